@@ -1,0 +1,57 @@
+# Everything a newcomer needs: `make demo`, then `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+STAMP := $(VENV)/.installed
+PROTOS := $(shell find protos -name '*.proto')
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fix gen gen-check bench up clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## Run the story end to end, e.g. ARGS="--text Hi --image me.png"
+	@$(BIN)/interopsim demo $(ARGS)
+
+test: $(STAMP) ## Run every test, e.g. ARGS="-k prekeys"
+	@$(BIN)/pytest $(ARGS)
+
+bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
+	@$(BIN)/python -m tests.bench $(ARGS)
+
+up: $(STAMP) ## Start the simulator, e.g. ARGS="--db sim.db"
+	@$(BIN)/interopsim up $(ARGS)
+
+lint: $(STAMP) ## Check style, types, import contracts and protos
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+
+fix: $(STAMP) ## Format the code and the protos
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	cd protos && ../$(BIN)/buf format --write
+
+gen: $(STAMP) ## Generate protos/python/interop_api from protos/
+	@find protos/python/interop_api -name '*_pb2*' -delete
+	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
+	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=protos/python \
+	  --grpc_python_out=protos/python --mypy_out=quiet:protos/python --mypy_grpc_out=quiet:protos/python \
+	  $(PROTOS)
+	@find protos/python/interop_api -name '*_pb2_grpc.py*' | xargs grep -L 'Servicer_to_server' | xargs -r rm
+
+gen-check: gen ## Fail when the generated code is not what the protos say
+	git diff --exit-code --stat -- protos/python/interop_api
+	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
+
+clean: ## Remove the environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
