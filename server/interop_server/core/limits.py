@@ -1,0 +1,84 @@
+"""Every number that bounds the service, with where it comes from; knows nothing of how it is configured.
+
+"Policy" marks a value that is not public: it is the simulator's choice, never WhatsApp's.
+"""
+
+from dataclasses import dataclass
+
+SECOND_MS = 1_000
+HOUR_MS = 3_600 * SECOND_MS
+DAY_MS = 24 * HOUR_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds of the service."""
+
+    min_protocol_version: int = 1
+    """ENL-15; policy."""
+    token_clock_skew_seconds: int = 30
+    """ENL-05; policy."""
+    token_max_life_seconds: int = 3600
+    """ENL-05; policy, as long as the documented push token."""
+    token_audience: str = "interopsim"
+    """The `aud` that partner tokens must name; policy: the claim names are not public."""
+    jwks_refresh_seconds: int = 300
+    """ENL-03; policy."""
+    jwks_early_refetch_seconds: int = 10
+    """ENL-04: an unknown `kid` causes at most one fetch in this time; policy."""
+    max_frame_bytes: int = 1 << 20
+    """CHN-09; policy, under the observed hard cap of 2^24."""
+    max_batch_stanzas: int = 1_024
+    """CHN-09; policy."""
+    max_ciphertext_bytes: int = 96 * 1024
+    """MSG-11; policy, Signal's cap for an envelope."""
+    max_unacked_deliveries: int = 2_048
+    """Deliveries in flight to one client; policy."""
+    handshake_seconds: int = 20
+    """CHN-01; observed connect timeout."""
+    keepalive_seconds: int = 30
+    """CHN-12; observed."""
+    silent_seconds: int = 180
+    """CHN-12; observed."""
+    prekeys_low_count: int = 10
+    """KEY-09; observed in the official apps."""
+    max_bundles: int = 256
+    """KEY-07; policy."""
+    resolve_burst: int = 1_024
+    """OPT-09: identifiers that one account may look up at once; policy."""
+    resolve_per_second: float = 10.0
+    """OPT-09; policy."""
+    send_burst: int = 10_000
+    """MSG-11: messages from one sender to one recipient at once; policy."""
+    send_per_second: float = 2_000.0
+    """MSG-11; policy."""
+    max_mailbox_items: int = 20_000
+    """MSG-11; policy."""
+    max_mailbox_bytes: int = 64 << 20
+    """MSG-11; policy."""
+    mailbox_full_retry_ms: int = 60 * SECOND_MS
+    """MSG-11; policy."""
+    mailbox_days: int = 30
+    """MSG-07; documented."""
+    max_blocked: int = 10_000
+    """ABU-01; policy."""
+    upload_auth_seconds: int = 3600
+    """MED-05; policy."""
+    max_blob_bytes: int = 2 << 30
+    """MED-07; policy, the observed large-file mark of 2,048 MB."""
+    media_days: int = 30
+    """MED-07; policy, as long as the mailbox."""
+    stale_upload_seconds: int = 3600
+    """MED-07; policy."""
+    partner_media_seconds: float = 30.0
+    """MED-03: to connect, and between two reads; policy."""
+    eligible_calling_codes: tuple[str, ...] = (
+        "30", "31", "32", "33", "34", "351", "352", "353", "354", "356", "357", "358", "359", "36", "370", "371",
+        "372", "385", "386", "39", "40", "420", "421", "423", "43", "45", "46", "47", "48", "49",
+    )  # fmt: skip
+    """OPT-04: calling codes of the EEA countries; that the number's region counts is documented, the list is policy."""
+
+    @property
+    def mailbox_ms(self) -> int:
+        """How long the mailbox keeps an item (MSG-07)."""
+        return self.mailbox_days * DAY_MS

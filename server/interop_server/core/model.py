@@ -1,0 +1,348 @@
+"""What the rules talk about: partners, accounts, keys, messages; knows nothing of how any of it is sent or stored.
+
+Numbers of the enums are those of `protos/interop_api`, so that conversion is a cast.
+"""
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import NamedTuple
+
+
+class PartnerStatus(IntEnum):
+    """State of a partner's agreement (ENL-02)."""
+
+    ACTIVE = 1
+    ONBOARDING = 2
+    REMOVED = 3
+    SUSPENDED = 4
+
+
+class IdentifierType(IntEnum):
+    """What a partner calls its users by (ENL-02)."""
+
+    EMAIL = 1
+    PHONE = 2
+    USERNAME = 3
+
+
+class Platform(IntEnum):
+    """Kind of a WhatsApp user's device (OPT-04)."""
+
+    ANDROID = 1
+    IOS = 2
+    WEB = 3
+    DESKTOP = 4
+
+
+class InboxMode(IntEnum):
+    """How a WhatsApp user wants to see third-party chats (OPT-05)."""
+
+    SEPARATE = 1
+    COMBINED = 2
+
+
+class ConnectionMode(IntEnum):
+    """How a client reaches the server (PRX-01)."""
+
+    DIRECT = 1
+    PROXY = 2
+
+
+class CiphertextType(IntEnum):
+    """What protects a message (MSG-03)."""
+
+    PREKEY_MESSAGE = 1
+    DOUBLE_RATCHET = 2
+    SENDER_KEY = 3
+
+
+class MessageType(IntEnum):
+    """What a message is, as far as the server may know (MSG-02)."""
+
+    TEXT = 1
+    MEDIA = 2
+    REACTION = 3
+
+
+class ReceiptType(IntEnum):
+    """What a receipt says (RCP-01)."""
+
+    DELIVERED = 1
+    READ = 2
+
+
+class NotificationType(IntEnum):
+    """What a notification is about."""
+
+    PREKEYS_LOW = 1
+    IDENTITY_CHANGED = 2
+
+
+class StanzaKind(IntEnum):
+    """What a mailbox item is."""
+
+    MESSAGE = 1
+    RECEIPT = 2
+    NOTIFICATION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """A registered partner ("integrator")."""
+
+    integrator: int
+    """1 to 999."""
+    name: str
+    issuer: str
+    """The `iss` of its tokens; unique."""
+    base_url: str
+    """Where `/.well-known/oauth/openid/jwks` is added to."""
+    push_url: str
+    """Where pushes are posted to; empty for none."""
+    media_url: str
+    """Where `/{storage_reference}` is added to; empty for none."""
+    status: PartnerStatus
+    identifier_type: IdentifierType
+    icon: str = ""
+    proxy_allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Somebody who can connect: a WhatsApp user or a third-party user."""
+
+    account_id: int
+    """Row id: never leaves the server."""
+    jid: str
+    integrator: int
+    """The partner, 1 to 999; 0 for a WhatsApp user."""
+    external_id: str
+    """The normalised user-visible identifier; the number's digits for a WhatsApp user."""
+    auth_key: bytes
+    """32 bytes, X25519: the only thing kept to recognise the client by (CHN-08)."""
+    platform: Platform | None = None
+    """Of a WhatsApp user."""
+
+    @property
+    def is_whatsapp(self) -> bool:
+        """Says whether this is a WhatsApp user."""
+        return self.integrator == 0
+
+
+class SignedPreKey(NamedTuple):
+    """A signed prekey (KEY-02)."""
+
+    key_id: int
+    public_key: bytes
+    """32 bytes."""
+    signature: bytes
+    """64 bytes."""
+
+
+class OneTimePreKey(NamedTuple):
+    """A one-time prekey (KEY-02)."""
+
+    key_id: int
+    public_key: bytes
+    """32 bytes."""
+
+
+class PublishedKeys(NamedTuple):
+    """What an account publishes, without its one-time prekeys (KEY-01)."""
+
+    registration_id: int
+    """Full 32-bit range."""
+    identity_key: bytes
+    """32 bytes."""
+    signed_prekey: SignedPreKey
+
+
+class TakenBundle(NamedTuple):
+    """A bundle as it left the store, and how many one-time prekeys are left."""
+
+    keys: PublishedKeys
+    one_time_prekey: OneTimePreKey | None
+    """None when the store was empty (KEY-06)."""
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewEnlistment:
+    """What an enlistment writes."""
+
+    integrator: int
+    external_id: str
+    """Normalised."""
+    jid: str
+    """Used when the identifier is new."""
+    auth_key: bytes
+    keys: PublishedKeys
+    protocol_version: int
+    now_ms: int
+
+
+class Enlisted(NamedTuple):
+    """What an enlistment wrote."""
+
+    account: Account
+    identity_changed: bool
+    auth_key_changed: bool
+    notified: list[int]
+    """Account ids whose mailbox got an identity-change notification (KEY-17)."""
+
+
+@dataclass(frozen=True, slots=True)
+class InteropSettings:
+    """A WhatsApp user's choices (OPT-01 to OPT-05)."""
+
+    enabled: bool = False
+    integrators: frozenset[int] = frozenset()
+    inbox_mode: InboxMode = InboxMode.SEPARATE
+    terms_shown: bool = False
+    terms_accepted: bool = False
+
+
+class RouteFacts(NamedTuple):
+    """All that decides whether a sender may reach a recipient, read in one query (MSG-06)."""
+
+    account_id: int
+    jid: str
+    integrator: int
+    """Of the recipient; 0 for a WhatsApp user."""
+    external_id: str
+    partner_active: bool
+    """Whether the partner of the third-party end is active."""
+    opted_in: bool
+    """Whether the WhatsApp end has third-party chats on and has chosen that partner."""
+    sender_blocked_recipient: bool
+    recipient_blocked_sender: bool
+    has_keys: bool
+    read_receipts: bool
+    """Whether the recipient has read receipts on (RCP-01)."""
+    mailbox_items: int
+    mailbox_bytes: int
+
+
+class OutgoingMessage(NamedTuple):
+    """A message as its sender wrote it, of valid form."""
+
+    stanza_id: str
+    to: str
+    """The recipient's JID as text, not yet parsed."""
+    message_type: MessageType
+    enc: tuple[tuple[CiphertextType, int, bytes], ...]
+    """Type, device id and ciphertext, for each device."""
+
+
+class MailboxItem(NamedTuple):
+    """Something on its way to a recipient, as it is stored."""
+
+    recipient_id: int
+    sender_id: int
+    """0 for the server itself."""
+    sender_jid: str
+    """Empty for the server itself."""
+    kind: StanzaKind
+    subtype: int
+    """CiphertextType, ReceiptType or NotificationType."""
+    message_type: int
+    """MessageType; 0 when the item is no message."""
+    stanza_id: str
+    """The message's id; empty for a receipt or notification."""
+    timestamp_ms: int
+    content: bytes
+    """Ciphertext; message ids joined by a line feed; or the notification's JID or count as text."""
+
+
+class Delivery(NamedTuple):
+    """A mailbox item on its way out."""
+
+    delivery_id: int
+    """Grows with every item stored."""
+    item: MailboxItem
+    inbox_mode: InboxMode
+    """The recipient's choice now."""
+
+
+class Stored(NamedTuple):
+    """What became of a stored message."""
+
+    timestamp_ms: int
+    """Of the first time that (sender, id) was stored (MSG-04)."""
+    duplicate: bool
+
+
+class Backlog(NamedTuple):
+    """What waits for a recipient at the moment of connecting (MSG-08)."""
+
+    messages: int
+    receipts: int
+    notifications: int
+    last_delivery_id: int
+    """0 when nothing waits."""
+
+    @property
+    def total(self) -> int:
+        """All that waits."""
+        return self.messages + self.receipts + self.notifications
+
+
+class Chat(NamedTuple):
+    """A WhatsApp user's chat with a third-party user (OPT-06)."""
+
+    peer_jid: str
+    integrator: int
+    external_id: str
+    last_message_at_ms: int
+    read_only: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MediaBlob:
+    """An uploaded blob (MED-04)."""
+
+    direct_path: str
+    """`/v/t…`."""
+    sha256: bytes
+    """Of ciphertext ‖ MAC: 32 bytes; also the blob's name in the blob store."""
+    length: int
+    owner_id: int
+    created_at_ms: int
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """What the last handshake message says, of valid form (CHN-06)."""
+
+    static_key: bytes
+    """The Noise static key that the client has proved: 32 bytes."""
+    phone_number: str
+    """Digits, for a WhatsApp user; otherwise empty."""
+    account_number: int
+    """For a third-party user; otherwise 0."""
+    token: str
+    protocol_version: int
+    mode: ConnectionMode
+    client_ip: str
+    read_receipts: bool
+    is_interop: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionFacts:
+    """What the server knows of a connection (PRX-01, PRX-05)."""
+
+    account: Account
+    mode: ConnectionMode
+    client_ip: str
+    """As the proxy gave it; empty in direct mode."""
+    peer_address: str
+    connected_at_ms: int
+    fingerprint: str = field(default="")
+    """Slot for a transport fingerprint in direct mode (PRX-05); this server takes none."""
+
+    @property
+    def signals_available(self) -> bool:
+        """Says whether peer address and fingerprint speak for the end client (PRX-05)."""
+        return self.mode is ConnectionMode.DIRECT

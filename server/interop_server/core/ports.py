@@ -1,0 +1,465 @@
+"""What the rules need from outside, as small interfaces by noun; knows no implementation.
+
+Every store call is one transaction: it happened completely and is durable when the call returns, or it did not happen.
+`get` never changes state, `take` consumes, `put` inserts or replaces, `add` fails when present, `delete` is idempotent.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import NamedTuple, Protocol
+
+from interop_server.core.errors import Reason
+from interop_server.core.model import (
+    Account,
+    Backlog,
+    Chat,
+    Delivery,
+    Enlisted,
+    InboxMode,
+    InteropSettings,
+    MailboxItem,
+    MediaBlob,
+    NewEnlistment,
+    OneTimePreKey,
+    Partner,
+    Platform,
+    PublishedKeys,
+    RouteFacts,
+    SignedPreKey,
+    Stored,
+    TakenBundle,
+)
+
+
+class Clock(Protocol):
+    """The only source of time."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the UNIX epoch."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns when this clock has advanced by that much."""
+        ...
+
+
+class Rng(Protocol):
+    """The only source of randomness."""
+
+    def token_bytes(self, length: int) -> bytes:
+        """That many random bytes."""
+        ...
+
+    def number(self, low: int, high: int) -> int:
+        """A random number from low to high, both included."""
+        ...
+
+
+class JidTaken(Exception):
+    """A JID was given out before: choose another (ENL-12)."""
+
+
+class PreKeyReused(Exception):
+    """A one-time prekey was published by this account before (KEY-04)."""
+
+
+class PartnerStore(Protocol):
+    """Partners and their key sets."""
+
+    async def put_partner(self, partner: Partner) -> None:
+        """Inserts or replaces a partner by integrator id.
+
+        Raises:
+            KeyError: Another integrator has this issuer.
+        """
+        ...
+
+    async def get_partner(self, integrator: int) -> Partner | None: ...  # noqa: D102
+
+    async def get_partner_by_issuer(self, issuer: str) -> Partner | None: ...  # noqa: D102
+
+    async def list_partners(self) -> list[Partner]:
+        """All, by integrator id ascending."""
+        ...
+
+    async def put_jwks(self, integrator: int, jwks: str, fetched_at_ms: int) -> None:
+        """Keeps the last good copy of a key set, as JSON text (ENL-03)."""
+        ...
+
+    async def get_jwks(self, integrator: int) -> str | None: ...  # noqa: D102
+
+
+class AccountStore(Protocol):
+    """Who can connect."""
+
+    async def enlist(self, enlistment: NewEnlistment) -> Enlisted:
+        """Adds a third-party account, or replaces the keys of the one with this (integrator, external_id) (ENL-13).
+
+        A known identifier keeps its JID and the given one stays unused. A changed identity key deletes the account's
+        one-time prekeys and mailbox, and adds an IDENTITY_CHANGED item to the mailbox of every chat peer, at most
+        one un-acked per pair (ENL-14, KEY-17). The signed prekey and registration id are replaced in any case.
+
+        Raises:
+            JidTaken: The identifier is new, and the JID was given out before, also to an account deleted since.
+        """
+        ...
+
+    async def get_account(self, jid: str) -> Account | None: ...  # noqa: D102
+
+    async def get_account_by_external_id(self, integrator: int, external_id: str) -> Account | None: ...  # noqa: D102
+
+    async def put_whatsapp_user(
+        self, jid: str, phone_number: str, auth_key: bytes, platform: Platform, now_ms: int
+    ) -> Account:
+        """Adds a WhatsApp user, or replaces auth key and platform of the one with this JID."""
+        ...
+
+    async def change_number(self, account_id: int, jid: str, phone_number: str) -> None:
+        """Gives a WhatsApp user another JID and number.
+
+        Raises:
+            JidTaken: An account has this JID.
+        """
+        ...
+
+    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> None:
+        """Records a login: the user's read-receipt setting and the time."""
+        ...
+
+    async def delete_account(self, account_id: int) -> None:
+        """Deletes the account with keys, mailbox, blocklist, chats and mapping; its JID stays given out (LIF-03)."""
+        ...
+
+
+class PreKeyStore(Protocol):
+    """Public keys."""
+
+    async def set_prekeys(
+        self, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey], now_ms: int
+    ) -> list[int]:
+        """Replaces all keys of an account.
+
+        A changed identity key adds an IDENTITY_CHANGED item to every chat peer's mailbox, as in `enlist`; returns the
+        account ids of those peers.
+
+        Raises:
+            PreKeyReused: A one-time prekey was published before and is not in the store any more. Nothing changed.
+        """
+        ...
+
+    async def add_one_time_prekeys(self, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
+        """Adds one-time prekeys and returns how many there are now.
+
+        Raises:
+            PreKeyReused: A key id is in the store, or key material was published before. Nothing changed.
+        """
+        ...
+
+    async def delete_one_time_prekeys(self, account_id: int, key_ids: Sequence[int]) -> None: ...  # noqa: D102
+
+    async def list_one_time_prekeys(self, account_id: int) -> list[OneTimePreKey]:
+        """All that are left, by id ascending."""
+        ...
+
+    async def count_one_time_prekeys(self, account_id: int) -> int: ...  # noqa: D102
+
+    async def get_published_keys(self, account_ids: Sequence[int]) -> dict[int, PublishedKeys]:
+        """Of those accounts that have published; consumes nothing."""
+        ...
+
+    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
+        """Takes a bundle of each account that has published, with one one-time prekey each while there are any.
+
+        The one-time prekeys leave in one statement; two concurrent calls never return the same one (KEY-05).
+        The lowest key id goes first.
+        """
+        ...
+
+    async def rotate_signed_prekey(self, account_id: int, signed_prekey: SignedPreKey) -> bool:
+        """Replaces the signed prekey; False when the account has not published."""
+        ...
+
+
+class OptInStore(Protocol):
+    """What WhatsApp users choose."""
+
+    async def get_settings(self, account_id: int) -> InteropSettings: ...  # noqa: D102
+
+    async def put_terms(self, account_id: int, *, accepted: bool, now_ms: int) -> None:
+        """Records terms shown (accepted False) or accepted (True)."""
+        ...
+
+    async def put_opt_in(self, account_id: int, integrators: Sequence[int]) -> None:
+        """Turns third-party chats on for exactly these partners."""
+        ...
+
+    async def delete_opt_in(self, account_id: int, integrators: Sequence[int]) -> None: ...  # noqa: D102
+
+    async def put_enabled(self, account_id: int, enabled: bool) -> None: ...  # noqa: D102
+
+    async def put_inbox_mode(self, account_id: int, inbox_mode: InboxMode) -> None: ...  # noqa: D102
+
+    async def list_chats(self, account_id: int, before: tuple[int, str] | None, limit: int) -> list[Chat]:
+        """Third-party chats, newest message first, then by JID; `before` is (last_message_at_ms, peer_jid)."""
+        ...
+
+    async def delete_chat(self, account_id: int, peer_jid: str) -> None: ...  # noqa: D102
+
+
+class RoutingStore(Protocol):
+    """Facts for routing, and the mailbox."""
+
+    async def get_route_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:
+        """Facts of each existing account among the JIDs, as seen from the sender."""
+        ...
+
+    async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
+        """Stores messages, each once per (sender_id, stanza_id), and touches the chats they belong to.
+
+        A duplicate changes nothing and gets the first timestamp (MSG-04); also when the first was long acked.
+        """
+        ...
+
+    async def put_items(self, items: Sequence[MailboxItem]) -> None:
+        """Stores receipts and notifications."""
+        ...
+
+    async def list_deliveries(self, account_id: int, after: int, limit: int, since_ms: int) -> list[Delivery]:
+        """Items of a mailbox with a delivery id over `after` and a timestamp of at least `since_ms`, in order."""
+        ...
+
+    async def get_backlog(self, account_id: int, since_ms: int) -> Backlog: ...  # noqa: D102
+
+    async def delete_deliveries(self, account_id: int, delivery_ids: Sequence[int]) -> None:
+        """Forgets acked deliveries; ids of other accounts' deliveries are ignored."""
+        ...
+
+    async def delete_expired(self, before_ms: int) -> int:
+        """Deletes mailbox items older than that, and returns how many."""
+        ...
+
+
+class BlocklistStore(Protocol):
+    """Who has blocked whom."""
+
+    async def list_blocked(self, account_id: int) -> list[str]:
+        """JIDs, ascending."""
+        ...
+
+    async def put_block(self, account_id: int, jid: str) -> None: ...  # noqa: D102
+
+    async def delete_block(self, account_id: int, jid: str) -> None: ...  # noqa: D102
+
+
+class MediaStore(Protocol):
+    """What is known of uploaded blobs."""
+
+    async def put_media(self, blob: MediaBlob) -> MediaBlob:
+        """Adds a blob; when one with this hash exists, extends its expiry and returns it with its own path."""
+        ...
+
+    async def get_media(self, direct_path: str) -> MediaBlob | None: ...  # noqa: D102
+
+    async def get_media_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...  # noqa: D102
+
+    async def list_expired_media(self, before_ms: int) -> list[MediaBlob]:
+        """Blobs whose expiry lies before that."""
+        ...
+
+
+class SecretStore(Protocol):
+    """The server's own key material, so that it is the same after a restart."""
+
+    async def get_or_put_secret(self, name: str, candidate: bytes) -> bytes:
+        """The secret of that name; the candidate becomes it when there is none."""
+        ...
+
+    async def get_secret(self, name: str) -> bytes | None: ...  # noqa: D102
+
+
+class Store(
+    PartnerStore,
+    AccountStore,
+    PreKeyStore,
+    OptInStore,
+    RoutingStore,
+    BlocklistStore,
+    MediaStore,
+    SecretStore,
+    Protocol,
+):
+    """Everything that outlives the process."""
+
+    async def count_rows(self) -> dict[str, int]:
+        """Rows by table."""
+        ...
+
+    async def close(self) -> None: ...  # noqa: D102
+
+
+class TokenHeader(NamedTuple):
+    """What a token says of itself before anything of it is verified."""
+
+    algorithm: str
+    key_id: str
+    """Empty when absent."""
+    issuer: str
+    """Empty when absent or not a string."""
+
+
+class TokenReader(Protocol):
+    """Reads partner tokens."""
+
+    def peek(self, token: str) -> TokenHeader:
+        """Reads without verifying.
+
+        Raises:
+            Refusal: TOKEN_MALFORMED.
+        """
+        ...
+
+    def key_ids(self, jwks: str) -> list[str]:
+        """Ids of the usable keys in a key set: RSA of at least 2,048 bits, RS256, `use` sig (ENL-04, ENL-05).
+
+        Raises:
+            Refusal: JWKS_UNAVAILABLE when the text is no key set.
+        """
+        ...
+
+    def verify(self, token: str, jwks: str) -> Mapping[str, object]:
+        """Verifies the RS256 signature under the key that `kid` names and returns the claims.
+
+        Raises:
+            Refusal: TOKEN_ALGORITHM_REFUSED, TOKEN_KEY_UNKNOWN, TOKEN_SIGNATURE_INVALID or TOKEN_MALFORMED.
+        """
+        ...
+
+
+class JwksSource(Protocol):
+    """Fetches partners' key sets."""
+
+    async def fetch(self, partner: Partner) -> str:
+        """The key set as JSON text.
+
+        Raises:
+            Refusal: JWKS_UNAVAILABLE with what went wrong.
+        """
+        ...
+
+
+class Connections(Protocol):
+    """The connections of this node."""
+
+    def wake(self, account_id: int) -> bool:
+        """Tells a connection that its mailbox has something; False when the account is not connected."""
+        ...
+
+    def end(self, account_id: int, reason: Reason) -> None:
+        """Ends the account's connection, if any, with a stream error."""
+        ...
+
+    def notify_prekeys_low(self, account_id: int, count: int) -> None:
+        """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""
+        ...
+
+    def prekeys_refilled(self, account_id: int) -> None:
+        """Allows the next notice."""
+        ...
+
+
+class PushGateway(Protocol):
+    """Tells a partner's server that one of its users should connect."""
+
+    def notify(self, integrator: int, external_id: str) -> None:
+        """Queues a push; never waits, coalesces per user (LIF-02)."""
+        ...
+
+
+class BlobWriter(Protocol):
+    """An upload in progress."""
+
+    @property
+    def committed_bytes(self) -> int:
+        """How many bytes are written."""
+        ...
+
+    async def write(self, chunk: bytes) -> None:
+        """Appends."""
+        ...
+
+    async def sha256(self) -> bytes:
+        """Hash of all that was written, also before a resumption: 32 bytes."""
+        ...
+
+    async def commit(self) -> None:
+        """Makes the blob durable under its name and closes."""
+        ...
+
+    async def suspend(self) -> None:
+        """Closes, keeping what was written for a resumption."""
+        ...
+
+    async def discard(self) -> None:
+        """Closes and forgets what was written."""
+        ...
+
+
+class BlobReader(Protocol):
+    """A stored blob."""
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        ...
+
+    def chunks(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes from offset on, that many, in chunks of at most 1 MiB."""
+        ...
+
+
+class BlobStore(Protocol):
+    """Where ciphertext blobs lie, by name (the hex SHA-256 that they must have)."""
+
+    async def open_writer(self, name: str) -> BlobWriter:
+        """Opens a new upload, or the suspended one of that name, at its end.
+
+        Raises:
+            BlockingIOError: Somebody else is writing it.
+        """
+        ...
+
+    async def committed_bytes(self, name: str) -> int:
+        """How much of an unfinished upload is kept."""
+        ...
+
+    async def open_reader(self, name: str) -> BlobReader | None: ...  # noqa: D102
+
+    async def delete(self, name: str) -> None: ...  # noqa: D102
+
+    async def delete_stale_uploads(self, before_ms: int) -> int:
+        """Deletes unfinished uploads untouched since then, and returns how many."""
+        ...
+
+
+class PartnerMedia(NamedTuple):
+    """A blob as it streams from a partner's server."""
+
+    total_bytes: int | None
+    """Length of the whole blob; None when the server does not say."""
+    offset: int
+    chunks: AsyncIterator[bytes]
+    """Raises Refusal PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE when the server fails on the way."""
+
+
+class PartnerMediaSource(Protocol):
+    """Fetches blobs from partners' media servers (MED-02, MED-03)."""
+
+    def fetch(
+        self, media_url: str, storage_reference: str, offset: int, length: int | None
+    ) -> AbstractAsyncContextManager[PartnerMedia]:
+        """GETs `{media_url}/{storage_reference}`; asks only that host and follows no redirect.
+
+        Raises:
+            Refusal: BLOB_NOT_FOUND, PARTNER_MEDIA_UNAVAILABLE, RANGE_INVALID or BLOB_TOO_LARGE.
+        """
+        ...
