@@ -1,4 +1,4 @@
-"""Every way to refuse: reason, category, requirement and advice in one table; knows nothing of gRPC or HTTP status codes."""
+"""Every way to refuse: reason, category, requirement and advice in one table; knows no gRPC or HTTP status code."""
 
 from enum import Enum, auto
 from typing import NamedTuple
@@ -147,12 +147,8 @@ def _rules() -> dict[Reason, Rule]:
             denied, "ENL-01", "Set the partner's status to active with the admin call PutPartner."
         ),
         r.TOKEN_TOO_LARGE: Rule(invalid, "ENL-06", "Issue tokens of at most 4,096 bytes."),
-        r.TOKEN_MALFORMED: Rule(
-            unauthenticated, "ENL-05", "Send a compact JWS: three base64url parts joined by dots."
-        ),
-        r.TOKEN_ALGORITHM_REFUSED: Rule(
-            unauthenticated, "ENL-05", "Sign tokens with RS256; nothing else is accepted."
-        ),
+        r.TOKEN_MALFORMED: Rule(unauthenticated, "ENL-05", "Send a compact JWS: three base64url parts joined by dots."),
+        r.TOKEN_ALGORITHM_REFUSED: Rule(unauthenticated, "ENL-05", "Sign tokens with RS256; nothing else is accepted."),
         r.TOKEN_KEY_UNKNOWN: Rule(
             unauthenticated,
             "ENL-04",
@@ -162,9 +158,7 @@ def _rules() -> dict[Reason, Rule]:
             unauthenticated, "ENL-03", "Sign with the private key that belongs to the `kid` in your JWKS."
         ),
         r.TOKEN_EXPIRED: Rule(unauthenticated, "ENL-05", enlist_again),
-        r.TOKEN_NOT_YET_VALID: Rule(
-            unauthenticated, "ENL-05", "Check the clock of the server that issues the tokens."
-        ),
+        r.TOKEN_NOT_YET_VALID: Rule(unauthenticated, "ENL-05", "Check the clock of the server that issues the tokens."),
         r.TOKEN_LIFETIME_TOO_LONG: Rule(unauthenticated, "ENL-05", "Issue tokens with a shorter life."),
         r.TOKEN_CLAIMS_INVALID: Rule(
             unauthenticated,
@@ -207,9 +201,7 @@ def _rules() -> dict[Reason, Rule]:
         r.FRAME_AUTHENTICATION_FAILED: Rule(
             unauthenticated, "CHN-05", "Check key direction and nonce counter; reconnect."
         ),
-        r.FRAME_TOO_LARGE: Rule(
-            invalid, "CHN-09", "Split the batch: frames are limited to `max_frame_bytes`."
-        ),
+        r.FRAME_TOO_LARGE: Rule(invalid, "CHN-09", "Split the batch: frames are limited to `max_frame_bytes`."),
         r.FRAME_MALFORMED: Rule(
             invalid, "CHN-09", "Seal one serialised Batch per frame, each stanza with what it needs."
         ),
@@ -218,33 +210,23 @@ def _rules() -> dict[Reason, Rule]:
             c.ABORTED, "CHN-11", "The account logged in elsewhere; do not reconnect on your own."
         ),
         r.CONNECTION_SILENT: Rule(c.ABORTED, "CHN-12", "Send a ping every 20 to 30 seconds; reconnect."),
-        r.CONNECTION_MULTIPLEXED: Rule(
-            denied, "PRX-03", "Use one connection per account; leave `from` empty."
-        ),
+        r.CONNECTION_MULTIPLEXED: Rule(denied, "PRX-03", "Use one connection per account; leave `from` empty."),
         r.SESSION_REQUIRED: Rule(
             unauthenticated, "CHN-01", "Connect first, then send `authorization: Bearer {session_token}`."
         ),
-        r.SESSION_DEAD: Rule(
-            unauthenticated, "CHN-01", "The connection of this session has ended: connect again."
-        ),
+        r.SESSION_DEAD: Rule(unauthenticated, "CHN-01", "The connection of this session has ended: connect again."),
         r.SERVER_DRAINING: Rule(unavailable, "CHN-10", "Reconnect with back-off."),
-        r.HANDSHAKE_TIMEOUT: Rule(
-            c.DEADLINE_EXCEEDED, "CHN-01", "Send the handshake without pauses; reconnect."
-        ),
+        r.HANDSHAKE_TIMEOUT: Rule(c.DEADLINE_EXCEEDED, "CHN-01", "Send the handshake without pauses; reconnect."),
         r.PROXY_NOT_ALLOWED: Rule(
             denied, "PRX-01", "Connect directly, or let the operator set the partner's proxy_allowed."
         ),
         r.CLIENT_ADDRESS_INVALID: Rule(
             invalid, "PRX-02", "Give the end client's public IPv4 or IPv6 address in `client_ip`."
         ),
-        r.REQUEST_MALFORMED: Rule(
-            invalid, "SIM-01", "Check the named field against the comments in protos/."
-        ),
+        r.REQUEST_MALFORMED: Rule(invalid, "SIM-01", "Check the named field against the comments in protos/."),
         r.TOO_MANY_ITEMS: Rule(invalid, "KEY-07", "Keep lists within the limits given in protos/."),
         r.PREKEY_ID_DUPLICATE: Rule(invalid, "KEY-04", "Give every one-time prekey of a request its own id."),
-        r.PREKEY_REUSED: Rule(
-            c.ALREADY_EXISTS, "KEY-04", "Generate new one-time prekeys; never publish one twice."
-        ),
+        r.PREKEY_REUSED: Rule(c.ALREADY_EXISTS, "KEY-04", "Generate new one-time prekeys; never publish one twice."),
         r.PREKEYS_NOT_SET: Rule(precondition, "KEY-01", "Call SetPreKeys first."),
         r.IDENTITY_KEY_MISMATCH: Rule(precondition, "ENL-13", "To change the identity key, enlist again."),
         r.RECIPIENT_NOT_REACHABLE: Rule(
@@ -276,13 +258,9 @@ def _rules() -> dict[Reason, Rule]:
         ),
         r.DEVICE_LIST_MISMATCH: Rule(precondition, "MSG-03", "Send exactly one `enc`, for device 0."),
         r.MESSAGE_TOO_LARGE: Rule(invalid, "MSG-11", "Send large content as media."),
-        r.MAILBOX_FULL: Rule(
-            exhausted, "MSG-11", "Retry after the delay; the recipient has to fetch messages first."
-        ),
+        r.MAILBOX_FULL: Rule(exhausted, "MSG-11", "Retry after the delay; the recipient has to fetch messages first."),
         r.RATE_LIMITED: Rule(exhausted, "MSG-11", "Slow down; retry after the delay."),
-        r.TERMS_NOT_ACCEPTED: Rule(
-            precondition, "OPT-03", "Call RecordTerms with SHOWN, then with ACCEPTED."
-        ),
+        r.TERMS_NOT_ACCEPTED: Rule(precondition, "OPT-03", "Call RecordTerms with SHOWN, then with ACCEPTED."),
         r.NOT_ELIGIBLE: Rule(
             precondition, "OPT-04", "Third-party chats need an eligible number and an Android or iOS device."
         ),
@@ -296,15 +274,11 @@ def _rules() -> dict[Reason, Rule]:
         r.UPLOAD_LENGTH_MISMATCH: Rule(
             invalid, "MED-07", "Send exactly the declared number of bytes; start again at 0."
         ),
-        r.UPLOAD_HASH_MISMATCH: Rule(
-            invalid, "MED-05", "The bytes must hash to the token; start again at 0."
-        ),
+        r.UPLOAD_HASH_MISMATCH: Rule(invalid, "MED-05", "The bytes must hash to the token; start again at 0."),
         r.UPLOAD_OFFSET_MISMATCH: Rule(precondition, "MED-07", "Ask GetUploadStatus where to go on."),
         r.BLOB_TOO_LARGE: Rule(invalid, "MED-07", "Keep blobs within `max_blob_bytes`."),
         r.BLOB_NOT_FOUND: Rule(c.NOT_FOUND, "MED-04", "Check the path; ask the sender to send it again."),
-        r.BLOB_EXPIRED: Rule(
-            c.NOT_FOUND, "MED-04", "The blob is no longer kept; ask the sender to send it again."
-        ),
+        r.BLOB_EXPIRED: Rule(c.NOT_FOUND, "MED-04", "The blob is no longer kept; ask the sender to send it again."),
         r.RANGE_INVALID: Rule(invalid, "MED-04", "Ask for a range inside the blob."),
         r.STORAGE_REFERENCE_INVALID: Rule(
             invalid,
@@ -317,12 +291,8 @@ def _rules() -> dict[Reason, Rule]:
             "The partner's media server must answer 200 with the blob, in time, without redirects.",
         ),
         r.NOT_REGISTERED: Rule(c.NOT_FOUND, "ENL-01", "Register it first."),
-        r.ALREADY_REGISTERED: Rule(
-            c.ALREADY_EXISTS, "ENL-01", "Use another one, or change the existing entry."
-        ),
-        r.SERVER_FAULT: Rule(
-            unavailable, "SIM-01", "Retry; if it stays, read the server's log and report a bug."
-        ),
+        r.ALREADY_REGISTERED: Rule(c.ALREADY_EXISTS, "ENL-01", "Use another one, or change the existing entry."),
+        r.SERVER_FAULT: Rule(unavailable, "SIM-01", "Retry; if it stays, read the server's log and report a bug."),
     }
 
 
