@@ -1,1 +1,14 @@
-"""TBD."""
+"""What both ends of the protocol must agree on, as pure functions of bytes; knows no gRPC, protobuf, clock or socket.
+
+| module | what it fixes |
+|---|---|
+| `sizes` | lengths, ranges and limits |
+| `encoding` | base64url |
+| `jid` | addresses |
+| `xeddsa_keys` | signatures of Curve25519 keys |
+| `digest` | hashes by which both ends compare what they hold |
+| `certificates` | the chain that certifies the server's static key |
+| `noise` | the handshake of the chat channel, and the frames after it |
+
+Whatever needs randomness or the time takes it as an argument.
+"""

@@ -1,0 +1,45 @@
+"""Hashes by which both ends compare what they hold; knows nothing of how either end stores it."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import Protocol
+
+
+class NumberedKey(Protocol):
+    """A one-time prekey, whatever class holds it."""
+
+    @property
+    def key_id(self) -> int:
+        """Id of the prekey."""
+
+    @property
+    def public_key(self) -> bytes:
+        """32 bytes."""
+
+
+def key_digest(
+    identity_key: bytes, signed_prekey: bytes, signature: bytes, one_time_prekeys: Iterable[NumberedKey]
+) -> bytes:
+    """Returns the digest of an account's public keys (KEY-10).
+
+    SHA-1(identity key ‖ signed prekey ‖ its signature ‖ one-time prekeys by ascending id). SHA-1 is WhatsApp's choice:
+    the digest finds a broken store, it protects nothing.
+
+    Args:
+        identity_key: 32 bytes, no type byte.
+        signed_prekey: 32 bytes, no type byte.
+        signature: 64 bytes, of the signed prekey.
+        one_time_prekeys: Those left, in any order.
+
+    Returns:
+        20 bytes.
+    """
+    digest = hashlib.sha1(identity_key + signed_prekey + signature, usedforsecurity=False)
+    for prekey in sorted(one_time_prekeys, key=lambda prekey: prekey.key_id):
+        digest.update(prekey.public_key)
+    return digest.digest()
+
+
+def blocklist_digest(jids: Iterable[str]) -> bytes:
+    """Returns the digest of a blocklist: SHA-256 of the sorted JIDs joined by a line feed, 32 bytes (ABU-02)."""
+    return hashlib.sha256("\n".join(sorted(jids)).encode()).digest()

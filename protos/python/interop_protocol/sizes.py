@@ -1,0 +1,54 @@
+"""Lengths, ranges and limits that both ends must know; knows nothing of what a deployment may configure.
+
+"Policy" marks a value that is not public: it is the simulator's choice, never WhatsApp's.
+"""
+
+PROTOCOL_VERSION = 1
+"""The interop protocol version that this release speaks (ENL-15); policy: the real numbers are not public."""
+
+PUBLIC_KEY_BYTES = 32
+"""A Curve25519 public key without its type byte (KEY-02)."""
+PRIVATE_KEY_BYTES = 32
+"""A Curve25519 private key."""
+SIGNATURE_BYTES = 64
+"""An XEdDSA signature (KEY-02)."""
+KEY_TYPE_BYTES = 1
+"""`e_keytype` (ENL-08)."""
+REGISTRATION_ID_BYTES = 4
+"""`e_regid`; the full 32-bit range is used (ENL-08)."""
+PREKEY_ID_BYTES = 3
+"""`e_skey_id` (ENL-08)."""
+MIN_PREKEY_ID = 1
+"""KEY-02."""
+MAX_PREKEY_ID = 16_777_215
+"""KEY-02: three bytes; the next id after it is 1."""
+MAX_ONE_TIME_PREKEYS = 20_000
+"""One-time prekeys in one list (KEY-04)."""
+MAX_BUNDLE_USERS = 256
+"""Users in one request for prekey bundles (KEY-07); policy: the official schema has 100,000."""
+KEY_DIGEST_BYTES = 20
+"""KEY-10."""
+
+MAX_TOKEN_BYTES = 4_096
+"""A partner's JWT (ENL-06)."""
+MIN_INTEGRATOR = 1
+"""ENL-02."""
+MAX_INTEGRATOR = 999
+"""ENL-02."""
+MAX_JID_CHARACTERS = 128
+"""Longest text that is looked at as a JID; policy."""
+MAX_ACCOUNT_ID = (1 << 64) - 1
+"""Largest number of a third-party user's JID: it logs in as an unsigned 64-bit number (CHN-06)."""
+JID_NUMBER_MIN = 10_000_000_000_000
+"""Smallest number that a new JID is given (ENL-12); policy: 14 digits, as in Meta's sample."""
+JID_NUMBER_MAX = 99_999_999_999_999
+"""Largest number that a new JID is given (ENL-12); policy."""
+MAX_RESOLVE_USERS = 256
+"""Identifiers in one request to resolve (OPT-08)."""
+
+SHA256_BYTES = 32
+"""Digests of ciphertexts and of blocklists (MED-05, ABU-02)."""
+TAG_BYTES = 16
+"""What sealing with AES-GCM adds (CHN-02)."""
+MAX_FRAME_BYTES = (1 << 24) - 1
+"""Hard cap of a frame: its length has three bytes (CHN-09). The server's own cap is lower."""
