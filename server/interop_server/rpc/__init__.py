@@ -1,1 +1,1 @@
-"""TBD."""
+"""The gRPC edge: validates, converts and calls the rules; knows no storage and no HTTP."""

@@ -1,0 +1,25 @@
+"""Which addresses may stand in a stanza, and what is said to those that may not; knows no account."""
+
+from interop_protocol.jid import Jid, JidError, parse_jid
+from interop_server.core.errors import Reason, Refusal
+
+_REASONS = {
+    "GROUP_ADDRESS": Reason.GROUPS_NOT_SUPPORTED,
+    "NUMBER_BASED_ADDRESS": Reason.NUMBER_BASED_NOT_SUPPORTED,
+    "CALL_ADDRESS": Reason.CALLS_NOT_SUPPORTED,
+    "USER_VISIBLE_IDENTIFIER": Reason.USER_VISIBLE_IDENTIFIER,
+    "UNSUPPORTED_DEVICE": Reason.DEVICE_LIST_MISMATCH,
+}
+
+
+def check_address(text: str) -> Jid:
+    """Parses the address of a recipient (MSG-01).
+
+    Raises:
+        Refusal: USER_VISIBLE_IDENTIFIER, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
+            DEVICE_LIST_MISMATCH or ADDRESS_MALFORMED.
+    """
+    try:
+        return parse_jid(text)
+    except JidError as error:
+        raise Refusal(_REASONS.get(error.reason, Reason.ADDRESS_MALFORMED)) from error

@@ -1,0 +1,137 @@
+"""The operator's rules: which partners and WhatsApp users may be registered; knows no wire format."""
+
+from dataclasses import dataclass
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
+from interop_server.core.addressing import check_address
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_phone_number
+from interop_server.core.limits import Limits
+from interop_server.core.model import Account, Partner, Platform
+from interop_server.core.optin import is_eligible
+from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, OptInStore, PartnerStore
+from interop_server.core.tokens import KeySets
+
+MAX_NAME_CHARACTERS = 128
+MAX_URL_CHARACTERS = 512
+
+
+class OperatorStore(PartnerStore, AccountStore, OptInStore, Protocol):
+    """What the operator's rules need of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Registers partners and WhatsApp users. Source: ENL-01, ENL-02, OPT-04."""
+
+    store: OperatorStore
+    key_sets: KeySets
+    connections: Connections
+    clock: Clock
+    limits: Limits
+
+    async def put_partner(self, partner: Partner) -> int:
+        """Registers or replaces a partner, and returns how many usable keys its key set holds now.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED or ALREADY_REGISTERED.
+        """
+        _check_partner(partner)
+        try:
+            await self.store.put_partner(partner)
+        except KeyError as error:
+            raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
+        self.key_sets.forget(partner.integrator)
+        try:
+            return await self.key_sets.refresh(partner)
+        except Refusal:
+            return 0  # the timer, or the first token, tries again
+
+    async def list_partners(self) -> list[Partner]:
+        """Lists all partners by integrator id."""
+        return await self.store.list_partners()
+
+    async def refresh_jwks(self, integrator: int) -> int:
+        """Fetches a partner's key set now and returns how many usable keys it holds.
+
+        Raises:
+            Refusal: NOT_REGISTERED or JWKS_UNAVAILABLE.
+        """
+        partner = await self.store.get_partner(integrator)
+        if partner is None:
+            raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
+        return await self.key_sets.refresh(partner)
+
+    async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
+        """Registers a WhatsApp user or replaces their auth key; returns the account and whether it qualifies.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
+        """
+        if len(auth_key) != PUBLIC_KEY_BYTES:
+            raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
+        digits = _digits(phone_number)
+        account = await self.store.put_whatsapp_user(
+            f"{digits}@s.whatsapp.net", digits, auth_key, platform, self.clock.now_ms()
+        )
+        return account, is_eligible(account, self.limits)
+
+    async def change_number(self, jid: str, phone_number: str) -> tuple[str, bool]:
+        """Moves a WhatsApp user to another number; who no longer qualifies takes part no longer (OPT-04).
+
+        Returns:
+            The JID from now on, and whether it qualifies.
+
+        Raises:
+            Refusal: NOT_REGISTERED, ALREADY_REGISTERED or REQUEST_MALFORMED.
+        """
+        account = await self.store.get_account(check_address(jid).text)
+        if account is None or not account.is_whatsapp:
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
+        digits = _digits(phone_number)
+        new_jid = f"{digits}@s.whatsapp.net"
+        try:
+            await self.store.change_number(account.account_id, new_jid, digits)
+        except JidTaken as error:
+            raise Refusal(Reason.ALREADY_REGISTERED, "the new number is taken") from error
+        moved = await self.store.get_account(new_jid)
+        eligible = moved is not None and is_eligible(moved, self.limits)
+        if not eligible:
+            await self.store.put_enabled(account.account_id, False)
+        self.connections.end(account.account_id, Reason.NOT_ENLISTED)
+        return new_jid, eligible
+
+
+def _digits(phone_number: str) -> str:
+    if not phone_number.startswith("+"):
+        raise Refusal(Reason.REQUEST_MALFORMED, "`phone_number` starts with `+` and the country code")
+    return normalize_phone_number(phone_number)
+
+
+def _check_partner(partner: Partner) -> None:
+    if not MIN_INTEGRATOR <= partner.integrator <= MAX_INTEGRATOR:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}")
+    if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`name` has 1 to {MAX_NAME_CHARACTERS} characters")
+    if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters")
+    _check_url("base_url", partner.base_url, required=True)
+    _check_url("push_url", partner.push_url, required=False)
+    _check_url("media_url", partner.media_url, required=False)
+    _check_url("icon", partner.icon, required=False)
+
+
+def _check_url(name: str, url: str, *, required: bool) -> None:
+    if not url and not required:
+        return
+    try:
+        parts = urlsplit(url)
+        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        is_absolute = False
+    if not is_absolute or parts.query or parts.fragment or parts.username or len(url) > MAX_URL_CHARACTERS:
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, f"`{name}` must be an absolute http or https URL without query, fragment or user"
+        )

@@ -1,0 +1,152 @@
+"""Enlistment: how a token and a set of keys become an account; knows no HTTP form and no gRPC."""
+
+from dataclasses import dataclass
+
+from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_identifier
+from interop_server.core.limits import Limits
+from interop_server.core.model import Account, NewEnlistment, PublishedKeys, SignedPreKey
+from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, Rng
+from interop_server.core.tokens import PartnerTokens
+
+
+@dataclass(frozen=True, slots=True)
+class EnlistmentForm:
+    """The documented form, its binary values decoded but not yet checked (ENL-08)."""
+
+    auth_key: bytes
+    key_type: bytes
+    registration_id: bytes
+    identity_key: bytes
+    signed_prekey_id: bytes
+    signed_prekey: bytes
+    signed_prekey_signature: bytes
+    token: str
+    protocol_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Enlistment:
+    """Enlists third-party users. Source: ENL-05 to ENL-15."""
+
+    store: AccountStore
+    tokens: PartnerTokens
+    connections: Connections
+    clock: Clock
+    rng: Rng
+    limits: Limits
+
+    async def enlist(self, form: EnlistmentForm) -> Account:
+        """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13).
+
+        Raises:
+            Refusal: See EnlistmentService.Enlist. Nothing changed.
+        """
+        check_protocol_version(form.protocol_version, self.limits)
+        keys = check_form_keys(form)
+        token = await self.tokens.verify(form.token)
+        try:
+            external_id = normalize_identifier(token.external_id, token.partner.identifier_type)
+        except Refusal as refusal:
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`sub`: {refusal.detail}") from refusal
+        while True:
+            jid = f"{token.partner.integrator}-{self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX)}@interop"
+            enlistment = NewEnlistment(
+                integrator=token.partner.integrator,
+                external_id=external_id,
+                jid=jid,
+                auth_key=form.auth_key,
+                keys=keys,
+                protocol_version=form.protocol_version,
+                now_ms=self.clock.now_ms(),
+            )
+            try:
+                enlisted = await self.store.enlist(enlistment)
+                break
+            except JidTaken:  # one in 10^14 per account: draw again
+                continue
+        if enlisted.auth_key_changed or enlisted.identity_changed:
+            # A live connection was proved with keys that are no longer the account's (ENL-14).
+            self.connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
+        for peer_id in enlisted.notified:
+            self.connections.wake(peer_id)
+        return enlisted.account
+
+
+def check_protocol_version(version: int, limits: Limits) -> None:
+    """Refuses interop protocol versions under the floor (ENL-15).
+
+    Raises:
+        Refusal: PROTOCOL_VERSION_TOO_OLD.
+    """
+    if version < limits.min_protocol_version:
+        raise Refusal(
+            Reason.PROTOCOL_VERSION_TOO_OLD, f"version {version} is under the floor of {limits.min_protocol_version}"
+        )
+
+
+def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
+    """Checks lengths, ranges and the signature of an enlistment form's keys (ENL-08, ENL-10).
+
+    Raises:
+        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    for name, value, length in (
+        ("authkey", form.auth_key, PUBLIC_KEY_BYTES),
+        ("e_keytype", form.key_type, 1),
+        ("e_regid", form.registration_id, 4),
+        ("e_skey_id", form.signed_prekey_id, 3),
+    ):
+        if len(value) != length:
+            raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(value)} bytes instead of {length}")
+    if form.key_type[0] != KEY_TYPE:
+        raise Refusal(Reason.KEY_MALFORMED, f"e_keytype is {form.key_type[0]} instead of {KEY_TYPE}")
+    signed_prekey = SignedPreKey(
+        int.from_bytes(form.signed_prekey_id, "big"), form.signed_prekey, form.signed_prekey_signature
+    )
+    registration_id = int.from_bytes(form.registration_id, "big")
+    return check_published_keys(PublishedKeys(registration_id, form.identity_key, signed_prekey))
+
+
+def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
+    """Checks identity key and signed prekey (KEY-02, ENL-10), and returns them.
+
+    Raises:
+        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    if len(keys.identity_key) != PUBLIC_KEY_BYTES:
+        raise Refusal(
+            Reason.KEY_MALFORMED, f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}"
+        )
+    check_signed_prekey(keys.identity_key, keys.signed_prekey)
+    return keys
+
+
+def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> None:
+    """Checks form and signature of a signed prekey (KEY-02, ENL-10).
+
+    Raises:
+        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    check_prekey(signed_prekey.key_id, signed_prekey.public_key, "the signed prekey")
+    if len(signed_prekey.signature) != SIGNATURE_BYTES:
+        raise Refusal(
+            Reason.KEY_MALFORMED,
+            f"the signed prekey's signature has {len(signed_prekey.signature)} bytes instead of {SIGNATURE_BYTES}",
+        )
+    if not verify_signed_prekey(identity_key, signed_prekey.public_key, signed_prekey.signature):
+        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID)
+
+
+def check_prekey(key_id: int, public_key: bytes, name: str) -> None:
+    """Checks id and length of a prekey (KEY-02).
+
+    Raises:
+        Refusal: KEY_MALFORMED.
+    """
+    if not 1 <= key_id <= MAX_PREKEY_ID:
+        raise Refusal(Reason.KEY_MALFORMED, f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}")
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}")

@@ -1,0 +1,53 @@
+"""User-visible identifiers: their form and their normal form; knows nothing of who has them."""
+
+import re
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import IdentifierType
+
+MAX_IDENTIFIER_BYTES = 320
+"""As long as an e-mail address may be (RFC 3696, erratum 1690)."""
+
+_EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,255}")
+_PHONE = re.compile(r"\+?[0-9]{5,15}")
+_USERNAME = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
+
+
+def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
+    """Returns the form under which an identifier is stored and compared (OPT-08).
+
+    Args:
+        identifier: As a person writes it.
+        kind: What the partner calls its users by.
+
+    Returns:
+        E-mail addresses and user names in lower case, phone numbers as digits.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    text = identifier.strip()
+    if len(text.encode("utf-8", "surrogatepass")) > MAX_IDENTIFIER_BYTES:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes")
+    if kind is IdentifierType.PHONE:
+        return normalize_phone_number(text)
+    form = _EMAIL if kind is IdentifierType.EMAIL else _USERNAME
+    if not form.fullmatch(text) or not _is_encodable(text):
+        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is no {kind.name.lower()}")
+    return text.casefold()
+
+
+def normalize_phone_number(number: str) -> str:
+    """Returns an E.164 number as digits, without separators and `+`.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    compact = number.translate({ord(character): None for character in " -().\u00a0"})
+    if not _PHONE.fullmatch(compact) or compact.lstrip("+").startswith("0"):
+        raise Refusal(Reason.REQUEST_MALFORMED, "a phone number has 5 to 15 digits in E.164 form, like +4915112345678")
+    return compact.removeprefix("+")
+
+
+def _is_encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)

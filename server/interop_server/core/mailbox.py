@@ -1,0 +1,32 @@
+"""What waits for a recipient: backlog, deliveries, acks; knows no stream."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interop_server.core.limits import Limits
+from interop_server.core.model import Account, Backlog, Delivery
+from interop_server.core.ports import Clock, RoutingStore
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """Reads mailboxes and forgets what was acked. Source: MSG-07 to MSG-09."""
+
+    store: RoutingStore
+    clock: Clock
+    limits: Limits
+
+    async def backlog(self, account: Account) -> Backlog:
+        """Returns what waits for an account now (MSG-08)."""
+        return await self.store.get_backlog(account.account_id, self._since_ms())
+
+    async def deliveries(self, account: Account, after: int, limit: int) -> list[Delivery]:
+        """Returns up to `limit` unexpired deliveries with ids over `after`, in order (MSG-07)."""
+        return await self.store.list_deliveries(account.account_id, after, limit, self._since_ms())
+
+    async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
+        """Forgets acked deliveries (MSG-09)."""
+        await self.store.delete_deliveries(account.account_id, delivery_ids)
+
+    def _since_ms(self) -> int:
+        return self.clock.now_ms() - self.limits.mailbox_ms

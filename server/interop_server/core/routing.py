@@ -1,0 +1,217 @@
+"""Who may reach whom, and what becomes of what they send; knows no wire format and no connection.
+
+One decision table serves messages, receipts and prekey bundles, so that no path is more open than another.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from interop_server.core.addressing import check_address
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.model import (
+    Account,
+    CiphertextType,
+    MailboxItem,
+    OutgoingMessage,
+    ReceiptType,
+    RouteFacts,
+    StanzaKind,
+)
+from interop_server.core.ports import Clock, Connections, PushGateway, RoutingStore
+from interop_server.core.ratelimit import RateLimit
+
+
+class Route(Enum):
+    """What becomes of a stanza that is not refused."""
+
+    DELIVER = auto()
+    DROP = auto()
+    """Acknowledged, but goes nowhere: the recipient has blocked the sender (ABU-02)."""
+
+
+def decide_route(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts | None) -> Route:
+    """Decides whether a sender may reach a recipient.
+
+    Args:
+        sender: Who asks.
+        recipient_is_whatsapp: What the recipient's JID says.
+        facts: What the store knows of the recipient as seen from the sender; None when it knows nothing.
+
+    Raises:
+        Refusal: ROUTE_NOT_SUPPORTED, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER or RECIPIENT_NOT_REACHABLE, which
+            is the same for every cause on the recipient's side (OPT-09).
+
+    Source: OPT-01, OPT-02, OPT-06, OPT-09, MSG-06, ABU-02.
+    """
+    if sender.is_whatsapp == recipient_is_whatsapp:
+        raise Refusal(Reason.ROUTE_NOT_SUPPORTED)
+    if facts is None:
+        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+    if facts.sender_blocked_recipient:
+        raise Refusal(Reason.RECIPIENT_BLOCKED_BY_SENDER)
+    if sender.is_whatsapp and not facts.opted_in:
+        raise Refusal(Reason.SENDER_NOT_OPTED_IN)
+    if not facts.opted_in or not facts.partner_active:
+        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+    return Route.DROP if facts.recipient_blocked_sender else Route.DELIVER
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What became of one message."""
+
+    stanza_id: str
+    timestamp_ms: int = 0
+    refusal: Refusal | None = None
+
+
+class Router:
+    """Routes messages and receipts. Source: MSG-01 to MSG-14, RCP-01, RCP-02."""
+
+    def __init__(
+        self, store: RoutingStore, connections: Connections, push: PushGateway, clock: Clock, limits: Limits
+    ) -> None:
+        self._store = store
+        self._connections = connections
+        self._push = push
+        self._clock = clock
+        self._limits = limits
+        self._send_rate = RateLimit(clock, limits.send_burst, limits.send_per_second)
+        self._last_timestamp_ms = 0
+
+    async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
+        """Routes a batch of messages: checks each, stores the deliverable ones in one transaction, then notifies.
+
+        Returns one outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
+        """
+        facts = await self._facts(sender, {message.to for message in messages})
+        timestamp_ms = self._timestamp()
+        outcomes: list[SendOutcome] = []
+        items: list[MailboxItem] = []
+        deliverable: list[int] = []
+        usage: dict[int, tuple[int, int]] = {}
+        for message in messages:
+            try:
+                item = self._accept(sender, message, facts, usage, timestamp_ms)
+            except Refusal as refusal:
+                outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
+                continue
+            if item is not None:
+                items.append(item)
+                deliverable.append(len(outcomes))
+            outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
+        if items:
+            for index, stored in zip(deliverable, await self._store.put_messages(items), strict=True):
+                if stored.duplicate:
+                    outcomes[index] = SendOutcome(outcomes[index].stanza_id, stored.timestamp_ms)
+            self._notify(facts, {item.recipient_id for item in items})
+        return outcomes
+
+    async def send_receipt(
+        self, sender: Account, kind: ReceiptType, to: str, message_ids: Sequence[str], own: bool
+    ) -> None:
+        """Routes one receipt; drops it silently when the two may not talk or read receipts are off (RCP-01).
+
+        Args:
+            sender: Who sends the receipt.
+            kind: What it says.
+            to: JID of the sender of the messages.
+            message_ids: The messages, 1 to 256.
+            own: Whether the sender of the receipt has read receipts on.
+
+        Raises:
+            Refusal: The address is none, as in `check_address`.
+        """
+        jid = check_address(to)
+        facts = (await self._store.get_route_facts(sender, [jid.text])).get(jid.text)
+        try:
+            route = decide_route(sender, jid.is_whatsapp, facts)
+        except Refusal:
+            return
+        if facts is None or route is Route.DROP:
+            return
+        if kind is ReceiptType.READ and not (own and facts.read_receipts):
+            return
+        if facts.mailbox_items >= self._limits.max_mailbox_items:
+            return
+        item = MailboxItem(
+            recipient_id=facts.account_id,
+            sender_id=sender.account_id,
+            sender_jid=sender.jid,
+            kind=StanzaKind.RECEIPT,
+            subtype=kind,
+            message_type=0,
+            stanza_id="",
+            timestamp_ms=self._timestamp(),
+            content="\n".join(message_ids).encode(),
+        )
+        await self._store.put_items([item])
+        self._connections.wake(facts.account_id)
+
+    async def _facts(self, sender: Account, addresses: set[str]) -> dict[str, RouteFacts]:
+        jids = []
+        for address in addresses:
+            try:
+                jids.append(check_address(address).text)
+            except Refusal:
+                continue  # refused again, with its reason, where the message itself is looked at
+        return await self._store.get_route_facts(sender, jids) if jids else {}
+
+    def _accept(
+        self,
+        sender: Account,
+        message: OutgoingMessage,
+        facts: dict[str, RouteFacts],
+        usage: dict[int, tuple[int, int]],
+        timestamp_ms: int,
+    ) -> MailboxItem | None:
+        jid = check_address(message.to)
+        ciphertext_type, ciphertext = self._single_ciphertext(message)
+        recipient = facts.get(jid.text)
+        route = decide_route(sender, jid.is_whatsapp, recipient)
+        if recipient is None or route is Route.DROP:
+            return None
+        self._send_rate.take((sender.account_id, recipient.account_id))
+        items, size = usage.get(recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes))
+        items, size = items + 1, size + len(ciphertext)
+        if items > self._limits.max_mailbox_items or size > self._limits.max_mailbox_bytes:
+            raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
+        usage[recipient.account_id] = (items, size)
+        return MailboxItem(
+            recipient.account_id,
+            sender.account_id,
+            sender.jid,
+            StanzaKind.MESSAGE,
+            ciphertext_type,
+            message.message_type,
+            message.stanza_id,
+            timestamp_ms,
+            ciphertext,
+        )
+
+    def _single_ciphertext(self, message: OutgoingMessage) -> tuple[CiphertextType, bytes]:
+        if any(kind is CiphertextType.SENDER_KEY for kind, _, _ in message.enc):
+            raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
+        if len(message.enc) != 1 or message.enc[0][1] != 0:
+            raise Refusal(Reason.DEVICE_LIST_MISMATCH)
+        kind, _, ciphertext = message.enc[0]
+        if len(ciphertext) > self._limits.max_ciphertext_bytes:
+            raise Refusal(
+                Reason.MESSAGE_TOO_LARGE,
+                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
+            )
+        return kind, ciphertext
+
+    def _notify(self, facts: dict[str, RouteFacts], recipient_ids: set[int]) -> None:
+        for recipient in facts.values():
+            if recipient.account_id not in recipient_ids or self._connections.wake(recipient.account_id):
+                continue
+            if recipient.integrator:
+                self._push.notify(recipient.integrator, recipient.external_id)
+
+    def _timestamp(self) -> int:
+        # Taken without an await before the store's queue, so that it never decreases per recipient (MSG-14).
+        self._last_timestamp_ms = max(self._last_timestamp_ms, self._clock.now_ms())
+        return self._last_timestamp_ms

@@ -1,0 +1,164 @@
+"""What a partner's token must hold, and which key set it is verified against; knows no JWT library and no HTTP."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from interop_protocol.sizes import MAX_TOKEN_BYTES
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import SECOND_MS, Limits
+from interop_server.core.model import Partner, PartnerStatus
+from interop_server.core.ports import Clock, JwksSource, PartnerStore, TokenReader
+
+
+class VerifiedToken(NamedTuple):
+    """Whom a token speaks for."""
+
+    partner: Partner
+    external_id: str
+    """The user-visible identifier, as the token has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerTokens:
+    """Verifies partner tokens against cached key sets.
+
+    Source: ENL-03 to ENL-07; threats T1, T3, T4.
+    """
+
+    store: PartnerStore
+    reader: TokenReader
+    jwks: "KeySets"
+    clock: Clock
+    limits: Limits
+
+    async def verify(self, token: str) -> VerifiedToken:
+        """Verifies a token and returns whom it speaks for.
+
+        Raises:
+            Refusal: TOKEN_TOO_LARGE, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, or another TOKEN_… reason.
+        """
+        if len(token.encode("utf-8", "surrogatepass")) > MAX_TOKEN_BYTES:
+            raise Refusal(Reason.TOKEN_TOO_LARGE)
+        header = self.reader.peek(token)
+        if header.algorithm != "RS256":
+            raise Refusal(Reason.TOKEN_ALGORITHM_REFUSED, f"the header says alg={header.algorithm[:32]!r}")
+        if not header.issuer:
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`iss` is absent or no string")
+        partner = await self.store.get_partner_by_issuer(header.issuer)
+        if partner is None:
+            raise Refusal(Reason.BAD_INTEGRATOR)
+        if partner.status is not PartnerStatus.ACTIVE:
+            raise Refusal(Reason.PARTNER_NOT_ACTIVE, f"the partner is {partner.status.name.lower()}")
+        if not header.key_id:
+            raise Refusal(Reason.TOKEN_KEY_UNKNOWN, "the header has no `kid`")
+        key_set = await self.jwks.with_key(partner, header.key_id)
+        claims = self.reader.verify(token, key_set)
+        self._check_times(claims)
+        return VerifiedToken(partner, self._subject(claims, partner))
+
+    def _check_times(self, claims: Mapping[str, object]) -> None:
+        issued_at, expires_at = _seconds(claims, "iat"), _seconds(claims, "exp")
+        not_before = _seconds(claims, "nbf") if "nbf" in claims else issued_at
+        now, skew = self.clock.now_ms() / SECOND_MS, self.limits.token_clock_skew_seconds
+        if expires_at + skew <= now:
+            raise Refusal(Reason.TOKEN_EXPIRED)
+        if max(not_before, issued_at) > now + skew:
+            raise Refusal(Reason.TOKEN_NOT_YET_VALID)
+        if expires_at - issued_at > self.limits.token_max_life_seconds:
+            raise Refusal(
+                Reason.TOKEN_LIFETIME_TOO_LONG,
+                f"policy allows {self.limits.token_max_life_seconds} seconds from iat to exp",
+            )
+
+    def _subject(self, claims: Mapping[str, object], partner: Partner) -> str:
+        if claims.get("iss") != partner.issuer:
+            raise Refusal(Reason.BAD_INTEGRATOR)
+        audience = claims.get("aud")
+        audiences = audience if isinstance(audience, list) else [audience]
+        if self.limits.token_audience not in audiences:
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`aud` must be {self.limits.token_audience!r}")
+        subject = claims.get("sub")
+        if not isinstance(subject, str) or not subject:
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`sub` is absent or no string")
+        return subject
+
+
+def _seconds(claims: Mapping[str, object], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
+        raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`{name}` is absent or no number of seconds")
+    return value
+
+
+class KeySets:
+    """Partners' key sets: the last good copy of each, in memory and in the store.
+
+    Tokens are verified only against the cached copy; an unknown `kid` causes at most one bounded early refetch.
+    Source: ENL-03, ENL-04.
+    """
+
+    def __init__(
+        self, store: PartnerStore, source: JwksSource, reader: TokenReader, clock: Clock, limits: Limits
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._reader = reader
+        self._clock = clock
+        self._limits = limits
+        self._cached: dict[int, str] = {}
+        self._asked_at_ms: dict[int, int] = {}
+
+    async def with_key(self, partner: Partner, key_id: str) -> str:
+        """Returns the partner's key set, refetched early if it lacks the key and that was not done just now.
+
+        Raises:
+            Refusal: JWKS_UNAVAILABLE when there is no good copy, TOKEN_KEY_UNKNOWN when the copy lacks the key.
+        """
+        cached = self._cached.get(partner.integrator)
+        if cached is None:
+            cached = await self._store.get_jwks(partner.integrator)
+        if cached is not None and key_id in self._reader.key_ids(cached):
+            self._cached[partner.integrator] = cached
+            return cached
+        if self._may_ask(partner.integrator):
+            try:
+                cached = await self._fetch(partner)
+            except Refusal:
+                if cached is None:
+                    raise
+        if cached is None:
+            raise Refusal(Reason.JWKS_UNAVAILABLE, "no key set of this partner could be fetched so far")
+        if key_id not in self._reader.key_ids(cached):
+            raise Refusal(Reason.TOKEN_KEY_UNKNOWN, f"the key set has no usable key {key_id[:64]!r}")
+        return cached
+
+    async def refresh(self, partner: Partner) -> int:
+        """Fetches a key set now and returns how many usable keys it holds.
+
+        Raises:
+            Refusal: JWKS_UNAVAILABLE; the last good copy stays.
+        """
+        return len(self._reader.key_ids(await self._fetch(partner)))
+
+    def forget(self, integrator: int) -> None:
+        """Drops the copy in memory, when the partner's registration changed."""
+        self._cached.pop(integrator, None)
+        self._asked_at_ms.pop(integrator, None)
+
+    async def _fetch(self, partner: Partner) -> str:
+        now_ms = self._clock.now_ms()
+        self._asked_at_ms[partner.integrator] = now_ms
+        fetched = await self._source.fetch(partner)
+        if not self._reader.key_ids(fetched):
+            raise Refusal(
+                Reason.JWKS_UNAVAILABLE, "the key set has no RSA key of 2,048 bits or more with RS256 and use=sig"
+            )
+        await self._store.put_jwks(partner.integrator, fetched, now_ms)
+        self._cached[partner.integrator] = fetched
+        return fetched
+
+    def _may_ask(self, integrator: int) -> bool:
+        asked_at_ms = self._asked_at_ms.get(integrator)
+        pause_ms = self._limits.jwks_early_refetch_seconds * SECOND_MS
+        return asked_at_ms is None or self._clock.now_ms() - asked_at_ms >= pause_ms

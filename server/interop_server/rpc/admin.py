@@ -1,0 +1,108 @@
+"""The admin service on its own port: convert, call one rule, answer; knows no rule itself."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable
+
+from interop_api.admin.v1 import admin_pb2 as pb
+from interop_api.admin.v1 import admin_pb2_grpc
+from interop_api.v1 import chat_pb2, interop_pb2
+from interop_server.core.admin import Operator
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
+from interop_server.rpc.connections import ConnectionRegistry
+from interop_server.rpc.errors import Context
+
+
+class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
+    """See AdminService in admin.proto."""
+
+    def __init__(
+        self,
+        operator: Operator,
+        registry: ConnectionRegistry,
+        count_rows: Callable[[], Awaitable[dict[str, int]]],
+        counts: Counter[str],
+    ) -> None:
+        self._operator = operator
+        self._registry = registry
+        self._count_rows = count_rows
+        self._counts = counts
+
+    async def PutPartner(self, request: pb.PutPartnerRequest, context: Context) -> pb.PutPartnerResponse:
+        """Registers a partner."""
+        return pb.PutPartnerResponse(jwks_keys=await self._operator.put_partner(_partner_from(request.partner)))
+
+    async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
+        """Lists partners."""
+        partners = await self._operator.list_partners()
+        return pb.ListPartnersResponse(partners=[_partner_to(partner) for partner in partners])
+
+    async def RefreshJwks(self, request: pb.RefreshJwksRequest, context: Context) -> pb.RefreshJwksResponse:
+        """Fetches a key set now."""
+        return pb.RefreshJwksResponse(jwks_keys=await self._operator.refresh_jwks(request.integrator))
+
+    async def PutWhatsAppUser(self, request: pb.PutWhatsAppUserRequest, context: Context) -> pb.PutWhatsAppUserResponse:
+        """Registers a WhatsApp user."""
+        try:
+            platform = Platform(request.platform)
+        except ValueError as error:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`platform` must be ANDROID, IOS, WEB or DESKTOP") from error
+        account, eligible = await self._operator.put_whatsapp_user(request.phone_number, request.authkey, platform)
+        return pb.PutWhatsAppUserResponse(jid=account.jid, eligible=eligible)
+
+    async def ChangeNumber(self, request: pb.ChangeNumberRequest, context: Context) -> pb.ChangeNumberResponse:
+        """Moves a WhatsApp user to another number."""
+        jid, eligible = await self._operator.change_number(request.jid, request.phone_number)
+        return pb.ChangeNumberResponse(jid=jid, eligible=eligible)
+
+    async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
+        """Lists open connections."""
+        response = pb.ListConnectionsResponse()
+        for facts in self._registry.facts():
+            response.connections.add(
+                jid=facts.account.jid,
+                mode=chat_pb2.ConnectionMode.ValueType(facts.mode),
+                client_ip=facts.client_ip,
+                peer_address=facts.peer_address,
+                connection_signals_available=facts.signals_available,
+                connected_at_ms=facts.connected_at_ms,
+            )
+        return response
+
+    async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
+        """Counts rows and events."""
+        return pb.GetStatisticsResponse(stored=await self._count_rows(), counted=dict(self._counts))
+
+
+def _partner_from(partner: pb.Partner) -> Partner:
+    try:
+        status, identifier_type = PartnerStatus(partner.status), IdentifierType(partner.identifier_type)
+    except ValueError as error:
+        raise Refusal(Reason.REQUEST_MALFORMED, "`status` and `identifier_type` must be set to known values") from error
+    return Partner(
+        integrator=partner.integrator,
+        name=partner.name,
+        issuer=partner.issuer,
+        base_url=partner.base_url.rstrip("/"),
+        push_url=partner.push_url,
+        media_url=partner.media_url.rstrip("/"),
+        status=status,
+        identifier_type=identifier_type,
+        icon=partner.icon,
+        proxy_allowed=partner.proxy_allowed,
+    )
+
+
+def _partner_to(partner: Partner) -> pb.Partner:
+    return pb.Partner(
+        integrator=partner.integrator,
+        name=partner.name,
+        issuer=partner.issuer,
+        base_url=partner.base_url,
+        push_url=partner.push_url,
+        media_url=partner.media_url,
+        status=interop_pb2.PartnerStatus.ValueType(partner.status),
+        identifier_type=interop_pb2.IdentifierType.ValueType(partner.identifier_type),
+        icon=partner.icon,
+        proxy_allowed=partner.proxy_allowed,
+    )

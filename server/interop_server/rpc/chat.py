@@ -1,0 +1,222 @@
+"""The chat channel: one stream from handshake to its end; knows no rule and no storage."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
+from interop_protocol.noise import RemoteProtocolError, Transport
+from interop_server.core.connection import Logins
+from interop_server.core.errors import Category, Reason, Refusal
+from interop_server.core.limits import SECOND_MS, Limits
+from interop_server.core.mailbox import Mailbox
+from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
+from interop_server.core.ports import Clock, Rng
+from interop_server.core.prekeys import PreKeys
+from interop_server.core.routing import Router
+from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.rpc.convert import limits_to
+from interop_server.rpc.deliveries import DeliveryPump
+from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.handshake import ServerIdentity, shake_hands
+from interop_server.rpc.inbound import Inbound
+from interop_server.rpc.outbox import Outbox
+
+_FAILURE_CODES = {
+    Category.INVALID_REQUEST: 400,
+    Category.UNAVAILABLE: 503,
+    Category.FAILED_PRECONDITION: 405,
+}
+"""Login failure codes as observed on the wire (CHN-10); 401 for all others."""
+_CLOSED_ADDRESSES = {Reason.PROXY_NOT_ALLOWED: 403, Reason.PARTNER_NOT_ACTIVE: 403}
+
+
+@dataclass(frozen=True, slots=True)
+class ChatParts:
+    """What a chat channel needs."""
+
+    identity: ServerIdentity
+    logins: Logins
+    registry: ConnectionRegistry
+    router: Router
+    mailbox: Mailbox
+    prekeys: PreKeys
+    clock: Clock
+    rng: Rng
+    limits: Limits
+    counts: Counter[str]
+    """What was counted since the start."""
+
+
+class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
+    """Serves chat channels. See ChatService in chat.proto."""
+
+    def __init__(self, parts: ChatParts) -> None:
+        self._parts = parts
+
+    async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio: it reads from and writes to the context
+        self, request_iterator: AsyncIterator[chat_pb2.ConnectRequest], context: Context
+    ) -> None:
+        """Runs one channel until either side ends it."""
+        parts = self._parts
+        handshaken = await shake_hands(context, parts.identity, parts.rng, parts.limits)
+        channel = _SealedChannel(context, handshaken.transport, parts.limits)
+        with _log_in_failures() as failures:
+            if isinstance(handshaken.login, Refusal):
+                raise handshaken.login
+            live = await self._open(handshaken.login, context)
+        if failures:
+            await channel.send(_login_failure(failures[0]))
+            raise failures[0]
+        try:
+            await _ChatStream(parts, live, channel).run()
+        finally:
+            parts.registry.close(live)
+
+    async def _open(self, login: Login, context: Context) -> LiveConnection:
+        account = await self._parts.logins.log_in(login)
+        facts = ConnectionFacts(
+            account=account,
+            mode=login.mode,
+            client_ip=login.client_ip if login.mode is ConnectionMode.PROXY else "",
+            peer_address=context.peer(),
+            connected_at_ms=self._parts.clock.now_ms(),
+        )
+        return self._parts.registry.open(facts, login.read_receipts)
+
+
+@contextmanager
+def _log_in_failures() -> Iterator[list[Refusal]]:
+    failures: list[Refusal] = []
+    try:
+        yield failures
+    except Refusal as refusal:
+        failures.append(refusal)
+
+
+def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
+    code = _CLOSED_ADDRESSES.get(refusal.reason) or _FAILURE_CODES.get(refusal.reason.rule.category, 401)
+    return stanza_pb2.Stanza(login_failure=stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal)))
+
+
+class _SealedChannel:
+    """Sealed frames on a stream, both ways."""
+
+    def __init__(self, context: Context, transport: Transport, limits: Limits) -> None:
+        self._context = context
+        self._transport = transport
+        self._limits = limits
+
+    async def send(self, stanza: stanza_pb2.Stanza) -> None:
+        """Sends one stanza as a batch of its own."""
+        await self.send_batch(stanza_pb2.Batch(stanzas=[stanza]).SerializeToString())
+
+    async def send_batch(self, batch: bytes) -> None:
+        """Seals and sends a serialised batch."""
+        await self._context.write(chat_pb2.ConnectResponse(sealed=self._transport.encrypt(batch)))
+
+    async def read(self) -> bytes | None:
+        """Returns the plaintext of the next frame; None at the end of the stream.
+
+        Raises:
+            Refusal: HANDSHAKE_OUT_OF_ORDER, FRAME_TOO_LARGE or FRAME_AUTHENTICATION_FAILED.
+        """
+        request = await self._context.read()
+        if not isinstance(request, chat_pb2.ConnectRequest):
+            return None
+        if request.WhichOneof("frame") != "sealed":
+            raise Refusal(Reason.HANDSHAKE_OUT_OF_ORDER, "only sealed frames are allowed after the handshake")
+        sealed = request.sealed
+        if len(sealed) > self._limits.max_frame_bytes:
+            raise Refusal(
+                Reason.FRAME_TOO_LARGE,
+                f"the frame has {len(sealed)} bytes, the limit is {self._limits.max_frame_bytes}",
+            )
+        try:
+            return self._transport.decrypt(sealed)
+        except RemoteProtocolError as error:
+            raise Refusal(Reason[error.reason]) from error
+
+
+class _ChatStream:
+    """A logged-in channel: reads, writes, delivers and watches until one of them is done."""
+
+    def __init__(self, parts: ChatParts, live: LiveConnection, channel: _SealedChannel) -> None:
+        self._parts = parts
+        self._live = live
+        self._channel = channel
+        self._outbox = Outbox(parts.limits)
+        self._pump = DeliveryPump(parts.mailbox, live, self._outbox, parts.clock, parts.limits)
+        self._inbound = Inbound(parts.router, self._pump, live, self._outbox, parts.counts, parts.limits)
+        self._heard_at_ms = parts.clock.now_ms()
+
+    async def run(self) -> None:
+        """Runs the channel to its end.
+
+        Raises:
+            Refusal: Why the server ended it; the client has been told in a stream error.
+        """
+        await self._channel.send(self._login_success())
+        low = await self._parts.prekeys.low_count(self._live.account)
+        if low is not None:
+            self._live.tell_prekeys_low(low)
+        tasks = {
+            asyncio.create_task(work, name=f"chat {name} {self._live.account.jid}")
+            for name, work in (
+                ("read", self._read()),
+                ("write", self._write()),
+                ("deliver", self._pump.run()),
+                ("watch", self._watch()),
+                ("ended", self._ended()),
+            )
+        }
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        await self._finish(next((error for task in done if (error := task.exception()) is not None), None))
+
+    async def _finish(self, error: BaseException | None) -> None:
+        if error is None:
+            return
+        if not isinstance(error, Refusal):
+            raise error
+        while (batch := self._outbox.take_batch()) is not None:
+            await self._channel.send_batch(batch)
+        await self._channel.send(stanza_pb2.Stanza(stream_error=stanza_pb2.StreamError(error=stanza_error(error))))
+        raise error
+
+    async def _read(self) -> None:
+        while (plaintext := await self._channel.read()) is not None:
+            self._heard_at_ms = self._parts.clock.now_ms()
+            if not await self._inbound.receive(plaintext):
+                return
+
+    async def _write(self) -> None:
+        while True:
+            await self._channel.send_batch(await self._outbox.next_batch())
+
+    async def _watch(self) -> None:
+        silent_ms = self._parts.limits.silent_seconds * SECOND_MS
+        while True:
+            left_ms = self._heard_at_ms + silent_ms - self._parts.clock.now_ms()
+            if left_ms <= 0:
+                raise Refusal(Reason.CONNECTION_SILENT)
+            await self._parts.clock.sleep(left_ms / SECOND_MS)
+
+    async def _ended(self) -> None:
+        raise Refusal(await self._live.ended)
+
+    def _login_success(self) -> stanza_pb2.Stanza:
+        return stanza_pb2.Stanza(
+            login_success=stanza_pb2.LoginSuccess(
+                jid=self._live.account.jid,
+                session_token=self._live.session_token,
+                server_time_ms=self._parts.clock.now_ms(),
+                limits=limits_to(self._parts.limits),
+            )
+        )

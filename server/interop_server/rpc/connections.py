@@ -1,0 +1,136 @@
+"""The live connections of this node: who is connected, how to wake them, how to end them; knows no wire format."""
+
+import asyncio
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import Account, ConnectionFacts
+from interop_server.core.ports import Rng
+
+SESSION_TOKEN_BYTES = 24
+
+
+class LiveConnection:
+    """One account's chat channel while it is open.
+
+    Its session token lives exactly as long (CHN-01).
+    """
+
+    def __init__(self, facts: ConnectionFacts, session_token: str, read_receipts: bool) -> None:
+        self.facts = facts
+        self.session_token = session_token
+        self.read_receipts = read_receipts
+        self.changed = asyncio.Event()
+        """Set when the mailbox may have something new, or `prekeys_low` is set."""
+        self.prekeys_low: int | None = None
+        """A count that the client is yet to be told (KEY-09)."""
+        self._told_prekeys_low = False
+        self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
+        """Why the server ends the connection."""
+
+    @property
+    def account(self) -> Account:
+        """Whose connection this is."""
+        return self.facts.account
+
+    def wake(self) -> None:
+        """Says that the mailbox may have something new."""
+        self.changed.set()
+
+    def end(self, reason: Reason) -> None:
+        """Ends the connection; the first reason counts."""
+        if not self.ended.done():
+            self.ended.set_result(reason)
+
+    def tell_prekeys_low(self, count: int) -> None:
+        """Tells the client once that few one-time prekeys are left (KEY-09)."""
+        if not self._told_prekeys_low:
+            self._told_prekeys_low = True
+            self.prekeys_low = count
+            self.changed.set()
+
+    def prekeys_refilled(self) -> None:
+        """Allows the next notice."""
+        self._told_prekeys_low = False
+        self.prekeys_low = None
+
+
+class ConnectionRegistry:
+    """All live connections, by account and by session token. Implements the `Connections` port."""
+
+    def __init__(self, rng: Rng) -> None:
+        self._rng = rng
+        self._by_account: dict[int, LiveConnection] = {}
+        self._by_token: dict[str, LiveConnection] = {}
+        self._is_draining = False
+
+    def open(self, facts: ConnectionFacts, read_receipts: bool) -> LiveConnection:
+        """Registers a connection; replaces and ends the account's other one (CHN-11).
+
+        Raises:
+            Refusal: SERVER_DRAINING.
+        """
+        if self._is_draining:
+            raise Refusal(Reason.SERVER_DRAINING)
+        account_id = facts.account.account_id
+        if (previous := self._by_account.get(account_id)) is not None:
+            self._by_token.pop(previous.session_token, None)
+            previous.end(Reason.CONNECTION_REPLACED)
+        token = self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
+        connection = LiveConnection(facts, token, read_receipts)
+        self._by_account[account_id] = connection
+        self._by_token[token] = connection
+        return connection
+
+    def close(self, connection: LiveConnection) -> None:
+        """Forgets a connection and kills its session token."""
+        self._by_token.pop(connection.session_token, None)
+        account_id = connection.account.account_id
+        if self._by_account.get(account_id) is connection:
+            del self._by_account[account_id]
+
+    def by_token(self, session_token: str) -> LiveConnection:
+        """Returns the connection of a session.
+
+        Raises:
+            Refusal: SESSION_DEAD.
+        """
+        connection = self._by_token.get(session_token)
+        if connection is None:
+            raise Refusal(Reason.SESSION_DEAD)
+        return connection
+
+    def facts(self) -> list[ConnectionFacts]:
+        """What is known of all open connections, by JID (PRX-05)."""
+        return sorted(
+            (connection.facts for connection in self._by_account.values()), key=lambda facts: facts.account.jid
+        )
+
+    def drain(self) -> None:
+        """Ends all connections and refuses new ones."""
+        self._is_draining = True
+        for connection in list(self._by_account.values()):
+            connection.end(Reason.SERVER_DRAINING)
+
+    def wake(self, account_id: int) -> bool:
+        """Tells a connection that its mailbox has something; False when the account is not connected."""
+        connection = self._by_account.get(account_id)
+        if connection is None:
+            return False
+        connection.wake()
+        return True
+
+    def end(self, account_id: int, reason: Reason) -> None:
+        """Ends the account's connection, if any; its session token is dead at once."""
+        if (connection := self._by_account.get(account_id)) is not None:
+            self._by_token.pop(connection.session_token, None)
+            connection.end(reason)
+
+    def notify_prekeys_low(self, account_id: int, count: int) -> None:
+        """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""
+        if (connection := self._by_account.get(account_id)) is not None:
+            connection.tell_prekeys_low(count)
+
+    def prekeys_refilled(self, account_id: int) -> None:
+        """Allows the next notice."""
+        if (connection := self._by_account.get(account_id)) is not None:
+            connection.prekeys_refilled()

@@ -1,0 +1,251 @@
+"""Between protobuf messages and the model: total functions that validate form once; knows no rule and no store."""
+
+import re
+from collections.abc import Iterable
+
+from google.protobuf.message import DecodeError
+
+from interop_api.v1 import chat_pb2, prekeys_pb2, stanza_pb2
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.model import (
+    Backlog,
+    CiphertextType,
+    ConnectionMode,
+    Delivery,
+    Login,
+    MessageType,
+    NotificationType,
+    OneTimePreKey,
+    OutgoingMessage,
+    PublishedKeys,
+    ReceiptType,
+    SignedPreKey,
+    StanzaKind,
+    TakenBundle,
+)
+from interop_server.core.routing import SendOutcome
+from interop_server.rpc.errors import stanza_error
+
+MAX_RECEIPT_IDS = 256
+MAX_ACK_IDS = 4_096
+MAX_OFFLINE_BATCH = 200
+NACK_CODES = frozenset({487, 488, 489, 490, 491, 495, 496, 500})
+"""MSG-10; observed on the wire."""
+
+_STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CIPHERTEXT_TYPES = {int(kind): kind for kind in CiphertextType}
+_MESSAGE_TYPES = {int(kind): kind for kind in MessageType}
+_MAX_PHONE_NUMBER = 10**15
+
+
+def login_from(payload: bytes, static_key: bytes) -> Login:
+    """Reads the payload of the last handshake message (CHN-06).
+
+    Raises:
+        Refusal: LOGIN_MALFORMED.
+    """
+    try:
+        login = chat_pb2.LoginPayload.FromString(payload)
+    except DecodeError as error:
+        raise Refusal(Reason.LOGIN_MALFORMED, "the payload is no LoginPayload") from error
+    if login.product not in (chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP):
+        raise Refusal(Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP")
+    if login.connection_mode not in (chat_pb2.CONNECTION_MODE_DIRECT, chat_pb2.CONNECTION_MODE_PROXY):
+        raise Refusal(Reason.LOGIN_MALFORMED, "`connection_mode` must be DIRECT or PROXY")
+    is_interop = login.product == chat_pb2.PRODUCT_INTEROP
+    if is_interop != login.HasField("interop_data"):
+        raise Refusal(Reason.LOGIN_MALFORMED, "`interop_data` belongs to product INTEROP, and only there")
+    if is_interop == bool(login.username) or login.username >= _MAX_PHONE_NUMBER:
+        raise Refusal(Reason.LOGIN_MALFORMED, "`username` is a phone number of up to 15 digits, for product WHATSAPP")
+    try:
+        token = login.interop_data.token.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise Refusal(Reason.TOKEN_MALFORMED) from error
+    receipts = login.interop_data.enable_read_receipts if is_interop else login.enable_read_receipts
+    return Login(
+        static_key=static_key,
+        phone_number="" if is_interop else str(login.username),
+        account_number=login.interop_data.account_id,
+        token=token,
+        protocol_version=login.protocol_version,
+        mode=ConnectionMode(login.connection_mode),
+        client_ip=login.client_ip,
+        read_receipts=receipts,
+        is_interop=is_interop,
+    )
+
+
+def batch_from(plaintext: bytes, limits: Limits) -> stanza_pb2.Batch:
+    """Reads the plaintext of a sealed frame.
+
+    Raises:
+        Refusal: FRAME_MALFORMED or BATCH_TOO_LARGE.
+    """
+    try:
+        batch = stanza_pb2.Batch.FromString(plaintext)
+    except DecodeError as error:
+        raise Refusal(Reason.FRAME_MALFORMED, "the frame holds no Batch") from error
+    if not batch.stanzas:
+        raise Refusal(Reason.FRAME_MALFORMED, "the batch is empty")
+    if len(batch.stanzas) > limits.max_batch_stanzas:
+        raise Refusal(Reason.BATCH_TOO_LARGE, f"the limit is {limits.max_batch_stanzas} stanzas")
+    return batch
+
+
+def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
+    """Reads a message that a client sends.
+
+    Raises:
+        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    sender = getattr(message, "from")
+    if sender and sender != own_jid:
+        raise Refusal(Reason.CONNECTION_MULTIPLEXED)
+    if not _STANZA_ID.fullmatch(message.id):
+        raise Refusal(Reason.FRAME_MALFORMED, "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`")
+    message_type = _MESSAGE_TYPES.get(message.type)
+    if message_type is None:
+        raise Refusal(Reason.FRAME_MALFORMED, "`type` of the message is not known")
+    enc = []
+    for part in message.enc:
+        ciphertext_type = _CIPHERTEXT_TYPES.get(part.type)
+        if ciphertext_type is None or not part.ciphertext:
+            raise Refusal(Reason.FRAME_MALFORMED, "every `enc` needs a known type and a ciphertext")
+        enc.append((ciphertext_type, part.device_id, part.ciphertext))
+    return OutgoingMessage(message.id, message.to, message_type, tuple(enc))
+
+
+def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
+    """Checks a receipt that a client sends and returns what it says.
+
+    Raises:
+        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    sender = getattr(receipt, "from")
+    if sender and sender != own_jid:
+        raise Refusal(Reason.CONNECTION_MULTIPLEXED)
+    if receipt.type not in (stanza_pb2.RECEIPT_TYPE_DELIVERED, stanza_pb2.RECEIPT_TYPE_READ):
+        raise Refusal(Reason.FRAME_MALFORMED, "`type` of the receipt is not known")
+    if not 1 <= len(receipt.message_ids) <= MAX_RECEIPT_IDS:
+        raise Refusal(Reason.FRAME_MALFORMED, f"a receipt names 1 to {MAX_RECEIPT_IDS} messages")
+    if not all(_STANZA_ID.fullmatch(message_id) for message_id in receipt.message_ids):
+        raise Refusal(Reason.FRAME_MALFORMED, "a receipt names a message id of the wrong form")
+    return ReceiptType(receipt.type)
+
+
+def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.Stanza:
+    """Returns the answer to a stanza that was refused while the connection goes on."""
+    kind = stanza.WhichOneof("kind")
+    content = getattr(stanza, kind) if kind else None
+    stanza_id = getattr(content, "id", "")
+    if kind == "message":
+        ack = stanza_pb2.SendAck(id=stanza_id, error=stanza_error(refusal))
+        return stanza_pb2.Stanza(send_acks=stanza_pb2.SendAcks(acks=[ack]))
+    text = stanza_id if isinstance(stanza_id, str) else ""
+    return stanza_pb2.Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=text[:64], error=stanza_error(refusal)))
+
+
+def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
+    """Returns what became of messages as one stanza."""
+    stanza = stanza_pb2.Stanza()
+    acks = stanza.send_acks.acks
+    for outcome in outcomes:
+        ack = acks.add(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
+        if outcome.refusal is not None:
+            ack.error.CopyFrom(stanza_error(outcome.refusal))
+    return stanza
+
+
+def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stanza_pb2.Stanza:
+    """Returns a mailbox item as it is delivered."""
+    item = delivery.item
+    stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
+    if item.kind is StanzaKind.MESSAGE:
+        message = stanza.message
+        message.id = item.stanza_id
+        setattr(message, "from", item.sender_jid)
+        message.type = stanza_pb2.MessageType.ValueType(item.message_type)
+        message.timestamp_ms = item.timestamp_ms
+        message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
+        if to_whatsapp:
+            message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
+    elif item.kind is StanzaKind.RECEIPT:
+        receipt = stanza.receipt
+        receipt.type = stanza_pb2.ReceiptType.ValueType(item.subtype)
+        setattr(receipt, "from", item.sender_jid)
+        receipt.message_ids.extend(item.content.decode().split("\n"))
+        receipt.timestamp_ms = item.timestamp_ms
+    else:
+        stanza.notification.timestamp_ms = item.timestamp_ms
+        if item.subtype == NotificationType.IDENTITY_CHANGED:
+            stanza.notification.identity_changed.jid = item.content.decode()
+        else:
+            stanza.notification.prekeys_low.count = int(item.content)
+    return stanza
+
+
+def prekeys_low_to(count: int, now_ms: int) -> stanza_pb2.Stanza:
+    """Returns the notice that few one-time prekeys are left (KEY-09)."""
+    return stanza_pb2.Stanza(
+        notification=stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=count), timestamp_ms=now_ms)
+    )
+
+
+def preview_to(backlog: Backlog) -> stanza_pb2.Stanza:
+    """Returns what waited while the client was away (MSG-08)."""
+    return stanza_pb2.Stanza(
+        offline_preview=stanza_pb2.OfflinePreview(
+            messages=backlog.messages, receipts=backlog.receipts, notifications=backlog.notifications
+        )
+    )
+
+
+def limits_to(limits: Limits) -> stanza_pb2.Limits:
+    """Returns the limits that a client must know."""
+    return stanza_pb2.Limits(
+        max_frame_bytes=limits.max_frame_bytes,
+        max_batch_stanzas=limits.max_batch_stanzas,
+        max_ciphertext_bytes=limits.max_ciphertext_bytes,
+        max_unacked_deliveries=limits.max_unacked_deliveries,
+        keepalive_seconds=limits.keepalive_seconds,
+        silent_seconds=limits.silent_seconds,
+    )
+
+
+def signed_prekey_from(signed_prekey: prekeys_pb2.SignedPreKey) -> SignedPreKey:
+    """Reads a signed prekey; its lengths are checked by the rules."""
+    return SignedPreKey(signed_prekey.key_id, signed_prekey.public_key, signed_prekey.signature)
+
+
+def one_time_prekeys_from(one_time: Iterable[prekeys_pb2.OneTimePreKey]) -> list[OneTimePreKey]:
+    """Reads one-time prekeys; their lengths are checked by the rules."""
+    return [OneTimePreKey(key.key_id, key.public_key) for key in one_time]
+
+
+def published_keys_from(request: prekeys_pb2.SetPreKeysRequest) -> PublishedKeys:
+    """Reads what an account publishes.
+
+    Raises:
+        Refusal: KEY_MALFORMED for another key type.
+    """
+    if request.key_type != b"\x05":
+        raise Refusal(Reason.KEY_MALFORMED, "`key_type` must be the one byte 0x05")
+    return PublishedKeys(request.registration_id, request.identity_key, signed_prekey_from(request.signed_prekey))
+
+
+def bundle_to(taken: TakenBundle) -> prekeys_pb2.PreKeyBundle:
+    """Returns a taken bundle."""
+    keys, one_time = taken.keys, taken.one_time_prekey
+    signed = keys.signed_prekey
+    bundle = prekeys_pb2.PreKeyBundle(
+        registration_id=keys.registration_id,
+        identity_key=keys.identity_key,
+        signed_prekey=prekeys_pb2.SignedPreKey(
+            key_id=signed.key_id, public_key=signed.public_key, signature=signed.signature
+        ),
+    )
+    if one_time is not None:
+        bundle.one_time_prekey.key_id = one_time.key_id
+        bundle.one_time_prekey.public_key = one_time.public_key
+    return bundle

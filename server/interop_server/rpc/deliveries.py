@@ -1,0 +1,97 @@
+"""Brings a mailbox to its client: backlog when asked, then live, never more in flight than allowed; knows no rule.
+
+The mailbox is the only queue: what is not acked stays there: a broken connection loses nothing (MSG-09), and backlog and
+live traffic come out of the same place, so their order is the order of storing (MSG-08).
+"""
+
+from collections.abc import Sequence
+
+from interop_api.v1 import stanza_pb2
+from interop_server.core.limits import Limits
+from interop_server.core.mailbox import Mailbox
+from interop_server.core.ports import Clock
+from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.convert import delivery_to, prekeys_low_to, preview_to
+from interop_server.rpc.outbox import Outbox
+
+_PAGE = 256
+"""Deliveries read from the mailbox at once: bounds the memory of one connection."""
+
+
+class DeliveryPump:
+    """One connection's deliveries. Source: MSG-07 to MSG-09, KEY-09."""
+
+    def __init__(self, mailbox: Mailbox, live: LiveConnection, outbox: Outbox, clock: Clock, limits: Limits) -> None:
+        self._mailbox = mailbox
+        self._live = live
+        self._outbox = outbox
+        self._clock = clock
+        self._max_unacked = limits.max_unacked_deliveries
+        self._unacked: set[int] = set()
+        self._credit = 0
+        self._cursor = 0
+
+    def ask(self, count: int) -> None:
+        """Allows that many more deliveries of the backlog (MSG-08)."""
+        self._credit += count
+        self._live.changed.set()
+
+    async def forget(self, delivery_ids: Sequence[int]) -> int:
+        """Forgets deliveries that the client has acked, and returns how many were in flight."""
+        known = self._unacked.intersection(delivery_ids)
+        if known:
+            await self._mailbox.forget(self._live.account, sorted(known))
+            self._unacked -= known
+            self._live.changed.set()
+        return len(known)
+
+    async def run(self) -> None:
+        """Delivers the backlog as the client asks for it, marks its end, then delivers live for ever."""
+        await self._deliver_backlog()
+        while True:
+            self._live.changed.clear()
+            await self._tell_prekeys_low()
+            if not await self._deliver_page(min(_PAGE, self._room), offline=False, up_to=None):
+                await self._live.changed.wait()
+
+    async def _deliver_backlog(self) -> None:
+        backlog = await self._mailbox.backlog(self._live.account)
+        await self._outbox.add([preview_to(backlog)])
+        sent = 0
+        while self._cursor < backlog.last_delivery_id:
+            self._live.changed.clear()
+            await self._tell_prekeys_low()
+            allowed = min(_PAGE, self._room, self._credit)
+            delivered = await self._deliver_page(allowed, offline=True, up_to=backlog.last_delivery_id)
+            sent += delivered
+            self._credit -= delivered
+            if not allowed:
+                await self._live.changed.wait()
+            elif not delivered:
+                break
+        await self._outbox.add([stanza_pb2.Stanza(offline_end=stanza_pb2.OfflineEnd(count=sent))])
+
+    async def _deliver_page(self, limit: int, *, offline: bool, up_to: int | None) -> int:
+        if limit <= 0:
+            return 0
+        deliveries = await self._mailbox.deliveries(self._live.account, self._cursor, limit)
+        if up_to is not None:
+            deliveries = [delivery for delivery in deliveries if delivery.delivery_id <= up_to]
+        if not deliveries:
+            return 0
+        self._cursor = deliveries[-1].delivery_id
+        self._unacked.update(delivery.delivery_id for delivery in deliveries)
+        to_whatsapp = self._live.account.is_whatsapp
+        await self._outbox.add(
+            [delivery_to(delivery, to_whatsapp=to_whatsapp, offline=offline) for delivery in deliveries]
+        )
+        return len(deliveries)
+
+    async def _tell_prekeys_low(self) -> None:
+        if (count := self._live.prekeys_low) is not None:
+            self._live.prekeys_low = None
+            await self._outbox.add([prekeys_low_to(count, self._clock.now_ms())])
+
+    @property
+    def _room(self) -> int:
+        return self._max_unacked - len(self._unacked)

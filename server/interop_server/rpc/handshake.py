@@ -1,0 +1,73 @@
+"""From a stream to a login: the server's side of the Noise handshake; knows no stanza but the login's outcome."""
+
+import asyncio
+from dataclasses import dataclass
+
+from interop_api.v1 import chat_pb2
+from interop_protocol.noise import RemoteProtocolError, ResponderHandshake, Transport
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.model import Login
+from interop_server.core.ports import Rng
+from interop_server.rpc.convert import login_from
+from interop_server.rpc.errors import Context
+
+PRIVATE_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ServerIdentity:
+    """The server's Noise key pair and what certifies it (CHN-04)."""
+
+    static_private_key: bytes
+    """32 bytes, X25519."""
+    certificate_chain: bytes
+    """As it travels in the payload of ServerHello."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handshaken:
+    """A finished handshake. The login is a refusal when its payload was none."""
+
+    transport: Transport
+    login: Login | Refusal
+
+
+async def shake_hands(context: Context, identity: ServerIdentity, rng: Rng, limits: Limits) -> Handshaken:
+    """Runs the handshake on a new stream (CHN-01 to CHN-06).
+
+    Raises:
+        Refusal: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED or HANDSHAKE_TIMEOUT.
+    """
+    try:
+        async with asyncio.timeout(limits.handshake_seconds):
+            return await _shake_hands(context, identity, rng)
+    except TimeoutError as error:
+        raise Refusal(Reason.HANDSHAKE_TIMEOUT) from error
+    except RemoteProtocolError as error:
+        raise Refusal(Reason[error.reason]) from error
+
+
+async def _shake_hands(context: Context, identity: ServerIdentity, rng: Rng) -> Handshaken:
+    noise = ResponderHandshake(identity.static_private_key, rng.token_bytes(PRIVATE_KEY_BYTES))
+    first = await _read(context, "client_hello")
+    noise.read_client_hello(first.client_hello.ephemeral)
+    ephemeral, static, payload = noise.server_hello(identity.certificate_chain)
+    hello = chat_pb2.ServerHello(ephemeral=ephemeral, static=static, payload=payload)
+    await context.write(chat_pb2.ConnectResponse(handshake=chat_pb2.HandshakeMessage(server_hello=hello)))
+    finish = (await _read(context, "client_finish")).client_finish
+    login_payload = noise.read_client_finish(finish.static, finish.payload)
+    transport = noise.split()
+    try:
+        return Handshaken(transport, login_from(login_payload, noise.remote_static))
+    except Refusal as refusal:
+        return Handshaken(transport, refusal)
+
+
+async def _read(context: Context, expected: str) -> chat_pb2.HandshakeMessage:
+    request = await context.read()
+    if not isinstance(request, chat_pb2.ConnectRequest):
+        raise Refusal(Reason.HANDSHAKE_OUT_OF_ORDER, f"the stream ended before {expected}")
+    if request.WhichOneof("frame") != "handshake" or request.handshake.WhichOneof("message") != expected:
+        raise Refusal(Reason.HANDSHAKE_OUT_OF_ORDER, f"expected {expected}")
+    return request.handshake

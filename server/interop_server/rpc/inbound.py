@@ -1,0 +1,136 @@
+"""What a client sends on its chat channel, stanza by stanza; knows no frame and no rule."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from interop_api.v1 import stanza_pb2
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.model import OutgoingMessage
+from interop_server.core.routing import Router, SendOutcome
+from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.convert import (
+    MAX_ACK_IDS,
+    MAX_OFFLINE_BATCH,
+    NACK_CODES,
+    batch_from,
+    message_from,
+    receipt_type_from,
+    refused_stanza,
+    send_acks_to,
+)
+from interop_server.rpc.deliveries import DeliveryPump
+from interop_server.rpc.outbox import Outbox
+
+_FOR_CLIENTS = frozenset(
+    {
+        "login_success", "login_failure", "stream_error", "pong", "send_acks", "notification", "offline_preview",
+        "offline_end", "stanza_refused",
+    }
+)  # fmt: skip
+
+
+class Inbound:
+    """Takes one connection's batches, in order.
+
+    A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        pump: DeliveryPump,
+        live: LiveConnection,
+        outbox: Outbox,
+        counts: Counter[str],
+        limits: Limits,
+    ) -> None:
+        self._router = router
+        self._pump = pump
+        self._live = live
+        self._outbox = outbox
+        self._counts = counts
+        self._limits = limits
+        self._is_open = True
+
+    async def receive(self, plaintext: bytes) -> bool:
+        """Takes the plaintext of one frame; False when the client says that it has closed (PRX-04).
+
+        Raises:
+            Refusal: FRAME_MALFORMED or BATCH_TOO_LARGE.
+        """
+        batch = batch_from(plaintext, self._limits)
+        messages: list[stanza_pb2.Stanza] = []
+        for stanza in batch.stanzas:
+            if stanza.HasField("message"):
+                messages.append(stanza)
+                continue
+            # Order within a batch is order of sending: messages before this stanza go first.
+            await self._send(messages)
+            messages = []
+            try:
+                await self._receive_one(stanza)
+            except Refusal as refusal:
+                await self._outbox.add([refused_stanza(stanza, refusal)])
+            if not self._is_open:
+                return False
+        await self._send(messages)
+        return True
+
+    async def _receive_one(self, stanza: stanza_pb2.Stanza) -> None:
+        kind = stanza.WhichOneof("kind")
+        if kind == "ack":
+            await self._ack(stanza.ack.delivery_ids)
+        elif kind == "nack":
+            await self._nack(stanza.nack)
+        elif kind == "receipt":
+            await self._receipt(stanza.receipt)
+        elif kind == "ping":
+            await self._outbox.add([stanza_pb2.Stanza(pong=stanza_pb2.Pong(id=stanza.ping.id))])
+        elif kind == "offline_batch":
+            self._offline_batch(stanza.offline_batch.count)
+        elif kind == "client_closed":
+            self._is_open = False
+        elif kind == "call_offer":
+            raise Refusal(Reason.CALLS_NOT_SUPPORTED)
+        elif kind in _FOR_CLIENTS:
+            raise Refusal(Reason.FRAME_MALFORMED, f"{kind} comes from the server only")
+        else:
+            raise Refusal(Reason.FRAME_MALFORMED, "the stanza has no kind that this server knows")
+
+    async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
+        if not stanzas:
+            return
+        own_jid = self._live.account.jid
+        messages: list[OutgoingMessage] = []
+        refused: dict[int, SendOutcome] = {}
+        for index, stanza in enumerate(stanzas):
+            try:
+                messages.append(message_from(stanza.message, own_jid))
+            except Refusal as refusal:
+                refused[index] = SendOutcome(stanza.message.id[:64], refusal=refusal)
+        outcomes = iter(await self._router.send_messages(self._live.account, messages)) if messages else iter(())
+        ordered = [refused[index] if index in refused else next(outcomes) for index in range(len(stanzas))]
+        await self._outbox.add([send_acks_to(ordered)])
+
+    async def _receipt(self, receipt: stanza_pb2.Receipt) -> None:
+        kind = receipt_type_from(receipt, self._live.account.jid)
+        await self._router.send_receipt(
+            self._live.account, kind, receipt.to, receipt.message_ids, self._live.read_receipts
+        )
+
+    async def _ack(self, delivery_ids: Sequence[int]) -> None:
+        if len(delivery_ids) > MAX_ACK_IDS:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"an ack names at most {MAX_ACK_IDS} deliveries")
+        await self._pump.forget(delivery_ids)
+
+    async def _nack(self, nack: stanza_pb2.Nack) -> None:
+        if nack.code not in NACK_CODES:
+            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.code} is no nack code")
+        if await self._pump.forget([nack.delivery_id]):
+            self._counts[f"nack_{nack.code}"] += 1
+
+    def _offline_batch(self, count: int) -> None:
+        if not 1 <= count <= MAX_OFFLINE_BATCH:
+            raise Refusal(Reason.FRAME_MALFORMED, f"ask for 1 to {MAX_OFFLINE_BATCH} deliveries")
+        self._pump.ask(count)

@@ -1,0 +1,118 @@
+"""The interop service: authenticate, convert, call one rule, answer; knows no rule itself."""
+
+from interop_api.v1 import interop_pb2 as pb
+from interop_api.v1 import interop_pb2_grpc, stanza_pb2
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import InboxMode
+from interop_server.core.optin import OptIn
+from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.session import Sessions
+
+
+class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
+    """See InteropService in interop.proto."""
+
+    def __init__(self, sessions: Sessions, optin: OptIn) -> None:
+        self._sessions = sessions
+        self._optin = optin
+
+    async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
+        """Lists partners."""
+        listing = await self._optin.list_partners(self._sessions.account(context))
+        response = pb.ListPartnersResponse()
+        for partner, opted_in in listing:
+            response.partners.add(
+                integrator=partner.integrator,
+                name=partner.name,
+                status=pb.PartnerStatus.ValueType(partner.status),
+                icon=partner.icon,
+                identifier_type=pb.IdentifierType.ValueType(partner.identifier_type),
+                opted_in=opted_in,
+            )
+        return response
+
+    async def RecordTerms(self, request: pb.RecordTermsRequest, context: Context) -> pb.RecordTermsResponse:
+        """Records terms shown or accepted."""
+        account = self._sessions.account(context)
+        if request.result not in (pb.TERMS_RESULT_SHOWN, pb.TERMS_RESULT_ACCEPTED):
+            raise Refusal(Reason.REQUEST_MALFORMED, "`result` must be SHOWN or ACCEPTED")
+        accepted = request.result == pb.TERMS_RESULT_ACCEPTED
+        await self._optin.record_terms(account, request.terms_id, accepted=accepted)
+        return pb.RecordTermsResponse()
+
+    async def OptIn(self, request: pb.OptInRequest, context: Context) -> pb.OptInResponse:
+        """Sets the complete set of chosen partners."""
+        await self._optin.opt_in(self._sessions.account(context), list(request.integrators))
+        return pb.OptInResponse()
+
+    async def OptOut(self, request: pb.OptOutRequest, context: Context) -> pb.OptOutResponse:
+        """Removes partners from the set."""
+        await self._optin.opt_out(self._sessions.account(context), list(request.integrators))
+        return pb.OptOutResponse()
+
+    async def SetThirdPartyChats(
+        self, request: pb.SetThirdPartyChatsRequest, context: Context
+    ) -> pb.SetThirdPartyChatsResponse:
+        """Turns third-party chats on or off."""
+        await self._optin.set_enabled(self._sessions.account(context), request.enabled)
+        return pb.SetThirdPartyChatsResponse()
+
+    async def SetInboxMode(self, request: pb.SetInboxModeRequest, context: Context) -> pb.SetInboxModeResponse:
+        """Chooses how third-party chats are shown."""
+        account = self._sessions.account(context)
+        if request.inbox_mode not in (stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED):
+            raise Refusal(Reason.REQUEST_MALFORMED, "`inbox_mode` must be SEPARATE or COMBINED")
+        await self._optin.set_inbox_mode(account, InboxMode(request.inbox_mode))
+        return pb.SetInboxModeResponse()
+
+    async def GetInteropSettings(
+        self, request: pb.GetInteropSettingsRequest, context: Context
+    ) -> pb.GetInteropSettingsResponse:
+        """Returns the caller's choices."""
+        settings = await self._optin.settings(self._sessions.account(context))
+        chosen = settings.chosen
+        return pb.GetInteropSettingsResponse(
+            enabled=chosen.enabled,
+            integrators=sorted(chosen.integrators),
+            inbox_mode=stanza_pb2.InboxMode.ValueType(chosen.inbox_mode),
+            terms_accepted=chosen.terms_accepted,
+            eligible=settings.eligible,
+        )
+
+    async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
+        """Turns user-visible identifiers into JIDs."""
+        account = self._sessions.account(context)
+        users = [(user.external_id, user.integrator) for user in request.users]
+        response = pb.ResolveResponse()
+        for (external_id, integrator), outcome in zip(users, await self._optin.resolve(account, users), strict=True):
+            user = response.users.add(external_id=external_id, integrator=integrator)
+            if isinstance(outcome, Refusal):
+                user.error.CopyFrom(stanza_error(outcome))
+            else:
+                user.resolved.jid = outcome.jid
+                user.resolved.normalized_external_id = outcome.normalized
+        return response
+
+    async def ListThirdPartyChats(
+        self, request: pb.ListThirdPartyChatsRequest, context: Context
+    ) -> pb.ListThirdPartyChatsResponse:
+        """Lists the caller's third-party chats."""
+        account = self._sessions.account(context)
+        chats, next_page_token = await self._optin.list_chats(account, request.page_size, request.page_token)
+        response = pb.ListThirdPartyChatsResponse(next_page_token=next_page_token)
+        for chat in chats:
+            response.chats.add(
+                peer_jid=chat.peer_jid,
+                integrator=chat.integrator,
+                external_id=chat.external_id,
+                last_message_at_ms=chat.last_message_at_ms,
+                read_only=chat.read_only,
+            )
+        return response
+
+    async def DeleteThirdPartyChat(
+        self, request: pb.DeleteThirdPartyChatRequest, context: Context
+    ) -> pb.DeleteThirdPartyChatResponse:
+        """Deletes a chat from the list."""
+        await self._optin.delete_chat(self._sessions.account(context), request.peer_jid)
+        return pb.DeleteThirdPartyChatResponse()

@@ -1,0 +1,61 @@
+"""What waits to be sent on one chat channel; knows no handshake and no stream."""
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+
+from interop_api.v1 import stanza_pb2
+from interop_protocol.sizes import TAG_BYTES
+from interop_server.core.limits import Limits
+
+_STANZA_OVERHEAD_BYTES = 6
+"""Field tag and length of a stanza within a batch."""
+_WAITING_BATCHES = 4
+"""How many full batches may wait before whoever adds more has to wait too."""
+
+
+class Outbox:
+    """Stanzas on their way to a client, flushed in batches: everything that waits goes into as few frames as fit.
+
+    Bounded: adding waits while too much waits already, so a client that does not read slows down only itself.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self._max_stanzas = limits.max_batch_stanzas
+        self._max_bytes = limits.max_frame_bytes - TAG_BYTES
+        self._waiting: deque[stanza_pb2.Stanza] = deque()
+        self._has_content = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    async def add(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
+        """Adds stanzas in order, after there is room."""
+        await self._has_room.wait()
+        self._waiting.extend(stanzas)
+        self._has_content.set()
+        if len(self._waiting) >= self._max_stanzas * _WAITING_BATCHES:
+            self._has_room.clear()
+
+    async def next_batch(self) -> bytes:
+        """Waits for content and returns the next batch, serialised."""
+        await self._has_content.wait()
+        batch = self.take_batch()
+        assert batch is not None
+        return batch
+
+    def take_batch(self) -> bytes | None:
+        """Returns the next batch, serialised; None when nothing waits."""
+        if not self._waiting:
+            return None
+        batch = stanza_pb2.Batch()
+        stanzas, size = batch.stanzas, 0
+        while self._waiting and len(stanzas) < self._max_stanzas:
+            size += self._waiting[0].ByteSize() + _STANZA_OVERHEAD_BYTES
+            if size > self._max_bytes and stanzas:
+                break
+            stanzas.append(self._waiting.popleft())
+        if not self._waiting:
+            self._has_content.clear()
+        if len(self._waiting) < self._max_stanzas * _WAITING_BATCHES:
+            self._has_room.set()
+        return batch.SerializeToString()

@@ -1,0 +1,94 @@
+"""The prekey service: authenticate, convert, call one rule, answer; knows no rule itself."""
+
+from interop_api.v1 import prekeys_pb2 as pb
+from interop_api.v1 import prekeys_pb2_grpc
+from interop_server.core.errors import Refusal
+from interop_server.core.prekeys import PreKeys
+from interop_server.rpc.convert import bundle_to, one_time_prekeys_from, published_keys_from, signed_prekey_from
+from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.session import Sessions
+
+
+class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
+    """See PreKeyService in prekeys.proto."""
+
+    def __init__(self, sessions: Sessions, prekeys: PreKeys) -> None:
+        self._sessions = sessions
+        self._prekeys = prekeys
+
+    async def SetPreKeys(self, request: pb.SetPreKeysRequest, context: Context) -> pb.SetPreKeysResponse:
+        """Replaces all keys."""
+        account = self._sessions.account(context)
+        one_time = one_time_prekeys_from(request.one_time_prekeys)
+        is_low = await self._prekeys.publish(account, published_keys_from(request), one_time)
+        return pb.SetPreKeysResponse(count_low=is_low)
+
+    async def AddOneTimePreKeys(
+        self, request: pb.AddOneTimePreKeysRequest, context: Context
+    ) -> pb.AddOneTimePreKeysResponse:
+        """Adds one-time prekeys."""
+        account = self._sessions.account(context)
+        is_low = await self._prekeys.add(account, one_time_prekeys_from(request.one_time_prekeys))
+        return pb.AddOneTimePreKeysResponse(count_low=is_low)
+
+    async def DeleteOneTimePreKeys(
+        self, request: pb.DeleteOneTimePreKeysRequest, context: Context
+    ) -> pb.DeleteOneTimePreKeysResponse:
+        """Deletes one-time prekeys."""
+        await self._prekeys.delete(self._sessions.account(context), list(request.key_ids))
+        return pb.DeleteOneTimePreKeysResponse()
+
+    async def CountOneTimePreKeys(
+        self, request: pb.CountOneTimePreKeysRequest, context: Context
+    ) -> pb.CountOneTimePreKeysResponse:
+        """Counts one-time prekeys."""
+        return pb.CountOneTimePreKeysResponse(count=await self._prekeys.count(self._sessions.account(context)))
+
+    async def TakePreKeyBundles(
+        self, request: pb.TakePreKeyBundlesRequest, context: Context
+    ) -> pb.TakePreKeyBundlesResponse:
+        """Takes bundles."""
+        outcomes = await self._prekeys.take(self._sessions.account(context), list(request.jids))
+        response = pb.TakePreKeyBundlesResponse()
+        for jid, outcome in zip(request.jids, outcomes, strict=True):
+            result = response.results.add(jid=jid)
+            if isinstance(outcome, Refusal):
+                result.error.CopyFrom(stanza_error(outcome))
+            elif outcome is not None:
+                result.bundle.CopyFrom(bundle_to(outcome))
+        return response
+
+    async def TakeMissingPreKeyBundles(
+        self, request: pb.TakeMissingPreKeyBundlesRequest, context: Context
+    ) -> pb.TakeMissingPreKeyBundlesResponse:
+        """Takes bundles of users whose registration id has changed."""
+        known = [(user.jid, user.registration_id) for user in request.users]
+        outcomes = await self._prekeys.take_missing(self._sessions.account(context), known)
+        response = pb.TakeMissingPreKeyBundlesResponse()
+        for (jid, _), outcome in zip(known, outcomes, strict=True):
+            result = response.results.add(jid=jid)
+            if isinstance(outcome, Refusal):
+                result.error.CopyFrom(stanza_error(outcome))
+            elif outcome is None:
+                result.unchanged.SetInParent()
+            else:
+                result.bundle.CopyFrom(bundle_to(outcome))
+        return response
+
+    async def RotateSignedPreKey(
+        self, request: pb.RotateSignedPreKeyRequest, context: Context
+    ) -> pb.RotateSignedPreKeyResponse:
+        """Replaces the signed prekey."""
+        await self._prekeys.rotate(self._sessions.account(context), signed_prekey_from(request.signed_prekey))
+        return pb.RotateSignedPreKeyResponse()
+
+    async def GetKeyDigest(self, request: pb.GetKeyDigestRequest, context: Context) -> pb.GetKeyDigestResponse:
+        """Returns what the server holds."""
+        digest = await self._prekeys.digest(self._sessions.account(context))
+        return pb.GetKeyDigestResponse(
+            registration_id=digest.keys.registration_id,
+            identity_key=digest.keys.identity_key,
+            signed_prekey_id=digest.keys.signed_prekey.key_id,
+            one_time_prekey_ids=digest.one_time_prekey_ids,
+            digest=digest.digest,
+        )
