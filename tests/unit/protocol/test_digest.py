@@ -1,0 +1,53 @@
+"""Digests that two ends compare: the same for the same content, whatever order it comes in (KEY-10, ABU-02)."""
+
+import hashlib
+from itertools import permutations
+from typing import NamedTuple
+
+from interop_protocol.digest import blocklist_digest, key_digest
+from interop_protocol.sizes import KEY_DIGEST_BYTES, SHA256_BYTES
+
+
+class Prekey(NamedTuple):
+    key_id: int
+    public_key: bytes
+
+
+IDENTITY, SIGNED, SIGNATURE = b"\1" * 32, b"\2" * 32, b"\3" * 64
+PREKEYS = [Prekey(9, b"\4" * 32), Prekey(10, b"\5" * 32), Prekey(16_777_215, b"\6" * 32)]
+
+
+def test_the_key_digest_is_sha_1_over_the_keys_by_id():
+    """Ids order as numbers: 9 comes before 10."""
+    expected = hashlib.sha1(
+        b"\1" * 32 + b"\2" * 32 + b"\3" * 64 + b"\4" * 32 + b"\5" * 32 + b"\6" * 32, usedforsecurity=False
+    ).digest()
+    assert len(expected) == KEY_DIGEST_BYTES
+    for order in permutations(PREKEYS):
+        assert key_digest(IDENTITY, SIGNED, SIGNATURE, order) == expected
+
+
+def test_the_key_digest_changes_with_every_part():
+    """A lost or changed key is noticed."""
+    digests = {
+        key_digest(IDENTITY, SIGNED, SIGNATURE, PREKEYS),
+        key_digest(IDENTITY, SIGNED, SIGNATURE, PREKEYS[:2]),
+        key_digest(IDENTITY, SIGNED, SIGNATURE, []),
+        key_digest(b"\7" * 32, SIGNED, SIGNATURE, PREKEYS),
+        key_digest(IDENTITY, b"\7" * 32, SIGNATURE, PREKEYS),
+        key_digest(IDENTITY, SIGNED, b"\7" * 64, PREKEYS),
+    }
+    assert len(digests) == 6
+
+
+def test_the_blocklist_digest_does_not_depend_on_order():
+    """A list is a set of JIDs."""
+    jids = ["12-3@interop", "1-2@interop"]
+    expected = hashlib.sha256(b"1-2@interop\n12-3@interop").digest()
+    assert blocklist_digest(jids) == blocklist_digest(reversed(jids)) == expected
+    assert len(expected) == SHA256_BYTES
+
+
+def test_an_empty_blocklist_has_a_digest():
+    """Nothing is blocked: the digest of no bytes."""
+    assert blocklist_digest([]) == hashlib.sha256(b"").digest()
