@@ -1,1 +1,1 @@
-"""TBD."""
+"""Where ciphertext blobs lie; knows no protocol, no metadata and no key."""

@@ -1,0 +1,343 @@
+"""Blobs as local files, one per name; knows nothing of what they hold or who may read them.
+
+A blob lies at `ab/<name>` under the root, where `ab` are the first two digits of its name; an unfinished upload at
+`uploads/<name>.part`. Files are read, written and hashed in worker threads.
+"""
+
+import asyncio
+import hashlib
+import os
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.ports import Clock
+
+READ_BYTES = 512 * 1024
+"""Chunk size of a reader: larger ones are not faster, measured, and cost memory per download."""
+WRITE_BYTES = 512 * 1024
+"""How much a writer gathers before it goes to a thread: below this, the hand-over costs more than the work."""
+_NAME = re.compile(r"[0-9a-f]{64}")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+class LocalBlobStore:
+    """Keeps blobs below a directory, which is created when first needed.
+
+    Args:
+        root: The directory; no other process may write to it.
+        clock: Dates unfinished uploads, so that they age by the same time as everything else.
+    """
+
+    def __init__(self, root: Path, clock: Clock) -> None:
+        self._root = root
+        self._clock = clock
+        self._writing: set[str] = set()
+
+    async def open_writer(self, name: str) -> "LocalBlobWriter":
+        """Opens a new upload, or the suspended one of that name, at its end.
+
+        Raises:
+            BlockingIOError: Somebody else is writing it.
+            ValueError: The name is not 64 hexadecimal digits.
+        """
+        part, blob = self._part_path(name), self._blob_path(name)
+        if name in self._writing:
+            raise BlockingIOError("this blob is being written")
+        self._writing.add(name)
+        file = _PartFile(part, blob)
+        try:
+            await _in_thread(file.open)
+        except BaseException:
+            self._writing.discard(name)
+            file.close()
+            raise
+        return LocalBlobWriter(file, self._clock, lambda: self._writing.discard(name))
+
+    async def committed_bytes(self, name: str) -> int:
+        """How much of an unfinished upload is kept.
+
+        Raises:
+            ValueError: The name is not 64 hexadecimal digits.
+        """
+        return await asyncio.to_thread(_size, self._part_path(name)) or 0
+
+    async def open_reader(self, name: str) -> "LocalBlobReader | None":
+        """Finds a blob; None when there is none.
+
+        Raises:
+            ValueError: The name is not 64 hexadecimal digits.
+        """
+        path = self._blob_path(name)
+        length = await asyncio.to_thread(_size, path)
+        return None if length is None else LocalBlobReader(path, length)
+
+    async def delete(self, name: str) -> None:
+        """Deletes a blob, if it is there.
+
+        Raises:
+            ValueError: The name is not 64 hexadecimal digits.
+        """
+        await asyncio.to_thread(self._blob_path(name).unlink, missing_ok=True)
+
+    async def delete_stale_uploads(self, before_ms: int) -> int:
+        """Deletes unfinished uploads untouched since then, and returns how many; one being written is not touched."""
+        names = await asyncio.to_thread(self._list_uploads)
+        idle = [name for name in names if name not in self._writing]
+        self._writing.update(idle)  # nobody may resume an upload that is about to go
+        try:
+            return await _in_thread(self._delete_stale, idle, before_ms)
+        finally:
+            self._writing.difference_update(idle)
+
+    def _list_uploads(self) -> list[str]:
+        return [part.stem for part in (self._root / "uploads").glob("*.part") if _NAME.fullmatch(part.stem)]
+
+    def _delete_stale(self, names: list[str], before_ms: int) -> int:
+        parts = [self._part_path(name) for name in names]
+        stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * 1_000_000]
+        for part in stale:
+            part.unlink()
+        return len(stale)
+
+    def _part_path(self, name: str) -> Path:
+        return self._root / "uploads" / f"{_checked(name)}.part"
+
+    def _blob_path(self, name: str) -> Path:
+        return self._root / _checked(name)[:2] / name
+
+
+class LocalBlobWriter:
+    """An upload in progress: hashes and writes one batch while the next one arrives.
+
+    Not for use by several tasks. Every way to close is idempotent, and the first one wins.
+    """
+
+    def __init__(self, file: "_PartFile", clock: Clock, release: Callable[[], None]) -> None:
+        self._file = file
+        self._clock = clock
+        self._release = release
+        self._accepted = file.size
+        self._gathered: list[bytes] = []
+        self._gathered_bytes = 0
+        self._appending: asyncio.Future[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
+
+    @property
+    def committed_bytes(self) -> int:
+        """How many bytes were taken, also before a resumption."""
+        return self._accepted
+
+    async def write(self, chunk: bytes) -> None:
+        """Appends; a failure to write may only be raised by a later call.
+
+        Raises:
+            ValueError: The writer is closed.
+            OSError: The disk refused.
+        """
+        if self._closing is not None:
+            raise ValueError("the writer is closed")
+        self._gathered.append(chunk)
+        self._gathered_bytes += len(chunk)
+        self._accepted += len(chunk)
+        if self._gathered_bytes >= WRITE_BYTES:
+            await self._settle()
+            self._start_append()
+
+    async def sha256(self) -> bytes:
+        """Hash of all that was written, also before a resumption: 32 bytes."""
+        await self._flush()
+        return self._file.hash.digest()
+
+    async def commit(self) -> None:
+        """Makes the blob durable under its name and closes."""
+        await self._close(self._commit)
+
+    async def suspend(self) -> None:
+        """Closes, keeping what was written for a resumption."""
+        await self._close(self._keep)
+
+    async def discard(self) -> None:
+        """Closes and forgets what was written."""
+        await self._close(self._forget)
+
+    async def _commit(self) -> None:
+        await self._flush()
+        await asyncio.to_thread(self._file.commit)
+
+    async def _keep(self) -> None:
+        await self._flush()
+        await asyncio.to_thread(self._file.keep, self._clock.now_ms())
+
+    async def _forget(self) -> None:
+        if self._appending is not None:
+            await asyncio.gather(self._appending, return_exceptions=True)
+        await asyncio.to_thread(self._file.forget)
+
+    async def _flush(self) -> None:
+        await self._settle()
+        if self._gathered:
+            self._start_append()
+            await self._settle()
+
+    def _start_append(self) -> None:
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        self._appending = asyncio.ensure_future(asyncio.to_thread(self._file.append, gathered))
+
+    async def _settle(self) -> None:
+        # Shielded and forgotten only when done: a cancelled caller must not let the next one into the file meanwhile.
+        if self._appending is not None:
+            await asyncio.shield(self._appending)
+            self._appending = None
+
+    async def _close(self, last: Callable[[], Awaitable[None]]) -> None:
+        # A task of its own, so that a caller cancelled while closing leaves neither an open file nor a taken name.
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close_and_release(last))
+        await asyncio.shield(self._closing)
+
+    async def _close_and_release(self, last: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await last()
+        finally:
+            try:
+                await asyncio.to_thread(self._file.close)
+            finally:
+                self._release()
+
+
+class LocalBlobReader:
+    """A stored blob; holds no file open until it is read."""
+
+    def __init__(self, path: Path, length: int) -> None:
+        self._path = path
+        self._length = length
+
+    @property
+    def length(self) -> int:
+        """In bytes."""
+        return self._length
+
+    async def chunks(self, offset: int, length: int) -> AsyncIterator[bytes]:
+        """The bytes from offset on, that many, in chunks of at most 512 KiB.
+
+        Raises:
+            Refusal: BLOB_EXPIRED when the blob was deleted since it was found.
+            OSError: The file cannot be read, or is shorter than it was.
+        """
+        file = _BlobFile(self._path)
+        try:
+            while length > 0:
+                chunk = await _in_thread(file.read, offset, min(length, READ_BYTES))
+                yield chunk
+                offset += len(chunk)
+                length -= len(chunk)
+        except FileNotFoundError as error:
+            raise Refusal(Reason.BLOB_EXPIRED) from error
+        finally:
+            file.close()
+
+
+class _BlobFile:
+    """A blob's file, opened when first read; blocking, for one thread at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self._file is None:
+            self._file = self._path.open("rb")
+        chunk = os.pread(self._file.fileno(), length, offset)
+        if not chunk:
+            raise OSError("a stored blob is shorter than it was")
+        return chunk
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+class _PartFile:
+    """The file of an upload and the hash over it; blocking, for one thread at a time."""
+
+    def __init__(self, part: Path, blob: Path) -> None:
+        self._part = part
+        self._blob = blob
+        self._file: BinaryIO | None = None
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def open(self) -> None:
+        self._part.parent.mkdir(parents=True, exist_ok=True)
+        file = self._file = self._part.open("a+b")
+        file.seek(0)
+        self.hash = hashlib.file_digest(file, hashlib.sha256)
+        self.size = file.seek(0, os.SEEK_END)
+
+    def append(self, chunks: list[bytes]) -> None:
+        file = self._opened()
+        for chunk in chunks:
+            file.write(chunk)
+            self.hash.update(chunk)
+
+    def commit(self) -> None:
+        file = self._opened()
+        file.flush()
+        os.fsync(file.fileno())
+        if not self._blob.parent.exists():
+            self._blob.parent.mkdir(exist_ok=True)
+            _sync_directory(self._blob.parent.parent)
+        self._part.replace(self._blob)
+        _sync_directory(self._blob.parent)
+
+    def keep(self, now_ms: int) -> None:
+        file = self._opened()
+        file.flush()
+        os.utime(self._part, ns=(now_ms * 1_000_000, now_ms * 1_000_000))
+
+    def forget(self) -> None:
+        self._part.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def _opened(self) -> BinaryIO:
+        if self._file is None:
+            raise ValueError("the file is not open")
+        return self._file
+
+
+async def _in_thread(call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
+    """Calls in a worker thread; when cancelled, lets the call end first, so that nothing goes on behind the caller."""
+    running = asyncio.ensure_future(asyncio.to_thread(call, *arguments, **named))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise ValueError("a blob's name is 64 hexadecimal digits")
+    return name
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return None
+
+
+def _sync_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,68 @@
+"""Time: the system's, and one that is moved by hand; knows nothing of what it is used for."""
+
+import asyncio
+import heapq
+import itertools
+import time
+
+
+class SystemClock:
+    """The time of the machine."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the UNIX epoch."""
+        return time.time_ns() // 1_000_000
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns after that much real time."""
+        await asyncio.sleep(seconds)
+
+
+class ManualClock:
+    """Time that stands still until it is advanced.
+
+    Args:
+        start_ms: Milliseconds since the UNIX epoch.
+    """
+
+    def __init__(self, start_ms: int) -> None:
+        self._now_ms = start_ms
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+
+    def now_ms(self) -> int:
+        """Milliseconds since the UNIX epoch, as last advanced."""
+        return self._now_ms
+
+    @property
+    def sleepers(self) -> int:
+        """How many tasks sleep."""
+        return sum(not future.done() for _, _, future in self._sleepers)
+
+    async def sleep(self, seconds: float) -> None:
+        """Returns when the clock has been advanced by that much."""
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        future = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now_ms + seconds * 1_000, next(self._order), future))
+        await future
+
+    def advance(self, ms: int) -> None:
+        """Moves the time forward at once and wakes the sleepers that fell due, the earliest first.
+
+        All of them see the new time: a loop that sleeps a minute at a time wakes once after an hour, not sixty times.
+
+        Args:
+            ms: Milliseconds, 0 or more.
+
+        Raises:
+            ValueError: The time would move backwards.
+        """
+        if ms < 0:
+            raise ValueError("time does not move backwards")
+        self._now_ms += ms
+        while self._sleepers and self._sleepers[0][0] <= self._now_ms:
+            _, _, future = heapq.heappop(self._sleepers)
+            if not future.done():  # a cancelled sleeper stays in the heap until it falls due
+                future.set_result(None)
