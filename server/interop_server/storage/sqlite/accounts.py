@@ -1,0 +1,129 @@
+"""Accounts and the JIDs given to them, in SQLite; knows no token and no connection."""
+
+import sqlite3
+from typing import Any
+
+from interop_server.core.model import Account, Enlisted, NewEnlistment, Platform
+from interop_server.core.ports import AccountStore, JidTaken
+from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.mailbox import notify_identity_change
+from interop_server.storage.sqlite.prekeys import delete_all_one_time_prekeys, put_published_keys
+
+_COLUMNS = "account_id, jid, integrator, external_id, auth_key, platform"
+
+
+def _account(row: tuple[Any, ...]) -> Account:
+    account_id, jid, integrator, external_id, auth_key, platform = row
+    return Account(account_id, jid, integrator, external_id, auth_key, None if platform is None else Platform(platform))
+
+
+def _enlist_new(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
+    if db.execute("SELECT 1 FROM given_jid WHERE jid = ?1", (new.jid,)).fetchone():
+        raise JidTaken(new.jid)
+    db.execute("INSERT INTO given_jid VALUES (?1)", (new.jid,))
+    [row] = db.execute(
+        f"""
+        INSERT INTO account (jid, integrator, external_id, auth_key, protocol_version, created_at_ms)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING {_COLUMNS}
+        """,
+        (new.jid, new.integrator, new.external_id, new.auth_key, new.protocol_version, new.now_ms),
+    ).fetchall()
+    account = _account(row)
+    put_published_keys(db, account.account_id, new.keys)
+    return Enlisted(account, identity_changed=False, auth_key_changed=False, notified=[])
+
+
+def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
+    known = db.execute(
+        """
+        SELECT account_id, auth_key, identity_key FROM account LEFT JOIN published_keys USING (account_id)
+        WHERE integrator = ?1 AND external_id = ?2
+        """,
+        (new.integrator, new.external_id),
+    ).fetchone()
+    if known is None:
+        return _enlist_new(db, new)
+    account_id, auth_key, identity_key = known
+    [row] = db.execute(
+        f"UPDATE account SET auth_key = ?2, protocol_version = ?3 WHERE account_id = ?1 RETURNING {_COLUMNS}",
+        (account_id, new.auth_key, new.protocol_version),
+    ).fetchall()
+    account = _account(row)
+    identity_changed = identity_key != new.keys.identity_key
+    notified = []
+    if identity_changed:
+        delete_all_one_time_prekeys(db, account_id)
+        db.execute("DELETE FROM mailbox WHERE recipient_id = ?1", (account_id,))
+        notified = notify_identity_change(db, account_id, new.now_ms)
+    put_published_keys(db, account_id, new.keys)
+    return Enlisted(account, identity_changed, auth_key != new.auth_key, notified)
+
+
+def _change_number(db: sqlite3.Connection, account_id: int, jid: str, phone_number: str) -> None:
+    taken = """
+        SELECT 1 FROM account WHERE account_id <> ?1 AND (jid = ?2 OR (integrator = 0 AND external_id = ?3))
+    """
+    if db.execute(taken, (account_id, jid, phone_number)).fetchone():
+        raise JidTaken(jid)
+    db.execute("INSERT INTO given_jid VALUES (?1) ON CONFLICT DO NOTHING", (jid,))
+    db.execute(
+        "UPDATE account SET jid = ?2, external_id = ?3 WHERE account_id = ?1 AND integrator = 0",
+        (account_id, jid, phone_number),
+    )
+
+
+class SqliteAccounts(EngineUser, AccountStore):
+    """The account tables."""
+
+    async def enlist(self, enlistment: NewEnlistment) -> Enlisted:  # noqa: D102
+        return await self._engine.write(lambda db: _enlist(db, enlistment))
+
+    async def get_account(self, jid: str) -> Account | None:  # noqa: D102
+        return await self._find_account("jid = ?1", jid)
+
+    async def get_account_by_external_id(self, integrator: int, external_id: str) -> Account | None:  # noqa: D102
+        return await self._find_account("integrator = ?1 AND external_id = ?2", integrator, external_id)
+
+    async def put_whatsapp_user(  # noqa: D102
+        self, jid: str, phone_number: str, auth_key: bytes, platform: Platform, now_ms: int
+    ) -> Account:
+        def put(db: sqlite3.Connection) -> Account:
+            # A WhatsApp JID is the number, which may come back after a deletion: unlike a partner's it is reused.
+            db.execute("INSERT INTO given_jid VALUES (?1) ON CONFLICT DO NOTHING", (jid,))
+            [row] = db.execute(
+                f"""
+                INSERT INTO account (jid, integrator, external_id, auth_key, platform, created_at_ms)
+                VALUES (?1, 0, ?2, ?3, ?4, ?5)
+                ON CONFLICT (jid) DO UPDATE SET auth_key = excluded.auth_key, platform = excluded.platform
+                RETURNING {_COLUMNS}
+                """,
+                (jid, phone_number, auth_key, platform, now_ms),
+            ).fetchall()
+            return _account(row)
+
+        return await self._engine.write(put)
+
+    async def change_number(self, account_id: int, jid: str, phone_number: str) -> None:  # noqa: D102
+        await self._engine.write(lambda db: _change_number(db, account_id, jid, phone_number))
+
+    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> None:  # noqa: D102
+        def set_connected(db: sqlite3.Connection) -> None:
+            db.execute(
+                "UPDATE account SET read_receipts = ?2, connected_at_ms = ?3 WHERE account_id = ?1",
+                (account_id, read_receipts, now_ms),
+            )
+
+        await self._engine.write(set_connected)
+
+    async def delete_account(self, account_id: int) -> None:  # noqa: D102
+        def delete(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM account WHERE account_id = ?1", (account_id,))
+
+        await self._engine.write(delete)
+
+    async def _find_account(self, condition: str, *values: int | str) -> Account | None:
+        def find(db: sqlite3.Connection) -> Account | None:
+            row = db.execute(f"SELECT {_COLUMNS} FROM account WHERE {condition}", values).fetchone()
+            return _account(row) if row else None
+
+        return await self._engine.read(find)

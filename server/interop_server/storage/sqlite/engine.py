@@ -1,0 +1,264 @@
+"""Runs operations on SQLite connections in groups: writes share commits, reads share thread hops; knows no table.
+
+An operation is a plain function of a `sqlite3.Connection`. Those that wait while a group runs become the next group, so
+that under load many calls share one visit to the connection's thread and, when they write, one fsync.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import aiosqlite
+
+Result = TypeVar("Result")
+Item = TypeVar("Item")
+Operation = Callable[[sqlite3.Connection], Result]
+BatchOperation = Callable[[sqlite3.Connection, list[Item]], list[Result]]
+"""Returns one result per item. Calls of a group that share it run as one, their items in the order of the calls."""
+
+_MAX_WAITING = 256
+"""Calls in a lane at once; further ones wait their turn, first come, first served."""
+
+_BUSY_SECONDS = 5.0
+_CACHED_STATEMENTS = 256
+
+# FULL: in WAL mode anything less may lose commits when the power fails.
+_WRITER_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "cache_size = -16000",
+    "wal_autocheckpoint = 4000",
+)
+_READER_PRAGMAS = ("query_only = ON", "cache_size = -16000")
+
+
+class _VisitedConnection(sqlite3.Connection):
+    """Runs a function of ours where aiosqlite runs `commit`: on the connection's own thread.
+
+    aiosqlite has no public call that runs a function over there, and one hop per statement costs more than most
+    statements. Connection classes of one's own and `commit` are public in both libraries.
+    """
+
+    def __init__(self, visit: Operation[None], *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._visit = visit
+
+    def commit(self) -> None:
+        """Runs the visit, which begins and commits what it needs."""
+        self._visit(self)
+
+
+class _Call:
+    """One waiting call: what to run, and what came of it."""
+
+    __slots__ = ("error", "future", "items", "operation", "result")
+
+    def __init__(self, operation: Callable[..., Any], items: list[Any] | None, future: asyncio.Future[Any]) -> None:
+        self.operation = operation
+        self.items = items
+        self.future = future
+        self.result: Any = None
+        self.error: BaseException | None = None
+
+    def resolve(self) -> None:
+        if self.future.cancelled():
+            return
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.result)
+
+
+def _merged(group: Sequence[_Call]) -> list[list[_Call]]:
+    """Puts calls of the same batch operation together, at the place of the first."""
+    steps: list[list[_Call]] = []
+    batches: dict[Callable[..., Any], list[_Call]] = {}
+    for call in group:
+        if call.items is not None and call.operation in batches:
+            batches[call.operation].append(call)
+            continue
+        steps.append([call])
+        if call.items is not None:
+            batches[call.operation] = steps[-1]
+    return steps
+
+
+def _run_step(db: sqlite3.Connection, step: Sequence[_Call]) -> None:
+    first = step[0]
+    if first.items is None:
+        first.result = first.operation(db)
+        return
+    results = first.operation(db, [item for call in step for item in call.items or ()])
+    start = 0
+    for call in step:
+        end = start + len(call.items or ())
+        call.result = results[start:end]
+        start = end
+
+
+class _HalfWritten(Exception):
+    """An operation failed after it had written."""
+
+
+def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        for step in steps:
+            changes = db.total_changes
+            try:
+                _run_step(db, step)
+            except Exception as error:
+                if len(step) > 1 or db.total_changes != changes or not db.in_transaction:
+                    raise _HalfWritten from error
+                step[0].error = error
+        db.execute("COMMIT")
+    except BaseException:
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+        raise
+
+
+def _write_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
+    """Runs a group in one transaction; no call can spoil another.
+
+    A refusal that comes before its call's first write concerns that call alone. When a call fails later than that, the
+    transaction is undone and every call gets one of its own: rare, hence cheaper than a savepoint around each.
+    """
+    try:
+        _transact(db, _merged(group))
+    except _HalfWritten:
+        for call in group:
+            call.error = None
+            try:
+                _transact(db, [[call]])
+            except _HalfWritten as half_written:
+                call.error = half_written.__cause__
+            except sqlite3.Error as error:
+                call.error = error
+
+
+def _read_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
+    for step in _merged(group):
+        try:
+            _run_step(db, step)
+        except Exception as error:  # noqa: BLE001 - it belongs to the callers, who get it
+            for call in step:
+                call.error = error
+
+
+class _Lane:
+    """One connection and the calls that wait for it."""
+
+    def __init__(self, run_group: Callable[[sqlite3.Connection, Sequence[_Call]], None]) -> None:
+        self._run_group = run_group
+        self._slots = asyncio.Semaphore(_MAX_WAITING)
+        self._queue: asyncio.Queue[_Call | None] = asyncio.Queue()
+        self._group: list[_Call] = []
+        self._closed = False
+
+    async def open(self, database: str, pragmas: Sequence[str]) -> None:
+        self._connection = await aiosqlite.connect(
+            database,
+            factory=partial(_VisitedConnection, self._visit),
+            isolation_level=None,
+            timeout=_BUSY_SECONDS,
+            uri=True,
+            cached_statements=_CACHED_STATEMENTS,
+        )
+        try:
+            for pragma in pragmas:
+                await self._connection.execute_fetchall(f"PRAGMA {pragma}")
+        except sqlite3.Error:
+            await self._connection.close()
+            raise
+        self._task = asyncio.create_task(self._run_groups())
+
+    async def call(self, operation: Callable[..., Any], items: list[Any] | None = None) -> Any:
+        if self._closed:
+            raise ValueError("the store is closed")
+        # The semaphore is fair, so that calls keep their order also when the lane is full.
+        async with self._slots:
+            call = _Call(operation, items, asyncio.get_running_loop().create_future())
+            self._queue.put_nowait(call)
+            return await call.future
+
+    async def close(self) -> None:
+        self._closed = True
+        for _ in range(_MAX_WAITING):
+            await self._slots.acquire()
+        self._queue.put_nowait(None)
+        await self._task
+        await self._connection.close()
+
+    def _visit(self, db: sqlite3.Connection) -> None:
+        self._run_group(db, self._group)
+
+    async def _run_groups(self) -> None:
+        while (call := await self._queue.get()) is not None:
+            waiting = [call, *(self._queue.get_nowait() for _ in range(self._queue.qsize()))]
+            self._group = [call for call in waiting if call is not None and not call.future.cancelled()]
+            try:
+                await self._connection.commit()
+            except Exception as error:  # noqa: BLE001 - BEGIN or COMMIT failed: nothing of the group has happened
+                for call in self._group:
+                    call.error = error
+            for call in self._group:
+                call.resolve()
+            if None in waiting:
+                return
+
+
+class Engine:
+    """One writing and one reading connection to a database file."""
+
+    def __init__(self) -> None:
+        self._writer = _Lane(_write_group)
+        self._reader = _Lane(_read_group)
+
+    async def open(self, uri: str) -> None:
+        """Connects to a database that has its schema.
+
+        Args:
+            uri: `file:` URI without a query.
+        """
+        await self._writer.open(f"{uri}?mode=rw", _WRITER_PRAGMAS)
+        try:
+            await self._reader.open(f"{uri}?mode=ro", _READER_PRAGMAS)
+        except sqlite3.Error:
+            await self._writer.close()
+            raise
+
+    async def write(self, operation: Operation[Result]) -> Result:
+        """Runs an operation in a transaction and returns when that is durable.
+
+        Args:
+            operation: Checks, then writes; runs again from the start when another one of its group fails.
+
+        Raises:
+            Exception: What the operation raises, or the sqlite3.Error of the commit; nothing has changed then.
+        """
+        result: Result = await self._writer.call(operation)
+        return result
+
+    async def write_batch(self, operation: BatchOperation[Item, Result], items: Sequence[Item]) -> list[Result]:
+        """Runs a batch operation as `write` does, together with the other calls of it that wait."""
+        results: list[Result] = await self._writer.call(operation, list(items))
+        return results
+
+    async def read(self, operation: Operation[Result]) -> Result:
+        """Runs an operation of one SELECT; it sees every write that has returned."""
+        result: Result = await self._reader.call(operation)
+        return result
+
+    async def read_batch(self, operation: BatchOperation[Item, Result], items: Sequence[Item]) -> list[Result]:
+        """Runs a batch operation as `read` does, together with the other calls of it that wait."""
+        results: list[Result] = await self._reader.call(operation, list(items))
+        return results
+
+    async def close(self) -> None:
+        """Finishes what waits, moves the write-ahead log into the database file and disconnects."""
+        await self._reader.close()
+        await self._writer.close()

@@ -1,0 +1,214 @@
+"""Published keys and one-time prekeys in SQLite; knows nothing of signatures.
+
+Lists of keys travel as two parameters, a JSON array of ids and the keys in one blob, so that 20,000 of them take one
+statement and not 20,000 turns at the interpreter lock.
+"""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from interop_server.core.model import OneTimePreKey, PublishedKeys, SignedPreKey, TakenBundle
+from interop_server.core.ports import PreKeyReused, PreKeyStore
+from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.mailbox import notify_identity_change
+
+_KEYS = "account_id, registration_id, identity_key, signed_prekey_id, signed_prekey, signed_prekey_signature"
+
+
+def _published_keys(row: tuple[Any, ...]) -> PublishedKeys:
+    _, registration_id, identity_key, *signed_prekey = row
+    return PublishedKeys(registration_id, identity_key, SignedPreKey(*signed_prekey))
+
+
+def put_published_keys(db: sqlite3.Connection, account_id: int, keys: PublishedKeys) -> None:
+    """Inserts or replaces what an account publishes, leaving its one-time prekeys alone."""
+    db.execute(
+        f"""
+        INSERT INTO published_keys ({_KEYS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (account_id) DO UPDATE SET
+            registration_id = excluded.registration_id, identity_key = excluded.identity_key,
+            signed_prekey_id = excluded.signed_prekey_id, signed_prekey = excluded.signed_prekey,
+            signed_prekey_signature = excluded.signed_prekey_signature
+        """,
+        (account_id, keys.registration_id, keys.identity_key, *keys.signed_prekey),
+    )
+
+
+def delete_all_one_time_prekeys(db: sqlite3.Connection, account_id: int) -> None:
+    """Empties an account's one-time prekeys; they stay in its history."""
+    db.execute("DELETE FROM one_time_prekey WHERE account_id = ?1", (account_id,))
+    _recount(db, account_id)
+
+
+def _recount(db: sqlite3.Connection, account_id: int) -> int:
+    row = db.execute(
+        """
+        UPDATE published_keys
+        SET one_time_count = (SELECT count(*) FROM one_time_prekey WHERE account_id = ?1)
+        WHERE account_id = ?1 RETURNING one_time_count
+        """,
+        (account_id,),
+    ).fetchall()
+    return int(row[0][0]) if row else 0
+
+
+def _insert(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
+    parameters = (
+        account_id,
+        json.dumps([key.key_id for key in one_time]),
+        b"".join(key.public_key for key in one_time),
+    )
+    db.execute(
+        """
+        INSERT INTO one_time_prekey (account_id, key_id, public_key)
+        SELECT ?1, value, substr(?3, key * 32 + 1, 32) FROM json_each(?2)
+        """,
+        parameters,
+    )
+    db.execute(
+        """
+        INSERT INTO one_time_prekey_history (account_id, public_key)
+        SELECT ?1, substr(?3, key * 32 + 1, 32) FROM json_each(?2) WHERE true
+        ON CONFLICT DO NOTHING
+        """,
+        parameters,
+    )
+
+
+def _check_unpublished(db: sqlite3.Connection, account_id: int, public_keys: Sequence[bytes]) -> None:
+    published = db.execute(
+        """
+        SELECT 1 FROM json_each(?2) CROSS JOIN one_time_prekey_history
+        WHERE account_id = ?1 AND public_key = substr(?3, key * 32 + 1, 32) LIMIT 1
+        """,
+        (account_id, json.dumps([0] * len(public_keys)), b"".join(public_keys)),
+    ).fetchone()
+    if published:
+        raise PreKeyReused
+
+
+def _check_distinct(one_time: Sequence[OneTimePreKey]) -> None:
+    if len({key.key_id for key in one_time}) < len(one_time) or len({key.public_key for key in one_time}) < len(
+        one_time
+    ):
+        raise PreKeyReused
+
+
+def _set_prekeys(
+    db: sqlite3.Connection, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey], now_ms: int
+) -> list[int]:
+    _check_distinct(one_time)
+    kept = {
+        public_key
+        for (public_key,) in db.execute("SELECT public_key FROM one_time_prekey WHERE account_id = ?1", (account_id,))
+    }
+    _check_unpublished(db, account_id, [key.public_key for key in one_time if key.public_key not in kept])
+    before = db.execute("SELECT identity_key FROM published_keys WHERE account_id = ?1", (account_id,)).fetchone()
+    put_published_keys(db, account_id, keys)
+    db.execute("DELETE FROM one_time_prekey WHERE account_id = ?1", (account_id,))
+    _insert(db, account_id, one_time)
+    _recount(db, account_id)
+    if before is None or before[0] == keys.identity_key:
+        return []
+    return notify_identity_change(db, account_id, now_ms)
+
+
+def _add_one_time_prekeys(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
+    _check_distinct(one_time)
+    _check_unpublished(db, account_id, [key.public_key for key in one_time])
+    held = db.execute(
+        "SELECT 1 FROM one_time_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2)) LIMIT 1",
+        (account_id, json.dumps([key.key_id for key in one_time])),
+    ).fetchone()
+    if held:
+        raise PreKeyReused
+    _insert(db, account_id, one_time)
+    return _recount(db, account_id)
+
+
+def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
+    accounts = json.dumps(list(account_ids))
+    taken = {
+        account_id: OneTimePreKey(key_id, public_key)
+        for account_id, key_id, public_key in db.execute(
+            """
+            DELETE FROM one_time_prekey WHERE (account_id, key_id) IN (
+                SELECT value, (SELECT min(key_id) FROM one_time_prekey WHERE account_id = value) FROM json_each(?1)
+            ) RETURNING account_id, key_id, public_key
+            """,
+            (accounts,),
+        ).fetchall()
+    }
+    rows = db.execute(
+        f"""
+        UPDATE published_keys SET one_time_count = max(one_time_count - 1, 0)
+        WHERE account_id IN (SELECT value FROM json_each(?1)) RETURNING {_KEYS}, one_time_count
+        """,
+        (accounts,),
+    ).fetchall()
+    return {row[0]: TakenBundle(_published_keys(row[:-1]), taken.get(row[0]), row[-1]) for row in rows}
+
+
+class SqlitePreKeys(EngineUser, PreKeyStore):
+    """The key tables."""
+
+    async def set_prekeys(  # noqa: D102
+        self, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey], now_ms: int
+    ) -> list[int]:
+        return await self._engine.write(lambda db: _set_prekeys(db, account_id, keys, one_time, now_ms))
+
+    async def add_one_time_prekeys(self, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:  # noqa: D102
+        return await self._engine.write(lambda db: _add_one_time_prekeys(db, account_id, one_time))
+
+    async def delete_one_time_prekeys(self, account_id: int, key_ids: Sequence[int]) -> None:  # noqa: D102
+        def delete(db: sqlite3.Connection) -> None:
+            db.execute(
+                "DELETE FROM one_time_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2))",
+                (account_id, json.dumps(list(key_ids))),
+            )
+            _recount(db, account_id)
+
+        await self._engine.write(delete)
+
+    async def list_one_time_prekeys(self, account_id: int) -> list[OneTimePreKey]:  # noqa: D102
+        def list_keys(db: sqlite3.Connection) -> list[OneTimePreKey]:
+            sql = "SELECT key_id, public_key FROM one_time_prekey WHERE account_id = ?1 ORDER BY key_id"
+            return [OneTimePreKey(*row) for row in db.execute(sql, (account_id,))]
+
+        return await self._engine.read(list_keys)
+
+    async def count_one_time_prekeys(self, account_id: int) -> int:  # noqa: D102
+        def count(db: sqlite3.Connection) -> int:
+            row = db.execute(
+                "SELECT one_time_count FROM published_keys WHERE account_id = ?1", (account_id,)
+            ).fetchone()
+            return row[0] if row else 0
+
+        return await self._engine.read(count)
+
+    async def get_published_keys(self, account_ids: Sequence[int]) -> dict[int, PublishedKeys]:  # noqa: D102
+        def get(db: sqlite3.Connection) -> dict[int, PublishedKeys]:
+            sql = f"SELECT {_KEYS} FROM published_keys WHERE account_id IN (SELECT value FROM json_each(?1))"
+            return {
+                row[0]: _published_keys(row) for row in db.execute(sql, (json.dumps(list(account_ids)),)).fetchall()
+            }
+
+        return await self._engine.read(get)
+
+    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:  # noqa: D102
+        return await self._engine.write(lambda db: _take_bundles(db, account_ids))
+
+    async def rotate_signed_prekey(self, account_id: int, signed_prekey: SignedPreKey) -> bool:  # noqa: D102
+        def rotate(db: sqlite3.Connection) -> bool:
+            cursor = db.execute(
+                """
+                UPDATE published_keys SET signed_prekey_id = ?2, signed_prekey = ?3, signed_prekey_signature = ?4
+                WHERE account_id = ?1
+                """,
+                (account_id, *signed_prekey),
+            )
+            return cursor.rowcount == 1
+
+        return await self._engine.write(rotate)

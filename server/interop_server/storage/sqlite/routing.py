@@ -1,0 +1,75 @@
+"""Facts for routing in SQLite, and with the mailbox the whole `RoutingStore`; knows no rule that decides by them."""
+
+import json
+import sqlite3
+from collections.abc import Sequence
+from typing import Any
+
+from interop_server.core.model import Account, PartnerStatus, RouteFacts
+from interop_server.core.ports import RoutingStore
+from interop_server.storage.sqlite.mailbox import SqliteMailbox
+
+_MAX_COUNTED_ITEMS = 100_000
+"""Of a mailbox, per look: five times the default limit, so that no mailbox makes routing slow."""
+
+# The third-party end is the recipient unless that is a WhatsApp user, and the WhatsApp end the other way round. Between
+# two of the same side nobody has opted in: WhatsApp users cannot choose partner 0, third-party users cannot choose.
+_FACTS = """
+    SELECT json_each.key, account_id, jid, integrator, external_id,
+        EXISTS (
+            SELECT 1 FROM partner
+            WHERE partner.integrator = iif(account.integrator = 0, value ->> 1, account.integrator) AND status = ?2
+        ),
+        EXISTS (
+            SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
+            WHERE enabled AND account_id = iif(value ->> 1 = 0, value ->> 0, account.account_id)
+            AND opt_in.integrator = iif(account.integrator = 0, value ->> 1, account.integrator)
+        ),
+        EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = account.jid),
+        EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = account.account_id AND blocked.jid = value ->> 2),
+        EXISTS (SELECT 1 FROM published_keys WHERE published_keys.account_id = account.account_id),
+        read_receipts,
+        (
+            SELECT json_array(count(*), total(size)) FROM (
+                SELECT size FROM mailbox WHERE recipient_id = account.account_id LIMIT ?3
+            )
+        )
+    FROM json_each(?1) CROSS JOIN account ON jid = value ->> 3
+"""
+
+
+def _facts(row: Sequence[Any]) -> RouteFacts:
+    account_id, jid, integrator, external_id = row[:4]
+    partner_active, opted_in, sender_blocked, recipient_blocked, has_keys, read_receipts = map(bool, row[4:-1])
+    mailbox_items, mailbox_bytes = json.loads(row[-1])
+    return RouteFacts(
+        account_id=account_id,
+        jid=jid,
+        integrator=integrator,
+        external_id=external_id,
+        partner_active=partner_active,
+        opted_in=opted_in,
+        sender_blocked_recipient=sender_blocked,
+        recipient_blocked_sender=recipient_blocked,
+        has_keys=has_keys,
+        read_receipts=read_receipts,
+        mailbox_items=mailbox_items,
+        mailbox_bytes=int(mailbox_bytes),
+    )
+
+
+def _route_facts(db: sqlite3.Connection, ends: list[tuple[int, int, str, str]]) -> list[RouteFacts | None]:
+    """Looks up pairs of sender (account id, integrator, JID) and recipient (JID)."""
+    facts: list[RouteFacts | None] = [None] * len(ends)
+    for index, *row in db.execute(_FACTS, (json.dumps(ends), PartnerStatus.ACTIVE, _MAX_COUNTED_ITEMS)).fetchall():
+        facts[index] = _facts(row)
+    return facts
+
+
+class SqliteRouting(SqliteMailbox, RoutingStore):
+    """All that routing reads and writes."""
+
+    async def get_route_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:  # noqa: D102
+        ends = [(sender.account_id, sender.integrator, sender.jid, jid) for jid in jids]
+        facts = await self._engine.read_batch(_route_facts, ends)
+        return {found.jid: found for found in facts if found is not None}

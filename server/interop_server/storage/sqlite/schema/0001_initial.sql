@@ -1,0 +1,146 @@
+-- Everything that outlives the process. Constraints state what must always hold; the rules of the protocol are in core/.
+
+CREATE TABLE partner (
+    integrator INTEGER PRIMARY KEY CHECK (integrator BETWEEN 1 AND 999),
+    name TEXT NOT NULL,
+    issuer TEXT NOT NULL UNIQUE,
+    base_url TEXT NOT NULL,
+    push_url TEXT NOT NULL,
+    media_url TEXT NOT NULL,
+    status INTEGER NOT NULL CHECK (status BETWEEN 1 AND 4),
+    identifier_type INTEGER NOT NULL CHECK (identifier_type BETWEEN 1 AND 3),
+    icon TEXT NOT NULL,
+    proxy_allowed INTEGER NOT NULL CHECK (proxy_allowed IN (0, 1))
+) STRICT;
+
+CREATE TABLE jwks (
+    integrator INTEGER PRIMARY KEY REFERENCES partner ON DELETE CASCADE,
+    jwks TEXT NOT NULL,
+    fetched_at_ms INTEGER NOT NULL
+) STRICT;
+
+-- integrator 0 is WhatsApp's own. AUTOINCREMENT: an id outlives its account in other people's mailboxes.
+CREATE TABLE account (
+    account_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    jid TEXT NOT NULL UNIQUE REFERENCES given_jid,
+    integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
+    external_id TEXT NOT NULL,
+    auth_key BLOB NOT NULL CHECK (length(auth_key) = 32),
+    platform INTEGER CHECK (platform BETWEEN 1 AND 4),
+    protocol_version INTEGER,
+    read_receipts INTEGER NOT NULL DEFAULT 1 CHECK (read_receipts IN (0, 1)),
+    created_at_ms INTEGER NOT NULL,
+    connected_at_ms INTEGER,
+    UNIQUE (integrator, external_id),
+    CHECK ((integrator = 0) = (platform IS NOT NULL))
+) STRICT;
+
+-- Every JID that was ever given out, so that none is given out twice.
+CREATE TABLE given_jid (
+    jid TEXT PRIMARY KEY
+) STRICT, WITHOUT ROWID;
+
+-- one_time_count is always the number of the account's rows in one_time_prekey: counting 20,000 of them is not free.
+CREATE TABLE published_keys (
+    account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+    registration_id INTEGER NOT NULL CHECK (registration_id BETWEEN 0 AND 4294967295),
+    identity_key BLOB NOT NULL CHECK (length(identity_key) = 32),
+    signed_prekey_id INTEGER NOT NULL CHECK (signed_prekey_id BETWEEN 1 AND 16777215),
+    signed_prekey BLOB NOT NULL CHECK (length(signed_prekey) = 32),
+    signed_prekey_signature BLOB NOT NULL CHECK (length(signed_prekey_signature) = 64),
+    one_time_count INTEGER NOT NULL DEFAULT 0 CHECK (one_time_count >= 0)
+) STRICT;
+
+CREATE TABLE one_time_prekey (
+    account_id INTEGER NOT NULL REFERENCES published_keys ON DELETE CASCADE,
+    key_id INTEGER NOT NULL CHECK (key_id BETWEEN 1 AND 16777215),
+    public_key BLOB NOT NULL CHECK (length(public_key) = 32),
+    PRIMARY KEY (account_id, key_id)
+) STRICT, WITHOUT ROWID;
+
+-- Every one-time prekey that was ever published, so that none is published twice.
+CREATE TABLE one_time_prekey_history (
+    account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    public_key BLOB NOT NULL CHECK (length(public_key) = 32),
+    PRIMARY KEY (account_id, public_key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE interop_settings (
+    account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
+    enabled INTEGER NOT NULL DEFAULT 0 CHECK (enabled IN (0, 1)),
+    inbox_mode INTEGER NOT NULL DEFAULT 1 CHECK (inbox_mode BETWEEN 1 AND 2),
+    terms_shown_at_ms INTEGER,
+    terms_accepted_at_ms INTEGER
+) STRICT;
+
+CREATE TABLE opt_in (
+    account_id INTEGER NOT NULL REFERENCES interop_settings ON DELETE CASCADE,
+    integrator INTEGER NOT NULL CHECK (integrator BETWEEN 1 AND 999),
+    PRIMARY KEY (account_id, integrator)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE chat (
+    whatsapp_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    third_party_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    last_message_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (whatsapp_id, third_party_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX chat_by_third_party ON chat (third_party_id);
+
+-- AUTOINCREMENT: a delivery id never repeats. sender_id refers to nothing: 0 is the server, and senders may be gone.
+CREATE TABLE mailbox (
+    delivery_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    recipient_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    sender_id INTEGER NOT NULL,
+    sender_jid TEXT NOT NULL,
+    kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 3),
+    subtype INTEGER NOT NULL CHECK (subtype BETWEEN 1 AND 3),
+    message_type INTEGER NOT NULL CHECK (message_type BETWEEN 0 AND 3),
+    stanza_id TEXT NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    size INTEGER NOT NULL CHECK (size = length(content)),
+    content BLOB NOT NULL
+) STRICT;
+
+-- Covers backlog and usage, which must not read ciphertext pages.
+CREATE INDEX mailbox_by_recipient ON mailbox (recipient_id, delivery_id, kind, timestamp_ms, size);
+
+CREATE INDEX mailbox_by_age ON mailbox (timestamp_ms);
+
+-- At most one un-acked notice of a changed identity per pair (KEY-17).
+CREATE UNIQUE INDEX mailbox_identity_notice ON mailbox (recipient_id, sender_id) WHERE kind = 3 AND subtype = 2;
+
+-- Which messages were taken, long after they were acked (MSG-04).
+CREATE TABLE sent_message (
+    sender_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    stanza_id TEXT NOT NULL,
+    timestamp_ms INTEGER NOT NULL,
+    PRIMARY KEY (sender_id, stanza_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sent_message_by_age ON sent_message (timestamp_ms);
+
+-- jid refers to nothing: whether it exists must not show.
+CREATE TABLE blocked (
+    account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    jid TEXT NOT NULL,
+    PRIMARY KEY (account_id, jid)
+) STRICT, WITHOUT ROWID;
+
+-- owner_id refers to nothing: a blob outlives its owner until it expires.
+CREATE TABLE media (
+    sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),
+    direct_path TEXT NOT NULL UNIQUE,
+    length INTEGER NOT NULL CHECK (length >= 0),
+    owner_id INTEGER NOT NULL,
+    created_at_ms INTEGER NOT NULL,
+    expires_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX media_by_expiry ON media (expires_at_ms);
+
+CREATE TABLE secret (
+    name TEXT PRIMARY KEY,
+    value BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
