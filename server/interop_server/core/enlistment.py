@@ -7,7 +7,7 @@ from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, NewEnlistment, PublishedKeys, SignedPreKey
+from interop_server.core.model import NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, Rng
 from interop_server.core.tokens import PartnerTokens
 
@@ -38,8 +38,8 @@ class Enlistment:
     rng: Rng
     limits: Limits
 
-    async def enlist(self, form: EnlistmentForm) -> Account:
-        """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13).
+    async def enlist(self, form: EnlistmentForm) -> str:
+        """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
 
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
@@ -72,7 +72,7 @@ class Enlistment:
             self.connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
         for peer_id in enlisted.notified:
             self.connections.wake(peer_id)
-        return enlisted.account
+        return enlisted.account.jid
 
 
 def check_protocol_version(version: int, limits: Limits) -> None:

@@ -84,7 +84,7 @@ class Router:
     async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
         """Routes a batch of messages: checks each, stores the deliverable ones in one transaction, then notifies.
 
-        Returns one outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
+        One outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
         """
         facts = await self._facts(sender, {message.to for message in messages})
         timestamp_ms = self._timestamp()

@@ -1,6 +1,5 @@
 """The admin service on its own port: convert, call one rule, answer; knows no rule itself."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from interop_api.admin.v1 import admin_pb2 as pb
@@ -21,12 +20,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         operator: Operator,
         registry: ConnectionRegistry,
         count_rows: Callable[[], Awaitable[dict[str, int]]],
-        counts: Counter[str],
+        counted: Callable[[], dict[str, int]],
     ) -> None:
         self._operator = operator
         self._registry = registry
         self._count_rows = count_rows
-        self._counts = counts
+        self._counted = counted
 
     async def PutPartner(self, request: pb.PutPartnerRequest, context: Context) -> pb.PutPartnerResponse:
         """Registers a partner."""
@@ -71,7 +70,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         """Counts rows and events."""
-        return pb.GetStatisticsResponse(stored=await self._count_rows(), counted=dict(self._counts))
+        return pb.GetStatisticsResponse(stored=await self._count_rows(), counted=self._counted())
 
 
 def _partner_from(partner: pb.Partner) -> Partner:

@@ -1,6 +1,6 @@
 """Brings a mailbox to its client: backlog when asked, then live, never more in flight than allowed; knows no rule.
 
-The mailbox is the only queue: what is not acked stays there: a broken connection loses nothing (MSG-09), and backlog and
+The mailbox is the only queue: what is not acked stays there: a broken connection loses nothing (MSG-09); backlog and
 live traffic come out of the same place, so their order is the order of storing (MSG-08).
 """
 

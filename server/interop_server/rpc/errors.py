@@ -86,16 +86,16 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]],
+        continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+    ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wraps the handler of one call."""
         handler = await continuation(handler_call_details)
         method = handler_call_details.method
         if handler is None or not method.startswith("/interop_api."):
             return handler
         make, behavior = _kind(handler)
-        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
+        wrapped: "grpc.RpcMethodHandler[Any, Any]" = make(
             self._guard(behavior, method),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,

@@ -36,11 +36,11 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
             protocol_version=request.protocol_version,
         )
         try:
-            account = await self._enlistment.enlist(form)
+            login = await self._enlistment.enlist(form)
         except Refusal as refusal:
             failure = enlistment_pb2.EnlistFailure(error=stanza_error(refusal))
             return enlistment_pb2.EnlistResponse(failure=failure)
-        return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=account.jid))
+        return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))
 
 
 class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):

@@ -1,0 +1,342 @@
+"""The composition root: builds every part, starts them in order and stops them in reverse; reads top to bottom.
+
+Nothing else in the server knows which implementation stands behind a port.
+"""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from interop_api.admin.v1 import admin_pb2, admin_pb2_grpc
+from interop_api.v1 import (
+    account_pb2,
+    account_pb2_grpc,
+    chat_pb2,
+    chat_pb2_grpc,
+    enlistment_pb2,
+    enlistment_pb2_grpc,
+    integrity_pb2,
+    integrity_pb2_grpc,
+    interop_pb2,
+    interop_pb2_grpc,
+    media_pb2,
+    media_pb2_grpc,
+    prekeys_pb2,
+    prekeys_pb2_grpc,
+)
+from interop_server.blobs.local import LocalBlobStore
+from interop_server.config import Config
+from interop_server.core.admin import Operator
+from interop_server.core.connection import Logins
+from interop_server.core.enlistment import Enlistment
+from interop_server.core.errors import Refusal
+from interop_server.core.integrity import Blocklist
+from interop_server.core.lifecycle import Lifecycle
+from interop_server.core.mailbox import Mailbox
+from interop_server.core.media import Media
+from interop_server.core.optin import OptIn
+from interop_server.core.ports import Clock, Rng, Store
+from interop_server.core.prekeys import PreKeys
+from interop_server.core.routing import Router
+from interop_server.core.tokens import KeySets, PartnerTokens
+from interop_server.http.jwks import HttpJwksSource
+from interop_server.http.partner_media import HttpPartnerMediaSource
+from interop_server.http.push import HttpPushGateway
+from interop_server.http.surface import build_application, serve
+from interop_server.identity import load_identity
+from interop_server.rpc.admin import AdminServicer
+from interop_server.rpc.chat import ChatParts, ChatServicer
+from interop_server.rpc.connections import ConnectionRegistry
+from interop_server.rpc.errors import RefusalInterceptor
+from interop_server.rpc.handshake import ServerIdentity
+from interop_server.rpc.interop import InteropServicer
+from interop_server.rpc.media import MediaServicer
+from interop_server.rpc.prekeys import PreKeyServicer
+from interop_server.rpc.reflection import add_reflection
+from interop_server.rpc.services import AccountServicer, EnlistmentServicer, IntegrityServicer
+from interop_server.rpc.session import Sessions
+from interop_server.runtime.clock import SystemClock
+from interop_server.runtime.jwt import JoserfcTokens, PushSigners
+from interop_server.runtime.rng import SystemRng
+from interop_server.storage import SqliteStore
+
+_log = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 600.0
+"""How often what has expired is deleted; reads never see it anyway."""
+MAX_GRPC_MESSAGE_BYTES = (1 << 24) - 1
+"""The hard cap of a frame (CHN-09). gRPC itself refuses what is longer; the configured limits lie far below it."""
+
+_CLIENT_SERVICES = tuple(
+    file.services_by_name[name].full_name
+    for file, name in (
+        (enlistment_pb2.DESCRIPTOR, "EnlistmentService"),
+        (chat_pb2.DESCRIPTOR, "ChatService"),
+        (prekeys_pb2.DESCRIPTOR, "PreKeyService"),
+        (interop_pb2.DESCRIPTOR, "InteropService"),
+        (media_pb2.DESCRIPTOR, "MediaService"),
+        (integrity_pb2.DESCRIPTOR, "IntegrityService"),
+        (account_pb2.DESCRIPTOR, "AccountService"),
+    )
+)
+_ADMIN_SERVICES = (admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,)
+
+
+class AddressUnusable(Exception):
+    """An address cannot be listened on; the message is a sentence that says which and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a started server is reached."""
+
+    grpc: str
+    admin: str
+    http: str
+    """With scheme."""
+    root_public_key: bytes
+    """What clients verify the server's certificate chain against: 32 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """The rules, each with what it needs."""
+
+    registry: ConnectionRegistry
+    push: HttpPushGateway
+    push_jwks: Callable[[], Awaitable[dict[str, object]]]
+    counts: Counter[str]
+    enlistment: Enlistment
+    logins: Logins
+    router: Router
+    mailbox: Mailbox
+    prekeys: PreKeys
+    optin: OptIn
+    media: Media
+    blocklist: Blocklist
+    lifecycle: Lifecycle
+    operator: Operator
+
+    def counted(self) -> dict[str, int]:
+        """What was counted since the start."""
+        return {**self.counts, **self.push.counters()}
+
+
+class Simulator:
+    """One server. Start it in the loop that it shall live in; stop it exactly once."""
+
+    def __init__(self, config: Config, clock: Clock | None = None, rng: Rng | None = None) -> None:
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._rng = rng or SystemRng()
+        self._stops: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(self) -> Addresses:
+        """Starts everything; health says SERVING when it returns.
+
+        Raises:
+            AddressUnusable: An address is taken or none of this machine's. What was started is stopped again.
+            WrongDatabase: The database file cannot be used; likewise.
+        """
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        """Stops everything in reverse order of starting. Health says NOT_SERVING first."""
+        while self._stops:
+            await self._stops.pop()()
+
+    async def _start(self) -> Addresses:
+        store, blob_folder = await self._open_store()
+        certified = await load_identity(store, self._clock, self._rng)
+        parts = self._build(store, blob_folder)
+        http_url = await self._serve_http(build_application(parts.enlistment.enlist, parts.media, parts.push_jwks))
+        self._background("push", parts.push.run())
+        self._background("key sets", self._refresh_key_sets(parts.operator))
+        self._background("sweep", self._sweep(parts.lifecycle))
+
+        admin_server = _grpc_server(self._rng)
+        admin = AdminServicer(parts.operator, parts.registry, store.count_rows, parts.counted)
+        admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, admin_server)
+        admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
+
+        client_server = _grpc_server(self._rng)
+        self._add_client_services(client_server, parts, certified.identity, http_url)
+        grpc_address = await self._serve_grpc(client_server, self._config.grpc_address, _CLIENT_SERVICES)
+        self._stops.append(_drain(parts.registry))
+        return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
+
+    def _build(self, store: Store, blob_folder: Path) -> "_Parts":
+        clock, rng, limits = self._clock, self._rng, self._config.limits
+        counts: Counter[str] = Counter()
+        registry = ConnectionRegistry(rng)
+        signers = PushSigners(store)
+        push = HttpPushGateway(store.get_partner, signers.get, clock)
+        blobs = LocalBlobStore(blob_folder, clock)
+        reader = JoserfcTokens()
+        key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)
+        tokens = PartnerTokens(store, reader, key_sets, clock, limits)
+        return _Parts(
+            registry=registry,
+            push=push,
+            push_jwks=signers.public_jwks,
+            counts=counts,
+            enlistment=Enlistment(store, tokens, registry, clock, rng, limits),
+            logins=Logins(store, tokens, clock, limits),
+            router=Router(store, registry, push, clock, limits),
+            mailbox=Mailbox(store, clock, limits),
+            prekeys=PreKeys(store, registry, clock, limits),
+            optin=OptIn(store, clock, limits),
+            media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng, limits),
+            blocklist=Blocklist(store, limits),
+            lifecycle=Lifecycle(store, blobs, registry, clock, limits),
+            operator=Operator(store, key_sets, registry, clock, limits),
+        )
+
+    def _add_client_services(
+        self, server: grpc.aio.Server, parts: "_Parts", identity: ServerIdentity, http_url: str
+    ) -> None:
+        sessions = Sessions(parts.registry)
+        chat = ChatParts(
+            identity=identity,
+            logins=parts.logins,
+            registry=parts.registry,
+            router=parts.router,
+            mailbox=parts.mailbox,
+            prekeys=parts.prekeys,
+            clock=self._clock,
+            rng=self._rng,
+            limits=self._config.limits,
+            counts=parts.counts,
+        )
+        media = MediaServicer(sessions, parts.media, http_url, self._config.limits)
+        integrity = IntegrityServicer(sessions, parts.blocklist)
+        enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(EnlistmentServicer(parts.enlistment), server)
+        chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(chat), server)
+        prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(PreKeyServicer(sessions, parts.prekeys), server)
+        interop_pb2_grpc.add_InteropServiceServicer_to_server(InteropServicer(sessions, parts.optin), server)
+        media_pb2_grpc.add_MediaServiceServicer_to_server(media, server)
+        integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
+        account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, parts.lifecycle), server)
+
+    async def _open_store(self) -> tuple[SqliteStore, Path]:
+        db, blob_folder = self._places()
+        store = await SqliteStore.open(db)
+        self._stops.append(store.close)
+        return store, blob_folder
+
+    def _places(self) -> tuple[Path, Path]:
+        if self._config.db is not None:
+            return self._config.db, self._config.db.with_name(self._config.db.name + ".blobs")
+        folder = Path(tempfile.mkdtemp(prefix="interopsim-"))
+        self._stops.append(lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        return folder / "interopsim.db", folder / "blobs"
+
+    async def _serve_http(self, application: Any) -> str:
+        host, port = split_address(self._config.http_address)
+        try:
+            http = await serve(application, host, port)
+        except OSError as error:
+            raise AddressUnusable(_unusable(self._config.http_address)) from error
+        self._stops.append(http.stop)
+        return f"http://{_join_address(host, http.port)}"
+
+    async def _serve_grpc(self, server: grpc.aio.Server, address: str, services: Sequence[str]) -> str:
+        host, port = split_address(address)
+        health_servicer = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+        add_reflection(server, (*services, health.SERVICE_NAME))
+        try:
+            bound = server.add_insecure_port(_join_address(host, port))
+        except RuntimeError as error:
+            raise AddressUnusable(_unusable(address)) from error
+        await server.start()
+
+        async def stop() -> None:
+            await server.stop(self._config.grace_seconds)
+
+        self._stops.append(stop)
+        for service in ("", *services):
+            await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._stops.append(health_servicer.enter_graceful_shutdown)
+        return _join_address(host, bound)
+
+    def _background(self, name: str, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: _report(name, done))
+
+        async def stop() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stops.append(stop)
+
+    async def _refresh_key_sets(self, operator: Operator) -> None:
+        while True:
+            await self._clock.sleep(self._config.limits.jwks_refresh_seconds)
+            for partner in await operator.list_partners():
+                try:
+                    await operator.refresh_jwks(partner.integrator)
+                except Refusal as refusal:
+                    _log.warning("key set of partner %d: %s", partner.integrator, refusal)
+
+    async def _sweep(self, lifecycle: Lifecycle) -> None:
+        while True:
+            await lifecycle.sweep()
+            await self._clock.sleep(SWEEP_SECONDS)
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Splits `host:port` or `[host]:port`.
+
+    Raises:
+        AddressUnusable: It has another form.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise AddressUnusable(f"{address!r} is no address: write host:port, with port 0 to let the system choose.")
+    return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def _join_address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _unusable(address: str) -> str:
+    return (
+        f"cannot listen on {address}: the port is taken or the host is none of this machine's; port 0 finds a free one."
+    )
+
+
+def _grpc_server(rng: Rng) -> grpc.aio.Server:
+    options = (
+        ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
+        ("grpc.max_receive_message_length", MAX_GRPC_MESSAGE_BYTES),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    )
+    return grpc.aio.server(interceptors=(RefusalInterceptor(rng),), options=options)
+
+
+def _drain(registry: ConnectionRegistry) -> Callable[[], Awaitable[None]]:
+    async def drain() -> None:
+        registry.drain()
+
+    return drain
+
+
+def _report(name: str, task: "asyncio.Future[None]") -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.error("background work %r ended", name, exc_info=error)

@@ -1,0 +1,122 @@
+"""The `interopsim` command; each subcommand loads its own code, so that asking for help costs nothing."""
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import signal
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+import click
+
+_ELSEWHERE = {"demo": "interop_demo.cli:demo"}
+"""Subcommands whose code is not here."""
+
+
+class _Commands(click.Group):
+    """A group that imports subcommands when they are asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted({*super().list_commands(ctx), *_ELSEWHERE})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _ELSEWHERE:
+            return super().get_command(ctx, cmd_name)
+        module, _, name = _ELSEWHERE[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="interopsim", prog_name="interopsim")
+def main() -> None:
+    """A reference interop server simulator: WhatsApp's documented third-party chats protocol, on your laptop.
+
+    Not for production, never contacts Meta. Start with `interopsim demo`.
+    """
+
+
+@main.command(epilog="Example: interopsim up --grpc 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0 --db sim.db")
+@click.option(
+    "--grpc",
+    "grpc_address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:4460",
+    show_default=True,
+    help="Where clients connect.",
+)
+@click.option(
+    "--admin",
+    "admin_address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:4461",
+    show_default=True,
+    help="Where admin calls go; whoever reaches it controls the simulator.",
+)
+@click.option(
+    "--http",
+    "http_address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:4462",
+    show_default=True,
+    help="Where HTTP is served.",
+)
+@click.option(
+    "--db",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="How much is logged on stderr.",
+)
+def up(grpc_address: str, admin_address: str, http_address: str, db: Path | None, log_level: str) -> None:
+    """Start the simulator and run until Ctrl-C or SIGTERM.
+
+    Prints one line of JSON on stdout when it is ready: {"event": "ready", "grpc": …, "admin": …, "http": …,
+    "root_public_key": …, "db": …, "pid": …, "version": …}. Port 0 lets the system choose a port.
+    """
+    logging.basicConfig(
+        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+    )
+    from interop_server.config import Config
+
+    config = Config(grpc_address, admin_address, http_address, db)
+    from interop_server.app import AddressUnusable, Simulator
+    from interop_server.storage import WrongDatabase
+
+    # The database thread must get its turn while the event loop is busy: 5 ms, the default, is ten commits long.
+    sys.setswitchinterval(0.0005)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        simulator = Simulator(config)
+        addresses = await simulator.start()
+        ready = {
+            "event": "ready",
+            "grpc": addresses.grpc,
+            "admin": addresses.admin,
+            "http": addresses.http,
+            "root_public_key": addresses.root_public_key.hex(),
+            "db": str(config.db.absolute()) if config.db else None,
+            "pid": os.getpid(),
+            "version": version("interopsim"),
+        }
+        click.echo(json.dumps(ready))
+        await stop.wait()
+        await simulator.stop()
+
+    try:
+        asyncio.run(run())
+    except (AddressUnusable, WrongDatabase) as error:
+        raise click.ClickException(str(error)) from error

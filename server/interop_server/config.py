@@ -1,0 +1,23 @@
+"""What an operator may choose, as one object; knows nothing of flags and of what the choices lead to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from interop_server.core.limits import Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """One server's configuration. The defaults start it on loopback with a store that is gone at exit."""
+
+    grpc_address: str = "127.0.0.1:4460"
+    """Where clients connect: `host:port`; port 0 lets the system choose."""
+    admin_address: str = "127.0.0.1:4461"
+    """Where the operator's calls go; anyone who reaches it controls the simulator."""
+    http_address: str = "127.0.0.1:4462"
+    """Where the documented HTTP surface is served."""
+    db: Path | None = None
+    """The database file to keep; None for a fresh one in a temporary folder. Blobs lie beside it, in `{db}.blobs`."""
+    limits: Limits = field(default_factory=Limits)
+    grace_seconds: float = 2.0
+    """How long a stopping server lets calls finish."""
