@@ -1,0 +1,50 @@
+"""Fetches partners' key sets over HTTP; knows nothing of keys."""
+
+import asyncio
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import Partner
+from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, is_encoded, open_session
+
+JWKS_PATH = "/.well-known/oauth/openid/jwks"
+MAX_JWKS_BYTES = 64 * 1024
+"""Policy: room for dozens of keys."""
+
+
+class HttpJwksSource:
+    """GETs key sets at the documented path. Source: ENL-03.
+
+    Args:
+        timeout_seconds: For one fetch, all in all; policy.
+    """
+
+    def __init__(self, timeout_seconds: float = 5.0) -> None:
+        self._timeout_seconds = timeout_seconds
+
+    async def fetch(self, partner: Partner) -> str:
+        """The key set as JSON text.
+
+        Raises:
+            Refusal: JWKS_UNAVAILABLE with what went wrong.
+        """
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                return (await _get(partner.base_url.rstrip("/") + JWKS_PATH)).decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set is not UTF-8") from error
+        except TRANSPORT_ERRORS as error:
+            raise Refusal(Reason.JWKS_UNAVAILABLE, describe_failure(error)) from error
+
+
+async def _get(url: str) -> bytes:
+    async with open_session() as session, session.get(url, allow_redirects=False) as response:
+        if response.status != 200:
+            raise Refusal(Reason.JWKS_UNAVAILABLE, f"the server answered with status {response.status} instead of 200")
+        if is_encoded(response):
+            raise Refusal(Reason.JWKS_UNAVAILABLE, "the server compressed its answer without being asked")
+        body = bytearray()
+        while part := await response.content.read(MAX_JWKS_BYTES):
+            body += part
+            if len(body) > MAX_JWKS_BYTES:
+                raise Refusal(Reason.JWKS_UNAVAILABLE, f"the key set is larger than {MAX_JWKS_BYTES} bytes")
+        return bytes(body)

@@ -1,0 +1,143 @@
+"""Tells partners' servers, over HTTP, that one of their users should connect; knows no message, sender or count."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from aiohttp import ClientSession
+
+from interop_server.core.limits import SECOND_MS
+from interop_server.core.model import Partner, PartnerStatus
+from interop_server.core.ports import Clock
+from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, open_session
+
+_log = logging.getLogger(__name__)
+
+
+class TokenSigner(Protocol):
+    """Signs the token of a push."""
+
+    def sign(self, audience: str, issued_at: int) -> str:
+        """Returns a token for one partner, by base URL; the time in seconds since the UNIX epoch."""
+        ...
+
+
+class PushTarget(NamedTuple):
+    """Whom a push is for."""
+
+    integrator: int
+    external_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class PushPolicy:
+    """The bounds of pushing; all policy (LIF-02)."""
+
+    max_waiting: int = 10_000
+    """Users whose push is queued, under way or to be retried; past this, pushes are dropped and counted."""
+    concurrent_per_partner: int = 8
+    """Requests at a time to one partner, so that a slow one delays only itself."""
+    retry_delays_seconds: tuple[float, ...] = (0.2, 1.0, 5.0, 30.0)
+    """Before each retry; after the last one the push is given up."""
+    timeout_seconds: float = 10.0
+    """For one request."""
+
+
+class HttpPushGateway:
+    """POSTs `{"to": …}` to partners' push URLs. Source: LIF-01, LIF-02; threat T10.
+
+    Args:
+        get_partner: Looks up a partner by integrator id.
+        get_signer: Returns the signer; awaited only when there is something to push.
+        clock: Dates tokens and paces retries.
+    """
+
+    def __init__(
+        self,
+        get_partner: Callable[[int], Awaitable[Partner | None]],
+        get_signer: Callable[[], Awaitable[TokenSigner]],
+        clock: Clock,
+        policy: PushPolicy | None = None,
+    ) -> None:
+        self._get_partner = get_partner
+        self._get_signer = get_signer
+        self._clock = clock
+        self._policy = policy or PushPolicy()
+        self._queue: asyncio.Queue[PushTarget] = asyncio.Queue()
+        self._waiting: set[PushTarget] = set()
+        self._requested: set[PushTarget] = set()
+        self._again: set[PushTarget] = set()
+        self._slots: dict[int, asyncio.Semaphore] = {}
+        self._counters = {"push_sent": 0, "push_failed": 0, "push_dropped": 0, "push_coalesced": 0}
+
+    def counters(self) -> dict[str, int]:
+        """What became of pushes so far, by name."""
+        return dict(self._counters)
+
+    def notify(self, integrator: int, external_id: str) -> None:
+        """Queues a push; never waits, and adds nothing when one for this user is on its way already."""
+        target = PushTarget(integrator, external_id)
+        if target in self._waiting:
+            self._counters["push_coalesced"] += 1
+            if target in self._requested:
+                # The partner may have acted on the request under way before this news: it needs another one.
+                self._again.add(target)
+        elif len(self._waiting) >= self._policy.max_waiting:
+            self._counters["push_dropped"] += 1
+        else:
+            self._waiting.add(target)
+            self._queue.put_nowait(target)
+
+    async def run(self) -> None:
+        """Sends what is queued until cancelled."""
+        async with open_session(self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
+            while True:
+                # One task a target, at most `max_waiting`: a target that waits for its retry holds up nobody.
+                deliveries.create_task(self._deliver(session, await self._queue.get()))
+
+    async def _deliver(self, session: ClientSession, target: PushTarget) -> None:
+        try:
+            partner = await self._get_partner(target.integrator)
+            if partner is not None and partner.status is PartnerStatus.ACTIVE and partner.push_url:
+                is_sent = await self._try_and_retry(session, partner, target)
+                self._counters["push_sent" if is_sent else "push_failed"] += 1
+        except Exception:  # noqa: BLE001 - supervises: one push must not end the others
+            self._counters["push_failed"] += 1
+            _log.exception("a push failed unexpectedly")
+        self._waiting.discard(target)
+        if target in self._again:
+            self._again.discard(target)
+            self.notify(*target)
+
+    async def _try_and_retry(self, session: ClientSession, partner: Partner, target: PushTarget) -> bool:
+        for delay_seconds in self._policy.retry_delays_seconds:
+            if await self._try(session, partner, target):
+                return True
+            self._again.discard(target)  # the retry says it too
+            await self._clock.sleep(delay_seconds)
+        return await self._try(session, partner, target)
+
+    async def _try(self, session: ClientSession, partner: Partner, target: PushTarget) -> bool:
+        slots = self._slots.setdefault(partner.integrator, asyncio.Semaphore(self._policy.concurrent_per_partner))
+        async with slots:
+            token = (await self._get_signer()).sign(partner.base_url, self._clock.now_ms() // SECOND_MS)
+            self._requested.add(target)
+            try:
+                return await _post(session, partner.push_url, token, target.external_id)
+            finally:
+                self._requested.discard(target)
+
+
+async def _post(session: ClientSession, url: str, token: str, external_id: str) -> bool:
+    try:
+        async with session.post(
+            url, json={"to": external_id}, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
+        ) as response:
+            if response.status == 200:
+                return True
+            _log.info("a partner answered a push with status %d", response.status)
+    except TRANSPORT_ERRORS as error:
+        _log.info("a push did not arrive: %s", describe_failure(error))
+    return False

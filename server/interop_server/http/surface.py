@@ -1,0 +1,115 @@
+"""The documented HTTP surface: enlistment, downloads, the simulator's key set; knows no rule behind them."""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from interop_server.core.enlistment import EnlistmentForm
+from interop_server.core.errors import Reason, Refusal
+from interop_server.http.downloads import MediaAccess, respond_with_blob
+from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
+from interop_server.http.refusals import refusal_response
+
+SERVER_NAME = "interopsim"
+_SHUTDOWN_SECONDS = 1.0
+_log = logging.getLogger(__name__)
+
+
+def build_application(
+    enlist: Callable[[EnlistmentForm], Awaitable[str]],
+    media: MediaAccess,
+    jwks: Callable[[], Awaitable[Mapping[str, object]]],
+) -> web.Application:
+    """Builds the HTTP surface. Source: ENL-11, MED-02, MED-04, LIF-01.
+
+    Args:
+        enlist: Enlists and returns the internal identifier; raises Refusal.
+        media: Opens blobs.
+        jwks: Returns the key set that partners verify pushes with.
+    """
+
+    async def post_enlistment(request: web.Request) -> web.StreamResponse:
+        try:
+            return success(await enlist(await read_form(request)))
+        except Refusal as refusal:
+            return failure(refusal)
+
+    async def get_blob(request: web.Request) -> web.StreamResponse:
+        # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
+        return await respond_with_blob(request, media, request.rel_url.raw_path)
+
+    async def get_jwks(_: web.Request) -> web.StreamResponse:
+        return web.json_response(dict(await jwks()))
+
+    application = web.Application(middlewares=[_answer_in_json], client_max_size=MAX_FORM_BYTES)
+    application.router.add_post("/3p/interop_reg", post_enlistment)
+    application.router.add_get("/v/t{rest:.*}", get_blob)
+    application.router.add_get("/interop/whatsapp/download/{rest:.*}", get_blob)
+    application.router.add_get("/.well-known/jwks", get_jwks)
+    application.on_response_prepare.append(_name_server)
+    return application
+
+
+class HttpServer:
+    """A running HTTP server; made by `serve`."""
+
+    def __init__(self, runner: web.AppRunner, port: int) -> None:
+        self._runner = runner
+        self._port = port
+
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._port
+
+    async def stop(self) -> None:
+        """Stops listening, lets running requests end for a second, then breaks them off."""
+        await self._runner.cleanup()
+
+
+async def serve(application: web.Application, host: str, port: int) -> HttpServer:
+    """Serves an application.
+
+    Args:
+        application: From `build_application`.
+        host: An address to listen at.
+        port: 0 for any free one.
+
+    Raises:
+        OSError: The port is taken.
+    """
+    runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError:
+        await runner.cleanup()
+        raise
+    return HttpServer(runner, int(runner.addresses[0][1]))
+
+
+@web.middleware
+async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Refusal as refusal:
+        return refusal_response(refusal)
+    except web.HTTPException as error:
+        return _routing_refusal(error)
+    except Exception:  # noqa: BLE001 - the edge: whatever went wrong, the wire sees one opaque answer
+        _log.exception("an HTTP request failed unexpectedly")
+        return refusal_response(Refusal(Reason.SERVER_FAULT))
+
+
+def _routing_refusal(error: web.HTTPException) -> web.Response:
+    """Answers an unknown path or method."""
+    response = refusal_response(Refusal(Reason.REQUEST_MALFORMED, error.reason), status=error.status)
+    if hdrs.ALLOW in error.headers:
+        response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+    return response
+
+
+async def _name_server(_: web.Request, response: web.StreamResponse) -> None:
+    response.headers[hdrs.SERVER] = SERVER_NAME
