@@ -1,1 +1,63 @@
-"""TBD."""
+"""End-to-end encryption: X3DH and the Double Ratchet, wire-compatible with libsignal's session version 3.
+
+Pure functions of bytes and randomness: knows no network, clock or file. `SignalState` is all that an application
+needs; a reader who wants to write their own follows the modules in this order:
+
+| module | Signal's specification |
+|---|---|
+| `keys` | key pairs, prekeys, the 0x05 type byte |
+| `x3dh` | the first secret of a session, from a prekey bundle |
+| `chain` | the symmetric-key ratchet |
+| `ratchet` | the Double Ratchet |
+| `messages` | SignalMessage and PreKeySignalMessage |
+| `session` | which of several sessions encrypts or decrypts |
+| `store` | all that a device keeps, with the operations on it |
+| `snapshot` | its saved form |
+| `content` | the plaintext: `Message`, padded |
+| `errors` | one class for each decision that a caller can take |
+"""
+
+from interop_client.signal.content import decode_message, encode_message
+from interop_client.signal.errors import (
+    BadMac,
+    DuplicateMessage,
+    InvalidContent,
+    InvalidKey,
+    InvalidKeyId,
+    InvalidMessage,
+    InvalidSession,
+    InvalidSignature,
+    InvalidSnapshot,
+    NoSession,
+    SignalError,
+    TooFarInFuture,
+    UntrustedIdentity,
+)
+from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
+from interop_client.signal.store import Ciphertext, CiphertextType, PublicKeys, SignalState
+from interop_client.signal.x3dh import PreKeyBundle
+
+__all__ = [
+    "BadMac",
+    "Ciphertext",
+    "CiphertextType",
+    "DuplicateMessage",
+    "InvalidContent",
+    "InvalidKey",
+    "InvalidKeyId",
+    "InvalidMessage",
+    "InvalidSession",
+    "InvalidSignature",
+    "InvalidSnapshot",
+    "NoSession",
+    "PreKeyBundle",
+    "PreKeyPublic",
+    "PublicKeys",
+    "SignalError",
+    "SignalState",
+    "SignedPreKeyPublic",
+    "TooFarInFuture",
+    "UntrustedIdentity",
+    "decode_message",
+    "encode_message",
+]

@@ -1,0 +1,116 @@
+"""The symmetric-key ratchet: one key for each message of a chain; knows no Diffie-Hellman and no message format.
+
+A chain key gives the secret of one message, HMAC(chain key, 0x01), and the next chain key, HMAC(chain key, 0x02).
+The secret expands to the message keys: HKDF(salt = 0^32, info = "WhisperMessageKeys", 80 bytes).
+
+Source: Signal, "The Double Ratchet Algorithm", sections 2.2 and 2.6; white paper 3.2.
+"""
+
+import hmac
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Self
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from interop_client.signal.errors import DuplicateMessage, TooFarInFuture
+
+MAX_FORWARD_JUMP = 2_000
+"""How many messages of a chain may be missing before one; policy: libsignal follows 25,000, its JavaScript port 2,000.
+
+Each costs two HMACs before the message can be authenticated, so this bounds what a forged counter can cost.
+"""
+MAX_SKIPPED_KEYS = 2_000
+"""Secrets of missing messages that a chain keeps, the newest; as libsignal."""
+
+_SALT = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class MessageKeys:
+    """What protects one message."""
+
+    cipher_key: bytes = field(repr=False)
+    """32 bytes, AES-256-CBC."""
+    mac_key: bytes = field(repr=False)
+    """32 bytes, HMAC-SHA256."""
+    iv: bytes = field(repr=False)
+    """16 bytes."""
+
+    @classmethod
+    def expand(cls, secret: bytes) -> Self:
+        """Expands the 32-byte secret of one message."""
+        okm = HKDF(algorithm=SHA256(), length=80, salt=_SALT, info=b"WhisperMessageKeys").derive(secret)
+        return cls(okm[:32], okm[32:64], okm[64:])
+
+
+@dataclass(frozen=True, slots=True)
+class ChainKey:
+    """A position in a chain."""
+
+    key: bytes = field(repr=False)
+    """32 bytes."""
+    counter: int = 0
+    """Number of the message that this key is for."""
+
+    def next(self) -> "ChainKey":
+        """Returns the position after this one, from which this one cannot be computed."""
+        return ChainKey(hmac.digest(self.key, b"\x02", "sha256"), self.counter + 1)
+
+    def message_secret(self) -> bytes:
+        """Returns the 32-byte secret of the message at this position."""
+        return hmac.digest(self.key, b"\x01", "sha256")
+
+
+@dataclass(frozen=True, slots=True)
+class ChainStep:
+    """What taking the key of one received message does to its chain, once the message proves authentic."""
+
+    counter: int
+    """Number of the message."""
+    secret: bytes = field(repr=False)
+    """32 bytes."""
+    chain_key: ChainKey
+    """Where the chain stands afterwards."""
+    skipped: dict[int, bytes] = field(default_factory=dict, repr=False)
+    """Secrets of the messages passed over, by number."""
+
+
+@dataclass(slots=True)
+class ReceivingChain:
+    """The chain of the messages sent under one of the other party's ratchet keys."""
+
+    ratchet_key: bytes
+    """That key, 32 bytes."""
+    chain_key: ChainKey
+    """The next message expected."""
+    skipped: dict[int, bytes] = field(default_factory=dict, repr=False)
+    """Secrets of messages that have not come yet, by number; oldest first."""
+
+    def step(self, counter: int) -> ChainStep:
+        """Finds the key of a message without changing the chain.
+
+        Raises:
+            DuplicateMessage: Its key was used before, or dropped as too old.
+            TooFarInFuture: More than `MAX_FORWARD_JUMP` messages are missing before it.
+        """
+        if counter < self.chain_key.counter:
+            if counter not in self.skipped:
+                raise DuplicateMessage(f"message {counter} of this chain was decrypted before")
+            return ChainStep(counter, self.skipped[counter], self.chain_key)
+        if counter - self.chain_key.counter > MAX_FORWARD_JUMP:
+            raise TooFarInFuture(f"message {counter} comes where {self.chain_key.counter} is expected")
+        skipped, position = {}, self.chain_key
+        while position.counter < counter:
+            skipped[position.counter] = position.message_secret()
+            position = position.next()
+        return ChainStep(counter, position.message_secret(), position.next(), skipped)
+
+    def commit(self, step: ChainStep) -> None:
+        """Takes a step, whose message was authentic: its key is gone for good."""
+        self.skipped.pop(step.counter, None)
+        self.skipped.update(step.skipped)
+        for oldest in list(islice(self.skipped, max(0, len(self.skipped) - MAX_SKIPPED_KEYS))):
+            del self.skipped[oldest]
+        self.chain_key = step.chain_key

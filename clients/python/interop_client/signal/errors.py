@@ -1,0 +1,92 @@
+"""What can go wrong in a Signal session, one class for each decision that the caller can take; knows no transport.
+
+Each class carries `retry_reason`, the code that a retry receipt names for it (protocol facts 4.6). Zero means that a
+retry would not help.
+"""
+
+from typing import ClassVar
+
+
+class SignalError(Exception):
+    """Anything that keeps a message from being encrypted or decrypted, or a session from being built."""
+
+    retry_reason: ClassVar[int] = 0
+    """Reason code of a retry receipt; 0 when there is nothing to retry."""
+
+
+class NoSession(SignalError):
+    """There is no session with this party: take its prekey bundle, or ask it to send a prekey message."""
+
+    retry_reason = 1
+
+
+class InvalidKey(SignalError):
+    """A public key has a wrong length or type, or no shared secret can be agreed with it."""
+
+    retry_reason = 2
+
+
+class UntrustedIdentity(SignalError):
+    """The other party's identity key is not the one known so far: ask the person, then accept or refuse it.
+
+    Args:
+        remote: JID of the other party.
+        known: Its identity key as pinned, 32 bytes.
+        presented: The one it presents now, 32 bytes.
+    """
+
+    retry_reason = 2
+
+    def __init__(self, remote: str, known: bytes, presented: bytes) -> None:
+        super().__init__(f"the identity key of {remote} has changed")
+        self.remote = remote
+        self.known = known
+        self.presented = presented
+
+
+class InvalidKeyId(SignalError):
+    """A prekey message names a prekey that is not held any more: the sender must take a new bundle."""
+
+    retry_reason = 3
+
+
+class InvalidMessage(SignalError):
+    """The bytes are no message of session version 3: ask for it again."""
+
+    retry_reason = 4
+
+
+class InvalidSignature(SignalError):
+    """A bundle's signed prekey is not signed by its identity key: do not use the bundle."""
+
+    retry_reason = 5
+
+
+class TooFarInFuture(SignalError):
+    """The message's counter is further ahead of its chain than is followed: a new session is needed."""
+
+    retry_reason = 6
+
+
+class BadMac(SignalError):
+    """The message belongs to a session held here, but was altered on its way: ask for it again."""
+
+    retry_reason = 7
+
+
+class InvalidSession(SignalError):
+    """No session held here fits the message: its sender uses a lost one, or it was altered; begin a new session."""
+
+    retry_reason = 8
+
+
+class DuplicateMessage(SignalError):
+    """The message was decrypted before: acknowledge it, show nothing."""
+
+
+class InvalidContent(SignalError):
+    """The message is authentic, but its plaintext is no valid content: sending it again would not help."""
+
+
+class InvalidSnapshot(SignalError):
+    """The bytes are no saved state that this release can read."""

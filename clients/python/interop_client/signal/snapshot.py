@@ -1,0 +1,161 @@
+"""The saved form of a device's keys and sessions: versioned JSON; knows how to write and read it, not when.
+
+Binary values are base64 text, numbers are numbers, and of key pairs only the private half is written. Version 1:
+
+    {"version": 1, "registration_id": n, "identity": private,
+     "signed_prekeys": [[id, private, signature], ...],             current one last
+     "one_time_prekeys": [[id, private], ...], "next_one_time_prekey_id": n,
+     "records": {remote: {"identity": public, "sessions": [session, ...]}}}      current one first
+
+    session: {"base_key": public, "registration_id": n, "pending": null or [signed prekey id, one-time id or null],
+              "root_key": secret, "ratchet_key": private, "sending_chain": null or [secret, counter],
+              "previous_counter": n, "receiving_chains": [[ratchet public, secret, counter, [[n, secret], ...]], ...]}
+
+It holds every secret of the device: keep it as one keeps a private key.
+"""
+
+import json
+from base64 import b64decode, b64encode
+from dataclasses import dataclass
+from typing import Any
+
+from interop_client.signal.chain import ChainKey, ReceivingChain
+from interop_client.signal.errors import InvalidKey, InvalidSnapshot
+from interop_client.signal.keys import KeyPair, SignedPreKey
+from interop_client.signal.ratchet import DoubleRatchet
+from interop_client.signal.session import PendingPreKey, Session, SessionRecord
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a state consists of; the fields are those of `SignalState`."""
+
+    registration_id: int
+    """32 bits, not 0."""
+    identity: KeyPair
+    """The identity key."""
+    signed_prekeys: dict[int, SignedPreKey]
+    """By id; the current one last."""
+    one_time_prekeys: dict[int, bytes]
+    """Private halves by id."""
+    next_one_time_prekey_id: int
+    """Id of the next one-time prekey to make."""
+    records: dict[str, SessionRecord]
+    """What is known of each remote party."""
+
+
+def encode(parts: Parts) -> bytes:
+    """Returns the saved form: UTF-8 JSON."""
+    document = {
+        "version": VERSION,
+        "registration_id": parts.registration_id,
+        "identity": _text(parts.identity.private_key),
+        "signed_prekeys": [
+            [key.key_id, _text(key.key_pair.private_key), _text(key.signature)] for key in parts.signed_prekeys.values()
+        ],
+        "one_time_prekeys": [[key_id, _text(private_key)] for key_id, private_key in parts.one_time_prekeys.items()],
+        "next_one_time_prekey_id": parts.next_one_time_prekey_id,
+        "records": {
+            remote: {
+                "identity": _text(record.remote_identity),
+                "sessions": [_encode_session(session) for session in record.sessions],
+            }
+            for remote, record in parts.records.items()
+        },
+    }
+    return json.dumps(document, separators=(",", ":")).encode()
+
+
+def decode(saved: bytes) -> Parts:
+    """Reads the saved form.
+
+    Raises:
+        InvalidSnapshot: It is damaged, or of a version that this release does not know.
+    """
+    try:
+        document = json.loads(saved)
+        if document["version"] != VERSION:
+            raise InvalidSnapshot(f"version {document['version']} is not {VERSION}")
+        return _decode_parts(document)
+    except (ValueError, TypeError, AttributeError, LookupError, InvalidKey) as error:
+        raise InvalidSnapshot("the saved state is damaged") from error
+
+
+def _decode_parts(document: dict[str, Any]) -> Parts:
+    identity = _key_pair(document["identity"])
+    if not document["signed_prekeys"]:
+        raise InvalidSnapshot("there is no signed prekey")
+    return Parts(
+        registration_id=document["registration_id"],
+        identity=identity,
+        signed_prekeys={
+            key_id: SignedPreKey(key_id, _key_pair(private_key), _bytes(signature))
+            for key_id, private_key, signature in document["signed_prekeys"]
+        },
+        one_time_prekeys={key_id: _bytes(private_key) for key_id, private_key in document["one_time_prekeys"]},
+        next_one_time_prekey_id=document["next_one_time_prekey_id"],
+        records={remote: _decode_record(identity.public_key, record) for remote, record in document["records"].items()},
+    )
+
+
+def _decode_record(local_identity: bytes, record: dict[str, Any]) -> SessionRecord:
+    remote_identity = _bytes(record["identity"])
+    sessions = [_decode_session(local_identity, remote_identity, session) for session in record["sessions"]]
+    return SessionRecord(remote_identity, sessions)
+
+
+def _encode_session(session: Session) -> dict[str, Any]:
+    ratchet, pending = session.ratchet, session.pending
+    sending = ratchet.sending_chain
+    return {
+        "base_key": _text(session.base_key),
+        "registration_id": session.remote_registration_id,
+        "pending": None if pending is None else [pending.signed_prekey_id, pending.one_time_prekey_id],
+        "root_key": _text(ratchet.root_key),
+        "ratchet_key": _text(ratchet.ratchet_key.private_key),
+        "sending_chain": None if sending is None else [_text(sending.key), sending.counter],
+        "previous_counter": ratchet.previous_counter,
+        "receiving_chains": [_encode_chain(chain) for chain in ratchet.receiving_chains],
+    }
+
+
+def _decode_session(local_identity: bytes, remote_identity: bytes, session: dict[str, Any]) -> Session:
+    sending, pending = session["sending_chain"], session["pending"]
+    return Session(
+        local_identity=local_identity,
+        remote_identity=remote_identity,
+        remote_registration_id=session["registration_id"],
+        base_key=_bytes(session["base_key"]),
+        ratchet=DoubleRatchet(
+            root_key=_bytes(session["root_key"]),
+            ratchet_key=_key_pair(session["ratchet_key"]),
+            sending_chain=None if sending is None else ChainKey(_bytes(sending[0]), sending[1]),
+            previous_counter=session["previous_counter"],
+            receiving_chains=[_decode_chain(*chain) for chain in session["receiving_chains"]],
+        ),
+        pending=None if pending is None else PendingPreKey(*pending),
+    )
+
+
+def _encode_chain(chain: ReceivingChain) -> list[Any]:
+    skipped = [[counter, _text(secret)] for counter, secret in chain.skipped.items()]
+    return [_text(chain.ratchet_key), _text(chain.chain_key.key), chain.chain_key.counter, skipped]
+
+
+def _decode_chain(ratchet_key: str, key: str, counter: int, skipped: list[tuple[int, str]]) -> ReceivingChain:
+    secrets = {number: _bytes(secret) for number, secret in skipped}
+    return ReceivingChain(_bytes(ratchet_key), ChainKey(_bytes(key), counter), secrets)
+
+
+def _text(value: bytes) -> str:
+    return b64encode(value).decode()
+
+
+def _bytes(text: str) -> bytes:
+    return b64decode(text, validate=True)
+
+
+def _key_pair(private_key: str) -> KeyPair:
+    return KeyPair.from_private(_bytes(private_key))

@@ -1,0 +1,293 @@
+"""All that one device keeps for its Signal sessions, and does with it; knows no network, clock or file.
+
+A state changes in memory only. Save `to_bytes()` after every call that may have changed it, and do so before the
+result leaves: a ciphertext sent from a state that was lost would use its message key a second time.
+"""
+
+import os
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Self
+
+from interop_client.signal import snapshot, x3dh
+from interop_client.signal.errors import InvalidKeyId, UntrustedIdentity
+from interop_client.signal.keys import (
+    Entropy,
+    KeyPair,
+    PreKeyPublic,
+    SignedPreKey,
+    SignedPreKeyPublic,
+    next_prekey_id,
+)
+from interop_client.signal.messages import PreKeySignalMessage, SignalMessage
+from interop_client.signal.ratchet import DoubleRatchet
+from interop_client.signal.session import PendingPreKey, Session, SessionRecord
+from interop_client.signal.x3dh import PreKeyBundle
+from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID
+
+MAX_SIGNED_PREKEYS = 5
+"""Signed prekeys that are kept, the current one included: first messages are on their way for up to 30 days."""
+
+
+class CiphertextType(Enum):
+    """What protects a message. Names follow `CiphertextType` in stanza.proto."""
+
+    PREKEY = "pkmsg"
+    DOUBLE_RATCHET = "msg"
+
+
+@dataclass(frozen=True, slots=True)
+class Ciphertext:
+    """An encrypted message."""
+
+    type: CiphertextType
+    """How to read the body."""
+    body: bytes
+    """PreKeySignalMessage or SignalMessage."""
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKeys:
+    """What an account publishes, besides its one-time prekeys."""
+
+    registration_id: int
+    """32 bits, not 0."""
+    identity_key: bytes
+    """32 bytes."""
+    signed_prekey: SignedPreKeyPublic
+    """The current one."""
+
+
+@dataclass(slots=True)
+class SignalState:
+    """One device's keys and sessions.
+
+    Remote parties are named by their JID as text; this class takes any string.
+    """
+
+    registration_id: int
+    """32 bits, not 0; changes when the device starts anew."""
+    identity: KeyPair
+    """The identity key."""
+    signed_prekeys: dict[int, SignedPreKey]
+    """By id; the current one last."""
+    one_time_prekeys: dict[int, bytes] = field(default_factory=dict, repr=False)
+    """Private halves of the prekeys that no message has used yet, by id."""
+    next_one_time_prekey_id: int = MIN_PREKEY_ID
+    """Id of the next one-time prekey to make."""
+    records: dict[str, SessionRecord] = field(default_factory=dict)
+    """What is known of each remote party."""
+    entropy: Entropy = field(default=os.urandom, repr=False, compare=False)
+    """Makes new keys; not saved."""
+
+    @classmethod
+    def generate(cls, registration_id: int | None = None, entropy: Entropy = os.urandom) -> Self:
+        """Makes the state of a new device, with a signed prekey of id 1 and no one-time prekeys.
+
+        Args:
+            registration_id: 1 to 2^32 - 1; None picks one.
+            entropy: Makes all keys of the state.
+        """
+        identity = KeyPair.generate(entropy)
+        if registration_id is None:
+            registration_id = 1 + int.from_bytes(entropy(4), "big") % 0xFFFFFFFF
+        signed_prekey = SignedPreKey.generate(MIN_PREKEY_ID, identity, entropy)
+        return cls(registration_id, identity, {signed_prekey.key_id: signed_prekey}, entropy=entropy)
+
+    @classmethod
+    def from_bytes(cls, saved: bytes, entropy: Entropy = os.urandom) -> Self:
+        """Restores a state from what `to_bytes` returned.
+
+        Raises:
+            InvalidSnapshot: The bytes are no saved state that this release can read.
+        """
+        parts = snapshot.decode(saved)
+        return cls(
+            parts.registration_id,
+            parts.identity,
+            parts.signed_prekeys,
+            parts.one_time_prekeys,
+            parts.next_one_time_prekey_id,
+            parts.records,
+            entropy,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Returns the whole state, private keys included, in the format that `snapshot` documents."""
+        return snapshot.encode(
+            snapshot.Parts(
+                self.registration_id,
+                self.identity,
+                self.signed_prekeys,
+                self.one_time_prekeys,
+                self.next_one_time_prekey_id,
+                self.records,
+            )
+        )
+
+    @property
+    def publishable(self) -> PublicKeys:
+        """The public keys to upload; one-time prekeys are uploaded as they are generated."""
+        return PublicKeys(self.registration_id, self.identity.public_key, self._signed_prekey.public)
+
+    @property
+    def _signed_prekey(self) -> SignedPreKey:
+        return self.signed_prekeys[next(reversed(self.signed_prekeys))]
+
+    def rotate_signed_prekey(self) -> SignedPreKeyPublic:
+        """Makes a new signed prekey the current one; the ones before it still open sessions, up to a bound (KEY-11)."""
+        rotated = SignedPreKey.generate(next_prekey_id(self._signed_prekey.key_id), self.identity, self.entropy)
+        self.signed_prekeys[rotated.key_id] = rotated
+        if len(self.signed_prekeys) > MAX_SIGNED_PREKEYS:
+            del self.signed_prekeys[next(iter(self.signed_prekeys))]
+        return rotated.public
+
+    def generate_one_time_prekeys(self, count: int) -> list[PreKeyPublic]:
+        """Makes one-time prekeys to upload.
+
+        Args:
+            count: 1 to 20,000.
+
+        Returns:
+            Their public halves, with ids that rise and begin again at 1 after 16,777,215.
+
+        Raises:
+            ValueError: The count is out of range.
+        """
+        if not 1 <= count <= MAX_ONE_TIME_PREKEYS:
+            raise ValueError(f"{count} is not 1 to {MAX_ONE_TIME_PREKEYS} prekeys")
+        return [self._generate_one_time_prekey() for _ in range(count)]
+
+    def _generate_one_time_prekey(self) -> PreKeyPublic:
+        while self.next_one_time_prekey_id in self.one_time_prekeys:
+            self.next_one_time_prekey_id = next_prekey_id(self.next_one_time_prekey_id)
+        key_id, key_pair = self.next_one_time_prekey_id, KeyPair.generate(self.entropy)
+        self.one_time_prekeys[key_id] = key_pair.private_key
+        self.next_one_time_prekey_id = next_prekey_id(key_id)
+        return PreKeyPublic(key_id, key_pair.public_key)
+
+    def unused_one_time_prekeys(self) -> list[PreKeyPublic]:
+        """Returns the public halves of the one-time prekeys that no message has used yet: to compare or upload."""
+        return [
+            PreKeyPublic(key_id, KeyPair.from_private(private_key).public_key)
+            for key_id, private_key in self.one_time_prekeys.items()
+        ]
+
+    def has_session(self, remote: str) -> bool:
+        """Says whether a message to this party can be encrypted without its bundle."""
+        return remote in self.records and bool(self.records[remote].sessions)
+
+    def delete_session(self, remote: str) -> None:
+        """Forgets all sessions with a party, not its identity. Idempotent."""
+        if remote in self.records:
+            self.records[remote].sessions.clear()
+
+    def trusted_identity(self, remote: str) -> bytes | None:
+        """Returns the identity key pinned for a party (32 bytes), if any was seen."""
+        return self.records[remote].remote_identity if remote in self.records else None
+
+    def accept_identity(self, remote: str, identity_key: bytes | None = None) -> None:
+        """Lets a party have another identity key, and forgets the sessions that were bound to the one before.
+
+        Args:
+            remote: The party.
+            identity_key: The key to pin, for example `UntrustedIdentity.presented`, 32 bytes; None pins the next one
+                that the party presents.
+        """
+        if identity_key is None:
+            self.records.pop(remote, None)
+        elif identity_key != self.trusted_identity(remote):
+            self.records[remote] = SessionRecord(identity_key)
+
+    def process_bundle(self, remote: str, bundle: PreKeyBundle) -> None:
+        """Begins a session with a party and makes it the current one; nothing changes when it fails.
+
+        Raises:
+            InvalidKey: One of the bundle's keys is none.
+            InvalidSignature: Its signed prekey is not signed by its identity key.
+            UntrustedIdentity: Its identity key is not the one pinned.
+        """
+        bundle.verify()
+        self._check_identity(remote, bundle.identity_key)
+        base_key = KeyPair.generate(self.entropy)
+        root_key = x3dh.initiator_root_key(self.identity, base_key, bundle)
+        session = Session(
+            local_identity=self.identity.public_key,
+            remote_identity=bundle.identity_key,
+            remote_registration_id=bundle.registration_id,
+            base_key=base_key.public_key,
+            ratchet=DoubleRatchet.initiate(root_key, bundle.signed_prekey, self.entropy),
+            pending=PendingPreKey(bundle.signed_prekey_id, bundle.one_time_prekey_id),
+        )
+        self._record(remote, bundle.identity_key).promote(session)
+
+    def encrypt(self, remote: str, plaintext: bytes) -> Ciphertext:
+        """Encrypts a message with the current session; save the state before sending the result.
+
+        Raises:
+            NoSession: None was begun.
+        """
+        session = self._known(remote).current
+        pending, message = session.pending, session.encrypt(plaintext)
+        if pending is None:
+            return Ciphertext(CiphertextType.DOUBLE_RATCHET, message.encode())
+        prekey_message = PreKeySignalMessage(
+            registration_id=self.registration_id,
+            signed_prekey_id=pending.signed_prekey_id,
+            one_time_prekey_id=pending.one_time_prekey_id,
+            base_key=session.base_key,
+            identity_key=self.identity.public_key,
+            message=message,
+        )
+        return Ciphertext(CiphertextType.PREKEY, prekey_message.encode())
+
+    def decrypt(self, remote: str, type: CiphertextType, body: bytes) -> bytes:
+        """Decrypts a message; the state changes only when the message is authentic.
+
+        Raises:
+            SignalError: One of its subclasses, each of which is a decision to take; see `errors`.
+        """
+        if type is CiphertextType.DOUBLE_RATCHET:
+            return self._known(remote).decrypt(SignalMessage.decode(body), self.entropy)
+        message = PreKeySignalMessage.decode(body)
+        self._check_identity(remote, message.identity_key)
+        session = self._known(remote).begun_with(message.base_key)
+        is_new = session is None
+        if session is None:
+            session = self._respond(message)
+        plaintext = session.decrypt(message.message, self.entropy)
+        self._record(remote, message.identity_key).promote(session)
+        if is_new and message.one_time_prekey_id is not None:
+            del self.one_time_prekeys[message.one_time_prekey_id]
+        return plaintext
+
+    def _respond(self, message: PreKeySignalMessage) -> Session:
+        if message.signed_prekey_id not in self.signed_prekeys:
+            raise InvalidKeyId(f"signed prekey {message.signed_prekey_id} is not held")
+        signed_prekey = self.signed_prekeys[message.signed_prekey_id].key_pair
+        one_time_prekey = None
+        if message.one_time_prekey_id is not None:
+            if message.one_time_prekey_id not in self.one_time_prekeys:
+                raise InvalidKeyId(f"one-time prekey {message.one_time_prekey_id} is not held, or was used")
+            one_time_prekey = KeyPair.from_private(self.one_time_prekeys[message.one_time_prekey_id])
+        root_key = x3dh.responder_root_key(
+            self.identity, signed_prekey, one_time_prekey, message.identity_key, message.base_key
+        )
+        return Session(
+            local_identity=self.identity.public_key,
+            remote_identity=message.identity_key,
+            remote_registration_id=message.registration_id,
+            base_key=message.base_key,
+            ratchet=DoubleRatchet.respond(root_key, signed_prekey),
+        )
+
+    def _check_identity(self, remote: str, presented: bytes) -> None:
+        known = self.trusted_identity(remote)
+        if known is not None and known != presented:
+            raise UntrustedIdentity(remote, known, presented)
+
+    def _known(self, remote: str) -> SessionRecord:
+        return self.records.get(remote) or SessionRecord(b"")
+
+    def _record(self, remote: str, identity_key: bytes) -> SessionRecord:
+        return self.records.setdefault(remote, SessionRecord(identity_key))

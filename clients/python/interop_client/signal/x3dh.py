@@ -1,0 +1,118 @@
+"""Extended Triple Diffie-Hellman: the first secret of a session; knows nothing of the messages that follow.
+
+The initiator has the responder's prekey bundle, the responder only the initiator's first message. With I the identity
+keys, S the signed prekey, O the one-time prekey and E the initiator's base ("ephemeral") key, both compute
+
+    HKDF(salt = 0^32, ikm = F ‖ DH(I_i,S_r) ‖ DH(E_i,I_r) ‖ DH(E_i,S_r) [‖ DH(E_i,O_r)], info = "WhisperText")
+
+with F = 0xFF^32. Its first 32 bytes are the root key. libsignal expands 32 more, the key of a chain in which no
+message is ever sent, because the responder's first act is a ratchet step.
+
+Source: Signal, "The X3DH Key Agreement Protocol", sections 2.2 and 3.3; white paper 3.2.
+"""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from interop_client.signal.errors import InvalidKey, InvalidSignature
+from interop_client.signal.keys import KeyPair
+from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.xeddsa_keys import verify_signed_prekey
+
+_F = b"\xff" * 32
+_SALT = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class PreKeyBundle:
+    """What a sender takes from the server to open a session with one device."""
+
+    registration_id: int
+    """32 bits."""
+    device_id: int
+    """0: one device per account (KEY-08)."""
+    identity_key: bytes
+    """32 bytes."""
+    signed_prekey_id: int
+    """1 to 16,777,215."""
+    signed_prekey: bytes
+    """32 bytes."""
+    signed_prekey_signature: bytes
+    """64 bytes."""
+    one_time_prekey_id: int | None = None
+    """Absent, as the key is, when the store is empty (KEY-06)."""
+    one_time_prekey: bytes | None = None
+    """32 bytes."""
+
+    def verify(self) -> None:
+        """Checks that the identity key signed the signed prekey.
+
+        Raises:
+            InvalidKey: A key has a wrong length, or a one-time prekey comes without its id.
+            InvalidSignature: The signature does not verify.
+        """
+        if (self.one_time_prekey is None) != (self.one_time_prekey_id is None):
+            raise InvalidKey("a one-time prekey and its id come together")
+        for public_key in (self.identity_key, self.signed_prekey, self.one_time_prekey):
+            if public_key is not None and len(public_key) != PUBLIC_KEY_BYTES:
+                raise InvalidKey(f"a key of the bundle has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}")
+        if len(self.signed_prekey_signature) != SIGNATURE_BYTES or not verify_signed_prekey(
+            self.identity_key, self.signed_prekey, self.signed_prekey_signature
+        ):
+            raise InvalidSignature("the identity key of the bundle did not sign its signed prekey")
+
+
+def initiator_root_key(identity: KeyPair, base_key: KeyPair, bundle: PreKeyBundle) -> bytes:
+    """Returns the root key as the initiator computes it.
+
+    Args:
+        identity: The initiator's identity key.
+        base_key: A fresh key, used for this agreement only.
+        bundle: A verified bundle of the responder.
+
+    Raises:
+        InvalidKey: No secret can be agreed with one of the bundle's keys.
+    """
+    secrets = [
+        identity.agree(bundle.signed_prekey),
+        base_key.agree(bundle.identity_key),
+        base_key.agree(bundle.signed_prekey),
+    ]
+    if bundle.one_time_prekey is not None:
+        secrets.append(base_key.agree(bundle.one_time_prekey))
+    return _root_key(secrets)
+
+
+def responder_root_key(
+    identity: KeyPair,
+    signed_prekey: KeyPair,
+    one_time_prekey: KeyPair | None,
+    initiator_identity: bytes,
+    initiator_base_key: bytes,
+) -> bytes:
+    """Returns the root key as the responder computes it.
+
+    Args:
+        identity: The responder's identity key.
+        signed_prekey: The one that the initiator names.
+        one_time_prekey: The one that the initiator names, if any.
+        initiator_identity: 32 bytes.
+        initiator_base_key: 32 bytes.
+
+    Raises:
+        InvalidKey: No secret can be agreed with one of the initiator's keys.
+    """
+    secrets = [
+        signed_prekey.agree(initiator_identity),
+        identity.agree(initiator_base_key),
+        signed_prekey.agree(initiator_base_key),
+    ]
+    if one_time_prekey is not None:
+        secrets.append(one_time_prekey.agree(initiator_base_key))
+    return _root_key(secrets)
+
+
+def _root_key(secrets: list[bytes]) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=_SALT, info=b"WhisperText").derive(_F + b"".join(secrets))
