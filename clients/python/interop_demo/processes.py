@@ -1,0 +1,146 @@
+"""Child processes that say when they are ready: start, stop, kill; knows nothing of what they do."""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+class ChildFailed(Exception):
+    """A child did not become ready; the message ends with the last lines that it logged."""
+
+
+class Child:
+    """A process that prints one JSON ready line on stdout, logs to a file, and ends on SIGTERM.
+
+    Use it as an async context manager, or call `start` and `stop`.
+    """
+
+    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+        """Describes a child; nothing runs yet.
+
+        Args:
+            name: For messages.
+            arguments: What follows the Python interpreter, for example `-m interop_server up`.
+            log: Where its stderr goes; appended to.
+        """
+        self.name = name
+        self.log = log
+        self._arguments = list(arguments)
+        self._process: asyncio.subprocess.Process | None = None
+        self.ready: Mapping[str, Any] = {}
+        """What the ready line said."""
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running child."""
+        return self._running().pid
+
+    async def start(self) -> Mapping[str, Any]:
+        """Starts the process and returns what its ready line says.
+
+        Raises:
+            ChildFailed: It ended, or said nothing in time.
+        """
+        with self.log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *self._arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log,
+                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
+                limit=1 << 26,
+            )
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                self.ready = json.loads(await self.read_line())
+        except (TimeoutError, ValueError) as error:
+            await self.kill()
+            tail = self.log.read_text(errors="replace")[-2000:].strip()
+            raise ChildFailed(f"{self.name} did not become ready. Its log {self.log} ends with:\n{tail}") from error
+        return self.ready
+
+    async def read_line(self) -> str:
+        """Returns the next line of the child's stdout; empty at its end."""
+        stdout = self._running().stdout
+        assert stdout is not None
+        return (await stdout.readline()).decode()
+
+    async def write_line(self, line: str) -> None:
+        """Writes a line to the child's stdin."""
+        stdin = self._running().stdin
+        assert stdin is not None
+        stdin.write(line.encode() + b"\n")
+        await stdin.drain()
+
+    async def stop(self) -> int:
+        """Ends the process gracefully, by force if it takes too long, and returns its exit code."""
+        process = self._process
+        if process is None:
+            return 0
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.terminate()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await process.wait()
+            except TimeoutError:
+                return await self.kill()
+        return await self._reap(process)
+
+    async def kill(self) -> int:
+        """Ends the process with SIGKILL: it gets no chance to save anything."""
+        process = self._process
+        if process is None:
+            return 0
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGKILL)
+        return await self._reap(process)
+
+    async def _reap(self, process: asyncio.subprocess.Process) -> int:
+        code = await process.wait()
+        if process.stdin is not None:
+            process.stdin.close()
+            with suppress(BrokenPipeError, ConnectionResetError):
+                await process.stdin.wait_closed()
+        self._process = None
+        return code
+
+    def _running(self) -> asyncio.subprocess.Process:
+        if self._process is None:
+            raise ChildFailed(f"{self.name} is not running")
+        return self._process
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+
+def simulator(log: Path, db: Path | None = None) -> Child:
+    """Describes a simulator on free loopback ports."""
+    arguments = [
+        "-m",
+        "interop_server",
+        "up",
+        "--grpc",
+        "127.0.0.1:0",
+        "--admin",
+        "127.0.0.1:0",
+        "--http",
+        "127.0.0.1:0",
+    ]
+    return Child("simulator", [*arguments, *(["--db", str(db)] if db else [])], log)
