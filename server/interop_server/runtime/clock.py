@@ -29,6 +29,7 @@ class ManualClock:
         self._now_ms = start_ms
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
+        self._went_to_sleep = asyncio.Event()
 
     def now_ms(self) -> int:
         """Milliseconds since the UNIX epoch, as last advanced."""
@@ -39,6 +40,12 @@ class ManualClock:
         """How many tasks sleep."""
         return sum(not future.done() for _, _, future in self._sleepers)
 
+    async def wait_for_sleepers(self, count: int) -> None:
+        """Returns when at least that many tasks sleep: who advances earlier than that advances past them."""
+        while self.sleepers < count:
+            self._went_to_sleep.clear()
+            await self._went_to_sleep.wait()
+
     async def sleep(self, seconds: float) -> None:
         """Returns when the clock has been advanced by that much."""
         if seconds <= 0:
@@ -46,6 +53,7 @@ class ManualClock:
             return
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now_ms + seconds * 1_000, next(self._order), future))
+        self._went_to_sleep.set()
         await future
 
     def advance(self, ms: int) -> None:

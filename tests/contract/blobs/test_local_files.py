@@ -1,0 +1,97 @@
+"""How the local blob store lays out its files, and what it does when the disk fails it."""
+
+import os
+import resource
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from interop_server.blobs.local import WRITE_BYTES, LocalBlobStore
+from interop_server.runtime.clock import ManualClock
+
+NAME = "ab" + "12" * 31
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+@pytest.fixture
+def local(root: Path, clock: ManualClock) -> LocalBlobStore:
+    return LocalBlobStore(root, clock)
+
+
+def files(root: Path) -> list[str]:
+    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+
+
+async def test_files_lie_where_an_operator_expects_them(root: Path, local: LocalBlobStore) -> None:
+    """Unfinished ones apart, finished ones in 256 folders."""
+    writer = await local.open_writer(NAME)
+    assert files(root) == [f"uploads/{NAME}.part"]
+    await writer.commit()
+    assert files(root) == [f"ab/{NAME}"]
+
+
+async def test_a_strange_file_among_the_uploads_is_left_alone(root: Path, local: LocalBlobStore) -> None:
+    """It is not ours to delete."""
+    (root / "uploads").mkdir(parents=True)
+    (root / "uploads" / "notes.part").write_text("mine")
+    assert await local.delete_stale_uploads(1 << 45) == 0
+    assert files(root) == ["uploads/notes.part"]
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """The system refuses to let a file of this process grow past 1,000 bytes, as it does when a disk is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.usefixtures("small_files")
+async def test_a_full_disk_is_told_and_leaves_the_name_free(root: Path, local: LocalBlobStore) -> None:
+    """Writing fails at the hash at the latest, suspending too; the name can be taken again, with what did fit."""
+    writer = await local.open_writer(NAME)
+    await writer.write(bytes(WRITE_BYTES))
+    with pytest.raises(OSError, match="File too large"):
+        await writer.sha256()
+    with pytest.raises(OSError, match="File too large"):
+        await writer.suspend()
+    writer = await local.open_writer(NAME)
+    assert writer.committed_bytes == 1_000
+    await writer.discard()
+    assert files(root) == []
+
+
+@pytest.mark.usefixtures("small_files")
+async def test_an_upload_that_did_not_fit_can_be_discarded(root: Path, local: LocalBlobStore) -> None:
+    """Though its last bytes never reached the disk."""
+    writer = await local.open_writer(NAME)
+    await writer.write(bytes(WRITE_BYTES))
+    await writer.discard()
+    assert files(root) == []
+
+
+async def test_a_root_that_cannot_be_made_is_told(tmp_path: Path, clock: ManualClock) -> None:
+    """Opening fails, and fails again the same way: no name is left taken."""
+    (tmp_path / "file").touch()
+    blobs = LocalBlobStore(tmp_path / "file" / "below", clock)
+    for _ in range(2):
+        with pytest.raises(NotADirectoryError):
+            await blobs.open_writer(NAME)
+
+
+async def test_a_blob_cut_short_behind_the_back_is_told(root: Path, local: LocalBlobStore) -> None:
+    """Rather than served as if it were whole."""
+    writer = await local.open_writer(NAME)
+    await writer.write(b"abcdef")
+    await writer.commit()
+    reader = await local.open_reader(NAME)
+    assert reader is not None
+    os.truncate(root / "ab" / NAME, 3)
+    with pytest.raises(OSError, match="shorter"):
+        assert [chunk async for chunk in reader.chunks(0, reader.length)] == []
