@@ -1,0 +1,334 @@
+"""Downloads over HTTP: whole, in ranges, from the store and through the media proxy (MED-02, MED-03, MED-04, T11)."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientPayloadError, ClientSession, web
+
+from interop_protocol.encoding import media_token
+from interop_server.blobs.local import LocalBlobStore
+from interop_server.core.limits import DAY_MS, Limits
+from interop_server.core.media import Media, UploadRequest
+from interop_server.core.model import Account, Partner, PartnerStatus, Platform
+from interop_server.http.partner_media import HttpPartnerMediaSource
+from interop_server.http.surface import build_application, serve
+from interop_server.runtime.clock import ManualClock
+from interop_server.runtime.rng import SeededRng
+from interop_server.storage.sqlite.store import SqliteStore
+
+ServePartner = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
+BLOB = bytes(range(256)) * 8_192
+LIMITS = Limits(partner_media_seconds=5.0)
+PROXY = "/interop/whatsapp/download"
+
+
+@dataclass
+class World:
+    """A served media store and what is behind it."""
+
+    media: Media
+    store: SqliteStore
+    blobs: LocalBlobStore
+    clock: ManualClock
+    user: Account
+    port: int
+
+    async def upload(self, content: bytes = BLOB) -> str:
+        token = media_token(hashlib.sha256(content).digest())
+        request = UploadRequest(self.media.grant_upload(self.user), token, len(content), 0)
+        upload = await self.media.start_upload(self.user, request)
+        assert not isinstance(upload, str)
+        await upload.write(content)
+        return await upload.finish()
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    clock = ManualClock(1_700_000_000_000)
+    store, blobs = await SqliteStore.open(tmp_path / "store.db"), LocalBlobStore(tmp_path / "blobs", clock)
+    media = Media(store, blobs, HttpPartnerMediaSource(LIMITS), clock, SeededRng(1), LIMITS)
+    user = await store.put_whatsapp_user(
+        "4915112345678@s.whatsapp.net", "4915112345678", bytes(32), Platform.ANDROID, clock.now_ms()
+    )
+
+    async def nothing(*_: object) -> Any:
+        raise NotImplementedError
+
+    server = await serve(build_application(nothing, media, nothing), "127.0.0.1", 0)
+    yield World(media, store, blobs, clock, user, server.port)
+    await server.stop()
+    await store.close()
+
+
+@pytest.fixture
+async def session(world: World) -> AsyncIterator[ClientSession]:
+    async with ClientSession(f"http://127.0.0.1:{world.port}") as client:
+        yield client
+
+
+async def refused(session: ClientSession, path: str, status: int, reason: str, **headers: str) -> Any:
+    async with session.get(path, headers=headers) as response:
+        assert response.status == status
+        body = await response.json()
+        assert body.keys() == {"reason", "requirement", "advice"}
+        assert body["reason"] == reason
+        return response
+
+
+async def test_a_blob_is_served_whole(world: World, session: ClientSession) -> None:
+    """With the headers that the documents name; HEAD has the same ones and no body."""
+    path = await world.upload()
+    for method in ("GET", "HEAD"):
+        async with session.request(method, path) as response:
+            assert response.status == 200
+            assert response.headers["Content-Length"] == str(len(BLOB))
+            assert response.headers["Content-Type"] == "application/octet-stream"
+            assert response.headers["Accept-Ranges"] == "bytes"
+            assert response.headers["Server"] == "interopsim"
+            assert await response.read() == (BLOB if method == "GET" else b"")
+
+
+@pytest.mark.parametrize(
+    ("header", "first", "last"),
+    [
+        ("bytes=0-0", 0, 0),
+        ("bytes=5-1000004", 5, 1_000_004),
+        ("bytes=100-", 100, len(BLOB) - 1),
+        ("bytes=100-99999999999", 100, len(BLOB) - 1),
+        ("bytes=-10", len(BLOB) - 10, len(BLOB) - 1),
+        ("bytes=-99999999999", 0, len(BLOB) - 1),
+    ],
+)
+async def test_one_range_is_served(world: World, session: ClientSession, header: str, first: int, last: int) -> None:
+    """Of each of the forms that HTTP has."""
+    async with session.get(await world.upload(), headers={"Range": header}) as response:
+        assert response.status == 206
+        assert response.headers["Content-Range"] == f"bytes {first}-{last}/{len(BLOB)}"
+        assert response.content_length == last - first + 1
+        assert await response.read() == BLOB[first : last + 1]
+
+
+@pytest.mark.parametrize("header", [f"bytes={len(BLOB)}-", f"bytes={len(BLOB)}-{len(BLOB)}", "bytes=-0"])
+async def test_a_range_outside_is_refused(world: World, session: ClientSession, header: str) -> None:
+    """And the answer says how long the blob is."""
+    response = await refused(session, await world.upload(), 416, "range_invalid", Range=header)
+    assert response.headers["Content-Range"] == f"bytes */{len(BLOB)}"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Range": "bytes=0-1,3-4"},
+        {"Range": "bytes=5-4"},
+        {"Range": "bytes=-"},
+        {"Range": "lines=0-1"},
+        {"Range": "bytes=0-٣"},
+        {"Range": "bytes=0-" + "9" * 100},
+        {"Range": "bytes=0-1", "If-Range": '"tag"'},
+    ],
+)
+async def test_a_range_that_is_not_understood_is_ignored(
+    world: World, session: ClientSession, headers: dict[str, str]
+) -> None:
+    """As HTTP allows: the whole blob is a good answer."""
+    async with session.get(await world.upload(), headers=headers) as response:
+        assert (response.status, await response.read()) == (200, BLOB)
+
+
+async def test_unknown_and_expired_blobs_are_told_apart(world: World, session: ClientSession) -> None:
+    """404 for a path that never was, 410 for one whose time has passed, and for one whose bytes are gone (MED-08)."""
+    path = await world.upload()
+    gone = await world.upload(b"other")
+    await world.blobs.delete(hashlib.sha256(b"other").hexdigest())
+    await refused(session, gone, 410, "blob_expired")
+    await refused(session, f"{path}x", 404, "blob_not_found")
+    await refused(session, "/v/t", 404, "blob_not_found")
+    world.clock.advance(LIMITS.media_days * DAY_MS)
+    await refused(session, path, 410, "blob_expired")
+    async with session.head(path) as response:
+        assert response.status == 410
+
+
+@pytest.fixture
+def add_partner(world: World, partner: Callable[..., Partner]) -> Callable[[str], Awaitable[Partner]]:
+    """Registers a partner that hosts media under a base URL."""
+
+    async def add(base_url: str, **changes: Any) -> Partner:
+        registered = replace(partner(base_url), **changes)
+        await world.store.put_partner(registered)
+        return registered
+
+    return add
+
+
+async def test_a_partners_blob_is_passed_through(
+    session: ClientSession, add_partner: Callable[..., Awaitable[Partner]], serve_partner: ServePartner
+) -> None:
+    """Whole or a range; the partner sees the reference and nothing of who asks (MED-02)."""
+    requests: list[web.Request] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        requests.append(request)
+        return web.Response(body=BLOB, content_type="image/png")
+
+    await add_partner(await serve_partner(answer))
+    path, private = f"{PROXY}/100/ref_1.x~y-z/", {"Cookie": "who=ada", "X-Forwarded-For": "192.0.2.7", "Referer": "r"}
+    async with session.get(path, headers=private) as response:
+        assert (response.status, await response.read()) == (200, BLOB)
+        assert response.headers["Content-Type"] == "application/octet-stream"
+    async with session.get(path, headers={"Range": "bytes=-300"}) as response:
+        assert (response.status, await response.read()) == (206, BLOB[-300:])
+    assert {request.path for request in requests} == {"/media/ref_1.x~y-z"}
+    for request in requests:
+        assert not request.headers.keys() & {"Cookie", "X-Forwarded-For", "Forwarded", "Referer", "Via"}
+
+
+async def test_a_partner_that_says_no_length_is_passed_through(
+    session: ClientSession, add_partner: Callable[..., Awaitable[Partner]], serve_partner: ServePartner
+) -> None:
+    """Then neither does the proxy, and a range from the end cannot be told: the whole blob comes."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(BLOB)
+        return response
+
+    await add_partner(await serve_partner(answer))
+    for header in ("", "bytes=-300"):
+        async with session.get(f"{PROXY}/100/r/", headers={"Range": header}) as response:
+            assert (response.status, response.content_length, await response.read()) == (200, None, BLOB)
+
+
+@pytest.mark.parametrize(
+    ("partner_status", "status", "reason"),
+    [
+        (404, 404, "blob_not_found"),
+        (410, 404, "blob_not_found"),
+        (500, 502, "partner_media_unavailable"),
+        (302, 502, "partner_media_unavailable"),
+    ],
+)
+async def test_a_partners_trouble_has_its_status(
+    session: ClientSession,
+    add_partner: Callable[..., Awaitable[Partner]],
+    serve_partner: ServePartner,
+    partner_status: int,
+    status: int,
+    reason: str,
+) -> None:
+    """A blob that the partner does not have is not found; everything else is a bad gateway."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(status=partner_status, headers={"Location": "http://127.0.0.1:1/"})
+
+    await add_partner(await serve_partner(answer))
+    await refused(session, f"{PROXY}/100/r/", status, reason)
+
+
+@pytest.mark.parametrize(
+    ("integrator", "changes"),
+    [(200, {}), (100, {"media_url": ""}), (100, {"status": PartnerStatus.SUSPENDED})],
+    ids=["unknown", "hosts nothing", "suspended"],
+)
+async def test_only_a_registered_active_partner_is_asked(
+    session: ClientSession,
+    add_partner: Callable[..., Awaitable[Partner]],
+    closed_port: str,
+    integrator: int,
+    changes: dict[str, Any],
+) -> None:
+    """Any other looks like an unknown blob."""
+    await add_partner(closed_port, **changes)
+    await refused(session, f"{PROXY}/{integrator}/r/", 404, "blob_not_found")
+
+
+@pytest.mark.parametrize("declared", [True, False], ids=["declared length", "chunked"])
+async def test_a_blob_that_breaks_off_is_not_taken_for_a_whole_one(
+    session: ClientSession,
+    add_partner: Callable[..., Awaitable[Partner]],
+    serve_bytes: Callable[..., Awaitable[str]],
+    declared: bool,
+) -> None:
+    """The partner breaks off after the head went out: the reader's connection breaks off too."""
+    head = b"Content-Length: 300000" if declared else b"Transfer-Encoding: chunked"
+    sent = b"x" * 200_000 if declared else b"30d40\r\n" + b"x" * 200_000 + b"\r\n"
+    await add_partner(await serve_bytes(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n\r\n" + sent))
+    with pytest.raises((ClientPayloadError, ConnectionError)):
+        async with session.get(f"{PROXY}/100/r/") as response:
+            await response.read()
+
+
+async def raw_status(port: int, target: str) -> tuple[int, bytes]:
+    """Sends a request target as it is: a client library would tidy it up."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode("latin-1"))
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return int(answer.split(b" ", 2)[1]), answer
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (f"{PROXY}/100/../", 400),
+        (f"{PROXY}/100/%2e%2e/", 400),
+        (f"{PROXY}/100/%2E%2E%2Fsecret/", 400),
+        (f"{PROXY}/100/a%2Fb/", 400),
+        (f"{PROXY}/100/a%252Fb/", 400),
+        (f"{PROXY}/100/a/b/", 400),
+        (f"{PROXY}/100/a//", 400),
+        (f"{PROXY}/100//", 400),
+        (f"{PROXY}/100/", 400),
+        (f"{PROXY}/100/../../../../3p/interop_reg", 400),
+        (f"{PROXY}/100/%2e%2e/%2e%2e/%2e%2e/%2e%2e/.well-known/jwks", 400),
+        (f"{PROXY}/100/a\\b/", 400),
+        (f"{PROXY}/100/http:%2F%2Fevil.example/", 400),
+        (f"{PROXY}/100/@evil.example/", 400),
+        (f"{PROXY}/100/%00/", 400),
+        (f"{PROXY}/100/%C3%A9/", 400),
+        (f"{PROXY}/100/{'r' * 257}/", 400),
+        (f"{PROXY}/0/r/", 400),
+        (f"{PROXY}/1000/r/", 400),
+        (f"{PROXY}/0100/r/", 400),
+        (f"{PROXY}/-1/r/", 400),
+        (f"{PROXY}/../v/tabc", 400),
+        ("/v/t../../etc/passwd", 404),
+        ("/v/t%2e%2e%2fetc%2fpasswd", 404),
+        ("/v/../v/tabc", 404),
+        ("/v%2Ftabc", 404),
+        ("//v/tabc", 404),
+        ("/v/t?" + "x" * 1_000, 404),
+    ],
+)
+async def test_a_path_is_taken_as_written(
+    world: World,
+    add_partner: Callable[..., Awaitable[Partner]],
+    serve_partner: ServePartner,
+    target: str,
+    status: int,
+) -> None:
+    """No dot segment and no escape turns one path into another, and the partner is not asked."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.raw_path)
+        return web.Response(body=BLOB)
+
+    await add_partner(await serve_partner(answer))
+    got, answer_bytes = await raw_status(world.port, target)
+    assert got == status
+    assert b'"reason"' in answer_bytes
+    assert asked == []
+
+
+async def test_a_target_with_a_host_is_no_open_proxy(world: World, closed_port: str) -> None:
+    """Asked for a foreign address as a proxy would be, the server looks at the path alone."""
+    status, _ = await raw_status(world.port, f"{closed_port}/v/tabc")
+    assert status == 404

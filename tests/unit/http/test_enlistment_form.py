@@ -1,0 +1,249 @@
+"""The enlistment form over HTTP: every outcome is an object under status 200 (ENL-08, ENL-09, ENL-11)."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from aiohttp import ClientSession
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interop_protocol.xeddsa_keys import verify_signed_prekey
+from interop_server.core.enlistment import EnlistmentForm, check_form_keys
+from interop_server.core.errors import Reason, Refusal
+from interop_server.http.forms import MAX_FORM_BYTES, parse_form
+from interop_server.http.surface import HttpServer, build_application, serve
+
+# The sample of the public technical documentation.
+SAMPLE = {
+    "authkey": "mLsPDd27k07BJa54dtt2e9Yz-vJfECLXRAPrFp7YeX4",
+    "e_keytype": "BQ",
+    "e_regid": "x6g6tA",
+    "e_ident": "x6g6tGpek0Obx65-vVx9t3wNtjJUXcQY2iarR-Aush4",
+    "e_skey_id": "_tdJ",
+    "e_skey_val": "_tdJvCOi0-F9hl7iaHhrn42d1GnI3p6LwkFx3BS_jXw",
+    "e_skey_sig": "BPEcejlI7RhacXe9MvBMUEs_IHctlcDyza24vDrZca0N77YDGqCAXr2VWDALvOcTSziNWfVMJ4IDxIENwvyACA",
+    "token": "eyJhbGciOiJSUzI1NiJ9.e30.c2ln",
+}
+FORM_TYPE = "application/x-www-form-urlencoded"
+
+
+class NoMedia:
+    """Holds no blob."""
+
+    def open_download(self, direct_path: str, offset: int | None, length: int | None) -> Any:
+        raise Refusal(Reason.BLOB_NOT_FOUND)
+
+
+class Desk:
+    """Takes the forms that come through, and answers each as told."""
+
+    def __init__(self) -> None:
+        self.forms: list[EnlistmentForm] = []
+        self.answer: str | Exception = "100-12345678901234@interop"
+
+    async def enlist(self, form: EnlistmentForm) -> str:
+        self.forms.append(form)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return self.answer
+
+    async def jwks(self) -> dict[str, object]:
+        return {"keys": []}
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+async def server(desk: Desk) -> AsyncIterator[HttpServer]:
+    running = await serve(build_application(desk.enlist, NoMedia(), desk.jwks), "127.0.0.1", 0)
+    yield running
+    await running.stop()
+
+
+@pytest.fixture
+async def session(server: HttpServer) -> AsyncIterator[ClientSession]:
+    async with ClientSession(f"http://127.0.0.1:{server.port}") as client:
+        yield client
+
+
+async def post(session: ClientSession, body: bytes | str, content_type: str = FORM_TYPE, **headers: str) -> Any:
+    async with session.post(
+        "/3p/interop_reg", data=body, headers={"Content-Type": content_type, **headers}
+    ) as response:
+        assert response.status == 200
+        assert response.content_type == "application/json"
+        assert response.headers["Server"] == "interopsim"
+        return await response.json()
+
+
+async def test_the_documented_sample_is_taken_as_documented(session: ClientSession, desk: Desk) -> None:
+    """Its values arrive decoded, pass key validation, and the answer is the documented object and nothing more."""
+    assert await post(session, urlencode(SAMPLE)) == {"login": "100-12345678901234@interop", "status": "ok"}
+    [form] = desk.forms
+    keys = check_form_keys(form)
+    assert (keys.registration_id, keys.signed_prekey.key_id) == (0xC7A83AB4, 0xFED749)
+    assert verify_signed_prekey(keys.identity_key, keys.signed_prekey.public_key, keys.signed_prekey.signature)
+    assert (form.token, form.protocol_version) == (SAMPLE["token"], 1)
+
+
+async def test_padding_and_a_version_are_taken_too(session: ClientSession, desk: Desk) -> None:
+    """Padded base64url means the same bytes; the version is passed on."""
+    padded = {name: value + "=" * (-len(value) % 4) for name, value in SAMPLE.items() if name != "token"}
+    assert (await post(session, urlencode(SAMPLE)))["status"] == "ok"
+    answer = await post(session, urlencode(SAMPLE | padded | {"version": "7"}), f"{FORM_TYPE}; charset=UTF-8")
+    assert answer["status"] == "ok"
+    plain, with_padding = desk.forms
+    assert with_padding.signed_prekey_signature == plain.signed_prekey_signature
+    assert (with_padding.identity_key, with_padding.protocol_version) == (plain.identity_key, 7)
+
+
+@pytest.mark.parametrize("reason", [Reason.BAD_INTEGRATOR, Reason.TOKEN_EXPIRED, Reason.JWKS_UNAVAILABLE])
+async def test_a_refusal_is_a_documented_outcome(session: ClientSession, desk: Desk, reason: Reason) -> None:
+    """`bad_integrator` as in the public text; the others in the same form, with what to do."""
+    desk.answer = Refusal(reason)
+    assert await post(session, urlencode(SAMPLE)) == {
+        "reason": reason.name.lower(),
+        "status": "fail",
+        "requirement": reason.rule.requirement,
+        "advice": reason.rule.advice,
+    }
+
+
+async def test_a_fault_gives_nothing_away(session: ClientSession, desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
+    """The only answer that is not 200: no outcome is known. The log has the trace, the wire has not."""
+    desk.answer = RuntimeError("secret detail")
+    async with session.post("/3p/interop_reg", data=SAMPLE) as response:
+        assert response.status == 503
+        text = await response.text()
+    assert '"reason": "server_fault"' in text
+    assert "secret" not in text
+    assert "secret detail" in caplog.text
+
+
+def without(name: str) -> dict[str, str]:
+    return {field: value for field, value in SAMPLE.items() if field != name}
+
+
+BAD_BODIES: dict[str, tuple[str | bytes, str]] = {
+    **{f"no {name}": (urlencode(without(name)), "request_malformed") for name in SAMPLE},
+    **{f"{name} twice": (urlencode(SAMPLE) + f"&{name}=BQ", "request_malformed") for name in SAMPLE},
+    **{f"{name} empty": (urlencode(SAMPLE | {name: ""}), "key_malformed") for name in SAMPLE if name != "token"},
+    **{f"{name} short": (urlencode(SAMPLE | {name: SAMPLE[name][:-1]}), "key_malformed") for name in without("token")},
+    **{
+        f"{name} long": (urlencode(SAMPLE | {name: SAMPLE[name] + "AAAA"}), "key_malformed")
+        for name in without("token")
+    },
+    "empty": ("", "request_malformed"),
+    "no form": ("hello", "request_malformed"),
+    "unknown field": (urlencode(SAMPLE | {"e_otk": "AA"}), "request_malformed"),
+    "field in upper case": (urlencode(without("token") | {"TOKEN": "t"}), "request_malformed"),
+    "seventeen fields": (urlencode(SAMPLE) + "&x=1" * 9, "request_malformed"),
+    "standard base64": (urlencode(SAMPLE | {"e_skey_id": "/tdJ"}), "key_malformed"),
+    "unused bits set": (urlencode(SAMPLE | {"e_keytype": "BR"}), "key_malformed"),
+    "hexadecimal": (urlencode(SAMPLE | {"e_regid": "c7a83ab4"}), "key_malformed"),
+    "not ASCII in a key": (urlencode(SAMPLE | {"e_skey_id": "_tdé"}), "key_malformed"),
+    "raw bytes": (urlencode(SAMPLE).encode() + b"\xff", "request_malformed"),
+    "escaped bytes that are no UTF-8": (urlencode(without("token")) + "&token=%FF%FE", "request_malformed"),
+    "too large": (urlencode(SAMPLE | {"token": "t" * MAX_FORM_BYTES}), "request_malformed"),
+    "version is a word": (urlencode(SAMPLE | {"version": "one"}), "request_malformed"),
+    "version is negative": (urlencode(SAMPLE | {"version": "-1"}), "request_malformed"),
+    "version in other digits": (urlencode(SAMPLE | {"version": "\u0661"}), "request_malformed"),
+    "version is huge": (urlencode(SAMPLE | {"version": "9" * 5_000}), "request_malformed"),
+    "version is empty": (urlencode(SAMPLE | {"version": ""}), "request_malformed"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_BODIES)
+async def test_a_bad_form_is_a_failure_and_not_an_error(session: ClientSession, desk: Desk, case: str) -> None:
+    """It never reaches the rules; the outcome names reason and requirement."""
+    body, reason = BAD_BODIES[case]
+    answer = await post(session, body)
+    assert (answer["status"], answer["reason"]) == ("fail", reason)
+    assert answer["requirement"] == Reason[reason.upper()].rule.requirement
+    assert answer["advice"]
+    assert desk.forms == []
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json", "multipart/form-data; boundary=x", "text/plain", f"{FORM_TYPE}; charset=utf-16", "x"],
+)
+async def test_a_body_of_another_type_is_a_failure(session: ClientSession, desk: Desk, content_type: str) -> None:
+    """Even if its bytes would make a good form."""
+    assert (await post(session, urlencode(SAMPLE), content_type))["reason"] == "request_malformed"
+    assert desk.forms == []
+
+
+async def test_a_compressed_body_is_a_failure(session: ClientSession, desk: Desk) -> None:
+    """Nothing is unpacked, so a small body stays small."""
+    body = urlencode(SAMPLE)
+    assert (await post(session, body, **{"Content-Encoding": "gzip"}))["reason"] == "request_malformed"
+    assert desk.forms == []
+
+
+async def test_an_endless_body_is_cut_off(session: ClientSession, desk: Desk) -> None:
+    """Of a body without a declared length, no more is read than a form may have."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(64):
+            yield b"t" * 1_024
+
+    async with session.post("/3p/interop_reg", data=endless(), headers={"Content-Type": FORM_TYPE}) as response:
+        assert (await response.json())["reason"] == "request_malformed"
+    assert desk.forms == []
+
+
+@given(
+    st.binary(max_size=300)
+    | st.dictionaries(st.sampled_from([*SAMPLE, "version"]), st.text()).map(
+        lambda fields: urlencode(SAMPLE | fields, errors="replace").encode()
+    )
+)
+def test_any_body_is_a_form_or_a_refusal(body: bytes) -> None:
+    """Whatever a client sends."""
+    try:
+        form = parse_form(body)
+    except Refusal as refusal:
+        assert refusal.reason in (Reason.REQUEST_MALFORMED, Reason.KEY_MALFORMED)
+    else:
+        assert len(form.identity_key) == 32
+
+
+async def test_the_key_set_is_served(session: ClientSession) -> None:
+    """Where partners look for it (LIF-01)."""
+    async with session.get("/.well-known/jwks") as response:
+        assert (response.status, await response.json()) == (200, {"keys": []})
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "allow"),
+    [
+        ("GET", "/", 404, None),
+        ("GET", "/3p", 404, None),
+        ("GET", "/3p/interop_reg", 405, {"POST"}),
+        ("PUT", "/3p/interop_reg", 405, {"POST"}),
+        ("POST", "/v/tabc", 405, {"GET", "HEAD"}),
+        ("DELETE", "/.well-known/jwks", 405, {"GET", "HEAD"}),
+        ("PATCH", "/.well-known/jwks", 405, {"GET", "HEAD"}),
+    ],
+)
+async def test_an_unknown_path_or_method_is_answered_in_json(
+    session: ClientSession, method: str, path: str, status: int, allow: set[str] | None
+) -> None:
+    """With the status that HTTP has for it."""
+    async with session.request(method, path) as response:
+        assert response.status == status
+        assert (await response.json()).keys() == {"reason", "requirement", "advice"}
+        assert response.headers["Server"] == "interopsim"
+        assert (set(response.headers["Allow"].split(",")) if allow else None) == allow
+
+
+async def test_a_taken_port_is_told(server: HttpServer, desk: Desk) -> None:
+    """And nothing of the second server stays behind."""
+    with pytest.raises(OSError, match="address already in use"):
+        await serve(build_application(desk.enlist, NoMedia(), desk.jwks), "127.0.0.1", server.port)
