@@ -1,0 +1,5 @@
+"""Runs the messenger's server: `python -m partner_server`."""
+
+from partner_server.cli import main
+
+main()

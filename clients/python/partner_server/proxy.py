@@ -1,0 +1,243 @@
+"""The optional proxy: one connection to WhatsApp per client WebSocket; sees no plaintext and keeps nothing.
+
+It holds the users' chat-channel auth keys and speaks Noise for them, so a client needs no more than a WebSocket. What
+is in a batch stays encrypted on the clients, and nothing is buffered for a client that is away: WhatsApp's mailbox
+does that. Neither way has a queue here: each side is read only as fast as the other takes it. Blobs do not come this
+way; clients move them over HTTP. The protocol with the client is described in `interop_client.proxy_frames`.
+
+Source: PRX-01 to PRX-06.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from google.protobuf.message import DecodeError
+
+from interop_api.v1 import stanza_pb2
+from interop_client.endpoint import Endpoint
+from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
+from interop_client.proxy_frames import (
+    HEARTBEAT_SECONDS,
+    MAX_FRAME_BYTES,
+    BatchFrame,
+    Ended,
+    FrameMalformed,
+    Hello,
+    RequestFrame,
+    decode_frame,
+)
+from interop_protocol.certificates import CertificateError
+from interop_protocol.jid import JidError
+from interop_protocol.noise import RemoteProtocolError
+from partner_server.authkeys import AuthKeys
+from partner_server.forwarded import ClientAddressUnknown, client_ip_of
+from partner_server.tokens import TokenIssuer, TokenRefused
+from partner_server.upstream import Upstream, UpstreamLogin
+
+HELLO_SECONDS = 10.0
+"""Longest wait for a client's hello."""
+MAX_CONNECTIONS = 1_000
+"""Clients at a time."""
+MAX_CALLS = 16
+"""Unary calls under way for one client; past this, its WebSocket is not read."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Refused(Exception):
+    """The proxy itself does not let a client through."""
+
+    def __init__(self, reason: str, advice: str) -> None:
+        super().__init__(reason)
+        self.ended = Ended(reason, advice)
+
+
+class Proxy:
+    """Accepts clients' WebSockets.
+
+    Args:
+        issuer: Recognises the tokens that this messenger gave its users.
+        auth_keys: What proves to WhatsApp who connects.
+        get_endpoint: Where WhatsApp is now; None while nobody has said.
+        now: Seconds since the UNIX epoch.
+    """
+
+    def __init__(
+        self,
+        issuer: TokenIssuer,
+        auth_keys: AuthKeys,
+        get_endpoint: Callable[[], Endpoint | None],
+        now: Callable[[], float],
+    ) -> None:
+        self._issuer = issuer
+        self._auth_keys = auth_keys
+        self._get_endpoint = get_endpoint
+        self._now = now
+        self._sockets: set[web.WebSocketResponse] = set()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Serves one client from its hello to its end: `WebSocket /proxy`."""
+        if len(self._sockets) >= MAX_CONNECTIONS:
+            raise web.HTTPServiceUnavailable(text="too many clients")
+        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_FRAME_BYTES, compress=False)
+        await socket.prepare(request)
+        self._sockets.add(socket)
+        try:
+            ended = await self._serve(socket, request)
+            if ended is not None:
+                _log.info("a proxied connection ended: %s", ended.reason)
+                await _say_ended(socket, ended, WSCloseCode.OK)
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def stop(self) -> None:
+        """Ends all connections."""
+        ended = Ended("PROXY_STOPPING", "Reconnect with back-off.")
+        await asyncio.gather(
+            *(_say_ended(socket, ended, WSCloseCode.GOING_AWAY) for socket in tuple(self._sockets)),
+        )
+
+    async def _serve(self, socket: web.WebSocketResponse, request: web.Request) -> Ended | None:
+        try:
+            endpoint, login = await self._login_of(await _read_hello(socket), request)
+            upstream = await Upstream.open(endpoint, login)
+        except _Refused as refused:
+            return refused.ended
+        except (ServerRefusal, ConnectionEnded, CertificateError, RemoteProtocolError, JidError, TimeoutError) as error:
+            return _ended_by_login(error)
+        return await _Relay(socket, upstream).run()
+
+    async def _login_of(self, hello: Hello, request: web.Request) -> tuple[Endpoint, UpstreamLogin]:
+        try:
+            # WhatsApp checks the token too; but the auth key is lent by this proxy, so it must know to whom.
+            self._issuer.verify_token(hello.token, hello.user, self._now())
+            client_ip = client_ip_of(request)
+        except TokenRefused as error:
+            raise _Refused("PROXY_TOKEN_REFUSED", f"Get a new token: {error}.") from error
+        except ClientAddressUnknown as error:
+            raise _Refused("PROXY_CLIENT_ADDRESS_UNKNOWN", str(error)) from error
+        auth_key = await asyncio.to_thread(self._auth_keys.get, hello.user)
+        if auth_key is None:
+            raise _Refused("PROXY_AUTH_KEY_MISSING", "Enlist with the key of GET /proxy/authkey first.")
+        endpoint = self._get_endpoint()
+        if endpoint is None:
+            raise _Refused("PROXY_SIMULATOR_UNKNOWN", "Tell the proxy where the simulator is: POST /admin/simulator.")
+        login = UpstreamLogin(hello.jid, hello.token, auth_key.private_bytes_raw(), client_ip, hello.read_receipts)
+        return endpoint, login
+
+
+class _Relay:
+    """Carries frames both ways between a client and its connection to WhatsApp, until one of them ends."""
+
+    def __init__(self, socket: web.WebSocketResponse, upstream: Upstream) -> None:
+        self._socket = socket
+        self._upstream = upstream
+        self._calls: set[asyncio.Task[None]] = set()
+        self._call_slots = asyncio.Semaphore(MAX_CALLS)
+
+    async def run(self) -> Ended | None:
+        """Relays, and leaves no connection behind; None when it was the client who left."""
+        tasks = (asyncio.create_task(self._from_whatsapp()), asyncio.create_task(self._from_client()))
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return next((ended for ended in (task.result() for task in tasks if task in done) if ended), None)
+        finally:
+            # First: a cancelled read would tear the stream down before `client_closed` is said on it.
+            await self._upstream.close()
+            everything = {*tasks, *self._calls}
+            for task in everything:
+                task.cancel()
+            await asyncio.gather(*everything, return_exceptions=True)
+
+    async def _from_whatsapp(self) -> Ended | None:
+        success = stanza_pb2.Stanza(login_success=self._upstream.login_success())
+        try:
+            await self._send(success)
+            async for stanzas in self._upstream.chat.receive():
+                await self._send(*stanzas)
+        except ConnectionResetError:
+            return None  # the client has left
+        except (ConnectionEnded, RemoteProtocolError) as error:
+            return Ended(error.reason, error.advice if isinstance(error, ConnectionEnded) else "")
+        return None
+
+    async def _send(self, *stanzas: stanza_pb2.Stanza) -> None:
+        batch = stanza_pb2.Batch(stanzas=stanzas).SerializeToString()
+        await self._socket.send_bytes(BatchFrame(batch).encode())
+
+    async def _from_client(self) -> Ended | None:
+        try:
+            async for message in self._socket:
+                if message.type is not WSMsgType.BINARY:
+                    raise FrameMalformed("after the hello, only binary frames are allowed")
+                await self._take(message.data)
+        except (FrameMalformed, DecodeError) as error:
+            return Ended("PROXY_FRAME_MALFORMED", str(error))
+        except ConnectionEnded as error:
+            return Ended(error.reason, error.advice)
+        return None
+
+    async def _take(self, encoded: bytes) -> None:
+        frame = decode_frame(encoded)
+        if isinstance(frame, RequestFrame):
+            await self._call_slots.acquire()
+            task = asyncio.create_task(self._call(frame))
+            self._calls.add(task)
+            task.add_done_callback(self._calls.discard)
+        elif isinstance(frame, BatchFrame):
+            await self._relay_batch(frame.batch)
+        else:
+            raise FrameMalformed("a client answers no calls")
+
+    async def _relay_batch(self, batch: bytes) -> None:
+        stanzas = stanza_pb2.Batch.FromString(batch).stanzas
+        try:
+            await self._upstream.chat.send(*stanzas)
+        except ValueError as error:
+            raise FrameMalformed(str(error)) from error
+
+    async def _call(self, frame: RequestFrame) -> None:
+        try:
+            response = await self._upstream.call(frame)
+            with suppress(ConnectionResetError):  # the client has left
+                await self._socket.send_bytes(response.encode())
+        finally:
+            self._call_slots.release()
+
+
+async def _read_hello(socket: web.WebSocketResponse) -> Hello:
+    try:
+        async with asyncio.timeout(HELLO_SECONDS):
+            message = await socket.receive()
+        if message.type is not WSMsgType.TEXT:
+            raise FrameMalformed("the first frame must be a text frame")
+        return Hello.decode(message.data)
+    except FrameMalformed as error:
+        raise _Refused("PROXY_HELLO_REFUSED", f"Send a hello: {error}.") from error
+    except TimeoutError:
+        raise _Refused("PROXY_HELLO_REFUSED", "Send a hello at once.") from None
+
+
+async def _say_ended(socket: web.WebSocketResponse, ended: Ended, code: int) -> None:
+    with suppress(ConnectionResetError):  # the client has left
+        await socket.send_str(ended.encode())
+    await socket.close(code=code)
+
+
+def _ended_by_login(error: Exception) -> Ended:
+    if isinstance(error, LoginRefused):
+        facts = (error.requirement, error.retry_after_ms, error.code, error.expire_seconds)
+        return Ended(error.reason, error.advice, *facts)
+    if isinstance(error, ServerRefusal):
+        return Ended(error.reason, error.advice, error.requirement, error.retry_after_ms)
+    if isinstance(error, ConnectionEnded):
+        return Ended(error.reason, error.advice)
+    if isinstance(error, CertificateError | RemoteProtocolError):
+        return Ended("PROXY_UPSTREAM_NOT_TRUSTED", f"WhatsApp's end of the handshake is wrong ({error.reason}).")
+    if isinstance(error, JidError):
+        return Ended("PROXY_HELLO_REFUSED", "`jid` is no JID.")
+    return Ended("PROXY_UPSTREAM_TIMEOUT", "WhatsApp did not answer in time; reconnect with back-off.")

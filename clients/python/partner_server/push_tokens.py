@@ -1,0 +1,128 @@
+"""Tells WhatsApp's pushes from anybody else's; knows nothing of what a push says."""
+
+import asyncio
+import json
+from collections.abc import Callable
+
+import aiohttp
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
+
+from interop_protocol.sizes import MAX_TOKEN_BYTES
+from partner_server.tokens import TokenRefused
+
+WHATSAPP_ISSUER = "WHATSAPP"
+JWKS_PATH = "/.well-known/jwks"
+JWKS_LIFE_SECONDS = 300
+JWKS_REFETCH_SECONDS = 10
+MAX_JWKS_BYTES = 64 * 1024
+CLOCK_SKEW_SECONDS = 30
+_FETCH_TIMEOUT = aiohttp.ClientTimeout(total=5)
+
+
+class JwksUnavailable(Exception):
+    """WhatsApp's key set cannot be had now, so a push can be neither believed nor refused: try again later."""
+
+
+class WhatsAppKeys:
+    """WhatsApp's public keys, fetched over HTTP and cached.
+
+    Fetches when the copy is old or a token names a key that it lacks, but at most once in ten seconds: a forged `kid`
+    must not turn this server into a load on WhatsApp's.
+    """
+
+    def __init__(self, http: aiohttp.ClientSession, now: Callable[[], float]) -> None:
+        self._http = http
+        self._now = now
+        self._url: str | None = None
+        self._keys: KeySet | None = None
+        self._fetched_at = float("-inf")
+        self._fetching = asyncio.Lock()
+
+    def point_to(self, base_url: str) -> None:
+        """Takes keys from this simulator from now on, and forgets those of another."""
+        self._url = base_url + JWKS_PATH
+        self._keys = None
+        self._fetched_at = float("-inf")
+
+    async def keys_for(self, key_id: str) -> KeySet:
+        """The key set, fetched afresh when it does not hold `key_id`.
+
+        Raises:
+            JwksUnavailable: No key set was fetched so far.
+        """
+        async with self._fetching:
+            age = self._now() - self._fetched_at
+            is_known = self._keys is not None and any(key.kid == key_id for key in self._keys.keys)
+            if age > (JWKS_LIFE_SECONDS if is_known else JWKS_REFETCH_SECONDS):
+                await self._fetch()
+            if self._keys is None:
+                raise JwksUnavailable("WhatsApp's key set is not there yet")
+            return self._keys
+
+    async def _fetch(self) -> None:
+        if self._url is None:
+            raise JwksUnavailable("no simulator is set")
+        try:
+            async with self._http.get(self._url, timeout=_FETCH_TIMEOUT, allow_redirects=False) as response:
+                response.raise_for_status()
+                text = await _read_bounded(response)
+            self._keys = KeySet.import_key_set(json.loads(text))
+        except (aiohttp.ClientError, TimeoutError, JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
+            # An old copy is better than none (RFC 7517 sets no life): only a first fetch has nothing to fall back on.
+            if self._keys is None:
+                raise JwksUnavailable("WhatsApp's key set could not be fetched") from error
+        self._fetched_at = self._now()
+
+
+async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > MAX_JWKS_BYTES:
+            raise ValueError("the key set is too large")
+    return bytes(body)
+
+
+class PushVerifier:
+    """Verifies the bearer token of a push.
+
+    Source: LIF-01: RS256, `iss` WHATSAPP, `aud` this server, a life of an hour.
+    """
+
+    def __init__(self, keys: WhatsAppKeys, audience: str, now: Callable[[], float]) -> None:
+        self._keys = keys
+        self._audience = audience
+        self._now = now
+
+    async def verify(self, authorization: str) -> None:
+        """Checks an `Authorization` header.
+
+        Raises:
+            TokenRefused: The token is not WhatsApp's, or not for this server, or not for now.
+            JwksUnavailable: Nobody can say.
+        """
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN_BYTES:
+            raise TokenRefused("a bearer token is needed")
+        claims = await self._verified_claims(token)
+        now = self._now()
+        expires_at, issued_at = claims.get("exp"), claims.get("iat")
+        if claims.get("iss") != WHATSAPP_ISSUER or claims.get("aud") != self._audience:
+            raise TokenRefused("the token is from somebody else or for somebody else")
+        if not isinstance(expires_at, int) or expires_at <= now - CLOCK_SKEW_SECONDS:
+            raise TokenRefused("the token has expired")
+        if not isinstance(issued_at, int) or issued_at > now + CLOCK_SKEW_SECONDS:
+            raise TokenRefused("the token is not valid yet")
+
+    async def _verified_claims(self, token: str) -> dict[str, object]:
+        try:
+            key_id = jws.extract_compact(token.encode()).headers().get("kid")
+            # Without this a key set of one would verify a token that names no key (ENL-05).
+            if not isinstance(key_id, str) or not key_id:
+                raise TokenRefused("the token names no key")
+            keys = await self._keys.keys_for(key_id)
+            return dict(jwt.decode(token, keys, algorithms=["RS256"]).claims)
+        except (JoseError, ValueError) as error:
+            raise TokenRefused("the token's signature does not verify") from error

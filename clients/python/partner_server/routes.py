@@ -1,0 +1,140 @@
+"""The messenger's HTTP routes but media and proxy; knows no lifecycle.
+
+For everyone: `GET /.well-known/oauth/openid/jwks`, `POST /whatsapp/push`. For this machine only, because a real
+messenger has its own login and network in their place: `POST /tokens`, `GET /proxy/authkey`, `GET /pushes`,
+`POST /admin/simulator`.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from ipaddress import ip_address
+
+from aiohttp import web
+
+from interop_client.endpoint import Endpoint
+from partner_server.authkeys import AuthKeys, TooManyAuthKeys
+from partner_server.push_tokens import JwksUnavailable, PushVerifier
+from partner_server.pushes import PushInbox
+from partner_server.simulator import read_endpoint
+from partner_server.tokens import TokenIssuer, TokenRefused, is_user_identifier
+
+JWKS_PATH = "/.well-known/oauth/openid/jwks"
+PUSH_PATH = "/whatsapp/push"
+MAX_WAIT_SECONDS = 60.0
+"""Longest that `GET /pushes` waits."""
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def this_machine_only(answer: Answer) -> Answer:
+    """Refuses requests that come over a network."""
+
+    async def guarded(request: web.Request) -> web.StreamResponse:
+        if not _is_loopback(request.remote):
+            raise web.HTTPForbidden(text="only for this machine")
+        return await answer(request)
+
+    return guarded
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What the routes answer from."""
+
+    issuer: TokenIssuer
+    inbox: PushInbox
+    verifier: PushVerifier
+    auth_keys: AuthKeys
+    set_simulator: Callable[[Endpoint], None]
+    now: Callable[[], float]
+    """Seconds since the UNIX epoch."""
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes, for an application."""
+        return [
+            web.get(JWKS_PATH, self._get_jwks),
+            web.post(PUSH_PATH, self._take_push),
+            web.post("/tokens", this_machine_only(self._issue_token)),
+            web.get("/proxy/authkey", this_machine_only(self._get_auth_key)),
+            web.get("/pushes", this_machine_only(self._list_pushes)),
+            web.post("/admin/simulator", this_machine_only(self._point_to_simulator)),
+        ]
+
+    async def _get_jwks(self, _: web.Request) -> web.Response:
+        return web.json_response(self.issuer.keys.jwks())
+
+    async def _take_push(self, request: web.Request) -> web.Response:
+        try:
+            await self.verifier.verify(request.headers.get("Authorization", ""))
+        except TokenRefused as error:
+            raise web.HTTPUnauthorized(text=str(error), headers={"WWW-Authenticate": "Bearer"}) from error
+        except JwksUnavailable as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from error
+        fields = await _read_object(request)
+        user = fields.get("to")
+        if set(fields) != {"to"} or not is_user_identifier(user):
+            raise web.HTTPBadRequest(text='the body must be {"to": user-visible identifier}')
+        await self.inbox.add(str(user), self.now(), await request.text())
+        return web.Response()
+
+    async def _issue_token(self, request: web.Request) -> web.Response:
+        user = (await _read_object(request)).get("user")
+        if not is_user_identifier(user):
+            raise web.HTTPBadRequest(text="`user` must be 1 to 256 printable characters")
+        return web.json_response({"token": self.issuer.issue_token(str(user), self.now())})
+
+    async def _get_auth_key(self, request: web.Request) -> web.Response:
+        user = request.query.get("user")
+        if not is_user_identifier(user):
+            raise web.HTTPBadRequest(text="`user` must be 1 to 256 printable characters")
+        try:
+            key = await asyncio.to_thread(self.auth_keys.get_or_create, str(user))
+        except TooManyAuthKeys:
+            raise web.HTTPInsufficientStorage(text="too many users") from None
+        return web.json_response({"user": user, "public_key": key.public_key().public_bytes_raw().hex()})
+
+    async def _list_pushes(self, request: web.Request) -> web.Response:
+        """Lists pushes: of `user`, with a number over `after`; waits `wait_seconds` for one when there are none."""
+        user = request.query.get("user")
+        try:
+            after = int(request.query.get("after", "0"))
+            wait_seconds = float(request.query.get("wait_seconds", "0"))
+        except ValueError:
+            raise web.HTTPBadRequest(text="`after` and `wait_seconds` must be numbers") from None
+        if not 0 <= wait_seconds <= MAX_WAIT_SECONDS:
+            raise web.HTTPBadRequest(text=f"`wait_seconds` must be 0 to {MAX_WAIT_SECONDS:.0f}")
+        pushes = self.inbox.list_pushes(user, after)
+        if not pushes and wait_seconds:
+            try:
+                pushes = [await self.inbox.wait(user, after, wait_seconds)]
+            except TimeoutError:
+                pushes = []
+        return web.json_response({"pushes": [asdict(push) for push in pushes]})
+
+    async def _point_to_simulator(self, request: web.Request) -> web.Response:
+        fields = await _read_object(request)
+        try:
+            endpoint = read_endpoint(fields.get("grpc"), fields.get("http"), fields.get("root_public_key"))
+        except ValueError as error:
+            raise web.HTTPBadRequest(text=str(error)) from error
+        self.set_simulator(endpoint)
+        return web.Response()
+
+
+async def _read_object(request: web.Request) -> dict[str, object]:
+    try:
+        fields = json.loads(await request.read())
+    except (ValueError, RecursionError) as error:
+        raise web.HTTPBadRequest(text="the body must be JSON") from error
+    if not isinstance(fields, dict):
+        raise web.HTTPBadRequest(text="the body must be a JSON object")
+    return fields
+
+
+def _is_loopback(remote: str | None) -> bool:
+    try:
+        return remote is not None and ip_address(remote).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,178 @@
+"""The messenger's server: puts its parts together and runs them on one port; knows nothing of the command line."""
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import aiohttp
+from aiohttp import web
+
+from interop_client.endpoint import Endpoint
+from partner_server.authkeys import AuthKeys
+from partner_server.keys import SigningKeys
+from partner_server.media import MediaFolder, MediaRoutes
+from partner_server.proxy import Proxy
+from partner_server.push_tokens import PushVerifier, WhatsAppKeys
+from partner_server.pushes import Push, PushInbox
+from partner_server.routes import PUSH_PATH, Routes
+from partner_server.tokens import DEFAULT_TTL_SECONDS, TokenIssuer
+
+MAX_BODY_BYTES = 16 * 1024
+"""Of every request but an upload."""
+STOP_SECONDS = 5.0
+"""How long requests under way may take when the server stops."""
+BACKLOG = 128
+"""Connections that may wait to be accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartnerSettings:
+    """How a messenger's server runs."""
+
+    folder: Path
+    """Where blobs and auth keys lie; made when missing."""
+    host: str = "127.0.0.1"
+    """What it binds to; the name in its URLs."""
+    port: int = 0
+    """0 lets the system choose."""
+    issuer: str = ""
+    """The `iss` of its tokens; its base URL when empty."""
+    endpoint: Endpoint | None = None
+    """The simulator, when it is known already."""
+    max_blob_bytes: int = 256 << 20
+    """Longest blob that it hosts."""
+
+
+class PartnerServer:
+    """A messenger's server. Use it as an async context manager, or call `start` and `stop`; it runs once.
+
+    Args:
+        settings: How it runs.
+        keys: What signs its tokens; made at the start when absent.
+        now: Seconds since the UNIX epoch.
+    """
+
+    def __init__(
+        self, settings: PartnerSettings, keys: SigningKeys | None = None, now: Callable[[], float] = time.time
+    ) -> None:
+        self._settings = settings
+        self._now = now
+        self._keys = keys
+        self._inbox = PushInbox()
+        self._endpoint = settings.endpoint
+        self._whatsapp_keys: WhatsAppKeys | None = None
+        self._resources = AsyncExitStack()
+        self.base_url = ""
+        """What it is registered under; known once it runs."""
+
+    @property
+    def keys(self) -> SigningKeys:
+        """What signs its tokens.
+
+        Raises:
+            RuntimeError: It was given none and has not started.
+        """
+        if self._keys is None:
+            raise RuntimeError("the server has not started")
+        return self._keys
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of its tokens."""
+        return self._settings.issuer or self.base_url
+
+    @property
+    def push_url(self) -> str:
+        """Where WhatsApp posts pushes."""
+        return self.base_url + PUSH_PATH
+
+    @property
+    def media_url(self) -> str:
+        """What WhatsApp adds `/{reference}` to."""
+        return f"{self.base_url}/media"
+
+    @property
+    def proxy_url(self) -> str:
+        """Where clients open the proxy's WebSocket."""
+        return f"{self.base_url}/proxy"
+
+    async def start(self) -> None:
+        """Begins to serve.
+
+        Raises:
+            OSError: The port is taken, or the folder cannot be used.
+        """
+        if self._keys is None:
+            self._keys = await asyncio.to_thread(SigningKeys)
+        try:
+            await self._serve()
+        except BaseException:
+            await self._resources.aclose()
+            raise
+
+    async def stop(self) -> None:
+        """Ends proxied connections, lets other requests finish, and frees the port. Idempotent."""
+        await self._resources.aclose()
+
+    def set_simulator(self, endpoint: Endpoint) -> None:
+        """Says where the simulator is from now on; connections that are open stay as they are."""
+        self._endpoint = endpoint
+        if self._whatsapp_keys is not None:
+            self._whatsapp_keys.point_to(endpoint.http)
+
+    def issue_token(self, user: str, ttl: int = DEFAULT_TTL_SECONDS, **overrides: object) -> str:
+        """Vouches for a user, as `POST /tokens` does. See TokenIssuer.issue_token."""
+        return TokenIssuer(self.issuer, self.keys).issue_token(user, self._now(), ttl, **overrides)
+
+    async def wait_for_push(self, user: str, timeout: float, after: int = 0) -> Push:
+        """Waits for a push to a user with a number over `after`; one that came already counts.
+
+        Raises:
+            TimeoutError: None came within `timeout` seconds.
+        """
+        return await self._inbox.wait(user, after, timeout)
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.stop()
+
+    async def _serve(self) -> None:
+        # Bound first: with port 0, the address that tokens and pushes name is not known before.
+        listener = self._resources.enter_context(
+            socket.create_server((self._settings.host, self._settings.port), backlog=BACKLOG)
+        )
+        self.base_url = f"http://{self._settings.host}:{listener.getsockname()[1]}"
+        http = await self._resources.enter_async_context(aiohttp.ClientSession())
+        runner = web.AppRunner(await self._application(http), access_log=None, shutdown_timeout=STOP_SECONDS)
+        self._resources.push_async_callback(runner.cleanup)
+        await runner.setup()
+        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+
+    async def _application(self, http: aiohttp.ClientSession) -> web.Application:
+        folder, now = self._settings.folder, self._now
+        auth_keys = await asyncio.to_thread(AuthKeys, folder / "authkeys")
+        media = await asyncio.to_thread(MediaFolder, folder / "media", self._settings.max_blob_bytes)
+        self._whatsapp_keys = WhatsAppKeys(http, now)
+        if self._endpoint is not None:
+            self._whatsapp_keys.point_to(self._endpoint.http)
+        issuer = TokenIssuer(self.issuer, self.keys)
+        verifier = PushVerifier(self._whatsapp_keys, self.base_url, now)
+        proxy = Proxy(issuer, auth_keys, lambda: self._endpoint, now)
+
+        async def end_proxied_connections(_: web.Application) -> None:
+            await proxy.stop()
+
+        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application.add_routes(Routes(issuer, self._inbox, verifier, auth_keys, self.set_simulator, now).routes())
+        application.add_routes(MediaRoutes(media).routes())
+        application.router.add_get("/proxy", proxy.serve)
+        application.on_shutdown.append(end_proxied_connections)
+        return application

@@ -1,0 +1,33 @@
+"""Reads where the WhatsApp side is from text; connects to nothing."""
+
+from urllib.parse import urlsplit
+
+from interop_client.endpoint import Endpoint
+from interop_protocol.sizes import PUBLIC_KEY_BYTES
+
+
+def read_endpoint(grpc: object, http: object, root_public_key: object) -> Endpoint:
+    """Reads the addresses of a simulator as a request, a command line or a ready line has them.
+
+    Args:
+        grpc: `host:port` of the chat service.
+        http: Base URL of the HTTP surface.
+        root_public_key: 64 hex digits.
+
+    Raises:
+        ValueError: One is of another form; the message says which and what it must be.
+    """
+    if not (isinstance(grpc, str) and isinstance(http, str) and isinstance(root_public_key, str)):
+        raise ValueError("`grpc`, `http` and `root_public_key` must be text")
+    host, _, port = grpc.rpartition(":")
+    if not host or not port.isdecimal():
+        raise ValueError("`grpc` must be `host:port`")
+    parts = urlsplit(http)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("`http` must be an absolute http or https URL")
+    if len(root_public_key) != 2 * PUBLIC_KEY_BYTES:
+        raise ValueError("`root_public_key` must be 64 hex digits")
+    try:
+        return Endpoint(grpc, bytes.fromhex(root_public_key), http.rstrip("/"))
+    except ValueError as error:
+        raise ValueError("`root_public_key` must be 64 hex digits") from error
