@@ -29,8 +29,8 @@ def _take_bundle(state: SignalState, with_one_time_prekey: bool = True) -> PreKe
         signed_prekey_id=signed_prekey.key_id,
         signed_prekey=signed_prekey.public_key,
         signed_prekey_signature=signed_prekey.signature,
-        one_time_prekey_id=one_time_prekey and one_time_prekey.key_id,
-        one_time_prekey=one_time_prekey and one_time_prekey.public_key,
+        one_time_prekey_id=one_time_prekey.key_id if one_time_prekey else None,
+        one_time_prekey=one_time_prekey.public_key if one_time_prekey else None,
     )
 
 

@@ -94,6 +94,7 @@ def _recorded_entropy(seed: int) -> Callable[[int], bytes]:
 
 
 def _bundle(recorded: dict[str, Any]) -> PreKeyBundle:
-    return PreKeyBundle(
-        **{name: bytes.fromhex(value) if isinstance(value, str) else value for name, value in recorded.items()}
-    )
+    fields: dict[str, Any] = {
+        name: bytes.fromhex(value) if isinstance(value, str) else value for name, value in recorded.items()
+    }
+    return PreKeyBundle(**fields)
