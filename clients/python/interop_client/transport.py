@@ -1,7 +1,7 @@
 """How a client reaches the server: chat channel and unary calls together; knows nothing of messages and sessions."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import grpc
 import grpc.aio
@@ -24,6 +24,26 @@ LoginFactory = Callable[[], Awaitable[chat_pb2.LoginPayload]]
 
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 """One connection per client (PRX-03): without it, the clients of a process share one TCP connection."""
+
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+async def unary_call(
+    channel: grpc.aio.Channel, method: str, request: Message, response_type: type[M], metadata: Metadata = ()
+) -> M:
+    """Makes a unary call by the full name of its method.
+
+    Raises:
+        ServerRefusal: The call was refused or failed.
+    """
+    unary: grpc.aio.UnaryUnaryMultiCallable[Any, M] = channel.unary_unary(
+        method, request_serializer=type(request).SerializeToString, response_deserializer=response_type.FromString
+    )
+    try:
+        return await unary(request, metadata=metadata, timeout=CALL_SECONDS)
+    except grpc.aio.AioRpcError as error:
+        raise refusal_from_rpc_error(error) from error
 
 
 class Transport(Protocol):
@@ -72,6 +92,7 @@ class Transport(Protocol):
         ...
 
 
+@runtime_checkable
 class BlobStreams(Protocol):
     """What moving blobs over gRPC needs."""
 
@@ -134,13 +155,7 @@ class DirectTransport:
 
     async def call(self, method: str, request: Message, response_type: type[M]) -> M:
         """Makes a unary call. See Transport."""
-        unary: grpc.aio.UnaryUnaryMultiCallable[Any, M] = self._channel.unary_unary(
-            method, request_serializer=type(request).SerializeToString, response_deserializer=response_type.FromString
-        )
-        try:
-            return await unary(request, metadata=self._metadata, timeout=CALL_SECONDS)
-        except grpc.aio.AioRpcError as error:
-            raise refusal_from_rpc_error(error) from error
+        return await unary_call(self._channel, method, request, response_type, self._metadata)
 
     async def upload(self, requests: AsyncIterator[media_pb2.UploadRequest]) -> media_pb2.UploadResponse:
         """Uploads one blob. See BlobStreams."""
@@ -187,7 +202,7 @@ class DirectTransport:
         return self._chat
 
     @property
-    def _metadata(self) -> tuple[tuple[str, str], ...]:
+    def _metadata(self) -> Metadata:
         if self._chat is None:
             return ()
         return (("authorization", f"Bearer {self._chat.login.session_token}"),)

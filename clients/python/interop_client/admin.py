@@ -1,0 +1,86 @@
+"""The simulator's own controls, for tests and demonstrations; knows no protocol under simulation.
+
+Source: interop_api/admin/v1/admin.proto.
+"""
+
+from typing import Self
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from interop_api.admin.v1 import admin_pb2
+from interop_client.transport import M, unary_call
+
+
+class AdminClient:
+    """A client of the admin service. An asynchronous context manager.
+
+    Every method raises ServerRefusal when the service refuses or is not there.
+
+    Args:
+        address: Of the admin service, `host:port`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connection to the service."""
+        await self._channel.close()
+
+    async def put_partner(self, partner: admin_pb2.Partner) -> int:
+        """Registers a partner, or replaces what is registered; returns how many keys its key set holds now."""
+        request = admin_pb2.PutPartnerRequest(partner=partner)
+        return (await self._call("PutPartner", request, admin_pb2.PutPartnerResponse)).jwks_keys
+
+    async def list_partners(self) -> list[admin_pb2.Partner]:
+        """Returns the registered partners, by integrator id."""
+        request = admin_pb2.ListPartnersRequest()
+        return list((await self._call("ListPartners", request, admin_pb2.ListPartnersResponse)).partners)
+
+    async def refresh_jwks(self, integrator: int) -> int:
+        """Has the server fetch a partner's key set now; returns how many keys it holds."""
+        request = admin_pb2.RefreshJwksRequest(integrator=integrator)
+        return (await self._call("RefreshJwks", request, admin_pb2.RefreshJwksResponse)).jwks_keys
+
+    async def put_whatsapp_user(
+        self,
+        phone_number: str,
+        auth_public_key: bytes,
+        platform: admin_pb2.Platform.ValueType = admin_pb2.PLATFORM_ANDROID,
+    ) -> str:
+        """Registers a WhatsApp user and returns the JID.
+
+        Args:
+            phone_number: E.164 with a leading `+`.
+            auth_public_key: What the user's client proves in every handshake, 32 bytes.
+            platform: Kind of device.
+        """
+        request = admin_pb2.PutWhatsAppUserRequest(
+            phone_number=phone_number, authkey=auth_public_key, platform=platform
+        )
+        return (await self._call("PutWhatsAppUser", request, admin_pb2.PutWhatsAppUserResponse)).jid
+
+    async def change_number(self, jid: str, phone_number: str) -> admin_pb2.ChangeNumberResponse:
+        """Moves a WhatsApp user to another number, E.164 with a leading `+`."""
+        request = admin_pb2.ChangeNumberRequest(jid=jid, phone_number=phone_number)
+        return await self._call("ChangeNumber", request, admin_pb2.ChangeNumberResponse)
+
+    async def list_connections(self) -> list[admin_pb2.Connection]:
+        """Returns the open connections, by JID."""
+        request = admin_pb2.ListConnectionsRequest()
+        return list((await self._call("ListConnections", request, admin_pb2.ListConnectionsResponse)).connections)
+
+    async def get_statistics(self) -> admin_pb2.GetStatisticsResponse:
+        """Returns what is stored and what was counted."""
+        request = admin_pb2.GetStatisticsRequest()
+        return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
+
+    async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
+        return await unary_call(self._channel, f"/interop_api.admin.v1.AdminService/{method}", request, response_type)

@@ -1,0 +1,417 @@
+"""What every client does, whichever side it is on: keys, sessions, messages, receipts; knows no enlistment or opt-in.
+
+Source: KEY-01 to KEY-17, MSG-01 to MSG-14, RCP-01, ABU-01, OPT-08.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, TypeVar, overload
+
+from google.protobuf.message import Message as Protobuf
+
+from interop_api.e2ee.v1 import content_pb2
+from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
+from interop_client.connection import Connection, ConnectionParts
+from interop_client.contents import message_type, reaction_content, text_content
+from interop_client.errors import ConnectionEnded, refusal_from_stanza_error
+from interop_client.events import E, Event, EventQueue, Incoming, Predicate
+from interop_client.inbox import Inbox, receipts
+from interop_client.media import MediaReference, download_over_grpc, download_over_http
+from interop_client.signal.content import encode_message
+from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
+from interop_client.signal.store import CiphertextType, SignalState
+from interop_client.signal.x3dh import PreKeyBundle
+from interop_client.state import ClientState, DurableState, StateStore
+from interop_client.transport import BlobStreams, Transport
+from interop_protocol.digest import key_digest
+from interop_protocol.xeddsa_keys import KEY_TYPE
+
+DEFAULT_PREKEYS = 100
+"""One-time prekeys published at once, unless the user says otherwise."""
+WAIT_SECONDS = 10.0
+"""How long `wait_for` waits, unless the user says otherwise."""
+
+M = TypeVar("M", bound=Protobuf)
+
+_CIPHERTEXT_TYPES = {
+    CiphertextType.PREKEY: stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE,
+    CiphertextType.DOUBLE_RATCHET: stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOptions:
+    """How a client behaves."""
+
+    refill_count: int = DEFAULT_PREKEYS
+    """One-time prekeys added when the server says that few are left; 0 adds none."""
+    sends_delivered_receipts: bool = True
+    """Whether senders are told that their messages have arrived."""
+    event_capacity: int = 10_000
+    """Events that wait to be taken before no further deliveries are opened."""
+    on_event: Callable[[Event], Awaitable[None]] | None = None
+    """Awaited for each event before its delivery is acked. An app that must not lose a message stores it here: what
+    it has not finished when it crashes comes again, so it should know messages by sender and id."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that the server has taken."""
+
+    id: str
+    """Its id."""
+    timestamp_ms: int
+    """When: milliseconds since the UNIX epoch."""
+
+
+class InteropClient:
+    """One account on one device. An asynchronous context manager: connects and closes.
+
+    Args:
+        transport: How to reach the server.
+        state: Keys and sessions; changes while the client works. Belongs to one client at a time.
+        store: Where the state is saved, always before what depends on it leaves; None saves nothing.
+        options: How to behave.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        state: ClientState,
+        store: StateStore | None = None,
+        options: ClientOptions | None = None,
+    ) -> None:
+        self.state = state
+        """Keys and sessions."""
+        self.transport = transport
+        """How the server is reached. What it sends is not saved first: for stanzas without a secret."""
+        self._options = options or ClientOptions()
+        self._durable = DurableState(state, store)
+        self._events = EventQueue(self._options.event_capacity)
+        self._session_lock = asyncio.Lock()
+        self._connection: Connection | None = None
+
+    @property
+    def jid(self) -> str:
+        """The account's JID; empty until it is enlisted."""
+        return self.state.jid
+
+    async def connect(self) -> None:
+        """Connects and logs in, in place of a connection that may be open. The backlog then comes by itself.
+
+        Raises:
+            LoginRefused: The server does not accept the login.
+            ServerRefusal: The server ended the handshake, or is not there.
+            CertificateError: The server is not the one that the root certifies.
+            ConnectionEnded: CLIENT_FAULT: an earlier connection left this state ahead of what is saved.
+        """
+        if self._connection is not None:
+            await self._connection.close()
+            if self._connection.is_faulty:
+                raise ConnectionEnded("CLIENT_FAULT", "Make a new client from the saved state.")
+        login = await self.transport.connect()
+        self._events.open()
+        parts = ConnectionParts(
+            transport=self.transport,
+            inbox=Inbox(self.state.signal),
+            durable=self._durable,
+            events=self._events,
+            on_event=self._options.on_event,
+            on_prekeys_low=self._refill if self._options.refill_count else None,
+            sends_delivered_receipts=self._options.sends_delivered_receipts,
+        )
+        self._connection = Connection(parts, login)
+
+    async def close(self) -> None:
+        """Ends the connection. Events that nobody took can still be taken. Idempotent."""
+        if self._connection is not None:
+            await self._connection.close()
+        await self.transport.close()
+        self._events.close()
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def events(self) -> AsyncIterator[Event]:
+        """Takes events in order of arrival, each once; ends when the client is closed and all are taken."""
+        return self._events.all()
+
+    @overload
+    async def wait_for(self, wanted: Predicate, timeout_seconds: float | None = WAIT_SECONDS) -> Event: ...
+    @overload
+    async def wait_for(self, wanted: type[E], timeout_seconds: float | None = WAIT_SECONDS) -> E: ...
+    async def wait_for(self, wanted: type[E] | Predicate, timeout_seconds: float | None = WAIT_SECONDS) -> E | Event:
+        """Takes the first event that is wanted, also one that has come already; the others stay.
+
+        Args:
+            wanted: Class of the event, or what says whether it is the one.
+            timeout_seconds: How long to wait; None waits for ever.
+
+        Raises:
+            TimeoutError: It did not come in time.
+            ConnectionEnded: The client is closed and the event has not come.
+        """
+        return await self._events.take(wanted, timeout_seconds)
+
+    async def ping(self) -> None:
+        """Sends a ping and waits for the answer.
+
+        Raises:
+            ConnectionEnded: The connection ended first.
+            TimeoutError: No answer came in time.
+        """
+        await self._open_connection.ping()
+
+    async def publish_prekeys(self, count: int = DEFAULT_PREKEYS) -> None:
+        """Publishes identity, signed prekey and new one-time prekeys, in place of all that was published before.
+
+        Args:
+            count: One-time prekeys, 0 to 20,000.
+
+        Raises:
+            ServerRefusal: The server does not take them.
+        """
+        keys = self._signal.publishable
+        request = prekeys_pb2.SetPreKeysRequest(
+            registration_id=keys.registration_id,
+            key_type=bytes((KEY_TYPE,)),
+            identity_key=keys.identity_key,
+            signed_prekey=_signed_prekey(keys.signed_prekey),
+            one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
+        )
+        await self._durable.commit()  # a prekey whose private half is lost loses its message
+        await self._call("PreKeyService/SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
+
+    async def add_prekeys(self, count: int = DEFAULT_PREKEYS) -> None:
+        """Adds new one-time prekeys, 1 to 20,000, to those published.
+
+        Raises:
+            ServerRefusal: The server does not take them.
+        """
+        request = prekeys_pb2.AddOneTimePreKeysRequest(
+            one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count))
+        )
+        await self._durable.commit()
+        await self._call("PreKeyService/AddOneTimePreKeys", request, prekeys_pb2.AddOneTimePreKeysResponse)
+
+    async def count_prekeys(self) -> int:
+        """Returns how many one-time prekeys the server has left."""
+        request = prekeys_pb2.CountOneTimePreKeysRequest()
+        response = await self._call(
+            "PreKeyService/CountOneTimePreKeys", request, prekeys_pb2.CountOneTimePreKeysResponse
+        )
+        return response.count
+
+    async def rotate_signed_prekey(self) -> None:
+        """Replaces the signed prekey (KEY-11).
+
+        Raises:
+            ServerRefusal: The server does not take it.
+        """
+        request = prekeys_pb2.RotateSignedPreKeyRequest(
+            signed_prekey=_signed_prekey(self._signal.rotate_signed_prekey())
+        )
+        await self._durable.commit()
+        await self._call("PreKeyService/RotateSignedPreKey", request, prekeys_pb2.RotateSignedPreKeyResponse)
+
+    async def has_intact_prekeys(self) -> bool:
+        """Says whether the server holds the keys that this client thinks it does (KEY-10).
+
+        Raises:
+            ServerRefusal: PREKEYS_NOT_SET.
+        """
+        response = await self._call(
+            "PreKeyService/GetKeyDigest", prekeys_pb2.GetKeyDigestRequest(), prekeys_pb2.GetKeyDigestResponse
+        )
+        keys, at_server = self._signal.publishable, set(response.one_time_prekey_ids)
+        # A prekey that was taken is still held here until its message comes.
+        own = [prekey for prekey in self._signal.unused_one_time_prekeys() if prekey.key_id in at_server]
+        signed = keys.signed_prekey
+        return response.digest == key_digest(keys.identity_key, signed.public_key, signed.signature, own)
+
+    async def take_prekey_bundle(self, jid: str) -> PreKeyBundle:
+        """Takes a bundle of somebody, which consumes one of their one-time prekeys.
+
+        Sending does this by itself when there is no session.
+
+        Raises:
+            ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason per user; or the call was refused.
+        """
+        request = prekeys_pb2.TakePreKeyBundlesRequest(jids=(jid,))
+        response = await self._call("PreKeyService/TakePreKeyBundles", request, prekeys_pb2.TakePreKeyBundlesResponse)
+        result = response.results[0]
+        if result.HasField("error"):
+            raise refusal_from_stanza_error(result.error)
+        return _bundle(result.bundle)
+
+    async def send_text(self, to: str, text: str, reply_to: Incoming | None = None) -> SentMessage:
+        """Sends a text, as an answer to a message or on its own. See `send_message`."""
+        return await self.send_message(to, text_content(text, reply_to))
+
+    async def send_reaction(self, to: str, message_id: str, emoji: str, *, is_own_message: bool = False) -> SentMessage:
+        """Reacts to a message; an empty emoji takes the reaction off. See `send_message`.
+
+        Args:
+            to: JID of the other side of the chat.
+            message_id: Id of the message.
+            emoji: The reaction.
+            is_own_message: Whether this client sent that message.
+        """
+        return await self.send_message(to, reaction_content(to, message_id, emoji, is_own_message=is_own_message))
+
+    async def send_message(self, to: str, content: content_pb2.Message, message_id: str | None = None) -> SentMessage:
+        """Encrypts a content, sends it, and returns when the server has stored it.
+
+        Args:
+            to: JID of the recipient.
+            content: What to send.
+            message_id: Id of an earlier attempt, which ended in ConnectionEnded or TimeoutError: the server takes a
+                message once, however often it is sent. None makes a new id; `state.take_message_id` makes one, too.
+
+        Raises:
+            ServerRefusal: The message was refused, or there is no bundle to begin a session with.
+            SignalError: The recipient's bundle cannot be used; UntrustedIdentity when their identity key has changed
+                and no notification of it has come yet: see `accept_identity`.
+            ConnectionEnded: The connection ended first: the message may or may not have been taken.
+            TimeoutError: No answer came in time; the same holds.
+        """
+        plaintext = encode_message(content)
+        await self._ensure_session(to)
+        ciphertext = self._signal.encrypt(to, plaintext)
+        message = stanza_pb2.Message(
+            id=message_id or self.state.take_message_id(),
+            to=to,
+            type=message_type(content),
+            enc=(stanza_pb2.Enc(type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body),),
+        )
+        await self._durable.commit()  # before it leaves: a message key must never be used twice
+        ack = await self._open_connection.send_message(message)
+        if ack.HasField("error"):
+            raise refusal_from_stanza_error(ack.error)
+        return SentMessage(ack.id, ack.timestamp_ms)
+
+    async def mark_read(self, *messages: Incoming) -> None:
+        """Tells senders that their messages were seen. Arrives only when both sides have read receipts on (RCP-01).
+
+        Raises:
+            ConnectionEnded: The connection is over.
+        """
+        by_sender: dict[str, list[str]] = {}
+        for message in messages:
+            by_sender.setdefault(message.sender, []).append(message.id)
+        for sender, ids in by_sender.items():
+            await self._open_connection.send(*receipts(stanza_pb2.RECEIPT_TYPE_READ, sender, ids))
+
+    async def accept_identity(self, jid: str) -> None:
+        """Accepts whatever identity key somebody presents next, and forgets the sessions with them."""
+        self._signal.accept_identity(jid)
+        await self._durable.commit()
+
+    async def download(self, media: MediaReference, target: Path, http: str = "") -> None:
+        """Downloads, verifies and decrypts a file.
+
+        Args:
+            media: As MediaReceived has it.
+            target: Receives the file, as a whole or not at all.
+            http: Base URL of the server's HTTP surface; empty downloads over gRPC, which needs a direct connection.
+
+        Raises:
+            ServerRefusal: The server does not have it.
+            MediaTampered: It is not what the sender described.
+            OSError: The file cannot be written.
+            ValueError: The transport has no blob streams, and no URL was given.
+        """
+        if http:
+            await download_over_http(http, media, target)
+        elif isinstance(self.transport, BlobStreams):
+            await download_over_grpc(self.transport, media, target)
+        else:
+            raise ValueError("this transport has no blob streams: download over HTTP")
+
+    async def resolve(self, external_id: str, integrator: int = 0) -> str:
+        """Returns the JID behind a user-visible identifier (OPT-08).
+
+        Args:
+            external_id: The identifier.
+            integrator: The partner whose user it is; 0 for a WhatsApp user's phone number.
+
+        Raises:
+            ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason.
+        """
+        user = interop_pb2.ExternalUser(external_id=external_id, integrator=integrator)
+        response = await self._call(
+            "InteropService/Resolve", interop_pb2.ResolveRequest(users=(user,)), interop_pb2.ResolveResponse
+        )
+        resolved = response.users[0]
+        if resolved.HasField("error"):
+            raise refusal_from_stanza_error(resolved.error)
+        return resolved.resolved.jid
+
+    async def block(self, jid: str) -> None:
+        """Keeps somebody away, who is not told (ABU-02). Idempotent."""
+        await self._update_blocklist(integrity_pb2.BLOCK_ACTION_BLOCK, jid)
+
+    async def unblock(self, jid: str) -> None:
+        """Takes somebody off the blocklist. Idempotent."""
+        await self._update_blocklist(integrity_pb2.BLOCK_ACTION_UNBLOCK, jid)
+
+    async def get_blocklist(self) -> list[str]:
+        """Returns the JIDs that are blocked, ascending."""
+        request = integrity_pb2.GetBlocklistRequest()
+        response = await self._call("IntegrityService/GetBlocklist", request, integrity_pb2.GetBlocklistResponse)
+        return list(response.jids)
+
+    async def _ensure_session(self, peer: str) -> None:
+        async with self._session_lock:  # several first messages to a peer share one bundle
+            if not self._signal.has_session(peer):
+                bundle = await self.take_prekey_bundle(peer)
+                if not self._signal.has_session(peer):  # their first message may have come in the meantime
+                    self._signal.process_bundle(peer, bundle)
+
+    async def _update_blocklist(self, action: integrity_pb2.BlockAction.ValueType, jid: str) -> None:
+        request = integrity_pb2.UpdateBlocklistRequest(action=action, jid=jid)
+        await self._call("IntegrityService/UpdateBlocklist", request, integrity_pb2.UpdateBlocklistResponse)
+
+    async def _refill(self) -> None:
+        await self.add_prekeys(self._options.refill_count)
+
+    async def _call(self, method: str, request: Protobuf, response_type: type[M]) -> M:
+        return await self.transport.call(f"/interop_api.v1.{method}", request, response_type)
+
+    @property
+    def _signal(self) -> SignalState:
+        return self.state.signal
+
+    @property
+    def _open_connection(self) -> Connection:
+        if self._connection is None:
+            raise ConnectionEnded("CLOSED", "Connect first.")
+        return self._connection
+
+
+def _signed_prekey(prekey: SignedPreKeyPublic) -> prekeys_pb2.SignedPreKey:
+    return prekeys_pb2.SignedPreKey(key_id=prekey.key_id, public_key=prekey.public_key, signature=prekey.signature)
+
+
+def _one_time_prekeys(prekeys: Iterable[PreKeyPublic]) -> Iterable[prekeys_pb2.OneTimePreKey]:
+    return [prekeys_pb2.OneTimePreKey(key_id=prekey.key_id, public_key=prekey.public_key) for prekey in prekeys]
+
+
+def _bundle(bundle: prekeys_pb2.PreKeyBundle) -> PreKeyBundle:
+    one_time: Any = bundle.one_time_prekey if bundle.HasField("one_time_prekey") else None
+    return PreKeyBundle(
+        registration_id=bundle.registration_id,
+        device_id=bundle.device_id,
+        identity_key=bundle.identity_key,
+        signed_prekey_id=bundle.signed_prekey.key_id,
+        signed_prekey=bundle.signed_prekey.public_key,
+        signed_prekey_signature=bundle.signed_prekey.signature,
+        one_time_prekey_id=one_time and one_time.key_id,
+        one_time_prekey=one_time and one_time.public_key,
+    )

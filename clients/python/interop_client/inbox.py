@@ -1,0 +1,151 @@
+"""What the server delivers, decrypted, and what to answer; knows no network and saves nothing.
+
+Source: MSG-09, MSG-10, RCP-01, KEY-17.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from interop_api.v1 import stanza_pb2
+from interop_client.contents import message_event
+from interop_client.events import (
+    Event,
+    IdentityChanged,
+    Incoming,
+    OfflineEnd,
+    OfflinePreview,
+    PreKeysLow,
+    ReceiptReceived,
+    Undecryptable,
+)
+from interop_client.signal.content import decode_message
+from interop_client.signal.errors import DuplicateMessage, InvalidContent, InvalidMessage, SignalError
+from interop_client.signal.store import CiphertextType, SignalState
+
+DELIVERY_KINDS = frozenset({"message", "receipt", "notification", "offline_preview", "offline_end"})
+"""Kinds of stanzas that `open` understands; their order matters."""
+MAX_RECEIPT_IDS = 256
+"""Message ids in one receipt (RCP-02)."""
+
+_NACK_PARSE = 487
+_NACK_PROTOBUF = 491
+_NACK_UNHANDLED = 500
+
+_CIPHERTEXT_TYPES = {
+    stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE: CiphertextType.PREKEY,
+    stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET: CiphertextType.DOUBLE_RATCHET,
+}
+
+
+@dataclass(slots=True)
+class Answers:
+    """What to tell the server about deliveries, once the state is saved."""
+
+    acks: list[int] = field(default_factory=list)
+    """Deliveries that are safe."""
+    nacks: dict[int, int] = field(default_factory=dict)
+    """Code of each delivery that cannot be taken (MSG-10)."""
+    delivered: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """Ids of the messages that were decrypted, by sender."""
+
+    def stanzas(self) -> Iterator[stanza_pb2.Stanza]:
+        """Yields the stanzas that say all this."""
+        for sender, ids in self.delivered.items():
+            yield from receipts(stanza_pb2.RECEIPT_TYPE_DELIVERED, sender, ids)
+        for delivery_id, code in self.nacks.items():
+            yield stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery_id, code=code))
+        if self.acks:
+            yield stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=self.acks))
+
+
+def receipts(
+    receipt_type: stanza_pb2.ReceiptType.ValueType, to: str, message_ids: list[str]
+) -> Iterator[stanza_pb2.Stanza]:
+    """Yields the receipts for messages of one sender, as few as the limit allows."""
+    for at in range(0, len(message_ids), MAX_RECEIPT_IDS):
+        ids = message_ids[at : at + MAX_RECEIPT_IDS]
+        yield stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=receipt_type, to=to, message_ids=ids))
+
+
+class Inbox:
+    """Opens deliveries with the keys of one account.
+
+    Args:
+        signal: Keys and sessions; opening changes them.
+    """
+
+    def __init__(self, signal: SignalState) -> None:
+        self._signal = signal
+
+    def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
+        """Opens one delivery and notes how to answer it.
+
+        Returns:
+            What to tell the user; None for what they know already or cannot use.
+        """
+        kind = stanza.WhichOneof("kind")
+        if kind == "message":
+            return self._open_message(stanza, answers)
+        if stanza.delivery_id:
+            answers.acks.append(stanza.delivery_id)
+        if kind == "receipt":
+            return _receipt_event(stanza.receipt)
+        if kind == "notification":
+            return self._notification_event(stanza.notification)
+        if kind == "offline_preview":
+            preview = stanza.offline_preview
+            return OfflinePreview(preview.messages, preview.receipts, preview.notifications)
+        return OfflineEnd(stanza.offline_end.count)
+
+    def _open_message(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
+        message = stanza.message
+        envelope = _envelope(stanza)
+        try:
+            event = message_event(decode_message(self._decrypt(message, envelope.sender)), envelope)
+        except DuplicateMessage:
+            # It was processed before, and the ack got lost: the user has it already.
+            answers.acks.append(stanza.delivery_id)
+            return None
+        except SignalError as error:
+            answers.nacks[stanza.delivery_id] = _nack_code(error)
+            return Undecryptable(envelope.sender, envelope.id, type(error).__name__)
+        answers.acks.append(stanza.delivery_id)
+        answers.delivered[envelope.sender].append(envelope.id)
+        return event
+
+    def _decrypt(self, message: stanza_pb2.Message, sender: str) -> bytes:
+        if len(message.enc) != 1 or message.enc[0].type not in _CIPHERTEXT_TYPES:
+            raise InvalidMessage("a delivery has exactly one ciphertext, of a session")
+        enc = message.enc[0]
+        return self._signal.decrypt(sender, _CIPHERTEXT_TYPES[enc.type], enc.ciphertext)
+
+    def _notification_event(self, notification: stanza_pb2.Notification) -> Event | None:
+        kind = notification.WhichOneof("event")
+        if kind == "identity_changed":
+            jid = notification.identity_changed.jid
+            self._signal.accept_identity(jid)  # the next key that the peer presents is pinned
+            return IdentityChanged(jid)
+        if kind == "prekeys_low":
+            return PreKeysLow(notification.prekeys_low.count)
+        return None  # newer than this client
+
+
+def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
+    message = stanza.message
+    inbox_mode = ""
+    if message.inbox_mode in (stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED):
+        inbox_mode = stanza_pb2.InboxMode.Name(message.inbox_mode).removeprefix("INBOX_MODE_")
+    sender: str = getattr(message, "from")
+    return Incoming(sender, message.id, message.timestamp_ms, inbox_mode, stanza.offline)
+
+
+def _receipt_event(receipt: stanza_pb2.Receipt) -> ReceiptReceived:
+    is_read = receipt.type == stanza_pb2.RECEIPT_TYPE_READ
+    return ReceiptReceived(getattr(receipt, "from"), is_read, tuple(receipt.message_ids), receipt.timestamp_ms)
+
+
+def _nack_code(error: SignalError) -> int:
+    if isinstance(error, InvalidMessage):
+        return _NACK_PARSE
+    return _NACK_PROTOBUF if isinstance(error, InvalidContent) else _NACK_UNHANDLED

@@ -1,0 +1,70 @@
+"""The payload of a login for either kind of account; knows no handshake.
+
+Source: interop_api/v1/chat.proto, LoginPayload; CHN-06, PRX-02.
+"""
+
+from dataclasses import dataclass
+
+from interop_api.v1 import chat_pb2
+from interop_protocol.jid import parse_jid
+from interop_protocol.sizes import PROTOCOL_VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class LoginOptions:
+    """What a client may choose at login."""
+
+    read_receipts: bool = True
+    """Whether this user sends and receives read receipts (RCP-01)."""
+    client_ip: str = ""
+    """Set by a proxy: the end client's public IP address. Makes the login one in proxy mode."""
+    protocol_version: int = PROTOCOL_VERSION
+    """Interop protocol version (ENL-15)."""
+
+
+def third_party_login(jid: str, token: str, options: LoginOptions | None = None) -> chat_pb2.LoginPayload:
+    """Returns the login of a third-party user.
+
+    Args:
+        jid: As the enlistment returned it, `{integrator}-{number}@interop`.
+        token: A token that the partner issued for this user.
+        options: What to choose.
+
+    Raises:
+        JidError: The JID is none.
+    """
+    options = options or LoginOptions()
+    return chat_pb2.LoginPayload(
+        product=chat_pb2.PRODUCT_INTEROP,
+        interop_data=chat_pb2.InteropData(
+            account_id=int(parse_jid(jid).user), token=token.encode(), enable_read_receipts=options.read_receipts
+        ),
+        protocol_version=options.protocol_version,
+        connection_mode=_mode(options),
+        client_ip=options.client_ip,
+    )
+
+
+def whatsapp_login(jid: str, options: LoginOptions | None = None) -> chat_pb2.LoginPayload:
+    """Returns the login of a WhatsApp user, whose auth key is proof enough.
+
+    Args:
+        jid: `{digits}@s.whatsapp.net`.
+        options: What to choose.
+
+    Raises:
+        JidError: The JID is none.
+    """
+    options = options or LoginOptions()
+    return chat_pb2.LoginPayload(
+        username=int(parse_jid(jid).user),
+        product=chat_pb2.PRODUCT_WHATSAPP,
+        protocol_version=options.protocol_version,
+        connection_mode=_mode(options),
+        client_ip=options.client_ip,
+        enable_read_receipts=options.read_receipts,
+    )
+
+
+def _mode(options: LoginOptions) -> chat_pb2.ConnectionMode.ValueType:
+    return chat_pb2.CONNECTION_MODE_PROXY if options.client_ip else chat_pb2.CONNECTION_MODE_DIRECT

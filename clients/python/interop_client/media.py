@@ -1,0 +1,113 @@
+"""Files on their way in: a blob is downloaded, verified and decrypted; knows no message and no session.
+
+Source: MED-01 to MED-06; interop_api/v1/media.proto.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from interop_api.v1 import media_pb2
+from interop_client.errors import ServerRefusal
+from interop_client.media_crypto import (
+    CHUNK_BYTES,
+    EncryptedMedia,
+    MediaCheck,
+    MediaTampered,
+    MediaType,
+    decrypt_file,
+)
+from interop_client.transport import BlobStreams
+
+READ_SECONDS = 30.0
+"""Longest wait for a connection and between two reads of an HTTP download."""
+
+_HTTP_REASONS = {404: "BLOB_NOT_FOUND", 410: "BLOB_EXPIRED", 416: "RANGE_INVALID"}
+
+
+@dataclass(frozen=True, slots=True)
+class MediaReference:
+    """Where a blob is, and what opens and proves it. Travels inside an encrypted message."""
+
+    media_type: MediaType
+    """Which keys it needs."""
+    direct_path: str
+    """`/v/t…` or `/interop/whatsapp/download/{integrator}/{storage_reference}/`."""
+    media_key: bytes = field(repr=False)
+    """32 bytes."""
+    encrypted: EncryptedMedia
+    """Lengths and digests that it must match."""
+    mimetype: str = ""
+    """As the sender says; may be empty."""
+    name: str = ""
+    """File name of a document, without a folder, or caption of a picture or film; may be empty."""
+
+
+async def download_over_grpc(streams: BlobStreams, reference: MediaReference, target: Path) -> None:
+    """Downloads a blob in the session of a connection, and decrypts it.
+
+    Args:
+        streams: The connection.
+        reference: What to download.
+        target: Receives the plaintext, as a whole or not at all.
+
+    Raises:
+        ServerRefusal: The server does not have it.
+        MediaTampered: It is not what the sender described.
+        OSError: The file cannot be written.
+    """
+    responses = streams.download(media_pb2.DownloadRequest(direct_path=reference.direct_path))
+    await _receive(_chunks(responses), reference, target)
+
+
+async def download_over_http(base_url: str, reference: MediaReference, target: Path) -> None:
+    """Downloads a blob with a plain GET of its path, and decrypts it.
+
+    Args:
+        base_url: Of the server's HTTP surface.
+        reference: What to download.
+        target: Receives the plaintext, as a whole or not at all.
+
+    Raises:
+        ServerRefusal: The server does not have it; the reason is `HTTP_{status}` unless the status has a name here.
+        MediaTampered: It is not what the sender described.
+        OSError: The server is not there, or the file cannot be written.
+    """
+    import aiohttp  # here: its import is slow, and most clients download over gRPC
+
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_SECONDS, sock_read=READ_SECONDS)
+    async with (
+        aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
+        session.get(base_url.rstrip("/") + reference.direct_path, allow_redirects=False) as response,
+    ):
+        if response.status != 200:
+            raise ServerRefusal(_HTTP_REASONS.get(response.status, f"HTTP_{response.status}"))
+        await _receive(response.content.iter_chunked(CHUNK_BYTES), reference, target)
+
+
+async def _chunks(responses: AsyncIterator[media_pb2.DownloadResponse]) -> AsyncIterator[bytes]:
+    async for response in responses:
+        if response.HasField("chunk"):
+            yield response.chunk
+
+
+async def _receive(chunks: AsyncIterator[bytes], reference: MediaReference, target: Path) -> None:
+    left = reference.encrypted.ciphertext_length
+    # Beside the target, so that the plaintext takes the target's name only when it is complete and proved.
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        blob_path, plaintext_path = Path(folder) / "blob", Path(folder) / "plaintext"
+        with await asyncio.to_thread(blob_path.open, "wb") as blob:
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    raise MediaTampered(MediaCheck.CIPHERTEXT_LENGTH)
+                await asyncio.to_thread(blob.write, chunk)
+        await asyncio.to_thread(_decrypt, blob_path, plaintext_path, reference)
+        plaintext_path.replace(target)
+
+
+def _decrypt(blob_path: Path, plaintext_path: Path, reference: MediaReference) -> None:
+    with blob_path.open("rb") as blob, plaintext_path.open("wb") as plaintext:
+        decrypt_file(blob, plaintext, reference.media_key, reference.media_type, reference.encrypted)

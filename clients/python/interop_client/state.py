@@ -1,0 +1,199 @@
+"""What a client must not lose, and how it is kept; knows no network.
+
+A client that forgets is a danger to itself: a message key used before a crash and again after it breaks the
+encryption, and an acked message whose keys were not saved is gone. So the rule is: save, then let the result leave.
+
+Source: Signal, "The Double Ratchet Algorithm", section 2; MSG-09.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, Self
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from interop_client.signal.errors import InvalidSnapshot
+from interop_client.signal.store import SignalState
+from interop_protocol.sizes import PRIVATE_KEY_BYTES
+
+_FORMAT = 1
+_HEADER_END = b"\n"
+
+
+@dataclass(slots=True)
+class ClientState:
+    """One account on one device. Changes in memory only; `DurableState` saves it."""
+
+    jid: str
+    """The account's JID; empty until it is enlisted."""
+    auth_private_key: bytes = field(repr=False)
+    """The key that every Noise handshake proves, 32 bytes (CHN-07)."""
+    signal: SignalState = field(repr=False)
+    """Keys and sessions for message encryption."""
+    id_prefix: str
+    """Begins every message id of this state, so that a state made anew repeats none."""
+    next_number: int = 1
+    """Ends the next message id."""
+
+    @classmethod
+    def generate(cls, jid: str = "") -> Self:
+        """Makes the state of a new device."""
+        return cls(jid, os.urandom(PRIVATE_KEY_BYTES), SignalState.generate(), os.urandom(6).hex())
+
+    @property
+    def auth_public_key(self) -> bytes:
+        """The public half of the auth key, 32 bytes: what is enlisted."""
+        return X25519PrivateKey.from_private_bytes(self.auth_private_key).public_key().public_bytes_raw()
+
+    def take_message_id(self) -> str:
+        """Returns an id that no message of this account has had."""
+        number, self.next_number = self.next_number, self.next_number + 1
+        return f"{self.id_prefix}-{number}"
+
+    def to_bytes(self) -> bytes:
+        """Returns everything, private keys included: a line of JSON, then the Signal state as it encodes itself."""
+        header = {
+            "format": _FORMAT,
+            "jid": self.jid,
+            "auth_private_key": self.auth_private_key.hex(),
+            "id_prefix": self.id_prefix,
+            "next_number": self.next_number,
+        }
+        return json.dumps(header).encode() + _HEADER_END + self.signal.to_bytes()
+
+    @classmethod
+    def from_bytes(cls, saved: bytes) -> Self:
+        """Restores a state from what `to_bytes` returned.
+
+        Raises:
+            InvalidSnapshot: The bytes are no saved state that this release can read.
+        """
+        line, _, signal = saved.partition(_HEADER_END)
+        try:
+            header = json.loads(line)
+            if header.pop("format") != _FORMAT:
+                raise InvalidSnapshot("another release saved this state")
+            auth_private_key = bytes.fromhex(header.pop("auth_private_key"))
+            return cls(auth_private_key=auth_private_key, signal=SignalState.from_bytes(signal), **header)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InvalidSnapshot("this is no saved client state") from error
+
+
+class StateStore(Protocol):
+    """Where a state is kept."""
+
+    def save(self, snapshot: bytes) -> None:
+        """Replaces what is kept. It is durable on return; when it fails, the one before is still there.
+
+        Called on a thread of its own, never twice at the same time.
+
+        Raises:
+            OSError: It could not be saved.
+        """
+        ...
+
+
+class MemoryStore:
+    """Keeps the last snapshot in memory: for tests that stop a client and go on from what it saved."""
+
+    def __init__(self) -> None:
+        self.snapshot = b""
+        """What was saved last; empty before."""
+
+    def save(self, snapshot: bytes) -> None:
+        """Replaces what is kept."""
+        self.snapshot = snapshot
+
+
+class StateFile:
+    """Keeps a state in a file that only its owner can read.
+
+    Args:
+        path: The file. Its folder must exist and allow new files.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> ClientState | None:
+        """Returns the saved state; None when there is none.
+
+        Raises:
+            InvalidSnapshot: The file holds no state that this release can read.
+            OSError: It cannot be read.
+        """
+        try:
+            return ClientState.from_bytes(self._path.read_bytes())
+        except FileNotFoundError:
+            return None
+
+    def save(self, snapshot: bytes) -> None:
+        """Replaces the file as a whole: a crash leaves the old one or the new one. See StateStore."""
+        new = self._path.with_name(f".{self._path.name}.new")
+        try:
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(snapshot)
+                file.flush()
+                os.fsync(file.fileno())
+            new.replace(self._path)
+        except OSError:
+            with contextlib.suppress(OSError):
+                new.unlink(missing_ok=True)
+            raise
+        _sync_folder(self._path.parent)
+
+
+class DurableState:
+    """A state and where it is kept. Callers that commit at the same time share one save.
+
+    Args:
+        state: The state; its owner changes it, between two commits, in memory.
+        store: Where to keep it; None keeps nothing, for an account that does not outlive its process.
+    """
+
+    def __init__(self, state: ClientState, store: StateStore | None) -> None:
+        self._state = state
+        self._store = store
+        self._lock = asyncio.Lock()
+        self._asked = 0
+        self._saved = 0
+
+    async def commit(self) -> None:
+        """Returns when the state as it is now is durable.
+
+        Raises:
+            OSError: It could not be saved: nothing that depends on it may leave.
+        """
+        if self._store is None:
+            return
+        self._asked += 1
+        own_turn = self._asked
+        async with self._lock:
+            if self._saved >= own_turn:
+                return
+            covered = self._asked
+            await _shielded_save(self._store, self._state.to_bytes())
+            self._saved = covered
+
+
+async def _shielded_save(store: StateStore, snapshot: bytes) -> None:
+    # A thread cannot be cancelled: without waiting for it, the next save could overtake this one.
+    saving = asyncio.ensure_future(asyncio.to_thread(store.save, snapshot))
+    try:
+        await asyncio.shield(saving)
+    except asyncio.CancelledError:
+        await asyncio.wait((saving,))
+        raise
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,182 @@
+"""The client of a third-party messenger's user; knows nothing of the messenger's own server but its tokens.
+
+Source: ENL-07 to ENL-15, MED-02, LIF-03.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, Self
+
+from interop_api.v1 import account_pb2, enlistment_pb2
+from interop_client.client import ClientOptions, InteropClient, SentMessage
+from interop_client.contents import media_content
+from interop_client.endpoint import Endpoint
+from interop_client.errors import ServerRefusal, refusal_from_stanza_error
+from interop_client.login import LoginOptions, third_party_login
+from interop_client.media import MediaReference
+from interop_client.media_crypto import MediaType
+from interop_client.state import ClientState, StateStore
+from interop_client.transport import DirectTransport
+from interop_client.upload import encrypted_blob
+from interop_protocol.encoding import encode_base64url
+from interop_protocol.jid import parse_jid
+from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES
+from interop_protocol.xeddsa_keys import KEY_TYPE
+
+ENLISTMENT_PATH = "/3p/interop_reg"
+"""Where the documented form is posted to."""
+
+_HTTP_SECONDS = 30.0
+_MAX_OUTCOME_BYTES = 64 * 1024
+
+TokenSource = Callable[[], Awaitable[str]]
+"""Gets a token from the messenger's own server: they are short-lived, so each login asks for one."""
+MediaHost = Callable[[Path], Awaitable[str]]
+"""Stores a blob on the messenger's own media server and returns its storage reference (MED-02)."""
+
+
+class ThirdPartyClient(InteropClient):
+    """A third-party user. `enlist` once, then connect."""
+
+    @classmethod
+    def direct(
+        cls,
+        endpoint: Endpoint,
+        state: ClientState,
+        get_token: TokenSource,
+        store: StateStore | None = None,
+        options: ClientOptions | None = None,
+        *,
+        login: LoginOptions | None = None,
+    ) -> Self:
+        """Makes a client that connects itself.
+
+        Args:
+            endpoint: The server.
+            state: Keys and sessions.
+            get_token: Gets a token for each login.
+            store: Where the state is saved; None saves nothing.
+            options: How to behave.
+            login: What to choose at login.
+        """
+
+        async def log_in() -> Any:
+            return third_party_login(state.jid, await get_token(), login)
+
+        return cls(DirectTransport(endpoint, state.auth_private_key, log_in), state, store, options)
+
+    async def enlist(self, token: str) -> str:
+        """Enlists this user, or renews the enlistment, and returns the JID.
+
+        Args:
+            token: A token that the messenger issued for this user.
+
+        Raises:
+            ServerRefusal: The user is not enlisted.
+        """
+        response = await self._call(
+            "EnlistmentService/Enlist", self._enlistment(token, b""), enlistment_pb2.EnlistResponse
+        )
+        if response.HasField("failure"):
+            raise refusal_from_stanza_error(response.failure.error)
+        return await self._keep_jid(response.success.login)
+
+    async def enlist_over_http(self, base_url: str, token: str, auth_public_key: bytes = b"") -> str:
+        """Enlists with the documented form post, and returns the JID.
+
+        Args:
+            base_url: Of the server's HTTP surface.
+            token: A token that the messenger issued for this user.
+            auth_public_key: The auth key of a proxy that will connect for this user, 32 bytes; empty enlists this
+                client's own.
+
+        Raises:
+            ServerRefusal: The user is not enlisted, or the answer is none.
+            OSError: The server is not there.
+        """
+        import aiohttp  # here: its import is slow, and enlisting is rare
+
+        request = self._enlistment(token, auth_public_key)
+        form = {
+            descriptor.name: encode_base64url(value)
+            for descriptor, value in request.ListFields()
+            if isinstance(value, bytes)
+        }
+        form |= {"token": token, "version": str(request.protocol_version)}
+        timeout = aiohttp.ClientTimeout(total=_HTTP_SECONDS)
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(base_url.rstrip("/") + ENLISTMENT_PATH, data=form, allow_redirects=False) as response,
+        ):
+            if response.status != 200:
+                raise ServerRefusal(f"HTTP_{response.status}")
+            body = await response.content.read(_MAX_OUTCOME_BYTES)
+        return await self._keep_jid(_login_of(body))
+
+    async def delete_account(self) -> None:
+        """Deletes the account, which ends the connection. The JID is never given out again (LIF-03).
+
+        Raises:
+            ServerRefusal: The account was not deleted.
+        """
+        request = account_pb2.DeleteAccountRequest()
+        await self._call("AccountService/DeleteAccount", request, account_pb2.DeleteAccountResponse)
+
+    async def send_image(
+        self, to: str, path: Path, host: MediaHost, *, mimetype: str = "image/png", caption: str = ""
+    ) -> SentMessage:
+        """Sends a picture, which stays, encrypted, on the messenger's own media server.
+
+        Args:
+            to: JID of the recipient.
+            path: The picture.
+            host: Stores the encrypted blob.
+            mimetype: Of the picture.
+            caption: Text to show under it.
+
+        Raises:
+            OSError: The file cannot be read.
+            ServerRefusal: As `send_message`, with the rest of what that raises.
+        """
+        async with encrypted_blob(path, MediaType.IMAGE) as blob:
+            storage_reference = await host(blob.path)
+        reference = MediaReference(
+            media_type=MediaType.IMAGE,
+            direct_path=f"/interop/whatsapp/download/{parse_jid(self.jid).integrator}/{storage_reference}/",
+            media_key=blob.media_key,
+            encrypted=blob.encrypted,
+            mimetype=mimetype,
+            name=caption,
+        )
+        return await self.send_message(to, media_content(reference))
+
+    def _enlistment(self, token: str, auth_public_key: bytes) -> enlistment_pb2.EnlistRequest:
+        keys = self._signal.publishable
+        return enlistment_pb2.EnlistRequest(
+            authkey=auth_public_key or self.state.auth_public_key,
+            e_keytype=bytes((KEY_TYPE,)),
+            e_regid=keys.registration_id.to_bytes(REGISTRATION_ID_BYTES, "big"),
+            e_ident=keys.identity_key,
+            e_skey_id=keys.signed_prekey.key_id.to_bytes(PREKEY_ID_BYTES, "big"),
+            e_skey_val=keys.signed_prekey.public_key,
+            e_skey_sig=keys.signed_prekey.signature,
+            token=token,
+            protocol_version=PROTOCOL_VERSION,
+        )
+
+    async def _keep_jid(self, jid: str) -> str:
+        self.state.jid = jid
+        await self._durable.commit()
+        return jid
+
+
+def _login_of(body: bytes) -> str:
+    try:
+        outcome = json.loads(body)
+        if outcome["status"] == "ok":
+            return str(outcome["login"])
+        reason = str(outcome["reason"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise ServerRefusal("ANSWER_MALFORMED", advice="The server did not answer with an outcome object.") from error
+    raise ServerRefusal(reason.upper(), advice=str(outcome.get("advice", "")))

@@ -1,0 +1,169 @@
+"""The client of a WhatsApp user, as far as third-party chats go; knows no registration of phone numbers.
+
+Source: OPT-01 to OPT-09, MED-04, MED-05.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+from typing import Any, Self
+
+from interop_api.v1 import interop_pb2, stanza_pb2
+from interop_client.client import ClientOptions, InteropClient, SentMessage
+from interop_client.contents import media_content
+from interop_client.endpoint import Endpoint
+from interop_client.login import LoginOptions, whatsapp_login
+from interop_client.media import MediaReference
+from interop_client.media_crypto import MediaType
+from interop_client.state import ClientState, StateStore
+from interop_client.transport import DirectTransport
+from interop_client.upload import Progress, UploadTransport, encrypted_blob, upload_blob
+
+TERMS_ID = "20240306"
+"""The version of the terms that users accept (OPT-03)."""
+
+_PAGE_SIZE = 100
+
+
+class WhatsAppClient(InteropClient):
+    """A WhatsApp user, who is registered with the admin service.
+
+    Args:
+        transport: How to reach the server; must move blobs, too.
+        state: Keys and sessions.
+        store: Where the state is saved; None saves nothing.
+        options: How to behave.
+    """
+
+    def __init__(
+        self,
+        transport: UploadTransport,
+        state: ClientState,
+        store: StateStore | None = None,
+        options: ClientOptions | None = None,
+    ) -> None:
+        super().__init__(transport, state, store, options)
+        self._uploads = transport
+
+    @classmethod
+    def direct(
+        cls,
+        endpoint: Endpoint,
+        state: ClientState,
+        store: StateStore | None = None,
+        options: ClientOptions | None = None,
+        *,
+        login: LoginOptions | None = None,
+    ) -> Self:
+        """Makes a client that connects itself.
+
+        Args:
+            endpoint: The server.
+            state: Keys and sessions; its JID is `{digits}@s.whatsapp.net`.
+            store: Where the state is saved; None saves nothing.
+            options: How to behave.
+            login: What to choose at login.
+        """
+
+        async def log_in() -> Any:
+            return whatsapp_login(state.jid, login)
+
+        return cls(DirectTransport(endpoint, state.auth_private_key, log_in), state, store, options)
+
+    async def accept_terms(self) -> None:
+        """Records that the terms were shown, and then accepted (OPT-03)."""
+        await self.record_terms(interop_pb2.TERMS_RESULT_SHOWN)
+        await self.record_terms(interop_pb2.TERMS_RESULT_ACCEPTED)
+
+    async def record_terms(self, result: interop_pb2.TermsResult.ValueType) -> None:
+        """Records one step of that.
+
+        Raises:
+            ServerRefusal: TERMS_NOT_ACCEPTED: they were not shown before.
+        """
+        request = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
+        await self._call("InteropService/RecordTerms", request, interop_pb2.RecordTermsResponse)
+
+    async def list_partners(self) -> list[interop_pb2.PartnerListing]:
+        """Returns the partners to choose from, by integrator id (OPT-07)."""
+        request = interop_pb2.ListPartnersRequest()
+        response = await self._call("InteropService/ListPartners", request, interop_pb2.ListPartnersResponse)
+        return list(response.partners)
+
+    async def opt_in(self, integrators: Iterable[int]) -> None:
+        """Turns third-party chats on for exactly these partners, in place of those chosen before.
+
+        Raises:
+            ServerRefusal: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE or PARTNER_UNKNOWN.
+        """
+        request = interop_pb2.OptInRequest(integrators=integrators)
+        await self._call("InteropService/OptIn", request, interop_pb2.OptInResponse)
+
+    async def opt_out(self, integrators: Iterable[int]) -> None:
+        """Takes these partners off those chosen: their chats become read-only (OPT-06)."""
+        request = interop_pb2.OptOutRequest(integrators=integrators)
+        await self._call("InteropService/OptOut", request, interop_pb2.OptOutResponse)
+
+    async def set_third_party_chats(self, enabled: bool) -> None:
+        """Turns third-party chats on or off as a whole, and keeps what was chosen (OPT-02).
+
+        Raises:
+            ServerRefusal: TERMS_NOT_ACCEPTED or NOT_ELIGIBLE.
+        """
+        request = interop_pb2.SetThirdPartyChatsRequest(enabled=enabled)
+        await self._call("InteropService/SetThirdPartyChats", request, interop_pb2.SetThirdPartyChatsResponse)
+
+    async def set_inbox_mode(self, mode: stanza_pb2.InboxMode.ValueType) -> None:
+        """Chooses how third-party chats are shown (OPT-05)."""
+        request = interop_pb2.SetInboxModeRequest(inbox_mode=mode)
+        await self._call("InteropService/SetInboxMode", request, interop_pb2.SetInboxModeResponse)
+
+    async def get_settings(self) -> interop_pb2.GetInteropSettingsResponse:
+        """Returns what this user has chosen."""
+        request = interop_pb2.GetInteropSettingsRequest()
+        return await self._call("InteropService/GetInteropSettings", request, interop_pb2.GetInteropSettingsResponse)
+
+    async def list_chats(self) -> AsyncIterator[interop_pb2.ThirdPartyChat]:
+        """Yields this user's third-party chats, newest first, also those that are read-only (OPT-06)."""
+        page_token = ""
+        while True:
+            request = interop_pb2.ListThirdPartyChatsRequest(page_size=_PAGE_SIZE, page_token=page_token)
+            response = await self._call(
+                "InteropService/ListThirdPartyChats", request, interop_pb2.ListThirdPartyChatsResponse
+            )
+            for chat in response.chats:
+                yield chat
+            page_token = response.next_page_token
+            if not page_token:
+                return
+
+    async def delete_chat(self, peer_jid: str) -> None:
+        """Deletes a third-party chat from the list; the peer is not told. Idempotent."""
+        request = interop_pb2.DeleteThirdPartyChatRequest(peer_jid=peer_jid)
+        await self._call("InteropService/DeleteThirdPartyChat", request, interop_pb2.DeleteThirdPartyChatResponse)
+
+    async def send_document(
+        self, to: str, path: Path, *, mimetype: str = "application/octet-stream", progress: Progress | None = None
+    ) -> SentMessage:
+        """Sends a file: encrypts it, uploads the blob, and sends what opens it.
+
+        Args:
+            to: JID of the recipient.
+            path: The file; its name is told, its folder is not.
+            mimetype: Of the file.
+            progress: Told how much of the blob was sent.
+
+        Raises:
+            OSError: The file cannot be read.
+            ServerRefusal: The upload was refused; or as `send_message`, with the rest of what that raises.
+        """
+        async with encrypted_blob(path, MediaType.DOCUMENT) as blob:
+            direct_path = await upload_blob(self._uploads, blob, progress)
+        reference = MediaReference(
+            media_type=MediaType.DOCUMENT,
+            direct_path=direct_path,
+            media_key=blob.media_key,
+            encrypted=blob.encrypted,
+            mimetype=mimetype,
+            name=path.name,
+        )
+        return await self.send_message(to, media_content(reference))
