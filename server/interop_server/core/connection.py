@@ -1,7 +1,7 @@
 """Who may connect: the decision about a login; knows no handshake bytes and no stream."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
 from interop_server.core.enlistment import check_protocol_version
@@ -93,6 +93,8 @@ def is_public_address(text: str) -> bool:
         address = ip_address(text)
     except ValueError:
         return False
+    if isinstance(address, IPv6Address) and (address.scope_id is not None or address.is_site_local):
+        return False  # a zone, of any text, and the old site-local block mean something on one network only
     if any(address in network for network in _DOCUMENTATION if network.version == address.version):
         return True
     return address.is_global and not address.is_multicast
