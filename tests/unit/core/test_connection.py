@@ -1,0 +1,186 @@
+"""Who may connect: token, key and mode of connection, each on its own and all together."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from interop_server.core.connection import is_public_address
+from interop_server.core.errors import Reason
+from interop_server.core.model import ConnectionFacts, ConnectionMode, IdentifierType, Platform
+
+from .world import BATS, NOW, NOW_MS, OWLS, ClientKeys, World, derived, partner, refused, token
+
+ADA, BEA = ClientKeys(seed=1), ClientKeys(seed=2)
+
+
+async def test_key_and_token_together_log_in(world: World) -> None:
+    """The enlisted key, proved by the handshake, and a token for the same user (CHN-06, CHN-07)."""
+    ada = await world.enlisted()
+    assert await world.logins.log_in(world.login(ada)) == ada
+
+
+async def test_a_login_records_the_read_receipt_setting(world: World) -> None:
+    """The last login decides; it is what peers' receipts go by (RCP-01)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    for read_receipts in (False, True):
+        await world.logins.log_in(world.login(ada, read_receipts=read_receipts))
+        facts = await world.store.get_route_facts(user, [ada.jid])
+        assert facts[ada.jid].read_receipts is read_receipts
+
+
+BAD_LOGINS: list[Any] = [
+    pytest.param({"static_key": BEA.auth_key}, Reason.AUTH_KEY_MISMATCH, id="right token, another user's key"),
+    pytest.param({"static_key": derived("any")}, Reason.AUTH_KEY_MISMATCH, id="right token, any key"),
+    pytest.param({"token": token(exp=NOW - 60, iat=NOW - 90)}, Reason.TOKEN_EXPIRED, id="right key, old token"),
+    pytest.param({"token": ""}, Reason.TOKEN_MALFORMED, id="right key, no token"),
+    pytest.param({"token": token(key="k200")}, Reason.TOKEN_SIGNATURE_INVALID, id="right key, forged token"),
+    pytest.param({"token": token("bea")}, Reason.TOKEN_SUBJECT_MISMATCH, id="right key, another user's token"),
+    pytest.param({"token": token("ada", OWLS)}, Reason.NOT_ENLISTED, id="right key, token of another partner"),
+    pytest.param({"token": token(iss="nobody")}, Reason.BAD_INTEGRATOR, id="right key, token of nobody"),
+    pytest.param({"account_number": 0}, Reason.NOT_ENLISTED, id="no account number"),
+    pytest.param({"account_number": 2**64 - 1}, Reason.NOT_ENLISTED, id="an account number of nobody"),
+    pytest.param({"protocol_version": 0}, Reason.PROTOCOL_VERSION_TOO_OLD, id="an old client"),
+    pytest.param({"client_ip": "198.51.100.7"}, Reason.LOGIN_MALFORMED, id="a client address in direct mode"),
+    pytest.param({"mode": ConnectionMode.PROXY}, Reason.PROXY_NOT_ALLOWED, id="a proxy nobody agreed to"),
+]
+
+
+@pytest.mark.parametrize(("changes", "reason"), BAD_LOGINS)
+async def test_a_login_needs_all_that_belongs_to_it(world: World, changes: dict[str, Any], reason: Reason) -> None:
+    """Neither half of the proof replaces the other, and a refused login records nothing (ENL-07, CHN-07, T3)."""
+    ada, user = await world.enlisted(keys=ADA), await world.opted_in()
+    await world.enlisted("bea", keys=BEA)
+    with refused(reason):
+        await world.logins.log_in(world.login(ada, **({"read_receipts": False} | changes)))
+    assert (await world.store.get_route_facts(user, [ada.jid]))[ada.jid].read_receipts
+
+
+async def test_a_user_cannot_log_in_as_another(world: World) -> None:
+    """Own token and own key with another's account number, or with another's key besides (T2)."""
+    ada, bea = await world.enlisted("ada", keys=ADA), await world.enlisted("bea", keys=BEA)
+    own_token = token("ada")
+    with refused(Reason.TOKEN_SUBJECT_MISMATCH):
+        await world.logins.log_in(world.login(bea, static_key=ada.auth_key, token=own_token))
+    with refused(Reason.TOKEN_SUBJECT_MISMATCH):
+        await world.logins.log_in(world.login(bea, keys=BEA, token=own_token))
+
+
+async def test_a_partner_cannot_log_in_as_anothers_user(world: World) -> None:
+    """The account is looked up at the token's partner only, though the number is another's (T1)."""
+    ada = await world.enlisted("ada", BATS)
+    forged = world.login(ada, token=token("ada", OWLS))
+    with refused(Reason.NOT_ENLISTED):
+        await world.logins.log_in(forged)
+
+
+async def test_the_identifier_is_compared_in_its_normal_form(world: World) -> None:
+    """What enlisted as `Ada` logs in as `ADA`; what is no identifier of that partner any more does not (ENL-07)."""
+    ada = await world.enlisted("Ada")
+    assert await world.logins.log_in(world.login(ada, token=token("ADA"))) == ada
+    await world.register(partner(BATS, identifier_type=IdentifierType.PHONE))
+    with refused(Reason.TOKEN_SUBJECT_MISMATCH):
+        await world.logins.log_in(world.login(ada))
+
+
+async def test_re_enlisting_with_another_auth_key_shuts_out_the_old_one(world: World) -> None:
+    """One account has one key to log in with (CHN-07, ENL-13)."""
+    ada = await world.enlisted(keys=ADA)
+    again = await world.enlisted(keys=BEA)
+    with refused(Reason.AUTH_KEY_MISMATCH):
+        await world.logins.log_in(world.login(ada, keys=ADA))
+    assert await world.logins.log_in(world.login(ada, keys=BEA)) == again
+
+
+async def test_a_deleted_account_has_to_enlist_again(world: World) -> None:
+    """The old number leads nowhere (LIF-03)."""
+    ada = await world.enlisted()
+    await world.lifecycle.delete_account(ada)
+    with refused(Reason.NOT_ENLISTED):
+        await world.logins.log_in(world.login(ada))
+
+
+async def test_a_whatsapp_user_logs_in_with_number_and_key(world: World) -> None:
+    """No token, whatever the platform: the key is all there is (CHN-07)."""
+    user = await world.whatsapp_user(platform=Platform.WEB)
+    assert await world.logins.log_in(world.login(user)) == user
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"static_key": ADA.auth_key}, Reason.AUTH_KEY_MISMATCH),
+        ({"phone_number": "491500000000"}, Reason.NOT_ENLISTED),
+        ({"phone_number": ""}, Reason.NOT_ENLISTED),
+        ({"mode": ConnectionMode.PROXY, "client_ip": "198.51.100.7"}, Reason.PROXY_NOT_ALLOWED),
+        ({"client_ip": "198.51.100.7"}, Reason.PROXY_NOT_ALLOWED),
+        ({"protocol_version": 0}, Reason.PROTOCOL_VERSION_TOO_OLD),
+    ],
+)
+async def test_a_whatsapp_user_connects_directly_or_not_at_all(
+    world: World, changes: dict[str, Any], reason: Reason
+) -> None:
+    """A proxy is for partners' clients (PRX-01)."""
+    user = await world.whatsapp_user()
+    with refused(reason):
+        await world.logins.log_in(world.login(user, **changes))
+
+
+async def test_a_proxy_works_where_the_agreement_allows_it(world: World) -> None:
+    """With the end client's public address (PRX-01, PRX-02)."""
+    ada = await world.enlisted()
+    await world.register(partner(BATS, proxy_allowed=True))
+    by_proxy = world.login(ada, mode=ConnectionMode.PROXY, client_ip="198.51.100.7")
+    assert await world.logins.log_in(by_proxy) == ada
+    for missing in ("", "10.0.0.1"):
+        with refused(Reason.CLIENT_ADDRESS_INVALID):
+            await world.logins.log_in(replace(by_proxy, client_ip=missing))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "1.1.1.1",
+        "2606:4700::1111",
+        "2001:4860:4860:0:0:0:0:8888",
+        # Reserved for documentation:
+        "192.0.2.1",
+        "198.51.100.255",
+        "203.0.113.9",
+        "2001:db8::1",
+        "2001:DB8:FFFF::1",
+    ],
+)
+def test_a_public_address_is_one(address: str) -> None:
+    """Both families; addresses of examples count as public (PRX-02)."""
+    assert is_public_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        # IPv4: this network, private, shared, loopback, link-local, benchmark, multicast, reserved, broadcast.
+        *("0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "127.0.0.1"),
+        *("169.254.1.1", "198.18.0.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
+        # IPv6: unspecified, loopback, link-local, unique local, site-local, multicast, mapped private, discard.
+        *("::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1", "ff0e::1", "::ffff:10.0.0.1"),
+        *("::ffff:127.0.0.1", "100::1"),
+        # A zone means something on one machine only.
+        *("2606:4700::1%eth0", "2001:db8::1%\n", "fe80::1%1"),
+        # No addresses.
+        *("", " ", "8.8.8.8 ", " 8.8.8.8", "8.8.8", "8.8.8.8.8", "08.8.8.8", "8.8.8.256", "8.8.8.8/32", "8.8.8.8:80"),
+        *("0x8.8.8.8", "134744072", "[2606:4700::1]", "2606:4700:::1", "localhost", "８.8.8.8", "1.2.3.4\0", "\ud800"),
+    ],
+)
+def test_what_is_not_a_public_address_is_refused(address: str) -> None:
+    """Private, local, special and malformed alike (PRX-02)."""
+    assert not is_public_address(address)
+
+
+async def test_connection_signals_speak_for_the_client_in_direct_mode_only(world: World) -> None:
+    """Behind a proxy, peer address and fingerprint are the proxy's (PRX-05)."""
+    ada = await world.enlisted()
+    direct = ConnectionFacts(ada, ConnectionMode.DIRECT, "", "ipv4:198.51.100.7:1", NOW_MS)
+    assert direct.signals_available
+    assert not replace(direct, mode=ConnectionMode.PROXY, client_ip="198.51.100.8").signals_available

@@ -1,0 +1,320 @@
+"""The rules put together on real parts, and the people that the scenarios are about; knows no wire format.
+
+Only what lies outside of the process is played: connections and pushes are recorded, key sets are served from memory.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+from interop_protocol.encoding import encode_base64url
+from interop_protocol.xeddsa_keys import sign_xeddsa, signed_prekey_message
+from interop_server.blobs.local import LocalBlobStore
+from interop_server.core.admin import Operator
+from interop_server.core.connection import Logins
+from interop_server.core.enlistment import Enlistment, EnlistmentForm
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.integrity import Blocklist
+from interop_server.core.lifecycle import Lifecycle
+from interop_server.core.limits import Limits
+from interop_server.core.mailbox import Mailbox
+from interop_server.core.media import Media
+from interop_server.core.model import (
+    Account,
+    CiphertextType,
+    ConnectionMode,
+    IdentifierType,
+    Login,
+    MailboxItem,
+    MessageType,
+    OneTimePreKey,
+    OutgoingMessage,
+    Partner,
+    PartnerStatus,
+    Platform,
+    PublishedKeys,
+    SignedPreKey,
+)
+from interop_server.core.optin import TERMS_ID, OptIn
+from interop_server.core.prekeys import PreKeys
+from interop_server.core.routing import Router
+from interop_server.core.tokens import KeySets, PartnerTokens
+from interop_server.http.partner_media import HttpPartnerMediaSource
+from interop_server.runtime.clock import ManualClock
+from interop_server.runtime.jwt import JoserfcTokens
+from interop_server.runtime.rng import SeededRng
+from interop_server.storage import SqliteStore
+
+NOW_MS = 1_700_000_000_000
+NOW = NOW_MS // 1_000
+BATS, OWLS = 100, 200
+SEED = 7
+
+
+def partner(integrator: int = BATS, **changes: Any) -> Partner:
+    registered = Partner(
+        integrator=integrator,
+        name=f"Partner {integrator}",
+        issuer=f"https://{integrator}.example",
+        base_url=f"https://keys.{integrator}.example",
+        push_url="",
+        media_url="",
+        status=PartnerStatus.ACTIVE,
+        identifier_type=IdentifierType.USERNAME,
+    )
+    return replace(registered, **changes)
+
+
+@cache
+def signing_key(name: str) -> rsa.RSAPrivateKey:
+    """The same key for the same name, in this process."""
+    return rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
+
+
+def jwk(key_id: str, key: str, **changes: Any) -> dict[str, Any]:
+    public = signing_key(key).public_key().public_numbers()
+    modulus, exponent = (encode_base64url(n.to_bytes((n.bit_length() + 7) // 8, "big")) for n in (public.n, public.e))
+    return {"kid": key_id, "kty": "RSA", "alg": "RS256", "use": "sig", "n": modulus, "e": exponent} | changes
+
+
+def key_set(*entries: dict[str, Any]) -> str:
+    return json.dumps({"keys": entries})
+
+
+def token(
+    subject: object = "ada",
+    integrator: int = BATS,
+    *,
+    key: str | None = None,
+    header: dict[str, Any] | None = None,
+    **claims: Any,
+) -> str:
+    """A token as the partner's server issues it, but for the changes; a member that is None is left out."""
+    headers = {"alg": "RS256", "kid": f"k{integrator}"} | (header or {})
+    good = {
+        "iss": f"https://{integrator}.example",
+        "sub": subject,
+        "aud": "interopsim",
+        "iat": NOW,
+        "exp": NOW + 600,
+    }
+    parts = (
+        {name: value for name, value in members.items() if value is not None} for members in (headers, good | claims)
+    )
+    signed = ".".join(encode_base64url(json.dumps(part).encode()) for part in parts)
+    signature = signing_key(key or f"k{integrator}").sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signed}.{encode_base64url(signature)}"
+
+
+def derived(*seeds: object) -> bytes:
+    return hashlib.sha256(repr(seeds).encode()).digest()
+
+
+def public_half(private_key: bytes) -> bytes:
+    return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
+
+
+@dataclass(frozen=True)
+class ClientKeys:
+    """What one client has: the same for the same seed."""
+
+    seed: int = 1
+
+    @property
+    def auth_key(self) -> bytes:
+        return public_half(derived("auth", self.seed))
+
+    @property
+    def identity_private_key(self) -> bytes:
+        return derived("identity", self.seed)
+
+    def signed_prekey(self, key_id: int = 1) -> SignedPreKey:
+        public_key = public_half(derived("signed", self.seed, key_id))
+        return SignedPreKey(key_id, public_key, self.signature(signed_prekey_message(public_key)))
+
+    def signature(self, message: bytes) -> bytes:
+        return sign_xeddsa(self.identity_private_key, message, bytes(64))
+
+    @property
+    def published(self) -> PublishedKeys:
+        return PublishedKeys(0x80000000 + self.seed, public_half(self.identity_private_key), self.signed_prekey())
+
+    def one_time(self, first: int, count: int) -> list[OneTimePreKey]:
+        return [OneTimePreKey(key_id, derived("one", self.seed, key_id)) for key_id in range(first, first + count)]
+
+    def form(self, with_token: str, **changes: Any) -> EnlistmentForm:
+        keys = self.published
+        form = EnlistmentForm(
+            auth_key=self.auth_key,
+            key_type=b"\x05",
+            registration_id=keys.registration_id.to_bytes(4, "big"),
+            identity_key=keys.identity_key,
+            signed_prekey_id=keys.signed_prekey.key_id.to_bytes(3, "big"),
+            signed_prekey=keys.signed_prekey.public_key,
+            signed_prekey_signature=keys.signed_prekey.signature,
+            token=with_token,
+            protocol_version=1,
+        )
+        return replace(form, **changes)
+
+
+class RecordedConnections:
+    """The `Connections` port: says who is connected as it was told, and keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.online: set[int] = set()
+        self.woken: list[int] = []
+        self.ended: list[tuple[int, Reason]] = []
+        self.low: list[tuple[int, int]] = []
+        self.refilled: list[int] = []
+
+    def wake(self, account_id: int) -> bool:
+        self.woken.append(account_id)
+        return account_id in self.online
+
+    def end(self, account_id: int, reason: Reason) -> None:
+        self.ended.append((account_id, reason))
+
+    def notify_prekeys_low(self, account_id: int, count: int) -> None:
+        self.low.append((account_id, count))
+
+    def prekeys_refilled(self, account_id: int) -> None:
+        self.refilled.append(account_id)
+
+
+class RecordedPushes:
+    """The `PushGateway` port: keeps what it was asked to push."""
+
+    def __init__(self) -> None:
+        self.queued: list[tuple[int, str]] = []
+
+    def notify(self, integrator: int, external_id: str) -> None:
+        self.queued.append((integrator, external_id))
+
+
+@dataclass
+class KeyServers:
+    """The `JwksSource` port: serves each partner's key set while that partner is up."""
+
+    served: dict[int, str] = field(default_factory=dict)
+    down: set[int] = field(default_factory=set)
+    fetches: list[int] = field(default_factory=list)
+
+    async def fetch(self, partner: Partner) -> str:
+        self.fetches.append(partner.integrator)
+        if partner.integrator in self.down:
+            raise Refusal(Reason.JWKS_UNAVAILABLE, "the server could not be reached")
+        return self.served[partner.integrator]
+
+
+class World:
+    """One server's rules, with two partners registered: BATS and OWLS, whose key sets hold `k100` and `k200`."""
+
+    def __init__(self, store: SqliteStore, folder: Path, limits: Limits) -> None:
+        self.store, self.limits = store, limits
+        self.clock = ManualClock(NOW_MS)
+        self.connections, self.pushes, self.key_servers = RecordedConnections(), RecordedPushes(), KeyServers()
+        rng, self.blobs, self.reader = SeededRng(SEED), LocalBlobStore(folder, self.clock), JoserfcTokens()
+        self.key_sets = KeySets(store, self.key_servers, self.reader, self.clock, limits)
+        self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
+        self.enlistment = Enlistment(store, self.tokens, self.connections, self.clock, rng, limits)
+        self.logins = Logins(store, self.tokens, self.clock, limits)
+        self.router = Router(store, self.connections, self.pushes, self.clock, limits)
+        self.mailbox = Mailbox(store, self.clock, limits)
+        self.prekeys = PreKeys(store, self.connections, self.clock, limits)
+        self.optin = OptIn(store, self.clock, limits)
+        self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
+        self.blocklist = Blocklist(store, limits)
+        self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
+        self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
+
+    async def register(self, *partners: Partner) -> None:
+        """Registers partners as they are; their key sets are fetched when first needed."""
+        for each in partners:
+            self.key_servers.served[each.integrator] = key_set(jwk(f"k{each.integrator}", f"k{each.integrator}"))
+            await self.store.put_partner(each)
+
+    async def whatsapp_user(
+        self, phone_number: str = "+491511234567", platform: Platform = Platform.ANDROID
+    ) -> Account:
+        auth_key = derived("whatsapp", phone_number)
+        return (await self.operator.put_whatsapp_user(phone_number, auth_key, platform))[0]
+
+    async def opted_in(self, phone_number: str = "+491511234567", *integrators: int) -> Account:
+        """A WhatsApp user who has turned on third-party chats with these partners; with BATS if none is named."""
+        account = await self.whatsapp_user(phone_number)
+        await self.accept_terms(account)
+        await self.optin.opt_in(account, integrators or [BATS])
+        return account
+
+    async def accept_terms(self, account: Account) -> None:
+        for accepted in (False, True):
+            await self.optin.record_terms(account, TERMS_ID, accepted=accepted)
+
+    async def enlisted(self, name: str = "ada", integrator: int = BATS, keys: ClientKeys | None = None) -> Account:
+        form = (keys or ClientKeys()).form(token(name, integrator, iat=self.now, exp=self.now + 600))
+        return await self.account(await self.enlistment.enlist(form))
+
+    async def account(self, jid: str) -> Account:
+        account = await self.store.get_account(jid)
+        assert account is not None
+        return account
+
+    @property
+    def now(self) -> int:
+        """Seconds since the UNIX epoch."""
+        return self.clock.now_ms() // 1_000
+
+    async def waiting(self, account: Account) -> list[MailboxItem]:
+        return [delivery.item for delivery in await self.mailbox.deliveries(account, 0, 10_000)]
+
+    @contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Checks that nobody is woken, pushed to or disconnected."""
+        before = (len(self.connections.woken), len(self.connections.ended), len(self.pushes.queued))
+        yield
+        assert (len(self.connections.woken), len(self.connections.ended), len(self.pushes.queued)) == before
+
+    def login(self, account: Account, keys: ClientKeys | None = None, **changes: Any) -> Login:
+        """A login as the account's own client sends it, but for the changes."""
+        login = Login(
+            static_key=(keys or ClientKeys()).auth_key if account.integrator else account.auth_key,
+            phone_number="" if account.integrator else account.external_id,
+            account_number=int(account.jid.partition("@")[0].partition("-")[2] or 0),
+            token=token(account.external_id, account.integrator) if account.integrator else "",
+            protocol_version=1,
+            mode=ConnectionMode.DIRECT,
+            client_ip="",
+            read_receipts=True,
+            is_interop=bool(account.integrator),
+        )
+        return replace(login, **changes)
+
+
+@contextmanager
+def refused(reason: Reason) -> Iterator[pytest.ExceptionInfo[Refusal]]:
+    """Checks that the block is refused for that reason."""
+    with pytest.raises(Refusal) as caught:
+        yield caught
+    assert caught.value.reason is reason
+
+
+def message(
+    to: Account | str,
+    stanza_id: str = "m1",
+    ciphertext: bytes = b"\x00\xffciphertext",
+    enc: Sequence[tuple[CiphertextType, int, bytes]] | None = None,
+) -> OutgoingMessage:
+    jid = to if isinstance(to, str) else to.jid
+    parts = tuple(enc) if enc is not None else ((CiphertextType.DOUBLE_RATCHET, 0, ciphertext),)
+    return OutgoingMessage(stanza_id, jid, MessageType.TEXT, parts)
