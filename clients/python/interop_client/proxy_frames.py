@@ -3,7 +3,7 @@
 WhatsApp does not see this protocol and does not define it: each messenger has its own (PRX-01). This is the sample's.
 
 1. The client sends a text frame, `Hello`.
-2. The proxy logs in to WhatsApp and sends a batch whose first stanza is `login_success`, without its session token: that
+2. The proxy logs in to WhatsApp and sends a batch whose first stanza is `login_success`, less its session token: that
    stays with the proxy, which makes the unary calls.
 3. Both sides send binary frames: a type byte, then
    - 0x01, both ways: a serialised `Batch`;

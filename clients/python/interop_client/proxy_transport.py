@@ -45,7 +45,7 @@ CLOSE_SECONDS = 2.0
 MAX_WAITING_FRAMES = 64
 """Frames that wait for `receive`; past this, nothing more is read from the proxy, except for a call's answer."""
 
-_BROKEN = (aiohttp.ClientError, ConnectionResetError)
+_BROKEN = (aiohttp.ClientError, ConnectionError)
 
 M = TypeVar("M", bound=Message)
 
@@ -157,8 +157,12 @@ class _Connection:
                     heartbeat=HEARTBEAT_SECONDS,
                     timeout=aiohttp.ClientWSTimeout(ws_close=CLOSE_SECONDS),
                 )
-                await socket.send_str(hello.encode())
-                return cls(http, socket, await _read_login(socket))
+                try:
+                    await socket.send_str(hello.encode())
+                    return cls(http, socket, await _read_login(socket))
+                except BaseException:
+                    await socket.close()
+                    raise
         except _BROKEN as error:
             await http.close()
             raise ServerRefusal("UNAVAILABLE", advice="The proxy cannot be reached.") from error

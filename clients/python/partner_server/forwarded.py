@@ -24,7 +24,9 @@ def client_ip_of(request: web.Request) -> str:
         ClientAddressUnknown: The header hides the address, or is malformed.
     """
     if "Forwarded" not in request.headers:
-        return request.remote or ""
+        if request.remote is None:
+            raise ClientAddressUnknown("Connect over TCP.")
+        return request.remote
     elements = request.forwarded
     match = _NODE.fullmatch(elements[-1].get("for", "")) if elements else None
     if match is None:

@@ -14,11 +14,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from aiohttp import WSCloseCode, WSMsgType, web
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import DecodeError
 
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
+from interop_client.login import LoginOptions, third_party_login
 from interop_client.proxy_frames import (
     HEARTBEAT_SECONDS,
     MAX_FRAME_BYTES,
@@ -35,10 +37,12 @@ from interop_protocol.noise import RemoteProtocolError
 from partner_server.authkeys import AuthKeys
 from partner_server.forwarded import ClientAddressUnknown, client_ip_of
 from partner_server.tokens import TokenIssuer, TokenRefused
-from partner_server.upstream import Upstream, UpstreamLogin
+from partner_server.upstream import Upstream
 
 HELLO_SECONDS = 10.0
 """Longest wait for a client's hello."""
+CLOSE_SECONDS = 2.0
+"""Longest wait for a client to hear why its connection ended, and again for it to confirm the close."""
 MAX_CONNECTIONS = 1_000
 """Clients at a time."""
 MAX_CALLS = 16
@@ -82,7 +86,9 @@ class Proxy:
         """Serves one client from its hello to its end: `WebSocket /proxy`."""
         if len(self._sockets) >= MAX_CONNECTIONS:
             raise web.HTTPServiceUnavailable(text="too many clients")
-        socket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_FRAME_BYTES, compress=False)
+        socket = web.WebSocketResponse(
+            timeout=CLOSE_SECONDS, heartbeat=HEARTBEAT_SECONDS, max_msg_size=MAX_FRAME_BYTES, compress=False
+        )
         await socket.prepare(request)
         self._sockets.add(socket)
         try:
@@ -103,31 +109,36 @@ class Proxy:
 
     async def _serve(self, socket: web.WebSocketResponse, request: web.Request) -> Ended | None:
         try:
-            endpoint, login = await self._login_of(await _read_hello(socket), request)
-            upstream = await Upstream.open(endpoint, login)
+            hello = await _read_hello(socket)
+            payload = self._login_of(hello, request)
+            auth_key = await asyncio.to_thread(self._auth_keys.get, hello.user)
+            upstream = await self._open_upstream(auth_key, payload)
         except _Refused as refused:
             return refused.ended
-        except (ServerRefusal, ConnectionEnded, CertificateError, RemoteProtocolError, JidError, TimeoutError) as error:
+        except (ServerRefusal, ConnectionEnded, CertificateError, RemoteProtocolError, TimeoutError) as error:
             return _ended_by_login(error)
         return await _Relay(socket, upstream).run()
 
-    async def _login_of(self, hello: Hello, request: web.Request) -> tuple[Endpoint, UpstreamLogin]:
+    def _login_of(self, hello: Hello, request: web.Request) -> chat_pb2.LoginPayload:
         try:
             # WhatsApp checks the token too; but the auth key is lent by this proxy, so it must know to whom.
             self._issuer.verify_token(hello.token, hello.user, self._now())
-            client_ip = client_ip_of(request)
+            options = LoginOptions(read_receipts=hello.read_receipts, client_ip=client_ip_of(request))
+            return third_party_login(hello.jid, hello.token, options)
         except TokenRefused as error:
             raise _Refused("PROXY_TOKEN_REFUSED", f"Get a new token: {error}.") from error
         except ClientAddressUnknown as error:
             raise _Refused("PROXY_CLIENT_ADDRESS_UNKNOWN", str(error)) from error
-        auth_key = await asyncio.to_thread(self._auth_keys.get, hello.user)
+        except JidError as error:
+            raise _Refused("PROXY_HELLO_REFUSED", "Send the JID that the enlistment returned.") from error
+
+    async def _open_upstream(self, auth_key: X25519PrivateKey | None, payload: chat_pb2.LoginPayload) -> Upstream:
         if auth_key is None:
             raise _Refused("PROXY_AUTH_KEY_MISSING", "Enlist with the key of GET /proxy/authkey first.")
         endpoint = self._get_endpoint()
         if endpoint is None:
             raise _Refused("PROXY_SIMULATOR_UNKNOWN", "Tell the proxy where the simulator is: POST /admin/simulator.")
-        login = UpstreamLogin(hello.jid, hello.token, auth_key.private_bytes_raw(), client_ip, hello.read_receipts)
-        return endpoint, login
+        return await Upstream.open(endpoint, auth_key.private_bytes_raw(), payload)
 
 
 class _Relay:
@@ -159,7 +170,7 @@ class _Relay:
             await self._send(success)
             async for stanzas in self._upstream.chat.receive():
                 await self._send(*stanzas)
-        except ConnectionResetError:
+        except ConnectionError:
             return None  # the client has left
         except (ConnectionEnded, RemoteProtocolError) as error:
             return Ended(error.reason, error.advice if isinstance(error, ConnectionEnded) else "")
@@ -203,7 +214,7 @@ class _Relay:
     async def _call(self, frame: RequestFrame) -> None:
         try:
             response = await self._upstream.call(frame)
-            with suppress(ConnectionResetError):  # the client has left
+            with suppress(ConnectionError):  # the client has left
                 await self._socket.send_bytes(response.encode())
         finally:
             self._call_slots.release()
@@ -223,8 +234,9 @@ async def _read_hello(socket: web.WebSocketResponse) -> Hello:
 
 
 async def _say_ended(socket: web.WebSocketResponse, ended: Ended, code: int) -> None:
-    with suppress(ConnectionResetError):  # the client has left
-        await socket.send_str(ended.encode())
+    with suppress(ConnectionError, TimeoutError):  # the client has left, or does not listen
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.send_str(ended.encode())
     await socket.close(code=code)
 
 
@@ -238,6 +250,4 @@ def _ended_by_login(error: Exception) -> Ended:
         return Ended(error.reason, error.advice)
     if isinstance(error, CertificateError | RemoteProtocolError):
         return Ended("PROXY_UPSTREAM_NOT_TRUSTED", f"WhatsApp's end of the handshake is wrong ({error.reason}).")
-    if isinstance(error, JidError):
-        return Ended("PROXY_HELLO_REFUSED", "`jid` is no JID.")
     return Ended("PROXY_UPSTREAM_TIMEOUT", "WhatsApp did not answer in time; reconnect with back-off.")

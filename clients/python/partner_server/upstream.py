@@ -5,7 +5,6 @@ Source: PRX-01 to PRX-04.
 
 import asyncio
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Self
 
 import grpc
@@ -27,8 +26,6 @@ from interop_client.channel import ChannelKeys, ChatChannel
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ConnectionEnded
 from interop_client.proxy_frames import RequestFrame, ResponseFrame
-from interop_protocol.jid import parse_jid
-from interop_protocol.sizes import PROTOCOL_VERSION
 
 CALL_SECONDS = 30.0
 """Longest wait for the answer of a unary call."""
@@ -56,37 +53,6 @@ UNARY_METHODS = _unary_methods()
 """What a client may call through the proxy: the contract's unary methods, and nothing else on that server."""
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamLogin:
-    """Who logs in, on whose behalf."""
-
-    jid: str
-    token: str = field(repr=False)
-    auth_private_key: bytes = field(repr=False)
-    client_ip: str
-    """The end client's address (PRX-02)."""
-    read_receipts: bool
-
-    def payload(self) -> chat_pb2.LoginPayload:
-        """The login in proxy mode.
-
-        Raises:
-            JidError: The JID is none.
-        """
-        account = chat_pb2.InteropData(
-            account_id=int(parse_jid(self.jid).user),
-            token=self.token.encode(),
-            enable_read_receipts=self.read_receipts,
-        )
-        return chat_pb2.LoginPayload(
-            product=chat_pb2.PRODUCT_INTEROP,
-            interop_data=account,
-            protocol_version=PROTOCOL_VERSION,
-            connection_mode=chat_pb2.CONNECTION_MODE_PROXY,
-            client_ip=self.client_ip,
-        )
-
-
 class Upstream:
     """An open connection on behalf of one user. Made by `open`; ends with `close`."""
 
@@ -96,17 +62,20 @@ class Upstream:
         """The user's chat channel."""
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, login: UpstreamLogin) -> Self:
+    async def open(cls, endpoint: Endpoint, auth_private_key: bytes, payload: chat_pb2.LoginPayload) -> Self:
         """Connects and logs in.
 
+        Args:
+            endpoint: WhatsApp.
+            auth_private_key: The user's static key, 32 bytes.
+            payload: The user's login, in proxy mode.
+
         Raises:
-            JidError: The login's JID is none.
             ServerRefusal: WhatsApp refuses, or is not there; for the rest see ChatChannel.open.
         """
-        payload = login.payload()
         channel = grpc.aio.insecure_channel(endpoint.grpc, options=_OPTIONS)
         try:
-            keys = ChannelKeys(login.auth_private_key, endpoint.root_public_key)
+            keys = ChannelKeys(auth_private_key, endpoint.root_public_key)
             return cls(channel, await ChatChannel.open(channel, keys, payload))
         except BaseException:
             await channel.close()

@@ -1,0 +1,140 @@
+"""The messenger's own routes: login, key set, auth keys, and who may use them."""
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+
+import aiohttp
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from joserfc import jwt
+from joserfc.jwk import KeySet
+
+from partner_server import PartnerServer, PartnerSettings, SigningKeys
+from partner_server.authkeys import MAX_AUTH_KEYS, AuthKeys, TooManyAuthKeys
+from partner_server.routes import this_machine_only
+
+
+async def test_a_token_got_over_http_verifies_under_the_key_set_got_over_http(
+    http: aiohttp.ClientSession, partner: PartnerServer
+) -> None:
+    """ENL-03: the whole of what a partner's server owes WhatsApp about its users."""
+    async with http.get(f"{partner.base_url}/.well-known/oauth/openid/jwks") as response:
+        assert response.content_type == "application/json"
+        key_set = KeySet.import_key_set(await response.json())
+    async with http.post(f"{partner.base_url}/tokens", json={"user": "bob@bats.example"}) as response:
+        token = (await response.json())["token"]
+
+    claims = jwt.decode(token, key_set, algorithms=["RS256"]).claims
+    assert (claims["sub"], claims["iss"]) == ("bob@bats.example", partner.base_url)
+
+
+async def test_the_issuer_can_be_another_than_the_base_url(tmp_path: Path, keys: SigningKeys) -> None:
+    async with PartnerServer(PartnerSettings(tmp_path, issuer="https://bats.example"), keys) as partner:
+        claims = jwt.decode(partner.issue_token("bob"), keys.verification_keys).claims
+    assert claims["iss"] == partner.issuer == "https://bats.example"
+
+
+@pytest.mark.parametrize("user", ["", 7, None, "a" * 257, "a\nb"])
+async def test_nobody_is_vouched_for_who_cannot_be_a_user(
+    http: aiohttp.ClientSession, partner: PartnerServer, user: object
+) -> None:
+    async with http.post(f"{partner.base_url}/tokens", json={"user": user}) as response:
+        assert response.status == 400
+
+
+async def test_an_auth_key_stays_the_same_for_a_user_and_outlives_the_server(
+    http: aiohttp.ClientSession, tmp_path: Path, keys: SigningKeys
+) -> None:
+    """CHN-07: the user is enlisted with it, so another one would lock the user out."""
+
+    async def auth_key(partner: PartnerServer, user: str) -> str:
+        async with http.get(f"{partner.base_url}/proxy/authkey", params={"user": user}) as response:
+            return (await response.json())["public_key"]
+
+    async with PartnerServer(PartnerSettings(tmp_path), keys) as partner:
+        first, again, other = await asyncio.gather(*(auth_key(partner, user) for user in ("bob", "bob", "eve")))
+    async with PartnerServer(PartnerSettings(tmp_path), keys) as partner:
+        restarted = await auth_key(partner, "bob")
+
+    assert first == again == restarted != other
+    assert len(bytes.fromhex(first)) == 32
+
+
+async def test_an_auth_key_needs_a_user(http: aiohttp.ClientSession, partner: PartnerServer) -> None:
+    async with http.get(f"{partner.base_url}/proxy/authkey") as response:
+        assert response.status == 400
+
+
+def test_auth_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
+    AuthKeys(tmp_path / "keys").get_or_create("bob")
+    [file] = (tmp_path / "keys").iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_auth_keys_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A new user past the bound gets none; a known one still does."""
+    assert MAX_AUTH_KEYS > 1
+    monkeypatch.setattr("partner_server.authkeys.MAX_AUTH_KEYS", 1)
+    auth_keys = AuthKeys(tmp_path)
+    auth_keys.get_or_create("bob")
+    auth_keys.get_or_create("bob")
+    with pytest.raises(TooManyAuthKeys):
+        auth_keys.get_or_create("eve")
+
+
+@pytest.mark.parametrize(
+    ("remote", "is_let_in"), [("127.0.0.1", True), ("::1", True), ("192.0.2.1", False), ("", False)]
+)
+async def test_what_stands_for_a_login_is_for_this_machine_only(remote: str, is_let_in: bool) -> None:
+    """A messenger's server that listens on a network must not vouch for anybody who asks."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.Response()
+
+    request = make_mocked_request("POST", "/tokens").clone(remote=remote)
+    if is_let_in:
+        assert (await this_machine_only(answer)(request)).status == 200
+    else:
+        with pytest.raises(web.HTTPForbidden):
+            await this_machine_only(answer)(request)
+
+
+async def test_a_taken_port_is_an_error_and_leaves_nothing_open(tmp_path: Path, partner: PartnerServer) -> None:
+    port = int(partner.base_url.rpartition(":")[2])
+    with pytest.raises(OSError, match="in use"):
+        await PartnerServer(PartnerSettings(tmp_path, port=port)).start()
+
+
+async def test_the_command_says_when_it_is_ready_and_stops_on_sigterm(
+    http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    """One line of JSON on stdout, then nothing; exit code 0."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "partner_server", "--data", str(tmp_path), "--issuer", "https://bats.example",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout is not None
+    ready = json.loads(await process.stdout.readline())
+    async with http.get(ready["base_url"] + "/.well-known/oauth/openid/jwks") as response:
+        assert response.status == 200
+    process.send_signal(signal.SIGTERM)
+    rest, errors = await process.communicate()
+
+    assert (process.returncode, rest, errors) == (0, b"", b"")
+    assert ready["event"] == "ready"
+    assert (ready["pid"], ready["issuer"]) == (process.pid, "https://bats.example")
+    assert ready["push_url"] == ready["base_url"] + "/whatsapp/push"
+
+
+async def test_the_command_refuses_half_a_simulator(tmp_path: Path) -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "partner_server", "--data", str(tmp_path), "--simulator-grpc", "127.0.0.1:1",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, errors = await process.communicate()
+    assert process.returncode == 2
+    assert b"go together" in errors
