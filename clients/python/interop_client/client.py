@@ -291,6 +291,18 @@ class InteropClient:
             enc=(stanza_pb2.Enc(type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body),),
         )
         await self._durable.commit()  # before it leaves: a message key must never be used twice
+        return await self.send_encrypted(message)
+
+    async def send_encrypted(self, message: stanza_pb2.Message) -> SentMessage:
+        """Sends a message stanza as it is, and returns when the server has stored it.
+
+        For what the caller encrypted, and for tests of what the server refuses; see `send_message`.
+
+        Raises:
+            ServerRefusal: The message was refused.
+            ConnectionEnded: The connection ended first: the message may or may not have been taken.
+            TimeoutError: No answer came in time; the same holds.
+        """
         ack = await self._open_connection.send_message(message)
         if ack.HasField("error"):
             raise refusal_from_stanza_error(ack.error)
