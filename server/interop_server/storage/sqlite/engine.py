@@ -186,6 +186,8 @@ class _Lane:
             return await call.future
 
     async def close(self) -> None:
+        if self._closed:
+            return
         self._closed = True
         for _ in range(_MAX_WAITING):
             await self._slots.acquire()

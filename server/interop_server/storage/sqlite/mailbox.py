@@ -66,8 +66,10 @@ def _gone(db: sqlite3.Connection, items: Iterable[MailboxItem]) -> set[int]:
 
 def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
     fields: list[tuple[Any, ...]] = []
-    start = 1
+    contents = [b"-"]  # part of an empty blob is NULL: with this one nothing is cut from an empty blob
+    start = 2
     for item in items:
+        contents.append(item.content)
         fields.append((*item[:-1], len(item.content), start))
         start += len(item.content)
     db.execute(
@@ -79,7 +81,7 @@ def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
         FROM json_each(?1) WHERE true ORDER BY key
         ON CONFLICT DO NOTHING
         """,
-        (json.dumps(fields), b"".join([item.content for item in items])),
+        (json.dumps(fields), b"".join(contents)),
     )
 
 

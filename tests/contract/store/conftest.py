@@ -1,0 +1,131 @@
+"""The contract of the `Store` port: an engine joins by adding an opener to `OPENERS`; knows no SQL."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from interop_server.core.model import (
+    Account,
+    IdentifierType,
+    MailboxItem,
+    MessageType,
+    NewEnlistment,
+    NotificationType,
+    OneTimePreKey,
+    Partner,
+    PartnerStatus,
+    Platform,
+    PublishedKeys,
+    ReceiptType,
+    SignedPreKey,
+    StanzaKind,
+)
+from interop_server.core.ports import Store
+from interop_server.storage import SqliteStore
+
+OPENERS: dict[str, Callable[[Path], Awaitable[Store]]] = {
+    "sqlite": lambda folder: SqliteStore.open(folder / "store.db"),
+}
+
+NOW_MS = 1_700_000_000_000
+BATS, OWLS = 100, 200
+
+
+def key(seed: int, length: int = 32) -> bytes:
+    return seed.to_bytes(4, "big") * (length // 4)
+
+
+def published_keys(seed: int) -> PublishedKeys:
+    return PublishedKeys(seed, key(seed), SignedPreKey(seed % 1000 + 1, key(seed + 1), key(seed + 2, 64)))
+
+
+def one_time_prekeys(first: int, count: int) -> list[OneTimePreKey]:
+    return [OneTimePreKey(key_id, key(key_id)) for key_id in range(first, first + count)]
+
+
+def partner(integrator: int, **changes: object) -> Partner:
+    fields: dict[str, object] = {
+        "name": f"Partner {integrator}",
+        "issuer": f"https://{integrator}.example",
+        "base_url": "https://keys.example",
+        "push_url": "https://push.example",
+        "media_url": "https://media.example",
+        "status": PartnerStatus.ACTIVE,
+        "identifier_type": IdentifierType.USERNAME,
+        "icon": "icon",
+        "proxy_allowed": True,
+    }
+    return Partner(integrator=integrator, **(fields | changes))  # type: ignore[arg-type]
+
+
+@dataclass
+class World:
+    """People to write stories about."""
+
+    store: Store
+
+    async def whatsapp_user(self, digits: str) -> Account:
+        jid = f"{digits}@s.whatsapp.net"
+        return await self.store.put_whatsapp_user(jid, digits, key(1), Platform.ANDROID, NOW_MS)
+
+    async def third_party_user(self, number: int, integrator: int = BATS, seed: int = 7) -> Account:
+        enlistment = self.enlistment(number, integrator, seed)
+        return (await self.store.enlist(enlistment)).account
+
+    def enlistment(self, number: int, integrator: int = BATS, seed: int = 7, now_ms: int = NOW_MS) -> NewEnlistment:
+        jid = f"{integrator}-{number}@interop"
+        return NewEnlistment(integrator, f"user{number}", jid, key(seed + 3), published_keys(seed), 1, now_ms)
+
+    def message(
+        self,
+        sender: Account,
+        recipient: Account,
+        stanza_id: str,
+        at_ms: int = NOW_MS,
+        content: bytes = b"\x00\xffsecret",
+    ) -> MailboxItem:
+        kind, subtype = StanzaKind.MESSAGE, 2
+        ids = (recipient.account_id, sender.account_id, sender.jid)
+        return MailboxItem(*ids, kind, subtype, MessageType.TEXT, stanza_id, at_ms, content)
+
+    def receipt(self, sender: Account, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
+        ids = (recipient.account_id, sender.account_id, sender.jid)
+        return MailboxItem(*ids, StanzaKind.RECEIPT, ReceiptType.READ, 0, "", at_ms, b"a\nb")
+
+    def notification(self, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
+        kind, subtype = StanzaKind.NOTIFICATION, NotificationType.PREKEYS_LOW
+        return MailboxItem(recipient.account_id, 0, "", kind, subtype, 0, "", at_ms, b"9")
+
+    async def waiting(self, account: Account) -> list[MailboxItem]:
+        return [delivery.item for delivery in await self.store.list_deliveries(account.account_id, 0, 10_000, 0)]
+
+
+@pytest.fixture(params=list(OPENERS))
+async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
+    """Opens the same store each time, and closes the one before."""
+    opened: list[Store] = []
+
+    async def open_again() -> Store:
+        for store in opened:
+            await store.close()
+        opened[:] = [await OPENERS[request.param](tmp_path)]
+        return opened[0]
+
+    yield open_again
+    for store in opened:
+        await store.close()
+
+
+@pytest.fixture
+async def store(open_store: Callable[[], Awaitable[Store]]) -> Store:
+    store = await open_store()
+    await store.put_partner(partner(BATS))
+    await store.put_partner(partner(OWLS))
+    return store
+
+
+@pytest.fixture
+def world(store: Store) -> World:
+    return World(store)

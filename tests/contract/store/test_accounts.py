@@ -1,0 +1,175 @@
+"""Accounts, their JIDs, and what enlistment and deletion do to everything else."""
+
+from dataclasses import replace
+
+import pytest
+
+from interop_server.core.model import NotificationType, Platform, StanzaKind
+from interop_server.core.ports import JidTaken, Store
+
+from .conftest import BATS, NOW_MS, OWLS, World, key, one_time_prekeys, published_keys
+
+
+async def test_enlisting_adds_an_account_with_its_keys(store: Store, world: World) -> None:
+    """The account is found by JID and by (integrator, external id)."""
+    enlisted = await store.enlist(world.enlistment(1))
+    account = enlisted.account
+    assert (account.jid, account.integrator, account.external_id) == ("100-1@interop", BATS, "user1")
+    assert (account.auth_key, account.platform) == (key(10), None)
+    assert enlisted[1:] == (False, False, [])
+    assert await store.get_account("100-1@interop") == account
+    assert await store.get_account_by_external_id(BATS, "user1") == account
+    assert await store.get_account_by_external_id(OWLS, "user1") is None
+    assert await store.get_published_keys([account.account_id]) == {account.account_id: published_keys(7)}
+
+
+async def test_enlisting_again_keeps_the_jid_and_leaves_the_given_one_unused(store: Store, world: World) -> None:
+    """One account, one encryption identity per identifier (ENL-13)."""
+    first = await store.enlist(world.enlistment(1))
+    again = await store.enlist(replace(world.enlistment(1), jid="100-99@interop"))
+    assert again.account == first.account
+    assert await store.get_account("100-99@interop") is None
+    assert (await store.enlist(replace(world.enlistment(99), jid="100-99@interop"))).account.jid == "100-99@interop"
+
+
+async def test_an_identical_retry_changes_nothing(store: Store, world: World) -> None:
+    """One-time prekeys and mailbox stay (ENL-17)."""
+    account, user = await world.third_party_user(1), await world.whatsapp_user("491")
+    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 3))
+    await store.put_messages([world.message(user, account, "m")])
+    again = await store.enlist(world.enlistment(1))
+    assert (again.identity_changed, again.auth_key_changed, again.notified) == (False, False, [])
+    assert await store.count_one_time_prekeys(account.account_id) == 3
+    assert len(await world.waiting(account)) == 1
+
+
+async def test_new_signed_prekey_and_auth_key_under_the_same_identity(store: Store, world: World) -> None:
+    """They are replaced in any case; prekeys and mailbox stay, nobody is notified."""
+    account = await world.third_party_user(1)
+    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 2))
+    keys = published_keys(8)._replace(identity_key=published_keys(7).identity_key)
+    again = await store.enlist(replace(world.enlistment(1), keys=keys, auth_key=key(77)))
+    assert (again.identity_changed, again.auth_key_changed) == (False, True)
+    assert again.account.auth_key == key(77)
+    assert await store.get_account(account.jid) == again.account
+    assert await store.get_published_keys([account.account_id]) == {account.account_id: keys}
+    assert await store.count_one_time_prekeys(account.account_id) == 2
+
+
+async def test_a_changed_identity_drops_prekeys_and_mailbox_and_tells_every_chat_peer(
+    store: Store, world: World
+) -> None:
+    """ENL-14 and KEY-17; who never wrote with the account hears nothing."""
+    account = await world.third_party_user(1)
+    friend, other, stranger = [await world.whatsapp_user(number) for number in ("491", "492", "493")]
+    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 3))
+    await store.put_messages([world.message(friend, account, "in"), world.message(account, other, "out")])
+    changed = await store.enlist(replace(world.enlistment(1, seed=50), now_ms=NOW_MS + 5))
+    assert (changed.identity_changed, changed.auth_key_changed) == (True, True)
+    assert sorted(changed.notified) == [friend.account_id, other.account_id]
+    assert await store.list_one_time_prekeys(account.account_id) == []
+    assert await store.count_one_time_prekeys(account.account_id) == 0
+    assert await world.waiting(account) == []
+    assert await world.waiting(stranger) == []
+    [notice] = await world.waiting(friend)
+    assert (notice.kind, notice.subtype) == (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
+    assert (notice.content, notice.timestamp_ms) == (account.jid.encode(), NOW_MS + 5)
+    assert (notice.sender_id, notice.stanza_id, notice.message_type) == (account.account_id, "", 0)
+
+
+async def test_at_most_one_unacked_notice_per_pair(store: Store, world: World) -> None:
+    """A second change adds none while the first waits, and one again after the ack."""
+    account, friend = await world.third_party_user(1), await world.whatsapp_user("491")
+    await store.put_messages([world.message(account, friend, "out")])
+    assert (await store.enlist(world.enlistment(1, seed=50))).notified == [friend.account_id]
+    assert (await store.enlist(world.enlistment(1, seed=60))).notified == []
+    deliveries = await store.list_deliveries(friend.account_id, 0, 10, 0)
+    assert len(deliveries) == 2
+    await store.delete_deliveries(friend.account_id, [delivery.delivery_id for delivery in deliveries])
+    assert (await store.enlist(world.enlistment(1, seed=70))).notified == [friend.account_id]
+
+
+async def test_a_jid_is_never_given_out_twice(store: Store, world: World) -> None:
+    """Neither while its account lives nor after its deletion (ENL-12, LIF-03)."""
+    account = await world.third_party_user(1)
+    with pytest.raises(JidTaken):
+        await store.enlist(replace(world.enlistment(2), jid=account.jid))
+    assert await store.get_account_by_external_id(BATS, "user2") is None
+    await store.delete_account(account.account_id)
+    with pytest.raises(JidTaken):
+        await store.enlist(world.enlistment(1))
+    fresh = await store.enlist(replace(world.enlistment(1), jid="100-2@interop"))
+    assert fresh.account.account_id > account.account_id
+
+
+async def test_deleting_an_account_deletes_all_that_was_its_own(store: Store, world: World) -> None:
+    """Keys, mailbox, blocklist, chats, mapping, and nothing of anybody else; twice is as good as once (LIF-03)."""
+    account, friend = await world.third_party_user(1), await world.whatsapp_user("491")
+    bystander = await world.third_party_user(2)
+    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 3))
+    await store.put_opt_in(friend.account_id, [BATS])
+    await store.put_block(account.account_id, "492@s.whatsapp.net")
+    await store.put_block(friend.account_id, account.jid)
+    await store.put_messages(
+        [
+            world.message(friend, account, "1"),
+            world.message(account, friend, "2"),
+            world.message(friend, bystander, "3"),
+        ]
+    )
+    await store.delete_account(account.account_id)
+    await store.delete_account(account.account_id)
+    rows = await store.count_rows()
+    assert rows["account"] == 2
+    assert (rows["one_time_prekey"], rows["one_time_prekey_history"], rows["published_keys"]) == (0, 0, 1)
+    assert (rows["chat"], rows["blocked"], rows["opt_in"], rows["sent_message"]) == (1, 1, 1, 2)
+    assert await store.get_account(account.jid) is None
+    assert await store.get_account_by_external_id(BATS, "user1") is None
+    assert await world.waiting(account) == []
+    assert [item.stanza_id for item in await world.waiting(friend)] == ["2"]
+    assert [item.stanza_id for item in await world.waiting(bystander)] == ["3"]
+
+
+async def test_a_whatsapp_user_is_added_or_renewed(store: Store, world: World) -> None:
+    """Auth key and platform are replaced; account id, number and JID stay."""
+    user = await world.whatsapp_user("491")
+    assert (user.is_whatsapp, user.external_id, user.platform) == (True, "491", Platform.ANDROID)
+    renewed = await store.put_whatsapp_user("491@s.whatsapp.net", "491", key(9), Platform.IOS, NOW_MS + 1)
+    assert renewed == replace(user, auth_key=key(9), platform=Platform.IOS)
+    assert await store.get_account("491@s.whatsapp.net") == renewed
+    assert await store.get_account_by_external_id(0, "491") == renewed
+
+
+async def test_a_whatsapp_user_can_come_back_after_deletion(store: Store, world: World) -> None:
+    """The JID is the number, but the account is another one."""
+    user = await world.whatsapp_user("491")
+    await store.delete_account(user.account_id)
+    assert (await world.whatsapp_user("491")).account_id > user.account_id
+
+
+async def test_changing_the_number_changes_the_jid_and_nothing_else(store: Store, world: World) -> None:
+    """Mailbox and account id stay; the old JID leads nowhere."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(account, user, "m")])
+    await store.change_number(user.account_id, "499@s.whatsapp.net", "499")
+    assert await store.get_account("491@s.whatsapp.net") is None
+    assert await store.get_account("499@s.whatsapp.net") == replace(user, jid="499@s.whatsapp.net", external_id="499")
+    assert len(await world.waiting(user)) == 1
+    await store.change_number(user.account_id, "499@s.whatsapp.net", "499")
+
+
+async def test_a_number_cannot_be_changed_to_somebody_elses(store: Store, world: World) -> None:
+    """JidTaken, and both stay what they were."""
+    user, other = await world.whatsapp_user("491"), await world.whatsapp_user("492")
+    with pytest.raises(JidTaken):
+        await store.change_number(user.account_id, other.jid, "492")
+    assert await store.get_account(user.jid) == user
+    assert await store.get_account(other.jid) == other
+
+
+async def test_a_login_records_the_read_receipt_setting(store: Store, world: World) -> None:
+    """It shows in the facts for routing (RCP-01); before the first login receipts are on."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    assert (await store.get_route_facts(account, [user.jid]))[user.jid].read_receipts is True
+    await store.set_connected(user.account_id, False, NOW_MS)
+    assert (await store.get_route_facts(account, [user.jid]))[user.jid].read_receipts is False

@@ -1,0 +1,47 @@
+"""What was acknowledged survives a killed process, and a one-time prekey that was taken stays taken."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from interop_server.core.ports import Store
+
+from .conftest import World, one_time_prekeys
+
+_WORKER = Path(__file__).with_name("durability_worker.py")
+
+
+@pytest.mark.parametrize("acknowledged", [1, 40, 150])
+async def test_what_was_acknowledged_survives_sigkill(
+    open_store: Callable[[], Awaitable[Store]], store: Store, world: World, tmp_path: Path, acknowledged: int
+) -> None:
+    """1. A process stores and takes, and says so after each call. 2. It is killed midway. 3. All it said is true."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 10_000))
+    await store.close()
+    arguments = [str(tmp_path / "store.db"), user.jid, account.jid]
+    worker = await asyncio.create_subprocess_exec(sys.executable, _WORKER, *arguments, stdout=asyncio.subprocess.PIPE)
+    assert worker.stdout is not None
+    lines = [await worker.stdout.readline() for _ in range(acknowledged)]
+    worker.kill()
+    lines += (await worker.stdout.read()).splitlines(keepends=True)
+    await worker.wait()
+    said = [json.loads(line) for line in lines if line.endswith(b"\n")]
+    assert len(said) >= acknowledged
+
+    reopened = await open_store()
+    found = {
+        delivery.item.stanza_id: delivery.item.content
+        for delivery in await reopened.list_deliveries(account.account_id, 0, 1_000_000, 0)
+    }
+    for line in said:
+        for stanza_id in line["stored"]:
+            assert found[stanza_id] == stanza_id.encode() * 20
+    left = {key.key_id for key in await reopened.list_one_time_prekeys(account.account_id)}
+    assert left.isdisjoint(line["taken"] for line in said)
+    assert await reopened.count_one_time_prekeys(account.account_id) == len(left)
+    assert len(found) % 8 == 0, "a call is stored as a whole or not at all"

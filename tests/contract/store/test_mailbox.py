@@ -1,0 +1,198 @@
+"""Storing, listing, acking and expiring what waits for a recipient."""
+
+import asyncio
+
+from interop_server.core.model import Backlog, InboxMode, StanzaKind, Stored
+from interop_server.core.ports import Store
+
+from .conftest import BATS, NOW_MS, World
+
+
+async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: World) -> None:
+    """Messages, receipts and notifications; any content, any text in ids."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    messages = [
+        world.message(user, account, "plain"),
+        world.message(user, account, 'ünïcode "quoted" \\ \n', content=bytes(range(256)) * 384),
+        world.message(user, account, "empty", content=b""),
+    ]
+    others = [world.receipt(user, account), world.notification(account)]
+    await store.put_messages(messages)
+    await store.put_items(others)
+    waiting = await world.waiting(account)
+    assert waiting == messages + others
+    assert all(isinstance(item.kind, StanzaKind) for item in waiting)
+    assert await world.waiting(user) == []
+
+
+async def test_empty_content_is_content(store: Store, world: World) -> None:
+    """Also when nothing else is stored with it."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, "empty", content=b"")])
+    assert [item.content for item in await world.waiting(account)] == [b""]
+
+
+async def test_delivery_ids_follow_the_order_of_the_call(store: Store, world: World) -> None:
+    """Across recipients and calls, and ids never repeat after an ack."""
+    user = await world.whatsapp_user("491")
+    peers = [await world.third_party_user(number) for number in (1, 2)]
+    await store.put_messages([world.message(user, peers[n % 2], f"{n:03}") for n in range(500)])
+    deliveries = [found for peer in peers for found in await store.list_deliveries(peer.account_id, 0, 1000, 0)]
+    deliveries.sort()
+    assert [delivery.item.stanza_id for delivery in deliveries] == [f"{n:03}" for n in range(500)]
+    for peer in peers:
+        await store.delete_deliveries(peer.account_id, [delivery.delivery_id for delivery in deliveries])
+    await store.put_messages([world.message(user, peers[0], "next")])
+    [after] = await store.list_deliveries(peers[0].account_id, 0, 10, 0)
+    assert after.delivery_id > deliveries[-1].delivery_id
+
+
+async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> None:
+    """Calls made one after the other without waiting are stored in that order, however they are grouped (MSG-14)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    calls = []
+    for n in range(300):
+        if n % 3:
+            calls.append(store.put_messages([world.message(user, account, f"{n}", content=b"%d" % n)]))
+        else:
+            calls.append(store.put_items([world.receipt(user, account)._replace(content=b"%d" % n)]))
+    await asyncio.gather(*calls)
+    assert [item.content for item in await world.waiting(account)] == [b"%d" % n for n in range(300)]
+
+
+async def test_a_message_is_stored_once_per_sender_and_id(store: Store, world: World) -> None:
+    """The duplicate gets the first timestamp, also when the first was long acked (MSG-04)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    assert await store.put_messages([world.message(user, account, "m", NOW_MS)]) == [Stored(NOW_MS, False)]
+    [delivery] = await store.list_deliveries(account.account_id, 0, 10, 0)
+    await store.delete_deliveries(account.account_id, [delivery.delivery_id])
+    again = [world.message(user, account, "m", NOW_MS + 9), world.message(user, account, "n", NOW_MS + 9)]
+    assert await store.put_messages(again) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
+    assert [item.stanza_id for item in await world.waiting(account)] == ["n"]
+
+
+async def test_the_same_id_twice_in_one_call(store: Store, world: World) -> None:
+    """The second is a duplicate of the first, also towards another recipient."""
+    user = await world.whatsapp_user("491")
+    peers = [await world.third_party_user(number) for number in (1, 2)]
+    messages = [world.message(user, peer, "m", NOW_MS + n) for n, peer in enumerate(peers)]
+    assert await store.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True)]
+    assert (len(await world.waiting(peers[0])), await world.waiting(peers[1])) == (1, [])
+
+
+async def test_concurrent_duplicates_are_stored_once(store: Store, world: World) -> None:
+    """50 retries at once: one is the first."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    calls = [store.put_messages([world.message(user, account, "m", NOW_MS + n)]) for n in range(50)]
+    stored = [answer for [answer] in await asyncio.gather(*calls)]
+    assert [answer.duplicate for answer in stored].count(False) == 1
+    assert {answer.timestamp_ms for answer in stored} == {NOW_MS}
+    assert len(await world.waiting(account)) == 1
+
+
+async def test_two_senders_may_use_the_same_id(store: Store, world: World) -> None:
+    """Ids are a sender's own."""
+    users, account = [await world.whatsapp_user(n) for n in ("491", "492")], await world.third_party_user(1)
+    stored = await store.put_messages([world.message(user, account, "m") for user in users])
+    assert [answer.duplicate for answer in stored] == [False, False]
+
+
+async def test_receipts_are_no_duplicates_of_each_other(store: Store, world: World) -> None:
+    """They have no id."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_items([world.receipt(user, account)] * 2)
+    assert len(await world.waiting(account)) == 2
+
+
+async def test_messages_from_or_to_a_deleted_account_vanish(store: Store, world: World) -> None:
+    """One that goes while its messages are under way does not spoil the others' (LIF-05)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    gone = await world.third_party_user(2)
+    await store.delete_account(gone.account_id)
+    items = [world.message(user, gone, "1"), world.message(gone, user, "2"), world.message(user, account, "3")]
+    assert [stored.duplicate for stored in await store.put_messages(items)] == [False] * 3
+    await store.put_items([world.receipt(user, gone), world.receipt(user, account)])
+    assert (len(await world.waiting(account)), await world.waiting(user)) == (2, [])
+
+
+async def test_listing_starts_after_an_id_and_ends_at_the_limit(store: Store, world: World) -> None:
+    """And skips what is older than the time asked for."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(6)])
+    everything = await store.list_deliveries(account.account_id, 0, 100, 0)
+    page = await store.list_deliveries(account.account_id, everything[1].delivery_id, 2, 0)
+    assert page == everything[2:4]
+    assert await store.list_deliveries(account.account_id, everything[-1].delivery_id, 2, 0) == []
+    assert await store.list_deliveries(account.account_id, 0, 100, NOW_MS + 4) == everything[4:]
+
+
+async def test_deliveries_carry_the_recipients_inbox_mode_of_now(store: Store, world: World) -> None:
+    """Separate until something else is chosen (OPT-05)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(account, user, "m")])
+    [before] = await store.list_deliveries(user.account_id, 0, 10, 0)
+    await store.put_inbox_mode(user.account_id, InboxMode.COMBINED)
+    [after] = await store.list_deliveries(user.account_id, 0, 10, 0)
+    assert (before.inbox_mode, after.inbox_mode) == (InboxMode.SEPARATE, InboxMode.COMBINED)
+
+
+async def test_unacked_deliveries_come_again_under_the_same_id(store: Store, world: World) -> None:
+    """Listing takes nothing away (MSG-09)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, "m")])
+    first = await store.list_deliveries(account.account_id, 0, 10, 0)
+    assert await store.list_deliveries(account.account_id, 0, 10, 0) == first
+
+
+async def test_an_ack_touches_only_the_callers_deliveries(store: Store, world: World) -> None:
+    """Ids of others are ignored, also in the group of their own acks; twice is as good as once."""
+    user, account, other = (
+        await world.whatsapp_user("491"),
+        await world.third_party_user(1),
+        await world.third_party_user(2),
+    )
+    await store.put_messages([world.message(user, peer, f"{n}") for n, peer in enumerate((account, other, other))])
+    mine, *theirs = sorted(
+        [found for peer in (account, other) for found in await store.list_deliveries(peer.account_id, 0, 10, 0)]
+    )
+    await asyncio.gather(
+        store.delete_deliveries(account.account_id, [theirs[0].delivery_id, 10**12]),
+        store.delete_deliveries(other.account_id, [theirs[1].delivery_id, mine.delivery_id]),
+        store.delete_deliveries(other.account_id, [theirs[1].delivery_id]),
+    )
+    assert await store.list_deliveries(account.account_id, 0, 10, 0) == [mine]
+    assert await store.list_deliveries(other.account_id, 0, 10, 0) == [theirs[0]]
+
+
+async def test_the_backlog_counts_by_kind(store: Store, world: World) -> None:
+    """Nothing at first; then what is young enough, and the last id of that (MSG-08)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    assert await store.get_backlog(account.account_id, 0) == Backlog(0, 0, 0, 0)
+    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(3)])
+    await store.put_items([world.receipt(user, account)] * 2 + [world.notification(account)])
+    last = (await store.list_deliveries(account.account_id, 0, 10, 0))[-1].delivery_id
+    assert await store.get_backlog(account.account_id, 0) == Backlog(3, 2, 1, last)
+    assert await store.get_backlog(account.account_id, NOW_MS + 1) == Backlog(2, 0, 0, last - 3)
+
+
+async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
+    """It returns how many items went; what is exactly that old stays, and old ids are forgotten (MSG-07)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
+    await store.put_items([world.receipt(user, account, NOW_MS)])
+    assert await store.delete_expired(NOW_MS + 2) == 3
+    assert await store.delete_expired(NOW_MS + 2) == 0
+    assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
+    again = await store.put_messages([world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)])
+    assert again == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
+
+
+async def test_empty_calls_do_nothing(store: Store, world: World) -> None:
+    """None of them is an error."""
+    account = await world.third_party_user(1)
+    assert await store.put_messages([]) == []
+    await store.put_items([])
+    await store.delete_deliveries(account.account_id, [])
+    assert await store.take_bundles([]) == {}
+    await store.put_opt_in((await world.whatsapp_user("491")).account_id, [])
+    assert (await store.get_partner(BATS)) is not None

@@ -1,0 +1,52 @@
+"""Partners and their key sets."""
+
+import pytest
+
+from interop_server.core.model import PartnerStatus
+from interop_server.core.ports import Store
+
+from .conftest import BATS, NOW_MS, OWLS, partner
+
+
+async def test_a_partner_comes_back_as_it_was_put(store: Store) -> None:
+    """Every field survives, by integrator id and by issuer."""
+    bats = partner(BATS, status=PartnerStatus.ONBOARDING, proxy_allowed=False, push_url="")
+    await store.put_partner(bats)
+    assert await store.get_partner(BATS) == bats
+    assert await store.get_partner_by_issuer(bats.issuer) == bats
+
+
+async def test_an_unknown_partner_is_none(store: Store) -> None:
+    """Neither id nor issuer raises."""
+    assert await store.get_partner(999) is None
+    assert await store.get_partner_by_issuer("https://nobody.example") is None
+
+
+async def test_put_partner_replaces_and_keeps_the_key_set(store: Store) -> None:
+    """A changed partner keeps the last good copy of its keys (ENL-03)."""
+    await store.put_jwks(BATS, '{"keys": []}', NOW_MS)
+    await store.put_partner(partner(BATS, issuer="https://new.example"))
+    assert await store.get_partner_by_issuer("https://100.example") is None
+    assert await store.get_jwks(BATS) == '{"keys": []}'
+
+
+async def test_an_issuer_belongs_to_one_integrator(store: Store) -> None:
+    """Taking another's issuer raises KeyError and changes nothing; keeping one's own does not."""
+    with pytest.raises(KeyError):
+        await store.put_partner(partner(OWLS, issuer=partner(BATS).issuer))
+    assert await store.get_partner(OWLS) == partner(OWLS)
+    await store.put_partner(partner(OWLS))
+
+
+async def test_partners_are_listed_by_integrator_id(store: Store) -> None:
+    """Ascending, whatever the order in which they came."""
+    await store.put_partner(partner(50))
+    assert [found.integrator for found in await store.list_partners()] == [50, BATS, OWLS]
+
+
+async def test_the_last_key_set_replaces_the_one_before(store: Store) -> None:
+    """None before the first."""
+    assert await store.get_jwks(BATS) is None
+    await store.put_jwks(BATS, "1", NOW_MS)
+    await store.put_jwks(BATS, "2", NOW_MS + 1)
+    assert (await store.get_jwks(BATS), await store.get_jwks(OWLS)) == ("2", None)

@@ -1,0 +1,108 @@
+"""Facts that decide whether a sender may reach a recipient."""
+
+import pytest
+
+from interop_server.core.model import PartnerStatus, RouteFacts
+from interop_server.core.ports import Store
+
+from .conftest import BATS, OWLS, World, one_time_prekeys, partner, published_keys
+
+
+async def test_facts_of_everything_in_order(store: Store, world: World) -> None:
+    """Seen from both ends of an opted-in pair (MSG-06)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_opt_in(user.account_id, [BATS])
+    no_blocks = {"sender_blocked_recipient": False, "recipient_blocked_sender": False}
+    reachable = {"partner_active": True, "opted_in": True, **no_blocks, "read_receipts": True}
+    assert await store.get_route_facts(account, [user.jid]) == {
+        user.jid: RouteFacts(
+            user.account_id, user.jid, 0, "491", has_keys=False, mailbox_items=0, mailbox_bytes=0, **reachable
+        )
+    }
+    assert await store.get_route_facts(user, [account.jid]) == {
+        account.jid: RouteFacts(
+            account.account_id, account.jid, BATS, "user1", has_keys=True, mailbox_items=0, mailbox_bytes=0, **reachable
+        )
+    }
+
+
+async def test_unknown_jids_have_no_facts(store: Store, world: World) -> None:
+    """Those beside them have, each once."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    odd = ['100-"2"@interop', "100-9@interop", account.jid, account.jid, ""]
+    assert list(await store.get_route_facts(user, odd)) == [account.jid]
+    assert await store.get_route_facts(user, []) == {}
+
+
+@pytest.mark.parametrize("status", [status for status in PartnerStatus if status is not PartnerStatus.ACTIVE])
+async def test_the_partner_of_the_third_party_end_counts(store: Store, world: World, status: PartnerStatus) -> None:
+    """Whichever side sends."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_partner(partner(BATS, status=status))
+    assert (await store.get_route_facts(account, [user.jid]))[user.jid].partner_active is False
+    assert (await store.get_route_facts(user, [account.jid]))[account.jid].partner_active is False
+
+
+async def test_the_choice_of_the_whatsapp_end_counts(store: Store, world: World) -> None:
+    """Whichever side sends: the partner must be chosen and the switch be on (OPT-02)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+
+    async def opted_in() -> tuple[bool, bool]:
+        outgoing = (await store.get_route_facts(user, [account.jid]))[account.jid]
+        incoming = (await store.get_route_facts(account, [user.jid]))[user.jid]
+        return outgoing.opted_in, incoming.opted_in
+
+    assert await opted_in() == (False, False)
+    await store.put_opt_in(user.account_id, [OWLS])
+    assert await opted_in() == (False, False)
+    await store.put_opt_in(user.account_id, [BATS])
+    assert await opted_in() == (True, True)
+    await store.put_enabled(user.account_id, False)
+    assert await opted_in() == (False, False)
+
+
+async def test_ends_of_the_same_side_are_never_opted_in(store: Store, world: World) -> None:
+    """Between WhatsApp users there is no partner; between third-party users it is the recipient's."""
+    users = [await world.whatsapp_user("491"), await world.whatsapp_user("492")]
+    accounts = [await world.third_party_user(1), await world.third_party_user(2, OWLS)]
+    for user in users:
+        await store.put_opt_in(user.account_id, [BATS, OWLS])
+    between_users = (await store.get_route_facts(users[0], [users[1].jid]))[users[1].jid]
+    assert (between_users.opted_in, between_users.partner_active) == (False, False)
+    between_accounts = (await store.get_route_facts(accounts[0], [accounts[1].jid]))[accounts[1].jid]
+    assert (between_accounts.opted_in, between_accounts.partner_active) == (False, True)
+
+
+async def test_blocks_show_from_both_ends(store: Store, world: World) -> None:
+    """Who has blocked whom is never mixed up."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_block(user.account_id, account.jid)
+    outgoing = (await store.get_route_facts(user, [account.jid]))[account.jid]
+    incoming = (await store.get_route_facts(account, [user.jid]))[user.jid]
+    assert (outgoing.sender_blocked_recipient, outgoing.recipient_blocked_sender) == (True, False)
+    assert (incoming.sender_blocked_recipient, incoming.recipient_blocked_sender) == (False, True)
+
+
+async def test_usage_counts_what_waits(store: Store, world: World) -> None:
+    """Items and content bytes, messages and receipts alike, until they are acked (MSG-11)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, str(n), content=bytes(100)) for n in range(3)])
+    await store.put_items([world.receipt(user, account)])
+
+    async def usage() -> tuple[int, int]:
+        facts = (await store.get_route_facts(user, [account.jid]))[account.jid]
+        return facts.mailbox_items, facts.mailbox_bytes
+
+    assert await usage() == (4, 303)
+    [first, *_] = await store.list_deliveries(account.account_id, 0, 1, 0)
+    await store.delete_deliveries(account.account_id, [first.delivery_id])
+    assert await usage() == (3, 203)
+
+
+async def test_an_account_has_keys_once_it_has_published(store: Store, world: World) -> None:
+    """Also when its one-time prekeys are used up."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    assert (await store.get_route_facts(account, [user.jid]))[user.jid].has_keys is False
+    await store.set_prekeys(user.account_id, published_keys(1), one_time_prekeys(1, 1), 1)
+    await store.take_bundles([user.account_id])
+    assert (await store.get_route_facts(account, [user.jid]))[user.jid].has_keys is True
