@@ -18,7 +18,7 @@ from interop_client.media import MediaReference
 from interop_client.media_crypto import MediaType
 from interop_client.state import ClientState, StateStore
 from interop_client.transport import DirectTransport
-from interop_client.upload import encrypted_blob
+from interop_client.upload import MediaHost, encrypted_blob
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.jid import parse_jid
 from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES
@@ -32,8 +32,6 @@ _MAX_OUTCOME_BYTES = 64 * 1024
 
 TokenSource = Callable[[], Awaitable[str]]
 """Gets a token from the messenger's own server: they are short-lived, so each login asks for one."""
-MediaHost = Callable[[Path], Awaitable[str]]
-"""Stores a blob on the messenger's own media server and returns its storage reference (MED-02)."""
 
 
 class ThirdPartyClient(InteropClient):

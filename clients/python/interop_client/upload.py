@@ -1,11 +1,11 @@
-"""Files on their way out: a file becomes a blob, and a WhatsApp user's blob is uploaded; knows no message.
+"""Files on their way out: a file becomes a blob, which is uploaded or hosted; knows no message.
 
 Source: MED-05 to MED-07; interop_api/v1/media.proto.
 """
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,10 @@ _BREAKS = frozenset({"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "UPLOAD_
 
 Progress = Callable[[int, int], None]
 """Called with the bytes sent so far and the bytes in all."""
+MediaHost = Callable[[Path], Awaitable[str]]
+"""Stores a blob on the messenger's own media server and returns its storage reference (MED-02)."""
+
+_REFERENCE_BYTES = 16
 
 
 class UploadTransport(Transport, BlobStreams, Protocol):
@@ -59,6 +63,28 @@ async def encrypted_blob(source: Path, media_type: MediaType) -> AsyncIterator[B
         path = Path(folder) / "blob"
         encrypted = await asyncio.to_thread(_encrypt, source, path, media_key, media_type)
         yield Blob(path, media_type, media_key, encrypted)
+
+
+def media_host(base_url: str) -> MediaHost:
+    """Returns a host that stores each blob with a PUT of `{base_url}/{storage_reference}`, under a random reference.
+
+    Args:
+        base_url: Of the messenger's own media server.
+    """
+
+    async def store(path: Path) -> str:
+        import aiohttp  # here: its import is slow, and WhatsApp users do not need it
+
+        storage_reference = os.urandom(_REFERENCE_BYTES).hex()
+        with await asyncio.to_thread(path.open, "rb") as blob:
+            async with (
+                aiohttp.ClientSession() as session,
+                session.put(f"{base_url.rstrip('/')}/{storage_reference}", data=blob) as response,
+            ):
+                response.raise_for_status()
+        return storage_reference
+
+    return store
 
 
 async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress | None = None) -> str:

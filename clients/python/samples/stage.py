@@ -1,0 +1,85 @@
+"""Sets the stage for the samples: a messenger of their own, registered with the simulator, and people on both sides."""
+
+import os
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from interop_api.admin.v1 import admin_pb2
+from interop_api.v1 import interop_pb2
+from interop_client.admin import AdminClient
+from interop_client.client import ClientOptions
+from interop_client.endpoint import Endpoint
+from interop_client.state import ClientState
+from interop_client.third_party import ThirdPartyClient
+from interop_client.whatsapp import WhatsAppClient
+from partner_server import PartnerServer, PartnerSettings
+
+
+def endpoint() -> Endpoint:
+    """Returns the simulator to use: INTEROPSIM holds the JSON line that `interopsim up` prints when it is ready."""
+    try:
+        return Endpoint.from_ready_line(os.environ["INTEROPSIM"])
+    except (KeyError, ValueError):
+        sys.exit("Start `interopsim up`, and set INTEROPSIM to the line of JSON that it prints.")
+
+
+def expect(claim: bool, sentence: str) -> None:
+    """Prints a sentence that is true, or ends the sample with it."""
+    if not claim:
+        sys.exit(f"NOT SO: {sentence}")
+    print(sentence)
+
+
+@dataclass(frozen=True)
+class Messenger:
+    """A third-party messenger with its server."""
+
+    server: PartnerServer
+    integrator: int
+
+    def user(self, name: str, options: ClientOptions | None = None) -> ThirdPartyClient:
+        """Returns the client of one of its users, on a new device. Not enlisted yet."""
+
+        async def get_token() -> str:
+            return self.server.issue_token(name)
+
+        return ThirdPartyClient.direct(endpoint(), ClientState.generate(), get_token, options=options)
+
+
+@asynccontextmanager
+async def messenger(integrator: int) -> AsyncIterator[Messenger]:
+    """Runs a messenger's server and registers it."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = PartnerSettings(Path(folder), endpoint=endpoint())
+        async with PartnerServer(settings) as server, AdminClient(endpoint().admin) as admin:
+            partner = admin_pb2.Partner(
+                integrator=integrator,
+                name=f"Sample Messenger {integrator}",
+                issuer=server.issuer,
+                base_url=server.base_url,
+                push_url=server.push_url,
+                media_url=server.media_url,
+                status=interop_pb2.PARTNER_STATUS_ACTIVE,
+                identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
+                proxy_allowed=True,
+            )
+            expect(await admin.put_partner(partner) == 1, f"{partner.name} is registered, and its key is known.")
+            yield Messenger(server, integrator)
+
+
+async def whatsapp_user(phone_number: str, *integrators: int) -> WhatsAppClient:
+    """Returns the connected client of a WhatsApp user who has opted in for these integrators, if for any."""
+    state = ClientState.generate()
+    async with AdminClient(endpoint().admin) as admin:
+        state.jid = await admin.put_whatsapp_user(phone_number, state.auth_public_key)
+    client = WhatsAppClient.direct(endpoint(), state)
+    await client.connect()
+    await client.publish_prekeys()
+    if integrators:
+        await client.accept_terms()
+        await client.opt_in(integrators)
+    return client
