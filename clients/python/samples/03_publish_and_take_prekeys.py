@@ -12,7 +12,7 @@ async def main() -> None:
     async with messenger(integrator=103) as bobs_messenger:
         bob = bobs_messenger.user("bob", ClientOptions(refill_count=0))
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
-        alice = await whatsapp_user("+31205550103", 103)
+        alice = await whatsapp_user(103)
         async with bob, alice:
             await bob.publish_prekeys(count=2)
             expect(await bob.count_prekeys() == 2, "Bob has published two one-time prekeys.")

@@ -13,10 +13,9 @@ async def main() -> None:
     async with messenger(integrator=104) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
-        alice = await whatsapp_user("+31205550104")
+        alice = await whatsapp_user()
         async with bob, alice:
             await bob.publish_prekeys()
-            await alice.opt_out([104])  # in case this sample ran before
             try:
                 await bob.send_text(alice.jid, "Hello?")
             except ServerRefusal as refusal:

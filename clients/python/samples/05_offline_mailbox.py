@@ -15,7 +15,7 @@ async def main() -> None:
     async with messenger(integrator=105) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
-        alice = await whatsapp_user("+31205550105", 105)
+        alice = await whatsapp_user(105)
         async with bob:
             await bob.publish_prekeys()
             nothing = await bob.wait_for(OfflinePreview)

@@ -16,7 +16,7 @@ async def main() -> None:
     async with messenger(integrator=106) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
-        alice = await whatsapp_user("+31205550106", 106)
+        alice = await whatsapp_user(106)
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             document, picture = folder / "report.pdf", folder / "cat.png"

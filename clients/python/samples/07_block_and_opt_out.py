@@ -23,7 +23,7 @@ async def main() -> None:
     async with messenger(integrator=107) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
-        alice = await whatsapp_user("+31205550107", 107)
+        alice = await whatsapp_user(107)
         async with bob, alice:
             await bob.publish_prekeys()
             await bob.send_text(alice.jid, "Before")

@@ -34,7 +34,7 @@ async def main() -> None:
     """Talks through the proxy, and looks at the connection from the other end."""
     async with messenger(integrator=108) as carols_messenger:
         carol = await carol_behind_the_proxy(carols_messenger)
-        alice = await whatsapp_user("+31205550108", 108)
+        alice = await whatsapp_user(108)
         async with carol, alice, AdminClient(endpoint().admin) as admin:
             await carol.publish_prekeys()
             await carol.send_text(alice.jid, "Through the proxy")

@@ -1,6 +1,7 @@
 """Sets the stage for the samples: a messenger of their own, registered with the simulator, and people on both sides."""
 
 import os
+import secrets
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -71,9 +72,10 @@ async def messenger(integrator: int) -> AsyncIterator[Messenger]:
             yield Messenger(server, integrator)
 
 
-async def whatsapp_user(phone_number: str, *integrators: int) -> WhatsAppClient:
-    """Returns the connected client of a WhatsApp user who has opted in for these integrators, if for any."""
+async def whatsapp_user(*integrators: int) -> WhatsAppClient:
+    """Returns the connected client of a new WhatsApp user who has opted in for these integrators, if for any."""
     state = ClientState.generate()
+    phone_number = f"+316{secrets.randbelow(10**8):08}"
     async with AdminClient(endpoint().admin) as admin:
         state.jid = await admin.put_whatsapp_user(phone_number, state.auth_public_key)
     client = WhatsAppClient.direct(endpoint(), state)
