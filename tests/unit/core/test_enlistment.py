@@ -105,9 +105,7 @@ SIGNATURE = GOOD.signed_prekey_signature
         pytest.param(
             {"signed_prekey_signature": flipped(SIGNATURE, 40)}, Reason.PREKEY_SIGNATURE_INVALID, id="its scalar"
         ),
-        pytest.param(
-            {"signed_prekey_signature": bytes(64)}, Reason.PREKEY_SIGNATURE_INVALID, id="a signature of zeros"
-        ),
+        pytest.param({"signed_prekey_signature": bytes(64)}, Reason.PREKEY_SIGNATURE_INVALID, id="only zeros"),
         pytest.param(
             {"signed_prekey_signature": KEYS.signature(GOOD.signed_prekey)},
             Reason.PREKEY_SIGNATURE_INVALID,

@@ -1,0 +1,379 @@
+"""Who may reach whom, and what becomes of messages and receipts."""
+
+from collections.abc import Awaitable, Callable
+from itertools import product
+from typing import Any
+
+import pytest
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import (
+    Account,
+    CiphertextType,
+    MessageType,
+    PartnerStatus,
+    ReceiptType,
+    RouteFacts,
+    StanzaKind,
+)
+from interop_server.core.ports import Clock
+from interop_server.core.routing import Route, Router, SendOutcome, decide_route
+
+from .world import BATS, NOW_MS, OWLS, World, message, partner, refused
+
+BuildWorld = Callable[..., Awaitable[World]]
+
+WHATSAPP = Account(1, "491511234567@s.whatsapp.net", 0, "491511234567", bytes(32))
+THIRD_PARTY = Account(2, "100-10000000000001@interop", BATS, "ada", bytes(32))
+
+UNREACHABLE, NOT_OPTED_IN = Reason.RECIPIENT_NOT_REACHABLE, Reason.SENDER_NOT_OPTED_IN
+OWN_BLOCK, NO_ROUTE = Reason.RECIPIENT_BLOCKED_BY_SENDER, Reason.ROUTE_NOT_SUPPORTED
+DELIVER, DROP = Route.DELIVER, Route.DROP
+TABLE: dict[tuple[Account, bool, bool], tuple[Route | Reason, ...]] = {
+    # sender, opted in, partner active: no block, by the recipient, by the sender, by both
+    (THIRD_PARTY, True, True): (DELIVER, DROP, OWN_BLOCK, OWN_BLOCK),
+    (THIRD_PARTY, True, False): (UNREACHABLE,) * 4,
+    (THIRD_PARTY, False, True): (UNREACHABLE,) * 4,
+    (THIRD_PARTY, False, False): (UNREACHABLE,) * 4,
+    (WHATSAPP, True, True): (DELIVER, DROP, OWN_BLOCK, OWN_BLOCK),
+    (WHATSAPP, True, False): (UNREACHABLE,) * 4,
+    (WHATSAPP, False, True): (NOT_OPTED_IN,) * 4,
+    (WHATSAPP, False, False): (NOT_OPTED_IN,) * 4,
+}
+BLOCKS = [(False, False), (True, False), (False, True), (True, True)]
+
+
+def decided(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts | None) -> Route | Reason:
+    try:
+        return decide_route(sender, recipient_is_whatsapp, facts)
+    except Refusal as refusal:
+        assert (refusal.detail, refusal.retry_after_ms) == ("", None)
+        return refusal.reason
+
+
+def facts_of(recipient: Account, opted_in: bool, active: bool, blocks: tuple[bool, bool]) -> RouteFacts:
+    recipient_blocked_sender, sender_blocked_recipient = blocks
+    return RouteFacts(
+        account_id=recipient.account_id,
+        jid=recipient.jid,
+        integrator=recipient.integrator,
+        external_id=recipient.external_id,
+        partner_active=active,
+        opted_in=opted_in,
+        sender_blocked_recipient=sender_blocked_recipient,
+        recipient_blocked_sender=recipient_blocked_sender,
+        has_keys=True,
+        read_receipts=True,
+        mailbox_items=0,
+        mailbox_bytes=0,
+    )
+
+
+def test_the_decision_table_is_complete() -> None:
+    """Every combination of what decides has its answer (OPT-01, OPT-02, OPT-06, MSG-06, ABU-02)."""
+    for sender, opted_in, active in product((THIRD_PARTY, WHATSAPP), (True, False), (True, False)):
+        recipient = WHATSAPP if sender is THIRD_PARTY else THIRD_PARTY
+        for blocks, expected in zip(BLOCKS, TABLE[sender, opted_in, active], strict=True):
+            facts = facts_of(recipient, opted_in, active, blocks)
+            assert decided(sender, recipient.is_whatsapp, facts) is expected, (sender.jid, opted_in, active, blocks)
+
+
+@pytest.mark.parametrize("sender", [THIRD_PARTY, WHATSAPP])
+def test_a_chat_has_one_end_on_each_side(sender: Account) -> None:
+    """Whatever is known of the recipient, two of a side are no chat; whoever is unknown cannot be reached (MSG-06)."""
+    for opted_in, active, blocks in product((True, False), (True, False), BLOCKS):
+        assert decided(sender, sender.is_whatsapp, facts_of(sender, opted_in, active, blocks)) is NO_ROUTE
+    assert decided(sender, sender.is_whatsapp, None) is NO_ROUTE
+    assert decided(sender, not sender.is_whatsapp, None) is UNREACHABLE
+
+
+async def send(world: World, sender: Account, *messages: Any) -> list[SendOutcome]:
+    return await world.router.send_messages(sender, messages)
+
+
+def reasons(outcomes: list[SendOutcome]) -> list[Reason | None]:
+    return [outcome.refusal and outcome.refusal.reason for outcome in outcomes]
+
+
+async def test_a_message_is_stored_as_it_came(world: World) -> None:
+    """Type, ciphertext and id are carried; sender and time are the server's word (MSG-02, MSG-03, MSG-04)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    part = (CiphertextType.PREKEY_MESSAGE, 0, b"\x33sealed")
+    assert await send(world, ada, message(user, "id.1", enc=[part])) == [SendOutcome("id.1", NOW_MS)]
+    [item] = await world.waiting(user)
+    assert (item.sender_id, item.sender_jid, item.kind) == (ada.account_id, ada.jid, StanzaKind.MESSAGE)
+    assert (item.subtype, item.message_type) == (CiphertextType.PREKEY_MESSAGE, MessageType.TEXT)
+    assert (item.stanza_id, item.timestamp_ms, item.content) == ("id.1", NOW_MS, b"\x33sealed")
+
+
+BAD_ADDRESSES: list[tuple[str, Reason]] = [
+    ("ada@bats.example", Reason.USER_VISIBLE_IDENTIFIER),
+    ("ada", Reason.USER_VISIBLE_IDENTIFIER),
+    ("+491511234567", Reason.USER_VISIBLE_IDENTIFIER),
+    ("", Reason.ADDRESS_MALFORMED),
+    ("0-1@interop", Reason.ADDRESS_MALFORMED),
+    ("1000-1@interop", Reason.ADDRESS_MALFORMED),
+    ("100-18446744073709551616@interop", Reason.ADDRESS_MALFORMED),
+    ("1@lid", Reason.ADDRESS_MALFORMED),
+    ("4" * 129, Reason.ADDRESS_MALFORMED),
+    ("120363000000000000@g.us", Reason.GROUPS_NOT_SUPPORTED),
+    ("x@call", Reason.CALLS_NOT_SUPPORTED),
+    ("sms:+491511234567", Reason.NUMBER_BASED_NOT_SUPPORTED),
+    ("tel:+491511234567", Reason.NUMBER_BASED_NOT_SUPPORTED),
+    ("491511234567:3@s.whatsapp.net", Reason.DEVICE_LIST_MISMATCH),
+]
+
+
+@pytest.mark.parametrize(("to", "reason"), BAD_ADDRESSES)
+async def test_people_are_addressed_by_internal_identifiers_only(world: World, to: str, reason: Reason) -> None:
+    """Each kind of wrong address has its reason, for messages and receipts alike (MSG-01, MSG-12, LIF-06)."""
+    ada = await world.enlisted()
+    assert reasons(await send(world, ada, message(to))) == [reason]
+    with refused(reason):
+        await world.router.send_receipt(ada, ReceiptType.READ, to, ["m1"], True)
+
+
+SENDER_KEY = (CiphertextType.SENDER_KEY, 0, b"x")
+RATCHET = (CiphertextType.DOUBLE_RATCHET, 0, b"x")
+
+
+@pytest.mark.parametrize(
+    ("enc", "reason"),
+    [
+        ([], Reason.DEVICE_LIST_MISMATCH),
+        ([RATCHET, RATCHET], Reason.DEVICE_LIST_MISMATCH),
+        ([(CiphertextType.DOUBLE_RATCHET, 1, b"x")], Reason.DEVICE_LIST_MISMATCH),
+        ([SENDER_KEY], Reason.GROUPS_NOT_SUPPORTED),
+        ([RATCHET, SENDER_KEY], Reason.GROUPS_NOT_SUPPORTED),
+        ([(CiphertextType.DOUBLE_RATCHET, 0, bytes(96 * 1024 + 1))], Reason.MESSAGE_TOO_LARGE),
+        ([(CiphertextType.DOUBLE_RATCHET, 0, bytes(96 * 1024))], None),
+    ],
+)
+async def test_a_message_holds_one_ciphertext_of_bounded_size(
+    world: World, enc: list[Any], reason: Reason | None
+) -> None:
+    """For device 0, since partners' users have one device and WhatsApp users are addressed whole (MSG-03, MSG-11)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    assert reasons(await send(world, ada, message(user, enc=enc))) == [reason]
+
+
+async def leave_untouched(world: World, sender: Account, to: Account | str, reason: Reason) -> None:
+    before = await world.store.count_rows()
+    with world.quiet():
+        assert reasons(await send(world, sender, message(to))) == [reason]
+    assert await world.store.count_rows() == before
+
+
+async def test_a_refused_message_leaves_no_trace(world: World) -> None:
+    """Refused before anything is stored, and nobody is woken or pushed to (MSG-06)."""
+    ada, bea, owl = await world.enlisted("ada"), await world.enlisted("bea"), await world.enlisted("owl", OWLS)
+    user, other, shy = (
+        await world.opted_in(),
+        await world.opted_in("+33612345678"),
+        await world.whatsapp_user("+39312345678"),
+    )
+    await leave_untouched(world, ada, shy, UNREACHABLE)
+    await leave_untouched(world, ada, "4915100000000@s.whatsapp.net", UNREACHABLE)
+    await leave_untouched(world, owl, user, UNREACHABLE)
+    await leave_untouched(world, user, owl, NOT_OPTED_IN)
+    await leave_untouched(world, shy, ada, NOT_OPTED_IN)
+    await leave_untouched(world, ada, bea, NO_ROUTE)
+    await leave_untouched(world, user, other, NO_ROUTE)
+    await leave_untouched(world, ada, ada, NO_ROUTE)
+    await world.blocklist.block(user, ada.jid)
+    await leave_untouched(world, user, ada, OWN_BLOCK)
+
+
+async def test_a_suspended_partner_is_cut_off_with_the_next_stanza(world: World) -> None:
+    """In both directions, and back again (ENL-01, OPT-02)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await world.register(partner(BATS, status=PartnerStatus.SUSPENDED))
+    await leave_untouched(world, ada, user, UNREACHABLE)
+    await leave_untouched(world, user, ada, UNREACHABLE)
+    await world.register(partner(BATS))
+    assert reasons(await send(world, ada, message(user))) == [None]
+
+
+async def test_a_blocked_sender_gets_an_ordinary_ack_and_nothing_is_stored(world: World) -> None:
+    """The block must not show (ABU-02, OPT-09)."""
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    await world.blocklist.block(user, ada.jid)
+    before = await world.store.count_rows()
+    with world.quiet():
+        to_blocked = await send(world, ada, message(user))
+    assert await world.store.count_rows() == before
+    assert to_blocked == await send(world, bea, message(user))
+    await world.blocklist.unblock(user, ada.jid)
+    await send(world, ada, message(user, "m2"))
+    assert [item.sender_jid for item in await world.waiting(user)] == [bea.jid, ada.jid]
+
+
+async def test_the_same_id_again_is_acked_and_not_delivered_twice(world: World) -> None:
+    """With the first time's timestamp; also in one batch, and long after the ack (MSG-04)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, message(user), message(user))
+    world.clock.advance(5_000)
+    assert await send(world, ada, message(user), message(user, "m2")) == [
+        SendOutcome("m1", NOW_MS),
+        SendOutcome("m2", NOW_MS + 5_000),
+    ]
+    waiting = await world.mailbox.deliveries(user, 0, 100)
+    assert [delivery.item.stanza_id for delivery in waiting] == ["m1", "m2"]
+    await world.mailbox.forget(user, [delivery.delivery_id for delivery in waiting])
+    assert await send(world, ada, message(user)) == [SendOutcome("m1", NOW_MS)]
+    assert await world.waiting(user) == []
+
+
+async def test_two_senders_may_use_the_same_id(world: World) -> None:
+    """An id belongs to its sender (MSG-04)."""
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    for sender in (ada, bea):
+        await send(world, sender, message(user, "same"))
+    assert [item.sender_jid for item in await world.waiting(user)] == [ada.jid, bea.jid]
+
+
+async def test_a_batch_has_one_outcome_per_message_in_order(world: World) -> None:
+    """A bad message among good ones is refused alone (MSG-04, MSG-06)."""
+    ada, user, other = await world.enlisted(), await world.opted_in(), await world.opted_in("+33612345678")
+    outcomes = await send(
+        world, ada, message(user, "a"), message("ada", "b"), message(other, "c"), message("x", "d"), message(user, "e")
+    )
+    assert [outcome.stanza_id for outcome in outcomes] == ["a", "b", "c", "d", "e"]
+    assert reasons(outcomes) == [None, Reason.USER_VISIBLE_IDENTIFIER, None, Reason.USER_VISIBLE_IDENTIFIER, None]
+    assert [item.stanza_id for item in await world.waiting(user)] == ["a", "e"]
+    assert [item.stanza_id for item in await world.waiting(other)] == ["c"]
+    assert world.connections.woken == [user.account_id, other.account_id] or world.connections.woken == [
+        other.account_id,
+        user.account_id,
+    ]
+
+
+async def test_a_partners_user_who_is_away_gets_a_push(world: World) -> None:
+    """Only who is not connected, only at a partner; a WhatsApp user is never pushed to (LIF-01, MSG-07)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, message(user))
+    assert world.pushes.queued == []
+    await send(world, user, message(ada, "a"), message(ada, "b"))
+    assert world.pushes.queued == [(BATS, "ada")]
+    world.connections.online.add(ada.account_id)
+    await send(world, user, message(ada, "c"))
+    assert world.pushes.queued == [(BATS, "ada")]
+
+
+async def test_a_sender_who_is_too_fast_is_slowed_per_recipient(build_world: BuildWorld) -> None:
+    """The refusal says when to try again, and then it works; other recipients are not concerned (MSG-11)."""
+    world = await build_world(send_burst=2, send_per_second=1.0)
+    ada, user, other = await world.enlisted(), await world.opted_in(), await world.opted_in("+33612345678")
+    outcomes = await send(world, ada, *(message(user, f"m{number}") for number in range(3)), message(other, "m9"))
+    assert reasons(outcomes) == [None, None, Reason.RATE_LIMITED, None]
+    refusal = outcomes[2].refusal
+    assert refusal is not None and refusal.retry_after_ms is not None
+    world.clock.advance(refusal.retry_after_ms)
+    assert reasons(await send(world, ada, message(user, "m2"), message(user, "m3"))) == [None, Reason.RATE_LIMITED]
+    assert [item.stanza_id for item in await world.waiting(user)] == ["m0", "m1", "m2"]
+
+
+@pytest.mark.parametrize("limit", [{"max_mailbox_items": 3}, {"max_mailbox_bytes": 30}], ids=["items", "bytes"])
+async def test_a_mailbox_is_bounded(build_world: BuildWorld, limit: dict[str, int]) -> None:
+    """What waits and what the batch adds count together; acks make room (MSG-11)."""
+    world = await build_world(**limit)
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, message(user, "a", bytes(10)))
+    outcomes = await send(world, ada, *(message(user, stanza_id, bytes(10)) for stanza_id in "bcd"))
+    assert reasons(outcomes) == [None, None, Reason.MAILBOX_FULL]
+    refusal = outcomes[2].refusal
+    assert refusal is not None and refusal.retry_after_ms == world.limits.mailbox_full_retry_ms
+    first = (await world.mailbox.deliveries(user, 0, 1))[0]
+    await world.mailbox.forget(user, [first.delivery_id])
+    assert reasons(await send(world, ada, message(user, "d", bytes(10)))) == [None]
+
+
+class UnsteadyClock:
+    """A clock that says what it was given, in turn."""
+
+    def __init__(self, *times_ms: int) -> None:
+        self._times_ms = list(times_ms)
+
+    def now_ms(self) -> int:
+        return self._times_ms.pop(0) if len(self._times_ms) > 1 else self._times_ms[0]
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nobody sleeps here")
+
+
+async def test_timestamps_never_decrease(world: World) -> None:
+    """When the clock stands still or goes back, they stand still: for messages and receipts alike (MSG-14)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    clock: Clock = UnsteadyClock(*(NOW_MS + offset for offset in (0, 0, 0, -60_000, -60_000, 10, 10, 5)))
+    router = Router(world.store, world.connections, world.pushes, clock, world.limits)
+    for number in range(6):
+        await router.send_messages(ada, [message(user, f"m{number}")])
+        await router.send_receipt(ada, ReceiptType.READ, user.jid, [f"r{number}"], True)
+    timestamps = [item.timestamp_ms for item in await world.waiting(user)]
+    assert len(timestamps) == 12
+    assert timestamps == sorted(timestamps)
+    assert (timestamps[0], timestamps[-1]) == (NOW_MS, NOW_MS + 10)
+
+
+async def log_in(world: World, account: Account, *, read_receipts: bool) -> None:
+    await world.logins.log_in(world.login(account, read_receipts=read_receipts))
+
+
+@pytest.mark.parametrize("kind", ReceiptType)
+async def test_receipts_flow_both_ways(world: World, kind: ReceiptType) -> None:
+    """One receipt may name several messages (RCP-01, RCP-02)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    for sender, recipient in ((ada, user), (user, ada)):
+        await world.router.send_receipt(sender, kind, recipient.jid, ["m1", "m2", "m3"], True)
+        [item] = await world.waiting(recipient)
+        assert (item.sender_id, item.sender_jid, item.kind) == (sender.account_id, sender.jid, StanzaKind.RECEIPT)
+        assert (item.subtype, item.timestamp_ms, item.content) == (kind, NOW_MS, b"m1\nm2\nm3")
+    assert world.connections.woken == [user.account_id, ada.account_id]
+    assert world.pushes.queued == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "own", "theirs", "arrives"),
+    [
+        (ReceiptType.READ, True, True, True),
+        (ReceiptType.READ, True, False, False),
+        (ReceiptType.READ, False, True, False),
+        (ReceiptType.READ, False, False, False),
+        (ReceiptType.DELIVERED, True, True, True),
+        (ReceiptType.DELIVERED, True, False, True),
+        (ReceiptType.DELIVERED, False, True, True),
+        (ReceiptType.DELIVERED, False, False, True),
+    ],
+)
+async def test_read_receipts_honour_both_settings(
+    world: World, kind: ReceiptType, own: bool, theirs: bool, arrives: bool
+) -> None:
+    """Who has them off neither tells nor is told; delivery receipts have no setting (RCP-01)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await log_in(world, user, read_receipts=theirs)
+    await world.router.send_receipt(ada, kind, user.jid, ["m1"], own)
+    assert len(await world.waiting(user)) == arrives
+
+
+async def test_a_receipt_that_may_not_arrive_is_dropped_silently(world: World) -> None:
+    """Unknown, not opted in, blocked either way: no error and no trace (RCP-01, OPT-09, ABU-02)."""
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    cal, shy = await world.enlisted("cal"), await world.whatsapp_user("+33612345678")
+    await world.blocklist.block(user, ada.jid)
+    await world.blocklist.block(bea, user.jid)
+    before = await world.store.count_rows()
+    routes = [(ada, user.jid), (bea, user.jid), (user, ada.jid), (cal, shy.jid), (shy, cal.jid), (cal, ada.jid)]
+    with world.quiet():
+        for sender, to in [*routes, (cal, "4915100000000@s.whatsapp.net")]:
+            for kind in ReceiptType:
+                await world.router.send_receipt(sender, kind, to, ["m1"], True)
+    assert await world.store.count_rows() == before
+
+
+async def test_a_full_mailbox_takes_no_receipts(build_world: BuildWorld) -> None:
+    """A receipt is not worth a refusal: it is dropped (MSG-11, RCP-01)."""
+    world = await build_world(max_mailbox_items=2)
+    ada, user = await world.enlisted(), await world.opted_in()
+    for number in range(4):
+        await world.router.send_receipt(ada, ReceiptType.READ, user.jid, [f"m{number}"], True)
+    assert [item.content for item in await world.waiting(user)] == [b"m0", b"m1"]
