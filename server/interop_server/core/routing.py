@@ -49,12 +49,13 @@ def decide_route(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts
         raise Refusal(Reason.ROUTE_NOT_SUPPORTED)
     if facts is None:
         raise Refusal(Reason.RECIPIENT_NOT_REACHABLE)
-    if facts.sender_blocked_recipient:
-        raise Refusal(Reason.RECIPIENT_BLOCKED_BY_SENDER)
     if sender.is_whatsapp and not facts.opted_in:
         raise Refusal(Reason.SENDER_NOT_OPTED_IN)
     if not facts.opted_in or not facts.partner_active:
         raise Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+    if facts.sender_blocked_recipient:
+        # Last: anybody may block any JID, so said earlier it would tell which JIDs exist (OPT-09).
+        raise Refusal(Reason.RECIPIENT_BLOCKED_BY_SENDER)
     return Route.DROP if facts.recipient_blocked_sender else Route.DELIVER
 
 
