@@ -86,7 +86,11 @@ class OptIn:
         require_whatsapp(account)
         settings = await self._store.get_settings(account.account_id)
         partners = await self._store.list_partners()
-        return [(partner, settings.enabled and partner.integrator in settings.integrators) for partner in partners]
+        return [
+            (partner, settings.enabled and partner.integrator in settings.integrators)
+            for partner in partners
+            if partner.status is not PartnerStatus.REMOVED
+        ]
 
     async def record_terms(self, account: Account, terms_id: str, *, accepted: bool) -> None:
         """Records terms shown, or accepted after they were shown (OPT-03).
