@@ -184,15 +184,13 @@ class PreKeys:
         facts = await self.store.get_route_facts(account, [address.text for address in addresses.values()])
         reachable = {}
         for jid, address in addresses.items():
-            recipient = facts.get(address.text)
             try:
-                decide_route(account, address.is_whatsapp, recipient)
+                decide_route(account, address.is_whatsapp, facts.get(address.text))
             except Refusal as refusal:
                 outcomes[jid] = refusal
                 continue
-            if recipient is not None:
-                # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
-                reachable[jid] = recipient
+            # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
+            reachable[jid] = facts[address.text]
         return reachable
 
     async def _published(self, account: Account) -> PublishedKeys:
