@@ -28,8 +28,8 @@ class JwksUnavailable(Exception):
 class WhatsAppKeys:
     """WhatsApp's public keys, fetched over HTTP and cached.
 
-    Fetches when the copy is old or a token names a key that it lacks, but at most once in ten seconds: a forged `kid`
-    must not turn this server into a load on WhatsApp's.
+    Fetches when the copy is old or a token names a key that it lacks, but once it has a copy at most once in ten seconds:
+    a forged `kid` must not turn this server into a load on WhatsApp's. Fetches never overlap.
     """
 
     def __init__(self, http: aiohttp.ClientSession, now: Callable[[], float]) -> None:
