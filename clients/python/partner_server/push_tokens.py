@@ -28,7 +28,7 @@ class JwksUnavailable(Exception):
 class WhatsAppKeys:
     """WhatsApp's public keys, fetched over HTTP and cached.
 
-    Fetches when the copy is old or a token names a key that it lacks, but once it has a copy at most once in ten seconds:
+    Fetches when the copy is old or a token names a key that it lacks; with a copy at hand, at most once in ten seconds:
     a forged `kid` must not turn this server into a load on WhatsApp's. Fetches never overlap.
     """
 
