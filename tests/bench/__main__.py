@@ -1,0 +1,109 @@
+"""The command line of the benchmark; knows which figures there are and nothing of how they come about."""
+
+import asyncio
+import json
+import signal
+import tempfile
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
+
+import click
+import grpc.aio
+from rich.console import Console
+from tests.bench.bundles import measure_bundles
+from tests.bench.latency import measure_latency
+from tests.bench.media import measure_media
+from tests.bench.ready import measure_ready
+from tests.bench.report import Figure, WrongAnswer, machine_facts, table
+from tests.bench.settings import Settings
+from tests.bench.throughput import measure_throughput
+
+from interop_demo.processes import ChildFailed
+
+BLOB_BYTES = 256 << 20
+FULL_BLOB_BYTES = 1 << 30
+INTERRUPTED = 130
+
+_Measure = Callable[[Settings], Awaitable[list[Figure]]]
+MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
+    measure_ready: ("ready_seconds",),
+    measure_latency: ("message_latency_ms",),
+    measure_throughput: ("routed_messages_per_second",),
+    measure_bundles: ("bundles_per_second",),
+    measure_media: (
+        "media_up_bytes_per_second",
+        "media_down_bytes_per_second",
+        "media_server_memory_growth_bytes",
+    ),
+}
+"""Each measurement with the figures that it gives."""
+NAMES = [name for names in MEASUREMENTS.values() for name in names]
+
+
+@click.command(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Example: python -m tests.bench --only routed_messages_per_second --seconds 20 --json",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+@click.option("--only", type=click.Choice(NAMES), multiple=True, metavar="NAME", help="Measure only this; repeatable.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(min=1),
+    default=6.0,
+    show_default=True,
+    help="Length of each sustained measurement.",
+)
+@click.option("--full", is_flag=True, help="Blobs of 1 GiB instead of 256 MiB.")
+@click.option("--pairs", type=click.IntRange(1, 64), default=16, show_default=True, help="Senders under load.")
+@click.option("--batch", type=click.IntRange(1, 1024), default=128, show_default=True, help="Messages per frame.")
+@click.option(
+    "--window", type=click.IntRange(1, 2048), default=512, show_default=True, help="Messages under way per sender."
+)
+def main(as_json: bool, only: tuple[str, ...], seconds: float, full: bool, pairs: int, batch: int, window: int) -> None:
+    """Measure the simulator, each figure beside what bare grpc.aio does on this machine in this run.
+
+    Fails when the server loses, repeats or reorders anything; asserts no time. Names of figures:
+    ready_seconds, message_latency_ms, routed_messages_per_second, bundles_per_second, media_up_bytes_per_second,
+    media_down_bytes_per_second, media_server_memory_growth_bytes.
+    """
+    if batch > window:
+        raise click.UsageError("--batch must not exceed --window")
+    machine = machine_facts()
+    with tempfile.TemporaryDirectory(prefix="interopsim-bench-") as folder:
+        settings = Settings(Path(folder), seconds, pairs, batch, window, FULL_BLOB_BYTES if full else BLOB_BYTES)
+        try:
+            figures = asyncio.run(_run(settings, only or NAMES))
+        except (asyncio.CancelledError, KeyboardInterrupt):
+            raise SystemExit(INTERRUPTED) from None
+        except (WrongAnswer, ChildFailed, grpc.aio.AioRpcError, ExceptionGroup) as error:
+            raise click.ClickException(_sentence(error)) from error
+    if as_json:
+        click.echo(json.dumps({"figures": [figure.as_json() for figure in figures], "machine": machine}))
+    else:
+        Console().print(table(figures, machine))
+
+
+async def _run(settings: Settings, wanted: Collection[str]) -> list[Figure]:
+    task = asyncio.current_task()
+    assert task is not None
+    # Cancelling, unlike dying, ends the child processes.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    due = [(measure, names) for measure, names in MEASUREMENTS.items() if not set(names).isdisjoint(wanted)]
+    figures: list[Figure] = []
+    for number, (measure, names) in enumerate(due, 1):
+        click.echo(f"[{number}/{len(due)}] {', '.join(names)}", err=True)
+        with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
+            figures += await measure(settings.within(Path(folder)))
+    return [figure for figure in figures if figure.name in wanted]
+
+
+def _sentence(error: Exception) -> str:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"the server answered {error.code().name}: {error.details()}"
+    return str(error) or type(error).__name__
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+"""How fast blobs go up and down, and what they cost the server in memory."""
+
+import hashlib
+import os
+import statistics
+import time
+from pathlib import Path
+
+import grpc.aio
+from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server, encode_sizes
+from tests.bench.lean_client import LeanClient
+from tests.bench.report import Figure, WrongAnswer
+from tests.bench.settings import Settings
+from tests.bench.testbed import Testbed
+
+from interop_api.v1 import media_pb2, media_pb2_grpc
+from interop_protocol.encoding import media_token
+
+CHUNK_BYTES = 1 << 20
+REPETITIONS = 3
+
+
+class _Blob:
+    """Ciphertext as far as the server can tell: random, and different from any other."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+        self.direct_path = ""
+        self.chunks = [os.urandom(CHUNK_BYTES)] * (length // CHUNK_BYTES)
+        digest = hashlib.sha256()
+        for chunk in self.chunks:
+            digest.update(chunk)
+        self.sha256 = digest.digest()
+
+
+async def measure_media(settings: Settings) -> list[Figure]:
+    """Uploads and downloads blobs, then streams as many bytes to and from a bare server."""
+    async with Testbed(settings.folder) as testbed:
+        client = await testbed.whatsapp_user()
+        blobs = [_Blob(settings.blob_bytes) for _ in range(REPETITIONS)]
+        idle = _reset_peak(testbed.server.pid)
+        ups = [await _upload(client, blob) for blob in blobs]
+        downs = [await _download(client, blob) for blob in blobs]
+        growth = _memory(testbed.server.pid, "VmHWM") - idle
+        chunk_bytes = await _verify(client, blobs[-1])
+    async with (
+        bare_server(settings.folder / "bare.log") as bare,
+        grpc.aio.insecure_channel(str(bare.ready["grpc"]), options=CHANNEL_OPTIONS) as channel,
+    ):
+        calls = BareCalls(channel)
+        bare_ups = [await _upload_bare(calls, blob) for blob in blobs]
+        bare_downs = [await _download_bare(calls, settings.blob_bytes, chunk_bytes) for _ in blobs]
+    size = f"{settings.blob_bytes >> 20} MiB"
+    return [
+        _rate("media_up_bytes_per_second", ups, bare_ups, f"{size} in chunks of {CHUNK_BYTES >> 10} KiB, durable"),
+        _rate("media_down_bytes_per_second", downs, bare_downs, f"{size} in chunks of {chunk_bytes >> 10} KiB"),
+        Figure("media_server_memory_growth_bytes", growth, "bytes", None, f"peak over idle, blobs of {size}"),
+    ]
+
+
+def _rate(name: str, rates: list[float], ceilings: list[float], note: str) -> Figure:
+    note = f"median of {REPETITIONS} times {note}"
+    return Figure(name, statistics.median(rates), "bytes/s", statistics.median(ceilings), note)
+
+
+async def _upload(client: LeanClient, blob: _Blob) -> float:
+    service = media_pb2_grpc.MediaServiceStub(client.channel)
+    connection = await service.GetMediaConnection(media_pb2.GetMediaConnectionRequest(), metadata=client.metadata)
+    start = media_pb2.UploadStart(auth=connection.auth, token=media_token(blob.sha256), length=blob.length)
+    started = time.perf_counter()
+    call = service.Upload(metadata=client.metadata)
+    await call.write(media_pb2.UploadRequest(start=start))
+    for chunk in blob.chunks:
+        await call.write(media_pb2.UploadRequest(chunk=chunk))
+    await call.done_writing()
+    blob.direct_path = (await call).direct_path
+    return blob.length / (time.perf_counter() - started)
+
+
+async def _download(client: LeanClient, blob: _Blob) -> float:
+    service = media_pb2_grpc.MediaServiceStub(client.channel)
+    started = time.perf_counter()
+    total = 0
+    call = service.Download(media_pb2.DownloadRequest(direct_path=blob.direct_path), metadata=client.metadata)
+    while isinstance(response := await call.read(), media_pb2.DownloadResponse):
+        total += len(response.chunk)
+    elapsed = time.perf_counter() - started
+    if total != blob.length:
+        raise WrongAnswer(f"{blob.length} bytes went up, {total} came down")
+    return total / elapsed
+
+
+async def _verify(client: LeanClient, blob: _Blob) -> int:
+    """Downloads once more and compares, which no figure should pay for; returns the size of the largest chunk."""
+    digest, chunk_bytes = hashlib.sha256(), 0
+    service = media_pb2_grpc.MediaServiceStub(client.channel)
+    call = service.Download(media_pb2.DownloadRequest(direct_path=blob.direct_path), metadata=client.metadata)
+    while isinstance(response := await call.read(), media_pb2.DownloadResponse):
+        digest.update(response.chunk)
+        chunk_bytes = max(chunk_bytes, len(response.chunk))
+    if digest.digest() != blob.sha256:
+        raise WrongAnswer("other bytes came down than went up")
+    return chunk_bytes
+
+
+async def _upload_bare(calls: BareCalls, blob: _Blob) -> float:
+    started = time.perf_counter()
+    call = calls.upload()
+    for chunk in blob.chunks:
+        await call.write(chunk)
+    await call.done_writing()
+    await call
+    return blob.length / (time.perf_counter() - started)
+
+
+async def _download_bare(calls: BareCalls, length: int, chunk_bytes: int) -> float:
+    started = time.perf_counter()
+    call = calls.download(encode_sizes(length, chunk_bytes))
+    while isinstance(await call.read(), bytes):
+        pass
+    return length / (time.perf_counter() - started)
+
+
+def _reset_peak(pid: int) -> int:
+    """Makes the kernel forget the process's peak, and returns what is resident now, in bytes."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+    return _memory(pid, "VmRSS")
+
+
+def _memory(pid: int, field: str) -> int:
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name == field:
+            return int(value.split()[0]) << 10
+    raise KeyError(field)

@@ -1,0 +1,263 @@
+"""How many messages a second go through, stored, acked, delivered and acked again, with many under way."""
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grpc.aio
+from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server
+from tests.bench.lean_client import LeanClient
+from tests.bench.report import Figure, WrongAnswer
+from tests.bench.settings import Settings
+from tests.bench.testbed import Testbed
+
+from interop_api.v1 import stanza_pb2
+
+CIPHERTEXT_BYTES = 300
+WARM_UP_SECONDS = 1.0
+SLICE_SECONDS = 1.0
+DRAIN_SECONDS = 30.0
+
+_POOL = os.urandom(1 << 16)
+
+
+def _ciphertext(number: int) -> bytes:
+    start = number * 61 % (len(_POOL) - CIPHERTEXT_BYTES)
+    return _POOL[start : start + CIPHERTEXT_BYTES]
+
+
+class _Flow:
+    """How far one pair is. A sender waits while too much is under way.
+
+    It is told to stop, never cancelled: grpc.aio cancels a call together with a task that writes to it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._moved = asyncio.Event()
+        self.sent = 0
+        self.acked = 0
+        self.delivered = 0
+        self._stopped = False
+
+    @property
+    def completed(self) -> int:
+        return min(self.acked, self.delivered)
+
+    def moved(self) -> None:
+        self._moved.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._moved.set()
+
+    async def room(self) -> bool:
+        """Waits until another batch fits into the window; False when nothing more shall be sent."""
+        most_under_way = self._settings.window - self._settings.batch
+        await self._until(lambda: self._stopped or self.sent - self.completed <= most_under_way)
+        return not self._stopped
+
+    async def drained(self) -> None:
+        await self._until(lambda: self.completed == self.sent)
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._moved.clear()
+            await self._moved.wait()
+
+
+@dataclass
+class _FrameSizes:
+    """Of the frames of one full batch, in bytes: what the ceiling is measured with."""
+
+    messages: int = 0
+    send_acks: int = 0
+    ack: int = 0
+
+
+class _Pair:
+    """A sender and a recipient that check all they get."""
+
+    def __init__(self, sender: LeanClient, recipient: LeanClient, settings: Settings) -> None:
+        self.flow = _Flow(settings)
+        self.sizes = _FrameSizes()
+        self._sender = sender
+        self._recipient = recipient
+        self._batch = settings.batch
+        self._settled = asyncio.Event()
+
+    async def send(self) -> None:
+        flow = self.flow
+        while await flow.room():
+            batch = [self._message(number) for number in range(flow.sent, flow.sent + self._batch)]
+            flow.sent += self._batch
+            self.sizes.messages = await self._sender.send(batch)
+
+    async def read_acks(self) -> None:
+        flow = self.flow
+        while True:
+            for stanza in await self._sender.receive():
+                acks = stanza.send_acks.acks
+                for number, ack in enumerate(acks, flow.acked):
+                    if ack.id != str(number) or not ack.timestamp_ms or ack.HasField("error"):
+                        raise WrongAnswer(f"message {number} was not acked, but this came: {ack}")
+                flow.acked += len(acks)
+                if len(acks) == self._batch:
+                    self.sizes.send_acks = stanza.ByteSize()
+            flow.moved()
+
+    async def receive(self) -> None:
+        flow = self.flow
+        while True:
+            ack = stanza_pb2.Stanza()
+            for stanza in await self._recipient.receive():
+                if stanza.HasField("pong"):
+                    self._settled.set()
+                    continue
+                self._check(stanza, flow.delivered)
+                flow.delivered += 1
+                ack.ack.delivery_ids.append(stanza.delivery_id)
+            flow.moved()
+            if count := len(ack.ack.delivery_ids):
+                self.sizes.ack = await self._recipient.send([ack]) * self._batch // count
+
+    async def settle(self) -> None:
+        """Waits until all that was sent is acked and delivered, and the last acknowledgement is committed."""
+        await self.flow.drained()
+        await self._recipient.send([stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=1))])
+        await self._settled.wait()
+
+    def _message(self, number: int) -> stanza_pb2.Stanza:
+        stanza = stanza_pb2.Stanza()
+        message = stanza.message
+        message.id, message.to, message.type = str(number), self._recipient.jid, stanza_pb2.MESSAGE_TYPE_TEXT
+        message.enc.add(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=_ciphertext(number))
+        return stanza
+
+    def _check(self, stanza: stanza_pb2.Stanza, number: int) -> None:
+        message = stanza.message
+        if message.id != str(number) or getattr(message, "from") != self._sender.jid:
+            raise WrongAnswer(f"message {number} was due, but this was delivered: {stanza}")
+        if message.enc[0].ciphertext != _ciphertext(number):
+            raise WrongAnswer(f"message {number} was delivered with other ciphertext")
+
+
+async def measure_throughput(settings: Settings) -> list[Figure]:
+    """Loads all pairs, half of them in each direction, then a bare server with frames of the same sizes."""
+    async with Testbed(settings.folder) as testbed:
+        pairs = [await _pair(testbed, number, settings) for number in range(settings.pairs)]
+        rates = await _load(pairs, settings)
+        if left := await testbed.stored("mailbox"):
+            raise WrongAnswer(f"{left} messages were acked but are still in the mailbox")
+    sent = sum(pair.flow.sent for pair in pairs)
+    async with bare_server(settings.folder / "bare.log") as bare:
+        ceilings = await _load_bare(str(bare.ready["grpc"]), pairs[0].sizes, settings)
+    note = (
+        f"{settings.pairs} pairs, {CIPHERTEXT_BYTES} bytes, batches of {settings.batch}, window {settings.window}; "
+        f"median of {len(rates)} s, slowest {min(rates):,.0f}/s; all {sent:,} acked and delivered once, in order"
+    )
+    rate, ceiling = statistics.median(rates), statistics.median(ceilings)
+    return [Figure("routed_messages_per_second", rate, "messages/s", ceiling, note)]
+
+
+async def _pair(testbed: Testbed, number: int, settings: Settings) -> _Pair:
+    third_party_user, _ = await testbed.third_party_user()
+    whatsapp_user = await testbed.whatsapp_user()
+    if number % 2:
+        return _Pair(whatsapp_user, third_party_user, settings)
+    return _Pair(third_party_user, whatsapp_user, settings)
+
+
+async def _load(pairs: Sequence[_Pair], settings: Settings) -> list[float]:
+    flows = [pair.flow for pair in pairs]
+    async with asyncio.TaskGroup() as group:
+        readers = [group.create_task(work) for pair in pairs for work in (pair.read_acks(), pair.receive())]
+        rates = await _sample(flows, [pair.send() for pair in pairs], settings)
+        await _drain(flows, [pair.settle() for pair in pairs])
+        for task in readers:
+            task.cancel()
+    return rates
+
+
+async def _sample(
+    flows: Sequence[_Flow], senders: Sequence[Coroutine[Any, Any, None]], settings: Settings
+) -> list[float]:
+    """Runs senders, and returns the completed messages per second of each slice in steady state."""
+    async with asyncio.TaskGroup() as group:
+        for sender in senders:
+            group.create_task(sender)
+        await asyncio.sleep(WARM_UP_SECONDS)
+        rates: list[float] = []
+        before, since = sum(flow.completed for flow in flows), time.perf_counter()
+        end = since + settings.seconds
+        while since < end:
+            await asyncio.sleep(SLICE_SECONDS)
+            completed, now = sum(flow.completed for flow in flows), time.perf_counter()
+            rates.append((completed - before) / (now - since))
+            before, since = completed, now
+        for flow in flows:
+            flow.stop()
+    return rates
+
+
+async def _drain(flows: Sequence[_Flow], work: Sequence[Coroutine[Any, Any, None]]) -> None:
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            await asyncio.gather(*work)
+    except TimeoutError as error:
+        lost = sum(flow.sent - flow.completed for flow in flows)
+        raise WrongAnswer(f"{lost} messages are not acked or not delivered after {DRAIN_SECONDS} s") from error
+
+
+class _BarePair:
+    """A pair at the bare server: the same frames in the same window."""
+
+    def __init__(self, address: str, number: int, sizes: _FrameSizes, settings: Settings) -> None:
+        self.flow = _Flow(settings)
+        self._sizes = sizes
+        self._batch = settings.batch
+        self._channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(2)]
+        sender, recipient = (BareCalls(channel) for channel in self._channels)
+        pair = ("pair", str(number))
+        self._sender = sender.send(metadata=(pair, ("ack-bytes", str(sizes.send_acks))))
+        self._recipient = recipient.receive(metadata=(pair,))
+
+    async def send(self) -> None:
+        frame = os.urandom(self._sizes.messages)
+        while await self.flow.room():
+            self.flow.sent += self._batch
+            await self._sender.write(frame)
+
+    async def read_acks(self) -> None:
+        while await self._sender.read():
+            self.flow.acked += self._batch
+            self.flow.moved()
+
+    async def receive(self) -> None:
+        ack = os.urandom(self._sizes.ack)
+        while await self._recipient.read():
+            self.flow.delivered += self._batch
+            self.flow.moved()
+            await self._recipient.write(ack)
+
+    async def close(self) -> None:
+        for channel in self._channels:
+            await channel.close()
+
+
+async def _load_bare(address: str, sizes: _FrameSizes, settings: Settings) -> list[float]:
+    pairs = [_BarePair(address, number, sizes, settings) for number in range(settings.pairs)]
+    flows = [pair.flow for pair in pairs]
+    async with asyncio.TaskGroup() as group:
+        readers = [group.create_task(work) for pair in pairs for work in (pair.read_acks(), pair.receive())]
+        rates = await _sample(flows, [pair.send() for pair in pairs], settings)
+        await _drain(flows, [flow.drained() for flow in flows])
+        for task in readers:
+            task.cancel()
+    for pair in pairs:
+        await pair.close()
+    return rates
