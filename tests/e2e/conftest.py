@@ -1,0 +1,126 @@
+"""A running simulator in a child process, and a world of one's own in it: a messenger, its users, WhatsApp users."""
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from interop_api.admin.v1 import admin_pb2
+from interop_api.v1 import interop_pb2
+from interop_client.admin import AdminClient
+from interop_client.client import ClientOptions
+from interop_client.endpoint import Endpoint
+from interop_client.state import ClientState
+from interop_client.third_party import ThirdPartyClient
+from interop_client.whatsapp import WhatsAppClient
+from interop_demo.processes import Child, simulator
+from partner_server import PartnerServer, PartnerSettings, SigningKeys
+
+_integrators = itertools.count(1)
+_numbers = itertools.count(10_000_000)
+
+
+class World:
+    """One test's own messenger and people; other tests' are invisible to it."""
+
+    def __init__(self, endpoint: Endpoint, partner: PartnerServer, admin: AdminClient, stack: AsyncExitStack) -> None:
+        self.endpoint = endpoint
+        self.partner = partner
+        self.admin = admin
+        self.integrator = next(_integrators)
+        self._stack = stack
+
+    async def register(self, **changes: object) -> admin_pb2.Partner:
+        """Registers the messenger, or changes how it is registered."""
+        entry = admin_pb2.Partner(
+            integrator=self.integrator,
+            name=f"Messenger {self.integrator}",
+            issuer=self.partner.issuer,
+            base_url=self.partner.base_url,
+            push_url=self.partner.push_url,
+            media_url=self.partner.media_url,
+            status=interop_pb2.PARTNER_STATUS_ACTIVE,
+            identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
+            proxy_allowed=True,
+        )
+        entry.MergeFrom(admin_pb2.Partner(**changes))  # type: ignore[arg-type]
+        await self.admin.put_partner(entry)
+        return entry
+
+    def device(
+        self, user: str, options: ClientOptions | None = None, state: ClientState | None = None
+    ) -> ThirdPartyClient:
+        """A third-party user's client, not enlisted and not connected; closed at the end of the test."""
+
+        async def get_token() -> str:
+            return self.partner.issue_token(user)
+
+        client = ThirdPartyClient.direct(self.endpoint, state or ClientState.generate(), get_token, options=options)
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def third_party(self, user: str, options: ClientOptions | None = None) -> ThirdPartyClient:
+        """An enlisted and connected third-party user with published prekeys."""
+        client = self.device(user, options)
+        await client.enlist(self.partner.issue_token(user))
+        await client.connect()
+        await client.publish_prekeys(20)
+        return client
+
+    async def whatsapp_device(self, options: ClientOptions | None = None) -> WhatsAppClient:
+        """A registered WhatsApp user's client, not connected; closed at the end of the test."""
+        state = ClientState.generate()
+        state.jid = await self.admin.put_whatsapp_user(f"+49151{next(_numbers)}", state.auth_public_key)
+        client = WhatsAppClient.direct(self.endpoint, state, options=options)
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def whatsapp(self, *, opted_in: bool = True, options: ClientOptions | None = None) -> WhatsAppClient:
+        """A connected WhatsApp user with published prekeys, by default opted in for this world's messenger."""
+        client = await self.whatsapp_device(options)
+        await client.connect()
+        await client.publish_prekeys(20)
+        if opted_in:
+            await client.accept_terms()
+            await client.opt_in([self.integrator])
+        return client
+
+    async def stored(self) -> dict[str, int]:
+        """Rows in the simulator's store, by table."""
+        return dict((await self.admin.get_statistics()).stored)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Child]:
+    """One simulator for all tests of the session, each of which has a world of its own in it."""
+    async with simulator(tmp_path_factory.mktemp("simulator") / "simulator.log") as child:
+        yield child
+
+
+@pytest.fixture
+def endpoint(simulator_process: Child) -> Endpoint:
+    """Where the shared simulator is."""
+    return Endpoint.from_ready_line(json.dumps(dict(simulator_process.ready)))
+
+
+@pytest.fixture(scope="session")
+def signing_keys() -> SigningKeys:
+    """One RSA key for all messengers of the session: making one takes long."""
+    return SigningKeys()
+
+
+@pytest_asyncio.fixture
+async def world(endpoint: Endpoint, signing_keys: SigningKeys, tmp_path: Path) -> AsyncIterator[World]:
+    """A messenger of one's own, registered with the shared simulator."""
+    async with AsyncExitStack() as stack:
+        partner = await stack.enter_async_context(
+            PartnerServer(PartnerSettings(tmp_path / "partner", endpoint=endpoint), keys=signing_keys)
+        )
+        admin = await stack.enter_async_context(AdminClient(endpoint.admin))
+        world = World(endpoint, partner, admin, stack)
+        await world.register()
+        yield world
