@@ -10,6 +10,8 @@ from pathlib import Path
 import click
 import grpc.aio
 from rich.console import Console
+
+from interop_demo.processes import ChildFailed
 from tests.bench.bundles import measure_bundles
 from tests.bench.latency import measure_latency
 from tests.bench.media import measure_media
@@ -17,8 +19,6 @@ from tests.bench.ready import measure_ready
 from tests.bench.report import Figure, WrongAnswer, machine_facts, table
 from tests.bench.settings import Settings
 from tests.bench.throughput import measure_throughput
-
-from interop_demo.processes import ChildFailed
 
 BLOB_BYTES = 256 << 20
 FULL_BLOB_BYTES = 1 << 30
@@ -54,7 +54,7 @@ NAMES = [name for names in MEASUREMENTS.values() for name in names]
     help="Length of each sustained measurement.",
 )
 @click.option("--full", is_flag=True, help="Blobs of 1 GiB instead of 256 MiB.")
-@click.option("--pairs", type=click.IntRange(1, 64), default=16, show_default=True, help="Senders under load.")
+@click.option("--pairs", type=click.IntRange(1, 64), default=24, show_default=True, help="Senders under load.")
 @click.option("--batch", type=click.IntRange(1, 1024), default=128, show_default=True, help="Messages per frame.")
 @click.option(
     "--window", type=click.IntRange(1, 2048), default=512, show_default=True, help="Messages under way per sender."
@@ -80,7 +80,7 @@ def main(as_json: bool, only: tuple[str, ...], seconds: float, full: bool, pairs
     if as_json:
         click.echo(json.dumps({"figures": [figure.as_json() for figure in figures], "machine": machine}))
     else:
-        Console().print(table(figures, machine))
+        Console(highlight=False).print(table(figures, machine))
 
 
 async def _run(settings: Settings, wanted: Collection[str]) -> list[Figure]:

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 import grpc.aio
-from tests.bench.bare_server import SERVICE, SIZE_BYTES
 
 from interop_demo.processes import Child
+from tests.bench.bare_server import SERVICE, SIZE_BYTES
 
 CHANNEL_OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection of its own for each channel, as each client has

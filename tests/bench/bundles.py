@@ -8,13 +8,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 import grpc.aio
+
+from interop_api.v1 import prekeys_pb2, prekeys_pb2_grpc
 from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server, encode_sizes
 from tests.bench.lean_client import LeanClient
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
-
-from interop_api.v1 import prekeys_pb2, prekeys_pb2_grpc
 
 USERS = 60
 KEYS_PER_USER = 2_000

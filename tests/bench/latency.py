@@ -5,13 +5,13 @@ import statistics
 import time
 
 import grpc.aio
+
+from interop_api.v1 import stanza_pb2
 from tests.bench.bare_client import BareCalls, bare_server
 from tests.bench.lean_client import LeanClient
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
-
-from interop_api.v1 import stanza_pb2
 
 MESSAGES = 400
 WARM_UP = 50

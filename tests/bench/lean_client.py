@@ -3,17 +3,18 @@
 What it costs is taken from the server, which shares its cores; so it is not `interop_client`.
 """
 
+import asyncio
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Self
 
 import grpc.aio
-from tests.bench.bare_client import CHANNEL_OPTIONS
-from tests.bench.report import WrongAnswer
 
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.noise import InitiatorHandshake, Transport
+from tests.bench.bare_client import CHANNEL_OPTIONS
+from tests.bench.report import WrongAnswer
 
 _Call = grpc.aio.StreamStreamCall[chat_pb2.ConnectRequest, chat_pb2.ConnectResponse]
 
@@ -37,6 +38,7 @@ class LeanClient:
         """Authorises unary calls."""
         self._call = call
         self._noise = noise
+        self._writing = asyncio.Lock()
 
     @classmethod
     async def log_in(cls, address: str, account: Account) -> Self:
@@ -59,8 +61,9 @@ class LeanClient:
 
     async def send(self, stanzas: Iterable[stanza_pb2.Stanza]) -> int:
         """Sends one frame and returns its size in bytes."""
-        sealed = self._noise.encrypt(stanza_pb2.Batch(stanzas=stanzas).SerializeToString())
-        await self._call.write(chat_pb2.ConnectRequest(sealed=sealed))
+        async with self._writing:  # frames go out in the order of sealing, and grpc.aio takes one write at a time
+            sealed = self._noise.encrypt(stanza_pb2.Batch(stanzas=stanzas).SerializeToString())
+            await self._call.write(chat_pb2.ConnectRequest(sealed=sealed))
         return len(sealed)
 
     async def receive(self) -> Sequence[stanza_pb2.Stanza]:

@@ -7,14 +7,14 @@ import time
 from pathlib import Path
 
 import grpc.aio
+
+from interop_api.v1 import media_pb2, media_pb2_grpc
+from interop_protocol.encoding import media_token
 from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server, encode_sizes
 from tests.bench.lean_client import LeanClient
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
-
-from interop_api.v1 import media_pb2, media_pb2_grpc
-from interop_protocol.encoding import media_token
 
 CHUNK_BYTES = 1 << 20
 REPETITIONS = 3

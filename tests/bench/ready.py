@@ -5,11 +5,11 @@ import time
 
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from interop_demo.processes import simulator
 from tests.bench.bare_client import BareCalls, bare_server, encode_sizes
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
-
-from interop_demo.processes import simulator
 
 STARTS = 5
 

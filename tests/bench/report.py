@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from rich.console import Group
 from rich.table import Table
 
 
@@ -50,29 +51,34 @@ def machine_facts() -> dict[str, object]:
     }
 
 
-def table(figures: Sequence[Figure], machine: dict[str, object]) -> Table:
-    """The figures for people."""
-    caption = "Ceiling: bare grpc.aio, same shape, same run. Ratio: of a rate at best 1, of a time at least 1.\n"
-    caption += ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items())
-    report = Table(caption=caption, caption_justify="left")
-    report.add_column("figure", no_wrap=True)
+def table(figures: Sequence[Figure], machine: dict[str, object]) -> Group:
+    """The figures for people, then what each stands for."""
+    report = Table("figure")
     for heading in ("value", "ceiling", "ratio"):
-        report.add_column(heading, justify="right", no_wrap=True)
-    report.add_column("note")
+        report.add_column(heading, justify="right")
+    report.add_column("unit")
     for figure in figures:
+        unit, scale = _scaled(figure.unit)
         report.add_row(
             figure.name,
-            _readable(figure.value, figure.unit),
-            "" if figure.ceiling is None else _readable(figure.ceiling, figure.unit),
+            _readable(figure.value / scale),
+            "" if figure.ceiling is None else _readable(figure.ceiling / scale),
             "" if figure.ratio is None else f"{figure.ratio:.2f}",
-            figure.note,
+            unit,
         )
-    return report
+    return Group(
+        report,
+        "Ceiling: bare grpc.aio, same shape, same run. Ratio: of a rate at best 1, of a time at least 1.",
+        *(f"{figure.name}: {figure.note}" for figure in figures),
+        "machine: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
+    )
 
 
-def _readable(value: float, unit: str) -> str:
+def _scaled(unit: str) -> tuple[str, int]:
     if unit.startswith("bytes"):
-        return f"{value / (1 << 20):,.1f} Mi{unit.replace('bytes', 'B')}"
-    if value >= 100:
-        return f"{value:,.0f} {unit}"
-    return f"{value:.3g} {unit}"
+        return unit.replace("bytes", "MiB"), 1 << 20
+    return unit.replace("messages", "").replace("bundles", ""), 1
+
+
+def _readable(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -11,13 +11,13 @@ from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import RSAKey
-from tests.bench.lean_client import Account, LeanClient
-from tests.bench.report import WrongAnswer
 
 from interop_api.admin.v1 import admin_pb2, admin_pb2_grpc
 from interop_api.v1 import chat_pb2, enlistment_pb2, enlistment_pb2_grpc, interop_pb2, interop_pb2_grpc, prekeys_pb2
 from interop_demo.processes import Child, simulator
 from interop_protocol.xeddsa_keys import KEY_TYPE, sign_xeddsa, signed_prekey_message
+from tests.bench.lean_client import Account, LeanClient
+from tests.bench.report import WrongAnswer
 
 INTEGRATOR = 7
 ISSUER = "https://messenger.example"

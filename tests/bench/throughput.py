@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import grpc.aio
+
+from interop_api.v1 import stanza_pb2
 from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server
 from tests.bench.lean_client import LeanClient
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
-
-from interop_api.v1 import stanza_pb2
 
 CIPHERTEXT_BYTES = 300
 WARM_UP_SECONDS = 1.0
