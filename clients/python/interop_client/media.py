@@ -21,10 +21,7 @@ from interop_client.media_crypto import (
 )
 from interop_client.transport import BlobStreams
 
-READ_SECONDS = 30.0
-"""Longest wait for a connection and between two reads of an HTTP download."""
-
-_HTTP_REASONS = {404: "BLOB_NOT_FOUND", 410: "BLOB_EXPIRED", 416: "RANGE_INVALID"}
+_HTTP_REASONS = {"HTTP_404": "BLOB_NOT_FOUND", "HTTP_410": "BLOB_EXPIRED"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +70,15 @@ async def download_over_http(base_url: str, reference: MediaReference, target: P
     Raises:
         ServerRefusal: The server does not have it; the reason is `HTTP_{status}` unless the status has a name here.
         MediaTampered: It is not what the sender described.
-        OSError: The server is not there, or the file cannot be written.
+        OSError: The server is not there or too slow, or the file cannot be written.
     """
-    import aiohttp  # here: its import is slow, and most clients download over gRPC
+    from interop_client._http import http_request  # here: see there
 
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=READ_SECONDS, sock_read=READ_SECONDS)
-    async with (
-        aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-        session.get(base_url.rstrip("/") + reference.direct_path, allow_redirects=False) as response,
-    ):
-        if response.status != 200:
-            raise ServerRefusal(_HTTP_REASONS.get(response.status, f"HTTP_{response.status}"))
-        await _receive(response.content.iter_chunked(CHUNK_BYTES), reference, target)
+    try:
+        async with http_request("GET", base_url.rstrip("/") + reference.direct_path) as response:
+            await _receive(response.content.iter_chunked(CHUNK_BYTES), reference, target)
+    except ServerRefusal as refusal:
+        raise ServerRefusal(_HTTP_REASONS.get(refusal.reason, refusal.reason)) from refusal
 
 
 async def _chunks(responses: AsyncIterator[media_pb2.DownloadResponse]) -> AsyncIterator[bytes]:

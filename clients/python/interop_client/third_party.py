@@ -27,7 +27,6 @@ from interop_protocol.xeddsa_keys import KEY_TYPE
 ENLISTMENT_PATH = "/3p/interop_reg"
 """Where the documented form is posted to."""
 
-_HTTP_SECONDS = 30.0
 _MAX_OUTCOME_BYTES = 64 * 1024
 
 TokenSource = Callable[[], Awaitable[str]]
@@ -91,9 +90,9 @@ class ThirdPartyClient(InteropClient):
 
         Raises:
             ServerRefusal: The user is not enlisted, or the answer is none.
-            OSError: The server is not there.
+            OSError: The server is not there or too slow.
         """
-        import aiohttp  # here: its import is slow, and enlisting is rare
+        from interop_client._http import http_request, read_body  # here: see there
 
         request = self._enlistment(token, auth_public_key)
         form = {
@@ -102,14 +101,8 @@ class ThirdPartyClient(InteropClient):
             if isinstance(value, bytes)
         }
         form |= {"token": token, "version": str(request.protocol_version)}
-        timeout = aiohttp.ClientTimeout(total=_HTTP_SECONDS)
-        async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
-            session.post(base_url.rstrip("/") + ENLISTMENT_PATH, data=form, allow_redirects=False) as response,
-        ):
-            if response.status != 200:
-                raise ServerRefusal(f"HTTP_{response.status}")
-            body = await response.content.read(_MAX_OUTCOME_BYTES)
+        async with http_request("POST", base_url.rstrip("/") + ENLISTMENT_PATH, form) as response:
+            body = await read_body(response, _MAX_OUTCOME_BYTES)
         return await self._keep_jid(_login_of(body))
 
     async def delete_account(self) -> None:

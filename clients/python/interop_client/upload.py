@@ -68,21 +68,19 @@ async def encrypted_blob(source: Path, media_type: MediaType) -> AsyncIterator[B
 def media_host(base_url: str) -> MediaHost:
     """Returns a host that stores each blob with a PUT of `{base_url}/{storage_reference}`, under a random reference.
 
+    The host raises ServerRefusal, `HTTP_{status}`, or OSError.
+
     Args:
         base_url: Of the messenger's own media server.
     """
 
     async def store(path: Path) -> str:
-        import aiohttp  # here: its import is slow, and WhatsApp users do not need it
+        from interop_client._http import http_request  # here: see there
 
         storage_reference = os.urandom(_REFERENCE_BYTES).hex()
         with await asyncio.to_thread(path.open, "rb") as blob:
-            async with (
-                aiohttp.ClientSession() as session,
-                session.put(f"{base_url.rstrip('/')}/{storage_reference}", data=blob) as response,
-            ):
-                response.raise_for_status()
-        return storage_reference
+            async with http_request("PUT", f"{base_url.rstrip('/')}/{storage_reference}", blob):
+                return storage_reference
 
     return store
 

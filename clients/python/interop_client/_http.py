@@ -1,0 +1,58 @@
+"""One HTTP request with deadlines, no redirects, and errors of the standard library; knows no protocol.
+
+Imported where it is used: it brings aiohttp, whose import is slow, and many clients make no HTTP request.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+
+from interop_client.errors import ServerRefusal
+
+IDLE_SECONDS = 30.0
+"""Longest wait for a connection, and between two reads."""
+
+
+@asynccontextmanager
+async def http_request(method: str, url: str, body: Any = None) -> AsyncIterator[aiohttp.ClientResponse]:
+    """Makes a request; the answer can be read within the block.
+
+    Args:
+        method: Such as `GET`.
+        url: Where.
+        body: Fields of a form, or an open file.
+
+    Raises:
+        ServerRefusal: `HTTP_{status}`, when that is neither 200 nor 201.
+        ConnectionError: The server is not there, or broke off.
+        TimeoutError: It was silent for too long.
+    """
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=IDLE_SECONDS, sock_read=IDLE_SECONDS)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
+            session.request(method, url, data=body, allow_redirects=False) as response,
+        ):
+            if response.status not in (200, 201):
+                raise ServerRefusal(f"HTTP_{response.status}")
+            yield response
+    except TimeoutError:
+        raise
+    except aiohttp.ClientError as error:
+        raise ConnectionError(str(error)) from error
+
+
+async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
+    """Returns a whole answer.
+
+    Raises:
+        ServerRefusal: ANSWER_TOO_LARGE.
+    """
+    body = bytearray()
+    async for chunk in response.content.iter_any():
+        body += chunk
+        if len(body) > max_bytes:
+            raise ServerRefusal("ANSWER_TOO_LARGE")
+    return bytes(body)

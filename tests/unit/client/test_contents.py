@@ -1,0 +1,80 @@
+"""What people send reads the same at the other end, and what a hostile sender makes up opens nothing."""
+
+import os
+from dataclasses import replace
+
+import pytest
+
+from interop_api.e2ee.v1 import content_pb2
+from interop_api.v1 import stanza_pb2
+from interop_client.contents import media_content, message_event, message_type, reaction_content, text_content
+from interop_client.events import Incoming, MediaReceived, ReactionReceived, TextReceived
+from interop_client.media import MediaReference
+from interop_client.media_crypto import EncryptedMedia, MediaType
+from interop_client.signal.content import decode_message, encode_message
+from interop_client.signal.errors import InvalidContent
+
+ENVELOPE = Incoming("12-34@interop", "m1", 7, "SEPARATE", True)
+REFERENCE = MediaReference(
+    MediaType.DOCUMENT, "/v/t1", os.urandom(32), EncryptedMedia(bytes(32), 5, bytes(32)), "text/plain", "a.txt"
+)
+
+
+def delivered(content: content_pb2.Message) -> object:
+    return message_event(decode_message(encode_message(content)), ENVELOPE)
+
+
+def test_a_text_keeps_words_and_envelope() -> None:
+    event = delivered(text_content("Grüße 👋"))
+    assert event == TextReceived("12-34@interop", "m1", 7, "SEPARATE", True, text="Grüße 👋", reply_to=None)
+
+
+def test_an_answer_names_and_quotes_what_it_answers() -> None:
+    answered = TextReceived("x@s.whatsapp.net", "m0", 1, "", False, text="Question?", reply_to=None)
+    content = text_content("Answer", reply_to=answered)
+    assert content.extended_text_message.context_info.quoted_message.conversation == "Question?"
+    event = delivered(content)
+    assert isinstance(event, TextReceived) and (event.text, event.reply_to) == ("Answer", "m0")
+
+
+def test_a_reaction_and_its_removal() -> None:
+    for emoji in ("👍", ""):
+        event = delivered(reaction_content("x@s.whatsapp.net", "m0", emoji))
+        assert isinstance(event, ReactionReceived) and (event.target_id, event.emoji) == ("m0", emoji)
+
+
+@pytest.mark.parametrize("media_type", list(MediaType))
+def test_a_file_keeps_all_that_opens_it(media_type: MediaType) -> None:
+    has_name = media_type is not MediaType.AUDIO
+    reference = replace(REFERENCE, media_type=media_type, name="a.txt" if has_name else "")
+    content = media_content(reference)
+    assert message_type(content) == stanza_pb2.MESSAGE_TYPE_MEDIA
+    event = delivered(content)
+    assert isinstance(event, MediaReceived) and event.media == reference
+
+
+def test_the_server_learns_text_reaction_or_media() -> None:
+    assert message_type(text_content("x")) == stanza_pb2.MESSAGE_TYPE_TEXT
+    assert message_type(text_content("x", ENVELOPE)) == stanza_pb2.MESSAGE_TYPE_TEXT
+    assert message_type(reaction_content("x", "y", "z")) == stanza_pb2.MESSAGE_TYPE_REACTION
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(REFERENCE, media_key=b"short"),
+        replace(REFERENCE, encrypted=EncryptedMedia(b"short", 5, bytes(32))),
+        replace(REFERENCE, encrypted=EncryptedMedia(bytes(32), 5, b"")),
+        replace(REFERENCE, direct_path="http://elsewhere.example/blob"),
+        replace(REFERENCE, direct_path=""),
+        replace(REFERENCE, direct_path="@elsewhere.example/blob"),
+    ],
+)
+def test_a_file_that_cannot_be_opened_is_invalid(broken: MediaReference) -> None:
+    with pytest.raises(InvalidContent):
+        delivered(media_content(broken))
+
+
+def test_a_file_name_brings_no_folder() -> None:
+    event = delivered(media_content(replace(REFERENCE, name="../../etc/passwd")))
+    assert isinstance(event, MediaReceived) and event.media.name == "passwd"

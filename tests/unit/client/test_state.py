@@ -1,0 +1,145 @@
+"""A state comes back as it was saved, is replaced as a whole or not at all, and is saved before anybody goes on."""
+
+import asyncio
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from interop_client.signal.errors import InvalidSnapshot
+from interop_client.state import ClientState, DurableState, MemoryStore, StateFile
+
+
+class SlowStore:
+    """Saves only when the test lets it."""
+
+    def __init__(self) -> None:
+        self.saved: list[bytes] = []
+        self.started = threading.Event()
+        self.go_on = threading.Event()
+
+    def save(self, snapshot: bytes) -> None:
+        self.started.set()
+        assert self.go_on.wait(5)
+        self.saved.append(snapshot)
+
+
+class FullDisk:
+    def save(self, snapshot: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_state_comes_back_as_it_was() -> None:
+    state = ClientState.generate("12-34@interop")
+    state.take_message_id()
+    state.signal.generate_one_time_prekeys(3)
+    restored = ClientState.from_bytes(state.to_bytes())
+    assert restored.to_bytes() == state.to_bytes()
+    assert restored.jid == "12-34@interop"
+    assert restored.auth_public_key == state.auth_public_key
+    assert restored.take_message_id() == state.take_message_id()
+
+
+def test_message_ids_never_repeat() -> None:
+    """Neither within a state nor after starting anew, and all fit the form that the server demands."""
+    first, second = ClientState.generate(), ClientState.generate()
+    ids = [state.take_message_id() for state in (first, second) for _ in range(50)]
+    assert len(set(ids)) == 100
+    assert all(0 < len(message_id) <= 64 and message_id.replace("-", "").isalnum() for message_id in ids)
+
+
+def test_keys_stay_out_of_logs() -> None:
+    state = ClientState.generate()
+    assert state.auth_private_key.hex() not in repr(state)
+    assert repr(state.auth_private_key) not in repr(state)
+
+
+@pytest.mark.parametrize("saved", [b"", b"{}", b"nonsense\n", b'{"format": 99}\n', b"[]\n", b'{"format": 1}\nx'])
+def test_what_is_no_state_is_refused(saved: bytes) -> None:
+    with pytest.raises(InvalidSnapshot):
+        ClientState.from_bytes(saved)
+
+
+def test_a_file_is_private_and_complete(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "bob")
+    assert file.load() is None
+    state = ClientState.generate()
+    file.save(state.to_bytes())
+    loaded = file.load()
+    assert loaded is not None and loaded.to_bytes() == state.to_bytes()
+    assert (tmp_path / "bob").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in tmp_path.iterdir()] == ["bob"]
+
+
+def test_a_save_that_fails_leaves_the_state_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk fails after the bytes were written and before they are safe."""
+    file = StateFile(tmp_path / "bob")
+    before = ClientState.generate().to_bytes()
+    file.save(before)
+
+    def fail(descriptor: int) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        file.save(ClientState.generate().to_bytes())
+    assert (tmp_path / "bob").read_bytes() == before
+    assert [path.name for path in tmp_path.iterdir()] == ["bob"]
+
+
+def test_leftovers_of_a_crash_do_not_harm(tmp_path: Path) -> None:
+    (tmp_path / ".bob.new").write_bytes(b"half a sta")
+    file = StateFile(tmp_path / "bob")
+    assert file.load() is None
+    file.save(ClientState.generate().to_bytes())
+    assert file.load() is not None
+
+
+async def test_a_commit_returns_when_the_state_of_its_moment_is_saved() -> None:
+    state, store = ClientState.generate(), MemoryStore()
+    durable = DurableState(state, store)
+    taken = state.take_message_id()
+    await durable.commit()
+    assert ClientState.from_bytes(store.snapshot).take_message_id() != taken
+
+
+async def test_commits_that_come_during_a_save_share_the_next_one() -> None:
+    """A save under way does not cover a later change; one further save covers all of them."""
+    state, store = ClientState.generate(), SlowStore()
+    durable = DurableState(state, store)
+    first = asyncio.create_task(durable.commit())
+    await asyncio.to_thread(store.started.wait, 5)
+    others = []
+    for _ in range(20):
+        state.take_message_id()
+        others.append(asyncio.create_task(durable.commit()))
+    await asyncio.sleep(0)
+    assert not any(other.done() for other in others)
+    store.go_on.set()
+    await asyncio.gather(first, *others)
+    assert len(store.saved) == 2
+    assert store.saved[-1] == state.to_bytes()
+
+
+async def test_a_failed_save_fails_every_commit_that_needed_it() -> None:
+    durable = DurableState(ClientState.generate(), FullDisk())
+    outcomes = await asyncio.gather(durable.commit(), durable.commit(), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [OSError, OSError]
+
+
+async def test_a_cancelled_commit_lets_its_save_finish() -> None:
+    """Otherwise an older snapshot could replace a newer one."""
+    state, store = ClientState.generate(), SlowStore()
+    durable = DurableState(state, store)
+    cancelled = asyncio.create_task(durable.commit())
+    await asyncio.to_thread(store.started.wait, 5)
+    state.take_message_id()
+    later = asyncio.create_task(durable.commit())
+    cancelled.cancel()
+    await asyncio.sleep(0)
+    store.go_on.set()
+    await later
+    with pytest.raises(asyncio.CancelledError):
+        await cancelled
+    assert store.saved[-1] == state.to_bytes()
