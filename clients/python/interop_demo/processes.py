@@ -12,6 +12,7 @@ from typing import Any, Self
 
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
+LOG_TAIL_CHARACTERS = 2000
 
 
 class ChildFailed(Exception):
@@ -30,7 +31,8 @@ class Child:
         Args:
             name: For messages.
             arguments: What follows the Python interpreter, for example `-m interop_server up`.
-            log: Where its stderr goes; appended to.
+            log: Where its stderr goes; appended to. Its temporary files go into the same folder, so that whoever
+                removes the folder removes them too, however the child ended.
         """
         self.name = name
         self.log = log
@@ -57,7 +59,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1"},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.log.parent)},
                 start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
                 limit=1 << 26,
             )
@@ -66,9 +68,13 @@ class Child:
                 self.ready = json.loads(await self.read_line())
         except (TimeoutError, ValueError) as error:
             await self.kill()
-            tail = self.log.read_text(errors="replace")[-2000:].strip()
-            raise ChildFailed(f"{self.name} did not become ready. Its log {self.log} ends with:\n{tail}") from error
+            raise ChildFailed(f"{self.name} did not become ready. {self.describe_log()}") from error
         return self.ready
+
+    def describe_log(self) -> str:
+        """Says where the log is and how it ends."""
+        tail = self.log.read_text(errors="replace")[-LOG_TAIL_CHARACTERS:].strip()
+        return f"Its log {self.log} ends with:\n{tail}" if tail else f"Its log {self.log} is empty."
 
     async def read_line(self) -> str:
         """Returns the next line of the child's stdout; empty at its end."""
@@ -77,11 +83,18 @@ class Child:
         return (await stdout.readline()).decode()
 
     async def write_line(self, line: str) -> None:
-        """Writes a line to the child's stdin."""
+        """Writes a line to the child's stdin.
+
+        Raises:
+            ChildFailed: It no longer reads.
+        """
         stdin = self._running().stdin
         assert stdin is not None
-        stdin.write(line.encode() + b"\n")
-        await stdin.drain()
+        try:
+            stdin.write(line.encode() + b"\n")
+            await stdin.drain()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise ChildFailed(f"{self.name} has ended. {self.describe_log()}") from error
 
     async def stop(self) -> int:
         """Ends the process gracefully, by force if it takes too long, and returns its exit code."""
@@ -132,15 +145,12 @@ class Child:
 
 def simulator(log: Path, db: Path | None = None) -> Child:
     """Describes a simulator on free loopback ports."""
-    arguments = [
-        "-m",
-        "interop_server",
-        "up",
-        "--grpc",
-        "127.0.0.1:0",
-        "--admin",
-        "127.0.0.1:0",
-        "--http",
-        "127.0.0.1:0",
-    ]
-    return Child("simulator", [*arguments, *(["--db", str(db)] if db else [])], log)
+    arguments = ["-m", "interop_server", "up"]
+    for surface in ("--grpc", "--admin", "--http"):
+        arguments += [surface, "127.0.0.1:0"]
+    return Child("the simulator", [*arguments, *(["--db", str(db)] if db else [])], log)
+
+
+def partner_server(log: Path, data: Path) -> Child:
+    """Describes a third-party messenger's server on a free loopback port, with its blobs and keys in a folder."""
+    return Child("the messenger's server", ["-m", "partner_server", "--data", str(data)], log)

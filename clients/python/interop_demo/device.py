@@ -1,0 +1,218 @@
+"""What any person's device can be told to do, on either messenger; knows no process and no story.
+
+Each public coroutine of a device is a command: `person` calls it by name with the fields of a request.
+"""
+
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeVar
+
+from interop_api.v1 import stanza_pb2
+from interop_client.client import InteropClient
+from interop_client.endpoint import Endpoint
+from interop_client.events import (
+    Event,
+    MediaReceived,
+    OfflineEnd,
+    OfflinePreview,
+    ReceiptReceived,
+    StanzaRefused,
+    TextReceived,
+)
+from interop_client.media_crypto import MediaTampered
+from interop_client.state import ClientState, StateFile
+from interop_client.upload import Progress
+from interop_demo.search import files_under, key_secret, search
+
+WAIT_SECONDS = 20.0
+"""Longest wait for something that must come."""
+PREKEYS = 20
+
+E = TypeVar("E", bound=Event)
+
+
+class CommandFailed(Exception):
+    """What was asked cannot be done, or did not happen in time."""
+
+
+class Device:
+    """A person's device: its state in a file, its downloads in a folder.
+
+    Args:
+        folder: Of this device alone.
+        progress: Told how far uploads are.
+    """
+
+    def __init__(self, folder: Path, progress: Progress) -> None:
+        self.folder = folder
+        self.progress = progress
+        self._file = StateFile(folder / "state")
+        self._client: InteropClient | None = None
+        self._media: dict[str, MediaReceived] = {}
+        self._read: dict[str, TextReceived] = {}
+
+    @property
+    def client(self) -> InteropClient:
+        """The connected client.
+
+        Raises:
+            CommandFailed: There is none.
+        """
+        if self._client is None:
+            raise CommandFailed("not connected")
+        return self._client
+
+    def load_state(self) -> ClientState:
+        """Returns what the device saved before it was switched off, or a new state."""
+        return self._file.load() or ClientState.generate()
+
+    @property
+    def file(self) -> StateFile:
+        """Where the state is kept."""
+        return self._file
+
+    async def make_client(self, endpoint: Endpoint) -> InteropClient:
+        """Makes the client for a new connection."""
+        raise NotImplementedError
+
+    async def connect(self, simulator: dict[str, str]) -> dict[str, Any]:
+        """Connects, in place of a connection that may be open."""
+        await self.disconnect()
+        self._client = await self.make_client(endpoint_of(simulator))
+        await self._client.connect()
+        return {"jid": self._client.jid}
+
+    async def disconnect(self) -> dict[str, Any]:
+        """Ends the connection. Idempotent."""
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+        return {}
+
+    async def publish_prekeys(self) -> dict[str, Any]:
+        """Publishes prekeys and has the server prove that it holds them."""
+        await self.client.publish_prekeys(PREKEYS)
+        return {"count": await self.client.count_prekeys(), "intact": await self.client.has_intact_prekeys()}
+
+    async def resolve(self, external_id: str, integrator: int = 0) -> dict[str, Any]:
+        """Looks somebody up."""
+        return {"jid": await self.client.resolve(external_id, integrator)}
+
+    async def take_bundle(self, jid: str) -> dict[str, Any]:
+        """Takes somebody's prekey bundle, with a check of its signature when a session begins."""
+        bundle = await self.client.take_prekey_bundle(jid)
+        return {"has_one_time_prekey": bundle.one_time_prekey_id is not None}
+
+    async def send_text(self, to: str, text: str, reply_to: str = "") -> dict[str, Any]:
+        """Sends a text, as an answer when `reply_to` is the id of a text that was waited for."""
+        return asdict(await self.client.send_text(to, text, self._read.get(reply_to)))
+
+    async def send_garbage(self, to: str) -> dict[str, Any]:
+        """Sends a message stanza that no session made: for addresses that there is no session with."""
+        enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(64))
+        message = stanza_pb2.Message(
+            id=self.client.state.take_message_id(), to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,)
+        )
+        return asdict(await self.client.send_encrypted(message))
+
+    async def offer_call(self, to: str) -> dict[str, Any]:
+        """Offers a call, and returns why it was refused."""
+        call_id = self.client.state.take_message_id()
+        await self.client.transport.send(stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id=call_id, to=to)))
+        refused = await self._wait(
+            lambda event: isinstance(event, StanzaRefused) and event.id == call_id, "an answer to the call"
+        )
+        assert isinstance(refused, StanzaRefused)
+        return {"reason": refused.reason, "advice": refused.advice}
+
+    async def wait_for_text(self) -> dict[str, Any]:
+        """Waits for the next text."""
+        text = await self._wait_for(TextReceived, "a message")
+        self._read[text.id] = text
+        return asdict(text)
+
+    async def wait_for_receipts(self, ids: list[str], is_read: bool) -> dict[str, Any]:
+        """Waits until there is a receipt for each of some messages."""
+        missing, what = set(ids), "read" if is_read else "delivered"
+        while missing:
+            event = await self._wait(
+                lambda event: isinstance(event, ReceiptReceived) and event.is_read == is_read, f"a {what} receipt"
+            )
+            assert isinstance(event, ReceiptReceived)
+            missing.difference_update(event.message_ids)
+        return {}
+
+    async def mark_read(self, message_id: str) -> dict[str, Any]:
+        """Says that a text that was waited for was seen."""
+        await self.client.mark_read(self._read[message_id])
+        return {}
+
+    async def wait_for_media(self) -> dict[str, Any]:
+        """Waits for the next file."""
+        received = await self._wait_for(MediaReceived, "a file")
+        self._media[received.id] = received
+        return {"sender": received.sender, "id": received.id, "path": received.media.direct_path}
+
+    async def download(self, message_id: str, http: str = "") -> dict[str, Any]:
+        """Downloads a file that was waited for; over HTTP when a base URL is given.
+
+        Raises:
+            CommandFailed: It is not what its sender described.
+        """
+        target = self.folder / f"received-{message_id}"
+        media = self._media[message_id].media
+        try:
+            await self.client.download(media, target, http)
+        except MediaTampered as error:
+            raise CommandFailed(f"the file is not what its sender described: {error}") from error
+        return {"file": str(target), "mimetype": media.mimetype, "name": media.name}
+
+    async def take_backlog(self) -> dict[str, Any]:
+        """Takes all that waited at the server, and all that came with it."""
+        preview = await self._wait_for(OfflinePreview, "the preview of what waited")
+        await self._wait_for(OfflineEnd, "the end of what waited")
+        await self.client.ping()  # what the server sent after it, if anything, is here now, too
+        return {"announced": preview.messages, "texts": await self._texts_that_are_here()}
+
+    async def take_texts(self) -> dict[str, Any]:
+        """Takes the texts that are here already."""
+        await self.client.ping()
+        return {"texts": await self._texts_that_are_here()}
+
+    async def block(self, jid: str) -> dict[str, Any]:
+        """Blocks somebody."""
+        await self.client.block(jid)
+        return {"blocked": await self.client.get_blocklist()}
+
+    async def find_own_keys(self, folders: list[str]) -> dict[str, Any]:
+        """Searches folders for this device's private identity key: here, so that the key never leaves the device."""
+        secret = key_secret("private identity key", self.load_state().signal.identity.private_key)
+        findings = search([secret], files_under(*(Path(folder) for folder in folders)))
+        own = search([secret], [self.folder / "state"])
+        return {"files": findings.files, "hits": findings.hits, "found_at_home": bool(own.hits)}
+
+    async def _texts_that_are_here(self) -> list[dict[str, Any]]:
+        texts = []
+        while True:
+            try:
+                texts.append(asdict(await self.client.wait_for(TextReceived, 0)))
+            except TimeoutError:
+                return texts
+
+    async def _wait_for(self, kind: type[E], what: str) -> E:
+        event = await self._wait(lambda event: isinstance(event, kind), what)
+        assert isinstance(event, kind)
+        return event
+
+    async def _wait(self, wanted: Any, what: str) -> Event:
+        try:
+            return await self.client.wait_for(wanted, WAIT_SECONDS)
+        except TimeoutError as error:
+            raise CommandFailed(f"{what} did not come within {WAIT_SECONDS:.0f} s") from error
+
+
+def endpoint_of(simulator: dict[str, str]) -> Endpoint:
+    """Reads a simulator's addresses out of its ready line."""
+    root_public_key = bytes.fromhex(simulator["root_public_key"])
+    return Endpoint(simulator["grpc"], root_public_key, simulator["http"], simulator["admin"])

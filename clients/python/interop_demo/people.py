@@ -1,0 +1,106 @@
+"""People as the story sees them: each a process that is asked to do something; knows no story and no server."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from interop_client.upload import Progress
+from interop_demo.processes import Child, ChildFailed
+
+SILENCE_SECONDS = 60.0
+"""Longest wait for the next line of a person's process."""
+
+
+class Refused(Exception):
+    """The server refused what a person tried.
+
+    Args:
+        reason: Name of the reason.
+        requirement: Id of the requirement; may be empty.
+        advice: What to do about it.
+    """
+
+    def __init__(self, reason: str, requirement: str, advice: str) -> None:
+        super().__init__(f"{reason} ({requirement}): {advice}" if requirement else f"{reason}: {advice}")
+        self.reason = reason
+        self.requirement = requirement
+        self.advice = advice
+
+
+class CouldNot(Exception):
+    """A person could not do what they were asked to, for another reason than a refusal."""
+
+
+class Person:
+    """A person with a device, which is a process of its own and keeps its state in a folder.
+
+    Args:
+        name: First name.
+        messenger: Name of the messenger that this person uses.
+        folder: Of the device; made when the person starts.
+        settings: For the process; see `person`.
+    """
+
+    def __init__(self, name: str, messenger: str, folder: Path, settings: dict[str, str]) -> None:
+        self.name = name
+        self.messenger = messenger
+        self.folder = folder
+        arguments = ["-m", "interop_demo.person", json.dumps({"folder": str(folder), **settings})]
+        self.process = Child(f"{name}'s device", arguments, folder / "device.log")
+        self.jid = ""
+        """JID at the server, once there is one."""
+        self.user = settings["user"]
+        """What people know them by: e-mail address or phone number."""
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.messenger})"
+
+    async def start(self) -> None:
+        """Switches the device on.
+
+        Raises:
+            ChildFailed: It does not start.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        await self.process.start()
+
+    async def stop(self) -> None:
+        """Switches the device off. What it saved stays."""
+        await self.process.stop()
+
+    async def ask(self, do: str, progress: Progress | None = None, **fields: Any) -> dict[str, Any]:
+        """Has the person do something and returns what came of it.
+
+        Args:
+            do: Name of a command of the device.
+            progress: Told how far an upload is.
+            **fields: Of the command.
+
+        Raises:
+            Refused: The server says no.
+            CouldNot: Something else went wrong.
+            ChildFailed: The device's process has ended or hangs.
+        """
+        await self.process.write_line(json.dumps({"do": do, **fields}))
+        while True:
+            answer = await self._read_answer()
+            if "done" in answer:
+                return dict(answer["done"])
+            if "refused" in answer:
+                raise Refused(**answer["refused"])
+            if "failed" in answer:
+                raise CouldNot(f"{self.name} could not {do.replace('_', ' ')}: {answer['failed']}")
+            if progress is not None:
+                progress(*answer["progress"])
+
+    async def _read_answer(self) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(SILENCE_SECONDS):
+                line = await self.process.read_line()
+        except TimeoutError as error:
+            raise ChildFailed(f"{self.process.name} does not answer. {self.process.describe_log()}") from error
+        if not line:
+            raise ChildFailed(f"{self.process.name} has ended. {self.process.describe_log()}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer

@@ -1,0 +1,203 @@
+"""The processes that the story plays on, and what is known of them; knows no step."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+
+from interop_client.admin import AdminClient
+from interop_demo.inputs import Inputs
+from interop_demo.people import Person, Refused
+from interop_demo.processes import Child, partner_server, simulator
+from interop_demo.search import Secret, text_secret
+from interop_demo.timeline import Timeline
+
+MESSENGER = "Pigeon"
+"""The third-party messenger of the story."""
+WHATSAPP = "WhatsApp"
+INTEGRATOR = 17
+"""The messenger's number at WhatsApp."""
+ALICE_NUMBER = "+491701234567"
+BOB_ADDRESS = "bob@pigeon.example"
+CAROL_ADDRESS = "carol@pigeon.example"
+CAROL_IP = "203.0.113.7"
+"""Where Carol's phone is, as her messenger's load balancer sees it; reserved for documentation (RFC 5737)."""
+SETTLE_SECONDS = 10.0
+POLL_SECONDS = 0.01
+
+
+class StepFailed(Exception):
+    """Something did not hold; the message says what."""
+
+
+def expect(holds: bool, otherwise: str) -> None:
+    """Goes on when something holds.
+
+    Args:
+        holds: Whether it does.
+        otherwise: What it means when it does not.
+
+    Raises:
+        StepFailed: It does not.
+    """
+    if not holds:
+        raise StepFailed(otherwise)
+
+
+async def expect_refusal(reason: str, person: Person, do: str, **fields: Any) -> Refused:
+    """Has a person try what the server must refuse for exactly one reason, and returns the refusal.
+
+    Raises:
+        StepFailed: It was not refused, or for another reason.
+    """
+    try:
+        await person.ask(do, **fields)
+    except Refused as refused:
+        expect(refused.reason == reason, f"{person} was refused with {refused}, expected {reason}")
+        return refused
+    raise StepFailed(f"{person} was not refused, expected {reason}")
+
+
+async def together(*work: Coroutine[Any, Any, Any]) -> None:
+    """Does several things at the same time; the first that fails ends the others and says why."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for coroutine in work:
+                tasks.create_task(coroutine)
+    except ExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where everything lies."""
+
+    root: Path
+
+    @property
+    def simulator(self) -> Path:
+        """All that the simulator keeps and logs."""
+        return self.root / "simulator"
+
+    @property
+    def messenger(self) -> Path:
+        """All that the third-party messenger's server keeps and logs; its proxy is the same process."""
+        return self.root / "messenger"
+
+    def device(self, name: str) -> Path:
+        """All that a person's device keeps."""
+        return self.root / "devices" / name.lower()
+
+
+@dataclass(slots=True)
+class Stage:
+    """Servers and people. An asynchronous context manager: whatever happens, it leaves no process behind."""
+
+    inputs: Inputs
+    folders: Folders
+    timeline: Timeline
+    simulator: Child = field(init=False)
+    messenger: Child = field(init=False)
+    alice: Person = field(init=False)
+    bob: Person = field(init=False)
+    carol: Person = field(init=False)
+    secrets: list[Secret] = field(default_factory=list)
+    """What must not be found at the end."""
+
+    def __post_init__(self) -> None:
+        folders = self.folders
+        self.simulator = simulator(folders.simulator / "simulator.log", folders.simulator / "simulator.db")
+        self.messenger = partner_server(folders.messenger / "messenger.log", folders.messenger / "data")
+
+    @property
+    def addresses(self) -> Mapping[str, Any]:
+        """The simulator's ready line."""
+        return self.simulator.ready
+
+    async def start(self) -> None:
+        """Starts the servers and people, as far as possible at the same time.
+
+        Raises:
+            ChildFailed: One of them does not start.
+        """
+        for folder in (self.folders.simulator, self.folders.messenger):
+            folder.mkdir(parents=True, exist_ok=True)
+        self.alice = self._person("Alice", WHATSAPP, {"user": ALICE_NUMBER})
+        await together(self.simulator.start(), self.messenger.start(), self.alice.start())
+        url = self.messenger.ready["base_url"]
+        self.bob = self._person("Bob", MESSENGER, {"user": BOB_ADDRESS, "messenger": url})
+        carol = {"user": CAROL_ADDRESS, "messenger": url, "client_ip": CAROL_IP}
+        self.carol = self._person("Carol", MESSENGER, carol)
+        await together(self.tell_messenger(), self.bob.start(), self.carol.start())
+
+    async def tell_messenger(self) -> None:
+        """Tells the messenger's server where the simulator is now."""
+        addresses = {name: self.addresses[name] for name in ("grpc", "http", "root_public_key")}
+        async with aiohttp.ClientSession() as session:
+            url = f"{self.messenger.ready['base_url']}/admin/simulator"
+            async with session.post(url, json=addresses) as response:
+                expect(response.ok, f"the messenger's server answered {response.status}: {await response.text()}")
+
+    async def list_pushes(self, user: str, after: int, wait_seconds: float) -> list[dict[str, Any]]:
+        """Returns the pushes that the messenger's server took for a user, waiting for one if there is none."""
+        query = {"user": user, "after": str(after), "wait_seconds": str(wait_seconds)}
+        async with aiohttp.ClientSession() as session:
+            url = f"{self.messenger.ready['base_url']}/pushes"
+            async with session.get(url, params=query) as response:
+                expect(response.ok, f"the messenger's server answered {response.status}: {await response.text()}")
+                return list((await response.json())["pushes"])
+
+    def admin(self) -> AdminClient:
+        """Returns a client of the simulator's admin service."""
+        return AdminClient(self.addresses["admin"])
+
+    async def settle(self) -> dict[str, int]:
+        """Waits until the mailboxes are empty, and returns how much the simulator stores, by kind.
+
+        Raises:
+            StepFailed: Something stays in a mailbox.
+        """
+        try:
+            async with self.admin() as admin, asyncio.timeout(SETTLE_SECONDS):
+                while True:
+                    stored = dict((await admin.get_statistics()).stored)
+                    if not stored["mailbox"]:
+                        return stored
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            raise StepFailed(f"the mailboxes are not empty after {SETTLE_SECONDS:.0f} s") from error
+
+    async def wait_until_gone(self, person: Person) -> None:
+        """Waits until the simulator has noticed that a person is not connected any more.
+
+        Raises:
+            StepFailed: It does not.
+        """
+        try:
+            async with self.admin() as admin, asyncio.timeout(SETTLE_SECONDS):
+                while True:
+                    if person.jid not in {connection.jid for connection in await admin.list_connections()}:
+                        return
+                    await asyncio.sleep(POLL_SECONDS)
+        except TimeoutError as error:
+            raise StepFailed(f"{person.name} is still connected after {SETTLE_SECONDS:.0f} s") from error
+
+    def keep_secret(self, name: str, text: str) -> str:
+        """Notes a text that must not be found at the end, and returns it."""
+        self.secrets.append(text_secret(name, text))
+        return text
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        people = [person for name in ("alice", "bob", "carol") if (person := getattr(self, name, None)) is not None]
+        # People first: who is connected to a server that stops would only log that it did.
+        await asyncio.gather(*(person.stop() for person in people), return_exceptions=True)
+        await asyncio.gather(self.simulator.stop(), self.messenger.stop(), return_exceptions=True)
+
+    def _person(self, name: str, messenger: str, settings: dict[str, str]) -> Person:
+        return Person(name, messenger, self.folders.device(name), settings)

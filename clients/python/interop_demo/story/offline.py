@@ -1,0 +1,81 @@
+"""Step 7: messages wait for who is away, even when the server crashes; knows no media and no refusal."""
+
+import json
+from typing import Any
+
+from interop_demo.people import Person
+from interop_demo.processes import ChildFailed
+from interop_demo.stage import MESSENGER, Stage, expect
+
+PUSH_SECONDS = 10.0
+_TEXTS = (
+    "First of three while you were away.",
+    "Second of three: bring an umbrella.",
+    "Third of three: see you at nine.",
+)
+
+
+async def survive_a_crash(stage: Stage) -> str:
+    """Has Bob go offline, Alice write, the simulator die, and Bob come back."""
+    await stage.settle()
+    pushes = await stage.list_pushes(stage.bob.user, 0, 0)
+    last_push = pushes[-1]["number"] if pushes else 0
+    await _go_offline(stage, stage.bob)
+    sent = [await _write(stage, number, text) for number, text in enumerate(_TEXTS, 1)]
+    stage.timeline.tell(stage.alice, "writes three messages to Bob, who is away")
+    await _check_push(stage, last_push)
+    await _crash(stage)
+    await _return(stage, sent)
+    await stage.alice.ask("wait_for_receipts", ids=sent, is_read=False)
+    stage.timeline.tell(stage.alice, "gets the delivered receipts of all three")
+    return 'the push said {"to": …} and no more, its JWT verified; after SIGKILL three messages came, in order, once'
+
+
+async def _write(stage: Stage, number: int, text: str) -> str:
+    stage.keep_secret(f"Alice's text {number} of 3", text)
+    return str((await stage.alice.ask("send_text", to=stage.bob.jid, text=text))["id"])
+
+
+async def _go_offline(stage: Stage, person: Person) -> None:
+    await person.stop()
+    await stage.wait_until_gone(person)
+    stage.timeline.tell(person, "switches the phone off: the process ends, keys and sessions are in a file")
+
+
+async def _check_push(stage: Stage, last_push: int) -> None:
+    pushes = await stage.list_pushes(stage.bob.user, last_push, PUSH_SECONDS)
+    expect(bool(pushes), f"no push reached {MESSENGER}'s server within {PUSH_SECONDS:.0f} s")
+    for push in pushes:
+        expect(json.loads(push["body"]) == {"to": stage.bob.user}, "a push says more than whom it is for")
+    stage.timeline.decide(f"pushes to {MESSENGER}'s server, which verifies the JWT: {pushes[0]['body']}")
+
+
+async def _crash(stage: Stage) -> None:
+    before = dict(stage.addresses)
+    await stage.simulator.kill()
+    try:
+        await stage.simulator.start()
+    except ChildFailed as error:
+        raise ChildFailed(f"after SIGKILL: {error}") from error
+    expect(stage.addresses["pid"] != before["pid"], "the simulator did not die")
+    expect(stage.addresses["root_public_key"] == before["root_public_key"], "the simulator lost its identity")
+    stage.timeline.decide("is killed with SIGKILL, and started again on the same database; its identity is the same")
+    await stage.tell_messenger()
+    await stage.alice.ask("connect", simulator=dict(stage.addresses))
+    stage.timeline.tell(stage.alice, "reconnects")
+
+
+async def _return(stage: Stage, sent: list[str]) -> None:
+    bob, addresses = stage.bob, dict(stage.addresses)
+    await bob.start()
+    await bob.ask("connect", simulator=addresses)
+    backlog: dict[str, Any] = await bob.ask("take_backlog")
+    received = [(text["id"], text["text"]) for text in backlog["texts"]]
+    expect(backlog["announced"] == len(sent), f"the server announced {backlog['announced']} messages")
+    expect(received == list(zip(sent, _TEXTS, strict=True)), f"Bob received {len(received)} messages, or others")
+    stage.timeline.tell(bob, "switches the phone on and receives all three, in order")
+    await stage.settle()
+    await bob.ask("connect", simulator=addresses)
+    backlog = await bob.ask("take_backlog")
+    expect(backlog["announced"] == 0 and backlog["texts"] == [], "messages came twice")
+    stage.timeline.tell(bob, "reconnects once more: nothing comes twice")

@@ -1,0 +1,96 @@
+"""The device of a third-party messenger's user; knows its messenger's server by URL only."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from interop_client.client import InteropClient
+from interop_client.endpoint import Endpoint
+from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.third_party import ThirdPartyClient
+from interop_client.upload import Progress
+from interop_demo.device import CommandFailed, Device, endpoint_of
+
+_CHUNK_BYTES = 256 * 1024
+
+
+class ThirdPartyDevice(Device):
+    """Connects itself, or through the messenger's proxy when it was enlisted for that.
+
+    Args:
+        folder: Of this device alone.
+        progress: Told how far uploads are.
+        messenger: Base URL of the messenger's server.
+        user: User-visible identifier.
+        client_ip: Public address that the messenger's load balancer sees; empty for a user who connects directly.
+    """
+
+    def __init__(self, folder: Path, progress: Progress, messenger: str, user: str, client_ip: str = "") -> None:
+        super().__init__(folder, progress)
+        self._messenger = messenger
+        self._user = user
+        self._client_ip = client_ip
+
+    async def make_client(self, endpoint: Endpoint) -> InteropClient:
+        """Makes the client for a new connection. See Device."""
+        state = self.load_state()
+        if not self._client_ip:
+            return ThirdPartyClient.direct(endpoint, state, self._get_token, self.file)
+        login = ProxyLogin(self._user, state.jid, self._get_token)
+        transport = ProxyTransport(f"{self._messenger}/proxy", login, self._client_ip)
+        return ThirdPartyClient(transport, state, self.file)
+
+    async def enlist(self, simulator: dict[str, str]) -> dict[str, Any]:
+        """Enlists with the documented form post; with the proxy's auth key when the proxy is to connect."""
+        endpoint = endpoint_of(simulator)
+        client = ThirdPartyClient.direct(endpoint, self.load_state(), self._get_token, self.file)
+        auth_key = bytes.fromhex(await self._get_proxy_key()) if self._client_ip else b""
+        return {"jid": await client.enlist_over_http(endpoint.http, await self._get_token(), auth_key)}
+
+    async def send_image(self, to: str, file: str, mimetype: str) -> dict[str, Any]:
+        """Sends a picture that the messenger hosts."""
+        assert isinstance(self.client, ThirdPartyClient)
+        sent = await self.client.send_image(to, Path(file), self._host, mimetype=mimetype)
+        return {"id": sent.id}
+
+    async def _host(self, blob: Path) -> str:
+        reference = os.urandom(16).hex()
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=60)) as session,
+            session.put(f"{self._messenger}/media/{reference}", data=self._read_blob(blob)) as response,
+        ):
+            await _check(response)
+        return reference
+
+    async def _read_blob(self, blob: Path) -> AsyncIterator[bytes]:
+        sent, length = 0, (await asyncio.to_thread(blob.stat)).st_size
+        with await asyncio.to_thread(blob.open, "rb") as file:
+            while chunk := await asyncio.to_thread(file.read, _CHUNK_BYTES):
+                yield chunk
+                sent += len(chunk)
+                self.progress(sent, length)
+
+    async def _get_token(self) -> str:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self._messenger}/tokens", json={"user": self._user}) as response,
+        ):
+            await _check(response)
+            return str((await response.json())["token"])
+
+    async def _get_proxy_key(self) -> str:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self._messenger}/proxy/authkey", params={"user": self._user}) as response,
+        ):
+            await _check(response)
+            return str((await response.json())["public_key"])
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if not response.ok:
+        raise CommandFailed(f"the messenger's server answered {response.status}: {await response.text()}")

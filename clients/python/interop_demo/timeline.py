@@ -1,0 +1,112 @@
+"""Tells what happens as it happens, and what came of it; knows no process and decides nothing."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.table import Table
+from rich.text import Text
+
+from interop_client.upload import Progress as ReportProgress
+
+_MAX_QUOTE_CHARACTERS = 60
+_SERVER = "server"
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What came of one step of the story."""
+
+    name: str
+    """What the step is about."""
+    ok: bool
+    """Whether all of it held."""
+    ms: int
+    """How long it took, in milliseconds."""
+    detail: str
+    """What was checked; of a step that failed or was not run, why."""
+
+
+class Timeline:
+    """Writes to a console.
+
+    Args:
+        console: Where to.
+        total: How many steps there are.
+    """
+
+    def __init__(self, console: Console, total: int) -> None:
+        self._console = console
+        self._total = total
+        self._last = time.perf_counter()
+
+    def introduce(self, *lines: str) -> None:
+        """Writes what the reader must know first."""
+        for line in lines:
+            self._console.print(Text(line))
+
+    def begin(self, number: int, name: str) -> None:
+        """Writes the heading of a step."""
+        self._console.print()
+        self._console.print(Text(f"{number:2}/{self._total}  {name}", style="bold"))
+        self._last = time.perf_counter()
+
+    def tell(self, who: object, what: str) -> None:
+        """Writes that somebody did something, and how long it took since the line before."""
+        now = time.perf_counter()
+        milliseconds, self._last = (now - self._last) * 1000, now
+        row = Table.grid(padding=(0, 1))
+        row.add_column(width=8, justify="right", style="dim", no_wrap=True)
+        row.add_column(width=18, no_wrap=True)
+        row.add_column(overflow="fold")
+        row.add_row(f"{milliseconds:.0f} ms", Text(str(who), style=_style_of(str(who))), Text(what))
+        self._console.print(row)
+
+    def decide(self, what: str) -> None:
+        """Writes what the server decided."""
+        self.tell(_SERVER, what)
+
+    def end(self, result: StepResult) -> None:
+        """Writes what came of a step."""
+        style = "bold green" if result.ok else "bold red"
+        text = f"{'held' if result.ok else 'FAILED'}: {result.detail}"
+        self._console.print(Text(f"         {text}", style=style))
+
+    @contextmanager
+    def progress(self, what: str) -> Iterator[ReportProgress]:
+        """Shows how far a transfer is, while it lasts and only on a terminal."""
+        if not self._console.is_terminal:
+            yield lambda sent, total: None
+            return
+        columns = (TextColumn("         {task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        with Progress(*columns, console=self._console, transient=True) as progress:
+            task = progress.add_task(what, total=None)
+            yield lambda sent, total: progress.update(task, completed=sent, total=total)
+
+    def summarise(self, results: Sequence[StepResult]) -> None:
+        """Writes the table of all steps."""
+        table = Table(title_justify="left")
+        table.add_column("", justify="right")
+        table.add_column("step")
+        table.add_column("result")
+        table.add_column("ms", justify="right")
+        for number, result in enumerate(results, 1):
+            outcome = Text("held", style="green") if result.ok else Text(result.detail, style="red")
+            table.add_row(str(number), Text(result.name), outcome, f"{result.ms:,}")
+        self._console.print()
+        self._console.print(table)
+
+
+def quote(text: str) -> str:
+    """Returns a text as it may stand in a line: short, and without control characters."""
+    shown = "".join(character if character.isprintable() else " " for character in text)
+    return f"“{shown}”" if len(shown) <= _MAX_QUOTE_CHARACTERS else f"“{shown[:_MAX_QUOTE_CHARACTERS]}…”"
+
+
+def _style_of(who: str) -> str:
+    if who.startswith(_SERVER):
+        return "yellow"
+    return "green" if "WhatsApp" in who else "cyan"
