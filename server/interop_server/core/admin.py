@@ -129,9 +129,11 @@ def _check_url(name: str, url: str, *, required: bool) -> None:
     try:
         parts = urlsplit(url)
         is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        # Looked for in the text: an empty query, fragment or user is one too.
+        has_more = "?" in url or "#" in url or "@" in parts.netloc
     except ValueError:
-        is_absolute = False
-    if not is_absolute or parts.query or parts.fragment or parts.username or len(url) > MAX_URL_CHARACTERS:
+        is_absolute = has_more = False
+    if not is_absolute or has_more or len(url) > MAX_URL_CHARACTERS:
         raise Refusal(
             Reason.REQUEST_MALFORMED, f"`{name}` must be an absolute http or https URL without query, fragment or user"
         )
