@@ -3,7 +3,7 @@
 import itertools
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -27,11 +27,13 @@ _numbers = itertools.count(10_000_000)
 class World:
     """One test's own messenger and people; other tests' are invisible to it."""
 
-    def __init__(self, endpoint: Endpoint, partner: PartnerServer, admin: AdminClient, stack: AsyncExitStack) -> None:
+    def __init__(
+        self, integrator: int, endpoint: Endpoint, partner: PartnerServer, admin: AdminClient, stack: AsyncExitStack
+    ) -> None:
+        self.integrator = integrator
         self.endpoint = endpoint
         self.partner = partner
         self.admin = admin
-        self.integrator = next(_integrators)
         self._stack = stack
 
     async def register(self, **changes: object) -> admin_pb2.Partner:
@@ -113,14 +115,32 @@ def signing_keys() -> SigningKeys:
     return SigningKeys()
 
 
+@asynccontextmanager
+async def open_world(endpoint: Endpoint, signing_keys: SigningKeys, folder: Path) -> AsyncIterator[World]:
+    """Registers a messenger of its own with a simulator; closes everything at the end.
+
+    Its issuer is not its address: the system gives the port of a messenger that is gone to a later one, and an issuer
+    belongs to one integrator for ever.
+    """
+    integrator = next(_integrators)
+    settings = PartnerSettings(folder, issuer=f"https://messenger-{integrator}.example", endpoint=endpoint)
+    async with AsyncExitStack() as stack:
+        partner = await stack.enter_async_context(PartnerServer(settings, keys=signing_keys))
+        admin = await stack.enter_async_context(AdminClient(endpoint.admin))
+        world = World(integrator, endpoint, partner, admin, stack)
+        await world.register()
+        yield world
+
+
 @pytest_asyncio.fixture
 async def world(endpoint: Endpoint, signing_keys: SigningKeys, tmp_path: Path) -> AsyncIterator[World]:
     """A messenger of one's own, registered with the shared simulator."""
-    async with AsyncExitStack() as stack:
-        partner = await stack.enter_async_context(
-            PartnerServer(PartnerSettings(tmp_path / "partner", endpoint=endpoint), keys=signing_keys)
-        )
-        admin = await stack.enter_async_context(AdminClient(endpoint.admin))
-        world = World(endpoint, partner, admin, stack)
-        await world.register()
+    async with open_world(endpoint, signing_keys, tmp_path / "partner") as world:
+        yield world
+
+
+@pytest_asyncio.fixture
+async def second_world(endpoint: Endpoint, signing_keys: SigningKeys, tmp_path: Path) -> AsyncIterator[World]:
+    """Another messenger, registered with the same simulator."""
+    async with open_world(endpoint, signing_keys, tmp_path / "second_partner") as world:
         yield world

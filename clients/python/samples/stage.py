@@ -55,7 +55,8 @@ class Messenger:
 async def messenger(integrator: int) -> AsyncIterator[Messenger]:
     """Runs a messenger's server and registers it."""
     with tempfile.TemporaryDirectory() as folder:
-        settings = PartnerSettings(Path(folder), endpoint=endpoint())
+        issuer = f"https://sample-messenger-{integrator}.example"
+        settings = PartnerSettings(Path(folder), issuer=issuer, endpoint=endpoint())
         async with PartnerServer(settings) as server, AdminClient(endpoint().admin) as admin:
             partner = admin_pb2.Partner(
                 integrator=integrator,

@@ -1,0 +1,46 @@
+"""Every sample runs as it is, against a live simulator, and is short enough to read."""
+
+import asyncio
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from interop_demo.processes import Child
+
+SAMPLES = sorted((Path(__file__).parents[2] / "clients/python/samples").glob("[0-9][0-9]_*.py"))
+SAMPLE_SECONDS = 30.0
+MAX_LINES = 60
+
+
+def test_there_are_samples() -> None:
+    """What finds the samples finds them."""
+    assert SAMPLES
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)
+async def test_a_sample_is_short_runs_and_succeeds(sample: Path, simulator_process: Child) -> None:
+    """Each is under 60 lines, begins by saying what happens, and exits 0; what it says goes to stdout."""
+    lines = sample.read_text().splitlines()
+    assert len(lines) < MAX_LINES
+    assert lines[0].startswith('"""') and lines[0].endswith('."""')
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        str(sample),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "INTEROPSIM": json.dumps(dict(simulator_process.ready))},
+    )
+    try:
+        async with asyncio.timeout(SAMPLE_SECONDS):
+            stdout, stderr = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, stderr.decode()) == (0, ""), stdout.decode()
+    assert "NOT SO" not in stdout.decode()
