@@ -29,7 +29,6 @@ from interop_api.v1 import (
     interop_pb2,
     interop_pb2_grpc,
     media_pb2,
-    media_pb2_grpc,
     prekeys_pb2,
     prekeys_pb2_grpc,
 )
@@ -59,7 +58,7 @@ from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.errors import RefusalInterceptor
 from interop_server.rpc.handshake import ServerIdentity
 from interop_server.rpc.interop import InteropServicer
-from interop_server.rpc.media import MediaServicer
+from interop_server.rpc.media import MediaServicer, add_media_service
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.services import AccountServicer, EnlistmentServicer, IntegrityServicer
@@ -227,7 +226,7 @@ class Simulator:
         chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(chat), server)
         prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(PreKeyServicer(sessions, parts.prekeys), server)
         interop_pb2_grpc.add_InteropServiceServicer_to_server(InteropServicer(sessions, parts.optin), server)
-        media_pb2_grpc.add_MediaServiceServicer_to_server(media, server)
+        add_media_service(media, server)
         integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
         account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, parts.lifecycle), server)
 

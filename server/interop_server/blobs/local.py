@@ -121,7 +121,7 @@ class LocalBlobWriter:
         self._clock = clock
         self._release = release
         self._accepted = file.size
-        self._gathered: list[bytes] = []
+        self._gathered: list[bytes | memoryview] = []
         self._gathered_bytes = 0
         self._appending: asyncio.Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -131,7 +131,7 @@ class LocalBlobWriter:
         """How many bytes were taken, also before a resumption."""
         return self._accepted
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         """Appends; a failure to write may only be raised by a later call.
 
         Raises:
@@ -278,7 +278,7 @@ class _PartFile:
         self.hash = hashlib.file_digest(file, hashlib.sha256)
         self.size = file.seek(0, os.SEEK_END)
 
-    def append(self, chunks: list[bytes]) -> None:
+    def append(self, chunks: list[bytes | memoryview]) -> None:
         file = self._opened()
         for chunk in chunks:
             file.write(chunk)

@@ -67,7 +67,7 @@ class Upload:
         self._length = length
         self._writer = writer
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         """Appends a chunk.
 
         Raises:

@@ -383,7 +383,7 @@ class BlobWriter(Protocol):
         """How many bytes are written."""
         ...
 
-    async def write(self, chunk: bytes) -> None:
+    async def write(self, chunk: bytes | memoryview) -> None:
         """Appends."""
         ...
 

@@ -95,7 +95,7 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or not method.startswith("/interop_api."):
             return handler
         make, behavior = _kind(handler)
-        wrapped: "grpc.RpcMethodHandler[Any, Any]" = make(
+        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             self._guard(behavior, method),
             request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,

@@ -1,6 +1,14 @@
-"""The media service: authenticate, convert, stream, answer; knows no rule and no file."""
+"""The media service: authenticate, convert, stream, answer; knows no rule and no file.
+
+Chunks are most of what the server moves, and a protobuf message copies what it holds at every step. So the two
+streams read and write the one field `chunk` on the wire themselves; every other message goes the usual way.
+"""
 
 from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import grpc.aio
 
 from interop_api.v1 import media_pb2 as pb
 from interop_api.v1 import media_pb2_grpc
@@ -11,6 +19,11 @@ from interop_server.rpc.errors import Context
 from interop_server.rpc.session import Sessions
 
 MAX_CHUNK_BYTES = 1 << 20
+
+_CHUNK_TAG = 0x12
+"""Field 2, length-delimited: `chunk` in UploadRequest and in DownloadResponse."""
+_MAX_VARINT_BYTES = 4
+"""Room for the length of any message that gRPC lets through."""
 
 
 class MediaServicer(media_pb2_grpc.MediaServiceServicer):
@@ -40,12 +53,14 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         committed, direct_path = await self._media.upload_status(account, request.auth, request.token)
         return pb.GetUploadStatusResponse(committed_bytes=committed, direct_path=direct_path)
 
-    async def Upload(self, request_iterator: AsyncIterator[pb.UploadRequest], context: Context) -> pb.UploadResponse:
+    async def Upload(  # see upload_request_from: what the iterator yields is a chunk or a message
+        self, request_iterator: AsyncIterator[pb.UploadRequest | memoryview], context: Context
+    ) -> pb.UploadResponse:
         """Takes a blob in chunks."""
         account = self._sessions.account(context)
         requests = aiter(request_iterator)
         first = await anext(requests, None)
-        if first is None or first.WhichOneof("part") != "start":
+        if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`")
         start = first.start
         upload = await self._media.start_upload(
@@ -67,16 +82,71 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
             await context.write(pb.DownloadResponse(start=start))
             async for chunk in download.chunks:
                 for at in range(0, len(chunk), MAX_CHUNK_BYTES):
-                    await context.write(pb.DownloadResponse(chunk=chunk[at : at + MAX_CHUNK_BYTES]))
+                    await context.write(chunk[at : at + MAX_CHUNK_BYTES])
 
 
-async def _receive(upload: Upload, requests: AsyncIterator[pb.UploadRequest]) -> str:
+async def _receive(upload: Upload, requests: AsyncIterator[pb.UploadRequest | memoryview]) -> str:
     try:
-        async for request in requests:
-            if request.WhichOneof("part") != "chunk" or not 1 <= len(request.chunk) <= MAX_CHUNK_BYTES:
+        async for chunk in requests:
+            if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
                 raise Refusal(Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB")
-            await upload.write(request.chunk)
+            await upload.write(chunk)
         return await upload.finish()
     finally:
         # A broken stream keeps what came for a resumption; after finish or a discard there is nothing left to keep.
         await upload.suspend()
+
+
+def upload_request_from(serialized: bytes) -> pb.UploadRequest | memoryview:
+    """Reads a message of an upload: a chunk as a view of the bytes as they came, anything else as a message."""
+    if serialized[:1] == bytes((_CHUNK_TAG,)):
+        length, shift = 0, 0
+        for at, byte in enumerate(serialized[1 : 1 + _MAX_VARINT_BYTES], start=2):
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                if at + length == len(serialized):
+                    return memoryview(serialized)[at:]
+                break
+    request = pb.UploadRequest.FromString(serialized)
+    return memoryview(request.chunk) if request.WhichOneof("part") == "chunk" else request
+
+
+def download_response_to(response: pb.DownloadResponse | bytes) -> bytes:
+    """Writes a message of a download: a chunk, or the first message."""
+    if isinstance(response, pb.DownloadResponse):
+        return response.SerializeToString()
+    header, length = bytearray((_CHUNK_TAG,)), len(response)
+    while length >= 0x80:
+        header.append(length & 0x7F | 0x80)
+        length >>= 7
+    header.append(length)
+    return b"".join((header, response))
+
+
+def add_media_service(servicer: MediaServicer, server: grpc.aio.Server) -> None:
+    """Adds the media service to a server, with codecs of its own for the two streams."""
+    handlers: dict[str, Any] = {
+        "GetMediaConnection": grpc.unary_unary_rpc_method_handler(
+            servicer.GetMediaConnection,
+            request_deserializer=pb.GetMediaConnectionRequest.FromString,
+            response_serializer=pb.GetMediaConnectionResponse.SerializeToString,
+        ),
+        "GetUploadStatus": grpc.unary_unary_rpc_method_handler(
+            servicer.GetUploadStatus,
+            request_deserializer=pb.GetUploadStatusRequest.FromString,
+            response_serializer=pb.GetUploadStatusResponse.SerializeToString,
+        ),
+        "Upload": grpc.stream_unary_rpc_method_handler(
+            servicer.Upload,
+            request_deserializer=upload_request_from,
+            response_serializer=pb.UploadResponse.SerializeToString,
+        ),
+        "Download": grpc.unary_stream_rpc_method_handler(
+            servicer.Download,
+            request_deserializer=pb.DownloadRequest.FromString,
+            response_serializer=download_response_to,
+        ),
+    }
+    name = pb.DESCRIPTOR.services_by_name["MediaService"].full_name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
