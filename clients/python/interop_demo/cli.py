@@ -46,13 +46,13 @@ def demo(text: str | None, image: Path | None, document: Path | None, keep: Path
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character must not end the story
     _check_given(text, image, document)
+    # Imported only now: help and refusals of wrong input need neither gRPC nor HTTP.
+    from rich.console import Console
+
+    from interop_demo.play import play
+
     with _root_folder(keep) as root:
         inputs = _complete(text, image, document, root / "made")
-        # Imported only now: help and refusals of wrong input need neither gRPC nor HTTP.
-        from rich.console import Console
-
-        from interop_demo.play import play
-
         results, is_interrupted = asyncio.run(play(inputs, root, Console(stderr=as_json, highlight=False)))
     ok = all(result.ok for result in results)
     if keep is not None:

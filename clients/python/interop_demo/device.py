@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
-from interop_client.client import InteropClient
+from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.events import (
     Event,
@@ -27,7 +27,9 @@ from interop_demo.search import files_under, key_secret, search
 
 WAIT_SECONDS = 20.0
 """Longest wait for something that must come."""
-PREKEYS = 20
+PREKEYS = 50
+OPTIONS = ClientOptions(refill_count=0)
+"""Prekeys are published when the story says so, so that what the server stores can be compared before and after."""
 
 E = TypeVar("E", bound=Event)
 

@@ -13,7 +13,7 @@ from interop_client.endpoint import Endpoint
 from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.third_party import ThirdPartyClient
 from interop_client.upload import Progress
-from interop_demo.device import CommandFailed, Device, endpoint_of
+from interop_demo.device import OPTIONS, CommandFailed, Device, endpoint_of
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -39,10 +39,10 @@ class ThirdPartyDevice(Device):
         """Makes the client for a new connection. See Device."""
         state = self.load_state()
         if not self._client_ip:
-            return ThirdPartyClient.direct(endpoint, state, self._get_token, self.file)
+            return ThirdPartyClient.direct(endpoint, state, self._get_token, self.file, OPTIONS)
         login = ProxyLogin(self._user, state.jid, self._get_token)
         transport = ProxyTransport(f"{self._messenger}/proxy", login, self._client_ip)
-        return ThirdPartyClient(transport, state, self.file)
+        return ThirdPartyClient(transport, state, self.file, OPTIONS)
 
     async def enlist(self, simulator: dict[str, str]) -> dict[str, Any]:
         """Enlists with the documented form post; with the proxy's auth key when the proxy is to connect."""

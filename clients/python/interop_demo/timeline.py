@@ -98,6 +98,9 @@ class Timeline:
             table.add_row(str(number), Text(result.name), outcome, f"{result.ms:,}")
         self._console.print()
         self._console.print(table)
+        held = sum(result.ok for result in results)
+        seconds = sum(result.ms for result in results) / 1000
+        self._console.print(Text(f"{held} of {len(results)} steps held, in {seconds:.1f} s", style="bold"))
 
 
 def quote(text: str) -> str:

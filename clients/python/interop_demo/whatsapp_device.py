@@ -8,7 +8,7 @@ from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.upload import Progress
 from interop_client.whatsapp import WhatsAppClient
-from interop_demo.device import Device
+from interop_demo.device import OPTIONS, Device
 
 
 class WhatsAppDevice(Device):
@@ -26,7 +26,7 @@ class WhatsAppDevice(Device):
 
     async def make_client(self, endpoint: Endpoint) -> InteropClient:
         """Makes the client for a new connection. See Device."""
-        return WhatsAppClient.direct(endpoint, self.load_state(), self.file)
+        return WhatsAppClient.direct(endpoint, self.load_state(), self.file, OPTIONS)
 
     async def make_keys(self) -> dict[str, Any]:
         """Makes and saves the device's keys, and returns the public one that it is registered with."""

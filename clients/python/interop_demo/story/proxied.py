@@ -47,7 +47,7 @@ async def _search_the_proxy(stage: Stage) -> str:
         f"{MESSENGER}'s proxy", "kept neither a plaintext nor Carol's identity key: searched byte by byte"
     )
     return (
-        f"proxy mode and {CAROL_IP} known to the server; texts both ways; neither they nor Carol's private identity key "
-        f"are in the {findings.files} files of the proxy's process: it holds her chat-channel auth key, while message "
-        "keys derive from keys that stay on her device"
+        f"proxy mode and {CAROL_IP} known to the server; texts both ways; neither these nor Carol's identity key "
+        f"are in the {findings.files} files of the proxy's process: it holds her chat-channel auth key, message keys "
+        "derive from keys that stay on her device"
     )
