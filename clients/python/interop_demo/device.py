@@ -102,7 +102,7 @@ class Device:
         return {"jid": await self.client.resolve(external_id, integrator)}
 
     async def take_bundle(self, jid: str) -> dict[str, Any]:
-        """Takes somebody's prekey bundle, with a check of its signature when a session begins."""
+        """Takes somebody's prekey bundle, which a session begins with."""
         bundle = await self.client.take_prekey_bundle(jid)
         return {"has_one_time_prekey": bundle.one_time_prekey_id is not None}
 
