@@ -32,7 +32,8 @@ class Outbox:
         """Adds stanzas in order, after there is room."""
         await self._has_room.wait()
         self._waiting.extend(stanzas)
-        self._has_content.set()
+        if self._waiting:
+            self._has_content.set()
         if len(self._waiting) >= self._max_stanzas * _WAITING_BATCHES:
             self._has_room.clear()
 
