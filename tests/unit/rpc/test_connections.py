@@ -1,0 +1,116 @@
+"""Who is connected: one connection per account, and a session that lives as long as it."""
+
+from typing import Any
+
+import pytest
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
+from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.runtime.rng import SeededRng
+
+ADA = Account(1, "100-10000000000001@interop", 100, "ada", bytes(32))
+BEA = Account(2, "100-10000000000002@interop", 100, "bea", bytes(32))
+
+
+@pytest.fixture
+def registry() -> ConnectionRegistry:
+    return ConnectionRegistry(SeededRng(1))
+
+
+def facts(account: Account = ADA) -> ConnectionFacts:
+    return ConnectionFacts(account, ConnectionMode.DIRECT, "", "ipv4:198.51.100.7:1", 1)
+
+
+def connect(registry: ConnectionRegistry, account: Account = ADA) -> LiveConnection:
+    return registry.open(facts(account), read_receipts=True)
+
+
+def refused(reason: Reason, call: Any, *args: Any) -> None:
+    with pytest.raises(Refusal) as caught:
+        call(*args)
+    assert caught.value.reason is reason
+
+
+async def test_a_session_token_finds_its_connection(registry: ConnectionRegistry) -> None:
+    """192 bits each, no two alike; any other text is a dead session (CHN-01)."""
+    ada, bea = connect(registry, ADA), connect(registry, BEA)
+    assert len({ada.session_token, bea.session_token}) == 2
+    assert len(bytes.fromhex(ada.session_token)) == 24
+    assert (registry.by_token(ada.session_token), registry.by_token(bea.session_token)) == (ada, bea)
+    assert ada.account is ADA
+    for token in ("", "x", ada.session_token.upper(), ada.session_token[:-1]):
+        refused(Reason.SESSION_DEAD, registry.by_token, token)
+
+
+async def test_a_session_dies_with_its_connection(registry: ConnectionRegistry) -> None:
+    """Closing twice is no error (CHN-01)."""
+    ada = connect(registry)
+    for _ in range(2):
+        registry.close(ada)
+        refused(Reason.SESSION_DEAD, registry.by_token, ada.session_token)
+        assert not registry.wake(ADA.account_id)
+    assert registry.facts() == []
+
+
+async def test_a_second_login_replaces_the_first(registry: ConnectionRegistry) -> None:
+    """The first is told why, its session is dead at once, and its late closing harms nobody (CHN-11)."""
+    first, bystander = connect(registry), connect(registry, BEA)
+    second = connect(registry)
+    assert first.ended.result() is Reason.CONNECTION_REPLACED
+    refused(Reason.SESSION_DEAD, registry.by_token, first.session_token)
+    registry.close(first)
+    assert registry.by_token(second.session_token) is second
+    assert registry.wake(ADA.account_id)
+    assert (first.changed.is_set(), second.changed.is_set()) == (False, True)
+    assert not second.ended.done() and not bystander.ended.done()
+
+
+async def test_waking_reaches_only_who_is_connected(registry: ConnectionRegistry) -> None:
+    """The answer decides whether a push is needed (MSG-07, LIF-01)."""
+    ada, bea = connect(registry, ADA), connect(registry, BEA)
+    assert registry.wake(ADA.account_id)
+    assert (ada.changed.is_set(), bea.changed.is_set()) == (True, False)
+    assert not registry.wake(99)
+
+
+async def test_the_first_reason_to_end_counts(registry: ConnectionRegistry) -> None:
+    """The session is dead before the stream has closed; ending nobody is no error (CHN-11, LIF-03)."""
+    ada = connect(registry)
+    registry.end(ADA.account_id, Reason.NOT_ENLISTED)
+    registry.end(ADA.account_id, Reason.CONNECTION_REPLACED)
+    registry.end(99, Reason.NOT_ENLISTED)
+    assert ada.ended.result() is Reason.NOT_ENLISTED
+    refused(Reason.SESSION_DEAD, registry.by_token, ada.session_token)
+    again = connect(registry)
+    assert registry.by_token(again.session_token) is again
+
+
+async def test_low_prekeys_are_told_once_until_they_are_refilled(registry: ConnectionRegistry) -> None:
+    """A refill allows the next notice; so does a new connection (KEY-09)."""
+    ada, bea = connect(registry, ADA), connect(registry, BEA)
+    registry.notify_prekeys_low(ADA.account_id, 9)
+    assert (ada.prekeys_low, ada.changed.is_set()) == (9, True)
+    ada.prekeys_low = None  # told
+    registry.notify_prekeys_low(ADA.account_id, 8)
+    assert ada.prekeys_low is None
+    registry.prekeys_refilled(ADA.account_id)
+    registry.notify_prekeys_low(ADA.account_id, 7)
+    assert ada.prekeys_low == 7
+    registry.prekeys_refilled(ADA.account_id)
+    assert ada.prekeys_low is None
+    registry.notify_prekeys_low(ADA.account_id, 6)
+    again = connect(registry)
+    registry.notify_prekeys_low(ADA.account_id, 5)
+    assert (again.prekeys_low, bea.prekeys_low) == (5, None)
+    registry.notify_prekeys_low(99, 1)
+    registry.prekeys_refilled(99)
+
+
+async def test_draining_ends_all_and_lets_nobody_in(registry: ConnectionRegistry) -> None:
+    """With the reason that tells clients to come back later (CHN-10)."""
+    live = [connect(registry, BEA), connect(registry, ADA)]
+    assert [each.account for each in registry.facts()] == [ADA, BEA]
+    registry.drain()
+    assert [each.ended.result() for each in live] == [Reason.SERVER_DRAINING] * 2
+    refused(Reason.SERVER_DRAINING, connect, registry)

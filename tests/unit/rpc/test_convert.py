@@ -1,0 +1,313 @@
+"""Between the wire and the model: whatever comes in is read, or refused."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interop_api.v1 import chat_pb2, errors_pb2, prekeys_pb2, stanza_pb2
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.model import (
+    Backlog,
+    CiphertextType,
+    ConnectionMode,
+    Delivery,
+    InboxMode,
+    Login,
+    MailboxItem,
+    MessageType,
+    NotificationType,
+    OneTimePreKey,
+    OutgoingMessage,
+    PublishedKeys,
+    ReceiptType,
+    SignedPreKey,
+    StanzaKind,
+    TakenBundle,
+)
+from interop_server.core.routing import SendOutcome
+from interop_server.rpc import convert
+
+OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"
+STATIC_KEY = bytes(range(32))
+DIRECT, PROXY = chat_pb2.CONNECTION_MODE_DIRECT, chat_pb2.CONNECTION_MODE_PROXY
+WHATSAPP, INTEROP = chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP
+INTEROP_DATA = chat_pb2.InteropData(account_id=2**64 - 1, token=b"a.b.c", enable_read_receipts=True)
+
+
+def refusal_of(call: Any, *args: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        call(*args)
+    return caught.value
+
+
+def interop_login(**changes: Any) -> bytes:
+    fields = {"product": INTEROP, "interop_data": INTEROP_DATA, "protocol_version": 1, "connection_mode": DIRECT}
+    fields |= changes
+    return chat_pb2.LoginPayload(**{k: v for k, v in fields.items() if v is not None}).SerializeToString()
+
+
+def whatsapp_login(**changes: Any) -> bytes:
+    fields: dict[str, Any] = {"username": 491511234567, "protocol_version": 2, "connection_mode": DIRECT}
+    return chat_pb2.LoginPayload(**fields | changes).SerializeToString()
+
+
+def test_a_third_party_users_login_is_read() -> None:
+    """Account number, token and settings come from `interop_data` (CHN-06, PRX-01)."""
+    expected = Login(STATIC_KEY, "", 2**64 - 1, "a.b.c", 1, ConnectionMode.DIRECT, "", True, True)
+    assert convert.login_from(interop_login(), STATIC_KEY) == expected
+    by_proxy = interop_login(connection_mode=PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1)
+    assert convert.login_from(by_proxy, STATIC_KEY) == replace(
+        expected, mode=ConnectionMode.PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1
+    )
+
+
+@pytest.mark.parametrize("outer", [False, True])
+@pytest.mark.parametrize("inner", [False, True])
+def test_the_read_receipt_setting_is_the_products_own(outer: bool, inner: bool) -> None:
+    """A third-party user's stands in `interop_data`, a WhatsApp user's beside it (RCP-01)."""
+    data = chat_pb2.InteropData(account_id=1, token=b"a.b.c", enable_read_receipts=inner)
+    assert convert.login_from(interop_login(interop_data=data, enable_read_receipts=outer), b"").read_receipts is inner
+    assert convert.login_from(whatsapp_login(enable_read_receipts=outer), b"").read_receipts is outer
+
+
+def test_a_whatsapp_users_login_is_read() -> None:
+    """A number is all that it says of itself (CHN-06)."""
+    login = convert.login_from(whatsapp_login(username=10**15 - 1), STATIC_KEY)
+    assert login == Login(STATIC_KEY, "9" * 15, 0, "", 2, ConnectionMode.DIRECT, "", False, False)
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        pytest.param(b"\xff", Reason.LOGIN_MALFORMED, id="no protobuf"),
+        pytest.param(interop_login()[:-1], Reason.LOGIN_MALFORMED, id="cut off"),
+        pytest.param(b"", Reason.LOGIN_MALFORMED, id="empty"),
+        pytest.param(interop_login(product=1), Reason.LOGIN_MALFORMED, id="another product"),
+        pytest.param(interop_login(product=99), Reason.LOGIN_MALFORMED, id="an unknown product"),
+        pytest.param(interop_login(connection_mode=None), Reason.LOGIN_MALFORMED, id="no mode"),
+        pytest.param(interop_login(connection_mode=7), Reason.LOGIN_MALFORMED, id="an unknown mode"),
+        pytest.param(interop_login(interop_data=None), Reason.LOGIN_MALFORMED, id="interop without its data"),
+        pytest.param(whatsapp_login(interop_data=INTEROP_DATA), Reason.LOGIN_MALFORMED, id="WhatsApp with them"),
+        pytest.param(interop_login(username=1), Reason.LOGIN_MALFORMED, id="interop with a number"),
+        pytest.param(whatsapp_login(username=0), Reason.LOGIN_MALFORMED, id="WhatsApp without one"),
+        pytest.param(whatsapp_login(username=10**15), Reason.LOGIN_MALFORMED, id="a number of 16 digits"),
+        pytest.param(
+            interop_login(interop_data=chat_pb2.InteropData(token="é".encode())), Reason.TOKEN_MALFORMED, id="token"
+        ),
+        pytest.param(interop_login(client_ip="x") + b"\xda\x3e\x01\xff", Reason.LOGIN_MALFORMED, id="text not UTF-8"),
+    ],
+)
+def test_a_malformed_login_is_refused(payload: bytes, reason: Reason) -> None:
+    """Each product has its own fields, and no others (CHN-06)."""
+    assert refusal_of(convert.login_from, payload, STATIC_KEY).reason is reason
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_login_or_refused(payload: bytes) -> None:
+    """Nothing but a Refusal escapes (CHN-06)."""
+    try:
+        assert convert.login_from(payload, STATIC_KEY).static_key == STATIC_KEY
+    except Refusal as refusal:
+        assert refusal.reason in (Reason.LOGIN_MALFORMED, Reason.TOKEN_MALFORMED)
+
+
+@given(st.binary(max_size=300) | st.binary(max_size=60).map(lambda inner: b"\x0a" + bytes((len(inner),)) + inner))
+def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
+    """And so is every stanza in it, whatever it claims to be (CHN-09)."""
+    try:
+        batch = convert.batch_from(plaintext, Limits())
+    except Refusal as refusal:
+        assert refusal.reason is Reason.FRAME_MALFORMED
+        return
+    assert batch.stanzas
+    for stanza in batch.stanzas:
+        for read in (
+            lambda stanza=stanza: convert.message_from(stanza.message, OWN_JID),
+            lambda stanza=stanza: convert.receipt_type_from(stanza.receipt, OWN_JID),
+        ):
+            try:
+                read()
+            except Refusal as refusal:
+                answer = convert.refused_stanza(stanza, refusal)
+                assert answer.WhichOneof("kind") in ("send_acks", "stanza_refused")
+                assert answer.ByteSize() < 1_000 + len(plaintext)
+
+
+def ping(number: int = 1) -> stanza_pb2.Stanza:
+    return stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=number))
+
+
+def test_a_batch_holds_one_stanza_up_to_the_limit() -> None:
+    """None is a mistake, one too many is refused as a whole (CHN-09)."""
+    limits = Limits(max_batch_stanzas=3)
+    for count, reason in ((0, Reason.FRAME_MALFORMED), (4, Reason.BATCH_TOO_LARGE)):
+        plaintext = stanza_pb2.Batch(stanzas=[ping()] * count).SerializeToString()
+        assert refusal_of(convert.batch_from, plaintext, limits).reason is reason
+    full = stanza_pb2.Batch(stanzas=[ping(number) for number in range(3)])
+    assert convert.batch_from(full.SerializeToString(), limits) == full
+
+
+def message(**changes: Any) -> stanza_pb2.Message:
+    enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"x", device_id=3)]
+    fields = {"id": "A-z_0.9", "to": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "enc": enc}
+    return stanza_pb2.Message(**fields | changes)
+
+
+def test_a_message_is_read() -> None:
+    """The address as text: what it means is for the rules (MSG-01, MSG-03)."""
+    enc = ((CiphertextType.DOUBLE_RATCHET, 3, b"x"),)
+    expected = OutgoingMessage("A-z_0.9", PEER_JID, MessageType.MEDIA, enc)
+    assert convert.message_from(message(), OWN_JID) == expected
+    assert convert.message_from(message(**{"from": OWN_JID}), OWN_JID) == expected
+    assert convert.message_from(message(id="i" * 64, enc=[], to="any\ntext"), OWN_JID) == OutgoingMessage(
+        "i" * 64, "any\ntext", MessageType.MEDIA, ()
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"from": OWN_JID + " "}, Reason.CONNECTION_MULTIPLEXED),
+        *(({"id": text}, Reason.FRAME_MALFORMED) for text in ("", "i" * 65, "a b", "a\n", "é", "a/b", "\0", "a\u0661")),
+        ({"type": 0}, Reason.FRAME_MALFORMED),
+        ({"type": 99}, Reason.FRAME_MALFORMED),
+        ({"enc": [stanza_pb2.Enc(ciphertext=b"x")]}, Reason.FRAME_MALFORMED),
+        ({"enc": [stanza_pb2.Enc(type=99, ciphertext=b"x")]}, Reason.FRAME_MALFORMED),  # type: ignore[arg-type]
+        ({"enc": [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE)]}, Reason.FRAME_MALFORMED),
+    ],
+)
+def test_a_malformed_message_is_refused(changes: dict[str, Any], reason: Reason) -> None:
+    """One connection speaks for one account; ids and types have their form (PRX-03, MSG-03, MSG-04)."""
+    assert refusal_of(convert.message_from, message(**changes), OWN_JID).reason is reason
+
+
+def receipt(**changes: Any) -> stanza_pb2.Receipt:
+    fields = {"type": stanza_pb2.RECEIPT_TYPE_READ, "to": PEER_JID, "message_ids": ["m1"]}
+    return stanza_pb2.Receipt(**fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"type": 0}, Reason.FRAME_MALFORMED),
+        ({"type": 99}, Reason.FRAME_MALFORMED),
+        ({"message_ids": []}, Reason.FRAME_MALFORMED),
+        ({"message_ids": ["m"] * 257}, Reason.FRAME_MALFORMED),
+        ({"message_ids": ["m1", "a\nb"]}, Reason.FRAME_MALFORMED),
+        ({"message_ids": [""]}, Reason.FRAME_MALFORMED),
+    ],
+)
+def test_a_malformed_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
+    """A line feed in an id would make two of one (RCP-01, RCP-02, PRX-03)."""
+    assert refusal_of(convert.receipt_type_from, receipt(**changes), OWN_JID).reason is reason
+
+
+@pytest.mark.parametrize("kind", ReceiptType)
+def test_a_receipt_is_read(kind: ReceiptType) -> None:
+    """Up to 256 messages (RCP-02)."""
+    assert convert.receipt_type_from(receipt(type=int(kind), message_ids=["m"] * 256), OWN_JID) is kind
+    assert convert.receipt_type_from(receipt(type=int(kind), **{"from": OWN_JID}), OWN_JID) is kind
+
+
+def test_a_refused_message_is_answered_by_its_ack() -> None:
+    """Other stanzas by their id where they have one, which may be none, a number or very long (MSG-04, SIM-01)."""
+    refusal = Refusal(Reason.FRAME_MALFORMED, "why", retry_after_ms=7)
+    answer = convert.refused_stanza(stanza_pb2.Stanza(message=message()), refusal)
+    [ack] = answer.send_acks.acks
+    assert (ack.id, ack.error.reason) == ("A-z_0.9", errors_pb2.ERROR_REASON_FRAME_MALFORMED)
+    for stanza, stanza_id in (
+        (stanza_pb2.Stanza(), ""),
+        (ping(5), ""),
+        (stanza_pb2.Stanza(receipt=receipt()), ""),
+        (stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id="c" * 99)), "c" * 64),
+    ):
+        refused = convert.refused_stanza(stanza, refusal).stanza_refused
+        assert (refused.id, refused.error.retry_after_ms) == (stanza_id, 7)
+
+
+def test_outcomes_become_acks_in_order() -> None:
+    """A timestamp, or why not (MSG-04)."""
+    outcomes = [SendOutcome("a", 5), SendOutcome("b", refusal=Refusal(Reason.MAILBOX_FULL, retry_after_ms=9))]
+    first, second = convert.send_acks_to(outcomes).send_acks.acks
+    assert (first.id, first.timestamp_ms, first.HasField("error")) == ("a", 5, False)
+    assert (second.id, second.timestamp_ms, second.error.retry_after_ms) == ("b", 0, 9)
+
+
+def delivery(kind: StanzaKind, subtype: int, content: bytes) -> Delivery:
+    item = MailboxItem(1, 2, PEER_JID, kind, subtype, 2 if kind is StanzaKind.MESSAGE else 0, "m1", 77, content)
+    return Delivery(9, item, InboxMode.COMBINED)
+
+
+@pytest.mark.parametrize("to_whatsapp", [False, True])
+@pytest.mark.parametrize("offline", [False, True])
+def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: bool) -> None:
+    """With the inbox mode for WhatsApp users only (MSG-02, MSG-09, OPT-05)."""
+    stored = delivery(StanzaKind.MESSAGE, CiphertextType.PREKEY_MESSAGE, b"\xff\0")
+    stanza = convert.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
+    enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"\xff\0")]
+    fields = {"id": "m1", "from": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
+    inbox_mode = stanza_pb2.INBOX_MODE_COMBINED if to_whatsapp else stanza_pb2.INBOX_MODE_UNSPECIFIED
+    expected = stanza_pb2.Message(**fields, inbox_mode=inbox_mode)
+    assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
+
+
+def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
+    """Several messages in one receipt; a JID or a count in a notification (RCP-02, KEY-09, KEY-17)."""
+    read = convert.delivery_to(delivery(StanzaKind.RECEIPT, ReceiptType.READ, b"a\nb"), to_whatsapp=True, offline=False)
+    fields = {"from": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
+    assert read.receipt == stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, **fields)
+    for subtype, content, notification in (
+        (
+            NotificationType.IDENTITY_CHANGED,
+            PEER_JID.encode(),
+            stanza_pb2.Notification(identity_changed=stanza_pb2.IdentityChanged(jid=PEER_JID), timestamp_ms=77),
+        ),
+        (
+            NotificationType.PREKEYS_LOW,
+            b"3",
+            stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77),
+        ),
+    ):
+        stored = delivery(StanzaKind.NOTIFICATION, subtype, content)
+        assert convert.delivery_to(stored, to_whatsapp=False, offline=True).notification == notification
+    assert convert.prekeys_low_to(3, 77).notification == notification
+
+
+def test_preview_and_limits_say_what_they_are_given() -> None:
+    """Field by field (MSG-08, CHN-09)."""
+    preview = convert.preview_to(Backlog(1, 2, 3, 99)).offline_preview
+    assert (preview.messages, preview.receipts, preview.notifications) == (1, 2, 3)
+    limits = convert.limits_to(Limits())
+    for field in limits.DESCRIPTOR.fields:
+        assert getattr(limits, field.name) == getattr(Limits(), field.name) > 0
+
+
+KEYS = PublishedKeys(2**32 - 1, b"i" * 32, SignedPreKey(1, b"s" * 32, b"g" * 64))
+
+
+def test_keys_survive_the_wire_both_ways() -> None:
+    """Published as they are taken; without a one-time prekey there is none in the bundle (KEY-01, KEY-06)."""
+    signed = prekeys_pb2.SignedPreKey(key_id=1, public_key=b"s" * 32, signature=b"g" * 64)
+    request = prekeys_pb2.SetPreKeysRequest(
+        registration_id=2**32 - 1,
+        key_type=b"\x05",
+        identity_key=b"i" * 32,
+        signed_prekey=signed,
+        one_time_prekeys=[prekeys_pb2.OneTimePreKey(key_id=7, public_key=b"o" * 32)],
+    )
+    assert convert.published_keys_from(request) == KEYS
+    one_time = OneTimePreKey(7, b"o" * 32)
+    assert convert.one_time_prekeys_from(request.one_time_prekeys) == [one_time]
+    bundle = convert.bundle_to(TakenBundle(KEYS, one_time, 5))
+    assert (bundle.registration_id, bundle.identity_key, bundle.signed_prekey) == (2**32 - 1, b"i" * 32, signed)
+    assert bundle.one_time_prekey == request.one_time_prekeys[0]
+    assert not convert.bundle_to(TakenBundle(KEYS, None, 0)).HasField("one_time_prekey")
+    for key_type in (b"", b"\x04", b"\x05\x05"):
+        request.key_type = key_type
+        assert refusal_of(convert.published_keys_from, request).reason is Reason.KEY_MALFORMED

@@ -1,0 +1,99 @@
+"""What waits for a client leaves completely, in order, in frames that fit; who adds too much waits."""
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from interop_api.v1 import stanza_pb2
+from interop_protocol.sizes import TAG_BYTES
+from interop_server.core.limits import Limits
+from interop_server.rpc.outbox import Outbox
+
+Stanza = stanza_pb2.Stanza
+
+
+def stanza(number: int, size: int = 0) -> Stanza:
+    """A stanza with that number and about that many bytes."""
+    refused = stanza_pb2.StanzaRefused(id=str(number).ljust(size, "."))
+    return Stanza(delivery_id=number, stanza_refused=refused)
+
+
+def read(batch: bytes) -> list[Stanza]:
+    return list(stanza_pb2.Batch.FromString(batch).stanzas)
+
+
+def drained(outbox: Outbox) -> list[bytes]:
+    return list(iter(outbox.take_batch, None))
+
+
+@given(
+    groups=st.lists(st.lists(st.integers(0, 300), max_size=5), max_size=12),
+    max_stanzas=st.integers(1, 8),
+    max_bytes=st.integers(64, 600),
+)
+def test_nothing_is_lost_and_every_frame_fits(groups: list[list[int]], max_stanzas: int, max_bytes: int) -> None:
+    """All that was added comes out in order, as few frames as fit; only a stanza too large stands alone (CHN-09)."""
+
+    async def story() -> None:
+        outbox = Outbox(Limits(max_batch_stanzas=max_stanzas, max_frame_bytes=max_bytes))
+        added: list[Stanza] = []
+        batches: list[bytes] = []
+        for sizes in groups:
+            group = [stanza(len(added) + index, size) for index, size in enumerate(sizes)]
+            added += group
+            adding = asyncio.ensure_future(outbox.add(group))
+            await asyncio.sleep(0)
+            while not adding.done():
+                batches.append(await outbox.next_batch())
+                await asyncio.sleep(0)
+            await adding
+        batches += drained(outbox)
+        out = [read(batch) for batch in batches]
+        assert [each for batch in out for each in batch] == added
+        for batch, plaintext in zip(out, batches, strict=True):
+            assert 1 <= len(batch) <= max_stanzas
+            assert len(plaintext) + TAG_BYTES <= max_bytes or len(batch) == 1
+
+    asyncio.run(story())
+
+
+async def test_what_waits_shares_a_frame() -> None:
+    """Small stanzas do not travel one by one: a frame costs more than a stanza (CHN-09)."""
+    outbox = Outbox(Limits(max_batch_stanzas=100))
+    for number in range(250):
+        await outbox.add([stanza(number)])
+    assert [len(read(batch)) for batch in drained(outbox)] == [100, 100, 50]
+    assert outbox.take_batch() is None
+
+
+async def test_the_writer_waits_for_content() -> None:
+    """And gets it as soon as it is there; nothing added is no content (CHN-09)."""
+    outbox = Outbox(Limits())
+    await outbox.add([])
+    writer = asyncio.ensure_future(outbox.next_batch())
+    await asyncio.sleep(0)
+    assert not writer.done()
+    await outbox.add([stanza(1)])
+    assert read(await writer) == [stanza(1)]
+    again = asyncio.ensure_future(outbox.next_batch())
+    await asyncio.sleep(0)
+    assert not again.done()
+    again.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await again
+
+
+async def test_whoever_adds_too_much_waits_for_the_client() -> None:
+    """Memory is bounded by four full batches and what is being added; then adding waits for reading (MSG-11)."""
+    outbox = Outbox(Limits(max_batch_stanzas=2))
+    await outbox.add([stanza(number) for number in range(7)])
+    await outbox.add([stanza(7)])
+    adding = asyncio.ensure_future(outbox.add([stanza(8)]))
+    await asyncio.sleep(0)
+    assert not adding.done()
+    first = outbox.take_batch()
+    assert first is not None
+    await adding
+    assert [each.delivery_id for batch in drained(outbox) for each in read(batch)] == [2, 3, 4, 5, 6, 7, 8]
