@@ -19,6 +19,8 @@ READ_BYTES = 512 * 1024
 """Chunk size of a reader: larger ones are not faster, measured, and cost memory per download."""
 WRITE_BYTES = 512 * 1024
 """How much a writer gathers before it goes to a thread: below this, the hand-over costs more than the work."""
+SYNC_BYTES = 16 << 20
+"""How much a writer lets wait before it asks the disk to begin with it."""
 _NAME = re.compile(r"[0-9a-f]{64}")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -124,6 +126,8 @@ class LocalBlobWriter:
         self._gathered: list[bytes | memoryview] = []
         self._gathered_bytes = 0
         self._appending: asyncio.Future[None] | None = None
+        self._syncing: asyncio.Future[None] | None = None
+        self._synced_bytes = file.size
         self._closing: asyncio.Future[None] | None = None
 
     @property
@@ -186,6 +190,14 @@ class LocalBlobWriter:
     def _start_append(self) -> None:
         gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
         self._appending = asyncio.ensure_future(asyncio.to_thread(self._file.append, gathered))
+        self._sync_early()
+
+    def _sync_early(self) -> None:
+        # Keeps the disk busy while bytes still come: left to the end, all of it would have to be waited for there.
+        if self._file.size - self._synced_bytes >= SYNC_BYTES and (self._syncing is None or self._syncing.done()):
+            self._synced_bytes = self._file.size
+            self._syncing = asyncio.ensure_future(asyncio.to_thread(self._file.sync))
+            self._syncing.add_done_callback(_ignore_failure)
 
     async def _settle(self) -> None:
         # Shielded and forgotten only when done: a cancelled caller must not let the next one into the file meanwhile.
@@ -203,6 +215,8 @@ class LocalBlobWriter:
         try:
             await last()
         finally:
+            if self._syncing is not None:
+                await asyncio.gather(self._syncing, return_exceptions=True)
             try:
                 await asyncio.to_thread(self._file.close)
             finally:
@@ -283,6 +297,10 @@ class _PartFile:
         for chunk in chunks:
             file.write(chunk)
             self.hash.update(chunk)
+            self.size += len(chunk)
+
+    def sync(self) -> None:
+        os.fdatasync(self._opened().fileno())
 
     def commit(self) -> None:
         file = self._opened()
@@ -320,6 +338,12 @@ async def _in_thread(call: Callable[_P, _T], *arguments: _P.args, **named: _P.kw
     except asyncio.CancelledError:
         await asyncio.gather(running, return_exceptions=True)
         raise
+
+
+def _ignore_failure(syncing: asyncio.Future[None]) -> None:
+    # A disk that fails early fails again where it counts: before the blob gets its name.
+    if not syncing.cancelled():
+        syncing.exception()
 
 
 def _checked(name: str) -> str:

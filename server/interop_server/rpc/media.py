@@ -1,7 +1,7 @@
 """The media service: authenticate, convert, stream, answer; knows no rule and no file.
 
-Chunks are most of what the server moves, and a protobuf message copies what it holds at every step. So the two
-streams read and write the one field `chunk` on the wire themselves; every other message goes the usual way.
+Most bytes that the server moves are chunks, and a protobuf message copies what it holds at every step. So both streams
+read and write the one field `chunk` on the wire themselves; every other message goes the usual way.
 """
 
 from collections.abc import AsyncIterator
