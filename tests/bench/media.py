@@ -16,7 +16,7 @@ from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
 
-CHUNK_BYTES = 1 << 20
+CHUNK_BYTES = 128 << 10
 REPETITIONS = 3
 
 
