@@ -170,16 +170,16 @@ class Router:
     ) -> MailboxItem | None:
         jid = check_address(message.to)
         ciphertext_type, ciphertext = self._single_ciphertext(message)
-        recipient = facts.get(jid.text)
-        route = decide_route(sender, jid.is_whatsapp, recipient)
-        if recipient is None or route is Route.DROP:
-            return None
+        route = decide_route(sender, jid.is_whatsapp, facts.get(jid.text))
+        recipient = facts[jid.text]
         self._send_rate.take((sender.account_id, recipient.account_id))
         items, size = usage.get(recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes))
         items, size = items + 1, size + len(ciphertext)
         if items > self._limits.max_mailbox_items or size > self._limits.max_mailbox_bytes:
             raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
         usage[recipient.account_id] = (items, size)
+        if route is Route.DROP:
+            return None  # only now: a blocked sender meets the same limits as anybody, or the block would show (OPT-09)
         return MailboxItem(
             recipient.account_id,
             sender.account_id,
