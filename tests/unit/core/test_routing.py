@@ -208,6 +208,18 @@ async def test_a_blocked_sender_gets_an_ordinary_ack_and_nothing_is_stored(world
     assert [item.sender_jid for item in await world.waiting(user)] == [bea.jid, ada.jid]
 
 
+async def test_a_blocked_sender_meets_the_same_limits(build_world: BuildWorld) -> None:
+    """Otherwise sending too fast, or into a full mailbox, would tell who has blocked whom (ABU-02, OPT-09)."""
+    world = await build_world(send_burst=5, max_mailbox_items=3)
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    await world.blocklist.block(user, ada.jid)
+    batch = [message(user, f"m{number}") for number in range(7)]
+    to_blocked = reasons(await send(world, ada, *batch))
+    assert to_blocked == [None] * 3 + [Reason.MAILBOX_FULL] * 2 + [Reason.RATE_LIMITED] * 2
+    assert reasons(await send(world, bea, *batch)) == to_blocked
+    assert {item.sender_jid for item in await world.waiting(user)} == {bea.jid}
+
+
 async def test_the_same_id_again_is_acked_and_not_delivered_twice(world: World) -> None:
     """With the first time's timestamp; also in one batch, and long after the ack (MSG-04)."""
     ada, user = await world.enlisted(), await world.opted_in()
