@@ -1,8 +1,8 @@
 """A chat channel without a client behind it: a test sees every stanza, and nothing is answered unless it says so."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from typing import Self
+from collections.abc import AsyncGenerator, Sequence
+from typing import Self, cast
 
 from interop_api.v1 import stanza_pb2
 from interop_client.transport import Transport
@@ -20,17 +20,21 @@ class Wire:
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self._waiting: list[stanza_pb2.Stanza] = []
-        self._frames: AsyncIterator[Sequence[stanza_pb2.Stanza]]
+        self._frames: AsyncGenerator[Sequence[stanza_pb2.Stanza]]
         self._pings = 0
         self.login: stanza_pb2.LoginSuccess
         """What the server said at login."""
+        self.preview: stanza_pb2.OfflinePreview
+        """What it said was waiting, directly after that."""
 
     async def __aenter__(self) -> Self:
         self.login = await self._transport.connect()
-        self._frames = self._transport.receive()
+        self._frames = cast(AsyncGenerator[Sequence[stanza_pb2.Stanza]], self._transport.receive())
+        self.preview = (await self.take_until("offline_preview"))[-1].offline_preview
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        await self._frames.aclose()  # or closing waits for whoever still reads
         await self._transport.close()
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
