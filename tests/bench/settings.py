@@ -13,7 +13,7 @@ class Settings:
     seconds: float
     """Length of each sustained measurement."""
     pairs: int
-    """Senders with a recipient each."""
+    """Senders with a recipient each: so many that none meets the limit per pair, 2,000 messages a second (MSG-11)."""
     batch: int
     """Messages per frame."""
     window: int
