@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.connection import Logins
@@ -121,9 +123,12 @@ class _SealedChannel:
         """Returns the plaintext of the next frame; None at the end of the stream.
 
         Raises:
-            Refusal: HANDSHAKE_OUT_OF_ORDER, FRAME_TOO_LARGE or FRAME_AUTHENTICATION_FAILED.
+            Refusal: HANDSHAKE_OUT_OF_ORDER, FRAME_TOO_LARGE, FRAME_MALFORMED or FRAME_AUTHENTICATION_FAILED.
         """
-        request = await self._context.read()
+        try:
+            request = await self._context.read()
+        except DecodeError as error:
+            raise Refusal(Reason.FRAME_MALFORMED, "the bytes are no ConnectRequest") from error
         if not isinstance(request, chat_pb2.ConnectRequest):
             return None
         if request.WhichOneof("frame") != "sealed":

@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+from google.protobuf.message import DecodeError
 
 from interop_api.v1 import errors_pb2
 from interop_server.core.errors import Category, Reason, Refusal
@@ -78,7 +79,8 @@ async def abort(context: Context, refusal: Refusal, request_id: str) -> NoReturn
 class RefusalInterceptor(grpc.aio.ServerInterceptor):
     """Turns refusals into statuses with details, and everything unexpected into an opaque SERVER_FAULT.
 
-    Every handler behind it is a coroutine function, also those that stream.
+    Requests that do not stream are parsed here: gRPC itself would answer bytes that are no message with UNKNOWN. Every
+    handler behind it is a coroutine function, also those that stream.
     """
 
     def __init__(self, rng: Rng) -> None:
@@ -95,21 +97,29 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
         if handler is None or not method.startswith("/interop_api."):
             return handler
         make, behavior = _kind(handler)
+        parse, streams = handler.request_deserializer, handler.request_streaming
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-            self._guard(behavior, method),
-            request_deserializer=handler.request_deserializer,
+            self._guard(behavior, method, _as_it_is if streams or parse is None else parse),
+            request_deserializer=parse if streams else None,
             response_serializer=handler.response_serializer,
         )
         return wrapped
 
-    def _guard(self, behavior: Callable[..., Awaitable[Any]], method: str) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _guard(
+        self, behavior: Callable[..., Awaitable[Any]], method: str, parse: Callable[[Any], Any]
+    ) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def refuse(refusal: Refusal, context: Context) -> None:
+            request_id = self._rng.token_bytes(8).hex()
+            _log.info("%s refused: %s [request %s]", method, refusal, request_id)
+            await abort(context, refusal, request_id)
+
         async def guarded(request: Any, context: Context) -> Any:
             try:
-                return await behavior(request, context)
+                return await behavior(parse(request), context)
             except Refusal as refusal:
-                request_id = self._rng.token_bytes(8).hex()
-                _log.info("%s refused: %s [request %s]", method, refusal, request_id)
-                await abort(context, refusal, request_id)
+                await refuse(refusal, context)
+            except DecodeError:
+                await refuse(Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method"), context)
             except grpc.aio.AbortError:
                 raise
             except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
@@ -118,6 +128,10 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
                 await abort(context, Refusal(Reason.SERVER_FAULT), request_id)
 
         return guarded
+
+
+def _as_it_is(request: Any) -> Any:
+    return request
 
 
 def _kind(handler: Any) -> tuple[Callable[..., Any], Callable[..., Awaitable[Any]]]:

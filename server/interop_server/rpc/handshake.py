@@ -3,6 +3,8 @@
 import asyncio
 from dataclasses import dataclass
 
+from google.protobuf.message import DecodeError
+
 from interop_api.v1 import chat_pb2
 from interop_protocol.noise import RemoteProtocolError, ResponderHandshake, Transport
 from interop_server.core.errors import Reason, Refusal
@@ -65,7 +67,10 @@ async def _shake_hands(context: Context, identity: ServerIdentity, rng: Rng) -> 
 
 
 async def _read(context: Context, expected: str) -> chat_pb2.HandshakeMessage:
-    request = await context.read()
+    try:
+        request = await context.read()
+    except DecodeError as error:
+        raise Refusal(Reason.HANDSHAKE_MALFORMED, f"expected {expected}") from error
     if not isinstance(request, chat_pb2.ConnectRequest):
         raise Refusal(Reason.HANDSHAKE_OUT_OF_ORDER, f"the stream ended before {expected}")
     if request.WhichOneof("frame") != "handshake" or request.handshake.WhichOneof("message") != expected:
