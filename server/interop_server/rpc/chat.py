@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -25,6 +25,9 @@ from interop_server.rpc.errors import Context, stanza_error
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
+
+LAST_WORD_SECONDS = 2.0
+"""How long a client has to take in what is left for it, the reason included, when the server ends its connection."""
 
 _FAILURE_CODES = {
     Category.INVALID_REQUEST: 400,
@@ -103,6 +106,16 @@ def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
     return stanza_pb2.Stanza(login_failure=stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal)))
 
 
+def _stream_error(refusal: Refusal) -> stanza_pb2.Stanza:
+    return stanza_pb2.Stanza(stream_error=stanza_pb2.StreamError(error=stanza_error(refusal)))
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 class _SealedChannel:
     """Sealed frames on a stream, both ways."""
 
@@ -167,33 +180,20 @@ class _ChatStream:
         low = await self._parts.prekeys.low_count(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(low)
-        tasks = {
-            asyncio.create_task(work, name=f"chat {name} {self._live.account.jid}")
-            for name, work in (
-                ("read", self._read()),
-                ("write", self._write()),
-                ("deliver", self._pump.run()),
-                ("watch", self._watch()),
-                ("ended", self._ended()),
-            )
-        }
+        writing = asyncio.create_task(self._write())
+        others = [asyncio.create_task(work) for work in (self._read(), self._pump.run(), self._watch(), self._ended())]
         try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait([writing, *others], return_when=asyncio.FIRST_COMPLETED)
+            await _cancel(others)
+            error = next((error for task in done if (error := task.exception()) is not None), None)
+            if isinstance(error, Refusal):
+                # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
+                self._outbox.finish(_stream_error(error))
+                await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        await self._finish(next((error for task in done if (error := task.exception()) is not None), None))
-
-    async def _finish(self, error: BaseException | None) -> None:
-        if error is None:
-            return
-        if not isinstance(error, Refusal):
+            await _cancel([writing, *others])
+        if error is not None:
             raise error
-        while (batch := self._outbox.take_batch()) is not None:
-            await self._channel.send_batch(batch)
-        await self._channel.send(stanza_pb2.Stanza(stream_error=stanza_pb2.StreamError(error=stanza_error(error))))
-        raise error
 
     async def _read(self) -> None:
         while (plaintext := await self._channel.read()) is not None:
@@ -202,8 +202,8 @@ class _ChatStream:
                 return
 
     async def _write(self) -> None:
-        while True:
-            await self._channel.send_batch(await self._outbox.next_batch())
+        while (batch := await self._outbox.next_batch()) is not None:
+            await self._channel.send_batch(batch)
 
     async def _watch(self) -> None:
         silent_ms = self._parts.limits.silent_seconds * SECOND_MS

@@ -27,22 +27,29 @@ class Outbox:
         self._has_content = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
+        self._is_finished = False
 
     async def add(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
         """Adds stanzas in order, after there is room."""
         await self._has_room.wait()
+        if self._is_finished:
+            return
         self._waiting.extend(stanzas)
         if self._waiting:
             self._has_content.set()
         if len(self._waiting) >= self._max_stanzas * _WAITING_BATCHES:
             self._has_room.clear()
 
-    async def next_batch(self) -> bytes:
-        """Waits for content and returns the next batch, serialised."""
+    def finish(self, last: stanza_pb2.Stanza) -> None:
+        """Adds the last stanza, whether or not there is room; what is added later is not sent."""
+        self._waiting.append(last)
+        self._is_finished = True
+        self._has_content.set()
+
+    async def next_batch(self) -> bytes | None:
+        """Waits for content and returns the next batch, serialised; None after the last stanza."""
         await self._has_content.wait()
-        batch = self.take_batch()
-        assert batch is not None
-        return batch
+        return self.take_batch()
 
     def take_batch(self) -> bytes | None:
         """Returns the next batch, serialised; None when nothing waits."""
@@ -55,7 +62,7 @@ class Outbox:
             if size > self._max_bytes and stanzas:
                 break
             stanzas.append(self._waiting.popleft())
-        if not self._waiting:
+        if not self._waiting and not self._is_finished:
             self._has_content.clear()
         if len(self._waiting) < self._max_stanzas * _WAITING_BATCHES:
             self._has_room.set()

@@ -24,6 +24,12 @@ def read(batch: bytes) -> list[Stanza]:
     return list(stanza_pb2.Batch.FromString(batch).stanzas)
 
 
+async def next_batch(outbox: Outbox) -> bytes:
+    batch = await outbox.next_batch()
+    assert batch is not None
+    return batch
+
+
 def drained(outbox: Outbox) -> list[bytes]:
     return list(iter(outbox.take_batch, None))
 
@@ -46,7 +52,7 @@ def test_nothing_is_lost_and_every_frame_fits(groups: list[list[int]], max_stanz
             adding = asyncio.ensure_future(outbox.add(group))
             await asyncio.sleep(0)
             while not adding.done():
-                batches.append(await outbox.next_batch())
+                batches.append(await next_batch(outbox))
                 await asyncio.sleep(0)
             await adding
         batches += drained(outbox)
@@ -76,7 +82,8 @@ async def test_the_writer_waits_for_content() -> None:
     await asyncio.sleep(0)
     assert not writer.done()
     await outbox.add([stanza(1)])
-    assert read(await writer) == [stanza(1)]
+    batch = await writer
+    assert batch is not None and read(batch) == [stanza(1)]
     again = asyncio.ensure_future(outbox.next_batch())
     await asyncio.sleep(0)
     assert not again.done()
@@ -97,3 +104,15 @@ async def test_whoever_adds_too_much_waits_for_the_client() -> None:
     assert first is not None
     await adding
     assert [each.delivery_id for batch in drained(outbox) for each in read(batch)] == [2, 3, 4, 5, 6, 7, 8]
+
+
+async def test_the_last_stanza_is_the_last() -> None:
+    """It needs no room, what waits goes before it, and what is added behind it is not sent."""
+    outbox = Outbox(Limits(max_batch_stanzas=1))
+    await outbox.add([stanza(number) for number in range(4)])
+    outbox.finish(stanza(99))
+    batches = [await next_batch(outbox) for _ in range(4)]
+    await outbox.add([stanza(5)])
+    batches.append(await next_batch(outbox))
+    assert [each.delivery_id for batch in batches for each in read(batch)] == [0, 1, 2, 3, 99]
+    assert await outbox.next_batch() is None
