@@ -262,8 +262,12 @@ class MediaStore(Protocol):
 
     async def get_media_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...  # noqa: D102
 
-    async def list_expired_media(self, before_ms: int) -> list[MediaBlob]:
-        """Blobs whose expiry lies before that."""
+    async def list_expired_media(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
+        """Blobs whose expiry lies from the first time on and before the second."""
+        ...
+
+    async def delete_media(self, before_ms: int) -> int:
+        """Forgets blobs whose expiry lies before that, and returns how many."""
         ...
 
 

@@ -55,8 +55,14 @@ async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) ->
     later = replace(BLOB, direct_path="/v/t62/2", sha256=key(2), expires_at_ms=NOW_MS + 2000)
     await store.put_media(BLOB)
     await store.put_media(later)
-    assert await store.list_expired_media(NOW_MS + 1000) == []
-    assert await store.list_expired_media(NOW_MS + 2000) == [BLOB]
+    assert await store.list_expired_media(0, NOW_MS + 1000) == []
+    assert await store.list_expired_media(0, NOW_MS + 2000) == [BLOB]
+    assert await store.list_expired_media(NOW_MS + 1500, NOW_MS + 2000) == []
+
+    assert await store.delete_media(NOW_MS + 1000) == 0
+    assert await store.get_media_by_sha256(BLOB.sha256) is not None
+    assert await store.delete_media(NOW_MS + 2000) == 1
+    assert await store.get_media_by_sha256(BLOB.sha256) is None
 
 
 async def test_the_first_candidate_becomes_the_secret(store: Store) -> None:

@@ -34,12 +34,18 @@ class SqliteMedia(EngineUser, MediaStore):
         found = await self._list_media("sha256 = ?1", sha256)
         return found[0] if found else None
 
-    async def list_expired_media(self, before_ms: int) -> list[MediaBlob]:  # noqa: D102
-        return await self._list_media("expires_at_ms < ?1", before_ms)
+    async def list_expired_media(self, from_ms: int, before_ms: int) -> list[MediaBlob]:  # noqa: D102
+        return await self._list_media("expires_at_ms >= ?1 AND expires_at_ms < ?2", from_ms, before_ms)
 
-    async def _list_media(self, condition: str, value: str | bytes | int) -> list[MediaBlob]:
+    async def delete_media(self, before_ms: int) -> int:  # noqa: D102
+        def delete(db: sqlite3.Connection) -> int:
+            return db.execute("DELETE FROM media WHERE expires_at_ms < ?1", (before_ms,)).rowcount
+
+        return await self._engine.write(delete)
+
+    async def _list_media(self, condition: str, *values: str | bytes | int) -> list[MediaBlob]:
         def list_blobs(db: sqlite3.Connection) -> list[MediaBlob]:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM media WHERE {condition}", (value,)).fetchall()
+            rows = db.execute(f"SELECT {_COLUMNS} FROM media WHERE {condition}", values).fetchall()
             return [MediaBlob(*row) for row in rows]
 
         return await self._engine.read(list_blobs)
