@@ -30,6 +30,8 @@ from interop_protocol.xeddsa_keys import KEY_TYPE
 
 DEFAULT_PREKEYS = 100
 """One-time prekeys published at once, unless the user says otherwise."""
+LOW_PREKEYS = 10
+"""Fewer one-time prekeys than this are few (KEY-09)."""
 WAIT_SECONDS = 10.0
 """How long `wait_for` waits, unless the user says otherwise."""
 
@@ -46,7 +48,8 @@ class ClientOptions:
     """How a client behaves."""
 
     refill_count: int = DEFAULT_PREKEYS
-    """One-time prekeys added when the server says that few are left; 0 adds none."""
+    """One-time prekeys added when the server says that few are left; 0 adds none. The first are for the application
+    to publish."""
     sends_delivered_receipts: bool = True
     """Whether senders are told that their messages have arrived."""
     event_capacity: int = 10_000
@@ -91,6 +94,7 @@ class InteropClient:
         self._durable = DurableState(state, store)
         self._events = EventQueue(self._options.event_capacity)
         self._session_lock = asyncio.Lock()
+        self._prekey_lock = asyncio.Lock()
         self._connection: Connection | None = None
 
     @property
@@ -177,16 +181,17 @@ class InteropClient:
         Raises:
             ServerRefusal: The server does not take them.
         """
-        keys = self._signal.publishable
-        request = prekeys_pb2.SetPreKeysRequest(
-            registration_id=keys.registration_id,
-            key_type=bytes((KEY_TYPE,)),
-            identity_key=keys.identity_key,
-            signed_prekey=_signed_prekey(keys.signed_prekey),
-            one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
-        )
-        await self._durable.commit()  # a prekey whose private half is lost loses its message
-        await self._call("PreKeyService/SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
+        async with self._prekey_lock:
+            keys = self._signal.publishable
+            request = prekeys_pb2.SetPreKeysRequest(
+                registration_id=keys.registration_id,
+                key_type=bytes((KEY_TYPE,)),
+                identity_key=keys.identity_key,
+                signed_prekey=_signed_prekey(keys.signed_prekey),
+                one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
+            )
+            await self._durable.commit()  # a prekey whose private half is lost loses its message
+            await self._call("PreKeyService/SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
 
     async def add_prekeys(self, count: int = DEFAULT_PREKEYS) -> None:
         """Adds new one-time prekeys, 1 to 20,000, to those published.
@@ -391,7 +396,10 @@ class InteropClient:
         await self._call("IntegrityService/UpdateBlocklist", request, integrity_pb2.UpdateBlocklistResponse)
 
     async def _refill(self) -> None:
-        await self.add_prekeys(self._options.refill_count)
+        async with self._prekey_lock:
+            # The notice may be older than what the application has published since.
+            if self._signal.has_generated_one_time_prekeys and await self.count_prekeys() < LOW_PREKEYS:
+                await self.add_prekeys(self._options.refill_count)
 
     async def _call(self, method: str, request: Protobuf, response_type: type[M]) -> M:
         return await self.transport.call(f"/interop_api.v1.{method}", request, response_type)

@@ -226,17 +226,29 @@ async def test_an_empty_backlog_is_not_asked_for(bob: InteropClient, transport: 
 async def test_few_prekeys_are_refilled_once(transport: ScriptedTransport, state: ClientState) -> None:
     """Their private halves are saved before the public ones leave (KEY-09)."""
     store = MemoryStore()
+    published = {prekey.key_id for prekey in state.signal.generate_one_time_prekeys(3)}
     async with InteropClient(transport, state, store, ClientOptions(refill_count=5)) as bob:
         low = stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3))
         transport.deliver(Stanza(notification=low))
         assert (await bob.wait_for(PreKeysLow)).count == 3
-        await transport.until(lambda: bool(transport.calls))
-    method, request = transport.calls[0]
+        await transport.until(lambda: len(transport.calls) == 2)
+    (counted, _), (method, request) = transport.calls
+    assert counted == "/interop_api.v1.PreKeyService/CountOneTimePreKeys"
     assert method == "/interop_api.v1.PreKeyService/AddOneTimePreKeys"
     assert isinstance(request, prekeys_pb2.AddOneTimePreKeysRequest)
     saved = ClientState.from_bytes(store.snapshot).signal.one_time_prekeys
-    assert {prekey.key_id for prekey in request.one_time_prekeys} == set(saved)
+    assert {prekey.key_id for prekey in request.one_time_prekeys} == set(saved) - published
     assert transport.acked == []
+
+
+async def test_the_first_prekeys_are_not_published_behind_the_application(transport: ScriptedTransport) -> None:
+    """A client that has published none is told so at every login: that alone adds none (KEY-09)."""
+    async with InteropClient(transport, ClientState.generate(), MemoryStore()) as bob:
+        low = Stanza(notification=stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=0)))
+        transport.deliver(low)
+        await bob.wait_for(PreKeysLow)
+        await bob.publish_prekeys(20)
+    assert [method.rpartition("/")[2] for method, _ in transport.calls] == ["SetPreKeys"]
 
 
 async def test_a_new_identity_of_a_peer_ends_the_session_with_them(

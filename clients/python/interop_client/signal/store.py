@@ -166,6 +166,11 @@ class SignalState:
         self.next_one_time_prekey_id = next_prekey_id(key_id)
         return PreKeyPublic(key_id, key_pair.public_key)
 
+    @property
+    def has_generated_one_time_prekeys(self) -> bool:
+        """Says whether there ever were any."""
+        return bool(self.one_time_prekeys) or self.next_one_time_prekey_id != MIN_PREKEY_ID
+
     def unused_one_time_prekeys(self) -> list[PreKeyPublic]:
         """Returns the public halves of the one-time prekeys that no message has used yet: to compare or upload."""
         return [
