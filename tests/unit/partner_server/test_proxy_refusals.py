@@ -6,12 +6,12 @@ from contextlib import suppress
 
 import aiohttp
 import pytest
-from tests.unit.partner_server.conftest import WhatsApp
 
 from interop_client.errors import ServerRefusal
 from interop_client.proxy_frames import MAX_FRAME_BYTES, Ended
 from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from partner_server import PartnerServer
+from tests.unit.partner_server.conftest import WhatsApp
 
 BOB = "bob@bats.example"
 JID = "100-10000000000001@interop"

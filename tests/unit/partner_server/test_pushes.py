@@ -4,9 +4,9 @@ import asyncio
 
 import aiohttp
 import pytest
-from tests.unit.partner_server.conftest import NOW, Time, WhatsApp
 
 from partner_server import PartnerServer, SigningKeys
+from tests.unit.partner_server.conftest import NOW, Time, WhatsApp
 
 BOB = "bob@bats.example"
 
