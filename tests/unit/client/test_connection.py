@@ -243,12 +243,14 @@ async def test_few_prekeys_are_refilled_once(transport: ScriptedTransport, state
 
 async def test_the_first_prekeys_are_not_published_behind_the_application(transport: ScriptedTransport) -> None:
     """A client that has published none is told so at every login: that alone adds none (KEY-09)."""
+    count = prekeys_pb2.CountOneTimePreKeysResponse(count=20)
+    transport.answers["/interop_api.v1.PreKeyService/CountOneTimePreKeys"] = lambda _: count
     async with InteropClient(transport, ClientState.generate(), MemoryStore()) as bob:
         low = Stanza(notification=stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=0)))
         transport.deliver(low)
         await bob.wait_for(PreKeysLow)
         await bob.publish_prekeys(20)
-    assert [method.rpartition("/")[2] for method, _ in transport.calls] == ["SetPreKeys"]
+    assert "/interop_api.v1.PreKeyService/AddOneTimePreKeys" not in [method for method, _ in transport.calls]
 
 
 async def test_a_new_identity_of_a_peer_ends_the_session_with_them(
