@@ -152,6 +152,14 @@ class RawStream:
             LoginRefused: The login is refused, in a stanza and in the status of the stream alike.
         """
         await self.shake_hands(auth_private_key, payload.SerializeToString())
+        return await self.read_login()
+
+    async def read_login(self) -> stanza_pb2.LoginSuccess:
+        """Returns what becomes of the login after a handshake.
+
+        Raises:
+            LoginRefused: As `log_in`.
+        """
         first = (await self.receive())[0]
         if first.HasField("login_failure"):
             failure = refusal_from_login_failure(first.login_failure)
