@@ -243,15 +243,20 @@ class LocalBlobReader:
             OSError: The file cannot be read, or is shorter than it was.
         """
         file = _BlobFile(self._path)
+        end = offset + length
+        ahead = file.start_read(offset, end)
         try:
-            while length > 0:
-                chunk = await _in_thread(file.read, offset, min(length, READ_BYTES))
-                yield chunk
+            while offset < end:
+                # Shielded: a cancelled reader must not leave a read behind on a file that is closed.
+                chunk = await asyncio.shield(ahead)
                 offset += len(chunk)
-                length -= len(chunk)
+                # The next chunk is fetched while this one is on its way.
+                ahead = file.start_read(offset, end)
+                yield chunk
         except FileNotFoundError as error:
             raise Refusal(Reason.BLOB_EXPIRED) from error
         finally:
+            await asyncio.gather(ahead, return_exceptions=True)
             file.close()
 
 
@@ -262,7 +267,12 @@ class _BlobFile:
         self._path = path
         self._file: BinaryIO | None = None
 
-    def read(self, offset: int, length: int) -> bytes:
+    def start_read(self, offset: int, end: int) -> asyncio.Future[bytes]:
+        return asyncio.ensure_future(asyncio.to_thread(self._read, offset, min(end - offset, READ_BYTES)))
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if length <= 0:
+            return b""
         if self._file is None:
             self._file = self._path.open("rb")
         chunk = os.pread(self._file.fileno(), length, offset)
