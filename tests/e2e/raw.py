@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 import pytest
 
-from interop_api.v1 import chat_pb2, chat_pb2_grpc, enlistment_pb2, errors_pb2, prekeys_pb2, stanza_pb2
+from interop_api.v1 import chat_pb2, enlistment_pb2, errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions
 from interop_client.errors import (
@@ -35,7 +35,9 @@ spare_integrators = itertools.count(999, -1)
 """Integrator ids for messengers beside the test's own."""
 
 _SENTENCE = re.compile(r"[^ ].*[.]", re.DOTALL)
-_Call = grpc.aio.StreamStreamCall[chat_pb2.ConnectRequest, chat_pb2.ConnectResponse]
+Request = chat_pb2.ConnectRequest | bytes
+"""What goes into the chat stream; bytes may be no message at all."""
+_Call = grpc.aio.StreamStreamCall[Request, chat_pb2.ConnectResponse]
 
 
 def check(refusal: ServerRefusal, reason: str) -> None:
@@ -94,7 +96,11 @@ class RawStream:
     def __init__(self, address: str) -> None:
         # Without a pool of its own, all streams of the process would share one TCP connection.
         self._channel = grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
-        self._call: _Call = chat_pb2_grpc.ChatServiceStub(self._channel).Connect()
+        self._call: _Call = self._channel.stream_stream(
+            "/interop_api.v1.ChatService/Connect",
+            request_serializer=_serialized,
+            response_deserializer=chat_pb2.ConnectResponse.FromString,
+        )()
         self.noise: Transport
         """Seals and opens frames; there is none before `shake_hands`."""
 
@@ -105,7 +111,7 @@ class RawStream:
         self._call.cancel()
         await self._channel.close()
 
-    async def send(self, *requests: chat_pb2.ConnectRequest) -> None:
+    async def send(self, *requests: Request) -> None:
         """Sends messages as they are. When the server has ended the stream, `ending` says why."""
         async with asyncio.timeout(WAIT_SECONDS):
             for request in requests:
@@ -249,6 +255,10 @@ def signed_prekey(signal: SignalState, **changes: object) -> prekeys_pb2.SignedP
     own = signal.publishable.signed_prekey
     fields: dict[str, object] = {"key_id": own.key_id, "public_key": own.public_key, "signature": own.signature}
     return prekeys_pb2.SignedPreKey(**(fields | changes))  # type: ignore[arg-type]
+
+
+def _serialized(request: Request) -> bytes:
+    return request if isinstance(request, bytes) else request.SerializeToString()
 
 
 def _parts(hello: chat_pb2.ServerHello) -> tuple[bytes, bytes, bytes]:
