@@ -17,7 +17,7 @@ from interop_server.core.ports import Clock
 
 READ_BYTES = 512 * 1024
 """Chunk size of a reader: larger ones are not faster, measured, and cost memory per download."""
-WRITE_BYTES = 512 * 1024
+WRITE_BYTES = 1024 * 1024
 """How much a writer gathers before it goes to a thread: below this, the hand-over costs more than the work."""
 SYNC_BYTES = 16 << 20
 """How much a writer lets wait before it asks the disk to begin with it."""
