@@ -272,7 +272,7 @@ def _rules() -> dict[Reason, Rule]:
         ),
         r.UPLOAD_AUTH_INVALID: Rule(unauthenticated, "MED-05", "Get a fresh auth from GetMediaConnection."),
         r.UPLOAD_LENGTH_MISMATCH: Rule(
-            invalid, "MED-07", "Send exactly the declared number of bytes; start again at 0."
+            invalid, "MED-07", "Send exactly the declared number of bytes; ask GetUploadStatus where to go on."
         ),
         r.UPLOAD_HASH_MISMATCH: Rule(invalid, "MED-05", "The bytes must hash to the token; start again at 0."),
         r.UPLOAD_OFFSET_MISMATCH: Rule(precondition, "MED-07", "Ask GetUploadStatus where to go on."),

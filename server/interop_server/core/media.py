@@ -82,11 +82,13 @@ class Upload:
         """Checks length and hash, makes the blob durable and returns its path.
 
         Raises:
-            Refusal: UPLOAD_LENGTH_MISMATCH or UPLOAD_HASH_MISMATCH; the upload is discarded.
+            Refusal: UPLOAD_LENGTH_MISMATCH, and what came is kept for a resumption; or UPLOAD_HASH_MISMATCH, and the
+                upload is discarded.
         """
         written = self._writer.committed_bytes
-        if written != self._length:
-            await self._writer.discard()
+        if written < self._length:
+            # A connection that breaks can look exactly like a stream that its sender ended too early.
+            await self._writer.suspend()
             raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"{written} bytes came instead of the declared {self._length}")
         if await self._writer.sha256() != self._sha256:
             await self._writer.discard()

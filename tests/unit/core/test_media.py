@@ -137,15 +137,18 @@ async def test_more_than_was_declared_is_refused_at_once(world: World) -> None:
     assert await world.media.upload_status(user, auth, TOKEN) == (0, "")
 
 
-async def test_less_than_was_declared_is_no_blob(world: World) -> None:
-    """An upload that says it is finished too early starts again at 0 (MED-07)."""
+async def test_less_than_was_declared_is_no_blob_yet(world: World) -> None:
+    """An upload that ends too early is refused and goes on where it ended, like one that broke (MED-07)."""
     user = await world.whatsapp_user()
     auth = world.media.grant_upload(user)
     upload = await started(world, user, announced(auth))
     await upload.write(BLOB[:-1])
     with refused(Reason.UPLOAD_LENGTH_MISMATCH):
         await upload.finish()
-    assert await world.media.upload_status(user, auth, TOKEN) == (0, "")
+    assert await world.media.upload_status(user, auth, TOKEN) == (len(BLOB) - 1, "")
+    rest = await started(world, user, announced(auth, offset=len(BLOB) - 1))
+    await rest.write(BLOB[-1:])
+    assert await downloaded(world, await rest.finish()) == BLOB
 
 
 async def test_bytes_that_do_not_hash_to_the_token_are_no_blob(world: World) -> None:

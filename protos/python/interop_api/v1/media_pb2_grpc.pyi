@@ -56,8 +56,8 @@ class MediaServiceStub:
     """Uploads a blob in chunks; resumable (MED-07).
 
     Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
-    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks, what came so far is kept for
-    an hour. When it ends properly, the bytes must be exactly as many as declared and hash to the token, else the
+    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
+    bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
     upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
     its path at once.
     Errors: REQUEST_MALFORMED, UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, UPLOAD_LENGTH_MISMATCH, UPLOAD_HASH_MISMATCH,
@@ -95,8 +95,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     """Uploads a blob in chunks; resumable (MED-07).
 
     Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
-    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks, what came so far is kept for
-    an hour. When it ends properly, the bytes must be exactly as many as declared and hash to the token, else the
+    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
+    bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
     upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
     its path at once.
     Errors: REQUEST_MALFORMED, UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, UPLOAD_LENGTH_MISMATCH, UPLOAD_HASH_MISMATCH,
@@ -149,8 +149,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Uploads a blob in chunks; resumable (MED-07).
 
         Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
-        chunk lies at `start.offset`, which must be the committed offset. When the stream breaks, what came so far is kept for
-        an hour. When it ends properly, the bytes must be exactly as many as declared and hash to the token, else the
+        chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
+        bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
         upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
         its path at once.
         Errors: REQUEST_MALFORMED, UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, UPLOAD_LENGTH_MISMATCH, UPLOAD_HASH_MISMATCH,
