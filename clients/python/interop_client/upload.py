@@ -30,6 +30,9 @@ Progress = Callable[[int, int], None]
 MediaHost = Callable[[Path], Awaitable[str]]
 """Stores a blob on the messenger's own media server and returns its storage reference (MED-02)."""
 
+_FIRST_PAUSE_SECONDS = 0.1
+"""Before the first resumption, and twice as long before each further one: the server may still hold the stream."""
+
 _REFERENCE_BYTES = 16
 
 
@@ -120,6 +123,7 @@ async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress
             attempt += 1
             if refusal.reason not in _BREAKS or attempt > MAX_RESUMPTIONS:
                 raise
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
 
 
 async def _requests(
