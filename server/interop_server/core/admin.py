@@ -128,7 +128,7 @@ def _check_url(name: str, url: str, *, required: bool) -> None:
         return
     try:
         parts = urlsplit(url)
-        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
         # Looked for in the text: an empty query, fragment or user is one too.
         has_more = "?" in url or "#" in url or "@" in parts.netloc
     except ValueError:
