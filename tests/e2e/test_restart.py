@@ -1,0 +1,222 @@
+"""The simulator is killed while people write, and started again on its database: nothing acked is lost or doubled."""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import grpc.aio
+import pytest_asyncio
+
+from interop_api.v1 import prekeys_pb2
+from interop_client.client import InteropClient
+from interop_client.contents import text_content
+from interop_client.endpoint import Endpoint
+from interop_client.errors import ConnectionEnded
+from interop_client.events import ConnectionLost, OfflineEnd, TextReceived
+from interop_client.third_party import ThirdPartyClient
+from interop_client.transport import unary_call
+from interop_client.whatsapp import WhatsAppClient
+from interop_demo.processes import Child, simulator
+from partner_server import SigningKeys
+from tests.e2e.conftest import World, open_world
+from tests.e2e.outcomes import refused
+from tests.e2e.wire import Wire
+
+SENDERS = 4
+ACKED_BEFORE_THE_KILL = 200
+AFTER_THE_RESTART = 5
+WAIT_SECONDS = 30.0
+
+
+@dataclass
+class Writer:
+    """Someone who writes without a pause, and remembers what became of it."""
+
+    client: WhatsAppClient
+    name: str
+    acked: list[str] = field(default_factory=list)
+    unsettled: tuple[str, str] | None = None
+    """Id and text of the message that was on its way when the connection ended."""
+
+    async def write(self, to: str, count: int, progress: asyncio.Semaphore) -> None:
+        """Writes texts one after the other until the connection ends, or that many."""
+        for _ in range(count):
+            message_id = self.client.state.take_message_id()
+            text = f"{self.name} {len(self.acked)}"
+            self.unsettled = (message_id, text)
+            await self.client.send_message(to, text_content(text), message_id)
+            self.acked.append(text)
+            self.unsettled = None
+            progress.release()
+
+    async def settle(self, to: str) -> None:
+        """Sends what was on its way again, with the id of the first attempt: the server takes it once (MSG-04)."""
+        if self.unsettled is not None:
+            message_id, text = self.unsettled
+            await self.client.send_message(to, text_content(text), message_id)
+            self.acked.append(text)
+            self.unsettled = None
+
+
+@dataclass
+class Restartable:
+    """A simulator that is not shared, on a database that stays, and a world in it."""
+
+    folder: Path
+    world: World
+    child: Child
+    stack: AsyncExitStack
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint.from_ready_line(json.dumps(dict(self.child.ready)))
+
+    async def start_again(self) -> None:
+        """Starts another simulator on the same database; the messenger is told where it is."""
+        self.child = await self.stack.enter_async_context(
+            simulator(self.folder / "second.log", self.folder / "simulator.db")
+        )
+        self.world.partner.set_simulator(self.endpoint)
+
+    async def whatsapp(self, before: WhatsAppClient) -> WhatsAppClient:
+        """The same person's client, connected to the simulator that runs now."""
+        return await self.stack.enter_async_context(WhatsAppClient.direct(self.endpoint, before.state))
+
+    async def third_party(self, before: ThirdPartyClient, user: str) -> ThirdPartyClient:
+        """The same person's client, connected to the simulator that runs now."""
+
+        async def get_token() -> str:
+            return self.world.partner.issue_token(user)
+
+        return await self.stack.enter_async_context(ThirdPartyClient.direct(self.endpoint, before.state, get_token))
+
+
+@pytest_asyncio.fixture
+async def restartable(tmp_path: Path, signing_keys: SigningKeys) -> AsyncIterator[Restartable]:
+    async with AsyncExitStack() as stack:
+        child = await stack.enter_async_context(simulator(tmp_path / "first.log", tmp_path / "simulator.db"))
+        endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
+        world = await stack.enter_async_context(open_world(endpoint, signing_keys, tmp_path / "partner"))
+        yield Restartable(tmp_path, world, child, stack)
+
+
+async def texts_by_sender(*clients: InteropClient) -> dict[str, list[str]]:
+    """All texts that closed clients of one account have received, by sender, in order of arrival."""
+    texts: dict[str, list[str]] = defaultdict(list)
+    for client in clients:
+        async for event in client.events():
+            if isinstance(event, TextReceived):
+                texts[event.sender].append(event.text)
+    return texts
+
+
+async def test_what_was_acked_before_a_kill_arrives_once_and_in_order(restartable: Restartable) -> None:
+    """Four people write to Bob, who is reading, and to Carol, who is away, when the server is killed (MSG-04, MSG-09).
+
+    1. SIGKILL once 200 texts are acked, with others on their way.
+    2. A second server on the same database is the same server.
+    3. Everybody comes back with what their clients remember; what was on its way is sent again.
+    4. Bob and Carol have every text once, and each sender's in order.
+    """
+    world = restartable.world
+    bob, carol = await world.third_party("bob"), await world.third_party("carol")
+    await carol.close()
+    readers = {bob.jid: [Writer(await world.whatsapp(), f"to Bob from {number}") for number in range(SENDERS)]}
+    readers[carol.jid] = [Writer(writer.client, f"to Carol from {writer.client.jid}") for writer in readers[bob.jid]]
+    progress = asyncio.Semaphore(0)
+    writing = [asyncio.create_task(writer.write(jid, 100_000, progress)) for jid in readers for writer in readers[jid]]
+    async with asyncio.timeout(WAIT_SECONDS):
+        for _ in range(ACKED_BEFORE_THE_KILL):
+            await progress.acquire()
+        await restartable.child.kill()
+        ends = await asyncio.gather(*writing, return_exceptions=True)
+    assert all(isinstance(end, ConnectionEnded) for end in ends), ends
+    assert isinstance(await bob.wait_for(ConnectionLost), ConnectionLost)
+
+    root_public_key = restartable.endpoint.root_public_key
+    await restartable.start_again()
+    assert restartable.endpoint.root_public_key == root_public_key
+    bob_again = await restartable.third_party(bob, "bob")
+    carol_again = await restartable.third_party(carol, "carol")
+    clients = {writer.client.jid: await restartable.whatsapp(writer.client) for writer in readers[bob.jid]}
+    for jid, writers in readers.items():
+        for writer in writers:
+            writer.client = clients[writer.client.jid]
+            await writer.settle(jid)
+            await writer.write(jid, AFTER_THE_RESTART, progress)
+
+    for reader, before in ((bob_again, bob), (carol_again, carol)):
+        await reader.wait_for(OfflineEnd)
+        last = {(writer.client.jid, writer.acked[-1]) for writer in readers[reader.jid]}
+        arrived: list[TextReceived] = []
+        while last:
+            text = await reader.wait_for(TextReceived)
+            arrived.append(text)
+            last.discard((text.sender, text.text))
+        await reader.close()
+        await before.close()
+        received = await texts_by_sender(before)
+        for event in arrived:
+            received[event.sender].append(event.text)
+        assert received == {writer.client.jid: writer.acked for writer in readers[reader.jid]}
+        assert await texts_by_sender(reader) == {}
+
+
+async def test_a_session_dies_with_the_server_and_a_new_login_makes_another(restartable: Restartable) -> None:
+    """Tokens live in the connection, accounts in the database (CHN-01)."""
+    bob = await restartable.world.third_party("bob")
+    await bob.close()
+    async with Wire(bob.transport) as wire:
+        token = wire.login.session_token
+        await restartable.child.kill()
+    await restartable.start_again()
+
+    async with grpc.aio.insecure_channel(restartable.endpoint.grpc) as channel:
+
+        async def count(token: str) -> prekeys_pb2.CountOneTimePreKeysResponse:
+            return await unary_call(
+                channel,
+                "/interop_api.v1.PreKeyService/CountOneTimePreKeys",
+                prekeys_pb2.CountOneTimePreKeysRequest(),
+                prekeys_pb2.CountOneTimePreKeysResponse,
+                (("authorization", f"Bearer {token}"),),
+            )
+
+        assert await refused(count(token)) == "SESSION_DEAD"
+        again = await restartable.third_party(bob, "bob")
+        assert await again.count_prekeys() == 20
+        assert await again.has_intact_prekeys()
+        assert await refused(count(token)) == "SESSION_DEAD"
+
+
+async def test_choices_blocks_and_chats_outlive_the_server(restartable: Restartable) -> None:
+    """What a user has chosen is in the database, and holds for the first stanza after the restart (OPT-02)."""
+    world = restartable.world
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    eve = await world.third_party("eve")
+    await bob.send_text(alice.jid, "before")
+    await alice.wait_for(TextReceived)
+    await alice.block(eve.jid)
+    await restartable.child.kill()
+    await restartable.start_again()
+
+    alice_again = await restartable.whatsapp(alice)
+    bob_again, eve_again = await restartable.third_party(bob, "bob"), await restartable.third_party(eve, "eve")
+    await eve_again.send_text(alice.jid, "unheard")
+    await bob_again.send_text(alice.jid, "after")
+    assert (await alice_again.wait_for(TextReceived)).text == "after"
+    assert await alice_again.get_blocklist() == [eve.jid]
+    assert [chat.external_id async for chat in alice_again.list_chats()] == ["bob"]
+    assert list((await alice_again.get_settings()).integrators) == [world.integrator]
+
+
+async def test_a_server_that_is_gone_is_told_as_such(restartable: Restartable) -> None:
+    """A client that connects to nobody gets a refusal that it can act on, and no other error."""
+    bob = await restartable.world.third_party("bob")
+    await restartable.child.kill()
+    await bob.wait_for(ConnectionLost)
+    assert await refused(bob.connect()) == "UNAVAILABLE"
