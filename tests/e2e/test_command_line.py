@@ -1,0 +1,155 @@
+"""The command line: it helps, says what is wrong in a sentence, and leaves nothing behind when it could not start."""
+
+import signal
+import socket
+import sqlite3
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.program import ANY_PORTS, Ended, left_behind, run, running
+
+WRONG_USE, FAILED = 2, 1
+
+
+def assert_sentence(ended: Ended, *parts: str) -> None:
+    """The program failed with one sentence that names these things, and no traceback."""
+    assert (ended.code, ended.stdout) == (FAILED, "")
+    [line] = [line for line in ended.stderr.splitlines() if line.startswith("Error: ")]
+    assert line.endswith(".")
+    assert all(part in line for part in parts), line
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [(("up", "--grcp", "127.0.0.1:0"), "--grpc"), (("up", "--log-levle", "info"), "--log-level"), (("upp",), "up")],
+)
+async def test_a_misspelt_word_is_answered_with_the_right_one(
+    tmp_path: Path, arguments: tuple[str, ...], suggestion: str
+) -> None:
+    """Exit 2, as for every wrong use of a command."""
+    ended = await run(tmp_path, *arguments)
+    assert (ended.code, ended.stdout) == (WRONG_USE, "")
+    assert f"{arguments[-1] if len(arguments) == 1 else arguments[1]}" in ended.stderr
+    assert "Did you mean" in ended.stderr and suggestion in ended.stderr.partition("Did you mean")[2]
+
+
+@pytest.mark.parametrize("arguments", [("up", "--log-level", "loud"), ("up", "extra"), ("up", "--db", ".")])
+async def test_wrong_use_is_told_before_anything_starts(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    ended = await run(tmp_path, *arguments)
+    assert (ended.code, ended.stdout) == (WRONG_USE, "")
+    assert "Error: " in ended.stderr and "Traceback" not in ended.stderr
+    assert left_behind(tmp_path) == []
+
+
+async def test_help_says_what_it_is_and_what_to_type(tmp_path: Path) -> None:
+    """The first screen names a command to start with; that of `up` has a whole example that works."""
+    for flag in ("--help", "-h"):
+        first = await run(tmp_path, flag)
+        assert first.code == 0
+        assert "interopsim demo" in first.stdout and "Not for production" in first.stdout
+        assert {"up", "demo"} <= {line.split()[0] for line in first.stdout.splitlines() if line.startswith("  ")}
+    up = await run(tmp_path, "up", "--help")
+    example = up.stdout.partition("Example: interopsim ")[2].split()
+    assert example[0] == "up" and "--db" in example
+    async with running(tmp_path, *example) as program:
+        assert (await program.ready_line())["db"] == str(tmp_path / "sim.db")
+
+
+async def test_version_is_that_of_the_package(tmp_path: Path) -> None:
+    ended = await run(tmp_path, "--version")
+    assert (ended.code, ended.stdout) == (0, f"interopsim, version {version('interopsim')}\n")
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("up", "--help"), ("--version",)])
+async def test_asking_costs_no_import_of_what_serves(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Neither gRPC nor aiohttp nor the database is loaded to print a text."""
+    ended = await run(tmp_path, *arguments, python=("-X", "importtime"))
+    assert ended.code == 0
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in ended.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported & {"grpc", "aiohttp", "aiosqlite", "google", "joserfc", "cryptography", "rich"}
+
+
+@pytest.mark.parametrize("flag", ["--grpc", "--admin", "--http"])
+async def test_a_port_that_is_taken_is_told_and_nothing_is_left_behind(tmp_path: Path, flag: str) -> None:
+    """The sentence names the address and the way out; temporary files are gone."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = await run(tmp_path, "up", *ANY_PORTS, flag, address)
+    assert_sentence(ended, address, "port 0")
+    assert left_behind(tmp_path) == []
+
+
+async def test_the_port_of_another_simulator_is_taken(tmp_path: Path) -> None:
+    """Two servers never share a port, as the system would allow."""
+    async with running(tmp_path, "up", *ANY_PORTS) as first:
+        ready = await first.ready_line()
+        for flag in ("--grpc", "--admin"):
+            assert_sentence(await run(tmp_path, "up", *ANY_PORTS, flag, ready[flag[2:]]), ready[flag[2:]])
+
+
+@pytest.mark.parametrize(
+    ("flag", "address"),
+    [
+        ("--grpc", "4460"),
+        ("--grpc", "127.0.0.1:65536"),
+        ("--grpc", "127.0.0.1:-1"),
+        ("--grpc", ""),
+        ("--admin", "127.0.0.1"),
+        ("--http", "127.0.0.1:port"),
+    ],
+)
+async def test_an_address_of_wrong_form_is_told(tmp_path: Path, flag: str, address: str) -> None:
+    assert_sentence(await run(tmp_path, "up", *ANY_PORTS, flag, address), repr(address), "host:port")
+    assert left_behind(tmp_path) == []
+
+
+async def test_a_host_that_is_not_this_machines_is_told(tmp_path: Path) -> None:
+    """192.0.2.1 is nobody's: it is reserved for documentation."""
+    assert_sentence(await run(tmp_path, "up", *ANY_PORTS, "--http", "192.0.2.1:0"), "192.0.2.1:0")
+
+
+async def test_a_database_of_another_version_is_left_alone(tmp_path: Path) -> None:
+    """The sentence says both versions; the file is as it was."""
+    db = tmp_path / "sim.db"
+    async with running(tmp_path, "up", *ANY_PORTS, "--db", str(db)) as program:
+        await program.ready_line()
+        program.signal(signal.SIGTERM)
+        assert (await program.end()).code == 0
+    with sqlite3.connect(db) as connection:
+        connection.execute("PRAGMA user_version = 99")
+    connection.close()
+    before = db.read_bytes()
+    assert_sentence(await run(tmp_path, "up", *ANY_PORTS, "--db", str(db)), str(db), "version 99")
+    assert db.read_bytes() == before
+
+
+async def test_a_file_that_is_no_database_is_left_alone(tmp_path: Path) -> None:
+    text = tmp_path / "notes.txt"
+    text.write_text("These are my notes, and no database at all.\n" * 100)
+    assert_sentence(await run(tmp_path, "up", *ANY_PORTS, "--db", str(text)), str(text), "not a SQLite database")
+    assert text.read_text().startswith("These are my notes")
+    assert left_behind(tmp_path) == ["notes.txt"]
+
+
+async def test_the_database_of_another_program_is_left_alone(tmp_path: Path) -> None:
+    db = tmp_path / "theirs.db"
+    with sqlite3.connect(db) as connection:
+        connection.execute("CREATE TABLE theirs (id INTEGER)")
+    connection.close()
+    before = db.read_bytes()
+    assert_sentence(await run(tmp_path, "up", *ANY_PORTS, "--db", str(db)), str(db), "another application")
+    assert db.read_bytes() == before
+
+
+@pytest.mark.parametrize("place", ["missing/sim.db", "file/sim.db", "loop"])
+async def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path, place: str) -> None:
+    """A folder that is not there, a file where a folder should be, a link that leads nowhere."""
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    before = left_behind(tmp_path)
+    assert_sentence(await run(tmp_path, "up", *ANY_PORTS, "--db", str(tmp_path / place)), str(tmp_path / place))
+    assert left_behind(tmp_path) == before
