@@ -1,10 +1,10 @@
 """Creates a database file, or recognises one as ours; knows what is in the schema files only by their numbers."""
 
+import asyncio
 import sqlite3
+from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
-
-import aiosqlite
 
 APPLICATION_ID = 0x49_4F_50_53
 """Marks a database file as ours in its header: "IOPS"."""
@@ -28,11 +28,16 @@ async def prepare_database(path: Path) -> str:
     Raises:
         WrongDatabase: The file is no database, somebody else's, of another version, or cannot be opened.
     """
+    # Not through aiosqlite: a connection of it that fails to open leaves a thread behind that answers to nobody.
+    return await asyncio.to_thread(_prepare, path)
+
+
+def _prepare(path: Path) -> str:
     try:
         uri = _create_file(path)
-        async with aiosqlite.connect(f"{uri}?mode=rw", isolation_level=None, uri=True) as db:
-            if await _is_new(db, path):
-                await _apply_schema(db)
+        with closing(sqlite3.connect(f"{uri}?mode=rw", isolation_level=None, uri=True)) as db:
+            if _is_new(db, path):
+                _apply_schema(db)
         return uri
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
@@ -48,8 +53,8 @@ def _create_file(path: Path) -> str:
     return path.absolute().as_uri()
 
 
-async def _is_new(db: aiosqlite.Connection, path: Path) -> bool:
-    [(application_id, version, tables)] = await db.execute_fetchall(
+def _is_new(db: sqlite3.Connection, path: Path) -> bool:
+    [(application_id, version, tables)] = db.execute(
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
         " FROM pragma_application_id, pragma_user_version"
     )
@@ -66,10 +71,10 @@ async def _is_new(db: aiosqlite.Connection, path: Path) -> bool:
     return False
 
 
-async def _apply_schema(db: aiosqlite.Connection) -> None:
+def _apply_schema(db: sqlite3.Connection) -> None:
     schema = _schema()
     # One transaction, header fields included: a killed process leaves an empty database or a whole one.
-    await db.executescript(
+    db.executescript(
         "\n".join(
             [
                 "BEGIN IMMEDIATE;",
