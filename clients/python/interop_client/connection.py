@@ -135,6 +135,8 @@ class Connection:
         self._is_closing = True
         self._arrival_or_end.set()
         self._parts.events.lift_bound()
+        if self._refill is not None:
+            self._refill.cancel()  # before the session goes that it needs
         await self._parts.transport.close()
         await self._task
 
@@ -241,6 +243,8 @@ class Connection:
         try:
             await refill()
         except (ServerRefusal, OSError) as error:
+            if self._is_over:
+                return  # a client that leaves needs no prekeys; the next connection is told again
             _log.warning("the prekeys could not be refilled: %s", error)
 
     def _note_backlog(self, stanza: stanza_pb2.Stanza) -> None:
