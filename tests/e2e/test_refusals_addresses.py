@@ -199,11 +199,15 @@ async def test_who_blocks_somebody_does_not_write_to_them(world: World) -> None:
 
 
 async def test_who_has_not_opted_in_is_told_to(world: World) -> None:
-    """A WhatsApp user's own choice stands in the way, for messages and for bundles (OPT-01)."""
+    """A WhatsApp user's own choice stands in the way, whether or not the recipient exists (OPT-01, OPT-09)."""
     alice, bob = await world.whatsapp(opted_in=False, options=QUIET), await world.third_party("bob", QUIET)
+    unknown = f"{world.integrator}-10000000000001@interop"
     async with no_trace(world.admin):
-        check_error(await send(alice, bob.jid), "SENDER_NOT_OPTED_IN")
-        check_error((await take(alice, bob.jid))[0].error, "SENDER_NOT_OPTED_IN")
+        errors = [await send(alice, bob.jid), await send(alice, unknown)]
+        errors += [result.error for result in await take(alice, bob.jid, unknown)]
+    for error in errors:
+        check_error(error, "SENDER_NOT_OPTED_IN")
+        assert error == errors[0]
 
 
 async def test_a_request_for_bundles_names_each_user_once(world: World) -> None:

@@ -39,10 +39,13 @@ class Operator:
             Refusal: REQUEST_MALFORMED or ALREADY_REGISTERED.
         """
         _check_partner(partner)
+        before = await self.store.get_partner(partner.integrator)
         try:
             await self.store.put_partner(partner)
         except KeyError as error:
             raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
+        if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
+            await self.store.delete_jwks(partner.integrator)  # the last good copy was another server's
         self.key_sets.forget(partner.integrator)
         try:
             return await self.key_sets.refresh(partner)
@@ -65,7 +68,9 @@ class Operator:
         return await self.key_sets.refresh(partner)
 
     async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
-        """Registers a WhatsApp user or replaces their auth key; returns the account and whether it qualifies.
+        """Registers a WhatsApp user or replaces auth key and platform; returns the account and whether it qualifies.
+
+        Another auth key ends a live connection; who no longer qualifies takes part no longer (OPT-04).
 
         Raises:
             Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
@@ -73,10 +78,16 @@ class Operator:
         if len(auth_key) != PUBLIC_KEY_BYTES:
             raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
         digits = _digits(phone_number)
-        account = await self.store.put_whatsapp_user(
-            f"{digits}@s.whatsapp.net", digits, auth_key, platform, self.clock.now_ms()
-        )
-        return account, is_eligible(account, self.limits)
+        jid = f"{digits}@s.whatsapp.net"
+        before = await self.store.get_account(jid)
+        account = await self.store.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
+        if before is not None and before.auth_key != auth_key:
+            # The live connection was proved with a key that is no longer the account's (CHN-07).
+            self.connections.end(account.account_id, Reason.CONNECTION_REPLACED)
+        eligible = is_eligible(account, self.limits)
+        if before is not None and not eligible:
+            await self.store.put_enabled(account.account_id, False)
+        return account, eligible
 
     async def change_number(self, jid: str, phone_number: str) -> tuple[str, bool]:
         """Moves a WhatsApp user to another number; who no longer qualifies takes part no longer (OPT-04).

@@ -216,7 +216,6 @@ class RouteFacts(NamedTuple):
     """Whether the WhatsApp end has third-party chats on and has chosen that partner."""
     sender_blocked_recipient: bool
     recipient_blocked_sender: bool
-    has_keys: bool
     read_receipts: bool
     """Whether the recipient has read receipts on (RCP-01)."""
     mailbox_items: int

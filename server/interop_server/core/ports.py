@@ -88,6 +88,8 @@ class PartnerStore(Protocol):
 
     async def get_jwks(self, integrator: int) -> str | None: ...  # noqa: D102
 
+    async def delete_jwks(self, integrator: int) -> None: ...  # noqa: D102
+
 
 class AccountStore(Protocol):
     """Who can connect."""

@@ -14,14 +14,14 @@ from interop_server.core.enlistment import check_prekey, check_published_keys, c
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, RouteFacts, SignedPreKey, TakenBundle
-from interop_server.core.ports import Clock, Connections, PreKeyReused, PreKeyStore, RoutingStore
-from interop_server.core.routing import decide_route
+from interop_server.core.ports import Clock, Connections, PreKeyReused, PreKeyStore
+from interop_server.core.routing import RouteStore, view_routes
 
 BundleOutcome = TakenBundle | Refusal | None
 """A bundle, why there is none, or None when the caller's registration id is still right (KEY-12)."""
 
 
-class PreKeyServiceStore(PreKeyStore, RoutingStore, Protocol):
+class PreKeyServiceStore(PreKeyStore, RouteStore, Protocol):
     """What prekeys need of the store."""
 
 
@@ -181,16 +181,16 @@ class PreKeys:
                 outcomes[jid] = refusal
         if len({address.text for address in addresses.values()}) != len(addresses):
             raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
-        facts = await self.store.get_route_facts(account, [address.text for address in addresses.values()])
+        view = await view_routes(self.store, account, list(addresses.values()))
         reachable = {}
         for jid, address in addresses.items():
             try:
-                decide_route(account, address.is_whatsapp, facts.get(address.text))
+                _, facts = view.decide(address)
             except Refusal as refusal:
                 outcomes[jid] = refusal
                 continue
             # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
-            reachable[jid] = facts[address.text]
+            reachable[jid] = facts
         return reachable
 
     async def _published(self, account: Account) -> PublishedKeys:

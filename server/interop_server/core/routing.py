@@ -6,7 +6,9 @@ One decision table serves messages, receipts and prekey bundles, so that no path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple, Protocol
 
+from interop_protocol.jid import Jid
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
@@ -19,7 +21,7 @@ from interop_server.core.model import (
     RouteFacts,
     StanzaKind,
 )
-from interop_server.core.ports import Clock, Connections, PushGateway, RoutingStore
+from interop_server.core.ports import Clock, Connections, OptInStore, PushGateway, RoutingStore
 from interop_server.core.ratelimit import RateLimit
 
 
@@ -59,6 +61,42 @@ def decide_route(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts
     return Route.DROP if facts.recipient_blocked_sender else Route.DELIVER
 
 
+class RouteStore(RoutingStore, OptInStore, Protocol):
+    """What routing needs of the store."""
+
+
+class RouteView(NamedTuple):
+    """What decides about a sender's routes to some recipients."""
+
+    sender: Account
+    facts: dict[str, RouteFacts]
+    """Of the recipients that exist, by JID."""
+    chosen: frozenset[int]
+    """Partners that a WhatsApp sender has chosen; read only when a recipient does not exist."""
+
+    def decide(self, jid: Jid) -> tuple[Route, RouteFacts]:
+        """Decides about one of the recipients, and returns what is known of them.
+
+        Raises:
+            Refusal: As `decide_route`.
+        """
+        facts = self.facts.get(jid.text)
+        if facts is None and self.sender.is_whatsapp and jid.integrator and jid.integrator not in self.chosen:
+            # As for a recipient who exists: a sender who has not opted in must not learn which JIDs do (OPT-09).
+            raise Refusal(Reason.SENDER_NOT_OPTED_IN)
+        return decide_route(self.sender, jid.is_whatsapp, facts), self.facts[jid.text]
+
+
+async def view_routes(store: RouteStore, sender: Account, jids: Sequence[Jid]) -> RouteView:
+    """Reads what decides about a sender's routes to recipients, each named once."""
+    facts = await store.get_route_facts(sender, [jid.text for jid in jids]) if jids else {}
+    chosen: frozenset[int] = frozenset()
+    if sender.is_whatsapp and len(facts) < len(jids):
+        settings = await store.get_settings(sender.account_id)
+        chosen = settings.integrators if settings.enabled else chosen
+    return RouteView(sender, facts, chosen)
+
+
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
     """What became of one message."""
@@ -72,7 +110,7 @@ class Router:
     """Routes messages and receipts. Source: MSG-01 to MSG-14, RCP-01, RCP-02."""
 
     def __init__(
-        self, store: RoutingStore, connections: Connections, push: PushGateway, clock: Clock, limits: Limits
+        self, store: RouteStore, connections: Connections, push: PushGateway, clock: Clock, limits: Limits
     ) -> None:
         self._store = store
         self._connections = connections
@@ -87,7 +125,7 @@ class Router:
 
         One outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
         """
-        facts = await self._facts(sender, {message.to for message in messages})
+        view = await view_routes(self._store, sender, _addresses(messages))
         timestamp_ms = self._timestamp()
         outcomes: list[SendOutcome] = []
         items: list[MailboxItem] = []
@@ -95,7 +133,7 @@ class Router:
         usage: dict[int, tuple[int, int]] = {}
         for message in messages:
             try:
-                item = self._accept(sender, message, facts, usage, timestamp_ms)
+                item = self._accept(message, view, usage, timestamp_ms)
             except Refusal as refusal:
                 outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
                 continue
@@ -107,7 +145,7 @@ class Router:
             for index, stored in zip(deliverable, await self._store.put_messages(items), strict=True):
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(outcomes[index].stanza_id, stored.timestamp_ms)
-            self._notify(facts, {item.recipient_id for item in items})
+            self._notify(view.facts, {item.recipient_id for item in items})
         return outcomes
 
     async def send_receipt(
@@ -126,12 +164,12 @@ class Router:
             Refusal: The address is none, as in `check_address`.
         """
         jid = check_address(to)
-        facts = (await self._store.get_route_facts(sender, [jid.text])).get(jid.text)
+        view = await view_routes(self._store, sender, [jid])
         try:
-            route = decide_route(sender, jid.is_whatsapp, facts)
+            route, facts = view.decide(jid)
         except Refusal:
             return
-        if facts is None or route is Route.DROP:
+        if route is Route.DROP:
             return
         if kind is ReceiptType.READ and not (own and facts.read_receipts):
             return
@@ -151,27 +189,13 @@ class Router:
         await self._store.put_items([item])
         self._connections.wake(facts.account_id)
 
-    async def _facts(self, sender: Account, addresses: set[str]) -> dict[str, RouteFacts]:
-        jids = []
-        for address in addresses:
-            try:
-                jids.append(check_address(address).text)
-            except Refusal:
-                continue  # refused again, with its reason, where the message itself is looked at
-        return await self._store.get_route_facts(sender, jids) if jids else {}
-
     def _accept(
-        self,
-        sender: Account,
-        message: OutgoingMessage,
-        facts: dict[str, RouteFacts],
-        usage: dict[int, tuple[int, int]],
-        timestamp_ms: int,
+        self, message: OutgoingMessage, view: RouteView, usage: dict[int, tuple[int, int]], timestamp_ms: int
     ) -> MailboxItem | None:
+        sender = view.sender
         jid = check_address(message.to)
         ciphertext_type, ciphertext = self._single_ciphertext(message)
-        route = decide_route(sender, jid.is_whatsapp, facts.get(jid.text))
-        recipient = facts[jid.text]
+        route, recipient = view.decide(jid)
         self._send_rate.take((sender.account_id, recipient.account_id))
         items, size = usage.get(recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes))
         items, size = items + 1, size + len(ciphertext)
@@ -216,3 +240,14 @@ class Router:
         # Taken without an await before the store's queue, so that it never decreases per recipient (MSG-14).
         self._last_timestamp_ms = max(self._last_timestamp_ms, self._clock.now_ms())
         return self._last_timestamp_ms
+
+
+def _addresses(messages: Sequence[OutgoingMessage]) -> list[Jid]:
+    jids = {}
+    for address in {message.to for message in messages}:
+        try:
+            jid = check_address(address)
+        except Refusal:
+            continue  # refused again, with its reason, where the message itself is looked at
+        jids[jid.text] = jid
+    return list(jids.values())

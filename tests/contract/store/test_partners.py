@@ -50,3 +50,6 @@ async def test_the_last_key_set_replaces_the_one_before(store: Store) -> None:
     await store.put_jwks(BATS, "1", NOW_MS)
     await store.put_jwks(BATS, "2", NOW_MS + 1)
     assert (await store.get_jwks(BATS), await store.get_jwks(OWLS)) == ("2", None)
+    for _ in range(2):
+        await store.delete_jwks(BATS)
+    assert await store.get_jwks(BATS) is None

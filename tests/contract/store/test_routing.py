@@ -5,7 +5,7 @@ import pytest
 from interop_server.core.model import PartnerStatus, RouteFacts
 from interop_server.core.ports import Store
 
-from .conftest import BATS, OWLS, World, one_time_prekeys, partner, published_keys
+from .conftest import BATS, OWLS, World, partner
 
 
 async def test_facts_of_everything_in_order(store: Store, world: World) -> None:
@@ -15,13 +15,11 @@ async def test_facts_of_everything_in_order(store: Store, world: World) -> None:
     no_blocks = {"sender_blocked_recipient": False, "recipient_blocked_sender": False}
     reachable = {"partner_active": True, "opted_in": True, **no_blocks, "read_receipts": True}
     assert await store.get_route_facts(account, [user.jid]) == {
-        user.jid: RouteFacts(
-            user.account_id, user.jid, 0, "491", has_keys=False, mailbox_items=0, mailbox_bytes=0, **reachable
-        )
+        user.jid: RouteFacts(user.account_id, user.jid, 0, "491", mailbox_items=0, mailbox_bytes=0, **reachable)
     }
     assert await store.get_route_facts(user, [account.jid]) == {
         account.jid: RouteFacts(
-            account.account_id, account.jid, BATS, "user1", has_keys=True, mailbox_items=0, mailbox_bytes=0, **reachable
+            account.account_id, account.jid, BATS, "user1", mailbox_items=0, mailbox_bytes=0, **reachable
         )
     }
 
@@ -97,12 +95,3 @@ async def test_usage_counts_what_waits(store: Store, world: World) -> None:
     [first, *_] = await store.list_deliveries(account.account_id, 0, 1, 0)
     await store.delete_deliveries(account.account_id, [first.delivery_id])
     assert await usage() == (3, 203)
-
-
-async def test_an_account_has_keys_once_it_has_published(store: Store, world: World) -> None:
-    """Also when its one-time prekeys are used up."""
-    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert (await store.get_route_facts(account, [user.jid]))[user.jid].has_keys is False
-    await store.set_prekeys(user.account_id, published_keys(1), one_time_prekeys(1, 1), 1)
-    await store.take_bundles([user.account_id])
-    assert (await store.get_route_facts(account, [user.jid]))[user.jid].has_keys is True

@@ -45,6 +45,16 @@ async def test_registering_again_replaces_and_asks_anew(world: World) -> None:
         await world.tokens.verify(token())
 
 
+async def test_another_server_does_not_inherit_the_keys_of_the_one_before(world: World) -> None:
+    """A messenger that moves to another server is verified by that server's keys, also while it is down (ENL-03)."""
+    await world.operator.put_partner(partner(BATS))
+    await world.tokens.verify(token())
+    world.key_servers.down.add(BATS)
+    await world.operator.put_partner(partner(BATS, base_url="https://elsewhere.example"))
+    with refused(Reason.JWKS_UNAVAILABLE):
+        await world.tokens.verify(token())
+
+
 async def test_an_issuer_belongs_to_one_partner(world: World) -> None:
     """Otherwise a token would not say whose it is (ENL-01, T1)."""
     with refused(Reason.ALREADY_REGISTERED):
@@ -141,6 +151,18 @@ async def test_a_whatsapp_users_jid_is_the_number(world: World) -> None:
     again, eligible = await world.operator.put_whatsapp_user("+491511234567", derived("new"), Platform.WEB)
     assert (again.account_id, again.auth_key, again.platform) == (user.account_id, derived("new"), Platform.WEB)
     assert not eligible
+
+
+async def test_registering_again_ends_what_rested_on_the_old_entry(world: World) -> None:
+    """A new auth key ends the connection, once; a device that does not qualify ends participation (CHN-07, OPT-04)."""
+    user = await world.opted_in()
+    number = f"+{user.external_id}"
+    for _ in range(2):
+        await world.operator.put_whatsapp_user(number, derived("new"), Platform.IOS)
+    assert world.connections.ended == [(user.account_id, Reason.CONNECTION_REPLACED)]
+    assert (await world.optin.settings(user)).chosen.enabled
+    await world.operator.put_whatsapp_user(number, derived("new"), Platform.WEB)
+    assert not (await world.optin.settings(user)).chosen.enabled
 
 
 async def test_a_number_change_moves_the_account(world: World) -> None:

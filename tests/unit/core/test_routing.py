@@ -62,7 +62,6 @@ def facts_of(recipient: Account, opted_in: bool, active: bool, blocks: tuple[boo
         opted_in=opted_in,
         sender_blocked_recipient=sender_blocked_recipient,
         recipient_blocked_sender=recipient_blocked_sender,
-        has_keys=True,
         read_receipts=True,
         mailbox_items=0,
         mailbox_bytes=0,

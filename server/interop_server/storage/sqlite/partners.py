@@ -81,6 +81,12 @@ class SqlitePartners(EngineUser, PartnerStore):
 
         await self._engine.write(put)
 
+    async def delete_jwks(self, integrator: int) -> None:  # noqa: D102
+        def delete(db: sqlite3.Connection) -> None:
+            db.execute("DELETE FROM jwks WHERE integrator = ?1", (integrator,))
+
+        await self._engine.write(delete)
+
     async def get_jwks(self, integrator: int) -> str | None:  # noqa: D102
         def get(db: sqlite3.Connection) -> str | None:
             row = db.execute("SELECT jwks FROM jwks WHERE integrator = ?1", (integrator,)).fetchone()

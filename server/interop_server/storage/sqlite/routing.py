@@ -27,7 +27,6 @@ _FACTS = """
         ),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = account.jid),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = account.account_id AND blocked.jid = value ->> 2),
-        EXISTS (SELECT 1 FROM published_keys WHERE published_keys.account_id = account.account_id),
         read_receipts,
         (
             SELECT json_array(count(*), total(size)) FROM (
@@ -40,7 +39,7 @@ _FACTS = """
 
 def _facts(row: Sequence[Any]) -> RouteFacts:
     account_id, jid, integrator, external_id = row[:4]
-    partner_active, opted_in, sender_blocked, recipient_blocked, has_keys, read_receipts = map(bool, row[4:-1])
+    partner_active, opted_in, sender_blocked, recipient_blocked, read_receipts = map(bool, row[4:-1])
     mailbox_items, mailbox_bytes = json.loads(row[-1])
     return RouteFacts(
         account_id=account_id,
@@ -51,7 +50,6 @@ def _facts(row: Sequence[Any]) -> RouteFacts:
         opted_in=opted_in,
         sender_blocked_recipient=sender_blocked,
         recipient_blocked_sender=recipient_blocked,
-        has_keys=has_keys,
         read_receipts=read_receipts,
         mailbox_items=mailbox_items,
         mailbox_bytes=int(mailbox_bytes),
