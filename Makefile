@@ -21,7 +21,7 @@ demo: $(STAMP) ## Run the story end to end, e.g. ARGS="--text Hi --image me.png"
 	@$(BIN)/interopsim demo $(ARGS)
 
 test: $(STAMP) ## Run every test, e.g. ARGS="-k prekeys"
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n auto --maxprocesses 4 $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)
