@@ -18,9 +18,11 @@ from interop_server.storage.sqlite.engine import Engine
 @pytest.fixture
 async def engine(tmp_path: Path) -> AsyncIterator[Engine]:
     engine = Engine()
-    await engine.open(await prepare_database(tmp_path / "store.db"))
+    database = await prepare_database(tmp_path / "store.db")
+    await engine.open(database.uri)
     yield engine
     await engine.close()
+    database.release()
 
 
 class Refused(Exception):
@@ -214,6 +216,17 @@ async def test_files_that_are_no_store_are_refused_untouched(tmp_path: Path) -> 
         assert str(path) in str(refusal.value)
     assert {path: path.read_bytes() for path in (text, foreign)} == before
     assert file_names(tmp_path) == ["notes.txt", "other.db"]
+
+
+async def test_a_database_belongs_to_one_server_at_a_time(tmp_path: Path) -> None:
+    """A second one is told so, and gets it when the first has closed it."""
+    path = tmp_path / "store.db"
+    store = await SqliteStore.open(path)
+    with pytest.raises(WrongDatabase, match="is in use by another simulator"):
+        await SqliteStore.open(path)
+    assert await store.get_or_put_secret("root", bytes(32)) == bytes(32)
+    await store.close()
+    await (await SqliteStore.open(path)).close()
 
 
 @pytest.mark.parametrize("version", [0, 99])

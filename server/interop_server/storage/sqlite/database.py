@@ -1,10 +1,12 @@
 """Creates a database file, or recognises one as ours; knows what is in the schema files only by their numbers."""
 
 import asyncio
+import fcntl
 import sqlite3
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
+from typing import BinaryIO, NamedTuple
 
 APPLICATION_ID = 0x49_4F_50_53
 """Marks a database file as ours in its header: "IOPS"."""
@@ -19,38 +21,68 @@ def _schema() -> list[str]:
     return [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
 
 
-async def prepare_database(path: Path) -> str:
-    """Creates the database when there is none or an empty one; changes nothing of any other.
+class PreparedDatabase(NamedTuple):
+    """A database file that is ours, and ours alone until it is released."""
 
-    Returns:
-        Its `file:` URI.
+    uri: str
+    """`file:` URI without a query."""
+    lock: BinaryIO
+
+    def release(self) -> None:
+        """Lets others open the file; after every connection to it is closed."""
+        self.lock.close()
+
+
+async def prepare_database(path: Path) -> PreparedDatabase:
+    """Creates the database when there is none or an empty one, and keeps other servers out; changes no other file.
 
     Raises:
-        WrongDatabase: The file is no database, somebody else's, of another version, or cannot be opened.
+        WrongDatabase: The file is no database, somebody else's, of another version, in use, or cannot be opened.
     """
     # Not through aiosqlite: a connection of it that fails to open leaves a thread behind that answers to nobody.
     return await asyncio.to_thread(_prepare, path)
 
 
-def _prepare(path: Path) -> str:
+def _prepare(path: Path) -> PreparedDatabase:
     try:
-        uri = _create_file(path)
+        _create_file(path)
+        lock = _lock_file(path)
+    except OSError as error:
+        raise WrongDatabase(f"{path} cannot be opened: {error.strerror}.") from error
+    try:
+        uri = path.absolute().as_uri()
+        _check_or_create(uri, path)
+        return PreparedDatabase(uri, lock)
+    except BaseException:
+        lock.close()
+        raise
+
+
+def _check_or_create(uri: str, path: Path) -> None:
+    try:
         with closing(sqlite3.connect(f"{uri}?mode=rw", isolation_level=None, uri=True)) as db:
             if _is_new(db, path):
                 _apply_schema(db)
-        return uri
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+    except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise WrongDatabase(f"{path} is not a SQLite database: choose another file.") from error
         raise WrongDatabase(f"{path} cannot be used as the database: {error}.") from error
-    except OSError as error:
-        raise WrongDatabase(f"{path} cannot be opened: {error.strerror}.") from error
 
 
-def _create_file(path: Path) -> str:
+def _lock_file(path: Path) -> BinaryIO:
+    lock = path.open("rb")
+    try:
+        # Held while the file is open, and by a killed process no longer. SQLite's own locks are of another kind.
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise WrongDatabase(f"{path} is in use by another simulator: stop that one, or choose another file.") from error
+    return lock
+
+
+def _create_file(path: Path) -> None:
     # It holds the server's private keys. SQLite gives the files beside it the same mode.
     path.touch(mode=0o600, exist_ok=True)
-    return path.absolute().as_uri()
 
 
 def _is_new(db: sqlite3.Connection, path: Path) -> bool:

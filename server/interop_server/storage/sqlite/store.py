@@ -7,7 +7,7 @@ from typing import Self
 from interop_server.core.ports import Store
 from interop_server.storage.sqlite.accounts import SqliteAccounts
 from interop_server.storage.sqlite.blocklist import SqliteBlocklist
-from interop_server.storage.sqlite.database import prepare_database
+from interop_server.storage.sqlite.database import PreparedDatabase, prepare_database
 from interop_server.storage.sqlite.engine import Engine
 from interop_server.storage.sqlite.media import SqliteMedia
 from interop_server.storage.sqlite.optin import SqliteOptIns
@@ -42,9 +42,18 @@ class SqliteStore(
         Raises:
             WrongDatabase: The file cannot serve as the store.
         """
+        database = await prepare_database(Path(path))
         engine = Engine()
-        await engine.open(await prepare_database(Path(path)))
-        return cls(engine)
+        try:
+            await engine.open(database.uri)
+        except BaseException:
+            database.release()
+            raise
+        return cls(engine, database)
+
+    def __init__(self, engine: Engine, database: PreparedDatabase) -> None:
+        super().__init__(engine)
+        self._database = database
 
     async def count_rows(self) -> dict[str, int]:  # noqa: D102
         return await self._engine.read(_count_rows)
@@ -52,3 +61,4 @@ class SqliteStore(
     async def close(self) -> None:
         """Finishes what was called before, moves the write-ahead log into the file and closes it."""
         await self._engine.close()
+        self._database.release()
