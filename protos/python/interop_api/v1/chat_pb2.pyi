@@ -129,7 +129,11 @@ Global___ConnectResponse: _TypeAlias = ConnectResponse  # noqa: Y015
 
 @_typing.final
 class HandshakeMessage(_message.Message):
-    """One message of Noise_XX_25519_AESGCM_SHA256, prologue 57 41 06 03. Field numbers as observed on the wire (CHN-03)."""
+    """One message of Noise_XX_25519_AESGCM_SHA256, prologue 57 41 06 03. Field numbers as observed on the wire (CHN-03).
+
+    As observed, and unlike the Noise specification: message 1 has no payload, and after it only `e` is mixed into the
+    transcript hash, not also the empty payload. A stock Noise library fails at message 2.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
