@@ -9,6 +9,7 @@ from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
 from interop_server.core.model import NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, Rng
+from interop_server.core.ratelimit import RateLimit
 from interop_server.core.tokens import PartnerTokens
 
 
@@ -27,16 +28,26 @@ class EnlistmentForm:
     protocol_version: int
 
 
-@dataclass(frozen=True, slots=True)
 class Enlistment:
-    """Enlists third-party users. Source: ENL-05 to ENL-15."""
+    """Enlists third-party users. Source: ENL-05 to ENL-15, ENL-17."""
 
-    store: AccountStore
-    tokens: PartnerTokens
-    connections: Connections
-    clock: Clock
-    rng: Rng
-    limits: Limits
+    def __init__(
+        self,
+        store: AccountStore,
+        tokens: PartnerTokens,
+        connections: Connections,
+        clock: Clock,
+        rng: Rng,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._tokens = tokens
+        self._connections = connections
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits
+        self._partner_rate = RateLimit(clock, limits.enlist_partner_burst, limits.enlist_partner_per_second)
+        self._identifier_rate = RateLimit(clock, limits.enlist_identifier_burst, limits.enlist_identifier_per_second)
 
     async def enlist(self, form: EnlistmentForm) -> str:
         """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
@@ -44,15 +55,18 @@ class Enlistment:
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
         """
-        check_protocol_version(form.protocol_version, self.limits)
+        check_protocol_version(form.protocol_version, self._limits)
         keys = check_form_keys(form)
-        token = await self.tokens.verify(form.token)
+        token = await self._tokens.verify(form.token)
         try:
             external_id = normalize_identifier(token.external_id, token.partner.identifier_type)
         except Refusal as refusal:
             raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`sub`: {refusal.detail}") from refusal
+        # Only now: whoever has no token must not use up what is a messenger's or a user's.
+        self._identifier_rate.take((token.partner.integrator, external_id))
+        self._partner_rate.take(token.partner.integrator)
         while True:
-            jid = f"{token.partner.integrator}-{self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX)}@interop"
+            jid = f"{token.partner.integrator}-{self._rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX)}@interop"
             enlistment = NewEnlistment(
                 integrator=token.partner.integrator,
                 external_id=external_id,
@@ -60,18 +74,18 @@ class Enlistment:
                 auth_key=form.auth_key,
                 keys=keys,
                 protocol_version=form.protocol_version,
-                now_ms=self.clock.now_ms(),
+                now_ms=self._clock.now_ms(),
             )
             try:
-                enlisted = await self.store.enlist(enlistment)
+                enlisted = await self._store.enlist(enlistment)
                 break
             except JidTaken:  # one in 10^14 per account: draw again
                 continue
         if enlisted.auth_key_changed or enlisted.identity_changed:
             # A live connection was proved with keys that are no longer the account's (ENL-14).
-            self.connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
+            self._connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
         for peer_id in enlisted.notified:
-            self.connections.wake(peer_id)
+            self._connections.wake(peer_id)
         return enlisted.account.jid
 
 

@@ -26,6 +26,14 @@ class Limits:
     """ENL-03; policy."""
     jwks_early_refetch_seconds: int = 10
     """ENL-04: an unknown `kid` causes at most one fetch in this time; policy."""
+    enlist_partner_burst: int = 10_000
+    """ENL-17: enlistments of one partner's users at once; policy."""
+    enlist_partner_per_second: float = 100.0
+    """ENL-17; policy."""
+    enlist_identifier_burst: int = 20
+    """ENL-17: enlistments of one user at once; policy."""
+    enlist_identifier_per_second: float = 0.1
+    """ENL-17; policy."""
     max_frame_bytes: int = 1 << 20
     """CHN-09; policy, under the observed hard cap of 2^24."""
     max_batch_stanzas: int = 1_024

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interop_protocol.encoding import decode_base64url
-from interop_server.core.enlistment import EnlistmentForm, check_form_keys
+from interop_server.core.enlistment import Enlistment, EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason
 from interop_server.core.model import (
     IdentifierType,
@@ -193,6 +193,27 @@ async def test_an_identical_retry_changes_nothing(world: World) -> None:
     assert await world.store.count_rows() == before
 
 
+async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> None:
+    """Who enlists one user too often waits, and so does everybody of a messenger that does; others do not (ENL-17)."""
+    limits = replace(world.limits, enlist_identifier_burst=2, enlist_partner_burst=3)
+    enlistment = Enlistment(world.store, world.tokens, world.connections, world.clock, SeededRng(SEED), limits)
+
+    async def enlist(name: str, integrator: int = BATS) -> None:
+        await enlistment.enlist(KEYS.form(token(name, integrator=integrator)))
+
+    await enlist("ada")
+    await enlist("ada")
+    with refused(Reason.RATE_LIMITED) as caught:
+        await enlist("ada")
+    assert caught.value.retry_after_ms == 10_001
+    await enlist("bea")
+    with refused(Reason.RATE_LIMITED):
+        await enlist("cleo")
+    await enlist("ada", OWLS)
+    world.clock.advance(10_001)
+    await enlist("ada")
+
+
 async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World) -> None:
     """JID and account stay; one-time prekeys, mailbox and connection go; peers are told (ENL-13, ENL-14, KEY-17)."""
     ada, user = await talk(world)
@@ -258,7 +279,9 @@ async def test_a_jid_is_never_given_out_twice(world: World) -> None:
     """Even when the same number is drawn again after its account was deleted (ENL-12, LIF-03)."""
     ada = await world.enlisted()
     await world.lifecycle.delete_account(ada)
-    drawing_the_same = replace(world.enlistment, rng=SeededRng(SEED))
+    drawing_the_same = Enlistment(
+        world.store, world.tokens, world.connections, world.clock, SeededRng(SEED), world.limits
+    )
     again = await world.account(await drawing_the_same.enlist(KEYS.form(token())))
     assert again.jid != ada.jid
     assert again.account_id != ada.account_id

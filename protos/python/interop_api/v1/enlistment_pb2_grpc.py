@@ -56,9 +56,11 @@ class EnlistmentServiceServicer:
         drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
         Idempotent for an identical retry. The account exists when the response arrives.
 
+        Limited per partner and per user-visible identifier (ENL-17).
+
         Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-        PREKEY_SIGNATURE_INVALID and every TOKEN_… reason, all as `Failure`.
-        Source: Meta technical framework 1.2; ENL-01 to ENL-15.
+        PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
+        Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

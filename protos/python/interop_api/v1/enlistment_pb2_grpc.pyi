@@ -43,9 +43,11 @@ class EnlistmentServiceStub:
     drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
     Idempotent for an identical retry. The account exists when the response arrives.
 
+    Limited per partner and per user-visible identifier (ENL-17).
+
     Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-    PREKEY_SIGNATURE_INVALID and every TOKEN_… reason, all as `Failure`.
-    Source: Meta technical framework 1.2; ENL-01 to ENL-15.
+    PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
+    Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
     """
 
 @_typing.type_check_only
@@ -63,9 +65,11 @@ class EnlistmentServiceAsyncStub(EnlistmentServiceStub):
     drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
     Idempotent for an identical retry. The account exists when the response arrives.
 
+    Limited per partner and per user-visible identifier (ENL-17).
+
     Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-    PREKEY_SIGNATURE_INVALID and every TOKEN_… reason, all as `Failure`.
-    Source: Meta technical framework 1.2; ENL-01 to ENL-15.
+    PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
+    Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
     """
 
 class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -86,9 +90,11 @@ class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
         drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
         Idempotent for an identical retry. The account exists when the response arrives.
 
+        Limited per partner and per user-visible identifier (ENL-17).
+
         Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-        PREKEY_SIGNATURE_INVALID and every TOKEN_… reason, all as `Failure`.
-        Source: Meta technical framework 1.2; ENL-01 to ENL-15.
+        PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
+        Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
         """
 
 def add_EnlistmentServiceServicer_to_server(servicer: EnlistmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
