@@ -181,6 +181,8 @@ def _parse_object(text: str | bytes) -> dict[str, object]:
     )
     if not isinstance(parsed, dict):
         raise ValueError("no JSON object")
+    # An escaped lone surrogate is JSON but no text (RFC 8259, section 8.2): no store and no wire can take it.
+    json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     return parsed
 
 

@@ -114,6 +114,12 @@ async def test_a_token_at_the_edge_is_accepted(world: World, claims: dict[str, A
     assert (await world.tokens.verify(token(**claims))).external_id == "ada"
 
 
+async def test_an_issuer_that_is_no_text_is_refused(world: World) -> None:
+    """A lone surrogate can be escaped in JSON and looked up nowhere (ENL-05)."""
+    with refused(Reason.TOKEN_MALFORMED):
+        await world.tokens.verify(token(iss="\ud800"))
+
+
 @pytest.mark.parametrize("status", [each for each in PartnerStatus if each is not PartnerStatus.ACTIVE])
 async def test_everything_is_refused_for_a_partner_that_is_not_active(world: World, status: PartnerStatus) -> None:
     """And its server is not even asked (ENL-01)."""

@@ -120,6 +120,8 @@ def refused(reason: Reason, call: Callable[[], object]) -> Refusal:
         pytest.param(raw_token(json.dumps(HEADER).encode(), b'{"exp":NaN}'), Reason.TOKEN_MALFORMED, id="NaN"),
         pytest.param(raw_token(b"[" * 3_000, b"{}"), Reason.TOKEN_MALFORMED, id="nested too deep"),
         pytest.param(raw_token(b'{"n":' + b"9" * 4_400 + b"}", b"{}"), Reason.TOKEN_MALFORMED, id="huge number"),
+        pytest.param(token(claims={"iss": "\ud800"}), Reason.TOKEN_MALFORMED, id="iss is no text"),
+        pytest.param(token(HEADER | {"kid": "\udfff"}), Reason.TOKEN_MALFORMED, id="kid is no text"),
         pytest.param(token(claims={"iss": "x" * 8_192}), Reason.TOKEN_MALFORMED, id="too long"),
         pytest.param("", Reason.TOKEN_MALFORMED, id="empty"),
         pytest.param("a.b", Reason.TOKEN_MALFORMED, id="two parts"),
