@@ -4,10 +4,11 @@ The server moves ciphertext only: no call here takes or returns a key (MED-01).
 """
 
 import re
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from interop_protocol.encoding import decode_base64url, encode_base64url
 from interop_protocol.sizes import SHA256_BYTES
@@ -29,10 +30,19 @@ UPLOAD_PREFIX = "/v/t"
 PROXY_PREFIX = "/interop/whatsapp/download/"
 _STORAGE_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}")
 _INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
+MAX_UPLOAD_AUTHS = 256
+"""Permissions to upload that one account holds at once (MED-05); policy. The oldest goes for a new one."""
 
 
 class MediaServiceStore(MediaStore, PartnerStore, Protocol):
     """What media needs of the store."""
+
+
+class _Grant(NamedTuple):
+    """A permission to upload."""
+
+    auth: str
+    expires_at_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,15 +129,21 @@ class Media:
         self._clock = clock
         self._rng = rng
         self._limits = limits
-        self._auths: dict[str, tuple[int, int]] = {}
+        self._grants: dict[int, deque[_Grant]] = {}
+        """By account, the account with the newest last, each account's newest last."""
 
     def grant_upload(self, account: Account) -> str:
         """Returns a short-lived permission to upload (MED-05)."""
         now_ms = self._clock.now_ms()
-        self._auths = {auth: grant for auth, grant in self._auths.items() if grant[1] > now_ms}
-        auth = encode_base64url(self._rng.token_bytes(24))
-        self._auths[auth] = (account.account_id, now_ms + self._limits.upload_auth_seconds * SECOND_MS)
-        return auth
+        grant = _Grant(
+            encode_base64url(self._rng.token_bytes(24)), now_ms + self._limits.upload_auth_seconds * SECOND_MS
+        )
+        own = self._grants.pop(account.account_id, deque(maxlen=MAX_UPLOAD_AUTHS))
+        own.append(grant)
+        self._grants[account.account_id] = own
+        while self._grants[oldest := next(iter(self._grants))][-1].expires_at_ms <= now_ms:
+            del self._grants[oldest]
+        return grant.auth
 
     async def upload_status(self, account: Account, auth: str, token: str) -> tuple[int, str]:
         """Returns how many bytes of an upload are stored, and its path when it is complete (MED-07).
@@ -232,8 +248,9 @@ class Media:
         return blob if await self._blobs.open_reader(sha256.hex()) is not None else None
 
     def _check_auth(self, account: Account, auth: str) -> None:
-        grant = self._auths.get(auth)
-        if grant is None or grant[0] != account.account_id or grant[1] <= self._clock.now_ms():
+        now_ms = self._clock.now_ms()
+        own = self._grants.get(account.account_id, ())
+        if not any(grant.auth == auth and grant.expires_at_ms > now_ms for grant in own):
             raise Refusal(Reason.UPLOAD_AUTH_INVALID)
 
 

@@ -89,7 +89,7 @@ class PreKeys:
         return count if count < self.limits.prekeys_low_count else None
 
     async def delete(self, account: Account, key_ids: Sequence[int]) -> None:
-        """Deletes one-time prekeys by id (KEY-03).
+        """Deletes one-time prekeys by id (KEY-03); few that are left are told (KEY-09).
 
         Raises:
             Refusal: TOO_MANY_ITEMS.
@@ -97,6 +97,8 @@ class PreKeys:
         if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
         await self.store.delete_one_time_prekeys(account.account_id, key_ids)
+        if (low := await self.low_count(account)) is not None:
+            self.connections.notify_prekeys_low(account.account_id, low)
 
     async def count(self, account: Account) -> int:
         """Counts the one-time prekeys that are left."""

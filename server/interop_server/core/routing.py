@@ -153,6 +153,8 @@ class Router:
     ) -> None:
         """Routes one receipt; drops it silently when the two may not talk or read receipts are off (RCP-01).
 
+        A full mailbox drops it too (MSG-11).
+
         Args:
             sender: Who sends the receipt.
             kind: What it says.
@@ -173,7 +175,8 @@ class Router:
             return
         if kind is ReceiptType.READ and not (own and facts.read_receipts):
             return
-        if facts.mailbox_items >= self._limits.max_mailbox_items:
+        content = "\n".join(message_ids).encode()
+        if not self._has_room(facts.mailbox_items + 1, facts.mailbox_bytes + len(content)):
             return
         item = MailboxItem(
             recipient_id=facts.account_id,
@@ -184,7 +187,7 @@ class Router:
             message_type=0,
             stanza_id="",
             timestamp_ms=self._timestamp(),
-            content="\n".join(message_ids).encode(),
+            content=content,
         )
         await self._store.put_items([item])
         self._connections.wake(facts.account_id)
@@ -199,7 +202,7 @@ class Router:
         self._send_rate.take((sender.account_id, recipient.account_id))
         items, size = usage.get(recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes))
         items, size = items + 1, size + len(ciphertext)
-        if items > self._limits.max_mailbox_items or size > self._limits.max_mailbox_bytes:
+        if not self._has_room(items, size):
             raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
         usage[recipient.account_id] = (items, size)
         if route is Route.DROP:
@@ -215,6 +218,9 @@ class Router:
             timestamp_ms,
             ciphertext,
         )
+
+    def _has_room(self, items: int, size: int) -> bool:
+        return items <= self._limits.max_mailbox_items and size <= self._limits.max_mailbox_bytes
 
     def _single_ciphertext(self, message: OutgoingMessage) -> tuple[CiphertextType, bytes]:
         if any(kind is CiphertextType.SENDER_KEY for kind, _, _ in message.enc):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from interop_protocol.encoding import encode_base64url, media_token
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.media import PROXY_PREFIX, Upload, UploadRequest, check_range, parse_upload_token
+from interop_server.core.media import MAX_UPLOAD_AUTHS, PROXY_PREFIX, Upload, UploadRequest, check_range, parse_upload_token
 from interop_server.core.model import Account, PartnerStatus
 
 from .world import BATS, OWLS, World, partner, refused
@@ -91,6 +91,17 @@ async def test_an_upload_needs_its_own_fresh_permission(world: World) -> None:
         await world.media.upload_status(user, auth, TOKEN)
     fresh = world.media.grant_upload(user)
     assert await world.media.upload_status(user, fresh, TOKEN) == (0, "")
+
+
+async def test_an_account_holds_a_bounded_number_of_permissions(world: World) -> None:
+    """Who asks in a loop loses the oldest, and nobody else loses any: memory has a bound (MED-05)."""
+    user, other = await world.whatsapp_user(), await world.whatsapp_user("+33612345678")
+    others = world.media.grant_upload(other)
+    auths = [world.media.grant_upload(user) for _ in range(MAX_UPLOAD_AUTHS + 1)]
+    with refused(Reason.UPLOAD_AUTH_INVALID):
+        await world.media.upload_status(user, auths[0], TOKEN)
+    for account, auth in ((user, auths[1]), (user, auths[-1]), (other, others)):
+        assert await world.media.upload_status(account, auth, TOKEN) == (0, "")
 
 
 @pytest.mark.parametrize(

@@ -338,3 +338,12 @@ async def test_the_owner_is_told_when_the_store_runs_low(build_world: Callable[.
     for _ in range(4):
         await world.prekeys.take(user, [ada.jid])
     assert world.connections.low == [(ada.account_id, 2), (ada.account_id, 1)]
+
+
+async def test_the_owner_is_told_when_deleting_leaves_few(build_world: Callable[..., Awaitable[World]]) -> None:
+    """However the store runs low, its owner hears of it (KEY-09)."""
+    world = await build_world(prekeys_low_count=3)
+    ada = await publisher(world, 5)
+    for key_id in (1, 2, 3):
+        await world.prekeys.delete(ada, [key_id])
+    assert world.connections.low == [(ada.account_id, 2)]

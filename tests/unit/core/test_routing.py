@@ -388,3 +388,12 @@ async def test_a_full_mailbox_takes_no_receipts(build_world: BuildWorld) -> None
     for number in range(4):
         await world.router.send_receipt(ada, ReceiptType.READ, user.jid, [f"m{number}"], True)
     assert [item.content for item in await world.waiting(user)] == [b"m0", b"m1"]
+
+
+async def test_receipts_count_by_their_bytes_too(build_world: BuildWorld) -> None:
+    """Long lists of message ids fill no mailbox beyond its size (MSG-11)."""
+    world = await build_world(max_mailbox_bytes=5)
+    ada, user = await world.enlisted(), await world.opted_in()
+    for ids in (["m0", "m1"], ["m2"]):
+        await world.router.send_receipt(ada, ReceiptType.DELIVERED, user.jid, ids, True)
+    assert [item.content for item in await world.waiting(user)] == [b"m0\nm1"]
