@@ -1,5 +1,6 @@
 """Limits that take long to reach, at simulators of their own: the limits are small, or time is moved by hand."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import media_pb2, stanza_pb2
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
 from interop_client.login import whatsapp_login
@@ -17,10 +18,11 @@ from interop_server.app import Simulator
 from interop_server.config import Config
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
+from interop_server.rpc import media
 from interop_server.runtime.clock import ManualClock, SystemClock
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world
-from tests.e2e.raw import QUIET, RawStream, case, check, no_trace, refused
+from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, case, check, no_trace, refused
 from tests.e2e.test_refusals_downloads import download
 from tests.e2e.test_refusals_uploads import CONTENT, Uploader, chunk
 from tests.e2e.wire import sealed_message
@@ -140,3 +142,41 @@ async def test_what_has_expired_is_said_to_have(tmp_path: Path, signing_keys: Si
         clock.advance(30 * DAY_MS)
         with refused("BLOB_EXPIRED"):
             await download(client, path)
+
+
+async def test_an_upload_that_falls_silent_is_broken_off(
+    tmp_path: Path, signing_keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who sends nothing holds neither a stream nor the blob; what came is kept, and the upload goes on (MED-07)."""
+    monkeypatch.setattr(media, "STALL_SECONDS", 0.2)
+    async with own_world(tmp_path, signing_keys) as (world, _):
+        alice = Uploader(await world.whatsapp(options=QUIET))
+        await alice.grant()
+
+        async def falling_silent(*requests: media_pb2.UploadRequest) -> AsyncIterator[media_pb2.UploadRequest]:
+            for request in requests:
+                yield request
+            await asyncio.Event().wait()
+
+        async with asyncio.timeout(WAIT_SECONDS):
+            with refused("REQUEST_MALFORMED", "from the start"):
+                await alice.transport.upload(falling_silent())
+            with refused("UPLOAD_LENGTH_MISMATCH", "half-way"):
+                await alice.transport.upload(falling_silent(alice.start(), chunk(CONTENT[:1_000])))
+        assert (await alice.status()).committed_bytes == 1_000
+        assert await alice.upload(alice.start(offset=1_000), chunk(CONTENT[1_000:]))
+
+
+async def test_key_sets_are_fetched_again_on_a_timer(tmp_path: Path) -> None:
+    """A key that its messenger has withdrawn verifies no longer, without anybody asking for it (ENL-03)."""
+    clock, keys, limits = ManualClock(time.time_ns() // 1_000_000), await asyncio.to_thread(SigningKeys), Limits()
+    async with own_world(tmp_path, keys, limits, clock) as (world, _):
+        bob = world.device("bob")
+        token = world.partner.issue_token("bob")
+        await asyncio.to_thread(lambda: keys.rotate(keep_old=False))
+        await bob.enlist(token)
+        clock.advance(limits.jwks_refresh_seconds * 1_000)
+        with refused("TOKEN_KEY_UNKNOWN"):
+            async with asyncio.timeout(WAIT_SECONDS):
+                while True:
+                    await bob.enlist(token)

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -73,7 +73,10 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
                 raise handshaken.login
             live = await self._open(handshaken.login, context)
         if failures:
-            await channel.send(_login_failure(failures[0]))
+            # Like every last word: a client that does not read must not hold the stream open.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LAST_WORD_SECONDS):
+                    await channel.send(_login_failure(failures[0]))
             raise failures[0]
         try:
             await _ChatStream(parts, live, channel).run()
@@ -176,7 +179,6 @@ class _ChatStream:
         Raises:
             Refusal: Why the server ended it; the client has been told in a stream error.
         """
-        await self._channel.send(self._login_success())
         low = await self._parts.prekeys.low_count(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(low)
@@ -202,6 +204,7 @@ class _ChatStream:
                 return
 
     async def _write(self) -> None:
+        await self._channel.send(self._login_success())
         while (batch := await self._outbox.next_batch()) is not None:
             await self._channel.send_batch(batch)
 

@@ -4,6 +4,7 @@ Most bytes that the server moves are chunks, and a protobuf message copies what 
 read and write the one field `chunk` on the wire themselves; every other message goes the usual way.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -19,6 +20,8 @@ from interop_server.rpc.errors import Context
 from interop_server.rpc.session import Sessions
 
 MAX_CHUNK_BYTES = 1 << 20
+STALL_SECONDS = 60.0
+"""How long an upload may send nothing before it counts as broken off; policy."""
 
 _CHUNK_TAG = 0x12
 """Field 2, length-delimited: `chunk` in UploadRequest and in DownloadResponse."""
@@ -59,7 +62,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         """Takes a blob in chunks."""
         account = self._sessions.account(context)
         requests = aiter(request_iterator)
-        first = await anext(requests, None)
+        first = await _next(requests)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`")
         start = first.start
@@ -85,9 +88,18 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
                     await context.write(chunk[at : at + MAX_CHUNK_BYTES])
 
 
+async def _next(requests: AsyncIterator[pb.UploadRequest | memoryview]) -> pb.UploadRequest | memoryview | None:
+    """Returns the next message; None at the end, and when none comes: who falls silent must not hold a blob for ever."""
+    try:
+        async with asyncio.timeout(STALL_SECONDS):
+            return await anext(requests, None)
+    except TimeoutError:
+        return None
+
+
 async def _receive(upload: Upload, requests: AsyncIterator[pb.UploadRequest | memoryview]) -> str:
     try:
-        async for chunk in requests:
+        while (chunk := await _next(requests)) is not None:
             if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
                 raise Refusal(Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB")
             await upload.write(chunk)

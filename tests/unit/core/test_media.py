@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from interop_protocol.encoding import encode_base64url, media_token
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.media import MAX_UPLOAD_AUTHS, PROXY_PREFIX, Upload, UploadRequest, check_range, parse_upload_token
+from interop_server.core.media import (
+    MAX_UPLOAD_AUTHS,
+    PROXY_PREFIX,
+    Upload,
+    UploadRequest,
+    check_range,
+    parse_upload_token,
+)
 from interop_server.core.model import Account, PartnerStatus
 
 from .world import BATS, OWLS, World, partner, refused
