@@ -173,6 +173,26 @@ async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
         assert message_ids(await wire.take_until("offline_end")) == ["good"]
 
 
+async def test_every_nack_code_ends_redelivery(world: World) -> None:
+    """The public codes are taken and counted, each by itself (MSG-10)."""
+    codes = [487, 488, 489, 490, 491, 495, 496, 500]
+    alice, bob = await world.whatsapp(), await away(world)
+    await send_sealed(alice, bob.jid, [f"refused-{code}" for code in codes])
+    before = (await world.admin.get_statistics()).counted
+    async with Wire(bob.transport) as wire:
+        await wire.ask(200)
+        *deliveries, _ = await wire.take_until("offline_end")
+        for delivery, code in zip(deliveries, codes, strict=True):
+            await wire.send(stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery.delivery_id, code=code)))
+        assert await wire.ping() == []
+
+    after = (await world.admin.get_statistics()).counted
+    assert [after[f"nack_{code}"] - before[f"nack_{code}"] for code in codes] == [1] * len(codes)
+    async with Wire(bob.transport) as wire:
+        await wire.ask(200)
+        assert message_ids(await wire.take_until("offline_end")) == []
+
+
 async def test_no_more_is_in_flight_than_the_limit_allows(world: World) -> None:
     """A client that acks nothing gets `max_unacked_deliveries` and no more; each ack makes room for one.
 

@@ -89,7 +89,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
 
 
 async def _next(requests: AsyncIterator[pb.UploadRequest | memoryview]) -> pb.UploadRequest | memoryview | None:
-    """Returns the next message; None at the end, and when none comes: who falls silent must not hold a blob for ever."""
+    """Returns the next message; None at the end, or when none comes: who is silent holds no blob for ever."""
     try:
         async with asyncio.timeout(STALL_SECONDS):
             return await anext(requests, None)
