@@ -125,6 +125,14 @@ class _Parts:
     lifecycle: Lifecycle
     operator: Operator
 
+    async def refresh_key_sets(self) -> None:
+        """Fetches the key sets of all partners (ENL-03)."""
+        for partner in await self.operator.list_partners():
+            try:
+                await self.operator.refresh_jwks(partner.integrator)
+            except Refusal as refusal:
+                _log.warning("key set of partner %d: %s", partner.integrator, refusal)
+
     def counted(self) -> dict[str, int]:
         """What was counted since the start."""
         return {**self.counts, **self.push.counters()}
@@ -163,8 +171,8 @@ class Simulator:
         parts = self._build(store, blob_folder)
         http_url = await self._serve_http(build_application(parts.enlistment.enlist, parts.media, parts.push_jwks))
         self._background("push", parts.push.run())
-        self._background("key sets", self._refresh_key_sets(parts.operator))
-        self._background("sweep", self._sweep(parts.lifecycle))
+        self._background("key sets", self._repeat(parts.refresh_key_sets, self._config.limits.jwks_refresh_seconds))
+        self._background("sweep", self._repeat(parts.lifecycle.sweep, SWEEP_SECONDS))
 
         admin_server = _grpc_server(self._rng)
         admin = AdminServicer(parts.operator, parts.registry, store.count_rows, parts.counted)
@@ -282,19 +290,13 @@ class Simulator:
 
         self._stops.append(stop)
 
-    async def _refresh_key_sets(self, operator: Operator) -> None:
+    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
-            await self._clock.sleep(self._config.limits.jwks_refresh_seconds)
-            for partner in await operator.list_partners():
-                try:
-                    await operator.refresh_jwks(partner.integrator)
-                except Refusal as refusal:
-                    _log.warning("key set of partner %d: %s", partner.integrator, refusal)
-
-    async def _sweep(self, lifecycle: Lifecycle) -> None:
-        while True:
-            await lifecycle.sweep()
-            await self._clock.sleep(SWEEP_SECONDS)
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - a supervisor: a full disk now must not end the work for good
+                _log.exception("background work failed; it is tried again in %d seconds", seconds)
+            await self._clock.sleep(seconds)
 
 
 def split_address(address: str) -> tuple[str, int]:

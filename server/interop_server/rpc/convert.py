@@ -135,13 +135,9 @@ def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
 
 
 def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.Stanza:
-    """Returns the answer to a stanza that was refused while the connection goes on."""
+    """Returns the answer to a stanza, not a message, that was refused while the connection goes on."""
     kind = stanza.WhichOneof("kind")
-    content = getattr(stanza, kind) if kind else None
-    stanza_id = getattr(content, "id", "")
-    if kind == "message":
-        ack = stanza_pb2.SendAck(id=stanza_id, error=stanza_error(refusal))
-        return stanza_pb2.Stanza(send_acks=stanza_pb2.SendAcks(acks=[ack]))
+    stanza_id = getattr(getattr(stanza, kind), "id", "") if kind else ""
     text = stanza_id if isinstance(stanza_id, str) else ""
     return stanza_pb2.Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=text[:64], error=stanza_error(refusal)))
 
