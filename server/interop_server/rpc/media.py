@@ -6,6 +6,7 @@ read and write the one field `chunk` on the wire themselves; every other message
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import grpc
@@ -61,8 +62,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     ) -> pb.UploadResponse:
         """Takes a blob in chunks."""
         account = self._sessions.account(context)
-        requests = aiter(request_iterator)
-        first = await _next(requests)
+        first = await _read_first(context)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`")
         start = first.start
@@ -71,7 +71,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         )
         if isinstance(upload, str):
             return pb.UploadResponse(direct_path=upload)
-        return pb.UploadResponse(direct_path=await _receive(upload, requests))
+        return pb.UploadResponse(direct_path=await _receive(upload, context))
 
     async def Download(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
         self, request: pb.DownloadRequest, context: Context
@@ -88,21 +88,26 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
                     await context.write(chunk[at : at + MAX_CHUNK_BYTES])
 
 
-async def _next(requests: AsyncIterator[pb.UploadRequest | memoryview]) -> pb.UploadRequest | memoryview | None:
-    """Returns the next message; None at the end, or when none comes: who is silent holds no blob for ever."""
-    try:
+async def _read_first(context: Context) -> object:
+    with suppress(TimeoutError):
         async with asyncio.timeout(STALL_SECONDS):
-            return await anext(requests, None)
-    except TimeoutError:
-        return None
+            return await context.read()
+    return None
 
 
-async def _receive(upload: Upload, requests: AsyncIterator[pb.UploadRequest | memoryview]) -> str:
+async def _receive(upload: Upload, context: Context) -> str:
+    loop = asyncio.get_running_loop()
     try:
-        while (chunk := await _next(requests)) is not None:
-            if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
-                raise Refusal(Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB")
-            await upload.write(chunk)
+        # Who falls silent is as good as gone, and holds no blob for ever.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STALL_SECONDS) as deadline:
+                while (chunk := await context.read()) is not grpc.aio.EOF:
+                    if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
+                        raise Refusal(
+                            Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB"
+                        )
+                    await upload.write(chunk)
+                    deadline.reschedule(loop.time() + STALL_SECONDS)
         return await upload.finish()
     finally:
         # A broken stream keeps what came for a resumption; after finish or a discard there is nothing left to keep.
