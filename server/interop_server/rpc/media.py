@@ -62,7 +62,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     ) -> pb.UploadResponse:
         """Takes a blob in chunks."""
         account = self._sessions.account(context)
-        first = await _read_first(context)
+        first = await _next(context)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`")
         start = first.start
@@ -88,26 +88,21 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
                     await context.write(chunk[at : at + MAX_CHUNK_BYTES])
 
 
-async def _read_first(context: Context) -> object:
+async def _next(context: Context) -> object:
+    """Returns the next message; None at the end, or when none comes: who is silent holds no blob for ever."""
     with suppress(TimeoutError):
         async with asyncio.timeout(STALL_SECONDS):
-            return await context.read()
+            message = await context.read()
+            return None if message is grpc.aio.EOF else message
     return None
 
 
 async def _receive(upload: Upload, context: Context) -> str:
-    loop = asyncio.get_running_loop()
     try:
-        # Who falls silent is as good as gone, and holds no blob for ever.
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STALL_SECONDS) as deadline:
-                while (chunk := await context.read()) is not grpc.aio.EOF:
-                    if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
-                        raise Refusal(
-                            Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB"
-                        )
-                    await upload.write(chunk)
-                    deadline.reschedule(loop.time() + STALL_SECONDS)
+        while (chunk := await _next(context)) is not None:
+            if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
+                raise Refusal(Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB")
+            await upload.write(chunk)
         return await upload.finish()
     finally:
         # A broken stream keeps what came for a resumption; after finish or a discard there is nothing left to keep.
