@@ -4,6 +4,7 @@ Each public coroutine of a device is a command: `person` calls it by name with t
 """
 
 import os
+from abc import ABC, abstractmethod
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,7 +39,7 @@ class CommandFailed(Exception):
     """What was asked cannot be done, or did not happen in time."""
 
 
-class Device:
+class Device(ABC):
     """A person's device: its state in a file, its downloads in a folder.
 
     Args:
@@ -74,9 +75,9 @@ class Device:
         """Where the state is kept."""
         return self._file
 
+    @abstractmethod
     async def make_client(self, endpoint: Endpoint) -> InteropClient:
         """Makes the client for a new connection."""
-        raise NotImplementedError
 
     async def connect(self, simulator: dict[str, str]) -> dict[str, Any]:
         """Connects, in place of a connection that may be open."""
