@@ -32,6 +32,7 @@ from interop_api.v1 import (
     prekeys_pb2,
     prekeys_pb2_grpc,
 )
+from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
 from interop_server.core.admin import Operator
@@ -72,8 +73,6 @@ _log = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 600.0
 """How often what has expired is deleted; reads never see it anyway."""
-MAX_GRPC_MESSAGE_BYTES = (1 << 24) - 1
-"""The hard cap of a frame (CHN-09). gRPC itself refuses what is longer; the configured limits lie far below it."""
 
 _CLIENT_SERVICES = tuple(
     file.services_by_name[name].full_name
@@ -324,7 +323,8 @@ def _unusable(address: str) -> str:
 def _grpc_server(rng: Rng) -> grpc.aio.Server:
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
-        ("grpc.max_receive_message_length", MAX_GRPC_MESSAGE_BYTES),
+        # gRPC itself refuses what is longer than the hard cap (CHN-09); the configured limits lie far below it.
+        ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from interop_protocol.certificates import CertificateChain, CertificateError, Validity, issue_chain, verify_chain
+from interop_protocol.sizes import PRIVATE_KEY_BYTES
+from interop_protocol.xeddsa_keys import NONCE_BYTES
 from interop_server.core.limits import DAY_MS, SECOND_MS
 from interop_server.core.ports import Clock, Rng, SecretStore
-from interop_server.rpc.handshake import PRIVATE_KEY_BYTES, ServerIdentity
+from interop_server.rpc.handshake import ServerIdentity
 
-NONCE_BYTES = 64
 VALID_DAYS = 365
 
 

@@ -9,6 +9,7 @@ from interop_client.endpoint import Endpoint
 from interop_client.upload import Progress
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.device import OPTIONS, Device
+from interop_protocol.jid import whatsapp_jid
 
 
 class WhatsAppDevice(Device):
@@ -31,7 +32,7 @@ class WhatsAppDevice(Device):
     async def make_keys(self) -> dict[str, Any]:
         """Makes and saves the device's keys, and returns the public one that it is registered with."""
         state = self.load_state()
-        state.jid = f"{self._user.removeprefix('+')}@s.whatsapp.net"
+        state.jid = whatsapp_jid(self._user.removeprefix("+"))
         self.file.save(state.to_bytes())
         return {"auth_public_key": state.auth_public_key.hex()}
 

@@ -65,9 +65,7 @@ class Jid(NamedTuple):
     @property
     def text(self) -> str:
         """The one way to write this JID."""
-        if self.integrator:
-            return f"{self.integrator}-{self.user}@{self.server}"
-        return f"{self.user}@{self.server}"
+        return third_party_jid(self.integrator, self.user) if self.integrator else whatsapp_jid(self.user)
 
     @property
     def is_whatsapp(self) -> bool:
@@ -76,6 +74,16 @@ class Jid(NamedTuple):
 
     def __str__(self) -> str:
         return self.text
+
+
+def third_party_jid(integrator: int, number: int | str) -> str:
+    """Writes the JID of a partner's account (ENL-12)."""
+    return f"{integrator}-{number}@{INTEROP_SERVER}"
+
+
+def whatsapp_jid(phone_number: str) -> str:
+    """Writes the JID of a WhatsApp user, from the digits of the phone number."""
+    return f"{phone_number}@{WHATSAPP_SERVER}"
 
 
 @lru_cache(maxsize=_CACHED_JIDS)

@@ -12,8 +12,6 @@ PRIVATE_KEY_BYTES = 32
 """A Curve25519 private key."""
 SIGNATURE_BYTES = 64
 """An XEdDSA signature (KEY-02)."""
-KEY_TYPE_BYTES = 1
-"""`e_keytype` (ENL-08)."""
 REGISTRATION_ID_BYTES = 4
 """`e_regid`; the full 32-bit range is used (ENL-08)."""
 PREKEY_ID_BYTES = 3

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import urlsplit
 
+from interop_protocol.jid import whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
@@ -78,7 +79,7 @@ class Operator:
         if len(auth_key) != PUBLIC_KEY_BYTES:
             raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
         digits = _digits(phone_number)
-        jid = f"{digits}@s.whatsapp.net"
+        jid = whatsapp_jid(digits)
         before = await self.store.get_account(jid)
         account = await self.store.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
         if before is not None and before.auth_key != auth_key:
@@ -102,7 +103,7 @@ class Operator:
         if account is None or not account.is_whatsapp:
             raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
         digits = _digits(phone_number)
-        new_jid = f"{digits}@s.whatsapp.net"
+        new_jid = whatsapp_jid(digits)
         try:
             await self.store.change_number(account.account_id, new_jid, digits)
         except JidTaken as error:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Protocol
 
+from interop_protocol.jid import third_party_jid, whatsapp_jid
 from interop_server.core.enlistment import check_protocol_version
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
@@ -51,7 +52,7 @@ class Logins:
     async def _third_party(self, login: Login) -> Account:
         token = await self.tokens.verify(login.token)
         check_mode(login, token.partner)
-        account = await self.store.get_account(f"{token.partner.integrator}-{login.account_number}@interop")
+        account = await self.store.get_account(third_party_jid(token.partner.integrator, login.account_number))
         if account is None:
             raise Refusal(Reason.NOT_ENLISTED)
         try:
@@ -65,7 +66,7 @@ class Logins:
     async def _whatsapp(self, login: Login) -> Account:
         if login.mode is not ConnectionMode.DIRECT or login.client_ip:
             raise Refusal(Reason.PROXY_NOT_ALLOWED, "WhatsApp's own clients connect directly")
-        account = await self.store.get_account(f"{login.phone_number}@s.whatsapp.net")
+        account = await self.store.get_account(whatsapp_jid(login.phone_number))
         if account is None:
             raise Refusal(Reason.NOT_ENLISTED, "no WhatsApp user has this number")
         return account

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from interop_protocol.jid import third_party_jid
 from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
 from interop_server.core.errors import Reason, Refusal
@@ -66,7 +67,7 @@ class Enlistment:
         self._identifier_rate.take((token.partner.integrator, external_id))
         self._partner_rate.take(token.partner.integrator)
         while True:
-            jid = f"{token.partner.integrator}-{self._rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX)}@interop"
+            jid = third_party_jid(token.partner.integrator, self._rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
             enlistment = NewEnlistment(
                 integrator=token.partner.integrator,
                 external_id=external_id,

@@ -5,6 +5,8 @@
 
 from dataclasses import dataclass
 
+from interop_protocol.sizes import MAX_BUNDLE_USERS
+
 SECOND_MS = 1_000
 HOUR_MS = 3_600 * SECOND_MS
 DAY_MS = 24 * HOUR_MS
@@ -50,7 +52,7 @@ class Limits:
     """CHN-12; observed."""
     prekeys_low_count: int = 10
     """KEY-09; observed in the official apps."""
-    max_bundles: int = 256
+    max_bundles: int = MAX_BUNDLE_USERS
     """KEY-07; policy."""
     resolve_burst: int = 1_024
     """OPT-09: identifiers that one account may look up at once; policy."""

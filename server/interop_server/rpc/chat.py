@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
@@ -35,7 +35,8 @@ _FAILURE_CODES = {
     Category.FAILED_PRECONDITION: 405,
 }
 """Login failure codes as observed on the wire (CHN-10); 401 for all others."""
-_CLOSED_ADDRESSES = {Reason.PROXY_NOT_ALLOWED: 403, Reason.PARTNER_NOT_ACTIVE: 403}
+_LOCKED = frozenset({Reason.PROXY_NOT_ALLOWED, Reason.PARTNER_NOT_ACTIVE})
+"""Reasons whose code is 403: nothing that the client does changes them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,22 +69,22 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         parts = self._parts
         handshaken = await shake_hands(context, parts.identity, parts.rng, parts.limits)
         channel = _SealedChannel(context, handshaken.transport, parts.limits)
-        with _log_in_failures() as failures:
-            if isinstance(handshaken.login, Refusal):
-                raise handshaken.login
+        try:
             live = await self._open(handshaken.login, context)
-        if failures:
+        except Refusal as refusal:
             # Like every last word: a client that does not read must not hold the stream open.
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORD_SECONDS):
-                    await channel.send(_login_failure(failures[0]))
-            raise failures[0]
+                    await channel.send(_login_failure(refusal))
+            raise
         try:
             await _ChatStream(parts, live, channel).run()
         finally:
             parts.registry.close(live)
 
-    async def _open(self, login: Login, context: Context) -> LiveConnection:
+    async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
+        if isinstance(login, Refusal):
+            raise login
         account = await self._parts.logins.log_in(login)
         facts = ConnectionFacts(
             account=account,
@@ -95,17 +96,8 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         return self._parts.registry.open(facts, login.read_receipts)
 
 
-@contextmanager
-def _log_in_failures() -> Iterator[list[Refusal]]:
-    failures: list[Refusal] = []
-    try:
-        yield failures
-    except Refusal as refusal:
-        failures.append(refusal)
-
-
 def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
-    code = _CLOSED_ADDRESSES.get(refusal.reason) or _FAILURE_CODES.get(refusal.reason.rule.category, 401)
+    code = 403 if refusal.reason in _LOCKED else _FAILURE_CODES.get(refusal.reason.rule.category, 401)
     return stanza_pb2.Stanza(login_failure=stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal)))
 
 

@@ -99,9 +99,7 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     Raises:
         Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    sender = getattr(message, "from")
-    if sender and sender != own_jid:
-        raise Refusal(Reason.CONNECTION_MULTIPLEXED)
+    _check_sender(message, own_jid)
     if not _STANZA_ID.fullmatch(message.id):
         raise Refusal(Reason.FRAME_MALFORMED, "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`")
     message_type = _MESSAGE_TYPES.get(message.type)
@@ -122,9 +120,7 @@ def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
     Raises:
         Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    sender = getattr(receipt, "from")
-    if sender and sender != own_jid:
-        raise Refusal(Reason.CONNECTION_MULTIPLEXED)
+    _check_sender(receipt, own_jid)
     if receipt.type not in (stanza_pb2.RECEIPT_TYPE_DELIVERED, stanza_pb2.RECEIPT_TYPE_READ):
         raise Refusal(Reason.FRAME_MALFORMED, "`type` of the receipt is not known")
     if not 1 <= len(receipt.message_ids) <= MAX_RECEIPT_IDS:
@@ -132,6 +128,12 @@ def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
     if not all(_STANZA_ID.fullmatch(message_id) for message_id in receipt.message_ids):
         raise Refusal(Reason.FRAME_MALFORMED, "a receipt names a message id of the wrong form")
     return ReceiptType(receipt.type)
+
+
+def _check_sender(content: stanza_pb2.Message | stanza_pb2.Receipt, own_jid: str) -> None:
+    sender = getattr(content, "from")
+    if sender and sender != own_jid:
+        raise Refusal(Reason.CONNECTION_MULTIPLEXED)
 
 
 def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.Stanza:

@@ -7,14 +7,13 @@ from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2
 from interop_protocol.noise import RemoteProtocolError, ResponderHandshake, Transport
+from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Login
 from interop_server.core.ports import Rng
 from interop_server.rpc.convert import login_from
 from interop_server.rpc.errors import Context
-
-PRIVATE_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     )
 
     async def nothing(*_: object) -> Any:
-        raise NotImplementedError
+        raise AssertionError("downloads enlist nobody and serve no key set")
 
     server = await serve(build_application(nothing, media, nothing), "127.0.0.1", 0)
     yield World(media, store, blobs, clock, user, server.port)
