@@ -12,7 +12,10 @@ from pathlib import Path
 
 import click
 
-_ELSEWHERE = {"demo": "interop_demo.cli:demo"}
+_ELSEWHERE = {
+    "demo": "interop_demo.cli:demo",
+    "requirements": "interop_server.requirements_command:requirements",
+}
 """Subcommands whose code is not here."""
 
 

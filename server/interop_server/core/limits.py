@@ -23,7 +23,7 @@ class Limits:
     token_max_life_seconds: int = 3600
     """ENL-05; policy, as long as the documented push token."""
     token_audience: str = "interopsim"
-    """The `aud` that partner tokens must name; policy: the claim names are not public."""
+    """ENL-07: the `aud` that partner tokens must name; policy: the claim names are not public."""
     jwks_refresh_seconds: int = 300
     """ENL-03; policy."""
     jwks_early_refetch_seconds: int = 10
@@ -43,7 +43,7 @@ class Limits:
     max_ciphertext_bytes: int = 96 * 1024
     """MSG-11; policy, Signal's cap for an envelope."""
     max_unacked_deliveries: int = 2_048
-    """Deliveries in flight to one client; policy."""
+    """MSG-09: deliveries in flight to one client; policy."""
     handshake_seconds: int = 20
     """CHN-01; observed connect timeout."""
     keepalive_seconds: int = 30
