@@ -5,10 +5,11 @@ Nothing else in the server knows which implementation stands behind a port.
 
 import asyncio
 import logging
+import math
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
 from interop_server.core.optin import OptIn
-from interop_server.core.ports import Clock, Rng, Store
+from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.routing import Router
 from interop_server.core.tokens import KeySets, PartnerTokens
@@ -64,7 +65,7 @@ from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.services import AccountServicer, EnlistmentServicer, IntegrityServicer
 from interop_server.rpc.session import Sessions
-from interop_server.runtime.clock import SystemClock
+from interop_server.runtime.clock import AdjustableClock
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SystemRng
 from interop_server.storage import SqliteStore
@@ -140,9 +141,9 @@ class _Parts:
 class Simulator:
     """One server. Start it in the loop that it shall live in; stop it exactly once."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, rng: Rng | None = None) -> None:
+    def __init__(self, config: Config, clock: AdjustableClock | None = None, rng: Rng | None = None) -> None:
         self._config = config
-        self._clock = clock or SystemClock()
+        self._clock = clock or AdjustableClock()
         self._rng = rng or SystemRng()
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
@@ -170,8 +171,8 @@ class Simulator:
         parts = self._build(store, blob_folder)
         http_url = await self._serve_http(build_application(parts.enlistment.enlist, parts.media, parts.push_jwks))
         self._background("push", parts.push.run())
-        self._background("key sets", self._repeat(parts.refresh_key_sets, self._config.limits.jwks_refresh_seconds))
-        self._background("sweep", self._repeat(parts.lifecycle.sweep, SWEEP_SECONDS))
+        self._timer("key sets", self._repeat(parts.refresh_key_sets, self._config.limits.jwks_refresh_seconds))
+        self._timer("sweep", self._repeat(parts.lifecycle.sweep, SWEEP_SECONDS))
 
         admin_server = _grpc_server(self._rng)
         admin = AdminServicer(parts.operator, parts.registry, store.count_rows, parts.counted)
@@ -279,8 +280,8 @@ class Simulator:
         self._stops.append(health_servicer.enter_graceful_shutdown)
         return _join_address(host, bound)
 
-    def _background(self, name: str, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
+    def _background(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
         task.add_done_callback(lambda done: _report(name, done))
 
         async def stop() -> None:
@@ -288,6 +289,10 @@ class Simulator:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stops.append(stop)
+        return task
+
+    def _timer(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        self._clock.expect(self._background(name, work))
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
         while True:
@@ -295,7 +300,8 @@ class Simulator:
                 await work()
             except Exception:  # noqa: BLE001 - a supervisor: a full disk now must not end the work for good
                 _log.exception("background work failed; it is tried again in %d seconds", seconds)
-            await self._clock.sleep(seconds)
+            # However far time leaps, the work is done once, at its end.
+            await self._clock.sleep(seconds, slack_seconds=math.inf)
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -35,11 +35,17 @@ class Clock(Protocol):
     """The only source of time."""
 
     def now_ms(self) -> int:
-        """Milliseconds since the UNIX epoch."""
+        """Milliseconds since the UNIX epoch; never less than before."""
         ...
 
-    async def sleep(self, seconds: float) -> None:
-        """Returns when this clock has advanced by that much."""
+    async def sleep(self, seconds: float, slack_seconds: float = 0.0) -> None:
+        """Returns when this clock has advanced by that much.
+
+        Args:
+            seconds: How long.
+            slack_seconds: How much later a leap of this clock may end the sleep, so that one waking serves for many;
+                may be infinite. Time that runs by itself ends it when it is due.
+        """
         ...
 
 

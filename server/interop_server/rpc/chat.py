@@ -175,7 +175,8 @@ class _ChatStream:
         if low is not None:
             self._live.tell_prekeys_low(low)
         writing = asyncio.create_task(self._write())
-        others = [asyncio.create_task(work) for work in (self._read(), self._pump.run(), self._watch(), self._ended())]
+        watching = asyncio.create_task(self._watch(), name="silence")
+        others = [watching, *(asyncio.create_task(work) for work in (self._read(), self._pump.run(), self._ended()))]
         try:
             done, _ = await asyncio.wait([writing, *others], return_when=asyncio.FIRST_COMPLETED)
             await _cancel(others)
@@ -205,6 +206,8 @@ class _ChatStream:
         while True:
             left_ms = self._heard_at_ms + silent_ms - self._parts.clock.now_ms()
             if left_ms <= 0:
+                # At once, not after the last word: whoever has advanced the clock finds the session dead.
+                self._parts.registry.close(self._live)
                 raise Refusal(Reason.CONNECTION_SILENT)
             await self._parts.clock.sleep(left_ms / SECOND_MS)
 

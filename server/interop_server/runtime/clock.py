@@ -1,76 +1,269 @@
-"""Time: the system's, and one that is moved by hand; knows nothing of what it is used for."""
+"""The server's one clock: it runs, stands still or is advanced, and wakes who sleeps; knows not what for."""
 
 import asyncio
-import heapq
-import itertools
+import bisect
+import logging
+import math
 import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+_log = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 30.0
+"""How long, in real time, an advance waits for those it has woken to sleep again or to end."""
+_LONGEST_WAIT_SECONDS = 60.0
+"""How long the event loop waits at most before the time of the machine is looked at again: it may have been set."""
+_MS_PER_SECOND = 1_000
 
 
-class SystemClock:
-    """The time of the machine."""
+class AdjustableClock:
+    """Time in milliseconds since the UNIX epoch. It never goes backwards, whatever the machine's clock does.
 
-    def now_ms(self) -> int:
-        """Milliseconds since the UNIX epoch."""
-        return time.time_ns() // 1_000_000
+    Running, it is the machine's time plus what it was advanced by. Frozen, it stands still until it is advanced.
 
-    async def sleep(self, seconds: float) -> None:
-        """Returns after that much real time."""
-        await asyncio.sleep(seconds)
-
-
-class ManualClock:
-    """Time that stands still until it is advanced.
+    An advance stops at each sleeper that falls due on the way, in the order of time: it sets the time, wakes that one
+    and goes on only when all who are awake have settled, which is to say, sleep again or have ended. So timers fire in
+    the same order however fast the machine is, and whoever advances finds everything done that was due. A task that
+    sleeps on this clock must therefore not wait for another one that does.
 
     Args:
-        start_ms: Milliseconds since the UNIX epoch.
+        frozen_at_ms: Where it stands still from the start; it runs with the machine's time when absent.
     """
 
-    def __init__(self, start_ms: int) -> None:
-        self._now_ms = start_ms
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-        self._went_to_sleep = asyncio.Event()
-
-    def now_ms(self) -> int:
-        """Milliseconds since the UNIX epoch, as last advanced."""
-        return self._now_ms
+    def __init__(self, frozen_at_ms: int | None = None) -> None:
+        self._offset_ms = 0
+        self._last_ms = 0
+        self._standing_at_ms = frozen_at_ms
+        """Where time stands, frozen or while an advance is under way; None while it runs."""
+        self._is_frozen = frozen_at_ms is not None
+        self._sleepers = _Sleepers()
+        self._awake: set[asyncio.Task[Any]] = set()
+        self._nobody_awake = asyncio.Event()
+        self._nobody_awake.set()
+        self._turn = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def sleepers(self) -> int:
-        """How many tasks sleep."""
-        return sum(not future.done() for _, _, future in self._sleepers)
+    def is_frozen(self) -> bool:
+        """Whether time stands still until it is advanced."""
+        return self._is_frozen
 
-    async def wait_for_sleepers(self, count: int) -> None:
-        """Returns when at least that many tasks sleep: who advances earlier than that advances past them."""
-        while self.sleepers < count:
-            self._went_to_sleep.clear()
-            await self._went_to_sleep.wait()
+    def now_ms(self) -> int:
+        """Milliseconds since the UNIX epoch; never less than before."""
+        if self._standing_at_ms is not None:
+            return self._standing_at_ms
+        self._last_ms = max(self._last_ms, _machine_ms() + self._offset_ms)
+        return self._last_ms
 
-    async def sleep(self, seconds: float) -> None:
-        """Returns when the clock has been advanced by that much."""
+    def start_from(self, floor_ms: int) -> None:
+        """Makes sure, before anything has asked for the time, that it begins no earlier than this.
+
+        Raises:
+            ValueError: It is frozen at an earlier time.
+        """
+        if self._standing_at_ms is None:
+            self._offset_ms = max(self._offset_ms, floor_ms - _machine_ms())
+        elif self._standing_at_ms < floor_ms:
+            raise ValueError("the clock is frozen at an earlier time")
+
+    async def sleep(self, seconds: float, slack_seconds: float = 0.0) -> None:
+        """Returns when this clock has moved on by that much.
+
+        Args:
+            seconds: How long.
+            slack_seconds: How much later an advance may end the sleep, so that one waking serves for many. May be
+                infinite: then an advance that goes past the due time ends the sleep at its own end. Running time ends
+                it when it is due.
+        """
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        future = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self._now_ms + seconds * 1_000, next(self._order), future))
-        self._went_to_sleep.set()
-        await future
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+        assert task is not None
+        # Rounded first: half a millionth of a millisecond of binary fraction must not become a millisecond.
+        due_ms = self.now_ms() + max(1, math.ceil(round(seconds * _MS_PER_SECOND, 6)))
+        sleeper = _Sleeper(due_ms, due_ms + slack_seconds * _MS_PER_SECOND, task, loop.create_future())
+        self._sleepers.add(sleeper)
+        self._has_settled(task)
+        if self._sleepers.first_due() is sleeper:
+            self._set_timer()
+        try:
+            await sleeper.woken
+        finally:
+            self._sleepers.discard(sleeper)
 
-    def advance(self, ms: int) -> None:
-        """Moves the time forward at once and wakes the sleepers that fell due, the earliest first.
+    def expect(self, task: "asyncio.Task[Any]") -> None:
+        """Counts a task as awake until it sleeps or ends: an advance waits for it as for those that it has woken."""
+        if task not in self._awake and not task.done():
+            self._awake.add(task)
+            self._nobody_awake.clear()
+            task.add_done_callback(self._has_settled)
 
-        All of them see the new time: a loop that sleeps a minute at a time wakes once after an hour, not sixty times.
+    async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
+        """Lets time stand still, and first advances it to a given time.
+
+        Args:
+            at_ms: Where it shall stand; where it is when absent.
+
+        Returns:
+            What has fired on the way there, as `advance` does.
+
+        Raises:
+            ValueError: That time has passed.
+        """
+        async with self._turn:
+            now_ms = self.now_ms()
+            if at_ms is not None and at_ms < now_ms:
+                raise ValueError("time does not go backwards")
+            self._is_frozen = True
+            self._stand()
+            return await self._advance_to(now_ms if at_ms is None else at_ms)
+
+    async def resume(self) -> None:
+        """Lets time run on from where it stands."""
+        async with self._turn:
+            self._is_frozen = False
+            self._run_on()
+
+    async def advance(self, ms: int) -> dict[str, int]:
+        """Moves time forward; returns when everything that fell due has fired and settled.
+
+        Several advances take place one after another. One that is cancelled leaves time where it stopped last.
 
         Args:
             ms: Milliseconds, 0 or more.
 
+        Returns:
+            How often each sleeper was woken, by the name of its task, in the order of the first time.
+
         Raises:
-            ValueError: The time would move backwards.
+            ValueError: Time would go backwards.
         """
         if ms < 0:
-            raise ValueError("time does not move backwards")
-        self._now_ms += ms
-        while self._sleepers and self._sleepers[0][0] <= self._now_ms:
-            _, _, future = heapq.heappop(self._sleepers)
-            if not future.done():  # a cancelled sleeper stays in the heap until it falls due
-                future.set_result(None)
+            raise ValueError("time does not go backwards")
+        async with self._turn:
+            self._stand()
+            try:
+                return await self._advance_to(self.now_ms() + ms)
+            finally:
+                if not self._is_frozen:
+                    self._run_on()
+
+    async def _advance_to(self, end_ms: int) -> dict[str, int]:
+        fired: Counter[str] = Counter()
+        if (caller := asyncio.current_task()) is not None:
+            self._has_settled(caller)  # it waits for the others here, so they must not wait for it
+        await self._settle()
+        while (sleeper := self._sleepers.next_until(end_ms)) is not None:
+            self._standing_at_ms = max(self.now_ms(), math.floor(min(sleeper.latest_ms, end_ms)))
+            fired[sleeper.task.get_name()] += self._wake(sleeper)
+            await self._settle()
+        self._standing_at_ms = end_ms
+        return {name: count for name, count in fired.items() if count}
+
+    async def _settle(self) -> None:
+        try:
+            async with asyncio.timeout(SETTLE_SECONDS):
+                await self._nobody_awake.wait()
+        except TimeoutError:
+            for task in list(self._awake):
+                _log.warning("time goes on without %r, which does not settle", task.get_name())
+                self._has_settled(task)
+
+    def _wake(self, sleeper: "_Sleeper") -> bool:
+        self._sleepers.discard(sleeper)
+        if sleeper.woken.done():  # it has just been cancelled
+            return False
+        self.expect(sleeper.task)
+        sleeper.woken.set_result(None)
+        return True
+
+    def _has_settled(self, task: "asyncio.Task[Any]") -> None:
+        if task in self._awake:
+            self._awake.discard(task)
+            task.remove_done_callback(self._has_settled)
+            if not self._awake:
+                self._nobody_awake.set()
+
+    def _stand(self) -> None:
+        self._standing_at_ms = self.now_ms()
+        self._set_timer()
+
+    def _run_on(self) -> None:
+        self._last_ms = self.now_ms()
+        self._offset_ms = self._last_ms - _machine_ms()
+        self._standing_at_ms = None
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        first = self._sleepers.first_due()
+        if first is not None and self._standing_at_ms is None:
+            wait_seconds = max(0, first.due_ms - self.now_ms()) / _MS_PER_SECOND
+            self._timer = asyncio.get_running_loop().call_later(min(wait_seconds, _LONGEST_WAIT_SECONDS), self._ring)
+
+    def _ring(self) -> None:
+        now_ms = self.now_ms()
+        while (first := self._sleepers.first_due()) is not None and first.due_ms <= now_ms:
+            self._wake(first)
+        self._timer = None
+        self._set_timer()
+
+
+@dataclass(eq=False, slots=True)
+class _Sleeper:
+    """A task that sleeps, and between when and when it may be woken."""
+
+    due_ms: int
+    latest_ms: float
+    task: "asyncio.Task[Any]"
+    woken: "asyncio.Future[None]"
+    number: int = 0
+    """Of those with the same times, who went to sleep first has the lowest."""
+
+
+class _Sleepers:
+    """Those that sleep, in the order in which running time wakes them and in that in which an advance does."""
+
+    def __init__(self) -> None:
+        self._by_due: list[_Sleeper] = []
+        self._by_latest: list[_Sleeper] = []
+        self._added = 0
+
+    def add(self, sleeper: _Sleeper) -> None:
+        self._added += 1
+        sleeper.number = self._added
+        bisect.insort(self._by_due, sleeper, key=_due_order)
+        bisect.insort(self._by_latest, sleeper, key=_latest_order)
+
+    def discard(self, sleeper: _Sleeper) -> None:
+        at = bisect.bisect_left(self._by_due, _due_order(sleeper), key=_due_order)
+        if at < len(self._by_due) and self._by_due[at] is sleeper:
+            del self._by_due[at]
+            del self._by_latest[bisect.bisect_left(self._by_latest, _latest_order(sleeper), key=_latest_order)]
+
+    def first_due(self) -> _Sleeper | None:
+        """Whom running time wakes next."""
+        return self._by_due[0] if self._by_due else None
+
+    def next_until(self, end_ms: int) -> _Sleeper | None:
+        """Whom an advance to that time wakes next: at the latest time if it gets there, or else at its end."""
+        if self._by_latest and self._by_latest[0].latest_ms <= end_ms:
+            return self._by_latest[0]
+        return self._by_due[0] if self._by_due and self._by_due[0].due_ms <= end_ms else None
+
+
+def _due_order(sleeper: _Sleeper) -> tuple[int, int]:
+    return sleeper.due_ms, sleeper.number
+
+
+def _latest_order(sleeper: _Sleeper) -> tuple[float, int, int]:
+    return sleeper.latest_ms, sleeper.due_ms, sleeper.number
+
+
+def _machine_ms() -> int:
+    return time.time_ns() // 1_000_000

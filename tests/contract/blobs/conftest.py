@@ -7,7 +7,7 @@ import pytest
 
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.ports import BlobStore, Clock
-from interop_server.runtime.clock import ManualClock
+from tests.manual_clock import ManualClock
 
 OPENERS: dict[str, Callable[[Path, Clock], BlobStore]] = {"local": LocalBlobStore}
 NOW_MS = 1_700_000_000_000

@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 import pytest
 
 from interop_server.core.ports import BlobReader, BlobStore, BlobWriter
-from interop_server.runtime.clock import ManualClock
+from tests.manual_clock import ManualClock
 
 MIB = 1 << 20
 CONTENT = random.Random(5).randbytes(2 * MIB + 4_321)

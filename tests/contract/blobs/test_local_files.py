@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from interop_server.blobs.local import WRITE_BYTES, LocalBlobStore
-from interop_server.runtime.clock import ManualClock
+from tests.manual_clock import ManualClock
 
 NAME = "ab" + "12" * 31
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from interop_server.core import ratelimit
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ratelimit import RateLimit
-from interop_server.runtime.clock import ManualClock
+from tests.manual_clock import ManualClock
 
 from .world import NOW_MS, refused
 

@@ -50,10 +50,10 @@ from interop_server.core.prekeys import PreKeys
 from interop_server.core.routing import Router
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.http.partner_media import HttpPartnerMediaSource
-from interop_server.runtime.clock import ManualClock
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
 from interop_server.storage import SqliteStore
+from tests.manual_clock import ManualClock
 
 NOW_MS = 1_700_000_000_000
 NOW = NOW_MS // 1_000

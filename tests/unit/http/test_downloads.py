@@ -17,9 +17,9 @@ from interop_server.core.media import Media, UploadRequest
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve
-from interop_server.runtime.clock import ManualClock
 from interop_server.runtime.rng import SeededRng
 from interop_server.storage.sqlite.store import SqliteStore
+from tests.manual_clock import ManualClock
 
 ServePartner = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 BLOB = bytes(range(256)) * 8_192

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.http.push import HttpPushGateway, PushPolicy
-from interop_server.runtime.clock import ManualClock
 from interop_server.runtime.jwt import JoserfcTokens, PushSigner, generate_rsa_private_key
+from tests.manual_clock import ManualClock
 
 ServePartner = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 ServeBytes = Callable[..., Awaitable[str]]
