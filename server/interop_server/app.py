@@ -41,6 +41,7 @@ from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment
 from interop_server.core.errors import Refusal
 from interop_server.core.integrity import Blocklist
+from interop_server.core.journal import Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
@@ -113,6 +114,7 @@ class _Parts:
     registry: ConnectionRegistry
     push: HttpPushGateway
     push_jwks: Callable[[], Awaitable[dict[str, object]]]
+    journal: Journal
     counts: Counter[str]
     enlistment: Enlistment
     logins: Logins
@@ -169,17 +171,19 @@ class Simulator:
         store, blob_folder = await self._open_store()
         certified = await load_identity(store, self._clock, self._rng)
         parts = self._build(store, blob_folder)
-        http_url = await self._serve_http(build_application(parts.enlistment.enlist, parts.media, parts.push_jwks))
+        http_url = await self._serve_http(
+            build_application(parts.enlistment.enlist, parts.media, parts.push_jwks, parts.journal)
+        )
         self._background("push", parts.push.run())
         self._timer("key sets", self._repeat(parts.refresh_key_sets, self._config.limits.jwks_refresh_seconds))
         self._timer("sweep", self._repeat(parts.lifecycle.sweep, SWEEP_SECONDS))
 
-        admin_server = _grpc_server(self._rng)
+        admin_server = _grpc_server(parts.journal)
         admin = AdminServicer(parts.operator, parts.registry, store.count_rows, parts.counted)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
-        client_server = _grpc_server(self._rng)
+        client_server = _grpc_server(parts.journal)
         self._add_client_services(client_server, parts, certified.identity, http_url)
         grpc_address = await self._serve_grpc(client_server, self._config.grpc_address, _CLIENT_SERVICES)
         self._stops.append(_drain(parts.registry))
@@ -188,6 +192,7 @@ class Simulator:
     def _build(self, store: Store, blob_folder: Path) -> "_Parts":
         clock, rng, limits = self._clock, self._rng, self._config.limits
         counts: Counter[str] = Counter()
+        journal = Journal(clock, rng)
         registry = ConnectionRegistry(rng)
         signers = PushSigners(store)
         push = HttpPushGateway(store.get_partner, signers.get, clock)
@@ -199,10 +204,11 @@ class Simulator:
             registry=registry,
             push=push,
             push_jwks=signers.public_jwks,
+            journal=journal,
             counts=counts,
             enlistment=Enlistment(store, tokens, registry, clock, rng, limits),
             logins=Logins(store, tokens, clock, limits),
-            router=Router(store, registry, push, clock, limits),
+            router=Router(store, registry, push, journal, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, clock, limits),
             optin=OptIn(store, clock, limits),
@@ -227,13 +233,17 @@ class Simulator:
             rng=self._rng,
             limits=self._config.limits,
             counts=parts.counts,
+            journal=parts.journal,
         )
         media = MediaServicer(sessions, parts.media, http_url, self._config.limits)
         integrity = IntegrityServicer(sessions, parts.blocklist)
-        enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(EnlistmentServicer(parts.enlistment), server)
+        enlistment = EnlistmentServicer(parts.enlistment, parts.journal)
+        prekeys = PreKeyServicer(sessions, parts.prekeys, parts.journal)
+        interop = InteropServicer(sessions, parts.optin, parts.journal)
+        enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(enlistment, server)
         chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(chat), server)
-        prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(PreKeyServicer(sessions, parts.prekeys), server)
-        interop_pb2_grpc.add_InteropServiceServicer_to_server(InteropServicer(sessions, parts.optin), server)
+        prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)
+        interop_pb2_grpc.add_InteropServiceServicer_to_server(interop, server)
         add_media_service(media, server)
         integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
         account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, parts.lifecycle), server)
@@ -326,7 +336,7 @@ def _unusable(address: str) -> str:
     )
 
 
-def _grpc_server(rng: Rng) -> grpc.aio.Server:
+def _grpc_server(journal: Journal) -> grpc.aio.Server:
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
         # gRPC itself refuses what is longer than the hard cap (CHN-09); the configured limits lie far below it.
@@ -334,7 +344,7 @@ def _grpc_server(rng: Rng) -> grpc.aio.Server:
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    return grpc.aio.server(interceptors=(RefusalInterceptor(rng),), options=options)
+    return grpc.aio.server(interceptors=(RefusalInterceptor(journal),), options=options)
 
 
 def _drain(registry: ConnectionRegistry) -> Callable[[], Awaitable[None]]:

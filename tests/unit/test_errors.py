@@ -9,8 +9,8 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interop_api.admin.v1 import admin_pb2
-from interop_api.v1 import chat_pb2, errors_pb2, interop_pb2, stanza_pb2
+from interop_api.admin.v1 import admin_pb2, standing_pb2
+from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_server.core import model
 from interop_server.core.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import RULES, Category, Reason, Refusal
@@ -53,6 +53,12 @@ ENUMS: list[tuple[type[Enum], EnumTypeWrapper, str]] = [
     (model.CiphertextType, stanza_pb2.CiphertextType, "CIPHERTEXT_TYPE_"),
     (model.MessageType, stanza_pb2.MessageType, "MESSAGE_TYPE_"),
     (model.ReceiptType, stanza_pb2.ReceiptType, "RECEIPT_TYPE_"),
+    (model.RetryReason, stanza_pb2.RetryReason, "RETRY_REASON_"),
+    (model.TypingState, stanza_pb2.TypingState, "TYPING_STATE_"),
+    (model.MessageRequestState, stanza_pb2.MessageRequestState, "MESSAGE_REQUEST_STATE_"),
+    (model.SpamFlow, integrity_pb2.SpamFlow, "SPAM_FLOW_"),
+    (model.ChallengeOption, integrity_pb2.ChallengeOption, "CHALLENGE_OPTION_"),
+    (model.SanctionKind, standing_pb2.SanctionKind, "SANCTION_KIND_"),
 ]
 
 
@@ -60,22 +66,25 @@ ENUMS: list[tuple[type[Enum], EnumTypeWrapper, str]] = [
 def test_names_and_numbers_are_those_of_the_wire(ours: type[Enum], wire: EnumTypeWrapper, prefix: str) -> None:
     """Conversion is a cast, so nothing may be missing on either side."""
     on_the_wire = {name.removeprefix(prefix): number for name, number in wire.items() if number}
-    assert {member.name: member.value for member in ours} == on_the_wire
+    assert {member.name: member.value for member in ours if member.value} == on_the_wire
 
 
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("retry_after_ms", [None, 0, 1_500])
 def test_both_wires_say_the_same(reason: Reason, retry_after_ms: int | None) -> None:
     """Inside the chat channel and as a status: reason, requirement, advice and delay (SIM-01)."""
-    refusal = Refusal(reason, "the detail", retry_after_ms)
+    refusal = Refusal(reason, "the detail", retry_after_ms, cause="what the caller must not learn")
+    refusal.request_id = "request 1"
     stanza = stanza_error(refusal)
-    status = status_pb2.Status.FromString(status_details(refusal, "request 1"))
+    status = status_pb2.Status.FromString(status_details(refusal))
     info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
     assert status.details[0].Unpack(info)
     assert errors_pb2.ErrorReason.Name(stanza.reason) == f"ERROR_REASON_{info.reason}" == f"ERROR_REASON_{reason.name}"
     assert stanza.requirement == info.metadata["requirement"] == reason.rule.requirement
     assert stanza.advice == info.metadata["advice"] == f"the detail. {reason.rule.advice}"
-    assert (info.domain, info.metadata["request_id"]) == ("interopsim", "request 1")
+    assert (info.domain, info.metadata["request_id"], stanza.request_id) == ("interopsim", "request 1", "request 1")
+    assert info.metadata["code"] == str(stanza.code) == str(reason.rule.code)
+    assert b"must not learn" not in stanza.SerializeToString() + status.SerializeToString()
     assert status.code == STATUS_CODES[reason.rule.category].value[0]
     assert status.message == f"{reason.name}: the detail"
     assert stanza.HasField("retry_after_ms") == (len(status.details) == 2) == (retry_after_ms is not None)
@@ -90,7 +99,7 @@ def test_without_a_detail_there_is_only_the_advice() -> None:
     assert one.advice == Reason.RECIPIENT_NOT_REACHABLE.rule.advice
     assert str(one) == "RECIPIENT_NOT_REACHABLE"
     assert stanza_error(one) == stanza_error(other)
-    assert status_details(one, "r") == status_details(other, "r")
+    assert status_details(one) == status_details(other)
 
 
 @given(st.binary(min_size=16, max_size=70), st.sampled_from(["auth_key", "identity_key", "signed_prekey", "token"]))
@@ -116,7 +125,7 @@ def test_a_refusal_never_holds_what_was_sent(secret: bytes, where: str) -> None:
         refusals.append(refusal_of(lambda: check_form_keys(form)))
     refusals.append(refusal_of(lambda: parse_upload_token(secret.hex())))
     for refusal in refusals:
-        said = stanza_error(refusal).SerializeToString() + status_details(refusal, "r")
+        said = stanza_error(refusal).SerializeToString() + status_details(refusal)
         for form_of_secret in (secret, secret.hex().encode(), repr(secret).encode()):
             assert form_of_secret not in said
 

@@ -19,6 +19,22 @@ class Category(Enum):
     DEADLINE_EXCEEDED = auto()
 
 
+_CODES = {
+    Category.INVALID_REQUEST: 400,
+    Category.UNAUTHENTICATED: 401,
+    Category.PERMISSION_DENIED: 403,
+    Category.NOT_FOUND: 404,
+    Category.ALREADY_EXISTS: 409,
+    Category.FAILED_PRECONDITION: 405,
+    Category.ABORTED: 409,
+    Category.RESOURCE_EXHAUSTED: 429,
+    Category.UNAVAILABLE: 503,
+    Category.DEADLINE_EXCEEDED: 503,
+}
+_REGENERATE_KEYS = 406
+"""On this code observed clients make new keys (KEY-13)."""
+
+
 class Rule(NamedTuple):
     """What belongs to a reason."""
 
@@ -27,6 +43,13 @@ class Rule(NamedTuple):
     """Id of the requirement that was broken."""
     advice: str
     """What to do about it."""
+    own_code: int = 0
+    """The code that stands for it on the wire that is modelled, where it is not that of its category."""
+
+    @property
+    def code(self) -> int:
+        """The code that stands for this refusal on the wire that is modelled, as observed (KEY-13, ABU-05)."""
+        return self.own_code or _CODES[self.category]
 
 
 class Reason(Enum):
@@ -48,6 +71,7 @@ class Reason(Enum):
     KEY_MALFORMED = 14
     PREKEY_SIGNATURE_INVALID = 15
     PROTOCOL_VERSION_TOO_OLD = 16
+    LOCATION_NOT_ALLOWED = 17
     HANDSHAKE_OUT_OF_ORDER = 20
     HANDSHAKE_MALFORMED = 21
     HANDSHAKE_AUTHENTICATION_FAILED = 22
@@ -65,6 +89,9 @@ class Reason(Enum):
     SESSION_DEAD = 34
     SERVER_DRAINING = 35
     HANDSHAKE_TIMEOUT = 36
+    ENLISTMENT_EXPIRED = 37
+    TEMPORARILY_BANNED = 38
+    BANNED = 39
     PROXY_NOT_ALLOWED = 40
     CLIENT_ADDRESS_INVALID = 41
     REQUEST_MALFORMED = 50
@@ -73,6 +100,7 @@ class Reason(Enum):
     PREKEY_REUSED = 53
     PREKEYS_NOT_SET = 54
     IDENTITY_KEY_MISMATCH = 55
+    KEM_PREKEYS_OFF = 56
     RECIPIENT_NOT_REACHABLE = 60
     SENDER_NOT_OPTED_IN = 61
     RECIPIENT_BLOCKED_BY_SENDER = 62
@@ -86,6 +114,9 @@ class Reason(Enum):
     MESSAGE_TOO_LARGE = 70
     MAILBOX_FULL = 71
     RATE_LIMITED = 72
+    NEW_CHATS_CAPPED = 73
+    NEW_CHATS_LOCKED = 74
+    CHALLENGE_INVALID = 75
     TERMS_NOT_ACCEPTED = 80
     NOT_ELIGIBLE = 81
     PARTNER_UNKNOWN = 82
@@ -119,13 +150,17 @@ class Refusal(Exception):
         reason: Why.
         detail: What exactly, for the caller: names fields and limits, never secrets or other people's data.
         retry_after_ms: When a retry can succeed, where one can.
+        cause: What the caller must not learn, for the operator's journal alone (OPT-09, OPT-11, LIF-05).
     """
 
-    def __init__(self, reason: Reason, detail: str = "", retry_after_ms: int | None = None) -> None:
+    def __init__(self, reason: Reason, detail: str = "", retry_after_ms: int | None = None, *, cause: str = "") -> None:
         super().__init__(f"{reason.name}: {detail}" if detail else reason.name)
         self.reason = reason
         self.detail = detail
         self.retry_after_ms = retry_after_ms
+        self.cause = cause
+        self.request_id = ""
+        """Names it in the journal, once it stands there."""
 
     @property
     def advice(self) -> str:
@@ -173,13 +208,19 @@ def _rules() -> dict[Reason, Rule]:
             "ENL-03",
             "Serve your key set at /.well-known/oauth/openid/jwks, then call RefreshJwks.",
         ),
-        r.KEY_MALFORMED: Rule(invalid, "ENL-08", "Check lengths and ranges of keys, ids and signatures."),
+        r.KEY_MALFORMED: Rule(
+            invalid, "ENL-08", "Check lengths and ranges of keys, ids and signatures.", _REGENERATE_KEYS
+        ),
         r.PREKEY_SIGNATURE_INVALID: Rule(
             invalid,
             "ENL-10",
             "Sign `0x05 ‖ public key` with XEdDSA under the identity key; regenerate the keys.",
+            _REGENERATE_KEYS,
         ),
         r.PROTOCOL_VERSION_TOO_OLD: Rule(precondition, "ENL-15", "Update the client."),
+        r.LOCATION_NOT_ALLOWED: Rule(
+            denied, "ENL-16", "Third-party users must be located in the European Economic Area: connect from there."
+        ),
         r.HANDSHAKE_OUT_OF_ORDER: Rule(
             precondition,
             "CHN-01",
@@ -217,6 +258,16 @@ def _rules() -> dict[Reason, Rule]:
         r.SESSION_DEAD: Rule(unauthenticated, "CHN-01", "The connection of this session has ended: connect again."),
         r.SERVER_DRAINING: Rule(unavailable, "CHN-10", "Reconnect with back-off."),
         r.HANDSHAKE_TIMEOUT: Rule(c.DEADLINE_EXCEEDED, "CHN-01", "Send the handshake without pauses; reconnect."),
+        r.ENLISTMENT_EXPIRED: Rule(
+            unauthenticated, "LIF-04", "Thirty days passed without a connection: enlist again, you get a new JID."
+        ),
+        r.TEMPORARILY_BANNED: Rule(
+            denied,
+            "ABU-05",
+            "Connect again when the ban has ended, and write to people who want to hear from you.",
+            402,
+        ),
+        r.BANNED: Rule(denied, "ABU-05", "The account is banned for good; the operator can lift it.", 406),
         r.PROXY_NOT_ALLOWED: Rule(
             denied, "PRX-01", "Connect directly, or let the operator set the partner's proxy_allowed."
         ),
@@ -225,10 +276,17 @@ def _rules() -> dict[Reason, Rule]:
         ),
         r.REQUEST_MALFORMED: Rule(invalid, "SIM-01", "Check the named field against the comments in protos/."),
         r.TOO_MANY_ITEMS: Rule(invalid, "KEY-07", "Keep lists within the limits given in protos/."),
-        r.PREKEY_ID_DUPLICATE: Rule(invalid, "KEY-04", "Give every one-time prekey of a request its own id."),
-        r.PREKEY_REUSED: Rule(c.ALREADY_EXISTS, "KEY-04", "Generate new one-time prekeys; never publish one twice."),
+        r.PREKEY_ID_DUPLICATE: Rule(
+            invalid, "KEY-04", "Give every one-time prekey of a request its own id.", _REGENERATE_KEYS
+        ),
+        r.PREKEY_REUSED: Rule(
+            c.ALREADY_EXISTS, "KEY-04", "Generate new one-time prekeys; never publish one twice.", _REGENERATE_KEYS
+        ),
         r.PREKEYS_NOT_SET: Rule(precondition, "KEY-01", "Call SetPreKeys first."),
         r.IDENTITY_KEY_MISMATCH: Rule(precondition, "ENL-13", "To change the identity key, enlist again."),
+        r.KEM_PREKEYS_OFF: Rule(
+            precondition, "KEY-15", "Leave KEM prekeys out, or let the operator start the server with kem_prekeys=true."
+        ),
         r.RECIPIENT_NOT_REACHABLE: Rule(
             c.NOT_FOUND,
             "OPT-09",
@@ -260,6 +318,13 @@ def _rules() -> dict[Reason, Rule]:
         r.MESSAGE_TOO_LARGE: Rule(invalid, "MSG-11", "Send large content as media."),
         r.MAILBOX_FULL: Rule(exhausted, "MSG-11", "Retry after the delay; the recipient has to fetch messages first."),
         r.RATE_LIMITED: Rule(exhausted, "MSG-11", "Slow down; retry after the delay."),
+        r.NEW_CHATS_CAPPED: Rule(
+            exhausted, "ABU-05", "Wait for answers or for the delay, or answer a challenge: RequestChallenge.", 475
+        ),
+        r.NEW_CHATS_LOCKED: Rule(
+            exhausted, "ABU-05", "People have reported you: wait for the delay, or answer a challenge.", 463
+        ),
+        r.CHALLENGE_INVALID: Rule(precondition, "ABU-06", "Call RequestChallenge and answer the new one."),
         r.TERMS_NOT_ACCEPTED: Rule(precondition, "OPT-03", "Call RecordTerms with SHOWN, then with ACCEPTED."),
         r.NOT_ELIGIBLE: Rule(
             precondition, "OPT-04", "Third-party chats need an eligible number and an Android or iOS device."
@@ -278,7 +343,9 @@ def _rules() -> dict[Reason, Rule]:
         r.UPLOAD_OFFSET_MISMATCH: Rule(precondition, "MED-07", "Ask GetUploadStatus where to go on."),
         r.BLOB_TOO_LARGE: Rule(invalid, "MED-07", "Keep blobs within `max_blob_bytes`."),
         r.BLOB_NOT_FOUND: Rule(c.NOT_FOUND, "MED-04", "Check the path; ask the sender to send it again."),
-        r.BLOB_EXPIRED: Rule(c.NOT_FOUND, "MED-04", "The blob is no longer kept; ask the sender to send it again."),
+        r.BLOB_EXPIRED: Rule(
+            c.NOT_FOUND, "MED-04", "The blob is no longer kept; ask the sender to send it again.", 410
+        ),
         r.RANGE_INVALID: Rule(invalid, "MED-04", "Ask for a range inside the blob."),
         r.STORAGE_REFERENCE_INVALID: Rule(
             invalid,

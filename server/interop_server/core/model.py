@@ -71,11 +71,74 @@ class ReceiptType(IntEnum):
     READ = 2
 
 
+class RetryReason(IntEnum):
+    """Why a message could not be decrypted (RCP-03)."""
+
+    UNKNOWN = 0
+    NO_SESSION = 1
+    INVALID_KEY = 2
+    INVALID_KEY_ID = 3
+    INVALID_MESSAGE = 4
+    INVALID_SIGNATURE = 5
+    FUTURE_MESSAGE = 6
+    BAD_MAC = 7
+    INVALID_SESSION = 8
+    INVALID_MESSAGE_KEY = 9
+    BAD_BROADCAST_EPHEMERAL = 10
+    UNKNOWN_COMPANION = 11
+    DEVICE_IDENTITY_FAILURE = 12
+    STATUS_REVOKE_DELAY = 13
+
+
+class TypingState(IntEnum):
+    """What a person is doing in a chat (MSG-13)."""
+
+    COMPOSING = 1
+    RECORDING = 2
+    PAUSED = 3
+
+
+class MessageRequestState(IntEnum):
+    """Where a first contact stands (OPT-14)."""
+
+    REQUESTED = 1
+    ACCEPTED = 2
+    DECLINED = 3
+
+
+class SpamFlow(IntEnum):
+    """Where in an app a report was made (ABU-03)."""
+
+    MESSAGE_MENU = 1
+    CONTACT_INFO = 2
+    ACCOUNT_INFO_BLOCK = 3
+    MESSAGE_REQUEST = 4
+
+
+class ChallengeOption(IntEnum):
+    """How a challenge can be answered (ABU-06)."""
+
+    CHANNEL = 1
+    CAPTCHA = 2
+
+
+class SanctionKind(IntEnum):
+    """What an account may not do for a time (ABU-05)."""
+
+    NEW_CHATS_LOCKED = 1
+    TEMPORARY_BAN = 2
+    BAN = 3
+
+
 class NotificationType(IntEnum):
-    """What a notification is about."""
+    """What a notification is about. Numbers are those of the fields of `Notification`."""
 
     PREKEYS_LOW = 1
     IDENTITY_CHANGED = 2
+    REACHABILITY_PING = 3
+    TRUSTED_CONTACT = 4
+    DIGEST_REQUESTED = 5
+    CHALLENGE_CODE = 6
 
 
 class StanzaKind(IntEnum):
@@ -84,6 +147,7 @@ class StanzaKind(IntEnum):
     MESSAGE = 1
     RECEIPT = 2
     NOTIFICATION = 3
+    RETRY_RECEIPT = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,11 +180,12 @@ class OptIn:
                 continue
             try:
                 decide_route(account, user.is_whatsapp, facts.get(user.jid))
-            except Refusal:
-                results.append(Refusal(Reason.RECIPIENT_NOT_REACHABLE))
+            except Refusal as refusal:
+                cause = refusal.cause or refusal.reason.name
+                results.append(Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=cause))
                 continue
             if facts[user.jid].recipient_blocked_sender:
-                results.append(Refusal(Reason.RECIPIENT_NOT_REACHABLE))
+                results.append(Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has blocked the asker"))
                 continue
             results.append(Found(user.jid, user.external_id))
         return results
@@ -231,12 +232,12 @@ class OptIn:
             kind = None
         try:
             if integrator and kind is None:
-                return Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+                return Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such partner")
             normalized = normalize_identifier(external_id, kind) if kind else normalize_phone_number(external_id)
         except Refusal as refusal:
             return refusal
         found = await self._store.get_account_by_external_id(integrator, normalized)
-        return found or Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+        return found or Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such account")
 
 
 def _unique_integrators(integrators: Sequence[int]) -> list[int]:

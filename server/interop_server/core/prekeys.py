@@ -159,14 +159,16 @@ class PreKeys:
         for jid, facts in reachable.items():
             keys = published.get(facts.account_id)
             if keys is None:
-                outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+                outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has published no keys")
             elif wanted(jid, keys):
                 missing[jid] = facts.account_id
             else:
                 outcomes[jid] = None
         taken = await self.store.take_bundles(list(set(missing.values()))) if missing else {}
         for jid, account_id in missing.items():
-            outcomes[jid] = taken.get(account_id) or Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+            outcomes[jid] = taken.get(account_id) or Refusal(
+                Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient's account has just ended"
+            )
         for account_id, bundle in taken.items():
             if bundle.remaining < self.limits.prekeys_low_count:
                 self.connections.notify_prekeys_low(account_id, bundle.remaining)

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from interop_protocol.jid import Jid
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
@@ -50,11 +51,13 @@ def decide_route(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts
     if sender.is_whatsapp == recipient_is_whatsapp:
         raise Refusal(Reason.ROUTE_NOT_SUPPORTED)
     if facts is None:
-        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such account")
     if sender.is_whatsapp and not facts.opted_in:
         raise Refusal(Reason.SENDER_NOT_OPTED_IN)
-    if not facts.opted_in or not facts.partner_active:
-        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+    if not facts.opted_in:
+        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has not opted in for the sender's partner")
+    if not facts.partner_active:
+        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the partner is not active")
     if facts.sender_blocked_recipient:
         # Last: anybody may block any JID, so said earlier it would tell which JIDs exist (OPT-09).
         raise Refusal(Reason.RECIPIENT_BLOCKED_BY_SENDER)
@@ -110,9 +113,16 @@ class Router:
     """Routes messages and receipts. Source: MSG-01 to MSG-14, RCP-01, RCP-02."""
 
     def __init__(
-        self, store: RouteStore, connections: Connections, push: PushGateway, clock: Clock, limits: Limits
+        self,
+        store: RouteStore,
+        connections: Connections,
+        push: PushGateway,
+        journal: Journal,
+        clock: Clock,
+        limits: Limits,
     ) -> None:
         self._store = store
+        self._journal = journal
         self._connections = connections
         self._push = push
         self._clock = clock
@@ -140,13 +150,33 @@ class Router:
             if item is not None:
                 items.append(item)
                 deliverable.append(len(outcomes))
+            else:
+                self._record_drop(sender, message)
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
             for index, stored in zip(deliverable, await self._store.put_messages(items), strict=True):
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(outcomes[index].stanza_id, stored.timestamp_ms)
+                self._record_taken(sender, messages[index], stored.duplicate)
             self._notify(view.facts, {item.recipient_id for item in items})
         return outcomes
+
+    def _record_taken(self, sender: Account, message: OutgoingMessage, is_duplicate: bool) -> None:
+        requirement = "MSG-04" if is_duplicate else "MSG-06"
+        self._journal.record(
+            sender.jid, "stanza.message", "accepted", message.stanza_id, requirement=requirement, detail=message.to
+        )
+
+    def _record_drop(self, sender: Account, message: OutgoingMessage) -> None:
+        self._journal.record(
+            sender.jid,
+            "stanza.message",
+            "dropped",
+            message.stanza_id,
+            requirement="ABU-02",
+            cause="the recipient has blocked the sender",
+            detail=message.to,
+        )
 
     async def send_receipt(
         self, sender: Account, kind: ReceiptType, to: str, message_ids: Sequence[str], own: bool

@@ -67,7 +67,8 @@ async def respond_with_blob(request: web.Request, media: MediaAccess, direct_pat
         if refusal.reason is not Reason.RANGE_INVALID:
             raise
         async with media.open_download(direct_path, *_WHOLE) as download:
-            return refusal_response(refusal, headers={hdrs.CONTENT_RANGE: f"bytes */{_number(download.total_bytes)}"})
+            total = _number(download.total_bytes)
+            return refusal_response(request, refusal, headers={hdrs.CONTENT_RANGE: f"bytes */{total}"})
 
 
 async def _wanted_range(request: web.Request, media: MediaAccess, direct_path: str) -> _Range:

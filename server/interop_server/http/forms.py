@@ -5,6 +5,7 @@ Every outcome is an object under status 200, as documented: a bad form is a fail
 
 import asyncio
 import re
+from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -79,7 +80,7 @@ def success(login: str) -> web.Response:
     return web.json_response({"login": login, "status": "ok"})
 
 
-def failure(refusal: Refusal) -> web.Response:
+def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
     """Returns the documented outcome of a refused enlistment, with what to do about it (ENL-11)."""
     return web.json_response(
         {
@@ -87,7 +88,8 @@ def failure(refusal: Refusal) -> web.Response:
             "status": "fail",
             "requirement": refusal.reason.rule.requirement,
             "advice": refusal.advice,
-        }
+        },
+        headers=headers,
     )
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from aiohttp import web
 
 from interop_server.core.errors import Category, Reason, Refusal
+from interop_server.core.journal import ANONYMOUS, Journal
 
 _STATUS_OF_CATEGORY = {
     Category.INVALID_REQUEST: 400,
@@ -26,12 +27,29 @@ _STATUS_OF_REASON = {
 }
 
 
+JOURNAL = web.AppKey("journal", Journal)
+"""Where an application's refusals are recorded."""
+REQUEST_ID_HEADER = "X-Request-Id"
+
+
+def action_of(request: web.Request) -> str:
+    """What a request asks for, by the name of its route: paths can be keys to what lies there."""
+    return f"http.{request.match_info.route.name or 'unknown'}"
+
+
+def record_refusal(request: web.Request, refusal: Refusal) -> dict[str, str]:
+    """Records a refusal in the journal, and returns the header that names it there."""
+    request.app[JOURNAL].refuse(refusal, ANONYMOUS, action_of(request))
+    return {REQUEST_ID_HEADER: refusal.request_id}
+
+
 def refusal_response(
-    refusal: Refusal, *, status: int | None = None, headers: Mapping[str, str] | None = None
+    request: web.Request, refusal: Refusal, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
     """Returns a refusal as `{"reason", "requirement", "advice"}`.
 
     Args:
+        request: What was refused.
         refusal: What was refused and why.
         status: Instead of the one that belongs to the reason.
         headers: Further headers.
@@ -41,7 +59,7 @@ def refusal_response(
     response = web.json_response(
         body,
         status=status or _STATUS_OF_REASON.get(reason) or _STATUS_OF_CATEGORY[rule.category],
-        headers=headers,
+        headers={**(headers or {}), **record_refusal(request, refusal)},
     )
     if refusal.retry_after_ms is not None:
         response.headers["Retry-After"] = str(-(-refusal.retry_after_ms // 1_000))

@@ -8,9 +8,10 @@ from aiohttp.typedefs import Handler
 
 from interop_server.core.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.http.downloads import MediaAccess, respond_with_blob
 from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
-from interop_server.http.refusals import refusal_response
+from interop_server.http.refusals import JOURNAL, action_of, record_refusal, refusal_response
 
 SERVER_NAME = "interopsim"
 _SHUTDOWN_SECONDS = 1.0
@@ -21,6 +22,7 @@ def build_application(
     enlist: Callable[[EnlistmentForm], Awaitable[str]],
     media: MediaAccess,
     jwks: Callable[[], Awaitable[Mapping[str, object]]],
+    journal: Journal,
 ) -> web.Application:
     """Builds the HTTP surface. Source: ENL-11, MED-02, MED-04, LIF-01.
 
@@ -28,26 +30,33 @@ def build_application(
         enlist: Enlists and returns the internal identifier; raises Refusal.
         media: Opens blobs.
         jwks: Returns the key set that partners verify pushes with.
+        journal: Where what becomes of requests is recorded.
     """
 
     async def post_enlistment(request: web.Request) -> web.StreamResponse:
         try:
-            return success(await enlist(await read_form(request)))
+            login = await enlist(await read_form(request))
         except Refusal as refusal:
-            return failure(refusal)
+            return failure(refusal, record_refusal(request, refusal))
+        journal.record(login, action_of(request), "accepted")
+        return success(login)
 
     async def get_blob(request: web.Request) -> web.StreamResponse:
         # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
-        return await respond_with_blob(request, media, request.rel_url.raw_path)
+        response = await respond_with_blob(request, media, request.rel_url.raw_path)
+        if response.status < 400:
+            journal.record(ANONYMOUS, action_of(request), "accepted")
+        return response
 
     async def get_jwks(_: web.Request) -> web.StreamResponse:
         return web.json_response(dict(await jwks()))
 
     application = web.Application(middlewares=[_answer_in_json], client_max_size=MAX_FORM_BYTES)
-    application.router.add_post("/3p/interop_reg", post_enlistment)
-    application.router.add_get("/v/t{rest:.*}", get_blob)
-    application.router.add_get("/interop/whatsapp/download/{rest:.*}", get_blob)
-    application.router.add_get("/.well-known/jwks", get_jwks)
+    application[JOURNAL] = journal
+    application.router.add_post("/3p/interop_reg", post_enlistment, name="interop_reg")
+    application.router.add_get("/v/t{rest:.*}", get_blob, name="upload")
+    application.router.add_get("/interop/whatsapp/download/{rest:.*}", get_blob, name="partner_media")
+    application.router.add_get("/.well-known/jwks", get_jwks, name="jwks")
     application.on_response_prepare.append(_name_server)
     return application
 
@@ -95,17 +104,17 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
     try:
         return await handler(request)
     except Refusal as refusal:
-        return refusal_response(refusal)
+        return refusal_response(request, refusal)
     except web.HTTPException as error:
-        return _routing_refusal(error)
+        return _routing_refusal(request, error)
     except Exception:  # noqa: BLE001 - the edge: whatever went wrong, the wire sees one opaque answer
         _log.exception("an HTTP request failed unexpectedly")
-        return refusal_response(Refusal(Reason.SERVER_FAULT))
+        return refusal_response(request, Refusal(Reason.SERVER_FAULT))
 
 
-def _routing_refusal(error: web.HTTPException) -> web.Response:
+def _routing_refusal(request: web.Request, error: web.HTTPException) -> web.Response:
     """Answers an unknown path or method."""
-    response = refusal_response(Refusal(Reason.REQUEST_MALFORMED, error.reason), status=error.status)
+    response = refusal_response(request, Refusal(Reason.REQUEST_MALFORMED, error.reason), status=error.status)
     if hdrs.ALLOW in error.headers:
         response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response

@@ -12,6 +12,7 @@ from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.connection import Logins
 from interop_server.core.errors import Category, Reason, Refusal
+from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
@@ -21,9 +22,9 @@ from interop_server.core.routing import Router
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.rpc.convert import limits_to
 from interop_server.rpc.deliveries import DeliveryPump
-from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.errors import CALLER, Context, stanza_error
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
-from interop_server.rpc.inbound import Inbound
+from interop_server.rpc.inbound import Inbound, InboundParts
 from interop_server.rpc.outbox import Outbox
 
 LAST_WORD_SECONDS = 2.0
@@ -54,6 +55,7 @@ class ChatParts:
     limits: Limits
     counts: Counter[str]
     """What was counted since the start."""
+    journal: Journal
 
 
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
@@ -72,6 +74,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         try:
             live = await self._open(handshaken.login, context)
         except Refusal as refusal:
+            parts.journal.refuse(refusal, ANONYMOUS, "chat.login")
             # Like every last word: a client that does not read must not hold the stream open.
             with suppress(TimeoutError):
                 async with asyncio.timeout(LAST_WORD_SECONDS):
@@ -93,7 +96,10 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             peer_address=context.peer(),
             connected_at_ms=self._parts.clock.now_ms(),
         )
-        return self._parts.registry.open(facts, login.read_receipts)
+        live = self._parts.registry.open(facts, login.read_receipts)
+        CALLER.set(account.jid)
+        self._parts.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
+        return live
 
 
 def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
@@ -162,7 +168,8 @@ class _ChatStream:
         self._channel = channel
         self._outbox = Outbox(parts.limits)
         self._pump = DeliveryPump(parts.mailbox, live, self._outbox, parts.clock, parts.limits)
-        self._inbound = Inbound(parts.router, self._pump, live, self._outbox, parts.counts, parts.limits)
+        inbound_parts = InboundParts(parts.router, parts.counts, parts.limits, parts.journal)
+        self._inbound = Inbound(inbound_parts, self._pump, live, self._outbox)
         self._heard_at_ms = parts.clock.now_ms()
 
     async def run(self) -> None:
@@ -182,6 +189,7 @@ class _ChatStream:
             await _cancel(others)
             error = next((error for task in done if (error := task.exception()) is not None), None)
             if isinstance(error, Refusal):
+                self._parts.journal.refuse(error, self._live.account.jid, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 import grpc
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from interop_api.v1 import errors_pb2
 from interop_server.core.errors import Category, Reason, Refusal
-from interop_server.core.ports import Rng
+from interop_server.core.journal import ANONYMOUS, OPERATOR, Journal
 
 DOMAIN = "interopsim"
 DETAILS_METADATA = "grpc-status-details-bin"
@@ -30,6 +31,9 @@ STATUS_CODES = {
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+CALLER: ContextVar[str] = ContextVar("caller", default="")
+"""JID of the account that makes the call under way, once its session is known."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -39,13 +43,15 @@ def stanza_error(refusal: Refusal) -> errors_pb2.StanzaError:
         reason=errors_pb2.ErrorReason.ValueType(refusal.reason.value),
         requirement=refusal.reason.rule.requirement,
         advice=refusal.advice,
+        request_id=refusal.request_id,
+        code=refusal.reason.rule.code,
     )
     if refusal.retry_after_ms is not None:
         error.retry_after_ms = refusal.retry_after_ms
     return error
 
 
-def status_details(refusal: Refusal, request_id: str) -> bytes:
+def status_details(refusal: Refusal) -> bytes:
     """Returns a refusal as a serialised `google.rpc.Status` with ErrorInfo, and RetryInfo where a retry can help."""
     # Imported at the first refusal: a plain start must not pay for it.
     from google.protobuf.any_pb2 import Any as AnyMessage
@@ -55,7 +61,12 @@ def status_details(refusal: Refusal, request_id: str) -> bytes:
     info = error_details_pb2.ErrorInfo(
         reason=refusal.reason.name,
         domain=DOMAIN,
-        metadata={"requirement": rule.requirement, "advice": refusal.advice, "request_id": request_id},
+        metadata={
+            "requirement": rule.requirement,
+            "advice": refusal.advice,
+            "code": str(rule.code),
+            "request_id": refusal.request_id,
+        },
     )
     details = [AnyMessage()]
     details[0].Pack(info)
@@ -69,9 +80,9 @@ def status_details(refusal: Refusal, request_id: str) -> bytes:
     return serialized
 
 
-async def abort(context: Context, refusal: Refusal, request_id: str) -> NoReturn:
+async def abort(context: Context, refusal: Refusal) -> NoReturn:
     """Ends a call with the status and details of a refusal."""
-    details = status_details(refusal, request_id)
+    details = status_details(refusal)
     await context.abort(STATUS_CODES[refusal.reason.rule.category], str(refusal), ((DETAILS_METADATA, details),))
     raise AssertionError("abort returned")
 
@@ -80,11 +91,11 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
     """Turns refusals into statuses with details, and everything unexpected into an opaque SERVER_FAULT.
 
     Requests that do not stream are parsed here: gRPC itself would answer bytes that are no message with UNKNOWN. Every
-    handler behind it is a coroutine function, also those that stream.
+    handler behind it is a coroutine function, also those that stream. What becomes of each call stands in the journal.
     """
 
-    def __init__(self, rng: Rng) -> None:
-        self._rng = rng
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
 
     async def intercept_service(
         self,
@@ -108,14 +119,23 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
     def _guard(
         self, behavior: Callable[..., Awaitable[Any]], method: str, parse: Callable[[Any], Any]
     ) -> Callable[[Any, Context], Awaitable[Any]]:
+        action = _action(method)
+        is_admin = method.startswith("/interop_api.admin.")
+
+        def caller() -> str:
+            return OPERATOR if is_admin else CALLER.get() or ANONYMOUS
+
         async def refuse(refusal: Refusal, context: Context) -> None:
-            request_id = self._rng.token_bytes(8).hex()
-            _log.info("%s refused: %s [request %s]", method, refusal, request_id)
-            await abort(context, refusal, request_id)
+            self._journal.refuse(refusal, caller(), action)
+            _log.info("%s refused: %s [request %s]", method, refusal, refusal.request_id)
+            await abort(context, refusal)
 
         async def guarded(request: Any, context: Context) -> Any:
+            CALLER.set("")
             try:
-                return await behavior(parse(request), context)
+                response = await behavior(parse(request), context)
+                self._journal.record(caller(), action, "accepted")
+                return response
             except Refusal as refusal:
                 await refuse(refusal, context)
             except DecodeError:
@@ -123,11 +143,15 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 raise
             except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
-                request_id = self._rng.token_bytes(8).hex()
-                _log.exception("%s failed [request %s]", method, request_id)
-                await abort(context, Refusal(Reason.SERVER_FAULT), request_id)
+                _log.exception("%s failed", method)
+                await refuse(Refusal(Reason.SERVER_FAULT), context)
 
         return guarded
+
+
+def _action(method: str) -> str:
+    service, _, name = method.rpartition("/")
+    return f"{service.rpartition('.')[2]}.{name}"
 
 
 def _as_it_is(request: Any) -> Any:

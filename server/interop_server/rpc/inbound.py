@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from interop_api.v1 import stanza_pb2
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import OutgoingMessage
 from interop_server.core.routing import Router, SendOutcome
@@ -30,27 +32,31 @@ _FOR_CLIENTS = frozenset(
 )  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class InboundParts:
+    """What taking stanzas needs, whichever connection they come on."""
+
+    router: Router
+    counts: Counter[str]
+    """What was counted since the start."""
+    limits: Limits
+    journal: Journal
+
+
 class Inbound:
     """Takes one connection's batches, in order.
 
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
     """
 
-    def __init__(
-        self,
-        router: Router,
-        pump: DeliveryPump,
-        live: LiveConnection,
-        outbox: Outbox,
-        counts: Counter[str],
-        limits: Limits,
-    ) -> None:
-        self._router = router
+    def __init__(self, parts: InboundParts, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
+        self._router = parts.router
+        self._counts = parts.counts
+        self._limits = parts.limits
+        self._journal = parts.journal
         self._pump = pump
         self._live = live
         self._outbox = outbox
-        self._counts = counts
-        self._limits = limits
         self._is_open = True
 
     async def receive(self, plaintext: bytes) -> bool:
@@ -71,6 +77,7 @@ class Inbound:
             try:
                 await self._receive_one(stanza)
             except Refusal as refusal:
+                self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
                 await self._outbox.add([refused_stanza(stanza, refusal)])
             if not self._is_open:
                 return False
@@ -111,6 +118,9 @@ class Inbound:
                 refused[index] = SendOutcome(stanza.message.id[:64], refusal=refusal)
         outcomes = iter(await self._router.send_messages(self._live.account, messages)) if messages else iter(())
         ordered = [refused[index] if index in refused else next(outcomes) for index in range(len(stanzas))]
+        for outcome in ordered:
+            if outcome.refusal is not None:
+                self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
         await self._outbox.add([send_acks_to(ordered)])
 
     async def _receipt(self, receipt: stanza_pb2.Receipt) -> None:
@@ -129,6 +139,9 @@ class Inbound:
             raise Refusal(Reason.FRAME_MALFORMED, f"{nack.code} is no nack code")
         if await self._pump.forget([nack.delivery_id]):
             self._counts[f"nack_{nack.code}"] += 1
+
+    def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
+        self._journal.refuse(refusal, self._live.account.jid, action, subject)
 
     def _offline_batch(self, count: int) -> None:
         if not 1 <= count <= MAX_OFFLINE_BATCH:

@@ -3,6 +3,7 @@
 from interop_api.v1 import interop_pb2 as pb
 from interop_api.v1 import interop_pb2_grpc, stanza_pb2
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
 from interop_server.core.model import InboxMode
 from interop_server.core.optin import OptIn
 from interop_server.rpc.errors import Context, stanza_error
@@ -12,9 +13,10 @@ from interop_server.rpc.session import Sessions
 class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
     """See InteropService in interop.proto."""
 
-    def __init__(self, sessions: Sessions, optin: OptIn) -> None:
+    def __init__(self, sessions: Sessions, optin: OptIn, journal: Journal) -> None:
         self._sessions = sessions
         self._optin = optin
+        self._journal = journal
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
         """Lists partners."""
@@ -87,6 +89,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         for (external_id, integrator), outcome in zip(users, await self._optin.resolve(account, users), strict=True):
             user = response.users.add(external_id=external_id, integrator=integrator)
             if isinstance(outcome, Refusal):
+                self._journal.refuse(outcome, account.jid, "InteropService.Resolve")
                 user.error.CopyFrom(stanza_error(outcome))
             else:
                 user.resolved.jid = outcome.jid

@@ -3,6 +3,7 @@
 from interop_api.v1 import prekeys_pb2 as pb
 from interop_api.v1 import prekeys_pb2_grpc
 from interop_server.core.errors import Refusal
+from interop_server.core.journal import Journal
 from interop_server.core.prekeys import PreKeys
 from interop_server.rpc.convert import bundle_to, one_time_prekeys_from, published_keys_from, signed_prekey_from
 from interop_server.rpc.errors import Context, stanza_error
@@ -12,9 +13,10 @@ from interop_server.rpc.session import Sessions
 class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
     """See PreKeyService in prekeys.proto."""
 
-    def __init__(self, sessions: Sessions, prekeys: PreKeys) -> None:
+    def __init__(self, sessions: Sessions, prekeys: PreKeys, journal: Journal) -> None:
         self._sessions = sessions
         self._prekeys = prekeys
+        self._journal = journal
 
     async def SetPreKeys(self, request: pb.SetPreKeysRequest, context: Context) -> pb.SetPreKeysResponse:
         """Replaces all keys."""
@@ -48,11 +50,13 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
         self, request: pb.TakePreKeyBundlesRequest, context: Context
     ) -> pb.TakePreKeyBundlesResponse:
         """Takes bundles."""
-        outcomes = await self._prekeys.take(self._sessions.account(context), list(request.jids))
+        account = self._sessions.account(context)
+        outcomes = await self._prekeys.take(account, list(request.jids))
         response = pb.TakePreKeyBundlesResponse()
         for jid, outcome in zip(request.jids, outcomes, strict=True):
             result = response.results.add(jid=jid)
             if isinstance(outcome, Refusal):
+                self._journal.refuse(outcome, account.jid, "PreKeyService.TakePreKeyBundles", jid)
                 result.error.CopyFrom(stanza_error(outcome))
             elif outcome is not None:
                 result.bundle.CopyFrom(bundle_to(outcome))
@@ -63,11 +67,13 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
     ) -> pb.TakeMissingPreKeyBundlesResponse:
         """Takes bundles of users whose registration id has changed."""
         known = [(user.jid, user.registration_id) for user in request.users]
-        outcomes = await self._prekeys.take_missing(self._sessions.account(context), known)
+        account = self._sessions.account(context)
+        outcomes = await self._prekeys.take_missing(account, known)
         response = pb.TakeMissingPreKeyBundlesResponse()
         for (jid, _), outcome in zip(known, outcomes, strict=True):
             result = response.results.add(jid=jid)
             if isinstance(outcome, Refusal):
+                self._journal.refuse(outcome, account.jid, "PreKeyService.TakeMissingPreKeyBundles", jid)
                 result.error.CopyFrom(stanza_error(outcome))
             elif outcome is None:
                 result.unchanged.SetInParent()

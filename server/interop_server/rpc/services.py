@@ -11,6 +11,7 @@ from interop_api.v1 import (
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.integrity import Blocklist
+from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.rpc.errors import Context, stanza_error
 from interop_server.rpc.session import Sessions
@@ -19,8 +20,9 @@ from interop_server.rpc.session import Sessions
 class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
     """See EnlistmentService in enlistment.proto."""
 
-    def __init__(self, enlistment: Enlistment) -> None:
+    def __init__(self, enlistment: Enlistment, journal: Journal) -> None:
         self._enlistment = enlistment
+        self._journal = journal
 
     async def Enlist(self, request: enlistment_pb2.EnlistRequest, context: Context) -> enlistment_pb2.EnlistResponse:
         """Enlists; the outcome is in the response."""
@@ -38,6 +40,7 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
         try:
             login = await self._enlistment.enlist(form)
         except Refusal as refusal:
+            self._journal.refuse(refusal, ANONYMOUS, "EnlistmentService.Enlist")
             failure = enlistment_pb2.EnlistFailure(error=stanza_error(refusal))
             return enlistment_pb2.EnlistResponse(failure=failure)
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))

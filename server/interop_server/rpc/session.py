@@ -3,7 +3,7 @@
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account
 from interop_server.rpc.connections import ConnectionRegistry
-from interop_server.rpc.errors import Context
+from interop_server.rpc.errors import CALLER, Context
 
 _SCHEME = "bearer "
 
@@ -22,5 +22,7 @@ class Sessions:
         """
         for key, value in context.invocation_metadata() or ():
             if key == "authorization" and isinstance(value, str) and value[: len(_SCHEME)].lower() == _SCHEME:
-                return self._registry.by_token(value[len(_SCHEME) :]).account
+                account = self._registry.by_token(value[len(_SCHEME) :]).account
+                CALLER.set(account.jid)
+                return account
         raise Refusal(Reason.SESSION_REQUIRED)

@@ -316,7 +316,7 @@ async def test_timestamps_never_decrease(world: World) -> None:
     """When the clock stands still or goes back, they stand still: for messages and receipts alike (MSG-14)."""
     ada, user = await world.enlisted(), await world.opted_in()
     clock: Clock = UnsteadyClock(*(NOW_MS + offset for offset in (0, 0, 0, -60_000, -60_000, 10, 10, 5)))
-    router = Router(world.store, world.connections, world.pushes, clock, world.limits)
+    router = Router(world.store, world.connections, world.pushes, world.journal, clock, world.limits)
     for number in range(6):
         await router.send_messages(ada, [message(user, f"m{number}")])
         await router.send_receipt(ada, ReceiptType.READ, user.jid, [f"r{number}"], True)

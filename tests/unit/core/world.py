@@ -25,6 +25,7 @@ from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.integrity import Blocklist
+from interop_server.core.journal import Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.limits import Limits
 from interop_server.core.mailbox import Mailbox
@@ -229,7 +230,8 @@ class World:
         self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
         self.enlistment = Enlistment(store, self.tokens, self.connections, self.clock, rng, limits)
         self.logins = Logins(store, self.tokens, self.clock, limits)
-        self.router = Router(store, self.connections, self.pushes, self.clock, limits)
+        self.journal = Journal(self.clock, rng)
+        self.router = Router(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.clock, limits)
         self.optin = OptIn(store, self.clock, limits)

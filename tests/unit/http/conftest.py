@@ -7,7 +7,10 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import web
 
+from interop_server.core.journal import Journal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus
+from interop_server.runtime.clock import AdjustableClock
+from interop_server.runtime.rng import SeededRng
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 RawAnswer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -24,6 +27,12 @@ def make_partner(base_url: str, integrator: int = 100) -> Partner:
         status=PartnerStatus.ACTIVE,
         identifier_type=IdentifierType.EMAIL,
     )
+
+
+@pytest.fixture
+def journal() -> Journal:
+    """Where the HTTP surface records what it decides."""
+    return Journal(AdjustableClock(), SeededRng(1))
 
 
 @pytest.fixture

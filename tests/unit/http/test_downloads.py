@@ -12,6 +12,7 @@ from aiohttp import ClientPayloadError, ClientSession, web
 
 from interop_protocol.encoding import media_token
 from interop_server.blobs.local import LocalBlobStore
+from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.media import Media, UploadRequest
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
@@ -48,7 +49,7 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
     clock = ManualClock(1_700_000_000_000)
     store, blobs = await SqliteStore.open(tmp_path / "store.db"), LocalBlobStore(tmp_path / "blobs", clock)
     media = Media(store, blobs, HttpPartnerMediaSource(LIMITS), clock, SeededRng(1), LIMITS)
@@ -59,7 +60,7 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async def nothing(*_: object) -> Any:
         raise AssertionError("downloads enlist nobody and serve no key set")
 
-    server = await serve(build_application(nothing, media, nothing), "127.0.0.1", 0)
+    server = await serve(build_application(nothing, media, nothing, journal), "127.0.0.1", 0)
     yield World(media, store, blobs, clock, user, server.port)
     await server.stop()
     await store.close()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 from interop_server.core.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
 from interop_server.http.surface import HttpServer, build_application, serve
 
@@ -59,8 +60,8 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-async def server(desk: Desk) -> AsyncIterator[HttpServer]:
-    running = await serve(build_application(desk.enlist, NoMedia(), desk.jwks), "127.0.0.1", 0)
+async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpServer]:
+    running = await serve(build_application(desk.enlist, NoMedia(), desk.jwks, journal), "127.0.0.1", 0)
     yield running
     await running.stop()
 
@@ -243,7 +244,7 @@ async def test_an_unknown_path_or_method_is_answered_in_json(
         assert (set(response.headers["Allow"].split(",")) if allow else None) == allow
 
 
-async def test_a_taken_port_is_told(server: HttpServer, desk: Desk) -> None:
+async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal) -> None:
     """And nothing of the second server stays behind."""
     with pytest.raises(OSError, match="address already in use"):
-        await serve(build_application(desk.enlist, NoMedia(), desk.jwks), "127.0.0.1", server.port)
+        await serve(build_application(desk.enlist, NoMedia(), desk.jwks, journal), "127.0.0.1", server.port)

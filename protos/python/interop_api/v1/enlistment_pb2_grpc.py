@@ -58,9 +58,9 @@ class EnlistmentServiceServicer:
 
         Limited per partner and per user-visible identifier (ENL-17).
 
-        Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-        PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
-        Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
+        Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
+        KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
+        Source: Meta technical framework 1.2; ENL-01 to ENL-17.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,9 +45,9 @@ class EnlistmentServiceStub:
 
     Limited per partner and per user-visible identifier (ENL-17).
 
-    Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-    PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
-    Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
+    Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
+    KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
+    Source: Meta technical framework 1.2; ENL-01 to ENL-17.
     """
 
 @_typing.type_check_only
@@ -67,9 +67,9 @@ class EnlistmentServiceAsyncStub(EnlistmentServiceStub):
 
     Limited per partner and per user-visible identifier (ENL-17).
 
-    Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-    PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
-    Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
+    Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
+    KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
+    Source: Meta technical framework 1.2; ENL-01 to ENL-17.
     """
 
 class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,9 +92,9 @@ class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Limited per partner and per user-visible identifier (ENL-17).
 
-        Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, KEY_MALFORMED,
-        PREKEY_SIGNATURE_INVALID, RATE_LIMITED and every TOKEN_… reason, all as `Failure`.
-        Source: Meta technical framework 1.2; ENL-01 to ENL-15, ENL-17.
+        Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
+        KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
+        Source: Meta technical framework 1.2; ENL-01 to ENL-17.
         """
 
 def add_EnlistmentServiceServicer_to_server(servicer: EnlistmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

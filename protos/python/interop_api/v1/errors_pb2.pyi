@@ -5,9 +5,12 @@ Why the server refuses: one vocabulary for unary calls, stanzas and the HTTP sur
 
 A unary call that is refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a
 `google.rpc.Status` with one `google.rpc.ErrorInfo`: `reason` is the name below without its `ERROR_REASON_`
-prefix, `domain` is `interopsim`, and `metadata` holds `requirement` (an id of docs/requirements), `advice`
-(what to do about it) and `request_id`. A `google.rpc.RetryInfo` follows where a retry can help.
-Inside the chat channel the same facts travel as a `StanzaError`.
+prefix, `domain` is `interopsim`, and `metadata` holds `requirement` (an id of docs/requirements.toml), `advice`
+(what to do about it), `code` (as in `StanzaError`) and `request_id`. A `google.rpc.RetryInfo` follows where a retry
+can help. Inside the chat channel, and per item of a list, the same facts travel as a `StanzaError`. Over HTTP the
+request id is the header `X-Request-Id`.
+
+`interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
 """
 
 from google.protobuf import descriptor as _descriptor
@@ -64,6 +67,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT]"""
     ERROR_REASON_PROTOCOL_VERSION_TOO_OLD: _ErrorReason.ValueType  # 16
     """The client speaks an interop protocol version under the floor (ENL-15). [FAILED_PRECONDITION]"""
+    ERROR_REASON_LOCATION_NOT_ALLOWED: _ErrorReason.ValueType  # 17
+    """The user is not located where third-party users must be (ENL-16, T17). [PERMISSION_DENIED]"""
     ERROR_REASON_HANDSHAKE_OUT_OF_ORDER: _ErrorReason.ValueType  # 20
     """A handshake message or frame came where the protocol allows none (CHN-01). [FAILED_PRECONDITION]"""
     ERROR_REASON_HANDSHAKE_MALFORMED: _ErrorReason.ValueType  # 21
@@ -98,6 +103,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The server is stopping; reconnect (CHN-10). [UNAVAILABLE]"""
     ERROR_REASON_HANDSHAKE_TIMEOUT: _ErrorReason.ValueType  # 36
     """The login did not arrive in time (CHN-01). [DEADLINE_EXCEEDED]"""
+    ERROR_REASON_ENLISTMENT_EXPIRED: _ErrorReason.ValueType  # 37
+    """The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04). [UNAUTHENTICATED]"""
+    ERROR_REASON_TEMPORARILY_BANNED: _ErrorReason.ValueType  # 38
+    """The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED]"""
+    ERROR_REASON_BANNED: _ErrorReason.ValueType  # 39
+    """The account is banned for good (ABU-05). [PERMISSION_DENIED]"""
     ERROR_REASON_PROXY_NOT_ALLOWED: _ErrorReason.ValueType  # 40
     """The partner's agreement does not allow proxy mode (PRX-01). [PERMISSION_DENIED]"""
     ERROR_REASON_CLIENT_ADDRESS_INVALID: _ErrorReason.ValueType  # 41
@@ -114,6 +125,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The account has not published its keys (KEY-01). [FAILED_PRECONDITION]"""
     ERROR_REASON_IDENTITY_KEY_MISMATCH: _ErrorReason.ValueType  # 55
     """The identity key differs from the enlisted one (ENL-13). [FAILED_PRECONDITION]"""
+    ERROR_REASON_KEM_PREKEYS_OFF: _ErrorReason.ValueType  # 56
+    """Post-quantum prekeys are off (KEY-15). [FAILED_PRECONDITION]"""
     ERROR_REASON_RECIPIENT_NOT_REACHABLE: _ErrorReason.ValueType  # 60
     """Unknown, un-enlisted, not opted in or otherwise out of reach: one answer for all (OPT-09). [NOT_FOUND]"""
     ERROR_REASON_SENDER_NOT_OPTED_IN: _ErrorReason.ValueType  # 61
@@ -140,6 +153,14 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The recipient's mailbox is full; retry later (MSG-11). [RESOURCE_EXHAUSTED]"""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 72
     """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED]"""
+    ERROR_REASON_NEW_CHATS_CAPPED: _ErrorReason.ValueType  # 73
+    """The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
+    Code 475. [RESOURCE_EXHAUSTED]
+    """
+    ERROR_REASON_NEW_CHATS_LOCKED: _ErrorReason.ValueType  # 74
+    """The sender may not open new chats for a time, because of reports (ABU-05). Code 463. [RESOURCE_EXHAUSTED]"""
+    ERROR_REASON_CHALLENGE_INVALID: _ErrorReason.ValueType  # 75
+    """The challenge is unknown, answered or expired, or the answer is wrong (ABU-06). [FAILED_PRECONDITION]"""
     ERROR_REASON_TERMS_NOT_ACCEPTED: _ErrorReason.ValueType  # 80
     """The terms were not shown and then accepted (OPT-03). [FAILED_PRECONDITION]"""
     ERROR_REASON_NOT_ELIGIBLE: _ErrorReason.ValueType  # 81
@@ -218,6 +239,8 @@ ERROR_REASON_PREKEY_SIGNATURE_INVALID: ErrorReason.ValueType  # 15
 """A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT]"""
 ERROR_REASON_PROTOCOL_VERSION_TOO_OLD: ErrorReason.ValueType  # 16
 """The client speaks an interop protocol version under the floor (ENL-15). [FAILED_PRECONDITION]"""
+ERROR_REASON_LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 17
+"""The user is not located where third-party users must be (ENL-16, T17). [PERMISSION_DENIED]"""
 ERROR_REASON_HANDSHAKE_OUT_OF_ORDER: ErrorReason.ValueType  # 20
 """A handshake message or frame came where the protocol allows none (CHN-01). [FAILED_PRECONDITION]"""
 ERROR_REASON_HANDSHAKE_MALFORMED: ErrorReason.ValueType  # 21
@@ -252,6 +275,12 @@ ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 35
 """The server is stopping; reconnect (CHN-10). [UNAVAILABLE]"""
 ERROR_REASON_HANDSHAKE_TIMEOUT: ErrorReason.ValueType  # 36
 """The login did not arrive in time (CHN-01). [DEADLINE_EXCEEDED]"""
+ERROR_REASON_ENLISTMENT_EXPIRED: ErrorReason.ValueType  # 37
+"""The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04). [UNAUTHENTICATED]"""
+ERROR_REASON_TEMPORARILY_BANNED: ErrorReason.ValueType  # 38
+"""The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED]"""
+ERROR_REASON_BANNED: ErrorReason.ValueType  # 39
+"""The account is banned for good (ABU-05). [PERMISSION_DENIED]"""
 ERROR_REASON_PROXY_NOT_ALLOWED: ErrorReason.ValueType  # 40
 """The partner's agreement does not allow proxy mode (PRX-01). [PERMISSION_DENIED]"""
 ERROR_REASON_CLIENT_ADDRESS_INVALID: ErrorReason.ValueType  # 41
@@ -268,6 +297,8 @@ ERROR_REASON_PREKEYS_NOT_SET: ErrorReason.ValueType  # 54
 """The account has not published its keys (KEY-01). [FAILED_PRECONDITION]"""
 ERROR_REASON_IDENTITY_KEY_MISMATCH: ErrorReason.ValueType  # 55
 """The identity key differs from the enlisted one (ENL-13). [FAILED_PRECONDITION]"""
+ERROR_REASON_KEM_PREKEYS_OFF: ErrorReason.ValueType  # 56
+"""Post-quantum prekeys are off (KEY-15). [FAILED_PRECONDITION]"""
 ERROR_REASON_RECIPIENT_NOT_REACHABLE: ErrorReason.ValueType  # 60
 """Unknown, un-enlisted, not opted in or otherwise out of reach: one answer for all (OPT-09). [NOT_FOUND]"""
 ERROR_REASON_SENDER_NOT_OPTED_IN: ErrorReason.ValueType  # 61
@@ -294,6 +325,14 @@ ERROR_REASON_MAILBOX_FULL: ErrorReason.ValueType  # 71
 """The recipient's mailbox is full; retry later (MSG-11). [RESOURCE_EXHAUSTED]"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 72
 """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED]"""
+ERROR_REASON_NEW_CHATS_CAPPED: ErrorReason.ValueType  # 73
+"""The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
+Code 475. [RESOURCE_EXHAUSTED]
+"""
+ERROR_REASON_NEW_CHATS_LOCKED: ErrorReason.ValueType  # 74
+"""The sender may not open new chats for a time, because of reports (ABU-05). Code 463. [RESOURCE_EXHAUSTED]"""
+ERROR_REASON_CHALLENGE_INVALID: ErrorReason.ValueType  # 75
+"""The challenge is unknown, answered or expired, or the answer is wrong (ABU-06). [FAILED_PRECONDITION]"""
 ERROR_REASON_TERMS_NOT_ACCEPTED: ErrorReason.ValueType  # 80
 """The terms were not shown and then accepted (OPT-03). [FAILED_PRECONDITION]"""
 ERROR_REASON_NOT_ELIGIBLE: ErrorReason.ValueType  # 81
@@ -336,7 +375,7 @@ Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
 class StanzaError(_message.Message):
-    """A refusal inside the chat channel."""
+    """A refusal inside the chat channel, or of one item of a list."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -344,6 +383,8 @@ class StanzaError(_message.Message):
     REQUIREMENT_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
     reason: Global___ErrorReason.ValueType
     """Why."""
     requirement: _builtins.str
@@ -352,6 +393,12 @@ class StanzaError(_message.Message):
     """A sentence that says what to do. For people, not for parsing."""
     retry_after_ms: _builtins.int
     """Milliseconds after which a retry can succeed; absent when a retry cannot help."""
+    request_id: _builtins.str
+    """Names this refusal in the journal: 16 hexadecimal digits, for `interopsim explain`."""
+    code: _builtins.int
+    """The code that stands for this refusal on the wire that is modelled, as observed: 400, 401, 402, 403, 404, 405, 406,
+    409, 410, 423, 429, 463, 475 or 503. A client regenerates its keys on 406 and retries with back-off on 5xx (KEY-13).
+    """
     def __init__(
         self,
         *,
@@ -359,10 +406,12 @@ class StanzaError(_message.Message):
         requirement: _builtins.str = ...,
         advice: _builtins.str = ...,
         retry_after_ms: _builtins.int | None = ...,
+        request_id: _builtins.str = ...,
+        code: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "advice", b"advice", "reason", b"reason", "requirement", b"requirement", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "advice", b"advice", "code", b"code", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_after_ms: _TypeAlias = _typing.Literal["retry_after_ms"]  # noqa: Y015
     _WhichOneofArgType__retry_after_ms: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms"]  # noqa: Y015

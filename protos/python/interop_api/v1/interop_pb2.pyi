@@ -107,6 +107,30 @@ TERMS_RESULT_ACCEPTED: TermsResult.ValueType  # 2
 """They were accepted. `160` on the wire."""
 Global___TermsResult: _TypeAlias = TermsResult  # noqa: Y015
 
+class _MessageRequestAnswer:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MessageRequestAnswerEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageRequestAnswer.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MESSAGE_REQUEST_ANSWER_UNSPECIFIED: _MessageRequestAnswer.ValueType  # 0
+    """Refused."""
+    MESSAGE_REQUEST_ANSWER_ACCEPT: _MessageRequestAnswer.ValueType  # 1
+    """Let them write."""
+    MESSAGE_REQUEST_ANSWER_DECLINE: _MessageRequestAnswer.ValueType  # 2
+    """Hear no more of them."""
+
+class MessageRequestAnswer(_MessageRequestAnswer, metaclass=_MessageRequestAnswerEnumTypeWrapper):
+    """What to do with a message request."""
+
+MESSAGE_REQUEST_ANSWER_UNSPECIFIED: MessageRequestAnswer.ValueType  # 0
+"""Refused."""
+MESSAGE_REQUEST_ANSWER_ACCEPT: MessageRequestAnswer.ValueType  # 1
+"""Let them write."""
+MESSAGE_REQUEST_ANSWER_DECLINE: MessageRequestAnswer.ValueType  # 2
+"""Hear no more of them."""
+Global___MessageRequestAnswer: _TypeAlias = MessageRequestAnswer  # noqa: Y015
+
 @_typing.final
 class ListPartnersRequest(_message.Message):
     """Request of ListPartners."""
@@ -174,7 +198,7 @@ class PartnerListing(_message.Message):
     opted_in: _builtins.bool
     """Whether the caller has chosen it."""
     group_messaging: _builtins.bool
-    """Whether it may take part in groups. Always false: groups are not modelled."""
+    """Whether its agreement allows groups. Told only: groups are not modelled (LIF-06)."""
     def __init__(
         self,
         *,
@@ -659,6 +683,7 @@ class ThirdPartyChat(_message.Message):
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     LAST_MESSAGE_AT_MS_FIELD_NUMBER: _builtins.int
     READ_ONLY_FIELD_NUMBER: _builtins.int
+    REQUEST_STATE_FIELD_NUMBER: _builtins.int
     peer_jid: _builtins.str
     """The third-party user."""
     integrator: _builtins.int
@@ -669,6 +694,8 @@ class ThirdPartyChat(_message.Message):
     """When the last message was taken: milliseconds since the UNIX epoch."""
     read_only: _builtins.bool
     """True when the caller is not opted in for this partner (any more) (OPT-06)."""
+    request_state: _stanza_pb2.MessageRequestState.ValueType
+    """Whether it is a message request, and what came of it (OPT-14)."""
     def __init__(
         self,
         *,
@@ -677,14 +704,191 @@ class ThirdPartyChat(_message.Message):
         external_id: _builtins.str = ...,
         last_message_at_ms: _builtins.int = ...,
         read_only: _builtins.bool = ...,
+        request_state: _stanza_pb2.MessageRequestState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "integrator", b"integrator", "last_message_at_ms", b"last_message_at_ms", "peer_jid", b"peer_jid", "read_only", b"read_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "integrator", b"integrator", "last_message_at_ms", b"last_message_at_ms", "peer_jid", b"peer_jid", "read_only", b"read_only", "request_state", b"request_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ThirdPartyChat: _TypeAlias = ThirdPartyChat  # noqa: Y015
+
+@_typing.final
+class AnswerMessageRequestRequest(_message.Message):
+    """Request of AnswerMessageRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_JID_FIELD_NUMBER: _builtins.int
+    ANSWER_FIELD_NUMBER: _builtins.int
+    peer_jid: _builtins.str
+    """The third-party user."""
+    answer: Global___MessageRequestAnswer.ValueType
+    """What to do."""
+    def __init__(
+        self,
+        *,
+        peer_jid: _builtins.str = ...,
+        answer: Global___MessageRequestAnswer.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "peer_jid", b"peer_jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerMessageRequestRequest: _TypeAlias = AnswerMessageRequestRequest  # noqa: Y015
+
+@_typing.final
+class AnswerMessageRequestResponse(_message.Message):
+    """Response of AnswerMessageRequest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnswerMessageRequestResponse: _TypeAlias = AnswerMessageRequestResponse  # noqa: Y015
+
+@_typing.final
+class SendReachabilityPingRequest(_message.Message):
+    """Request of SendReachabilityPing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHONE_NUMBER_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    phone_number: _builtins.str
+    """The WhatsApp user's phone number, E.164 with a leading `+`."""
+    display_name: _builtins.str
+    """What the caller calls themselves: 1 to 64 characters, printable."""
+    def __init__(
+        self,
+        *,
+        phone_number: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "phone_number", b"phone_number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendReachabilityPingRequest: _TypeAlias = SendReachabilityPingRequest  # noqa: Y015
+
+@_typing.final
+class SendReachabilityPingResponse(_message.Message):
+    """Response of SendReachabilityPing. Says nothing: neither whether the user exists nor what they chose (OPT-11)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SendReachabilityPingResponse: _TypeAlias = SendReachabilityPingResponse  # noqa: Y015
+
+@_typing.final
+class GetReachabilityRequest(_message.Message):
+    """Request of GetReachability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReachabilityRequest: _TypeAlias = GetReachabilityRequest  # noqa: Y015
+
+@_typing.final
+class GetReachabilityResponse(_message.Message):
+    """Response of GetReachability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    MUTED_INTEGRATORS_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Pings as a whole. On at first."""
+    @_builtins.property
+    def muted_integrators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Partners whose pings are dropped, ascending."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        muted_integrators: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "muted_integrators", b"muted_integrators"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReachabilityResponse: _TypeAlias = GetReachabilityResponse  # noqa: Y015
+
+@_typing.final
+class SetReachabilityRequest(_message.Message):
+    """Request of SetReachability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENABLED_FIELD_NUMBER: _builtins.int
+    MUTED_INTEGRATORS_FIELD_NUMBER: _builtins.int
+    enabled: _builtins.bool
+    """Pings as a whole."""
+    @_builtins.property
+    def muted_integrators(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Partners whose pings are dropped: 0 to 999, each 1 to 999."""
+
+    def __init__(
+        self,
+        *,
+        enabled: _builtins.bool = ...,
+        muted_integrators: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "muted_integrators", b"muted_integrators"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReachabilityRequest: _TypeAlias = SetReachabilityRequest  # noqa: Y015
+
+@_typing.final
+class SetReachabilityResponse(_message.Message):
+    """Response of SetReachability."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetReachabilityResponse: _TypeAlias = SetReachabilityResponse  # noqa: Y015
 
 @_typing.final
 class DeleteThirdPartyChatRequest(_message.Message):

@@ -76,6 +76,66 @@ class SignedPreKey(_message.Message):
 Global___SignedPreKey: _TypeAlias = SignedPreKey  # noqa: Y015
 
 @_typing.final
+class KemPreKey(_message.Message):
+    """A post-quantum prekey: one-time, or the last resort when those are used up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    key_id: _builtins.int
+    """1 to 16,777,215. One-time and last-resort prekeys share the ids."""
+    public_key: _builtins.bytes
+    """ML-KEM-1024 encapsulation key: 1,568 bytes."""
+    signature: _builtins.bytes
+    """XEdDSA signature of `public_key` under the identity key: 64 bytes."""
+    def __init__(
+        self,
+        *,
+        key_id: _builtins.int = ...,
+        public_key: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_id", b"key_id", "public_key", b"public_key", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KemPreKey: _TypeAlias = KemPreKey  # noqa: Y015
+
+@_typing.final
+class KemPreKeys(_message.Message):
+    """The post-quantum prekeys of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAST_RESORT_FIELD_NUMBER: _builtins.int
+    ONE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def last_resort(self) -> Global___KemPreKey:
+        """Used when no one-time prekey is left, any number of times."""
+
+    @_builtins.property
+    def one_time(self) -> _containers.RepeatedCompositeFieldContainer[Global___KemPreKey]:
+        """0 to 5,000."""
+
+    def __init__(
+        self,
+        *,
+        last_resort: Global___KemPreKey | None = ...,
+        one_time: _abc.Iterable[Global___KemPreKey] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_resort", b"last_resort"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_resort", b"last_resort", "one_time", b"one_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KemPreKeys: _TypeAlias = KemPreKeys  # noqa: Y015
+
+@_typing.final
 class PreKeyBundle(_message.Message):
     """What a sender needs to open a session with one device."""
 
@@ -86,12 +146,19 @@ class PreKeyBundle(_message.Message):
     IDENTITY_KEY_FIELD_NUMBER: _builtins.int
     SIGNED_PREKEY_FIELD_NUMBER: _builtins.int
     ONE_TIME_PREKEY_FIELD_NUMBER: _builtins.int
+    KEM_PREKEY_FIELD_NUMBER: _builtins.int
+    KEM_IS_LAST_RESORT_FIELD_NUMBER: _builtins.int
+    KEM_WITHDRAWN_FIELD_NUMBER: _builtins.int
     registration_id: _builtins.int
     """Signal registration id: full 32-bit range."""
     device_id: _builtins.int
     """Always 0: one device per account (KEY-08)."""
     identity_key: _builtins.bytes
     """32 bytes, X25519."""
+    kem_is_last_resort: _builtins.bool
+    """Whether `kem_prekey` is the last-resort one, which other bundles hold too."""
+    kem_withdrawn: _builtins.bool
+    """Whether the account has published KEM prekeys before and holds none now: a downgrade to be shown (KEY-16, T14)."""
     @_builtins.property
     def signed_prekey(self) -> Global___SignedPreKey:
         """The current signed prekey."""
@@ -99,6 +166,10 @@ class PreKeyBundle(_message.Message):
     @_builtins.property
     def one_time_prekey(self) -> Global___OneTimePreKey:
         """Absent when the store is empty (KEY-06)."""
+
+    @_builtins.property
+    def kem_prekey(self) -> Global___KemPreKey:
+        """A one-time KEM prekey, consumed by this bundle, or the last-resort one. Absent when the account has published none."""
 
     def __init__(
         self,
@@ -108,13 +179,21 @@ class PreKeyBundle(_message.Message):
         identity_key: _builtins.bytes = ...,
         signed_prekey: Global___SignedPreKey | None = ...,
         one_time_prekey: Global___OneTimePreKey | None = ...,
+        kem_prekey: Global___KemPreKey | None = ...,
+        kem_is_last_resort: _builtins.bool = ...,
+        kem_withdrawn: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_one_time_prekey", b"_one_time_prekey", "one_time_prekey", b"one_time_prekey", "signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey", "_one_time_prekey", b"_one_time_prekey", "kem_prekey", b"kem_prekey", "one_time_prekey", b"one_time_prekey", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_one_time_prekey", b"_one_time_prekey", "device_id", b"device_id", "identity_key", b"identity_key", "one_time_prekey", b"one_time_prekey", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey", "_one_time_prekey", b"_one_time_prekey", "device_id", b"device_id", "identity_key", b"identity_key", "kem_is_last_resort", b"kem_is_last_resort", "kem_prekey", b"kem_prekey", "kem_withdrawn", b"kem_withdrawn", "one_time_prekey", b"one_time_prekey", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__kem_prekey: _TypeAlias = _typing.Literal["kem_prekey"]  # noqa: Y015
+    _WhichOneofArgType__kem_prekey: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey"]  # noqa: Y015
     _WhichOneofReturnType__one_time_prekey: _TypeAlias = _typing.Literal["one_time_prekey"]  # noqa: Y015
     _WhichOneofArgType__one_time_prekey: _TypeAlias = _typing.Literal["_one_time_prekey", b"_one_time_prekey"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kem_prekey) -> _WhichOneofReturnType__kem_prekey | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__one_time_prekey) -> _WhichOneofReturnType__one_time_prekey | None: ...
 
 Global___PreKeyBundle: _TypeAlias = PreKeyBundle  # noqa: Y015
@@ -130,6 +209,7 @@ class SetPreKeysRequest(_message.Message):
     IDENTITY_KEY_FIELD_NUMBER: _builtins.int
     SIGNED_PREKEY_FIELD_NUMBER: _builtins.int
     ONE_TIME_PREKEYS_FIELD_NUMBER: _builtins.int
+    KEM_PREKEYS_FIELD_NUMBER: _builtins.int
     registration_id: _builtins.int
     """Signal registration id: full 32-bit range."""
     key_type: _builtins.bytes
@@ -144,6 +224,10 @@ class SetPreKeysRequest(_message.Message):
     def one_time_prekeys(self) -> _containers.RepeatedCompositeFieldContainer[Global___OneTimePreKey]:
         """0 to 20,000."""
 
+    @_builtins.property
+    def kem_prekeys(self) -> Global___KemPreKeys:
+        """Absent: none. Needs post-quantum prekeys on (KEY-15)."""
+
     def __init__(
         self,
         *,
@@ -152,12 +236,15 @@ class SetPreKeysRequest(_message.Message):
         identity_key: _builtins.bytes = ...,
         signed_prekey: Global___SignedPreKey | None = ...,
         one_time_prekeys: _abc.Iterable[Global___OneTimePreKey] | None = ...,
+        kem_prekeys: Global___KemPreKeys | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys", "kem_prekeys", b"kem_prekeys", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity_key", b"identity_key", "key_type", b"key_type", "one_time_prekeys", b"one_time_prekeys", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys", "identity_key", b"identity_key", "kem_prekeys", b"kem_prekeys", "key_type", b"key_type", "one_time_prekeys", b"one_time_prekeys", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__kem_prekeys: _TypeAlias = _typing.Literal["kem_prekeys"]  # noqa: Y015
+    _WhichOneofArgType__kem_prekeys: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kem_prekeys) -> _WhichOneofReturnType__kem_prekeys | None: ...
 
 Global___SetPreKeysRequest: _TypeAlias = SetPreKeysRequest  # noqa: Y015
 
@@ -294,16 +381,20 @@ class CountOneTimePreKeysResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNT_FIELD_NUMBER: _builtins.int
+    KEM_COUNT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
     """How many are left: 0 or more."""
+    kem_count: _builtins.int
+    """How many one-time KEM prekeys are left: 0 or more (KEY-15)."""
     def __init__(
         self,
         *,
         count: _builtins.int = ...,
+        kem_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "kem_count", b"kem_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -595,6 +686,8 @@ class GetKeyDigestResponse(_message.Message):
     SIGNED_PREKEY_ID_FIELD_NUMBER: _builtins.int
     ONE_TIME_PREKEY_IDS_FIELD_NUMBER: _builtins.int
     DIGEST_FIELD_NUMBER: _builtins.int
+    KEM_PREKEY_IDS_FIELD_NUMBER: _builtins.int
+    KEM_LAST_RESORT_ID_FIELD_NUMBER: _builtins.int
     registration_id: _builtins.int
     """Signal registration id."""
     identity_key: _builtins.bytes
@@ -603,9 +696,15 @@ class GetKeyDigestResponse(_message.Message):
     """Id of the current signed prekey."""
     digest: _builtins.bytes
     """SHA-1(identity ‖ signed prekey ‖ its signature ‖ one-time prekeys, ascending by id): 20 bytes."""
+    kem_last_resort_id: _builtins.int
+    """Id of the last-resort KEM prekey; absent when there is none."""
     @_builtins.property
     def one_time_prekey_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Ids of the one-time prekeys that are left, ascending."""
+
+    @_builtins.property
+    def kem_prekey_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Ids of the one-time KEM prekeys that are left, ascending."""
 
     def __init__(
         self,
@@ -615,11 +714,95 @@ class GetKeyDigestResponse(_message.Message):
         signed_prekey_id: _builtins.int = ...,
         one_time_prekey_ids: _abc.Iterable[_builtins.int] | None = ...,
         digest: _builtins.bytes = ...,
+        kem_prekey_ids: _abc.Iterable[_builtins.int] | None = ...,
+        kem_last_resort_id: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_last_resort_id", b"_kem_last_resort_id", "kem_last_resort_id", b"kem_last_resort_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "identity_key", b"identity_key", "one_time_prekey_ids", b"one_time_prekey_ids", "registration_id", b"registration_id", "signed_prekey_id", b"signed_prekey_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_last_resort_id", b"_kem_last_resort_id", "digest", b"digest", "identity_key", b"identity_key", "kem_last_resort_id", b"kem_last_resort_id", "kem_prekey_ids", b"kem_prekey_ids", "one_time_prekey_ids", b"one_time_prekey_ids", "registration_id", b"registration_id", "signed_prekey_id", b"signed_prekey_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__kem_last_resort_id: _TypeAlias = _typing.Literal["kem_last_resort_id"]  # noqa: Y015
+    _WhichOneofArgType__kem_last_resort_id: _TypeAlias = _typing.Literal["_kem_last_resort_id", b"_kem_last_resort_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kem_last_resort_id) -> _WhichOneofReturnType__kem_last_resort_id | None: ...
+
+Global___GetKeyDigestResponse: _TypeAlias = GetKeyDigestResponse  # noqa: Y015
+
+@_typing.final
+class AddKemPreKeysRequest(_message.Message):
+    """Request of AddKemPreKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEM_PREKEYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def kem_prekeys(self) -> Global___KemPreKeys:
+        """What to add; at least one prekey. The last resort may be absent when one is published."""
+
+    def __init__(
+        self,
+        *,
+        kem_prekeys: Global___KemPreKeys | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["kem_prekeys", b"kem_prekeys"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kem_prekeys", b"kem_prekeys"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetKeyDigestResponse: _TypeAlias = GetKeyDigestResponse  # noqa: Y015
+Global___AddKemPreKeysRequest: _TypeAlias = AddKemPreKeysRequest  # noqa: Y015
+
+@_typing.final
+class AddKemPreKeysResponse(_message.Message):
+    """Response of AddKemPreKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COUNT_LOW_FIELD_NUMBER: _builtins.int
+    count_low: _builtins.bool
+    """True when few one-time KEM prekeys are left all the same."""
+    def __init__(
+        self,
+        *,
+        count_low: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["count_low", b"count_low"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddKemPreKeysResponse: _TypeAlias = AddKemPreKeysResponse  # noqa: Y015
+
+@_typing.final
+class DeleteKemPreKeysRequest(_message.Message):
+    """Request of DeleteKemPreKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteKemPreKeysRequest: _TypeAlias = DeleteKemPreKeysRequest  # noqa: Y015
+
+@_typing.final
+class DeleteKemPreKeysResponse(_message.Message):
+    """Response of DeleteKemPreKeys."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteKemPreKeysResponse: _TypeAlias = DeleteKemPreKeysResponse  # noqa: Y015

@@ -89,9 +89,11 @@ class PreKeyServiceServicer:
         For a third-party user the identity key must equal the enlisted one; to change it, enlist again.
         A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry only when no
         key of it has been taken since; a one-time prekey published once is never accepted again after it was taken.
+        With post-quantum prekeys on, `kem_prekeys` are published along; an account that has published some and publishes none
+        any more is flagged as downgraded (KEY-16).
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-        IDENTITY_KEY_MISMATCH, SESSION_REQUIRED, SESSION_DEAD.
-        Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13.
+        IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
+        Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,9 +135,10 @@ class PreKeyServiceServicer:
         """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
 
         An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
-        each: one bad user does not fail the rest (KEY-07). Not idempotent.
-        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), SESSION_REQUIRED, SESSION_DEAD; per user
-        RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+        each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
+        takes one user's bundles over and over drains their one-time prekeys (KEY-14).
+        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
+        RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
         GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED.
         Source: KEY-05 to KEY-08; threat T6.
         """

@@ -104,6 +104,34 @@ INBOX_MODE_COMBINED: InboxMode.ValueType  # 2
 """Among the other chats."""
 Global___InboxMode: _TypeAlias = InboxMode  # noqa: Y015
 
+class _MessageRequestState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _MessageRequestStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageRequestState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    MESSAGE_REQUEST_STATE_UNSPECIFIED: _MessageRequestState.ValueType  # 0
+    """On a message to a third-party user."""
+    MESSAGE_REQUEST_STATE_REQUESTED: _MessageRequestState.ValueType  # 1
+    """The third-party user wrote first, and the WhatsApp user has not answered yet."""
+    MESSAGE_REQUEST_STATE_ACCEPTED: _MessageRequestState.ValueType  # 2
+    """The WhatsApp user accepted, or wrote first or back."""
+    MESSAGE_REQUEST_STATE_DECLINED: _MessageRequestState.ValueType  # 3
+    """The WhatsApp user declined. The third-party user is not told."""
+
+class MessageRequestState(_MessageRequestState, metaclass=_MessageRequestStateEnumTypeWrapper):
+    """Where a first contact stands, as the WhatsApp user sees it (OPT-14)."""
+
+MESSAGE_REQUEST_STATE_UNSPECIFIED: MessageRequestState.ValueType  # 0
+"""On a message to a third-party user."""
+MESSAGE_REQUEST_STATE_REQUESTED: MessageRequestState.ValueType  # 1
+"""The third-party user wrote first, and the WhatsApp user has not answered yet."""
+MESSAGE_REQUEST_STATE_ACCEPTED: MessageRequestState.ValueType  # 2
+"""The WhatsApp user accepted, or wrote first or back."""
+MESSAGE_REQUEST_STATE_DECLINED: MessageRequestState.ValueType  # 3
+"""The WhatsApp user declined. The third-party user is not told."""
+Global___MessageRequestState: _TypeAlias = MessageRequestState  # noqa: Y015
+
 class _ReceiptType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -127,6 +155,108 @@ RECEIPT_TYPE_DELIVERED: ReceiptType.ValueType  # 1
 RECEIPT_TYPE_READ: ReceiptType.ValueType  # 2
 """The recipient has seen it. Dropped by the server unless both people have read receipts on (RCP-01)."""
 Global___ReceiptType: _TypeAlias = ReceiptType  # noqa: Y015
+
+class _RetryReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RetryReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RETRY_REASON_UNKNOWN: _RetryReason.ValueType  # 0
+    """Not known.
+
+    buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+    """
+    RETRY_REASON_NO_SESSION: _RetryReason.ValueType  # 1
+    """There is no session."""
+    RETRY_REASON_INVALID_KEY: _RetryReason.ValueType  # 2
+    """A key is none."""
+    RETRY_REASON_INVALID_KEY_ID: _RetryReason.ValueType  # 3
+    """A prekey is not held, or was used."""
+    RETRY_REASON_INVALID_MESSAGE: _RetryReason.ValueType  # 4
+    """The ciphertext has a wrong form."""
+    RETRY_REASON_INVALID_SIGNATURE: _RetryReason.ValueType  # 5
+    """A signature does not verify."""
+    RETRY_REASON_FUTURE_MESSAGE: _RetryReason.ValueType  # 6
+    """The message lies too far ahead in its chain."""
+    RETRY_REASON_BAD_MAC: _RetryReason.ValueType  # 7
+    """The MAC does not verify."""
+    RETRY_REASON_INVALID_SESSION: _RetryReason.ValueType  # 8
+    """The session cannot be used."""
+    RETRY_REASON_INVALID_MESSAGE_KEY: _RetryReason.ValueType  # 9
+    """A message key cannot be used."""
+    RETRY_REASON_BAD_BROADCAST_EPHEMERAL: _RetryReason.ValueType  # 10
+    """Broadcasts: not in third-party chats."""
+    RETRY_REASON_UNKNOWN_COMPANION: _RetryReason.ValueType  # 11
+    """The sending device is not known."""
+    RETRY_REASON_DEVICE_IDENTITY_FAILURE: _RetryReason.ValueType  # 12
+    """The device's identity cannot be verified."""
+    RETRY_REASON_STATUS_REVOKE_DELAY: _RetryReason.ValueType  # 13
+    """Status: not in third-party chats."""
+
+class RetryReason(_RetryReason, metaclass=_RetryReasonEnumTypeWrapper):
+    """Why a message could not be decrypted. Numbers as observed on the wire."""
+
+RETRY_REASON_UNKNOWN: RetryReason.ValueType  # 0
+"""Not known.
+
+buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+"""
+RETRY_REASON_NO_SESSION: RetryReason.ValueType  # 1
+"""There is no session."""
+RETRY_REASON_INVALID_KEY: RetryReason.ValueType  # 2
+"""A key is none."""
+RETRY_REASON_INVALID_KEY_ID: RetryReason.ValueType  # 3
+"""A prekey is not held, or was used."""
+RETRY_REASON_INVALID_MESSAGE: RetryReason.ValueType  # 4
+"""The ciphertext has a wrong form."""
+RETRY_REASON_INVALID_SIGNATURE: RetryReason.ValueType  # 5
+"""A signature does not verify."""
+RETRY_REASON_FUTURE_MESSAGE: RetryReason.ValueType  # 6
+"""The message lies too far ahead in its chain."""
+RETRY_REASON_BAD_MAC: RetryReason.ValueType  # 7
+"""The MAC does not verify."""
+RETRY_REASON_INVALID_SESSION: RetryReason.ValueType  # 8
+"""The session cannot be used."""
+RETRY_REASON_INVALID_MESSAGE_KEY: RetryReason.ValueType  # 9
+"""A message key cannot be used."""
+RETRY_REASON_BAD_BROADCAST_EPHEMERAL: RetryReason.ValueType  # 10
+"""Broadcasts: not in third-party chats."""
+RETRY_REASON_UNKNOWN_COMPANION: RetryReason.ValueType  # 11
+"""The sending device is not known."""
+RETRY_REASON_DEVICE_IDENTITY_FAILURE: RetryReason.ValueType  # 12
+"""The device's identity cannot be verified."""
+RETRY_REASON_STATUS_REVOKE_DELAY: RetryReason.ValueType  # 13
+"""Status: not in third-party chats."""
+Global___RetryReason: _TypeAlias = RetryReason  # noqa: Y015
+
+class _TypingState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TypingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TypingState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TYPING_STATE_UNSPECIFIED: _TypingState.ValueType  # 0
+    """Refused."""
+    TYPING_STATE_COMPOSING: _TypingState.ValueType  # 1
+    """Typing a text."""
+    TYPING_STATE_RECORDING: _TypingState.ValueType  # 2
+    """Recording a voice message."""
+    TYPING_STATE_PAUSED: _TypingState.ValueType  # 3
+    """Not any more."""
+
+class TypingState(_TypingState, metaclass=_TypingStateEnumTypeWrapper):
+    """What a person is doing in a chat."""
+
+TYPING_STATE_UNSPECIFIED: TypingState.ValueType  # 0
+"""Refused."""
+TYPING_STATE_COMPOSING: TypingState.ValueType  # 1
+"""Typing a text."""
+TYPING_STATE_RECORDING: TypingState.ValueType  # 2
+"""Recording a voice message."""
+TYPING_STATE_PAUSED: TypingState.ValueType  # 3
+"""Not any more."""
+Global___TypingState: _TypeAlias = TypingState  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):
@@ -177,10 +307,12 @@ class Stanza(_message.Message):
     CLIENT_CLOSED_FIELD_NUMBER: _builtins.int
     CALL_OFFER_FIELD_NUMBER: _builtins.int
     STANZA_REFUSED_FIELD_NUMBER: _builtins.int
+    TYPING_FIELD_NUMBER: _builtins.int
+    RETRY_RECEIPT_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     OFFLINE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.int
-    """Set by the server on what it delivers out of the mailbox (message, receipt, notification): names the delivery
+    """Set by the server on what it delivers out of the mailbox (message, receipt, retry receipt, notification): names it
     in `ack` and `nack`. Grows per recipient; 0 on everything else.
     """
     offline: _builtins.bool
@@ -253,6 +385,14 @@ class Stanza(_message.Message):
     def stanza_refused(self) -> Global___StanzaRefused:
         """Server → client: a stanza other than a message was refused."""
 
+    @_builtins.property
+    def typing(self) -> Global___Typing:
+        """Both ways: a person is typing. Never stored."""
+
+    @_builtins.property
+    def retry_receipt(self) -> Global___RetryReceipt:
+        """Both ways: a message could not be decrypted, or its blob not be fetched; send it again."""
+
     def __init__(
         self,
         *,
@@ -273,14 +413,16 @@ class Stanza(_message.Message):
         client_closed: Global___ClientClosed | None = ...,
         call_offer: Global___CallOffer | None = ...,
         stanza_refused: Global___StanzaRefused | None = ...,
+        typing: Global___Typing | None = ...,
+        retry_receipt: Global___RetryReceipt | None = ...,
         delivery_id: _builtins.int = ...,
         offline: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "retry_receipt", b"retry_receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error", "typing", b"typing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "delivery_id", b"delivery_id", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline", b"offline", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "delivery_id", b"delivery_id", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline", b"offline", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "retry_receipt", b"retry_receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error", "typing", b"typing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["login_success", "login_failure", "stream_error", "ping", "pong", "message", "send_acks", "receipt", "notification", "ack", "nack", "offline_preview", "offline_batch", "offline_end", "client_closed", "call_offer", "stanza_refused"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["login_success", "login_failure", "stream_error", "ping", "pong", "message", "send_acks", "receipt", "notification", "ack", "nack", "offline_preview", "offline_batch", "offline_end", "client_closed", "call_offer", "stanza_refused", "typing", "retry_receipt"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -373,12 +515,17 @@ class LoginFailure(_message.Message):
     CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     EXPIRE_SECONDS_FIELD_NUMBER: _builtins.int
+    SUB_CODE_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """Failure code as observed on the wire: 400 malformed, 401 not authorised (enlist again), 402 temporarily banned,
-    403 locked, 405 client outdated, 406 banned, 500 or 503 transient.
+    403 locked, 405 client outdated, 406 banned, 500 an unexpected failure, 503 transient.
     """
     expire_seconds: _builtins.int
     """For a temporary ban: seconds until it ends."""
+    sub_code: _builtins.int
+    """For a temporary ban, what it is for, as observed: 101 too many chats with people who do not know the sender, 102
+    blocked or reported by many, 103 too many groups, 104 the same message too often, 106 too many broadcasts.
+    """
     @_builtins.property
     def error(self) -> _errors_pb2.StanzaError:
         """Why."""
@@ -389,14 +536,20 @@ class LoginFailure(_message.Message):
         code: _builtins.int = ...,
         error: _errors_pb2.StanzaError | None = ...,
         expire_seconds: _builtins.int | None = ...,
+        sub_code: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds", "error", b"error", "expire_seconds", b"expire_seconds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds", "_sub_code", b"_sub_code", "error", b"error", "expire_seconds", b"expire_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds", "code", b"code", "error", b"error", "expire_seconds", b"expire_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds", "_sub_code", b"_sub_code", "code", b"code", "error", b"error", "expire_seconds", b"expire_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expire_seconds: _TypeAlias = _typing.Literal["expire_seconds"]  # noqa: Y015
     _WhichOneofArgType__expire_seconds: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__sub_code: _TypeAlias = _typing.Literal["sub_code"]  # noqa: Y015
+    _WhichOneofArgType__sub_code: _TypeAlias = _typing.Literal["_sub_code", b"_sub_code"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expire_seconds) -> _WhichOneofReturnType__expire_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sub_code) -> _WhichOneofReturnType__sub_code | None: ...
 
 Global___LoginFailure: _TypeAlias = LoginFailure  # noqa: Y015
 
@@ -477,24 +630,32 @@ class Enc(_message.Message):
     TYPE_FIELD_NUMBER: _builtins.int
     CIPHERTEXT_FIELD_NUMBER: _builtins.int
     DEVICE_ID_FIELD_NUMBER: _builtins.int
+    REGISTRATION_ID_FIELD_NUMBER: _builtins.int
     type: Global___CiphertextType.ValueType
     """What the ciphertext is."""
     ciphertext: _builtins.bytes
     """Opaque to the server (MSG-02): 1 to `Limits.max_ciphertext_bytes` bytes."""
     device_id: _builtins.int
     """The recipient's device. 0, the primary: the only one that this server models."""
+    registration_id: _builtins.int
+    """Registration id that the sender's session with this device was made with. When it is not the device's any more, the
+    device is stale (MSG-05). Absent: not checked.
+    """
     def __init__(
         self,
         *,
         type: Global___CiphertextType.ValueType = ...,
         ciphertext: _builtins.bytes = ...,
         device_id: _builtins.int = ...,
+        registration_id: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_registration_id", b"_registration_id", "registration_id", b"registration_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "device_id", b"device_id", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_registration_id", b"_registration_id", "ciphertext", b"ciphertext", "device_id", b"device_id", "registration_id", b"registration_id", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__registration_id: _TypeAlias = _typing.Literal["registration_id"]  # noqa: Y015
+    _WhichOneofArgType__registration_id: _TypeAlias = _typing.Literal["_registration_id", b"_registration_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__registration_id) -> _WhichOneofReturnType__registration_id | None: ...
 
 Global___Enc: _TypeAlias = Enc  # noqa: Y015
 
@@ -504,15 +665,20 @@ class Message(_message.Message):
 
     Client → server: `id`, `to`, `type` and `enc`; `from`, when set, must be the connection's own JID. Answered by
     an entry of `send_acks`, which comes only after the message is durable. Sending the same id again is safe: it is acked
-    with the first timestamp and not delivered twice (MSG-04).
-    Server → recipient: `id`, `from`, `type`, `enc`, `timestamp_ms`, and for a WhatsApp recipient `inbox_mode`. Comes
-    again after a reconnect until it is acked (MSG-09).
+    with the first timestamp and not delivered twice (MSG-04). An answer to a retry receipt has the same id and its
+    `retry_count`, and is delivered (RCP-04).
+    Server → recipient: `id`, `from`, `type`, `enc`, `timestamp_ms`, `retry_count`, and for a WhatsApp recipient
+    `inbox_mode` and `request_state`. Comes again after a reconnect until it is acked (MSG-09).
+
+    The first message of a third-party user to a WhatsApp user is a message request: it is delivered, marked as such,
+    until the WhatsApp user accepts, writes back or declines. What comes after a decline is acked and goes nowhere (OPT-14).
 
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
-    ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED, CONNECTION_MULTIPLEXED,
-    FRAME_MALFORMED. A message to a peer who has blocked the sender is acked and goes nowhere (ABU-02).
-    Source: MSG-01 to MSG-14.
+    ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED, NEW_CHATS_CAPPED,
+    NEW_CHATS_LOCKED, CONNECTION_MULTIPLEXED, FRAME_MALFORMED. A message to a peer who has blocked the sender, or declined
+    their request, is acked and goes nowhere (ABU-02, OPT-14).
+    Source: MSG-01 to MSG-14, OPT-14, RCP-04, ABU-05.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -524,6 +690,9 @@ class Message(_message.Message):
     ENC_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     INBOX_MODE_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    REQUEST_STATE_FIELD_NUMBER: _builtins.int
+    REPORTING_TOKEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
     to: _builtins.str
@@ -534,6 +703,14 @@ class Message(_message.Message):
     """When the server took the message: milliseconds since the UNIX epoch, never decreasing per recipient (MSG-14)."""
     inbox_mode: Global___InboxMode.ValueType
     """The recipient's choice, on delivery to a WhatsApp user."""
+    retry_count: _builtins.int
+    """0 for a first sending; on a resend the `retry_count` of the retry receipt that it answers, 1 to 5 (RCP-04)."""
+    request_state: Global___MessageRequestState.ValueType
+    """On delivery to a WhatsApp user: whether the chat is a message request that waits for an answer (OPT-14)."""
+    reporting_token: _builtins.bytes
+    """Lets the recipient prove to the server what the sender wrote, should they report it (ABU-04): 16 bytes, or empty.
+    HMAC over the message, see interop_protocol/franking.py; its key is inside the message. Carried to the recipient.
+    """
     @_builtins.property
     def enc(self) -> _containers.RepeatedCompositeFieldContainer[Global___Enc]:
         """One per device of the recipient; exactly one for a third-party user (MSG-03)."""
@@ -547,10 +724,13 @@ class Message(_message.Message):
         enc: _abc.Iterable[Global___Enc] | None = ...,
         timestamp_ms: _builtins.int = ...,
         inbox_mode: Global___InboxMode.ValueType = ...,
+        retry_count: _builtins.int = ...,
+        request_state: Global___MessageRequestState.ValueType = ...,
+        reporting_token: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enc", b"enc", "from", b"from", "id", b"id", "inbox_mode", b"inbox_mode", "timestamp_ms", b"timestamp_ms", "to", b"to", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enc", b"enc", "from", b"from", "id", b"id", "inbox_mode", b"inbox_mode", "reporting_token", b"reporting_token", "request_state", b"request_state", "retry_count", b"retry_count", "timestamp_ms", b"timestamp_ms", "to", b"to", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -589,6 +769,7 @@ class SendAck(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    DEVICE_LIST_MISMATCH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Id of the message."""
     timestamp_ms: _builtins.int
@@ -597,28 +778,79 @@ class SendAck(_message.Message):
     def error(self) -> _errors_pb2.StanzaError:
         """Set when the message was refused; then nothing was stored."""
 
+    @_builtins.property
+    def device_list_mismatch(self) -> Global___DeviceListMismatch:
+        """Set with DEVICE_LIST_MISMATCH: what the recipient's device list is."""
+
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
         timestamp_ms: _builtins.int = ...,
         error: _errors_pb2.StanzaError | None = ...,
+        device_list_mismatch: Global___DeviceListMismatch | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_device_list_mismatch", b"_device_list_mismatch", "_error", b"_error", "device_list_mismatch", b"device_list_mismatch", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error", "id", b"id", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_device_list_mismatch", b"_device_list_mismatch", "_error", b"_error", "device_list_mismatch", b"device_list_mismatch", "error", b"error", "id", b"id", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__device_list_mismatch: _TypeAlias = _typing.Literal["device_list_mismatch"]  # noqa: Y015
+    _WhichOneofArgType__device_list_mismatch: _TypeAlias = _typing.Literal["_device_list_mismatch", b"_device_list_mismatch"]  # noqa: Y015
     _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
     _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__device_list_mismatch) -> _WhichOneofReturnType__device_list_mismatch | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
 
 Global___SendAck: _TypeAlias = SendAck  # noqa: Y015
 
 @_typing.final
+class DeviceListMismatch(_message.Message):
+    """How the devices that a message was encrypted for differ from those that the recipient has (MSG-05)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PHASH_FIELD_NUMBER: _builtins.int
+    MISSING_FIELD_NUMBER: _builtins.int
+    EXTRA_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    phash: _builtins.str
+    """Hash of the right list: `2:` and base64 of the first 6 bytes of SHA-256 over the device JIDs, sorted and joined."""
+    @_builtins.property
+    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Devices that the message has no ciphertext for."""
+
+    @_builtins.property
+    def extra(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Devices that the recipient does not have."""
+
+    @_builtins.property
+    def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Devices whose registration id is not the one that the sender knows: take a bundle and begin a new session."""
+
+    def __init__(
+        self,
+        *,
+        phash: _builtins.str = ...,
+        missing: _abc.Iterable[_builtins.int] | None = ...,
+        extra: _abc.Iterable[_builtins.int] | None = ...,
+        stale: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["extra", b"extra", "missing", b"missing", "phash", b"phash", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceListMismatch: _TypeAlias = DeviceListMismatch  # noqa: Y015
+
+@_typing.final
 class Receipt(_message.Message):
     """Tells the sender of messages what happened to them. Client → server with `to`; server → client with `from`.
-    Kept in the mailbox like a message. Dropped, without an answer, when the two may not talk.
-    Source: RCP-01, RCP-02.
+    Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
+    messages that the receipt's recipient never sent to its sender (RCP-05).
+    Source: RCP-01, RCP-02, RCP-05.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -655,6 +887,156 @@ class Receipt(_message.Message):
 Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
+class RetryReceipt(_message.Message):
+    """Asks the sender of a message to send it again under the same id. Client → server with `to`; server → client with
+    `from`. Kept in the mailbox like a message.
+
+    The recipient of a message that cannot be decrypted sends one with `retry_count` 1, from the second on with `keys`: a
+    fresh bundle, so that the sender can begin a new session without asking the server. The server forwards at most five
+    per message and recipient (RCP-04); what goes beyond that, and what concerns a message that its recipient was never
+    sent, is dropped and counted, without an answer (RCP-05). It also serves media: when the blob of a message is gone,
+    `media_status` says so, and the sender uploads the file again and sends the message again (MED-08).
+    Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
+    Source: RCP-03, RCP-04, RCP-05, MED-08.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TO_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    RETRY_COUNT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REGISTRATION_ID_FIELD_NUMBER: _builtins.int
+    KEYS_FIELD_NUMBER: _builtins.int
+    MEDIA_STATUS_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
+    to: _builtins.str
+    """JID of the sender of the message. Empty on delivery."""
+    message_id: _builtins.str
+    """Id of the message."""
+    retry_count: _builtins.int
+    """How often this message was asked for again, this time included: 1 to 5."""
+    reason: Global___RetryReason.ValueType
+    """Why."""
+    registration_id: _builtins.int
+    """The recipient's registration id: full 32-bit range."""
+    media_status: _builtins.int
+    """What the download of the message's blob was answered with: 404 or 410; absent when decryption failed."""
+    timestamp_ms: _builtins.int
+    """When the server took the receipt: milliseconds since the UNIX epoch."""
+    @_builtins.property
+    def keys(self) -> Global___RetryKeys:
+        """A fresh bundle of the recipient's; required from the second retry on unless `media_status` is set."""
+
+    def __init__(
+        self,
+        *,
+        to: _builtins.str = ...,
+        message_id: _builtins.str = ...,
+        retry_count: _builtins.int = ...,
+        reason: Global___RetryReason.ValueType = ...,
+        registration_id: _builtins.int = ...,
+        keys: Global___RetryKeys | None = ...,
+        media_status: _builtins.int | None = ...,
+        timestamp_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_keys", b"_keys", "_media_status", b"_media_status", "keys", b"keys", "media_status", b"media_status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keys", b"_keys", "_media_status", b"_media_status", "from", b"from", "keys", b"keys", "media_status", b"media_status", "message_id", b"message_id", "reason", b"reason", "registration_id", b"registration_id", "retry_count", b"retry_count", "timestamp_ms", b"timestamp_ms", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__keys: _TypeAlias = _typing.Literal["keys"]  # noqa: Y015
+    _WhichOneofArgType__keys: _TypeAlias = _typing.Literal["_keys", b"_keys"]  # noqa: Y015
+    _WhichOneofReturnType__media_status: _TypeAlias = _typing.Literal["media_status"]  # noqa: Y015
+    _WhichOneofArgType__media_status: _TypeAlias = _typing.Literal["_media_status", b"_media_status"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__keys) -> _WhichOneofReturnType__keys | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__media_status) -> _WhichOneofReturnType__media_status | None: ...
+
+Global___RetryReceipt: _TypeAlias = RetryReceipt  # noqa: Y015
+
+@_typing.final
+class RetryKeys(_message.Message):
+    """A fresh bundle inside a retry receipt. Its one-time prekey is not among those at the server."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTITY_KEY_FIELD_NUMBER: _builtins.int
+    SIGNED_PREKEY_ID_FIELD_NUMBER: _builtins.int
+    SIGNED_PREKEY_FIELD_NUMBER: _builtins.int
+    SIGNED_PREKEY_SIGNATURE_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PREKEY_ID_FIELD_NUMBER: _builtins.int
+    ONE_TIME_PREKEY_FIELD_NUMBER: _builtins.int
+    identity_key: _builtins.bytes
+    """32 bytes, X25519."""
+    signed_prekey_id: _builtins.int
+    """Signed prekey id: 1 to 16,777,215."""
+    signed_prekey: _builtins.bytes
+    """32 bytes, X25519."""
+    signed_prekey_signature: _builtins.bytes
+    """XEdDSA signature of `0x05 ‖ signed_prekey` under the identity key: 64 bytes."""
+    one_time_prekey_id: _builtins.int
+    """One-time prekey id: 1 to 16,777,215."""
+    one_time_prekey: _builtins.bytes
+    """32 bytes, X25519."""
+    def __init__(
+        self,
+        *,
+        identity_key: _builtins.bytes = ...,
+        signed_prekey_id: _builtins.int = ...,
+        signed_prekey: _builtins.bytes = ...,
+        signed_prekey_signature: _builtins.bytes = ...,
+        one_time_prekey_id: _builtins.int = ...,
+        one_time_prekey: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identity_key", b"identity_key", "one_time_prekey", b"one_time_prekey", "one_time_prekey_id", b"one_time_prekey_id", "signed_prekey", b"signed_prekey", "signed_prekey_id", b"signed_prekey_id", "signed_prekey_signature", b"signed_prekey_signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetryKeys: _TypeAlias = RetryKeys  # noqa: Y015
+
+@_typing.final
+class Typing(_message.Message):
+    """A person is typing. Client → server with `to`; server → client with `from` and `expires_seconds`. Never stored and
+    never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
+    sender, when the client reads too slowly, or when more come than a person can type (MSG-13).
+    Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
+    Source: MSG-13.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TO_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    EXPIRES_SECONDS_FIELD_NUMBER: _builtins.int
+    to: _builtins.str
+    """JID of the peer. Empty on delivery."""
+    state: Global___TypingState.ValueType
+    """What they do."""
+    expires_seconds: _builtins.int
+    """On delivery: forget it after so many seconds."""
+    def __init__(
+        self,
+        *,
+        to: _builtins.str = ...,
+        state: Global___TypingState.ValueType = ...,
+        expires_seconds: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_seconds", b"expires_seconds", "from", b"from", "state", b"state", "to", b"to"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Typing: _TypeAlias = Typing  # noqa: Y015
+
+@_typing.final
 class Notification(_message.Message):
     """Something the client should know."""
 
@@ -662,6 +1044,10 @@ class Notification(_message.Message):
 
     PREKEYS_LOW_FIELD_NUMBER: _builtins.int
     IDENTITY_CHANGED_FIELD_NUMBER: _builtins.int
+    REACHABILITY_PING_FIELD_NUMBER: _builtins.int
+    TRUSTED_CONTACT_FIELD_NUMBER: _builtins.int
+    DIGEST_REQUESTED_FIELD_NUMBER: _builtins.int
+    CHALLENGE_CODE_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     timestamp_ms: _builtins.int
     """When it happened: milliseconds since the UNIX epoch."""
@@ -673,18 +1059,38 @@ class Notification(_message.Message):
     def identity_changed(self) -> Global___IdentityChanged:
         """A peer's identity key changed."""
 
+    @_builtins.property
+    def reachability_ping(self) -> Global___ReachabilityPing:
+        """A third-party user would like to be able to write: to a WhatsApp user who has not opted in."""
+
+    @_builtins.property
+    def trusted_contact(self) -> Global___TrustedContact:
+        """A WhatsApp user trusts the account: to a third-party user."""
+
+    @_builtins.property
+    def digest_requested(self) -> Global___DigestRequested:
+        """The server asks the client to compare its keys with what GetKeyDigest answers."""
+
+    @_builtins.property
+    def challenge_code(self) -> Global___ChallengeCode:
+        """A code that answers a challenge."""
+
     def __init__(
         self,
         *,
         prekeys_low: Global___PreKeysLow | None = ...,
         identity_changed: Global___IdentityChanged | None = ...,
+        reachability_ping: Global___ReachabilityPing | None = ...,
+        trusted_contact: Global___TrustedContact | None = ...,
+        digest_requested: Global___DigestRequested | None = ...,
+        challenge_code: Global___ChallengeCode | None = ...,
         timestamp_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "identity_changed", b"identity_changed", "prekeys_low", b"prekeys_low"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["challenge_code", b"challenge_code", "digest_requested", b"digest_requested", "event", b"event", "identity_changed", b"identity_changed", "prekeys_low", b"prekeys_low", "reachability_ping", b"reachability_ping", "trusted_contact", b"trusted_contact"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "identity_changed", b"identity_changed", "prekeys_low", b"prekeys_low", "timestamp_ms", b"timestamp_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_code", b"challenge_code", "digest_requested", b"digest_requested", "event", b"event", "identity_changed", b"identity_changed", "prekeys_low", b"prekeys_low", "reachability_ping", b"reachability_ping", "timestamp_ms", b"timestamp_ms", "trusted_contact", b"trusted_contact"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["prekeys_low", "identity_changed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["prekeys_low", "identity_changed", "reachability_ping", "trusted_contact", "digest_requested", "challenge_code"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -692,23 +1098,29 @@ Global___Notification: _TypeAlias = Notification  # noqa: Y015
 
 @_typing.final
 class PreKeysLow(_message.Message):
-    """Few one-time prekeys are left: publish more. Sent once until they are refilled or the client reconnects (KEY-09)."""
+    """Few prekeys are left: publish more. Sent once until they are refilled or the client reconnects (KEY-09)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     COUNT_FIELD_NUMBER: _builtins.int
+    KEM_COUNT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many are left."""
+    """How many one-time prekeys are left."""
+    kem_count: _builtins.int
+    """How many one-time KEM prekeys are left; absent when the account has published none (KEY-15)."""
     def __init__(
         self,
         *,
         count: _builtins.int = ...,
+        kem_count: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_count", b"_kem_count", "kem_count", b"kem_count"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_count", b"_kem_count", "count", b"count", "kem_count", b"kem_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__kem_count: _TypeAlias = _typing.Literal["kem_count"]  # noqa: Y015
+    _WhichOneofArgType__kem_count: _TypeAlias = _typing.Literal["_kem_count", b"_kem_count"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__kem_count) -> _WhichOneofReturnType__kem_count | None: ...
 
 Global___PreKeysLow: _TypeAlias = PreKeysLow  # noqa: Y015
 
@@ -733,6 +1145,107 @@ class IdentityChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___IdentityChanged: _TypeAlias = IdentityChanged  # noqa: Y015
+
+@_typing.final
+class ReachabilityPing(_message.Message):
+    """A third-party user asks to be reachable for a WhatsApp user. No message, no key and no chat comes with it, and neither
+    identifier is told: the partner and a display name only (OPT-10).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTEGRATOR_FIELD_NUMBER: _builtins.int
+    PARTNER_NAME_FIELD_NUMBER: _builtins.int
+    DISPLAY_NAME_FIELD_NUMBER: _builtins.int
+    integrator: _builtins.int
+    """The partner: 1 to 999."""
+    partner_name: _builtins.str
+    """Its name."""
+    display_name: _builtins.str
+    """What the third-party user calls themselves: 1 to 64 characters, not verified by anybody."""
+    def __init__(
+        self,
+        *,
+        integrator: _builtins.int = ...,
+        partner_name: _builtins.str = ...,
+        display_name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["display_name", b"display_name", "integrator", b"integrator", "partner_name", b"partner_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReachabilityPing: _TypeAlias = ReachabilityPing  # noqa: Y015
+
+@_typing.final
+class TrustedContact(_message.Message):
+    """A WhatsApp user wrote back or accepted the message request: the account counts as known to them (OPT-14)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JID_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
+    jid: _builtins.str
+    """The WhatsApp user."""
+    expires_at_ms: _builtins.int
+    """When the mark ends unless it is renewed: milliseconds since the UNIX epoch."""
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+        expires_at_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "jid", b"jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TrustedContact: _TypeAlias = TrustedContact  # noqa: Y015
+
+@_typing.final
+class DigestRequested(_message.Message):
+    """Compare your keys with GetKeyDigest, and publish them again when they differ (KEY-10)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DigestRequested: _TypeAlias = DigestRequested  # noqa: Y015
+
+@_typing.final
+class ChallengeCode(_message.Message):
+    """Goes into AnswerChallenge: proves that the caller reads this account's channel (ABU-06)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    token: _builtins.str
+    """The challenge that it answers."""
+    code: _builtins.str
+    """The code: 6 digits."""
+    def __init__(
+        self,
+        *,
+        token: _builtins.str = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChallengeCode: _TypeAlias = ChallengeCode  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
@@ -795,22 +1308,26 @@ class OfflinePreview(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
     NOTIFICATIONS_FIELD_NUMBER: _builtins.int
+    RETRY_RECEIPTS_FIELD_NUMBER: _builtins.int
     messages: _builtins.int
     """Messages waiting."""
     receipts: _builtins.int
     """Receipts waiting."""
     notifications: _builtins.int
     """Notifications waiting."""
+    retry_receipts: _builtins.int
+    """Retry receipts waiting."""
     def __init__(
         self,
         *,
         messages: _builtins.int = ...,
         receipts: _builtins.int = ...,
         notifications: _builtins.int = ...,
+        retry_receipts: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "notifications", b"notifications", "receipts", b"receipts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["messages", b"messages", "notifications", b"notifications", "receipts", b"receipts", "retry_receipts", b"retry_receipts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,7 @@ class Partner(_message.Message):
     IDENTIFIER_TYPE_FIELD_NUMBER: _builtins.int
     ICON_FIELD_NUMBER: _builtins.int
     PROXY_ALLOWED_FIELD_NUMBER: _builtins.int
+    GROUP_MESSAGING_FIELD_NUMBER: _builtins.int
     integrator: _builtins.int
     """Integrator id: 1 to 999."""
     name: _builtins.str
@@ -92,6 +93,8 @@ class Partner(_message.Message):
     """Address of an icon; may be empty."""
     proxy_allowed: _builtins.bool
     """Whether its agreement allows proxy mode (PRX-01)."""
+    group_messaging: _builtins.bool
+    """Whether its agreement allows groups: listed to WhatsApp users, and nothing more (OPT-07, LIF-06)."""
     def __init__(
         self,
         *,
@@ -105,10 +108,11 @@ class Partner(_message.Message):
         identifier_type: _interop_pb2.IdentifierType.ValueType = ...,
         icon: _builtins.str = ...,
         proxy_allowed: _builtins.bool = ...,
+        group_messaging: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "icon", b"icon", "identifier_type", b"identifier_type", "integrator", b"integrator", "issuer", b"issuer", "media_url", b"media_url", "name", b"name", "proxy_allowed", b"proxy_allowed", "push_url", b"push_url", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "group_messaging", b"group_messaging", "icon", b"icon", "identifier_type", b"identifier_type", "integrator", b"integrator", "issuer", b"issuer", "media_url", b"media_url", "name", b"name", "proxy_allowed", b"proxy_allowed", "push_url", b"push_url", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -406,6 +410,7 @@ class Connection(_message.Message):
     PEER_ADDRESS_FIELD_NUMBER: _builtins.int
     CONNECTION_SIGNALS_AVAILABLE_FIELD_NUMBER: _builtins.int
     CONNECTED_AT_MS_FIELD_NUMBER: _builtins.int
+    CLIENT_CLOSED_AT_MS_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """Whose."""
     mode: _chat_pb2.ConnectionMode.ValueType
@@ -418,6 +423,10 @@ class Connection(_message.Message):
     """Whether peer address and fingerprint speak for the end client; false in proxy mode (PRX-05)."""
     connected_at_ms: _builtins.int
     """When it was opened: milliseconds since the UNIX epoch."""
+    client_closed_at_ms: _builtins.int
+    """Set when ObserveClient has said that the end client is closed: since when, in milliseconds since the UNIX epoch. The
+    connection outlives its client (PRX-04).
+    """
     def __init__(
         self,
         *,
@@ -427,14 +436,99 @@ class Connection(_message.Message):
         peer_address: _builtins.str = ...,
         connection_signals_available: _builtins.bool = ...,
         connected_at_ms: _builtins.int = ...,
+        client_closed_at_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_closed_at_ms", b"_client_closed_at_ms", "client_closed_at_ms", b"client_closed_at_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_closed_at_ms", b"_client_closed_at_ms", "client_closed_at_ms", b"client_closed_at_ms", "client_ip", b"client_ip", "connected_at_ms", b"connected_at_ms", "connection_signals_available", b"connection_signals_available", "jid", b"jid", "mode", b"mode", "peer_address", b"peer_address"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__client_closed_at_ms: _TypeAlias = _typing.Literal["client_closed_at_ms"]  # noqa: Y015
+    _WhichOneofArgType__client_closed_at_ms: _TypeAlias = _typing.Literal["_client_closed_at_ms", b"_client_closed_at_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__client_closed_at_ms) -> _WhichOneofReturnType__client_closed_at_ms | None: ...
+
+Global___Connection: _TypeAlias = Connection  # noqa: Y015
+
+@_typing.final
+class ObserveClientRequest(_message.Message):
+    """Request of ObserveClient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JID_FIELD_NUMBER: _builtins.int
+    IS_OPEN_FIELD_NUMBER: _builtins.int
+    jid: _builtins.str
+    """The account."""
+    is_open: _builtins.bool
+    """Whether its end client is open."""
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+        is_open: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["client_ip", b"client_ip", "connected_at_ms", b"connected_at_ms", "connection_signals_available", b"connection_signals_available", "jid", b"jid", "mode", b"mode", "peer_address", b"peer_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_open", b"is_open", "jid", b"jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Connection: _TypeAlias = Connection  # noqa: Y015
+Global___ObserveClientRequest: _TypeAlias = ObserveClientRequest  # noqa: Y015
+
+@_typing.final
+class ObserveClientResponse(_message.Message):
+    """Response of ObserveClient."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ObserveClientResponse: _TypeAlias = ObserveClientResponse  # noqa: Y015
+
+@_typing.final
+class RequestKeyDigestRequest(_message.Message):
+    """Request of RequestKeyDigest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JID_FIELD_NUMBER: _builtins.int
+    jid: _builtins.str
+    """The account."""
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestKeyDigestRequest: _TypeAlias = RequestKeyDigestRequest  # noqa: Y015
+
+@_typing.final
+class RequestKeyDigestResponse(_message.Message):
+    """Response of RequestKeyDigest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestKeyDigestResponse: _TypeAlias = RequestKeyDigestResponse  # noqa: Y015
 
 @_typing.final
 class GetStatisticsRequest(_message.Message):

@@ -11,6 +11,7 @@ Source: protocol facts observed in open clients (WIRE); features in scope: MSG-1
 
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -24,7 +25,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class Message(_message.Message):
-    """One message a person sent. Exactly one content field is set."""
+    """One message a person sent. Exactly one content field is set, `message_context_info` aside. Stickers (26), disappearing
+    messages and status are not supported in third-party chats: a client that finds one shows that it cannot (MSG-12).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -34,6 +37,8 @@ class Message(_message.Message):
     DOCUMENT_MESSAGE_FIELD_NUMBER: _builtins.int
     AUDIO_MESSAGE_FIELD_NUMBER: _builtins.int
     VIDEO_MESSAGE_FIELD_NUMBER: _builtins.int
+    PROTOCOL_MESSAGE_FIELD_NUMBER: _builtins.int
+    MESSAGE_CONTEXT_INFO_FIELD_NUMBER: _builtins.int
     REACTION_MESSAGE_FIELD_NUMBER: _builtins.int
     conversation: _builtins.str
     """Plain text without a reference to another message: UTF-8, at most 65,536 bytes."""
@@ -58,6 +63,14 @@ class Message(_message.Message):
         """A film."""
 
     @_builtins.property
+    def protocol_message(self) -> Global___ProtocolMessage:
+        """Takes back or changes an earlier message of the sender's own."""
+
+    @_builtins.property
+    def message_context_info(self) -> Global___MessageContextInfo:
+        """What goes with every message, beside its content."""
+
+    @_builtins.property
     def reaction_message(self) -> Global___ReactionMessage:
         """An emoji put on, or taken off, an earlier message."""
 
@@ -70,11 +83,13 @@ class Message(_message.Message):
         document_message: Global___DocumentMessage | None = ...,
         audio_message: Global___AudioMessage | None = ...,
         video_message: Global___VideoMessage | None = ...,
+        protocol_message: Global___ProtocolMessage | None = ...,
+        message_context_info: Global___MessageContextInfo | None = ...,
         reaction_message: Global___ReactionMessage | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_message", b"_audio_message", "_conversation", b"_conversation", "_document_message", b"_document_message", "_extended_text_message", b"_extended_text_message", "_image_message", b"_image_message", "_reaction_message", b"_reaction_message", "_video_message", b"_video_message", "audio_message", b"audio_message", "conversation", b"conversation", "document_message", b"document_message", "extended_text_message", b"extended_text_message", "image_message", b"image_message", "reaction_message", b"reaction_message", "video_message", b"video_message"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_audio_message", b"_audio_message", "_conversation", b"_conversation", "_document_message", b"_document_message", "_extended_text_message", b"_extended_text_message", "_image_message", b"_image_message", "_message_context_info", b"_message_context_info", "_protocol_message", b"_protocol_message", "_reaction_message", b"_reaction_message", "_video_message", b"_video_message", "audio_message", b"audio_message", "conversation", b"conversation", "document_message", b"document_message", "extended_text_message", b"extended_text_message", "image_message", b"image_message", "message_context_info", b"message_context_info", "protocol_message", b"protocol_message", "reaction_message", b"reaction_message", "video_message", b"video_message"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_message", b"_audio_message", "_conversation", b"_conversation", "_document_message", b"_document_message", "_extended_text_message", b"_extended_text_message", "_image_message", b"_image_message", "_reaction_message", b"_reaction_message", "_video_message", b"_video_message", "audio_message", b"audio_message", "conversation", b"conversation", "document_message", b"document_message", "extended_text_message", b"extended_text_message", "image_message", b"image_message", "reaction_message", b"reaction_message", "video_message", b"video_message"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_audio_message", b"_audio_message", "_conversation", b"_conversation", "_document_message", b"_document_message", "_extended_text_message", b"_extended_text_message", "_image_message", b"_image_message", "_message_context_info", b"_message_context_info", "_protocol_message", b"_protocol_message", "_reaction_message", b"_reaction_message", "_video_message", b"_video_message", "audio_message", b"audio_message", "conversation", b"conversation", "document_message", b"document_message", "extended_text_message", b"extended_text_message", "image_message", b"image_message", "message_context_info", b"message_context_info", "protocol_message", b"protocol_message", "reaction_message", b"reaction_message", "video_message", b"video_message"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__audio_message: _TypeAlias = _typing.Literal["audio_message"]  # noqa: Y015
     _WhichOneofArgType__audio_message: _TypeAlias = _typing.Literal["_audio_message", b"_audio_message"]  # noqa: Y015
@@ -86,6 +101,10 @@ class Message(_message.Message):
     _WhichOneofArgType__extended_text_message: _TypeAlias = _typing.Literal["_extended_text_message", b"_extended_text_message"]  # noqa: Y015
     _WhichOneofReturnType__image_message: _TypeAlias = _typing.Literal["image_message"]  # noqa: Y015
     _WhichOneofArgType__image_message: _TypeAlias = _typing.Literal["_image_message", b"_image_message"]  # noqa: Y015
+    _WhichOneofReturnType__message_context_info: _TypeAlias = _typing.Literal["message_context_info"]  # noqa: Y015
+    _WhichOneofArgType__message_context_info: _TypeAlias = _typing.Literal["_message_context_info", b"_message_context_info"]  # noqa: Y015
+    _WhichOneofReturnType__protocol_message: _TypeAlias = _typing.Literal["protocol_message"]  # noqa: Y015
+    _WhichOneofArgType__protocol_message: _TypeAlias = _typing.Literal["_protocol_message", b"_protocol_message"]  # noqa: Y015
     _WhichOneofReturnType__reaction_message: _TypeAlias = _typing.Literal["reaction_message"]  # noqa: Y015
     _WhichOneofArgType__reaction_message: _TypeAlias = _typing.Literal["_reaction_message", b"_reaction_message"]  # noqa: Y015
     _WhichOneofReturnType__video_message: _TypeAlias = _typing.Literal["video_message"]  # noqa: Y015
@@ -101,11 +120,121 @@ class Message(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__image_message) -> _WhichOneofReturnType__image_message | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__message_context_info) -> _WhichOneofReturnType__message_context_info | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_message) -> _WhichOneofReturnType__protocol_message | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reaction_message) -> _WhichOneofReturnType__reaction_message | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__video_message) -> _WhichOneofReturnType__video_message | None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class MessageContextInfo(_message.Message):
+    """What goes with every message."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESSAGE_SECRET_FIELD_NUMBER: _builtins.int
+    message_secret: _builtins.bytes
+    """Key of the message's reporting token (ABU-04): 32 random bytes, new for every message."""
+    def __init__(
+        self,
+        *,
+        message_secret: _builtins.bytes | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_message_secret", b"_message_secret", "message_secret", b"message_secret"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_message_secret", b"_message_secret", "message_secret", b"message_secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__message_secret: _TypeAlias = _typing.Literal["message_secret"]  # noqa: Y015
+    _WhichOneofArgType__message_secret: _TypeAlias = _typing.Literal["_message_secret", b"_message_secret"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__message_secret) -> _WhichOneofReturnType__message_secret | None: ...
+
+Global___MessageContextInfo: _TypeAlias = MessageContextInfo  # noqa: Y015
+
+@_typing.final
+class ProtocolMessage(_message.Message):
+    """Takes back or changes an earlier message of the sender's own. Source: observed in open clients (WIRE); MSG-12."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Type:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ProtocolMessage._Type.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        TYPE_REVOKE: ProtocolMessage._Type.ValueType  # 0
+        """Delete the message for everybody.
+
+        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+        """
+        TYPE_EPHEMERAL_SETTING: ProtocolMessage._Type.ValueType  # 3
+        """Set the time after which messages disappear: not supported in third-party chats."""
+        TYPE_MESSAGE_EDIT: ProtocolMessage._Type.ValueType  # 14
+        """Replace the text of the message."""
+
+    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
+        """What to do. Numbers as observed on the wire; others are not supported in third-party chats."""
+
+    TYPE_REVOKE: ProtocolMessage.Type.ValueType  # 0
+    """Delete the message for everybody.
+
+    buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+    """
+    TYPE_EPHEMERAL_SETTING: ProtocolMessage.Type.ValueType  # 3
+    """Set the time after which messages disappear: not supported in third-party chats."""
+    TYPE_MESSAGE_EDIT: ProtocolMessage.Type.ValueType  # 14
+    """Replace the text of the message."""
+
+    KEY_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    EDITED_MESSAGE_FIELD_NUMBER: _builtins.int
+    TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
+    type: Global___ProtocolMessage.Type.ValueType
+    """What to do."""
+    timestamp_ms: _builtins.int
+    """For an edit: when the person changed it, on their own clock: milliseconds since the UNIX epoch."""
+    @_builtins.property
+    def key(self) -> Global___MessageKey:
+        """The message."""
+
+    @_builtins.property
+    def edited_message(self) -> Global___Message:
+        """For an edit: the new content, a `conversation`."""
+
+    def __init__(
+        self,
+        *,
+        key: Global___MessageKey | None = ...,
+        type: Global___ProtocolMessage.Type.ValueType | None = ...,
+        edited_message: Global___Message | None = ...,
+        timestamp_ms: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_edited_message", b"_edited_message", "_key", b"_key", "_timestamp_ms", b"_timestamp_ms", "_type", b"_type", "edited_message", b"edited_message", "key", b"key", "timestamp_ms", b"timestamp_ms", "type", b"type"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edited_message", b"_edited_message", "_key", b"_key", "_timestamp_ms", b"_timestamp_ms", "_type", b"_type", "edited_message", b"edited_message", "key", b"key", "timestamp_ms", b"timestamp_ms", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__edited_message: _TypeAlias = _typing.Literal["edited_message"]  # noqa: Y015
+    _WhichOneofArgType__edited_message: _TypeAlias = _typing.Literal["_edited_message", b"_edited_message"]  # noqa: Y015
+    _WhichOneofReturnType__key: _TypeAlias = _typing.Literal["key"]  # noqa: Y015
+    _WhichOneofArgType__key: _TypeAlias = _typing.Literal["_key", b"_key"]  # noqa: Y015
+    _WhichOneofReturnType__timestamp_ms: _TypeAlias = _typing.Literal["timestamp_ms"]  # noqa: Y015
+    _WhichOneofArgType__timestamp_ms: _TypeAlias = _typing.Literal["_timestamp_ms", b"_timestamp_ms"]  # noqa: Y015
+    _WhichOneofReturnType__type: _TypeAlias = _typing.Literal["type"]  # noqa: Y015
+    _WhichOneofArgType__type: _TypeAlias = _typing.Literal["_type", b"_type"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__edited_message) -> _WhichOneofReturnType__edited_message | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__key) -> _WhichOneofReturnType__key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__timestamp_ms) -> _WhichOneofReturnType__timestamp_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__type) -> _WhichOneofReturnType__type | None: ...
+
+Global___ProtocolMessage: _TypeAlias = ProtocolMessage  # noqa: Y015
 
 @_typing.final
 class MessageKey(_message.Message):

@@ -1,0 +1,126 @@
+"""What the server decided, in order, and why; knows no wire, no file and who reads it.
+
+An entry never holds a secret, a token, a key, a ciphertext or anything that a person wrote: whoever records gives
+addresses, ids, names of rules and numbers.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from itertools import islice
+from typing import Literal, NamedTuple
+
+from interop_server.core.errors import Refusal
+from interop_server.core.ports import Clock, Rng
+
+MAX_ENTRIES = 100_000
+"""Entries that are kept; policy. Older ones are forgotten."""
+MAX_FIELD_CHARACTERS = 320
+"""Longest text of a field: names come from outside; policy."""
+REQUEST_ID_BYTES = 8
+
+Outcome = Literal["accepted", "refused", "dropped", "done"]
+"""Accepted, refused, dropped (whoever asked cannot tell it from accepted), or done by the server itself."""
+
+ANONYMOUS = "anonymous"
+"""Actor of what is refused before anybody is known. Not an address: the same inputs give the same journal."""
+OPERATOR = "operator"
+"""Actor of admin calls."""
+TIMER = "timer"
+"""Actor of what the server does when its time has come."""
+
+
+class JournalEntry(NamedTuple):
+    """One decision. Fields are those of `JournalEntry` in journal.proto."""
+
+    number: int
+    at_ms: int
+    actor: str
+    action: str
+    subject: str
+    outcome: Outcome
+    requirement: str
+    reason: str
+    cause: str
+    detail: str
+    request_id: str
+
+
+class Journal:
+    """The newest decisions, in memory. Recording is cheap: it stands on the path of every message.
+
+    Source: SIM-07, OPT-09; the request ids make refusals explainable.
+    """
+
+    def __init__(self, clock: Clock, rng: Rng, capacity: int = MAX_ENTRIES) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._entries: deque[JournalEntry] = deque(maxlen=capacity)
+        self._number = 0
+        self._readers: list[Callable[[JournalEntry], None]] = []
+
+    def record(  # noqa: PLR0913 - one call, not an object, for each message
+        self,
+        actor: str,
+        action: str,
+        outcome: Outcome,
+        subject: str = "",
+        *,
+        requirement: str = "",
+        cause: str = "",
+        detail: str = "",
+    ) -> None:
+        """Records a decision that is no refusal.
+
+        Args:
+            actor: Who asked: a JID, `ANONYMOUS`, `OPERATOR` or `TIMER`.
+            action: What was asked, as `Service.Method`, `stanza.kind` or `timer.name`.
+            outcome: What became of it.
+            subject: Whom or what it was about.
+            requirement: Id of the rule that answered.
+            cause: What whoever asked is not told.
+            detail: Anything else, such as a count.
+        """
+        self._add(actor, action, subject, outcome, requirement, "", cause, detail, "")
+
+    def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "") -> Refusal:
+        """Records a refusal, unless it stands here already, and gives it its request id; returns it."""
+        if not refusal.request_id:
+            refusal.request_id = self._rng.token_bytes(REQUEST_ID_BYTES).hex()
+            self._add(
+                actor,
+                action,
+                subject[:MAX_FIELD_CHARACTERS],
+                "refused",
+                refusal.reason.rule.requirement,
+                refusal.reason.name,
+                refusal.cause,
+                refusal.detail[:MAX_FIELD_CHARACTERS],
+                refusal.request_id,
+            )
+        return refusal
+
+    def _add(self, *fields: str) -> None:
+        self._number += 1
+        entry = JournalEntry(self._number, self._clock.now_ms(), *fields)  # type: ignore[arg-type]
+        self._entries.append(entry)
+        for read in self._readers:
+            read(entry)
+
+    def after(self, number: int, limit: int) -> tuple[list[JournalEntry], int]:
+        """Returns the oldest kept entries after a number, and how many before them are forgotten."""
+        first = self._number - len(self._entries) + 1
+        start = max(0, number + 1 - first)
+        return list(islice(self._entries, start, start + limit)), max(0, first - number - 1)
+
+    def find(self, request_id: str) -> JournalEntry | None:
+        """Returns the kept refusal of that request id."""
+        return next((entry for entry in reversed(self._entries) if entry.request_id == request_id), None)
+
+    def subscribe(self, read: Callable[[JournalEntry], None]) -> Callable[[], None]:
+        """Calls a function with every entry from now on, in the middle of the decision: it must return at once.
+
+        Returns:
+            What ends it.
+        """
+        self._readers.append(read)
+        return lambda: self._readers.remove(read)

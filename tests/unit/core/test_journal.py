@@ -1,0 +1,100 @@
+"""What stands in the journal, in which order, for how long, and who is told."""
+
+import re
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Journal, JournalEntry
+from interop_server.runtime.rng import SeededRng
+
+from .world import NOW_MS, World, message
+
+
+def journal_of(world: World, capacity: int = 100) -> Journal:
+    return Journal(world.clock, SeededRng(1), capacity)
+
+
+async def test_decisions_stand_in_order_with_the_time_of_the_clock(world: World) -> None:
+    """Numbers rise by one, and the time is the server's."""
+    journal = journal_of(world)
+    journal.record("1-2@interop", "stanza.message", "accepted", "m1", requirement="MSG-06", detail="49@s.whatsapp.net")
+    world.clock.advance(5)
+    journal.record("operator", "AdminService.PutPartner", "accepted")
+    entries, missed = journal.after(0, 10)
+    assert missed == 0
+    assert entries == [
+        JournalEntry(
+            1, NOW_MS, "1-2@interop", "stanza.message", "m1", "accepted", "MSG-06", "", "", "49@s.whatsapp.net", ""
+        ),
+        JournalEntry(2, NOW_MS + 5, "operator", "AdminService.PutPartner", "", "accepted", "", "", "", "", ""),
+    ]
+    assert journal.after(1, 10)[0] == entries[1:]
+    assert journal.after(0, 1)[0] == entries[:1]
+    assert journal.after(2, 10) == ([], 0)
+
+
+async def test_a_refusal_is_recorded_once_and_gets_one_request_id(world: World) -> None:
+    """However many edges it passes on its way out."""
+    journal = journal_of(world)
+    refusal = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such account")
+    assert journal.refuse(refusal, ANONYMOUS, "chat.login") is refusal
+    journal.refuse(refusal, "1-2@interop", "stanza.message")
+    [entry], _ = journal.after(0, 10)
+    assert re.fullmatch(r"[0-9a-f]{16}", refusal.request_id)
+    assert journal.find(refusal.request_id) == entry
+    assert (entry.actor, entry.reason, entry.requirement, entry.cause, entry.outcome) == (
+        ANONYMOUS, "RECIPIENT_NOT_REACHABLE", "OPT-09", "no such account", "refused",
+    )  # fmt: skip
+    assert journal.find("0" * 16) is None
+
+
+async def test_old_entries_are_forgotten_and_a_reader_is_told_how_many(world: World) -> None:
+    """Memory is bounded; whoever reads late learns what it missed."""
+    journal = journal_of(world, capacity=3)
+    for number in range(1, 6):
+        journal.record("a", f"{number}", "done")
+    entries, missed = journal.after(0, 10)
+    assert ([entry.action for entry in entries], missed) == (["3", "4", "5"], 2)
+    assert journal.after(2, 10)[1] == 0
+    assert [entry.number for entry in journal.after(4, 10)[0]] == [5]
+
+
+async def test_long_texts_from_outside_are_cut(world: World) -> None:
+    """A journal entry has a bounded size."""
+    journal = journal_of(world)
+    journal.refuse(Refusal(Reason.REQUEST_MALFORMED, "x" * 5_000), "a", "b", "y" * 5_000)
+    [entry], _ = journal.after(0, 1)
+    assert len(entry.detail) == len(entry.subject) == MAX_FIELD_CHARACTERS
+
+
+async def test_readers_are_told_until_they_end_it(world: World) -> None:
+    """Each entry once, in the moment of the decision."""
+    journal = journal_of(world)
+    seen: list[str] = []
+    unsubscribe = journal.subscribe(lambda entry: seen.append(entry.action))
+    journal.record("a", "first", "done")
+    unsubscribe()
+    journal.record("a", "second", "done")
+    assert seen == ["first"]
+
+
+async def test_blocking_shows_in_the_journal_alone(world: World) -> None:
+    """The sender's outcome is that of any message; only the operator learns that it goes nowhere (ABU-02, OPT-09)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await world.blocklist.block(user, ada.jid)
+    [outcome] = await world.router.send_messages(ada, [message(user)])
+    assert outcome.refusal is None and outcome.timestamp_ms
+    entry = world.journal.after(0, 100)[0][-1]
+    assert (entry.actor, entry.outcome, entry.requirement) == (ada.jid, "dropped", "ABU-02")
+    assert entry.cause
+
+
+async def test_causes_are_told_apart_in_the_journal_alone(world: World) -> None:
+    """Unknown and not opted in: one refusal, two causes (OPT-09)."""
+    ada, stranger = await world.enlisted(), await world.whatsapp_user()
+    causes = []
+    for jid in (stranger.jid, "4915199999999@s.whatsapp.net"):
+        [outcome] = await world.prekeys.take(ada, [jid])
+        assert isinstance(outcome, Refusal)
+        causes.append((outcome.reason, outcome.advice, outcome.cause))
+    assert causes[0][:2] == causes[1][:2]
+    assert causes[0][2] != causes[1][2]
