@@ -5,7 +5,6 @@ Nothing else in the server knows which implementation stands behind a port.
 
 import asyncio
 import logging
-import math
 import shutil
 import tempfile
 from collections import Counter
@@ -41,7 +40,7 @@ from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment
 from interop_server.core.errors import Refusal
 from interop_server.core.integrity import Blocklist
-from interop_server.core.journal import Journal
+from interop_server.core.journal import TIMER, Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
@@ -69,12 +68,10 @@ from interop_server.rpc.session import Sessions
 from interop_server.runtime.clock import AdjustableClock
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SystemRng
+from interop_server.runtime.timers import Timers
 from interop_server.storage import SqliteStore
 
 _log = logging.getLogger(__name__)
-
-SWEEP_SECONDS = 600.0
-"""How often what has expired is deleted; reads never see it anyway."""
 
 _CLIENT_SERVICES = tuple(
     file.services_by_name[name].full_name
@@ -130,9 +127,12 @@ class _Parts:
     async def refresh_key_sets(self) -> None:
         """Fetches the key sets of all partners (ENL-03)."""
         for partner in await self.operator.list_partners():
+            subject = str(partner.integrator)
             try:
                 await self.operator.refresh_jwks(partner.integrator)
+                self.journal.record(TIMER, "timer.key_sets", "done", subject, requirement="ENL-03")
             except Refusal as refusal:
+                self.journal.refuse(refusal, TIMER, "timer.key_sets", subject)
                 _log.warning("key set of partner %d: %s", partner.integrator, refusal)
 
     def counted(self) -> dict[str, int]:
@@ -175,8 +175,7 @@ class Simulator:
             build_application(parts.enlistment.enlist, parts.media, parts.push_jwks, parts.journal)
         )
         self._background("push", parts.push.run())
-        self._timer("key sets", self._repeat(parts.refresh_key_sets, self._config.limits.jwks_refresh_seconds))
-        self._timer("sweep", self._repeat(parts.lifecycle.sweep, SWEEP_SECONDS))
+        self._start_timers(parts)
 
         admin_server = _grpc_server(parts.journal)
         admin = AdminServicer(parts.operator, parts.registry, store.count_rows, parts.counted)
@@ -290,7 +289,7 @@ class Simulator:
         self._stops.append(health_servicer.enter_graceful_shutdown)
         return _join_address(host, bound)
 
-    def _background(self, name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(lambda done: _report(name, done))
 
@@ -299,19 +298,13 @@ class Simulator:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stops.append(stop)
-        return task
 
-    def _timer(self, name: str, work: Coroutine[Any, Any, None]) -> None:
-        self._clock.expect(self._background(name, work))
-
-    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
-        while True:
-            try:
-                await work()
-            except Exception:  # noqa: BLE001 - a supervisor: a full disk now must not end the work for good
-                _log.exception("background work failed; it is tried again in %d seconds", seconds)
-            # However far time leaps, the work is done once, at its end.
-            await self._clock.sleep(seconds, slack_seconds=math.inf)
+    def _start_timers(self, parts: _Parts) -> None:
+        timers = Timers(self._clock, parts.journal)
+        self._stops.append(timers.stop)
+        timers.repeat("key_sets", self._config.limits.jwks_refresh_seconds, parts.refresh_key_sets)
+        for sweep in parts.lifecycle.sweeps():
+            timers.sweep(sweep)
 
 
 def split_address(address: str) -> tuple[str, int]:

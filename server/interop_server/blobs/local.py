@@ -38,6 +38,8 @@ class LocalBlobStore:
         self._root = root
         self._clock = clock
         self._writing: set[str] = set()
+        self._may_have_uploads = True
+        """False when there is certainly no unfinished upload: then nobody need look."""
 
     async def open_writer(self, name: str) -> "LocalBlobWriter":
         """Opens a new upload, or the suspended one of that name, at its end.
@@ -50,6 +52,7 @@ class LocalBlobStore:
         if name in self._writing:
             raise BlockingIOError("this blob is being written")
         self._writing.add(name)
+        self._may_have_uploads = True
         file = _PartFile(part, blob)
         try:
             await _in_thread(file.open)
@@ -85,6 +88,16 @@ class LocalBlobStore:
         """
         await asyncio.to_thread(self._blob_path(name).unlink, missing_ok=True)
 
+    async def oldest_upload_ms(self) -> int | None:
+        """When the unfinished upload that was left alone longest was last touched; None when there is none."""
+        if not self._may_have_uploads:
+            return None
+        self._may_have_uploads = False  # before the look: an upload that begins meanwhile says so
+        idle = [name for name in await asyncio.to_thread(self._list_uploads) if name not in self._writing]
+        touched = await asyncio.to_thread(self._touched_ms, idle)
+        self._may_have_uploads |= bool(touched) or bool(self._writing)
+        return min(touched, default=None)
+
     async def delete_stale_uploads(self, before_ms: int) -> int:
         """Deletes unfinished uploads untouched since then, and returns how many; one being written is not touched."""
         names = await asyncio.to_thread(self._list_uploads)
@@ -97,6 +110,9 @@ class LocalBlobStore:
 
     def _list_uploads(self) -> list[str]:
         return [part.stem for part in (self._root / "uploads").glob("*.part") if _NAME.fullmatch(part.stem)]
+
+    def _touched_ms(self, names: list[str]) -> list[int]:
+        return [part.stat().st_mtime_ns // 1_000_000 for name in names if (part := self._part_path(name)).exists()]
 
     def _delete_stale(self, names: list[str], before_ms: int) -> int:
         parts = [self._part_path(name) for name in names]

@@ -29,4 +29,9 @@ class Mailbox:
         await self.store.delete_deliveries(account.account_id, delivery_ids)
 
     def _since_ms(self) -> int:
-        return self.clock.now_ms() - self.limits.mailbox_ms
+        return kept_since_ms(self.clock.now_ms(), self.limits)
+
+
+def kept_since_ms(now_ms: int, limits: Limits) -> int:
+    """Returns the timestamp of the oldest item that is kept: after 30 days to the millisecond it is gone (MSG-07)."""
+    return now_ms - limits.mailbox_ms + 1

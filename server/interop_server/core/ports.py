@@ -243,7 +243,18 @@ class RoutingStore(Protocol):
         ...
 
     async def delete_expired(self, before_ms: int) -> int:
-        """Deletes mailbox items older than that, and returns how many."""
+        """Deletes mailbox items older than that, forgets the ids of messages that are (MSG-04); returns how many went.
+
+        What went is counted in items.
+        """
+        ...
+
+    async def oldest_timestamp_ms(self) -> int | None:
+        """Of what `delete_expired` deletes; None when there is nothing."""
+        ...
+
+    async def newest_timestamp_ms(self) -> int | None:
+        """Of the same; so no recipient has ever been shown a later one that is still stored or remembered (MSG-14)."""
         ...
 
 
@@ -272,6 +283,10 @@ class MediaStore(Protocol):
 
     async def list_expired_media(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
         """Blobs whose expiry lies from the first time on and before the second."""
+        ...
+
+    async def next_media_expiry(self, from_ms: int) -> int | None:
+        """The earliest expiry of a blob from that time on; None when there is none."""
         ...
 
     async def delete_media(self, before_ms: int) -> int:
@@ -447,6 +462,10 @@ class BlobStore(Protocol):
     async def open_reader(self, name: str) -> BlobReader | None: ...  # noqa: D102
 
     async def delete(self, name: str) -> None: ...  # noqa: D102
+
+    async def oldest_upload_ms(self) -> int | None:
+        """When the unfinished upload that was left alone longest was last touched; None when there is none."""
+        ...
 
     async def delete_stale_uploads(self, before_ms: int) -> int:
         """Deletes unfinished uploads untouched since then, and returns how many."""

@@ -95,7 +95,7 @@ class HttpPushGateway:
         async with open_session(self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
             while True:
                 # One task a target, at most `max_waiting`: a target that waits for its retry holds up nobody.
-                deliveries.create_task(self._deliver(session, await self._queue.get()), name="push retry")
+                deliveries.create_task(self._deliver(session, await self._queue.get()), name="push_retry")
 
     async def _deliver(self, session: ClientSession, target: PushTarget) -> None:
         try:

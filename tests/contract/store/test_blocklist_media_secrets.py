@@ -55,6 +55,9 @@ async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) ->
     later = replace(BLOB, direct_path="/v/t62/2", sha256=key(2), expires_at_ms=NOW_MS + 2000)
     await store.put_media(BLOB)
     await store.put_media(later)
+    assert await store.next_media_expiry(0) == await store.next_media_expiry(NOW_MS + 1000) == NOW_MS + 1000
+    assert await store.next_media_expiry(NOW_MS + 1001) == later.expires_at_ms
+    assert await store.next_media_expiry(later.expires_at_ms + 1) is None
     assert await store.list_expired_media(0, NOW_MS + 1000) == []
     assert await store.list_expired_media(0, NOW_MS + 2000) == [BLOB]
     assert await store.list_expired_media(NOW_MS + 1500, NOW_MS + 2000) == []

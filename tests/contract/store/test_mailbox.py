@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from interop_server.core.model import Backlog, InboxMode, StanzaKind, Stored
 from interop_server.core.ports import Store
 
@@ -185,6 +187,23 @@ async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
     assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
     again = await store.put_messages([world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)])
     assert again == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
+
+
+@pytest.mark.requirement("SIM-04", "MSG-14")
+async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world: World) -> None:
+    """Of items that wait and of messages that were acked alike, until those expire (MSG-04, MSG-07)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (None, None)
+    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
+    await store.put_items([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
+    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (NOW_MS + 1, NOW_MS + 9)
+    waiting = await store.list_deliveries(account.account_id, 0, 10, 0)
+    await store.delete_deliveries(account.account_id, [delivery.delivery_id for delivery in waiting])
+    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (NOW_MS + 3, NOW_MS + 7)
+    await store.delete_expired(NOW_MS + 4)
+    assert await store.oldest_timestamp_ms() == NOW_MS + 5
+    await store.delete_expired(NOW_MS + 8)
+    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (None, None)
 
 
 async def test_empty_calls_do_nothing(store: Store, world: World) -> None:

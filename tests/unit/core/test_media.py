@@ -229,7 +229,7 @@ async def test_expired_and_unknown_are_told_apart(world: World) -> None:
         world.clock.advance(1)
         assert await reason_of_download(world, path) is Reason.BLOB_EXPIRED
         assert await reason_of_download(world, path + "x") is Reason.BLOB_NOT_FOUND
-        await world.lifecycle.sweep()
+        await world.sweep()
     auth = world.media.grant_upload(user)
     assert await world.media.upload_status(user, auth, TOKEN) == (0, "")
     assert await uploaded(world, user) == path

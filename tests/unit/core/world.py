@@ -280,6 +280,12 @@ class World:
     async def waiting(self, account: Account) -> list[MailboxItem]:
         return [delivery.item for delivery in await self.mailbox.deliveries(account, 0, 10_000)]
 
+    async def sweep(self) -> dict[str, int]:
+        """Takes away what has fallen due; says how many of what."""
+        now_ms = self.clock.now_ms()
+        taken = {sweep.name: (await sweep.take_away(now_ms)).taken for sweep in self.lifecycle.sweeps()}
+        return {name: count for name, count in taken.items() if count}
+
     @contextmanager
     def quiet(self) -> Iterator[None]:
         """Checks that nobody is woken, pushed to or disconnected."""

@@ -146,6 +146,19 @@ def _delete(db: sqlite3.Connection, deliveries: list[tuple[int, int]]) -> list[N
     return [None] * len(deliveries)
 
 
+def _timestamp(db: sqlite3.Connection, extreme: str) -> int | None:
+    """The least or greatest timestamp that is known; two looks into indexes, however much is stored."""
+    [(timestamp_ms,)] = db.execute(
+        f"""
+        SELECT {extreme}(timestamp_ms) FROM (
+            SELECT {extreme}(timestamp_ms) AS timestamp_ms FROM mailbox
+            UNION ALL SELECT {extreme}(timestamp_ms) FROM sent_message
+        )
+        """
+    ).fetchall()
+    return None if timestamp_ms is None else int(timestamp_ms)
+
+
 def _delivery(row: tuple[Any, ...]) -> Delivery:
     delivery_id, inbox_mode, recipient_id, sender_id, sender_jid, kind, *rest = row
     item = MailboxItem(recipient_id, sender_id, sender_jid, StanzaKind(kind), *rest)
@@ -200,3 +213,9 @@ class SqliteMailbox(EngineUser):
             return db.execute("DELETE FROM mailbox WHERE timestamp_ms < ?1", (before_ms,)).rowcount
 
         return await self._engine.write(delete)
+
+    async def oldest_timestamp_ms(self) -> int | None:  # noqa: D102
+        return await self._engine.read(lambda db: _timestamp(db, "min"))
+
+    async def newest_timestamp_ms(self) -> int | None:  # noqa: D102
+        return await self._engine.read(lambda db: _timestamp(db, "max"))

@@ -37,6 +37,15 @@ class SqliteMedia(EngineUser, MediaStore):
     async def list_expired_media(self, from_ms: int, before_ms: int) -> list[MediaBlob]:  # noqa: D102
         return await self._list_media("expires_at_ms >= ?1 AND expires_at_ms < ?2", from_ms, before_ms)
 
+    async def next_media_expiry(self, from_ms: int) -> int | None:  # noqa: D102
+        def look(db: sqlite3.Connection) -> int | None:
+            [(expires_at_ms,)] = db.execute(
+                "SELECT min(expires_at_ms) FROM media WHERE expires_at_ms >= ?1", (from_ms,)
+            ).fetchall()
+            return None if expires_at_ms is None else int(expires_at_ms)
+
+        return await self._engine.read(look)
+
     async def delete_media(self, before_ms: int) -> int:  # noqa: D102
         def delete(db: sqlite3.Connection) -> int:
             return db.execute("DELETE FROM media WHERE expires_at_ms < ?1", (before_ms,)).rowcount

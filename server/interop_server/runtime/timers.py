@@ -1,0 +1,75 @@
+"""Work that is done again and again by the clock, in tasks of its own; knows nothing of what the work is."""
+
+import asyncio
+import logging
+import math
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from interop_server.core.journal import TIMER, Journal
+from interop_server.core.limits import SECOND_MS
+from interop_server.core.sweeps import Sweep
+from interop_server.runtime.clock import AdjustableClock
+
+_log = logging.getLogger(__name__)
+
+SWEEP_SLACK_SECONDS = 1.0
+"""How much longer than its time something may stay while time leaps: what falls due within a second goes together.
+Nothing that is due is left when the leap ends, and reads never see it anyway."""
+RETRY_MS = 60 * SECOND_MS
+"""When a sweep that failed, or left something behind, is tried again."""
+
+
+class Timers:
+    """Starts tasks that work by the clock, and ends them.
+
+    Work that fails is logged and done again at its next time: a full disk now must not end it for good.
+    """
+
+    def __init__(self, clock: AdjustableClock, journal: Journal) -> None:
+        self._clock = clock
+        self._journal = journal
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def repeat(self, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        """Does something now and then each time that long after it was done; once however far time leaps."""
+        self._start(name, self._repeat(name, seconds, work))
+
+    def sweep(self, sweep: Sweep) -> None:
+        """Takes away each thing of a kind when its time has come."""
+        self._start(sweep.name, self._sweep(sweep))
+
+    async def stop(self) -> None:
+        """Ends all tasks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.append(task)
+        self._clock.expect(task)
+
+    async def _repeat(self, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception:  # noqa: BLE001 - a supervisor
+                _log.exception("%s: failed, and is tried again in %d seconds", name, seconds)
+            await self._clock.sleep(seconds, slack_seconds=math.inf)
+
+    async def _sweep(self, sweep: Sweep) -> None:
+        while True:
+            now_ms = self._clock.now_ms()
+            try:
+                taken, again_ms = await sweep.take_away(now_ms)
+            except Exception:  # noqa: BLE001 - a supervisor
+                _log.exception("%s: the sweep failed", sweep.name)
+                taken, again_ms = 0, now_ms
+            if taken:
+                self._journal.record(
+                    TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
+                )
+            if again_ms <= now_ms:
+                again_ms = now_ms + RETRY_MS
+            await self._clock.sleep((again_ms - self._clock.now_ms()) / SECOND_MS, SWEEP_SLACK_SECONDS)
