@@ -1,0 +1,3 @@
+"""What all tests share: the record of what they prove."""
+
+pytest_plugins = ["tests.evidence"]

@@ -1,0 +1,135 @@
+"""What a run of the tests proved, kept for the ledger stage: which marked tests passed.
+
+A pytest plugin, for one process and for xdist: each test carries its marks in its report, and the process that gets all
+reports writes `.evidence/outcomes.json` at the end. Knows nothing of what the ledger says.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+FOLDER = ".evidence"
+OUTCOMES = "outcomes.json"
+LEDGER_STAGE = "tests/ledger/"
+_PROPERTY = "evidence"
+_SOURCES = {"tests": ("py",), "server": ("py", "sql"), "clients": ("py",), "protos": ("py", "proto")}
+
+
+@dataclass
+class Outcome:
+    """What became of a test, and what it proves if it passed."""
+
+    test: str
+    """Its node id."""
+    requirements: list[str] = field(default_factory=list)
+    threats: list[str] = field(default_factory=list)
+    outcome: str = "passed"
+    """Otherwise `failed`, `skipped`, `xfailed` or `xpassed`."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that a run proved."""
+
+    partial: str
+    """Why the run says nothing about the whole; empty when it was of the whole suite."""
+    sources: str
+    """Digest of the sources that the run was made with."""
+    outcomes: list[Outcome]
+    """The marked tests."""
+
+
+class EvidenceMissing(Exception):
+    """There is no evidence of a whole run of these sources; the message says what to do."""
+
+
+def sources_digest(root: Path) -> str:
+    """Returns a digest of all that a run depends on, but for the ledger stage."""
+    digest = hashlib.sha256()
+    for folder, suffixes in _SOURCES.items():
+        files = (file for suffix in suffixes for file in (root / folder).rglob(f"*.{suffix}"))
+        for file in sorted(files):
+            place = file.relative_to(root).as_posix()
+            if not place.startswith(LEDGER_STAGE):
+                digest.update(f"{place}\0{hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return digest.hexdigest()
+
+
+def read_evidence(root: Path) -> Evidence:
+    """Reads the evidence of the last run.
+
+    Raises:
+        EvidenceMissing: There is none, it is of a part of the suite, or of other sources.
+    """
+    try:
+        stored: dict[str, Any] = json.loads((root / FOLDER / OUTCOMES).read_text())
+    except FileNotFoundError:
+        raise EvidenceMissing("no run of the tests has left evidence here: run `make test`") from None
+    evidence = Evidence(**stored | {"outcomes": [Outcome(**each) for each in stored["outcomes"]]})
+    if evidence.partial:
+        raise EvidenceMissing(f"the last run was not of the whole suite ({evidence.partial}): run `make test`")
+    if evidence.sources != sources_digest(root):
+        raise EvidenceMissing("the sources have changed since the last run of the tests: run `make test`")
+    return evidence
+
+
+class Recorder:
+    """Gathers the reports of a run and writes down what it proved."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._sources = sources_digest(config.rootpath)
+        self._outcomes: dict[str, Outcome] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        outcome = self._outcomes.setdefault(report.nodeid, Outcome(report.nodeid))
+        for name, value in report.user_properties:
+            if name == _PROPERTY and report.when == "setup":
+                assert isinstance(value, dict)
+                outcome.requirements, outcome.threats = value["requirements"], value["threats"]
+        if (ended := _ended(report)) != "passed" and outcome.outcome != "failed":
+            outcome.outcome = ended
+
+    def pytest_sessionfinish(self, exitstatus: int) -> None:
+        if not any(not test.startswith(LEDGER_STAGE) for test in self._outcomes):
+            return
+        outcomes = [each for each in self._outcomes.values() if each.requirements or each.threats]
+        outcomes.sort(key=lambda each: each.test)
+        evidence = Evidence("; ".join(self._partial(exitstatus)), self._sources, outcomes)
+        folder = self._config.rootpath / FOLDER
+        folder.mkdir(exist_ok=True)
+        (folder / OUTCOMES).write_text(json.dumps(asdict(evidence), indent=1) + "\n")
+
+    def _partial(self, exitstatus: int) -> Iterator[str]:
+        if self._config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+            yield f"arguments {' '.join(self._config.args)}"
+        for option in ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "maxfail"):
+            if value := self._config.getoption(option):
+                yield f"{option} {value}"
+        if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+            yield f"exit code {int(exitstatus)}"
+
+
+def _ended(report: pytest.TestReport) -> str:
+    if not hasattr(report, "wasxfail"):
+        return report.outcome
+    return "xfailed" if report.skipped else "xpassed"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Records where the reports come together: in the controller, or in the only process."""
+    if not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder(config), "evidence-recorder")
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Puts a test's marks where they travel with its reports."""
+    requirements = sorted({name for mark in item.iter_markers("requirement") for name in mark.args})
+    threats = sorted({name for mark in item.iter_markers("threat") for name in mark.args})
+    if requirements or threats:
+        item.user_properties.append((_PROPERTY, {"requirements": requirements, "threats": threats}))
