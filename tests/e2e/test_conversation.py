@@ -1,9 +1,12 @@
 """The main job: two people on two messengers talk, end to end encrypted, through a running simulator."""
 
+import pytest
+
 from interop_client.events import ReceiptReceived, TextReceived
 from tests.e2e.conftest import World
 
 
+@pytest.mark.requirement("MSG-07", "RCP-01")
 async def test_a_text_its_answer_and_their_receipts_go_both_ways(world: World) -> None:
     """Bob writes, Alice answers, and each learns that the other has received and read (MSG-07, RCP-01)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")

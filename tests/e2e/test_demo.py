@@ -48,6 +48,7 @@ def _read_command_line(path: Path) -> str:
         return ""
 
 
+@pytest.mark.requirement("MED-01")
 def test_every_step_holds_with_the_users_own_text_image_and_document(tmp_path: Path) -> None:
     """One command plays the whole story with what the user gave, leaves the kept folder, and nothing else."""
     image, document, keep = tmp_path / "me.png", tmp_path / "paper.pdf", tmp_path / "kept"

@@ -44,6 +44,7 @@ async def blocklist_of(client: InteropClient) -> integrity_pb2.GetBlocklistRespo
     )
 
 
+@pytest.mark.requirement("ABU-02")
 @pytest.mark.parametrize("side", SIDES)
 async def test_what_a_blocked_person_sends_is_acked_and_goes_nowhere(world: World, side: str) -> None:
     """Not delivered, not stored, also not while the blocker is away; the one after the unblocking comes (ABU-02)."""
@@ -63,6 +64,7 @@ async def test_what_a_blocked_person_sends_is_acked_and_goes_nowhere(world: Worl
     await talk(blocker, blocked, "after, too")
 
 
+@pytest.mark.requirement("ABU-02", "OPT-09")
 @pytest.mark.parametrize("side", SIDES)
 async def test_a_block_does_not_show(world: World, side: str) -> None:
     """The blocked still gets a bundle; but a name does not resolve, as if nobody were there (ABU-02, OPT-09)."""
@@ -77,6 +79,7 @@ async def test_a_block_does_not_show(world: World, side: str) -> None:
     assert await refused(attempt) == "RECIPIENT_NOT_REACHABLE"
 
 
+@pytest.mark.requirement("ABU-01", "ABU-02")
 async def test_a_blocklist_is_sorted_has_a_digest_and_changes_idempotently(world: World) -> None:
     """A JID that does not exist can be blocked like any other (ABU-01, OPT-09)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -96,6 +99,7 @@ async def test_a_blocklist_is_sorted_has_a_digest_and_changes_idempotently(world
     assert await refused(alice.block("bob")) == "USER_VISIBLE_IDENTIFIER"
 
 
+@pytest.mark.requirement("ABU-01")
 async def test_everybody_has_a_list_of_their_own(world: World) -> None:
     """Alice's block is not Bob's, nor Carol's: Bob is only kept from Alice (ABU-01)."""
     alice, bob = await two_people(world, SIDES[0])
@@ -119,6 +123,7 @@ async def test_a_blocklist_outlives_the_connection(world: World) -> None:
     assert await alice.get_blocklist() == [bob.jid]
 
 
+@pytest.mark.requirement("LIF-03")
 async def test_a_deleted_account_is_gone_with_everything_it_had(world: World) -> None:
     """Bob deletes his account while two messages wait for him (LIF-03).
 
@@ -164,6 +169,7 @@ async def test_only_third_party_accounts_are_deleted_here(world: World) -> None:
     await talk(bob, alice, "still here")
 
 
+@pytest.mark.requirement("CHN-11", "SIM-02")
 @pytest.mark.parametrize("kind", ["WhatsApp", "third party"])
 async def test_a_second_login_replaces_the_first(world: World, kind: str) -> None:
     """The first is told why, and its session is dead at once (CHN-11)."""
@@ -189,6 +195,7 @@ async def test_a_second_login_replaces_the_first(world: World, kind: str) -> Non
         assert len(open_ones) == 1
 
 
+@pytest.mark.requirement("RCP-01")
 @pytest.mark.parametrize("quiet", ["the reader", "the writer"])
 async def test_no_read_receipt_arrives_unless_both_have_them_on(world: World, quiet: str) -> None:
     """One side is enough to keep it back; that of delivery comes all the same (RCP-01)."""

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.events import (
@@ -59,6 +61,7 @@ async def take_missing(client: InteropClient, jid: str, registration_id: int) ->
     return response.results[0]
 
 
+@pytest.mark.requirement("KEY-03", "KEY-10")
 async def test_one_time_prekeys_are_published_added_counted_and_deleted(world: World) -> None:
     """Publishing replaces, adding adds, deleting an id that is not there changes nothing (KEY-03).
 
@@ -82,6 +85,7 @@ async def test_one_time_prekeys_are_published_added_counted_and_deleted(world: W
     assert await bob.has_intact_prekeys()
 
 
+@pytest.mark.requirement("KEY-11")
 async def test_a_rotated_signed_prekey_is_in_every_bundle_from_then_on(world: World) -> None:
     """The one before it is in none, and a session begun with it still works (KEY-11)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -98,6 +102,7 @@ async def test_a_rotated_signed_prekey_is_in_every_bundle_from_then_on(world: Wo
     assert (await bob.wait_for(TextReceived)).text == "begun with the signed prekey before"
 
 
+@pytest.mark.requirement("KEY-05", "KEY-06")
 async def test_a_one_time_prekey_is_given_out_once_however_many_ask_at_once(world: World) -> None:
     """50 people on connections of their own ask for one user with 30 one-time prekeys (KEY-05, KEY-06).
 
@@ -119,6 +124,7 @@ async def test_a_one_time_prekey_is_given_out_once_however_many_ask_at_once(worl
     assert await bob.count_prekeys() == 0
 
 
+@pytest.mark.requirement("KEY-06")
 async def test_a_session_begins_without_a_one_time_prekey_too(world: World) -> None:
     """An empty store still gives a bundle, and the message that it opens arrives (KEY-06)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob", NO_REFILL)
@@ -130,6 +136,7 @@ async def test_a_session_begins_without_a_one_time_prekey_too(world: World) -> N
     assert (await alice.take_prekey_bundle(bob.jid)).one_time_prekey is None
 
 
+@pytest.mark.requirement("KEY-09")
 async def test_few_one_time_prekeys_are_told_once_until_they_are_refilled(world: World) -> None:
     """The notice comes when the count falls under ten, not at each key after; a refill allows the next (KEY-09)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob", NO_REFILL)
@@ -161,6 +168,7 @@ async def test_a_client_refills_by_itself(world: World) -> None:
     assert await bob.has_intact_prekeys()
 
 
+@pytest.mark.requirement("ENL-13", "ENL-14", "KEY-17")
 async def test_a_new_device_ends_the_old_one_and_all_that_it_could_read(world: World) -> None:
     """Bob enlists again with new keys (ENL-13, ENL-14, KEY-17).
 
@@ -197,6 +205,7 @@ async def test_a_new_device_ends_the_old_one_and_all_that_it_could_read(world: W
     assert not [event for event in seen if isinstance(event, IdentityChanged)]
 
 
+@pytest.mark.requirement("CHN-07")
 async def test_the_old_device_cannot_come_back(world: World) -> None:
     """Its auth key is no longer the account's (CHN-07)."""
     bob, new_bob = await world.third_party("bob"), world.device("bob")
@@ -206,6 +215,7 @@ async def test_the_old_device_cannot_come_back(world: World) -> None:
     assert await refused(bob.connect()) == "AUTH_KEY_MISMATCH"
 
 
+@pytest.mark.requirement("ENL-17")
 async def test_enlisting_again_with_the_same_keys_changes_nothing(world: World) -> None:
     """The connection stays open and what waits stays (ENL-13)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -218,6 +228,7 @@ async def test_enlisting_again_with_the_same_keys_changes_nothing(world: World) 
     assert (await bob.wait_for(TextReceived)).text == "still here"
 
 
+@pytest.mark.requirement("KEY-12")
 async def test_only_bundles_of_changed_registrations_are_taken(world: World) -> None:
     """Who has the registration id that the caller knows costs no key; who has a new one gives a bundle (KEY-12)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob", NO_REFILL)

@@ -91,6 +91,7 @@ async def range_over_grpc(
     return first.start, b"".join(response.chunk for response in chunks)
 
 
+@pytest.mark.requirement("MED-02")
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_picture_goes_to_whatsapp_through_the_media_proxy(friends: Friends, way: str) -> None:
     """It stays on Bob's own media server; Alice reads it through WhatsApp, which sees ciphertext only (MED-02)."""
@@ -105,6 +106,7 @@ async def test_a_picture_goes_to_whatsapp_through_the_media_proxy(friends: Frien
     assert (await friends.world.stored())["media"] == before["media"]
 
 
+@pytest.mark.requirement("MED-04")
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_document_goes_to_the_third_party_from_whatsapps_store(friends: Friends, way: str) -> None:
     """Alice uploads the blob; its path leads Bob to it, and its name and type come inside the message (MED-04)."""
@@ -117,6 +119,7 @@ async def test_a_document_goes_to_the_third_party_from_whatsapps_store(friends: 
     assert media.direct_path.startswith("/v/t")
 
 
+@pytest.mark.requirement("MED-01", "MED-04")
 @pytest.mark.parametrize("direction", ["to WhatsApp", "to the third party"])
 async def test_ranges_are_parts_of_the_same_blob_on_both_surfaces(friends: Friends, direction: str) -> None:
     """Start, middle, tail and all to the end; what lies outside is refused with the length (MED-04)."""
@@ -176,6 +179,7 @@ async def test_a_large_document_arrives_and_its_progress_is_told(friends: Friend
     assert all(0 < after - before <= 1 << 20 for before, after in zip([0, *sent], sent, strict=False))
 
 
+@pytest.mark.requirement("MED-07")
 async def test_an_upload_that_breaks_goes_on_where_it_was(friends: Friends) -> None:
     """The stream is cancelled half-way: what came is kept, and the rest is sent once (MED-07)."""
     document = friends.file("report.pdf", DOCUMENT_BYTES)
@@ -231,6 +235,7 @@ async def test_a_blob_that_is_there_already_is_not_stored_twice(friends: Friends
         assert (await friends.world.stored())["media"] == stored
 
 
+@pytest.mark.requirement("MED-06")
 @pytest.mark.parametrize("way", WAYS)
 async def test_a_blob_that_was_changed_on_its_way_is_not_opened(friends: Friends, way: str) -> None:
     """One flipped bit on the messenger's own server: Alice's client says so and leaves no file (MED-06)."""
@@ -250,6 +255,7 @@ async def test_a_blob_that_was_changed_on_its_way_is_not_opened(friends: Friends
     assert [path.name for path in target.parent.glob("*seen*")] == []
 
 
+@pytest.mark.requirement("MED-06")
 async def test_a_blob_under_another_key_is_not_opened(friends: Friends) -> None:
     """Ciphertext and hash are right, the key is another message's (MED-06)."""
     _, media = await friends.document_from_alice()

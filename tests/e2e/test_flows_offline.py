@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 
+import pytest
 from aiohttp import web
 
 from interop_api.v1 import stanza_pb2
@@ -37,6 +38,7 @@ def numbered(prefix: str, count: int) -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
+@pytest.mark.requirement("MSG-08", "SIM-02")
 async def test_a_backlog_is_announced_fetched_in_parts_and_ends_with_a_mark(world: World) -> None:
     """Nothing comes unasked; 100 bring 100, two requests of 200 bring the rest, with live traffic behind it (MSG-08).
 
@@ -72,6 +74,7 @@ async def test_a_backlog_is_announced_fetched_in_parts_and_ends_with_a_mark(worl
         assert times == sorted(times)
 
 
+@pytest.mark.requirement("MSG-08", "SIM-02")
 async def test_an_empty_backlog_is_announced_and_ends_at_once(world: World) -> None:
     """Preview and end mark come without being asked for, also when all counts are 0 (MSG-08)."""
     bob = await away(world)
@@ -104,6 +107,7 @@ async def test_a_backlog_counts_messages_receipts_and_notifications_apart(world:
     assert await bob.wait_for(IdentityChanged) == IdentityChanged(alice.jid)
 
 
+@pytest.mark.requirement("MSG-09")
 async def test_what_was_not_acked_comes_again_after_a_dropped_connection(world: World) -> None:
     """Bob loses his connection with six messages unacked; what he then acks never comes again (MSG-09)."""
     alice, bob = await world.whatsapp(), await away(world)
@@ -130,6 +134,7 @@ async def test_what_was_not_acked_comes_again_after_a_dropped_connection(world: 
         assert message_ids(await wire.take_until("offline_end")) == ids[4:]
 
 
+@pytest.mark.requirement("MSG-04")
 async def test_a_message_sent_again_is_acked_as_before_and_not_delivered_twice(world: World) -> None:
     """The same id once more: while it waits, after it was acked, and after both reconnected (MSG-04)."""
     alice, bob = await world.whatsapp(), await away(world)
@@ -154,6 +159,7 @@ async def test_a_message_sent_again_is_acked_as_before_and_not_delivered_twice(w
         assert message_ids(await wire.take()) == ["other"]
 
 
+@pytest.mark.requirement("MSG-10")
 async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
     """Bob cannot take one of two messages: only the other comes again (MSG-10)."""
     alice, bob = await world.whatsapp(), await away(world)
@@ -173,6 +179,7 @@ async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
         assert message_ids(await wire.take_until("offline_end")) == ["good"]
 
 
+@pytest.mark.requirement("MSG-10")
 async def test_every_nack_code_ends_redelivery(world: World) -> None:
     """The public codes are taken and counted, each by itself (MSG-10)."""
     codes = [487, 488, 489, 490, 491, 495, 496, 500]
@@ -193,6 +200,7 @@ async def test_every_nack_code_ends_redelivery(world: World) -> None:
         assert message_ids(await wire.take_until("offline_end")) == []
 
 
+@pytest.mark.requirement("MSG-09")
 async def test_no_more_is_in_flight_than_the_limit_allows(world: World) -> None:
     """A client that acks nothing gets `max_unacked_deliveries` and no more; each ack makes room for one.
 
@@ -250,6 +258,7 @@ async def test_the_sdk_fetches_a_backlog_by_itself_and_decrypts_it_in_order(worl
     assert await mailbox_of(bob.transport) == 0
 
 
+@pytest.mark.requirement("LIF-01")
 async def test_a_push_says_who_should_connect_and_nothing_else(world: World) -> None:
     """Bob is away: his messenger is told, with a token that it verified. While he is connected it is not (LIF-01)."""
     alice, bob = await world.whatsapp(), await away(world)
@@ -269,6 +278,7 @@ async def test_a_push_says_who_should_connect_and_nothing_else(world: World) -> 
     assert after.number == push.number + 1, "the message to Bob, who was connected, was pushed"
 
 
+@pytest.mark.requirement("LIF-02")
 async def test_pushes_about_one_user_are_coalesced(world: World) -> None:
     """While a push is under way, five more messages cause one more push, not five (LIF-02)."""
     alice, bob = await world.whatsapp(), await away(world)

@@ -1,5 +1,7 @@
 """Third-party chats as a WhatsApp user controls them: off at first, per messenger, in force from the next stanza."""
 
+import pytest
+
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.events import ConnectionLost, TextReceived
@@ -26,6 +28,7 @@ async def chats_page(
     return await client.transport.call(method, request, interop_pb2.ListThirdPartyChatsResponse)
 
 
+@pytest.mark.requirement("OPT-01", "OPT-03")
 async def test_third_party_chats_are_off_until_the_user_turns_them_on(world: World) -> None:
     """Before the opt-in nobody finds anybody, in either direction; the terms come first (OPT-01, OPT-03)."""
     alice, bob = await world.whatsapp(opted_in=False), await world.third_party("bob")
@@ -49,6 +52,7 @@ async def test_third_party_chats_are_off_until_the_user_turns_them_on(world: Wor
     await talk(bob, alice, "Hello")
 
 
+@pytest.mark.requirement("OPT-02")
 async def test_a_change_holds_from_the_very_next_stanza(world: World) -> None:
     """Alice opts out and in again between two texts on connections that stay open (OPT-02)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -64,6 +68,7 @@ async def test_a_change_holds_from_the_very_next_stanza(world: World) -> None:
     await talk(alice, bob, "after, too")
 
 
+@pytest.mark.requirement("OPT-02")
 async def test_turning_it_off_as_a_whole_keeps_what_was_chosen(world: World) -> None:
     """Off reaches every messenger at once, on brings the same ones back (OPT-02)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -76,6 +81,7 @@ async def test_turning_it_off_as_a_whole_keeps_what_was_chosen(world: World) -> 
     await talk(bob, alice, "Hello")
 
 
+@pytest.mark.requirement("OPT-02", "OPT-03", "OPT-07")
 async def test_each_messenger_is_chosen_by_itself(world: World, second_world: World) -> None:
     """Alice chose Bob's messenger, not Carol's; then both; then only Carol's (OPT-03, OPT-07)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -95,6 +101,7 @@ async def test_each_messenger_is_chosen_by_itself(world: World, second_world: Wo
     await talk(carol, alice, "Still here")
 
 
+@pytest.mark.requirement("OPT-05")
 async def test_the_inbox_mode_comes_with_each_message_and_changes_no_routing(world: World) -> None:
     """Also with one that waited; Bob sees no mode (OPT-05)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -112,6 +119,7 @@ async def test_the_inbox_mode_comes_with_each_message_and_changes_no_routing(wor
     assert (waited.text, waited.offline, waited.inbox_mode) == ("4", True, "SEPARATE")
 
 
+@pytest.mark.requirement("OPT-06")
 async def test_chats_are_listed_newest_first_page_by_page_and_can_be_deleted(world: World) -> None:
     """Seven chats come in pages of three; a new message moves a chat up; a deleted one is off the list (OPT-06)."""
     alice = await world.whatsapp()
@@ -144,6 +152,7 @@ async def test_chats_are_listed_newest_first_page_by_page_and_can_be_deleted(wor
     assert await refused(chats_page(alice, 3, "no token of yours")) == "REQUEST_MALFORMED"
 
 
+@pytest.mark.requirement("OPT-06")
 async def test_chats_are_read_only_after_the_opt_out(world: World, second_world: World) -> None:
     """Only those with the messenger that was left; opting in again makes them writable (OPT-06)."""
     alice = await world.whatsapp()
@@ -161,6 +170,7 @@ async def test_chats_are_read_only_after_the_opt_out(world: World, second_world:
     assert {chat.external_id: chat.read_only async for chat in alice.list_chats()} == {"bob": False, "carol": False}
 
 
+@pytest.mark.requirement("OPT-04")
 async def test_a_number_that_does_not_qualify_ends_participation(world: World) -> None:
     """Alice moves to a number outside the region: her old JID is gone, the new one cannot be reached (OPT-04)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -196,6 +206,7 @@ async def test_a_number_that_qualifies_keeps_what_was_chosen(world: World) -> No
     await talk(bob, alice, "Hello")
 
 
+@pytest.mark.requirement("ENL-01")
 async def test_a_messenger_that_is_suspended_is_cut_off_in_the_middle_of_a_conversation(world: World) -> None:
     """Its users reach nobody and nobody reaches them, until it is active again; what waits is kept (ENL-01)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")

@@ -181,6 +181,7 @@ async def test_over_100_messages_go_each_way_in_any_order(
     assert (read_by_alice, read_by_foreigner) == (written_to_alice, written_to_foreigner)
 
 
+@pytest.mark.requirement("KEY-01")
 async def test_the_bundle_of_the_sdk_verifies_elsewhere_and_is_consumed(world: World, foreigner: Foreigner) -> None:
     """KEY-05: the foreign side takes a bundle with a one-time prekey, and the server has one fewer."""
     alice = await world.whatsapp()

@@ -90,6 +90,7 @@ async def resolve(client: InteropClient, external_id: str, integrator: int) -> e
     return error
 
 
+@pytest.mark.requirement("MSG-01")
 async def test_only_a_jid_is_an_address(world: World) -> None:
     """For messages, bundles, blocking and chats alike: what a person is called is none (MSG-01, MSG-12, LIF-06)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -113,6 +114,7 @@ async def test_only_a_jid_is_an_address(world: World) -> None:
                 await alice.delete_chat(text)
 
 
+@pytest.mark.requirement("MSG-06")
 async def test_one_end_is_a_whatsapp_user_and_the_other_is_not(world: World) -> None:
     """Two third-party users, of one messenger or two, and two WhatsApp users have no route here (MSG-06)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -131,6 +133,7 @@ async def test_one_end_is_a_whatsapp_user_and_the_other_is_not(world: World) -> 
                 check_error((await take(client, to))[0].error, "ROUTE_NOT_SUPPORTED")
 
 
+@pytest.mark.requirement("OPT-09", "MSG-06")
 async def test_who_is_out_of_reach_is_so_for_no_reason_that_shows(world: World, second_world: World) -> None:
     """Unknown, not opted in, off, opted in elsewhere: equal in every field, for sends, bundles, look-ups (OPT-09)."""
     bob = await world.third_party("bob", QUIET)
@@ -153,6 +156,7 @@ async def test_who_is_out_of_reach_is_so_for_no_reason_that_shows(world: World, 
         assert error == errors[0]
 
 
+@pytest.mark.requirement("LIF-05")
 async def test_a_deleted_account_was_never_there(world: World, second_world: World) -> None:
     """To a WhatsApp user it is like a JID that nobody ever had, and a username of nobody (OPT-09, LIF-03)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -185,6 +189,7 @@ async def test_a_suspended_messengers_users_are_out_of_reach(world: World) -> No
         assert await resolve(alice, "bob", world.integrator) == unknown
 
 
+@pytest.mark.requirement("MSG-06")
 async def test_who_blocks_somebody_does_not_write_to_them(world: World) -> None:
     """The sender's own doing is said plainly (MSG-06)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -198,6 +203,7 @@ async def test_who_blocks_somebody_does_not_write_to_them(world: World) -> None:
             check_error(await send(client, to), "RECIPIENT_BLOCKED_BY_SENDER")
 
 
+@pytest.mark.requirement("OPT-01")
 async def test_who_has_not_opted_in_is_told_to(world: World) -> None:
     """A WhatsApp user's own choice stands in the way, whether or not the recipient exists (OPT-01, OPT-09)."""
     alice, bob = await world.whatsapp(opted_in=False, options=QUIET), await world.third_party("bob", QUIET)
@@ -210,6 +216,7 @@ async def test_who_has_not_opted_in_is_told_to(world: World) -> None:
         assert error == errors[0]
 
 
+@pytest.mark.requirement("KEY-07")
 async def test_a_request_for_bundles_names_each_user_once(world: World) -> None:
     """Also by the other way to write a JID; 1 to 256 users; a bad request takes nobody's keys (KEY-05, KEY-07)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)

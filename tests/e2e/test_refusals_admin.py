@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from interop_api.admin.v1 import admin_pb2
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, no_trace, refused, spare_integrators
@@ -14,6 +16,7 @@ BAD_URLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.requirement("ENL-01", "ENL-02")
 async def test_a_partner_must_be_registered_completely(world: World) -> None:
     """Ids, names, issuers, states and addresses in range; anything else changes nothing (ENL-01, ENL-02)."""
     good = await world.register()

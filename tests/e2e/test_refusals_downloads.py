@@ -38,6 +38,7 @@ async def check_http(world: World, path: str, reason: str, status: int, **header
     assert response.status == status
 
 
+@pytest.mark.requirement("MED-04")
 async def test_an_unknown_path_is_not_found(world: World) -> None:
     """Nor is anything that looks like a file of the server's (MED-04)."""
     alice = await world.whatsapp(options=QUIET)
@@ -94,6 +95,7 @@ async def test_a_range_lies_within_the_blob(world: World) -> None:
     assert await download(client, path, 0, 1) == BLOB[:1]
 
 
+@pytest.mark.requirement("MED-03")
 async def test_a_storage_reference_stays_within_its_partner(world: World) -> None:
     """No dots to climb, no other host, no scheme, no slash, nothing escaped: asked for nothing (MED-03; T11)."""
     alice = await world.whatsapp(options=QUIET)
@@ -201,6 +203,7 @@ WRONG_ANSWERS: dict[str, tuple[bytes, str]] = {
 """By reference: what the media server answers, and what the downloader is told."""
 
 
+@pytest.mark.requirement("MED-03")
 async def test_a_media_server_that_answers_wrongly_is_refused(world: World) -> None:
     """Over gRPC and over HTTP; no redirect is followed; a good blob is served before and after (MED-03; T11)."""
     alice = await world.whatsapp(options=QUIET)

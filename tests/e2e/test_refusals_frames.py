@@ -4,6 +4,8 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.login import third_party_login, whatsapp_login
@@ -34,6 +36,7 @@ async def bobs_device(world: World) -> InteropClient:
     return bob
 
 
+@pytest.mark.requirement("CHN-05")
 async def test_a_frame_must_be_authentic(world: World) -> None:
     """Altered, repeated, cut off, of another key or none at all: it ends the stream (CHN-05)."""
     bob = await bobs_device(world)
@@ -55,6 +58,7 @@ async def test_a_frame_must_be_authentic(world: World) -> None:
                 await stream.check_ends("FRAME_AUTHENTICATION_FAILED")
 
 
+@pytest.mark.requirement("CHN-05")
 async def test_a_frame_of_another_connection_is_refused(world: World) -> None:
     """The keys are fresh for each handshake, so nothing recorded can be sent again (CHN-05)."""
     bob = await bobs_device(world)
@@ -65,6 +69,7 @@ async def test_a_frame_of_another_connection_is_refused(world: World) -> None:
         await stream.check_ends("FRAME_AUTHENTICATION_FAILED")
 
 
+@pytest.mark.requirement("CHN-09")
 async def test_a_frame_has_a_longest_length(world: World) -> None:
     """One byte over the limit ends the stream; exactly the limit is read (CHN-09)."""
     bob = await bobs_device(world)
@@ -176,6 +181,7 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
     }
 
 
+@pytest.mark.requirement("PRX-03")
 async def test_a_bad_stanza_is_refused_and_the_connection_goes_on(world: World) -> None:
     """Server's own stanzas, unknown kinds, fields out of range: each is answered, none ends the stream (CHN-09)."""
     bob = await bobs_device(world)
@@ -248,6 +254,7 @@ def bad_messages(alice: str, most: int) -> dict[str, tuple[stanza_pb2.Message, s
     }
 
 
+@pytest.mark.requirement("MSG-03", "PRX-03")
 async def test_a_bad_message_is_refused_and_nothing_is_stored(world: World) -> None:
     """Each in its own ack, in order, in a batch or alone; a good one between them is taken (MSG-03, MSG-11)."""
     alice, bob = await world.whatsapp(options=QUIET), await bobs_device(world)
@@ -269,6 +276,7 @@ async def test_a_bad_message_is_refused_and_nothing_is_stored(world: World) -> N
         assert not acks[len(table)].HasField("error")
 
 
+@pytest.mark.requirement("MSG-11")
 async def test_the_longest_ciphertext_is_taken(world: World) -> None:
     """The limit itself is allowed (MSG-11)."""
     alice, bob = await world.whatsapp(options=QUIET), await bobs_device(world)
@@ -281,6 +289,7 @@ async def test_the_longest_ciphertext_is_taken(world: World) -> None:
         assert not ack.HasField("error")
 
 
+@pytest.mark.requirement("CHN-11")
 async def test_the_last_login_counts(world: World) -> None:
     """The connection before it is told that it was replaced, and ends (CHN-11)."""
     bob = await bobs_device(world)

@@ -55,6 +55,7 @@ def a_handshake() -> InitiatorHandshake:
     return InitiatorHandshake(os.urandom(32), os.urandom(32))
 
 
+@pytest.mark.requirement("CHN-01")
 async def test_only_a_client_hello_begins(world: World) -> None:
     """Anything else out of order ends the stream, and so does its end (CHN-01)."""
     async with no_trace(world.admin):
@@ -69,6 +70,7 @@ async def test_only_a_client_hello_begins(world: World) -> None:
             check(await stream.ending(), "HANDSHAKE_OUT_OF_ORDER")
 
 
+@pytest.mark.requirement("CHN-01")
 async def test_only_a_client_finish_follows_the_server_hello(world: World) -> None:
     """A second hello does not start again (CHN-01)."""
     async with no_trace(world.admin):
@@ -85,6 +87,7 @@ async def test_only_a_client_finish_follows_the_server_hello(world: World) -> No
             check(await stream.ending(), "HANDSHAKE_OUT_OF_ORDER")
 
 
+@pytest.mark.requirement("CHN-01")
 async def test_only_sealed_frames_follow_the_login(world: World) -> None:
     """A second handshake on the stream is refused; the end of the stream is no error (CHN-01)."""
     bob = world.device("bob", QUIET)
@@ -114,6 +117,7 @@ async def test_a_client_hello_must_hold_a_useful_key(world: World) -> None:
                 check(await stream.ending(), "HANDSHAKE_MALFORMED")
 
 
+@pytest.mark.requirement("CHN-02")
 async def test_a_changed_client_finish_is_refused(world: World) -> None:
     """Each bit of it is authenticated, and its lengths are checked (CHN-02, CHN-03)."""
     bob = world.device("bob", QUIET)
@@ -150,6 +154,7 @@ def changes() -> Iterable[tuple[str, Callable[[ClientFinish], tuple[bytes, bytes
     yield "nothing", lambda finish: (b"", b""), malformed
 
 
+@pytest.mark.requirement("CHN-02")
 async def test_a_changed_server_hello_is_noticed(world: World) -> None:
     """By the client at once; one that goes on all the same has another transcript than the server (CHN-02)."""
     for field in ("ephemeral", "static", "payload"):
@@ -196,6 +201,7 @@ async def check_login(world: World, private_key: bytes, payload: bytes, reason: 
         assert raised.value.code == code
 
 
+@pytest.mark.requirement("CHN-06")
 async def test_a_login_must_be_one(world: World) -> None:
     """It parses, names product and mode, and has what belongs to them and nothing else (CHN-06)."""
     bob, alice = world.device("bob", QUIET), await world.whatsapp_device(QUIET)
@@ -242,6 +248,7 @@ async def test_a_login_must_be_one(world: World) -> None:
     await bob.connect()
 
 
+@pytest.mark.requirement("CHN-07")
 async def test_a_login_needs_the_account_and_its_key(world: World) -> None:
     """A valid token with another key fails, and so does an account that is not (any more) there (CHN-07, CHN-10)."""
     bob, carol, alice = world.device("bob", QUIET), world.device("carol", QUIET), await world.whatsapp_device(QUIET)
@@ -278,6 +285,7 @@ async def test_a_login_needs_the_account_and_its_key(world: World) -> None:
             await check_login(world, others, payload, "TOKEN_SUBJECT_MISMATCH", 401)
 
 
+@pytest.mark.requirement("ENL-15")
 async def test_an_old_client_must_be_updated(world: World) -> None:
     """Before anything else is looked at (ENL-15)."""
     bob, alice = world.device("bob", QUIET), await world.whatsapp_device(QUIET)
@@ -291,6 +299,7 @@ async def test_an_old_client_must_be_updated(world: World) -> None:
         await check_login(world, state.auth_private_key, payload, "PROTOCOL_VERSION_TOO_OLD", 405)
 
 
+@pytest.mark.requirement("PRX-01", "PRX-02")
 async def test_a_proxy_must_be_allowed_and_say_for_whom(world: World) -> None:
     """By the partner's agreement, with a public address; WhatsApp's own clients have no proxy (PRX-01, PRX-02)."""
     bob, alice = world.device("bob", QUIET), await world.whatsapp_device(QUIET)

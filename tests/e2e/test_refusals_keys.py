@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import aiohttp
+import pytest
 from google.protobuf.message import Message
 
 from interop_api.v1 import enlistment_pb2, prekeys_pb2
@@ -62,6 +63,7 @@ def bad_forms(state: ClientState) -> Iterable[tuple[str, dict[str, object], str]
     yield "protocol version 0", {"protocol_version": 0}, "PROTOCOL_VERSION_TOO_OLD"
 
 
+@pytest.mark.requirement("ENL-08", "ENL-10", "ENL-15")
 async def test_enlisting_over_grpc_with_bad_keys_leaves_nothing(world: World) -> None:
     """The outcome says why; there is no account afterwards (ENL-08, ENL-10, ENL-15)."""
     bob = world.device("bob")
@@ -108,6 +110,7 @@ async def check_http(world: World, session: aiohttp.ClientSession, body: Any, re
     check(ServerRefusal(outcome["reason"].upper(), outcome["requirement"], outcome["advice"]), reason)
 
 
+@pytest.mark.requirement("ENL-08", "ENL-10", "ENL-11")
 async def test_the_http_form_refuses_what_grpc_refuses(world: World) -> None:
     """The same reasons for the same keys, as an outcome with status 200 (ENL-08, ENL-11)."""
     state = ClientState.generate()
@@ -118,6 +121,7 @@ async def test_the_http_form_refuses_what_grpc_refuses(world: World) -> None:
                 await check_http(world, session, http_form(enlistment(state, token, **changes)), reason)
 
 
+@pytest.mark.requirement("ENL-08", "ENL-09")
 async def test_the_http_form_refuses_other_forms(world: World) -> None:
     """Bad base64, missing, double and unknown fields, other encodings: nothing is guessed (ENL-09)."""
     state = ClientState.generate()
@@ -209,6 +213,7 @@ def bad_one_time_prekeys() -> Iterable[tuple[str, list[prekeys_pb2.OneTimePreKey
     yield "one too many", one_time_prekeys(MAX_ONE_TIME_PREKEYS + 1), "TOO_MANY_ITEMS"
 
 
+@pytest.mark.requirement("KEY-02", "KEY-04", "KEY-13")
 async def test_no_bad_key_is_published(world: World) -> None:
     """By none of the calls that take keys, and all that was published stays (KEY-02, KEY-04, KEY-13, ENL-13)."""
     bob = await world.third_party("bob", QUIET)
@@ -236,6 +241,7 @@ async def test_no_bad_key_is_published(world: World) -> None:
     assert await bob.count_prekeys() == 20
 
 
+@pytest.mark.requirement("ENL-13")
 async def test_a_third_party_user_changes_identity_by_enlisting_only(world: World) -> None:
     """A good set of keys of another identity is refused as a whole (ENL-13)."""
     bob = await world.third_party("bob", QUIET)
@@ -249,6 +255,7 @@ async def test_a_third_party_user_changes_identity_by_enlisting_only(world: Worl
     assert await bob.has_intact_prekeys()
 
 
+@pytest.mark.requirement("KEY-04")
 async def test_no_one_time_prekey_comes_twice(world: World) -> None:
     """A key that was published, and one that was taken, is never taken in again, under whatever id (KEY-04)."""
     bob, alice = await world.third_party("bob", QUIET), await world.whatsapp(options=QUIET)

@@ -46,6 +46,7 @@ async def own_world(
         await simulator.stop()
 
 
+@pytest.mark.requirement("CHN-01")
 async def test_a_handshake_that_takes_too_long_is_ended(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """Who says nothing, and who stops half-way, holds no stream open (CHN-01)."""
     async with (
@@ -59,6 +60,7 @@ async def test_a_handshake_that_takes_too_long_is_ended(tmp_path: Path, signing_
                 check(await stream.ending(), "HANDSHAKE_TIMEOUT")
 
 
+@pytest.mark.requirement("CHN-12")
 async def test_a_silent_connection_is_ended(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """After 180 seconds in which nothing came; whatever came starts them anew (CHN-12)."""
     clock = AdjustableClock(time.time_ns() // 1_000_000)
@@ -89,6 +91,7 @@ async def test_a_stopping_server_says_so(tmp_path: Path, signing_keys: SigningKe
             await stream.check_ends("SERVER_DRAINING")
 
 
+@pytest.mark.requirement("MSG-11")
 async def test_a_full_mailbox_takes_no_more(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """By number or by size, within one batch too; the sender is told when to try again (MSG-11)."""
     limits = Limits(max_mailbox_items=3, max_mailbox_bytes=1_000)
@@ -106,6 +109,7 @@ async def test_a_full_mailbox_takes_no_more(tmp_path: Path, signing_keys: Signin
             assert raised.value.retry_after_ms == limits.mailbox_full_retry_ms
 
 
+@pytest.mark.requirement("MSG-11")
 async def test_who_sends_too_fast_is_slowed_down(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """To one recipient; others still get their messages, and so does that one from others (MSG-11)."""
     clock = AdjustableClock(time.time_ns() // 1_000_000)
@@ -125,6 +129,7 @@ async def test_who_sends_too_fast_is_slowed_down(tmp_path: Path, signing_keys: S
         await bob.send_encrypted(sealed_message(alice.jid, "m5").message)
 
 
+@pytest.mark.requirement("MED-04", "MED-05")
 async def test_what_has_expired_is_said_to_have(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """A permission to upload after an hour, a blob after 30 days: not as if it had never been (MED-04, MED-05)."""
     clock = AdjustableClock(time.time_ns() // 1_000_000)
@@ -142,6 +147,7 @@ async def test_what_has_expired_is_said_to_have(tmp_path: Path, signing_keys: Si
             await download(client, path)
 
 
+@pytest.mark.requirement("MED-07")
 async def test_an_upload_that_falls_silent_is_broken_off(
     tmp_path: Path, signing_keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -165,6 +171,7 @@ async def test_an_upload_that_falls_silent_is_broken_off(
         assert await alice.upload(alice.start(offset=1_000), chunk(CONTENT[1_000:]))
 
 
+@pytest.mark.requirement("ENL-03")
 async def test_key_sets_are_fetched_again_on_a_timer(tmp_path: Path) -> None:
     """A key that its messenger has withdrawn verifies no longer, without anybody asking for it (ENL-03)."""
     clock, keys, limits = AdjustableClock(time.time_ns() // 1_000_000), await asyncio.to_thread(SigningKeys), Limits()

@@ -3,6 +3,7 @@
 import itertools
 from typing import Any
 
+import pytest
 from google.protobuf.message import Message
 
 from interop_api.admin.v1 import admin_pb2
@@ -35,6 +36,7 @@ async def new_user(world: World, prefix: str, platform: admin_pb2.Platform.Value
     return alice
 
 
+@pytest.mark.requirement("OPT-03")
 async def test_the_terms_come_first(world: World) -> None:
     """Accepted only after they were shown; nothing is turned on before (OPT-03)."""
     alice = await world.whatsapp(opted_in=False, options=QUIET)
@@ -65,6 +67,7 @@ async def test_the_terms_come_first(world: World) -> None:
     assert not settings.enabled and not settings.terms_accepted and not settings.integrators
 
 
+@pytest.mark.requirement("OPT-03")
 async def test_only_active_partners_can_be_chosen(world: World, second_world: World) -> None:
     """One that is unknown or not active fails the whole set, and the set before stays (OPT-03)."""
     alice = await world.whatsapp(options=QUIET)
@@ -88,6 +91,7 @@ async def test_only_active_partners_can_be_chosen(world: World, second_world: Wo
     assert list((await alice.get_settings()).integrators) == [world.integrator]
 
 
+@pytest.mark.requirement("OPT-04")
 async def test_number_and_device_must_qualify(world: World) -> None:
     """A number of the EEA, on Android or iOS; the partner does not see the difference (OPT-04)."""
     android, web, desktop = admin_pb2.PLATFORM_ANDROID, admin_pb2.PLATFORM_WEB, admin_pb2.PLATFORM_DESKTOP
@@ -171,6 +175,7 @@ async def look_up(client: InteropClient, *users: tuple[str, int]) -> list[intero
     return list((await call(client, "Resolve", request)).users)
 
 
+@pytest.mark.requirement("OPT-08")
 async def test_hostile_identifiers_resolve_to_nobody(world: World) -> None:
     """Each has its own answer beside that of a good one; none is a way into the store (OPT-08)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -214,6 +219,7 @@ async def test_hostile_identifiers_resolve_to_nobody(world: World) -> None:
                 check_error(result.error, "REQUEST_MALFORMED")
 
 
+@pytest.mark.requirement("OPT-08", "OPT-09")
 async def test_look_ups_come_in_bounded_lists_at_a_bounded_rate(world: World) -> None:
     """0 and 257 are refused; who asks too much is told when to come back, and others are not held up (OPT-09)."""
     bob, carol = await world.third_party("bob", QUIET), await world.third_party("carol", QUIET)

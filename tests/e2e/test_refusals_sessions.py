@@ -81,6 +81,7 @@ def test_the_protos_have_methods_that_need_a_session() -> None:
     assert "/interop_api.v1.MediaService/Upload" in paths and "/interop_api.v1.MediaService/Download" in paths
 
 
+@pytest.mark.requirement("CHN-01")
 @pytest.mark.parametrize(
     ("token", "reason"),
     [
@@ -124,6 +125,7 @@ async def test_a_session_dies_with_its_connection(world: World) -> None:
     assert (await bob.count_prekeys(), await carol_again.count_prekeys()) == (20, 20)
 
 
+@pytest.mark.requirement("SIM-01")
 async def test_bytes_that_are_no_request_are_refused(world: World) -> None:
     """By every method of every service, with or without a session, and without a stack trace (SIM-01)."""
     bob = world.device("bob")

@@ -226,18 +226,21 @@ async def doors(world: World) -> AsyncIterator[Doors]:
     await bob.connect()
 
 
+@pytest.mark.requirement("ENL-04", "ENL-05")
 async def test_a_token_must_be_signed_by_its_partner(world: World, doors: Doors, strangers_key: RSAKey) -> None:
     """With RS256, under a key that the partner serves and the header names (ENL-03 to ENL-05; T3, T4)."""
     for name, token, reason in badly_signed(world, strangers_key):
         await doors.check_refused(name, token, reason)
 
 
+@pytest.mark.requirement("ENL-05", "ENL-07")
 async def test_a_token_must_say_what_policy_asks(world: World, doors: Doors) -> None:
     """Who, for whom, from when, until when; each of the right type (ENL-05, ENL-07)."""
     for name, changes, reason in bad_claims():
         await doors.check_refused(name, world.partner.issue_token("bob", **changes), reason)
 
 
+@pytest.mark.requirement("ENL-06")
 async def test_a_token_must_have_the_form_of_one(world: World, doors: Doors) -> None:
     """Three parts of base64url, two of them JSON objects, 4,096 bytes in all (ENL-05, ENL-06)."""
     for name, token, reason in malformed(world):
@@ -246,6 +249,7 @@ async def test_a_token_must_have_the_form_of_one(world: World, doors: Doors) -> 
     await doors.check_login("tökén", "TOKEN_MALFORMED")
 
 
+@pytest.mark.requirement("ENL-07")
 async def test_a_token_speaks_for_one_user_of_one_partner(world: World, second_world: World, doors: Doors) -> None:
     """Neither another user's nor another partner's opens an account (ENL-07; T1, T2)."""
     carol = world.device("carol", QUIET)
@@ -256,6 +260,7 @@ async def test_a_token_speaks_for_one_user_of_one_partner(world: World, second_w
     assert not carol.jid
 
 
+@pytest.mark.requirement("ENL-02")
 async def test_a_subject_must_be_an_identifier_of_the_registered_kind(world: World, doors: Doors) -> None:
     """A username is none with a space, an at sign, a line break or too many characters (ENL-02, ENL-07)."""
     for subject in ("bob smith", "bob@example.com", "bob\nsmith", "b" * 65, " ", "\0", "é" * 200):
@@ -265,6 +270,7 @@ async def test_a_subject_must_be_an_identifier_of_the_registered_kind(world: Wor
             await doors.check_http(token, "TOKEN_CLAIMS_INVALID")
 
 
+@pytest.mark.requirement("ENL-01")
 async def test_only_an_active_partner_vouches(world: World, doors: Doors) -> None:
     """Onboarding, suspended, removed: no enlistment and no login, until it is active (again) (ENL-01)."""
     token = world.partner.issue_token("bob")
@@ -330,6 +336,7 @@ async def keyless(world: World) -> AsyncIterator[admin_pb2.Partner]:
     await world.admin.put_partner(partner)
 
 
+@pytest.mark.requirement("ENL-03")
 async def test_without_a_key_set_no_token_is_good(world: World, keyless: admin_pb2.Partner, doors: Doors) -> None:
     """Unreachable, garbage or empty: the partner's fault, and said so (ENL-03)."""
     token = world.partner.issue_token("bob", iss=keyless.issuer)

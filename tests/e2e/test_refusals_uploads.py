@@ -5,6 +5,8 @@ import hashlib
 import os
 from collections.abc import AsyncIterator, Sequence
 
+import pytest
+
 from interop_api.v1 import media_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
@@ -110,6 +112,7 @@ async def new_uploader(world: World) -> Uploader:
     return uploader
 
 
+@pytest.mark.requirement("MED-05", "MED-07")
 async def test_what_does_not_hash_to_its_token_is_discarded(world: World) -> None:
     """Other bytes, more of them, or in another order: the next upload starts at 0 (MED-05, MED-07)."""
     alice = await new_uploader(world)
@@ -171,6 +174,7 @@ async def test_an_upload_has_a_start_and_then_chunks(world: World) -> None:
                 await alice.upload(*requests)
 
 
+@pytest.mark.requirement("MED-05")
 async def test_a_token_is_a_digest(world: World) -> None:
     """43 characters of base64url, and nothing that could name a file (MED-05)."""
     alice = await new_uploader(world)
@@ -193,6 +197,7 @@ async def test_a_token_is_a_digest(world: World) -> None:
                 await alice.status(token)
 
 
+@pytest.mark.requirement("MED-05")
 async def test_a_permission_to_upload_belongs_to_one_account(world: World) -> None:
     """None, a made-up one, another user's: no upload, and no word about what is stored (MED-05)."""
     alice, eve = await new_uploader(world), await new_uploader(world)
@@ -204,6 +209,7 @@ async def test_a_permission_to_upload_belongs_to_one_account(world: World) -> No
                 await eve.status(auth=auth)
 
 
+@pytest.mark.requirement("MED-07")
 async def test_a_blob_has_a_largest_size(world: World) -> None:
     """One byte over the limit is refused before any byte comes (MED-07)."""
     alice = await new_uploader(world)
@@ -223,6 +229,7 @@ async def test_third_party_users_do_not_upload_here(world: World) -> None:
             await bob.upload(bob.start(), chunk(CONTENT))
 
 
+@pytest.mark.requirement("MED-07")
 async def test_an_interrupted_upload_goes_on_where_it_stopped(world: World) -> None:
     """Exactly there; from anywhere else it is refused, and what is stored stays (MED-07)."""
     alice = await new_uploader(world)

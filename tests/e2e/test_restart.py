@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc.aio
+import pytest
 import pytest_asyncio
 
 from interop_api.v1 import prekeys_pb2
@@ -114,6 +115,7 @@ async def texts_by_sender(*clients: InteropClient) -> dict[str, list[str]]:
     return texts
 
 
+@pytest.mark.requirement("MSG-04", "MSG-09", "SIM-03")
 async def test_what_was_acked_before_a_kill_arrives_once_and_in_order(restartable: Restartable) -> None:
     """Four people write to Bob, who is reading, and to Carol, who is away, when the server is killed (MSG-04, MSG-09).
 
@@ -193,6 +195,7 @@ async def test_a_session_dies_with_the_server_and_a_new_login_makes_another(rest
         assert await refused(count(token)) == "SESSION_DEAD"
 
 
+@pytest.mark.requirement("SIM-03")
 async def test_choices_blocks_and_chats_outlive_the_server(restartable: Restartable) -> None:
     """What a user has chosen is in the database, and holds for the first stanza after the restart (OPT-02)."""
     world = restartable.world

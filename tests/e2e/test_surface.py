@@ -89,6 +89,7 @@ async def test_health_is_serving_as_a_whole_and_for_each_service(simulator_proce
             assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.requirement("LIF-01")
 async def test_http_serves_whatsapps_keys(simulator_process: Child) -> None:
     """The third port: partners verify pushes with what it says (LIF-01)."""
     async with (

@@ -4,6 +4,7 @@ import asyncio
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,6 +68,7 @@ async def _run(folder: str, operations: list[tuple[object, ...]]) -> None:
     await store.close()
 
 
+@pytest.mark.requirement("KEY-05")
 @settings(max_examples=40, deadline=None)
 @given(operations=_operations)
 def test_no_key_is_handed_out_twice_and_none_is_lost(operations: list[tuple[object, ...]]) -> None:

@@ -66,6 +66,7 @@ def clocks_and_dice(tree: ast.AST) -> Iterator[str]:
                 yield name
 
 
+@pytest.mark.requirement("SIM-04")
 @pytest.mark.parametrize("module", [each for each in MODULES if place(each) not in SOURCES], ids=place)
 def test_only_clock_and_rng_read_time_and_entropy(module: Path) -> None:
     """Everything else takes them through ports, so that a test can move one and repeat the other (SIM-04)."""

@@ -69,6 +69,7 @@ def test_names_and_numbers_are_those_of_the_wire(ours: type[Enum], wire: EnumTyp
     assert {member.name: member.value for member in ours if member.value} == on_the_wire
 
 
+@pytest.mark.requirement("SIM-01")
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("retry_after_ms", [None, 0, 1_500])
 def test_both_wires_say_the_same(reason: Reason, retry_after_ms: int | None) -> None:

@@ -23,6 +23,7 @@ async def test_enlisting_adds_an_account_with_its_keys(store: Store, world: Worl
     assert await store.get_published_keys([account.account_id]) == {account.account_id: published_keys(7)}
 
 
+@pytest.mark.requirement("ENL-13")
 async def test_enlisting_again_keeps_the_jid_and_leaves_the_given_one_unused(store: Store, world: World) -> None:
     """One account, one encryption identity per identifier (ENL-13)."""
     first = await store.enlist(world.enlistment(1))
@@ -56,6 +57,7 @@ async def test_new_signed_prekey_and_auth_key_under_the_same_identity(store: Sto
     assert await store.count_one_time_prekeys(account.account_id) == 2
 
 
+@pytest.mark.requirement("ENL-14", "KEY-17")
 async def test_a_changed_identity_drops_prekeys_and_mailbox_and_tells_every_chat_peer(
     store: Store, world: World
 ) -> None:
@@ -89,6 +91,7 @@ async def test_at_most_one_unacked_notice_per_pair(store: Store, world: World) -
     assert (await store.enlist(world.enlistment(1, seed=70))).notified == [friend.account_id]
 
 
+@pytest.mark.requirement("ENL-12")
 async def test_a_jid_is_never_given_out_twice(store: Store, world: World) -> None:
     """Neither while its account lives nor after its deletion (ENL-12, LIF-03)."""
     account = await world.third_party_user(1)
@@ -102,6 +105,7 @@ async def test_a_jid_is_never_given_out_twice(store: Store, world: World) -> Non
     assert fresh.account.account_id > account.account_id
 
 
+@pytest.mark.requirement("LIF-03")
 async def test_deleting_an_account_deletes_all_that_was_its_own(store: Store, world: World) -> None:
     """Keys, mailbox, blocklist, chats, mapping, and nothing of anybody else; twice is as good as once (LIF-03)."""
     account, friend = await world.third_party_user(1), await world.whatsapp_user("491")

@@ -15,6 +15,7 @@ from .conftest import World, one_time_prekeys
 _WORKER = Path(__file__).with_name("durability_worker.py")
 
 
+@pytest.mark.requirement("SIM-03")
 @pytest.mark.parametrize("acknowledged", [1, 40, 150])
 async def test_what_was_acknowledged_survives_sigkill(
     open_store: Callable[[], Awaitable[Store]], store: Store, world: World, tmp_path: Path, acknowledged: int

@@ -49,6 +49,7 @@ async def test_delivery_ids_follow_the_order_of_the_call(store: Store, world: Wo
     assert after.delivery_id > deliveries[-1].delivery_id
 
 
+@pytest.mark.requirement("MSG-14")
 async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> None:
     """Calls made one after the other without waiting are stored in that order, however they are grouped (MSG-14)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
@@ -62,6 +63,7 @@ async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> 
     assert [item.content for item in await world.waiting(account)] == [b"%d" % n for n in range(300)]
 
 
+@pytest.mark.requirement("MSG-04")
 async def test_a_message_is_stored_once_per_sender_and_id(store: Store, world: World) -> None:
     """The duplicate gets the first timestamp, also when the first was long acked (MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)

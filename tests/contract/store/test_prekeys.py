@@ -144,6 +144,7 @@ async def test_one_call_takes_of_256_accounts_and_skips_who_has_not_published(st
     ]
 
 
+@pytest.mark.requirement("KEY-05")
 async def test_concurrent_takes_never_get_the_same_key(store: Store, world: World) -> None:
     """100 callers, 60 keys: 60 distinct keys and 40 bundles without (KEY-05)."""
     account_id = (await world.third_party_user(1)).account_id
@@ -165,6 +166,7 @@ async def test_rotation_replaces_the_signed_prekey_only(store: Store, world: Wor
     assert await store.get_published_keys([account.account_id]) == {account.account_id: expected}
 
 
+@pytest.mark.requirement("KEY-04")
 async def test_20_000_prekeys_in_one_list(store: Store, world: World) -> None:
     """The largest list goes in and comes out (KEY-04)."""
     account_id = (await world.third_party_user(1)).account_id

@@ -154,6 +154,7 @@ async def test_a_cancelled_call_harms_nobody(engine: Engine) -> None:
     await engine.close()
 
 
+@pytest.mark.requirement("SIM-03")
 async def test_commits_survive_a_power_cut(engine: Engine) -> None:
     """The writer waits for the disk at every commit and keeps foreign keys."""
     pragmas = ("synchronous", "journal_mode", "foreign_keys")

@@ -59,6 +59,7 @@ async def test_a_login_proves_the_auth_key_and_carries_the_payload() -> None:
     assert server.client_statics == [public_key(AUTH_KEY)]
 
 
+@pytest.mark.requirement("CHN-04")
 @pytest.mark.parametrize(
     ("server", "reason"),
     [
@@ -195,6 +196,7 @@ async def test_an_empty_batch_ends_the_channel() -> None:
             await anext(chat.receive())
 
 
+@pytest.mark.requirement("CHN-12")
 async def test_a_quiet_client_pings_by_itself() -> None:
     """With a second allowed between signs of life, a sign comes before (CHN-12)."""
     heard: asyncio.Future[int] = asyncio.get_running_loop().create_future()

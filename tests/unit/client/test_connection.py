@@ -418,6 +418,7 @@ async def test_a_server_that_ignores_missing_acks_is_left(state: ClientState, al
         assert (await bob.wait_for(ConnectionLost)).reason == "TOO_MANY_DELIVERIES"
 
 
+@pytest.mark.requirement("RCP-02")
 async def test_read_receipts_are_grouped_by_sender(bob: InteropClient, transport: ScriptedTransport) -> None:
     messages = [
         TextReceived(sender, f"{sender}{number}", 1, "", False, text="", reply_to=None)

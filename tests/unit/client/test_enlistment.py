@@ -40,6 +40,7 @@ def bob(transport: ScriptedTransport) -> ThirdPartyClient:
     return ThirdPartyClient(transport, ClientState.generate())
 
 
+@pytest.mark.requirement("ENL-08")
 async def test_the_form_holds_exactly_the_documented_fields(bob: ThirdPartyClient) -> None:
     """ENL-08, ENL-09: base64url without padding, fixed lengths, a signature that verifies."""
     async with answering('{"login":"1-10853634039893@interop","status":"ok"}') as (url, forms):

@@ -62,6 +62,7 @@ async def test_an_issuer_belongs_to_one_partner(world: World) -> None:
     assert len(await world.operator.list_partners()) == 2
 
 
+@pytest.mark.requirement("ENL-02")
 @pytest.mark.parametrize("integrator", [1, 999])
 async def test_the_smallest_and_the_largest_integrator_id_are_accepted(world: World, integrator: int) -> None:
     """Ids lie in 1 to 999 (ENL-02)."""

@@ -46,6 +46,7 @@ BAD_LOGINS: list[Any] = [
 ]
 
 
+@pytest.mark.requirement("ENL-07", "CHN-07")
 @pytest.mark.parametrize(("changes", "reason"), BAD_LOGINS)
 async def test_a_login_needs_all_that_belongs_to_it(world: World, changes: dict[str, Any], reason: Reason) -> None:
     """Neither half of the proof replaces the other, and a refused login records nothing (ENL-07, CHN-07, T3)."""
@@ -126,6 +127,7 @@ async def test_a_whatsapp_user_connects_directly_or_not_at_all(
         await world.logins.log_in(world.login(user, **changes))
 
 
+@pytest.mark.requirement("PRX-01")
 async def test_a_proxy_works_where_the_agreement_allows_it(world: World) -> None:
     """With the end client's public address (PRX-01, PRX-02)."""
     ada = await world.enlisted()
@@ -157,6 +159,7 @@ def test_a_public_address_is_one(address: str) -> None:
     assert is_public_address(address)
 
 
+@pytest.mark.requirement("PRX-02")
 @pytest.mark.parametrize(
     "address",
     [
@@ -187,6 +190,7 @@ def test_what_is_not_a_public_address_is_refused(address: str) -> None:
     assert not is_public_address(address)
 
 
+@pytest.mark.requirement("PRX-05")
 async def test_connection_signals_speak_for_the_client_in_direct_mode_only(world: World) -> None:
     """Behind a proxy, peer address and fingerprint are the proxy's (PRX-05)."""
     ada = await world.enlisted()

@@ -40,6 +40,7 @@ META_SAMPLE = {
 """The key material of the published enlistment sample (ENL-09)."""
 
 
+@pytest.mark.requirement("ENL-08", "ENL-09", "ENL-10")
 async def test_the_published_sample_of_an_enlistment_is_accepted(world: World) -> None:
     """Its key material passes every check and enlists (ENL-08, ENL-09, ENL-10)."""
     values = {name: decode_base64url(text, length) for name, (text, length) in META_SAMPLE.items()}
@@ -51,6 +52,7 @@ async def test_the_published_sample_of_an_enlistment_is_accepted(world: World) -
     assert await world.store.get_published_keys([account.account_id]) == {account.account_id: keys}
 
 
+@pytest.mark.requirement("ENL-12")
 async def test_a_jid_names_the_partner_and_a_number_that_tells_nothing(world: World) -> None:
     """Two users of one partner differ, and neither JID holds the identifier (ENL-12)."""
     ada, bea = await world.enlisted("491511234567"), await world.enlisted("bea")
@@ -60,6 +62,7 @@ async def test_a_jid_names_the_partner_and_a_number_that_tells_nothing(world: Wo
     assert ada.jid != bea.jid
 
 
+@pytest.mark.requirement("ENL-08")
 @pytest.mark.parametrize("wrong", [-1, 1, None], ids=["short", "long", "empty"])
 @pytest.mark.parametrize(
     "name",
@@ -132,6 +135,7 @@ async def test_a_refused_enlistment_leaves_no_trace(world: World, changes: dict[
     assert await world.store.count_rows() == before
 
 
+@pytest.mark.requirement("KEY-02")
 @pytest.mark.parametrize("registration_id", [0, 1, 0x3FFF, 0xFFFFFFFF])
 async def test_a_registration_id_uses_all_of_its_four_bytes(world: World, registration_id: int) -> None:
     """The full 32-bit range is served to peers as it came (ENL-08, KEY-02)."""
@@ -141,6 +145,7 @@ async def test_a_registration_id_uses_all_of_its_four_bytes(world: World, regist
     assert published[account.account_id].registration_id == registration_id
 
 
+@pytest.mark.requirement("ENL-15")
 async def test_versions_under_the_floor_are_refused(build_world: Callable[..., Awaitable[World]]) -> None:
     """At the floor it works, under it there is a reason of its own, at enlistment and at connection (ENL-15)."""
     world = await build_world(min_protocol_version=3)
@@ -184,6 +189,7 @@ async def talk(world: World) -> tuple[Any, Any]:
     return ada, user
 
 
+@pytest.mark.requirement("ENL-17")
 async def test_an_identical_retry_changes_nothing(world: World) -> None:
     """Whoever lost the answer asks again and gets the same one (ENL-13, ENL-17)."""
     ada, _ = await talk(world)
@@ -193,6 +199,7 @@ async def test_an_identical_retry_changes_nothing(world: World) -> None:
     assert await world.store.count_rows() == before
 
 
+@pytest.mark.requirement("ENL-17")
 async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> None:
     """Who enlists one user too often waits, and so does everybody of a messenger that does; others do not (ENL-17)."""
     limits = replace(world.limits, enlist_identifier_burst=2, enlist_partner_burst=3)
@@ -214,6 +221,7 @@ async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> 
     await enlist("ada")
 
 
+@pytest.mark.requirement("ENL-13", "ENL-14")
 async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World) -> None:
     """JID and account stay; one-time prekeys, mailbox and connection go; peers are told (ENL-13, ENL-14, KEY-17)."""
     ada, user = await talk(world)
@@ -233,6 +241,7 @@ async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World
     assert await world.waiting(stranger) == []
 
 
+@pytest.mark.requirement("KEY-17")
 async def test_peers_are_told_of_a_new_identity_once(world: World) -> None:
     """While a notice waits there is no second one; after its ack the next change is told again (KEY-17)."""
     _, user = await talk(world)
@@ -275,6 +284,7 @@ async def test_a_new_signed_prekey_and_registration_id_come_with_any_enlistment(
     assert await world.store.get_published_keys([ada.account_id]) == {ada.account_id: expected}
 
 
+@pytest.mark.requirement("ENL-12")
 async def test_a_jid_is_never_given_out_twice(world: World) -> None:
     """Even when the same number is drawn again after its account was deleted (ENL-12, LIF-03)."""
     ada = await world.enlisted()

@@ -37,6 +37,7 @@ async def test_a_deleted_account_leaves_nothing_behind(world: World) -> None:
     assert left == before | {"given_jid": before["given_jid"] + 1, "sent_message": 1}
 
 
+@pytest.mark.requirement("LIF-03")
 async def test_who_was_deleted_enlists_afresh(world: World) -> None:
     """With a new JID; the old one is not reachable, like one that never was (LIF-03, LIF-05)."""
     ada, user = await world.enlisted(), await world.opted_in()
@@ -59,6 +60,7 @@ async def test_a_whatsapp_user_is_not_deleted_by_this_call(world: World) -> None
     assert await world.account(user.jid) == user
 
 
+@pytest.mark.requirement("MSG-07", "MED-07")
 async def test_the_sweep_takes_what_has_expired_and_nothing_else(world: World) -> None:
     """Old messages, expired blobs and abandoned uploads go; a second sweep finds nothing (MSG-07, MED-07)."""
     ada, user = await world.enlisted(), await world.opted_in()

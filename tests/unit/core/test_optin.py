@@ -91,6 +91,7 @@ async def test_terms_are_shown_then_accepted_then_counted(world: World) -> None:
     assert (await world.optin.settings(user)).chosen.enabled
 
 
+@pytest.mark.requirement("OPT-04")
 @pytest.mark.parametrize(
     ("phone_number", "platform", "eligible"),
     [
@@ -146,6 +147,7 @@ async def test_a_list_of_partners_is_bounded(world: World) -> None:
     await world.optin.opt_out(user, list(range(1, 1_000)))
 
 
+@pytest.mark.requirement("OPT-07")
 async def test_the_listing_shows_partners_and_whether_they_are_chosen(world: World) -> None:
     """By id, without the removed; while the switch is off nothing counts as chosen (OPT-07)."""
     user = await world.opted_in()
@@ -238,6 +240,7 @@ async def test_a_page_has_a_largest_size_and_any_position(world: World) -> None:
         await world.optin.list_chats(user, 1_001, "")
 
 
+@pytest.mark.requirement("OPT-06")
 async def test_after_an_opt_out_chats_are_read_only_and_can_be_deleted(world: World) -> None:
     """History stays, sending fails with a distinct error, receiving is refused (OPT-06)."""
     user, [ada] = await chatting(world, 1)
@@ -255,6 +258,7 @@ async def test_after_an_opt_out_chats_are_read_only_and_can_be_deleted(world: Wo
         await world.optin.delete_chat(user, "ada")
 
 
+@pytest.mark.requirement("OPT-08")
 async def test_resolve_turns_identifiers_into_jids(world: World) -> None:
     """Both ways, in any notation, with the normal form in the answer (OPT-08)."""
     await world.register(partner(OWLS, identifier_type=IdentifierType.EMAIL))
@@ -287,6 +291,7 @@ async def strangers(world: World, ada: Account) -> dict[str, str]:
     return numbers
 
 
+@pytest.mark.requirement("OPT-09")
 async def test_whoever_cannot_be_reached_looks_like_nobody(world: World) -> None:
     """Look-up, bundle and message answer the same in every field, whatever the cause on the other side (OPT-09)."""
     ada = await world.enlisted()
@@ -335,6 +340,7 @@ async def test_a_malformed_lookup_is_refused_alone(world: World, external_id: st
     assert good == Found(ada.jid, "ada")
 
 
+@pytest.mark.requirement("OPT-08")
 async def test_a_lookup_names_one_to_256_users(world: World) -> None:
     """Neither none nor more (OPT-08)."""
     user = await world.opted_in()
@@ -344,6 +350,7 @@ async def test_a_lookup_names_one_to_256_users(world: World) -> None:
     assert len(await world.optin.resolve(user, [("ada", BATS)] * 256)) == 256
 
 
+@pytest.mark.requirement("OPT-09")
 async def test_lookups_are_rate_limited_per_asker(build_world: BuildWorld) -> None:
     """By the number of identifiers, also those that do not exist, so that numbers cannot be enumerated (OPT-09)."""
     world = await build_world(resolve_burst=4, resolve_per_second=2.0)

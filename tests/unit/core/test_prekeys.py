@@ -44,6 +44,7 @@ def bundle_of(outcome: BundleOutcome) -> TakenBundle:
     return outcome
 
 
+@pytest.mark.requirement("KEY-01", "KEY-03")
 async def test_publishing_replaces_and_adding_appends(world: World) -> None:
     """`set` is all there is afterwards, `add` goes on top, `delete` takes away, `count` counts (KEY-01, KEY-03)."""
     ada = await publisher(world, 5)
@@ -94,6 +95,7 @@ async def test_a_malformed_list_of_one_time_prekeys_changes_nothing(
     assert await world.prekeys.digest(ada) == before
 
 
+@pytest.mark.requirement("KEY-02", "KEY-04")
 async def test_the_largest_list_and_the_largest_id_are_accepted(world: World) -> None:
     """20,000 keys in a list, ids up to 16,777,215 (KEY-02, KEY-04)."""
     ada = await publisher(world)
@@ -196,6 +198,7 @@ async def test_a_one_time_prekey_leaves_with_the_first_who_takes_it(world: World
     assert {bundle.keys for bundle in taken} == {GOOD}
 
 
+@pytest.mark.requirement("KEY-05")
 async def test_concurrent_takers_never_get_the_same_one_time_prekey(world: World) -> None:
     """As many takers at once as keys: each key goes to one of them (KEY-05)."""
     ada = await publisher(world, 40)
@@ -207,6 +210,7 @@ async def test_concurrent_takers_never_get_the_same_one_time_prekey(world: World
     assert given.count(None) == 10
 
 
+@pytest.mark.requirement("KEY-07")
 async def test_one_bad_user_does_not_fail_the_rest(world: World) -> None:
     """One entry per user, in the order of asking (KEY-07)."""
     ada, bea, user = await publisher(world), await world.enlisted("bea", keys=OTHER), await world.opted_in()
@@ -287,6 +291,7 @@ async def test_an_account_deleted_while_it_is_asked_for_is_not_reachable(world: 
     assert reason_of(outcomes[0]) is Reason.RECIPIENT_NOT_REACHABLE
 
 
+@pytest.mark.requirement("KEY-11")
 async def test_rotation_replaces_the_signed_prekey_at_once(world: World) -> None:
     """The next bundle has the new one; one-time prekeys and identity stay; a bad one changes nothing (KEY-11)."""
     ada, user = await publisher(world, 2), await world.opted_in()
@@ -302,6 +307,7 @@ async def test_rotation_replaces_the_signed_prekey_at_once(world: World) -> None
     assert bundle_of(taken) == TakenBundle(GOOD._replace(signed_prekey=new), KEYS.one_time(1, 1)[0], 1)
 
 
+@pytest.mark.requirement("KEY-10")
 async def test_the_digest_is_what_a_client_computes_itself(world: World) -> None:
     """20 bytes over identity, signed prekey, signature and one-time prekeys by id: one missing key shows (KEY-10)."""
     ada = await publisher(world, 4)
@@ -313,6 +319,7 @@ async def test_the_digest_is_what_a_client_computes_itself(world: World) -> None
     assert (await world.prekeys.digest(ada)).digest != expected
 
 
+@pytest.mark.requirement("KEY-09")
 @pytest.mark.parametrize(("count", "is_low"), [(0, True), (LOW - 1, True), (LOW, False), (LOW + 1, False)])
 async def test_answers_to_publishing_say_when_few_keys_are_left(world: World, count: int, is_low: bool) -> None:
     """Under 10 is few; enough of them allows the next notice (KEY-09)."""

@@ -68,6 +68,7 @@ def facts_of(recipient: Account, opted_in: bool, active: bool, blocks: tuple[boo
     )
 
 
+@pytest.mark.requirement("MSG-06")
 def test_the_decision_table_is_complete() -> None:
     """Every combination of what decides has its answer (OPT-01, OPT-02, OPT-06, MSG-06, ABU-02)."""
     for sender, opted_in, active in product((THIRD_PARTY, WHATSAPP), (True, False), (True, False)):
@@ -94,6 +95,7 @@ def reasons(outcomes: list[SendOutcome]) -> list[Reason | None]:
     return [outcome.refusal and outcome.refusal.reason for outcome in outcomes]
 
 
+@pytest.mark.requirement("MSG-02")
 async def test_a_message_is_stored_as_it_came(world: World) -> None:
     """Type, ciphertext and id are carried; sender and time are the server's word (MSG-02, MSG-03, MSG-04)."""
     ada, user = await world.enlisted(), await world.opted_in()
@@ -136,6 +138,7 @@ SENDER_KEY = (CiphertextType.SENDER_KEY, 0, b"x")
 RATCHET = (CiphertextType.DOUBLE_RATCHET, 0, b"x")
 
 
+@pytest.mark.requirement("MSG-03", "MSG-11")
 @pytest.mark.parametrize(
     ("enc", "reason"),
     [
@@ -312,6 +315,7 @@ class UnsteadyClock:
         raise AssertionError("nobody sleeps here")
 
 
+@pytest.mark.requirement("MSG-14")
 async def test_timestamps_never_decrease(world: World) -> None:
     """When the clock stands still or goes back, they stand still: for messages and receipts alike (MSG-14)."""
     ada, user = await world.enlisted(), await world.opted_in()
@@ -330,6 +334,7 @@ async def log_in(world: World, account: Account, *, read_receipts: bool) -> None
     await world.logins.log_in(world.login(account, read_receipts=read_receipts))
 
 
+@pytest.mark.requirement("RCP-01", "RCP-02")
 @pytest.mark.parametrize("kind", ReceiptType)
 async def test_receipts_flow_both_ways(world: World, kind: ReceiptType) -> None:
     """One receipt may name several messages (RCP-01, RCP-02)."""
@@ -343,6 +348,7 @@ async def test_receipts_flow_both_ways(world: World, kind: ReceiptType) -> None:
     assert world.pushes.queued == []
 
 
+@pytest.mark.requirement("RCP-01")
 @pytest.mark.parametrize(
     ("kind", "own", "theirs", "arrives"),
     [

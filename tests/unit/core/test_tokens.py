@@ -24,6 +24,7 @@ async def test_a_good_token_says_whom_it_speaks_for(world: World) -> None:
     assert await world.tokens.verify(token("Ada", OWLS)) == (partner(OWLS), "Ada")
 
 
+@pytest.mark.requirement("ENL-06")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
@@ -98,6 +99,7 @@ async def test_a_token_with_a_bad_claim_is_refused(world: World, claims: dict[st
         await world.tokens.verify(token(**claims))
 
 
+@pytest.mark.requirement("ENL-05")
 @pytest.mark.parametrize(
     "claims",
     [
@@ -177,6 +179,7 @@ async def test_tokens_are_verified_against_the_cached_keys(world: World) -> None
     assert world.key_servers.fetches == [BATS]
 
 
+@pytest.mark.requirement("ENL-04")
 async def test_an_unknown_key_id_causes_at_most_one_fetch_in_a_pause(world: World) -> None:
     """Whoever invents key ids cannot make the server hammer a partner (ENL-04)."""
     await world.tokens.verify(token())
@@ -232,6 +235,7 @@ async def test_a_refresh_withdraws_a_key(world: World) -> None:
         await world.tokens.verify(token())
 
 
+@pytest.mark.requirement("ENL-03")
 @pytest.mark.parametrize(
     "served",
     [

@@ -81,6 +81,7 @@ async def refused(session: ClientSession, path: str, status: int, reason: str, *
         return response
 
 
+@pytest.mark.requirement("MED-04")
 async def test_a_blob_is_served_whole(world: World, session: ClientSession) -> None:
     """With the headers that the documents name; HEAD has the same ones and no body."""
     path = await world.upload()
@@ -141,6 +142,7 @@ async def test_a_range_that_is_not_understood_is_ignored(
         assert (response.status, await response.read()) == (200, BLOB)
 
 
+@pytest.mark.requirement("MED-04")
 async def test_unknown_and_expired_blobs_are_told_apart(world: World, session: ClientSession) -> None:
     """404 for a path that never was, 410 for one whose time has passed, and for one whose bytes are gone (MED-08)."""
     path = await world.upload()
@@ -167,6 +169,7 @@ def add_partner(world: World, partner: Callable[..., Partner]) -> Callable[[str]
     return add
 
 
+@pytest.mark.requirement("MED-02", "MED-03")
 async def test_a_partners_blob_is_passed_through(
     session: ClientSession, add_partner: Callable[..., Awaitable[Partner]], serve_partner: ServePartner
 ) -> None:

@@ -82,6 +82,7 @@ async def post(session: ClientSession, body: bytes | str, content_type: str = FO
         return await response.json()
 
 
+@pytest.mark.requirement("ENL-09", "ENL-11")
 async def test_the_documented_sample_is_taken_as_documented(session: ClientSession, desk: Desk) -> None:
     """Its values arrive decoded, pass key validation, and the answer is the documented object and nothing more."""
     assert await post(session, urlencode(SAMPLE)) == {"login": "100-12345678901234@interop", "status": "ok"}
@@ -92,6 +93,7 @@ async def test_the_documented_sample_is_taken_as_documented(session: ClientSessi
     assert (form.token, form.protocol_version) == (SAMPLE["token"], 1)
 
 
+@pytest.mark.requirement("ENL-09")
 async def test_padding_and_a_version_are_taken_too(session: ClientSession, desk: Desk) -> None:
     """Padded base64url means the same bytes; the version is passed on."""
     padded = {name: value + "=" * (-len(value) % 4) for name, value in SAMPLE.items() if name != "token"}
@@ -103,6 +105,7 @@ async def test_padding_and_a_version_are_taken_too(session: ClientSession, desk:
     assert (with_padding.identity_key, with_padding.protocol_version) == (plain.identity_key, 7)
 
 
+@pytest.mark.requirement("ENL-11")
 @pytest.mark.parametrize("reason", [Reason.BAD_INTEGRATOR, Reason.TOKEN_EXPIRED, Reason.JWKS_UNAVAILABLE])
 async def test_a_refusal_is_a_documented_outcome(session: ClientSession, desk: Desk, reason: Reason) -> None:
     """`bad_integrator` as in the public text; the others in the same form, with what to do."""

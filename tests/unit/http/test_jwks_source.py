@@ -21,6 +21,7 @@ async def refused(partner: Partner, words: str, timeout_seconds: float = 5.0) ->
     assert caught.value.reason is Reason.JWKS_UNAVAILABLE
 
 
+@pytest.mark.requirement("ENL-03")
 @pytest.mark.parametrize("slash", ["", "/"])
 async def test_the_key_set_is_asked_for_at_the_documented_path(
     serve_partner: ServePartner, partner: MakePartner, slash: str

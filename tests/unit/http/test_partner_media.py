@@ -79,6 +79,7 @@ async def test_a_range_outside_is_refused(
     await refused(Reason.RANGE_INVALID, fetch(await serve_partner(SERVERS[server]), offset, length))
 
 
+@pytest.mark.requirement("MED-03")
 @pytest.mark.parametrize("reference", ["r1", "..", ".", "%2e%2e", "a/../../b", "a?b#c", "@evil.example"])
 async def test_a_reference_stays_one_segment_below_the_media_url(serve_partner: ServePartner, reference: str) -> None:
     """Though the rules let such references not even come here; and the request says nothing about who asks."""
@@ -97,6 +98,7 @@ async def test_a_reference_stays_one_segment_below_the_media_url(serve_partner: 
     assert (request.headers["User-Agent"], request.headers["Accept-Encoding"]) == ("interopsim", "identity")
 
 
+@pytest.mark.requirement("MED-03")
 async def test_cookies_are_not_kept(serve_partner: ServePartner) -> None:
     """A server that sets one does not see it again."""
     cookies: list[Mapping[str, str]] = []
@@ -112,6 +114,7 @@ async def test_cookies_are_not_kept(serve_partner: ServePartner) -> None:
     assert cookies == [{}, {}]
 
 
+@pytest.mark.requirement("MED-03")
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_redirect_is_not_followed(serve_partner: ServePartner, status: int) -> None:
     """Neither to the same host nor to another one."""
@@ -174,6 +177,7 @@ async def test_a_partial_answer_may_keep_the_total_to_itself(
     assert await fetch(await serve_partner(answer), 10, 10) == (expected, b"0123456789")
 
 
+@pytest.mark.requirement("MED-03")
 @pytest.mark.parametrize("server", ["ignores ranges", "says no length", "honours ranges"])
 async def test_a_blob_over_the_limit_is_refused(serve_partner: ServePartner, server: str) -> None:
     """By its declared length at once, and by what comes when nothing is declared."""

@@ -78,6 +78,7 @@ async def until(gateway: HttpPushGateway, name: str, count: int) -> None:
             await asyncio.sleep(0)
 
 
+@pytest.mark.requirement("LIF-01")
 async def test_a_push_is_what_is_documented(
     serve_partner: ServePartner, partner: MakePartner, clock: ManualClock
 ) -> None:
@@ -103,6 +104,7 @@ async def test_a_push_is_what_is_documented(
     }  # fmt: skip
 
 
+@pytest.mark.requirement("LIF-02")
 async def test_pushes_of_one_user_are_coalesced(
     serve_partner: ServePartner, partner: MakePartner, clock: ManualClock
 ) -> None:
@@ -135,6 +137,7 @@ async def test_news_during_a_push_cause_one_more(
     assert receiver.requests.qsize() == 1
 
 
+@pytest.mark.requirement("LIF-02")
 @pytest.mark.parametrize("status", [500, 404, 302, 202])
 async def test_a_failed_push_is_retried_later_and_later(
     serve_partner: ServePartner, partner: MakePartner, clock: ManualClock, status: int

@@ -128,6 +128,7 @@ async def world(tmp_path: Path, keys: SigningKeys) -> AsyncIterator[World]:
         await simulator.stop()
 
 
+@pytest.mark.requirement("PRX-06")
 async def test_two_people_talk_through_the_proxy(
     world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -147,6 +148,7 @@ async def test_two_people_talk_through_the_proxy(
     assert not await asyncio.to_thread(_files_with, tmp_path, CANARY.encode())
 
 
+@pytest.mark.requirement("PRX-01", "PRX-02", "PRX-05")
 async def test_whatsapp_learns_the_mode_and_the_address_of_the_client(world: World) -> None:
     """PRX-01, PRX-02, PRX-05."""
     bob = await world.bob()
@@ -176,6 +178,7 @@ async def test_many_messages_keep_their_order(world: World) -> None:
     assert [(await alice.wait_for(TextReceived)).text for _ in texts] == texts
 
 
+@pytest.mark.requirement("PRX-04")
 async def test_a_client_that_closes_takes_its_connection_with_it_and_is_pushed(world: World) -> None:
     """PRX-04, then LIF-01: with it gone, the next message makes WhatsApp push, with a token that verifies."""
     alice, bob = await world.alice(), await world.bob()
@@ -191,6 +194,7 @@ async def test_a_client_that_closes_takes_its_connection_with_it_and_is_pushed(w
     assert (await bob.wait_for(TextReceived)).text == "while you were away"
 
 
+@pytest.mark.requirement("PRX-04")
 async def test_a_client_that_vanishes_takes_its_connection_with_it(world: World) -> None:
     """PRX-04: without a close frame, as when a phone loses its network."""
     bob = await world.bob()

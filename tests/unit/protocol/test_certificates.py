@@ -46,6 +46,7 @@ def refusal(chain: CertificateChain, static: bytes = SERVER_STATIC, now: int = 1
     return caught.value.reason
 
 
+@pytest.mark.requirement("CHN-04")
 @pytest.mark.parametrize("now", [1_000, 1_500, 2_000])
 def test_an_issued_chain_verifies_from_its_first_second_to_its_last(now: int):
     """Both bounds belong to the validity."""
@@ -76,16 +77,19 @@ def test_the_serials_link_leaf_to_intermediate_to_root():
     assert (intermediate.serial, intermediate.issuer_serial) == (INTERMEDIATE_SERIAL, ROOT_SERIAL)
 
 
+@pytest.mark.requirement("CHN-04")
 def test_another_root_is_the_wrong_root():
     """A well-made chain under somebody else's root."""
     assert refusal(issue_chain(OTHER, INTERMEDIATE, SERVER_STATIC, VALID, NONCES)) == "WRONG_ROOT"
 
 
+@pytest.mark.requirement("CHN-04")
 def test_another_static_key_is_the_wrong_leaf_key():
     """A good chain shown by a server that does not own it."""
     assert refusal(CHAIN, static=public_key(OTHER)) == "WRONG_LEAF_KEY"
 
 
+@pytest.mark.requirement("CHN-04")
 def test_a_chain_out_of_time_is_told_apart():
     """Before and after."""
     assert refusal(CHAIN, now=999) == "NOT_YET_VALID"

@@ -4,6 +4,8 @@ import hashlib
 from itertools import permutations
 from typing import NamedTuple
 
+import pytest
+
 from interop_protocol.digest import blocklist_digest, key_digest
 from interop_protocol.sizes import KEY_DIGEST_BYTES, SHA256_BYTES
 
@@ -17,6 +19,7 @@ IDENTITY, SIGNED, SIGNATURE = b"\1" * 32, b"\2" * 32, b"\3" * 64
 PREKEYS = [Prekey(9, b"\4" * 32), Prekey(10, b"\5" * 32), Prekey(16_777_215, b"\6" * 32)]
 
 
+@pytest.mark.requirement("KEY-10")
 def test_the_key_digest_is_sha_1_over_the_keys_by_id():
     """Ids order as numbers: 9 comes before 10."""
     expected = hashlib.sha1(
@@ -40,6 +43,7 @@ def test_the_key_digest_changes_with_every_part():
     assert len(digests) == 6
 
 
+@pytest.mark.requirement("ABU-02")
 def test_the_blocklist_digest_does_not_depend_on_order():
     """A list is a set of JIDs."""
     jids = ["12-3@interop", "1-2@interop"]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from interop_protocol.encoding import decode_base64url, encode_base64url, media_token
 
 
+@pytest.mark.requirement("ENL-09")
 @pytest.mark.parametrize(
     ("text", "value"), [("x6g6tA", "c7a83ab4"), ("_tdJ", "fed749"), ("BQ", "05")], ids=["e_regid", "e_skey_id", "type"]
 )
@@ -19,6 +20,7 @@ def test_metas_sample_values_are_read(text: str, value: str):
     assert encode_base64url(bytes.fromhex(value)) == text
 
 
+@pytest.mark.requirement("ENL-09")
 @given(st.binary(max_size=100))
 def test_a_value_is_read_with_and_without_padding(value: bytes):
     """Both texts mean the same."""
@@ -67,6 +69,7 @@ def test_a_refusal_does_not_repeat_the_text():
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.requirement("MED-05")
 def test_a_media_token_is_the_digest_in_base64url():
     """MED-05: 43 characters, no padding, safe in a path."""
     digest = hashlib.sha256(b"abc").digest()

@@ -13,6 +13,7 @@ def refusal(text: str) -> str:
     return caught.value.reason
 
 
+@pytest.mark.requirement("ENL-12")
 def test_metas_sample_is_a_third_party_user():
     """The documented internal identifier."""
     jid = parse_jid("1-10853634039893@interop")
@@ -45,6 +46,7 @@ def test_the_bounds_of_both_forms_are_accepted_and_device_0_is_dropped(text: str
     assert parse_jid(text).text == canonical
 
 
+@pytest.mark.requirement("MSG-01")
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

@@ -95,6 +95,7 @@ def assert_frames_pass(transport: Transport, library: NoiseConnection) -> None:
         assert transport.decrypt(bytes(library.encrypt(frame))) == frame
 
 
+@pytest.mark.requirement("CHN-02")
 def test_the_client_side_interoperates_with_an_independent_responder():
     """CHN-02: handshake, payloads and frames agree with another implementation of Noise."""
     client = initiator()
@@ -109,6 +110,7 @@ def test_the_client_side_interoperates_with_an_independent_responder():
     assert_frames_pass(client.split(), server)
 
 
+@pytest.mark.requirement("CHN-02")
 def test_the_server_side_interoperates_with_an_independent_initiator():
     """CHN-02: handshake, payloads and frames agree with another implementation of Noise."""
     client = noise_library(CLIENT_STATIC, initiates=True)
@@ -134,6 +136,7 @@ def test_a_noise_library_that_mixes_the_empty_first_payload_fails_at_the_second_
     assert caught.value.reason == "HANDSHAKE_AUTHENTICATION_FAILED"
 
 
+@pytest.mark.requirement("CHN-06")
 def test_both_sides_prove_their_static_keys_and_exchange_payloads():
     """CHN-06, CHN-07: the client sees the chain, the server the login, and each the other's key."""
     client, server = initiator(), responder()
@@ -349,6 +352,7 @@ def test_a_private_key_of_wrong_length_is_a_value_error(
         role(bytes(lengths[0]), bytes(lengths[1]))
 
 
+@pytest.mark.requirement("CHN-05")
 def test_frames_pass_in_both_directions_under_different_keys():
     """CHN-05: the first frames of the two directions share plaintext and counter, not ciphertext."""
     client, server = connect()
@@ -390,6 +394,7 @@ def test_an_independent_peer_refuses_what_was_changed():
         server.decrypt(flip(client.split().encrypt(b"frame"), 0))
 
 
+@pytest.mark.requirement("CHN-05")
 def test_no_counter_comes_twice():
     """CHN-05: the last frame before 2^32 passes, and then both ends refuse to go on."""
     client, server = connect()
@@ -402,6 +407,7 @@ def test_no_counter_comes_twice():
         server.decrypt(bytes(32))
 
 
+@pytest.mark.requirement("CHN-05")
 def test_the_nonce_is_eight_zero_bytes_and_a_big_endian_counter():
     """CHN-05: an independent AES-GCM with that nonce opens frame number 258."""
     client, server = connect()

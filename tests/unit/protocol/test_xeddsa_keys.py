@@ -38,12 +38,14 @@ def flip(value: bytes, bit: int) -> bytes:
     return (int.from_bytes(value, "little") ^ 1 << bit).to_bytes(len(value), "little")
 
 
+@pytest.mark.requirement("ENL-09", "ENL-10")
 def test_metas_enlistment_sample_verifies():
     """ENL-09, ENL-10: the published sample passes key validation."""
     assert verify_signed_prekey(IDENTITY_KEY, SIGNED_PREKEY, SIGNATURE)
     assert verify_xeddsa(IDENTITY_KEY, b"\x05" + SIGNED_PREKEY, SIGNATURE)
 
 
+@pytest.mark.requirement("ENL-10")
 def test_metas_sample_does_not_verify_without_the_type_byte():
     """The signature covers 33 bytes, type byte first, and not the bare key."""
     assert not verify_xeddsa(IDENTITY_KEY, SIGNED_PREKEY, SIGNATURE)

@@ -55,6 +55,7 @@ def whatsapp_login(**changes: Any) -> bytes:
     return chat_pb2.LoginPayload(**fields | changes).SerializeToString()
 
 
+@pytest.mark.requirement("CHN-06")
 def test_a_third_party_users_login_is_read() -> None:
     """Account number, token and settings come from `interop_data` (CHN-06, PRX-01)."""
     expected = Login(STATIC_KEY, "", 2**64 - 1, "a.b.c", 1, ConnectionMode.DIRECT, "", True, True)
@@ -208,6 +209,7 @@ def test_a_malformed_receipt_is_refused(changes: dict[str, Any], reason: Reason)
     assert refusal_of(convert.receipt_type_from, receipt(**changes), OWN_JID).reason is reason
 
 
+@pytest.mark.requirement("RCP-02")
 @pytest.mark.parametrize("kind", ReceiptType)
 def test_a_receipt_is_read(kind: ReceiptType) -> None:
     """Up to 256 messages (RCP-02)."""
@@ -241,6 +243,7 @@ def delivery(kind: StanzaKind, subtype: int, content: bytes) -> Delivery:
     return Delivery(9, item, InboxMode.COMBINED)
 
 
+@pytest.mark.requirement("MSG-02")
 @pytest.mark.parametrize("to_whatsapp", [False, True])
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: bool) -> None:

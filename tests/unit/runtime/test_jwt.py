@@ -64,6 +64,7 @@ def test_a_good_token_is_read_and_verified() -> None:
     assert READER.verify(token(), key_set(jwk())) == CLAIMS
 
 
+@pytest.mark.requirement("ENL-04")
 def test_the_key_is_chosen_by_kid() -> None:
     """Among several keys of a set, only the one that the header names counts (ENL-04)."""
     other = rsa.generate_private_key(public_exponent=65_537, key_size=2_048)
@@ -137,6 +138,7 @@ def test_a_bad_token_is_refused(bad: str, reason: Reason) -> None:
     refused(reason, lambda: READER.verify(bad, key_set(jwk())))
 
 
+@pytest.mark.requirement("ENL-04", "ENL-05")
 @pytest.mark.parametrize(
     "entries",
     [
@@ -236,6 +238,7 @@ def test_any_text_for_a_key_set_is_read_or_refused(text: str) -> None:
     only_refusals(lambda: READER.verify(token(), text))
 
 
+@pytest.mark.requirement("LIF-01")
 def test_a_push_token_says_what_is_documented() -> None:
     """Header and claims of LIF-01, verified with the served key set by the same rules as any other token."""
     signer = PushSigner(generate_rsa_private_key())

@@ -59,6 +59,7 @@ def failed_check(blob: bytes, expected: EncryptedMedia, media_type: MediaType = 
     return tampered.value.check
 
 
+@pytest.mark.requirement("MED-06")
 def test_info_strings_are_whatsapps() -> None:
     """A voice message has the keys of any audio (protocol facts 4.8)."""
     assert {media_type.name: media_type.value for media_type in MediaType} == {
@@ -70,6 +71,7 @@ def test_info_strings_are_whatsapps() -> None:
     assert MediaType["PTT"] is MediaType.AUDIO
 
 
+@pytest.mark.requirement("MED-06")
 @pytest.mark.parametrize("media_type", MediaType)
 def test_a_blob_is_what_the_rule_says(media_type: MediaType) -> None:
     """IV, cipher key and MAC key from HKDF-112; AES-256-CBC with PKCS #7; ten bytes of HMAC over IV and ciphertext."""
