@@ -16,6 +16,7 @@ DOMAIN = "interopsim"
 _DETAILS_KEY = "grpc-status-details-bin"
 _REASON_PREFIX = "ERROR_REASON_"
 _MAX_DETAILS = 16
+_MAX_CODE_DIGITS = 4
 
 
 class ServerRefusal(Exception):
@@ -27,7 +28,9 @@ class ServerRefusal(Exception):
         requirement: Id of the requirement that was broken, such as `OPT-09`; may be empty.
         advice: What to do about it, for people; may be empty.
         retry_after_ms: Milliseconds after which a retry can succeed; None when a retry cannot help.
-        request_id: Finds the call in the server's log; may be empty.
+        request_id: Names the refusal in the server's journal, for `interopsim explain`; may be empty.
+        code: What stands for it on the wire that is modelled, such as 406, on which keys are made anew, or 503, after
+            which a retry with back-off can succeed (KEY-13); 0 when the server did not get as far as to say.
     """
 
     def __init__(
@@ -37,6 +40,7 @@ class ServerRefusal(Exception):
         advice: str = "",
         retry_after_ms: int | None = None,
         request_id: str = "",
+        code: int = 0,
     ) -> None:
         super().__init__(f"{reason}: {advice}" if advice else reason)
         self.reason = reason
@@ -44,15 +48,19 @@ class ServerRefusal(Exception):
         self.advice = advice
         self.retry_after_ms = retry_after_ms
         self.request_id = request_id
+        self.code = code
 
 
 class LoginRefused(ServerRefusal):
-    """The handshake succeeded, the login did not (CHN-10)."""
+    """The handshake succeeded, the login did not (CHN-10).
+
+    Its code is one of logins, as observed on the wire: 401 enlist again, 402 banned for a time, 405 client outdated,
+    503 try later.
+    """
 
     def __init__(self, refusal: ServerRefusal, code: int, expire_seconds: int | None) -> None:
-        super().__init__(refusal.reason, refusal.requirement, refusal.advice, refusal.retry_after_ms)
-        self.code = code
-        """As observed on the wire: 401 enlist again, 402 banned for a time, 405 client outdated, 503 try later."""
+        facts = refusal.reason, refusal.requirement, refusal.advice, refusal.retry_after_ms, refusal.request_id
+        super().__init__(*facts, code)
         self.expire_seconds = expire_seconds
         """For a temporary ban: seconds until it ends."""
 
@@ -75,7 +83,8 @@ class ConnectionEnded(Exception):
 def refusal_from_stanza_error(error: errors_pb2.StanzaError) -> ServerRefusal:
     """Returns the refusal that came inside the chat channel or inside a response."""
     retry_after_ms = error.retry_after_ms if error.HasField("retry_after_ms") else None
-    return ServerRefusal(_reason_name(error.reason), error.requirement, error.advice, retry_after_ms)
+    reason = _reason_name(error.reason)
+    return ServerRefusal(reason, error.requirement, error.advice, retry_after_ms, error.request_id, error.code)
 
 
 def refusal_from_login_failure(failure: stanza_pb2.LoginFailure) -> LoginRefused:
@@ -119,7 +128,12 @@ def _refusal_from_details(details: bytes) -> ServerRefusal | None:
         facts.get("advice", ""),
         retry.retry_delay.ToMilliseconds() if has_retry else None,
         facts.get("request_id", ""),
+        _code(facts.get("code", "")),
     )
+
+
+def _code(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_CODE_DIGITS else 0
 
 
 def _reason_name(reason: errors_pb2.ErrorReason.ValueType) -> str:

@@ -94,6 +94,8 @@ class Ended:
     """Set when WhatsApp refused the login: its failure code (CHN-10)."""
     expire_seconds: int | None = None
     """For a temporary ban: seconds until it ends."""
+    request_id: str = ""
+    """Names WhatsApp's refusal in its journal; may be empty."""
 
     def encode(self) -> str:
         """The text frame."""
@@ -108,8 +110,11 @@ class Ended:
         """
         fields = _json_object(text)
         reason, advice, requirement = (_field(fields, name, str) for name in ("reason", "advice", "requirement"))
-        numbers = (_optional_int(fields, name) for name in ("retry_after_ms", "login_code", "expire_seconds"))
-        return cls(reason, advice, requirement, *numbers)
+        retry_after_ms, login_code, expire_seconds = (
+            _optional_int(fields, name) for name in ("retry_after_ms", "login_code", "expire_seconds")
+        )
+        request_id = _field(fields, "request_id", str)
+        return cls(reason, advice, requirement, retry_after_ms, login_code, expire_seconds, request_id)
 
 
 class BatchFrame(NamedTuple):

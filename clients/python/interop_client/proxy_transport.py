@@ -282,7 +282,7 @@ async def _read_login(socket: aiohttp.ClientWebSocketResponse) -> bytes:
 
 
 def _refusal_from_ended(ended: Ended) -> ServerRefusal:
-    refusal = ServerRefusal(ended.reason, ended.requirement, ended.advice, ended.retry_after_ms)
+    refusal = ServerRefusal(ended.reason, ended.requirement, ended.advice, ended.retry_after_ms, ended.request_id)
     if ended.login_code is None:
         return refusal
     return LoginRefused(refusal, ended.login_code, ended.expire_seconds)

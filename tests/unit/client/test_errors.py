@@ -15,7 +15,7 @@ from interop_client.errors import (
     refusal_from_stanza_error,
 )
 
-METADATA = {"requirement": "MSG-11", "advice": "Slow down.", "request_id": "c0ffee"}
+METADATA = {"requirement": "MSG-11", "advice": "Slow down.", "request_id": "c0ffee", "code": "429"}
 
 
 def packed(*messages: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> bytes:
@@ -38,7 +38,14 @@ def test_a_status_tells_reason_requirement_advice_delay_and_request() -> None:
     retry.retry_delay.FromMilliseconds(1500)
     refusal = refusal_from_rpc_error(rpc_error(packed(info, retry)))
     assert (refusal.reason, refusal.requirement, refusal.advice) == ("RATE_LIMITED", "MSG-11", "Slow down.")
-    assert (refusal.retry_after_ms, refusal.request_id) == (1500, "c0ffee")
+    assert (refusal.retry_after_ms, refusal.request_id, refusal.code) == (1500, "c0ffee", 429)
+
+
+@pytest.mark.parametrize("code", ["", "-1", "4e2", "٤٠٦", "9" * 5_000])
+def test_a_code_that_is_no_number_is_none(code: str) -> None:
+    """Text from outside never becomes a fault of the client, nor a code that nobody sent."""
+    info = error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain="interopsim", metadata=METADATA | {"code": code})
+    assert refusal_from_rpc_error(rpc_error(packed(info))).code == 0
 
 
 def test_a_status_without_retry_info_promises_nothing() -> None:
@@ -59,7 +66,7 @@ def test_a_status_without_retry_info_promises_nothing() -> None:
 )
 def test_without_the_servers_own_details_the_status_remains(trailer: bytes | None) -> None:
     refusal = refusal_from_rpc_error(rpc_error(trailer))
-    assert (refusal.reason, refusal.advice) == ("RESOURCE_EXHAUSTED", "slow down")
+    assert (refusal.reason, refusal.advice, refusal.code) == ("RESOURCE_EXHAUSTED", "slow down", 0)
 
 
 @given(st.binary(max_size=200))
@@ -70,11 +77,16 @@ def test_no_trailer_breaks_the_reader(trailer: bytes) -> None:
 
 def test_a_stanza_error_tells_the_same_facts() -> None:
     error = errors_pb2.StanzaError(
-        reason=errors_pb2.ERROR_REASON_MAILBOX_FULL, requirement="MSG-11", advice="Wait.", retry_after_ms=60_000
+        reason=errors_pb2.ERROR_REASON_MAILBOX_FULL,
+        requirement="MSG-11",
+        advice="Wait.",
+        retry_after_ms=60_000,
+        request_id="c0ffee",
+        code=429,
     )
     refusal = refusal_from_stanza_error(error)
     assert (refusal.reason, refusal.requirement, refusal.advice) == ("MAILBOX_FULL", "MSG-11", "Wait.")
-    assert refusal.retry_after_ms == 60_000
+    assert (refusal.retry_after_ms, refusal.request_id, refusal.code) == (60_000, "c0ffee", 429)
     assert str(refusal) == "MAILBOX_FULL: Wait."
 
 
@@ -84,7 +96,10 @@ def test_a_reason_newer_than_this_client_keeps_its_number() -> None:
 
 
 def test_a_login_failure_tells_code_and_duration() -> None:
-    error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_NOT_ENLISTED, requirement="CHN-10")
+    error = errors_pb2.StanzaError(
+        reason=errors_pb2.ERROR_REASON_NOT_ENLISTED, requirement="CHN-10", request_id="c0ffee", code=401
+    )
     refusal = refusal_from_login_failure(stanza_pb2.LoginFailure(code=402, error=error, expire_seconds=60))
     assert (refusal.reason, refusal.code, refusal.expire_seconds) == ("NOT_ENLISTED", 402, 60)
+    assert refusal.request_id == "c0ffee"
     assert refusal_from_login_failure(stanza_pb2.LoginFailure(code=401, error=error)).expire_seconds is None

@@ -70,7 +70,7 @@ def test_the_layout_is_as_documented() -> None:
 
 def test_hello_and_ended_are_read_as_they_were_written() -> None:
     hello = Hello("bob@bats.example", "a.b.c", "100-1@interop", read_receipts=False)
-    ended = Ended("NOT_ENLISTED", "Enlist.", "CHN-10", None, 401, None)
+    ended = Ended("NOT_ENLISTED", "Enlist.", "CHN-10", None, 401, None, "c0ffee")
     assert Hello.decode(hello.encode()) == hello
     assert Ended.decode(ended.encode()) == ended
 

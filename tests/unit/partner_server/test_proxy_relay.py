@@ -225,7 +225,8 @@ async def test_a_partner_whose_agreement_has_no_proxy_is_refused(world: World) -
     await world.put_partner(proxy_allowed=False)
     with pytest.raises(LoginRefused) as caught:
         await bob.connect()
-    assert caught.value.reason == "PROXY_NOT_ALLOWED"
+    assert (caught.value.reason, caught.value.code) == ("PROXY_NOT_ALLOWED", 403)
+    assert caught.value.request_id
 
 
 async def test_a_second_login_replaces_the_first_and_says_so(world: World) -> None:
