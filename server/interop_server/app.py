@@ -16,7 +16,7 @@ from typing import Any
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from interop_api.admin.v1 import admin_pb2, admin_pb2_grpc
+from interop_api.admin.v1 import admin_pb2, admin_pb2_grpc, journal_pb2, journal_pb2_grpc
 from interop_api.v1 import (
     account_pb2,
     account_pb2_grpc,
@@ -60,12 +60,14 @@ from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.errors import RefusalInterceptor
 from interop_server.rpc.handshake import ServerIdentity
 from interop_server.rpc.interop import InteropServicer
+from interop_server.rpc.journal import JournalServicer
 from interop_server.rpc.media import MediaServicer, add_media_service
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.services import AccountServicer, EnlistmentServicer, IntegrityServicer
 from interop_server.rpc.session import Sessions
 from interop_server.runtime.clock import AdjustableClock
+from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SystemRng
 from interop_server.runtime.timers import Timers
@@ -85,11 +87,18 @@ _CLIENT_SERVICES = tuple(
         (account_pb2.DESCRIPTOR, "AccountService"),
     )
 )
-_ADMIN_SERVICES = (admin_pb2.DESCRIPTOR.services_by_name["AdminService"].full_name,)
+_ADMIN_SERVICES = tuple(
+    file.services_by_name[name].full_name
+    for file, name in ((admin_pb2.DESCRIPTOR, "AdminService"), (journal_pb2.DESCRIPTOR, "JournalService"))
+)
 
 
 class AddressUnusable(Exception):
     """An address cannot be listened on; the message is a sentence that says which and what to do."""
+
+
+class FileUnusable(Exception):
+    """A file cannot be written; the message is a sentence that says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +163,7 @@ class Simulator:
 
         Raises:
             AddressUnusable: An address is taken or none of this machine's. What was started is stopped again.
+            FileUnusable: The file for the journal cannot be written; likewise.
             WrongDatabase: The database file cannot be used; likewise.
         """
         try:
@@ -171,6 +181,7 @@ class Simulator:
         store, blob_folder = await self._open_store()
         certified = await load_identity(store, self._clock, self._rng)
         parts = self._build(store, blob_folder)
+        self._write_journal(parts.journal)
         http_url = await self._serve_http(
             build_application(parts.enlistment.enlist, parts.media, parts.push_jwks, parts.journal)
         )
@@ -180,6 +191,8 @@ class Simulator:
         admin_server = _grpc_server(parts.journal)
         admin = AdminServicer(parts.operator, parts.registry, store.count_rows, parts.counted)
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, admin_server)
+        journal = JournalServicer(parts.journal, self._clock, self._config.limits, _explain)
+        journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
         client_server = _grpc_server(parts.journal)
@@ -253,6 +266,14 @@ class Simulator:
         self._stops.append(store.close)
         return store, blob_folder
 
+    def _write_journal(self, journal: Journal) -> None:
+        if self._config.journal is None:
+            return
+        try:
+            self._stops.append(JournalFile.open(self._config.journal, journal).close)
+        except OSError as error:
+            raise FileUnusable(f"{self._config.journal} cannot be written: {error.strerror}.") from error
+
     def _places(self) -> tuple[Path, Path]:
         if self._config.db is not None:
             return self._config.db, self._config.db.with_name(self._config.db.name + ".blobs")
@@ -305,6 +326,13 @@ class Simulator:
         timers.repeat("key_sets", self._config.limits.jwks_refresh_seconds, parts.refresh_key_sets)
         for sweep in parts.lifecycle.sweeps():
             timers.sweep(sweep)
+
+
+def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
+    from interop_server.ledger import load_ledger  # a plain start explains nothing
+
+    row = load_ledger().get(requirement)
+    return row.statement, [evidence.value for evidence in row.evidence], row.policy
 
 
 def split_address(address: str) -> tuple[str, int]:

@@ -9,8 +9,12 @@ import signal
 import sys
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from interop_server.core.limits import Limits
 
 _ELSEWHERE = {
     "demo": "interop_demo.cli:demo",
@@ -40,6 +44,19 @@ def main() -> None:
 
     Not for production, never contacts Meta. Start with `interopsim demo`.
     """
+
+
+def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
+    if not settings:
+        from interop_server.core.limits import Limits
+
+        return Limits()
+    from interop_server.limit_list import LimitWrong, limits_from
+
+    try:
+        return limits_from(settings)
+    except LimitWrong as error:
+        raise click.BadParameter(str(error)) from error
 
 
 @main.command(epilog="Example: interopsim up --grpc 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0 --db sim.db")
@@ -74,13 +91,27 @@ def main() -> None:
     help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
 )
 @click.option(
+    "--journal",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Append every decision to FILE, a line of JSON each. `interopsim journal` reads the newest without it.",
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_limits,
+    help="Set a limit; repeatable. What is not public is policy, hence a limit: `interopsim limits` lists them all.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
     help="How much is logged on stderr.",
 )
-def up(grpc_address: str, admin_address: str, http_address: str, db: Path | None, log_level: str) -> None:
+def up(log_level: str, **choices: Any) -> None:
     """Start the simulator and run until Ctrl-C or SIGTERM.
 
     Prints one line of JSON on stdout when it is ready: {"event": "ready", "grpc": …, "admin": …, "http": …,
@@ -91,8 +122,8 @@ def up(grpc_address: str, admin_address: str, http_address: str, db: Path | None
     )
     from interop_server.config import Config
 
-    config = Config(grpc_address, admin_address, http_address, db)
-    from interop_server.app import AddressUnusable, Simulator
+    config = Config(**choices)
+    from interop_server.app import AddressUnusable, FileUnusable, Simulator
     from interop_server.storage import WrongDatabase
 
     # The database thread must get its turn while the event loop is busy: 5 ms, the default, is ten commits long.
@@ -121,5 +152,28 @@ def up(grpc_address: str, admin_address: str, http_address: str, db: Path | None
 
     try:
         asyncio.run(run())
-    except (AddressUnusable, WrongDatabase) as error:
+    except (AddressUnusable, FileUnusable, WrongDatabase) as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.command(epilog="Example: interopsim limits --policy")
+@click.option("--policy", "only_policy", is_flag=True, help="Only those whose value is the simulator's own choice.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name → value, purpose, policy.")
+def limits(only_policy: bool, as_json: bool) -> None:
+    """List the limits that `interopsim up --limit NAME=VALUE` sets, with what each is for and where it comes from."""
+    from interop_server.limit_list import list_limits
+
+    entries = [entry for entry in list_limits() if entry.is_policy or not only_policy]
+    if as_json:
+        click.echo(
+            json.dumps(
+                {
+                    entry.name: {"value": entry.value, "purpose": entry.purpose, "policy": entry.is_policy}
+                    for entry in entries
+                }
+            )
+        )
+        return
+    for entry in entries:
+        value = ",".join(entry.value) if isinstance(entry.value, tuple) else entry.value
+        click.echo(f"{entry.name}={value}\n    {entry.purpose}")

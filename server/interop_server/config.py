@@ -18,6 +18,8 @@ class Config:
     """Where the documented HTTP surface is served."""
     db: Path | None = None
     """The database file to keep; None for a fresh one in a temporary folder. Blobs lie beside it, in `{db}.blobs`."""
+    journal: Path | None = None
+    """A file that every decision is appended to; None keeps the newest in memory only."""
     limits: Limits = field(default_factory=Limits)
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""

@@ -3,12 +3,14 @@
 Source: interop_api/admin/v1/admin.proto.
 """
 
-from typing import Self
+from collections.abc import AsyncIterator
+from typing import Any, Self
 
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1 import admin_pb2, journal_pb2
+from interop_client.errors import refusal_from_rpc_error
 from interop_client.transport import M, unary_call
 
 
@@ -81,6 +83,31 @@ class AdminClient:
         """Returns what is stored and what was counted."""
         request = admin_pb2.GetStatisticsRequest()
         return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
+
+    async def read_journal(self, **wanted: Any) -> AsyncIterator[journal_pb2.ReadJournalResponse]:
+        """Yields what stands in the journal, oldest first.
+
+        Args:
+            **wanted: Fields of ReadJournalRequest: `actor`, `reason`, `follow`, …
+        """
+        call = self._channel.unary_stream(
+            "/interop_api.admin.v1.JournalService/ReadJournal",
+            request_serializer=journal_pb2.ReadJournalRequest.SerializeToString,
+            response_deserializer=journal_pb2.ReadJournalResponse.FromString,
+        )(journal_pb2.ReadJournalRequest(**wanted))
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise refusal_from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
+        """Returns what was refused under a request id, by which rule, and what to do about it."""
+        request = journal_pb2.ExplainRefusalRequest(request_id=request_id)
+        method = "/interop_api.admin.v1.JournalService/ExplainRefusal"
+        return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse)
 
     async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(self._channel, f"/interop_api.admin.v1.AdminService/{method}", request, response_type)

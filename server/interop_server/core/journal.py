@@ -80,28 +80,30 @@ class Journal:
             cause: What whoever asked is not told.
             detail: Anything else, such as a count.
         """
-        self._add(actor, action, subject, outcome, requirement, "", cause, detail, "")
+        self._add((actor, action, subject, outcome, requirement, "", cause, detail, ""))
 
     def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "") -> Refusal:
         """Records a refusal, unless it stands here already, and gives it its request id; returns it."""
         if not refusal.request_id:
             refusal.request_id = self._rng.token_bytes(REQUEST_ID_BYTES).hex()
             self._add(
-                actor,
-                action,
-                subject[:MAX_FIELD_CHARACTERS],
-                "refused",
-                refusal.reason.rule.requirement,
-                refusal.reason.name,
-                refusal.cause,
-                refusal.detail[:MAX_FIELD_CHARACTERS],
-                refusal.request_id,
+                (
+                    actor,
+                    action,
+                    subject[:MAX_FIELD_CHARACTERS],
+                    "refused",
+                    refusal.reason.rule.requirement,
+                    refusal.reason.name,
+                    refusal.cause,
+                    refusal.detail[:MAX_FIELD_CHARACTERS],
+                    refusal.request_id,
+                )
             )
         return refusal
 
-    def _add(self, *fields: str) -> None:
+    def _add(self, fields: tuple[str, ...]) -> None:
         self._number += 1
-        entry = JournalEntry(self._number, self._clock.now_ms(), *fields)  # type: ignore[arg-type]
+        entry = JournalEntry._make((self._number, self._clock.now_ms(), *fields))
         self._entries.append(entry)
         for read in self._readers:
             read(entry)

@@ -31,6 +31,9 @@ STATUS_CODES = {
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+_LOOKING = ("Get", "List", "Read", "Explain", "Audit")
+"""How admin calls that change nothing begin. They are no decisions: the journal has them only when they are refused."""
+
 CALLER: ContextVar[str] = ContextVar("caller", default="")
 """JID of the account that makes the call under way, once its session is known."""
 
@@ -121,6 +124,7 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
     ) -> Callable[[Any, Context], Awaitable[Any]]:
         action = _action(method)
         is_admin = method.startswith("/interop_api.admin.")
+        is_silent = is_admin and action.partition(".")[2].startswith(_LOOKING)
 
         def caller() -> str:
             return OPERATOR if is_admin else CALLER.get() or ANONYMOUS
@@ -134,7 +138,8 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
             CALLER.set("")
             try:
                 response = await behavior(parse(request), context)
-                self._journal.record(caller(), action, "accepted")
+                if not is_silent:
+                    self._journal.record(caller(), action, "accepted")
                 return response
             except Refusal as refusal:
                 await refuse(refusal, context)

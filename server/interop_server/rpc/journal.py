@@ -1,0 +1,94 @@
+"""The journal service on the admin port: filter, stream, explain; knows no rule itself."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+
+from interop_api.admin.v1 import journal_pb2 as pb
+from interop_api.admin.v1 import journal_pb2_grpc
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal, JournalEntry
+from interop_server.core.limits import Limits
+from interop_server.core.ports import Clock
+from interop_server.rpc.errors import Context
+
+_PAGE = 512
+"""Entries looked at between two turns of the event loop."""
+_REQUEST_ID_CHARACTERS = 16
+
+Explain = Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
+"""Statement, evidence and names of the limits that are policy, of a requirement."""
+
+
+class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
+    """See JournalService in journal.proto."""
+
+    def __init__(self, journal: Journal, clock: Clock, limits: Limits, explain: Explain) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._explain = explain
+
+    async def ReadJournal(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
+        self, request: pb.ReadJournalRequest, context: Context
+    ) -> None:
+        """Streams entries, oldest first."""
+        if request.outcome not in ("", "accepted", "refused", "dropped", "done"):
+            raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` is accepted, refused, dropped or done")
+        grown = asyncio.Event()
+        unsubscribe = self._journal.subscribe(lambda _: grown.set())
+        try:
+            await self._stream(request, context, grown)
+        finally:
+            unsubscribe()
+
+    async def ExplainRefusal(self, request: pb.ExplainRefusalRequest, context: Context) -> pb.ExplainRefusalResponse:
+        """Explains a refusal."""
+        request_id = request.request_id.lower()
+        if len(request_id) != _REQUEST_ID_CHARACTERS or set(request_id) - set("0123456789abcdef"):
+            raise Refusal(Reason.REQUEST_MALFORMED, "`request_id` has 16 hexadecimal digits")
+        entry = self._journal.find(request_id)
+        if entry is None:
+            raise Refusal(Reason.NOT_REGISTERED, "no refusal that is still kept has this request id")
+        statement, evidence, policy = self._explain(entry.requirement)
+        known = {field.name for field in fields(self._limits)}
+        return pb.ExplainRefusalResponse(
+            entry=entry_to(entry),
+            advice=Refusal(Reason[entry.reason], entry.detail).advice,
+            statement=statement,
+            evidence=evidence,
+            policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],
+        )
+
+    async def _stream(self, request: pb.ReadJournalRequest, context: Context, grown: asyncio.Event) -> None:
+        after, missed = request.after, 0
+        while True:
+            grown.clear()
+            entries, forgotten = self._journal.after(after, _PAGE)
+            missed += forgotten
+            for entry in entries:
+                after = entry.number
+                if _matches(entry, request):
+                    await context.write(pb.ReadJournalResponse(entry=entry_to(entry), missed=missed))
+                    missed = 0
+            if entries:
+                await self._clock.sleep(0)
+            elif request.follow:
+                await grown.wait()
+            else:
+                return
+
+
+def entry_to(entry: JournalEntry) -> pb.JournalEntry:
+    """Returns an entry as a message."""
+    return pb.JournalEntry(**entry._asdict())
+
+
+def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:
+    return (
+        request.actor in ("", entry.actor)
+        and entry.action.startswith(request.action)
+        and request.outcome in ("", entry.outcome)
+        and request.reason in ("", entry.reason)
+        and request.requirement in ("", entry.requirement)
+    )

@@ -1,0 +1,106 @@
+"""What the operator reads of a running server's decisions, and how a refusal is explained."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from interop_api.admin.v1 import journal_pb2
+from interop_api.v1 import interop_pb2
+from interop_client.client import InteropClient
+from interop_client.errors import ServerRefusal
+from tests.e2e.conftest import World
+from tests.e2e.raw import QUIET, refused
+
+
+async def entries(world: World, **wanted: object) -> list[journal_pb2.JournalEntry]:
+    return [response.entry async for response in world.admin.read_journal(**wanted)]
+
+
+async def refusal_of(client: InteropClient, to: str) -> ServerRefusal:
+    """What a client is told when it writes to somebody it cannot reach."""
+    with pytest.raises(ServerRefusal) as raised:
+        await client.take_prekey_bundle(to)
+    return raised.value
+
+
+@pytest.mark.requirement("SIM-07")
+async def test_what_people_do_stands_in_the_journal_in_order(world: World) -> None:
+    """Who, what, about whom, by which rule (SIM-07)."""
+    alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
+    sent = await bob.send_text(alice.jid, "hello")
+    own = await entries(world, actor=bob.jid)
+    assert [entry.number for entry in own] == sorted(entry.number for entry in own)
+    actions = [entry.action for entry in own]
+    assert actions.index("chat.login") < actions.index("PreKeyService.SetPreKeys") < actions.index("stanza.message")
+    [message] = [entry for entry in own if entry.action == "stanza.message"]
+    assert (message.subject, message.outcome, message.requirement) == (sent.id, "accepted", "MSG-06")
+    assert {entry.action for entry in await entries(world, actor=bob.jid, action="PreKey")} <= {
+        "PreKeyService.SetPreKeys", "PreKeyService.TakePreKeyBundles",
+    }  # fmt: skip
+    assert await entries(world, actor=bob.jid, outcome="refused") == []
+    assert await entries(world, actor=bob.jid, after=own[-1].number) == []
+
+
+async def test_a_follower_is_told_as_it_happens(world: World) -> None:
+    """Nothing twice, nothing left out, until it stops."""
+    bob = await world.third_party("bob", QUIET)
+    seen: asyncio.Queue[str] = asyncio.Queue()
+
+    async def follow() -> None:
+        async for response in world.admin.read_journal(actor=bob.jid, action="InteropService", follow=True):
+            seen.put_nowait(response.entry.action)
+
+    following = asyncio.create_task(follow())
+    for _ in range(3):
+        with refused("RECIPIENT_NOT_REACHABLE"):
+            await bob.resolve("+4915100000000")
+    async with asyncio.timeout(10):
+        assert [await seen.get() for _ in range(6)] == ["InteropService.Resolve"] * 6  # each item, then the call
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+@pytest.mark.requirement("OPT-09", "SIM-07")
+async def test_only_the_journal_tells_causes_apart(world: World) -> None:
+    """Unknown, not opted in: the same answer in every field but the request id; two causes in the journal (OPT-09)."""
+    alice = await world.whatsapp(opted_in=False, options=QUIET)
+    bob = await world.third_party("bob", QUIET)
+    answers = [await refusal_of(bob, jid) for jid in (alice.jid, "4915100000000@s.whatsapp.net")]
+    [one, other] = [vars(answer) | {"request_id": ""} for answer in answers]
+    assert one == other
+    explained = [await world.admin.explain_refusal(answer.request_id) for answer in answers]
+    assert explained[0].advice == explained[1].advice == answers[0].advice
+    assert explained[0].entry.cause != explained[1].entry.cause
+    assert all(answer.entry.cause for answer in explained)
+
+
+@pytest.mark.requirement("SIM-01", "SIM-07")
+async def test_a_refusal_is_explained(world: World) -> None:
+    """What was refused, by which requirement with its evidence, and what would have made it succeed (SIM-07)."""
+    alice = await world.whatsapp(opted_in=False, options=QUIET)
+    with pytest.raises(ServerRefusal) as raised:
+        await alice.record_terms(interop_pb2.TERMS_RESULT_ACCEPTED)
+    explained = await world.admin.explain_refusal(raised.value.request_id)
+    assert (explained.entry.actor, explained.entry.action) == (alice.jid, "InteropService.RecordTerms")
+    assert (explained.entry.reason, explained.entry.requirement) == ("TERMS_NOT_ACCEPTED", "OPT-03")
+    assert explained.advice == raised.value.advice
+    assert explained.statement and explained.evidence
+    with refused("NOT_REGISTERED"):
+        await world.admin.explain_refusal("0" * 16)
+    for wrong in ("", "0" * 15, "x" * 16, "é" * 16):
+        with refused("REQUEST_MALFORMED", wrong):
+            await world.admin.explain_refusal(wrong)
+    with refused("REQUEST_MALFORMED"):
+        await entries(world, outcome="perhaps")
+
+
+async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: World) -> None:
+    """Also what travels inside the chat channel, and what ends it."""
+    bob = world.device("bob", replace(QUIET))
+    await bob.enlist(world.partner.issue_token("bob"))
+    await world.register(status=interop_pb2.PARTNER_STATUS_SUSPENDED)
+    with pytest.raises(ServerRefusal) as raised:
+        await bob.connect()
+    explained = await world.admin.explain_refusal(raised.value.request_id)
+    assert (explained.entry.action, explained.entry.reason) == ("chat.login", "PARTNER_NOT_ACTIVE")

@@ -1,0 +1,43 @@
+"""Limits on the command line: each says what it is for, and what cannot be set is told in a sentence."""
+
+import re
+from dataclasses import fields
+
+import pytest
+
+from interop_server.core.limits import Limits
+from interop_server.limit_list import LimitWrong, limits_from, list_limits
+
+
+@pytest.mark.requirement("SIM-07")
+def test_every_limit_says_what_it_is_for_and_where_it_comes_from() -> None:
+    """By its requirement, and whether the value is documented, observed or the simulator's own policy (SIM-07)."""
+    entries = list_limits()
+    assert [entry.name for entry in entries] == [field.name for field in fields(Limits)]
+    for entry in entries:
+        assert entry.purpose, entry.name
+        assert re.search(r"policy|documented|observed", entry.purpose), f"{entry.name}: {entry.purpose}"
+        assert entry.value == getattr(Limits(), entry.name)
+
+
+def test_limits_are_set_by_name() -> None:
+    """Whole numbers, rates, texts and lists; the others stay."""
+    limits = limits_from(
+        ["resolve_burst=7", "resolve_per_second=0.5", "token_audience=me", "eligible_calling_codes=1, 44"]
+    )
+    assert (limits.resolve_burst, limits.resolve_per_second, limits.token_audience) == (7, 0.5, "me")
+    assert limits.eligible_calling_codes == ("1", "44")
+    assert limits.mailbox_days == Limits().mailbox_days
+    assert limits_from([]) == Limits()
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["", "resolve_burst", "=1", "nothing=1", "mailbox_ms=1", "__class__=1", "resolve_burst=", "resolve_burst=1.5",
+     "resolve_burst=-1", "resolve_per_second=nan", "resolve_per_second=inf", "resolve_per_second=0",
+     "resolve_burst=1e99"],
+)  # fmt: skip
+def test_what_cannot_be_set_is_told(setting: str) -> None:
+    """In a sentence that says what to write instead."""
+    with pytest.raises(LimitWrong, match=r"^.+[.]$"):
+        limits_from([setting])
