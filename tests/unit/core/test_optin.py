@@ -258,7 +258,7 @@ async def test_after_an_opt_out_chats_are_read_only_and_can_be_deleted(world: Wo
         await world.optin.delete_chat(user, "ada")
 
 
-@pytest.mark.requirement("OPT-08")
+@pytest.mark.requirement("OPT-08", "OPT-13")
 async def test_resolve_turns_identifiers_into_jids(world: World) -> None:
     """Both ways, in any notation, with the normal form in the answer (OPT-08)."""
     await world.register(partner(OWLS, identifier_type=IdentifierType.EMAIL))
