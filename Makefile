@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix gen gen-check bench up clean
+.PHONY: help demo test lint fix docs gen gen-check bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ fix: $(STAMP) ## Format the code and the protos
 	$(BIN)/ruff format .
 	cd protos && ../$(BIN)/buf format --write
 
+docs: $(STAMP) ## Write what the documents repeat of docs/requirements.toml
+	@$(BIN)/python -m tests.ledger.docs
+
 gen: $(STAMP) ## Generate protos/python/interop_api from protos/
 	@find protos/python/interop_api -name '*_pb2*' -delete
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
@@ -55,4 +58,4 @@ gen-check: gen ## Fail when the generated code is not what the protos say
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .evidence .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
