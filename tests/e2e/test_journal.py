@@ -9,6 +9,7 @@ from interop_api.admin.v1 import journal_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
+from interop_client.events import TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, refused
 
@@ -104,3 +105,33 @@ async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: Worl
         await bob.connect()
     explained = await world.admin.explain_refusal(raised.value.request_id)
     assert (explained.entry.action, explained.entry.reason) == ("chat.login", "PARTNER_NOT_ACTIVE")
+
+
+async def test_an_enlistment_is_recorded_once_whatever_becomes_of_it(world: World) -> None:
+    """Its outcome is in the response: the call itself always succeeds (ENL-11)."""
+    bob = world.device("bob")
+    before = [entry.number for entry in await entries(world)][-1]
+    with refused("TOKEN_MALFORMED"):
+        await bob.enlist("no token")
+    jid = await bob.enlist(world.partner.issue_token("bob"))
+    own = [
+        entry
+        for entry in await entries(world, after=before)
+        if "nlist" in entry.action or "interop_reg" in entry.action
+    ]
+    assert [(entry.outcome, entry.actor) for entry in own] == [("refused", "anonymous"), ("accepted", jid)]
+
+
+async def test_what_the_server_does_by_itself_stands_there_too(world: World) -> None:
+    """A push to who is away, and the end of a connection (LIF-01)."""
+    alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
+    await bob.send_text(alice.jid, "hello")
+    await alice.wait_for(TextReceived)
+    await bob.close()
+    async with asyncio.timeout(10):
+        async for response in world.admin.read_journal(actor=bob.jid, action="chat.closed", follow=True):
+            assert response.entry.outcome == "done"
+            break
+    await alice.send_text(bob.jid, "are you there?")
+    [push] = [entry for entry in await entries(world, action="push") if entry.subject == bob.jid]
+    assert (push.actor, push.requirement) == ("server", "LIF-01")

@@ -25,6 +25,8 @@ ANONYMOUS = "anonymous"
 """Actor of what is refused before anybody is known. Not an address: the same inputs give the same journal."""
 OPERATOR = "operator"
 """Actor of admin calls."""
+SERVER = "server"
+"""Actor of what follows from what somebody else did."""
 TIMER = "timer"
 """Actor of what the server does when its time has come."""
 
@@ -72,7 +74,7 @@ class Journal:
         """Records a decision that is no refusal.
 
         Args:
-            actor: Who asked: a JID, `ANONYMOUS`, `OPERATOR` or `TIMER`.
+            actor: Who asked: a JID, `ANONYMOUS`, `OPERATOR`, `SERVER` or `TIMER`.
             action: What was asked, as `Service.Method`, `stanza.kind` or `timer.name`.
             outcome: What became of it.
             subject: Whom or what it was about.

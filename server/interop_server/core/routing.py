@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from interop_protocol.jid import Jid
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal
+from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
@@ -271,6 +271,7 @@ class Router:
                 continue
             if recipient.integrator:
                 self._push.notify(recipient.integrator, recipient.external_id)
+                self._journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
 
     def _timestamp(self) -> int:
         # Taken without an await before the store's queue, so that it never decreases per recipient (MSG-14).

@@ -84,6 +84,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             await _ChatStream(parts, live, channel).run()
         finally:
             parts.registry.close(live)
+            parts.journal.record(live.account.jid, "chat.closed", "done")
 
     async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
         if isinstance(login, Refusal):

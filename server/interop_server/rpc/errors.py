@@ -31,6 +31,9 @@ STATUS_CODES = {
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
+IS_RECORDED: ContextVar[bool] = ContextVar("is_recorded", default=False)
+"""Whether what became of the call under way stands in the journal already: its response holds a refusal."""
+
 _LOOKING = ("Get", "List", "Read", "Explain", "Audit")
 """How admin calls that change nothing begin. They are no decisions: the journal has them only when they are refused."""
 
@@ -136,9 +139,10 @@ class RefusalInterceptor(grpc.aio.ServerInterceptor):
 
         async def guarded(request: Any, context: Context) -> Any:
             CALLER.set("")
+            IS_RECORDED.set(False)
             try:
                 response = await behavior(parse(request), context)
-                if not is_silent:
+                if not is_silent and not IS_RECORDED.get():
                     self._journal.record(caller(), action, "accepted")
                 return response
             except Refusal as refusal:

@@ -97,6 +97,7 @@ class Inbound:
         elif kind == "offline_batch":
             self._offline_batch(stanza.offline_batch.count)
         elif kind == "client_closed":
+            self._journal.record(self._live.account.jid, "stanza.client_closed", "accepted", requirement="PRX-04")
             self._is_open = False
         elif kind == "call_offer":
             raise Refusal(Reason.CALLS_NOT_SUPPORTED)
@@ -139,6 +140,9 @@ class Inbound:
             raise Refusal(Reason.FRAME_MALFORMED, f"{nack.code} is no nack code")
         if await self._pump.forget([nack.delivery_id]):
             self._counts[f"nack_{nack.code}"] += 1
+            self._journal.record(
+                self._live.account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=str(nack.code)
+            )
 
     def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)

@@ -13,7 +13,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.lifecycle import Lifecycle
-from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
 from interop_server.rpc.session import Sessions
 
 
@@ -41,8 +41,10 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
             login = await self._enlistment.enlist(form)
         except Refusal as refusal:
             self._journal.refuse(refusal, ANONYMOUS, "EnlistmentService.Enlist")
+            IS_RECORDED.set(True)
             failure = enlistment_pb2.EnlistFailure(error=stanza_error(refusal))
             return enlistment_pb2.EnlistResponse(failure=failure)
+        CALLER.set(login)
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))
 
 

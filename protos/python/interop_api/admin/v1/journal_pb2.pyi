@@ -117,7 +117,7 @@ class JournalEntry(_message.Message):
     at_ms: _builtins.int
     """The server's clock: milliseconds since the UNIX epoch."""
     actor: _builtins.str
-    """Who asked: a JID, `operator`, `timer`, or `anonymous` when nobody is known yet."""
+    """Who asked: a JID, `operator`, `anonymous` when nobody is known yet, or `server` and `timer` for its own doing."""
     action: _builtins.str
     """What was asked, for example `InteropService.Resolve`, `stanza.message`, `chat.login`, `timer.unenlist`."""
     subject: _builtins.str
