@@ -16,7 +16,14 @@ from typing import Any
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from interop_api.admin.v1 import admin_pb2, admin_pb2_grpc, journal_pb2, journal_pb2_grpc
+from interop_api.admin.v1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    clock_pb2,
+    clock_pb2_grpc,
+    journal_pb2,
+    journal_pb2_grpc,
+)
 from interop_api.v1 import (
     account_pb2,
     account_pb2_grpc,
@@ -36,6 +43,7 @@ from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
 from interop_server.core.admin import Operator
+from interop_server.core.clock_control import ClockControl
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment
 from interop_server.core.errors import Refusal
@@ -56,6 +64,7 @@ from interop_server.http.surface import build_application, serve
 from interop_server.identity import load_identity
 from interop_server.rpc.admin import AdminServicer
 from interop_server.rpc.chat import ChatParts, ChatServicer
+from interop_server.rpc.clock import ClockServicer
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.errors import RefusalInterceptor
 from interop_server.rpc.handshake import ServerIdentity
@@ -89,7 +98,11 @@ _CLIENT_SERVICES = tuple(
 )
 _ADMIN_SERVICES = tuple(
     file.services_by_name[name].full_name
-    for file, name in ((admin_pb2.DESCRIPTOR, "AdminService"), (journal_pb2.DESCRIPTOR, "JournalService"))
+    for file, name in (
+        (admin_pb2.DESCRIPTOR, "AdminService"),
+        (clock_pb2.DESCRIPTOR, "ClockService"),
+        (journal_pb2.DESCRIPTOR, "JournalService"),
+    )
 )
 
 
@@ -193,6 +206,8 @@ class Simulator:
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, admin_server)
         journal = JournalServicer(parts.journal, self._clock, self._config.limits, _explain)
         journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
+        clock = ClockServicer(ClockControl(self._clock))
+        clock_pb2_grpc.add_ClockServiceServicer_to_server(clock, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
         client_server = _grpc_server(parts.journal)
@@ -207,7 +222,7 @@ class Simulator:
         journal = Journal(clock, rng)
         registry = ConnectionRegistry(rng)
         signers = PushSigners(store)
-        push = HttpPushGateway(store.get_partner, signers.get, clock)
+        push = HttpPushGateway(store.get_partner, signers.get, clock, expect=clock.expect)
         blobs = LocalBlobStore(blob_folder, clock)
         reader = JoserfcTokens()
         key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from interop_server.core.limits import Limits
 
 _ELSEWHERE = {
+    "clock": "interop_client.operator_cli:clock",
     "demo": "interop_demo.cli:demo",
     "requirements": "interop_server.requirements_command:requirements",
 }

@@ -111,6 +111,11 @@ class RawStream:
         self._call.cancel()
         await self._channel.close()
 
+    @property
+    def grpc_channel(self) -> grpc.aio.Channel:
+        """What the stream goes over: unary calls of the same client too."""
+        return self._channel
+
     async def send(self, *requests: Request) -> None:
         """Sends messages as they are. When the server has ended the stream, `ending` says why."""
         async with asyncio.timeout(WAIT_SECONDS):

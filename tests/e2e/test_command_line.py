@@ -1,5 +1,6 @@
 """The command line: it helps, says what is wrong in a sentence, and leaves nothing behind when it could not start."""
 
+import json
 import signal
 import socket
 import sqlite3
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from interop_protocol.times import format_time
 from tests.e2e.program import ANY_PORTS, Ended, left_behind, run, running
 
 WRONG_USE, FAILED = 2, 1
@@ -63,7 +65,7 @@ async def test_version_is_that_of_the_package(tmp_path: Path) -> None:
     assert (ended.code, ended.stdout) == (0, f"interopsim, version {version('interopsim')}\n")
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("up", "--help"), ("--version",)])
+@pytest.mark.parametrize("arguments", [("--help",), ("up", "--help"), ("clock", "advance", "--help"), ("--version",)])
 async def test_asking_costs_no_import_of_what_serves(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     """Neither gRPC nor aiohttp nor the database is loaded to print a text."""
     ended = await run(tmp_path, *arguments, python=("-X", "importtime"))
@@ -153,3 +155,73 @@ async def test_a_database_that_cannot_be_opened_is_told(tmp_path: Path, place: s
     before = left_behind(tmp_path)
     assert_sentence(await run(tmp_path, "up", *ANY_PORTS, "--db", str(tmp_path / place)), str(tmp_path / place))
     assert left_behind(tmp_path) == before
+
+
+@pytest.mark.requirement("SIM-04")
+async def test_the_clock_is_shown_frozen_moved_and_resumed(tmp_path: Path) -> None:
+    """In words for people, as one object for programs."""
+    async with running(tmp_path, "up", *ANY_PORTS) as program:
+        where = ("--admin", (await program.ready_line())["admin"])
+
+        async def clock(*arguments: str) -> str:
+            ended = await run(tmp_path, "clock", *arguments, *where)
+            assert (ended.code, ended.stderr) == (0, "")
+            return ended.stdout
+
+        assert (await clock("show")).endswith("Z, running\n")
+        shown = json.loads(await clock("show", "--json"))
+        assert set(shown) == {"now_ms", "now", "is_frozen"} and shown["is_frozen"] is False
+        at_ms = shown["now_ms"] + 86_400_000
+        at = format_time(at_ms)
+        assert await clock("freeze", "--at", at) == f"{at}, frozen\nFired: key_sets 1\n"
+        assert await clock("freeze") == f"{at}, frozen\n"
+        later = format_time(at_ms + 250)
+        assert await clock("advance", "250ms") == f"{later}, frozen\nFired: nothing fell due\n"
+        moved = json.loads(await clock("advance", "1d1h30m1s", "--json"))
+        assert moved == {
+            "now_ms": at_ms + 250 + 91_801_000,
+            "now": format_time(at_ms + 250 + 91_801_000),
+            "is_frozen": True,
+            "fired": {"key_sets": 1},
+        }
+        assert (await clock("resume")).endswith("Z, running\n")
+        assert json.loads(await clock("show", "--json"))["now_ms"] >= moved["now_ms"]
+
+        for arguments, part in (
+            (("freeze", "--at", "2020-01-01T00:00:00Z"), "does not go backwards"),
+            (("advance", "4000d"), "3,650 days"),
+            (("advance", "0s"), "`milliseconds`"),
+        ):
+            assert_sentence(await run(tmp_path, "clock", *arguments, *where), "REQUEST_MALFORMED", part)
+
+
+@pytest.mark.requirement("SIM-04")
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (("advance", "30"), "30d, 12h, 5m, 90s, 250ms"),
+        (("advance", "12 h"), "1d12h"),
+        (("advance", "-1d"), "No such option"),
+        (("advance",), "DURATION"),
+        (("freeze", "--at", "2026-01-01T00:00:00"), "2026-01-01T00:00:00Z"),
+        (("freeze", "--at", "tomorrow"), "2026-01-01T00:00:00Z"),
+    ],
+)
+async def test_a_wrong_duration_or_time_is_answered_with_how_to_write_one(
+    tmp_path: Path, arguments: tuple[str, ...], hint: str
+) -> None:
+    """Before anybody is asked."""
+    ended = await run(tmp_path, "clock", *arguments)
+    assert (ended.code, ended.stdout) == (WRONG_USE, "")
+    assert hint in ended.stderr and "Traceback" not in ended.stderr
+
+
+async def test_a_command_that_finds_no_simulator_says_where_it_looked(tmp_path: Path) -> None:
+    """Nobody listens, somebody else does, or the address is that of another surface."""
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        nobody = f"127.0.0.1:{gone.getsockname()[1]}"
+    assert_sentence(await run(tmp_path, "clock", "show", "--admin", nobody), nobody, "interopsim up")
+    async with running(tmp_path, "up", *ANY_PORTS) as program:
+        ready = await program.ready_line()
+        for address in (ready["grpc"], ready["http"].removeprefix("http://")):
+            assert_sentence(await run(tmp_path, "clock", "show", "--admin", address), address, "admin")

@@ -1,6 +1,6 @@
 """The simulator's own controls, for tests and demonstrations; knows no protocol under simulation.
 
-Source: interop_api/admin/v1/admin.proto.
+Source: interop_api/admin/v1.
 """
 
 from collections.abc import AsyncIterator
@@ -9,9 +9,12 @@ from typing import Any, Self
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1 import admin_pb2, journal_pb2
+from interop_api.admin.v1 import admin_pb2, clock_pb2, journal_pb2
 from interop_client.errors import refusal_from_rpc_error
 from interop_client.transport import M, unary_call
+
+CLOCK_SECONDS = 600.0
+"""Longest wait for the answer of a call that moves the clock: what falls due on the way is done first."""
 
 
 class AdminClient:
@@ -109,5 +112,33 @@ class AdminClient:
         method = "/interop_api.admin.v1.JournalService/ExplainRefusal"
         return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse)
 
+    async def get_clock(self) -> clock_pb2.Clock:
+        """Returns what the server's clock shows."""
+        response = await self._clock_call("GetClock", clock_pb2.GetClockRequest(), clock_pb2.GetClockResponse)
+        return response.clock
+
+    async def freeze_clock(self, at_ms: int | None = None) -> clock_pb2.FreezeClockResponse:
+        """Lets the server's time stand still; at a time to come, if one is given.
+
+        Args:
+            at_ms: Milliseconds since the UNIX epoch.
+        """
+        request = clock_pb2.FreezeClockRequest(at_ms=at_ms)
+        return await self._clock_call("FreezeClock", request, clock_pb2.FreezeClockResponse)
+
+    async def advance_clock(self, milliseconds: int) -> clock_pb2.AdvanceClockResponse:
+        """Moves the server's time forward; returns when everything that fell due is done."""
+        request = clock_pb2.AdvanceClockRequest(milliseconds=milliseconds)
+        return await self._clock_call("AdvanceClock", request, clock_pb2.AdvanceClockResponse)
+
+    async def resume_clock(self) -> clock_pb2.Clock:
+        """Lets the server's time run on from where it stands."""
+        response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
+        return response.clock
+
     async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(self._channel, f"/interop_api.admin.v1.AdminService/{method}", request, response_type)
+
+    async def _clock_call(self, method: str, request: Message, response_type: type[M]) -> M:
+        name = f"/interop_api.admin.v1.ClockService/{method}"
+        return await unary_call(self._channel, name, request, response_type, timeout=CLOCK_SECONDS)

@@ -30,7 +30,12 @@ Metadata = tuple[tuple[str, str], ...]
 
 
 async def unary_call(
-    channel: grpc.aio.Channel, method: str, request: Message, response_type: type[M], metadata: Metadata = ()
+    channel: grpc.aio.Channel,
+    method: str,
+    request: Message,
+    response_type: type[M],
+    metadata: Metadata = (),
+    timeout: float = CALL_SECONDS,
 ) -> M:
     """Makes a unary call by the full name of its method.
 
@@ -41,7 +46,7 @@ async def unary_call(
         method, request_serializer=type(request).SerializeToString, response_deserializer=response_type.FromString
     )
     try:
-        return await unary(request, metadata=metadata, timeout=CALL_SECONDS)
+        return await unary(request, metadata=metadata, timeout=timeout)
     except grpc.aio.AioRpcError as error:
         raise refusal_from_rpc_error(error) from error
 

@@ -9,6 +9,7 @@
 | `digest` | hashes by which both ends compare what they hold |
 | `certificates` | the chain that certifies the server's static key |
 | `noise` | the handshake of the chat channel, and the frames after it |
+| `times` | times and durations on the command line |
 
 Whatever needs randomness or the time takes it as an argument.
 """

@@ -10,6 +10,10 @@ from interop_protocol.sizes import MAX_BUNDLE_USERS
 SECOND_MS = 1_000
 HOUR_MS = 3_600 * SECOND_MS
 DAY_MS = 24 * HOUR_MS
+EARLIEST_TIME_MS = 946_684_800_000
+"""2000-01-01: no clock begins earlier. SIM-04; policy."""
+LATEST_TIME_MS = 253_402_300_799_999
+"""The last millisecond of the year 9999: what is later has no usual notation. SIM-04; policy."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,35 @@ class Clock(Protocol):
         ...
 
 
+class MovableClock(Clock, Protocol):
+    """A clock that an operator moves. What fires is returned as how often, by name, in the order of the first time."""
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether time stands still until it is advanced."""
+        ...
+
+    async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
+        """Lets time stand still, and first advances it to a given time.
+
+        Raises:
+            ValueError: That time has passed, or lies after the last one.
+        """
+        ...
+
+    async def advance(self, ms: int) -> dict[str, int]:
+        """Moves time forward; returns when everything that fell due has fired and done its work.
+
+        Raises:
+            ValueError: It leads backwards, or past the last time.
+        """
+        ...
+
+    async def resume(self) -> None:
+        """Lets time run on from where it stands."""
+        ...
+
+
 class Rng(Protocol):
     """The only source of randomness."""
 

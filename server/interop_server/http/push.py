@@ -52,6 +52,8 @@ class HttpPushGateway:
         get_partner: Looks up a partner by integrator id.
         get_signer: Returns the signer; awaited only when there is something to push.
         clock: Dates tokens and paces retries.
+        policy: The bounds of pushing.
+        expect: Told of the task of each push: whoever moves the clock waits for those under way.
     """
 
     def __init__(
@@ -60,11 +62,13 @@ class HttpPushGateway:
         get_signer: Callable[[], Awaitable[TokenSigner]],
         clock: Clock,
         policy: PushPolicy | None = None,
+        expect: Callable[[asyncio.Task[None]], None] | None = None,
     ) -> None:
         self._get_partner = get_partner
         self._get_signer = get_signer
         self._clock = clock
         self._policy = policy or PushPolicy()
+        self._expect = expect or (lambda _: None)
         self._queue: asyncio.Queue[PushTarget] = asyncio.Queue()
         self._waiting: set[PushTarget] = set()
         self._requested: set[PushTarget] = set()
@@ -95,7 +99,8 @@ class HttpPushGateway:
         async with open_session(self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
             while True:
                 # One task a target, at most `max_waiting`: a target that waits for its retry holds up nobody.
-                deliveries.create_task(self._deliver(session, await self._queue.get()), name="push_retry")
+                target = await self._queue.get()
+                self._expect(deliveries.create_task(self._deliver(session, target), name="push_retry"))
 
     async def _deliver(self, session: ClientSession, target: PushTarget) -> None:
         try:

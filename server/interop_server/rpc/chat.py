@@ -217,7 +217,8 @@ class _ChatStream:
             if left_ms <= 0:
                 # At once, not after the last word: whoever has advanced the clock finds the session dead.
                 self._parts.registry.close(self._live)
-                raise Refusal(Reason.CONNECTION_SILENT)
+                silent = Refusal(Reason.CONNECTION_SILENT)
+                raise self._parts.journal.refuse(silent, self._live.account.jid, "chat.stream")
             await self._parts.clock.sleep(left_ms / SECOND_MS)
 
     async def _ended(self) -> None:

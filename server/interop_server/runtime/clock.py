@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from interop_server.core.limits import LATEST_TIME_MS
+
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 30.0
@@ -42,6 +44,7 @@ class AdjustableClock:
         self._awake: set[asyncio.Task[Any]] = set()
         self._nobody_awake = asyncio.Event()
         self._nobody_awake.set()
+        self._fired: Counter[str] = Counter()
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -68,7 +71,7 @@ class AdjustableClock:
         elif self._standing_at_ms < floor_ms:
             raise ValueError("the clock is frozen at an earlier time")
 
-    async def sleep(self, seconds: float, slack_seconds: float = 0.0) -> None:
+    async def sleep(self, seconds: float, slack_seconds: float = 0.0, *, is_reported: bool = True) -> None:
         """Returns when this clock has moved on by that much.
 
         Args:
@@ -76,6 +79,8 @@ class AdjustableClock:
             slack_seconds: How much later an advance may end the sleep, so that one waking serves for many. May be
                 infinite: then an advance that goes past the due time ends the sleep at its own end. Running time ends
                 it when it is due.
+            is_reported: Whether an advance says that this one fired. One that may find nothing to do says so by
+                `report`, when it has done something.
         """
         if seconds <= 0:
             await asyncio.sleep(0)
@@ -84,7 +89,7 @@ class AdjustableClock:
         assert task is not None
         # Rounded first: half a millionth of a millisecond of binary fraction must not become a millisecond.
         due_ms = self.now_ms() + max(1, math.ceil(round(seconds * _MS_PER_SECOND, 6)))
-        sleeper = _Sleeper(due_ms, due_ms + slack_seconds * _MS_PER_SECOND, task, loop.create_future())
+        sleeper = _Sleeper(due_ms, due_ms + slack_seconds * _MS_PER_SECOND, task, loop.create_future(), is_reported)
         self._sleepers.add(sleeper)
         self._has_settled(task)
         if self._sleepers.first_due() is sleeper:
@@ -101,6 +106,10 @@ class AdjustableClock:
             self._nobody_awake.clear()
             task.add_done_callback(self._has_settled)
 
+    def report(self, name: str) -> None:
+        """Counts something that was due and is done among what the advance under way has fired."""
+        self._fired[name] += 1
+
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
         """Lets time stand still, and first advances it to a given time.
 
@@ -111,12 +120,11 @@ class AdjustableClock:
             What has fired on the way there, as `advance` does.
 
         Raises:
-            ValueError: That time has passed.
+            ValueError: That time has passed, or lies after the year 9999.
         """
         async with self._turn:
             now_ms = self.now_ms()
-            if at_ms is not None and at_ms < now_ms:
-                raise ValueError("time does not go backwards")
+            _check_span(now_ms, now_ms if at_ms is None else at_ms)
             self._is_frozen = True
             self._stand()
             return await self._advance_to(now_ms if at_ms is None else at_ms)
@@ -139,11 +147,10 @@ class AdjustableClock:
             How often each sleeper was woken, by the name of its task, in the order of the first time.
 
         Raises:
-            ValueError: Time would go backwards.
+            ValueError: Time would go backwards, or past the year 9999.
         """
-        if ms < 0:
-            raise ValueError("time does not go backwards")
         async with self._turn:
+            _check_span(self.now_ms(), self.now_ms() + ms)
             self._stand()
             try:
                 return await self._advance_to(self.now_ms() + ms)
@@ -152,16 +159,17 @@ class AdjustableClock:
                     self._run_on()
 
     async def _advance_to(self, end_ms: int) -> dict[str, int]:
-        fired: Counter[str] = Counter()
         if (caller := asyncio.current_task()) is not None:
             self._has_settled(caller)  # it waits for the others here, so they must not wait for it
         await self._settle()
+        self._fired = Counter()
         while (sleeper := self._sleepers.next_until(end_ms)) is not None:
             self._standing_at_ms = max(self.now_ms(), math.floor(min(sleeper.latest_ms, end_ms)))
-            fired[sleeper.task.get_name()] += self._wake(sleeper)
+            if self._wake(sleeper) and sleeper.is_reported:
+                self.report(sleeper.task.get_name())
             await self._settle()
         self._standing_at_ms = end_ms
-        return {name: count for name, count in fired.items() if count}
+        return dict(self._fired)
 
     async def _settle(self) -> None:
         try:
@@ -222,6 +230,7 @@ class _Sleeper:
     latest_ms: float
     task: "asyncio.Task[Any]"
     woken: "asyncio.Future[None]"
+    is_reported: bool
     number: int = 0
     """Of those with the same times, who went to sleep first has the lowest."""
 
@@ -263,6 +272,13 @@ def _due_order(sleeper: _Sleeper) -> tuple[int, int]:
 
 def _latest_order(sleeper: _Sleeper) -> tuple[float, int, int]:
     return sleeper.latest_ms, sleeper.due_ms, sleeper.number
+
+
+def _check_span(now_ms: int, end_ms: int) -> None:
+    if end_ms < now_ms:
+        raise ValueError("time does not go backwards")
+    if end_ms > LATEST_TIME_MS:
+        raise ValueError("time ends with the year 9999")
 
 
 def _machine_ms() -> int:

@@ -67,9 +67,11 @@ class Timers:
                 _log.exception("%s: the sweep failed", sweep.name)
                 taken, again_ms = 0, now_ms
             if taken:
+                self._clock.report(sweep.name)
                 self._journal.record(
                     TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
                 )
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
-            await self._clock.sleep((again_ms - self._clock.now_ms()) / SECOND_MS, SWEEP_SLACK_SECONDS)
+            seconds = (again_ms - self._clock.now_ms()) / SECOND_MS
+            await self._clock.sleep(seconds, SWEEP_SLACK_SECONDS, is_reported=False)

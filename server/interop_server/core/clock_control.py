@@ -1,0 +1,47 @@
+"""How far an operator may move the clock; knows no timer and no wire format."""
+
+from dataclasses import dataclass
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import DAY_MS
+from interop_server.core.ports import MovableClock
+
+MAX_ADVANCE_MS = 3_650 * DAY_MS
+"""SIM-04; policy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockControl:
+    """Freezes, advances and resumes the clock. Source: SIM-04."""
+
+    clock: MovableClock
+
+    async def freeze(self, at_ms: int | None) -> dict[str, int]:
+        """Lets time stand still, at a time to come if one is given; returns what fired on the way, by name.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED.
+        """
+        if at_ms is not None and at_ms - self.clock.now_ms() > MAX_ADVANCE_MS:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`at_ms` lies more than 3,650 days ahead")
+        try:
+            return await self.clock.freeze(at_ms)
+        except ValueError as error:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}") from error
+
+    async def advance(self, ms: int) -> dict[str, int]:
+        """Moves time forward and returns what fired, by name.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED.
+        """
+        if not 0 < ms <= MAX_ADVANCE_MS:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`milliseconds` must be 1 to {MAX_ADVANCE_MS} (3,650 days)")
+        try:
+            return await self.clock.advance(ms)
+        except ValueError as error:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`milliseconds`: {error}") from error
+
+    async def resume(self) -> None:
+        """Lets time run on from where it stands."""
+        await self.clock.resume()
