@@ -20,6 +20,8 @@ _ELSEWHERE = {
     "clock": "interop_client.operator_cli:clock",
     "demo": "interop_demo.cli:demo",
     "requirements": "interop_server.requirements_command:requirements",
+    "journal": "interop_client.journal_cli:journal",
+    "explain": "interop_client.journal_cli:explain",
 }
 """Subcommands whose code is not here."""
 

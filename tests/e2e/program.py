@@ -34,7 +34,7 @@ class Program:
         return self._process.pid
 
     async def ready_line(self) -> dict[str, Any]:
-        """Waits for the first line on stdout, and reads it."""
+        """Waits for the next line on stdout, and reads it as JSON: the first says that a server is ready."""
         assert self._process.stdout is not None
         async with asyncio.timeout(END_SECONDS):
             facts: dict[str, Any] = json.loads(await self._process.stdout.readline())

@@ -193,7 +193,8 @@ class Connection:
                 _answer(self._waiting.pings.get(stanza.pong.id), None)
             elif kind == "stanza_refused":
                 refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
-                self._parts.events.put(StanzaRefused(stanza.stanza_refused.id, refusal.reason, refusal.advice))
+                refused = StanzaRefused(stanza.stanza_refused.id, refusal.reason, refusal.advice, refusal.request_id)
+                self._parts.events.put(refused)
         if self._arrived:
             self._arrival_or_end.set()
 

@@ -128,6 +128,8 @@ class StanzaRefused:
     """Name of the reason."""
     advice: str
     """What to do about it."""
+    request_id: str
+    """Names the refusal in the server's journal, for `interopsim explain`."""
 
 
 @dataclass(frozen=True, slots=True)

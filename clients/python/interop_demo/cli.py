@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interop_demo.inputs import InputRefused, Inputs, check_file, check_text, image_mimetype, make_pdf, make_png
+from interop_protocol.times import parse_time
 
 if TYPE_CHECKING:
     from interop_demo.timeline import StepResult
@@ -23,7 +25,19 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 _DEFAULT_TEXT = "Hello Alice, this is Bob. I write from Pigeon, not from WhatsApp."
+_DAY_SECONDS = 86_400
 _VERSIONS_OF = ("interopsim", "grpcio", "protobuf", "cryptography")
+
+
+def _read_time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_time(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+
+
+def _start_of_today_ms() -> int:
+    return int(time.time()) // _DAY_SECONDS * _DAY_SECONDS * 1_000
 
 
 @click.command(epilog='Example: interopsim demo --text "Hi Alice" --image me.png --document paper.pdf --keep run1')
@@ -36,8 +50,22 @@ _VERSIONS_OF = ("interopsim", "grpcio", "protobuf", "cryptography")
     type=click.Path(path_type=Path),
     help="Keep database, blobs, logs and devices in DIR, which must be new or empty.",
 )
+@click.option("--explain", "explains", is_flag=True, help="Explain each refusal, as `interopsim explain` does.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    metavar="N",
+    help="Play it so that the server's journal is the same each time: the same ids, and clocks that stand still.",
+)
+@click.option(
+    "--at",
+    "at_ms",
+    metavar="TIME",
+    callback=_read_time,
+    help="With --seed: where the clocks stand, such as 2027-01-01T00:00:00Z; else at the beginning of today, UTC.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line; the story on stderr.")
-def demo(text: str | None, image: Path | None, document: Path | None, keep: Path | None, as_json: bool) -> None:
+def demo(keep: Path | None, as_json: bool, explains: bool, seed: int | None, at_ms: int | None, **given: Any) -> None:
     """Play the whole story: two messengers, three people, one simulator, each a process of its own.
 
     Alice uses WhatsApp; Bob and Carol use another messenger. Exits with 0 only if every step held.
@@ -45,15 +73,19 @@ def demo(text: str | None, image: Path | None, document: Path | None, keep: Path
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that lacks a character must not end the story
-    _check_given(text, image, document)
+    if at_ms is not None and seed is None:
+        raise click.UsageError("--at belongs to --seed.")
+    _check_given(**given)
     # Imported only now: help and refusals of wrong input need neither gRPC nor HTTP.
     from rich.console import Console
 
     from interop_demo.play import play
+    from interop_demo.stage import Staging
 
     with _root_folder(keep) as root:
-        inputs = _complete(text, image, document, root / "made")
-        results, is_interrupted = asyncio.run(play(inputs, root, Console(stderr=as_json, highlight=False)))
+        inputs = _complete(**given, made=root / "made")
+        staging = Staging(explains, seed, _start_of_today_ms() if at_ms is None else at_ms)
+        results, is_interrupted = asyncio.run(play(inputs, root, Console(stderr=as_json, highlight=False), staging))
     ok = all(result.ok for result in results)
     if keep is not None:
         click.echo(f"Kept in {keep.absolute()}", err=True)

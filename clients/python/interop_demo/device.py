@@ -5,7 +5,7 @@ Each public coroutine of a device is a command: `person` calls it by name with t
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,18 +39,26 @@ class CommandFailed(Exception):
     """What was asked cannot be done, or did not happen in time."""
 
 
+@dataclass(frozen=True, slots=True)
+class DevicePlace:
+    """Where a device is, and who looks."""
+
+    folder: Path
+    """Of this device alone."""
+    progress: Progress
+    """Told how far uploads are."""
+    id_prefix: str = ""
+    """Begins the ids of its messages; a random one when empty."""
+
+
 class Device(ABC):
-    """A person's device: its state in a file, its downloads in a folder.
+    """A person's device: its state in a file, its downloads in a folder."""
 
-    Args:
-        folder: Of this device alone.
-        progress: Told how far uploads are.
-    """
-
-    def __init__(self, folder: Path, progress: Progress) -> None:
-        self.folder = folder
-        self.progress = progress
-        self._file = StateFile(folder / "state")
+    def __init__(self, place: DevicePlace) -> None:
+        self.folder = place.folder
+        self.progress = place.progress
+        self._id_prefix = place.id_prefix
+        self._file = StateFile(place.folder / "state")
         self._client: InteropClient | None = None
         self._media: dict[str, MediaReceived] = {}
         self._read: dict[str, TextReceived] = {}
@@ -68,7 +76,9 @@ class Device(ABC):
 
     def load_state(self) -> ClientState:
         """Returns what the device saved before it was switched off, or a new state."""
-        return self._file.load() or ClientState.generate()
+        state = self._file.load() or ClientState.generate()
+        state.id_prefix = self._id_prefix or state.id_prefix
+        return state
 
     @property
     def file(self) -> StateFile:
@@ -127,7 +137,7 @@ class Device(ABC):
             lambda event: isinstance(event, StanzaRefused) and event.id == call_id, "an answer to the call"
         )
         assert isinstance(refused, StanzaRefused)
-        return {"reason": refused.reason, "advice": refused.advice}
+        return {"reason": refused.reason, "advice": refused.advice, "request_id": refused.request_id}
 
     async def wait_for_text(self) -> dict[str, Any]:
         """Waits for the next text."""

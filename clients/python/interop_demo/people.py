@@ -19,13 +19,15 @@ class Refused(Exception):
         reason: Name of the reason.
         requirement: Id of the requirement; may be empty.
         advice: What to do about it.
+        request_id: Names the refusal in the server's journal.
     """
 
-    def __init__(self, reason: str, requirement: str, advice: str) -> None:
+    def __init__(self, reason: str, requirement: str, advice: str, request_id: str) -> None:
         super().__init__(f"{reason} ({requirement}): {advice}" if requirement else f"{reason}: {advice}")
         self.reason = reason
         self.requirement = requirement
         self.advice = advice
+        self.request_id = request_id
 
 
 class CouldNot(Exception):

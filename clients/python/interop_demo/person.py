@@ -1,9 +1,10 @@
 """One person's device as a process: reads a command a line, answers each with a line; knows no story.
 
-`python -m interop_demo.person SETTINGS`, where SETTINGS is JSON: `folder`, `user`, and for a third-party user
-`messenger` and perhaps `client_ip`. A command is `{"do": NAME, …}` with the fields of the device's coroutine NAME; its
-answer is `{"done": …}`, `{"refused": …}` when the server says no, or `{"failed": …}`. Before the answer,
-`{"progress": [SENT, TOTAL]}` may come any number of times. Ends with stdin, or on SIGTERM.
+`python -m interop_demo.person SETTINGS`, where SETTINGS is JSON: `folder`, `user`, for a third-party user `messenger`
+and perhaps `client_ip`, and perhaps `id_prefix`, which begins message ids that are to be the same each time. A command
+is `{"do": NAME, …}` with the fields of the device's coroutine NAME; its answer is `{"done": …}`, `{"refused": …}` when the
+server says no, or `{"failed": …}`. Before the answer, `{"progress": [SENT, TOTAL]}` may come any number of times. Ends
+with stdin, or on SIGTERM.
 """
 
 import asyncio
@@ -19,7 +20,7 @@ import aiohttp
 
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.signal.errors import SignalError
-from interop_demo.device import CommandFailed, Device
+from interop_demo.device import CommandFailed, Device, DevicePlace
 from interop_demo.third_party_device import ThirdPartyDevice
 from interop_demo.whatsapp_device import WhatsAppDevice
 from interop_protocol.certificates import CertificateError
@@ -58,19 +59,17 @@ async def _run(settings: dict[str, str]) -> None:
         await device.disconnect()
 
 
-def _make_device(folder: str, user: str, messenger: str = "", client_ip: str = "") -> Device:
-    if messenger:
-        return ThirdPartyDevice(Path(folder), _report_progress, messenger, user, client_ip)
-    return WhatsAppDevice(Path(folder), _report_progress, user)
+def _make_device(folder: str, user: str, messenger: str = "", client_ip: str = "", id_prefix: str = "") -> Device:
+    place = DevicePlace(Path(folder), _report_progress, id_prefix)
+    return ThirdPartyDevice(place, messenger, user, client_ip) if messenger else WhatsAppDevice(place, user)
 
 
 async def _answer(device: Device, command: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"done": await getattr(device, command.pop("do"))(**command)}
     except ServerRefusal as refusal:
-        return {
-            "refused": {"reason": refusal.reason, "requirement": refusal.requirement, "advice": refusal.advice},
-        }
+        names = ("reason", "requirement", "advice", "request_id")
+        return {"refused": {name: getattr(refusal, name) for name in names}}
     except _EXPECTED as error:
         return {"failed": str(error) or type(error).__name__}
 

@@ -14,7 +14,7 @@ from interop_client.errors import ServerRefusal
 from interop_demo.inputs import Inputs
 from interop_demo.people import CouldNot, Refused
 from interop_demo.processes import ChildFailed
-from interop_demo.stage import MESSENGER, Folders, Stage, StepFailed
+from interop_demo.stage import MESSENGER, Folders, Stage, Staging, StepFailed
 from interop_demo.story import STEPS, Step
 from interop_demo.timeline import StepResult, Timeline
 
@@ -58,13 +58,14 @@ class Account:
         return any(not result.ok for result in self._results)
 
 
-async def play(inputs: Inputs, root: Path, console: Console) -> tuple[list[StepResult], bool]:
+async def play(inputs: Inputs, root: Path, console: Console, staging: Staging) -> tuple[list[StepResult], bool]:
     """Plays the whole story, and ends every process that it started, also on SIGINT and SIGTERM.
 
     Args:
         inputs: What people send.
         root: Folder for all that servers and devices keep.
         console: Where the story is told.
+        staging: How it is played.
 
     Returns:
         What came of each step, and whether a signal ended the story early.
@@ -75,7 +76,7 @@ async def play(inputs: Inputs, root: Path, console: Console) -> tuple[list[StepR
         "The server is the simulator, in WhatsApp's place. Each server and each person's device is a process.",
     )
     account = Account(STEPS)
-    playing = asyncio.create_task(_play_on_a_stage(account, Stage(inputs, Folders(root), timeline)))
+    playing = asyncio.create_task(_play_on_a_stage(account, Stage(inputs, Folders(root), timeline, staging)))
     signals: list[int] = []
 
     def interrupt(number: int) -> None:

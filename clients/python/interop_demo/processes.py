@@ -143,12 +143,18 @@ class Child:
         await self.stop()
 
 
-def simulator(log: Path, db: Path | None = None) -> Child:
-    """Describes a simulator on free loopback ports."""
-    arguments = ["-m", "interop_server", "up"]
+def simulator(log: Path, db: Path | None = None, arguments: Sequence[str] = ()) -> Child:
+    """Describes a simulator on free loopback ports.
+
+    Args:
+        log: See Child.
+        db: Database to keep; None for one that is gone at exit.
+        arguments: Further options of `interopsim up`.
+    """
+    command = ["-m", "interop_server", "up"]
     for surface in ("--grpc", "--admin", "--http"):
-        arguments += [surface, "127.0.0.1:0"]
-    return Child("the simulator", [*arguments, *(["--db", str(db)] if db else [])], log)
+        command += [surface, "127.0.0.1:0"]
+    return Child("the simulator", [*command, *(["--db", str(db)] if db else []), *arguments], log)
 
 
 def partner_server(log: Path, data: Path) -> Child:

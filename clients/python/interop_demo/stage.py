@@ -14,6 +14,7 @@ from interop_demo.people import Person, Refused
 from interop_demo.processes import Child, partner_server, simulator
 from interop_demo.search import Secret, text_secret
 from interop_demo.timeline import Timeline
+from interop_protocol.times import format_time
 
 MESSENGER = "Pigeon"
 """The third-party messenger of the story."""
@@ -47,20 +48,6 @@ def expect(holds: bool, otherwise: str) -> None:
         raise StepFailed(otherwise)
 
 
-async def expect_refusal(reason: str, person: Person, do: str, **fields: Any) -> Refused:
-    """Has a person try what the server must refuse for exactly one reason, and returns the refusal.
-
-    Raises:
-        StepFailed: It was not refused, or for another reason.
-    """
-    try:
-        await person.ask(do, **fields)
-    except Refused as refused:
-        expect(refused.reason == reason, f"{person} was refused with {refused}, expected {reason}")
-        return refused
-    raise StepFailed(f"{person} was not refused, expected {reason}")
-
-
 async def together(*work: Coroutine[Any, Any, Any]) -> None:
     """Does several things at the same time; the first that fails ends the others and says why."""
     try:
@@ -92,6 +79,18 @@ class Folders:
         return self.root / "devices" / name.lower()
 
 
+@dataclass(frozen=True, slots=True)
+class Staging:
+    """How the story is played."""
+
+    explains: bool = False
+    """Whether each refusal is explained as it happens."""
+    seed: int | None = None
+    """Makes every id that the server hands out the same in every playing of the story."""
+    at_ms: int = 0
+    """With a seed: where the clocks of both servers stand, in milliseconds since the UNIX epoch."""
+
+
 @dataclass(slots=True)
 class Stage:
     """Servers and people. An asynchronous context manager: whatever happens, it leaves no process behind."""
@@ -99,6 +98,7 @@ class Stage:
     inputs: Inputs
     folders: Folders
     timeline: Timeline
+    staging: Staging = Staging()
     simulator: Child = field(init=False)
     messenger: Child = field(init=False)
     alice: Person = field(init=False)
@@ -106,10 +106,14 @@ class Stage:
     carol: Person = field(init=False)
     secrets: list[Secret] = field(default_factory=list)
     """What must not be found at the end."""
+    explained: int = 0
+    """How many refusals were explained so far."""
 
     def __post_init__(self) -> None:
         folders = self.folders
-        self.simulator = simulator(folders.simulator / "simulator.log", folders.simulator / "simulator.db")
+        self.simulator = simulator(
+            folders.simulator / "simulator.log", folders.simulator / "simulator.db", self._simulator_options()
+        )
         self.messenger = partner_server(folders.messenger / "messenger.log", folders.messenger / "data")
 
     @property
@@ -132,14 +136,22 @@ class Stage:
         carol = {"user": CAROL_ADDRESS, "messenger": url, "client_ip": CAROL_IP}
         self.carol = self._person("Carol", MESSENGER, carol)
         await together(self.tell_messenger(), self.bob.start(), self.carol.start())
+        if self.staging.seed is not None:
+            await self.set_messenger_clock(self.staging.at_ms, is_frozen=True)
 
     async def tell_messenger(self) -> None:
         """Tells the messenger's server where the simulator is now."""
         addresses = {name: self.addresses[name] for name in ("grpc", "http", "root_public_key")}
-        async with aiohttp.ClientSession() as session:
-            url = f"{self.messenger.ready['base_url']}/admin/simulator"
-            async with session.post(url, json=addresses) as response:
-                expect(response.ok, f"the messenger's server answered {response.status}: {await response.text()}")
+        await self._post_to_messenger("/admin/simulator", addresses)
+
+    async def set_messenger_clock(self, now_ms: int, *, is_frozen: bool) -> None:
+        """Has the messenger's server follow the simulator's clock, by which its tokens are judged."""
+        await self._post_to_messenger("/admin/clock", {"now_ms": now_ms, "frozen": is_frozen})
+
+    async def _post_to_messenger(self, path: str, fields: Mapping[str, Any]) -> None:
+        url = f"{self.messenger.ready['base_url']}{path}"
+        async with aiohttp.ClientSession() as session, session.post(url, json=fields) as response:
+            expect(response.ok, f"the messenger's server answered {response.status}: {await response.text()}")
 
     async def list_pushes(self, user: str, after: int, wait_seconds: float) -> list[dict[str, Any]]:
         """Returns the pushes that the messenger's server took for a user, waiting for one if there is none."""
@@ -149,6 +161,34 @@ class Stage:
             async with session.get(url, params=query) as response:
                 expect(response.ok, f"the messenger's server answered {response.status}: {await response.text()}")
                 return list((await response.json())["pushes"])
+
+    async def expect_refusal(self, reason: str, person: Person, do: str, **fields: Any) -> Refused:
+        """Has a person try what the server must refuse for exactly one reason, and returns the refusal.
+
+        Raises:
+            StepFailed: It was not refused, for another reason, or cannot be explained.
+        """
+        try:
+            await person.ask(do, **fields)
+        except Refused as refused:
+            expect(refused.reason == reason, f"{person} was refused with {refused}, expected {reason}")
+            await self.explain(refused.request_id)
+            return refused
+        raise StepFailed(f"{person} was not refused, expected {reason}")
+
+    async def explain(self, request_id: str) -> None:
+        """Checks that a refusal can be explained, as `interopsim explain` does, and tells it when that is wanted.
+
+        Raises:
+            StepFailed: The requirement, its evidence or the remedy is missing.
+        """
+        async with self.admin() as admin:
+            explained = await admin.explain_refusal(request_id)
+        known = explained.entry.requirement and explained.statement and explained.evidence and explained.advice
+        expect(bool(known), f"nothing explains the refusal {request_id}")
+        self.explained += 1
+        if self.staging.explains:
+            self.timeline.explain(explained)
 
     def admin(self) -> AdminClient:
         """Returns a client of the simulator's admin service."""
@@ -199,5 +239,13 @@ class Stage:
         await asyncio.gather(*(person.stop() for person in people), return_exceptions=True)
         await asyncio.gather(self.simulator.stop(), self.messenger.stop(), return_exceptions=True)
 
+    def _simulator_options(self) -> list[str]:
+        options = ["--journal", str(self.folders.simulator / "journal.jsonl")]
+        if self.staging.seed is not None:
+            options += ["--seed", str(self.staging.seed), "--freeze-at", format_time(self.staging.at_ms)]
+        return options
+
     def _person(self, name: str, messenger: str, settings: dict[str, str]) -> Person:
+        if self.staging.seed is not None:
+            settings["id_prefix"] = name.lower()
         return Person(name, messenger, self.folders.device(name), settings)

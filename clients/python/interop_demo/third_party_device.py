@@ -12,8 +12,7 @@ from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.third_party import ThirdPartyClient
-from interop_client.upload import Progress
-from interop_demo.device import OPTIONS, CommandFailed, Device, endpoint_of
+from interop_demo.device import OPTIONS, CommandFailed, Device, DevicePlace, endpoint_of
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -22,15 +21,14 @@ class ThirdPartyDevice(Device):
     """Connects itself, or through the messenger's proxy when it was enlisted for that.
 
     Args:
-        folder: Of this device alone.
-        progress: Told how far uploads are.
+        place: Where it is.
         messenger: Base URL of the messenger's server.
         user: User-visible identifier.
         client_ip: Public address that the messenger's load balancer sees; empty for a user who connects directly.
     """
 
-    def __init__(self, folder: Path, progress: Progress, messenger: str, user: str, client_ip: str = "") -> None:
-        super().__init__(folder, progress)
+    def __init__(self, place: DevicePlace, messenger: str, user: str, client_ip: str = "") -> None:
+        super().__init__(place)
         self._messenger = messenger
         self._user = user
         self._client_ip = client_ip

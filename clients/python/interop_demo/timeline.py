@@ -4,16 +4,24 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 from rich.text import Text
 
+from interop_client.explanation import paragraphs_of
 from interop_client.upload import Progress as ReportProgress
+
+if TYPE_CHECKING:
+    from interop_api.admin.v1 import journal_pb2
 
 _MAX_QUOTE_CHARACTERS = 60
 _SERVER = "server"
+_INDENT = 28
+"""Columns before what somebody did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +50,7 @@ class Timeline:
         self._console = console
         self._total = total
         self._last = time.perf_counter()
+        self._unexplained: journal_pb2.ExplainRefusalResponse | None = None
 
     def introduce(self, *lines: str) -> None:
         """Writes what the reader must know first."""
@@ -66,14 +75,27 @@ class Timeline:
         self._console.print(row)
 
     def decide(self, what: str) -> None:
-        """Writes what the server decided."""
+        """Writes what the server decided, and why where it is to be explained."""
         self.tell(_SERVER, what)
+        self._explain_now()
+
+    def explain(self, explained: "journal_pb2.ExplainRefusalResponse") -> None:
+        """Writes why something was refused and what would have made it succeed, once the refusal itself is told."""
+        self._explain_now()
+        self._unexplained = explained
 
     def end(self, result: StepResult) -> None:
         """Writes what came of a step."""
+        self._explain_now()
         style = "bold green" if result.ok else "bold red"
         text = f"{'held' if result.ok else 'FAILED'}: {result.detail}"
         self._console.print(Text(f"         {text}", style=style))
+
+    def _explain_now(self) -> None:
+        explained, self._unexplained = self._unexplained, None
+        for paragraph in paragraphs_of(explained) if explained else ():
+            text = Text.assemble((f"{paragraph.heading}: ", "dim bold"), (paragraph.text, "dim"))
+            self._console.print(Padding(text, (0, 0, 0, _INDENT)))
 
     @contextmanager
     def progress(self, what: str) -> Iterator[ReportProgress]:

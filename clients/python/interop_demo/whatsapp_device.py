@@ -6,9 +6,8 @@ from typing import Any
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
-from interop_client.upload import Progress
 from interop_client.whatsapp import WhatsAppClient
-from interop_demo.device import OPTIONS, Device
+from interop_demo.device import OPTIONS, Device, DevicePlace
 from interop_protocol.jid import whatsapp_jid
 
 
@@ -16,13 +15,12 @@ class WhatsAppDevice(Device):
     """Connects itself.
 
     Args:
-        folder: Of this device alone.
-        progress: Told how far uploads are.
+        place: Where it is.
         user: The phone number, E.164 with a leading `+`.
     """
 
-    def __init__(self, folder: Path, progress: Progress, user: str) -> None:
-        super().__init__(folder, progress)
+    def __init__(self, place: DevicePlace, user: str) -> None:
+        super().__init__(place)
         self._user = user
 
     async def make_client(self, endpoint: Endpoint) -> InteropClient:

@@ -2,7 +2,7 @@
 
 For everyone: `GET /.well-known/oauth/openid/jwks`, `POST /whatsapp/push`. For this machine only, because a real
 messenger has its own login and network in their place: `POST /tokens`, `GET /proxy/authkey`, `GET /pushes`,
-`POST /admin/simulator`.
+`POST /admin/simulator`, `POST /admin/clock`.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from interop_client.endpoint import Endpoint
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
+from partner_server.clock import PartnerClock
 from partner_server.push_tokens import JwksUnavailable, PushVerifier
 from partner_server.pushes import PushInbox
 from partner_server.simulator import read_endpoint
@@ -24,6 +25,8 @@ JWKS_PATH = "/.well-known/oauth/openid/jwks"
 PUSH_PATH = "/whatsapp/push"
 MAX_WAIT_SECONDS = 60.0
 """Longest that `GET /pushes` waits."""
+MAX_TIME_MS = 253_402_300_800_000
+"""The year 10,000: what no date has."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,8 +51,7 @@ class Routes:
     verifier: PushVerifier
     auth_keys: AuthKeys
     set_simulator: Callable[[Endpoint], None]
-    now: Callable[[], float]
-    """Seconds since the UNIX epoch."""
+    clock: PartnerClock
 
     def routes(self) -> list[web.RouteDef]:
         """The routes, for an application."""
@@ -60,6 +62,7 @@ class Routes:
             web.get("/proxy/authkey", this_machine_only(self._get_auth_key)),
             web.get("/pushes", this_machine_only(self._list_pushes)),
             web.post("/admin/simulator", this_machine_only(self._point_to_simulator)),
+            web.post("/admin/clock", this_machine_only(self._set_clock)),
         ]
 
     async def _get_jwks(self, _: web.Request) -> web.Response:
@@ -76,14 +79,14 @@ class Routes:
         user = fields.get("to")
         if set(fields) != {"to"} or not is_user_identifier(user):
             raise web.HTTPBadRequest(text='the body must be {"to": user-visible identifier}')
-        await self.inbox.add(str(user), self.now(), await request.text())
+        await self.inbox.add(str(user), self.clock(), await request.text())
         return web.Response()
 
     async def _issue_token(self, request: web.Request) -> web.Response:
         user = (await _read_object(request)).get("user")
         if not is_user_identifier(user):
             raise web.HTTPBadRequest(text="`user` must be 1 to 256 printable characters")
-        return web.json_response({"token": self.issuer.issue_token(str(user), self.now())})
+        return web.json_response({"token": self.issuer.issue_token(str(user), self.clock())})
 
     async def _get_auth_key(self, request: web.Request) -> web.Response:
         user = request.query.get("user")
@@ -120,6 +123,17 @@ class Routes:
         except ValueError as error:
             raise web.HTTPBadRequest(text=str(error)) from error
         self.set_simulator(endpoint)
+        return web.Response()
+
+    async def _set_clock(self, request: web.Request) -> web.Response:
+        """Follows the simulator's clock: `{"now_ms": …, "frozen": …}`."""
+        fields = await _read_object(request)
+        now_ms, is_frozen = fields.get("now_ms"), fields.get("frozen")
+        if not isinstance(now_ms, int) or isinstance(now_ms, bool) or not 0 <= now_ms < MAX_TIME_MS:
+            raise web.HTTPBadRequest(text=f"`now_ms` must be a whole number of milliseconds under {MAX_TIME_MS}")
+        if not isinstance(is_frozen, bool):
+            raise web.HTTPBadRequest(text="`frozen` must be true or false")
+        self.clock.set(now_ms / 1_000, is_frozen=is_frozen)
         return web.Response()
 
 

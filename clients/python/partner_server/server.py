@@ -14,6 +14,7 @@ from aiohttp import web
 
 from interop_client.endpoint import Endpoint
 from partner_server.authkeys import AuthKeys
+from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
 from partner_server.media import MediaFolder, MediaRoutes
 from partner_server.proxy import Proxy
@@ -54,14 +55,14 @@ class PartnerServer:
     Args:
         settings: How it runs.
         keys: What signs its tokens; made at the start when absent.
-        now: Seconds since the UNIX epoch.
+        now: The machine's time: seconds since the UNIX epoch.
     """
 
     def __init__(
         self, settings: PartnerSettings, keys: SigningKeys | None = None, now: Callable[[], float] = time.time
     ) -> None:
         self._settings = settings
-        self._now = now
+        self._now = PartnerClock(now)
         self._keys = keys
         self._inbox = PushInbox()
         self._endpoint = settings.endpoint
@@ -124,6 +125,11 @@ class PartnerServer:
         self._endpoint = endpoint
         if self._whatsapp_keys is not None:
             self._whatsapp_keys.point_to(endpoint.http)
+
+    @property
+    def clock(self) -> PartnerClock:
+        """Its time."""
+        return self._now
 
     def issue_token(self, user: str, ttl: int = DEFAULT_TTL_SECONDS, **overrides: object) -> str:
         """Vouches for a user, as `POST /tokens` does. See TokenIssuer.issue_token."""

@@ -271,14 +271,16 @@ async def test_receipts_and_refusals_are_told(bob: InteropClient, transport: Scr
     receipt = stanza_pb2.Receipt(
         type=stanza_pb2.RECEIPT_TYPE_READ, message_ids=["a", "b"], timestamp_ms=5, **{"from": ALICE}
     )
-    error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_CALLS_NOT_SUPPORTED, advice="Write.")
+    error = errors_pb2.StanzaError(
+        reason=errors_pb2.ERROR_REASON_CALLS_NOT_SUPPORTED, advice="Write.", request_id="00ff"
+    )
     transport.deliver(
         Stanza(receipt=receipt, delivery_id=3),
         Stanza(stanza_refused=stanza_pb2.StanzaRefused(id="call", error=error)),
         Stanza(),
     )
     assert await bob.wait_for(ReceiptReceived) == ReceiptReceived(ALICE, True, ("a", "b"), 5)
-    assert await bob.wait_for(StanzaRefused) == StanzaRefused("call", "CALLS_NOT_SUPPORTED", "Write.")
+    assert await bob.wait_for(StanzaRefused) == StanzaRefused("call", "CALLS_NOT_SUPPORTED", "Write.", "00ff")
     await transport.until(lambda: transport.acked == [3])
 
 

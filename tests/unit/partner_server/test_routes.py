@@ -138,3 +138,36 @@ async def test_the_command_refuses_half_a_simulator(tmp_path: Path) -> None:
     _, errors = await process.communicate()
     assert process.returncode == 2
     assert b"go together" in errors
+
+
+async def test_its_tokens_follow_the_clock_that_it_is_told(
+    http: aiohttp.ClientSession, partner: PartnerServer, keys: SigningKeys
+) -> None:
+    """A simulator thirty days ahead takes no token that is dated by the machine's clock (ENL-05)."""
+    for now_ms, is_frozen in ((4_000_000_000_000, True), (1_000, True), (5_000_000_000_000, False)):
+        fields = {"now_ms": now_ms, "frozen": is_frozen}
+        async with http.post(f"{partner.base_url}/admin/clock", json=fields) as response:
+            assert response.status == 200
+        issued_at = jwt.decode(partner.issue_token("bob"), keys.verification_keys).claims["iat"]
+        assert issued_at == now_ms // 1_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        [],
+        {"now_ms": 1},
+        {"now_ms": -1, "frozen": True},
+        {"now_ms": 10**18, "frozen": True},
+        {"now_ms": 1.5, "frozen": True},
+        {"now_ms": True, "frozen": True},
+        {"now_ms": 1, "frozen": 1},
+    ],
+)
+async def test_what_is_no_time_is_refused(http: aiohttp.ClientSession, partner: PartnerServer, fields: object) -> None:
+    """And its clock stays as it is."""
+    before = partner.clock()
+    async with http.post(f"{partner.base_url}/admin/clock", json=fields) as response:
+        assert response.status == 400
+    assert partner.clock() == before

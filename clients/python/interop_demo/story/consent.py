@@ -1,19 +1,19 @@
 """Steps 3, 4 and 9: who may write to whom is the WhatsApp user's choice; knows no media and no proxy."""
 
 from interop_demo.people import Person
-from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect, expect_refusal
+from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect
 
 
 async def refuse_uninvited(stage: Stage) -> str:
     """Has Bob try to reach Alice, who has not opted in."""
     alice, bob = stage.alice, stage.bob
     before = await stage.settle()
-    refused = await expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "resolve", external_id=ALICE_NUMBER)
+    refused = await stage.expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "resolve", external_id=ALICE_NUMBER)
     stage.timeline.tell(bob, f"looks up {ALICE_NUMBER}")
     stage.timeline.decide(str(refused))
-    await expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "take_bundle", jid=alice.jid)
+    await stage.expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "take_bundle", jid=alice.jid)
     stage.timeline.tell(bob, "asks for Alice's prekey bundle, without which he cannot encrypt to her: the same refusal")
-    await expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "send_garbage", to=alice.jid)
+    await stage.expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "send_garbage", to=alice.jid)
     stage.timeline.tell(bob, "sends a message stanza to her JID all the same: the same refusal")
     expect((await alice.ask("take_texts"))["texts"] == [], "something reached Alice")
     after = await stage.settle()
@@ -24,7 +24,7 @@ async def refuse_uninvited(stage: Stage) -> str:
 async def opt_in(stage: Stage) -> str:
     """Has Alice accept the terms, choose Bob's messenger and the separate inbox."""
     alice, tell = stage.alice, stage.timeline.tell
-    await expect_refusal("TERMS_NOT_ACCEPTED", alice, "opt_in", integrators=[INTEGRATOR])
+    await stage.expect_refusal("TERMS_NOT_ACCEPTED", alice, "opt_in", integrators=[INTEGRATOR])
     stage.timeline.decide("no third-party chats before the terms are accepted")
     await alice.ask("see_terms")
     await alice.ask("accept_terms")
@@ -82,7 +82,7 @@ async def _opt_out(stage: Stage) -> None:
 
 async def _try_text(stage: Stage, sender: Person, recipient: Person, reason: str) -> None:
     text = stage.keep_secret(f"{sender.name}'s refused text", f"{recipient.name}, can you read this? {sender.name}.")
-    refused = await expect_refusal(reason, sender, "send_text", to=recipient.jid, text=text)
+    refused = await stage.expect_refusal(reason, sender, "send_text", to=recipient.jid, text=text)
     stage.timeline.tell(sender, f"tries to write to {recipient.name}")
     stage.timeline.decide(str(refused))
 

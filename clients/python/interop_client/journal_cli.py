@@ -1,0 +1,89 @@
+"""Commands that show what a running simulator decided, and why; knows nothing of how it decides."""
+
+import json
+import textwrap
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interop_client.explanation import paragraphs_of
+from interop_client.operator_cli import admin_option, call_admin, json_option
+from interop_protocol.times import format_time
+
+if TYPE_CHECKING:
+    from interop_api.admin.v1 import journal_pb2
+    from interop_client.admin import AdminClient
+
+_COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": "cyan"}
+_WIDTH = 100
+
+
+@click.command(epilog="Example: interopsim journal --actor 17-4711@interop --outcome refused --follow")
+@click.option("--follow", is_flag=True, help="Go on with what is still to come, until Ctrl-C.")
+@click.option("--actor", default="", metavar="WHO", help="Only what this JID, `operator`, `timer` or `anonymous` did.")
+@click.option("--action", default="", metavar="PREFIX", help="Only actions that begin so: InteropService., stanza.")
+@click.option(
+    "--outcome",
+    type=click.Choice(["accepted", "refused", "dropped", "done"]),
+    help="Only this outcome. Who asked cannot tell dropped from accepted.",
+)
+@click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
+@click.option("--requirement", default="", metavar="ID", help="Only what rests on this requirement, such as OPT-09.")
+@click.option("--after", default=0, type=click.IntRange(min=0), metavar="NUMBER", help="Only entries after this one.")
+@admin_option
+@json_option
+def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
+    """Show what a running simulator decided, in order: when, who, what, about whom, the outcome and the rule.
+
+    With --json a line of JSON for each entry.
+    """
+
+    async def read(admin: "AdminClient") -> None:
+        async for response in admin.read_journal(outcome=outcome or "", **wanted):
+            if response.missed:
+                click.echo(f"{response.missed} older entries are not kept any more", err=True)
+            click.echo(json.dumps(entry_as_json(response.entry)) if as_json else _line(response.entry))
+
+    try:
+        call_admin(admin_address, read)
+    except KeyboardInterrupt:
+        raise SystemExit(130 if not wanted["follow"] else 0) from None
+
+
+@click.command(epilog="Example: interopsim explain 5f0c6d1e2a3b4c5d")
+@click.argument("request_id", metavar="REQUEST_ID")
+@admin_option
+@json_option
+def explain(request_id: str, admin_address: str, as_json: bool) -> None:
+    """Explain a refusal: what was refused, by which requirement, and what would have made it succeed.
+
+    REQUEST_ID stands in every refusal: `request_id`, or the header X-Request-Id over HTTP.
+    """
+    explained = call_admin(admin_address, lambda admin: admin.explain_refusal(request_id))
+    if as_json:
+        shown = {
+            "entry": entry_as_json(explained.entry),
+            "advice": explained.advice,
+            "statement": explained.statement,
+            "evidence": list(explained.evidence),
+            "policy": list(explained.policy),
+        }
+        click.echo(json.dumps(shown))
+        return
+    for paragraph in paragraphs_of(explained):
+        click.secho(paragraph.heading, bold=True)
+        click.echo(textwrap.fill(paragraph.text, _WIDTH, initial_indent="  ", subsequent_indent="  "))
+
+
+def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
+    """Returns an entry's fields that are not empty, as in a journal file."""
+    return {field.name: value for field, value in entry.ListFields()}
+
+
+def _line(entry: "journal_pb2.JournalEntry") -> str:
+    outcome = click.style(entry.outcome, fg=_COLOURS.get(entry.outcome))
+    why = " ".join(part for part in (entry.reason, entry.requirement and f"({entry.requirement})") if part)
+    parts = (format_time(entry.at_ms), f"#{entry.number}", entry.actor, entry.action, entry.subject, outcome, why)
+    line = " ".join(part for part in parts if part)
+    more = (entry.detail, entry.cause and f"not told: {entry.cause}", entry.request_id and f"[{entry.request_id}]")
+    return " · ".join((line, *(part for part in more if part)))

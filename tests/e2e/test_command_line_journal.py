@@ -1,0 +1,87 @@
+"""`interopsim journal` and `interopsim explain` as an operator uses them: the real command against a running server."""
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from interop_client.errors import ServerRefusal
+from tests.e2e.conftest import World
+from tests.e2e.program import run, running
+from tests.e2e.raw import QUIET
+
+
+async def refused_lookup(world: World) -> tuple[str, ServerRefusal]:
+    """JID of a third-party user who looks up nobody, and what they are told."""
+    bob = await world.third_party("bob", QUIET)
+    with pytest.raises(ServerRefusal) as raised:
+        await bob.resolve("+4915100000000")
+    return bob.jid, raised.value
+
+
+@pytest.mark.requirement("SIM-07")
+async def test_a_refusal_is_explained_in_plain_words(world: World, tmp_path: Path) -> None:
+    """What, by which rule and on what evidence, what would have helped, and what was not told (SIM-07)."""
+    jid, refusal = await refused_lookup(world)
+    ended = await run(tmp_path, "explain", refusal.request_id, "--admin", world.endpoint.admin)
+    assert (ended.code, ended.stderr) == (0, "")
+    for said in (
+        "InteropService.Resolve",
+        jid,
+        "OPT-09",
+        "analogous practice",
+        "resolve_burst=1024",
+        "No such account",
+    ):
+        assert said in " ".join(ended.stdout.split()), said
+    assert refusal.advice in " ".join(ended.stdout.split())
+    ended = await run(tmp_path, "explain", refusal.request_id, "--json", "--admin", world.endpoint.admin)
+    explained = json.loads(ended.stdout)
+    assert explained["entry"]["request_id"] == refusal.request_id
+    assert (explained["entry"]["requirement"], explained["advice"]) == ("OPT-09", refusal.advice)
+    assert explained["statement"] and explained["evidence"] and explained["policy"]
+
+
+async def test_what_cannot_be_explained_is_told_in_a_sentence(world: World, tmp_path: Path) -> None:
+    """No stack trace, and what to do."""
+    for request_id, said in (("0" * 16, "NOT_REGISTERED"), ("nonsense", "16 hexadecimal digits")):
+        ended = await run(tmp_path, "explain", request_id, "--admin", world.endpoint.admin)
+        assert (ended.code, ended.stdout) == (1, "")
+        assert said in ended.stderr
+        assert "Traceback" not in ended.stderr
+    ended = await run(tmp_path, "explain", "0" * 16, "--admin", "127.0.0.1:1")
+    assert ended.code == 1
+    assert "no simulator answers at 127.0.0.1:1" in ended.stderr
+
+
+async def test_the_journal_is_shown_to_people_and_to_machines(world: World, tmp_path: Path) -> None:
+    """A line each, filtered by who, what, outcome, reason and rule."""
+    jid, refusal = await refused_lookup(world)
+    admin = ("--admin", world.endpoint.admin)
+    ended = await run(tmp_path, "journal", "--actor", jid, *admin)
+    assert ended.code == 0
+    lines = ended.stdout.splitlines()
+    assert any("chat.login accepted" in line for line in lines)
+    assert any("RECIPIENT_NOT_REACHABLE (OPT-09)" in line and refusal.request_id in line for line in lines)
+    filters = ("--outcome", "refused", "--reason", "RECIPIENT_NOT_REACHABLE", "--requirement", "OPT-09")
+    ended = await run(tmp_path, "journal", "--json", "--actor", jid, "--action", "InteropService.", *filters, *admin)
+    [entry] = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert (entry["request_id"], entry["cause"]) == (refusal.request_id, "no such account")
+    ended = await run(tmp_path, "journal", "--actor", jid, "--after", str(2**40), *admin)
+    assert (ended.code, ended.stdout) == (0, "")
+
+
+async def test_a_follower_sees_what_happens_until_interrupted(world: World, tmp_path: Path) -> None:
+    """Ctrl-C ends it without a stack trace."""
+    bob = await world.third_party("bob", QUIET)
+    arguments = ("journal", "--follow", "--json", "--actor", bob.jid, "--admin", world.endpoint.admin)
+    async with running(tmp_path, *arguments) as program:
+        seen = ""
+        while seen != "PreKeyService.SetPreKeys":
+            seen = (await program.ready_line())["action"]
+        await bob.count_prekeys()
+        assert (await program.ready_line())["action"] == "PreKeyService.CountOneTimePreKeys"
+        program.signal(signal.SIGINT)
+        ended = await program.end()
+    assert (ended.code, ended.stderr) == (0, "")
