@@ -23,6 +23,8 @@ from interop_api.admin.v1 import (
     clock_pb2_grpc,
     journal_pb2,
     journal_pb2_grpc,
+    standing_pb2,
+    standing_pb2_grpc,
 )
 from interop_api.v1 import (
     account_pb2,
@@ -56,6 +58,7 @@ from interop_server.core.optin import OptIn
 from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.routing import Router
+from interop_server.core.standing import Standing
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
@@ -75,6 +78,7 @@ from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.services import AccountServicer, EnlistmentServicer, IntegrityServicer
 from interop_server.rpc.session import Sessions
+from interop_server.rpc.standing import StandingServicer
 from interop_server.runtime.clock import AdjustableClock
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
@@ -102,6 +106,7 @@ _ADMIN_SERVICES = tuple(
         (admin_pb2.DESCRIPTOR, "AdminService"),
         (clock_pb2.DESCRIPTOR, "ClockService"),
         (journal_pb2.DESCRIPTOR, "JournalService"),
+        (standing_pb2.DESCRIPTOR, "StandingService"),
     )
 )
 
@@ -144,6 +149,7 @@ class _Parts:
     media: Media
     blocklist: Blocklist
     lifecycle: Lifecycle
+    standing: Standing
     operator: Operator
 
     async def refresh_key_sets(self) -> None:
@@ -208,6 +214,8 @@ class Simulator:
         journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
         clock = ClockServicer(ClockControl(self._clock))
         clock_pb2_grpc.add_ClockServiceServicer_to_server(clock, admin_server)
+        standing = StandingServicer(parts.standing, self._clock)
+        standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
         client_server = _grpc_server(parts.journal)
@@ -227,14 +235,15 @@ class Simulator:
         reader = JoserfcTokens()
         key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)
         tokens = PartnerTokens(store, reader, key_sets, clock, limits)
+        standing = Standing(store, registry, journal, clock, limits)
         return _Parts(
             registry=registry,
             push=push,
             push_jwks=signers.public_jwks,
             journal=journal,
             counts=counts,
-            enlistment=Enlistment(store, tokens, registry, clock, rng, limits),
-            logins=Logins(store, tokens, clock, limits),
+            enlistment=Enlistment(store, tokens, standing, registry, clock, rng, limits),
+            logins=Logins(store, tokens, standing, clock, limits),
             router=Router(store, registry, push, journal, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, clock, limits),
@@ -242,6 +251,7 @@ class Simulator:
             media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng, limits),
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
+            standing=standing,
             operator=Operator(store, key_sets, registry, clock, limits),
         )
 
@@ -339,7 +349,7 @@ class Simulator:
         timers = Timers(self._clock, parts.journal)
         self._stops.append(timers.stop)
         timers.repeat("key_sets", self._config.limits.jwks_refresh_seconds, parts.refresh_key_sets)
-        for sweep in parts.lifecycle.sweeps():
+        for sweep in (*parts.lifecycle.sweeps(), *parts.standing.sweeps()):
             timers.sweep(sweep)
 
 

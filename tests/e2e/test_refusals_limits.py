@@ -35,7 +35,8 @@ async def own_world(
     folder: Path, keys: SigningKeys, limits: Limits | None = None, clock: AdjustableClock | None = None
 ) -> AsyncIterator[tuple[World, Simulator]]:
     """A world in a simulator of its own, in this process."""
-    config = Config(FREE_PORT, FREE_PORT, FREE_PORT, folder / "simulator.db", limits or Limits(), grace_seconds=0.5)
+    db = folder / "simulator.db"
+    config = Config(FREE_PORT, FREE_PORT, FREE_PORT, db, limits=limits or Limits(), grace_seconds=0.5)
     simulator = Simulator(config, clock)
     addresses = await simulator.start()
     try:

@@ -9,7 +9,7 @@ from typing import Any, Self
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1 import admin_pb2, clock_pb2, journal_pb2
+from interop_api.admin.v1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
 from interop_client.errors import refusal_from_rpc_error
 from interop_client.transport import M, unary_call
 
@@ -135,6 +135,37 @@ class AdminClient:
         """Lets the server's time run on from where it stands."""
         response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
         return response.clock
+
+    async def get_standing(self, jid: str) -> standing_pb2.GetStandingResponse:
+        """Returns how an account stands: score, signals, sanctions in force."""
+        request = standing_pb2.GetStandingRequest(jid=jid)
+        return await self._call_standing("GetStanding", request, standing_pb2.GetStandingResponse)
+
+    async def impose_sanction(
+        self, jid: str, kind: standing_pb2.SanctionKind.ValueType, duration_seconds: int = 0, sub_code: int = 0
+    ) -> None:
+        """Imposes a sanction, as reports that count would.
+
+        Args:
+            jid: Of the account.
+            kind: What it may not do.
+            duration_seconds: For how long; 0 for a ban for good.
+            sub_code: For a temporary ban: what it is for, as in `LoginFailure`.
+        """
+        request = standing_pb2.ImposeSanctionRequest(
+            jid=jid, kind=kind, sub_code=sub_code, duration_seconds=duration_seconds
+        )
+        await self._call_standing("ImposeSanction", request, standing_pb2.ImposeSanctionResponse)
+
+    async def lift_sanctions(self, jid: str = "", integrator: int = 0, external_id: str = "") -> None:
+        """Lifts all sanctions of an account; or of a person without one, named by integrator and external id."""
+        request = standing_pb2.LiftSanctionsRequest(jid=jid, integrator=integrator, external_id=external_id)
+        await self._call_standing("LiftSanctions", request, standing_pb2.LiftSanctionsResponse)
+
+    async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
+        return await unary_call(
+            self._channel, f"/interop_api.admin.v1.StandingService/{method}", request, response_type
+        )
 
     async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(self._channel, f"/interop_api.admin.v1.AdminService/{method}", request, response_type)

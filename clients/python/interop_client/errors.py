@@ -54,15 +54,20 @@ class ServerRefusal(Exception):
 class LoginRefused(ServerRefusal):
     """The handshake succeeded, the login did not (CHN-10).
 
-    Its code is one of logins, as observed on the wire: 401 enlist again, 402 banned for a time, 405 client outdated,
-    503 try later.
+    Its code is one of logins, as observed on the wire: 401 enlist again, 402 banned for a time, 403 locked, 405 client
+    outdated, 406 banned, 500 the server's own fault, 503 try later.
     """
 
-    def __init__(self, refusal: ServerRefusal, code: int, expire_seconds: int | None) -> None:
+    def __init__(
+        self, refusal: ServerRefusal, code: int, expire_seconds: int | None, sub_code: int | None = None
+    ) -> None:
         facts = refusal.reason, refusal.requirement, refusal.advice, refusal.retry_after_ms, refusal.request_id
         super().__init__(*facts, code)
         self.expire_seconds = expire_seconds
         """For a temporary ban: seconds until it ends."""
+        self.sub_code = sub_code
+        """For a temporary ban, what it is for: 101 too many chats with people who do not know the sender, 102 blocked
+        or reported by many, 103 too many groups, 104 the same message too often, 106 too many broadcasts."""
 
 
 class ConnectionEnded(Exception):
@@ -90,7 +95,8 @@ def refusal_from_stanza_error(error: errors_pb2.StanzaError) -> ServerRefusal:
 def refusal_from_login_failure(failure: stanza_pb2.LoginFailure) -> LoginRefused:
     """Returns the refusal of a login."""
     expire_seconds = failure.expire_seconds if failure.HasField("expire_seconds") else None
-    return LoginRefused(refusal_from_stanza_error(failure.error), failure.code, expire_seconds)
+    sub_code = failure.sub_code if failure.HasField("sub_code") else None
+    return LoginRefused(refusal_from_stanza_error(failure.error), failure.code, expire_seconds, sub_code)
 
 
 def refusal_from_rpc_error(error: "grpc.aio.AioRpcError") -> ServerRefusal:

@@ -96,6 +96,8 @@ class Ended:
     """For a temporary ban: seconds until it ends."""
     request_id: str = ""
     """Names WhatsApp's refusal in its journal; may be empty."""
+    sub_code: int | None = None
+    """For a temporary ban: what it is for."""
 
     def encode(self) -> str:
         """The text frame."""
@@ -110,11 +112,11 @@ class Ended:
         """
         fields = _json_object(text)
         reason, advice, requirement = (_field(fields, name, str) for name in ("reason", "advice", "requirement"))
-        retry_after_ms, login_code, expire_seconds = (
-            _optional_int(fields, name) for name in ("retry_after_ms", "login_code", "expire_seconds")
+        retry_after_ms, login_code, expire_seconds, sub_code = (
+            _optional_int(fields, name) for name in ("retry_after_ms", "login_code", "expire_seconds", "sub_code")
         )
         request_id = _field(fields, "request_id", str)
-        return cls(reason, advice, requirement, retry_after_ms, login_code, expire_seconds, request_id)
+        return cls(reason, advice, requirement, retry_after_ms, login_code, expire_seconds, request_id, sub_code)
 
 
 class BatchFrame(NamedTuple):

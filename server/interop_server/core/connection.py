@@ -11,6 +11,7 @@ from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account, ConnectionMode, Login, Partner
 from interop_server.core.ports import AccountStore, Clock, PartnerStore
+from interop_server.core.standing import Standing
 from interop_server.core.tokens import PartnerTokens
 
 _DOCUMENTATION: tuple[IPv4Network | IPv6Network, ...] = tuple(
@@ -25,10 +26,11 @@ class LoginStore(AccountStore, PartnerStore, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Decides about logins. Source: CHN-06 to CHN-10, ENL-07, ENL-15, PRX-01, PRX-02; threats T2, T3."""
+    """Decides about logins. Source: CHN-06 to CHN-10, ENL-07, ENL-15, PRX-01, PRX-02, ABU-05; threats T2, T3."""
 
     store: LoginStore
     tokens: PartnerTokens
+    standing: Standing
     clock: Clock
     limits: Limits
 
@@ -37,7 +39,8 @@ class Logins:
 
         Raises:
             Refusal: PROTOCOL_VERSION_TOO_OLD, LOGIN_MALFORMED, NOT_ENLISTED, AUTH_KEY_MISMATCH, a TOKEN_… reason,
-                BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROXY_NOT_ALLOWED or CLIENT_ADDRESS_INVALID.
+                BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROXY_NOT_ALLOWED, CLIENT_ADDRESS_INVALID,
+                TEMPORARILY_BANNED or BANNED.
         """
         check_protocol_version(login.protocol_version, self.limits)
         if login.is_interop:
@@ -46,8 +49,17 @@ class Logins:
             account = await self._whatsapp(login)
         if account.auth_key != login.static_key:
             raise Refusal(Reason.AUTH_KEY_MISMATCH)
+        await self.check_standing(account)  # only now: a ban is nobody else's business
         await self.store.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
         return account
+
+    async def check_standing(self, account: Account) -> None:
+        """Checks that a person may be connected.
+
+        Raises:
+            Refusal: TEMPORARILY_BANNED or BANNED.
+        """
+        await self.standing.check_may_connect(account.external_user)
 
     async def _third_party(self, login: Login) -> Account:
         token = await self.tokens.verify(login.token)

@@ -1,6 +1,6 @@
 """Enlistment: how a token and a set of keys become an account; knows no HTTP form and no gRPC."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from interop_protocol.jid import third_party_jid
 from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
@@ -8,9 +8,10 @@ from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
-from interop_server.core.model import NewEnlistment, PublishedKeys, SignedPreKey
+from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, Rng
 from interop_server.core.ratelimit import RateLimit
+from interop_server.core.standing import Standing
 from interop_server.core.tokens import PartnerTokens
 
 
@@ -29,26 +30,26 @@ class EnlistmentForm:
     protocol_version: int
 
 
+@dataclass(slots=True)
 class Enlistment:
-    """Enlists third-party users. Source: ENL-05 to ENL-15, ENL-17."""
+    """Enlists third-party users. Source: ENL-05 to ENL-15, ENL-17, ABU-05."""
 
-    def __init__(
-        self,
-        store: AccountStore,
-        tokens: PartnerTokens,
-        connections: Connections,
-        clock: Clock,
-        rng: Rng,
-        limits: Limits,
-    ) -> None:
-        self._store = store
-        self._tokens = tokens
-        self._connections = connections
-        self._clock = clock
-        self._rng = rng
-        self._limits = limits
-        self._partner_rate = RateLimit(clock, limits.enlist_partner_burst, limits.enlist_partner_per_second)
-        self._identifier_rate = RateLimit(clock, limits.enlist_identifier_burst, limits.enlist_identifier_per_second)
+    store: AccountStore
+    tokens: PartnerTokens
+    standing: Standing
+    connections: Connections
+    clock: Clock
+    rng: Rng
+    limits: Limits
+    _partner_rate: RateLimit = field(init=False)
+    _identifier_rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._partner_rate = RateLimit(self.clock, limits.enlist_partner_burst, limits.enlist_partner_per_second)
+        self._identifier_rate = RateLimit(
+            self.clock, limits.enlist_identifier_burst, limits.enlist_identifier_per_second
+        )
 
     async def enlist(self, form: EnlistmentForm) -> str:
         """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
@@ -56,9 +57,9 @@ class Enlistment:
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
         """
-        check_protocol_version(form.protocol_version, self._limits)
+        check_protocol_version(form.protocol_version, self.limits)
         keys = check_form_keys(form)
-        token = await self._tokens.verify(form.token)
+        token = await self.tokens.verify(form.token)
         try:
             external_id = normalize_identifier(token.external_id, token.partner.identifier_type)
         except Refusal as refusal:
@@ -66,8 +67,9 @@ class Enlistment:
         # Only now: whoever has no token must not use up what is a messenger's or a user's.
         self._identifier_rate.take((token.partner.integrator, external_id))
         self._partner_rate.take(token.partner.integrator)
+        await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
         while True:
-            jid = third_party_jid(token.partner.integrator, self._rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
+            jid = third_party_jid(token.partner.integrator, self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
             enlistment = NewEnlistment(
                 integrator=token.partner.integrator,
                 external_id=external_id,
@@ -75,18 +77,18 @@ class Enlistment:
                 auth_key=form.auth_key,
                 keys=keys,
                 protocol_version=form.protocol_version,
-                now_ms=self._clock.now_ms(),
+                now_ms=self.clock.now_ms(),
             )
             try:
-                enlisted = await self._store.enlist(enlistment)
+                enlisted = await self.store.enlist(enlistment)
                 break
             except JidTaken:  # one in 10^14 per account: draw again
                 continue
         if enlisted.auth_key_changed or enlisted.identity_changed:
             # A live connection was proved with keys that are no longer the account's (ENL-14).
-            self._connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
+            self.connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
         for peer_id in enlisted.notified:
-            self._connections.wake(peer_id)
+            self.connections.wake(peer_id)
         return enlisted.account.jid
 
 

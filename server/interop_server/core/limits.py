@@ -76,6 +76,8 @@ class Limits:
     """MSG-07; documented."""
     max_blocked: int = 10_000
     """ABU-01; policy."""
+    ended_sanction_days: int = 1
+    """ABU-05: how long it stays known that a sanction has ended; policy."""
     upload_auth_seconds: int = 3600
     """MED-05; policy."""
     max_blob_bytes: int = 2 << 30

@@ -171,6 +171,15 @@ class Partner:
     proxy_allowed: bool = False
 
 
+class ExternalUser(NamedTuple):
+    """A person as their messenger names them: the same also when they have no account any more."""
+
+    integrator: int
+    """The partner, 1 to 999; 0 for a WhatsApp user."""
+    external_id: str
+    """The normalised user-visible identifier; the number's digits for a WhatsApp user."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """Somebody who can connect: a WhatsApp user or a third-party user."""
@@ -191,6 +200,22 @@ class Account:
     def is_whatsapp(self) -> bool:
         """Says whether this is a WhatsApp user."""
         return self.integrator == 0
+
+    @property
+    def external_user(self) -> ExternalUser:
+        """Who it is, whichever account they have."""
+        return ExternalUser(self.integrator, self.external_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Sanction:
+    """What somebody may not do (ABU-05)."""
+
+    kind: SanctionKind
+    sub_code: int = 0
+    """For a temporary ban, one of `SUB_CODES`; otherwise 0."""
+    ends_at_ms: int | None = None
+    """None for a ban for good, and only there."""
 
 
 class SignedPreKey(NamedTuple):

@@ -15,6 +15,7 @@ from interop_server.core.model import (
     Chat,
     Delivery,
     Enlisted,
+    ExternalUser,
     InboxMode,
     InteropSettings,
     MailboxItem,
@@ -25,6 +26,8 @@ from interop_server.core.model import (
     Platform,
     PublishedKeys,
     RouteFacts,
+    Sanction,
+    SanctionKind,
     SignedPreKey,
     Stored,
     TakenBundle,
@@ -152,7 +155,7 @@ class AccountStore(Protocol):
         ...
 
     async def change_number(self, account_id: int, jid: str, phone_number: str) -> None:
-        """Gives a WhatsApp user another JID and number.
+        """Gives a WhatsApp user another JID and number; how they stand goes with them.
 
         Raises:
             JidTaken: An account has this JID.
@@ -299,6 +302,28 @@ class BlocklistStore(Protocol):
     async def delete_block(self, account_id: int, jid: str) -> None: ...  # noqa: D102
 
 
+class StandingStore(Protocol):
+    """How people stand with the server. Kept under a hash of who they are, so that it outlives their account."""
+
+    async def list_sanctions(self, user: ExternalUser, now_ms: int) -> list[Sanction]:
+        """Sanctions that have not ended, by kind."""
+        ...
+
+    async def put_sanction(self, user: ExternalUser, sanction: Sanction) -> None:
+        """Imposes a sanction in place of one of its kind."""
+        ...
+
+    async def delete_sanctions(self, user: ExternalUser, kinds: Sequence[SanctionKind]) -> None: ...  # noqa: D102
+
+    async def delete_ended_sanctions(self, before_ms: int) -> int:
+        """Forgets sanctions that ended before that, and returns how many."""
+        ...
+
+    async def next_sanction_end(self) -> int | None:
+        """When the first of those that end does, or did; None when there is none."""
+        ...
+
+
 class MediaStore(Protocol):
     """What is known of uploaded blobs."""
 
@@ -340,6 +365,7 @@ class Store(
     OptInStore,
     RoutingStore,
     BlocklistStore,
+    StandingStore,
     MediaStore,
     SecretStore,
     Protocol,

@@ -1,6 +1,7 @@
 """The chat channel: one stream from handshake to its end; knows no rule and no storage."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
@@ -19,6 +20,7 @@ from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.routing import Router
+from interop_server.core.standing import BanRefusal
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.rpc.convert import limits_to
 from interop_server.rpc.deliveries import DeliveryPump
@@ -27,17 +29,27 @@ from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound, InboundParts
 from interop_server.rpc.outbox import Outbox
 
+_log = logging.getLogger(__name__)
+
 LAST_WORD_SECONDS = 2.0
 """How long a client has to take in what is left for it, the reason included, when the server ends its connection."""
 
 _FAILURE_CODES = {
     Category.INVALID_REQUEST: 400,
     Category.UNAVAILABLE: 503,
+    Category.RESOURCE_EXHAUSTED: 503,
     Category.FAILED_PRECONDITION: 405,
 }
 """Login failure codes as observed on the wire (CHN-10); 401 for all others."""
-_LOCKED = frozenset({Reason.PROXY_NOT_ALLOWED, Reason.PARTNER_NOT_ACTIVE})
-"""Reasons whose code is 403: nothing that the client does changes them."""
+_OWN_FAILURE_CODES = {
+    Reason.TEMPORARILY_BANNED: 402,
+    Reason.PROXY_NOT_ALLOWED: 403,  # 403: nothing that the client does changes it
+    Reason.PARTNER_NOT_ACTIVE: 403,
+    Reason.LOCATION_NOT_ALLOWED: 403,
+    Reason.BANNED: 406,
+    Reason.SERVER_FAULT: 500,
+}
+"""Those of single reasons."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +86,14 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         try:
             live = await self._open(handshaken.login, context)
         except Refusal as refusal:
-            parts.journal.refuse(refusal, ANONYMOUS, "chat.login")
-            # Like every last word: a client that does not read must not hold the stream open.
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LAST_WORD_SECONDS):
-                    await channel.send(_login_failure(refusal))
+            await self._refuse(refusal, channel)
             raise
+        except Exception as error:
+            # Also an unexpected failure is told in the channel (CHN-10), and opaque as everywhere.
+            _log.exception("a login failed")
+            fault = Refusal(Reason.SERVER_FAULT)
+            await self._refuse(fault, channel)
+            raise fault from error
         try:
             await _ChatStream(parts, live, channel).run()
         finally:
@@ -98,14 +112,32 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             connected_at_ms=self._parts.clock.now_ms(),
         )
         live = self._parts.registry.open(facts, login.read_receipts)
+        try:
+            # Once more: a ban that came since the first look has found no connection to end.
+            await self._parts.logins.check_standing(account)
+        except BaseException:
+            self._parts.registry.close(live)
+            raise
         CALLER.set(account.jid)
         self._parts.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
         return live
 
+    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel") -> None:
+        self._parts.journal.refuse(refusal, ANONYMOUS, "chat.login")
+        # Like every last word: a client that does not read must not hold the stream open.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORD_SECONDS):
+                await channel.send(_login_failure(refusal))
+
 
 def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
-    code = 403 if refusal.reason in _LOCKED else _FAILURE_CODES.get(refusal.reason.rule.category, 401)
-    return stanza_pb2.Stanza(login_failure=stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal)))
+    reason = refusal.reason
+    code = _OWN_FAILURE_CODES.get(reason) or _FAILURE_CODES.get(reason.rule.category, 401)
+    failure = stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal))
+    if isinstance(refusal, BanRefusal) and refusal.retry_after_ms is not None:
+        failure.sub_code = refusal.sub_code
+        failure.expire_seconds = -(-refusal.retry_after_ms // SECOND_MS)
+    return stanza_pb2.Stanza(login_failure=failure)
 
 
 def _stream_error(refusal: Refusal) -> stanza_pb2.Stanza:

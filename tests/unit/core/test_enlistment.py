@@ -203,7 +203,9 @@ async def test_an_identical_retry_changes_nothing(world: World) -> None:
 async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> None:
     """Who enlists one user too often waits, and so does everybody of a messenger that does; others do not (ENL-17)."""
     limits = replace(world.limits, enlist_identifier_burst=2, enlist_partner_burst=3)
-    enlistment = Enlistment(world.store, world.tokens, world.connections, world.clock, SeededRng(SEED), limits)
+    enlistment = Enlistment(
+        world.store, world.tokens, world.standing, world.connections, world.clock, SeededRng(SEED), limits
+    )
 
     async def enlist(name: str, integrator: int = BATS) -> None:
         await enlistment.enlist(KEYS.form(token(name, integrator=integrator)))
@@ -290,7 +292,7 @@ async def test_a_jid_is_never_given_out_twice(world: World) -> None:
     ada = await world.enlisted()
     await world.lifecycle.delete_account(ada)
     drawing_the_same = Enlistment(
-        world.store, world.tokens, world.connections, world.clock, SeededRng(SEED), world.limits
+        world.store, world.tokens, world.standing, world.connections, world.clock, SeededRng(SEED), world.limits
     )
     again = await world.account(await drawing_the_same.enlist(KEYS.form(token())))
     assert again.jid != ada.jid

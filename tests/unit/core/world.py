@@ -49,6 +49,8 @@ from interop_server.core.model import (
 from interop_server.core.optin import TERMS_ID, OptIn
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.routing import Router
+from interop_server.core.standing import Standing
+from interop_server.core.sweeps import Sweep
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
@@ -228,9 +230,10 @@ class World:
         rng, self.blobs, self.reader = SeededRng(SEED), LocalBlobStore(folder, self.clock), JoserfcTokens()
         self.key_sets = KeySets(store, self.key_servers, self.reader, self.clock, limits)
         self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
-        self.enlistment = Enlistment(store, self.tokens, self.connections, self.clock, rng, limits)
-        self.logins = Logins(store, self.tokens, self.clock, limits)
         self.journal = Journal(self.clock, rng)
+        self.standing = Standing(store, self.connections, self.journal, self.clock, limits)
+        self.enlistment = Enlistment(store, self.tokens, self.standing, self.connections, self.clock, rng, limits)
+        self.logins = Logins(store, self.tokens, self.standing, self.clock, limits)
         self.router = Router(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.clock, limits)
@@ -280,10 +283,13 @@ class World:
     async def waiting(self, account: Account) -> list[MailboxItem]:
         return [delivery.item for delivery in await self.mailbox.deliveries(account, 0, 10_000)]
 
+    def sweeps(self) -> tuple[Sweep, ...]:
+        return *self.lifecycle.sweeps(), *self.standing.sweeps()
+
     async def sweep(self) -> dict[str, int]:
         """Takes away what has fallen due; says how many of what."""
         now_ms = self.clock.now_ms()
-        taken = {sweep.name: (await sweep.take_away(now_ms)).taken for sweep in self.lifecycle.sweeps()}
+        taken = {sweep.name: (await sweep.take_away(now_ms)).taken for sweep in self.sweeps()}
         return {name: count for name, count in taken.items() if count}
 
     @contextmanager

@@ -3,11 +3,12 @@
 import sqlite3
 from typing import Any
 
-from interop_server.core.model import Account, Enlisted, NewEnlistment, Platform
+from interop_server.core.model import Account, Enlisted, ExternalUser, NewEnlistment, Platform
 from interop_server.core.ports import AccountStore, JidTaken
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.mailbox import notify_identity_change
 from interop_server.storage.sqlite.prekeys import delete_all_one_time_prekeys, put_published_keys
+from interop_server.storage.sqlite.standing import move_standing
 
 _COLUMNS = "account_id, jid, integrator, external_id, auth_key, platform"
 
@@ -66,6 +67,8 @@ def _change_number(db: sqlite3.Connection, account_id: int, jid: str, phone_numb
     if db.execute(taken, (account_id, jid, phone_number)).fetchone():
         raise JidTaken(jid)
     db.execute("INSERT INTO given_jid VALUES (?1) ON CONFLICT DO NOTHING", (jid,))
+    for (old_number,) in db.execute("SELECT external_id FROM account WHERE account_id = ?1", (account_id,)).fetchall():
+        move_standing(db, ExternalUser(0, old_number), ExternalUser(0, phone_number))
     db.execute(
         "UPDATE account SET jid = ?2, external_id = ?3 WHERE account_id = ?1 AND integrator = 0",
         (account_id, jid, phone_number),

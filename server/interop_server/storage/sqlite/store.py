@@ -15,6 +15,7 @@ from interop_server.storage.sqlite.partners import SqlitePartners
 from interop_server.storage.sqlite.prekeys import SqlitePreKeys
 from interop_server.storage.sqlite.routing import SqliteRouting
 from interop_server.storage.sqlite.server_secrets import SqliteSecrets
+from interop_server.storage.sqlite.standing import SqliteStanding
 
 
 def _count_rows(db: sqlite3.Connection) -> dict[str, int]:
@@ -29,6 +30,7 @@ class SqliteStore(
     SqliteOptIns,
     SqliteRouting,
     SqliteBlocklist,
+    SqliteStanding,
     SqliteMedia,
     SqliteSecrets,
     Store,

@@ -241,16 +241,24 @@ class LiftSanctionsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JID_FIELD_NUMBER: _builtins.int
+    INTEGRATOR_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
-    """The account."""
+    """The account; or else, when it does not exist any more:"""
+    integrator: _builtins.int
+    """The partner: 1 to 999; 0 for a WhatsApp user."""
+    external_id: _builtins.str
+    """The normalised user-visible identifier; for a WhatsApp user the number's digits."""
     def __init__(
         self,
         *,
         jid: _builtins.str = ...,
+        integrator: _builtins.int = ...,
+        external_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "integrator", b"integrator", "jid", b"jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

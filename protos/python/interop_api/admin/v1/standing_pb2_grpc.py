@@ -50,11 +50,6 @@ class StandingServiceStub:
                 request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
                 response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.FromString,
                 _registered_method=True)
-        self.AuditAccount = channel.unary_unary(
-                '/interop_api.admin.v1.StandingService/AuditAccount',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.FromString,
-                _registered_method=True)
 
 
 class StandingServiceServicer:
@@ -74,8 +69,10 @@ class StandingServiceServicer:
     def ImposeSanction(self, request, context):
         """Imposes a sanction, as reports that count would, so that a test can script any of them (ABU-05).
 
-        Replaces a sanction of the same kind; ends the account's connection when it is a ban.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED.
+        Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
+        What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
+        enlistment of the same person, whatever became of the account.
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
         Source: ABU-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -83,20 +80,11 @@ class StandingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def LiftSanctions(self, request, context):
-        """Lifts all sanctions of an account and forgets the reports behind them. Idempotent.
+        """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
-        Errors: NOT_REGISTERED.
-        """
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details('Method not implemented!')
-        raise NotImplementedError('Method not implemented!')
-
-    def AuditAccount(self, request, context):
-        """Returns every field that the server keeps about an account, where, why and for how long (ABU-08).
-
-        Contents of messages appear as their length only: the server cannot read them and shows them to nobody.
-        Errors: NOT_REGISTERED.
-        Source: ABU-08.
+        A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+        Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+        Source: ABU-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,11 +107,6 @@ def add_StandingServiceServicer_to_server(servicer, server):
                     servicer.LiftSanctions,
                     request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.FromString,
                     response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.SerializeToString,
-            ),
-            'AuditAccount': grpc.unary_unary_rpc_method_handler(
-                    servicer.AuditAccount,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -208,33 +191,6 @@ class StandingService:
             '/interop_api.admin.v1.StandingService/LiftSanctions',
             interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
             interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.FromString,
-            options,
-            channel_credentials,
-            insecure,
-            call_credentials,
-            compression,
-            wait_for_ready,
-            timeout,
-            metadata,
-            _registered_method=True)
-
-    @staticmethod
-    def AuditAccount(request,
-            target,
-            options=(),
-            channel_credentials=None,
-            call_credentials=None,
-            insecure=False,
-            compression=None,
-            wait_for_ready=None,
-            timeout=None,
-            metadata=None):
-        return grpc.experimental.unary_unary(
-            request,
-            target,
-            '/interop_api.admin.v1.StandingService/AuditAccount',
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

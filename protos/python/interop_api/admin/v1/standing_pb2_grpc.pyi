@@ -42,21 +42,18 @@ class StandingServiceStub:
     ImposeSanction: _grpc.UnaryUnaryMultiCallable[_standing_pb2.ImposeSanctionRequest, _standing_pb2.ImposeSanctionResponse]
     """Imposes a sanction, as reports that count would, so that a test can script any of them (ABU-05).
 
-    Replaces a sanction of the same kind; ends the account's connection when it is a ban.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED.
+    Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
+    What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
+    enlistment of the same person, whatever became of the account.
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _grpc.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]
-    """Lifts all sanctions of an account and forgets the reports behind them. Idempotent.
+    """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
-    Errors: NOT_REGISTERED.
-    """
-    AuditAccount: _grpc.UnaryUnaryMultiCallable[_standing_pb2.AuditAccountRequest, _standing_pb2.AuditAccountResponse]
-    """Returns every field that the server keeps about an account, where, why and for how long (ABU-08).
-
-    Contents of messages appear as their length only: the server cannot read them and shows them to nobody.
-    Errors: NOT_REGISTERED.
-    Source: ABU-08.
+    A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+    Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+    Source: ABU-05.
     """
 
 @_typing.type_check_only
@@ -73,21 +70,18 @@ class StandingServiceAsyncStub(StandingServiceStub):
     ImposeSanction: _aio.UnaryUnaryMultiCallable[_standing_pb2.ImposeSanctionRequest, _standing_pb2.ImposeSanctionResponse]  # type: ignore[assignment]
     """Imposes a sanction, as reports that count would, so that a test can script any of them (ABU-05).
 
-    Replaces a sanction of the same kind; ends the account's connection when it is a ban.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED.
+    Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
+    What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
+    enlistment of the same person, whatever became of the account.
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _aio.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]  # type: ignore[assignment]
-    """Lifts all sanctions of an account and forgets the reports behind them. Idempotent.
+    """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
-    Errors: NOT_REGISTERED.
-    """
-    AuditAccount: _aio.UnaryUnaryMultiCallable[_standing_pb2.AuditAccountRequest, _standing_pb2.AuditAccountResponse]  # type: ignore[assignment]
-    """Returns every field that the server keeps about an account, where, why and for how long (ABU-08).
-
-    Contents of messages appear as their length only: the server cannot read them and shows them to nobody.
-    Errors: NOT_REGISTERED.
-    Source: ABU-08.
+    A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+    Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+    Source: ABU-05.
     """
 
 class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -113,8 +107,10 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_standing_pb2.ImposeSanctionResponse, _abc.Awaitable[_standing_pb2.ImposeSanctionResponse]]:
         """Imposes a sanction, as reports that count would, so that a test can script any of them (ABU-05).
 
-        Replaces a sanction of the same kind; ends the account's connection when it is a ban.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED.
+        Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
+        What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
+        enlistment of the same person, whatever became of the account.
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
         Source: ABU-05.
         """
 
@@ -124,22 +120,11 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _standing_pb2.LiftSanctionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_standing_pb2.LiftSanctionsResponse, _abc.Awaitable[_standing_pb2.LiftSanctionsResponse]]:
-        """Lifts all sanctions of an account and forgets the reports behind them. Idempotent.
+        """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
-        Errors: NOT_REGISTERED.
-        """
-
-    @_abc_1.abstractmethod
-    def AuditAccount(
-        self,
-        request: _standing_pb2.AuditAccountRequest,
-        context: _ServicerContext,
-    ) -> _typing.Union[_standing_pb2.AuditAccountResponse, _abc.Awaitable[_standing_pb2.AuditAccountResponse]]:
-        """Returns every field that the server keeps about an account, where, why and for how long (ABU-08).
-
-        Contents of messages appear as their length only: the server cannot read them and shows them to nobody.
-        Errors: NOT_REGISTERED.
-        Source: ABU-08.
+        A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+        Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
+        Source: ABU-05.
         """
 
 def add_StandingServiceServicer_to_server(servicer: StandingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

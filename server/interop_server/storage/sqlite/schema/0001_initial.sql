@@ -128,6 +128,20 @@ CREATE TABLE blocked (
     PRIMARY KEY (account_id, jid)
 ) STRICT, WITHOUT ROWID;
 
+-- By a hash of (integrator, external_id), not by account: a ban outlives the account that it was imposed on.
+CREATE TABLE sanction (
+    integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
+    user_sha256 BLOB NOT NULL CHECK (length(user_sha256) = 32),
+    kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 3),
+    sub_code INTEGER NOT NULL,
+    ends_at_ms INTEGER,
+    PRIMARY KEY (integrator, user_sha256, kind),
+    CHECK (iif(kind = 2, sub_code IN (101, 102, 103, 104, 106), sub_code = 0)),
+    CHECK ((kind = 3) = (ends_at_ms IS NULL))
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX sanction_by_end ON sanction (ends_at_ms);
+
 -- owner_id refers to nothing: a blob outlives its owner until it expires.
 CREATE TABLE media (
     sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),

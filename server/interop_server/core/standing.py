@@ -1,0 +1,153 @@
+"""How people stand with the server: what they may not do, since when and until when; knows no wire and no reason why.
+
+A sanction holds for a person, not for an account: who deletes theirs and enlists again stands as before.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
+from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
+from interop_server.core.model import Account, ExternalUser, Sanction, SanctionKind
+from interop_server.core.ports import AccountStore, Clock, Connections, StandingStore
+from interop_server.core.sweeps import Sweep
+
+TOO_MANY_NEW_CHATS = 101
+REPORTED_BY_MANY = 102
+SUB_CODES = {
+    TOO_MANY_NEW_CHATS: "too many chats with people who do not know the sender",
+    REPORTED_BY_MANY: "blocked or reported by many",
+    103: "too many groups",
+    104: "the same message too often",
+    106: "too many broadcasts",
+}
+"""What a temporary ban is for; observed on the wire (ABU-05)."""
+MAX_SANCTION_SECONDS = 365 * DAY_MS // SECOND_MS
+"""Longest that ends by itself; policy."""
+
+_BANS = {SanctionKind.TEMPORARY_BAN: Reason.TEMPORARILY_BANNED, SanctionKind.BAN: Reason.BANNED}
+
+
+class StandingRulesStore(StandingStore, AccountStore, Protocol):
+    """What standing needs of the store."""
+
+
+class BanRefusal(Refusal):
+    """A login of somebody who is banned.
+
+    Args:
+        sanction: The ban.
+        now_ms: The time of the login.
+    """
+
+    def __init__(self, sanction: Sanction, now_ms: int) -> None:
+        left_ms = None if sanction.ends_at_ms is None else sanction.ends_at_ms - now_ms
+        super().__init__(_BANS[sanction.kind], SUB_CODES.get(sanction.sub_code, ""), left_ms)
+        self.sub_code = sanction.sub_code
+        """For a temporary ban, one of `SUB_CODES`; otherwise 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Imposes sanctions, holds people to them and lifts them. Source: ABU-05."""
+
+    store: StandingRulesStore
+    connections: Connections
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+    async def account(self, jid: str) -> Account:
+        """Returns an account by its JID.
+
+        Raises:
+            Refusal: NOT_REGISTERED.
+        """
+        account = await self.store.get_account(jid)
+        if account is None:
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+        return account
+
+    async def sanctions(self, user: ExternalUser) -> list[Sanction]:
+        """Returns the sanctions in force, by kind."""
+        return await self.store.list_sanctions(user, self.clock.now_ms())
+
+    async def check_may_connect(self, user: ExternalUser) -> None:
+        """Refuses a login of somebody who is banned.
+
+        Raises:
+            BanRefusal: BANNED or TEMPORARILY_BANNED, with what is left of the ban.
+        """
+        bans = [sanction for sanction in await self.sanctions(user) if sanction.kind in _BANS]
+        if bans:
+            raise BanRefusal(max(bans, key=lambda ban: ban.kind), self.clock.now_ms())
+
+    async def check_may_enlist(self, user: ExternalUser) -> None:
+        """Refuses the enlistment of somebody who is banned for good.
+
+        Raises:
+            Refusal: BANNED.
+        """
+        if any(sanction.kind is SanctionKind.BAN for sanction in await self.sanctions(user)):
+            raise Refusal(Reason.BANNED)
+
+    async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
+        """Imposes a sanction in place of one of its kind; a ban ends the account's connection.
+
+        Args:
+            account: Who is sanctioned.
+            sanction: What they may not do.
+            actor: Whose doing brought it about.
+            cause: What brought it about.
+        """
+        await self.store.put_sanction(account.external_user, sanction)
+        until = "for good" if sanction.ends_at_ms is None else f"until {sanction.ends_at_ms}"
+        kind = f"{sanction.kind.name.lower()} {sanction.sub_code or ''}".rstrip()
+        self.journal.record(
+            actor,
+            "standing.sanction",
+            "done",
+            account.jid,
+            requirement="ABU-05",
+            cause=cause,
+            detail=f"{kind}, {until}",
+        )
+        if sanction.kind in _BANS:
+            self.connections.end(account.account_id, _BANS[sanction.kind])
+
+    async def lift(self, user: ExternalUser, *kinds: SanctionKind) -> None:
+        """Lifts sanctions of these kinds."""
+        await self.store.delete_sanctions(user, kinds)
+
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """What goes with time (ABU-08)."""
+        trace_ms = self.limits.ended_sanction_days * DAY_MS
+
+        async def next_due_ms() -> int | None:
+            end_ms = await self.store.next_sanction_end()
+            return None if end_ms is None else end_ms + trace_ms
+
+        async def run(now_ms: int) -> int:
+            return await self.store.delete_ended_sanctions(now_ms - trace_ms + 1)
+
+        return (Sweep("ended_sanctions", "ABU-08", trace_ms, next_due_ms, run),)
+
+
+def scripted_sanction(kind: SanctionKind, sub_code: int, duration_seconds: int, now_ms: int) -> Sanction:
+    """Returns the sanction that an operator asks for.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED when kind, sub-code and duration do not belong together.
+    """
+    if kind is SanctionKind.TEMPORARY_BAN and sub_code not in SUB_CODES:
+        raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` of a temporary ban is 101, 102, 103, 104 or 106")
+    if kind is not SanctionKind.TEMPORARY_BAN and sub_code:
+        raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` belongs to a temporary ban")
+    if kind is SanctionKind.BAN:
+        if duration_seconds:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`duration_seconds` of a ban for good is 0")
+        return Sanction(kind)
+    if not 1 <= duration_seconds <= MAX_SANCTION_SECONDS:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`duration_seconds` lies in 1 to {MAX_SANCTION_SECONDS:,}")
+    return Sanction(kind, sub_code, now_ms + duration_seconds * SECOND_MS)

@@ -1,0 +1,53 @@
+"""The standing service on the admin port: convert, call one rule, answer; knows no rule itself."""
+
+from interop_api.admin.v1 import standing_pb2 as pb
+from interop_api.admin.v1 import standing_pb2_grpc
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import OPERATOR
+from interop_server.core.model import ExternalUser, Sanction, SanctionKind
+from interop_server.core.ports import Clock
+from interop_server.core.standing import Standing, scripted_sanction
+from interop_server.rpc.errors import Context
+
+
+class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
+    """See StandingService in standing.proto."""
+
+    def __init__(self, standing: Standing, clock: Clock) -> None:
+        self._standing = standing
+        self._clock = clock
+
+    async def GetStanding(self, request: pb.GetStandingRequest, context: Context) -> pb.GetStandingResponse:
+        """Says how an account stands."""
+        account = await self._standing.account(request.jid)
+        sanctions = await self._standing.sanctions(account.external_user)
+        return pb.GetStandingResponse(sanctions=[_sanction_to(sanction) for sanction in sanctions])
+
+    async def ImposeSanction(self, request: pb.ImposeSanctionRequest, context: Context) -> pb.ImposeSanctionResponse:
+        """Imposes a sanction."""
+        try:
+            kind = SanctionKind(request.kind)
+        except ValueError as error:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`kind` must be NEW_CHATS_LOCKED, TEMPORARY_BAN or BAN") from error
+        now_ms = self._clock.now_ms()
+        sanction = scripted_sanction(kind, request.sub_code, request.duration_seconds, now_ms)
+        account = await self._standing.account(request.jid)
+        await self._standing.impose(account, sanction, OPERATOR, "scripted")
+        return pb.ImposeSanctionResponse()
+
+    async def LiftSanctions(self, request: pb.LiftSanctionsRequest, context: Context) -> pb.LiftSanctionsResponse:
+        """Lifts all sanctions."""
+        if request.jid:
+            user = (await self._standing.account(request.jid)).external_user
+        elif request.external_id:
+            user = ExternalUser(request.integrator, request.external_id)
+        else:
+            raise Refusal(Reason.REQUEST_MALFORMED, "name an account by `jid`, or a person by `external_id`")
+        await self._standing.lift(user, *SanctionKind)
+        return pb.LiftSanctionsResponse()
+
+
+def _sanction_to(sanction: Sanction) -> pb.Sanction:
+    return pb.Sanction(
+        kind=pb.SanctionKind.ValueType(sanction.kind), sub_code=sanction.sub_code, ends_at_ms=sanction.ends_at_ms or 0
+    )
