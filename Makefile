@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fix docs gen gen-check bench up clean
+.PHONY: help demo test milestones lint fix docs gen gen-check bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ demo: $(STAMP) ## Run the story end to end, e.g. ARGS="--text Hi --image me.png"
 test: $(STAMP) ## Run every test, then hold the ledger to what they proved; ARGS="-k prekeys" runs a part
 	@$(BIN)/pytest -n auto --maxprocesses 4 $(ARGS)
 	@$(if $(strip $(ARGS)),,$(BIN)/pytest tests/ledger)
+
+milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, feature by feature; ARGS=--json
+	@$(BIN)/python -m tests.milestones $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)
