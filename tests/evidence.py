@@ -1,12 +1,16 @@
-"""What a run of the tests proved, kept for the ledger stage: which marked tests passed.
+"""What a run of the tests proved, for the ledger stage: which marked tests passed, and what they had simulators do.
 
-A pytest plugin, for one process and for xdist: each test carries its marks in its report, and the process that gets all
-reports writes `.evidence/outcomes.json` at the end. Knows nothing of what the ledger says.
+A pytest plugin, for one process and for xdist: each test carries its marks in its report, and the simulators of
+end-to-end tests write their journals into one folder. The process that gets all reports writes
+`.evidence/outcomes.json` at the end. Knows nothing of what the ledger says.
 """
 
 import hashlib
+import itertools
 import json
-from collections.abc import Iterator
+import os
+import shutil
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,7 @@ import pytest
 
 FOLDER = ".evidence"
 OUTCOMES = "outcomes.json"
+JOURNALS = "journals"
 LEDGER_STAGE = "tests/ledger/"
 _PROPERTY = "evidence"
 _SOURCES = {"tests": ("py",), "server": ("py", "sql"), "clients": ("py",), "protos": ("py", "proto")}
@@ -32,6 +37,30 @@ class Outcome:
     """Otherwise `failed`, `skipped`, `xfailed` or `xpassed`."""
 
 
+@dataclass
+class Wire:
+    """What end-to-end tests got simulators to do, by their journals."""
+
+    reasons: set[str] = field(default_factory=set)
+    """For which they refused."""
+    accepted: set[str] = field(default_factory=set)
+    """Actions, such as `InteropService.Resolve`, that succeeded at least once."""
+    refused: set[str] = field(default_factory=set)
+    """Those that were refused at least once."""
+
+    def read(self, lines: Iterable[str]) -> None:
+        """Takes in a journal: JSON objects, one a line; a simulator that was killed may have left half of its last."""
+        for line in lines:
+            if not line.endswith("\n"):
+                return
+            entry = json.loads(line)
+            if entry["outcome"] == "refused":
+                self.reasons.add(entry["reason"])
+                self.refused.add(entry["action"])
+            elif entry["outcome"] == "accepted":
+                self.accepted.add(entry["action"])
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that a run proved."""
@@ -42,6 +71,7 @@ class Evidence:
     """Digest of the sources that the run was made with."""
     outcomes: list[Outcome]
     """The marked tests."""
+    wire: Wire
 
 
 class EvidenceMissing(Exception):
@@ -70,7 +100,8 @@ def read_evidence(root: Path) -> Evidence:
         stored: dict[str, Any] = json.loads((root / FOLDER / OUTCOMES).read_text())
     except FileNotFoundError:
         raise EvidenceMissing("no run of the tests has left evidence here: run `make test`") from None
-    evidence = Evidence(**stored | {"outcomes": [Outcome(**each) for each in stored["outcomes"]]})
+    wire = Wire(**{name: set(values) for name, values in stored["wire"].items()})
+    evidence = Evidence(**stored | {"outcomes": [Outcome(**each) for each in stored["outcomes"]], "wire": wire})
     if evidence.partial:
         raise EvidenceMissing(f"the last run was not of the whole suite ({evidence.partial}): run `make test`")
     if evidence.sources != sources_digest(root):
@@ -78,11 +109,22 @@ def read_evidence(root: Path) -> Evidence:
     return evidence
 
 
+_journals: Path | None = None
+_numbers = itertools.count(1)
+
+
+def new_journal() -> Path:
+    """Returns a file that does not exist yet: what a simulator writes into it counts as evidence."""
+    assert _journals is not None, "pytest has not been configured"
+    return _journals / f"{os.getpid()}-{next(_numbers)}.jsonl"
+
+
 class Recorder:
     """Gathers the reports of a run and writes down what it proved."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, journals: Path) -> None:
         self._config = config
+        self._journals = journals
         self._sources = sources_digest(config.rootpath)
         self._outcomes: dict[str, Outcome] = {}
 
@@ -95,15 +137,26 @@ class Recorder:
         if (ended := _ended(report)) != "passed" and outcome.outcome != "failed":
             outcome.outcome = ended
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tells a worker of xdist where journals go."""
+        node.workerinput[JOURNALS] = str(self._journals)
+
     def pytest_sessionfinish(self, exitstatus: int) -> None:
+        wire = Wire()
+        for journal in sorted(self._journals.iterdir()):
+            with journal.open(encoding="utf-8") as lines:
+                wire.read(lines)
         if not any(not test.startswith(LEDGER_STAGE) for test in self._outcomes):
             return
         outcomes = [each for each in self._outcomes.values() if each.requirements or each.threats]
         outcomes.sort(key=lambda each: each.test)
-        evidence = Evidence("; ".join(self._partial(exitstatus)), self._sources, outcomes)
-        folder = self._config.rootpath / FOLDER
-        folder.mkdir(exist_ok=True)
-        (folder / OUTCOMES).write_text(json.dumps(asdict(evidence), indent=1) + "\n")
+        evidence = Evidence("; ".join(self._partial(exitstatus)), self._sources, outcomes, wire)
+        text = json.dumps(asdict(evidence), indent=1, default=sorted)
+        (self._config.rootpath / FOLDER / OUTCOMES).write_text(text + "\n")
+
+    def pytest_unconfigure(self) -> None:
+        shutil.rmtree(self._journals)
 
     def _partial(self, exitstatus: int) -> Iterator[str]:
         if self._config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
@@ -123,8 +176,13 @@ def _ended(report: pytest.TestReport) -> str:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Records where the reports come together: in the controller, or in the only process."""
-    if not hasattr(config, "workerinput"):
-        config.pluginmanager.register(Recorder(config), "evidence-recorder")
+    global _journals
+    if hasattr(config, "workerinput"):
+        _journals = Path(config.workerinput[JOURNALS])
+        return
+    _journals = config.rootpath / FOLDER / f"{JOURNALS}-{os.getpid()}"
+    _journals.mkdir(parents=True)
+    config.pluginmanager.register(Recorder(config, _journals), "evidence-recorder")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child, simulator
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
+from tests.e2e.recorded import RecordedAdmin
+from tests.evidence import new_journal
 
 _integrators = itertools.count(1)
 _numbers = itertools.count(10_000_000)
@@ -96,10 +98,15 @@ class World:
         return dict((await self.admin.get_statistics()).stored)
 
 
+def recorded_simulator(log: Path, db: Path | None = None, arguments: Sequence[str] = ()) -> Child:
+    """Describes a simulator whose decisions count as evidence of what end-to-end tests provoke."""
+    return simulator(log, db, ["--journal", str(new_journal()), *arguments])
+
+
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Child]:
     """One simulator for all tests of the session, each of which has a world of its own in it."""
-    async with simulator(tmp_path_factory.mktemp("simulator") / "simulator.log") as child:
+    async with recorded_simulator(tmp_path_factory.mktemp("simulator") / "simulator.log") as child:
         yield child
 
 
@@ -126,7 +133,7 @@ async def open_world(endpoint: Endpoint, signing_keys: SigningKeys, folder: Path
     settings = PartnerSettings(folder, issuer=f"https://messenger-{integrator}.example", endpoint=endpoint)
     async with AsyncExitStack() as stack:
         partner = await stack.enter_async_context(PartnerServer(settings, keys=signing_keys))
-        admin = await stack.enter_async_context(AdminClient(endpoint.admin))
+        admin = await stack.enter_async_context(RecordedAdmin(endpoint.admin))
         world = World(integrator, endpoint, partner, admin, stack)
         await world.register()
         yield world

@@ -25,6 +25,7 @@ from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, case, check, no_trace,
 from tests.e2e.test_refusals_downloads import download
 from tests.e2e.test_refusals_uploads import CONTENT, Uploader, chunk
 from tests.e2e.wire import sealed_message
+from tests.evidence import new_journal
 
 DAY_MS = 24 * 3_600 * 1_000
 FREE_PORT = "127.0.0.1:0"
@@ -35,8 +36,8 @@ async def own_world(
     folder: Path, keys: SigningKeys, limits: Limits | None = None, clock: AdjustableClock | None = None
 ) -> AsyncIterator[tuple[World, Simulator]]:
     """A world in a simulator of its own, in this process."""
-    db = folder / "simulator.db"
-    config = Config(FREE_PORT, FREE_PORT, FREE_PORT, db, limits=limits or Limits(), grace_seconds=0.5)
+    db, journal = folder / "simulator.db", new_journal()
+    config = Config(FREE_PORT, FREE_PORT, FREE_PORT, db, journal, limits=limits or Limits(), grace_seconds=0.5)
     simulator = Simulator(config, clock)
     addresses = await simulator.start()
     try:

@@ -21,9 +21,9 @@ from interop_client.events import ConnectionLost, OfflineEnd, TextReceived
 from interop_client.third_party import ThirdPartyClient
 from interop_client.transport import unary_call
 from interop_client.whatsapp import WhatsAppClient
-from interop_demo.processes import Child, simulator
+from interop_demo.processes import Child
 from partner_server import SigningKeys
-from tests.e2e.conftest import World, open_world
+from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused
 from tests.e2e.wire import Wire
 
@@ -79,7 +79,7 @@ class Restartable:
     async def start_again(self) -> None:
         """Starts another simulator on the same database; the messenger is told where it is."""
         self.child = await self.stack.enter_async_context(
-            simulator(self.folder / "second.log", self.folder / "simulator.db")
+            recorded_simulator(self.folder / "second.log", self.folder / "simulator.db")
         )
         self.world.partner.set_simulator(self.endpoint)
 
@@ -99,7 +99,7 @@ class Restartable:
 @pytest_asyncio.fixture
 async def restartable(tmp_path: Path, signing_keys: SigningKeys) -> AsyncIterator[Restartable]:
     async with AsyncExitStack() as stack:
-        child = await stack.enter_async_context(simulator(tmp_path / "first.log", tmp_path / "simulator.db"))
+        child = await stack.enter_async_context(recorded_simulator(tmp_path / "first.log", tmp_path / "simulator.db"))
         endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
         world = await stack.enter_async_context(open_world(endpoint, signing_keys, tmp_path / "partner"))
         yield Restartable(tmp_path, world, child, stack)

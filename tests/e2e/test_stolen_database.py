@@ -14,10 +14,9 @@ from interop_client.endpoint import Endpoint
 from interop_client.errors import LoginRefused
 from interop_client.login import third_party_login, whatsapp_login
 from interop_client.state import ClientState
-from interop_demo.processes import simulator
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from partner_server import SigningKeys
-from tests.e2e.conftest import World, open_world
+from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.raw import QUIET, RawStream, check
 
 
@@ -29,7 +28,7 @@ def database(tmp_path: Path) -> Path:
 @pytest_asyncio.fixture
 async def own_world(tmp_path: Path, database: Path, signing_keys: SigningKeys) -> AsyncIterator[World]:
     """A world on a simulator of its own, which keeps its database in a file."""
-    async with simulator(tmp_path / "simulator.log", database) as child:
+    async with recorded_simulator(tmp_path / "simulator.log", database) as child:
         endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
         async with open_world(endpoint, signing_keys, tmp_path / "partner") as world:
             yield world

@@ -6,18 +6,26 @@ from pathlib import Path
 
 import pytest
 
-from tests.evidence import FOLDER, OUTCOMES, EvidenceMissing, Outcome, read_evidence
+from tests.evidence import FOLDER, OUTCOMES, EvidenceMissing, Outcome, Wire, read_evidence
 
 pytest_plugins = ["pytester"]
 
 SUITE = """
+import json
 import pytest
+from tests.evidence import new_journal
 
 pytestmark = pytest.mark.requirement("KEY-01")
 
 @pytest.mark.requirement("KEY-05", "KEY-06")
 @pytest.mark.threat("T6")
-def test_that_passes(): pass
+def test_that_passes():
+    entries = [
+        {"action": "A.B", "outcome": "refused", "reason": "TOO_MUCH"}, {"action": "A.B", "outcome": "accepted"},
+        {"action": "C.D", "outcome": "dropped", "reason": ""}, {"action": "timer.x", "outcome": "done"},
+    ]
+    new_journal().write_text("".join(json.dumps(entry) + "\\n" for entry in entries) + '{"action": "cut o')
+    new_journal().write_text(json.dumps({"action": "E.F", "outcome": "accepted"}) + "\\n")
 
 @pytest.fixture
 def broken():
@@ -90,6 +98,8 @@ def test_every_marked_test_is_recorded_with_its_outcome(suite: Path, run: Run, h
     passed = outcomes["test_that_passes"]
     assert passed == Outcome("tests/test_suite.py::test_that_passes", ["KEY-01", "KEY-05", "KEY-06"], ["T6"])
     assert outcomes["test_that_fails"].requirements == ["KEY-01"]
+    assert evidence.wire == Wire(reasons={"TOO_MUCH"}, accepted={"A.B", "E.F"}, refused={"A.B"})
+    assert [file.name for file in (suite / FOLDER).iterdir()] == [OUTCOMES]
 
 
 @pytest.mark.parametrize(
@@ -106,7 +116,6 @@ def test_every_marked_test_is_recorded_with_its_outcome(suite: Path, run: Run, h
 )
 def test_a_part_of_the_suite_is_no_evidence(suite: Path, run: Run, arguments: tuple[str, ...]) -> None:
     """Whatever narrows a run down, its record says that it says nothing of the whole."""
-    run()
     run(*arguments)
     with pytest.raises(EvidenceMissing, match=r"not of the whole suite .*: run `make test`"):
         read_evidence(suite)
