@@ -13,10 +13,9 @@ from interop_client.admin import AdminClient
 from interop_client.endpoint import Endpoint
 from interop_client.login import whatsapp_login
 from interop_client.transport import unary_call
-from interop_demo.processes import simulator
 from interop_server.http.push import PushPolicy
 from partner_server import SigningKeys
-from tests.e2e.conftest import World, open_world
+from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused as refusal_of
 from tests.e2e.raw import QUIET, RawStream, refused
 from tests.e2e.test_refusals_downloads import download
@@ -33,7 +32,7 @@ DAY_MS = 24 * HOUR_MS
 @pytest_asyncio.fixture
 async def own_world(tmp_path: Path, signing_keys: SigningKeys) -> AsyncIterator[World]:
     """A world in a simulator of its own, whose clock is frozen; its database is `simulator.db`."""
-    async with simulator(tmp_path / "simulator.log", tmp_path / "simulator.db") as child:
+    async with recorded_simulator(tmp_path / "simulator.log", tmp_path / "simulator.db") as child:
         endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
         async with open_world(endpoint, signing_keys, tmp_path / "partner") as world:
             await world.admin.freeze_clock()
