@@ -6,7 +6,7 @@ from interop_client.events import ReceiptReceived, TextReceived
 from tests.e2e.conftest import World
 
 
-@pytest.mark.requirement("MSG-07", "RCP-01")
+@pytest.mark.requirement("MSG-07", "RCP-01", "ABU-04")
 async def test_a_text_its_answer_and_their_receipts_go_both_ways(world: World) -> None:
     """Bob writes, Alice answers, and each learns that the other has received and read (MSG-07, RCP-01)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -14,6 +14,7 @@ async def test_a_text_its_answer_and_their_receipts_go_both_ways(world: World) -
     sent = await bob.send_text(alice.jid, "Hello Alice")
     received = await alice.wait_for(TextReceived)
     assert (received.sender, received.id, received.text) == (bob.jid, sent.id, "Hello Alice")
+    assert received.evidence is not None, "what Bob wrote cannot be proved to the server"
     delivered = await bob.wait_for(ReceiptReceived)
     assert (delivered.message_ids, delivered.is_read) == ((sent.id,), False)
     await alice.mark_read(received)
@@ -22,3 +23,4 @@ async def test_a_text_its_answer_and_their_receipts_go_both_ways(world: World) -
     answer = await alice.send_text(bob.jid, "Hello Bob", reply_to=received)
     heard = await bob.wait_for(TextReceived)
     assert (heard.id, heard.text, heard.reply_to) == (answer.id, "Hello Bob", sent.id)
+    assert heard.evidence is not None

@@ -250,6 +250,9 @@ def bad_messages(alice: str, most: int) -> dict[str, tuple[stanza_pb2.Message, s
         "no ciphertext": (message(alice, enc=[enc(ciphertext=b"")]), malformed),
         "a ciphertext of no type": (message(alice, enc=[enc(type=0)]), malformed),
         "a ciphertext of an unknown type": (message(alice, enc=[enc(type=4)]), malformed),
+        "a sixth retry": (message(alice, retry_count=6), malformed),
+        "a reporting token too short": (message(alice, reporting_token=bytes(15)), malformed),
+        "a reporting token too long": (message(alice, reporting_token=bytes(17)), malformed),
         "a ciphertext too long": (message(alice, enc=[enc(ciphertext=bytes(most + 1))]), "MESSAGE_TOO_LARGE"),
     }
 

@@ -14,18 +14,19 @@ from google.protobuf.message import Message as Protobuf
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.connection import Connection, ConnectionParts
-from interop_client.contents import message_type, reaction_content, text_content
+from interop_client.contents import message_type, reaction_content, text_content, with_message_secret
 from interop_client.errors import ConnectionEnded, refusal_from_stanza_error
 from interop_client.events import E, Event, EventQueue, Incoming, Predicate
 from interop_client.inbox import Inbox, receipts
 from interop_client.media import MediaReference, download_over_grpc, download_over_http
-from interop_client.signal.content import encode_message
+from interop_client.signal.content import pad_at_random, serialize_message
 from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
 from interop_client.transport import BlobStreams, Transport
 from interop_protocol.digest import key_digest
+from interop_protocol.franking import reporting_token
 from interop_protocol.xeddsa_keys import KEY_TYPE
 
 DEFAULT_PREKEYS = 100
@@ -119,7 +120,7 @@ class InteropClient:
         self._events.open()
         parts = ConnectionParts(
             transport=self.transport,
-            inbox=Inbox(self.state.signal),
+            inbox=Inbox(self.jid, self.state.signal),
             durable=self._durable,
             events=self._events,
             on_event=self._options.on_event,
@@ -286,14 +287,18 @@ class InteropClient:
             ConnectionEnded: The connection ended first: the message may or may not have been taken.
             TimeoutError: No answer came in time; the same holds.
         """
-        plaintext = encode_message(content)
+        sent = with_message_secret(content)
+        plaintext = serialize_message(sent)
         await self._ensure_session(to)
-        ciphertext = self._signal.encrypt(to, plaintext)
+        ciphertext = self._signal.encrypt(to, pad_at_random(plaintext))
+        message_id = message_id or self.state.take_message_id()
+        secret = sent.message_context_info.message_secret
         message = stanza_pb2.Message(
-            id=message_id or self.state.take_message_id(),
+            id=message_id,
             to=to,
             type=message_type(content),
             enc=(stanza_pb2.Enc(type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body),),
+            reporting_token=reporting_token(secret, self.jid, to, message_id, plaintext),
         )
         await self._durable.commit()  # before it leaves: a message key must never be used twice
         return await self.send_encrypted(message)

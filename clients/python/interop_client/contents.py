@@ -3,6 +3,8 @@
 Source: interop_api/e2ee/v1/content.proto; MSG-12.
 """
 
+import os
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ from interop_api.v1 import stanza_pb2
 from interop_client.events import Incoming, MediaReceived, Message, ReactionReceived, TextReceived
 from interop_client.media import MediaReference
 from interop_client.media_crypto import MEDIA_KEY_BYTES, EncryptedMedia, MediaType
+from interop_client.signal.content import content_fields
 from interop_client.signal.errors import InvalidContent
+from interop_protocol.franking import MESSAGE_SECRET_BYTES
 from interop_protocol.sizes import SHA256_BYTES
 
 _MEDIA_TYPES = {
@@ -63,6 +67,14 @@ def media_content(reference: MediaReference) -> content_pb2.Message:
     return content
 
 
+def with_message_secret(content: content_pb2.Message) -> content_pb2.Message:
+    """Returns a content with a new message secret, the key of its reporting token (ABU-04)."""
+    sent = content_pb2.Message()
+    sent.CopyFrom(content)
+    sent.message_context_info.message_secret = os.urandom(MESSAGE_SECRET_BYTES)
+    return sent
+
+
 def message_type(content: content_pb2.Message) -> stanza_pb2.MessageType.ValueType:
     """Returns what the server may know of a content."""
     if content.HasField("reaction_message"):
@@ -82,20 +94,20 @@ def message_event(content: content_pb2.Message, envelope: Incoming) -> Message:
     Raises:
         InvalidContent: A media message lacks what is needed to open it.
     """
-    facts = (envelope.sender, envelope.id, envelope.timestamp_ms, envelope.inbox_mode, envelope.offline)
+    facts: dict[str, Any] = {fact.name: getattr(envelope, fact.name) for fact in fields(Incoming)}
     if content.HasField("conversation"):
-        return TextReceived(*facts, text=content.conversation, reply_to=None)
+        return TextReceived(**facts, text=content.conversation, reply_to=None)
     if content.HasField("extended_text_message"):
         extended = content.extended_text_message
-        return TextReceived(*facts, text=extended.text, reply_to=extended.context_info.stanza_id or None)
+        return TextReceived(**facts, text=extended.text, reply_to=extended.context_info.stanza_id or None)
     if content.HasField("reaction_message"):
         reaction = content.reaction_message
-        return ReactionReceived(*facts, target_id=reaction.key.id, emoji=reaction.text)
-    return MediaReceived(*facts, media=_media_reference(content))
+        return ReactionReceived(**facts, target_id=reaction.key.id, emoji=reaction.text)
+    return MediaReceived(**facts, media=_media_reference(content))
 
 
 def _media_reference(content: content_pb2.Message) -> MediaReference:
-    field = next(descriptor.name for descriptor, _ in content.ListFields())
+    [field] = content_fields(content)
     media: Any = getattr(content, field)
     if (
         len(media.media_key) != MEDIA_KEY_BYTES

@@ -4,11 +4,21 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, overload
 
 from interop_client.errors import ConnectionEnded
 from interop_client.media import MediaReference
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What proves to the server what a message says, should its recipient report it (ABU-04)."""
+
+    plaintext: bytes = field(repr=False)
+    """The message as it was encrypted, without padding."""
+    message_secret: bytes = field(repr=False)
+    """32 bytes, from inside it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +35,9 @@ class Incoming:
     """How a WhatsApp user wants to see it: `SEPARATE` or `COMBINED`; empty for a third-party user (OPT-05)."""
     offline: bool
     """Whether it waited for this connection."""
+    evidence: Evidence | None = field(default=None, kw_only=True, repr=False, compare=False)
+    """What proves to the server what it says. None when its sender gave no reporting token, or a wrong one: then a
+    report of it can name it, but not show its words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,14 @@ Source: MSG-09, MSG-10, RCP-01, KEY-17.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.contents import message_event
 from interop_client.events import (
     Event,
+    Evidence,
     IdentityChanged,
     Incoming,
     OfflineEnd,
@@ -19,9 +21,10 @@ from interop_client.events import (
     ReceiptReceived,
     Undecryptable,
 )
-from interop_client.signal.content import decode_message
+from interop_client.signal.content import parse_message, unpad
 from interop_client.signal.errors import DuplicateMessage, InvalidContent, InvalidMessage, SignalError
 from interop_client.signal.store import CiphertextType, SignalState
+from interop_protocol.franking import is_reporting_token
 
 DELIVERY_KINDS = frozenset({"message", "receipt", "notification", "offline_preview", "offline_end"})
 """Kinds of stanzas that `open` understands; their order matters."""
@@ -72,10 +75,12 @@ class Inbox:
     """Opens deliveries with the keys of one account.
 
     Args:
-        signal: Keys and sessions; opening changes them.
+        jid: The account.
+        signal: Its keys and sessions; opening changes them.
     """
 
-    def __init__(self, signal: SignalState) -> None:
+    def __init__(self, jid: str, signal: SignalState) -> None:
+        self._jid = jid
         self._signal = signal
 
     def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
@@ -102,7 +107,9 @@ class Inbox:
         message = stanza.message
         envelope = _envelope(stanza)
         try:
-            event = message_event(decode_message(self._decrypt(message, envelope.sender)), envelope)
+            plaintext = unpad(self._decrypt(message, envelope.sender))
+            content = parse_message(plaintext)
+            event = message_event(content, replace(envelope, evidence=self._evidence(message, content, plaintext)))
         except DuplicateMessage:
             # It was processed before, and the ack got lost: the user has it already.
             answers.acks.append(stanza.delivery_id)
@@ -113,6 +120,13 @@ class Inbox:
         answers.acks.append(stanza.delivery_id)
         answers.delivered[envelope.sender].append(envelope.id)
         return event
+
+    def _evidence(self, message: stanza_pb2.Message, content: content_pb2.Message, plaintext: bytes) -> Evidence | None:
+        secret = content.message_context_info.message_secret
+        names = (getattr(message, "from"), self._jid, message.id)
+        if not is_reporting_token(message.reporting_token, secret, *names, plaintext):
+            return None
+        return Evidence(plaintext, secret)
 
     def _decrypt(self, message: stanza_pb2.Message, sender: str) -> bytes:
         if len(message.enc) != 1 or message.enc[0].type not in _CIPHERTEXT_TYPES:

@@ -44,6 +44,9 @@ JID_NUMBER_MAX = 99_999_999_999_999
 MAX_RESOLVE_USERS = 256
 """Identifiers in one request to resolve (OPT-08)."""
 
+MAX_RETRIES = 5
+"""How often a message may be asked for again (RCP-04); observed."""
+
 SHA256_BYTES = 32
 """Digests of ciphertexts and of blocklists (MED-05, ABU-02)."""
 TAG_BYTES = 16

@@ -320,6 +320,10 @@ class OutgoingMessage(NamedTuple):
     message_type: MessageType
     enc: tuple[tuple[CiphertextType, int, bytes], ...]
     """Type, device id and ciphertext, for each device."""
+    retry_count: int = 0
+    """0 for a first sending, 1 to 5 for an answer to a retry receipt (RCP-04)."""
+    reporting_token: bytes = b""
+    """16 bytes, or none (ABU-04)."""
 
 
 class MailboxItem(NamedTuple):
@@ -340,6 +344,12 @@ class MailboxItem(NamedTuple):
     timestamp_ms: int
     content: bytes
     """Ciphertext; message ids joined by a line feed; or the notification's JID or count as text."""
+    retry_count: int = 0
+    """Of a message: 0 for a first sending."""
+    reporting_token: bytes = b""
+    """Of a message: 16 bytes, or none."""
+    is_dropped: bool = False
+    """Whether a message is remembered as sent, and goes nowhere (ABU-02)."""
 
 
 class Delivery(NamedTuple):
@@ -356,8 +366,28 @@ class Stored(NamedTuple):
     """What became of a stored message."""
 
     timestamp_ms: int
-    """Of the first time that (sender, id) was stored (MSG-04)."""
+    """Of a duplicate: of the first time that (sender, id) was stored (MSG-04)."""
     duplicate: bool
+
+
+class SentMessage(NamedTuple):
+    """What is remembered of a message that was taken, long after it was acked: never what it says."""
+
+    recipient_id: int
+    timestamp_ms: int
+    """Of its first sending."""
+    reporting_token: bytes
+    """16 bytes, or none (ABU-04)."""
+    is_dropped: bool
+    """Whether it went nowhere."""
+    retry_count: int
+    """Of the last sending that was delivered (RCP-04)."""
+    retries_allowed: int
+    """The largest count of a retry receipt that was forwarded to its sender."""
+
+    def allows_resend(self, recipient_id: int, retry_count: int) -> bool:
+        """Says whether sending it again is an answer that was asked for, not a duplicate (RCP-04)."""
+        return recipient_id == self.recipient_id and self.retry_count < retry_count <= self.retries_allowed
 
 
 class Backlog(NamedTuple):
@@ -366,13 +396,14 @@ class Backlog(NamedTuple):
     messages: int
     receipts: int
     notifications: int
+    retry_receipts: int
     last_delivery_id: int
     """0 when nothing waits."""
 
     @property
     def total(self) -> int:
         """All that waits."""
-        return self.messages + self.receipts + self.notifications
+        return self.messages + self.receipts + self.notifications + self.retry_receipts
 
 
 class Chat(NamedTuple):

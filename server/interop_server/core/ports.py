@@ -28,6 +28,7 @@ from interop_server.core.model import (
     RouteFacts,
     Sanction,
     SanctionKind,
+    SentMessage,
     SignedPreKey,
     Stored,
     TakenBundle,
@@ -256,8 +257,14 @@ class RoutingStore(Protocol):
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
         """Stores messages, each once per (sender_id, stanza_id), and touches the chats they belong to.
 
-        A duplicate changes nothing and gets the first timestamp (MSG-04); also when the first was long acked.
+        A duplicate changes nothing and gets the first timestamp (MSG-04); also when the first was long acked. No
+        duplicate is a message to the same recipient with a higher `retry_count` than the last, when a retry receipt
+        with at least that count was forwarded (RCP-04). One that is dropped is remembered, and no more than that.
         """
+        ...
+
+    async def get_sent_messages(self, sender_id: int, stanza_ids: Sequence[str]) -> dict[str, SentMessage]:
+        """What is remembered of a sender's messages, by id; of those that it is remembered of."""
         ...
 
     async def put_items(self, items: Sequence[MailboxItem]) -> None:

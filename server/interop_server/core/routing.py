@@ -139,7 +139,7 @@ class Router:
         timestamp_ms = self._timestamp()
         outcomes: list[SendOutcome] = []
         items: list[MailboxItem] = []
-        deliverable: list[int] = []
+        taken: list[int] = []
         usage: dict[int, tuple[int, int]] = {}
         for message in messages:
             try:
@@ -147,22 +147,22 @@ class Router:
             except Refusal as refusal:
                 outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
                 continue
-            if item is not None:
-                items.append(item)
-                deliverable.append(len(outcomes))
-            else:
-                self._record_drop(sender, message)
+            items.append(item)
+            taken.append(len(outcomes))
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
-            for index, stored in zip(deliverable, await self._store.put_messages(items), strict=True):
+            for index, item, stored in zip(taken, items, await self._store.put_messages(items), strict=True):
                 if stored.duplicate:
-                    outcomes[index] = SendOutcome(outcomes[index].stanza_id, stored.timestamp_ms)
-                self._record_taken(sender, messages[index], stored.duplicate)
-            self._notify(view.facts, {item.recipient_id for item in items})
+                    outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
+                    self._record_taken(sender, messages[index], "MSG-04")
+                elif item.is_dropped:
+                    self._record_drop(sender, messages[index])
+                else:
+                    self._record_taken(sender, messages[index], "RCP-04" if item.retry_count else "MSG-06")
+            self._notify(view.facts, {item.recipient_id for item in items if not item.is_dropped})
         return outcomes
 
-    def _record_taken(self, sender: Account, message: OutgoingMessage, is_duplicate: bool) -> None:
-        requirement = "MSG-04" if is_duplicate else "MSG-06"
+    def _record_taken(self, sender: Account, message: OutgoingMessage, requirement: str) -> None:
         self._journal.record(
             sender.jid, "stanza.message", "accepted", message.stanza_id, requirement=requirement, detail=message.to
         )
@@ -224,7 +224,7 @@ class Router:
 
     def _accept(
         self, message: OutgoingMessage, view: RouteView, usage: dict[int, tuple[int, int]], timestamp_ms: int
-    ) -> MailboxItem | None:
+    ) -> MailboxItem:
         sender = view.sender
         jid = check_address(message.to)
         ciphertext_type, ciphertext = self._single_ciphertext(message)
@@ -235,8 +235,6 @@ class Router:
         if not self._has_room(items, size):
             raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
         usage[recipient.account_id] = (items, size)
-        if route is Route.DROP:
-            return None  # only now: a blocked sender meets the same limits as anybody, or the block would show (OPT-09)
         return MailboxItem(
             recipient.account_id,
             sender.account_id,
@@ -247,6 +245,10 @@ class Router:
             message.stanza_id,
             timestamp_ms,
             ciphertext,
+            message.retry_count,
+            message.reporting_token,
+            # Limits and answer are those of anybody: a block must not show (OPT-09, ABU-02).
+            route is Route.DROP,
         )
 
     def _has_room(self, items: int, size: int) -> bool:

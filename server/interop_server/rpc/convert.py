@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, prekeys_pb2, stanza_pb2
+from interop_protocol.franking import REPORTING_TOKEN_BYTES
+from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
@@ -111,7 +113,12 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
         if ciphertext_type is None or not part.ciphertext:
             raise Refusal(Reason.FRAME_MALFORMED, "every `enc` needs a known type and a ciphertext")
         enc.append((ciphertext_type, part.device_id, part.ciphertext))
-    return OutgoingMessage(message.id, message.to, message_type, tuple(enc))
+    if message.retry_count > MAX_RETRIES:
+        raise Refusal(Reason.FRAME_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}")
+    token = message.reporting_token
+    if token and len(token) != REPORTING_TOKEN_BYTES:
+        raise Refusal(Reason.FRAME_MALFORMED, f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none")
+    return OutgoingMessage(message.id, message.to, message_type, tuple(enc), message.retry_count, token)
 
 
 def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
@@ -166,6 +173,8 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
         message.type = stanza_pb2.MessageType.ValueType(item.message_type)
         message.timestamp_ms = item.timestamp_ms
         message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
+        message.retry_count = item.retry_count
+        message.reporting_token = item.reporting_token
         if to_whatsapp:
             message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
     elif item.kind is StanzaKind.RECEIPT:
@@ -194,7 +203,10 @@ def preview_to(backlog: Backlog) -> stanza_pb2.Stanza:
     """Returns what waited while the client was away (MSG-08)."""
     return stanza_pb2.Stanza(
         offline_preview=stanza_pb2.OfflinePreview(
-            messages=backlog.messages, receipts=backlog.receipts, notifications=backlog.notifications
+            messages=backlog.messages,
+            receipts=backlog.receipts,
+            notifications=backlog.notifications,
+            retry_receipts=backlog.retry_receipts,
         )
     )
 

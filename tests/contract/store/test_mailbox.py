@@ -4,10 +4,12 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import Backlog, InboxMode, StanzaKind, Stored
+from interop_server.core.model import Backlog, InboxMode, SentMessage, StanzaKind, Stored
 from interop_server.core.ports import Store
 
 from .conftest import BATS, NOW_MS, World
+
+TOKEN = bytes(range(16))
 
 
 async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: World) -> None:
@@ -94,6 +96,36 @@ async def test_concurrent_duplicates_are_stored_once(store: Store, world: World)
     assert len(await world.waiting(account)) == 1
 
 
+@pytest.mark.requirement("RCP-04", "ABU-04")
+async def test_count_and_token_of_a_message_come_back(store: Store, world: World) -> None:
+    """They are carried to the recipient, and remembered; other kinds have none."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    plain = world.message(user, account, "plain")
+    proved = world.message(user, account, "proved", content=b"")._replace(reporting_token=TOKEN, retry_count=2)
+    await store.put_messages([plain, proved])
+    assert await world.waiting(account) == [plain, proved]
+    assert await store.get_sent_messages(user.account_id, ["proved", "plain", "none"]) == {
+        "plain": SentMessage(account.account_id, NOW_MS, b"", False, 0, 0),
+        "proved": SentMessage(account.account_id, NOW_MS, TOKEN, False, 2, 0),
+    }
+    assert await store.get_sent_messages(account.account_id, ["plain"]) == {}
+    assert await store.get_sent_messages(user.account_id, []) == {}
+
+
+@pytest.mark.requirement("MSG-04", "ABU-02")
+async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, world: World) -> None:
+    """No mailbox, no chat; sent again it is a duplicate, dropped or not."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    dropped = world.message(account, user, "m")._replace(is_dropped=True, reporting_token=TOKEN)
+    assert await store.put_messages([dropped]) == [Stored(NOW_MS, False)]
+    for again in (dropped._replace(timestamp_ms=NOW_MS + 1), world.message(account, user, "m", NOW_MS + 2)):
+        assert await store.put_messages([again]) == [Stored(NOW_MS, True)]
+    assert await world.waiting(user) == []
+    assert await store.list_chats(user.account_id, None, 10) == []
+    sent = await store.get_sent_messages(account.account_id, ["m"])
+    assert sent == {"m": SentMessage(user.account_id, NOW_MS, TOKEN, True, 0, 0)}
+
+
 async def test_two_senders_may_use_the_same_id(store: Store, world: World) -> None:
     """Ids are a sender's own."""
     users, account = [await world.whatsapp_user(n) for n in ("491", "492")], await world.third_party_user(1)
@@ -171,12 +203,12 @@ async def test_an_ack_touches_only_the_callers_deliveries(store: Store, world: W
 async def test_the_backlog_counts_by_kind(store: Store, world: World) -> None:
     """Nothing at first; then what is young enough, and the last id of that (MSG-08)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert await store.get_backlog(account.account_id, 0) == Backlog(0, 0, 0, 0)
+    assert await store.get_backlog(account.account_id, 0) == Backlog(0, 0, 0, 0, 0)
     await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(3)])
     await store.put_items([world.receipt(user, account)] * 2 + [world.notification(account)])
     last = (await store.list_deliveries(account.account_id, 0, 10, 0))[-1].delivery_id
-    assert await store.get_backlog(account.account_id, 0) == Backlog(3, 2, 1, last)
-    assert await store.get_backlog(account.account_id, NOW_MS + 1) == Backlog(2, 0, 0, last - 3)
+    assert await store.get_backlog(account.account_id, 0) == Backlog(3, 2, 1, 0, last)
+    assert await store.get_backlog(account.account_id, NOW_MS + 1) == Backlog(2, 0, 0, 0, last - 3)
 
 
 async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:

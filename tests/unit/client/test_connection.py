@@ -5,13 +5,15 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.contents import text_content
+from interop_client.contents import text_content, with_message_secret
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.events import (
     ConnectionLost,
     Event,
+    Evidence,
     IdentityChanged,
     OfflineEnd,
     OfflinePreview,
@@ -21,10 +23,11 @@ from interop_client.events import (
     TextReceived,
     Undecryptable,
 )
-from interop_client.signal.content import encode_message
+from interop_client.signal.content import encode_message, serialize_message
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, MemoryStore
+from interop_protocol.franking import reporting_token
 from tests.unit.client.conftest import ScriptedTransport, Stanza
 
 ALICE = "31612345678@s.whatsapp.net"
@@ -46,8 +49,11 @@ class Alice:
         self._delivery_id = 0
 
     def delivery(self, text: str, *, offline: bool = False) -> Stanza:
+        return self.delivery_of(text_content(text), offline=offline)
+
+    def delivery_of(self, content: content_pb2.Message, *, offline: bool = False) -> Stanza:
         self._delivery_id += 1
-        ciphertext = self.signal.encrypt(BOB, encode_message(text_content(text)))
+        ciphertext = self.signal.encrypt(BOB, encode_message(content))
         is_first = ciphertext.type is CiphertextType.PREKEY
         enc = stanza_pb2.Enc(
             type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE if is_first else stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET,
@@ -105,6 +111,24 @@ async def test_a_message_is_handed_over_then_saved_then_acked(
     assert store.snapshot == state.to_bytes()
     receipt = transport.of_kind("receipt")[0]
     assert (receipt.to, list(receipt.message_ids)) == (ALICE, ["m1"])
+
+
+@pytest.mark.requirement("ABU-04")
+async def test_what_a_message_says_can_be_proved_when_its_token_is_right(
+    transport: ScriptedTransport, bob: InteropClient, alice: Alice
+) -> None:
+    """A message without a token, and one with another message's, are shown like any other and prove nothing."""
+    content = with_message_secret(text_content("Hi"))
+    secret = content.message_context_info.message_secret
+    plaintext = serialize_message(content)
+    token = reporting_token(secret, ALICE, BOB, "m1", plaintext)
+    for given in (token, token, b""):
+        delivery = alice.delivery_of(content)
+        delivery.message.reporting_token = given
+        transport.deliver(delivery)
+    events = [await bob.wait_for(TextReceived) for _ in range(3)]
+    assert [event.text for event in events] == ["Hi"] * 3
+    assert [event.evidence for event in events] == [Evidence(plaintext, secret), None, None]
 
 
 async def test_deliveries_of_one_frame_share_save_and_ack(

@@ -7,7 +7,14 @@ import pytest
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client.contents import media_content, message_event, message_type, reaction_content, text_content
+from interop_client.contents import (
+    media_content,
+    message_event,
+    message_type,
+    reaction_content,
+    text_content,
+    with_message_secret,
+)
 from interop_client.events import Incoming, MediaReceived, ReactionReceived, TextReceived
 from interop_client.media import MediaReference
 from interop_client.media_crypto import EncryptedMedia, MediaType
@@ -73,6 +80,18 @@ def test_the_server_learns_text_reaction_or_media() -> None:
 def test_a_file_that_cannot_be_opened_is_invalid(broken: MediaReference) -> None:
     with pytest.raises(InvalidContent):
         delivered(media_content(broken))
+
+
+@pytest.mark.requirement("ABU-04")
+def test_every_message_has_a_secret_of_its_own() -> None:
+    """It goes beside the content, which stays as it was; a content with nothing but a secret is none."""
+    content = text_content("Hi")
+    sent = [with_message_secret(content) for _ in range(2)]
+    secrets = {message.message_context_info.message_secret for message in sent}
+    assert [len(secret) for secret in secrets] == [32, 32]
+    assert delivered(sent[0]) == delivered(content)
+    with pytest.raises(InvalidContent):
+        encode_message(with_message_secret(content_pb2.Message()))
 
 
 def test_a_file_name_brings_no_folder() -> None:

@@ -20,7 +20,7 @@ async def fill(world: World) -> tuple[Account, Account]:
 async def test_a_backlog_is_counted_by_kind(world: World) -> None:
     """Messages, receipts and notifications, and where it ends (MSG-08)."""
     ada, user = await fill(world)
-    assert await world.mailbox.backlog(ada) == Backlog(0, 0, 0, 0)
+    assert await world.mailbox.backlog(ada) == Backlog(0, 0, 0, 0, 0)
     await world.router.send_receipt(ada, ReceiptType.READ, user.jid, ["x"], True)
     await world.enlisted("ada", keys=ClientKeys(seed=2))
     backlog = await world.mailbox.backlog(user)

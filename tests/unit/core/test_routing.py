@@ -196,18 +196,35 @@ async def test_a_suspended_partner_is_cut_off_with_the_next_stanza(world: World)
     assert reasons(await send(world, ada, message(user))) == [None]
 
 
-async def test_a_blocked_sender_gets_an_ordinary_ack_and_nothing_is_stored(world: World) -> None:
-    """The block must not show (ABU-02, OPT-09)."""
+@pytest.mark.requirement("ABU-02")
+async def test_a_blocked_sender_gets_an_ordinary_ack_and_nothing_is_delivered(world: World) -> None:
+    """The block must not show (ABU-02, OPT-09). That the id was used is all that is kept: no message, no chat."""
     ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
     await world.blocklist.block(user, ada.jid)
     before = await world.store.count_rows()
     with world.quiet():
         to_blocked = await send(world, ada, message(user))
-    assert await world.store.count_rows() == before
+    assert await world.store.count_rows() == before | {"sent_message": before["sent_message"] + 1}
     assert to_blocked == await send(world, bea, message(user))
     await world.blocklist.unblock(user, ada.jid)
     await send(world, ada, message(user, "m2"))
     assert [item.sender_jid for item in await world.waiting(user)] == [bea.jid, ada.jid]
+
+
+@pytest.mark.requirement("MSG-04", "ABU-02")
+async def test_a_blocked_sender_who_repeats_an_id_gets_the_first_timestamp(world: World) -> None:
+    """Like anybody, whatever became of the first copy, and whether or not the block still stands (MSG-04, ABU-02)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, message(user, "before"))
+    await world.blocklist.block(user, ada.jid)
+    await send(world, ada, message(user, "during"))
+    world.clock.advance(5_000)
+    again = [message(user, stanza_id) for stanza_id in ("before", "during")]
+    first = [SendOutcome("before", NOW_MS), SendOutcome("during", NOW_MS)]
+    assert await send(world, ada, *again) == first
+    await world.blocklist.unblock(user, ada.jid)
+    assert await send(world, ada, *again) == first
+    assert [item.stanza_id for item in await world.waiting(user)] == ["before"]
 
 
 async def test_a_blocked_sender_meets_the_same_limits(build_world: BuildWorld) -> None:

@@ -164,6 +164,8 @@ def test_a_message_is_read() -> None:
     expected = OutgoingMessage("A-z_0.9", PEER_JID, MessageType.MEDIA, enc)
     assert convert.message_from(message(), OWN_JID) == expected
     assert convert.message_from(message(**{"from": OWN_JID}), OWN_JID) == expected
+    resent = message(retry_count=5, reporting_token=bytes(16))
+    assert convert.message_from(resent, OWN_JID) == expected._replace(retry_count=5, reporting_token=bytes(16))
     assert convert.message_from(message(id="i" * 64, enc=[], to="any\ntext"), OWN_JID) == OutgoingMessage(
         "i" * 64, "any\ntext", MessageType.MEDIA, ()
     )
@@ -180,6 +182,8 @@ def test_a_message_is_read() -> None:
         ({"enc": [stanza_pb2.Enc(ciphertext=b"x")]}, Reason.FRAME_MALFORMED),
         ({"enc": [stanza_pb2.Enc(type=99, ciphertext=b"x")]}, Reason.FRAME_MALFORMED),  # type: ignore[arg-type]
         ({"enc": [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE)]}, Reason.FRAME_MALFORMED),
+        ({"retry_count": 6}, Reason.FRAME_MALFORMED),
+        *(({"reporting_token": bytes(length)}, Reason.FRAME_MALFORMED) for length in (1, 15, 17)),
     ],
 )
 def test_a_malformed_message_is_refused(changes: dict[str, Any], reason: Reason) -> None:
@@ -255,6 +259,9 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
     inbox_mode = stanza_pb2.INBOX_MODE_COMBINED if to_whatsapp else stanza_pb2.INBOX_MODE_UNSPECIFIED
     expected = stanza_pb2.Message(**fields, inbox_mode=inbox_mode)
     assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
+    resent = stored.item._replace(retry_count=3, reporting_token=bytes(16))
+    again = convert.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
+    assert (again.retry_count, again.reporting_token) == (3, bytes(16))
 
 
 def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
@@ -281,7 +288,7 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
 
 def test_preview_and_limits_say_what_they_are_given() -> None:
     """Field by field (MSG-08, CHN-09)."""
-    preview = convert.preview_to(Backlog(1, 2, 3, 99)).offline_preview
+    preview = convert.preview_to(Backlog(1, 2, 3, 4, 99)).offline_preview
     assert (preview.messages, preview.receipts, preview.notifications) == (1, 2, 3)
     limits = convert.limits_to(Limits())
     for field in limits.DESCRIPTOR.fields:

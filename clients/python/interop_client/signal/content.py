@@ -43,34 +43,61 @@ def unpad(padded: bytes) -> bytes:
     return padded[:-length]
 
 
-def encode_message(message: content_pb2.Message, entropy: Entropy = os.urandom) -> bytes:
-    """Returns a message as the padded plaintext for a session.
+def pad_at_random(plaintext: bytes, entropy: Entropy = os.urandom) -> bytes:
+    """Appends 1 to 16 bytes of padding."""
+    return pad(plaintext, 1 + entropy(1)[0] % MAX_PADDING_BYTES)
+
+
+def serialize_message(message: content_pb2.Message) -> bytes:
+    """Returns a message as a plaintext without padding: what a reporting token covers.
 
     Raises:
         InvalidContent: Not exactly one content field is set, or a text is too long.
     """
     _check(message)
-    return pad(message.SerializeToString(), 1 + entropy(1)[0] % MAX_PADDING_BYTES)
+    return message.SerializeToString()
+
+
+def encode_message(message: content_pb2.Message, entropy: Entropy = os.urandom) -> bytes:
+    """Returns a message as the padded plaintext for a session.
+
+    Raises:
+        InvalidContent: As `serialize_message`.
+    """
+    return pad_at_random(serialize_message(message), entropy)
 
 
 def decode_message(plaintext: bytes) -> content_pb2.Message:
     """Reads a message from the padded plaintext of a session.
 
     Raises:
-        InvalidContent: The padding or the protobuf is broken, or not exactly one content field is set, or a text is
-            too long.
+        InvalidContent: The padding is broken; or as `parse_message`.
+    """
+    return parse_message(unpad(plaintext))
+
+
+def parse_message(plaintext: bytes) -> content_pb2.Message:
+    """Reads a message from a plaintext without padding.
+
+    Raises:
+        InvalidContent: It is no protobuf, or not exactly one content field is set, or a text is too long.
     """
     message = content_pb2.Message()
     try:
-        message.ParseFromString(unpad(plaintext))
+        message.ParseFromString(plaintext)
     except DecodeError as error:
         raise InvalidContent("the plaintext is no Message") from error
     _check(message)
     return message
 
 
+def content_fields(message: content_pb2.Message) -> list[str]:
+    """Returns the names of the content fields that are set: all but what goes with every message."""
+    return [field.name for field, _ in message.ListFields() if field.name != "message_context_info"]
+
+
 def _check(message: content_pb2.Message) -> None:
-    fields = [field.name for field, _ in message.ListFields()]
+    fields = content_fields(message)
     if len(fields) != 1:
         raise InvalidContent(f"a message has exactly one content field, not {fields}")
     for text in (message.conversation, message.extended_text_message.text):

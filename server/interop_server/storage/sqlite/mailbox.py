@@ -15,6 +15,7 @@ from interop_server.core.model import (
     InboxMode,
     MailboxItem,
     NotificationType,
+    SentMessage,
     StanzaKind,
     Stored,
 )
@@ -22,37 +23,57 @@ from interop_server.storage.sqlite.engine_user import EngineUser
 
 
 def _put(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
-    """Stores items in their order, messages once per (sender, id)."""
-    sent = _sent_before(db, [item for item in items if item.kind is StanzaKind.MESSAGE])
+    """Stores items in their order, messages once per (sender, id) unless they were asked for again."""
+    before = _sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
     gone = _gone(db, items)
+    sent: dict[tuple[int, str], int] = {}
     stored: list[Stored] = []
     fresh: list[MailboxItem] = []
     for item in items:
-        duplicate = False
-        timestamp_ms = item.timestamp_ms
+        timestamp_ms, duplicate = item.timestamp_ms, False
         if item.kind is StanzaKind.MESSAGE:
             key = (item.sender_id, item.stanza_id)
-            duplicate = key in sent
-            timestamp_ms = sent.setdefault(key, timestamp_ms)
+            known = before.get(key)
+            if known is not None and known.allows_resend(item.recipient_id, item.retry_count):
+                before[key] = known._replace(retry_count=item.retry_count)
+                _mark_sent_again(db, item)
+            else:
+                duplicate = known is not None or key in sent
+                timestamp_ms = known.timestamp_ms if known is not None else sent.setdefault(key, timestamp_ms)
         # Accounts can go while their messages are under way: those vanish, like what was in the mailbox (LIF-05).
         if not duplicate and item.recipient_id not in gone and item.sender_id not in gone:
             fresh.append(item)
         stored.append(Stored(timestamp_ms, duplicate))
-    _insert(db, fresh)
-    _insert_sent(db, [item for item in fresh if item.kind is StanzaKind.MESSAGE])
+    messages = [item for item in fresh if item.kind is StanzaKind.MESSAGE]
+    _insert(db, [item for item in fresh if not item.is_dropped])
+    _insert_sent(db, [item for item in messages if (item.sender_id, item.stanza_id) not in before])
+    _touch_chats(db, [item for item in messages if not item.is_dropped])
     return stored
 
 
-def _sent_before(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> dict[tuple[int, str], int]:
+def _sent_before(db: sqlite3.Connection, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], SentMessage]:
     # A cross join is read from left to right: from the few messages into the index, not from the sender's whole past.
     rows = db.execute(
         """
-        SELECT sender_id, stanza_id, timestamp_ms FROM json_each(?1)
-        CROSS JOIN sent_message ON sender_id = value ->> 0 AND stanza_id = value ->> 1
+        SELECT sender_id, stanza_id, recipient_id, timestamp_ms, reporting_token, is_dropped, retry_count,
+               retries_allowed
+        FROM json_each(?1) CROSS JOIN sent_message ON sender_id = value ->> 0 AND stanza_id = value ->> 1
         """,
-        (json.dumps([(message.sender_id, message.stanza_id) for message in messages]),),
+        (json.dumps(keys),),
     ).fetchall()
-    return {(sender_id, stanza_id): timestamp_ms for sender_id, stanza_id, timestamp_ms in rows}
+    return {(sender_id, stanza_id): _sent_message(facts) for sender_id, stanza_id, *facts in rows}
+
+
+def _sent_message(facts: Sequence[Any]) -> SentMessage:
+    recipient_id, timestamp_ms, reporting_token, is_dropped, *retries = facts
+    return SentMessage(recipient_id, timestamp_ms, bytes.fromhex(reporting_token), bool(is_dropped), *retries)
+
+
+def _mark_sent_again(db: sqlite3.Connection, message: MailboxItem) -> None:
+    db.execute(
+        "UPDATE sent_message SET retry_count = ?3 WHERE sender_id = ?1 AND stanza_id = ?2",
+        (message.sender_id, message.stanza_id, message.retry_count),
+    )
 
 
 def _gone(db: sqlite3.Connection, items: Iterable[MailboxItem]) -> set[int]:
@@ -69,15 +90,16 @@ def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
     contents = [b"-"]  # part of an empty blob is NULL: with this one nothing is cut from an empty blob
     start = 2
     for item in items:
-        contents.append(item.content)
-        fields.append((*item[:-1], len(item.content), start))
-        start += len(item.content)
+        content = item.content + item.reporting_token
+        contents.append(content)
+        fields.append((*item[:8], item.retry_count, len(item.content), start, len(content)))
+        start += len(content)
     db.execute(
         """
         INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
-                             size, content)
+                             retry_count, size, content)
         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-               value ->> 8, substr(?2, value ->> 9, value ->> 8)
+               value ->> 8, value ->> 9, substr(?2, value ->> 10, value ->> 11)
         FROM json_each(?1) WHERE true ORDER BY key
         ON CONFLICT DO NOTHING
         """,
@@ -88,13 +110,34 @@ def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
 def _insert_sent(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
     if not messages:
         return
+    fields = [
+        (
+            message.sender_id,
+            message.stanza_id,
+            message.timestamp_ms,
+            message.recipient_id,
+            message.reporting_token.hex(),
+        )
+        for message in messages
+    ]
     db.execute(
         """
-        INSERT INTO sent_message (sender_id, stanza_id, timestamp_ms)
-        SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1)
+        INSERT INTO sent_message (sender_id, stanza_id, timestamp_ms, recipient_id, reporting_token)
+        SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)
         """,
-        (json.dumps([(message.sender_id, message.stanza_id, message.timestamp_ms) for message in messages]),),
+        (json.dumps(fields),),
     )
+    for message in messages:
+        if message.is_dropped or message.retry_count:  # seldom, so that the others need not carry it
+            db.execute(
+                "UPDATE sent_message SET is_dropped = ?3, retry_count = ?4 WHERE sender_id = ?1 AND stanza_id = ?2",
+                (message.sender_id, message.stanza_id, message.is_dropped, message.retry_count),
+            )
+
+
+def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
+    if not messages:
+        return
     newest: dict[tuple[int, int], int] = {}
     for message in messages:
         pair = (message.sender_id, message.recipient_id)
@@ -160,7 +203,8 @@ def _timestamp(db: sqlite3.Connection, extreme: str) -> int | None:
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    delivery_id, inbox_mode, recipient_id, sender_id, sender_jid, kind, *rest = row
+    delivery_id, inbox_mode, recipient_id, sender_id, sender_jid, kind, *rest, retry_count, size, content = row
+    rest += (content[:size], retry_count, content[size:])
     item = MailboxItem(recipient_id, sender_id, sender_jid, StanzaKind(kind), *rest)
     return Delivery(delivery_id, item, InboxMode(inbox_mode))
 
@@ -171,6 +215,11 @@ class SqliteMailbox(EngineUser):
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:  # noqa: D102
         return await self._engine.write_batch(_put, items)
 
+    async def get_sent_messages(self, sender_id: int, stanza_ids: Sequence[str]) -> dict[str, SentMessage]:  # noqa: D102
+        keys = [(sender_id, stanza_id) for stanza_id in stanza_ids]
+        sent = await self._engine.read(lambda db: _sent_before(db, keys))
+        return {stanza_id: message for (_, stanza_id), message in sent.items()}
+
     async def put_items(self, items: Sequence[MailboxItem]) -> None:  # noqa: D102
         await self._engine.write_batch(_put, items)
 
@@ -180,7 +229,7 @@ class SqliteMailbox(EngineUser):
                 """
                 SELECT delivery_id, coalesce((SELECT inbox_mode FROM interop_settings WHERE account_id = ?1), ?5),
                        recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
-                       content
+                       retry_count, size, content
                 FROM mailbox WHERE recipient_id = ?1 AND delivery_id > ?2 AND timestamp_ms >= ?4
                 ORDER BY delivery_id LIMIT ?3
                 """,
@@ -195,7 +244,8 @@ class SqliteMailbox(EngineUser):
             [row] = db.execute(
                 """
                 SELECT count(*) FILTER (WHERE kind = 1), count(*) FILTER (WHERE kind = 2),
-                       count(*) FILTER (WHERE kind = 3), coalesce(max(delivery_id), 0)
+                       count(*) FILTER (WHERE kind = 3), count(*) FILTER (WHERE kind = 4),
+                       coalesce(max(delivery_id), 0)
                 FROM mailbox WHERE recipient_id = ?1 AND timestamp_ms >= ?2
                 """,
                 (account_id, since_ms),

@@ -89,17 +89,19 @@ CREATE TABLE chat (
 CREATE INDEX chat_by_third_party ON chat (third_party_id);
 
 -- AUTOINCREMENT: a delivery id never repeats. sender_id refers to nothing: 0 is the server, and senders may be gone.
+-- A reporting token, where there is one, lies behind the `size` bytes of the content itself.
 CREATE TABLE mailbox (
     delivery_id INTEGER PRIMARY KEY AUTOINCREMENT,
     recipient_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     sender_id INTEGER NOT NULL,
     sender_jid TEXT NOT NULL,
-    kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 3),
-    subtype INTEGER NOT NULL CHECK (subtype BETWEEN 1 AND 3),
+    kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 4),
+    subtype INTEGER NOT NULL CHECK (subtype BETWEEN 0 AND 13),
     message_type INTEGER NOT NULL CHECK (message_type BETWEEN 0 AND 3),
     stanza_id TEXT NOT NULL,
     timestamp_ms INTEGER NOT NULL,
-    size INTEGER NOT NULL CHECK (size = length(content)),
+    retry_count INTEGER NOT NULL DEFAULT 0 CHECK (retry_count BETWEEN 0 AND 5),
+    size INTEGER NOT NULL CHECK (length(content) - size IN (0, 16)),
     content BLOB NOT NULL
 ) STRICT;
 
@@ -111,11 +113,18 @@ CREATE INDEX mailbox_by_age ON mailbox (timestamp_ms);
 -- At most one un-acked notice of a changed identity per pair (KEY-17).
 CREATE UNIQUE INDEX mailbox_identity_notice ON mailbox (recipient_id, sender_id) WHERE kind = 3 AND subtype = 2;
 
--- Which messages were taken, long after they were acked (MSG-04).
+-- Which messages were taken, long after they were acked (MSG-04). recipient_id refers to nothing: an id that was used
+-- stays used when the recipient goes. retry_count is that of the last sending, retries_allowed the largest one asked for.
 CREATE TABLE sent_message (
     sender_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     stanza_id TEXT NOT NULL,
     timestamp_ms INTEGER NOT NULL,
+    recipient_id INTEGER NOT NULL,
+    reporting_token TEXT NOT NULL CHECK (length(reporting_token) IN (0, 32)),
+    is_dropped INTEGER NOT NULL DEFAULT 0 CHECK (is_dropped IN (0, 1)),
+    retry_count INTEGER NOT NULL DEFAULT 0 CHECK (retry_count BETWEEN 0 AND 5),
+    retries_allowed INTEGER NOT NULL DEFAULT 0 CHECK (retries_allowed BETWEEN 0 AND 5),
+    retries_forwarded INTEGER NOT NULL DEFAULT 0 CHECK (retries_forwarded BETWEEN 0 AND 5),
     PRIMARY KEY (sender_id, stanza_id)
 ) STRICT, WITHOUT ROWID;
 
