@@ -42,6 +42,7 @@ from interop_api.v1 import (
     prekeys_pb2_grpc,
 )
 from interop_protocol.sizes import MAX_FRAME_BYTES
+from interop_protocol.times import format_time
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
 from interop_server.core.admin import Operator
@@ -82,7 +83,7 @@ from interop_server.rpc.standing import StandingServicer
 from interop_server.runtime.clock import AdjustableClock
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
-from interop_server.runtime.rng import SystemRng
+from interop_server.runtime.rng import SeededRng, SystemRng
 from interop_server.runtime.timers import Timers
 from interop_server.storage import SqliteStore
 
@@ -113,6 +114,10 @@ _ADMIN_SERVICES = tuple(
 
 class AddressUnusable(Exception):
     """An address cannot be listened on; the message is a sentence that says which and what to do."""
+
+
+class ClockBehind(Exception):
+    """The clock shall stand at a time that has passed; the message is a sentence that says which and what to do."""
 
 
 class FileUnusable(Exception):
@@ -171,10 +176,11 @@ class _Parts:
 class Simulator:
     """One server. Start it in the loop that it shall live in; stop it exactly once."""
 
-    def __init__(self, config: Config, clock: AdjustableClock | None = None, rng: Rng | None = None) -> None:
+    def __init__(self, config: Config, clock: AdjustableClock | None = None) -> None:
         self._config = config
-        self._clock = clock or AdjustableClock()
-        self._rng = rng or SystemRng()
+        self._clock = clock or AdjustableClock(config.freeze_at_ms)
+        self._start_number = 0
+        """Which start on this database it is, when that matters: what follows from the seed must not come again."""
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self) -> Addresses:
@@ -182,6 +188,7 @@ class Simulator:
 
         Raises:
             AddressUnusable: An address is taken or none of this machine's. What was started is stopped again.
+            ClockBehind: The clock shall stand at a time that the database has seen pass; likewise.
             FileUnusable: The file for the journal cannot be written; likewise.
             WrongDatabase: The database file cannot be used; likewise.
         """
@@ -198,7 +205,8 @@ class Simulator:
 
     async def _start(self) -> Addresses:
         store, blob_folder = await self._open_store()
-        certified = await load_identity(store, self._clock, self._rng)
+        await self._take_up_the_past(store)
+        certified = await load_identity(store, self._clock, self._rng("identity"))
         parts = self._build(store, blob_folder)
         self._write_journal(parts.journal)
         http_url = await self._serve_http(
@@ -212,7 +220,7 @@ class Simulator:
         admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, admin_server)
         journal = JournalServicer(parts.journal, self._clock, self._config.limits, _explain)
         journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
-        clock = ClockServicer(ClockControl(self._clock))
+        clock = ClockServicer(ClockControl(self._clock, store))
         clock_pb2_grpc.add_ClockServiceServicer_to_server(clock, admin_server)
         standing = StandingServicer(parts.standing, self._clock)
         standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, admin_server)
@@ -227,8 +235,8 @@ class Simulator:
     def _build(self, store: Store, blob_folder: Path) -> "_Parts":
         clock, rng, limits = self._clock, self._rng, self._config.limits
         counts: Counter[str] = Counter()
-        journal = Journal(clock, rng)
-        registry = ConnectionRegistry(rng)
+        journal = Journal(clock, rng("request ids"))
+        registry = ConnectionRegistry(rng("session tokens"))
         signers = PushSigners(store)
         push = HttpPushGateway(store.get_partner, signers.get, clock, expect=clock.expect)
         blobs = LocalBlobStore(blob_folder, clock)
@@ -242,13 +250,13 @@ class Simulator:
             push_jwks=signers.public_jwks,
             journal=journal,
             counts=counts,
-            enlistment=Enlistment(store, tokens, standing, registry, clock, rng, limits),
+            enlistment=Enlistment(store, tokens, standing, registry, clock, rng("JIDs"), limits),
             logins=Logins(store, tokens, standing, clock, limits),
             router=Router(store, registry, push, journal, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, clock, limits),
             optin=OptIn(store, clock, limits),
-            media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng, limits),
+            media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng("media"), limits),
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
             standing=standing,
@@ -267,7 +275,7 @@ class Simulator:
             mailbox=parts.mailbox,
             prekeys=parts.prekeys,
             clock=self._clock,
-            rng=self._rng,
+            rng=self._rng("handshakes"),
             limits=self._config.limits,
             counts=parts.counts,
             journal=parts.journal,
@@ -284,6 +292,25 @@ class Simulator:
         add_media_service(media, server)
         integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
         account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, parts.lifecycle), server)
+
+    async def _take_up_the_past(self, store: Store) -> None:
+        floor_ms = await store.get_time_floor_ms()
+        try:
+            self._clock.start_from(floor_ms)
+        except ValueError as error:
+            raise ClockBehind(
+                f"the clock cannot stand at {format_time(self._clock.now_ms())}: on this database it was "
+                f"{format_time(floor_ms)} already, and time does not go backwards. Freeze it there or later, or choose "
+                "another database."
+            ) from error
+        self._stops.append(lambda: store.raise_time_floor(self._clock.now_ms()))
+        if self._config.seed is not None:
+            self._start_number = await store.take_start_number()
+            _log.warning("ids and keys follow from the seed: whoever knows it knows them")
+
+    def _rng(self, purpose: str) -> Rng:
+        seed = self._config.seed
+        return SystemRng() if seed is None else SeededRng(seed, self._start_number, purpose)
 
     async def _open_store(self) -> tuple[SqliteStore, Path]:
         db, blob_folder = self._places()

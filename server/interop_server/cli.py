@@ -49,6 +49,21 @@ def main() -> None:
     """
 
 
+def _time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
+    if text is None:
+        return None
+    from interop_protocol.times import parse_time
+    from interop_server.core.limits import EARLIEST_TIME_MS, LATEST_TIME_MS
+
+    try:
+        ms = parse_time(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.") from error
+    if not EARLIEST_TIME_MS <= ms <= LATEST_TIME_MS:
+        raise click.BadParameter("a clock can begin from the year 2000 to the year 9999.")
+    return ms
+
+
 def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
     if not settings:
         from interop_server.core.limits import Limits
@@ -108,6 +123,20 @@ def _limits(_context: click.Context, _parameter: click.Parameter, settings: tupl
     help="Set a limit; repeatable. What is not public is policy, hence a limit: `interopsim limits` lists them all.",
 )
 @click.option(
+    "--freeze-at",
+    "freeze_at_ms",
+    metavar="TIME",
+    callback=_time,
+    help="Start with a clock that stands still at TIME, such as 2026-01-01T00:00:00Z; `interopsim clock` moves it.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    metavar="N",
+    help="Make ids and keys follow from N: the same N and the same inputs in the same order give the same ones, except "
+    "the key that signs pushes. Whoever knows N knows them all: unfit for secrets.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -126,7 +155,7 @@ def up(log_level: str, **choices: Any) -> None:
     from interop_server.config import Config
 
     config = Config(**choices)
-    from interop_server.app import AddressUnusable, FileUnusable, Simulator
+    from interop_server.app import AddressUnusable, ClockBehind, FileUnusable, Simulator
     from interop_server.storage import WrongDatabase
 
     # The database thread must get its turn while the event loop is busy: 5 ms, the default, is ten commits long.
@@ -155,7 +184,7 @@ def up(log_level: str, **choices: Any) -> None:
 
     try:
         asyncio.run(run())
-    except (AddressUnusable, FileUnusable, WrongDatabase) as error:
+    except (AddressUnusable, ClockBehind, FileUnusable, WrongDatabase) as error:
         raise click.ClickException(str(error)) from error
 
 

@@ -20,6 +20,10 @@ class Config:
     """The database file to keep; None for a fresh one in a temporary folder. Blobs lie beside it, in `{db}.blobs`."""
     journal: Path | None = None
     """A file that every decision is appended to; None keeps the newest in memory only."""
+    freeze_at_ms: int | None = None
+    """Where the clock stands still from the start: milliseconds since the UNIX epoch; None lets it run."""
+    seed: int | None = None
+    """Makes every id and key that the server gives out follow from it: reproducible, hence no secret. None: random."""
     limits: Limits = field(default_factory=Limits)
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.ports import MovableClock
+from interop_server.core.ports import MovableClock, PastStore
 
 MAX_ADVANCE_MS = 3_650 * DAY_MS
 """SIM-04; policy."""
@@ -12,9 +12,13 @@ MAX_ADVANCE_MS = 3_650 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class ClockControl:
-    """Freezes, advances and resumes the clock. Source: SIM-04."""
+    """Freezes, advances and resumes the clock; remembers where it got, so that no restart leads back (MSG-14).
+
+    Source: SIM-04.
+    """
 
     clock: MovableClock
+    store: PastStore
 
     async def freeze(self, at_ms: int | None) -> dict[str, int]:
         """Lets time stand still, at a time to come if one is given; returns what fired on the way, by name.
@@ -25,9 +29,11 @@ class ClockControl:
         if at_ms is not None and at_ms - self.clock.now_ms() > MAX_ADVANCE_MS:
             raise Refusal(Reason.REQUEST_MALFORMED, "`at_ms` lies more than 3,650 days ahead")
         try:
-            return await self.clock.freeze(at_ms)
+            fired = await self.clock.freeze(at_ms)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}") from error
+        await self.store.raise_time_floor(self.clock.now_ms())
+        return fired
 
     async def advance(self, ms: int) -> dict[str, int]:
         """Moves time forward and returns what fired, by name.
@@ -38,9 +44,11 @@ class ClockControl:
         if not 0 < ms <= MAX_ADVANCE_MS:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`milliseconds` must be 1 to {MAX_ADVANCE_MS} (3,650 days)")
         try:
-            return await self.clock.advance(ms)
+            fired = await self.clock.advance(ms)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`milliseconds`: {error}") from error
+        await self.store.raise_time_floor(self.clock.now_ms())
+        return fired
 
     async def resume(self) -> None:
         """Lets time run on from where it stands."""

@@ -292,10 +292,6 @@ class RoutingStore(Protocol):
         """Of what `delete_expired` deletes; None when there is nothing."""
         ...
 
-    async def newest_timestamp_ms(self) -> int | None:
-        """Of the same; so no recipient has ever been shown a later one that is still stored or remembered (MSG-14)."""
-        ...
-
 
 class BlocklistStore(Protocol):
     """Who has blocked whom."""
@@ -365,6 +361,22 @@ class SecretStore(Protocol):
     async def get_secret(self, name: str) -> bytes | None: ...  # noqa: D102
 
 
+class PastStore(Protocol):
+    """What the server must know of its own past."""
+
+    async def take_start_number(self) -> int:
+        """Counts a start: 1 the first time, and never the same number twice."""
+        ...
+
+    async def raise_time_floor(self, ms: int) -> None:
+        """Remembers that the server's clock has shown a time; an earlier one than before changes nothing."""
+        ...
+
+    async def get_time_floor_ms(self) -> int:
+        """The latest time that was remembered, or that a stored or remembered message has (MSG-14); 0 if none."""
+        ...
+
+
 class Store(
     PartnerStore,
     AccountStore,
@@ -375,6 +387,7 @@ class Store(
     StandingStore,
     MediaStore,
     SecretStore,
+    PastStore,
     Protocol,
 ):
     """Everything that outlives the process."""

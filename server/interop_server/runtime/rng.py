@@ -24,10 +24,11 @@ class SeededRng:
 
     Args:
         seed: Any integer.
+        purpose: What the sequence is for: each has its own, which does not depend on how much of another was drawn.
     """
 
-    def __init__(self, seed: int) -> None:
-        self._key = hashlib.sha256(str(seed).encode()).digest()
+    def __init__(self, seed: int, *purpose: str | int) -> None:
+        self._key = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
         self._blocks = 0
         self._unread = b""
 

@@ -85,6 +85,23 @@ async def test_rows_are_counted_by_table(store: Store, world: World) -> None:
     assert (rows["partner"], rows["account"], rows["published_keys"], rows["mailbox"]) == (2, 1, 1, 0)
 
 
+@pytest.mark.requirement("SIM-03", "ENL-12")
+async def test_no_start_has_the_number_of_another(open_store: Callable[[], Awaitable[Store]], store: Store) -> None:
+    """At once or after a restart."""
+    assert sorted(await asyncio.gather(*(store.take_start_number() for _ in range(5)))) == [1, 2, 3, 4, 5]
+    assert await (await open_store()).take_start_number() == 6
+
+
+@pytest.mark.requirement("MSG-14")
+async def test_the_time_that_was_shown_is_remembered(open_store: Callable[[], Awaitable[Store]], store: Store) -> None:
+    """The latest one, over a restart too."""
+    assert await store.get_time_floor_ms() == 0
+    await store.raise_time_floor(NOW_MS + 5)
+    await store.raise_time_floor(NOW_MS)
+    assert await store.get_time_floor_ms() == NOW_MS + 5
+    assert await (await open_store()).get_time_floor_ms() == NOW_MS + 5
+
+
 async def test_everything_is_there_after_reopening(
     open_store: Callable[[], Awaitable[Store]], store: Store, world: World
 ) -> None:

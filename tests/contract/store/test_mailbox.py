@@ -227,17 +227,33 @@ async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
 async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world: World) -> None:
     """Of items that wait and of messages that were acked alike, until those expire (MSG-04, MSG-07)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (None, None)
+    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (None, 0)
     await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
     await store.put_items([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
-    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (NOW_MS + 1, NOW_MS + 9)
+    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (NOW_MS + 1, NOW_MS + 9)
     waiting = await store.list_deliveries(account.account_id, 0, 10, 0)
     await store.delete_deliveries(account.account_id, [delivery.delivery_id for delivery in waiting])
-    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (NOW_MS + 3, NOW_MS + 7)
+    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (NOW_MS + 3, NOW_MS + 7)
     await store.delete_expired(NOW_MS + 4)
     assert await store.oldest_timestamp_ms() == NOW_MS + 5
     await store.delete_expired(NOW_MS + 8)
-    assert (await store.oldest_timestamp_ms(), await store.newest_timestamp_ms()) == (None, None)
+    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (None, 0)
+
+
+@pytest.mark.requirement("MSG-14", "KEY-17")
+async def test_a_notice_is_not_dated_before_what_it_comes_after(store: Store, world: World) -> None:
+    """Although messages that were called later are stored first, in one group with others (MSG-14)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, "chat", NOW_MS)])
+    changed = world.enlistment(1, seed=8, now_ms=NOW_MS + 2)
+    await asyncio.gather(
+        store.put_messages([world.message(account, user, "before", NOW_MS + 1)]),
+        store.enlist(changed),
+        store.put_items([world.receipt(account, user, NOW_MS + 3)]),
+    )
+    timestamps = [item.timestamp_ms for item in await world.waiting(user)]
+    assert len(timestamps) == 3
+    assert timestamps == sorted(timestamps)
 
 
 async def test_empty_calls_do_nothing(store: Store, world: World) -> None:

@@ -7,7 +7,7 @@ import pytest
 from interop_server.core.model import OneTimePreKey, SignedPreKey, StanzaKind, TakenBundle
 from interop_server.core.ports import PreKeyReused, Store
 
-from .conftest import World, key, one_time_prekeys, published_keys
+from .conftest import NOW_MS, World, key, one_time_prekeys, published_keys
 
 
 async def test_setting_replaces_all_keys(store: Store, world: World) -> None:
@@ -26,10 +26,10 @@ async def test_the_first_publication_is_no_identity_change(store: Store, world: 
     await store.put_messages([world.message(user, friend, "m")])
     assert await store.set_prekeys(user.account_id, published_keys(1), [], 1) == []
     assert await store.set_prekeys(user.account_id, published_keys(1), [], 1) == []
-    assert await store.set_prekeys(user.account_id, published_keys(2), [], 5) == [friend.account_id]
-    assert await store.set_prekeys(user.account_id, published_keys(3), [], 6) == []
+    assert await store.set_prekeys(user.account_id, published_keys(2), [], NOW_MS + 5) == [friend.account_id]
+    assert await store.set_prekeys(user.account_id, published_keys(3), [], NOW_MS + 6) == []
     notices = [item for item in await world.waiting(friend) if item.kind is StanzaKind.NOTIFICATION]
-    assert [(notice.content, notice.timestamp_ms) for notice in notices] == [(user.jid.encode(), 5)]
+    assert [(notice.content, notice.timestamp_ms) for notice in notices] == [(user.jid.encode(), NOW_MS + 5)]
 
 
 async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store: Store, world: World) -> None:

@@ -30,6 +30,16 @@ def test_a_number_lies_in_its_range(low: int, span: int) -> None:
     assert low <= SeededRng(1).number(low, low + span) <= low + span
 
 
+def test_each_purpose_has_a_sequence_of_its_own() -> None:
+    """The same each time, whatever is drawn for others; a purpose is not part of the seed."""
+    draws = {
+        purpose: SeededRng(1, *purpose).token_bytes(16) for purpose in ((), ("a",), ("b",), (1,), (1, "a"), ("1",))
+    }
+    assert len(set(draws.values())) == len(draws)
+    assert draws == {purpose: SeededRng(1, *purpose).token_bytes(16) for purpose in draws}
+    assert SeededRng(11).token_bytes(16) != draws[1,]
+
+
 def test_seeds_differ_and_empty_ranges_are_refused() -> None:
     """Two seeds share no sequence; no number lies in an empty range."""
     assert SeededRng(1).token_bytes(16) != SeededRng(2).token_bytes(16)

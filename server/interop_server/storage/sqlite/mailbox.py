@@ -161,6 +161,8 @@ def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> Non
 
 def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int) -> list[int]:
     """Puts a notice into the mailbox of every chat peer that has none of this account, and returns those peers."""
+    # What was called later may stand before it in the same group of calls: a recipient's times never decrease (MSG-14).
+    timestamp_ms = max(now_ms, newest_timestamp_ms(db))
     rows = db.execute(
         """
         INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
@@ -171,7 +173,7 @@ def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int)
         WHERE whatsapp_id = ?1 OR third_party_id = ?1
         ON CONFLICT DO NOTHING RETURNING recipient_id
         """,
-        (account_id, StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED, now_ms),
+        (account_id, StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED, timestamp_ms),
     ).fetchall()
     return [recipient_id for (recipient_id,) in rows]
 
@@ -189,7 +191,7 @@ def _delete(db: sqlite3.Connection, deliveries: list[tuple[int, int]]) -> list[N
     return [None] * len(deliveries)
 
 
-def _timestamp(db: sqlite3.Connection, extreme: str) -> int | None:
+def _extreme_timestamp(db: sqlite3.Connection, extreme: str) -> int | None:
     """The least or greatest timestamp that is known; two looks into indexes, however much is stored."""
     [(timestamp_ms,)] = db.execute(
         f"""
@@ -200,6 +202,11 @@ def _timestamp(db: sqlite3.Connection, extreme: str) -> int | None:
         """
     ).fetchall()
     return None if timestamp_ms is None else int(timestamp_ms)
+
+
+def newest_timestamp_ms(db: sqlite3.Connection) -> int:
+    """The greatest timestamp of what waits and of messages that were sent before; 0 when there is none."""
+    return _extreme_timestamp(db, "max") or 0
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
@@ -265,7 +272,4 @@ class SqliteMailbox(EngineUser):
         return await self._engine.write(delete)
 
     async def oldest_timestamp_ms(self) -> int | None:  # noqa: D102
-        return await self._engine.read(lambda db: _timestamp(db, "min"))
-
-    async def newest_timestamp_ms(self) -> int | None:  # noqa: D102
-        return await self._engine.read(lambda db: _timestamp(db, "max"))
+        return await self._engine.read(lambda db: _extreme_timestamp(db, "min"))

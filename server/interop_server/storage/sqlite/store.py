@@ -14,6 +14,7 @@ from interop_server.storage.sqlite.optin import SqliteOptIns
 from interop_server.storage.sqlite.partners import SqlitePartners
 from interop_server.storage.sqlite.prekeys import SqlitePreKeys
 from interop_server.storage.sqlite.routing import SqliteRouting
+from interop_server.storage.sqlite.server_past import SqlitePast
 from interop_server.storage.sqlite.server_secrets import SqliteSecrets
 from interop_server.storage.sqlite.standing import SqliteStanding
 
@@ -33,6 +34,7 @@ class SqliteStore(
     SqliteStanding,
     SqliteMedia,
     SqliteSecrets,
+    SqlitePast,
     Store,
 ):
     """The default store: one file, durable at every return. Create it with `open`, in the loop that uses it."""

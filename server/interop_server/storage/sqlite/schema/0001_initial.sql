@@ -163,6 +163,15 @@ CREATE TABLE media (
 
 CREATE INDEX media_by_expiry ON media (expires_at_ms);
 
+-- What the server must know of its own past, in one row.
+CREATE TABLE server (
+    only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
+    starts INTEGER NOT NULL DEFAULT 0,
+    time_floor_ms INTEGER NOT NULL DEFAULT 0
+) STRICT;
+
+INSERT INTO server (only_row) VALUES (1);
+
 CREATE TABLE secret (
     name TEXT PRIMARY KEY,
     value BLOB NOT NULL
