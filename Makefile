@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones lint fix docs gen gen-check bench up clean
+.PHONY: help demo test milestones threats lint fix docs gen gen-check bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -26,6 +26,9 @@ test: $(STAMP) ## Run every test, then hold the ledger to what they proved; ARGS
 
 milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, feature by feature; ARGS=--json
 	@$(BIN)/python -m tests.milestones $(ARGS)
+
+threats: $(STAMP) ## Attack a running server in the ways T1 to T18 and print what held; ARGS=--json for machines
+	@$(BIN)/python -m tests.threats $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -1,0 +1,89 @@
+"""T14: somebody makes two sides agree on less than both can do: an older protocol, another handshake, weaker keys."""
+
+import os
+
+import pytest
+
+from interop_api.v1 import enlistment_pb2, stanza_pb2
+from interop_client.errors import ServerRefusal
+from interop_client.login import LoginOptions, third_party_login
+from interop_client.state import ClientState
+from interop_protocol import noise
+from interop_protocol.noise import InitiatorHandshake, RemoteProtocolError
+from tests.e2e.conftest import World
+from tests.e2e.outcomes import refused
+from tests.e2e.raw import QUIET, RawStream, enlistment, finish_request, no_trace
+from tests.e2e.wire import sealed_message
+from tests.threats.doors import log_in
+from tests.threats.report import Attack
+
+pytestmark = [pytest.mark.threat("T14"), pytest.mark.requirement("SIM-06", "ENL-15", "CHN-02")]
+
+
+async def test_a_protocol_version_under_the_floor_gets_nothing(world: World, attack: Attack) -> None:
+    """At both doors, and before anything else is looked at."""
+    bob = await world.third_party("bob", QUIET)
+    attack.tries("Enlisting and logging in with protocol version 0")
+    async with no_trace(world.admin):
+        login = third_party_login(bob.jid, world.partner.issue_token("bob"), LoginOptions(protocol_version=0))
+        assert await log_in(world, bob.state.auth_private_key, login) == "PROTOCOL_VERSION_TOO_OLD"
+        response = await bob.transport.call(
+            "/interop_api.v1.EnlistmentService/Enlist",
+            enlistment(ClientState.generate(), world.partner.issue_token("bob"), protocol_version=0),
+            enlistment_pb2.EnlistResponse,
+        )
+        assert response.failure.error.requirement == "ENL-15"
+    await bob.ping()
+    attack.holds("PROTOCOL_VERSION_TOO_OLD at both; the user's account and connection stay as they were")
+
+
+async def handshake_reason(world: World, auth_private_key: bytes, payload: bytes) -> str:
+    """Shakes hands as the client's side is now, and returns the reason for which that fails."""
+    initiator = InitiatorHandshake(auth_private_key, os.urandom(32))
+    async with RawStream(world.endpoint.grpc) as stream:
+        try:
+            hello = await stream.hello(initiator)
+            initiator.read_server_hello(hello.ephemeral, hello.static, hello.payload)
+            await stream.send(finish_request(*initiator.client_finish(payload)))
+            return (await stream.ending()).reason
+        except (ServerRefusal, RemoteProtocolError) as error:
+            return error.reason
+
+
+async def test_another_header_or_handshake_is_noticed_by_both_sides(
+    world: World, monkeypatch: pytest.MonkeyPatch, attack: Attack
+) -> None:
+    """Both mix what they speak into the handshake, so whoever changes it for one of them breaks it for both."""
+    bob = world.device("bob", QUIET)
+    await bob.enlist(world.partner.issue_token("bob"))
+    payload = third_party_login(bob.jid, world.partner.issue_token("bob")).SerializeToString()
+    attack.tries("Handshakes under an older connection header, without one, and under other names of the protocol")
+    for name, value in (
+        ("PROLOGUE", bytes.fromhex("57410602")),
+        ("PROLOGUE", bytes.fromhex("57410503")),
+        ("PROLOGUE", b""),
+        ("_PROTOCOL_NAME", b"Noise_NN_25519_AESGCM_SHA256".ljust(32, b"\0")),
+        ("_PROTOCOL_NAME", b"Noise_XX_25519_AESGCM_SHA1".ljust(32, b"\0")),
+    ):
+        with monkeypatch.context() as patch:
+            patch.setattr(noise, name, value)
+            reason = await handshake_reason(world, bob.state.auth_private_key, payload)
+        assert reason == "HANDSHAKE_AUTHENTICATION_FAILED", (name, value)
+    await bob.connect()
+    attack.holds("HANDSHAKE_AUTHENTICATION_FAILED: there is one handshake, and nothing to negotiate")
+
+
+async def test_a_message_cannot_be_sent_unprotected(world: World, attack: Attack) -> None:
+    """A ciphertext says what protects it; there is no kind that does not."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob", QUIET)
+    attack.tries("Sending messages without a ciphertext, with one of no kind, of an unknown kind, or for a group")
+    for kind, ciphertext, reason in (
+        (stanza_pb2.CIPHERTEXT_TYPE_UNSPECIFIED, b"in the clear", "FRAME_MALFORMED"),
+        (77, b"of another kind", "FRAME_MALFORMED"),
+        (stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, b"", "FRAME_MALFORMED"),
+        (stanza_pb2.CIPHERTEXT_TYPE_SENDER_KEY, b"for a group", "GROUPS_NOT_SUPPORTED"),
+    ):
+        message = sealed_message(alice.jid, "m", ciphertext).message
+        message.enc[0].type = kind  # type: ignore[assignment]
+        assert await refused(bob.send_encrypted(message)) == reason
+    attack.holds("Each is refused: every message is a Signal message or a PreKeySignalMessage")
