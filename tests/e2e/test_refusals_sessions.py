@@ -3,14 +3,15 @@
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator
+from types import ModuleType
 from typing import Any
 
 import grpc.aio
 import pytest
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
+import interop_api.admin.v1
 import interop_api.v1
-from interop_api.admin.v1 import admin_pb2
 from interop_client.errors import refusal_from_rpc_error
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, WAIT_SECONDS, no_trace, refused
@@ -36,13 +37,13 @@ def path_of(method: MethodDescriptor) -> str:
     return f"/{method.containing_service.full_name}/{method.name}"
 
 
-CLIENT_METHODS = methods_of(
-    *(
-        importlib.import_module(f"interop_api.v1.{module.name}").DESCRIPTOR
-        for module in pkgutil.iter_modules(interop_api.v1.__path__)
-        if module.name.endswith("_pb2")
-    )
-)
+def files_of(package: ModuleType) -> list[FileDescriptor]:
+    """Every proto file of a package."""
+    names = (f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__))
+    return [importlib.import_module(name).DESCRIPTOR for name in names if name.endswith("_pb2")]
+
+
+CLIENT_METHODS = methods_of(*files_of(interop_api.v1))
 SESSION_METHODS = [method for method in CLIENT_METHODS if path_of(method) not in WITHOUT_SESSION]
 
 
@@ -130,7 +131,7 @@ async def test_bytes_that_are_no_request_are_refused(world: World) -> None:
     """By every method of every service, with or without a session, and without a stack trace (SIM-01)."""
     bob = world.device("bob")
     await bob.enlist(world.partner.issue_token("bob"))
-    admin_methods = methods_of(admin_pb2.DESCRIPTOR)
+    admin_methods = methods_of(*files_of(interop_api.admin.v1))
     async with Wire(bob.transport) as wire, no_trace(world.admin):
         token = f"Bearer {wire.login.session_token}"
         async with grpc.aio.insecure_channel(world.endpoint.grpc) as channel:
