@@ -170,7 +170,7 @@ class _Parts:
 
     def counted(self) -> dict[str, int]:
         """What was counted since the start."""
-        return {**self.counts, **self.push.counters()}
+        return {**self.counts, **self.prekeys.counts, **self.push.counters()}
 
 
 class Simulator:
@@ -254,7 +254,7 @@ class Simulator:
             logins=Logins(store, tokens, standing, clock, limits),
             router=Router(store, registry, push, journal, clock, limits),
             mailbox=Mailbox(store, clock, limits),
-            prekeys=PreKeys(store, registry, clock, limits),
+            prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
             media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng("media"), limits),
             blocklist=Blocklist(store, limits),

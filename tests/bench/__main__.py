@@ -13,6 +13,7 @@ from rich.console import Console
 
 from interop_demo.processes import ChildFailed
 from tests.bench.bundles import measure_bundles
+from tests.bench.enlistments import measure_enlistments, measure_resolve
 from tests.bench.latency import measure_latency
 from tests.bench.media import measure_media
 from tests.bench.ready import measure_ready
@@ -30,6 +31,8 @@ MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
     measure_latency: ("message_latency_ms",),
     measure_throughput: ("routed_messages_per_second",),
     measure_bundles: ("bundles_per_second",),
+    measure_enlistments: ("enlistments_per_second",),
+    measure_resolve: ("resolved_identifiers_per_second",),
     measure_media: (
         "media_up_bytes_per_second",
         "media_down_bytes_per_second",
@@ -63,8 +66,9 @@ def main(as_json: bool, only: tuple[str, ...], seconds: float, full: bool, pairs
     """Measure the simulator, each figure beside what bare grpc.aio does on this machine in this run.
 
     Fails when the server loses, repeats or reorders anything; asserts no time. Names of figures:
-    ready_seconds, message_latency_ms, routed_messages_per_second, bundles_per_second, media_up_bytes_per_second,
-    media_down_bytes_per_second, media_server_memory_growth_bytes.
+    ready_seconds, message_latency_ms, routed_messages_per_second, bundles_per_second, enlistments_per_second,
+    resolved_identifiers_per_second, media_up_bytes_per_second, media_down_bytes_per_second,
+    media_server_memory_growth_bytes.
     """
     if batch > window:
         raise click.UsageError("--batch must not exceed --window")

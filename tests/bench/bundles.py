@@ -1,17 +1,12 @@
 """How many prekey bundles a second can be taken."""
 
-import asyncio
 import os
 import random
 import statistics
-import time
-from collections.abc import Awaitable, Callable
-
-import grpc.aio
 
 from interop_api.v1 import prekeys_pb2, prekeys_pb2_grpc
-from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server, encode_sizes
 from tests.bench.lean_client import LeanClient
+from tests.bench.rates import CALLERS, SLICES, bare_call_rates, call_rates
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
@@ -19,32 +14,21 @@ from tests.bench.testbed import Testbed
 USERS = 60
 KEYS_PER_USER = 2_000
 JIDS_PER_CALL = 50
-TAKERS = 4
-"""Calls under way at once."""
-SLICES = 4
-CALLS_PER_TAKER = 100
-"""In a slice, at most: keys must last, 1,600 calls take 1,333 of each user's."""
+MAX_CALLS = 1_600
+"""Keys must last: so many calls take 1,333 of each user's."""
+NO_LIMITS = ("bundle_burst=1000000000", "bundle_target_burst=1000000000")
+"""One taker takes one user's bundles far more often than anybody may (KEY-14)."""
 
 
 async def measure_bundles(settings: Settings) -> list[Figure]:
     """Takes bundles of users chosen at random, then makes calls of the same size to a bare server."""
-    async with Testbed(settings.folder) as testbed:
+    async with Testbed(settings.folder, NO_LIMITS) as testbed:
         jids = [await _publish(testbed) for _ in range(USERS)]
         taker = _Taker(await testbed.whatsapp_user(), jids)
-        rates = await _call_rates(taker.take, settings)
-    async with (
-        bare_server(settings.folder / "bare.log") as bare,
-        grpc.aio.insecure_channel(str(bare.ready["grpc"]), options=CHANNEL_OPTIONS) as channel,
-    ):
-        calls = BareCalls(channel)
-        request = encode_sizes(taker.response_bytes).ljust(taker.request_bytes, b"\0")
-
-        async def call_bare() -> None:
-            await calls.answer(request)
-
-        ceilings = await _call_rates(call_bare, settings)
+        rates = await call_rates(taker.take, settings.seconds, MAX_CALLS)
+    ceilings = await bare_call_rates(settings.folder, taker.request_bytes, taker.response_bytes, settings.seconds)
     note = (
-        f"{JIDS_PER_CALL} JIDs a call, {TAKERS} calls at once; median of {SLICES} slices; "
+        f"{JIDS_PER_CALL} JIDs a call, {CALLERS} calls at once; median of {SLICES} slices; "
         f"all {len(taker.taken):,} one-time prekeys handed out once"
     )
     rate, ceiling = (JIDS_PER_CALL * statistics.median(slices) for slices in (rates, ceilings))
@@ -83,22 +67,3 @@ async def _publish(testbed: Testbed) -> str:
         keys.one_time_prekeys.add(key_id=key_id, public_key=os.urandom(32))
     await prekeys_pb2_grpc.PreKeyServiceStub(client.channel).SetPreKeys(keys, metadata=client.metadata)
     return client.jid
-
-
-async def _call_rates(call: Callable[[], Awaitable[None]], settings: Settings) -> list[float]:
-    """Calls from several tasks, and returns the calls per second of each slice."""
-    rates: list[float] = []
-    for _ in range(SLICES):
-        started = time.perf_counter()
-        end = started + settings.seconds / SLICES
-        counts = await asyncio.gather(*(_call_until(end, call) for _ in range(TAKERS)))
-        rates.append(sum(counts) / (time.perf_counter() - started))
-    return rates
-
-
-async def _call_until(end: float, call: Callable[[], Awaitable[None]]) -> int:
-    count = 0
-    while count < CALLS_PER_TAKER and time.perf_counter() < end:
-        await call()
-        count += 1
-    return count

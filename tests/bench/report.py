@@ -77,7 +77,7 @@ def table(figures: Sequence[Figure], machine: dict[str, object]) -> Group:
 def _scaled(unit: str) -> tuple[str, int]:
     if unit.startswith("bytes"):
         return unit.replace("bytes", "MiB"), 1 << 20
-    return unit.replace("messages", "").replace("bundles", ""), 1
+    return unit[unit.index("/") :] if "/" in unit else unit, 1
 
 
 def _readable(value: float) -> str:

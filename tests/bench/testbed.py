@@ -2,7 +2,9 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
 
@@ -26,15 +28,43 @@ TOKEN_SECONDS = 3600
 TERMS_ID = "20240306"
 
 
+@dataclass(frozen=True, slots=True)
+class Applicant:
+    """A user of the partner who can be enlisted."""
+
+    user: str
+    """The user-visible identifier."""
+    auth: X25519PrivateKey = field(repr=False)
+    """What the enlisted user logs in with."""
+    request: enlistment_pb2.EnlistRequest = field(repr=False)
+    """The enlistment."""
+
+    async def enlist(self, service: "enlistment_pb2_grpc.EnlistmentServiceAsyncStub") -> str:
+        """Enlists the user and returns the JID.
+
+        Raises:
+            WrongAnswer: It is refused.
+        """
+        response = await service.Enlist(self.request)
+        if not response.HasField("success"):
+            raise WrongAnswer(f"enlistment: {response.failure.error.reason}")
+        return response.success.login
+
+
 class Testbed:
     """A running server, its partner's key server, and clients. An async context manager; leaving it ends all of them.
+
+    Args:
+        folder: For the server's database and log.
+        limits: Limits that the server starts with, as `NAME=VALUE`.
 
     Raises on leaving:
         WrongAnswer: The server logged an error.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.server: Child = simulator(folder / "server.log", folder / "server.db")
+    def __init__(self, folder: Path, limits: Sequence[str] = ()) -> None:
+        arguments = [argument for limit in limits for argument in ("--limit", limit)]
+        self.server: Child = simulator(folder / "server.log", folder / "server.db", arguments)
         self._stack = AsyncExitStack()
         self._signing_key = RSAKey.generate_key(2048, {"kid": "bench", "use": "sig", "alg": "RS256"})
         self._users = 0
@@ -46,30 +76,48 @@ class Testbed:
 
     async def third_party_user(self) -> tuple[LeanClient, prekeys_pb2.SetPreKeysRequest]:
         """Enlists a user of the partner and logs it in; also returns what it may publish, one-time prekeys aside."""
-        self._users += 1
-        user = f"user{self._users}"
-        auth, identity, signed_prekey = (X25519PrivateKey.generate() for _ in range(3))
-        public_key = signed_prekey.public_key().public_bytes_raw()
-        message = signed_prekey_message(public_key)
-        keys = prekeys_pb2.SetPreKeysRequest(
-            registration_id=self._users,
-            key_type=bytes((KEY_TYPE,)),
-            identity_key=identity.public_key().public_bytes_raw(),
-            signed_prekey=prekeys_pb2.SignedPreKey(
-                key_id=1,
-                public_key=public_key,
-                signature=sign_xeddsa(identity.private_bytes_raw(), message, os.urandom(64)),
-            ),
-        )
-        token = self._token(user)
-        number = await self._enlist(auth, keys, token)
+        applicant = self.applicant()
+        async with grpc.aio.insecure_channel(self.address) as channel:
+            jid = await applicant.enlist(enlistment_pb2_grpc.EnlistmentServiceStub(channel))
+        request = applicant.request
         payload = chat_pb2.LoginPayload(
             product=chat_pb2.PRODUCT_INTEROP,
-            interop_data=chat_pb2.InteropData(account_id=number, token=token.encode()),
+            interop_data=chat_pb2.InteropData(
+                account_id=int(jid.removesuffix("@interop").partition("-")[2]), token=request.token.encode()
+            ),
             protocol_version=PROTOCOL_VERSION,
             connection_mode=chat_pb2.CONNECTION_MODE_DIRECT,
         )
-        return await self._log_in(auth, payload), keys
+        keys = prekeys_pb2.SetPreKeysRequest(
+            registration_id=int.from_bytes(request.e_regid, "big"),
+            key_type=request.e_keytype,
+            identity_key=request.e_ident,
+            signed_prekey=prekeys_pb2.SignedPreKey(
+                key_id=int.from_bytes(request.e_skey_id, "big"),
+                public_key=request.e_skey_val,
+                signature=request.e_skey_sig,
+            ),
+        )
+        return await self._log_in(applicant.auth, payload), keys
+
+    def applicant(self) -> "Applicant":
+        """Makes a user of the partner who has a token and keys, and is not enlisted."""
+        self._users += 1
+        auth, identity, signed_prekey = (X25519PrivateKey.generate() for _ in range(3))
+        public_key = signed_prekey.public_key().public_bytes_raw()
+        user = f"user{self._users}"
+        request = enlistment_pb2.EnlistRequest(
+            authkey=auth.public_key().public_bytes_raw(),
+            e_keytype=bytes((KEY_TYPE,)),
+            e_regid=self._users.to_bytes(4, "big"),
+            e_ident=identity.public_key().public_bytes_raw(),
+            e_skey_id=(1).to_bytes(3, "big"),
+            e_skey_val=public_key,
+            e_skey_sig=sign_xeddsa(identity.private_bytes_raw(), signed_prekey_message(public_key), os.urandom(64)),
+            token=self._token(user),
+            protocol_version=PROTOCOL_VERSION,
+        )
+        return Applicant(user, auth, request)
 
     async def whatsapp_user(self) -> LeanClient:
         """Registers a WhatsApp user, logs it in and opts it in."""
@@ -144,24 +192,6 @@ class Testbed:
         now = int(time.time())
         claims = {"iss": ISSUER, "sub": user, "aud": "interopsim", "iat": now, "exp": now + TOKEN_SECONDS}
         return jwt.encode({"alg": "RS256", "kid": "bench"}, claims, self._signing_key, algorithms=["RS256"])
-
-    async def _enlist(self, auth: X25519PrivateKey, keys: prekeys_pb2.SetPreKeysRequest, token: str) -> int:
-        request = enlistment_pb2.EnlistRequest(
-            authkey=auth.public_key().public_bytes_raw(),
-            e_keytype=keys.key_type,
-            e_regid=keys.registration_id.to_bytes(4, "big"),
-            e_ident=keys.identity_key,
-            e_skey_id=keys.signed_prekey.key_id.to_bytes(3, "big"),
-            e_skey_val=keys.signed_prekey.public_key,
-            e_skey_sig=keys.signed_prekey.signature,
-            token=token,
-            protocol_version=PROTOCOL_VERSION,
-        )
-        async with grpc.aio.insecure_channel(self.address) as channel:
-            response = await enlistment_pb2_grpc.EnlistmentServiceStub(channel).Enlist(request)
-        if not response.HasField("success"):
-            raise WrongAnswer(f"enlistment: {response.failure.error.reason}")
-        return int(response.success.login.removesuffix("@interop").partition("-")[2])
 
     async def _log_in(self, auth: X25519PrivateKey, payload: chat_pb2.LoginPayload) -> LeanClient:
         client = await LeanClient.log_in(self.address, Account(auth.private_bytes_raw(), payload))

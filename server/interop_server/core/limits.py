@@ -58,6 +58,14 @@ class Limits:
     """KEY-09; observed in the official apps."""
     max_bundles: int = MAX_BUNDLE_USERS
     """KEY-07; policy."""
+    bundle_burst: int = 1_024
+    """KEY-14: prekey bundles that one account may take at once, of whomever; policy."""
+    bundle_per_second: float = 10.0
+    """KEY-14; policy."""
+    bundle_target_burst: int = 6
+    """KEY-14: prekey bundles of one account that another may take at once; policy: Signal's 6 in 10 minutes."""
+    bundle_target_per_second: float = 0.01
+    """KEY-14; policy."""
     resolve_burst: int = 1_024
     """OPT-09: identifiers that one account may look up at once; policy."""
     resolve_per_second: float = 10.0

@@ -3,7 +3,8 @@
 Taking is gated like sending: who may not write to a person gets no bundle of theirs (OPT-01, T6, T7).
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,9 +13,11 @@ from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
 from interop_server.core.enlistment import check_prekey, check_published_keys, check_signed_prekey
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, RouteFacts, SignedPreKey, TakenBundle
+from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey, TakenBundle
 from interop_server.core.ports import Clock, Connections, PreKeyReused, PreKeyStore
+from interop_server.core.ratelimit import RateLimit
 from interop_server.core.routing import RouteStore, view_routes
 
 BundleOutcome = TakenBundle | Refusal | None
@@ -35,14 +38,22 @@ class KeyDigest:
     """20 bytes."""
 
 
-@dataclass(frozen=True, slots=True)
 class PreKeys:
-    """Publishes and takes prekeys. Source: KEY-01 to KEY-13, KEY-17."""
+    """Publishes and takes prekeys. Source: KEY-01 to KEY-14, KEY-17."""
 
-    store: PreKeyServiceStore
-    connections: Connections
-    clock: Clock
-    limits: Limits
+    def __init__(
+        self, store: PreKeyServiceStore, connections: Connections, journal: Journal, clock: Clock, limits: Limits
+    ) -> None:
+        self._store = store
+        self._connections = connections
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._taker_rate = RateLimit(clock, limits.bundle_burst, limits.bundle_per_second)
+        self._target_rate = RateLimit(clock, limits.bundle_target_burst, limits.bundle_target_per_second)
+        self.counts: Counter[str] = Counter()
+        """How often prekeys were taken (`prekey_taken`), were used up when a bundle was taken (`prekey_exhausted`), and
+        were kept from who takes too many (`prekey_fetch_limited`): what a drained account is seen by (KEY-14)."""
 
     async def publish(self, account: Account, keys: PublishedKeys, one_time: Sequence[OneTimePreKey]) -> bool:
         """Replaces all of an account's keys and says whether few one-time prekeys are left (KEY-03).
@@ -58,11 +69,11 @@ class PreKeys:
             if keys.identity_key != enlisted.identity_key:
                 raise Refusal(Reason.IDENTITY_KEY_MISMATCH)
         try:
-            notified = await self.store.set_prekeys(account.account_id, keys, one_time, self.clock.now_ms())
+            notified = await self._store.set_prekeys(account.account_id, keys, one_time, self._clock.now_ms())
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         for peer_id in notified:
-            self.connections.wake(peer_id)
+            self._connections.wake(peer_id)
         return self._refilled(account, len(one_time))
 
     async def add(self, account: Account, one_time: Sequence[OneTimePreKey]) -> bool:
@@ -76,17 +87,17 @@ class PreKeys:
         check_one_time_prekeys(one_time)
         await self._published(account)
         try:
-            count = await self.store.add_one_time_prekeys(account.account_id, one_time)
+            count = await self._store.add_one_time_prekeys(account.account_id, one_time)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         return self._refilled(account, count)
 
     async def low_count(self, account: Account) -> int | None:
         """How many one-time prekeys a published account has left, when that is few; otherwise None (KEY-09)."""
-        if account.account_id not in await self.store.get_published_keys([account.account_id]):
+        if account.account_id not in await self._store.get_published_keys([account.account_id]):
             return None
-        count = await self.store.count_one_time_prekeys(account.account_id)
-        return count if count < self.limits.prekeys_low_count else None
+        count = await self._store.count_one_time_prekeys(account.account_id)
+        return count if count < self._limits.prekeys_low_count else None
 
     async def delete(self, account: Account, key_ids: Sequence[int]) -> None:
         """Deletes one-time prekeys by id (KEY-03); few that are left are told (KEY-09).
@@ -96,13 +107,13 @@ class PreKeys:
         """
         if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
-        await self.store.delete_one_time_prekeys(account.account_id, key_ids)
+        await self._store.delete_one_time_prekeys(account.account_id, key_ids)
         if (low := await self.low_count(account)) is not None:
-            self.connections.notify_prekeys_low(account.account_id, low)
+            self._connections.notify_prekeys_low(account.account_id, low)
 
     async def count(self, account: Account) -> int:
         """Counts the one-time prekeys that are left."""
-        return await self.store.count_one_time_prekeys(account.account_id)
+        return await self._store.count_one_time_prekeys(account.account_id)
 
     async def rotate(self, account: Account, signed_prekey: SignedPreKey) -> None:
         """Replaces the signed prekey (KEY-11).
@@ -112,7 +123,7 @@ class PreKeys:
         """
         published = await self._published(account)
         check_signed_prekey(published.identity_key, signed_prekey)
-        await self.store.rotate_signed_prekey(account.account_id, signed_prekey)
+        await self._store.rotate_signed_prekey(account.account_id, signed_prekey)
 
     async def digest(self, account: Account) -> KeyDigest:
         """Returns what the server holds (KEY-10).
@@ -121,7 +132,7 @@ class PreKeys:
             Refusal: PREKEYS_NOT_SET.
         """
         keys = await self._published(account)
-        one_time = await self.store.list_one_time_prekeys(account.account_id)
+        one_time = await self._store.list_one_time_prekeys(account.account_id)
         signed = keys.signed_prekey
         digest = key_digest(keys.identity_key, signed.public_key, signed.signature, one_time)
         return KeyDigest(keys, [key.key_id for key in one_time], digest)
@@ -132,7 +143,10 @@ class PreKeys:
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
-        return await self._take(account, jids, lambda jid, keys: True)
+        outcomes: dict[str, BundleOutcome] = {}
+        reachable = await self._reachable(account, jids, outcomes)
+        await self._take(account, reachable, outcomes)
+        return [outcomes[jid] for jid in jids]
 
     async def take_missing(self, account: Account, known: Sequence[tuple[str, int]]) -> list[BundleOutcome]:
         """Takes a bundle per JID whose registration id differs from the known one; otherwise None (KEY-12).
@@ -140,43 +154,67 @@ class PreKeys:
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
-        registration_ids = dict(known)
-        return await self._take(
-            account, [jid for jid, _ in known], lambda jid, keys: keys.registration_id != registration_ids[jid]
-        )
-
-    async def _take(
-        self, account: Account, jids: Sequence[str], wanted: Callable[[str, PublishedKeys], bool]
-    ) -> list[BundleOutcome]:
-        if not 1 <= len(jids) <= self.limits.max_bundles:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self.limits.max_bundles} users")
-        if len(set(jids)) != len(jids):
-            raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
         outcomes: dict[str, BundleOutcome] = {}
-        reachable = await self._reachable(account, jids, outcomes)
-        published = await self.store.get_published_keys([facts.account_id for facts in reachable.values()])
-        missing: dict[str, int] = {}
-        for jid, facts in reachable.items():
-            keys = published.get(facts.account_id)
-            if keys is None:
-                outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has published no keys")
-            elif wanted(jid, keys):
-                missing[jid] = facts.account_id
-            else:
+        reachable = await self._reachable(account, [jid for jid, _ in known], outcomes)
+        published = await self._store.get_published_keys(list(reachable.values()))
+        for jid, registration_id in known:
+            keys = published.get(reachable.get(jid, 0))
+            if keys is not None and keys.registration_id == registration_id:
+                del reachable[jid]
                 outcomes[jid] = None
-        taken = await self.store.take_bundles(list(set(missing.values()))) if missing else {}
-        for jid, account_id in missing.items():
-            outcomes[jid] = taken.get(account_id) or Refusal(
-                Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient's account has just ended"
-            )
-        for account_id, bundle in taken.items():
-            if bundle.remaining < self.limits.prekeys_low_count:
-                self.connections.notify_prekeys_low(account_id, bundle.remaining)
-        return [outcomes[jid] for jid in jids]
+        await self._take(account, reachable, outcomes)
+        return [outcomes[jid] for jid, _ in known]
+
+    async def _take(self, account: Account, reachable: dict[str, int], outcomes: dict[str, BundleOutcome]) -> None:
+        due = self._limit(account, reachable, outcomes)
+        taken = await self._store.take_bundles(list(due.values())) if due else {}
+        for jid, account_id in due.items():
+            bundle = taken.get(account_id)
+            if bundle is None:
+                self._taker_rate.give_back(account.account_id)
+                self._target_rate.give_back((account.account_id, account_id))
+                cause = "the recipient has published no keys, or its account has just ended"
+                outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=cause)
+            else:
+                outcomes[jid] = bundle
+                self._note_taken(account, jid, account_id, bundle)
+
+    def _limit(self, account: Account, reachable: dict[str, int], outcomes: dict[str, BundleOutcome]) -> dict[str, int]:
+        """Returns those of whom the account may take a bundle now, and counts them (KEY-14)."""
+        due: dict[str, int] = {}
+        try:
+            self._taker_rate.check(account.account_id, len(reachable))
+        except Refusal:
+            self.counts["prekey_fetch_limited"] += 1
+            raise
+        for jid, account_id in reachable.items():
+            try:
+                self._target_rate.take((account.account_id, account_id))
+                due[jid] = account_id
+            except Refusal as refusal:
+                self.counts["prekey_fetch_limited"] += 1
+                outcomes[jid] = refusal
+        self._taker_rate.take(account.account_id, len(due))
+        return due
+
+    def _note_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
+        if bundle.one_time_prekey is None:
+            self.counts["prekey_exhausted"] += 1
+        else:
+            self.counts["prekey_taken"] += 1
+            left = f"{bundle.remaining} left"
+            self._journal.record(account.jid, "prekey.take", "done", jid, requirement="KEY-05", detail=left)
+        if bundle.remaining < self._limits.prekeys_low_count:
+            self._connections.notify_prekeys_low(account_id, bundle.remaining)
 
     async def _reachable(
         self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome]
-    ) -> dict[str, RouteFacts]:
+    ) -> dict[str, int]:
+        """Returns the account ids of those whose bundles may be taken, by JID; sets the outcomes of all others."""
+        if not 1 <= len(jids) <= self._limits.max_bundles:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self._limits.max_bundles} users")
+        if len(set(jids)) != len(jids):
+            raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
         addresses = {}
         for jid in jids:
             try:
@@ -185,7 +223,7 @@ class PreKeys:
                 outcomes[jid] = refusal
         if len({address.text for address in addresses.values()}) != len(addresses):
             raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
-        view = await view_routes(self.store, account, list(addresses.values()))
+        view = await view_routes(self._store, account, list(addresses.values()))
         reachable = {}
         for jid, address in addresses.items():
             try:
@@ -194,19 +232,19 @@ class PreKeys:
                 outcomes[jid] = refusal
                 continue
             # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
-            reachable[jid] = facts
+            reachable[jid] = facts.account_id
         return reachable
 
     async def _published(self, account: Account) -> PublishedKeys:
-        keys = (await self.store.get_published_keys([account.account_id])).get(account.account_id)
+        keys = (await self._store.get_published_keys([account.account_id])).get(account.account_id)
         if keys is None:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys
 
     def _refilled(self, account: Account, count: int) -> bool:
-        is_low = count < self.limits.prekeys_low_count
+        is_low = count < self._limits.prekeys_low_count
         if not is_low:
-            self.connections.prekeys_refilled(account.account_id)
+            self._connections.prekeys_refilled(account.account_id)
         return is_low
 
 

@@ -28,14 +28,34 @@ class RateLimit:
         Raises:
             Refusal: RATE_LIMITED with the delay after which the amount will be there. Nothing was taken.
         """
-        now_ms = self._clock.now_ms()
-        level, at_ms = self._buckets.get(key, (self._burst, now_ms))
-        level = min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms)
+        level, now_ms = self._level(key)
         if amount > level:
-            raise Refusal(
-                Reason.RATE_LIMITED, retry_after_ms=int((min(amount, self._burst) - level) / self._per_ms) + 1
-            )
+            raise self._refusal(amount, level)
         self._buckets[key] = (level - amount, now_ms)
         self._buckets.move_to_end(key)
         if len(self._buckets) > _MAX_KEYS:
             self._buckets.popitem(last=False)
+
+    def check(self, key: Hashable, amount: int = 1) -> None:
+        """Says whether the key's bucket holds the amount, and takes nothing.
+
+        Raises:
+            Refusal: RATE_LIMITED as `take`.
+        """
+        level, _ = self._level(key)
+        if amount > level:
+            raise self._refusal(amount, level)
+
+    def give_back(self, key: Hashable, amount: int = 1) -> None:
+        """Puts back what was taken from the key's bucket, and not used."""
+        if (bucket := self._buckets.get(key)) is not None:
+            level, at_ms = bucket
+            self._buckets[key] = (min(self._burst, level + amount), at_ms)
+
+    def _level(self, key: Hashable) -> tuple[float, int]:
+        now_ms = self._clock.now_ms()
+        level, at_ms = self._buckets.get(key, (self._burst, now_ms))
+        return min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms), now_ms
+
+    def _refusal(self, amount: int, level: float) -> Refusal:
+        return Refusal(Reason.RATE_LIMITED, retry_after_ms=int((min(amount, self._burst) - level) / self._per_ms) + 1)

@@ -200,10 +200,10 @@ async def test_a_one_time_prekey_leaves_with_the_first_who_takes_it(world: World
 
 @pytest.mark.requirement("KEY-05")
 async def test_concurrent_takers_never_get_the_same_one_time_prekey(world: World) -> None:
-    """As many takers at once as keys: each key goes to one of them (KEY-05)."""
+    """More takers at once than keys: each key goes to one of them (KEY-05)."""
     ada = await publisher(world, 40)
-    users = [await world.opted_in(f"+49151123456{number:02}") for number in range(4)]
-    outcomes = await asyncio.gather(*(world.prekeys.take(users[number % 4], [ada.jid]) for number in range(50)))
+    users = [await world.opted_in(f"+49151123456{number:02}") for number in range(10)]
+    outcomes = await asyncio.gather(*(world.prekeys.take(users[number % 10], [ada.jid]) for number in range(50)))
     given = [bundle_of(outcome).one_time_prekey for [outcome] in outcomes]
     ids = sorted(key.key_id for key in given if key is not None)
     assert ids == list(range(1, 41))
@@ -354,3 +354,73 @@ async def test_the_owner_is_told_when_deleting_leaves_few(build_world: Callable[
     for key_id in (1, 2, 3):
         await world.prekeys.delete(ada, [key_id])
     assert world.connections.low == [(ada.account_id, 2)]
+
+
+def taken_entries(world: World) -> list[tuple[str, str, str]]:
+    """What the journal says of one-time prekeys that were consumed: by whom, whose, and what it has to add."""
+    entries, _ = world.journal.after(0, 10_000)
+    return [(entry.actor, entry.subject, entry.detail) for entry in entries if entry.action == "prekey.take"]
+
+
+@pytest.mark.requirement("KEY-14")
+async def test_nobody_takes_somebodys_bundles_over_and_over(world: World) -> None:
+    """Six at once, then one in a hundred seconds; another user's, and another taker's, do not count (KEY-14)."""
+    ada, bea = await publisher(world, 20), await world.enlisted("bea", keys=OTHER)
+    user, other = await world.opted_in(), await world.opted_in("+491511234568")
+    for _ in range(6):
+        bundle_of((await world.prekeys.take(user, [ada.jid]))[0])
+    limited, unlimited = await world.prekeys.take(user, [ada.jid, bea.jid])
+    assert reason_of(limited) is Reason.RATE_LIMITED
+    assert bundle_of(unlimited).keys == OTHER.published
+    assert bundle_of((await world.prekeys.take(other, [ada.jid]))[0]).one_time_prekey is not None
+    assert await world.prekeys.count(ada) == 13
+
+    assert isinstance(limited, Refusal) and limited.retry_after_ms is not None
+    world.clock.advance(limited.retry_after_ms)
+    bundle_of((await world.prekeys.take(user, [ada.jid]))[0])
+    assert reason_of((await world.prekeys.take(user, [ada.jid]))[0]) is Reason.RATE_LIMITED
+
+
+@pytest.mark.requirement("KEY-12", "KEY-14")
+async def test_only_what_is_taken_counts(world: World) -> None:
+    """Asking for news of a session that is still good is free, and so is asking for who has no bundle (KEY-14)."""
+    ada, user, silent = await publisher(world, 20), await world.opted_in(), await world.opted_in("+491511234568")
+    for _ in range(20):
+        assert reason_of((await world.prekeys.take(ada, [silent.jid]))[0]) is Reason.RECIPIENT_NOT_REACHABLE
+        assert await world.prekeys.take_missing(user, [(ada.jid, GOOD.registration_id)]) == [None]
+        assert reason_of((await world.prekeys.take(user, ["100-1@interop"]))[0]) is Reason.RECIPIENT_NOT_REACHABLE
+    for _ in range(6):
+        bundle_of((await world.prekeys.take_missing(user, [(ada.jid, 1)]))[0])
+    assert reason_of((await world.prekeys.take_missing(user, [(ada.jid, 1)]))[0]) is Reason.RATE_LIMITED
+    assert await world.prekeys.take_missing(user, [(ada.jid, GOOD.registration_id)]) == [None]
+
+
+@pytest.mark.requirement("KEY-14")
+async def test_nobody_takes_everybodys_bundles(build_world: Callable[..., Awaitable[World]]) -> None:
+    """Over all users there is a limit too; a call that goes over it takes nothing at all (KEY-14)."""
+    world = await build_world(bundle_burst=3, bundle_per_second=1.0, bundle_target_burst=2)
+    ada, bea = await publisher(world, 20), await world.enlisted("bea", keys=OTHER)
+    user = await world.opted_in()
+    await world.prekeys.take(user, [ada.jid, bea.jid])
+    with refused(Reason.RATE_LIMITED) as caught:
+        await world.prekeys.take(user, [ada.jid, bea.jid])
+    assert await world.prekeys.count(ada) == 19
+    bundle_of((await world.prekeys.take(user, [ada.jid]))[0])
+    assert caught.value.retry_after_ms is not None
+
+    world.clock.advance(caught.value.retry_after_ms + 1_000)
+    # Of ada no more, and what is not taken is not counted: bea's bundle is the second of two that are allowed now.
+    limited, taken = await world.prekeys.take(user, [ada.jid, bea.jid])
+    assert reason_of(limited) is Reason.RATE_LIMITED
+    assert bundle_of(taken).keys == OTHER.published
+
+
+@pytest.mark.requirement("KEY-14")
+async def test_a_drained_store_shows(build_world: Callable[..., Awaitable[World]]) -> None:
+    """The journal names who took each key and how many were left, never a key; counters say how often (KEY-14)."""
+    world = await build_world(bundle_target_burst=3)
+    ada, user = await publisher(world, 2), await world.opted_in()
+    for _ in range(5):
+        await world.prekeys.take(user, [ada.jid])
+    assert taken_entries(world) == [(user.jid, ada.jid, "1 left"), (user.jid, ada.jid, "0 left")]
+    assert world.prekeys.counts == {"prekey_taken": 2, "prekey_exhausted": 1, "prekey_fetch_limited": 2}

@@ -79,3 +79,30 @@ def test_no_window_lets_through_more_than_burst_and_rate(takes: list[tuple[int, 
             limit.take("ada", amount)
         passed += amount
         assert passed <= 10 + (clock.now_ms() - NOW_MS) * 4 / 1_000 + 1e-6
+
+
+def test_checking_takes_nothing() -> None:
+    """It refuses as taking one would, with the same delay (KEY-14)."""
+    clock = ManualClock(NOW_MS)
+    limit = RateLimit(clock, burst=1, per_second=1.0)
+    for _ in range(3):
+        limit.check("ada")
+    limit.take("ada")
+    with refused(Reason.RATE_LIMITED) as caught:
+        limit.check("ada")
+    assert caught.value.retry_after_ms == retry_after(limit, "ada") == 1_001
+    clock.advance(1_001)
+    limit.check("ada")
+
+
+def test_what_is_given_back_can_be_taken_again() -> None:
+    """Never more than a burst, and nothing of a key that was not used (KEY-14)."""
+    limit = RateLimit(ManualClock(NOW_MS), burst=3, per_second=1.0)
+    limit.give_back("ada")
+    limit.take("ada", 3)
+    limit.give_back("ada", 2)
+    limit.take("ada", 2)
+    retry_after(limit, "ada")
+    limit.give_back("ada", 9)
+    limit.take("ada", 3)
+    retry_after(limit, "ada")

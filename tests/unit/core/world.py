@@ -236,7 +236,7 @@ class World:
         self.logins = Logins(store, self.tokens, self.standing, self.clock, limits)
         self.router = Router(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.mailbox = Mailbox(store, self.clock, limits)
-        self.prekeys = PreKeys(store, self.connections, self.clock, limits)
+        self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
         self.optin = OptIn(store, self.clock, limits)
         self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
         self.blocklist = Blocklist(store, limits)
