@@ -45,6 +45,7 @@ from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_protocol.times import format_time
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
+from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
 from interop_server.core.clock_control import ClockControl
 from interop_server.core.connection import Logins
@@ -70,6 +71,7 @@ from interop_server.rpc.admin import AdminServicer
 from interop_server.rpc.chat import ChatParts, ChatServicer
 from interop_server.rpc.clock import ClockServicer
 from interop_server.rpc.connections import ConnectionRegistry
+from interop_server.rpc.departures import Departures
 from interop_server.rpc.errors import RefusalInterceptor
 from interop_server.rpc.handshake import ServerIdentity
 from interop_server.rpc.interop import InteropServicer
@@ -145,6 +147,8 @@ class _Parts:
     push_jwks: Callable[[], Awaitable[dict[str, object]]]
     journal: Journal
     counts: Counter[str]
+    absence: Absence
+    departures: Departures
     enlistment: Enlistment
     logins: Logins
     router: Router
@@ -226,10 +230,11 @@ class Simulator:
         standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
+        self._stops.append(parts.departures.settle)
         client_server = _grpc_server(parts.journal)
         self._add_client_services(client_server, parts, certified.identity, http_url)
         grpc_address = await self._serve_grpc(client_server, self._config.grpc_address, _CLIENT_SERVICES)
-        self._stops.append(_drain(parts.registry))
+        self._stops.append(_drain(parts.registry, parts.absence))
         return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
 
     def _build(self, store: Store, blob_folder: Path) -> "_Parts":
@@ -244,14 +249,17 @@ class Simulator:
         key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)
         tokens = PartnerTokens(store, reader, key_sets, clock, limits)
         standing = Standing(store, registry, journal, clock, limits)
+        absence = Absence(store, registry, push, journal, clock, limits)
         return _Parts(
             registry=registry,
             push=push,
             push_jwks=signers.public_jwks,
             journal=journal,
             counts=counts,
-            enlistment=Enlistment(store, tokens, standing, registry, clock, rng("JIDs"), limits),
-            logins=Logins(store, tokens, standing, clock, limits),
+            absence=absence,
+            departures=Departures(registry, absence, journal),
+            enlistment=Enlistment(store, tokens, absence, standing, registry, clock, rng("JIDs"), limits),
+            logins=Logins(store, tokens, absence, standing, clock, limits),
             router=Router(store, registry, push, journal, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),
@@ -270,6 +278,7 @@ class Simulator:
         chat = ChatParts(
             identity=identity,
             logins=parts.logins,
+            departures=parts.departures,
             registry=parts.registry,
             router=parts.router,
             mailbox=parts.mailbox,
@@ -376,7 +385,8 @@ class Simulator:
         timers = Timers(self._clock, parts.journal)
         self._stops.append(timers.stop)
         timers.repeat("key_sets", self._config.limits.jwks_refresh_seconds, parts.refresh_key_sets)
-        for sweep in (*parts.lifecycle.sweeps(), *parts.standing.sweeps()):
+        timers.repeat("connected_accounts", self._config.limits.connected_note_seconds, parts.absence.note_connected)
+        for sweep in (*parts.lifecycle.sweeps(), *parts.standing.sweeps(), parts.absence.sweep()):
             timers.sweep(sweep)
 
 
@@ -420,8 +430,9 @@ def _grpc_server(journal: Journal) -> grpc.aio.Server:
     return grpc.aio.server(interceptors=(RefusalInterceptor(journal),), options=options)
 
 
-def _drain(registry: ConnectionRegistry) -> Callable[[], Awaitable[None]]:
+def _drain(registry: ConnectionRegistry, absence: Absence) -> Callable[[], Awaitable[None]]:
     async def drain() -> None:
+        await absence.note_connected()
         registry.drain()
 
     return drain

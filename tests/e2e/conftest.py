@@ -2,7 +2,8 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -123,16 +124,18 @@ def signing_keys() -> SigningKeys:
 
 
 @asynccontextmanager
-async def open_world(endpoint: Endpoint, signing_keys: SigningKeys, folder: Path) -> AsyncIterator[World]:
+async def open_world(
+    endpoint: Endpoint, signing_keys: SigningKeys, folder: Path, now: Callable[[], float] = time.time
+) -> AsyncIterator[World]:
     """Registers a messenger of its own with a simulator; closes everything at the end.
 
     Its issuer is not its address: the system gives the port of a messenger that is gone to a later one, and an issuer
-    belongs to one integrator for ever.
+    belongs to one integrator for ever. The messenger tells the time by `now`: seconds since the UNIX epoch.
     """
     integrator = next(_integrators)
     settings = PartnerSettings(folder, issuer=f"https://messenger-{integrator}.example", endpoint=endpoint)
     async with AsyncExitStack() as stack:
-        partner = await stack.enter_async_context(PartnerServer(settings, keys=signing_keys))
+        partner = await stack.enter_async_context(PartnerServer(settings, keys=signing_keys, now=now))
         admin = await stack.enter_async_context(RecordedAdmin(endpoint.admin))
         world = World(integrator, endpoint, partner, admin, stack)
         await world.register()

@@ -103,7 +103,7 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     [blob] = [name for name in files(tmp_path) if not name.endswith(".part")]
     assert len(files(tmp_path)) == 2
 
-    assert await advance(admin, HOUR_MS - 1) == {"silence": 2, "key_sets": 1}
+    assert await advance(admin, HOUR_MS - 1) == {"silence": 2, "key_sets": 1, "connected_accounts": 1}
     assert len(files(tmp_path)) == 2
     assert await advance(admin, 1) == {"unfinished_uploads": 1}
     assert files(tmp_path) == [blob]
@@ -120,7 +120,9 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     with refused("BLOB_EXPIRED"):
         await download(client, path)
 
-    assert await advance(admin, 30 * DAY_MS) == {"silence": 1, "blob_traces": 1, "key_sets": 1}
+    assert await advance(admin, 30 * DAY_MS) == {
+        "silence": 1, "enlistments": 1, "blob_traces": 1, "key_sets": 1, "connected_accounts": 1,
+    }  # fmt: skip
     await client.connect()
     with refused("BLOB_NOT_FOUND"):
         await download(client, path)

@@ -35,14 +35,15 @@ FREE_PORT = "127.0.0.1:0"
 async def own_world(
     folder: Path, keys: SigningKeys, limits: Limits | None = None, clock: AdjustableClock | None = None
 ) -> AsyncIterator[tuple[World, Simulator]]:
-    """A world in a simulator of its own, in this process."""
+    """A world in a simulator of its own, in this process; its messenger goes by the same clock."""
     db, journal = folder / "simulator.db", new_journal()
     config = Config(FREE_PORT, FREE_PORT, FREE_PORT, db, journal, limits=limits or Limits(), grace_seconds=0.5)
+    clock = clock or AdjustableClock()
     simulator = Simulator(config, clock)
     addresses = await simulator.start()
     try:
         endpoint = Endpoint(addresses.grpc, addresses.root_public_key, addresses.http, addresses.admin)
-        async with open_world(endpoint, keys, folder / "partner") as world:
+        async with open_world(endpoint, keys, folder / "partner", lambda: clock.now_ms() / 1_000) as world:
             yield world, simulator
     finally:
         await simulator.stop()

@@ -5,11 +5,12 @@ from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_netw
 from typing import Protocol
 
 from interop_protocol.jid import third_party_jid, whatsapp_jid
+from interop_server.core.absence import Absence
 from interop_server.core.enlistment import check_protocol_version
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, ConnectionMode, Login, Partner
+from interop_server.core.model import Account, ConnectionMode, Login, PartnerStatus, PartnerTerms
 from interop_server.core.ports import AccountStore, Clock, PartnerStore
 from interop_server.core.standing import Standing
 from interop_server.core.tokens import PartnerTokens
@@ -30,6 +31,7 @@ class Logins:
 
     store: LoginStore
     tokens: PartnerTokens
+    absence: Absence
     standing: Standing
     clock: Clock
     limits: Limits
@@ -38,9 +40,9 @@ class Logins:
         """Returns the account that a login proves, after recording the connection time.
 
         Raises:
-            Refusal: PROTOCOL_VERSION_TOO_OLD, LOGIN_MALFORMED, NOT_ENLISTED, AUTH_KEY_MISMATCH, a TOKEN_… reason,
-                BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROXY_NOT_ALLOWED, CLIENT_ADDRESS_INVALID,
-                TEMPORARILY_BANNED or BANNED.
+            Refusal: PROTOCOL_VERSION_TOO_OLD, LOGIN_MALFORMED, NOT_ENLISTED, ENLISTMENT_EXPIRED, AUTH_KEY_MISMATCH, a
+                TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROXY_NOT_ALLOWED,
+                CLIENT_ADDRESS_INVALID, TEMPORARILY_BANNED or BANNED.
         """
         check_protocol_version(login.protocol_version, self.limits)
         if login.is_interop:
@@ -50,7 +52,11 @@ class Logins:
         if account.auth_key != login.static_key:
             raise Refusal(Reason.AUTH_KEY_MISMATCH)
         await self.check_standing(account)  # only now: a ban is nobody else's business
-        await self.store.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
+        terms = await self.store.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
+        # Again, for either may just have gone; whatever goes from here on finds the connection, and ends it.
+        if terms is None:
+            raise await self.absence.refusal_of(account.jid)
+        check_terms(login, terms)
         return account
 
     async def check_standing(self, account: Account) -> None:
@@ -63,10 +69,11 @@ class Logins:
 
     async def _third_party(self, login: Login) -> Account:
         token = await self.tokens.verify(login.token)
-        check_mode(login, token.partner)
-        account = await self.store.get_account(third_party_jid(token.partner.integrator, login.account_number))
-        if account is None:
-            raise Refusal(Reason.NOT_ENLISTED)
+        check_terms(login, PartnerTerms(token.partner.status, token.partner.proxy_allowed))
+        jid = third_party_jid(token.partner.integrator, login.account_number)
+        account = await self.store.get_account(jid)
+        if account is None or await self.absence.is_over(account):
+            raise await self.absence.refusal_of(jid)
         try:
             subject = normalize_identifier(token.external_id, token.partner.identifier_type)
         except Refusal as refusal:
@@ -84,17 +91,19 @@ class Logins:
         return account
 
 
-def check_mode(login: Login, partner: Partner) -> None:
-    """Checks the connection mode against the partner's agreement, and the client's address (PRX-01, PRX-02).
+def check_terms(login: Login, terms: PartnerTerms) -> None:
+    """Checks a login against the partner's agreement, and the client's address (ENL-01, PRX-01, PRX-02).
 
     Raises:
-        Refusal: PROXY_NOT_ALLOWED, CLIENT_ADDRESS_INVALID or LOGIN_MALFORMED.
+        Refusal: PARTNER_NOT_ACTIVE, PROXY_NOT_ALLOWED, CLIENT_ADDRESS_INVALID or LOGIN_MALFORMED.
     """
+    if terms.status is not PartnerStatus.ACTIVE:
+        raise Refusal(Reason.PARTNER_NOT_ACTIVE, f"the partner is {terms.status.name.lower()}")
     if login.mode is ConnectionMode.DIRECT:
         if login.client_ip:
             raise Refusal(Reason.LOGIN_MALFORMED, "`client_ip` belongs to proxy mode")
         return
-    if not partner.proxy_allowed:
+    if not terms.proxy_allowed:
         raise Refusal(Reason.PROXY_NOT_ALLOWED)
     if not is_public_address(login.client_ip):
         raise Refusal(Reason.CLIENT_ADDRESS_INVALID)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from interop_protocol.jid import third_party_jid
 from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
+from interop_server.core.absence import Absence
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
@@ -36,6 +37,7 @@ class Enlistment:
 
     store: AccountStore
     tokens: PartnerTokens
+    absence: Absence
     standing: Standing
     connections: Connections
     clock: Clock
@@ -68,6 +70,9 @@ class Enlistment:
         self._identifier_rate.take((token.partner.integrator, external_id))
         self._partner_rate.take(token.partner.integrator)
         await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
+        known = await self.store.get_account_by_external_id(token.partner.integrator, external_id)
+        if known is not None:
+            await self.absence.is_over(known)  # then this enlistment begins afresh (LIF-04)
         while True:
             jid = third_party_jid(token.partner.integrator, self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
             enlistment = NewEnlistment(

@@ -82,6 +82,10 @@ class Limits:
     """MSG-11; policy."""
     mailbox_days: int = 30
     """MSG-07; documented."""
+    unenlist_days: int = 30
+    """LIF-04: without a connection; documented."""
+    connected_note_seconds: int = 3600
+    """LIF-04: how often it is noted who is connected, so that a crash makes nobody look longer absent; policy."""
     max_blocked: int = 10_000
     """ABU-01; policy."""
     ended_sanction_days: int = 1
@@ -101,6 +105,11 @@ class Limits:
         "372", "385", "386", "39", "40", "420", "421", "423", "43", "45", "46", "47", "48", "49",
     )  # fmt: skip
     """OPT-04: calling codes of the EEA countries; that the number's region counts is documented, the list is policy."""
+
+    @property
+    def unenlist_ms(self) -> int:
+        """How long an enlistment lasts without a connection (LIF-04)."""
+        return self.unenlist_days * DAY_MS
 
     @property
     def mailbox_ms(self) -> int:

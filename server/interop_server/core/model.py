@@ -41,6 +41,15 @@ class InboxMode(IntEnum):
     COMBINED = 2
 
 
+class AccountEnd(IntEnum):
+    """How a third-party account ended: all that is kept of it, beside its JID (LIF-03, LIF-04)."""
+
+    DELETED = 1
+    """By its user."""
+    EXPIRED = 2
+    """By itself, after thirty days without a connection."""
+
+
 class ConnectionMode(IntEnum):
     """How a client reaches the server (PRX-01)."""
 
@@ -195,6 +204,8 @@ class Account:
     """32 bytes, X25519: the only thing kept to recognise the client by (CHN-08)."""
     platform: Platform | None = None
     """Of a WhatsApp user."""
+    last_connected_at_ms: int = field(default=0, compare=False)
+    """When it was last known to be connected, or enlisted if it never was; as it stood when this was read."""
 
     @property
     def is_whatsapp(self) -> bool:
@@ -289,6 +300,13 @@ class InteropSettings:
     inbox_mode: InboxMode = InboxMode.SEPARATE
     terms_shown: bool = False
     terms_accepted: bool = False
+
+
+class PartnerTerms(NamedTuple):
+    """What a partner's agreement says about its users' connections."""
+
+    status: PartnerStatus
+    proxy_allowed: bool
 
 
 class RouteFacts(NamedTuple):

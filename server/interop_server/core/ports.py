@@ -4,13 +4,14 @@ Every store call is one transaction: it happened completely and is durable when 
 `get` never changes state, `take` consumes, `put` inserts or replaces, `add` fails when present, `delete` is idempotent.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from interop_server.core.errors import Reason
 from interop_server.core.model import (
     Account,
+    AccountEnd,
     Backlog,
     Chat,
     Delivery,
@@ -23,6 +24,7 @@ from interop_server.core.model import (
     NewEnlistment,
     OneTimePreKey,
     Partner,
+    PartnerTerms,
     Platform,
     PublishedKeys,
     RouteFacts,
@@ -138,7 +140,8 @@ class AccountStore(Protocol):
 
         A known identifier keeps its JID and the given one stays unused. A changed identity key deletes the account's
         one-time prekeys and mailbox, and adds an IDENTITY_CHANGED item to the mailbox of every chat peer, at most
-        one un-acked per pair (ENL-14, KEY-17). The signed prekey and registration id are replaced in any case.
+        one un-acked per pair (ENL-14, KEY-17). The signed prekey and registration id are replaced in any case, and
+        the account counts as connected now (LIF-04).
 
         Raises:
             JidTaken: The identifier is new, and the JID was given out before, also to an account deleted since.
@@ -163,8 +166,33 @@ class AccountStore(Protocol):
         """
         ...
 
-    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> None:
-        """Records a login: the user's read-receipt setting and the time."""
+    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> PartnerTerms | None:
+        """Records a login: the user's read-receipt setting and the time.
+
+        Returns:
+            What the account's partner allows, in the same transaction: who changes that later finds the login made.
+            A WhatsApp user, who has no partner, may connect, but not by proxy. None when there is no such account.
+        """
+        ...
+
+    async def set_last_connected(self, account_ids: Sequence[int], now_ms: int) -> None:
+        """Records that accounts were connected at that time; those that are gone are ignored (LIF-04)."""
+        ...
+
+    async def oldest_connection_ms(self) -> int | None:
+        """When the third-party account that has been away longest was last connected; None when there is none."""
+        ...
+
+    async def list_absent(self, until_ms: int, limit: int) -> list[int]:
+        """Ids of third-party accounts last connected at that time or earlier, those first that are away longest."""
+        ...
+
+    async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:
+        """Deletes those third-party accounts that were not connected since, as `delete_account` does (LIF-04).
+
+        Returns:
+            The JIDs of those it has deleted.
+        """
         ...
 
     async def delete_account(self, account_id: int) -> None:
@@ -252,6 +280,10 @@ class RoutingStore(Protocol):
 
     async def get_route_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:
         """Facts of each existing account among the JIDs, as seen from the sender."""
+        ...
+
+    async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:
+        """How third-party accounts ended, by JID, of those that have."""
         ...
 
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
@@ -454,6 +486,10 @@ class Connections(Protocol):
 
     def wake(self, account_id: int) -> bool:
         """Tells a connection that its mailbox has something; False when the account is not connected."""
+        ...
+
+    def connected(self) -> Set[int]:
+        """Ids of the accounts that are connected now."""
         ...
 
     def end(self, account_id: int, reason: Reason) -> None:

@@ -15,6 +15,7 @@ from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
+    AccountEnd,
     CiphertextType,
     MailboxItem,
     OutgoingMessage,
@@ -25,6 +26,12 @@ from interop_server.core.model import (
 from interop_server.core.ports import Clock, Connections, OptInStore, PushGateway, RoutingStore
 from interop_server.core.ratelimit import RateLimit
 
+_ABSENT = {
+    None: "no such account",
+    AccountEnd.DELETED: "the account was deleted by its user",
+    AccountEnd.EXPIRED: "the account was un-enlisted after thirty days without a connection",
+}
+
 
 class Route(Enum):
     """What becomes of a stanza that is not refused."""
@@ -34,13 +41,16 @@ class Route(Enum):
     """Acknowledged, but goes nowhere: the recipient has blocked the sender (ABU-02)."""
 
 
-def decide_route(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts | None) -> Route:
+def decide_route(
+    sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts | None, end: AccountEnd | None = None
+) -> Route:
     """Decides whether a sender may reach a recipient.
 
     Args:
         sender: Who asks.
         recipient_is_whatsapp: What the recipient's JID says.
         facts: What the store knows of the recipient as seen from the sender; None when it knows nothing.
+        end: How the recipient's account ended, if it did: for the operator only (LIF-05).
 
     Raises:
         Refusal: ROUTE_NOT_SUPPORTED, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER or RECIPIENT_NOT_REACHABLE, which
@@ -51,7 +61,7 @@ def decide_route(sender: Account, recipient_is_whatsapp: bool, facts: RouteFacts
     if sender.is_whatsapp == recipient_is_whatsapp:
         raise Refusal(Reason.ROUTE_NOT_SUPPORTED)
     if facts is None:
-        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such account")
+        raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=_ABSENT[end])
     if sender.is_whatsapp and not facts.opted_in:
         raise Refusal(Reason.SENDER_NOT_OPTED_IN)
     if not facts.opted_in:
@@ -76,6 +86,8 @@ class RouteView(NamedTuple):
     """Of the recipients that exist, by JID."""
     chosen: frozenset[int]
     """Partners that a WhatsApp sender has chosen; read only when a recipient does not exist."""
+    ends: dict[str, AccountEnd]
+    """How recipients' accounts have ended, by JID; likewise."""
 
     def decide(self, jid: Jid) -> tuple[Route, RouteFacts]:
         """Decides about one of the recipients, and returns what is known of them.
@@ -87,17 +99,18 @@ class RouteView(NamedTuple):
         if facts is None and self.sender.is_whatsapp and jid.integrator and jid.integrator not in self.chosen:
             # As for a recipient who exists: a sender who has not opted in must not learn which JIDs do (OPT-09).
             raise Refusal(Reason.SENDER_NOT_OPTED_IN)
-        return decide_route(self.sender, jid.is_whatsapp, facts), self.facts[jid.text]
+        route = decide_route(self.sender, jid.is_whatsapp, facts, self.ends.get(jid.text))
+        return route, self.facts[jid.text]
 
 
 async def view_routes(store: RouteStore, sender: Account, jids: Sequence[Jid]) -> RouteView:
     """Reads what decides about a sender's routes to recipients, each named once."""
     facts = await store.get_route_facts(sender, [jid.text for jid in jids]) if jids else {}
-    chosen: frozenset[int] = frozenset()
-    if sender.is_whatsapp and len(facts) < len(jids):
-        settings = await store.get_settings(sender.account_id)
-        chosen = settings.integrators if settings.enabled else chosen
-    return RouteView(sender, facts, chosen)
+    if not sender.is_whatsapp or len(facts) == len(jids):
+        return RouteView(sender, facts, frozenset(), {})
+    settings = await store.get_settings(sender.account_id)
+    ends = await store.list_ends([jid.text for jid in jids if jid.text not in facts])
+    return RouteView(sender, facts, settings.integrators if settings.enabled else frozenset(), ends)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from interop_server.core.standing import BanRefusal
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.rpc.convert import limits_to
 from interop_server.rpc.deliveries import DeliveryPump
+from interop_server.rpc.departures import Departures
 from interop_server.rpc.errors import CALLER, Context, stanza_error
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound, InboundParts
@@ -58,6 +59,7 @@ class ChatParts:
 
     identity: ServerIdentity
     logins: Logins
+    departures: Departures
     registry: ConnectionRegistry
     router: Router
     mailbox: Mailbox
@@ -97,8 +99,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         try:
             await _ChatStream(parts, live, channel).run()
         finally:
-            parts.registry.close(live)
-            parts.journal.record(live.account.jid, "chat.closed", "done")
+            await parts.departures.close(live)
 
     async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
         if isinstance(login, Refusal):
@@ -248,13 +249,15 @@ class _ChatStream:
             left_ms = self._heard_at_ms + silent_ms - self._parts.clock.now_ms()
             if left_ms <= 0:
                 # At once, not after the last word: whoever has advanced the clock finds the session dead.
-                self._parts.registry.close(self._live)
                 silent = Refusal(Reason.CONNECTION_SILENT)
-                raise self._parts.journal.refuse(silent, self._live.account.jid, "chat.stream")
+                self._parts.journal.refuse(silent, self._live.account.jid, "chat.stream")
+                await self._parts.departures.close(self._live)
+                raise silent
             await self._parts.clock.sleep(left_ms / SECOND_MS)
 
     async def _ended(self) -> None:
-        raise Refusal(await self._live.ended)
+        # Shielded: whoever sees the connection off asks for the reason after this wait has been cancelled.
+        raise Refusal(await asyncio.shield(self._live.ended))
 
     def _login_success(self) -> stanza_pb2.Stanza:
         return stanza_pb2.Stanza(

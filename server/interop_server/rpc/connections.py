@@ -1,6 +1,7 @@
 """The live connections of this node: who is connected, how to wake them, how to end them; knows no wire format."""
 
 import asyncio
+from collections.abc import Set
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account, ConnectionFacts
@@ -26,11 +27,18 @@ class LiveConnection:
         self._told_prekeys_low = False
         self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         """Why the server ends the connection."""
+        self.is_closed = False
+        """Whether the registry has forgotten it."""
 
     @property
     def account(self) -> Account:
         """Whose connection this is."""
         return self.facts.account
+
+    @property
+    def end_reason(self) -> Reason | None:
+        """Why the server ends the connection; None as long as it does not."""
+        return self.ended.result() if self.ended.done() else None
 
     def wake(self) -> None:
         """Says that the mailbox may have something new."""
@@ -81,8 +89,13 @@ class ConnectionRegistry:
         self._by_token[token] = connection
         return connection
 
+    def connected(self) -> Set[int]:
+        """Ids of the accounts that are connected now."""
+        return self._by_account.keys()
+
     def close(self, connection: LiveConnection) -> None:
         """Forgets a connection and kills its session token."""
+        connection.is_closed = True
         self._by_token.pop(connection.session_token, None)
         account_id = connection.account.account_id
         if self._by_account.get(account_id) is connection:

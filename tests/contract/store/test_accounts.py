@@ -4,10 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from interop_server.core.model import NotificationType, Platform, StanzaKind
+from interop_server.core.model import (
+    AccountEnd,
+    NotificationType,
+    PartnerStatus,
+    PartnerTerms,
+    Platform,
+    StanzaKind,
+)
 from interop_server.core.ports import JidTaken, Store
 
-from .conftest import BATS, NOW_MS, OWLS, World, key, one_time_prekeys, published_keys
+from .conftest import BATS, NOW_MS, OWLS, World, key, one_time_prekeys, partner, published_keys
 
 
 async def test_enlisting_adds_an_account_with_its_keys(store: Store, world: World) -> None:
@@ -177,3 +184,88 @@ async def test_a_login_records_the_read_receipt_setting(store: Store, world: Wor
     assert (await store.get_route_facts(account, [user.jid]))[user.jid].read_receipts is True
     await store.set_connected(user.account_id, False, NOW_MS)
     assert (await store.get_route_facts(account, [user.jid]))[user.jid].read_receipts is False
+
+
+@pytest.mark.requirement("ENL-01", "PRX-01")
+async def test_a_login_learns_what_its_partner_allows_at_that_very_moment(store: Store, world: World) -> None:
+    """So that nothing can change between the look and the record; who is gone does not log in."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    assert await store.set_connected(user.account_id, True, NOW_MS) == PartnerTerms(PartnerStatus.ACTIVE, False)
+    assert await store.set_connected(account.account_id, True, NOW_MS) == PartnerTerms(PartnerStatus.ACTIVE, True)
+    await store.put_partner(partner(BATS, status=PartnerStatus.SUSPENDED, proxy_allowed=False))
+    assert await store.set_connected(account.account_id, True, NOW_MS) == PartnerTerms(PartnerStatus.SUSPENDED, False)
+    await store.delete_account(account.account_id)
+    assert await store.set_connected(account.account_id, True, NOW_MS) is None
+
+
+async def last_connected(store: Store, jid: str) -> int:
+    account = await store.get_account(jid)
+    assert account is not None
+    return account.last_connected_at_ms
+
+
+@pytest.mark.requirement("LIF-04")
+async def test_enlistment_login_and_end_of_a_connection_say_when_an_account_was_there(
+    store: Store, world: World
+) -> None:
+    """Each is a time from which an absence is counted; accounts that are gone are passed over."""
+    account, other = await world.third_party_user(1), await world.third_party_user(2)
+    assert await last_connected(store, account.jid) == NOW_MS
+    await store.enlist(world.enlistment(1, now_ms=NOW_MS + 1))
+    assert await last_connected(store, account.jid) == NOW_MS + 1
+    await store.set_connected(account.account_id, True, NOW_MS + 2)
+    assert await last_connected(store, account.jid) == NOW_MS + 2
+    await store.set_last_connected([account.account_id, 999_999], NOW_MS + 3)
+    assert await last_connected(store, account.jid) == NOW_MS + 3
+    assert await last_connected(store, other.jid) == NOW_MS
+    await store.set_last_connected([], NOW_MS + 4)
+    assert await last_connected(store, account.jid) == NOW_MS + 3
+
+
+@pytest.mark.requirement("LIF-04")
+async def test_who_is_away_longest_comes_first_and_whatsapp_users_never(store: Store, world: World) -> None:
+    """So the next time at which something falls due is one look into an index."""
+    assert await store.oldest_connection_ms() is None
+    user = await world.whatsapp_user("491")
+    assert await store.oldest_connection_ms() is None
+    accounts = [await world.third_party_user(number) for number in range(1, 5)]
+    for account, at_ms in zip(accounts, (40, 20, 30, 10), strict=True):
+        await store.set_last_connected([account.account_id, user.account_id], at_ms)
+    assert await store.oldest_connection_ms() == 10
+    ids = [account.account_id for account in accounts]
+    assert await store.list_absent(30, 10) == [ids[3], ids[1], ids[2]]
+    assert await store.list_absent(29, 10) == [ids[3], ids[1]]
+    assert await store.list_absent(40, 2) == [ids[3], ids[1]]
+    assert await store.list_absent(9, 10) == []
+
+
+@pytest.mark.requirement("LIF-04", "LIF-05")
+async def test_un_enlisting_deletes_whoever_was_not_there_since(store: Store, world: World) -> None:
+    """As a deletion does, and nobody else; how it ended stays known, and the JID given out."""
+    gone, back, deleted = [await world.third_party_user(number) for number in (1, 2, 3)]
+    user = await world.whatsapp_user("491")
+    await store.delete_account(deleted.account_id)
+    await store.add_one_time_prekeys(gone.account_id, one_time_prekeys(1, 3))
+    await store.put_messages([world.message(user, gone, "m")])
+    await store.set_last_connected([back.account_id], NOW_MS + 1)
+    ids = [gone.account_id, back.account_id, user.account_id, 999_999]
+    assert await store.unenlist(ids, NOW_MS - 1) == []
+    assert await store.unenlist(ids, NOW_MS) == [gone.jid]
+    assert await store.unenlist(ids, NOW_MS) == []
+    assert await store.get_account(gone.jid) is None
+    assert await store.get_account_by_external_id(BATS, "user1") is None
+    assert await store.get_account(back.jid) == back
+    assert await store.get_account(user.jid) == user
+    rows = await store.count_rows()
+    assert (rows["one_time_prekey"], rows["mailbox"], rows["chat"], rows["published_keys"]) == (0, 0, 0, 1)
+    with pytest.raises(JidTaken):
+        await store.enlist(world.enlistment(1))
+    jids = [gone.jid, back.jid, user.jid, deleted.jid, "100-77@interop"]
+    assert await store.list_ends(jids) == {gone.jid: AccountEnd.EXPIRED, deleted.jid: AccountEnd.DELETED}
+
+
+async def test_a_whatsapp_users_jid_never_counts_as_ended(store: Store, world: World) -> None:
+    """It is the number, and comes back with it."""
+    user = await world.whatsapp_user("491")
+    await store.delete_account(user.account_id)
+    assert await store.list_ends([user.jid]) == {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from interop_protocol.encoding import decode_base64url
-from interop_server.core.enlistment import Enlistment, EnlistmentForm, check_form_keys
+from interop_server.core.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason
 from interop_server.core.model import (
     IdentifierType,
@@ -203,9 +203,7 @@ async def test_an_identical_retry_changes_nothing(world: World) -> None:
 async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> None:
     """Who enlists one user too often waits, and so does everybody of a messenger that does; others do not (ENL-17)."""
     limits = replace(world.limits, enlist_identifier_burst=2, enlist_partner_burst=3)
-    enlistment = Enlistment(
-        world.store, world.tokens, world.standing, world.connections, world.clock, SeededRng(SEED), limits
-    )
+    enlistment = replace(world.enlistment, limits=limits)
 
     async def enlist(name: str, integrator: int = BATS) -> None:
         await enlistment.enlist(KEYS.form(token(name, integrator=integrator)))
@@ -291,9 +289,7 @@ async def test_a_jid_is_never_given_out_twice(world: World) -> None:
     """Even when the same number is drawn again after its account was deleted (ENL-12, LIF-03)."""
     ada = await world.enlisted()
     await world.lifecycle.delete_account(ada)
-    drawing_the_same = Enlistment(
-        world.store, world.tokens, world.standing, world.connections, world.clock, SeededRng(SEED), world.limits
-    )
+    drawing_the_same = replace(world.enlistment, rng=SeededRng(SEED))
     again = await world.account(await drawing_the_same.enlist(KEYS.form(token())))
     assert again.jid != ada.jid
     assert again.account_id != ada.account_id

@@ -64,6 +64,7 @@ async def test_a_whatsapp_user_is_not_deleted_by_this_call(world: World) -> None
 async def test_the_sweep_takes_what_has_expired_and_nothing_else(world: World) -> None:
     """Old messages, expired blobs and abandoned uploads go; a second sweep finds nothing (MSG-07, MED-07)."""
     ada, user = await world.enlisted(), await world.opted_in()
+    world.connections.online.add(ada.account_id)  # or she would go, too (LIF-04)
     names = {}
     for blob in (b"old blob", b"fresh blob"):
         auth = world.media.grant_upload(user)

@@ -51,6 +51,7 @@ async def test_only_what_the_recipient_acked_is_forgotten(world: World) -> None:
 async def test_the_mailbox_keeps_a_message_for_thirty_days(world: World) -> None:
     """On their last millisecond it is delivered, after them there is nothing, swept or not (MSG-07)."""
     ada, user = await fill(world)
+    world.connections.online.add(ada.account_id)  # or she would go, too (LIF-04)
     world.clock.advance(THIRTY_DAYS_MS - 1)
     assert len(await world.waiting(user)) == 5
     assert (await world.mailbox.backlog(user)).messages == 5

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.xeddsa_keys import sign_xeddsa, signed_prekey_message
 from interop_server.blobs.local import LocalBlobStore
+from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
@@ -185,6 +186,9 @@ class RecordedConnections:
         self.woken.append(account_id)
         return account_id in self.online
 
+    def connected(self) -> set[int]:
+        return self.online
+
     def end(self, account_id: int, reason: Reason) -> None:
         self.ended.append((account_id, reason))
 
@@ -232,8 +236,11 @@ class World:
         self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
         self.journal = Journal(self.clock, rng)
         self.standing = Standing(store, self.connections, self.journal, self.clock, limits)
-        self.enlistment = Enlistment(store, self.tokens, self.standing, self.connections, self.clock, rng, limits)
-        self.logins = Logins(store, self.tokens, self.standing, self.clock, limits)
+        self.absence = Absence(store, self.connections, self.pushes, self.journal, self.clock, limits)
+        self.enlistment = Enlistment(
+            store, self.tokens, self.absence, self.standing, self.connections, self.clock, rng, limits
+        )
+        self.logins = Logins(store, self.tokens, self.absence, self.standing, self.clock, limits)
         self.router = Router(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
@@ -284,7 +291,7 @@ class World:
         return [delivery.item for delivery in await self.mailbox.deliveries(account, 0, 10_000)]
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        return *self.lifecycle.sweeps(), *self.standing.sweeps()
+        return *self.lifecycle.sweeps(), *self.standing.sweeps(), self.absence.sweep()
 
     async def sweep(self) -> dict[str, int]:
         """Takes away what has fallen due; says how many of what."""
@@ -299,13 +306,17 @@ class World:
         yield
         assert (len(self.connections.woken), len(self.connections.ended), len(self.pushes.queued)) == before
 
+    def token(self, account: Account) -> str:
+        """A token that the account's partner issues now."""
+        return token(account.external_id, account.integrator, iat=self.now, exp=self.now + 600)
+
     def login(self, account: Account, keys: ClientKeys | None = None, **changes: Any) -> Login:
         """A login as the account's own client sends it, but for the changes."""
         login = Login(
             static_key=(keys or ClientKeys()).auth_key if account.integrator else account.auth_key,
             phone_number="" if account.integrator else account.external_id,
             account_number=int(account.jid.partition("@")[0].partition("-")[2] or 0),
-            token=token(account.external_id, account.integrator) if account.integrator else "",
+            token=self.token(account) if account.integrator else "",
             protocol_version=1,
             mode=ConnectionMode.DIRECT,
             client_ip="",

@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from interop_server.core.model import Account, PartnerStatus, RouteFacts
+from interop_server.core.model import Account, AccountEnd, PartnerStatus, RouteFacts
 from interop_server.core.ports import RoutingStore
 from interop_server.storage.sqlite.mailbox import SqliteMailbox
 
@@ -66,6 +66,16 @@ def _route_facts(db: sqlite3.Connection, ends: list[tuple[int, int, str, str]]) 
 
 class SqliteRouting(SqliteMailbox, RoutingStore):
     """All that routing reads and writes."""
+
+    async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:  # noqa: D102
+        def list_ends(db: sqlite3.Connection) -> dict[str, AccountEnd]:
+            rows = db.execute(
+                "SELECT jid, ended FROM given_jid WHERE jid IN (SELECT value FROM json_each(?1)) AND ended",
+                (json.dumps(list(jids)),),
+            ).fetchall()
+            return {jid: AccountEnd(ended) for jid, ended in rows}
+
+        return await self._engine.read(list_ends)
 
     async def get_route_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:  # noqa: D102
         ends = [(sender.account_id, sender.integrator, sender.jid, jid) for jid in jids]

@@ -30,14 +30,17 @@ CREATE TABLE account (
     protocol_version INTEGER,
     read_receipts INTEGER NOT NULL DEFAULT 1 CHECK (read_receipts IN (0, 1)),
     created_at_ms INTEGER NOT NULL,
-    connected_at_ms INTEGER,
+    last_connected_at_ms INTEGER NOT NULL,
     UNIQUE (integrator, external_id),
     CHECK ((integrator = 0) = (platform IS NOT NULL))
 ) STRICT;
 
--- Every JID that was ever given out, so that none is given out twice.
+CREATE INDEX account_by_last_connection ON account (last_connected_at_ms) WHERE integrator > 0;
+
+-- Every JID that was ever given out, so that none is given out twice; all that stays of an account is how it ended.
 CREATE TABLE given_jid (
-    jid TEXT PRIMARY KEY
+    jid TEXT PRIMARY KEY,
+    ended INTEGER CHECK (ended BETWEEN 1 AND 2)
 ) STRICT, WITHOUT ROWID;
 
 -- one_time_count is always the number of the account's rows in one_time_prekey: counting 20,000 of them is not free.

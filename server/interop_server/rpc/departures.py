@@ -1,0 +1,50 @@
+"""What is done when a connection is over: it is noted, forgotten, and may be worth a push; knows no stream."""
+
+import asyncio
+import logging
+
+from interop_server.core.absence import Absence
+from interop_server.core.errors import Reason
+from interop_server.core.journal import Journal
+from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+
+_log = logging.getLogger(__name__)
+
+
+class Departures:
+    """Sees connections off, each in a task of its own: gRPC cancels the call of a client that breaks off."""
+
+    def __init__(self, registry: ConnectionRegistry, absence: Absence, journal: Journal) -> None:
+        self._registry = registry
+        self._absence = absence
+        self._journal = journal
+        self._under_way: dict[LiveConnection, asyncio.Task[None]] = {}
+
+    async def close(self, live: LiveConnection) -> None:
+        """Forgets a connection, once it is noted that it ended; goes on when whoever waits for it is cancelled."""
+        if live.is_closed:
+            return
+        task = self._under_way.get(live)
+        if task is None:
+            task = asyncio.create_task(self._close(live), name="departure")
+            self._under_way[live] = task
+            task.add_done_callback(lambda done: self._has_ended(live, done))
+        await asyncio.shield(task)
+
+    async def settle(self) -> None:
+        """Waits for those that are under way."""
+        await asyncio.gather(*self._under_way.values(), return_exceptions=True)
+
+    async def _close(self, live: LiveConnection) -> None:
+        try:
+            if live.end_reason is not Reason.SERVER_DRAINING:  # noted for all when draining began
+                await self._absence.begin(live.account)
+        finally:
+            self._registry.close(live)
+            self._journal.record(live.account.jid, "chat.closed", "done")
+        await self._absence.push_what_waits(live.account, live.end_reason)
+
+    def _has_ended(self, live: LiveConnection, task: "asyncio.Task[None]") -> None:
+        del self._under_way[live]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("the end of a connection could not be noted", exc_info=error)
