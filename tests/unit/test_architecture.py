@@ -15,25 +15,28 @@ CORE = sorted((ROOT / "core").glob("*.py"))
 
 SOURCES = {"runtime/clock.py", "runtime/rng.py"}
 """The only modules that may read time or entropy."""
-FORBIDDEN_MODULES = {"time", "random", "secrets", "uuid"}
-FORBIDDEN_NAMES = {
-    "os.urandom",
-    "os.getrandom",
-    "datetime.now",
-    "datetime.utcnow",
-    "datetime.today",
-    "date.today",
-    "datetime.datetime.now",
-    "datetime.datetime.utcnow",
-    "datetime.datetime.today",
-    "datetime.date.today",
-    "asyncio.sleep",
-    "loop.time",
+FORBIDDEN_MODULES = {"time", "datetime", "random", "secrets", "uuid", "sched", "signal"}
+FORBIDDEN_NAMES = {"os.urandom", "os.getrandom", "os.times", "asyncio.sleep", "loop.time", "ssl.RAND_bytes"}
+TIMERS = {"call_later", "call_at"}
+"""Of an event loop."""
+DEADLINES = {"asyncio.timeout", "asyncio.timeout_at", "asyncio.wait_for", "asyncio.wait(timeout)", "ClientTimeout"}
+"""Bounds in real time: for waits that somebody outside this process can draw out, and for no others."""
+NETWORK_WAITS = {
+    "rpc/handshake.py": "a client that does not go on with its handshake (CHN-01)",
+    "rpc/chat.py": "a client that does not read the last word",
+    "rpc/media.py": "an upload that stands still (MED-07)",
+    "http/forms.py": "a body that does not come",
+    "http/downloads.py": "a reader that does not take in what it asked for",
+    "http/outbound.py": "a messenger's server, as a whole",
+    "http/jwks.py": "a messenger's key set (ENL-03)",
+    "http/partner_media.py": "a messenger's media server (MED-03)",
 }
 KEY_GENERATORS = {"generate", "generate_key", "generate_private_key"}
 """Of `cryptography`: they read entropy on their own."""
-ALLOWED = {("runtime/jwt.py", "rsa.generate_private_key")}
-"""RSA needs primes: no sequence of random bytes stands for a key."""
+ALLOWED = {
+    ("runtime/jwt.py", "rsa.generate_private_key"): "RSA needs primes: no sequence of random bytes stands for a key",
+    ("cli.py", "signal"): "signals of the process, not its alarm clock",
+}
 
 CORE_MAY_IMPORT = (
     set(sys.stdlib_module_names) - FORBIDDEN_MODULES - {"asyncio", "os", "socket", "logging", "sqlite3"}
@@ -62,8 +65,21 @@ def clocks_and_dice(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             name = ast.unparse(node)
-            if name in FORBIDDEN_NAMES or node.attr in KEY_GENERATORS or name.endswith("get_running_loop().time"):
+            is_forbidden = name in FORBIDDEN_NAMES or name.endswith("get_running_loop().time")
+            if is_forbidden or node.attr in KEY_GENERATORS | TIMERS:
                 yield name
+
+
+def deadlines(tree: ast.AST) -> Iterator[str]:
+    """Names of all that bounds a wait in real time."""
+    for name in imported(tree):
+        if name in DEADLINES or name.rpartition(".")[2] in DEADLINES:
+            yield name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in DEADLINES:
+            yield ast.unparse(node)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "asyncio.wait":
+            yield from ("asyncio.wait(timeout)" for keyword in node.keywords if keyword.arg in ("timeout", None))
 
 
 @pytest.mark.requirement("SIM-04")
@@ -71,7 +87,20 @@ def clocks_and_dice(tree: ast.AST) -> Iterator[str]:
 def test_only_clock_and_rng_read_time_and_entropy(module: Path) -> None:
     """Everything else takes them through ports, so that a test can move one and repeat the other (SIM-04)."""
     found = {(place(module), name) for name in clocks_and_dice(ast.parse(module.read_text()))}
-    assert found <= ALLOWED
+    assert found <= ALLOWED.keys()
+
+
+@pytest.mark.parametrize("module", [each for each in MODULES if place(each) not in SOURCES], ids=place)
+def test_only_waits_for_the_network_are_in_real_time(module: Path) -> None:
+    """Everything else that waits does so by the clock, and passes when it is advanced (SIM-04)."""
+    found = set(deadlines(ast.parse(module.read_text())))
+    assert bool(found) == (place(module) in NETWORK_WAITS), found
+
+
+def test_what_is_allowed_is_there() -> None:
+    """An exception that nobody needs any more is none."""
+    for file, name in ALLOWED:
+        assert name in clocks_and_dice(ast.parse((ROOT / file).read_text()))
 
 
 @pytest.mark.parametrize(
@@ -84,6 +113,11 @@ def test_only_clock_and_rng_read_time_and_entropy(module: Path) -> None:
         "from os import urandom",
         "from datetime import datetime\ndatetime.now()",
         "import datetime\nx = datetime.datetime.utcnow",
+        "from datetime import datetime as d",
+        "def f():\n    self._loop.call_later(1, print)",
+        "loop.call_at(1, print)",
+        "import asyncio\nasyncio.sleep(0)",
+        "from asyncio import sleep",
         "import uuid",
         "import secrets as s",
         "import asyncio\nasyncio.get_running_loop().time()",
@@ -93,6 +127,22 @@ def test_only_clock_and_rng_read_time_and_entropy(module: Path) -> None:
 def test_the_search_finds_what_it_looks_for(source: str) -> None:
     """A search that finds nothing proves something only if it can find."""
     assert list(clocks_and_dice(ast.parse(source)))
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import asyncio\nasyncio.timeout(1)",
+        "from asyncio import wait_for",
+        "import asyncio\nasyncio.wait(tasks, timeout=1)",
+        "import asyncio\nasyncio.wait(tasks, **bound)",
+        "from aiohttp import ClientTimeout",
+    ],
+)
+def test_the_search_for_deadlines_finds_what_it_looks_for(source: str) -> None:
+    """And nothing where there is none."""
+    assert list(deadlines(ast.parse(source)))
+    assert not list(deadlines(ast.parse("import asyncio\nasyncio.wait(tasks)")))
 
 
 def test_the_sources_of_time_and_entropy_are_where_they_are_said_to_be() -> None:

@@ -295,7 +295,7 @@ class Router:
 
 def _addresses(messages: Sequence[OutgoingMessage]) -> list[Jid]:
     jids = {}
-    for address in {message.to for message in messages}:
+    for address in dict.fromkeys(message.to for message in messages):  # in order: a set has another in each process
         try:
             jid = check_address(address)
         except Refusal:
