@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 import pytest_asyncio
 
+from interop_server.core.limits import LATEST_TIME_MS
 from interop_server.runtime import clock as clock_module
 from interop_server.runtime.clock import AdjustableClock
 from tests.manual_clock import ManualClock
@@ -334,3 +335,30 @@ async def test_ten_thousand_sleepers_are_no_burden(clock: AdjustableClock, sleep
         await sleepers.once("retry", 1.0 + number % 7)
     assert await clock.advance(10_000) == {"retry": 10_000}
     assert [at_ms for _, at_ms in sleepers.woken] == sorted(at_ms for _, at_ms in sleepers.woken)
+
+
+async def test_time_ends_with_the_year_9999(sleepers: Sleepers) -> None:
+    """Its last millisecond is reached and not passed; whoever asks for more has moved nothing."""
+    clock = AdjustableClock(LATEST_TIME_MS - 10)
+    with pytest.raises(ValueError, match="9999"):
+        await clock.advance(11)
+    with pytest.raises(ValueError, match="9999"):
+        await clock.freeze(LATEST_TIME_MS + 1)
+    assert clock.now_ms() == LATEST_TIME_MS - 10
+    await clock.advance(10)
+    assert clock.now_ms() == LATEST_TIME_MS
+
+
+async def test_work_that_may_find_nothing_says_itself_that_it_fired(clock: AdjustableClock, sleepers: Sleepers) -> None:
+    """A look that found nothing is no news; what was done in running time is no part of an advance."""
+
+    async def look() -> None:
+        while True:
+            await clock.sleep(1.0, is_reported=False)
+            if clock.now_ms() == NOON_MS + 2_000:
+                clock.report("work")
+
+    clock.report("before")
+    await sleepers.start("look", look)
+    assert await clock.advance(1_000) == {}
+    assert await clock.advance(2_000) == {"work": 1}
