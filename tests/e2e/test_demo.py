@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -205,3 +206,32 @@ def test_the_search_finds_a_file(tmp_path: Path, content: bytes) -> None:
 
     (store / "copy").write_bytes(content)
     assert search([secret], files_under(store)).hits == ("the file in copy",)
+
+
+@pytest.mark.requirement("SIM-04", "SIM-07", "ENL-12")
+def test_one_seed_gives_one_journal(tmp_path: Path) -> None:
+    """Two playings in processes of their own, with keys of their own: the server's journals are equal, byte by byte."""
+    # Not a fixed day: devices check the server's certificate, which is valid for a year, by the machine's clock.
+    at = (datetime.now(UTC) - timedelta(days=1)).replace(microsecond=0)
+    journals = []
+    for number in range(2):
+        keep = tmp_path / f"playing-{number}"
+        done = run_demo(tmp_path, "--seed", "11", "--at", at.isoformat(), "--keep", str(keep))
+        assert done.returncode == 0, done.stdout + done.stderr
+        journals.append((keep / "simulator" / "journal.jsonl").read_bytes())
+    assert journals[0] == journals[1]
+    entries = [json.loads(line) for line in journals[0].splitlines()]
+    assert {entry["outcome"] for entry in entries} >= {"accepted", "refused", "dropped", "done"}
+    assert min(entry["at_ms"] for entry in entries) == at.timestamp() * 1_000
+
+
+def test_each_refusal_is_explained_when_asked_for(tmp_path: Path) -> None:
+    """By its requirement and what would have made it succeed; a time without a seed means nothing."""
+    done = run_demo(tmp_path, "--explain", COLUMNS="200")
+    assert done.returncode == 0, done.stdout + done.stderr
+    for requirement in ("OPT-09", "OPT-03", "MSG-06", "OPT-01", "MSG-12", "LIF-06"):
+        assert f"By which rule: {requirement} (" in done.stdout
+    assert done.stdout.count("What would have made it succeed:") == done.stdout.count("By which rule:") >= 10
+    wrong = run_demo(tmp_path, "--at", "2026-11-20T12:00:00Z")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert "--at belongs to --seed" in wrong.stderr

@@ -45,7 +45,8 @@ class Account:
             self._results.append(StepResult(step.name, ok, round((time.perf_counter() - started) * 1000), detail))
             stage.timeline.end(self._results[-1])
             if not ok:
-                break
+                return
+        await stage.see_off()
 
     def results(self) -> list[StepResult]:
         """Returns a result for every step, also for those that were not played."""

@@ -230,6 +230,12 @@ class Stage:
         self.secrets.append(text_secret(name, text))
         return text
 
+    async def see_off(self) -> None:
+        """Switches all devices off, one after the other: also the last lines of a seeded journal are the same."""
+        for person in (self.carol, self.bob, self.alice):
+            await person.stop()
+            await self.wait_until_gone(person)
+
     async def __aenter__(self) -> Self:
         return self
 

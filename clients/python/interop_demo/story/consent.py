@@ -3,6 +3,9 @@
 from interop_demo.people import Person
 from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect
 
+_SENT = "sent_message"
+"""Where the server remembers which messages it has taken, by id."""
+
 
 async def refuse_uninvited(stage: Stage) -> str:
     """Has Bob try to reach Alice, who has not opted in."""
@@ -46,7 +49,7 @@ async def block_and_opt_out(stage: Stage) -> str:
     """Has Alice block Carol, then opt out of the messenger."""
     await _block(stage)
     await _opt_out(stage)
-    return "Carol is not told and nothing is stored; both directions refused after the opt-out; the chats are read-only"
+    return "Carol is not told, her message is gone; both directions refused after the opt-out; the chats are read-only"
 
 
 async def _block(stage: Stage) -> None:
@@ -57,8 +60,9 @@ async def _block(stage: Stage) -> None:
     before = await stage.settle()
     await carol.ask("send_text", to=alice.jid, text=stage.keep_secret("Carol's blocked text", "Why no answer, Alice?"))
     after = await stage.settle()
-    expect(after == before, f"the server stored something: {_difference(before, after)}")
-    stage.timeline.tell(carol, "writes to Alice: acked, so that the block does not show, but neither stored nor sent")
+    before[_SENT] += 1  # the id alone: a repetition is acked with the same time, as for anybody
+    expect(after == before, f"the server stored something else than the id: {_difference(before, after)}")
+    stage.timeline.tell(carol, "writes to Alice: acked, so that the block does not show, but neither kept nor sent")
     text = stage.keep_secret("Bob's text after the block", "Are you still there, Alice? This is Bob.")
     await bob.ask("send_text", to=alice.jid, text=text)
     received = await alice.ask("wait_for_text")
