@@ -47,6 +47,7 @@ from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
 from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
+from interop_server.core.challenges import Challenges
 from interop_server.core.clock_control import ClockControl
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment
@@ -74,12 +75,13 @@ from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.errors import RefusalInterceptor
 from interop_server.rpc.handshake import ServerIdentity
+from interop_server.rpc.integrity import IntegrityServicer
 from interop_server.rpc.interop import InteropServicer
 from interop_server.rpc.journal import JournalServicer
 from interop_server.rpc.media import MediaServicer, add_media_service
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
-from interop_server.rpc.services import AccountServicer, EnlistmentServicer, IntegrityServicer
+from interop_server.rpc.services import AccountServicer, EnlistmentServicer
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.standing import StandingServicer
 from interop_server.runtime.clock import AdjustableClock
@@ -159,6 +161,7 @@ class _Parts:
     blocklist: Blocklist
     lifecycle: Lifecycle
     standing: Standing
+    challenges: Challenges
     operator: Operator
 
     async def refresh_key_sets(self) -> None:
@@ -268,6 +271,7 @@ class Simulator:
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
             standing=standing,
+            challenges=Challenges(store, standing, registry, clock, rng("challenges"), limits),
             operator=Operator(store, key_sets, registry, clock, limits),
         )
 
@@ -290,7 +294,7 @@ class Simulator:
             journal=parts.journal,
         )
         media = MediaServicer(sessions, parts.media, http_url, self._config.limits)
-        integrity = IntegrityServicer(sessions, parts.blocklist)
+        integrity = IntegrityServicer(sessions, parts.blocklist, parts.challenges, self._config.limits)
         enlistment = EnlistmentServicer(parts.enlistment, parts.journal)
         prekeys = PreKeyServicer(sessions, parts.prekeys, parts.journal)
         interop = InteropServicer(sessions, parts.optin, parts.journal)

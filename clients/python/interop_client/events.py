@@ -115,6 +115,16 @@ class PreKeysLow:
 
 
 @dataclass(frozen=True, slots=True)
+class ChallengeCode:
+    """The code that answers a challenge (ABU-06)."""
+
+    token: str
+    """The challenge that it answers."""
+    code: str
+    """The code: 6 digits."""
+
+
+@dataclass(frozen=True, slots=True)
 class OfflinePreview:
     """What waited while the client was away; it follows by itself (MSG-08)."""
 
@@ -161,6 +171,7 @@ Event = (
     | ReceiptReceived
     | IdentityChanged
     | PreKeysLow
+    | ChallengeCode
     | OfflinePreview
     | OfflineEnd
     | StanzaRefused

@@ -11,6 +11,7 @@ from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.contents import message_event
 from interop_client.events import (
+    ChallengeCode,
     Event,
     Evidence,
     IdentityChanged,
@@ -142,6 +143,8 @@ class Inbox:
             return IdentityChanged(jid)
         if kind == "prekeys_low":
             return PreKeysLow(notification.prekeys_low.count)
+        if kind == "challenge_code":
+            return ChallengeCode(notification.challenge_code.token, notification.challenge_code.code)
         return None  # newer than this client
 
 

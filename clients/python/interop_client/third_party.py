@@ -1,6 +1,6 @@
 """The client of a third-party messenger's user; knows nothing of the messenger's own server but its tokens.
 
-Source: ENL-07 to ENL-15, MED-02, LIF-03.
+Source: ENL-07 to ENL-15, MED-02, ABU-06, LIF-03.
 """
 
 import json
@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from interop_api.v1 import account_pb2, enlistment_pb2
+from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2
 from interop_client.client import ClientOptions, InteropClient, SentMessage
 from interop_client.contents import media_content
 from interop_client.endpoint import Endpoint
@@ -113,6 +113,34 @@ class ThirdPartyClient(InteropClient):
         """
         request = account_pb2.DeleteAccountRequest()
         await self._call("AccountService/DeleteAccount", request, account_pb2.DeleteAccountResponse)
+
+    async def request_challenge(self) -> integrity_pb2.RequestChallengeResponse:
+        """Begins a challenge, in place of the one before. The code for one way to answer it comes as ChallengeCode.
+
+        Raises:
+            ServerRefusal: RATE_LIMITED: too many were begun.
+        """
+        request = integrity_pb2.RequestChallengeRequest()
+        return await self._call("IntegrityService/RequestChallenge", request, integrity_pb2.RequestChallengeResponse)
+
+    async def answer_challenge(
+        self,
+        token: str,
+        answer: str,
+        option: integrity_pb2.ChallengeOption.ValueType = integrity_pb2.CHALLENGE_OPTION_CHANNEL,
+    ) -> None:
+        """Answers a challenge: what kept the account from opening new chats is lifted (ABU-06).
+
+        Args:
+            token: The challenge.
+            answer: The code that came as ChallengeCode; or the digits of the prompt in reverse.
+            option: Which of the two.
+
+        Raises:
+            ServerRefusal: CHALLENGE_INVALID: the answer is wrong or late, and the challenge over; RATE_LIMITED.
+        """
+        request = integrity_pb2.AnswerChallengeRequest(token=token, option=option, answer=answer)
+        await self._call("IntegrityService/AnswerChallenge", request, integrity_pb2.AnswerChallengeResponse)
 
     async def send_image(
         self, to: str, path: Path, host: MediaHost, *, mimetype: str = "image/png", caption: str = ""

@@ -90,6 +90,16 @@ class Limits:
     """ABU-01; policy."""
     ended_sanction_days: int = 1
     """ABU-05: how long it stays known that a sanction has ended; policy."""
+    challenge_seconds: int = 600
+    """ABU-06: how long a challenge can be answered; policy."""
+    challenge_burst: int = 10
+    """ABU-06: challenges that one account may begin at once; policy, analogous practice."""
+    challenge_per_second: float = 1 / (144 * 60)
+    """ABU-06; policy, analogous practice: one every 144 minutes."""
+    challenge_success_burst: int = 2
+    """ABU-06: right answers of one account that count at once; policy, analogous practice."""
+    challenge_success_per_second: float = 1 / (12 * 3600)
+    """ABU-06; policy, analogous practice: one every 12 hours."""
     upload_auth_seconds: int = 3600
     """MED-05; policy."""
     max_blob_bytes: int = 2 << 30

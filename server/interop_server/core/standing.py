@@ -116,9 +116,18 @@ class Standing:
         if sanction.kind in _BANS:
             self.connections.end(account.account_id, _BANS[sanction.kind])
 
-    async def lift(self, user: ExternalUser, *kinds: SanctionKind) -> None:
-        """Lifts sanctions of these kinds."""
+    async def lift(self, user: ExternalUser, actor: str, *kinds: SanctionKind) -> None:
+        """Lifts sanctions of these kinds.
+
+        Args:
+            user: Whose sanctions.
+            actor: Who lifts them.
+            kinds: Which.
+        """
         await self.store.delete_sanctions(user, kinds)
+        what = ", ".join(kind.name.lower() for kind in kinds)
+        subject = f"{user.integrator}:{user.external_id}"
+        self.journal.record(actor, "standing.lift", "done", subject, requirement="ABU-05", detail=what)
 
     def sweeps(self) -> tuple[Sweep, ...]:
         """What goes with time (ABU-08)."""

@@ -187,6 +187,9 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
         stanza.notification.timestamp_ms = item.timestamp_ms
         if item.subtype == NotificationType.IDENTITY_CHANGED:
             stanza.notification.identity_changed.jid = item.content.decode()
+        elif item.subtype == NotificationType.CHALLENGE_CODE:
+            code = stanza.notification.challenge_code
+            code.token, code.code = item.content.decode().split("\n")
         else:
             stanza.notification.prekeys_low.count = int(item.content)
     return stanza

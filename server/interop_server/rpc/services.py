@@ -1,16 +1,13 @@
-"""The unary services but prekeys and media: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""Enlistment and deletion: authenticate, convert, call one rule, answer; knows no rule itself."""
 
 from interop_api.v1 import (
     account_pb2,
     account_pb2_grpc,
     enlistment_pb2,
     enlistment_pb2_grpc,
-    integrity_pb2,
-    integrity_pb2_grpc,
 )
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
-from interop_server.core.errors import Reason, Refusal
-from interop_server.core.integrity import Blocklist
+from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
@@ -46,34 +43,6 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
             return enlistment_pb2.EnlistResponse(failure=failure)
         CALLER.set(login)
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))
-
-
-class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
-    """See IntegrityService in integrity.proto."""
-
-    def __init__(self, sessions: Sessions, blocklist: Blocklist) -> None:
-        self._sessions = sessions
-        self._blocklist = blocklist
-
-    async def GetBlocklist(
-        self, request: integrity_pb2.GetBlocklistRequest, context: Context
-    ) -> integrity_pb2.GetBlocklistResponse:
-        """Returns the caller's blocklist."""
-        jids, digest = await self._blocklist.blocked(self._sessions.account(context))
-        return integrity_pb2.GetBlocklistResponse(jids=jids, digest=digest)
-
-    async def UpdateBlocklist(
-        self, request: integrity_pb2.UpdateBlocklistRequest, context: Context
-    ) -> integrity_pb2.UpdateBlocklistResponse:
-        """Blocks or unblocks."""
-        account = self._sessions.account(context)
-        if request.action == integrity_pb2.BLOCK_ACTION_BLOCK:
-            digest = await self._blocklist.block(account, request.jid)
-        elif request.action == integrity_pb2.BLOCK_ACTION_UNBLOCK:
-            digest = await self._blocklist.unblock(account, request.jid)
-        else:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK")
-        return integrity_pb2.UpdateBlocklistResponse(digest=digest)
 
 
 class AccountServicer(account_pb2_grpc.AccountServiceServicer):

@@ -43,7 +43,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
             user = ExternalUser(request.integrator, request.external_id)
         else:
             raise Refusal(Reason.REQUEST_MALFORMED, "name an account by `jid`, or a person by `external_id`")
-        await self._standing.lift(user, *SanctionKind)
+        await self._standing.lift(user, OPERATOR, *SanctionKind)
         return pb.LiftSanctionsResponse()
 
 

@@ -55,7 +55,7 @@ async def test_a_ban_for_good_outlives_everything(world: World) -> None:
     await world.lifecycle.delete_account(ada)
     with refused(Reason.BANNED):
         await world.enlistment.enlist(form)
-    await world.standing.lift(ada.external_user, *SanctionKind)
+    await world.standing.lift(ada.external_user, OPERATOR, *SanctionKind)
     assert await world.enlistment.enlist(form) != ada.jid
 
 

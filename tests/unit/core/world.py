@@ -22,6 +22,7 @@ from interop_protocol.xeddsa_keys import sign_xeddsa, signed_prekey_message
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
+from interop_server.core.challenges import Challenges
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
@@ -247,6 +248,7 @@ class World:
         self.optin = OptIn(store, self.clock, limits)
         self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
         self.blocklist = Blocklist(store, limits)
+        self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
         self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
         self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
 

@@ -45,6 +45,16 @@ class IntegrityServiceStub:
                 request_serializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistRequest.SerializeToString,
                 response_deserializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistResponse.FromString,
                 _registered_method=True)
+        self.RequestChallenge = channel.unary_unary(
+                '/interop_api.v1.IntegrityService/RequestChallenge',
+                request_serializer=interop__api_dot_v1_dot_integrity__pb2.RequestChallengeRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_integrity__pb2.RequestChallengeResponse.FromString,
+                _registered_method=True)
+        self.AnswerChallenge = channel.unary_unary(
+                '/interop_api.v1.IntegrityService/AnswerChallenge',
+                request_serializer=interop__api_dot_v1_dot_integrity__pb2.AnswerChallengeRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_integrity__pb2.AnswerChallengeResponse.FromString,
+                _registered_method=True)
 
 
 class IntegrityServiceServicer:
@@ -74,6 +84,29 @@ class IntegrityServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestChallenge(self, request, context):
+        """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
+
+        A challenge replaces the one before it and can be answered once, for ten minutes. The code for the option CHANNEL comes
+        as a notification `challenge_code`. Ten may be begun at once, then one every 144 minutes.
+        Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+        Source: ABU-06.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AnswerChallenge(self, request, context):
+        """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+
+        Any answer ends the challenge: a wrong one is not tried again. Two right ones count at once, then one every 12 hours.
+        Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+        Source: ABU-06.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_IntegrityServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -86,6 +119,16 @@ def add_IntegrityServiceServicer_to_server(servicer, server):
                     servicer.UpdateBlocklist,
                     request_deserializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistRequest.FromString,
                     response_serializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistResponse.SerializeToString,
+            ),
+            'RequestChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestChallenge,
+                    request_deserializer=interop__api_dot_v1_dot_integrity__pb2.RequestChallengeRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_integrity__pb2.RequestChallengeResponse.SerializeToString,
+            ),
+            'AnswerChallenge': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerChallenge,
+                    request_deserializer=interop__api_dot_v1_dot_integrity__pb2.AnswerChallengeRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_integrity__pb2.AnswerChallengeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -143,6 +186,60 @@ class IntegrityService:
             '/interop_api.v1.IntegrityService/UpdateBlocklist',
             interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistRequest.SerializeToString,
             interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.IntegrityService/RequestChallenge',
+            interop__api_dot_v1_dot_integrity__pb2.RequestChallengeRequest.SerializeToString,
+            interop__api_dot_v1_dot_integrity__pb2.RequestChallengeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerChallenge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.IntegrityService/AnswerChallenge',
+            interop__api_dot_v1_dot_integrity__pb2.AnswerChallengeRequest.SerializeToString,
+            interop__api_dot_v1_dot_integrity__pb2.AnswerChallengeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,21 @@ class IntegrityServiceStub:
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-01, ABU-02.
     """
+    RequestChallenge: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.RequestChallengeRequest, _integrity_pb2.RequestChallengeResponse]
+    """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
+
+    A challenge replaces the one before it and can be answered once, for ten minutes. The code for the option CHANNEL comes
+    as a notification `challenge_code`. Ten may be begun at once, then one every 144 minutes.
+    Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+    Source: ABU-06.
+    """
+    AnswerChallenge: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.AnswerChallengeRequest, _integrity_pb2.AnswerChallengeResponse]
+    """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+
+    Any answer ends the challenge: a wrong one is not tried again. Two right ones count at once, then one every 12 hours.
+    Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+    Source: ABU-06.
+    """
 
 @_typing.type_check_only
 class IntegrityServiceAsyncStub(IntegrityServiceStub):
@@ -70,6 +85,21 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-01, ABU-02.
+    """
+    RequestChallenge: _aio.UnaryUnaryMultiCallable[_integrity_pb2.RequestChallengeRequest, _integrity_pb2.RequestChallengeResponse]  # type: ignore[assignment]
+    """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
+
+    A challenge replaces the one before it and can be answered once, for ten minutes. The code for the option CHANNEL comes
+    as a notification `challenge_code`. Ten may be begun at once, then one every 144 minutes.
+    Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+    Source: ABU-06.
+    """
+    AnswerChallenge: _aio.UnaryUnaryMultiCallable[_integrity_pb2.AnswerChallengeRequest, _integrity_pb2.AnswerChallengeResponse]  # type: ignore[assignment]
+    """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+
+    Any answer ends the challenge: a wrong one is not tried again. Two right ones count at once, then one every 12 hours.
+    Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+    Source: ABU-06.
     """
 
 class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -100,6 +130,33 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestChallenge(
+        self,
+        request: _integrity_pb2.RequestChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integrity_pb2.RequestChallengeResponse, _abc.Awaitable[_integrity_pb2.RequestChallengeResponse]]:
+        """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
+
+        A challenge replaces the one before it and can be answered once, for ten minutes. The code for the option CHANNEL comes
+        as a notification `challenge_code`. Ten may be begun at once, then one every 144 minutes.
+        Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+        Source: ABU-06.
+        """
+
+    @_abc_1.abstractmethod
+    def AnswerChallenge(
+        self,
+        request: _integrity_pb2.AnswerChallengeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integrity_pb2.AnswerChallengeResponse, _abc.Awaitable[_integrity_pb2.AnswerChallengeResponse]]:
+        """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+
+        Any answer ends the challenge: a wrong one is not tried again. Two right ones count at once, then one every 12 hours.
+        Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+        Source: ABU-06.
         """
 
 def add_IntegrityServiceServicer_to_server(servicer: IntegrityServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
