@@ -128,6 +128,40 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
         await download(client, path)
 
 
+@pytest.mark.requirement("MSG-07", "MED-04", "MED-07", "CHN-12", "ENL-03", "SIM-07")
+async def test_one_leap_tells_the_same_story_in_order(own_world: World) -> None:
+    """Sixty-one days at once: the journal has each end at its own time, or within a second after it."""
+    admin = own_world.admin
+    alice, bob = await own_world.whatsapp(options=QUIET), await own_world.third_party("bob", QUIET)
+    await alice.close()
+    await bob.send_encrypted(sealed_message(alice.jid, "m").message)
+    await bob.close()
+    carol = Uploader(await own_world.whatsapp(options=QUIET))
+    await carol.grant()
+    await carol.upload(carol.start(), chunk(CONTENT))
+    other = CONTENT[::-1]
+    with refused("UPLOAD_LENGTH_MISMATCH"):
+        await carol.upload(carol.start(other), chunk(other[:100]))
+    begin_ms = (await admin.get_clock()).now_ms
+    last = [answer.entry.number async for answer in admin.read_journal()][-1]
+
+    await advance(admin, 61 * DAY_MS)
+
+    entries = [answer.entry async for answer in admin.read_journal(after=last)]
+    story = [(entry.action, entry.at_ms - begin_ms) for entry in entries if entry.actor != "operator"]
+    due = {
+        "chat.stream": 180 * SECOND_MS,
+        "timer.unfinished_uploads": HOUR_MS,
+        "timer.mailbox_items": 30 * DAY_MS,
+        "timer.blobs": 30 * DAY_MS,
+        "timer.blob_traces": 60 * DAY_MS,
+        "timer.key_sets": 61 * DAY_MS,
+    }
+    assert due.keys() <= {action for action, _ in story}, story
+    assert all(due[action] <= at_ms <= due[action] + SECOND_MS for action, at_ms in story if action in due), story
+    assert [at_ms for _, at_ms in story] == sorted(at_ms for _, at_ms in story)
+
+
 @pytest.mark.requirement("CHN-01", "CHN-12")
 async def test_a_connection_that_fell_silent_is_over_when_the_call_returns(own_world: World) -> None:
     """Its session is dead, the account counts as away, and its client is told why (CHN-12)."""

@@ -173,16 +173,16 @@ async def test_the_clock_is_shown_frozen_moved_and_resumed(tmp_path: Path) -> No
         assert set(shown) == {"now_ms", "now", "is_frozen"} and shown["is_frozen"] is False
         at_ms = shown["now_ms"] + 86_400_000
         at = format_time(at_ms)
-        assert await clock("freeze", "--at", at) == f"{at}, frozen\nFired: key_sets 1\n"
+        assert (await clock("freeze", "--at", at)).startswith(f"{at}, frozen\nFired: key_sets 1")
         assert await clock("freeze") == f"{at}, frozen\n"
         later = format_time(at_ms + 250)
         assert await clock("advance", "250ms") == f"{later}, frozen\nFired: nothing fell due\n"
         moved = json.loads(await clock("advance", "1d1h30m1s", "--json"))
+        assert moved.pop("fired")["key_sets"] == 1
         assert moved == {
             "now_ms": at_ms + 250 + 91_801_000,
             "now": format_time(at_ms + 250 + 91_801_000),
             "is_frozen": True,
-            "fired": {"key_sets": 1},
         }
         assert (await clock("resume")).endswith("Z, running\n")
         assert json.loads(await clock("show", "--json"))["now_ms"] >= moved["now_ms"]
