@@ -57,6 +57,7 @@ from interop_server.core.journal import TIMER, Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
+from interop_server.core.message_requests import MessageRequests
 from interop_server.core.optin import OptIn
 from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
@@ -157,6 +158,7 @@ class _Parts:
     mailbox: Mailbox
     prekeys: PreKeys
     optin: OptIn
+    requests: MessageRequests
     media: Media
     blocklist: Blocklist
     lifecycle: Lifecycle
@@ -267,6 +269,7 @@ class Simulator:
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
+            requests=MessageRequests(store, registry, push, journal, clock, limits),
             media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng("media"), limits),
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
@@ -297,7 +300,7 @@ class Simulator:
         integrity = IntegrityServicer(sessions, parts.blocklist, parts.challenges, self._config.limits)
         enlistment = EnlistmentServicer(parts.enlistment, parts.journal)
         prekeys = PreKeyServicer(sessions, parts.prekeys, parts.journal)
-        interop = InteropServicer(sessions, parts.optin, parts.journal)
+        interop = InteropServicer(sessions, parts.optin, parts.requests, parts.journal)
         enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(enlistment, server)
         chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(chat), server)
         prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)

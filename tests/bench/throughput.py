@@ -118,9 +118,11 @@ class _Pair:
                 if stanza.HasField("pong"):
                     self._settled.set()
                     continue
+                ack.ack.delivery_ids.append(stanza.delivery_id)
+                if stanza.notification.HasField("trusted_contact"):
+                    continue  # to a third-party user, with the first message
                 self._check(stanza, flow.delivered)
                 flow.delivered += 1
-                ack.ack.delivery_ids.append(stanza.delivery_id)
             flow.moved()
             if count := len(ack.ack.delivery_ids):
                 self.sizes.ack = await self._recipient.send([ack]) * self._batch // count

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from interop_api.v1 import stanza_pb2
-from interop_client.events import IdentityChanged, OfflinePreview, ReceiptReceived, TextReceived
+from interop_client.events import IdentityChanged, OfflinePreview, ReceiptReceived, TextReceived, TrustedContact
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.transport import Transport
@@ -26,6 +26,17 @@ async def away(world: World, user: str = "bob") -> ThirdPartyClient:
     client = await world.third_party(user)
     await client.close()
     return client
+
+
+async def acquainted(world: World) -> tuple[WhatsAppClient, ThirdPartyClient]:
+    """Alice, and Bob who is away. She has written to him before: nothing new of hers comes with a mark of trust."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    await alice.send_text(bob.jid, "before")
+    await bob.wait_for(TextReceived)
+    await bob.wait_for(TrustedContact)
+    await bob.close()
+    await bob.wait_for(OfflinePreview)
+    return alice, bob
 
 
 async def send_sealed(sender: WhatsAppClient, to: str, ids: Sequence[str]) -> list[int]:
@@ -46,7 +57,7 @@ async def test_a_backlog_is_announced_fetched_in_parts_and_ends_with_a_mark(worl
     2. Bob asks for 100, and gets them.
     3. Alice writes while most of the backlog is still to come: that waits for its turn.
     """
-    alice, bob = await world.whatsapp(), await away(world)
+    alice, bob = await acquainted(world)
     waiting, live = numbered("waiting", BACKLOG), numbered("live", 3)
     await send_sealed(alice, bob.jid, waiting)
     async with Wire(bob.transport) as wire:
@@ -86,7 +97,8 @@ async def test_an_empty_backlog_is_announced_and_ends_at_once(world: World) -> N
 
 async def test_a_backlog_counts_messages_receipts_and_notifications_apart(world: World) -> None:
     """Bob's message arrived, Alice answered and changed her identity key: one of each waits for him (MSG-08)."""
-    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    alice, bob = await acquainted(world)
+    await bob.connect()
     await alice.close()
     await bob.send_text(alice.jid, "Hello")
     await bob.close()
@@ -110,7 +122,7 @@ async def test_a_backlog_counts_messages_receipts_and_notifications_apart(world:
 @pytest.mark.requirement("MSG-09")
 async def test_what_was_not_acked_comes_again_after_a_dropped_connection(world: World) -> None:
     """Bob loses his connection with six messages unacked; what he then acks never comes again (MSG-09)."""
-    alice, bob = await world.whatsapp(), await away(world)
+    alice, bob = await acquainted(world)
     ids = numbered("m", 6)
     async with Wire(bob.transport) as wire:
         await wire.take_until("offline_end")
@@ -183,7 +195,7 @@ async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
 async def test_every_nack_code_ends_redelivery(world: World) -> None:
     """The public codes are taken and counted, each by itself (MSG-10)."""
     codes = [487, 488, 489, 490, 491, 495, 496, 500]
-    alice, bob = await world.whatsapp(), await away(world)
+    alice, bob = await acquainted(world)
     await send_sealed(alice, bob.jid, [f"refused-{code}" for code in codes])
     before = (await world.admin.get_statistics()).counted
     async with Wire(bob.transport) as wire:
@@ -206,7 +218,7 @@ async def test_no_more_is_in_flight_than_the_limit_allows(world: World) -> None:
 
     The room is shared: it holds in the backlog and behind it.
     """
-    alice, bob = await world.whatsapp(), await away(world)
+    alice, bob = await acquainted(world)
     async with Wire(bob.transport) as wire:
         limit = wire.login.limits.max_unacked_deliveries
         await wire.take_until("offline_end")

@@ -124,6 +124,9 @@ async def test_choices_belong_to_whatsapp_users(world: World) -> None:
         "SetThirdPartyChats": interop_pb2.SetThirdPartyChatsRequest(enabled=True),
         "SetInboxMode": interop_pb2.SetInboxModeRequest(inbox_mode=stanza_pb2.INBOX_MODE_COMBINED),
         "GetInteropSettings": interop_pb2.GetInteropSettingsRequest(),
+        "AnswerMessageRequest": interop_pb2.AnswerMessageRequestRequest(
+            peer_jid=alice.jid, answer=interop_pb2.MESSAGE_REQUEST_ANSWER_ACCEPT
+        ),
         "ListThirdPartyChats": interop_pb2.ListThirdPartyChatsRequest(),
         "DeleteThirdPartyChat": interop_pb2.DeleteThirdPartyChatRequest(peer_jid=alice.jid),
     }

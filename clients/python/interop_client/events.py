@@ -33,6 +33,9 @@ class Incoming:
     """When the server took it: milliseconds since the UNIX epoch."""
     inbox_mode: str
     """How a WhatsApp user wants to see it: `SEPARATE` or `COMBINED`; empty for a third-party user (OPT-05)."""
+    request_state: str
+    """For a WhatsApp user: `REQUESTED` while the sender waits for an answer to their first message, `ACCEPTED`, or
+    `DECLINED`; empty for a third-party user (OPT-14)."""
     offline: bool
     """Whether it waited for this connection."""
     evidence: Evidence | None = field(default=None, kw_only=True, repr=False, compare=False)
@@ -125,6 +128,16 @@ class ChallengeCode:
 
 
 @dataclass(frozen=True, slots=True)
+class TrustedContact:
+    """A WhatsApp user wrote back or accepted the message request (OPT-14)."""
+
+    jid: str
+    """The WhatsApp user."""
+    expires_at_ms: int
+    """When the mark ends unless it is renewed: milliseconds since the UNIX epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class OfflinePreview:
     """What waited while the client was away; it follows by itself (MSG-08)."""
 
@@ -172,6 +185,7 @@ Event = (
     | IdentityChanged
     | PreKeysLow
     | ChallengeCode
+    | TrustedContact
     | OfflinePreview
     | OfflineEnd
     | StanzaRefused

@@ -20,6 +20,7 @@ from interop_client.events import (
     OfflinePreview,
     PreKeysLow,
     ReceiptReceived,
+    TrustedContact,
     Undecryptable,
 )
 from interop_client.signal.content import parse_message, unpad
@@ -36,6 +37,15 @@ _NACK_PARSE = 487
 _NACK_PROTOBUF = 491
 _NACK_UNHANDLED = 500
 
+_INBOX_MODES = {
+    stanza_pb2.INBOX_MODE_SEPARATE: "SEPARATE",
+    stanza_pb2.INBOX_MODE_COMBINED: "COMBINED",
+}
+_REQUEST_STATES = {
+    stanza_pb2.MESSAGE_REQUEST_STATE_REQUESTED: "REQUESTED",
+    stanza_pb2.MESSAGE_REQUEST_STATE_ACCEPTED: "ACCEPTED",
+    stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED: "DECLINED",
+}
 _CIPHERTEXT_TYPES = {
     stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE: CiphertextType.PREKEY,
     stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET: CiphertextType.DOUBLE_RATCHET,
@@ -145,16 +155,17 @@ class Inbox:
             return PreKeysLow(notification.prekeys_low.count)
         if kind == "challenge_code":
             return ChallengeCode(notification.challenge_code.token, notification.challenge_code.code)
+        if kind == "trusted_contact":
+            return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
         return None  # newer than this client
 
 
 def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
     message = stanza.message
-    inbox_mode = ""
-    if message.inbox_mode in (stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED):
-        inbox_mode = stanza_pb2.InboxMode.Name(message.inbox_mode).removeprefix("INBOX_MODE_")
+    inbox_mode = _INBOX_MODES.get(message.inbox_mode, "")
+    request_state = _REQUEST_STATES.get(message.request_state, "")
     sender: str = getattr(message, "from")
-    return Incoming(sender, message.id, message.timestamp_ms, inbox_mode, stanza.offline)
+    return Incoming(sender, message.id, message.timestamp_ms, inbox_mode, request_state, stanza.offline)
 
 
 def _receipt_event(receipt: stanza_pb2.Receipt) -> ReceiptReceived:

@@ -136,6 +136,18 @@ class WhatsAppClient(InteropClient):
             if not page_token:
                 return
 
+    async def accept_message_request(self, peer_jid: str) -> None:
+        """Lets a third-party user write, who is told so. Writing to them does the same (OPT-14). Idempotent."""
+        await self._answer_message_request(peer_jid, interop_pb2.MESSAGE_REQUEST_ANSWER_ACCEPT)
+
+    async def decline_message_request(self, peer_jid: str) -> None:
+        """Hears no more of a third-party user, who is not told (OPT-14). Idempotent; can be accepted later."""
+        await self._answer_message_request(peer_jid, interop_pb2.MESSAGE_REQUEST_ANSWER_DECLINE)
+
+    async def _answer_message_request(self, peer_jid: str, answer: interop_pb2.MessageRequestAnswer.ValueType) -> None:
+        request = interop_pb2.AnswerMessageRequestRequest(peer_jid=peer_jid, answer=answer)
+        await self._call("InteropService/AnswerMessageRequest", request, interop_pb2.AnswerMessageRequestResponse)
+
     async def delete_chat(self, peer_jid: str) -> None:
         """Deletes a third-party chat from the list; the peer is not told. Idempotent."""
         request = interop_pb2.DeleteThirdPartyChatRequest(peer_jid=peer_jid)

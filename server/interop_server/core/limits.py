@@ -86,6 +86,14 @@ class Limits:
     """LIF-04: without a connection; documented."""
     connected_note_seconds: int = 3600
     """LIF-04: how often it is noted who is connected, so that a crash makes nobody look longer absent; policy."""
+    new_chats: int = 50
+    """ABU-05: chats without an answer that a third-party user may have opened in the time below; policy."""
+    new_chats_hours: int = 24
+    """ABU-05; policy."""
+    trusted_bucket_days: int = 7
+    """OPT-14: trusted-contact marks are renewed in steps of this; observed."""
+    trusted_buckets: int = 4
+    """OPT-14: a mark holds until this many steps after the one that it was given in began; observed."""
     max_blocked: int = 10_000
     """ABU-01; policy."""
     ended_sanction_days: int = 1
@@ -120,6 +128,11 @@ class Limits:
     def unenlist_ms(self) -> int:
         """How long an enlistment lasts without a connection (LIF-04)."""
         return self.unenlist_days * DAY_MS
+
+    @property
+    def new_chats_ms(self) -> int:
+        """How long an unanswered chat counts against the cap on new ones (ABU-05)."""
+        return self.new_chats_hours * HOUR_MS
 
     @property
     def mailbox_ms(self) -> int:

@@ -327,6 +327,10 @@ class RouteFacts(NamedTuple):
     """Whether the recipient has read receipts on (RCP-01)."""
     mailbox_items: int
     mailbox_bytes: int
+    request_state: MessageRequestState | None = None
+    """Where the first contact of the two stands; None when neither has written (OPT-14)."""
+    trusted_until_ms: int = 0
+    """End of the third-party end's newest trusted-contact mark; 0 when there was none (OPT-14)."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -361,13 +365,25 @@ class MailboxItem(NamedTuple):
     """The message's id; empty for a receipt or notification."""
     timestamp_ms: int
     content: bytes
-    """Ciphertext; message ids joined by a line feed; or the notification's JID or count as text."""
+    """Ciphertext; message ids joined by a line feed; or the notification's JID, its count, or its fields as JSON."""
     retry_count: int = 0
     """Of a message: 0 for a first sending."""
     reporting_token: bytes = b""
     """Of a message: 16 bytes, or none."""
     is_dropped: bool = False
-    """Whether a message is remembered as sent, and goes nowhere (ABU-02)."""
+    """Whether a message is remembered as sent, and goes nowhere (ABU-02, OPT-14)."""
+
+
+class RequestAnswer(NamedTuple):
+    """What a WhatsApp user's answer to a message request writes (OPT-14)."""
+
+    whatsapp_id: int
+    third_party_id: int
+    state: MessageRequestState
+    trusted_until_ms: int = 0
+    """End of the trusted-contact mark that comes with it; 0 for none."""
+    notice: MailboxItem | None = None
+    """Tells the third-party user of that mark."""
 
 
 class Delivery(NamedTuple):
@@ -378,6 +394,8 @@ class Delivery(NamedTuple):
     item: MailboxItem
     inbox_mode: InboxMode
     """The recipient's choice now."""
+    request_state: MessageRequestState | None = None
+    """Of a message to a WhatsApp user: where the first contact stands now (OPT-14)."""
 
 
 class Stored(NamedTuple):
@@ -432,6 +450,8 @@ class Chat(NamedTuple):
     external_id: str
     last_message_at_ms: int
     read_only: bool
+    request_state: MessageRequestState
+    """Whether it is a message request, and what came of it (OPT-14)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ from interop_server.core.model import (
     PartnerTerms,
     Platform,
     PublishedKeys,
+    RequestAnswer,
     RouteFacts,
     Sanction,
     SanctionKind,
@@ -272,7 +273,32 @@ class OptInStore(Protocol):
         """Third-party chats, newest message first, then by JID; `before` is (last_message_at_ms, peer_jid)."""
         ...
 
-    async def delete_chat(self, account_id: int, peer_jid: str) -> None: ...  # noqa: D102
+    async def delete_chat(self, account_id: int, peer_jid: str) -> None:
+        """Takes a chat off the list. Where the first contact stands is kept (OPT-14)."""
+        ...
+
+
+class MessageRequestStore(Protocol):
+    """First contacts."""
+
+    async def put_request_answers(self, answers: Sequence[RequestAnswer]) -> None:
+        """Changes where first contacts stand; one that nobody has made stays unmade.
+
+        A mark that ends later than the one before is put with its notice; any other is not, and its notice neither.
+        """
+        ...
+
+    async def list_unanswered_chats(self, account_id: int, since_ms: int, limit: int) -> list[int]:
+        """When a third-party user opened chats that nobody has answered, newest first, in ms since the UNIX epoch.
+
+        A decline and a block are no answers: they must not show (OPT-14). Only chats opened after `since_ms`, and after
+        the last `reset_new_chats`, are counted, at most `limit`.
+        """
+        ...
+
+    async def reset_new_chats(self, account_id: int, now_ms: int) -> None:
+        """Lets `list_unanswered_chats` begin anew: chats opened until now count no more (ABU-06)."""
+        ...
 
 
 class RoutingStore(Protocol):
@@ -287,11 +313,12 @@ class RoutingStore(Protocol):
         ...
 
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
-        """Stores messages, each once per (sender_id, stanza_id), and touches the chats they belong to.
+        """Stores messages, each once per (sender_id, stanza_id), and opens or touches the chats they belong to.
 
         A duplicate changes nothing and gets the first timestamp (MSG-04); also when the first was long acked. No
         duplicate is a message to the same recipient with a higher `retry_count` than the last, when a retry receipt
-        with at least that count was forwarded (RCP-04). One that is dropped is remembered, and no more than that.
+        with at least that count was forwarded (RCP-04). One that is dropped is remembered as far as its sender can
+        see: no mailbox gets it, and no list but a WhatsApp sender's own shows it.
         """
         ...
 
@@ -414,6 +441,7 @@ class Store(
     AccountStore,
     PreKeyStore,
     OptInStore,
+    MessageRequestStore,
     RoutingStore,
     BlocklistStore,
     StandingStore,

@@ -4,14 +4,15 @@ One decision table serves messages, receipts and prekey bundles, so that no path
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
 from interop_protocol.jid import Jid
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import SERVER, Journal
+from interop_server.core.first_contact import NewChats, acceptance, has_declined
+from interop_server.core.journal import SERVER, Journal, Outcome
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
@@ -22,8 +23,16 @@ from interop_server.core.model import (
     ReceiptType,
     RouteFacts,
     StanzaKind,
+    Stored,
 )
-from interop_server.core.ports import Clock, Connections, OptInStore, PushGateway, RoutingStore
+from interop_server.core.ports import (
+    Clock,
+    Connections,
+    MessageRequestStore,
+    OptInStore,
+    PushGateway,
+    RoutingStore,
+)
 from interop_server.core.ratelimit import RateLimit
 
 _ABSENT = {
@@ -38,7 +47,7 @@ class Route(Enum):
 
     DELIVER = auto()
     DROP = auto()
-    """Acknowledged, but goes nowhere: the recipient has blocked the sender (ABU-02)."""
+    """Acknowledged, but goes nowhere: the recipient has blocked or declined the sender (ABU-02, OPT-14)."""
 
 
 def decide_route(
@@ -56,7 +65,7 @@ def decide_route(
         Refusal: ROUTE_NOT_SUPPORTED, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER or RECIPIENT_NOT_REACHABLE, which
             is the same for every cause on the recipient's side (OPT-09).
 
-    Source: OPT-01, OPT-02, OPT-06, OPT-09, MSG-06, ABU-02.
+    Source: OPT-01, OPT-02, OPT-06, OPT-09, OPT-14, MSG-06, ABU-02.
     """
     if sender.is_whatsapp == recipient_is_whatsapp:
         raise Refusal(Reason.ROUTE_NOT_SUPPORTED)
@@ -71,10 +80,17 @@ def decide_route(
     if facts.sender_blocked_recipient:
         # Last: anybody may block any JID, so said earlier it would tell which JIDs exist (OPT-09).
         raise Refusal(Reason.RECIPIENT_BLOCKED_BY_SENDER)
-    return Route.DROP if facts.recipient_blocked_sender else Route.DELIVER
+    return Route.DROP if facts.recipient_blocked_sender or has_declined(facts) else Route.DELIVER
 
 
-class RouteStore(RoutingStore, OptInStore, Protocol):
+def why_dropped(facts: RouteFacts) -> tuple[str, str]:
+    """Returns the requirement and the cause that stand in the journal for what is dropped."""
+    if facts.recipient_blocked_sender:
+        return "ABU-02", "the recipient has blocked the sender"
+    return "OPT-14", "the recipient has declined the sender's message request"
+
+
+class RouteStore(RoutingStore, OptInStore, MessageRequestStore, Protocol):
     """What routing needs of the store."""
 
 
@@ -113,6 +129,18 @@ async def view_routes(store: RouteStore, sender: Account, jids: Sequence[Jid]) -
     return RouteView(sender, facts, settings.integrators if settings.enabled else frozenset(), ends)
 
 
+@dataclass(slots=True)
+class _Batch:
+    """What the messages of one batch have in common, and use up together."""
+
+    view: RouteView
+    new_chats: NewChats | None
+    """Chats that the sender may open; None when every recipient knows the sender."""
+    timestamp_ms: int
+    usage: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Items and bytes in the mailboxes that the batch goes to, itself included."""
+
+
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
     """What became of one message."""
@@ -143,52 +171,73 @@ class Router:
         self._send_rate = RateLimit(clock, limits.send_burst, limits.send_per_second)
 
     async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
-        """Routes a batch of messages: checks each, stores the deliverable ones in one transaction, then notifies.
+        """Routes a batch of messages: checks each, stores those that it takes in one transaction, then notifies.
 
         One outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
         """
         view = await view_routes(self._store, sender, _addresses(messages))
+        new_chats = await self._new_chats(view)
         timestamp_ms = self._timestamp()
+        batch = _Batch(view, new_chats, timestamp_ms)
         outcomes: list[SendOutcome] = []
         items: list[MailboxItem] = []
         taken: list[int] = []
-        usage: dict[int, tuple[int, int]] = {}
         for message in messages:
             try:
-                item = self._accept(message, view, usage, timestamp_ms)
+                items.append(self._accept(message, batch))
             except Refusal as refusal:
                 outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
                 continue
-            items.append(item)
             taken.append(len(outcomes))
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
             for index, item, stored in zip(taken, items, await self._store.put_messages(items), strict=True):
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
-                    self._record_taken(sender, messages[index], "MSG-04")
-                elif item.is_dropped:
-                    self._record_drop(sender, messages[index])
-                else:
-                    self._record_taken(sender, messages[index], "RCP-04" if item.retry_count else "MSG-06")
+                self._record_taken(view, messages[index], item, stored)
+            await self._accept_requests(view, items, timestamp_ms)
             self._notify(view.facts, {item.recipient_id for item in items if not item.is_dropped})
         return outcomes
 
-    def _record_taken(self, sender: Account, message: OutgoingMessage, requirement: str) -> None:
+    def _record_taken(self, view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> None:
+        outcome: Outcome = "accepted"
+        requirement, cause = "RCP-04" if item.retry_count else "MSG-06", ""
+        if stored.duplicate:
+            requirement = "MSG-04"
+        elif item.is_dropped:
+            outcome = "dropped"
+            requirement, cause = why_dropped(view.facts[check_address(message.to).text])
         self._journal.record(
-            sender.jid, "stanza.message", "accepted", message.stanza_id, requirement=requirement, detail=message.to
-        )
-
-    def _record_drop(self, sender: Account, message: OutgoingMessage) -> None:
-        self._journal.record(
-            sender.jid,
+            view.sender.jid,
             "stanza.message",
-            "dropped",
-            message.stanza_id,
-            requirement="ABU-02",
-            cause="the recipient has blocked the sender",
+            outcome,
+            item.stanza_id,
+            requirement=requirement,
+            cause=cause,
             detail=message.to,
         )
+
+    async def _new_chats(self, view: RouteView) -> NewChats | None:
+        if view.sender.is_whatsapp or not any(map(_is_first_contact, view.facts.values())):
+            return None  # without asking the store: nobody is written to for the first time
+        now_ms, limits = self._clock.now_ms(), self._limits
+        opened_at_ms = await self._store.list_unanswered_chats(
+            view.sender.account_id, now_ms - limits.new_chats_ms, limits.new_chats
+        )
+        return NewChats(opened_at_ms, now_ms, limits)
+
+    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem], now_ms: int) -> None:
+        # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.
+        if not view.sender.is_whatsapp:
+            return
+        dropped = {item.recipient_id: item.is_dropped for item in items}
+        answers = [
+            acceptance(view.sender, facts, now_ms, self._limits, tell=not dropped[facts.account_id])
+            for facts in view.facts.values()
+            if facts.account_id in dropped
+        ]
+        if changes := [answer for answer in answers if answer is not None]:
+            await self._store.put_request_answers(changes)
 
     async def send_receipt(
         self, sender: Account, kind: ReceiptType, to: str, message_ids: Sequence[str], own: bool
@@ -234,19 +283,14 @@ class Router:
         await self._store.put_items([item])
         self._connections.wake(facts.account_id)
 
-    def _accept(
-        self, message: OutgoingMessage, view: RouteView, usage: dict[int, tuple[int, int]], timestamp_ms: int
-    ) -> MailboxItem:
-        sender = view.sender
+    def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
+        sender = batch.view.sender
         jid = check_address(message.to)
         ciphertext_type, ciphertext = self._single_ciphertext(message)
-        route, recipient = view.decide(jid)
+        route, recipient = batch.view.decide(jid)
         self._send_rate.take((sender.account_id, recipient.account_id))
-        items, size = usage.get(recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes))
-        items, size = items + 1, size + len(ciphertext)
-        if not self._has_room(items, size):
-            raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
-        usage[recipient.account_id] = (items, size)
+        # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
+        self._take_room(batch, recipient, len(ciphertext))
         return MailboxItem(
             recipient.account_id,
             sender.account_id,
@@ -255,13 +299,23 @@ class Router:
             ciphertext_type,
             message.message_type,
             message.stanza_id,
-            timestamp_ms,
+            batch.timestamp_ms,
             ciphertext,
             message.retry_count,
             message.reporting_token,
-            # Limits and answer are those of anybody: a block must not show (OPT-09, ABU-02).
             route is Route.DROP,
         )
+
+    def _take_room(self, batch: _Batch, recipient: RouteFacts, size: int) -> None:
+        used_items, used_bytes = batch.usage.get(
+            recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes)
+        )
+        usage = used_items + 1, used_bytes + size
+        if not self._has_room(*usage):
+            raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
+        if batch.new_chats is not None and recipient.request_state is None:
+            batch.new_chats.open(recipient.account_id)
+        batch.usage[recipient.account_id] = usage
 
     def _has_room(self, items: int, size: int) -> bool:
         return items <= self._limits.max_mailbox_items and size <= self._limits.max_mailbox_bytes
@@ -291,6 +345,11 @@ class Router:
         # Taken without an await before the store's queue: with a clock that never goes backwards, also not over a
         # restart, it never decreases for a recipient (MSG-14).
         return self._clock.now_ms()
+
+
+def _is_first_contact(facts: RouteFacts) -> bool:
+    # Whoever is not opted in is not written to at all, and must cost no more than somebody unknown (OPT-09).
+    return facts.request_state is None and facts.opted_in and not facts.integrator
 
 
 def _addresses(messages: Sequence[OutgoingMessage]) -> list[Jid]:

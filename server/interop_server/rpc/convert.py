@@ -1,5 +1,6 @@
 """Between protobuf messages and the model: total functions that validate form once; knows no rule and no store."""
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -16,6 +17,7 @@ from interop_server.core.model import (
     ConnectionMode,
     Delivery,
     Login,
+    MailboxItem,
     MessageType,
     NotificationType,
     OneTimePreKey,
@@ -177,6 +179,8 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
         message.reporting_token = item.reporting_token
         if to_whatsapp:
             message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
+            if delivery.request_state is not None:
+                message.request_state = stanza_pb2.MessageRequestState.ValueType(delivery.request_state)
     elif item.kind is StanzaKind.RECEIPT:
         receipt = stanza.receipt
         receipt.type = stanza_pb2.ReceiptType.ValueType(item.subtype)
@@ -184,15 +188,20 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
         receipt.message_ids.extend(item.content.decode().split("\n"))
         receipt.timestamp_ms = item.timestamp_ms
     else:
-        stanza.notification.timestamp_ms = item.timestamp_ms
-        if item.subtype == NotificationType.IDENTITY_CHANGED:
-            stanza.notification.identity_changed.jid = item.content.decode()
-        elif item.subtype == NotificationType.CHALLENGE_CODE:
-            code = stanza.notification.challenge_code
-            code.token, code.code = item.content.decode().split("\n")
-        else:
-            stanza.notification.prekeys_low.count = int(item.content)
+        _write_notification(stanza.notification, item)
     return stanza
+
+
+def _write_notification(notification: stanza_pb2.Notification, item: MailboxItem) -> None:
+    notification.timestamp_ms = item.timestamp_ms
+    if item.subtype == NotificationType.IDENTITY_CHANGED:
+        notification.identity_changed.jid = item.content.decode()
+    elif item.subtype == NotificationType.CHALLENGE_CODE:
+        notification.challenge_code.token, notification.challenge_code.code = item.content.decode().split("\n")
+    elif item.subtype == NotificationType.TRUSTED_CONTACT:
+        notification.trusted_contact.CopyFrom(stanza_pb2.TrustedContact(**json.loads(item.content)))
+    else:
+        notification.prekeys_low.count = int(item.content)
 
 
 def prekeys_low_to(count: int, now_ms: int) -> stanza_pb2.Stanza:

@@ -4,6 +4,7 @@ from interop_api.v1 import interop_pb2 as pb
 from interop_api.v1 import interop_pb2_grpc, stanza_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
+from interop_server.core.message_requests import MessageRequests
 from interop_server.core.model import InboxMode
 from interop_server.core.optin import OptIn
 from interop_server.rpc.errors import Context, stanza_error
@@ -13,9 +14,10 @@ from interop_server.rpc.session import Sessions
 class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
     """See InteropService in interop.proto."""
 
-    def __init__(self, sessions: Sessions, optin: OptIn, journal: Journal) -> None:
+    def __init__(self, sessions: Sessions, optin: OptIn, requests: MessageRequests, journal: Journal) -> None:
         self._sessions = sessions
         self._optin = optin
+        self._requests = requests
         self._journal = journal
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
@@ -110,8 +112,20 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
                 external_id=chat.external_id,
                 last_message_at_ms=chat.last_message_at_ms,
                 read_only=chat.read_only,
+                request_state=stanza_pb2.MessageRequestState.ValueType(chat.request_state),
             )
         return response
+
+    async def AnswerMessageRequest(
+        self, request: pb.AnswerMessageRequestRequest, context: Context
+    ) -> pb.AnswerMessageRequestResponse:
+        """Accepts or declines a message request."""
+        account = self._sessions.account(context)
+        if request.answer not in (pb.MESSAGE_REQUEST_ANSWER_ACCEPT, pb.MESSAGE_REQUEST_ANSWER_DECLINE):
+            raise Refusal(Reason.REQUEST_MALFORMED, "`answer` must be ACCEPT or DECLINE")
+        accepted = request.answer == pb.MESSAGE_REQUEST_ANSWER_ACCEPT
+        await self._requests.answer(account, request.peer_jid, accepted=accepted)
+        return pb.AnswerMessageRequestResponse()
 
     async def DeleteThirdPartyChat(
         self, request: pb.DeleteThirdPartyChatRequest, context: Context

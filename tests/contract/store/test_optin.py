@@ -1,6 +1,6 @@
 """What WhatsApp users choose, and their third-party chats."""
 
-from interop_server.core.model import Chat, InboxMode, InteropSettings
+from interop_server.core.model import Chat, InboxMode, InteropSettings, MessageRequestState
 from interop_server.core.ports import Store
 
 from .conftest import BATS, NOW_MS, OWLS, World
@@ -70,7 +70,8 @@ async def test_a_message_either_way_touches_the_chat(store: Store, world: World)
     await store.put_messages([world.message(peer, user, "1", NOW_MS + 1), world.message(user, peer, "2", NOW_MS + 7)])
     await store.put_messages([world.message(peer, user, "3", NOW_MS + 3), world.message(peer, user, "1", NOW_MS + 9)])
     await store.put_items([world.receipt(peer, user, NOW_MS + 11)])
-    assert await store.list_chats(user.account_id, None, 10) == [Chat(peer.jid, BATS, "user1", NOW_MS + 7, False)]
+    [chat] = await store.list_chats(user.account_id, None, 10)
+    assert chat == Chat(peer.jid, BATS, "user1", NOW_MS + 7, False, MessageRequestState.REQUESTED)
     assert await store.list_chats(peer.account_id, None, 10) == []
 
 

@@ -447,7 +447,7 @@ async def test_a_server_that_ignores_missing_acks_is_left(state: ClientState, al
 @pytest.mark.requirement("RCP-02")
 async def test_read_receipts_are_grouped_by_sender(bob: InteropClient, transport: ScriptedTransport) -> None:
     messages = [
-        TextReceived(sender, f"{sender}{number}", 1, "", False, text="", reply_to=None)
+        TextReceived(sender, f"{sender}{number}", 1, "", "", False, text="", reply_to=None)
         for number in range(300)
         for sender in (ALICE, "other")
     ]

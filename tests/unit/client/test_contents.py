@@ -21,7 +21,7 @@ from interop_client.media_crypto import EncryptedMedia, MediaType
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.signal.errors import InvalidContent
 
-ENVELOPE = Incoming("12-34@interop", "m1", 7, "SEPARATE", True)
+ENVELOPE = Incoming("12-34@interop", "m1", 7, "SEPARATE", "REQUESTED", True)
 REFERENCE = MediaReference(
     MediaType.DOCUMENT, "/v/t1", os.urandom(32), EncryptedMedia(bytes(32), 5, bytes(32)), "text/plain", "a.txt"
 )
@@ -33,11 +33,13 @@ def delivered(content: content_pb2.Message) -> object:
 
 def test_a_text_keeps_words_and_envelope() -> None:
     event = delivered(text_content("Grüße 👋"))
-    assert event == TextReceived("12-34@interop", "m1", 7, "SEPARATE", True, text="Grüße 👋", reply_to=None)
+    assert event == TextReceived(
+        "12-34@interop", "m1", 7, "SEPARATE", "REQUESTED", True, text="Grüße 👋", reply_to=None
+    )
 
 
 def test_an_answer_names_and_quotes_what_it_answers() -> None:
-    answered = TextReceived("x@s.whatsapp.net", "m0", 1, "", False, text="Question?", reply_to=None)
+    answered = TextReceived("x@s.whatsapp.net", "m0", 1, "", "", False, text="Question?", reply_to=None)
     content = text_content("Answer", reply_to=answered)
     assert content.extended_text_message.context_info.quoted_message.conversation == "Question?"
     event = delivered(content)

@@ -12,6 +12,7 @@ from interop_server.core.model import (
     IdentifierType,
     InboxMode,
     InteropSettings,
+    MessageRequestState,
     PartnerStatus,
     Platform,
 )
@@ -205,7 +206,9 @@ async def test_chats_are_listed_newest_first_in_pages(world: World) -> None:
         pages += 1
     assert pages == 3
     assert [chat.peer_jid for chat in listed] == [peer.jid for peer in reversed(peers)]
-    assert listed[-1] == Chat(peers[0].jid, BATS, "peer0", NOW_MS, read_only=False)
+    assert listed[-1] == Chat(
+        peers[0].jid, BATS, "peer0", NOW_MS, read_only=False, request_state=MessageRequestState.REQUESTED
+    )
     assert await world.optin.list_chats(user, 0, "") == (listed, "")
 
 

@@ -184,8 +184,10 @@ async def test_a_whatsapp_users_new_identity_is_told_to_peers_once(world: World)
     await world.prekeys.publish(user, OTHER.published, [])
     await world.prekeys.publish(user, GOOD, [])
     assert world.connections.woken == [ada.account_id]
-    [notice] = [item for item in await world.waiting(ada) if item.kind is StanzaKind.NOTIFICATION]
-    assert (notice.subtype, notice.content.decode()) == (NotificationType.IDENTITY_CHANGED, user.jid)
+    *_, notice = await world.waiting(ada)
+    assert (notice.kind, notice.subtype) == (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
+    assert notice.content.decode() == user.jid
+    assert [item.kind for item in await world.waiting(ada)].count(StanzaKind.NOTIFICATION) == 2  # the mark of trust
     assert await world.waiting(bea) == []
 
 

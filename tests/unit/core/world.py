@@ -32,6 +32,7 @@ from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.limits import Limits
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
+from interop_server.core.message_requests import MessageRequests
 from interop_server.core.model import (
     Account,
     CiphertextType,
@@ -229,7 +230,7 @@ class World:
     """One server's rules, with two partners registered: BATS and OWLS, whose key sets hold `k100` and `k200`."""
 
     def __init__(self, store: SqliteStore, folder: Path, limits: Limits) -> None:
-        self.store, self.limits = store, limits
+        self.store, self.folder, self.limits = store, folder, limits
         self.clock = ManualClock(NOW_MS)
         self.connections, self.pushes, self.key_servers = RecordedConnections(), RecordedPushes(), KeyServers()
         rng, self.blobs, self.reader = SeededRng(SEED), LocalBlobStore(folder, self.clock), JoserfcTokens()
@@ -246,6 +247,7 @@ class World:
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
         self.optin = OptIn(store, self.clock, limits)
+        self.requests = MessageRequests(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
         self.blocklist = Blocklist(store, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)

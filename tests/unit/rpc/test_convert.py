@@ -18,6 +18,7 @@ from interop_server.core.model import (
     InboxMode,
     Login,
     MailboxItem,
+    MessageRequestState,
     MessageType,
     NotificationType,
     OneTimePreKey,
@@ -244,7 +245,7 @@ def test_outcomes_become_acks_in_order() -> None:
 
 def delivery(kind: StanzaKind, subtype: int, content: bytes) -> Delivery:
     item = MailboxItem(1, 2, PEER_JID, kind, subtype, 2 if kind is StanzaKind.MESSAGE else 0, "m1", 77, content)
-    return Delivery(9, item, InboxMode.COMBINED)
+    return Delivery(9, item, InboxMode.COMBINED, MessageRequestState.DECLINED)
 
 
 @pytest.mark.requirement("MSG-02")
@@ -256,8 +257,10 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
     stanza = convert.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
     enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"\xff\0")]
     fields = {"id": "m1", "from": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
-    inbox_mode = stanza_pb2.INBOX_MODE_COMBINED if to_whatsapp else stanza_pb2.INBOX_MODE_UNSPECIFIED
-    expected = stanza_pb2.Message(**fields, inbox_mode=inbox_mode)
+    expected = stanza_pb2.Message(**fields)
+    if to_whatsapp:
+        expected.inbox_mode = stanza_pb2.INBOX_MODE_COMBINED
+        expected.request_state = stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED
     assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
     resent = stored.item._replace(retry_count=3, reporting_token=bytes(16))
     again = convert.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
@@ -274,6 +277,13 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
             NotificationType.IDENTITY_CHANGED,
             PEER_JID.encode(),
             stanza_pb2.Notification(identity_changed=stanza_pb2.IdentityChanged(jid=PEER_JID), timestamp_ms=77),
+        ),
+        (
+            NotificationType.TRUSTED_CONTACT,
+            b'{"jid": "%b", "expires_at_ms": 5}' % PEER_JID.encode(),
+            stanza_pb2.Notification(
+                trusted_contact=stanza_pb2.TrustedContact(jid=PEER_JID, expires_at_ms=5), timestamp_ms=77
+            ),
         ),
         (
             NotificationType.PREKEYS_LOW,

@@ -80,6 +80,11 @@ class InteropServiceStub:
                 request_serializer=interop__api_dot_v1_dot_interop__pb2.ListThirdPartyChatsRequest.SerializeToString,
                 response_deserializer=interop__api_dot_v1_dot_interop__pb2.ListThirdPartyChatsResponse.FromString,
                 _registered_method=True)
+        self.AnswerMessageRequest = channel.unary_unary(
+                '/interop_api.v1.InteropService/AnswerMessageRequest',
+                request_serializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestResponse.FromString,
+                _registered_method=True)
         self.DeleteThirdPartyChat = channel.unary_unary(
                 '/interop_api.v1.InteropService/DeleteThirdPartyChat',
                 request_serializer=interop__api_dot_v1_dot_interop__pb2.DeleteThirdPartyChatRequest.SerializeToString,
@@ -190,8 +195,23 @@ class InteropServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AnswerMessageRequest(self, request, context):
+        """Accepts or declines a message request (OPT-14). Idempotent; holds from the very next message on.
+
+        Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
+        them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
+        later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+        Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
+        CALLER_NOT_WHATSAPP_USER.
+        Source: OPT-14.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteThirdPartyChat(self, request, context):
-        """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told.
+        """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
         Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.
@@ -247,6 +267,11 @@ def add_InteropServiceServicer_to_server(servicer, server):
                     servicer.ListThirdPartyChats,
                     request_deserializer=interop__api_dot_v1_dot_interop__pb2.ListThirdPartyChatsRequest.FromString,
                     response_serializer=interop__api_dot_v1_dot_interop__pb2.ListThirdPartyChatsResponse.SerializeToString,
+            ),
+            'AnswerMessageRequest': grpc.unary_unary_rpc_method_handler(
+                    servicer.AnswerMessageRequest,
+                    request_deserializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestResponse.SerializeToString,
             ),
             'DeleteThirdPartyChat': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteThirdPartyChat,
@@ -498,6 +523,33 @@ class InteropService:
             '/interop_api.v1.InteropService/ListThirdPartyChats',
             interop__api_dot_v1_dot_interop__pb2.ListThirdPartyChatsRequest.SerializeToString,
             interop__api_dot_v1_dot_interop__pb2.ListThirdPartyChatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AnswerMessageRequest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.InteropService/AnswerMessageRequest',
+            interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestRequest.SerializeToString,
+            interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -98,8 +98,19 @@ class InteropServiceStub:
     Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
     """
+    AnswerMessageRequest: _grpc.UnaryUnaryMultiCallable[_interop_pb2.AnswerMessageRequestRequest, _interop_pb2.AnswerMessageRequestResponse]
+    """Accepts or declines a message request (OPT-14). Idempotent; holds from the very next message on.
+
+    Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
+    them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
+    later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+    Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
+    CALLER_NOT_WHATSAPP_USER.
+    Source: OPT-14.
+    """
     DeleteThirdPartyChat: _grpc.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]
-    """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told.
+    """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
     Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
@@ -173,8 +184,19 @@ class InteropServiceAsyncStub(InteropServiceStub):
     Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
     """
+    AnswerMessageRequest: _aio.UnaryUnaryMultiCallable[_interop_pb2.AnswerMessageRequestRequest, _interop_pb2.AnswerMessageRequestResponse]  # type: ignore[assignment]
+    """Accepts or declines a message request (OPT-14). Idempotent; holds from the very next message on.
+
+    Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
+    them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
+    later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+    Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
+    CALLER_NOT_WHATSAPP_USER.
+    Source: OPT-14.
+    """
     DeleteThirdPartyChat: _aio.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]  # type: ignore[assignment]
-    """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told.
+    """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
     Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
@@ -301,12 +323,29 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def AnswerMessageRequest(
+        self,
+        request: _interop_pb2.AnswerMessageRequestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_interop_pb2.AnswerMessageRequestResponse, _abc.Awaitable[_interop_pb2.AnswerMessageRequestResponse]]:
+        """Accepts or declines a message request (OPT-14). Idempotent; holds from the very next message on.
+
+        Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
+        them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
+        later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+        Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
+        CALLER_NOT_WHATSAPP_USER.
+        Source: OPT-14.
+        """
+
+    @_abc_1.abstractmethod
     def DeleteThirdPartyChat(
         self,
         request: _interop_pb2.DeleteThirdPartyChatRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_interop_pb2.DeleteThirdPartyChatResponse, _abc.Awaitable[_interop_pb2.DeleteThirdPartyChatResponse]]:
-        """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told.
+        """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
         Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.

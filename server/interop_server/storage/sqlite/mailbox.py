@@ -14,6 +14,7 @@ from interop_server.core.model import (
     Delivery,
     InboxMode,
     MailboxItem,
+    MessageRequestState,
     NotificationType,
     SentMessage,
     StanzaKind,
@@ -21,8 +22,11 @@ from interop_server.core.model import (
 )
 from interop_server.storage.sqlite.engine_user import EngineUser
 
+REQUEST_STATES = (None, *MessageRequestState)
+"""By their number in the tables; 0 for no chat."""
 
-def _put(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
+
+def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     """Stores items in their order, messages once per (sender, id) unless they were asked for again."""
     before = _sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
     gone = _gone(db, items)
@@ -47,7 +51,7 @@ def _put(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     messages = [item for item in fresh if item.kind is StanzaKind.MESSAGE]
     _insert(db, [item for item in fresh if not item.is_dropped])
     _insert_sent(db, [item for item in messages if (item.sender_id, item.stanza_id) not in before])
-    _touch_chats(db, [item for item in messages if not item.is_dropped])
+    _touch_chats(db, messages)
     return stored
 
 
@@ -138,24 +142,31 @@ def _insert_sent(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> Non
 def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
     if not messages:
         return
-    newest: dict[tuple[int, int], int] = {}
+    newest: dict[tuple[int, int, bool], int] = {}
     for message in messages:
-        pair = (message.sender_id, message.recipient_id)
-        newest[pair] = max(message.timestamp_ms, newest.get(pair, 0))
+        chat = (message.sender_id, message.recipient_id, message.is_dropped)
+        newest[chat] = max(message.timestamp_ms, newest.get(chat, 0))
+    # A list is the WhatsApp user's: it shows what they sent, dropped or not, and what has reached them.
     db.execute(
         """
-        INSERT INTO chat (whatsapp_id, third_party_id, last_message_at_ms)
+        INSERT INTO chat (whatsapp_id, third_party_id, opened_at_ms, last_message_at_ms, request_state, listed)
         SELECT iif(sender.integrator = 0, sender.account_id, recipient.account_id),
                iif(sender.integrator = 0, recipient.account_id, sender.account_id),
-               value ->> 2
+               value ->> 3, value ->> 3, iif(sender.integrator = 0, ?3, ?2),
+               sender.integrator = 0 OR NOT value ->> 2
         FROM json_each(?1)
         CROSS JOIN account AS sender ON sender.account_id = value ->> 0
         CROSS JOIN account AS recipient ON recipient.account_id = value ->> 1
         WHERE (sender.integrator = 0) <> (recipient.integrator = 0)
         ON CONFLICT (whatsapp_id, third_party_id) DO UPDATE
-            SET last_message_at_ms = max(last_message_at_ms, excluded.last_message_at_ms)
+            SET last_message_at_ms = max(last_message_at_ms, excluded.last_message_at_ms), listed = 1
+            WHERE excluded.listed
         """,
-        (json.dumps([(*pair, timestamp_ms) for pair, timestamp_ms in newest.items()]),),
+        (
+            json.dumps([(*chat, timestamp_ms) for chat, timestamp_ms in newest.items()]),
+            MessageRequestState.REQUESTED,
+            MessageRequestState.ACCEPTED,
+        ),
     )
 
 
@@ -210,17 +221,29 @@ def newest_timestamp_ms(db: sqlite3.Connection) -> int:
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
-    delivery_id, inbox_mode, recipient_id, sender_id, sender_jid, kind, *rest, retry_count, size, content = row
+    (
+        delivery_id,
+        inbox_mode,
+        request_state,
+        recipient_id,
+        sender_id,
+        sender_jid,
+        kind,
+        *rest,
+        retry_count,
+        size,
+        content,
+    ) = row
     rest += (content[:size], retry_count, content[size:])
     item = MailboxItem(recipient_id, sender_id, sender_jid, StanzaKind(kind), *rest)
-    return Delivery(delivery_id, item, InboxMode(inbox_mode))
+    return Delivery(delivery_id, item, InboxMode(inbox_mode), REQUEST_STATES[request_state])
 
 
 class SqliteMailbox(EngineUser):
     """The mailbox table, and those that follow from it."""
 
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:  # noqa: D102
-        return await self._engine.write_batch(_put, items)
+        return await self._engine.write_batch(put_items, items)
 
     async def get_sent_messages(self, sender_id: int, stanza_ids: Sequence[str]) -> dict[str, SentMessage]:  # noqa: D102
         keys = [(sender_id, stanza_id) for stanza_id in stanza_ids]
@@ -228,13 +251,16 @@ class SqliteMailbox(EngineUser):
         return {stanza_id: message for (_, stanza_id), message in sent.items()}
 
     async def put_items(self, items: Sequence[MailboxItem]) -> None:  # noqa: D102
-        await self._engine.write_batch(_put, items)
+        await self._engine.write_batch(put_items, items)
 
     async def list_deliveries(self, account_id: int, after: int, limit: int, since_ms: int) -> list[Delivery]:  # noqa: D102
         def list_items(db: sqlite3.Connection) -> list[Delivery]:
             rows = db.execute(
                 """
                 SELECT delivery_id, coalesce((SELECT inbox_mode FROM interop_settings WHERE account_id = ?1), ?5),
+                       coalesce(iif(kind = 1, (
+                           SELECT request_state FROM chat WHERE whatsapp_id = ?1 AND third_party_id = sender_id
+                       ), 0), 0),
                        recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
                        retry_count, size, content
                 FROM mailbox WHERE recipient_id = ?1 AND delivery_id > ?2 AND timestamp_ms >= ?4

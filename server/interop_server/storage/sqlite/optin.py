@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from interop_server.core.model import Chat, InboxMode, InteropSettings
+from interop_server.core.model import Chat, InboxMode, InteropSettings, MessageRequestState
 from interop_server.core.ports import OptInStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 
@@ -83,20 +83,20 @@ class SqliteOptIns(EngineUser, OptInStore):
         def list_page(db: sqlite3.Connection) -> list[Chat]:
             rows = db.execute(
                 """
-                SELECT jid, peer.integrator, external_id, last_message_at_ms, NOT EXISTS (
+                SELECT jid, peer.integrator, external_id, last_message_at_ms, request_state, NOT EXISTS (
                     SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
                     WHERE enabled AND account_id = ?1 AND opt_in.integrator = peer.integrator
                 )
                 FROM chat JOIN account AS peer ON peer.account_id = third_party_id
-                WHERE whatsapp_id = ?1
+                WHERE whatsapp_id = ?1 AND listed
                 AND (?2 IS NULL OR last_message_at_ms < ?2 OR (last_message_at_ms = ?2 AND jid > ?3))
                 ORDER BY last_message_at_ms DESC, jid LIMIT ?4
                 """,
                 (account_id, last_message_at_ms, peer_jid, limit),
             ).fetchall()
             return [
-                Chat(jid, integrator, external_id, newest_ms, bool(read_only))
-                for jid, integrator, external_id, newest_ms, read_only in rows
+                Chat(jid, integrator, external_id, newest_ms, bool(read_only), MessageRequestState(state))
+                for jid, integrator, external_id, newest_ms, state, read_only in rows
             ]
 
         return await self._engine.read(list_page)
@@ -105,7 +105,7 @@ class SqliteOptIns(EngineUser, OptInStore):
         def delete(db: sqlite3.Connection) -> None:
             db.execute(
                 """
-                DELETE FROM chat
+                UPDATE chat SET listed = 0
                 WHERE whatsapp_id = ?1 AND third_party_id = (SELECT account_id FROM account WHERE jid = ?2)
                 """,
                 (account_id, peer_jid),

@@ -7,7 +7,7 @@ from typing import Any
 
 from interop_server.core.model import Account, AccountEnd, PartnerStatus, RouteFacts
 from interop_server.core.ports import RoutingStore
-from interop_server.storage.sqlite.mailbox import SqliteMailbox
+from interop_server.storage.sqlite.mailbox import REQUEST_STATES, SqliteMailbox
 
 _MAX_COUNTED_ITEMS = 100_000
 """Of a mailbox, per look: five times the default limit, so that no mailbox makes routing slow."""
@@ -27,19 +27,22 @@ _FACTS = """
         ),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = account.jid),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = account.account_id AND blocked.jid = value ->> 2),
-        read_receipts,
+        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0),
         (
             SELECT json_array(count(*), total(size)) FROM (
                 SELECT size FROM mailbox WHERE recipient_id = account.account_id LIMIT ?3
             )
         )
     FROM json_each(?1) CROSS JOIN account ON jid = value ->> 3
+    LEFT JOIN chat ON whatsapp_id = iif(value ->> 1 = 0, value ->> 0, account.account_id)
+        AND third_party_id = iif(value ->> 1 = 0, account.account_id, value ->> 0)
 """
 
 
 def _facts(row: Sequence[Any]) -> RouteFacts:
     account_id, jid, integrator, external_id = row[:4]
-    partner_active, opted_in, sender_blocked, recipient_blocked, read_receipts = map(bool, row[4:-1])
+    partner_active, opted_in, sender_blocked, recipient_blocked, read_receipts = map(bool, row[4:9])
+    request_state, trusted_until_ms = row[9:11]
     mailbox_items, mailbox_bytes = json.loads(row[-1])
     return RouteFacts(
         account_id=account_id,
@@ -53,6 +56,8 @@ def _facts(row: Sequence[Any]) -> RouteFacts:
         read_receipts=read_receipts,
         mailbox_items=mailbox_items,
         mailbox_bytes=int(mailbox_bytes),
+        request_state=REQUEST_STATES[request_state],
+        trusted_until_ms=trusted_until_ms,
     )
 
 

@@ -10,6 +10,7 @@ from interop_server.storage.sqlite.blocklist import SqliteBlocklist
 from interop_server.storage.sqlite.database import PreparedDatabase, prepare_database
 from interop_server.storage.sqlite.engine import Engine
 from interop_server.storage.sqlite.media import SqliteMedia
+from interop_server.storage.sqlite.message_requests import SqliteMessageRequests
 from interop_server.storage.sqlite.optin import SqliteOptIns
 from interop_server.storage.sqlite.partners import SqlitePartners
 from interop_server.storage.sqlite.prekeys import SqlitePreKeys
@@ -29,6 +30,7 @@ class SqliteStore(
     SqliteAccounts,
     SqlitePreKeys,
     SqliteOptIns,
+    SqliteMessageRequests,
     SqliteRouting,
     SqliteBlocklist,
     SqliteStanding,

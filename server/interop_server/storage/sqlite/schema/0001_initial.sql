@@ -20,6 +20,7 @@ CREATE TABLE jwks (
 ) STRICT;
 
 -- integrator 0 is WhatsApp's own. AUTOINCREMENT: an id outlives its account in other people's mailboxes.
+-- The cap on new chats counts none that were opened before new_chats_since_ms.
 CREATE TABLE account (
     account_id INTEGER PRIMARY KEY AUTOINCREMENT,
     jid TEXT NOT NULL UNIQUE REFERENCES given_jid,
@@ -31,6 +32,7 @@ CREATE TABLE account (
     read_receipts INTEGER NOT NULL DEFAULT 1 CHECK (read_receipts IN (0, 1)),
     created_at_ms INTEGER NOT NULL,
     last_connected_at_ms INTEGER NOT NULL,
+    new_chats_since_ms INTEGER NOT NULL DEFAULT 0,
     UNIQUE (integrator, external_id),
     CHECK ((integrator = 0) = (platform IS NOT NULL))
 ) STRICT;
@@ -82,14 +84,23 @@ CREATE TABLE opt_in (
     PRIMARY KEY (account_id, integrator)
 ) STRICT, WITHOUT ROWID;
 
+-- One that the WhatsApp user has deleted, or that only dropped messages belong to, is not listed, but it stays: a decline
+-- and the cap on new chats must hold. trusted_until_ms is the end of the newest trusted-contact mark, 0 when there was none.
 CREATE TABLE chat (
     whatsapp_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     third_party_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    opened_at_ms INTEGER NOT NULL,
     last_message_at_ms INTEGER NOT NULL,
+    request_state INTEGER NOT NULL CHECK (request_state BETWEEN 1 AND 3),
+    trusted_until_ms INTEGER NOT NULL DEFAULT 0,
+    listed INTEGER NOT NULL CHECK (listed IN (0, 1)),
     PRIMARY KEY (whatsapp_id, third_party_id)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX chat_by_third_party ON chat (third_party_id);
+
+-- What the cap on new chats counts: neither accepted (2) nor ever marked as trusted.
+CREATE INDEX chat_unanswered ON chat (third_party_id, opened_at_ms) WHERE request_state <> 2 AND trusted_until_ms = 0;
 
 -- AUTOINCREMENT: a delivery id never repeats. sender_id refers to nothing: 0 is the server, and senders may be gone.
 -- A reporting token, where there is one, lies behind the `size` bytes of the content itself.
