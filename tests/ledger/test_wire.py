@@ -12,18 +12,10 @@ from interop_api.v1 import errors_pb2
 from tests.evidence import Evidence
 
 NOT_SERVED_YET = {
-    "BANNED",
-    "CHALLENGE_INVALID",
-    "ENLISTMENT_EXPIRED",
     "KEM_PREKEYS_OFF",
     "LOCATION_NOT_ALLOWED",
     "NEW_CHATS_CAPPED",
     "NEW_CHATS_LOCKED",
-    "TEMPORARILY_BANNED",
-    "StandingService.AuditAccount",
-    "StandingService.GetStanding",
-    "StandingService.ImposeSanction",
-    "StandingService.LiftSanctions",
 }
 """What the contract has and no server serves so far."""
 REASONS = sorted(name.removeprefix("ERROR_REASON_") for name, number in errors_pb2.ErrorReason.items() if number)
