@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import aiohttp
 import pytest
 import pytest_asyncio
 
@@ -15,6 +16,7 @@ from interop_api.v1 import interop_pb2
 from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions
 from interop_client.endpoint import Endpoint
+from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
@@ -25,6 +27,10 @@ from tests.evidence import new_journal
 
 _integrators = itertools.count(1)
 _numbers = itertools.count(10_000_000)
+
+
+CLIENT_IP = "203.0.113.7"
+"""Where a proxied client's phone is, if a test does not say otherwise; reserved for documentation (RFC 5737)."""
 
 
 class World:
@@ -72,6 +78,32 @@ class World:
         """An enlisted and connected third-party user with published prekeys."""
         client = self.device(user, options)
         await client.enlist(self.partner.issue_token(user))
+        await client.connect()
+        await client.publish_prekeys(20)
+        return client
+
+    async def proxied(
+        self, user: str, options: ClientOptions | None = None, client_ip: str = CLIENT_IP
+    ) -> ThirdPartyClient:
+        """A third-party user's client behind the messenger's proxy, enlisted with its auth key; not connected."""
+
+        async def get_token() -> str:
+            return self.partner.issue_token(user)
+
+        url, state = f"{self.partner.base_url}/proxy/authkey", ClientState.generate()
+        async with aiohttp.ClientSession() as http, http.get(url, params={"user": user}) as response:
+            auth_public_key = bytes.fromhex((await response.json())["public_key"])
+        jid = await self.device(user, state=state).enlist_over_http(
+            self.endpoint.http, await get_token(), auth_public_key
+        )
+        transport = ProxyTransport(self.partner.proxy_url, ProxyLogin(user, jid, get_token), client_ip)
+        client = ThirdPartyClient(transport, state, options=options)
+        self._stack.push_async_callback(client.close)
+        return client
+
+    async def third_party_by_proxy(self, user: str, options: ClientOptions | None = None) -> ThirdPartyClient:
+        """An enlisted third-party user, connected through the messenger's proxy, with published prekeys."""
+        client = await self.proxied(user, options)
         await client.connect()
         await client.publish_prekeys(20)
         return client

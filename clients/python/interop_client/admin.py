@@ -82,6 +82,14 @@ class AdminClient:
         request = admin_pb2.ListConnectionsRequest()
         return list((await self._call("ListConnections", request, admin_pb2.ListConnectionsResponse)).connections)
 
+    async def observe_client(self, jid: str, *, is_open: bool) -> None:
+        """Says whether the end client behind an account's connection is open: what only a test can know (PRX-04).
+
+        A connection that outlives its client has `client_closed_at_ms` in `list_connections` from then on.
+        """
+        request = admin_pb2.ObserveClientRequest(jid=jid, is_open=is_open)
+        await self._call("ObserveClient", request, admin_pb2.ObserveClientResponse)
+
     async def get_statistics(self) -> admin_pb2.GetStatisticsResponse:
         """Returns what is stored and what was counted."""
         request = admin_pb2.GetStatisticsRequest()

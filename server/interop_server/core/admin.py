@@ -10,7 +10,7 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_phone_number
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, Partner, Platform
+from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
 from interop_server.core.optin import is_eligible
 from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, OptInStore, PartnerStore
 from interop_server.core.tokens import KeySets
@@ -36,6 +36,8 @@ class Operator:
     async def put_partner(self, partner: Partner) -> int:
         """Registers or replaces a partner, and returns how many usable keys its key set holds now.
 
+        Connections that it leaves without a right end (ENL-01, PRX-01).
+
         Raises:
             Refusal: REQUEST_MALFORMED or ALREADY_REGISTERED.
         """
@@ -45,6 +47,11 @@ class Operator:
             await self.store.put_partner(partner)
         except KeyError as error:
             raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
+        # Only now: a login that the store took before it has its connection by now, and a later one is refused.
+        if partner.status is not PartnerStatus.ACTIVE:
+            self.connections.end_partner(partner.integrator, Reason.PARTNER_NOT_ACTIVE)
+        elif not partner.proxy_allowed:
+            self.connections.end_partner(partner.integrator, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)
         if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
             await self.store.delete_jwks(partner.integrator)  # the last good copy was another server's
         self.key_sets.forget(partner.integrator)
@@ -67,6 +74,17 @@ class Operator:
         if partner is None:
             raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
         return await self.key_sets.refresh(partner)
+
+    async def observe_client(self, jid: str, is_open: bool) -> None:
+        """Notes whether the end client behind an account's connection is open (PRX-04).
+
+        Raises:
+            Refusal: NOT_REGISTERED.
+        """
+        account = await self.store.get_account(jid)
+        if account is None:
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+        self.connections.observe_client(account.account_id, None if is_open else self.clock.now_ms())
 
     async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
         """Registers a WhatsApp user or replaces auth key and platform; returns the account and whether it qualifies.

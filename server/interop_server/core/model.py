@@ -496,6 +496,8 @@ class ConnectionFacts:
     """As the proxy gave it; empty in direct mode."""
     peer_address: str
     connected_at_ms: int
+    client_closed_at_ms: int | None = None
+    """Since when its end client is closed, as a test has observed it (PRX-04); None while it is open."""
     fingerprint: str = field(default="")
     """Slot for a transport fingerprint in direct mode (PRX-05); this server takes none."""
 

@@ -14,6 +14,7 @@ from interop_server.core.model import (
     AccountEnd,
     Backlog,
     Chat,
+    ConnectionMode,
     Delivery,
     Enlisted,
     ExternalUser,
@@ -522,6 +523,14 @@ class Connections(Protocol):
 
     def end(self, account_id: int, reason: Reason) -> None:
         """Ends the account's connection, if any, with a stream error."""
+        ...
+
+    def end_partner(self, integrator: int, reason: Reason, mode: ConnectionMode | None = None) -> None:
+        """Ends the connections of a partner's users, or those of one mode, as `end` does."""
+        ...
+
+    def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
+        """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
         ...
 
     def notify_prekeys_low(self, account_id: int, count: int) -> None:

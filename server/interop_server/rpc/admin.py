@@ -54,6 +54,11 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         jid, eligible = await self._operator.change_number(request.jid, request.phone_number)
         return pb.ChangeNumberResponse(jid=jid, eligible=eligible)
 
+    async def ObserveClient(self, request: pb.ObserveClientRequest, context: Context) -> pb.ObserveClientResponse:
+        """Says whether an end client is open."""
+        await self._operator.observe_client(request.jid, request.is_open)
+        return pb.ObserveClientResponse()
+
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
         """Lists open connections."""
         response = pb.ListConnectionsResponse()
@@ -65,6 +70,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
                 peer_address=facts.peer_address,
                 connection_signals_available=facts.signals_available,
                 connected_at_ms=facts.connected_at_ms,
+                client_closed_at_ms=facts.client_closed_at_ms,
             )
         return response
 

@@ -2,9 +2,10 @@
 
 import asyncio
 from collections.abc import Set
+from dataclasses import replace
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
 from interop_server.core.ports import Rng
 
 SESSION_TOKEN_BYTES = 24
@@ -135,8 +136,24 @@ class ConnectionRegistry:
     def end(self, account_id: int, reason: Reason) -> None:
         """Ends the account's connection, if any; its session token is dead at once."""
         if (connection := self._by_account.get(account_id)) is not None:
-            self._by_token.pop(connection.session_token, None)
-            connection.end(reason)
+            self._end(connection, reason)
+
+    def end_partner(self, integrator: int, reason: Reason, mode: ConnectionMode | None = None) -> None:
+        """Ends the connections of a partner's users, or those of one mode; their session tokens are dead at once."""
+        for connection in self._by_account.values():
+            if connection.account.integrator == integrator and mode in (None, connection.facts.mode):
+                self._end(connection, reason)
+
+    def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
+        """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
+        if (connection := self._by_account.get(account_id)) is not None:
+            if closed_at_ms is not None and connection.facts.client_closed_at_ms is not None:
+                return  # the first time counts
+            connection.facts = replace(connection.facts, client_closed_at_ms=closed_at_ms)
+
+    def _end(self, connection: LiveConnection, reason: Reason) -> None:
+        self._by_token.pop(connection.session_token, None)
+        connection.end(reason)
 
     def notify_prekeys_low(self, account_id: int, count: int) -> None:
         """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.model import Platform
+from interop_server.core.model import ConnectionMode, PartnerStatus, Platform
 
 from .world import BATS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
 
@@ -53,6 +53,37 @@ async def test_another_server_does_not_inherit_the_keys_of_the_one_before(world:
     await world.operator.put_partner(partner(BATS, base_url="https://elsewhere.example"))
     with refused(Reason.JWKS_UNAVAILABLE):
         await world.tokens.verify(token())
+
+
+@pytest.mark.requirement("ENL-01", "PRX-01")
+@pytest.mark.parametrize("status", [PartnerStatus.ONBOARDING, PartnerStatus.REMOVED, PartnerStatus.SUSPENDED])
+async def test_a_partner_that_is_not_active_loses_its_connections(world: World, status: PartnerStatus) -> None:
+    """All of them, before its key set is asked for; a registration that is refused ends none."""
+    world.key_servers.down.add(BATS)
+    await world.operator.put_partner(partner(BATS, status=status, proxy_allowed=True))
+    with refused(Reason.ALREADY_REGISTERED):
+        await world.operator.put_partner(partner(OWLS, status=status, issuer=partner(BATS).issuer))
+    assert world.connections.ended_partners == [(BATS, Reason.PARTNER_NOT_ACTIVE, None)]
+
+
+@pytest.mark.requirement("PRX-01")
+async def test_a_partner_without_the_permission_has_no_connections_by_proxy(world: World) -> None:
+    """Those that connect directly stay, and all do while it has the permission."""
+    await world.operator.put_partner(partner(BATS, proxy_allowed=True))
+    assert world.connections.ended_partners == []
+    await world.operator.put_partner(partner(BATS))
+    assert world.connections.ended_partners == [(BATS, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)]
+
+
+@pytest.mark.requirement("PRX-04")
+async def test_what_is_observed_of_a_client_is_noted_of_its_connection(world: World) -> None:
+    """With the time; of accounts only."""
+    ada = await world.enlisted()
+    await world.operator.observe_client(ada.jid, is_open=False)
+    await world.operator.observe_client(ada.jid, is_open=True)
+    assert world.connections.observed == [(ada.account_id, world.clock.now_ms()), (ada.account_id, None)]
+    with refused(Reason.NOT_REGISTERED):
+        await world.operator.observe_client("100-12345@interop", is_open=False)
 
 
 async def test_an_issuer_belongs_to_one_partner(world: World) -> None:

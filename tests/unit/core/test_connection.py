@@ -7,7 +7,14 @@ import pytest
 
 from interop_server.core.connection import is_public_address
 from interop_server.core.errors import Reason
-from interop_server.core.model import ConnectionFacts, ConnectionMode, IdentifierType, Platform
+from interop_server.core.model import (
+    ConnectionFacts,
+    ConnectionMode,
+    IdentifierType,
+    PartnerStatus,
+    PartnerTerms,
+    Platform,
+)
 
 from .world import BATS, NOW, NOW_MS, OWLS, ClientKeys, World, derived, partner, refused, token
 
@@ -197,3 +204,35 @@ async def test_connection_signals_speak_for_the_client_in_direct_mode_only(world
     direct = ConnectionFacts(ada, ConnectionMode.DIRECT, "", "ipv4:198.51.100.7:1", NOW_MS)
     assert direct.signals_available
     assert not replace(direct, mode=ConnectionMode.PROXY, client_ip="198.51.100.8").signals_available
+
+
+@pytest.mark.requirement("ENL-01", "PRX-01", "LIF-03")
+@pytest.mark.parametrize(
+    ("change", "mode", "reason"),
+    [
+        ({"status": PartnerStatus.SUSPENDED}, ConnectionMode.DIRECT, Reason.PARTNER_NOT_ACTIVE),
+        ({"proxy_allowed": False}, ConnectionMode.PROXY, Reason.PROXY_NOT_ALLOWED),
+        (None, ConnectionMode.DIRECT, Reason.NOT_ENLISTED),
+    ],
+    ids=["suspended", "no proxies any more", "deleted"],
+)
+async def test_what_changes_during_a_login_holds_for_it(
+    world: World, change: dict[str, Any] | None, mode: ConnectionMode, reason: Reason
+) -> None:
+    """The operator or the user is faster, after everything was looked at: who was let in now would stay."""
+    allowed = partner(BATS, proxy_allowed=True)
+    await world.register(allowed)
+    ada = await world.enlisted()
+    set_connected = world.store.set_connected
+
+    async def overtaken(*arguments: Any) -> PartnerTerms | None:
+        if change is None:
+            await world.lifecycle.delete_account(ada)
+        else:
+            await world.store.put_partner(replace(allowed, **change))
+        return await set_connected(*arguments)
+
+    world.store.set_connected = overtaken  # type: ignore[method-assign]
+    client_ip = "203.0.113.7" if mode is ConnectionMode.PROXY else ""
+    with refused(reason):
+        await world.logins.log_in(world.login(ada, mode=mode, client_ip=client_ip))

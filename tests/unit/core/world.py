@@ -181,6 +181,8 @@ class RecordedConnections:
         self.online: set[int] = set()
         self.woken: list[int] = []
         self.ended: list[tuple[int, Reason]] = []
+        self.ended_partners: list[tuple[int, Reason, ConnectionMode | None]] = []
+        self.observed: list[tuple[int, int | None]] = []
         self.low: list[tuple[int, int]] = []
         self.refilled: list[int] = []
 
@@ -193,6 +195,12 @@ class RecordedConnections:
 
     def end(self, account_id: int, reason: Reason) -> None:
         self.ended.append((account_id, reason))
+
+    def end_partner(self, integrator: int, reason: Reason, mode: ConnectionMode | None = None) -> None:
+        self.ended_partners.append((integrator, reason, mode))
+
+    def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
+        self.observed.append((account_id, closed_at_ms))
 
     def notify_prekeys_low(self, account_id: int, count: int) -> None:
         self.low.append((account_id, count))

@@ -1,5 +1,6 @@
 """Who is connected: one connection per account, and a session that lives as long as it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,3 +115,36 @@ async def test_draining_ends_all_and_lets_nobody_in(registry: ConnectionRegistry
     registry.drain()
     assert [each.ended.result() for each in live] == [Reason.SERVER_DRAINING] * 2
     refused(Reason.SERVER_DRAINING, connect, registry)
+
+
+@pytest.mark.requirement("ENL-01", "PRX-01", "CHN-01")
+async def test_a_partners_connections_end_together(registry: ConnectionRegistry) -> None:
+    """All, or those of one mode; nobody else's, and their sessions are dead at once."""
+    ada = connect(registry)
+    bea = registry.open(replace(facts(BEA), mode=ConnectionMode.PROXY), read_receipts=True)
+    owl = connect(registry, replace(ADA, account_id=3, integrator=200))
+    registry.end_partner(100, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)
+    assert (bea.end_reason, ada.end_reason, owl.end_reason) == (Reason.PROXY_NOT_ALLOWED, None, None)
+    refused(Reason.SESSION_DEAD, registry.by_token, bea.session_token)
+    registry.end_partner(100, Reason.PARTNER_NOT_ACTIVE)
+    assert (ada.end_reason, owl.end_reason) == (Reason.PARTNER_NOT_ACTIVE, None)
+    assert bea.end_reason is Reason.PROXY_NOT_ALLOWED, "the first reason counts"
+    refused(Reason.SESSION_DEAD, registry.by_token, ada.session_token)
+    assert registry.by_token(owl.session_token) is owl
+
+
+@pytest.mark.requirement("PRX-04")
+async def test_what_is_observed_of_a_client_belongs_to_the_connection_of_now(registry: ConnectionRegistry) -> None:
+    """The first time counts, an open client ends it, and the next connection knows nothing of it."""
+    registry.observe_client(ADA.account_id, 1)
+    connect(registry)
+
+    def closed_at_ms() -> int | None:
+        return registry.facts()[0].client_closed_at_ms
+
+    assert closed_at_ms() is None
+    for at_ms, shown in ((5, 5), (6, 5), (None, None), (7, 7)):
+        registry.observe_client(ADA.account_id, at_ms)
+        assert closed_at_ms() == shown
+    connect(registry)
+    assert closed_at_ms() is None

@@ -65,6 +65,11 @@ class AdminServiceStub:
                 request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
                 response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsResponse.FromString,
                 _registered_method=True)
+        self.ObserveClient = channel.unary_unary(
+                '/interop_api.admin.v1.AdminService/ObserveClient',
+                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/interop_api.admin.v1.AdminService/GetStatistics',
                 request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
@@ -78,7 +83,9 @@ class AdminServiceServicer:
 
     def PutPartner(self, request, context):
         """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-        it answers; a key set that cannot be fetched does not fail the call.
+        it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
+        at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
+        may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
         Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
         Source: ENL-01 to ENL-03.
@@ -133,6 +140,18 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ObserveClient(self, request, context):
+        """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
+        protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+
+        It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+        Errors: NOT_REGISTERED (no such account).
+        Source: PRX-04.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatistics(self, request, context):
         """Counts what is in the store and what was counted since the start.
         """
@@ -172,6 +191,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ListConnections,
                     request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsRequest.FromString,
                     response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsResponse.SerializeToString,
+            ),
+            'ObserveClient': grpc.unary_unary_rpc_method_handler(
+                    servicer.ObserveClient,
+                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -342,6 +366,33 @@ class AdminService:
             '/interop_api.admin.v1.AdminService/ListConnections',
             interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
             interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ObserveClient(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.admin.v1.AdminService/ObserveClient',
+            interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.FromString,
             options,
             channel_credentials,
             insecure,

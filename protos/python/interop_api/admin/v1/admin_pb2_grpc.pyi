@@ -38,7 +38,9 @@ class AdminServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     PutPartner: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutPartnerRequest, _admin_pb2.PutPartnerResponse]
     """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-    it answers; a key set that cannot be fetched does not fail the call.
+    it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
+    at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
+    may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
     Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
     Source: ENL-01 to ENL-03.
@@ -68,6 +70,14 @@ class AdminServiceStub:
 
     Source: PRX-01, PRX-05.
     """
+    ObserveClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]
+    """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
+    protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+
+    It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+    Errors: NOT_REGISTERED (no such account).
+    Source: PRX-04.
+    """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
     """Counts what is in the store and what was counted since the start."""
 
@@ -78,7 +88,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutPartner: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutPartnerRequest, _admin_pb2.PutPartnerResponse]  # type: ignore[assignment]
     """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-    it answers; a key set that cannot be fetched does not fail the call.
+    it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
+    at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
+    may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
     Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
     Source: ENL-01 to ENL-03.
@@ -108,6 +120,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     Source: PRX-01, PRX-05.
     """
+    ObserveClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]  # type: ignore[assignment]
+    """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
+    protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+
+    It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+    Errors: NOT_REGISTERED (no such account).
+    Source: PRX-04.
+    """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """Counts what is in the store and what was counted since the start."""
 
@@ -121,7 +141,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.PutPartnerResponse, _abc.Awaitable[_admin_pb2.PutPartnerResponse]]:
         """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-        it answers; a key set that cannot be fetched does not fail the call.
+        it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
+        at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
+        may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
         Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
         Source: ENL-01 to ENL-03.
@@ -180,6 +202,20 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
         Source: PRX-01, PRX-05.
+        """
+
+    @_abc_1.abstractmethod
+    def ObserveClient(
+        self,
+        request: _admin_pb2.ObserveClientRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ObserveClientResponse, _abc.Awaitable[_admin_pb2.ObserveClientResponse]]:
+        """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
+        protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+
+        It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+        Errors: NOT_REGISTERED (no such account).
+        Source: PRX-04.
         """
 
     @_abc_1.abstractmethod
