@@ -43,7 +43,7 @@ def broken_table(database: Path, table: str) -> Iterator[None]:
             connection.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
 
 
-@pytest.mark.requirement("SIM-01")
+@pytest.mark.requirement("SIM-01", "KEY-13")
 async def test_a_fault_is_opaque_and_passes(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """The caller learns that it may retry and nothing of what broke; everything else is served meanwhile (SIM-01)."""
     database = tmp_path / "simulator.db"
@@ -55,6 +55,7 @@ async def test_a_fault_is_opaque_and_passes(tmp_path: Path, signing_keys: Signin
                 with pytest.raises(ServerRefusal) as raised:
                     await bob.get_blocklist()
                 check(raised.value, "SERVER_FAULT")
+                assert raised.value.code == 503  # on which clients retry, with back-off
                 assert "blocked" not in repr(vars(raised.value))
                 await bob.ping()
                 assert await bob.count_prekeys() == 20

@@ -237,6 +237,9 @@ async def test_no_bad_key_is_published(world: World) -> None:
                 await call(bob, "SetPreKeys", set_prekeys(bob, one_time_prekeys=one_time))
             with refused(reason, f"AddOneTimePreKeys: {name}"):
                 await call(bob, "AddOneTimePreKeys", prekeys_pb2.AddOneTimePreKeysRequest(one_time_prekeys=one_time))
+        with pytest.raises(ServerRefusal) as raised:
+            await call(bob, "SetPreKeys", set_prekeys(bob, identity_key=b""))
+        assert raised.value.code == 406  # on which clients make new keys
     assert await bob.has_intact_prekeys()
     assert await bob.count_prekeys() == 20
 

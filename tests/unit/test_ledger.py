@@ -1,8 +1,6 @@
 """The ledger and the code say the same: what a row points at exists, and what the code cites is a row."""
 
-import ast
 import dataclasses
-import inspect
 import json
 import re
 import subprocess
@@ -14,10 +12,10 @@ from click.testing import CliRunner, Result
 
 from interop_server import ledger
 from interop_server.cli import main
-from interop_server.core import limits
 from interop_server.core.errors import RULES, Reason
 from interop_server.core.limits import Limits
 from interop_server.ledger import Evidence, LedgerMalformed, Status, UnknownRequirement, load_ledger, read_ledger
+from interop_server.limit_list import list_limits
 from tests.ledger.places import ROOT, exists
 
 LEDGER = load_ledger()
@@ -100,34 +98,14 @@ def test_a_place_that_is_not_there_is_noticed(place: str, there: bool) -> None:
     assert exists(place) is there
 
 
-def documented_fields() -> dict[str, str]:
-    """The comment under each field of `Limits`."""
-    [limits_class] = [
-        node
-        for node in ast.parse(inspect.getsource(limits)).body
-        if isinstance(node, ast.ClassDef) and node.name == "Limits"
-    ]
-    comments, name = {}, ""
-    for node in limits_class.body:
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            name = node.target.id
-        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and name:
-            comments[name] = str(node.value.value)
-            name = ""
-    return comments
-
-
 @pytest.mark.requirement("SIM-07")
 def test_limits_and_ledger_agree_on_what_is_policy() -> None:
     """A limit says in its comment which requirement it belongs to and whether its value is a choice; so do the rows."""
-    comments = documented_fields()
-    assert set(comments) == {field.name for field in dataclasses.fields(Limits)}
-    by_comment = {
-        (row, name) for name, comment in comments.items() if "policy" in comment for row in ID.findall(comment)
-    }
+    limits = list_limits()
+    by_comment = {(row, limit.name) for limit in limits if limit.is_policy for row in ID.findall(limit.purpose)}
     by_row = {(row.id, name) for row in ROWS for name in row.policy}
     assert by_row == by_comment, "`policy` of the rows and the comments of core/limits.py must name the same fields"
-    assert [name for name, comment in comments.items() if not set(ID.findall(comment)) & set(LEDGER.rows)] == []
+    assert [limit.name for limit in limits if not set(ID.findall(limit.purpose)) & set(LEDGER.rows)] == []
 
 
 @pytest.mark.parametrize("reason", Reason)
