@@ -63,8 +63,8 @@ def case(name: object) -> Iterator[None]:
 
 
 @contextmanager
-def refused(reason: str, name: object = "") -> Iterator[None]:
-    """Asserts that the block is refused for a reason.
+def refused(reason: str, name: object = "") -> Iterator[pytest.ExceptionInfo[ServerRefusal]]:
+    """Asserts that the block is refused for a reason; gives the refusal, once it is there.
 
     Args:
         reason: Why.
@@ -72,7 +72,7 @@ def refused(reason: str, name: object = "") -> Iterator[None]:
     """
     with case(name):
         with pytest.raises(ServerRefusal) as raised:
-            yield
+            yield raised
         check(raised.value, reason)
 
 

@@ -90,6 +90,11 @@ class AdminClient:
         request = admin_pb2.ObserveClientRequest(jid=jid, is_open=is_open)
         await self._call("ObserveClient", request, admin_pb2.ObserveClientResponse)
 
+    async def request_key_digest(self, jid: str) -> None:
+        """Asks an account's client to compare its keys with the server's (KEY-10)."""
+        request = admin_pb2.RequestKeyDigestRequest(jid=jid)
+        await self._call("RequestKeyDigest", request, admin_pb2.RequestKeyDigestResponse)
+
     async def get_statistics(self) -> admin_pb2.GetStatisticsResponse:
         """Returns what is stored and what was counted."""
         request = admin_pb2.GetStatisticsRequest()

@@ -4,10 +4,10 @@ Source: KEY-01 to KEY-17, MSG-01 to MSG-14, RCP-01, ABU-01, OPT-08.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self, TypeVar, overload
+from typing import Self, TypeVar, overload
 
 from google.protobuf.message import Message as Protobuf
 
@@ -16,23 +16,27 @@ from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.connection import Connection, ConnectionParts
 from interop_client.contents import message_type, reaction_content, text_content, with_message_secret
 from interop_client.errors import ConnectionEnded, refusal_from_stanza_error
-from interop_client.events import E, Event, EventQueue, Incoming, Predicate
+from interop_client.events import (
+    DigestRequested,
+    E,
+    Event,
+    EventQueue,
+    Incoming,
+    Predicate,
+    PreKeysCompared,
+    PreKeysLow,
+)
 from interop_client.inbox import Inbox, receipts
 from interop_client.media import MediaReference, download_over_grpc, download_over_http
+from interop_client.prekeys import DEFAULT_PREKEYS, OwnPreKeys, bundle_from
 from interop_client.signal.content import pad_at_random, serialize_message
-from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
+from interop_client.signal.errors import UntrustedIdentity
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
 from interop_client.transport import BlobStreams, Transport
-from interop_protocol.digest import key_digest
 from interop_protocol.franking import reporting_token
-from interop_protocol.xeddsa_keys import KEY_TYPE
 
-DEFAULT_PREKEYS = 100
-"""One-time prekeys published at once, unless the user says otherwise."""
-LOW_PREKEYS = 10
-"""Fewer one-time prekeys than this are few (KEY-09)."""
 WAIT_SECONDS = 10.0
 """How long `wait_for` waits, unless the user says otherwise."""
 
@@ -95,7 +99,8 @@ class InteropClient:
         self._durable = DurableState(state, store)
         self._events = EventQueue(self._options.event_capacity)
         self._session_lock = asyncio.Lock()
-        self._prekey_lock = asyncio.Lock()
+        self._prekeys = OwnPreKeys(transport, state, self._durable)
+        self._refused_bundles: dict[str, PreKeyBundle] = {}
         self._connection: Connection | None = None
 
     @property
@@ -124,7 +129,7 @@ class InteropClient:
             durable=self._durable,
             events=self._events,
             on_event=self._options.on_event,
-            on_prekeys_low=self._refill if self._options.refill_count else None,
+            upkeep=self._upkeep(),
             sends_delivered_receipts=self._options.sends_delivered_receipts,
         )
         self._connection = Connection(parts, login)
@@ -182,17 +187,7 @@ class InteropClient:
         Raises:
             ServerRefusal: The server does not take them.
         """
-        async with self._prekey_lock:
-            keys = self._signal.publishable
-            request = prekeys_pb2.SetPreKeysRequest(
-                registration_id=keys.registration_id,
-                key_type=bytes((KEY_TYPE,)),
-                identity_key=keys.identity_key,
-                signed_prekey=_signed_prekey(keys.signed_prekey),
-                one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
-            )
-            await self._durable.commit()  # a prekey whose private half is lost loses its message
-            await self._call("PreKeyService/SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
+        await self._prekeys.publish(count)
 
     async def add_prekeys(self, count: int = DEFAULT_PREKEYS) -> None:
         """Adds new one-time prekeys, 1 to 20,000, to those published.
@@ -200,19 +195,11 @@ class InteropClient:
         Raises:
             ServerRefusal: The server does not take them.
         """
-        request = prekeys_pb2.AddOneTimePreKeysRequest(
-            one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count))
-        )
-        await self._durable.commit()
-        await self._call("PreKeyService/AddOneTimePreKeys", request, prekeys_pb2.AddOneTimePreKeysResponse)
+        await self._prekeys.add(count)
 
     async def count_prekeys(self) -> int:
         """Returns how many one-time prekeys the server has left."""
-        request = prekeys_pb2.CountOneTimePreKeysRequest()
-        response = await self._call(
-            "PreKeyService/CountOneTimePreKeys", request, prekeys_pb2.CountOneTimePreKeysResponse
-        )
-        return response.count
+        return await self._prekeys.count()
 
     async def rotate_signed_prekey(self) -> None:
         """Replaces the signed prekey (KEY-11).
@@ -220,11 +207,7 @@ class InteropClient:
         Raises:
             ServerRefusal: The server does not take it.
         """
-        request = prekeys_pb2.RotateSignedPreKeyRequest(
-            signed_prekey=_signed_prekey(self._signal.rotate_signed_prekey())
-        )
-        await self._durable.commit()
-        await self._call("PreKeyService/RotateSignedPreKey", request, prekeys_pb2.RotateSignedPreKeyResponse)
+        await self._prekeys.rotate_signed_prekey()
 
     async def has_intact_prekeys(self) -> bool:
         """Says whether the server holds the keys that this client thinks it does (KEY-10).
@@ -232,14 +215,7 @@ class InteropClient:
         Raises:
             ServerRefusal: PREKEYS_NOT_SET.
         """
-        response = await self._call(
-            "PreKeyService/GetKeyDigest", prekeys_pb2.GetKeyDigestRequest(), prekeys_pb2.GetKeyDigestResponse
-        )
-        keys, at_server = self._signal.publishable, set(response.one_time_prekey_ids)
-        # A prekey that was taken is still held here until its message comes.
-        own = [prekey for prekey in self._signal.unused_one_time_prekeys() if prekey.key_id in at_server]
-        signed = keys.signed_prekey
-        return response.digest == key_digest(keys.identity_key, signed.public_key, signed.signature, own)
+        return await self._prekeys.are_intact()
 
     async def take_prekey_bundle(self, jid: str) -> PreKeyBundle:
         """Takes a bundle of somebody, which consumes one of their one-time prekeys.
@@ -251,10 +227,7 @@ class InteropClient:
         """
         request = prekeys_pb2.TakePreKeyBundlesRequest(jids=(jid,))
         response = await self._call("PreKeyService/TakePreKeyBundles", request, prekeys_pb2.TakePreKeyBundlesResponse)
-        result = response.results[0]
-        if result.HasField("error"):
-            raise refusal_from_stanza_error(result.error)
-        return _bundle(result.bundle)
+        return bundle_from(response.results[0])
 
     async def send_text(self, to: str, text: str, reply_to: Incoming | None = None) -> SentMessage:
         """Sends a text, as an answer to a message or on its own. See `send_message`."""
@@ -392,19 +365,31 @@ class InteropClient:
     async def _ensure_session(self, peer: str) -> None:
         async with self._session_lock:  # several first messages to a peer share one bundle
             if not self._signal.has_session(peer):
-                bundle = await self.take_prekey_bundle(peer)
+                bundle = self._refused_bundles.pop(peer, None) or await self.take_prekey_bundle(peer)
                 if not self._signal.has_session(peer):  # their first message may have come in the meantime
-                    self._signal.process_bundle(peer, bundle)
+                    self._begin_session(peer, bundle)
+
+    def _begin_session(self, peer: str, bundle: PreKeyBundle) -> None:
+        try:
+            self._signal.process_bundle(peer, bundle)
+        except UntrustedIdentity:
+            # Kept until the person has decided: bundles are limited, and each costs the peer a prekey (KEY-14).
+            self._refused_bundles[peer] = bundle
+            raise
 
     async def _update_blocklist(self, action: integrity_pb2.BlockAction.ValueType, jid: str) -> None:
         request = integrity_pb2.UpdateBlocklistRequest(action=action, jid=jid)
         await self._call("IntegrityService/UpdateBlocklist", request, integrity_pb2.UpdateBlocklistResponse)
 
-    async def _refill(self) -> None:
-        async with self._prekey_lock:
-            # The notice may be older than what the application has published since.
-            if self._signal.has_generated_one_time_prekeys and await self.count_prekeys() < LOW_PREKEYS:
-                await self.add_prekeys(self._options.refill_count)
+    def _upkeep(self) -> dict[type[Event], Callable[[], Awaitable[None]]]:
+        upkeep: dict[type[Event], Callable[[], Awaitable[None]]] = {DigestRequested: self._answer_digest_request}
+        if self._options.refill_count:
+            upkeep[PreKeysLow] = lambda: self._prekeys.refill(self._options.refill_count)
+        return upkeep
+
+    async def _answer_digest_request(self) -> None:
+        were_intact = await self._prekeys.repair(self._options.refill_count or DEFAULT_PREKEYS)
+        self._events.put(PreKeysCompared(were_intact))
 
     async def _call(self, method: str, request: Protobuf, response_type: type[M]) -> M:
         return await self.transport.call(f"/interop_api.v1.{method}", request, response_type)
@@ -418,25 +403,3 @@ class InteropClient:
         if self._connection is None:
             raise ConnectionEnded("CLOSED", "Connect first.")
         return self._connection
-
-
-def _signed_prekey(prekey: SignedPreKeyPublic) -> prekeys_pb2.SignedPreKey:
-    return prekeys_pb2.SignedPreKey(key_id=prekey.key_id, public_key=prekey.public_key, signature=prekey.signature)
-
-
-def _one_time_prekeys(prekeys: Iterable[PreKeyPublic]) -> Iterable[prekeys_pb2.OneTimePreKey]:
-    return [prekeys_pb2.OneTimePreKey(key_id=prekey.key_id, public_key=prekey.public_key) for prekey in prekeys]
-
-
-def _bundle(bundle: prekeys_pb2.PreKeyBundle) -> PreKeyBundle:
-    one_time: Any = bundle.one_time_prekey if bundle.HasField("one_time_prekey") else None
-    return PreKeyBundle(
-        registration_id=bundle.registration_id,
-        device_id=bundle.device_id,
-        identity_key=bundle.identity_key,
-        signed_prekey_id=bundle.signed_prekey.key_id,
-        signed_prekey=bundle.signed_prekey.public_key,
-        signed_prekey_signature=bundle.signed_prekey.signature,
-        one_time_prekey_id=one_time and one_time.key_id,
-        one_time_prekey=one_time and one_time.public_key,
-    )

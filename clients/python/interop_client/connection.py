@@ -11,13 +11,13 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
-from interop_client.events import ConnectionLost, Event, EventQueue, PreKeysLow, StanzaRefused
+from interop_client.events import ConnectionLost, Event, EventQueue, StanzaRefused
 from interop_client.inbox import DELIVERY_KINDS, Answers, Inbox
 from interop_client.state import DurableState
 from interop_client.transport import Transport
@@ -50,8 +50,8 @@ class ConnectionParts:
     events: EventQueue
     on_event: Callable[[Event], Awaitable[None]] | None
     """Awaited for each event before the state is saved and the delivery acked."""
-    on_prekeys_low: Callable[[], Awaitable[None]] | None
-    """Refills the prekeys."""
+    upkeep: Mapping[type[Event], Callable[[], Awaitable[None]]]
+    """What the client does by itself after an event of a class, beside the deliveries; once at a time."""
     sends_delivered_receipts: bool
 
 
@@ -96,7 +96,7 @@ class Connection:
         self._ping_ids = itertools.count(1)
         self._end: ConnectionEnded | None = None
         self._is_closing = False
-        self._refill: asyncio.Task[None] | None = None
+        self._upkeep: dict[type[Event], asyncio.Task[None]] = {}
         self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
         self.is_faulty = False
         """Whether it ended because this end failed while it opened a delivery, so that memory is ahead of the store."""
@@ -135,8 +135,7 @@ class Connection:
         self._is_closing = True
         self._arrival_or_end.set()
         self._parts.events.lift_bound()
-        if self._refill is not None:
-            self._refill.cancel()  # before the session goes that it needs
+        self._cancel_upkeep()  # before the session goes that it needs
         await self._parts.transport.close()
         await self._task
 
@@ -161,9 +160,8 @@ class Connection:
         self._waiting.fail(end)
         self._arrival_or_end.set()
         await deliver
-        if self._refill is not None:
-            self._refill.cancel()
-            await asyncio.gather(self._refill, return_exceptions=True)
+        self._cancel_upkeep()
+        await asyncio.gather(*self._upkeep.values(), return_exceptions=True)
         if self.is_faulty:
             end = ConnectionEnded("CLIENT_FAULT", "Read this client's log; go on from the saved state.")
         if self.is_faulty or not self._is_closing:
@@ -237,16 +235,21 @@ class Connection:
         if self._parts.on_event is not None:
             await self._parts.on_event(event)
         self._parts.events.put(event)
-        if isinstance(event, PreKeysLow) and self._parts.on_prekeys_low and (not self._refill or self._refill.done()):
-            self._refill = asyncio.create_task(self._refill_prekeys(self._parts.on_prekeys_low))
+        kind = type(event)
+        if kind in self._parts.upkeep and (kind not in self._upkeep or self._upkeep[kind].done()):
+            self._upkeep[kind] = asyncio.create_task(self._keep_up(kind))
 
-    async def _refill_prekeys(self, refill: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_up(self, kind: type[Event]) -> None:
         try:
-            await refill()
+            await self._parts.upkeep[kind]()
         except (ServerRefusal, OSError) as error:
             if self._is_over:
-                return  # a client that leaves needs no prekeys; the next connection is told again
-            _log.warning("the prekeys could not be refilled: %s", error)
+                return  # a client that leaves keeps nothing up; the next connection is told again
+            _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
+
+    def _cancel_upkeep(self) -> None:
+        for task in self._upkeep.values():
+            task.cancel()
 
     def _note_backlog(self, stanza: stanza_pb2.Stanza) -> None:
         if stanza.HasField("offline_preview"):

@@ -138,6 +138,19 @@ class TrustedContact:
 
 
 @dataclass(frozen=True, slots=True)
+class DigestRequested:
+    """The server asks for a comparison of keys. The client makes it by itself; `PreKeysCompared` follows (KEY-10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PreKeysCompared:
+    """The keys were compared with the server's because it had asked. No delivery: `on_event` does not see it."""
+
+    were_intact: bool
+    """Whether they were the same; otherwise all were published anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class OfflinePreview:
     """What waited while the client was away; it follows by itself (MSG-08)."""
 
@@ -186,6 +199,8 @@ Event = (
     | PreKeysLow
     | ChallengeCode
     | TrustedContact
+    | DigestRequested
+    | PreKeysCompared
     | OfflinePreview
     | OfflineEnd
     | StanzaRefused

@@ -12,6 +12,7 @@ from interop_api.v1 import stanza_pb2
 from interop_client.contents import message_event
 from interop_client.events import (
     ChallengeCode,
+    DigestRequested,
     Event,
     Evidence,
     IdentityChanged,
@@ -157,6 +158,8 @@ class Inbox:
             return ChallengeCode(notification.challenge_code.token, notification.challenge_code.code)
         if kind == "trusted_contact":
             return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
+        if kind == "digest_requested":
+            return DigestRequested()
         return None  # newer than this client
 
 

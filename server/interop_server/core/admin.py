@@ -1,4 +1,4 @@
-"""The operator's rules: which partners and WhatsApp users may be registered; knows no wire format."""
+"""The operator's rules: who may be registered, and what can be asked of accounts; knows no wire format."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -10,22 +10,39 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_phone_number
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
+from interop_server.core.model import (
+    Account,
+    ConnectionMode,
+    MailboxItem,
+    NotificationType,
+    Partner,
+    PartnerStatus,
+    Platform,
+    StanzaKind,
+)
 from interop_server.core.optin import is_eligible
-from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, OptInStore, PartnerStore
+from interop_server.core.ports import (
+    AccountStore,
+    Clock,
+    Connections,
+    JidTaken,
+    OptInStore,
+    PartnerStore,
+    RoutingStore,
+)
 from interop_server.core.tokens import KeySets
 
 MAX_NAME_CHARACTERS = 128
 MAX_URL_CHARACTERS = 512
 
 
-class OperatorStore(PartnerStore, AccountStore, OptInStore, Protocol):
+class OperatorStore(PartnerStore, AccountStore, OptInStore, RoutingStore, Protocol):
     """What the operator's rules need of the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Registers partners and WhatsApp users. Source: ENL-01, ENL-02, OPT-04."""
+    """Registers partners and WhatsApp users, and asks accounts for things. Source: ENL-01, ENL-02, OPT-04, KEY-10."""
 
     store: OperatorStore
     key_sets: KeySets
@@ -132,6 +149,29 @@ class Operator:
             await self.store.put_enabled(account.account_id, False)
         self.connections.end(account.account_id, Reason.NOT_ENLISTED)
         return new_jid, eligible
+
+    async def request_key_digest(self, jid: str) -> None:
+        """Asks an account's client to compare its keys with the server's, at once or when it connects (KEY-10).
+
+        Raises:
+            Refusal: NOT_REGISTERED, or as `check_address`.
+        """
+        account = await self.store.get_account(check_address(jid).text)
+        if account is None:
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+        request = MailboxItem(
+            recipient_id=account.account_id,
+            sender_id=0,
+            sender_jid="",
+            kind=StanzaKind.NOTIFICATION,
+            subtype=NotificationType.DIGEST_REQUESTED,
+            message_type=0,
+            stanza_id="",
+            timestamp_ms=self.clock.now_ms(),
+            content=b"",
+        )
+        await self.store.put_items([request])
+        self.connections.wake(account.account_id)
 
 
 def _digits(phone_number: str) -> str:

@@ -74,6 +74,13 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             )
         return response
 
+    async def RequestKeyDigest(
+        self, request: pb.RequestKeyDigestRequest, context: Context
+    ) -> pb.RequestKeyDigestResponse:
+        """Asks a client to compare its keys."""
+        await self._operator.request_key_digest(request.jid)
+        return pb.RequestKeyDigestResponse()
+
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         """Counts rows and events."""
         return pb.GetStatisticsResponse(stored=await self._count_rows(), counted=self._counted())

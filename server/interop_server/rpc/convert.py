@@ -200,6 +200,8 @@ def _write_notification(notification: stanza_pb2.Notification, item: MailboxItem
         notification.challenge_code.token, notification.challenge_code.code = item.content.decode().split("\n")
     elif item.subtype == NotificationType.TRUSTED_CONTACT:
         notification.trusted_contact.CopyFrom(stanza_pb2.TrustedContact(**json.loads(item.content)))
+    elif item.subtype == NotificationType.DIGEST_REQUESTED:
+        notification.digest_requested.SetInParent()
     else:
         notification.prekeys_low.count = int(item.content)
 

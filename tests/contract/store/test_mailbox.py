@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import Backlog, InboxMode, SentMessage, StanzaKind, Stored
+from interop_server.core.model import Backlog, InboxMode, NotificationType, SentMessage, StanzaKind, Stored
 from interop_server.core.ports import Store
 
 from .conftest import BATS, NOW_MS, World
@@ -265,3 +265,20 @@ async def test_empty_calls_do_nothing(store: Store, world: World) -> None:
     assert await store.take_bundles([]) == {}
     await store.put_opt_in((await world.whatsapp_user("491")).account_id, [])
     assert (await store.get_partner(BATS)) is not None
+
+
+@pytest.mark.requirement("KEY-10")
+async def test_one_request_for_a_comparison_of_keys_waits_per_account(store: Store, world: World) -> None:
+    """A second is the same as the first; once that is acked there can be another (KEY-10)."""
+    one, other = await world.third_party_user(1), await world.third_party_user(2)
+    requests = [
+        world.notification(account)._replace(subtype=NotificationType.DIGEST_REQUESTED, sender_id=0, content=b"")
+        for account in (one, one, other)
+    ]
+    await store.put_items(requests)
+    assert await world.waiting(one) == requests[:1]
+    assert await world.waiting(other) == requests[2:]
+    [delivery] = await store.list_deliveries(one.account_id, 0, 10, 0)
+    await store.delete_deliveries(one.account_id, [delivery.delivery_id])
+    await store.put_items(requests[:1])
+    assert await world.waiting(one) == requests[:1]

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.model import ConnectionMode, PartnerStatus, Platform
+from interop_server.core.model import ConnectionMode, NotificationType, PartnerStatus, Platform, StanzaKind
 
 from .world import BATS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
 
@@ -238,3 +238,22 @@ async def test_a_number_change_needs_a_user_and_a_free_number(world: World) -> N
         await world.operator.change_number("+491511234567", "+33612345679")
     assert (await world.account(user.jid), await world.account(other.jid)) == (user, other)
     assert world.connections.ended == []
+
+
+@pytest.mark.requirement("KEY-10")
+async def test_a_client_is_asked_once_to_compare_its_keys(world: World) -> None:
+    """The request waits in the mailbox, one at a time; a connection is woken for it (KEY-10)."""
+    ada = await world.enlisted()
+    for _ in range(2):
+        await world.operator.request_key_digest(ada.jid)
+    [request] = await world.waiting(ada)
+    assert (request.kind, request.subtype, request.content) == (
+        StanzaKind.NOTIFICATION,
+        NotificationType.DIGEST_REQUESTED,
+        b"",
+    )
+    assert world.connections.woken == [ada.account_id] * 2
+    with refused(Reason.NOT_REGISTERED):
+        await world.operator.request_key_digest("100-1@interop")
+    with refused(Reason.USER_VISIBLE_IDENTIFIER):
+        await world.operator.request_key_digest("bob")

@@ -268,7 +268,7 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
 
 
 def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
-    """Several messages in one receipt; a JID or a count in a notification (RCP-02, KEY-09, KEY-17)."""
+    """Several messages in one receipt; a JID, a count or nothing in a notification (RCP-02, KEY-09, KEY-10, KEY-17)."""
     read = convert.delivery_to(delivery(StanzaKind.RECEIPT, ReceiptType.READ, b"a\nb"), to_whatsapp=True, offline=False)
     fields = {"from": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
     assert read.receipt == stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, **fields)
@@ -290,10 +290,16 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
             b"3",
             stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77),
         ),
+        (
+            NotificationType.DIGEST_REQUESTED,
+            b"",
+            stanza_pb2.Notification(digest_requested=stanza_pb2.DigestRequested(), timestamp_ms=77),
+        ),
     ):
         stored = delivery(StanzaKind.NOTIFICATION, subtype, content)
         assert convert.delivery_to(stored, to_whatsapp=False, offline=True).notification == notification
-    assert convert.prekeys_low_to(3, 77).notification == notification
+    low = stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77)
+    assert convert.prekeys_low_to(3, 77).notification == low
 
 
 def test_preview_and_limits_say_what_they_are_given() -> None:

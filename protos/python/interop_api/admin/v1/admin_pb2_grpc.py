@@ -70,6 +70,11 @@ class AdminServiceStub:
                 request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
                 response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.FromString,
                 _registered_method=True)
+        self.RequestKeyDigest = channel.unary_unary(
+                '/interop_api.admin.v1.AdminService/RequestKeyDigest',
+                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestResponse.FromString,
+                _registered_method=True)
         self.GetStatistics = channel.unary_unary(
                 '/interop_api.admin.v1.AdminService/GetStatistics',
                 request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
@@ -152,6 +157,18 @@ class AdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestKeyDigest(self, request, context):
+        """Asks an account's client to compare its keys with the server's (KEY-10): a notification `digest_requested`, which waits
+        in the mailbox until the client connects.
+
+        Idempotent: at most one such request of an account waits or is not acked.
+        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+        Source: KEY-10.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStatistics(self, request, context):
         """Counts what is in the store and what was counted since the start.
         """
@@ -196,6 +213,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.ObserveClient,
                     request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.FromString,
                     response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.SerializeToString,
+            ),
+            'RequestKeyDigest': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestKeyDigest,
+                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
@@ -393,6 +415,33 @@ class AdminService:
             '/interop_api.admin.v1.AdminService/ObserveClient',
             interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
             interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestKeyDigest(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.admin.v1.AdminService/RequestKeyDigest',
+            interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestResponse.FromString,
             options,
             channel_credentials,
             insecure,

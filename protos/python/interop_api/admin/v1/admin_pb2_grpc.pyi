@@ -78,6 +78,14 @@ class AdminServiceStub:
     Errors: NOT_REGISTERED (no such account).
     Source: PRX-04.
     """
+    RequestKeyDigest: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RequestKeyDigestRequest, _admin_pb2.RequestKeyDigestResponse]
+    """Asks an account's client to compare its keys with the server's (KEY-10): a notification `digest_requested`, which waits
+    in the mailbox until the client connects.
+
+    Idempotent: at most one such request of an account waits or is not acked.
+    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+    Source: KEY-10.
+    """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
     """Counts what is in the store and what was counted since the start."""
 
@@ -127,6 +135,14 @@ class AdminServiceAsyncStub(AdminServiceStub):
     It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
     Errors: NOT_REGISTERED (no such account).
     Source: PRX-04.
+    """
+    RequestKeyDigest: _aio.UnaryUnaryMultiCallable[_admin_pb2.RequestKeyDigestRequest, _admin_pb2.RequestKeyDigestResponse]  # type: ignore[assignment]
+    """Asks an account's client to compare its keys with the server's (KEY-10): a notification `digest_requested`, which waits
+    in the mailbox until the client connects.
+
+    Idempotent: at most one such request of an account waits or is not acked.
+    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+    Source: KEY-10.
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """Counts what is in the store and what was counted since the start."""
@@ -216,6 +232,20 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
         Errors: NOT_REGISTERED (no such account).
         Source: PRX-04.
+        """
+
+    @_abc_1.abstractmethod
+    def RequestKeyDigest(
+        self,
+        request: _admin_pb2.RequestKeyDigestRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.RequestKeyDigestResponse, _abc.Awaitable[_admin_pb2.RequestKeyDigestResponse]]:
+        """Asks an account's client to compare its keys with the server's (KEY-10): a notification `digest_requested`, which waits
+        in the mailbox until the client connects.
+
+        Idempotent: at most one such request of an account waits or is not acked.
+        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+        Source: KEY-10.
         """
 
     @_abc_1.abstractmethod

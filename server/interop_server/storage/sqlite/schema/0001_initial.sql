@@ -127,6 +127,9 @@ CREATE INDEX mailbox_by_age ON mailbox (timestamp_ms);
 -- At most one un-acked notice of a changed identity per pair (KEY-17).
 CREATE UNIQUE INDEX mailbox_identity_notice ON mailbox (recipient_id, sender_id) WHERE kind = 3 AND subtype = 2;
 
+-- At most one un-acked request for a comparison of keys (KEY-10).
+CREATE UNIQUE INDEX mailbox_digest_request ON mailbox (recipient_id) WHERE kind = 3 AND subtype = 5;
+
 -- Which messages were taken, long after they were acked (MSG-04). recipient_id refers to nothing: an id that was used
 -- stays used when the recipient goes. retry_count is that of the last sending, retries_allowed the largest one asked for.
 CREATE TABLE sent_message (
