@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -180,8 +181,9 @@ def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
         _journals = Path(config.workerinput[JOURNALS])
         return
-    _journals = config.rootpath / FOLDER / f"{JOURNALS}-{os.getpid()}"
-    _journals.mkdir(parents=True)
+    folder = config.rootpath / FOLDER
+    folder.mkdir(exist_ok=True)
+    _journals = Path(tempfile.mkdtemp(prefix=f"{JOURNALS}-", dir=folder))
     config.pluginmanager.register(Recorder(config, _journals), "evidence-recorder")
 
 
