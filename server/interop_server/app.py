@@ -52,6 +52,7 @@ from interop_server.core.clock_control import ClockControl
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment
 from interop_server.core.errors import Refusal
+from interop_server.core.escalation import Escalation
 from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.lifecycle import Lifecycle
@@ -61,7 +62,9 @@ from interop_server.core.message_requests import MessageRequests
 from interop_server.core.optin import OptIn
 from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
+from interop_server.core.reports import Reports
 from interop_server.core.routing import Router
+from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.http.jwks import HttpJwksSource
@@ -163,6 +166,8 @@ class _Parts:
     blocklist: Blocklist
     lifecycle: Lifecycle
     standing: Standing
+    scoring: Scoring
+    reports: Reports
     challenges: Challenges
     operator: Operator
 
@@ -231,7 +236,7 @@ class Simulator:
         journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
         clock = ClockServicer(ClockControl(self._clock, store))
         clock_pb2_grpc.add_ClockServiceServicer_to_server(clock, admin_server)
-        standing = StandingServicer(parts.standing, self._clock)
+        standing = StandingServicer(parts.standing, parts.scoring, parts.reports, self._clock)
         standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
@@ -255,6 +260,8 @@ class Simulator:
         tokens = PartnerTokens(store, reader, key_sets, clock, limits)
         standing = Standing(store, registry, journal, clock, limits)
         absence = Absence(store, registry, push, journal, clock, limits)
+        scoring = Scoring(store, registry, clock, limits)
+        escalation = Escalation(standing, scoring, clock, limits)
         return _Parts(
             registry=registry,
             push=push,
@@ -274,6 +281,8 @@ class Simulator:
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
             standing=standing,
+            scoring=scoring,
+            reports=Reports(store, escalation, journal, clock, rng("reports"), limits),
             challenges=Challenges(store, standing, registry, clock, rng("challenges"), limits),
             operator=Operator(store, key_sets, registry, clock, limits),
         )
@@ -297,7 +306,7 @@ class Simulator:
             journal=parts.journal,
         )
         media = MediaServicer(sessions, parts.media, http_url, self._config.limits)
-        integrity = IntegrityServicer(sessions, parts.blocklist, parts.challenges, self._config.limits)
+        integrity = IntegrityServicer(sessions, parts.blocklist, parts.reports, parts.challenges, self._config.limits)
         enlistment = EnlistmentServicer(parts.enlistment, parts.journal)
         prekeys = PreKeyServicer(sessions, parts.prekeys, parts.journal)
         interop = InteropServicer(sessions, parts.optin, parts.requests, parts.journal)
@@ -393,7 +402,8 @@ class Simulator:
         self._stops.append(timers.stop)
         timers.repeat("key_sets", self._config.limits.jwks_refresh_seconds, parts.refresh_key_sets)
         timers.repeat("connected_accounts", self._config.limits.connected_note_seconds, parts.absence.note_connected)
-        for sweep in (*parts.lifecycle.sweeps(), *parts.standing.sweeps(), parts.absence.sweep()):
+        sweeps = (*parts.lifecycle.sweeps(), *parts.standing.sweeps(), *parts.reports.sweeps(), parts.absence.sweep())
+        for sweep in sweeps:
             timers.sweep(sweep)
 
 

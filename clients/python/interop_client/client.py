@@ -4,7 +4,7 @@ Source: KEY-01 to KEY-17, MSG-01 to MSG-14, RCP-01, ABU-01, OPT-08.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar, overload
@@ -362,6 +362,29 @@ class InteropClient:
         response = await self._call("IntegrityService/GetBlocklist", request, integrity_pb2.GetBlocklistResponse)
         return list(response.jids)
 
+    async def report(
+        self,
+        jid: str,
+        messages: Iterable[Incoming],
+        *,
+        reveal: bool = False,
+        spam_flow: integrity_pb2.SpamFlow.ValueType = integrity_pb2.SPAM_FLOW_MESSAGE_MENU,
+    ) -> str:
+        """Reports somebody and returns the report's id. Whether it counts is told to nobody (ABU-03, ABU-04).
+
+        Args:
+            jid: Who is reported.
+            messages: Messages of theirs, 1 to 16.
+            reveal: Whether to show the server what those say that came with proof of it.
+            spam_flow: Where in the app the report was made.
+
+        Raises:
+            ServerRefusal: The report was not taken.
+        """
+        reported = [_reported(message, reveal=reveal) for message in messages]
+        request = integrity_pb2.ReportRequest(jid=jid, spam_flow=spam_flow, messages=reported)
+        return (await self._call("IntegrityService/Report", request, integrity_pb2.ReportResponse)).report_id
+
     async def _ensure_session(self, peer: str) -> None:
         async with self._session_lock:  # several first messages to a peer share one bundle
             if not self._signal.has_session(peer):
@@ -403,3 +426,11 @@ class InteropClient:
         if self._connection is None:
             raise ConnectionEnded("CLOSED", "Connect first.")
         return self._connection
+
+
+def _reported(message: Incoming, *, reveal: bool) -> integrity_pb2.ReportedMessage:
+    reported = integrity_pb2.ReportedMessage(message_id=message.id)
+    if reveal and message.evidence is not None:
+        reported.plaintext = message.evidence.plaintext
+        reported.message_secret = message.evidence.message_secret
+    return reported

@@ -98,6 +98,36 @@ class Limits:
     """ABU-01; policy."""
     ended_sanction_days: int = 1
     """ABU-05: how long it stays known that a sanction has ended; policy."""
+    report_days: int = 7
+    """ABU-04: how long after it was sent a message can be reported; policy, analogous practice."""
+    report_burst: int = 20
+    """ABU-03: reports of one account at once; policy."""
+    report_per_second: float = 0.01
+    """ABU-03; policy."""
+    report_weight_days: int = 30
+    """ABU-05, ABU-08: how long a report that counts weighs, and is kept; policy."""
+    reports_until_lock: int = 3
+    """ABU-05: people whose reports count until somebody may open no new chats for a time; policy."""
+    new_chats_lock_hours: int = 24
+    """ABU-05: for how long; policy. Every further report that counts renews it."""
+    reports_until_ban: int = 5
+    """ABU-05: people whose reports count until the first temporary ban; policy."""
+    reports_until_next_ban: int = 2
+    """ABU-05: people more until each further ban; policy."""
+    temporary_ban_hours: int = 24
+    """ABU-05: how long the first temporary ban lasts, and half of the second, a quarter of the third; policy."""
+    temporary_bans: int = 3
+    """ABU-05: temporary bans before the one for good; policy."""
+    points_per_report: int = 10
+    """ABU-07: weight of a report that counts in the score; policy."""
+    points_per_block: int = 3
+    """ABU-07: weight of being blocked by somebody whom one has a chat with; policy."""
+    points_per_shared_address: int = 1
+    """ABU-07: weight of another third-party user connected directly from the same address; policy."""
+    max_points_for_shared_address: int = 10
+    """ABU-07; policy."""
+    score_until_lock: int = 100
+    """ABU-07: with this score, any report that counts leads to a lock on new chats; policy."""
     challenge_seconds: int = 600
     """ABU-06: how long a challenge can be answered; policy."""
     challenge_burst: int = 10

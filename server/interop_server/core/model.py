@@ -229,6 +229,15 @@ class Sanction:
     """None for a ban for good, and only there."""
 
 
+class Complaints(NamedTuple):
+    """What others have against somebody, in numbers of people (ABU-07)."""
+
+    reporters: int
+    """Who have reported them, so that it counted."""
+    blockers: int
+    """Who have a chat with them and have blocked them."""
+
+
 class SignedPreKey(NamedTuple):
     """A signed prekey (KEY-02)."""
 
@@ -346,6 +355,23 @@ class OutgoingMessage(NamedTuple):
     """0 for a first sending, 1 to 5 for an answer to a retry receipt (RCP-04)."""
     reporting_token: bytes = b""
     """16 bytes, or none (ABU-04)."""
+
+
+class ReportedMessage(NamedTuple):
+    """A message that a report names, of valid form (ABU-03)."""
+
+    stanza_id: str
+    revealed: "RevealedContent | None"
+    """What it says, when the reporter reveals it."""
+
+
+class RevealedContent(NamedTuple):
+    """What a reporter reveals of a message. Used once, to verify it, and kept nowhere (ABU-04, ABU-08)."""
+
+    plaintext: bytes
+    """The serialised `Message` of content.proto."""
+    message_secret: bytes
+    """32 bytes, from inside it."""
 
 
 class MailboxItem(NamedTuple):

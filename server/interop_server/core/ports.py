@@ -14,6 +14,8 @@ from interop_server.core.model import (
     AccountEnd,
     Backlog,
     Chat,
+    Complaints,
+    ConnectionFacts,
     ConnectionMode,
     Delivery,
     Enlisted,
@@ -387,6 +389,37 @@ class StandingStore(Protocol):
         ...
 
 
+class ReportStore(Protocol):
+    """Who was reported by how many. Kept under hashes of who they are, like how people stand."""
+
+    async def add_report(
+        self, reported: ExternalUser, reporter: ExternalUser, now_ms: int, since_ms: int
+    ) -> int | None:
+        """Keeps that somebody has reported somebody, and returns how many have since a time, this one included.
+
+        Returns None, and changes nothing, when this one has done so since that time.
+        """
+        ...
+
+    async def delete_reports(self, reported: ExternalUser) -> None:
+        """Forgets all reports of somebody."""
+        ...
+
+    async def delete_old_reports(self, before_ms: int) -> int:
+        """Forgets reports from before that, and returns how many."""
+        ...
+
+    async def oldest_report_ms(self) -> int | None: ...  # noqa: D102
+
+    async def count_complaints(self, account: Account, since_ms: int) -> Complaints:
+        """What there is against an account; of reports, those since a time."""
+        ...
+
+    async def count_complaints_of_partner(self, integrator: int, since_ms: int) -> Complaints:
+        """The same, summed over a partner's users."""
+        ...
+
+
 class MediaStore(Protocol):
     """What is known of uploaded blobs."""
 
@@ -446,6 +479,7 @@ class Store(
     RoutingStore,
     BlocklistStore,
     StandingStore,
+    ReportStore,
     MediaStore,
     SecretStore,
     PastStore,
@@ -539,6 +573,18 @@ class Connections(Protocol):
 
     def prekeys_refilled(self, account_id: int) -> None:
         """Allows the next notice."""
+        ...
+
+
+class ConnectionSignals(Protocol):
+    """What is known of the connections of this node beside what is said on them (PRX-05)."""
+
+    def facts_of(self, account_id: int) -> ConnectionFacts | None:
+        """Of an account's connection; None when it has none."""
+        ...
+
+    def facts(self) -> list[ConnectionFacts]:
+        """Of all connections, by JID."""
         ...
 
 

@@ -113,6 +113,11 @@ class ConnectionRegistry:
             raise Refusal(Reason.SESSION_DEAD)
         return connection
 
+    def facts_of(self, account_id: int) -> ConnectionFacts | None:
+        """What is known of an account's connection; None when it has none (PRX-05)."""
+        connection = self._by_account.get(account_id)
+        return None if connection is None else connection.facts
+
     def facts(self) -> list[ConnectionFacts]:
         """What is known of all open connections, by JID (PRX-05)."""
         return sorted(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from google.protobuf.message import DecodeError
 
-from interop_api.v1 import chat_pb2, prekeys_pb2, stanza_pb2
+from interop_api.v1 import chat_pb2, integrity_pb2, prekeys_pb2, stanza_pb2
 from interop_protocol.franking import REPORTING_TOKEN_BYTES
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.errors import Reason, Refusal
@@ -24,6 +24,8 @@ from interop_server.core.model import (
     OutgoingMessage,
     PublishedKeys,
     ReceiptType,
+    ReportedMessage,
+    RevealedContent,
     SignedPreKey,
     StanzaKind,
     TakenBundle,
@@ -256,6 +258,21 @@ def published_keys_from(request: prekeys_pb2.SetPreKeysRequest) -> PublishedKeys
     if request.key_type != b"\x05":
         raise Refusal(Reason.KEY_MALFORMED, "`key_type` must be the one byte 0x05")
     return PublishedKeys(request.registration_id, request.identity_key, signed_prekey_from(request.signed_prekey))
+
+
+def reported_message_from(message: integrity_pb2.ReportedMessage) -> ReportedMessage:
+    """Reads a message that a report names; lengths of what is revealed are checked by the rules.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    if not _STANZA_ID.fullmatch(message.message_id):
+        raise Refusal(Reason.REQUEST_MALFORMED, "`message_id` is no id of a message")
+    if message.HasField("plaintext") != message.HasField("message_secret"):
+        raise Refusal(Reason.REQUEST_MALFORMED, "`plaintext` and `message_secret` come together")
+    if not message.HasField("plaintext"):
+        return ReportedMessage(message.message_id, None)
+    return ReportedMessage(message.message_id, RevealedContent(message.plaintext, message.message_secret))
 
 
 def bundle_to(taken: TakenBundle) -> prekeys_pb2.PreKeyBundle:

@@ -6,7 +6,9 @@ from interop_server.core.challenges import Challenges
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.integrity import Blocklist
 from interop_server.core.limits import Limits
-from interop_server.core.model import ChallengeOption
+from interop_server.core.model import ChallengeOption, SpamFlow
+from interop_server.core.reports import Reports
+from interop_server.rpc.convert import reported_message_from
 from interop_server.rpc.errors import Context
 from interop_server.rpc.session import Sessions
 
@@ -14,9 +16,12 @@ from interop_server.rpc.session import Sessions
 class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
     """See IntegrityService in integrity.proto."""
 
-    def __init__(self, sessions: Sessions, blocklist: Blocklist, challenges: Challenges, limits: Limits) -> None:
+    def __init__(
+        self, sessions: Sessions, blocklist: Blocklist, reports: Reports, challenges: Challenges, limits: Limits
+    ) -> None:
         self._sessions = sessions
         self._blocklist = blocklist
+        self._reports = reports
         self._challenges = challenges
         self._limits = limits
 
@@ -35,6 +40,16 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         else:
             raise Refusal(Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK")
         return pb.UpdateBlocklistResponse(digest=digest)
+
+    async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
+        """Takes a report."""
+        account = self._sessions.account(context)
+        try:
+            spam_flow = SpamFlow(request.spam_flow)
+        except ValueError as error:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`spam_flow` is not known") from error
+        messages = [reported_message_from(message) for message in request.messages]
+        return pb.ReportResponse(report_id=await self._reports.report(account, request.jid, spam_flow, messages))
 
     async def RequestChallenge(
         self, request: pb.RequestChallengeRequest, context: Context

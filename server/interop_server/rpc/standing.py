@@ -6,6 +6,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import OPERATOR
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock
+from interop_server.core.reports import Reports
+from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing, scripted_sanction
 from interop_server.rpc.errors import Context
 
@@ -13,15 +15,24 @@ from interop_server.rpc.errors import Context
 class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
     """See StandingService in standing.proto."""
 
-    def __init__(self, standing: Standing, clock: Clock) -> None:
+    def __init__(self, standing: Standing, scoring: Scoring, reports: Reports, clock: Clock) -> None:
         self._standing = standing
+        self._scoring = scoring
+        self._reports = reports
         self._clock = clock
 
     async def GetStanding(self, request: pb.GetStandingRequest, context: Context) -> pb.GetStandingResponse:
         """Says how an account stands."""
         account = await self._standing.account(request.jid)
         sanctions = await self._standing.sanctions(account.external_user)
-        return pb.GetStandingResponse(sanctions=[_sanction_to(sanction) for sanction in sanctions])
+        score = await self._scoring.score(account)
+        return pb.GetStandingResponse(
+            score=score.total,
+            points=score.points,
+            sanctions=[_sanction_to(sanction) for sanction in sanctions],
+            signals=score.signals,
+            partner_score=await self._scoring.partner_score(account.integrator),
+        )
 
     async def ImposeSanction(self, request: pb.ImposeSanctionRequest, context: Context) -> pb.ImposeSanctionResponse:
         """Imposes a sanction."""
@@ -44,6 +55,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         else:
             raise Refusal(Reason.REQUEST_MALFORMED, "name an account by `jid`, or a person by `external_id`")
         await self._standing.lift(user, OPERATOR, *SanctionKind)
+        await self._reports.forget(user)
         return pb.LiftSanctionsResponse()
 
 

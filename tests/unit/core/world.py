@@ -26,6 +26,7 @@ from interop_server.core.challenges import Challenges
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.escalation import Escalation
 from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import Journal
 from interop_server.core.lifecycle import Lifecycle
@@ -36,6 +37,7 @@ from interop_server.core.message_requests import MessageRequests
 from interop_server.core.model import (
     Account,
     CiphertextType,
+    ConnectionFacts,
     ConnectionMode,
     IdentifierType,
     Login,
@@ -51,7 +53,9 @@ from interop_server.core.model import (
 )
 from interop_server.core.optin import TERMS_ID, OptIn
 from interop_server.core.prekeys import PreKeys
+from interop_server.core.reports import Reports
 from interop_server.core.routing import Router
+from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing
 from interop_server.core.sweeps import Sweep
 from interop_server.core.tokens import KeySets, PartnerTokens
@@ -185,6 +189,13 @@ class RecordedConnections:
         self.observed: list[tuple[int, int | None]] = []
         self.low: list[tuple[int, int]] = []
         self.refilled: list[int] = []
+        self.known: dict[int, ConnectionFacts] = {}
+
+    def facts_of(self, account_id: int) -> ConnectionFacts | None:
+        return self.known.get(account_id)
+
+    def facts(self) -> list[ConnectionFacts]:
+        return list(self.known.values())
 
     def wake(self, account_id: int) -> bool:
         self.woken.append(account_id)
@@ -258,6 +269,9 @@ class World:
         self.requests = MessageRequests(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
         self.blocklist = Blocklist(store, limits)
+        self.scoring = Scoring(store, self.connections, self.clock, limits)
+        escalation = Escalation(self.standing, self.scoring, self.clock, limits)
+        self.reports = Reports(store, escalation, self.journal, self.clock, rng, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
         self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
         self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
@@ -303,7 +317,8 @@ class World:
         return [delivery.item for delivery in await self.mailbox.deliveries(account, 0, 10_000)]
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        return *self.lifecycle.sweeps(), *self.standing.sweeps(), self.absence.sweep()
+        regular = (*self.lifecycle.sweeps(), *self.standing.sweeps(), *self.reports.sweeps())
+        return *regular, self.absence.sweep()
 
     async def sweep(self) -> dict[str, int]:
         """Takes away what has fallen due; says how many of what."""

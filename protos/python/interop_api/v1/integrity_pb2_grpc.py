@@ -45,6 +45,11 @@ class IntegrityServiceStub:
                 request_serializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistRequest.SerializeToString,
                 response_deserializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistResponse.FromString,
                 _registered_method=True)
+        self.Report = channel.unary_unary(
+                '/interop_api.v1.IntegrityService/Report',
+                request_serializer=interop__api_dot_v1_dot_integrity__pb2.ReportRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_integrity__pb2.ReportResponse.FromString,
+                _registered_method=True)
         self.RequestChallenge = channel.unary_unary(
                 '/interop_api.v1.IntegrityService/RequestChallenge',
                 request_serializer=interop__api_dot_v1_dot_integrity__pb2.RequestChallengeRequest.SerializeToString,
@@ -79,6 +84,24 @@ class IntegrityServiceServicer:
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Report(self, request, context):
+        """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+
+        The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
+        delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days. A
+        report that reveals something else than what was sent, as the message's reporting token shows, does not count at all;
+        without such a token revealed content proves nothing, and the delivery alone counts. What was revealed is not kept
+        (ABU-04, ABU-08). Reports that count lead step by step to a lock on new chats, temporary bans and a permanent one, and
+        are forgotten after thirty days (ABU-05). Not idempotent: every call gets an id of its own.
+        Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+        SESSION_REQUIRED, SESSION_DEAD.
+        Source: ABU-03, ABU-04, ABU-05; threat T18.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,6 +142,11 @@ def add_IntegrityServiceServicer_to_server(servicer, server):
                     servicer.UpdateBlocklist,
                     request_deserializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistRequest.FromString,
                     response_serializer=interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistResponse.SerializeToString,
+            ),
+            'Report': grpc.unary_unary_rpc_method_handler(
+                    servicer.Report,
+                    request_deserializer=interop__api_dot_v1_dot_integrity__pb2.ReportRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_integrity__pb2.ReportResponse.SerializeToString,
             ),
             'RequestChallenge': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestChallenge,
@@ -186,6 +214,33 @@ class IntegrityService:
             '/interop_api.v1.IntegrityService/UpdateBlocklist',
             interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistRequest.SerializeToString,
             interop__api_dot_v1_dot_integrity__pb2.UpdateBlocklistResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Report(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.IntegrityService/Report',
+            interop__api_dot_v1_dot_integrity__pb2.ReportRequest.SerializeToString,
+            interop__api_dot_v1_dot_integrity__pb2.ReportResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,20 @@ class IntegrityServiceStub:
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-01, ABU-02.
     """
+    Report: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]
+    """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+
+    The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
+    delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days. A
+    report that reveals something else than what was sent, as the message's reporting token shows, does not count at all;
+    without such a token revealed content proves nothing, and the delivery alone counts. What was revealed is not kept
+    (ABU-04, ABU-08). Reports that count lead step by step to a lock on new chats, temporary bans and a permanent one, and
+    are forgotten after thirty days (ABU-05). Not idempotent: every call gets an id of its own.
+    Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+    SESSION_REQUIRED, SESSION_DEAD.
+    Source: ABU-03, ABU-04, ABU-05; threat T18.
+    """
     RequestChallenge: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.RequestChallengeRequest, _integrity_pb2.RequestChallengeResponse]
     """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
 
@@ -85,6 +99,20 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-01, ABU-02.
+    """
+    Report: _aio.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]  # type: ignore[assignment]
+    """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+
+    The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
+    delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days. A
+    report that reveals something else than what was sent, as the message's reporting token shows, does not count at all;
+    without such a token revealed content proves nothing, and the delivery alone counts. What was revealed is not kept
+    (ABU-04, ABU-08). Reports that count lead step by step to a lock on new chats, temporary bans and a permanent one, and
+    are forgotten after thirty days (ABU-05). Not idempotent: every call gets an id of its own.
+    Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+    SESSION_REQUIRED, SESSION_DEAD.
+    Source: ABU-03, ABU-04, ABU-05; threat T18.
     """
     RequestChallenge: _aio.UnaryUnaryMultiCallable[_integrity_pb2.RequestChallengeRequest, _integrity_pb2.RequestChallengeResponse]  # type: ignore[assignment]
     """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
@@ -130,6 +158,26 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
+        """
+
+    @_abc_1.abstractmethod
+    def Report(
+        self,
+        request: _integrity_pb2.ReportRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_integrity_pb2.ReportResponse, _abc.Awaitable[_integrity_pb2.ReportResponse]]:
+        """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+
+        The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
+        delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days. A
+        report that reveals something else than what was sent, as the message's reporting token shows, does not count at all;
+        without such a token revealed content proves nothing, and the delivery alone counts. What was revealed is not kept
+        (ABU-04, ABU-08). Reports that count lead step by step to a lock on new chats, temporary bans and a permanent one, and
+        are forgotten after thirty days (ABU-05). Not idempotent: every call gets an id of its own.
+        Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+        SESSION_REQUIRED, SESSION_DEAD.
+        Source: ABU-03, ABU-04, ABU-05; threat T18.
         """
 
     @_abc_1.abstractmethod

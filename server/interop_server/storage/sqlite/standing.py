@@ -17,10 +17,14 @@ def user_sha256(user: ExternalUser) -> bytes:
 
 def move_standing(db: sqlite3.Connection, old: ExternalUser, new: ExternalUser) -> None:
     """Lets how somebody stands go with them to another identifier, in place of how that one stood."""
-    db.execute(
-        "UPDATE OR REPLACE sanction SET user_sha256 = ?3 WHERE integrator = ?1 AND user_sha256 = ?2",
-        (old.integrator, user_sha256(old), user_sha256(new)),
-    )
+    hashes = (user_sha256(old), user_sha256(new))
+    for table, column in (
+        ("sanction", "user_sha256"),
+        ("counted_report", "reported_sha256"),
+        ("counted_report", "reporter_sha256"),
+    ):
+        db.execute(f"DELETE FROM {table} WHERE {column} = ?2 AND ?1 <> ?2", hashes)
+        db.execute(f"UPDATE {table} SET {column} = ?2 WHERE {column} = ?1", hashes)
 
 
 class SqliteStanding(EngineUser, StandingStore):

@@ -153,10 +153,10 @@ class GetStandingResponse(_message.Message):
     score: _builtins.int
     """The sum of the points below; simulator policy."""
     partner_score: _builtins.int
-    """Score of the account's partner: the sum over its users."""
+    """Score of the account's partner: the sum over its users; 0 for a WhatsApp user, who has none."""
     @_builtins.property
     def points(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Points by what they are for, for example `reports`, `blocks`, `unanswered_chats`."""
+        """Points by what they are for: `reports`, `blocks`, `shared_address`."""
 
     @_builtins.property
     def sanctions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sanction]:
@@ -164,7 +164,9 @@ class GetStandingResponse(_message.Message):
 
     @_builtins.property
     def signals(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Signals of the connection by name, for example `peer_address`; empty in proxy mode, where they speak for the proxy."""
+        """Signals of the connection by name: `mode`, `peer_address`, `fingerprint`; the last two are `unavailable` in proxy mode,
+        where they would speak for the proxy (PRX-05). Empty when the account is not connected.
+        """
 
     def __init__(
         self,

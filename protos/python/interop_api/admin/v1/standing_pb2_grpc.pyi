@@ -36,6 +36,8 @@ class StandingServiceStub:
     GetStanding: _grpc.UnaryUnaryMultiCallable[_standing_pb2.GetStandingRequest, _standing_pb2.GetStandingResponse]
     """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
 
+    A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
+    blocked it, and for other third-party users who are connected directly from its address.
     Errors: NOT_REGISTERED (no such account).
     Source: ABU-05, ABU-07.
     """
@@ -64,6 +66,8 @@ class StandingServiceAsyncStub(StandingServiceStub):
     GetStanding: _aio.UnaryUnaryMultiCallable[_standing_pb2.GetStandingRequest, _standing_pb2.GetStandingResponse]  # type: ignore[assignment]
     """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
 
+    A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
+    blocked it, and for other third-party users who are connected directly from its address.
     Errors: NOT_REGISTERED (no such account).
     Source: ABU-05, ABU-07.
     """
@@ -95,6 +99,8 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_standing_pb2.GetStandingResponse, _abc.Awaitable[_standing_pb2.GetStandingResponse]]:
         """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
 
+        A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
+        blocked it, and for other third-party users who are connected directly from its address.
         Errors: NOT_REGISTERED (no such account).
         Source: ABU-05, ABU-07.
         """

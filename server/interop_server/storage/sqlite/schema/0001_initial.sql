@@ -154,6 +154,8 @@ CREATE TABLE blocked (
     PRIMARY KEY (account_id, jid)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX blocked_by_jid ON blocked (jid);
+
 -- By a hash of (integrator, external_id), not by account: a ban outlives the account that it was imposed on.
 CREATE TABLE sanction (
     integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
@@ -167,6 +169,17 @@ CREATE TABLE sanction (
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX sanction_by_end ON sanction (ends_at_ms);
+
+-- Reports that counted: that somebody has reported somebody, and nothing of what. integrator is that of the reported.
+CREATE TABLE counted_report (
+    integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
+    reported_sha256 BLOB NOT NULL CHECK (length(reported_sha256) = 32),
+    reporter_sha256 BLOB NOT NULL CHECK (length(reporter_sha256) = 32),
+    counted_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (integrator, reported_sha256, reporter_sha256)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX counted_report_by_age ON counted_report (counted_at_ms);
 
 -- owner_id refers to nothing: a blob outlives its owner until it expires.
 CREATE TABLE media (

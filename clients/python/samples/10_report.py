@@ -1,0 +1,46 @@
+"""Spam: Alice reports Bob and shows what he wrote, and the server can tell that it is true; then he is banned."""
+
+import asyncio
+
+from stage import endpoint, expect, messenger, whatsapp_user
+
+from interop_api.admin.v1 import standing_pb2
+from interop_client.admin import AdminClient
+from interop_client.errors import LoginRefused
+from interop_client.events import ConnectionLost, TextReceived
+
+HOUR = 3_600
+
+
+async def main() -> None:
+    """Reports, is locked out, and comes back."""
+    async with messenger(integrator=110) as bobs_messenger, AdminClient(endpoint().admin) as admin:
+        bob = bobs_messenger.user("bob")
+        await bob.enlist(bobs_messenger.server.issue_token("bob"))
+        alice = await whatsapp_user(110)
+        async with bob, alice:
+            await bob.publish_prekeys()
+            await bob.send_text(alice.jid, "Buy now, it is cheap!")
+            message = await alice.wait_for(TextReceived)
+            expect(message.evidence is not None, "Bob's message came with proof of what he wrote.")
+            report_id = await alice.report(bob.jid, [message], reveal=True)
+            points = dict((await admin.get_standing(bob.jid)).points)
+            expect(points["reports"] == 10, f"Alice's report {report_id} counts: {points}.")
+
+            await alice.report(bob.jid, [message], reveal=True)
+            same = dict((await admin.get_standing(bob.jid)).points) == points
+            expect(same, "Her second one is answered alike, and does not count.")
+
+            # Five people would have to report him; the operator can do the same.
+            await admin.impose_sanction(bob.jid, standing_pb2.SANCTION_KIND_TEMPORARY_BAN, HOUR, sub_code=102)
+            expect((await bob.wait_for(ConnectionLost)).reason == "TEMPORARILY_BANNED", "Bob is banned for an hour.")
+            try:
+                await bob.connect()
+            except LoginRefused as refusal:
+                expect((refusal.code, refusal.sub_code) == (402, 102), f"{refusal} ({refusal.expire_seconds} seconds)")
+            await admin.lift_sanctions(bob.jid)
+            await bob.connect()
+            expect(not (await admin.get_standing(bob.jid)).sanctions, "The operator lifts the ban, and Bob is back.")
+
+
+asyncio.run(main())

@@ -1,0 +1,100 @@
+"""How much speaks for somebody being a spammer: points by what they are for; knows no sanction and no wire.
+
+What is known of a connection itself speaks for whoever holds it: in proxy mode that is the proxy, so it is marked as
+unavailable there and gives no points. Source: ABU-07, PRX-05.
+"""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from interop_server.core.limits import DAY_MS, Limits
+from interop_server.core.model import Account, Complaints, ConnectionFacts
+from interop_server.core.ports import Clock, ConnectionSignals, ReportStore
+
+UNAVAILABLE = "unavailable"
+"""Value of a signal that says nothing about the end client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """What speaks against somebody."""
+
+    points: dict[str, int]
+    """By what they are for: `reports`, `blocks`, `shared_address`."""
+    signals: dict[str, str]
+    """Of the connection, by name: `mode`, `peer_address`, `fingerprint`; empty when there is none."""
+
+    @property
+    def total(self) -> int:
+        """The score: the sum of the points."""
+        return sum(self.points.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Scoring:
+    """Scores accounts, and partners by their users. All weights are policy."""
+
+    store: ReportStore
+    connections: ConnectionSignals
+    clock: Clock
+    limits: Limits
+
+    async def score(self, account: Account) -> Score:
+        """Returns what speaks against an account now."""
+        complaints = await self.store.count_complaints(account, self._since_ms())
+        facts = self.connections.facts_of(account.account_id)
+        shared = 0 if facts is None else self._shared_address_points(facts, self._direct_hosts())
+        return Score(self._points(complaints, shared), {} if facts is None else _signals(facts))
+
+    async def partner_score(self, integrator: int) -> int:
+        """Returns the sum over a partner's users; 0 for WhatsApp, which is none."""
+        if integrator == 0:
+            return 0
+        complaints = await self.store.count_complaints_of_partner(integrator, self._since_ms())
+        hosts = self._direct_hosts()
+        shared = sum(
+            self._shared_address_points(facts, hosts)
+            for facts in self.connections.facts()
+            if facts.account.integrator == integrator
+        )
+        return sum(self._points(complaints, shared).values())
+
+    def _points(self, complaints: Complaints, shared_address: int) -> dict[str, int]:
+        return {
+            "reports": complaints.reporters * self.limits.points_per_report,
+            "blocks": complaints.blockers * self.limits.points_per_block,
+            "shared_address": shared_address,
+        }
+
+    def _direct_hosts(self) -> Counter[str]:
+        """How many third-party users are connected directly from each address."""
+        facts = (facts for facts in self.connections.facts() if facts.signals_available and facts.account.integrator)
+        return Counter(_host(each) for each in facts)
+
+    def _shared_address_points(self, facts: ConnectionFacts, hosts: Counter[str]) -> int:
+        if not facts.signals_available or facts.account.is_whatsapp:
+            return 0
+        others = hosts[_host(facts)] - 1
+        return min(others * self.limits.points_per_shared_address, self.limits.max_points_for_shared_address)
+
+    def _since_ms(self) -> int:
+        return report_weight_since_ms(self.clock.now_ms(), self.limits)
+
+
+def report_weight_since_ms(now_ms: int, limits: Limits) -> int:
+    """Returns the time from which on reports weigh now (ABU-05)."""
+    return now_ms - limits.report_weight_days * DAY_MS + 1
+
+
+def _signals(facts: ConnectionFacts) -> dict[str, str]:
+    available = facts.signals_available
+    return {
+        "mode": facts.mode.name.lower(),
+        "peer_address": facts.peer_address if available else UNAVAILABLE,
+        "fingerprint": facts.fingerprint if available else UNAVAILABLE,
+    }
+
+
+def _host(facts: ConnectionFacts) -> str:
+    """The peer address without its port."""
+    return facts.peer_address.rpartition(":")[0]
