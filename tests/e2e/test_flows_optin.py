@@ -102,6 +102,36 @@ async def test_each_messenger_is_chosen_by_itself(world: World, second_world: Wo
 
 
 @pytest.mark.requirement("OPT-05")
+@pytest.mark.requirement("OPT-07")
+async def test_a_listing_shows_all_that_a_messenger_is_registered_with(world: World, second_world: World) -> None:
+    """Number, name, state, icon, kind of identifier, whether it is chosen, and whether it is for groups (OPT-07)."""
+    alice = await world.whatsapp()
+    await second_world.register(
+        icon="https://icons.example/owl.png",
+        identifier_type=interop_pb2.IDENTIFIER_TYPE_EMAIL,
+        status=interop_pb2.PARTNER_STATUS_ONBOARDING,
+        group_messaging=True,
+    )
+    listed = {listing.integrator: listing for listing in await alice.list_partners()}
+    assert listed[world.integrator] == interop_pb2.PartnerListing(
+        integrator=world.integrator,
+        name=f"Messenger {world.integrator}",
+        status=interop_pb2.PARTNER_STATUS_ACTIVE,
+        identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
+        opted_in=True,
+    )
+    assert listed[second_world.integrator] == interop_pb2.PartnerListing(
+        integrator=second_world.integrator,
+        name=f"Messenger {second_world.integrator}",
+        status=interop_pb2.PARTNER_STATUS_ONBOARDING,
+        icon="https://icons.example/owl.png",
+        identifier_type=interop_pb2.IDENTIFIER_TYPE_EMAIL,
+        group_messaging=True,
+    )
+    registered = {each.integrator: each.group_messaging for each in await world.admin.list_partners()}
+    assert (registered[world.integrator], registered[second_world.integrator]) == (False, True)
+
+
 async def test_the_inbox_mode_comes_with_each_message_and_changes_no_routing(world: World) -> None:
     """Also with one that waited; Bob sees no mode (OPT-05)."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")

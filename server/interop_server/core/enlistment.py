@@ -73,6 +73,7 @@ class Enlistment:
         known = await self.store.get_account_by_external_id(token.partner.integrator, external_id)
         if known is not None:
             await self.absence.is_over(known)  # then this enlistment begins afresh (LIF-04)
+        now_ms = self.clock.now_ms()
         while True:
             jid = third_party_jid(token.partner.integrator, self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
             enlistment = NewEnlistment(
@@ -82,7 +83,8 @@ class Enlistment:
                 auth_key=form.auth_key,
                 keys=keys,
                 protocol_version=form.protocol_version,
-                now_ms=self.clock.now_ms(),
+                now_ms=now_ms,
+                recent_since_ms=now_ms - self.limits.recent_chat_ms,
             )
             try:
                 enlisted = await self.store.enlist(enlistment)

@@ -86,6 +86,8 @@ class Limits:
     """LIF-04: without a connection; documented."""
     connected_note_seconds: int = 3600
     """LIF-04: how often it is noted who is connected, so that a crash makes nobody look longer absent; policy."""
+    recent_chat_days: int = 30
+    """KEY-17: a chat with a message in this time is a recent conversation; policy, as long as the mailbox."""
     new_chats: int = 50
     """ABU-05: chats without an answer that a third-party user may have opened in the time below; policy."""
     new_chats_hours: int = 24
@@ -158,6 +160,11 @@ class Limits:
     def unenlist_ms(self) -> int:
         """How long an enlistment lasts without a connection (LIF-04)."""
         return self.unenlist_days * DAY_MS
+
+    @property
+    def recent_chat_ms(self) -> int:
+        """How long after its last message a chat is recent (KEY-17)."""
+        return self.recent_chat_days * DAY_MS
 
     @property
     def new_chats_ms(self) -> int:

@@ -178,6 +178,8 @@ class Partner:
     identifier_type: IdentifierType
     icon: str = ""
     proxy_allowed: bool = False
+    group_messaging: bool = False
+    """Listed to WhatsApp users, and nothing more (OPT-07, LIF-06)."""
 
 
 class ExternalUser(NamedTuple):
@@ -288,6 +290,8 @@ class NewEnlistment:
     keys: PublishedKeys
     protocol_version: int
     now_ms: int
+    recent_since_ms: int = 0
+    """Peers of chats with a message since then are told of a changed identity (KEY-17)."""
 
 
 class Enlisted(NamedTuple):

@@ -15,11 +15,13 @@ from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
     Chat,
+    IdentifierType,
     InboxMode,
     InteropSettings,
     Partner,
     PartnerStatus,
     Platform,
+    RouteFacts,
 )
 from interop_server.core.ports import AccountStore, Clock, OptInStore, PartnerStore, RoutingStore
 from interop_server.core.ratelimit import RateLimit
@@ -171,24 +173,13 @@ class OptIn:
         if not 1 <= len(users) <= MAX_RESOLVE_USERS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_RESOLVE_USERS} users")
         self._resolve_rate.take(account.account_id, len(users))
-        found: list[Account | Refusal] = [await self._look_up(account, *user) for user in users]
-        facts = await self._store.get_route_facts(account, [user.jid for user in found if isinstance(user, Account)])
-        results: list[Found | Refusal] = []
-        for user in found:
-            if isinstance(user, Refusal):
-                results.append(user)
-                continue
-            try:
-                decide_route(account, user.is_whatsapp, facts.get(user.jid))
-            except Refusal as refusal:
-                cause = refusal.cause or refusal.reason.name
-                results.append(Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=cause))
-                continue
-            if facts[user.jid].recipient_blocked_sender:
-                results.append(Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has blocked the asker"))
-                continue
-            results.append(Found(user.jid, user.external_id))
-        return results
+        kinds = await self._store.get_identifier_types(sorted({integrator for _, integrator in users if integrator}))
+        named = [_named(external_id, integrator, kinds.get(integrator)) for external_id, integrator in users]
+        # One look-up whoever is asked for, known or not, so that it takes the same time for each (OPT-09).
+        facts = iter(
+            await self._store.find_route_facts(account, [user for user in named if not isinstance(user, Refusal)])
+        )
+        return [user if isinstance(user, Refusal) else _answer(account, user, next(facts)) for user in named]
 
     async def list_chats(self, account: Account, page_size: int, page_token: str) -> tuple[list[Chat], str]:
         """Lists a page of the caller's third-party chats and the token of the next page (OPT-06).
@@ -222,22 +213,27 @@ class OptIn:
         if not is_eligible(account, self._limits):
             raise Refusal(Reason.NOT_ELIGIBLE)
 
-    async def _look_up(self, account: Account, external_id: str, integrator: int) -> Account | Refusal:
-        if not 0 <= integrator <= MAX_INTEGRATOR or not external_id:
-            return Refusal(Reason.REQUEST_MALFORMED, "name an identifier, and a partner from 0 to 999")
-        if integrator:
-            partner = await self._store.get_partner(integrator)
-            kind = partner.identifier_type if partner else None
-        else:
-            kind = None
-        try:
-            if integrator and kind is None:
-                return Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such partner")
-            normalized = normalize_identifier(external_id, kind) if kind else normalize_phone_number(external_id)
-        except Refusal as refusal:
-            return refusal
-        found = await self._store.get_account_by_external_id(integrator, normalized)
-        return found or Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="no such account")
+
+def _named(external_id: str, integrator: int, kind: IdentifierType | None) -> tuple[int, str] | Refusal:
+    """Returns who is asked for as (integrator, normalised identifier), or what is wrong with how they are named."""
+    if not 0 <= integrator <= MAX_INTEGRATOR or not external_id:
+        return Refusal(Reason.REQUEST_MALFORMED, "name an identifier, and a partner from 0 to 999")
+    try:
+        if not integrator:
+            return 0, normalize_phone_number(external_id)
+        return integrator, normalize_identifier(external_id, kind) if kind else ""
+    except Refusal as refusal:
+        return refusal
+
+
+def _answer(account: Account, user: tuple[int, str], facts: RouteFacts | None) -> Found | Refusal:
+    try:
+        decide_route(account, user[0] == 0, facts)
+    except Refusal as refusal:
+        return Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=refusal.cause or refusal.reason.name)
+    if facts is None or facts.recipient_blocked_sender:
+        return Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has blocked the asker")
+    return Found(facts.jid, facts.external_id)
 
 
 def _unique_integrators(integrators: Sequence[int]) -> list[int]:

@@ -20,6 +20,7 @@ from interop_server.core.model import (
     Delivery,
     Enlisted,
     ExternalUser,
+    IdentifierType,
     InboxMode,
     InteropSettings,
     MailboxItem,
@@ -123,6 +124,10 @@ class PartnerStore(Protocol):
 
     async def get_partner_by_issuer(self, issuer: str) -> Partner | None: ...  # noqa: D102
 
+    async def get_identifier_types(self, integrators: Sequence[int]) -> dict[int, IdentifierType]:
+        """What the users of those partners that exist are called by."""
+        ...
+
     async def list_partners(self) -> list[Partner]:
         """All, by integrator id ascending."""
         ...
@@ -143,9 +148,9 @@ class AccountStore(Protocol):
         """Adds a third-party account, or replaces the keys of the one with this (integrator, external_id) (ENL-13).
 
         A known identifier keeps its JID and the given one stays unused. A changed identity key deletes the account's
-        one-time prekeys and mailbox, and adds an IDENTITY_CHANGED item to the mailbox of every chat peer, at most
-        one un-acked per pair (ENL-14, KEY-17). The signed prekey and registration id are replaced in any case, and
-        the account counts as connected now (LIF-04).
+        one-time prekeys and mailbox, and adds an IDENTITY_CHANGED item to the mailbox of every peer of a chat with a
+        message since `recent_since_ms`, at most one un-acked per pair (ENL-14, KEY-17). The signed prekey and
+        registration id are replaced in any case, and the account counts as connected now (LIF-04).
 
         Raises:
             JidTaken: The identifier is new, and the JID was given out before, also to an account deleted since.
@@ -208,12 +213,17 @@ class PreKeyStore(Protocol):
     """Public keys."""
 
     async def set_prekeys(
-        self, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey], now_ms: int
+        self,
+        account_id: int,
+        keys: PublishedKeys,
+        one_time: Sequence[OneTimePreKey],
+        now_ms: int,
+        recent_since_ms: int = 0,
     ) -> list[int]:
         """Replaces all keys of an account.
 
-        A changed identity key adds an IDENTITY_CHANGED item to every chat peer's mailbox, as in `enlist`; returns the
-        account ids of those peers.
+        A changed identity key adds an IDENTITY_CHANGED item to the mailboxes of recent peers, as in `enlist`; returns
+        the account ids of those peers.
 
         Raises:
             PreKeyReused: A one-time prekey was published before and is not in the store any more. Nothing changed.
@@ -313,6 +323,13 @@ class RoutingStore(Protocol):
 
     async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:
         """How third-party accounts ended, by JID, of those that have."""
+        ...
+
+    async def find_route_facts(self, sender: Account, users: Sequence[tuple[int, str]]) -> list[RouteFacts | None]:
+        """The same of accounts named by (integrator, external_id), one for each; None for one that does not exist.
+
+        Costs the same for each of them: it does not count what waits, so that its mailbox figures are 0 (OPT-09).
+        """
         ...
 
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:

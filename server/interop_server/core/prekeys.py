@@ -69,7 +69,10 @@ class PreKeys:
             if keys.identity_key != enlisted.identity_key:
                 raise Refusal(Reason.IDENTITY_KEY_MISMATCH)
         try:
-            notified = await self._store.set_prekeys(account.account_id, keys, one_time, self._clock.now_ms())
+            now_ms = self._clock.now_ms()
+            notified = await self._store.set_prekeys(
+                account.account_id, keys, one_time, now_ms, now_ms - self._limits.recent_chat_ms
+            )
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         for peer_id in notified:

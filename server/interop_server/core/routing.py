@@ -122,7 +122,8 @@ class RouteView(NamedTuple):
 async def view_routes(store: RouteStore, sender: Account, jids: Sequence[Jid]) -> RouteView:
     """Reads what decides about a sender's routes to recipients, each named once."""
     facts = await store.get_route_facts(sender, [jid.text for jid in jids]) if jids else {}
-    if not sender.is_whatsapp or len(facts) == len(jids):
+    # To somebody who has not opted in, who exists costs as much as who does not (OPT-09).
+    if not sender.is_whatsapp or sum(each.opted_in for each in facts.values()) == len(jids):
         return RouteView(sender, facts, frozenset(), {})
     settings = await store.get_settings(sender.account_id)
     ends = await store.list_ends([jid.text for jid in jids if jid.text not in facts])
@@ -195,7 +196,7 @@ class Router:
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
                 self._record_taken(view, messages[index], item, stored)
-            await self._accept_requests(view, items, timestamp_ms)
+            await self._accept_requests(view, items)
             self._notify(view.facts, {item.recipient_id for item in items if not item.is_dropped})
         return outcomes
 
@@ -226,11 +227,11 @@ class Router:
         )
         return NewChats(opened_at_ms, now_ms, limits)
 
-    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem], now_ms: int) -> None:
+    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> None:
         # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.
         if not view.sender.is_whatsapp:
             return
-        dropped = {item.recipient_id: item.is_dropped for item in items}
+        now_ms, dropped = self._timestamp(), {item.recipient_id: item.is_dropped for item in items}
         answers = [
             acceptance(view.sender, facts, now_ms, self._limits, tell=not dropped[facts.account_id])
             for facts in view.facts.values()

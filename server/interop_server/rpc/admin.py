@@ -102,6 +102,7 @@ def _partner_from(partner: pb.Partner) -> Partner:
         identifier_type=identifier_type,
         icon=partner.icon,
         proxy_allowed=partner.proxy_allowed,
+        group_messaging=partner.group_messaging,
     )
 
 
@@ -117,4 +118,5 @@ def _partner_to(partner: Partner) -> pb.Partner:
         identifier_type=interop_pb2.IdentifierType.ValueType(partner.identifier_type),
         icon=partner.icon,
         proxy_allowed=partner.proxy_allowed,
+        group_messaging=partner.group_messaging,
     )

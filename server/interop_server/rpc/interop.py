@@ -32,6 +32,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
                 icon=partner.icon,
                 identifier_type=pb.IdentifierType.ValueType(partner.identifier_type),
                 opted_in=opted_in,
+                group_messaging=partner.group_messaging,
             )
         return response
 

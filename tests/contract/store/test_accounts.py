@@ -98,6 +98,29 @@ async def test_at_most_one_unacked_notice_per_pair(store: Store, world: World) -
     assert (await store.enlist(world.enlistment(1, seed=70))).notified == [friend.account_id]
 
 
+@pytest.mark.requirement("KEY-17")
+async def test_only_recent_peers_are_told_of_a_changed_identity(store: Store, world: World) -> None:
+    """With a message since then, in either direction and on the list or not; who heard nothing is not told (KEY-17)."""
+    account = await world.third_party_user(1)
+    users = [await world.whatsapp_user(f"49{number}") for number in range(1, 6)]
+    await store.put_messages(
+        [
+            world.message(account, users[0], "old", NOW_MS - 1),
+            world.message(account, users[1], "new", NOW_MS),
+            world.message(users[2], account, "new", NOW_MS),
+            world.message(account, users[3], "dropped", NOW_MS)._replace(is_dropped=True),
+            world.message(account, users[4], "deleted", NOW_MS),
+        ]
+    )
+    await store.delete_chat(users[4].account_id, account.jid)
+    changed = await store.enlist(replace(world.enlistment(1, seed=50), now_ms=NOW_MS + 5, recent_since_ms=NOW_MS))
+    assert sorted(changed.notified) == [users[1].account_id, users[2].account_id]
+    for user in users:
+        await store.set_prekeys(user.account_id, published_keys(1), [], NOW_MS)
+    told = [await store.set_prekeys(user.account_id, published_keys(2), [], NOW_MS + 6, NOW_MS) for user in users]
+    assert told == [[], *[[account.account_id]] * 4]
+
+
 @pytest.mark.requirement("ENL-12")
 async def test_a_jid_is_never_given_out_twice(store: Store, world: World) -> None:
     """Neither while its account lives nor after its deletion (ENL-12, LIF-03)."""

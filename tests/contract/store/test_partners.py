@@ -2,7 +2,7 @@
 
 import pytest
 
-from interop_server.core.model import PartnerStatus
+from interop_server.core.model import IdentifierType, PartnerStatus
 from interop_server.core.ports import Store
 
 from .conftest import BATS, NOW_MS, OWLS, partner
@@ -10,7 +10,10 @@ from .conftest import BATS, NOW_MS, OWLS, partner
 
 async def test_a_partner_comes_back_as_it_was_put(store: Store) -> None:
     """Every field survives, by integrator id and by issuer."""
-    bats = partner(BATS, status=PartnerStatus.ONBOARDING, proxy_allowed=False, push_url="")
+    bats = partner(BATS, status=PartnerStatus.ONBOARDING, proxy_allowed=False, push_url="", group_messaging=True)
+    await store.put_partner(bats)
+    assert await store.get_partner(BATS) == bats
+    bats = partner(BATS, proxy_allowed=True, group_messaging=False)
     await store.put_partner(bats)
     assert await store.get_partner(BATS) == bats
     assert await store.get_partner_by_issuer(bats.issuer) == bats
@@ -20,6 +23,14 @@ async def test_an_unknown_partner_is_none(store: Store) -> None:
     """Neither id nor issuer raises."""
     assert await store.get_partner(999) is None
     assert await store.get_partner_by_issuer("https://nobody.example") is None
+
+
+async def test_what_users_are_called_by_is_known_of_partners_that_exist(store: Store) -> None:
+    """Each once, however often it is named (OPT-08)."""
+    await store.put_partner(partner(OWLS, identifier_type=IdentifierType.EMAIL))
+    types = {BATS: IdentifierType.USERNAME, OWLS: IdentifierType.EMAIL}
+    assert await store.get_identifier_types([OWLS, 998, BATS, 0, BATS]) == types
+    assert await store.get_identifier_types([]) == {}
 
 
 async def test_put_partner_replaces_and_keeps_the_key_set(store: Store) -> None:

@@ -59,6 +59,26 @@ async def test_the_choice_of_the_whatsapp_end_counts(store: Store, world: World)
     assert await opted_in() == (False, False)
 
 
+@pytest.mark.requirement("OPT-09")
+async def test_a_look_up_finds_the_same_by_identifier(store: Store, world: World) -> None:
+    """One answer each, in order, also for the same one twice; but for what waits, which is not counted (OPT-09)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_opt_in(user.account_id, [BATS])
+    await store.put_block(user.account_id, account.jid)
+    await store.put_messages([world.message(account, user, "1"), world.message(user, account, "2")])
+    for asker, asked, found in (
+        (account, [(0, "491"), (0, "492"), (0, "491"), (BATS, "user1"), (OWLS, "user1"), (0, ""), (998, "x")], user),
+        (user, [(BATS, "user1"), (BATS, "user2"), (BATS, "user1"), (0, "491"), (OWLS, "user1")], account),
+    ):
+        facts = await store.find_route_facts(asker, asked)
+        by_jid = await store.get_route_facts(asker, [user.jid, account.jid])
+        expected = {jid: each._replace(mailbox_items=0, mailbox_bytes=0) for jid, each in by_jid.items()}
+        assert facts[0] == facts[2] == expected[found.jid]
+        assert facts[3] == expected[asker.jid]
+        assert [each for number, each in enumerate(facts) if number not in (0, 2, 3)] == [None] * (len(asked) - 3)
+    assert await store.find_route_facts(user, []) == []
+
+
 async def test_ends_of_the_same_side_are_never_opted_in(store: Store, world: World) -> None:
     """Between WhatsApp users there is no partner; between third-party users it is the recipient's."""
     users = [await world.whatsapp_user("491"), await world.whatsapp_user("492")]

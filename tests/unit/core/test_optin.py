@@ -16,9 +16,9 @@ from interop_server.core.model import (
     PartnerStatus,
     Platform,
 )
-from interop_server.core.optin import TERMS_ID, Found, OptIn, is_eligible
+from interop_server.core.optin import TERMS_ID, Found, is_eligible
 
-from .world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused
+from .world import BATS, NOW_MS, OWLS, World, message, partner, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
 
@@ -158,6 +158,38 @@ async def test_the_listing_shows_partners_and_whether_they_are_chosen(world: Wor
     assert listed[1][0] == partner(BATS)
     await world.optin.set_enabled(user, False)
     assert not any(chosen for _, chosen in await world.optin.list_partners(user))
+
+
+@pytest.mark.requirement("OPT-09")
+@pytest.mark.parametrize("asker", ["a third-party user", "a WhatsApp user"])
+async def test_every_look_up_asks_the_store_as_much(world: World, monkeypatch: pytest.MonkeyPatch, asker: str) -> None:
+    """Twice, whoever is asked for and however many: nothing is looked up only for those who exist (OPT-09)."""
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    await world.blocklist.block(user, bea.jid)
+    await world.blocklist.block(bea, user.jid)
+    numbers = await strangers(world, ada)
+    calls: list[int] = []
+    read, read_batch = world.store._engine.read, world.store._engine.read_batch
+
+    def counted(call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+        async def count(*args: Any) -> Any:
+            calls.append(1)
+            return await call(*args)
+
+        return count
+
+    monkeypatch.setattr(world.store._engine, "read", counted(read))
+    monkeypatch.setattr(world.store._engine, "read_batch", counted(read_batch))
+    from_third_party = [("+491511234567", 0), *((number, 0) for number in numbers.values())]
+    from_whatsapp = [("ada", BATS), ("bea", BATS), ("nobody", BATS), ("ada", OWLS), ("ada", 998)]
+    caller, asked = (ada, from_third_party) if asker == "a third-party user" else (user, from_whatsapp)
+    for users in ([each] for each in asked):
+        calls.clear()
+        await world.optin.resolve(caller, users)
+        assert len(calls) == 2, users
+    calls.clear()
+    await world.optin.resolve(caller, asked * 4)
+    assert len(calls) == 2
 
 
 async def test_the_inbox_mode_is_kept(world: World) -> None:
@@ -366,28 +398,3 @@ async def test_lookups_are_rate_limited_per_asker(build_world: BuildWorld) -> No
     assert caught.value.retry_after_ms is not None
     world.clock.advance(caught.value.retry_after_ms)
     await world.optin.resolve(ada, nobody)
-
-
-class ForgetfulStore:
-    """A store whose accounts vanish between a look-up and the question who may reach them."""
-
-    def __init__(self, world: World) -> None:
-        self._world = world
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._world.store, name)
-
-    async def get_route_facts(self, sender: Account, jids: list[str]) -> dict[str, Any]:
-        for jid in jids:
-            await self._world.store.delete_account((await self._world.account(jid)).account_id)
-        return await self._world.store.get_route_facts(sender, jids)
-
-
-async def test_an_account_deleted_during_a_lookup_is_not_reachable(world: World) -> None:
-    """That is an answer, not a crash (LIF-05)."""
-    await world.enlisted("ada", keys=ClientKeys())
-    user = await world.opted_in()
-    optin = OptIn(ForgetfulStore(world), world.clock, world.limits)  # type: ignore[arg-type]
-    assert [fields(each) for each in await optin.resolve(user, [("ada", BATS)])] == [
-        fields(Refusal(Reason.RECIPIENT_NOT_REACHABLE))
-    ]

@@ -8,6 +8,7 @@ import pytest
 
 from interop_protocol.digest import key_digest
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import DAY_MS
 from interop_server.core.model import (
     Account,
     NotificationType,
@@ -20,6 +21,8 @@ from interop_server.core.model import (
 from interop_server.core.prekeys import BundleOutcome
 
 from .world import OWLS, ClientKeys, World, message, refused
+
+BuildWorld = Callable[..., Awaitable[World]]
 
 KEYS, OTHER = ClientKeys(seed=1), ClientKeys(seed=2)
 GOOD = KEYS.published
@@ -189,6 +192,28 @@ async def test_a_whatsapp_users_new_identity_is_told_to_peers_once(world: World)
     assert notice.content.decode() == user.jid
     assert [item.kind for item in await world.waiting(ada)].count(StanzaKind.NOTIFICATION) == 2  # the mark of trust
     assert await world.waiting(bea) == []
+
+
+@pytest.mark.requirement("KEY-17")
+async def test_a_conversation_is_recent_for_some_days(build_world: BuildWorld) -> None:
+    """Both ends' new identities are told to the other until then, and to nobody later (KEY-17)."""
+    world = await build_world(recent_chat_days=10)
+    user, ada = await world.opted_in(), await world.enlisted("ada")
+    await world.prekeys.publish(user, GOOD, [])
+    await world.router.send_messages(user, [message(ada)])
+    world.clock.advance(10 * DAY_MS)
+    world.connections.woken.clear()
+    await world.prekeys.publish(user, OTHER.published, [])
+    await world.enlisted("ada", keys=ClientKeys(5))
+    assert world.connections.woken == [ada.account_id, user.account_id]
+    for mailbox in (user, ada):
+        deliveries = await world.mailbox.deliveries(mailbox, 0, 100)
+        await world.mailbox.forget(mailbox, [delivery.delivery_id for delivery in deliveries])
+    world.clock.advance(1)
+    world.connections.woken.clear()
+    await world.prekeys.publish(user, GOOD, [])
+    await world.enlisted("ada", keys=ClientKeys(6))
+    assert world.connections.woken == []
 
 
 async def test_a_one_time_prekey_leaves_with_the_first_who_takes_it(world: World) -> None:

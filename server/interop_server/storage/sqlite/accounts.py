@@ -78,7 +78,7 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
     if identity_changed:
         delete_all_one_time_prekeys(db, account_id)
         db.execute("DELETE FROM mailbox WHERE recipient_id = ?1", (account_id,))
-        notified = notify_identity_change(db, account_id, new.now_ms)
+        notified = notify_identity_change(db, account_id, new.now_ms, new.recent_since_ms)
     put_published_keys(db, account_id, new.keys)
     return Enlisted(account, identity_changed, auth_key != new.auth_key, notified)
 

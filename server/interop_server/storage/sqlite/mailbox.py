@@ -170,10 +170,21 @@ def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> Non
     )
 
 
-def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int) -> list[int]:
-    """Puts a notice into the mailbox of every chat peer that has none of this account, and returns those peers."""
+def put_notice(db: sqlite3.Connection, notice: MailboxItem) -> None:
+    """Stores a notification as part of a call that is no batch of mailbox items."""
+    put_items(db, [notice._replace(timestamp_ms=_not_before_others(db, notice.timestamp_ms))])
+
+
+def _not_before_others(db: sqlite3.Connection, now_ms: int) -> int:
     # What was called later may stand before it in the same group of calls: a recipient's times never decrease (MSG-14).
-    timestamp_ms = max(now_ms, newest_timestamp_ms(db))
+    return max(now_ms, newest_timestamp_ms(db))
+
+
+def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int, recent_since_ms: int) -> list[int]:
+    """Puts a notice into the mailbox of every recent peer that has none of this account, and returns those peers.
+
+    A chat that does not stand on the WhatsApp user's list does not tell that user: they have heard nothing of it.
+    """
     rows = db.execute(
         """
         INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
@@ -181,10 +192,16 @@ def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int)
         SELECT iif(whatsapp_id = ?1, third_party_id, whatsapp_id), ?1, jid, ?2, ?3, 0, '', ?4,
                length(CAST(jid AS BLOB)), CAST(jid AS BLOB)
         FROM chat JOIN account ON account_id = ?1
-        WHERE whatsapp_id = ?1 OR third_party_id = ?1
+        WHERE (whatsapp_id = ?1 OR (third_party_id = ?1 AND listed)) AND last_message_at_ms >= ?5
         ON CONFLICT DO NOTHING RETURNING recipient_id
         """,
-        (account_id, StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED, timestamp_ms),
+        (
+            account_id,
+            StanzaKind.NOTIFICATION,
+            NotificationType.IDENTITY_CHANGED,
+            _not_before_others(db, now_ms),
+            recent_since_ms,
+        ),
     ).fetchall()
     return [recipient_id for (recipient_id,) in rows]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from interop_server.core.model import MessageRequestState, RequestAnswer
 from interop_server.core.ports import MessageRequestStore
 from interop_server.storage.sqlite.engine_user import EngineUser
-from interop_server.storage.sqlite.mailbox import put_items
+from interop_server.storage.sqlite.mailbox import put_notice
 
 
 def _answer(db: sqlite3.Connection, answer: RequestAnswer) -> None:
@@ -25,7 +25,7 @@ def _answer(db: sqlite3.Connection, answer: RequestAnswer) -> None:
         (*pair, answer.trusted_until_ms),
     )
     if marked.rowcount:
-        put_items(db, [answer.notice])
+        put_notice(db, answer.notice)
 
 
 class SqliteMessageRequests(EngineUser, MessageRequestStore):

@@ -1,6 +1,8 @@
 """Partners and their key sets in SQLite; knows no HTTP and no token."""
 
+import json
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus
@@ -8,13 +10,15 @@ from interop_server.core.ports import PartnerStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 
 _SELECT = """
-    SELECT integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, proxy_allowed
+    SELECT integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, proxy_allowed,
+           group_messaging
     FROM partner
 """
 
 
 def _partner(row: tuple[Any, ...]) -> Partner:
-    integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, proxy_allowed = row
+    integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, *flags = row
+    proxy_allowed, group_messaging = map(bool, flags)
     return Partner(
         integrator=integrator,
         name=name,
@@ -25,7 +29,8 @@ def _partner(row: tuple[Any, ...]) -> Partner:
         status=PartnerStatus(status),
         identifier_type=IdentifierType(identifier_type),
         icon=icon,
-        proxy_allowed=bool(proxy_allowed),
+        proxy_allowed=proxy_allowed,
+        group_messaging=group_messaging,
     )
 
 
@@ -40,13 +45,13 @@ class SqlitePartners(EngineUser, PartnerStore):
             db.execute(
                 """
                 INSERT INTO partner (integrator, name, issuer, base_url, push_url, media_url, status, identifier_type,
-                                     icon, proxy_allowed)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                                     icon, proxy_allowed, group_messaging)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
                 ON CONFLICT (integrator) DO UPDATE SET
                     name = excluded.name, issuer = excluded.issuer, base_url = excluded.base_url,
                     push_url = excluded.push_url, media_url = excluded.media_url, status = excluded.status,
                     identifier_type = excluded.identifier_type, icon = excluded.icon,
-                    proxy_allowed = excluded.proxy_allowed
+                    proxy_allowed = excluded.proxy_allowed, group_messaging = excluded.group_messaging
                 """,
                 (
                     partner.integrator,
@@ -59,6 +64,7 @@ class SqlitePartners(EngineUser, PartnerStore):
                     partner.identifier_type,
                     partner.icon,
                     partner.proxy_allowed,
+                    partner.group_messaging,
                 ),
             )
 
@@ -69,6 +75,16 @@ class SqlitePartners(EngineUser, PartnerStore):
 
     async def get_partner_by_issuer(self, issuer: str) -> Partner | None:  # noqa: D102
         return await self._find_partner("issuer = ?1", issuer)
+
+    async def get_identifier_types(self, integrators: Sequence[int]) -> dict[int, IdentifierType]:  # noqa: D102
+        def get(db: sqlite3.Connection) -> dict[int, IdentifierType]:
+            rows = db.execute(
+                "SELECT integrator, identifier_type FROM json_each(?1) CROSS JOIN partner ON integrator = value",
+                (json.dumps(list(integrators)),),
+            ).fetchall()
+            return {integrator: IdentifierType(identifier_type) for integrator, identifier_type in rows}
+
+        return await self._engine.read(get)
 
     async def list_partners(self) -> list[Partner]:  # noqa: D102
         return await self._engine.read(

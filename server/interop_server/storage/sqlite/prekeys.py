@@ -97,8 +97,9 @@ def _check_distinct(one_time: Sequence[OneTimePreKey]) -> None:
 
 
 def _set_prekeys(
-    db: sqlite3.Connection, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey], now_ms: int
-) -> list[int]:
+    db: sqlite3.Connection, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey]
+) -> bool:
+    """Replaces all keys, and says whether the identity key is another one than before."""
     _check_distinct(one_time)
     kept = {
         public_key
@@ -110,9 +111,7 @@ def _set_prekeys(
     db.execute("DELETE FROM one_time_prekey WHERE account_id = ?1", (account_id,))
     _insert(db, account_id, one_time)
     _recount(db, account_id)
-    if before is None or before[0] == keys.identity_key:
-        return []
-    return notify_identity_change(db, account_id, now_ms)
+    return before is not None and before[0] != keys.identity_key
 
 
 def _add_one_time_prekeys(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
@@ -155,9 +154,19 @@ class SqlitePreKeys(EngineUser, PreKeyStore):
     """The key tables."""
 
     async def set_prekeys(  # noqa: D102
-        self, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey], now_ms: int
+        self,
+        account_id: int,
+        keys: PublishedKeys,
+        one_time: Sequence[OneTimePreKey],
+        now_ms: int,
+        recent_since_ms: int = 0,
     ) -> list[int]:
-        return await self._engine.write(lambda db: _set_prekeys(db, account_id, keys, one_time, now_ms))
+        def set_keys(db: sqlite3.Connection) -> list[int]:
+            if _set_prekeys(db, account_id, keys, one_time):
+                return notify_identity_change(db, account_id, now_ms, recent_since_ms)
+            return []
+
+        return await self._engine.write(set_keys)
 
     async def add_one_time_prekeys(self, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:  # noqa: D102
         return await self._engine.write(lambda db: _add_one_time_prekeys(db, account_id, one_time))

@@ -12,31 +12,61 @@ from interop_server.storage.sqlite.mailbox import REQUEST_STATES, SqliteMailbox
 _MAX_COUNTED_ITEMS = 100_000
 """Of a mailbox, per look: five times the default limit, so that no mailbox makes routing slow."""
 
-# The third-party end is the recipient unless that is a WhatsApp user, and the WhatsApp end the other way round. Between
-# two of the same side nobody has opted in: WhatsApp users cannot choose partner 0, third-party users cannot choose.
-_FACTS = """
-    SELECT json_each.key, account_id, jid, integrator, external_id,
+
+def _facts_query(accounts: str, integrator: str, account_id: str, jid: str, waiting: str) -> str:
+    """Returns the query for facts of recipients, each as seen from the sender of its row.
+
+    The third-party end is the recipient unless that is a WhatsApp user, and the WhatsApp end the other way round.
+    Between two of the same side nobody has opted in: WhatsApp users cannot choose partner 0, third-party users cannot
+    choose.
+
+    Args:
+        accounts: Joins `account` to rows of sender (account id, integrator, JID) and what names the recipient.
+        integrator: Of the recipient.
+        account_id: Of the recipient.
+        jid: Of the recipient.
+        waiting: Items and bytes in the recipient's mailbox.
+    """
+    return f"""
+    SELECT json_each.key, account.account_id, account.jid, account.integrator, account.external_id,
         EXISTS (
             SELECT 1 FROM partner
-            WHERE partner.integrator = iif(account.integrator = 0, value ->> 1, account.integrator) AND status = ?2
+            WHERE partner.integrator = iif({integrator} = 0, value ->> 1, {integrator}) AND status = ?2
         ),
         EXISTS (
             SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
-            WHERE enabled AND account_id = iif(value ->> 1 = 0, value ->> 0, account.account_id)
-            AND opt_in.integrator = iif(account.integrator = 0, value ->> 1, account.integrator)
+            WHERE enabled AND account_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
+            AND opt_in.integrator = iif({integrator} = 0, value ->> 1, {integrator})
         ),
-        EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = account.jid),
-        EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = account.account_id AND blocked.jid = value ->> 2),
-        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0),
-        (
-            SELECT json_array(count(*), total(size)) FROM (
-                SELECT size FROM mailbox WHERE recipient_id = account.account_id LIMIT ?3
-            )
+        EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = {jid}),
+        EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = {account_id} AND blocked.jid = value ->> 2),
+        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0), {waiting}
+    FROM json_each(?1) {accounts}
+    LEFT JOIN chat ON whatsapp_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
+        AND third_party_id = iif(value ->> 1 = 0, {account_id}, value ->> 0)
+    """
+
+
+_FACTS = _facts_query(
+    "CROSS JOIN account ON jid = value ->> 3",
+    "account.integrator",
+    "account.account_id",
+    "account.jid",
+    """(
+        SELECT json_array(count(*), total(size)) FROM (
+            SELECT size FROM mailbox WHERE recipient_id = account.account_id LIMIT ?3
         )
-    FROM json_each(?1) CROSS JOIN account ON jid = value ->> 3
-    LEFT JOIN chat ON whatsapp_id = iif(value ->> 1 = 0, value ->> 0, account.account_id)
-        AND third_party_id = iif(value ->> 1 = 0, account.account_id, value ->> 0)
-"""
+    )""",
+)
+
+# Goes the same way for somebody who does not exist: to rows of account 0, which there are not (OPT-09).
+_LOOK_UP = _facts_query(
+    "LEFT JOIN account ON account.integrator = value ->> 3 AND external_id = value ->> 4",
+    "value ->> 3",
+    "coalesce(account.account_id, 0)",
+    "coalesce(account.jid, '')",
+    "'[0, 0]'",
+)
 
 
 def _facts(row: Sequence[Any]) -> RouteFacts:
@@ -69,6 +99,14 @@ def _route_facts(db: sqlite3.Connection, ends: list[tuple[int, int, str, str]]) 
     return facts
 
 
+def _look_up(db: sqlite3.Connection, ends: list[tuple[int, int, str, int, str]]) -> list[RouteFacts | None]:
+    """Looks up pairs of sender (account id, integrator, JID) and recipient (integrator, external id)."""
+    facts: list[RouteFacts | None] = [None] * len(ends)
+    for index, *row in db.execute(_LOOK_UP, (json.dumps(ends), PartnerStatus.ACTIVE)).fetchall():
+        facts[index] = _facts(row) if row[0] is not None else None
+    return facts
+
+
 class SqliteRouting(SqliteMailbox, RoutingStore):
     """All that routing reads and writes."""
 
@@ -86,3 +124,9 @@ class SqliteRouting(SqliteMailbox, RoutingStore):
         ends = [(sender.account_id, sender.integrator, sender.jid, jid) for jid in jids]
         facts = await self._engine.read_batch(_route_facts, ends)
         return {found.jid: found for found in facts if found is not None}
+
+    async def find_route_facts(  # noqa: D102
+        self, sender: Account, users: Sequence[tuple[int, str]]
+    ) -> list[RouteFacts | None]:
+        ends = [(sender.account_id, sender.integrator, sender.jid, *user) for user in users]
+        return await self._engine.read_batch(_look_up, ends)

@@ -10,7 +10,8 @@ CREATE TABLE partner (
     status INTEGER NOT NULL CHECK (status BETWEEN 1 AND 4),
     identifier_type INTEGER NOT NULL CHECK (identifier_type BETWEEN 1 AND 3),
     icon TEXT NOT NULL,
-    proxy_allowed INTEGER NOT NULL CHECK (proxy_allowed IN (0, 1))
+    proxy_allowed INTEGER NOT NULL CHECK (proxy_allowed IN (0, 1)),
+    group_messaging INTEGER NOT NULL CHECK (group_messaging IN (0, 1))
 ) STRICT;
 
 CREATE TABLE jwks (
