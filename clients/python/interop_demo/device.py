@@ -13,6 +13,7 @@ from interop_api.v1 import stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.events import (
+    ConnectionLost,
     Event,
     MediaReceived,
     OfflineEnd,
@@ -198,6 +199,15 @@ class Device(ABC):
         await self.client.block(jid)
         return {"blocked": await self.client.get_blocklist()}
 
+    async def report(self, jid: str, message_id: str) -> dict[str, Any]:
+        """Reports somebody for a text that was waited for, and reveals what it says."""
+        return {"report_id": await self.client.report(jid, [self._read[message_id]], reveal=True)}
+
+    async def wait_for_loss(self) -> dict[str, Any]:
+        """Waits until the server ends the connection."""
+        lost = await self._wait_for(ConnectionLost, "the end of the connection")
+        return {"reason": lost.reason}
+
     async def find_own_keys(self, folders: list[str]) -> dict[str, Any]:
         """Searches folders for this device's private identity key: here, so that the key never leaves the device."""
         secret = key_secret("private identity key", self.load_state().signal.identity.private_key)
@@ -227,7 +237,7 @@ class Device(ABC):
 
 def _told(text: TextReceived) -> dict[str, Any]:
     """What the story is told of a text; not the secret that proves who wrote it."""
-    return {name: getattr(text, name) for name in ("sender", "id", "text", "reply_to", "offline")}
+    return {name: getattr(text, name) for name in ("sender", "id", "text", "reply_to", "offline", "request_state")}
 
 
 def endpoint_of(simulator: dict[str, str]) -> Endpoint:

@@ -69,8 +69,9 @@ async def _answer(device: Device, command: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"done": await getattr(device, command.pop("do"))(**command)}
     except ServerRefusal as refusal:
-        names = ("reason", "requirement", "advice", "request_id")
-        return {"refused": {name: getattr(refusal, name) for name in names}}
+        names = ("reason", "requirement", "advice", "request_id", "code", "sub_code", "expire_seconds")
+        facts = {name: getattr(refusal, name, None) for name in names}
+        return {"refused": {name: value for name, value in facts.items() if value is not None}}
     except _EXPECTED as error:
         return {"failed": str(error) or type(error).__name__}
 

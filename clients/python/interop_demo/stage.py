@@ -106,6 +106,8 @@ class Stage:
     carol: Person = field(init=False)
     secrets: list[Secret] = field(default_factory=list)
     """What must not be found at the end."""
+    carols_text: str = ""
+    """Id of what Carol wrote to Alice."""
     explained: int = 0
     """How many refusals were explained so far."""
 
@@ -246,7 +248,7 @@ class Stage:
         await asyncio.gather(self.simulator.stop(), self.messenger.stop(), return_exceptions=True)
 
     def _simulator_options(self) -> list[str]:
-        options = ["--journal", str(self.folders.simulator / "journal.jsonl")]
+        options = ["--journal", str(self.folders.simulator / "journal.jsonl"), "--limit", "reports_until_ban=1"]
         if self.staging.seed is not None:
             options += ["--seed", str(self.staging.seed), "--freeze-at", format_time(self.staging.at_ms)]
         return options

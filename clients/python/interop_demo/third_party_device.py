@@ -10,6 +10,7 @@ import aiohttp
 
 from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
+from interop_client.events import TrustedContact
 from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.third_party import ThirdPartyClient
 from interop_demo.device import OPTIONS, CommandFailed, Device, DevicePlace, endpoint_of
@@ -54,6 +55,11 @@ class ThirdPartyDevice(Device):
         assert isinstance(self.client, ThirdPartyClient)
         sent = await self.client.send_image(to, Path(file), self._host, mimetype=mimetype)
         return {"id": sent.id}
+
+    async def wait_for_trust(self) -> dict[str, Any]:
+        """Waits until a WhatsApp user counts this user as known."""
+        trusted = await self._wait_for(TrustedContact, "the mark of a trusted contact")
+        return {"jid": trusted.jid, "expires_at_ms": trusted.expires_at_ms}
 
     async def _host(self, blob: Path) -> str:
         reference = os.urandom(16).hex()

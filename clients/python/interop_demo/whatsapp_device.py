@@ -70,6 +70,11 @@ class WhatsAppDevice(Device):
         await self._whatsapp.opt_out(integrators)
         return {}
 
+    async def accept_request(self, jid: str) -> dict[str, Any]:
+        """Accepts somebody's message request."""
+        await self._whatsapp.accept_message_request(jid)
+        return {}
+
     async def choose_separate_inbox(self) -> dict[str, Any]:
         """Puts third-party chats into a folder of their own."""
         await self._whatsapp.set_inbox_mode(stanza_pb2.INBOX_MODE_SEPARATE)

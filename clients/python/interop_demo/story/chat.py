@@ -21,13 +21,24 @@ async def exchange_texts(stage: Stage) -> str:
     taken = await bob.ask("take_bundle", jid=alice.jid)
     expect(taken["has_one_time_prekey"], "Alice's bundle has no one-time prekey")
     stage.timeline.tell(bob, f"finds Alice by her number now, and takes her prekey bundle: {alice.jid}")
-    first_id = await _send_and_read(stage, bob, alice, text)
+    first_id = await _ask_and_accept(stage, text)
     chats = (await alice.ask("list_chats"))["chats"]
     listed = {"peer": bob.jid, "name": bob.user, "read_only": False}
     expect(chats == [listed], "Alice's list of third-party chats does not show Bob's chat")
     stage.timeline.tell(alice, f"sees the chat with {bob.user} in her third-party inbox")
     await _send_and_read(stage, alice, bob, reply, reply_to=first_id)
-    return "both texts arrived as they were sent; delivered and read receipts came back to both; the chat is listed"
+    return "message request accepted; both texts arrived as they were sent, with delivered and read receipts"
+
+
+async def _ask_and_accept(stage: Stage, text: str) -> str:
+    alice, bob = stage.alice, stage.bob
+    first_id = await _send_and_read(stage, bob, alice, text, request_state="REQUESTED")
+    stage.timeline.decide("marks it as a message request: Bob has not heard from Alice yet")
+    await alice.ask("accept_request", jid=bob.jid)
+    trusted = await bob.ask("wait_for_trust")
+    expect(trusted["jid"] == alice.jid, f"{trusted['jid']} trusts Bob, not Alice")
+    stage.timeline.tell(alice, "accepts the request; Bob is told that she counts him as known")
+    return first_id
 
 
 async def exchange_files(stage: Stage) -> str:
@@ -54,12 +65,15 @@ async def exchange_files(stage: Stage) -> str:
     return "image through the media proxy path, document through /v/t…; SHA-256 equal on both sides"
 
 
-async def _send_and_read(stage: Stage, sender: Person, recipient: Person, text: str, reply_to: str = "") -> str:
+async def _send_and_read(
+    stage: Stage, sender: Person, recipient: Person, text: str, reply_to: str = "", request_state: str = ""
+) -> str:
     sent = await sender.ask("send_text", to=recipient.jid, text=text, reply_to=reply_to)
     stage.timeline.tell(sender, f"{'answers' if reply_to else 'writes'} {quote(text)}")
     received = await recipient.ask("wait_for_text")
     expect((received["sender"], received["id"]) == (sender.jid, sent["id"]), "another message came")
     expect(received["text"] == text, f"{recipient.name} did not get what {sender.name} wrote")
+    expect(received["request_state"] == request_state, f"the message request is {received['request_state']}")
     expect((received["reply_to"] or "") == reply_to, "the reply does not name what it answers")
     stage.timeline.tell(recipient, "receives and decrypts it")
     await sender.ask("wait_for_receipts", ids=[sent["id"]], is_read=False)

@@ -23,17 +23,18 @@ async def talk_through_the_proxy(stage: Stage) -> str:
     expect(connection.mode == chat_pb2.CONNECTION_MODE_PROXY, "the server does not know the connection as a proxy's")
     expect(connection.client_ip == CAROL_IP, f"the server has {connection.client_ip} as Carol's address")
     stage.timeline.decide(f"knows: proxy mode, client {connection.client_ip}, peer {connection.peer_address}")
-    await _send(stage, carol, alice, "Hi Alice, Carol here, from behind a proxy.")
+    stage.carols_text = await _send(stage, carol, alice, "Hi Alice, Carol here, from behind a proxy.")
     await _send(stage, alice, carol, "Hello Carol, the proxy carried this one back.")
     return await _search_the_proxy(stage)
 
 
-async def _send(stage: Stage, sender: Person, recipient: Person, text: str) -> None:
+async def _send(stage: Stage, sender: Person, recipient: Person, text: str) -> str:
     stage.keep_secret(f"{sender.name}'s text to {recipient.name}", text)
     await sender.ask("send_text", to=recipient.jid, text=text)
     received = await recipient.ask("wait_for_text")
     expect((received["sender"], received["text"]) == (sender.jid, text), f"{recipient.name} did not get the text")
     stage.timeline.tell(sender, f"writes to {recipient.name}, who receives and decrypts it")
+    return str(received["id"])
 
 
 async def _search_the_proxy(stage: Stage) -> str:
