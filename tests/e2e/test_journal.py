@@ -105,6 +105,7 @@ async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: Worl
         await bob.connect()
     explained = await world.admin.explain_refusal(raised.value.request_id)
     assert (explained.entry.action, explained.entry.reason) == ("chat.login", "PARTNER_NOT_ACTIVE")
+    assert explained.entry.subject == f"account {bob.jid.partition('-')[2].removesuffix('@interop')}"
 
 
 async def test_an_enlistment_is_recorded_once_whatever_becomes_of_it(world: World) -> None:

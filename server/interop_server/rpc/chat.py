@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
+from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.connection import Logins
 from interop_server.core.errors import Category, Reason, Refusal
@@ -88,13 +89,13 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         try:
             live = await self._open(handshaken.login, context)
         except Refusal as refusal:
-            await self._refuse(refusal, channel)
+            await self._refuse(refusal, channel, _claimed(handshaken.login))
             raise
         except Exception as error:
             # Also an unexpected failure is told in the channel (CHN-10), and opaque as everywhere.
             _log.exception("a login failed")
             fault = Refusal(Reason.SERVER_FAULT)
-            await self._refuse(fault, channel)
+            await self._refuse(fault, channel, _claimed(handshaken.login))
             raise fault from error
         try:
             await _ChatStream(parts, live, channel).run()
@@ -123,12 +124,19 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self._parts.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
         return live
 
-    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel") -> None:
-        self._parts.journal.refuse(refusal, ANONYMOUS, "chat.login")
+    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", claimed: str) -> None:
+        self._parts.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
         # Like every last word: a client that does not read must not hold the stream open.
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await channel.send(_login_failure(refusal))
+
+
+def _claimed(login: Login | Refusal) -> str:
+    """Whom a login claims to be, proved or not, for the journal; empty when it says nothing of the kind."""
+    if isinstance(login, Refusal):
+        return ""
+    return f"account {login.account_number}" if login.is_interop else whatsapp_jid(login.phone_number)
 
 
 def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
