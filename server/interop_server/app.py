@@ -63,9 +63,10 @@ from interop_server.core.optin import OptIn
 from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.reports import Reports
-from interop_server.core.routing import Router
+from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing
+from interop_server.core.suspension import Suspension
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
@@ -166,7 +167,7 @@ class _Parts:
     blocklist: Blocklist
     lifecycle: Lifecycle
     standing: Standing
-    scoring: Scoring
+    escalation: Escalation
     reports: Reports
     challenges: Challenges
     operator: Operator
@@ -236,7 +237,7 @@ class Simulator:
         journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
         clock = ClockServicer(ClockControl(self._clock, store))
         clock_pb2_grpc.add_ClockServiceServicer_to_server(clock, admin_server)
-        standing = StandingServicer(parts.standing, parts.scoring, parts.reports, self._clock)
+        standing = StandingServicer(parts.escalation, parts.reports, self._clock)
         standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
@@ -261,7 +262,9 @@ class Simulator:
         standing = Standing(store, registry, journal, clock, limits)
         absence = Absence(store, registry, push, journal, clock, limits)
         scoring = Scoring(store, registry, clock, limits)
-        escalation = Escalation(standing, scoring, clock, limits)
+        operator = Operator(store, key_sets, registry, clock, limits)
+        suspension = Suspension(store, operator, journal, limits)
+        escalation = Escalation(standing, scoring, suspension, clock, limits)
         return _Parts(
             registry=registry,
             push=push,
@@ -272,7 +275,7 @@ class Simulator:
             departures=Departures(registry, absence, journal),
             enlistment=Enlistment(store, tokens, absence, standing, registry, clock, rng("JIDs"), limits),
             logins=Logins(store, tokens, absence, standing, clock, limits),
-            router=Router(store, registry, push, journal, clock, limits),
+            router=Router(RouterParts(store, registry, push, escalation, journal, clock, limits)),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
@@ -281,10 +284,10 @@ class Simulator:
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
             standing=standing,
-            scoring=scoring,
             reports=Reports(store, escalation, journal, clock, rng("reports"), limits),
             challenges=Challenges(store, standing, registry, clock, rng("challenges"), limits),
-            operator=Operator(store, key_sets, registry, clock, limits),
+            escalation=escalation,
+            operator=operator,
         )
 
     def _add_client_services(

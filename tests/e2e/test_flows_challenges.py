@@ -1,15 +1,19 @@
 """Challenges through the running server: a lock on new chats is answered away, and cannot be guessed away."""
 
 import re
+from pathlib import Path
 
 import pytest
 
 from interop_api.admin.v1 import standing_pb2
 from interop_api.v1 import integrity_pb2
-from interop_client.events import ChallengeCode
+from interop_client.events import ChallengeCode, TextReceived
 from interop_client.third_party import ThirdPartyClient
+from interop_server.core.limits import Limits
+from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, refused
+from tests.e2e.test_refusals_limits import own_world
 
 pytestmark = pytest.mark.requirement("ABU-06")
 
@@ -38,10 +42,29 @@ async def test_an_answer_lifts_the_lock(world: World, option: integrity_pb2.Chal
     code = await bob.wait_for(ChallengeCode)
     assert (code.token, len(code.code), code.code.isdigit()) == (challenge.token, 6, True)
     assert await is_locked(world, bob)
+    alice = await world.whatsapp()
+    with refused("NEW_CHATS_LOCKED"):
+        await bob.send_text(alice.jid, "Hello")
     await bob.answer_challenge(
         challenge.token, challenge.captcha_prompt[::-1] if option == CAPTCHA else code.code, option
     )
     assert not await is_locked(world, bob)
+    await bob.send_text(alice.jid, "Hello")
+    assert (await alice.wait_for(TextReceived)).text == "Hello"
+
+
+async def test_an_answer_lets_the_cap_begin_anew(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """Who has opened too many chats may open as many again."""
+    async with own_world(tmp_path, signing_keys, Limits(new_chats=1)) as (world, _):
+        bob = await world.third_party("bob")
+        people = [await world.whatsapp(options=QUIET) for _ in range(2)]
+        await bob.send_text(people[0].jid, "Hello")
+        with refused("NEW_CHATS_CAPPED"):
+            await bob.send_text(people[1].jid, "Hello")
+        challenge = await bob.request_challenge()
+        await bob.answer_challenge(challenge.token, (await bob.wait_for(ChallengeCode)).code)
+        await bob.send_text(people[1].jid, "Hello")
+        assert (await people[1].wait_for(TextReceived)).text == "Hello"
 
 
 async def test_wrong_answers_do_not_lift_it(world: World) -> None:

@@ -149,7 +149,7 @@ async def test_reports_escalate_to_a_ban_for_good(world: World) -> None:
     await world.admin.lift_sanctions(bob.jid)
     await bob.connect()
     standing = await world.admin.get_standing(bob.jid)
-    assert (standing.score, list(standing.sanctions), standing.partner_score) == (1, [], 2)
+    assert (standing.points["reports"], list(standing.sanctions)) == (0, [])
 
 
 async def login(client: ThirdPartyClient) -> tuple[int, int | None, int | None]:
@@ -166,8 +166,7 @@ async def test_a_ban_by_reports_ends_the_connection(world: World) -> None:
     """In the middle of things, with the reason."""
     bob = await world.third_party("bob")
     people = [await world.whatsapp(options=QUIET) for _ in range(5)]
-    for person in people:
-        message = await message_from(bob, person)
+    for message, person in [(await message_from(bob, person), person) for person in people]:
         await person.report(bob.jid, [message])
     assert (await bob.wait_for(ConnectionLost)).reason == "TEMPORARILY_BANNED"
     assert await refused(bob.count_prekeys()) == "SESSION_DEAD"
@@ -175,14 +174,14 @@ async def test_a_ban_by_reports_ends_the_connection(world: World) -> None:
 
 @pytest.mark.requirement("ABU-07", "PRX-05")
 async def test_a_score_says_what_it_is_made_of(world: World) -> None:
-    """Reports, blocks and, of a direct connection, its address; by proxy that is marked and gives nothing."""
+    """Reports, blocks, an unanswered chat, a direct connection's address; by proxy that is marked and gives nothing."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
     message = await message_from(bob, alice)
     await alice.report(bob.jid, [message])
     await alice.block(bob.jid)
     standing = await world.admin.get_standing(bob.jid)
     points = dict(standing.points)
-    assert (points["reports"], points["blocks"]) == (10, 3)
+    assert (points["reports"], points["blocks"], points["unanswered_chats"]) == (10, 3, 1)
     assert standing.score == sum(points.values()) == standing.partner_score
     assert dict(standing.signals).keys() == {"mode", "peer_address", "fingerprint"}
     assert standing.signals["mode"] == "direct" and "127.0.0.1" in standing.signals["peer_address"]
@@ -196,7 +195,7 @@ async def test_a_score_says_what_it_is_made_of(world: World) -> None:
     async with ThirdPartyClient.direct(world.endpoint, bob.state, get_token, login=options):
         standing = await world.admin.get_standing(bob.jid)
         assert dict(standing.signals) == {"mode": "proxy", "peer_address": "unavailable", "fingerprint": "unavailable"}
-        assert (standing.points["shared_address"], standing.score) == (0, 13)
+        assert (standing.points["shared_address"], standing.score) == (0, 14)
 
 
 async def test_a_report_must_have_a_form(world: World) -> None:

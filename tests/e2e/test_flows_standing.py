@@ -7,17 +7,18 @@ from pathlib import Path
 import pytest
 
 from interop_api.admin.v1 import standing_pb2
-from interop_api.v1 import enlistment_pb2
+from interop_api.v1 import enlistment_pb2, interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import LoginRefused, ServerRefusal
 from interop_client.events import ConnectionLost, TextReceived
 from interop_client.login import LoginOptions
 from interop_client.third_party import ThirdPartyClient
+from interop_server.core.limits import Limits
 from interop_server.runtime.clock import AdjustableClock
 from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
-from tests.e2e.raw import enlistment, no_trace
+from tests.e2e.raw import QUIET, enlistment, no_trace
 from tests.e2e.raw import refused as refusal_of
 from tests.e2e.test_refusals_limits import own_world
 
@@ -180,3 +181,63 @@ async def test_the_refusal_of_an_enlistment_has_its_code(world: World) -> None:
         enlistment_pb2.EnlistResponse,
     )
     assert response.failure.error.code == 406
+
+
+async def test_who_may_open_no_new_chats_goes_on_with_the_others(world: World) -> None:
+    """463 and what is left of the lock, for a third-party user's first message only; who is written to may answer."""
+    bob, old, new, stranger = (
+        await world.third_party("bob"),
+        await world.whatsapp(),
+        await world.whatsapp(),
+        await world.whatsapp(),
+    )
+    await bob.send_text(old.jid, "before")
+    for jid in (bob.jid, stranger.jid):
+        await world.admin.impose_sanction(jid, LOCKED, HOUR)
+
+    await bob.send_text(old.jid, "still")
+    assert [(await old.wait_for(TextReceived)).text for _ in range(2)] == ["before", "still"]
+    with pytest.raises(ServerRefusal) as caught:
+        await bob.send_text(new.jid, "Hello")
+    assert (caught.value.reason, caught.value.code) == ("NEW_CHATS_LOCKED", 463)
+    assert caught.value.retry_after_ms is not None and 0 < caught.value.retry_after_ms <= HOUR * 1_000
+
+    await stranger.send_text(bob.jid, "I write first")
+    await bob.wait_for(TextReceived)
+    await bob.send_text(stranger.jid, "then I may")
+    assert (await stranger.wait_for(TextReceived)).text == "then I may"
+
+    await world.admin.lift_sanctions(bob.jid)
+    await bob.send_text(new.jid, "Hello")
+    assert (await new.wait_for(TextReceived)).text == "Hello"
+
+
+async def test_who_goes_on_beyond_the_cap_is_banned(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """475 each time, then the connection ends, and the login is refused with 402 and 101."""
+    limits = Limits(new_chats=1, capped_until_ban=2)
+    async with own_world(tmp_path, signing_keys, limits) as (world, _):
+        bob = await world.third_party("bob")
+        people = [await world.whatsapp(options=QUIET) for _ in range(4)]
+        await bob.send_text(people[0].jid, "Hello")
+        for person in people[1:]:
+            with refusal_of("NEW_CHATS_CAPPED"):
+                await bob.send_text(person.jid, "Hello")
+        assert (await bob.wait_for(ConnectionLost)).reason == "TEMPORARILY_BANNED"
+        login = await login_refused(bob.connect())
+        assert (login.code, login.sub_code) == (402, 101)
+
+
+@pytest.mark.requirement("ABU-07")
+async def test_a_messenger_with_many_banned_users_is_suspended(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """As a whole: who is connected is told, and nobody logs in, until its operator makes it active again."""
+    async with own_world(tmp_path, signing_keys, Limits(banned_users_until_suspension=2)) as (world, _):
+        innocent = await world.third_party("innocent")
+        for name in ("bob", "eve"):
+            somebody_bad = await world.third_party(name)
+            await world.admin.impose_sanction(somebody_bad.jid, FOR_GOOD)
+        assert (await innocent.wait_for(ConnectionLost)).reason == "PARTNER_NOT_ACTIVE"
+        [partner] = await world.admin.list_partners()
+        assert partner.status == interop_pb2.PARTNER_STATUS_SUSPENDED
+        assert (await login_refused(innocent.connect())).code == 403
+        await world.register()
+        await innocent.connect()

@@ -1,6 +1,6 @@
 """The operator's rules: who may be registered, and what can be asked of accounts; knows no wire format."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from urllib.parse import urlsplit
 
@@ -64,11 +64,7 @@ class Operator:
             await self.store.put_partner(partner)
         except KeyError as error:
             raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
-        # Only now: a login that the store took before it has its connection by now, and a later one is refused.
-        if partner.status is not PartnerStatus.ACTIVE:
-            self.connections.end_partner(partner.integrator, Reason.PARTNER_NOT_ACTIVE)
-        elif not partner.proxy_allowed:
-            self.connections.end_partner(partner.integrator, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)
+        self._end_without_right(partner)
         if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
             await self.store.delete_jwks(partner.integrator)  # the last good copy was another server's
         self.key_sets.forget(partner.integrator)
@@ -76,6 +72,23 @@ class Operator:
             return await self.key_sets.refresh(partner)
         except Refusal:
             return 0  # the timer, or the first token, tries again
+
+    async def suspend(self, integrator: int) -> bool:
+        """Suspends a partner, like `put_partner` with that status; False when it is not active (ABU-07)."""
+        partner = await self.store.get_partner(integrator)
+        if partner is None or partner.status is not PartnerStatus.ACTIVE:
+            return False
+        suspended = replace(partner, status=PartnerStatus.SUSPENDED)
+        await self.store.put_partner(suspended)
+        self._end_without_right(suspended)
+        return True
+
+    def _end_without_right(self, partner: Partner) -> None:
+        # Only when that is stored: a login taken before has its connection by now, and a later one is refused.
+        if partner.status is not PartnerStatus.ACTIVE:
+            self.connections.end_partner(partner.integrator, Reason.PARTNER_NOT_ACTIVE)
+        elif not partner.proxy_allowed:
+            self.connections.end_partner(partner.integrator, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)
 
     async def list_partners(self) -> list[Partner]:
         """Lists all partners by integrator id."""

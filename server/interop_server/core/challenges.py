@@ -6,7 +6,7 @@ What is asked lives in memory only, and its answer is a secret: it is told to wh
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
@@ -18,13 +18,17 @@ from interop_server.core.model import (
     SanctionKind,
     StanzaKind,
 )
-from interop_server.core.ports import Clock, Connections, Rng, RoutingStore
+from interop_server.core.ports import Clock, Connections, MessageRequestStore, Rng, RoutingStore
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.standing import Standing
 
 MAX_ANSWER_CHARACTERS = 64
 _TOKEN_BYTES = 16
 _DIGITS = 6
+
+
+class ChallengesStore(RoutingStore, MessageRequestStore, Protocol):
+    """What challenges need of the store."""
 
 
 class Challenge(NamedTuple):
@@ -48,7 +52,7 @@ class Challenge(NamedTuple):
 class Challenges:
     """Begins challenges and takes the answers. Source: ABU-06."""
 
-    store: RoutingStore
+    store: ChallengesStore
     standing: Standing
     connections: Connections
     clock: Clock
@@ -102,6 +106,7 @@ class Challenges:
         if not challenge.is_answer(option, answer):
             raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
         self._success_rate.take(account.account_id)
+        await self.store.reset_new_chats(account.account_id, self.clock.now_ms())
         await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
 
     def pending(self, account: Account) -> Challenge | None:

@@ -1,15 +1,18 @@
-"""What reports lead to, step by step: a lock on new chats, temporary bans, a ban for good; knows no report's content.
+"""What abuse leads to, step by step: a lock on new chats, temporary bans, a ban for good; knows no report's content.
 
 Every threshold is policy: that abuse has graduated answers with these codes is observed, at how many is not public.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from interop_server.core.limits import HOUR_MS, Limits
+from interop_server.core.errors import Refusal
+from interop_server.core.limits import HOUR_MS, SECOND_MS, Limits
 from interop_server.core.model import Account, Sanction, SanctionKind
 from interop_server.core.ports import Clock
+from interop_server.core.ratelimit import RateLimit
 from interop_server.core.scoring import Scoring
-from interop_server.core.standing import REPORTED_BY_MANY, Standing
+from interop_server.core.standing import REPORTED_BY_MANY, TOO_MANY_NEW_CHATS, Standing
+from interop_server.core.suspension import Suspension
 
 
 def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -> Sanction | None:
@@ -33,14 +36,28 @@ def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -
     return None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Escalation:
     """Imposes what follows. Source: ABU-05."""
 
     standing: Standing
     scoring: Scoring
+    suspension: Suspension
     clock: Clock
     limits: Limits
+    _capped_rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._capped_rate = RateLimit(
+            self.clock, limits.capped_until_ban, max(1, limits.capped_until_ban) * SECOND_MS / limits.new_chats_ms
+        )
+
+    async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
+        """Imposes a sanction, with what follows for the account's partner. See `Standing.impose`."""
+        await self.standing.impose(account, sanction, actor, cause)
+        if sanction.kind is SanctionKind.BAN:
+            await self.suspension.after_ban(account.integrator)
 
     async def after_report(self, reported: Account, reporter: Account, reporters: int) -> None:
         """Answers a report that counts.
@@ -54,7 +71,22 @@ class Escalation:
         sanction = answer_to_reports(reporters, score, self.clock.now_ms(), self.limits)
         if sanction is not None and not await self._is_outlasted(reported, sanction):
             cause = f"reported by {reporters}, score {score}"
-            await self.standing.impose(reported, sanction, reporter.jid, cause)
+            await self.impose(reported, sanction, reporter.jid, cause)
+
+    async def after_capped(self, sender: Account, attempts: int) -> None:
+        """Answers attempts to open chats beyond the cap: who does not stop is banned for a time (sub-code 101).
+
+        Args:
+            sender: Whose attempts.
+            attempts: How many more.
+        """
+        try:
+            self._capped_rate.take(sender.account_id, attempts)
+        except Refusal:
+            ends_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
+            sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, ends_at_ms)
+            if not await self._is_outlasted(sender, sanction):
+                await self.impose(sender, sanction, sender.jid, "went on beyond the cap on new chats")
 
     async def _is_outlasted(self, account: Account, sanction: Sanction) -> bool:
         """Says whether one of its kind that is in force ends no earlier: a longer one was scripted."""

@@ -68,25 +68,33 @@ class NewChats:
 
     Args:
         opened_at_ms: When they opened those that nobody has answered and that count still, newest first.
+        locked_until_ms: Until when they may open none at all; None when they may.
         now_ms: Now.
         limits: How many may be open.
     """
 
-    def __init__(self, opened_at_ms: Sequence[int], now_ms: int, limits: Limits) -> None:
+    def __init__(self, opened_at_ms: Sequence[int], locked_until_ms: int | None, now_ms: int, limits: Limits) -> None:
         self._opened_at_ms = list(opened_at_ms)
+        self._locked_until_ms = locked_until_ms
         self._opening: set[int] = set()
         self._now_ms = now_ms
         self._limits = limits
+        self.capped = 0
+        """How often the cap was met."""
 
     def open(self, recipient_id: int) -> None:
         """Opens one.
 
         Raises:
-            Refusal: NEW_CHATS_CAPPED with the delay after which a chat counts no more.
+            Refusal: NEW_CHATS_LOCKED with what is left of the lock, or NEW_CHATS_CAPPED with the delay after which a
+                chat counts no more.
         """
         if recipient_id in self._opening:
             return
+        if self._locked_until_ms is not None:
+            raise Refusal(Reason.NEW_CHATS_LOCKED, retry_after_ms=max(1, self._locked_until_ms - self._now_ms))
         if len(self._opened_at_ms) >= self._limits.new_chats:
+            self.capped += 1
             frees_at_ms = self._opened_at_ms[self._limits.new_chats - 1] + self._limits.new_chats_ms
             raise Refusal(Reason.NEW_CHATS_CAPPED, retry_after_ms=max(1, frees_at_ms - self._now_ms))
         self._opened_at_ms.insert(0, self._now_ms)

@@ -120,16 +120,22 @@ class Limits:
     """ABU-05: how long the first temporary ban lasts, and half of the second, a quarter of the third; policy."""
     temporary_bans: int = 3
     """ABU-05: temporary bans before the one for good; policy."""
+    capped_until_ban: int = 100
+    """ABU-05: attempts to open a chat beyond the cap, within the time that it is for, until a temporary ban; policy."""
     points_per_report: int = 10
     """ABU-07: weight of a report that counts in the score; policy."""
     points_per_block: int = 3
     """ABU-07: weight of being blocked by somebody whom one has a chat with; policy."""
+    points_per_unanswered_chat: int = 1
+    """ABU-07: weight of a chat that a third-party user opened, and nobody has answered; policy."""
     points_per_shared_address: int = 1
     """ABU-07: weight of another third-party user connected directly from the same address; policy."""
     max_points_for_shared_address: int = 10
     """ABU-07; policy."""
     score_until_lock: int = 100
     """ABU-07: with this score, any report that counts leads to a lock on new chats; policy."""
+    banned_users_until_suspension: int = 0
+    """ABU-07: users of a partner who are banned for good until it is suspended as a whole; 0 for never; policy."""
     challenge_seconds: int = 600
     """ABU-06: how long a challenge can be answered; policy."""
     challenge_burst: int = 10

@@ -232,12 +232,14 @@ class Sanction:
 
 
 class Complaints(NamedTuple):
-    """What others have against somebody, in numbers of people (ABU-07)."""
+    """What seems to be wrong with somebody, in numbers of people (ABU-07)."""
 
     reporters: int
     """Who have reported them, so that it counted."""
     blockers: int
     """Who have a chat with them and have blocked them."""
+    unanswered_chats: int
+    """WhatsApp users whom they wrote to first, and who have not answered."""
 
 
 class SignedPreKey(NamedTuple):

@@ -397,6 +397,10 @@ class StandingStore(Protocol):
 
     async def delete_sanctions(self, user: ExternalUser, kinds: Sequence[SanctionKind]) -> None: ...  # noqa: D102
 
+    async def count_banned(self, integrator: int) -> int:
+        """How many of a partner's users are banned for good."""
+        ...
+
     async def delete_ended_sanctions(self, before_ms: int) -> int:
         """Forgets sanctions that ended before that, and returns how many."""
         ...
@@ -429,7 +433,7 @@ class ReportStore(Protocol):
     async def oldest_report_ms(self) -> int | None: ...  # noqa: D102
 
     async def count_complaints(self, account: Account, since_ms: int) -> Complaints:
-        """What there is against an account; of reports, those since a time."""
+        """What there is against an account; of reports and of chats that it opened, those since a time."""
         ...
 
     async def count_complaints_of_partner(self, integrator: int, since_ms: int) -> Complaints:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 from interop_protocol.jid import Jid
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.escalation import Escalation
 from interop_server.core.first_contact import NewChats, acceptance, has_declined
 from interop_server.core.journal import SERVER, Journal, Outcome
 from interop_server.core.limits import Limits
@@ -151,25 +152,31 @@ class SendOutcome:
     refusal: Refusal | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class RouterParts:
+    """What routing needs."""
+
+    store: RouteStore
+    connections: Connections
+    push: PushGateway
+    escalation: Escalation
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+
 class Router:
     """Routes messages and receipts. Source: MSG-01 to MSG-14, RCP-01, RCP-02."""
 
-    def __init__(
-        self,
-        store: RouteStore,
-        connections: Connections,
-        push: PushGateway,
-        journal: Journal,
-        clock: Clock,
-        limits: Limits,
-    ) -> None:
-        self._store = store
-        self._journal = journal
-        self._connections = connections
-        self._push = push
-        self._clock = clock
-        self._limits = limits
-        self._send_rate = RateLimit(clock, limits.send_burst, limits.send_per_second)
+    def __init__(self, parts: RouterParts) -> None:
+        self._store = parts.store
+        self._connections = parts.connections
+        self._push = parts.push
+        self._escalation = parts.escalation
+        self._journal = parts.journal
+        self._clock = parts.clock
+        self._limits = parts.limits
+        self._send_rate = RateLimit(self._clock, self._limits.send_burst, self._limits.send_per_second)
 
     async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
         """Routes a batch of messages: checks each, stores those that it takes in one transaction, then notifies.
@@ -198,6 +205,8 @@ class Router:
                 self._record_taken(view, messages[index], item, stored)
             await self._accept_requests(view, items)
             self._notify(view.facts, {item.recipient_id for item in items if not item.is_dropped})
+        if new_chats is not None and new_chats.capped:
+            await self._escalation.after_capped(sender, new_chats.capped)
         return outcomes
 
     def _record_taken(self, view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> None:
@@ -225,7 +234,8 @@ class Router:
         opened_at_ms = await self._store.list_unanswered_chats(
             view.sender.account_id, now_ms - limits.new_chats_ms, limits.new_chats
         )
-        return NewChats(opened_at_ms, now_ms, limits)
+        locked_until_ms = await self._escalation.standing.locked_until_ms(view.sender.external_user)
+        return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
 
     async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> None:
         # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.

@@ -20,7 +20,7 @@ class Score:
     """What speaks against somebody."""
 
     points: dict[str, int]
-    """By what they are for: `reports`, `blocks`, `shared_address`."""
+    """By what they are for: `reports`, `blocks`, `unanswered_chats`, `shared_address`."""
     signals: dict[str, str]
     """Of the connection, by name: `mode`, `peer_address`, `fingerprint`; empty when there is none."""
 
@@ -62,6 +62,7 @@ class Scoring:
     def _points(self, complaints: Complaints, shared_address: int) -> dict[str, int]:
         return {
             "reports": complaints.reporters * self.limits.points_per_report,
+            "unanswered_chats": complaints.unanswered_chats * self.limits.points_per_unanswered_chat,
             "blocks": complaints.blockers * self.limits.points_per_block,
             "shared_address": shared_address,
         }

@@ -73,6 +73,11 @@ class Standing:
         """Returns the sanctions in force, by kind."""
         return await self.store.list_sanctions(user, self.clock.now_ms())
 
+    async def locked_until_ms(self, user: ExternalUser) -> int | None:
+        """Returns until when somebody may open no new chats; None when they may."""
+        locks = (each.ends_at_ms for each in await self.sanctions(user) if each.kind is SanctionKind.NEW_CHATS_LOCKED)
+        return next(locks, None)
+
     async def check_may_connect(self, user: ExternalUser) -> None:
         """Refuses a login of somebody who is banned.
 

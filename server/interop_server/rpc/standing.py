@@ -3,21 +3,22 @@
 from interop_api.admin.v1 import standing_pb2 as pb
 from interop_api.admin.v1 import standing_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.escalation import Escalation
 from interop_server.core.journal import OPERATOR
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock
 from interop_server.core.reports import Reports
-from interop_server.core.scoring import Scoring
-from interop_server.core.standing import Standing, scripted_sanction
+from interop_server.core.standing import scripted_sanction
 from interop_server.rpc.errors import Context
 
 
 class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
     """See StandingService in standing.proto."""
 
-    def __init__(self, standing: Standing, scoring: Scoring, reports: Reports, clock: Clock) -> None:
-        self._standing = standing
-        self._scoring = scoring
+    def __init__(self, escalation: Escalation, reports: Reports, clock: Clock) -> None:
+        self._escalation = escalation
+        self._standing = escalation.standing
+        self._scoring = escalation.scoring
         self._reports = reports
         self._clock = clock
 
@@ -43,7 +44,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         now_ms = self._clock.now_ms()
         sanction = scripted_sanction(kind, request.sub_code, request.duration_seconds, now_ms)
         account = await self._standing.account(request.jid)
-        await self._standing.impose(account, sanction, OPERATOR, "scripted")
+        await self._escalation.impose(account, sanction, OPERATOR, "scripted")
         return pb.ImposeSanctionResponse()
 
     async def LiftSanctions(self, request: pb.LiftSanctionsRequest, context: Context) -> pb.LiftSanctionsResponse:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import Account, Complaints, ExternalUser
+from interop_server.core.model import Account, Complaints, ExternalUser, MessageRequestState, RequestAnswer
 from interop_server.core.ports import Store
 
 from .conftest import BATS, NOW_MS, OWLS, World
@@ -102,11 +102,29 @@ async def test_complaints_are_people_who_have_something_to_do_with_somebody(stor
     await store.add_report(owl.external_user, users[0].external_user, NOW_MS, 0)
     await store.add_report(users[1].external_user, ada.external_user, NOW_MS, 0)
 
-    assert await store.count_complaints(ada, NOW_MS) == Complaints(4, 3)
-    assert await store.count_complaints(ada, NOW_MS + 3) == Complaints(1, 3)
-    assert await store.count_complaints(users[0], NOW_MS) == Complaints(0, 1)
-    assert await store.count_complaints(users[1], NOW_MS) == Complaints(1, 0)
-    assert await store.count_complaints(owl, NOW_MS) == Complaints(1, 0)
-    assert await store.count_complaints_of_partner(BATS, NOW_MS) == Complaints(5, 4)
-    assert await store.count_complaints_of_partner(BATS, NOW_MS + 4) == Complaints(0, 4)
-    assert await store.count_complaints_of_partner(OWLS, NOW_MS) == Complaints(1, 0)
+    assert await store.count_complaints(ada, NOW_MS) == Complaints(4, 3, 0)
+    assert await store.count_complaints(ada, NOW_MS + 3) == Complaints(1, 3, 0)
+    assert await store.count_complaints(users[0], NOW_MS) == Complaints(0, 1, 0)
+    assert await store.count_complaints(users[1], NOW_MS) == Complaints(1, 0, 0)
+    assert await store.count_complaints(owl, NOW_MS) == Complaints(1, 0, 0)
+    assert await store.count_complaints_of_partner(BATS, NOW_MS) == Complaints(5, 4, 0)
+    assert await store.count_complaints_of_partner(BATS, NOW_MS + 4) == Complaints(0, 4, 0)
+    assert await store.count_complaints_of_partner(OWLS, NOW_MS) == Complaints(1, 0, 0)
+
+
+@pytest.mark.requirement("ABU-07")
+async def test_chats_that_nobody_answered_are_counted(store: Store, world: World) -> None:
+    """Those that a third-party user opened, until the other side accepts or writes; a decline is no answer."""
+    ada, eve = await world.third_party_user(1), await world.third_party_user(2, seed=9)
+    users = [await world.whatsapp_user(f"49{number}") for number in range(4)]
+    for at, user in enumerate(users):
+        await store.put_messages([world.message(ada, user, f"to-{at}", NOW_MS + at)])
+    await store.put_messages([world.message(eve, users[0], "from-eve")])
+    await store.put_messages([world.message(users[1], eve, "to-eve")])
+    assert await store.count_complaints(ada, NOW_MS) == Complaints(0, 0, 4)
+    assert await store.count_complaints(ada, NOW_MS + 3) == Complaints(0, 0, 1)
+    for user, state in ((users[0], MessageRequestState.ACCEPTED), (users[1], MessageRequestState.DECLINED)):
+        await store.put_request_answers([RequestAnswer(user.account_id, ada.account_id, state)])
+    assert await store.count_complaints(ada, NOW_MS) == Complaints(0, 0, 3)
+    assert await store.count_complaints(users[0], NOW_MS) == Complaints(0, 0, 0)
+    assert await store.count_complaints_of_partner(BATS, NOW_MS) == Complaints(0, 0, 4)

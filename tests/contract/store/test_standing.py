@@ -101,3 +101,14 @@ async def test_a_new_number_does_not_change_how_somebody_stands(store: Store, wo
     await store.change_number(user.account_id, "492@s.whatsapp.net", "492")
     assert await store.list_sanctions(ExternalUser(0, "492"), NOW_MS) == [ban_until(NOW_MS + 20)]
     assert await store.list_sanctions(ExternalUser(0, "491"), NOW_MS) == []
+
+
+@pytest.mark.requirement("ABU-07")
+async def test_the_banned_of_a_partner_are_counted(store: Store) -> None:
+    """For good, and not for a time."""
+    for name in ("ada", "eve"):
+        await store.put_sanction(ExternalUser(BATS, name), BAN)
+    await store.put_sanction(ADA, ban_until(NOW_MS + 10))
+    await store.put_sanction(ExternalUser(BATS, "kim"), ban_until(NOW_MS + 10))
+    await store.put_sanction(ExternalUser(0, "491"), BAN)
+    assert [await store.count_banned(integrator) for integrator in (BATS, OWLS, 0)] == [2, 0, 1]

@@ -14,7 +14,8 @@ from interop_server.core.model import (
     StanzaKind,
 )
 
-from .world import BATS, NOW_MS, World, refused
+from .conftest import BuildWorld
+from .world import BATS, NOW_MS, World, message, refused
 
 pytestmark = pytest.mark.requirement("ABU-06")
 
@@ -165,3 +166,24 @@ async def test_codes_stand_in_no_journal(world: World) -> None:
             world.journal.refuse(refusal, ada.jid, "IntegrityService.AnswerChallenge")
     entries = repr(world.journal.after(0, 1_000))
     assert str(BATS) in entries and not [secret for secret in secrets if secret in entries]
+
+
+async def test_a_right_answer_lets_the_cap_begin_anew(build_world: BuildWorld) -> None:
+    """Chats opened until now count no more; a wrong answer changes nothing."""
+    world = await build_world(new_chats=1)
+    ada = await world.enlisted()
+    people = [await world.opted_in(f"+49170000{number:04}") for number in range(3)]
+
+    async def open_chat(number: int) -> Reason | None:
+        [sent] = await world.router.send_messages(ada, [message(people[number], f"m{number}")])
+        return sent.refusal and sent.refusal.reason
+
+    assert [await open_chat(0), await open_chat(1)] == [None, Reason.NEW_CHATS_CAPPED]
+    challenge = await world.challenges.begin(ada)
+    with refused(Reason.CHALLENGE_INVALID):
+        await world.challenges.answer(ada, challenge.token, CAPTCHA, "wrong")
+    assert await open_chat(1) is Reason.NEW_CHATS_CAPPED
+    challenge = await world.challenges.begin(ada)
+    await world.challenges.answer(ada, challenge.token, CAPTCHA, challenge.prompt[::-1])
+    world.clock.advance(1)
+    assert [await open_chat(1), await open_chat(2)] == [None, Reason.NEW_CHATS_CAPPED]

@@ -1,6 +1,7 @@
 """Who may reach whom, and what becomes of messages and receipts."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -327,9 +328,7 @@ async def test_timestamps_never_decrease(world: World, monkeypatch: pytest.Monke
     ada, user = await world.enlisted(), await world.opted_in()
     machine = [NOW_MS]
     monkeypatch.setattr(clock_module, "_machine_ms", lambda: machine[-1])
-    router = Router(
-        world.store, world.connections, world.pushes, world.journal, clock_module.AdjustableClock(), world.limits
-    )
+    router = Router(replace(world.router_parts, clock=clock_module.AdjustableClock()))
     for number, offset in enumerate((0, 0, -60_000, -60_000, 10, 5)):
         machine.append(NOW_MS + offset)
         await router.send_messages(ada, [message(user, f"m{number}")])

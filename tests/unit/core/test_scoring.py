@@ -19,7 +19,7 @@ def connect(world: World, account: Account, peer_address: str, mode: ConnectionM
 
 
 async def test_reports_and_blocks_are_points(world: World) -> None:
-    """By their weights; a partner's score is the sum over its users, and WhatsApp has none."""
+    """By their weights, as are chats without an answer; a partner's score is the sum over its users."""
     users = [await world.opted_in(f"+49170000{number:04}", BATS, OWLS) for number in range(3)]
     ada, eve, owl = await world.enlisted(), await world.enlisted("eve"), await world.enlisted("olga", OWLS)
     for sender in (ada, eve, owl):
@@ -30,10 +30,13 @@ async def test_reports_and_blocks_are_points(world: World) -> None:
         await world.blocklist.block(blocker, blocked.jid)
 
     score = await world.scoring.score(ada)
-    assert (score.points, score.total) == ({"reports": 10, "blocks": 6, "shared_address": 0}, 16)
-    assert (await world.scoring.score(eve)).total == 3
+    assert (score.points, score.total) == (
+        {"reports": 10, "blocks": 6, "unanswered_chats": 3, "shared_address": 0},
+        19,
+    )
+    assert (await world.scoring.score(eve)).total == 6
     assert (await world.scoring.score(users[0])).total == 0
-    assert [await world.scoring.partner_score(integrator) for integrator in (BATS, OWLS, 0)] == [19, 0, 0]
+    assert [await world.scoring.partner_score(integrator) for integrator in (BATS, OWLS, 0)] == [25, 3, 0]
 
 
 @pytest.mark.requirement("PRX-05")

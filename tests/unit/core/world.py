@@ -54,9 +54,10 @@ from interop_server.core.model import (
 from interop_server.core.optin import TERMS_ID, OptIn
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.reports import Reports
-from interop_server.core.routing import Router
+from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing
+from interop_server.core.suspension import Suspension
 from interop_server.core.sweeps import Sweep
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.http.partner_media import HttpPartnerMediaSource
@@ -262,7 +263,6 @@ class World:
             store, self.tokens, self.absence, self.standing, self.connections, self.clock, rng, limits
         )
         self.logins = Logins(store, self.tokens, self.absence, self.standing, self.clock, limits)
-        self.router = Router(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
         self.optin = OptIn(store, self.clock, limits)
@@ -270,11 +270,16 @@ class World:
         self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
         self.blocklist = Blocklist(store, limits)
         self.scoring = Scoring(store, self.connections, self.clock, limits)
-        escalation = Escalation(self.standing, self.scoring, self.clock, limits)
-        self.reports = Reports(store, escalation, self.journal, self.clock, rng, limits)
+        self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
+        suspension = Suspension(store, self.operator, self.journal, limits)
+        self.escalation = Escalation(self.standing, self.scoring, suspension, self.clock, limits)
+        self.router_parts = RouterParts(
+            store, self.connections, self.pushes, self.escalation, self.journal, self.clock, limits
+        )
+        self.router = Router(self.router_parts)
+        self.reports = Reports(store, self.escalation, self.journal, self.clock, rng, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
         self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
-        self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
 
     async def register(self, *partners: Partner) -> None:
         """Registers partners as they are; their key sets are fetched when first needed."""

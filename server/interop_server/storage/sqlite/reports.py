@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from interop_server.core.model import Account, Complaints, ExternalUser
+from interop_server.core.model import Account, Complaints, ExternalUser, MessageRequestState
 from interop_server.core.ports import ReportStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.standing import user_sha256
@@ -13,6 +13,11 @@ _BLOCKERS = """
     CROSS JOIN blocked ON blocked.jid = account.jid
     CROSS JOIN chat ON whatsapp_id = iif(integrator = 0, account.account_id, blocked.account_id)
         AND third_party_id = iif(integrator = 0, blocked.account_id, account.account_id)
+"""
+
+_UNANSWERED = f"""
+    SELECT count(*) FROM account CROSS JOIN chat ON third_party_id = account_id
+    WHERE request_state <> {MessageRequestState.ACCEPTED:d} AND trusted_until_ms = 0 AND opened_at_ms >= ?2
 """
 
 
@@ -63,8 +68,10 @@ class SqliteReports(EngineUser, ReportStore):
         key = (account.integrator, user_sha256(account.external_user))
 
         def count(db: sqlite3.Connection) -> Complaints:
-            [(blockers,)] = db.execute(f"{_BLOCKERS} WHERE account.account_id = ?1", (account.account_id,)).fetchall()
-            return Complaints(_count(db, *key, since_ms), blockers)
+            own = account.account_id
+            [(blockers,)] = db.execute(f"{_BLOCKERS} WHERE account.account_id = ?1", (own,)).fetchall()
+            [(unanswered,)] = db.execute(f"{_UNANSWERED} AND account_id = ?1", (own, since_ms)).fetchall()
+            return Complaints(_count(db, *key, since_ms), blockers, unanswered)
 
         return await self._engine.read(count)
 
@@ -73,7 +80,8 @@ class SqliteReports(EngineUser, ReportStore):
             reports = "SELECT count(*) FROM counted_report WHERE integrator = ?1 AND counted_at_ms >= ?2"
             [(reporters,)] = db.execute(reports, (integrator, since_ms)).fetchall()
             [(blockers,)] = db.execute(f"{_BLOCKERS} WHERE integrator = ?1", (integrator,)).fetchall()
-            return Complaints(reporters, blockers)
+            [(unanswered,)] = db.execute(f"{_UNANSWERED} AND integrator = ?1", (integrator, since_ms)).fetchall()
+            return Complaints(reporters, blockers, unanswered)
 
         return await self._engine.read(count)
 

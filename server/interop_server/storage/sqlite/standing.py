@@ -67,6 +67,13 @@ class SqliteStanding(EngineUser, StandingStore):
 
         await self._engine.write(delete)
 
+    async def count_banned(self, integrator: int) -> int:  # noqa: D102
+        def count(db: sqlite3.Connection) -> int:
+            sql = "SELECT count(*) FROM sanction WHERE integrator = ?1 AND kind = ?2"
+            return int(db.execute(sql, (integrator, SanctionKind.BAN)).fetchone()[0])
+
+        return await self._engine.read(count)
+
     async def delete_ended_sanctions(self, before_ms: int) -> int:  # noqa: D102
         def delete(db: sqlite3.Connection) -> int:
             return db.execute("DELETE FROM sanction WHERE ends_at_ms < ?1", (before_ms,)).rowcount

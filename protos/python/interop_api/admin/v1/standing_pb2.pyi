@@ -156,7 +156,7 @@ class GetStandingResponse(_message.Message):
     """Score of the account's partner: the sum over its users; 0 for a WhatsApp user, who has none."""
     @_builtins.property
     def points(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Points by what they are for: `reports`, `blocks`, `shared_address`."""
+        """Points by what they are for: `reports`, `blocks`, `unanswered_chats`, `shared_address`."""
 
     @_builtins.property
     def sanctions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Sanction]:

@@ -37,7 +37,8 @@ class StandingServiceStub:
     """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
 
     A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
-    blocked it, and for other third-party users who are connected directly from its address.
+    blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
+    are connected directly from its address.
     Errors: NOT_REGISTERED (no such account).
     Source: ABU-05, ABU-07.
     """
@@ -67,7 +68,8 @@ class StandingServiceAsyncStub(StandingServiceStub):
     """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
 
     A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
-    blocked it, and for other third-party users who are connected directly from its address.
+    blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
+    are connected directly from its address.
     Errors: NOT_REGISTERED (no such account).
     Source: ABU-05, ABU-07.
     """
@@ -100,7 +102,8 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
 
         A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
-        blocked it, and for other third-party users who are connected directly from its address.
+        blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
+        are connected directly from its address.
         Errors: NOT_REGISTERED (no such account).
         Source: ABU-05, ABU-07.
         """
