@@ -273,8 +273,10 @@ class Simulator:
             counts=counts,
             absence=absence,
             departures=Departures(registry, absence, journal),
-            enlistment=Enlistment(store, tokens, absence, standing, registry, clock, rng("JIDs"), limits),
-            logins=Logins(store, tokens, absence, standing, clock, limits),
+            enlistment=Enlistment(
+                store, tokens, absence, standing, self._config.location, registry, clock, rng("JIDs"), limits
+            ),
+            logins=Logins(store, tokens, absence, standing, self._config.location, clock, limits),
             router=Router(RouterParts(store, registry, push, escalation, journal, clock, limits)),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),

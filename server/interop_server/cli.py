@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from interop_server.core.limits import Limits
+    from interop_server.core.location import LocationPolicy
 
 _ELSEWHERE = {
     "clock": "interop_client.operator_cli:clock",
@@ -77,6 +78,19 @@ def _limits(_context: click.Context, _parameter: click.Parameter, settings: tupl
         raise click.BadParameter(str(error)) from error
 
 
+def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPolicy":
+    from interop_server.core.location import Anywhere, EeaNumbers, parse_networks
+
+    if (kind == "networks") != (networks is not None):
+        raise click.UsageError("`--location networks` and `--location-networks FILE` go together.")
+    if networks is not None:
+        try:
+            return parse_networks(networks.read_text())
+        except (OSError, ValueError) as error:
+            raise click.UsageError(f"{networks} cannot be used: {error}.") from error
+    return EeaNumbers(limits.eligible_calling_codes) if kind == "number" else Anywhere()
+
+
 @main.command(epilog="Example: interopsim up --grpc 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0 --db sim.db")
 @click.option(
     "--grpc",
@@ -115,6 +129,20 @@ def _limits(_context: click.Context, _parameter: click.Parameter, settings: tupl
     help="Append every decision to FILE, a line of JSON each. `interopsim journal` reads the newest without it.",
 )
 @click.option(
+    "--location",
+    type=click.Choice(["off", "number", "networks"]),
+    default="off",
+    show_default=True,
+    help="Where third-party users must be, asked at enlistment and at each connection: anywhere, or in the EEA by the "
+    "calling code of their phone number or by their client's network. How WhatsApp tests it is not public: policy.",
+)
+@click.option(
+    "--location-networks",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="The networks for `--location networks`, one a line with its country: 203.0.113.0/24 DE.",
+)
+@click.option(
     "--limit",
     "limits",
     multiple=True,
@@ -143,7 +171,7 @@ def _limits(_context: click.Context, _parameter: click.Parameter, settings: tupl
     show_default=True,
     help="How much is logged on stderr.",
 )
-def up(log_level: str, **choices: Any) -> None:
+def up(log_level: str, location: str, location_networks: Path | None, **choices: Any) -> None:
     """Start the simulator and run until Ctrl-C or SIGTERM.
 
     Prints one line of JSON on stdout when it is ready: {"event": "ready", "grpc": …, "admin": …, "http": …,
@@ -154,7 +182,7 @@ def up(log_level: str, **choices: Any) -> None:
     )
     from interop_server.config import Config
 
-    config = Config(**choices)
+    config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
     from interop_server.app import AddressUnusable, ClockBehind, FileUnusable, Simulator
     from interop_server.storage import WrongDatabase
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interop_server.core.limits import Limits
+from interop_server.core.location import Anywhere, LocationPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,8 @@ class Config:
     """Where the clock stands still from the start: milliseconds since the UNIX epoch; None lets it run."""
     seed: int | None = None
     """Makes every id and key that the server gives out follow from it: reproducible, hence no secret. None: random."""
+    location: LocationPolicy = field(default_factory=Anywhere)
+    """Where third-party users may be (ENL-16)."""
     limits: Limits = field(default_factory=Limits)
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""

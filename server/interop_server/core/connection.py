@@ -1,52 +1,65 @@
 """Who may connect: the decision about a login; knows no handshake bytes and no stream."""
 
-from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from interop_protocol.jid import third_party_jid, whatsapp_jid
 from interop_server.core.absence import Absence
+from interop_server.core.client_ip import is_loopback, is_public_address, who_is_at
 from interop_server.core.enlistment import check_protocol_version
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
+from interop_server.core.location import LocationPolicy, require_location
 from interop_server.core.model import Account, ConnectionMode, Login, PartnerStatus, PartnerTerms
 from interop_server.core.ports import AccountStore, Clock, PartnerStore
+from interop_server.core.ratelimit import RateLimit
 from interop_server.core.standing import Standing
 from interop_server.core.tokens import PartnerTokens
-
-_DOCUMENTATION: tuple[IPv4Network | IPv6Network, ...] = tuple(
-    ip_network(network) for network in ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")
-)
-"""Reserved for examples (RFC 5737, RFC 3849): accepted as public, so that tests need no real person's address."""
 
 
 class LoginStore(AccountStore, PartnerStore, Protocol):
     """What a login needs of the store."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Logins:
-    """Decides about logins. Source: CHN-06 to CHN-10, ENL-07, ENL-15, PRX-01, PRX-02, ABU-05; threats T2, T3."""
+    """Decides about logins.
+
+    Source: CHN-06 to CHN-10, ENL-07, ENL-15, ENL-16, PRX-01, PRX-02, PRX-07, LIF-04, ABU-05; threats T2, T3, T17.
+    """
 
     store: LoginStore
     tokens: PartnerTokens
     absence: Absence
     standing: Standing
+    location: LocationPolicy
     clock: Clock
     limits: Limits
+    _client_rate: RateLimit = field(init=False)
+    _proxy_rate: RateLimit = field(init=False)
 
-    async def log_in(self, login: Login) -> Account:
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._client_rate = RateLimit(self.clock, limits.login_client_burst, limits.login_client_per_second)
+        self._proxy_rate = RateLimit(self.clock, limits.login_proxy_burst, limits.login_proxy_per_second)
+
+    async def log_in(self, login: Login, peer_ip: str = "") -> Account:
         """Returns the account that a login proves, after recording the connection time.
+
+        Args:
+            login: What the client says.
+            peer_ip: Where the connection comes from: the client's address, or its proxy's; empty when not known.
 
         Raises:
             Refusal: PROTOCOL_VERSION_TOO_OLD, LOGIN_MALFORMED, NOT_ENLISTED, ENLISTMENT_EXPIRED, AUTH_KEY_MISMATCH, a
                 TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROXY_NOT_ALLOWED,
-                CLIENT_ADDRESS_INVALID, TEMPORARILY_BANNED or BANNED.
+                CLIENT_ADDRESS_INVALID, LOCATION_NOT_ALLOWED, RATE_LIMITED, TEMPORARILY_BANNED or BANNED.
         """
+        self._count(login, peer_ip)
         check_protocol_version(login.protocol_version, self.limits)
         if login.is_interop:
-            account = await self._third_party(login)
+            account = await self._third_party(login, peer_ip)
         else:
             account = await self._whatsapp(login)
         if account.auth_key != login.static_key:
@@ -67,9 +80,17 @@ class Logins:
         """
         await self.standing.check_may_connect(account.external_user)
 
-    async def _third_party(self, login: Login) -> Account:
+    def _count(self, login: Login, peer_ip: str) -> None:
+        # From this machine all clients of a test come, as all clients of a proxy come from its address.
+        is_shared = login.mode is ConnectionMode.PROXY or is_loopback(peer_ip)
+        (self._proxy_rate if is_shared else self._client_rate).take(who_is_at(peer_ip))
+
+    async def _third_party(self, login: Login, peer_ip: str) -> Account:
         token = await self.tokens.verify(login.token)
         check_terms(login, PartnerTerms(token.partner.status, token.partner.proxy_allowed))
+        if login.mode is ConnectionMode.PROXY:
+            # Only now: whoever is no proxy must not use up what is another client's.
+            self._client_rate.take(who_is_at(login.client_ip))
         jid = third_party_jid(token.partner.integrator, login.account_number)
         account = await self.store.get_account(jid)
         if account is None or await self.absence.is_over(account):
@@ -80,6 +101,7 @@ class Logins:
             raise Refusal(Reason.TOKEN_SUBJECT_MISMATCH) from refusal
         if subject != account.external_id:
             raise Refusal(Reason.TOKEN_SUBJECT_MISMATCH)
+        require_location(self.location, token.partner, subject, login.client_ip or peer_ip)
         return account
 
     async def _whatsapp(self, login: Login) -> Account:
@@ -107,16 +129,3 @@ def check_terms(login: Login, terms: PartnerTerms) -> None:
         raise Refusal(Reason.PROXY_NOT_ALLOWED)
     if not is_public_address(login.client_ip):
         raise Refusal(Reason.CLIENT_ADDRESS_INVALID)
-
-
-def is_public_address(text: str) -> bool:
-    """Says whether a text is a public IPv4 or IPv6 address; those reserved for documentation count as public."""
-    try:
-        address = ip_address(text)
-    except ValueError:
-        return False
-    if isinstance(address, IPv6Address) and (address.scope_id is not None or address.is_site_local):
-        return False  # a zone, of any text, and the old site-local block mean something on one network only
-    if any(address in network for network in _DOCUMENTATION if network.version == address.version):
-        return True
-    return address.is_global and not address.is_multicast

@@ -6,9 +6,11 @@ from interop_protocol.jid import third_party_jid
 from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
 from interop_server.core.absence import Absence
+from interop_server.core.client_ip import is_own_server, who_is_at
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
+from interop_server.core.location import LocationPolicy, require_location
 from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, Rng
 from interop_server.core.ratelimit import RateLimit
@@ -33,32 +35,40 @@ class EnlistmentForm:
 
 @dataclass(slots=True)
 class Enlistment:
-    """Enlists third-party users. Source: ENL-05 to ENL-15, ENL-17, ABU-05."""
+    """Enlists third-party users. Source: ENL-05 to ENL-17, PRX-07, ABU-05; threat T17."""
 
     store: AccountStore
     tokens: PartnerTokens
     absence: Absence
     standing: Standing
+    location: LocationPolicy
     connections: Connections
     clock: Clock
     rng: Rng
     limits: Limits
+    _address_rate: RateLimit = field(init=False)
     _partner_rate: RateLimit = field(init=False)
     _identifier_rate: RateLimit = field(init=False)
 
     def __post_init__(self) -> None:
         limits = self.limits
+        self._address_rate = RateLimit(self.clock, limits.enlist_address_burst, limits.enlist_address_per_second)
         self._partner_rate = RateLimit(self.clock, limits.enlist_partner_burst, limits.enlist_partner_per_second)
         self._identifier_rate = RateLimit(
             self.clock, limits.enlist_identifier_burst, limits.enlist_identifier_per_second
         )
 
-    async def enlist(self, form: EnlistmentForm) -> str:
+    async def enlist(self, form: EnlistmentForm, peer_ip: str = "") -> str:
         """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
+
+        Args:
+            form: The form.
+            peer_ip: Where it comes from: the client's address or its messenger's server's; empty when not known.
 
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
         """
+        self._address_rate.take(who_is_at(peer_ip))
         check_protocol_version(form.protocol_version, self.limits)
         keys = check_form_keys(form)
         token = await self.tokens.verify(form.token)
@@ -66,6 +76,9 @@ class Enlistment:
             external_id = normalize_identifier(token.external_id, token.partner.identifier_type)
         except Refusal as refusal:
             raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`sub`: {refusal.detail}") from refusal
+        # A messenger's server may enlist for its users: then its address says nothing of theirs.
+        client_ip = "" if is_own_server(token.partner, peer_ip) else peer_ip
+        require_location(self.location, token.partner, external_id, client_ip)
         # Only now: whoever has no token must not use up what is a messenger's or a user's.
         self._identifier_rate.take((token.partner.integrator, external_id))
         self._partner_rate.take(token.partner.integrator)

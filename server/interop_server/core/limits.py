@@ -40,6 +40,18 @@ class Limits:
     """ENL-17: enlistments of one user at once; policy."""
     enlist_identifier_per_second: float = 0.1
     """ENL-17; policy."""
+    enlist_address_burst: int = 10_000
+    """PRX-07: enlistments from one address at once, which may be a messenger's server; policy."""
+    enlist_address_per_second: float = 100.0
+    """PRX-07; policy."""
+    login_client_burst: int = 1_000
+    """PRX-07: logins at once from one end client's address, which a network may have many share; policy."""
+    login_client_per_second: float = 10.0
+    """PRX-07; policy."""
+    login_proxy_burst: int = 10_000
+    """PRX-07: logins at once through one proxy's address, and from this machine's, where tests connect from; policy."""
+    login_proxy_per_second: float = 100.0
+    """PRX-07; policy."""
     max_frame_bytes: int = 1 << 20
     """CHN-09; policy, under the observed hard cap of 2^24."""
     max_batch_stanzas: int = 1_024

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def build_application(
-    enlist: Callable[[EnlistmentForm], Awaitable[str]],
+    enlist: Callable[[EnlistmentForm, str], Awaitable[str]],
     media: MediaAccess,
     jwks: Callable[[], Awaitable[Mapping[str, object]]],
     journal: Journal,
@@ -27,7 +27,7 @@ def build_application(
     """Builds the HTTP surface. Source: ENL-11, MED-02, MED-04, LIF-01.
 
     Args:
-        enlist: Enlists and returns the internal identifier; raises Refusal.
+        enlist: Enlists and returns the internal identifier; gets the address that asks, too; raises Refusal.
         media: Opens blobs.
         jwks: Returns the key set that partners verify pushes with.
         journal: Where what becomes of requests is recorded.
@@ -35,7 +35,7 @@ def build_application(
 
     async def post_enlistment(request: web.Request) -> web.StreamResponse:
         try:
-            login = await enlist(await read_form(request))
+            login = await enlist(await read_form(request), request.remote or "")
         except Refusal as refusal:
             return failure(refusal, record_refusal(request, refusal))
         journal.record(login, action_of(request), "accepted")

@@ -23,7 +23,7 @@ from interop_server.core.prekeys import PreKeys
 from interop_server.core.routing import Router
 from interop_server.core.standing import BanRefusal
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
-from interop_server.rpc.convert import limits_to
+from interop_server.rpc.convert import limits_to, peer_ip_from
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.errors import CALLER, Context, stanza_error
@@ -105,7 +105,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
         if isinstance(login, Refusal):
             raise login
-        account = await self._parts.logins.log_in(login)
+        account = await self._parts.logins.log_in(login, peer_ip_from(context.peer()))
         facts = ConnectionFacts(
             account=account,
             mode=login.mode,

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
@@ -39,10 +40,17 @@ MAX_OFFLINE_BATCH = 200
 NACK_CODES = frozenset({487, 488, 489, 490, 491, 495, 496, 500})
 """MSG-10; observed on the wire."""
 
+_PEER = re.compile(r"ipv4:(?P<v4>[0-9.]+):\d+|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]:\d+")
 _STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CIPHERTEXT_TYPES = {int(kind): kind for kind in CiphertextType}
 _MESSAGE_TYPES = {int(kind): kind for kind in MessageType}
 _MAX_PHONE_NUMBER = 10**15
+
+
+def peer_ip_from(peer: str) -> str:
+    """Returns the address in what gRPC calls a peer, such as `ipv4:127.0.0.1:443`; empty when it has none."""
+    match = _PEER.fullmatch(unquote(peer))
+    return (match["v4"] or match["v6"]) if match else ""
 
 
 def login_from(payload: bytes, static_key: bytes) -> Login:

@@ -10,6 +10,7 @@ from interop_server.core.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.lifecycle import Lifecycle
+from interop_server.rpc.convert import peer_ip_from
 from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
 from interop_server.rpc.session import Sessions
 
@@ -35,7 +36,7 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
             protocol_version=request.protocol_version,
         )
         try:
-            login = await self._enlistment.enlist(form)
+            login = await self._enlistment.enlist(form, peer_ip_from(context.peer()))
         except Refusal as refusal:
             self._journal.refuse(refusal, ANONYMOUS, "EnlistmentService.Enlist")
             IS_RECORDED.set(True)

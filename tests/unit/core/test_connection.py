@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from interop_server.core.connection import is_public_address
 from interop_server.core.errors import Reason
 from interop_server.core.model import (
     ConnectionFacts,
@@ -146,57 +145,6 @@ async def test_a_proxy_works_where_the_agreement_allows_it(world: World) -> None
             await world.logins.log_in(replace(by_proxy, client_ip=missing))
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "8.8.8.8",
-        "1.1.1.1",
-        "2606:4700::1111",
-        "2001:4860:4860:0:0:0:0:8888",
-        # Reserved for documentation:
-        "192.0.2.1",
-        "198.51.100.255",
-        "203.0.113.9",
-        "2001:db8::1",
-        "2001:DB8:FFFF::1",
-    ],
-)
-def test_a_public_address_is_one(address: str) -> None:
-    """Both families; addresses of examples count as public (PRX-02)."""
-    assert is_public_address(address)
-
-
-@pytest.mark.requirement("PRX-02")
-@pytest.mark.parametrize(
-    "address",
-    [
-        # IPv4: this network, private, shared, loopback, link-local, benchmark, multicast, reserved, broadcast.
-        *("0.0.0.0", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "100.64.0.1", "127.0.0.1"),
-        *("169.254.1.1", "198.18.0.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
-        # IPv6: unspecified, loopback, link-local, unique local, site-local, multicast, mapped private, discard.
-        *("::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1", "ff0e::1", "::ffff:10.0.0.1"),
-        *("::ffff:127.0.0.1", "100::1"),
-        # A zone means something on one machine only.
-        *("2606:4700::1%eth0", "2001:db8::1%\n", "fe80::1%1"),
-        # No addresses.
-        *("", " ", "8.8.8.8 ", " 8.8.8.8", "8.8.8", "8.8.8.8.8", "08.8.8.8", "8.8.8.256", "8.8.8.8/32", "8.8.8.8:80"),
-        *(
-            "0x8.8.8.8",
-            "134744072",
-            "[2606:4700::1]",
-            "2606:4700:::1",
-            "localhost",
-            "\uff18.8.8.8",
-            "1.2.3.4\0",
-            "\ud800",
-        ),
-    ],
-)
-def test_what_is_not_a_public_address_is_refused(address: str) -> None:
-    """Private, local, special and malformed alike (PRX-02)."""
-    assert not is_public_address(address)
-
-
 @pytest.mark.requirement("PRX-05")
 async def test_connection_signals_speak_for_the_client_in_direct_mode_only(world: World) -> None:
     """Behind a proxy, peer address and fingerprint are the proxy's (PRX-05)."""
@@ -236,3 +184,46 @@ async def test_what_changes_during_a_login_holds_for_it(
     client_ip = "203.0.113.7" if mode is ConnectionMode.PROXY else ""
     with refused(reason):
         await world.logins.log_in(world.login(ada, mode=mode, client_ip=client_ip))
+
+
+@pytest.mark.requirement("PRX-07")
+async def test_logins_are_limited_by_the_clients_address(world: World) -> None:
+    """Whoever it is that logs in there, with whatever outcome; other addresses do not suffer."""
+    limits = replace(world.limits, login_client_burst=2, login_client_per_second=0.1)
+    logins, ada, user = replace(world.logins, limits=limits), await world.enlisted(), await world.whatsapp_user()
+    await logins.log_in(world.login(ada), "203.0.113.7")
+    with refused(Reason.TOKEN_MALFORMED):
+        await logins.log_in(world.login(ada, token="x"), "203.0.113.7")
+    with refused(Reason.RATE_LIMITED) as caught:
+        await logins.log_in(world.login(user), "203.0.113.7")
+    assert caught.value.retry_after_ms == 10_001
+    await logins.log_in(world.login(ada), "203.0.113.8")
+    for _ in range(5):  # this machine's is many people's
+        await logins.log_in(world.login(ada), "127.0.0.1")
+    world.clock.advance(10_001)
+    await logins.log_in(world.login(user), "203.0.113.7")
+
+
+@pytest.mark.requirement("PRX-07")
+async def test_logins_by_proxy_are_limited_by_both_addresses(world: World) -> None:
+    """The client's, once the proxy has shown that it is one, and the proxy's."""
+    await world.register(partner(BATS, proxy_allowed=True))
+    limits = replace(world.limits, login_client_burst=2, login_proxy_burst=5, login_proxy_per_second=0.1)
+    logins, ada = replace(world.logins, limits=limits), await world.enlisted()
+
+    async def log_in(client_ip: str, proxy_ip: str, **changes: Any) -> None:
+        await logins.log_in(world.login(ada, mode=ConnectionMode.PROXY, client_ip=client_ip, **changes), proxy_ip)
+
+    for _ in range(3):
+        with refused(Reason.TOKEN_MALFORMED):
+            await log_in("203.0.113.7", "198.51.100.1", token="x")
+    await log_in("203.0.113.7", "198.51.100.1")
+    await log_in("203.0.113.7", "198.51.100.2")
+    with refused(Reason.RATE_LIMITED):
+        await log_in("203.0.113.7", "198.51.100.3")
+    await log_in("203.0.113.8", "198.51.100.1")
+    with refused(Reason.RATE_LIMITED):
+        await log_in("203.0.113.9", "198.51.100.1")
+    with refused(Reason.RATE_LIMITED):  # a client that connects itself from there has used the same up
+        await logins.log_in(world.login(ada), "203.0.113.7")
+    await log_in("203.0.113.9", "198.51.100.2")

@@ -199,6 +199,22 @@ async def test_an_identical_retry_changes_nothing(world: World) -> None:
     assert await world.store.count_rows() == before
 
 
+@pytest.mark.requirement("PRX-07")
+async def test_enlisting_is_limited_by_address(world: World) -> None:
+    """Before anything is verified, which is what costs; other addresses do not suffer."""
+    limits = replace(world.limits, enlist_address_burst=2, enlist_address_per_second=0.1)
+    enlistment = replace(world.enlistment, limits=limits)
+    await enlistment.enlist(KEYS.form(token()), "2001:db8::1")
+    with refused(Reason.TOKEN_MALFORMED):
+        await enlistment.enlist(KEYS.form("x"), "2001:db8::2")
+    with refused(Reason.RATE_LIMITED) as caught:
+        await enlistment.enlist(KEYS.form("x"), "2001:db8::3")
+    assert caught.value.retry_after_ms == 10_001
+    await enlistment.enlist(KEYS.form(token()), "203.0.113.7")
+    world.clock.advance(10_001)
+    await enlistment.enlist(KEYS.form(token()), "2001:db8::3")
+
+
 @pytest.mark.requirement("ENL-17")
 async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> None:
     """Who enlists one user too often waits, and so does everybody of a messenger that does; others do not (ENL-17)."""

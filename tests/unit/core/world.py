@@ -31,6 +31,7 @@ from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import Journal
 from interop_server.core.lifecycle import Lifecycle
 from interop_server.core.limits import Limits
+from interop_server.core.location import Anywhere
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
 from interop_server.core.message_requests import MessageRequests
@@ -260,9 +261,9 @@ class World:
         self.standing = Standing(store, self.connections, self.journal, self.clock, limits)
         self.absence = Absence(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.enlistment = Enlistment(
-            store, self.tokens, self.absence, self.standing, self.connections, self.clock, rng, limits
+            store, self.tokens, self.absence, self.standing, Anywhere(), self.connections, self.clock, rng, limits
         )
-        self.logins = Logins(store, self.tokens, self.absence, self.standing, self.clock, limits)
+        self.logins = Logins(store, self.tokens, self.absence, self.standing, Anywhere(), self.clock, limits)
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
         self.optin = OptIn(store, self.clock, limits)

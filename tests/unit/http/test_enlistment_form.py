@@ -42,10 +42,12 @@ class Desk:
 
     def __init__(self) -> None:
         self.forms: list[EnlistmentForm] = []
+        self.addresses: list[str] = []
         self.answer: str | Exception = "100-12345678901234@interop"
 
-    async def enlist(self, form: EnlistmentForm) -> str:
+    async def enlist(self, form: EnlistmentForm, peer_ip: str) -> str:
         self.forms.append(form)
+        self.addresses.append(peer_ip)
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer
@@ -87,6 +89,7 @@ async def test_the_documented_sample_is_taken_as_documented(session: ClientSessi
     """Its values arrive decoded, pass key validation, and the answer is the documented object and nothing more."""
     assert await post(session, urlencode(SAMPLE)) == {"login": "100-12345678901234@interop", "status": "ok"}
     [form] = desk.forms
+    assert desk.addresses == ["127.0.0.1"]
     keys = check_form_keys(form)
     assert (keys.registration_id, keys.signed_prekey.key_id) == (0xC7A83AB4, 0xFED749)
     assert verify_signed_prekey(keys.identity_key, keys.signed_prekey.public_key, keys.signed_prekey.signature)

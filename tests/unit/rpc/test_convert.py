@@ -334,3 +334,21 @@ def test_keys_survive_the_wire_both_ways() -> None:
     for key_type in (b"", b"\x04", b"\x05\x05"):
         request.key_type = key_type
         assert refusal_of(convert.published_keys_from, request).reason is Reason.KEY_MALFORMED
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:203.0.113.7:43210", "203.0.113.7"),
+        ("ipv6:[2001:db8::1]:443", "2001:db8::1"),
+        ("ipv6:%5B::1%5D:50051", "::1"),
+        ("ipv6:%5Bfe80::1%25eth0%5D:1", "fe80::1"),
+        ("unix:/run/interopsim.sock", ""),
+        ("unix:", ""),
+        ("", ""),
+        ("ipv4:203.0.113.7", ""),
+    ],
+)
+def test_a_peer_is_known_by_its_address(peer: str, address: str) -> None:
+    """In each form that gRPC gives it; where it has none, nothing is known."""
+    assert convert.peer_ip_from(peer) == address

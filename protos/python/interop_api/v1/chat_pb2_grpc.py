@@ -66,6 +66,9 @@ class ChatServiceServicer:
         Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
         which dies with the stream.
 
+        Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
+        when the next one is taken.
+
         Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
         refusals are stanzas.
 

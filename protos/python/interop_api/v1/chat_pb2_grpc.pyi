@@ -53,6 +53,9 @@ class ChatServiceStub:
     Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
     which dies with the stream.
 
+    Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
+    when the next one is taken.
+
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
 
@@ -90,6 +93,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     ends. The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
     Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
     which dies with the stream.
+
+    Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
+    when the next one is taken.
 
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
@@ -131,6 +137,9 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         ends. The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
         Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
         which dies with the stream.
+
+        Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
+        when the next one is taken.
 
         Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
         refusals are stanzas.

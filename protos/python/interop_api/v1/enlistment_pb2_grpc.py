@@ -56,11 +56,12 @@ class EnlistmentServiceServicer:
         drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
         Idempotent for an identical retry. The account exists when the response arrives.
 
-        Limited per partner and per user-visible identifier (ENL-17).
+        Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
+        operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
         Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
         KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
-        Source: Meta technical framework 1.2; ENL-01 to ENL-17.
+        Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

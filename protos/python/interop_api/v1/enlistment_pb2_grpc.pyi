@@ -43,11 +43,12 @@ class EnlistmentServiceStub:
     drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
     Idempotent for an identical retry. The account exists when the response arrives.
 
-    Limited per partner and per user-visible identifier (ENL-17).
+    Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
+    operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
     Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
     KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
-    Source: Meta technical framework 1.2; ENL-01 to ENL-17.
+    Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.
     """
 
 @_typing.type_check_only
@@ -65,11 +66,12 @@ class EnlistmentServiceAsyncStub(EnlistmentServiceStub):
     drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
     Idempotent for an identical retry. The account exists when the response arrives.
 
-    Limited per partner and per user-visible identifier (ENL-17).
+    Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
+    operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
     Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
     KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
-    Source: Meta technical framework 1.2; ENL-01 to ENL-17.
+    Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.
     """
 
 class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -90,11 +92,12 @@ class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
         drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
         Idempotent for an identical retry. The account exists when the response arrives.
 
-        Limited per partner and per user-visible identifier (ENL-17).
+        Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
+        operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
         Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
         KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
-        Source: Meta technical framework 1.2; ENL-01 to ENL-17.
+        Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.
         """
 
 def add_EnlistmentServiceServicer_to_server(servicer: EnlistmentServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
