@@ -18,14 +18,16 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.media import Media, Upload, UploadRequest
 from interop_server.rpc.errors import Context
+from interop_server.rpc.fields import field_header
 from interop_server.rpc.session import Sessions
 
 MAX_CHUNK_BYTES = 1 << 20
 STALL_SECONDS = 60.0
 """How long an upload may send nothing before it counts as broken off; policy."""
 
-_CHUNK_TAG = 0x12
-"""Field 2, length-delimited: `chunk` in UploadRequest and in DownloadResponse."""
+_CHUNK_FIELD = 2
+"""`chunk` in UploadRequest and in DownloadResponse."""
+_CHUNK_TAG = field_header(_CHUNK_FIELD, 0)[0]
 _MAX_VARINT_BYTES = 4
 """Room for the length of any message that gRPC lets through."""
 
@@ -128,12 +130,7 @@ def download_response_to(response: pb.DownloadResponse | bytes) -> bytes:
     """Writes a message of a download: a chunk, or the first message."""
     if isinstance(response, pb.DownloadResponse):
         return response.SerializeToString()
-    header, length = bytearray((_CHUNK_TAG,)), len(response)
-    while length >= 0x80:
-        header.append(length & 0x7F | 0x80)
-        length >>= 7
-    header.append(length)
-    return b"".join((header, response))
+    return b"".join((field_header(_CHUNK_FIELD, len(response)), response))
 
 
 def add_media_service(servicer: MediaServicer, server: grpc.aio.Server) -> None:
