@@ -86,7 +86,7 @@ async def test_what_waits_for_users_of_a_suspended_messenger_is_not_pushed(world
         await alice.send_text(bob.jid, "Hello")
         await wire.take_until("message")
         await change(world, status=interop_pb2.PARTNER_STATUS_SUSPENDED)
-        assert await ended(wire.take()) == "PARTNER_NOT_ACTIVE"
+        assert await ended(wire.take_until("stream_error")) == "PARTNER_NOT_ACTIVE"
     await change(world)
     eve = await world.third_party("eve", QUIET)
     await eve.close()
