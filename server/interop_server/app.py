@@ -62,6 +62,7 @@ from interop_server.core.message_requests import MessageRequests
 from interop_server.core.optin import OptIn
 from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
+from interop_server.core.reachability import Reachability
 from interop_server.core.reports import Reports
 from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
@@ -163,6 +164,7 @@ class _Parts:
     prekeys: PreKeys
     optin: OptIn
     requests: MessageRequests
+    reachability: Reachability
     media: Media
     blocklist: Blocklist
     lifecycle: Lifecycle
@@ -282,6 +284,7 @@ class Simulator:
             prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
             requests=MessageRequests(store, registry, push, journal, clock, limits),
+            reachability=Reachability(store, registry, journal, clock, limits),
             media=Media(store, blobs, HttpPartnerMediaSource(limits), clock, rng("media"), limits),
             blocklist=Blocklist(store, limits),
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
@@ -314,7 +317,7 @@ class Simulator:
         integrity = IntegrityServicer(sessions, parts.blocklist, parts.reports, parts.challenges, self._config.limits)
         enlistment = EnlistmentServicer(parts.enlistment, parts.journal)
         prekeys = PreKeyServicer(sessions, parts.prekeys, parts.journal)
-        interop = InteropServicer(sessions, parts.optin, parts.requests, parts.journal)
+        interop = InteropServicer(sessions, parts.optin, parts.requests, parts.reachability, parts.journal)
         enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(enlistment, server)
         chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(chat), server)
         prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)
@@ -407,7 +410,13 @@ class Simulator:
         self._stops.append(timers.stop)
         timers.repeat("key_sets", self._config.limits.jwks_refresh_seconds, parts.refresh_key_sets)
         timers.repeat("connected_accounts", self._config.limits.connected_note_seconds, parts.absence.note_connected)
-        sweeps = (*parts.lifecycle.sweeps(), *parts.standing.sweeps(), *parts.reports.sweeps(), parts.absence.sweep())
+        sweeps = (
+            *parts.lifecycle.sweeps(),
+            *parts.standing.sweeps(),
+            *parts.reports.sweeps(),
+            parts.absence.sweep(),
+            parts.reachability.sweep(),
+        )
         for sweep in sweeps:
             timers.sweep(sweep)
 

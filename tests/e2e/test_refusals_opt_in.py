@@ -127,11 +127,13 @@ async def test_choices_belong_to_whatsapp_users(world: World) -> None:
         "AnswerMessageRequest": interop_pb2.AnswerMessageRequestRequest(
             peer_jid=alice.jid, answer=interop_pb2.MESSAGE_REQUEST_ANSWER_ACCEPT
         ),
+        "GetReachability": interop_pb2.GetReachabilityRequest(),
+        "SetReachability": interop_pb2.SetReachabilityRequest(enabled=True),
         "ListThirdPartyChats": interop_pb2.ListThirdPartyChatsRequest(),
         "DeleteThirdPartyChat": interop_pb2.DeleteThirdPartyChatRequest(peer_jid=alice.jid),
     }
     methods = set(interop_pb2.DESCRIPTOR.services_by_name["InteropService"].methods_by_name)
-    assert requests.keys() == methods - {"Resolve"}
+    assert requests.keys() == methods - {"Resolve", "SendReachabilityPing"}
     async with no_trace(world.admin):
         for method, request in requests.items():
             with refused("CALLER_NOT_WHATSAPP_USER", method):

@@ -128,6 +128,20 @@ class ChallengeCode:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachabilityPing:
+    """A third-party user would like to write: to a WhatsApp user who has not opted in for their messenger (OPT-10)."""
+
+    integrator: int
+    """The messenger."""
+    partner_name: str
+    """Its name."""
+    display_name: str
+    """What the third-party user calls themselves; nobody has verified it."""
+    timestamp_ms: int
+    """When: milliseconds since the UNIX epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrustedContact:
     """A WhatsApp user wrote back or accepted the message request (OPT-14)."""
 
@@ -198,6 +212,7 @@ Event = (
     | IdentityChanged
     | PreKeysLow
     | ChallengeCode
+    | ReachabilityPing
     | TrustedContact
     | DigestRequested
     | PreKeysCompared

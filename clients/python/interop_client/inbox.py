@@ -20,6 +20,7 @@ from interop_client.events import (
     OfflineEnd,
     OfflinePreview,
     PreKeysLow,
+    ReachabilityPing,
     ReceiptReceived,
     TrustedContact,
     Undecryptable,
@@ -156,6 +157,9 @@ class Inbox:
             return PreKeysLow(notification.prekeys_low.count)
         if kind == "challenge_code":
             return ChallengeCode(notification.challenge_code.token, notification.challenge_code.code)
+        if kind == "reachability_ping":
+            ping = notification.reachability_ping
+            return ReachabilityPing(ping.integrator, ping.partner_name, ping.display_name, notification.timestamp_ms)
         if kind == "trusted_contact":
             return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
         if kind == "digest_requested":

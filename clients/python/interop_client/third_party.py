@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
 
-from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2
+from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2, interop_pb2
 from interop_client.client import ClientOptions, InteropClient, SentMessage
 from interop_client.contents import media_content
 from interop_client.endpoint import Endpoint
@@ -141,6 +141,19 @@ class ThirdPartyClient(InteropClient):
         """
         request = integrity_pb2.AnswerChallengeRequest(token=token, option=option, answer=answer)
         await self._call("IntegrityService/AnswerChallenge", request, integrity_pb2.AnswerChallengeResponse)
+
+    async def send_reachability_ping(self, phone_number: str, display_name: str) -> None:
+        """Lets a WhatsApp user know that this user would like to write; whether it arrives is not told (OPT-10).
+
+        Args:
+            phone_number: Of the WhatsApp user, with `+` and country code.
+            display_name: What this user calls themselves: 1 to 64 printable characters.
+
+        Raises:
+            ServerRefusal: REQUEST_MALFORMED or RATE_LIMITED, with the delay after which another can be sent.
+        """
+        request = interop_pb2.SendReachabilityPingRequest(phone_number=phone_number, display_name=display_name)
+        await self._call("InteropService/SendReachabilityPing", request, interop_pb2.SendReachabilityPingResponse)
 
     async def send_image(
         self, to: str, path: Path, host: MediaHost, *, mimetype: str = "image/png", caption: str = ""

@@ -117,6 +117,21 @@ class WhatsAppClient(InteropClient):
         request = interop_pb2.SetInboxModeRequest(inbox_mode=mode)
         await self._call("InteropService/SetInboxMode", request, interop_pb2.SetInboxModeResponse)
 
+    async def get_reachability(self) -> interop_pb2.GetReachabilityResponse:
+        """Returns which reachability pings come through (OPT-11)."""
+        request = interop_pb2.GetReachabilityRequest()
+        return await self._call("InteropService/GetReachability", request, interop_pb2.GetReachabilityResponse)
+
+    async def set_reachability(self, enabled: bool, muted: Iterable[int] = ()) -> None:
+        """Chooses which reachability pings come through; whose ping does not is not told (OPT-11).
+
+        Args:
+            enabled: Whether any do.
+            muted: Messengers whose users' pings do not, in place of those muted before.
+        """
+        request = interop_pb2.SetReachabilityRequest(enabled=enabled, muted_integrators=muted)
+        await self._call("InteropService/SetReachability", request, interop_pb2.SetReachabilityResponse)
+
     async def get_settings(self) -> interop_pb2.GetInteropSettingsResponse:
         """Returns what this user has chosen."""
         request = interop_pb2.GetInteropSettingsRequest()

@@ -8,7 +8,7 @@ from interop_protocol.jid import whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.identifiers import normalize_phone_number
+from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
@@ -126,7 +126,7 @@ class Operator:
         """
         if len(auth_key) != PUBLIC_KEY_BYTES:
             raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
-        digits = _digits(phone_number)
+        digits = normalize_e164_number(phone_number)
         jid = whatsapp_jid(digits)
         before = await self.store.get_account(jid)
         account = await self.store.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
@@ -150,7 +150,7 @@ class Operator:
         account = await self.store.get_account(check_address(jid).text)
         if account is None or not account.is_whatsapp:
             raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
-        digits = _digits(phone_number)
+        digits = normalize_e164_number(phone_number)
         new_jid = whatsapp_jid(digits)
         try:
             await self.store.change_number(account.account_id, new_jid, digits)
@@ -185,12 +185,6 @@ class Operator:
         )
         await self.store.put_items([request])
         self.connections.wake(account.account_id)
-
-
-def _digits(phone_number: str) -> str:
-    if not phone_number.startswith("+"):
-        raise Refusal(Reason.REQUEST_MALFORMED, "`phone_number` starts with `+` and the country code")
-    return normalize_phone_number(phone_number)
 
 
 def _check_partner(partner: Partner) -> None:

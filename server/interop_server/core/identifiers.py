@@ -49,5 +49,16 @@ def normalize_phone_number(number: str) -> str:
     return compact.removeprefix("+")
 
 
+def normalize_e164_number(number: str) -> str:
+    """Returns a number that is given with `+` and the country code as digits.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    if not number.startswith("+"):
+        raise Refusal(Reason.REQUEST_MALFORMED, "`phone_number` starts with `+` and the country code")
+    return normalize_phone_number(number)
+
+
 def _is_encodable(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text)

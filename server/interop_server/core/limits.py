@@ -98,6 +98,12 @@ class Limits:
     """LIF-04: without a connection; documented."""
     connected_note_seconds: int = 3600
     """LIF-04: how often it is noted who is connected, so that a crash makes nobody look longer absent; policy."""
+    pings_per_day: int = 20
+    """OPT-12: reachability pings of one third-party user, whatever becomes of them; policy."""
+    ping_days: int = 30
+    """OPT-12: a ping that is not answered is outstanding this long; policy."""
+    max_outstanding_pings: int = 100
+    """OPT-12: for one WhatsApp user; policy."""
     recent_chat_days: int = 30
     """KEY-17: a chat with a message in this time is a recent conversation; policy, as long as the mailbox."""
     new_chats: int = 50
@@ -178,6 +184,11 @@ class Limits:
     def unenlist_ms(self) -> int:
         """How long an enlistment lasts without a connection (LIF-04)."""
         return self.unenlist_days * DAY_MS
+
+    @property
+    def ping_ms(self) -> int:
+        """How long a reachability ping is outstanding (OPT-12)."""
+        return self.ping_days * DAY_MS
 
     @property
     def recent_chat_ms(self) -> int:

@@ -4,7 +4,7 @@ Numbers of the enums are those of `protos/interop_api`, so that conversion is a 
 """
 
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import Enum, IntEnum, auto
 from typing import NamedTuple
 
 
@@ -322,6 +322,54 @@ class PartnerTerms(NamedTuple):
 
     status: PartnerStatus
     proxy_allowed: bool
+
+
+class ReachabilitySettings(NamedTuple):
+    """Which reachability pings a WhatsApp user lets through (OPT-11)."""
+
+    enabled: bool = True
+    muted: frozenset[int] = frozenset()
+    """Partners whose users' pings are dropped."""
+
+
+class PingFacts(NamedTuple):
+    """All that decides whether a reachability ping is delivered but how many there are, read in one query (OPT-11)."""
+
+    partner_name: str
+    """Of the sender's partner."""
+    partner_active: bool
+    recipient: Account | None
+    """None when nobody has the number."""
+    opted_in: bool
+    """Whether the recipient has third-party chats on and has chosen the sender's partner."""
+    enabled: bool
+    """Whether the recipient lets pings through at all."""
+    partner_muted: bool
+    recipient_blocked_sender: bool
+
+
+class PingBounds(NamedTuple):
+    """How many reachability pings there may be (OPT-12)."""
+
+    counted_since_ms: int
+    """Pings of the sender after that count."""
+    most_counted: int
+    outstanding_since_ms: int
+    """A ping after that is outstanding until its recipient opts in."""
+    most_outstanding: int
+    """For one recipient."""
+
+
+class PingFate(Enum):
+    """What became of a reachability ping."""
+
+    DELIVERED = auto()
+    DROPPED = auto()
+    """There was nothing to deliver."""
+    OUTSTANDING = auto()
+    """Dropped: one of the sender's is outstanding."""
+    CROWDED = auto()
+    """Dropped: as many as may be are outstanding for the recipient."""
 
 
 class RouteFacts(NamedTuple):

@@ -29,8 +29,12 @@ from interop_server.core.model import (
     OneTimePreKey,
     Partner,
     PartnerTerms,
+    PingBounds,
+    PingFacts,
+    PingFate,
     Platform,
     PublishedKeys,
+    ReachabilitySettings,
     RequestAnswer,
     RouteFacts,
     Sanction,
@@ -103,6 +107,18 @@ class Rng(Protocol):
 
 class JidTaken(Exception):
     """A JID was given out before: choose another (ENL-12)."""
+
+
+class PingsUsedUp(Exception):
+    """A sender has sent as many reachability pings as may be (OPT-12).
+
+    Args:
+        first_at_ms: When the one was sent that has to count no more before there is room.
+    """
+
+    def __init__(self, first_at_ms: int) -> None:
+        super().__init__(first_at_ms)
+        self.first_at_ms = first_at_ms
 
 
 class PreKeyReused(Exception):
@@ -288,6 +304,39 @@ class OptInStore(Protocol):
 
     async def delete_chat(self, account_id: int, peer_jid: str) -> None:
         """Takes a chat off the list. Where the first contact stands is kept (OPT-14)."""
+        ...
+
+
+class ReachabilityStore(Protocol):
+    """Reachability pings, and who lets them through."""
+
+    async def get_reachability(self, account_id: int) -> ReachabilitySettings: ...  # noqa: D102
+
+    async def put_reachability(self, account_id: int, settings: ReachabilitySettings) -> None: ...  # noqa: D102
+
+    async def get_ping_facts(self, sender: Account, phone_number: str) -> PingFacts:
+        """Facts of whoever has a number, as seen from the sender; costs as much when nobody has it (OPT-11)."""
+        ...
+
+    async def put_ping(
+        self, sender_id: int, sent_at_ms: int, bounds: PingBounds, notice: MailboxItem | None
+    ) -> PingFate:
+        """Counts a ping, and delivers its notice, if it has one and the bounds allow it.
+
+        One that is dropped is counted and kept like one that is delivered, but for whom it was to reach. Opting in for
+        the sender's partner answers the ping: it is outstanding no more.
+
+        Raises:
+            PingsUsedUp: The sender has sent as many as may be. Nothing changed.
+        """
+        ...
+
+    async def oldest_ping_ms(self) -> int | None:
+        """When the oldest ping that is kept was sent."""
+        ...
+
+    async def delete_pings(self, before_ms: int) -> int:
+        """Forgets pings that were sent before that, and returns how many."""
         ...
 
 
@@ -496,6 +545,7 @@ class Store(
     AccountStore,
     PreKeyStore,
     OptInStore,
+    ReachabilityStore,
     MessageRequestStore,
     RoutingStore,
     BlocklistStore,

@@ -208,6 +208,8 @@ def _write_notification(notification: stanza_pb2.Notification, item: MailboxItem
         notification.identity_changed.jid = item.content.decode()
     elif item.subtype == NotificationType.CHALLENGE_CODE:
         notification.challenge_code.token, notification.challenge_code.code = item.content.decode().split("\n")
+    elif item.subtype == NotificationType.REACHABILITY_PING:
+        notification.reachability_ping.CopyFrom(stanza_pb2.ReachabilityPing(**json.loads(item.content)))
     elif item.subtype == NotificationType.TRUSTED_CONTACT:
         notification.trusted_contact.CopyFrom(stanza_pb2.TrustedContact(**json.loads(item.content)))
     elif item.subtype == NotificationType.DIGEST_REQUESTED:

@@ -7,6 +7,7 @@ from interop_server.core.journal import Journal
 from interop_server.core.message_requests import MessageRequests
 from interop_server.core.model import InboxMode
 from interop_server.core.optin import OptIn
+from interop_server.core.reachability import Reachability
 from interop_server.rpc.errors import Context, stanza_error
 from interop_server.rpc.session import Sessions
 
@@ -14,10 +15,18 @@ from interop_server.rpc.session import Sessions
 class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
     """See InteropService in interop.proto."""
 
-    def __init__(self, sessions: Sessions, optin: OptIn, requests: MessageRequests, journal: Journal) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        optin: OptIn,
+        requests: MessageRequests,
+        reachability: Reachability,
+        journal: Journal,
+    ) -> None:
         self._sessions = sessions
         self._optin = optin
         self._requests = requests
+        self._reachability = reachability
         self._journal = journal
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
@@ -127,6 +136,24 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         accepted = request.answer == pb.MESSAGE_REQUEST_ANSWER_ACCEPT
         await self._requests.answer(account, request.peer_jid, accepted=accepted)
         return pb.AnswerMessageRequestResponse()
+
+    async def SendReachabilityPing(
+        self, request: pb.SendReachabilityPingRequest, context: Context
+    ) -> pb.SendReachabilityPingResponse:
+        """Takes a ping, whatever becomes of it."""
+        await self._reachability.ping(self._sessions.account(context), request.phone_number, request.display_name)
+        return pb.SendReachabilityPingResponse()
+
+    async def GetReachability(self, request: pb.GetReachabilityRequest, context: Context) -> pb.GetReachabilityResponse:
+        """Returns which pings the caller lets through."""
+        settings = await self._reachability.settings(self._sessions.account(context))
+        return pb.GetReachabilityResponse(enabled=settings.enabled, muted_integrators=sorted(settings.muted))
+
+    async def SetReachability(self, request: pb.SetReachabilityRequest, context: Context) -> pb.SetReachabilityResponse:
+        """Chooses which pings come through."""
+        account = self._sessions.account(context)
+        await self._reachability.choose(account, request.enabled, list(request.muted_integrators))
+        return pb.SetReachabilityResponse()
 
     async def DeleteThirdPartyChat(
         self, request: pb.DeleteThirdPartyChatRequest, context: Context

@@ -54,6 +54,7 @@ from interop_server.core.model import (
 )
 from interop_server.core.optin import TERMS_ID, OptIn
 from interop_server.core.prekeys import PreKeys
+from interop_server.core.reachability import Reachability
 from interop_server.core.reports import Reports
 from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
@@ -267,6 +268,7 @@ class World:
         self.mailbox = Mailbox(store, self.clock, limits)
         self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
         self.optin = OptIn(store, self.clock, limits)
+        self.reachability = Reachability(store, self.connections, self.journal, self.clock, limits)
         self.requests = MessageRequests(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
         self.blocklist = Blocklist(store, limits)

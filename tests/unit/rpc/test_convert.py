@@ -279,6 +279,16 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
             stanza_pb2.Notification(identity_changed=stanza_pb2.IdentityChanged(jid=PEER_JID), timestamp_ms=77),
         ),
         (
+            NotificationType.REACHABILITY_PING,
+            b'{"integrator": 7, "partner_name": "Owls", "display_name": "\\u0410da"}',
+            stanza_pb2.Notification(
+                reachability_ping=stanza_pb2.ReachabilityPing(
+                    integrator=7, partner_name="Owls", display_name="\u0410da"
+                ),
+                timestamp_ms=77,
+            ),
+        ),
+        (
             NotificationType.TRUSTED_CONTACT,
             b'{"jid": "%b", "expires_at_ms": 5}' % PEER_JID.encode(),
             stanza_pb2.Notification(

@@ -85,6 +85,21 @@ class InteropServiceStub:
                 request_serializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestRequest.SerializeToString,
                 response_deserializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestResponse.FromString,
                 _registered_method=True)
+        self.SendReachabilityPing = channel.unary_unary(
+                '/interop_api.v1.InteropService/SendReachabilityPing',
+                request_serializer=interop__api_dot_v1_dot_interop__pb2.SendReachabilityPingRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_interop__pb2.SendReachabilityPingResponse.FromString,
+                _registered_method=True)
+        self.GetReachability = channel.unary_unary(
+                '/interop_api.v1.InteropService/GetReachability',
+                request_serializer=interop__api_dot_v1_dot_interop__pb2.GetReachabilityRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_interop__pb2.GetReachabilityResponse.FromString,
+                _registered_method=True)
+        self.SetReachability = channel.unary_unary(
+                '/interop_api.v1.InteropService/SetReachability',
+                request_serializer=interop__api_dot_v1_dot_interop__pb2.SetReachabilityRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_interop__pb2.SetReachabilityResponse.FromString,
+                _registered_method=True)
         self.DeleteThirdPartyChat = channel.unary_unary(
                 '/interop_api.v1.InteropService/DeleteThirdPartyChat',
                 request_serializer=interop__api_dot_v1_dot_interop__pb2.DeleteThirdPartyChatRequest.SerializeToString,
@@ -210,6 +225,43 @@ class InteropServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SendReachabilityPing(self, request, context):
+        """Tells a WhatsApp user that a third-party user would like to be able to write (OPT-10).
+
+        The WhatsApp user is named by phone number: whoever is not opted in has no JID that a third party could learn. What
+        arrives is a notification with the partner and the display name, no more. The answer is the same whether it was
+        delivered or dropped: dropped when the number is not registered, does not qualify, is opted in already, has turned
+        pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
+        it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
+        the daily cap.
+        Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+        Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReachability(self, request, context):
+        """Returns which reachability pings the caller lets through (OPT-11).
+
+        Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        Source: OPT-11.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetReachability(self, request, context):
+        """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
+
+        At first all do: third parties may ask, that is what makes them reachable at all.
+        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        Source: OPT-11.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def DeleteThirdPartyChat(self, request, context):
         """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
@@ -272,6 +324,21 @@ def add_InteropServiceServicer_to_server(servicer, server):
                     servicer.AnswerMessageRequest,
                     request_deserializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestRequest.FromString,
                     response_serializer=interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestResponse.SerializeToString,
+            ),
+            'SendReachabilityPing': grpc.unary_unary_rpc_method_handler(
+                    servicer.SendReachabilityPing,
+                    request_deserializer=interop__api_dot_v1_dot_interop__pb2.SendReachabilityPingRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_interop__pb2.SendReachabilityPingResponse.SerializeToString,
+            ),
+            'GetReachability': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReachability,
+                    request_deserializer=interop__api_dot_v1_dot_interop__pb2.GetReachabilityRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_interop__pb2.GetReachabilityResponse.SerializeToString,
+            ),
+            'SetReachability': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetReachability,
+                    request_deserializer=interop__api_dot_v1_dot_interop__pb2.SetReachabilityRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_interop__pb2.SetReachabilityResponse.SerializeToString,
             ),
             'DeleteThirdPartyChat': grpc.unary_unary_rpc_method_handler(
                     servicer.DeleteThirdPartyChat,
@@ -550,6 +617,87 @@ class InteropService:
             '/interop_api.v1.InteropService/AnswerMessageRequest',
             interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestRequest.SerializeToString,
             interop__api_dot_v1_dot_interop__pb2.AnswerMessageRequestResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SendReachabilityPing(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.InteropService/SendReachabilityPing',
+            interop__api_dot_v1_dot_interop__pb2.SendReachabilityPingRequest.SerializeToString,
+            interop__api_dot_v1_dot_interop__pb2.SendReachabilityPingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReachability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.InteropService/GetReachability',
+            interop__api_dot_v1_dot_interop__pb2.GetReachabilityRequest.SerializeToString,
+            interop__api_dot_v1_dot_interop__pb2.GetReachabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetReachability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.InteropService/SetReachability',
+            interop__api_dot_v1_dot_interop__pb2.SetReachabilityRequest.SerializeToString,
+            interop__api_dot_v1_dot_interop__pb2.SetReachabilityResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -109,6 +109,31 @@ class InteropServiceStub:
     CALLER_NOT_WHATSAPP_USER.
     Source: OPT-14.
     """
+    SendReachabilityPing: _grpc.UnaryUnaryMultiCallable[_interop_pb2.SendReachabilityPingRequest, _interop_pb2.SendReachabilityPingResponse]
+    """Tells a WhatsApp user that a third-party user would like to be able to write (OPT-10).
+
+    The WhatsApp user is named by phone number: whoever is not opted in has no JID that a third party could learn. What
+    arrives is a notification with the partner and the display name, no more. The answer is the same whether it was
+    delivered or dropped: dropped when the number is not registered, does not qualify, is opted in already, has turned
+    pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
+    it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
+    the daily cap.
+    Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+    Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
+    """
+    GetReachability: _grpc.UnaryUnaryMultiCallable[_interop_pb2.GetReachabilityRequest, _interop_pb2.GetReachabilityResponse]
+    """Returns which reachability pings the caller lets through (OPT-11).
+
+    Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+    Source: OPT-11.
+    """
+    SetReachability: _grpc.UnaryUnaryMultiCallable[_interop_pb2.SetReachabilityRequest, _interop_pb2.SetReachabilityResponse]
+    """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
+
+    At first all do: third parties may ask, that is what makes them reachable at all.
+    Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+    Source: OPT-11.
+    """
     DeleteThirdPartyChat: _grpc.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]
     """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
@@ -194,6 +219,31 @@ class InteropServiceAsyncStub(InteropServiceStub):
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
     Source: OPT-14.
+    """
+    SendReachabilityPing: _aio.UnaryUnaryMultiCallable[_interop_pb2.SendReachabilityPingRequest, _interop_pb2.SendReachabilityPingResponse]  # type: ignore[assignment]
+    """Tells a WhatsApp user that a third-party user would like to be able to write (OPT-10).
+
+    The WhatsApp user is named by phone number: whoever is not opted in has no JID that a third party could learn. What
+    arrives is a notification with the partner and the display name, no more. The answer is the same whether it was
+    delivered or dropped: dropped when the number is not registered, does not qualify, is opted in already, has turned
+    pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
+    it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
+    the daily cap.
+    Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+    Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
+    """
+    GetReachability: _aio.UnaryUnaryMultiCallable[_interop_pb2.GetReachabilityRequest, _interop_pb2.GetReachabilityResponse]  # type: ignore[assignment]
+    """Returns which reachability pings the caller lets through (OPT-11).
+
+    Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+    Source: OPT-11.
+    """
+    SetReachability: _aio.UnaryUnaryMultiCallable[_interop_pb2.SetReachabilityRequest, _interop_pb2.SetReachabilityResponse]  # type: ignore[assignment]
+    """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
+
+    At first all do: third parties may ask, that is what makes them reachable at all.
+    Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+    Source: OPT-11.
     """
     DeleteThirdPartyChat: _aio.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]  # type: ignore[assignment]
     """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
@@ -337,6 +387,49 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-14.
+        """
+
+    @_abc_1.abstractmethod
+    def SendReachabilityPing(
+        self,
+        request: _interop_pb2.SendReachabilityPingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_interop_pb2.SendReachabilityPingResponse, _abc.Awaitable[_interop_pb2.SendReachabilityPingResponse]]:
+        """Tells a WhatsApp user that a third-party user would like to be able to write (OPT-10).
+
+        The WhatsApp user is named by phone number: whoever is not opted in has no JID that a third party could learn. What
+        arrives is a notification with the partner and the display name, no more. The answer is the same whether it was
+        delivered or dropped: dropped when the number is not registered, does not qualify, is opted in already, has turned
+        pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
+        it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
+        the daily cap.
+        Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
+        Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReachability(
+        self,
+        request: _interop_pb2.GetReachabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_interop_pb2.GetReachabilityResponse, _abc.Awaitable[_interop_pb2.GetReachabilityResponse]]:
+        """Returns which reachability pings the caller lets through (OPT-11).
+
+        Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        Source: OPT-11.
+        """
+
+    @_abc_1.abstractmethod
+    def SetReachability(
+        self,
+        request: _interop_pb2.SetReachabilityRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_interop_pb2.SetReachabilityResponse, _abc.Awaitable[_interop_pb2.SetReachabilityResponse]]:
+        """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
+
+        At first all do: third parties may ask, that is what makes them reachable at all.
+        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        Source: OPT-11.
         """
 
     @_abc_1.abstractmethod

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from interop_server.core.model import Chat, InboxMode, InteropSettings, MessageRequestState
 from interop_server.core.ports import OptInStore
 from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.reachability import answer_pings
 
 
 def _put_setting(db: sqlite3.Connection, account_id: int, column: str, value: int) -> None:
@@ -26,6 +27,12 @@ def _put_opt_in(db: sqlite3.Connection, account_id: int, integrators: Sequence[i
         "INSERT INTO opt_in (account_id, integrator) SELECT DISTINCT ?1, value FROM json_each(?2)",
         (account_id, json.dumps(list(integrators))),
     )
+    answer_pings(db, account_id)
+
+
+def _put_enabled(db: sqlite3.Connection, account_id: int, enabled: bool) -> None:
+    _put_setting(db, account_id, "enabled", enabled)
+    answer_pings(db, account_id)
 
 
 def _settings(db: sqlite3.Connection, account_id: int) -> InteropSettings:
@@ -72,7 +79,7 @@ class SqliteOptIns(EngineUser, OptInStore):
         await self._engine.write(delete)
 
     async def put_enabled(self, account_id: int, enabled: bool) -> None:  # noqa: D102
-        await self._engine.write(lambda db: _put_setting(db, account_id, "enabled", enabled))
+        await self._engine.write(lambda db: _put_enabled(db, account_id, enabled))
 
     async def put_inbox_mode(self, account_id: int, inbox_mode: InboxMode) -> None:  # noqa: D102
         await self._engine.write(lambda db: _put_setting(db, account_id, "inbox_mode", inbox_mode))

@@ -14,6 +14,7 @@ from interop_server.storage.sqlite.message_requests import SqliteMessageRequests
 from interop_server.storage.sqlite.optin import SqliteOptIns
 from interop_server.storage.sqlite.partners import SqlitePartners
 from interop_server.storage.sqlite.prekeys import SqlitePreKeys
+from interop_server.storage.sqlite.reachability import SqliteReachability
 from interop_server.storage.sqlite.reports import SqliteReports
 from interop_server.storage.sqlite.routing import SqliteRouting
 from interop_server.storage.sqlite.server_past import SqlitePast
@@ -31,6 +32,7 @@ class SqliteStore(
     SqliteAccounts,
     SqlitePreKeys,
     SqliteOptIns,
+    SqliteReachability,
     SqliteMessageRequests,
     SqliteRouting,
     SqliteBlocklist,

@@ -75,6 +75,7 @@ CREATE TABLE interop_settings (
     account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
     enabled INTEGER NOT NULL DEFAULT 0 CHECK (enabled IN (0, 1)),
     inbox_mode INTEGER NOT NULL DEFAULT 1 CHECK (inbox_mode BETWEEN 1 AND 2),
+    pings_enabled INTEGER NOT NULL DEFAULT 1 CHECK (pings_enabled IN (0, 1)),
     terms_shown_at_ms INTEGER,
     terms_accepted_at_ms INTEGER
 ) STRICT;
@@ -84,6 +85,30 @@ CREATE TABLE opt_in (
     integrator INTEGER NOT NULL CHECK (integrator BETWEEN 1 AND 999),
     PRIMARY KEY (account_id, integrator)
 ) STRICT, WITHOUT ROWID;
+
+-- Partners whose users' reachability pings are dropped.
+CREATE TABLE muted_partner (
+    account_id INTEGER NOT NULL REFERENCES interop_settings ON DELETE CASCADE,
+    integrator INTEGER NOT NULL CHECK (integrator BETWEEN 1 AND 999),
+    PRIMARY KEY (account_id, integrator)
+) STRICT, WITHOUT ROWID;
+
+-- Reachability pings: those that were delivered and have not been answered, and, without a recipient, all others. They
+-- are counted alike, and each costs one row, so that neither shows which it was (OPT-11).
+CREATE TABLE reachability_ping (
+    ping_id INTEGER PRIMARY KEY,
+    sender_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    recipient_id INTEGER REFERENCES account ON DELETE CASCADE,
+    sent_at_ms INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX reachability_ping_by_sender ON reachability_ping (sender_id, sent_at_ms);
+
+CREATE INDEX reachability_ping_by_age ON reachability_ping (sent_at_ms);
+
+-- At most one outstanding per pair (OPT-12).
+CREATE UNIQUE INDEX reachability_ping_outstanding ON reachability_ping (recipient_id, sender_id)
+    WHERE recipient_id IS NOT NULL;
 
 -- One that the WhatsApp user has deleted, or that only dropped messages belong to, is not listed, but it stays: a decline
 -- and the cap on new chats must hold. trusted_until_ms is the end of the newest trusted-contact mark, 0 when there was none.
