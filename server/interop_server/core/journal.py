@@ -113,7 +113,7 @@ class Journal:
     def after(self, number: int, limit: int) -> tuple[list[JournalEntry], int]:
         """Returns the oldest kept entries after a number, and how many before them are forgotten."""
         first = self._number - len(self._entries) + 1
-        start = max(0, number + 1 - first)
+        start = min(max(0, number + 1 - first), len(self._entries))
         return list(islice(self._entries, start, start + limit)), max(0, first - number - 1)
 
     def find(self, request_id: str) -> JournalEntry | None:

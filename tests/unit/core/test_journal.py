@@ -30,6 +30,7 @@ async def test_decisions_stand_in_order_with_the_time_of_the_clock(world: World)
     assert journal.after(1, 10)[0] == entries[1:]
     assert journal.after(0, 1)[0] == entries[:1]
     assert journal.after(2, 10) == ([], 0)
+    assert journal.after(2**64 - 1, 10) == ([], 0)
 
 
 async def test_a_refusal_is_recorded_once_and_gets_one_request_id(world: World) -> None:
