@@ -59,9 +59,7 @@ async def respond_with_blob(request: web.Request, media: MediaAccess, direct_pat
         wanted = await _wanted_range(request, media, direct_path)
         async with media.open_download(direct_path, *wanted) as download:
             response = _head(download, is_partial=wanted != _WHOLE)
-            await response.prepare(request)
-            if request.method != hdrs.METH_HEAD:
-                await _send(request, response, download)
+            await _send(request, response, download)
             return response
     except Refusal as refusal:
         if refusal.reason is not Reason.RANGE_INVALID:
@@ -103,10 +101,12 @@ def _head(download: Download, *, is_partial: bool) -> web.StreamResponse:
 async def _send(request: web.Request, response: web.StreamResponse, download: Download) -> None:
     is_complete = False
     try:
-        async for chunk in download.chunks:
-            async with asyncio.timeout(SEND_SECONDS):
-                await response.write(chunk)
-        await response.write_eof()
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            async for chunk in download.chunks:
+                async with asyncio.timeout(SEND_SECONDS):
+                    await response.write(chunk)
+            await response.write_eof()
         is_complete = True
     except (Refusal, OSError) as error:
         _log.info("a download broke off: %s", error.reason.name if isinstance(error, Refusal) else type(error).__name__)

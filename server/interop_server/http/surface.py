@@ -4,6 +4,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from interop_server.core.enlistment import EnlistmentForm
@@ -89,7 +90,13 @@ async def serve(application: web.Application, host: str, port: int) -> HttpServe
     Raises:
         OSError: The port is taken.
     """
-    runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        application,
+        access_log=None,
+        logger=_protocol_log(),
+        auto_decompress=False,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
     await runner.setup()
     try:
         await web.TCPSite(runner, host, port).start()
@@ -97,6 +104,27 @@ async def serve(application: web.Application, host: str, port: int) -> HttpServe
         await runner.cleanup()
         raise
     return HttpServer(runner, int(runner.addresses[0][1]))
+
+
+class _WithoutRequest(logging.Filter):
+    """Keeps what aiohttp quotes of a request that is none, tokens included, out of the log."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Leaves the kind of error, and nothing of what was sent."""
+        error = record.exc_info[1] if record.exc_info else None
+        if not isinstance(error, HttpProcessingError):
+            return True
+        record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
+        record.msg, record.args = "a request was no HTTP: %s", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
+        return _log.isEnabledFor(logging.INFO)
+
+
+def _protocol_log() -> logging.Logger:
+    log = logging.getLogger(f"{__name__}.protocol")
+    if not log.filters:
+        log.addFilter(_WithoutRequest())
+    return log
 
 
 @web.middleware

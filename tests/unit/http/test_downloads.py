@@ -336,3 +336,51 @@ async def test_a_target_with_a_host_is_no_open_proxy(world: World, closed_port: 
     """Asked for a foreign address as a proxy would be, the server looks at the path alone."""
     status, _ = await raw_status(world.port, f"{closed_port}/v/tabc")
     assert status == 404
+
+
+async def test_a_reader_that_leaves_before_the_first_byte_is_no_fault(
+    world: World,
+    session: ClientSession,
+    add_partner: Callable[..., Awaitable[Partner]],
+    serve_partner: ServePartner,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While the partner's server thinks about it: nothing is logged but that the download broke off."""
+    caplog.set_level("INFO")
+    is_asked, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def answer(_: web.Request) -> web.Response:
+        is_asked.set()
+        await may_answer.wait()
+        return web.Response(body=b"blob")
+
+    await add_partner(await serve_partner(answer))
+    _, writer = await asyncio.open_connection("127.0.0.1", world.port)
+    writer.write(f"GET {PROXY}/100/r/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    await is_asked.wait()
+    writer.close()
+    await writer.wait_closed()
+    await refused(session, "/v/tAAAA", 404, "blob_not_found")  # by now the server has seen the reader leave
+    may_answer.set()
+    async with asyncio.timeout(5):
+        while "a download broke off" not in caplog.text:
+            await refused(session, "/v/tAAAA", 404, "blob_not_found")
+    assert "ERROR" not in caplog.text
+
+
+async def test_nothing_of_what_is_no_request_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """A client that counts its bytes wrongly sends its token where a request line should be."""
+    caplog.set_level("DEBUG")
+    for request in (
+        b"POST /3p/interop_reg HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\ntoken=canary-token\r\n\r\n",
+        b"GET /\xff\xfe?token=canary-token HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nX canary-token: y\r\n\r\n",
+    ):
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        writer.write(request)
+        async with asyncio.timeout(5):
+            assert b" 400 " in (await reader.read()).split(b"\r\n")[0]
+        writer.close()
+        await writer.wait_closed()
+    assert "a request was no HTTP" in caplog.text
+    assert "canary" not in caplog.text
