@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 PROTOS := $(shell find protos -name '*.proto')
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats lint fix docs gen gen-check bench up clean
+.PHONY: help demo test milestones threats fuzz lint fix docs gen gen-check bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, feature b
 
 threats: $(STAMP) ## Attack a running server in the ways T1 to T18 and print what held; ARGS=--json for machines
 	@$(BIN)/python -m tests.threats $(ARGS)
+
+fuzz: $(STAMP) ## Fire generated messages at every RPC and stanza; ARGS="--examples 50000 -k prekeys"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)

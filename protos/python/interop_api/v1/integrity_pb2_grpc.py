@@ -82,7 +82,8 @@ class IntegrityServiceServicer:
         The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
         can be blocked like any other, so that blocking tells nothing about it (OPT-09).
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, TOO_MANY_ITEMS (10,000 are blocked), SESSION_REQUIRED, SESSION_DEAD.
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), TOO_MANY_ITEMS (10,000
+        are blocked), SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

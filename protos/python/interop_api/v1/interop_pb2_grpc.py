@@ -265,7 +265,9 @@ class InteropServiceServicer:
     def DeleteThirdPartyChat(self, request, context):
         """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
-        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
+        CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
+        CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

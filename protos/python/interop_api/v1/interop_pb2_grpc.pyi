@@ -137,7 +137,9 @@ class InteropServiceStub:
     DeleteThirdPartyChat: _grpc.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]
     """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
-    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
+    CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
+    CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
     """
 
@@ -248,7 +250,9 @@ class InteropServiceAsyncStub(InteropServiceStub):
     DeleteThirdPartyChat: _aio.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]  # type: ignore[assignment]
     """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
-    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
+    CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
+    CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
     """
 
@@ -440,7 +444,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.DeleteThirdPartyChatResponse, _abc.Awaitable[_interop_pb2.DeleteThirdPartyChatResponse]]:
         """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
-        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
+        CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
+        CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.
         """
 

@@ -139,7 +139,7 @@ class PreKeyServiceServicer:
         takes one user's bundles over and over drains their one-time prekeys (KEY-14).
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
         RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED.
+        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
         Source: KEY-05 to KEY-08; threat T6.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

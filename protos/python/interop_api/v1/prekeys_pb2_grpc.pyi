@@ -75,7 +75,7 @@ class PreKeyServiceStub:
     takes one user's bundles over and over drains their one-time prekeys (KEY-14).
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
     RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED.
+    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]
@@ -146,7 +146,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     takes one user's bundles over and over drains their one-time prekeys (KEY-14).
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
     RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED.
+    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]  # type: ignore[assignment]
@@ -244,7 +244,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         takes one user's bundles over and over drains their one-time prekeys (KEY-14).
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
         RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED.
+        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
         Source: KEY-05 to KEY-08; threat T6.
         """
 

@@ -850,6 +850,8 @@ class Receipt(_message.Message):
     """Tells the sender of messages what happened to them. Client → server with `to`; server → client with `from`.
     Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
     messages that the receipt's recipient never sent to its sender (RCP-05).
+    Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
     Source: RCP-01, RCP-02, RCP-05.
     """
 
@@ -1249,7 +1251,10 @@ Global___ChallengeCode: _TypeAlias = ChallengeCode  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
-    """Deliveries that the client has stored: the server forgets them (MSG-09). Idempotent."""
+    """Deliveries that the client has stored: the server forgets them (MSG-09). Idempotent. Counts for what came on this
+    connection: what came on an earlier one and was not acked there comes again, and is acked then.
+    Errors, as `stanza_refused`: TOO_MANY_ITEMS.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1273,7 +1278,9 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 
 @_typing.final
 class Nack(_message.Message):
-    """A delivery that the client cannot take. Ends redelivery and is counted (MSG-10)."""
+    """A delivery that the client cannot take. Ends redelivery and is counted (MSG-10).
+    Errors, as `stanza_refused`: FRAME_MALFORMED (no such code).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1335,7 +1342,9 @@ Global___OfflinePreview: _TypeAlias = OfflinePreview  # noqa: Y015
 
 @_typing.final
 class OfflineBatch(_message.Message):
-    """Asks for the next part of the backlog. Adds up: two requests for 100 allow 200."""
+    """Asks for the next part of the backlog. Adds up: two requests for 100 allow 200.
+    Errors, as `stanza_refused`: FRAME_MALFORMED.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1396,7 +1405,9 @@ Global___ClientClosed: _TypeAlias = ClientClosed  # noqa: Y015
 
 @_typing.final
 class CallOffer(_message.Message):
-    """An attempt to call."""
+    """An attempt to call.
+    Errors, as `stanza_refused`: CALLS_NOT_SUPPORTED, always.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -129,7 +129,9 @@ class AdminServiceServicer:
     def ChangeNumber(self, request, context):
         """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
-        Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
+        USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
+        DEVICE_LIST_MISMATCH.
         Source: OPT-04.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -62,7 +62,9 @@ class AdminServiceStub:
     ChangeNumber: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeNumberRequest, _admin_pb2.ChangeNumberResponse]
     """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
-    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
+    USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
+    DEVICE_LIST_MISMATCH.
     Source: OPT-04.
     """
     ListConnections: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]
@@ -120,7 +122,9 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ChangeNumber: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeNumberRequest, _admin_pb2.ChangeNumberResponse]  # type: ignore[assignment]
     """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
-    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
+    USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
+    DEVICE_LIST_MISMATCH.
     Source: OPT-04.
     """
     ListConnections: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]  # type: ignore[assignment]
@@ -205,7 +209,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ChangeNumberResponse, _abc.Awaitable[_admin_pb2.ChangeNumberResponse]]:
         """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
-        Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
+        USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
+        DEVICE_LIST_MISMATCH.
         Source: OPT-04.
         """
 

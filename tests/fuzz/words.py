@@ -1,0 +1,109 @@
+"""What means something to the server under fire: the values that make a generated message get past the first checks."""
+
+import os
+from collections.abc import Sequence
+
+from interop_api.admin.v1 import standing_pb2
+from interop_api.v1 import interop_pb2, media_pb2, prekeys_pb2, stanza_pb2
+from interop_client.state import ClientState
+from interop_client.whatsapp import TERMS_ID
+from tests.e2e.raw import enlistment, one_time_prekeys, signed_prekey
+from tests.fuzz.messages import Vocabulary
+from tests.fuzz.target import BLOB, BLOB_TOKEN, INTEGRATOR, Target, published
+
+DAY_MS = 86_400_000
+
+
+def words_of(target: Target) -> Vocabulary:
+    """The target's people, keys, tokens and files as they are now."""
+    people = target.people
+    states = [line.state for line in people.lines]
+    jids = [people.third_party.jid, people.whatsapp.jid]
+    addresses = [
+        *jids,
+        *jids,
+        jids[0].replace("@", ":0@"),
+        jids[1].replace("@", ":1@"),
+        f"{INTEGRATOR}-99999999999999@interop",
+        "4915199999999@s.whatsapp.net",
+        people.user,
+        people.phone_number,
+    ]
+    nobody = ClientState.generate()
+    tokens = [target.token(people.user), target.token("somebody"), target.token(people.user, exp=1), BLOB_TOKEN]
+    keys = [state.signal.publishable for state in states]
+    base_url = target.partner.base_url
+    fields: list[tuple[str, Sequence[str | bytes | int]]] = [
+        ("jid jids to peer_jid", addresses),
+        ("from", ["", "", "", *jids]),
+        ("external_id phone_number user", [people.user, people.phone_number, "nobody", "+4915"]),
+        ("integrator integrators", [INTEGRATOR, INTEGRATOR, INTEGRATOR + 1, 0, 999]),
+        ("id message_id message_ids stanza_id", ["m1", "m2", "m-3", os.urandom(8).hex()]),
+        ("delivery_id delivery_ids", [1, 2, 3, 100]),
+        ("base_url push_url media_url", [base_url, "http://127.0.0.1:1", "", "ftp://127.0.0.1"]),
+        ("identity_key e_ident", [key.identity_key for key in keys]),
+        ("page_size count limit protocol_version retry_count", [1, 2, 5, 100]),
+        ("e_skey_val", [key.signed_prekey.public_key for key in keys]),
+        ("e_skey_sig", [key.signed_prekey.signature for key in keys]),
+        ("e_skey_id", [key.signed_prekey.key_id.to_bytes(3, "big") for key in keys]),
+        ("e_regid", [key.registration_id.to_bytes(4, "big") for key in keys]),
+        ("e_keytype key_type", [b"\x05"]),
+        ("actor", ["", *jids]),
+        ("action", ["", "InteropService.Resolve"]),
+        ("outcome", ["", "refused"]),
+        ("reason", ["", "SESSION_REQUIRED"]),
+        ("requirement", ["", "OPT-09"]),
+        ("request_id", [target.request_id]),
+        ("sub_code duration_seconds", [101, 102, 60, 3_600]),
+        ("registration_id", [key.registration_id for key in keys]),
+        ("authkey", [state.auth_public_key for state in states]),
+        ("token", tokens),
+        ("auth", [target.upload_auth]),
+        ("direct_path", [f"/interop/whatsapp/download/{INTEGRATOR}/blob/", target.blob_path, "/v/t" + "A" * 32]),
+        ("length", [len(BLOB), 1, 100]),
+        ("offset", [0, 1, len(BLOB)]),
+        ("terms_id", [TERMS_ID]),
+        ("page_token", ["", "AAAA"]),
+        ("milliseconds", [1, 1_000, DAY_MS, 31 * DAY_MS]),
+        ("issuer", [target.issuer, "https://other.example"]),
+        ("name", ["Messenger", "Fuzzed"]),
+        ("code", [487, 500]),
+        ("device_id", [0]),
+        ("ciphertext", [b"ciphertext", os.urandom(100)]),
+        ("reporting_token", [os.urandom(16), b""]),
+        ("display_name", ["Bob", "B" * 64]),
+    ]
+    by_name = {name: values for names, values in fields for name in names.split()}
+    return Vocabulary(by_name, _messages(target, states, nobody))
+
+
+def _messages(target: Target, states: list[ClientState], nobody: ClientState) -> dict[str, list[bytes]]:
+    people = target.people
+    jids = [people.third_party.jid, people.whatsapp.jid]
+    enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(40))
+    text = {"type": stanza_pb2.MESSAGE_TYPE_TEXT, "enc": [enc]}
+    delivered = stanza_pb2.RECEIPT_TYPE_DELIVERED
+    good = [
+        *(signed_prekey(state.signal) for state in (*states, nobody)),
+        *(published(state, count) for state in states for count in (0, 3)),
+        *one_time_prekeys(3, 1_000),
+        target.registration(),
+        enlistment(people.third_party.state, target.token(people.user)),
+        enlistment(nobody, target.token("somebody")),
+        enc,
+        *(stanza_pb2.Message(id=os.urandom(8).hex(), to=jid, **text) for jid in (*jids, *jids)),
+        *(stanza_pb2.Receipt(type=delivered, to=jid, message_ids=["m1", "m2"]) for jid in jids),
+        *(stanza_pb2.Typing(state=stanza_pb2.TYPING_STATE_COMPOSING, to=jid) for jid in jids),
+        *(stanza_pb2.RetryReceipt(to=jid, message_id="m1", retry_count=1, registration_id=1) for jid in jids),
+        *(prekeys_pb2.KnownRegistration(jid=jid, registration_id=number) for number, jid in enumerate(jids)),
+        *(target.login_of(line) for line in people.lines),
+        target.login_of(people.third_party).interop_data,
+        *(standing_pb2.ImposeSanctionRequest(jid=jid, kind=standing_pb2.SANCTION_KIND_BAN) for jid in jids),
+        interop_pb2.ExternalUser(external_id=people.user, integrator=INTEGRATOR),
+        interop_pb2.ExternalUser(external_id=people.phone_number),
+        media_pb2.UploadStart(auth=target.upload_auth, token=BLOB_TOKEN, length=len(BLOB)),
+    ]
+    messages: dict[str, list[bytes]] = {}
+    for message in good:
+        messages.setdefault(message.DESCRIPTOR.full_name, []).append(message.SerializeToString())
+    return messages

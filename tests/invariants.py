@@ -1,0 +1,59 @@
+"""What must hold in a simulator's database whatever was done to it; knows no client and no rule of the protocol."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+_NEVER = {
+    "published keys whose one_time_count is not the number of their one-time prekeys": """
+        SELECT account_id, one_time_count, (
+            SELECT count(*) FROM one_time_prekey o WHERE o.account_id = p.account_id) AS n
+        FROM published_keys p WHERE one_time_count <> n""",
+    "one-time prekeys that are not in the history": """
+        SELECT account_id, key_id FROM one_time_prekey
+        WHERE (account_id, public_key) NOT IN (SELECT account_id, public_key FROM one_time_prekey_history)""",
+    "mailbox items whose size is not that of their content, a message's reporting token aside": """
+        SELECT delivery_id, kind, size, length(content) FROM mailbox
+        WHERE length(content) <> size AND NOT (kind = 1 AND length(content) = size + 16)""",
+    "accounts whose JID was not given out": """
+        SELECT jid FROM account WHERE jid NOT IN (SELECT jid FROM given_jid)""",
+    "accounts whose JID has ended": """
+        SELECT jid FROM account JOIN given_jid USING (jid) WHERE ended IS NOT NULL""",
+    "JIDs that do not belong to their integrator": """
+        SELECT jid, integrator FROM account
+        WHERE jid NOT LIKE iif(integrator = 0, '%@s.whatsapp.net', integrator || '-%@interop')""",
+    "chats whose ends are not a WhatsApp user and a third-party user": """
+        SELECT whatsapp_id, third_party_id FROM chat
+        JOIN account w ON w.account_id = whatsapp_id JOIN account t ON t.account_id = third_party_id
+        WHERE w.integrator <> 0 OR t.integrator = 0""",
+    "settings of accounts that are no WhatsApp users": """
+        SELECT account_id FROM interop_settings JOIN account USING (account_id) WHERE integrator <> 0""",
+    "third-party chats that are on without accepted terms": """
+        SELECT account_id FROM interop_settings
+        WHERE enabled AND (terms_accepted_at_ms IS NULL OR terms_shown_at_ms IS NULL)""",
+    "messages to somebody on the sender's own side": """
+        SELECT delivery_id FROM mailbox JOIN account r ON r.account_id = recipient_id
+        WHERE kind = 1 AND (r.integrator = 0) = (sender_jid LIKE '%@s.whatsapp.net')""",
+    "senders of remembered messages that are gone": """
+        SELECT sender_id FROM sent_message WHERE sender_id NOT IN (SELECT account_id FROM account)""",
+}
+"""What never is, and the rows that would show it."""
+
+
+def violations(db: Path) -> list[str]:
+    """Returns what is wrong with a database, which a server may be using: nothing, as a rule."""
+    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
+        return list(_violations(connection))
+
+
+def _violations(connection: sqlite3.Connection) -> Iterator[str]:
+    for (problem,) in connection.execute("PRAGMA integrity_check"):
+        if problem != "ok":
+            yield f"integrity_check: {problem}"
+    for row in connection.execute("PRAGMA foreign_key_check"):
+        yield f"foreign_key_check: {row}"
+    for name, query in _NEVER.items():
+        rows = connection.execute(query).fetchmany(5)
+        if rows:
+            yield f"{name}: {rows}"
