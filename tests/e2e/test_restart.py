@@ -26,6 +26,7 @@ from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused
 from tests.e2e.wire import Wire
+from tests.invariants import violations
 
 SENDERS = 4
 ACKED_BEFORE_THE_KILL = 200
@@ -103,6 +104,7 @@ async def restartable(tmp_path: Path, signing_keys: SigningKeys) -> AsyncIterato
         endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
         world = await stack.enter_async_context(open_world(endpoint, signing_keys, tmp_path / "partner"))
         yield Restartable(tmp_path, world, child, stack)
+    assert not violations(tmp_path / "simulator.db")
 
 
 async def texts_by_sender(*clients: InteropClient) -> dict[str, list[str]]:

@@ -164,7 +164,8 @@ class AdminServiceServicer:
         in the mailbox until the client connects.
 
         Idempotent: at most one such request of an account waits or is not acked.
-        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+        Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
         Source: KEY-10.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -85,7 +85,8 @@ class AdminServiceStub:
     in the mailbox until the client connects.
 
     Idempotent: at most one such request of an account waits or is not acked.
-    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+    Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
     Source: KEY-10.
     """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
@@ -145,7 +146,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     in the mailbox until the client connects.
 
     Idempotent: at most one such request of an account waits or is not acked.
-    Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+    Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
     Source: KEY-10.
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
@@ -250,7 +252,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         in the mailbox until the client connects.
 
         Idempotent: at most one such request of an account waits or is not acked.
-        Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NOT_REGISTERED (no such account).
+        Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
         Source: KEY-10.
         """
 
