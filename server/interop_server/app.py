@@ -47,6 +47,7 @@ from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
 from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
+from interop_server.core.arrivals import Arrivals
 from interop_server.core.challenges import Challenges
 from interop_server.core.clock_control import ClockControl
 from interop_server.core.connection import Logins
@@ -63,12 +64,14 @@ from interop_server.core.optin import OptIn
 from interop_server.core.ports import Rng, Store
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.reachability import Reachability
+from interop_server.core.receipts import Receipts
 from interop_server.core.reports import Reports
 from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing
 from interop_server.core.suspension import Suspension
 from interop_server.core.tokens import KeySets, PartnerTokens
+from interop_server.core.typing_signs import TypingSigns
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
@@ -160,6 +163,8 @@ class _Parts:
     enlistment: Enlistment
     logins: Logins
     router: Router
+    receipts: Receipts
+    typing_signs: TypingSigns
     mailbox: Mailbox
     prekeys: PreKeys
     optin: OptIn
@@ -267,6 +272,7 @@ class Simulator:
         operator = Operator(store, key_sets, registry, clock, limits)
         suspension = Suspension(store, operator, journal, limits)
         escalation = Escalation(standing, scoring, suspension, clock, limits)
+        arrivals = Arrivals(registry, push, journal, limits)
         return _Parts(
             registry=registry,
             push=push,
@@ -279,7 +285,9 @@ class Simulator:
                 store, tokens, absence, standing, self._config.location, registry, clock, rng("JIDs"), limits
             ),
             logins=Logins(store, tokens, absence, standing, self._config.location, clock, limits),
-            router=Router(RouterParts(store, registry, push, escalation, journal, clock, limits)),
+            router=Router(RouterParts(store, arrivals, escalation, journal, clock, limits)),
+            receipts=Receipts(store, arrivals, journal, counts, clock, limits),
+            typing_signs=TypingSigns(store, registry, journal, counts, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
@@ -305,6 +313,8 @@ class Simulator:
             departures=parts.departures,
             registry=parts.registry,
             router=parts.router,
+            receipts=parts.receipts,
+            typing_signs=parts.typing_signs,
             mailbox=parts.mailbox,
             prekeys=parts.prekeys,
             clock=self._clock,

@@ -9,6 +9,7 @@ import pytest
 from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.login import third_party_login, whatsapp_login
+from interop_client.signal import SignalState
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, RawStream, case, check_error, flipped, no_trace
 
@@ -177,11 +178,61 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         "a receipt to a username": (receipt(to="alice"), "USER_VISIBLE_IDENTIFIER"),
         "a receipt to a group": (receipt(to="123@g.us"), "GROUPS_NOT_SUPPORTED"),
         "a receipt to nobody": (receipt(to=""), "ADDRESS_MALFORMED"),
+        **_bad_retry_receipts(number),
+        "typing nothing": (typing(number, state=0), malformed),
+        "typing something unknown": (typing(number, state=4), malformed),
+        "typing as another": (typing(number, **{"from": number}), "CONNECTION_MULTIPLEXED"),
+        "typing to a username": (typing("alice"), "USER_VISIBLE_IDENTIFIER"),
+        "typing to a group": (typing("123@g.us"), "GROUPS_NOT_SUPPORTED"),
         "a receipt to oneself, device 1": (receipt(to=own_jid.replace("@", ":1@")), "DEVICE_LIST_MISMATCH"),
     }
 
 
-@pytest.mark.requirement("PRX-03")
+def typing(to: str, **changes: object) -> stanza_pb2.Stanza:
+    fields: dict[str, object] = {"to": to, "state": stanza_pb2.TYPING_STATE_COMPOSING}
+    return stanza_pb2.Stanza(typing=stanza_pb2.Typing(**(fields | changes)))  # type: ignore[arg-type]
+
+
+def _bad_retry_receipts(number: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
+    """Retry receipts that are refused: their form, their keys, their address."""
+    malformed, key_malformed = "FRAME_MALFORMED", "KEY_MALFORMED"
+    keys = SignalState.generate().publishable
+    signed = keys.signed_prekey
+    bundle = {
+        "identity_key": keys.identity_key,
+        "signed_prekey_id": signed.key_id,
+        "signed_prekey": signed.public_key,
+        "signed_prekey_signature": signed.signature,
+        "one_time_prekey_id": 1,
+        "one_time_prekey": bytes(32),
+    }
+
+    def retry(**changes: object) -> stanza_pb2.Stanza:
+        fields: dict[str, object] = {"to": number, "message_id": "m1", "retry_count": 2, "keys": bundle}
+        return stanza_pb2.Stanza(retry_receipt=stanza_pb2.RetryReceipt(**(fields | changes)))  # type: ignore[arg-type]
+
+    def with_keys(**changes: object) -> stanza_pb2.Stanza:
+        return retry(keys=bundle | changes)
+
+    return {
+        "a retry of nothing": (retry(message_id=""), malformed),
+        "a retry of a long id": (retry(message_id="m" * 65), malformed),
+        "a retry that counts from 0": (retry(retry_count=0), malformed),
+        "a retry for no reason known": (retry(reason=14), malformed),
+        "a second retry without keys": (retry(keys=None), malformed),
+        "a retry for a download that went well": (retry(media_status=200), malformed),
+        "a retry with a short identity key": (with_keys(identity_key=bytes(31)), key_malformed),
+        "a retry with a signed prekey of id 0": (with_keys(signed_prekey_id=0), key_malformed),
+        "a retry with an id of four bytes": (with_keys(one_time_prekey_id=1 << 24), key_malformed),
+        "a retry without a one-time prekey": (with_keys(one_time_prekey=b""), key_malformed),
+        "a retry signed by nobody": (with_keys(signed_prekey=bytes(32)), "PREKEY_SIGNATURE_INVALID"),
+        "a retry from another": (retry(**{"from": number}), "CONNECTION_MULTIPLEXED"),
+        "a retry to an e-mail address": (retry(to="bob@bats.example"), "USER_VISIBLE_IDENTIFIER"),
+        "a retry to nobody": (retry(to=""), "ADDRESS_MALFORMED"),
+    }
+
+
+@pytest.mark.requirement("PRX-03", "RCP-03", "MSG-13")
 async def test_a_bad_stanza_is_refused_and_the_connection_goes_on(world: World) -> None:
     """Server's own stanzas, unknown kinds, fields out of range: each is answered, none ends the stream (CHN-09)."""
     bob = await bobs_device(world)
@@ -194,7 +245,7 @@ async def test_a_bad_stanza_is_refused_and_the_connection_goes_on(world: World) 
                 await stream.send_stanzas(stanza)
                 refused = (await stream.receive_kind("stanza_refused")).stanza_refused
                 check_error(refused.error, reason)
-                assert refused.id == stanza.call_offer.id[:64]
+                assert refused.id == (stanza.call_offer.id or stanza.retry_receipt.message_id)[:64]
         await stream.send_stanzas(*(stanza for stanza, _ in table.values()), PING)
         answers: list[stanza_pb2.Stanza] = []
         while not any(answer.HasField("pong") for answer in answers):

@@ -1,21 +1,48 @@
-"""The mailbox against a model: order, dedupe, acks, redelivery, expiry, whatever is done in whatever order."""
+"""The mailbox against a model: order, dedupe, resends, acks, redelivery, expiry, whatever is done in whatever order."""
 
 import asyncio
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from interop_server.core.model import Account, Backlog, MailboxItem, Platform, StanzaKind, Stored
+from interop_server.core.model import (
+    Account,
+    Backlog,
+    MailboxItem,
+    Platform,
+    RetryOutcome,
+    SentMessage,
+    StanzaKind,
+    Stored,
+)
 from interop_server.storage import SqliteStore
+
+TOKEN = bytes(range(16))
+MOST_RETRIES = 5
 
 _PEOPLE = ("491", "492", "493")
 _people = st.sampled_from(range(len(_PEOPLE)))
 _at = st.integers(1, 50)
-_message = st.tuples(_people, _people, st.sampled_from("abcdefgh"), _at, st.binary(max_size=20))
+_ids = st.sampled_from("abcdefgh")
+_counts = st.integers(0, 5)
+_message = st.tuples(_people, _people, _ids, _at, st.binary(max_size=20), _counts, st.sampled_from([b"", TOKEN]))
+_drawn_message = st.tuples(_message, st.sampled_from([False, False, False, True]))
 _receipt = st.tuples(_people, _people, st.just(""), _at, st.just(b"a"))
+
+
+@dataclass
+class _Sent:
+    """What the model remembers of a message."""
+
+    first: MailboxItem
+    retry_count: int
+    allowed: int = 0
+    forwarded: int = 0
 
 
 class MailboxMachine(RuleBasedStateMachine):
@@ -27,7 +54,7 @@ class MailboxMachine(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.waiting: dict[int, list[MailboxItem]] = {}
         self.delivery_ids: dict[int, list[int]] = {}
-        self.sent: dict[tuple[int, str], int] = {}
+        self.sent: dict[tuple[int, str], _Sent] = {}
         self.given_ids: set[int] = set()
         self.store = self._open()
         self.people: list[Account] = []
@@ -41,14 +68,15 @@ class MailboxMachine(RuleBasedStateMachine):
     def _open(self) -> SqliteStore:
         return self.runner.run(SqliteStore.open(Path(self.folder.name) / "store.db"))
 
-    def _item(self, kind: StanzaKind, drawn: tuple[int, int, str, int, bytes]) -> MailboxItem:
+    def _item(self, kind: StanzaKind, drawn: tuple[Any, ...], is_dropped: bool = False) -> MailboxItem:
         sender, recipient = self.people[drawn[0]], self.people[drawn[1]]
-        return MailboxItem(recipient.account_id, sender.account_id, sender.jid, kind, 1, 0, *drawn[2:])
+        item = MailboxItem(recipient.account_id, sender.account_id, sender.jid, kind, 1, 0, *drawn[2:])
+        return item._replace(is_dropped=is_dropped)
 
-    @rule(calls=st.lists(st.lists(_message, max_size=6), min_size=1, max_size=4))
-    def put_messages(self, calls: list[list[tuple[int, int, str, int, bytes]]]) -> None:
-        """Several calls at once: they count in the order in which they were made."""
-        batches = [[self._item(StanzaKind.MESSAGE, drawn) for drawn in call] for call in calls]
+    @rule(calls=st.lists(st.lists(_drawn_message, max_size=6), min_size=1, max_size=4))
+    def put_messages(self, calls: list[list[tuple[tuple[Any, ...], bool]]]) -> None:
+        """Several calls at once, some resends, some dropped: they count in the order in which they were made."""
+        batches = [[self._item(StanzaKind.MESSAGE, *drawn) for drawn in call] for call in calls]
         expected = [[self._send(item) for item in batch] for batch in batches]
 
         async def put() -> list[list[Stored]]:
@@ -57,12 +85,50 @@ class MailboxMachine(RuleBasedStateMachine):
         assert self.runner.run(put()) == expected
 
     def _send(self, item: MailboxItem) -> Stored:
-        name = (item.sender_id, item.stanza_id)
-        if name in self.sent:
-            return Stored(self.sent[name], duplicate=True)
-        self.sent[name] = item.timestamp_ms
-        self.waiting[item.recipient_id].append(item)
+        before = self.sent.get((item.sender_id, item.stanza_id))
+        if before is None:
+            self.sent[item.sender_id, item.stanza_id] = _Sent(item, item.retry_count)
+        elif item.recipient_id == before.first.recipient_id and before.retry_count < item.retry_count <= before.allowed:
+            before.retry_count = item.retry_count
+        else:
+            return Stored(before.first.timestamp_ms, duplicate=True)
+        if not item.is_dropped:
+            self.waiting[item.recipient_id].append(item)
         return Stored(item.timestamp_ms, duplicate=False)
+
+    @rule(drawn=st.tuples(_people, _people, _ids, _at, st.just(b"{}"), st.integers(1, 5)))
+    def put_retry_receipt(self, drawn: tuple[Any, ...]) -> None:
+        """Somebody asks for a message again: of those that were sent to them, five times each."""
+        item = self._item(StanzaKind.RETRY_RECEIPT, drawn)
+        sent = self.sent.get((item.recipient_id, item.stanza_id))
+        if sent is None or sent.first.is_dropped or sent.first.recipient_id != item.sender_id:
+            expected = RetryOutcome.NEVER_SENT
+        elif sent.forwarded == MOST_RETRIES:
+            expected = RetryOutcome.TOO_MANY
+        else:
+            expected = RetryOutcome.FORWARDED
+            sent.forwarded += 1
+            sent.allowed = max(sent.allowed, item.retry_count)
+            self.waiting[item.recipient_id].append(item)
+        assert self.runner.run(self.store.put_retry_receipt(item, MOST_RETRIES)) is expected
+
+    @rule(person=_people)
+    def remember(self, person: int) -> None:
+        """What is known of a sender's messages is what they sent first, and how often again."""
+        sender_id = self.people[person].account_id
+        expected = {
+            stanza_id: SentMessage(
+                sent.first.recipient_id,
+                sent.first.timestamp_ms,
+                sent.first.reporting_token,
+                sent.first.is_dropped,
+                sent.retry_count,
+                sent.allowed,
+            )
+            for (by, stanza_id), sent in self.sent.items()
+            if by == sender_id
+        }
+        assert self.runner.run(self.store.get_sent_messages(sender_id, list("abcdefghz"))) == expected
 
     @rule(receipts=st.lists(_receipt, max_size=4))
     def put_receipts(self, receipts: list[tuple[int, int, str, int, bytes]]) -> None:
@@ -91,7 +157,7 @@ class MailboxMachine(RuleBasedStateMachine):
         assert self.runner.run(self.store.delete_expired(before_ms)) == len(old)
         for account_id, items in self.waiting.items():
             self.waiting[account_id] = [item for item in items if item.timestamp_ms >= before_ms]
-        self.sent = {name: at for name, at in self.sent.items() if at >= before_ms}
+        self.sent = {name: sent for name, sent in self.sent.items() if sent.first.timestamp_ms >= before_ms}
 
     @rule()
     def reopen(self) -> None:

@@ -1,8 +1,11 @@
 """Hashes by which both ends compare what they hold; knows nothing of how either end stores it."""
 
+import base64
 import hashlib
 from collections.abc import Iterable
 from typing import Protocol
+
+_PHASH_BYTES = 6
 
 
 class NumberedKey(Protocol):
@@ -38,6 +41,19 @@ def key_digest(
     for prekey in sorted(one_time_prekeys, key=lambda prekey: prekey.key_id):
         digest.update(prekey.public_key)
     return digest.digest()
+
+
+def phash(device_jids: Iterable[str]) -> str:
+    """Returns the hash of a participant's device list: `2:` and base64 of 6 bytes of SHA-256 (MSG-05).
+
+    The hash is over the device JIDs, sorted and joined without anything between them. The JID of device 0, the primary,
+    is the account's own; that of another names it after a colon, `{user}:{device}@{server}`.
+
+    Args:
+        device_jids: The devices' JIDs, in any order.
+    """
+    digest = hashlib.sha256("".join(sorted(device_jids)).encode()).digest()
+    return "2:" + base64.b64encode(digest[:_PHASH_BYTES]).decode()
 
 
 def blocklist_digest(jids: Iterable[str]) -> bytes:

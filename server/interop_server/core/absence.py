@@ -48,7 +48,7 @@ class Absence:
         await self.store.set_last_connected([account.account_id], self.clock.now_ms())
 
     async def push_what_waits(self, account: Account, reason: Reason | None) -> None:
-        """Pushes once when messages were left un-acked by a third-party user's connection that is over (LIF-01).
+        """Pushes once when a third-party user left messages or retry receipts un-acked and went (LIF-01).
 
         Args:
             account: Whose connection it was; it has no other.
@@ -57,9 +57,10 @@ class Absence:
         if account.is_whatsapp or reason in _NO_PUSH:
             return
         backlog = await self.store.get_backlog(account.account_id, kept_since_ms(self.clock.now_ms(), self.limits))
-        if backlog.messages and account.account_id not in self.connections.connected():
+        left = backlog.messages + backlog.retry_receipts
+        if left and account.account_id not in self.connections.connected():
             self.push.notify(account.integrator, account.external_id)
-            detail = f"{backlog.messages} messages were left un-acked"
+            detail = f"{left} messages and retry receipts were left un-acked"
             self.journal.record(SERVER, "push", "done", account.jid, requirement="LIF-01", detail=detail)
 
     async def note_connected(self) -> None:

@@ -86,6 +86,16 @@ class Limits:
     """MSG-11: messages from one sender to one recipient at once; policy."""
     send_per_second: float = 2_000.0
     """MSG-11; policy."""
+    retry_burst: int = 2_000
+    """RCP-03: messages that one account may ask for again at once; policy."""
+    retry_per_second: float = 100.0
+    """RCP-03; policy."""
+    typing_seconds: int = 20
+    """MSG-13: how long a sign of typing holds; policy."""
+    typing_burst: int = 10
+    """MSG-13: signs of typing from one account at once; policy."""
+    typing_per_second: float = 1.0
+    """MSG-13; policy."""
     max_mailbox_items: int = 20_000
     """MSG-11; policy."""
     max_mailbox_bytes: int = 64 << 20

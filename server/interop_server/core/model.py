@@ -394,6 +394,18 @@ class RouteFacts(NamedTuple):
     """Where the first contact of the two stands; None when neither has written (OPT-14)."""
     trusted_until_ms: int = 0
     """End of the third-party end's newest trusted-contact mark; 0 when there was none (OPT-14)."""
+    registration_id: int | None = None
+    """That the recipient has published; None before (MSG-05)."""
+
+
+class DeviceCiphertext(NamedTuple):
+    """A message as it was encrypted for one device of its recipient."""
+
+    type: CiphertextType
+    device_id: int
+    ciphertext: bytes
+    registration_id: int | None = None
+    """The one that the sender's session was made with, where it says so (MSG-05)."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -403,8 +415,8 @@ class OutgoingMessage(NamedTuple):
     to: str
     """The recipient's JID as text, not yet parsed."""
     message_type: MessageType
-    enc: tuple[tuple[CiphertextType, int, bytes], ...]
-    """Type, device id and ciphertext, for each device."""
+    enc: tuple[DeviceCiphertext, ...]
+    """For each device."""
     retry_count: int = 0
     """0 for a first sending, 1 to 5 for an answer to a retry receipt (RCP-04)."""
     reporting_token: bytes = b""
@@ -428,6 +440,38 @@ class RevealedContent(NamedTuple):
     """32 bytes, from inside it."""
 
 
+class RetryKeys(NamedTuple):
+    """A fresh bundle inside a retry receipt (RCP-03)."""
+
+    identity_key: bytes
+    """32 bytes."""
+    signed_prekey: SignedPreKey
+    one_time_prekey: OneTimePreKey
+
+
+class RetryReceipt(NamedTuple):
+    """Asks for a message again (RCP-03)."""
+
+    message_id: str
+    retry_count: int
+    """How often, this time included."""
+    reason: RetryReason
+    registration_id: int
+    keys: RetryKeys | None
+    media_status: int | None
+    """404 or 410 when it is the blob that is missing (MED-08)."""
+
+
+class RetryOutcome(Enum):
+    """What became of a retry receipt in the store."""
+
+    FORWARDED = auto()
+    NEVER_SENT = auto()
+    """Its recipient never sent that message to its sender (RCP-05)."""
+    TOO_MANY = auto()
+    """Enough were forwarded for that message (RCP-04)."""
+
+
 class MailboxItem(NamedTuple):
     """Something on its way to a recipient, as it is stored."""
 
@@ -438,16 +482,17 @@ class MailboxItem(NamedTuple):
     """Empty for the server itself."""
     kind: StanzaKind
     subtype: int
-    """CiphertextType, ReceiptType or NotificationType."""
+    """CiphertextType, ReceiptType, NotificationType or RetryReason."""
     message_type: int
     """MessageType; 0 when the item is no message."""
     stanza_id: str
-    """The message's id; empty for a receipt or notification."""
+    """Id of the message, also of the one that a retry receipt asks for; empty for a receipt or notification."""
     timestamp_ms: int
     content: bytes
-    """Ciphertext; message ids joined by a line feed; or the notification's JID, its count, or its fields as JSON."""
+    """Ciphertext; message ids joined by a line feed; the notification's JID, its count, or its fields as JSON; or the
+    rest of a retry receipt as JSON."""
     retry_count: int = 0
-    """Of a message: 0 for a first sending."""
+    """Of a message or retry receipt: 0 for a first sending."""
     reporting_token: bytes = b""
     """Of a message: 16 bytes, or none."""
     is_dropped: bool = False

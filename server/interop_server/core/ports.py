@@ -36,6 +36,7 @@ from interop_server.core.model import (
     PublishedKeys,
     ReachabilitySettings,
     RequestAnswer,
+    RetryOutcome,
     RouteFacts,
     Sanction,
     SanctionKind,
@@ -43,6 +44,7 @@ from interop_server.core.model import (
     SignedPreKey,
     Stored,
     TakenBundle,
+    TypingState,
 )
 
 
@@ -395,6 +397,14 @@ class RoutingStore(Protocol):
         """What is remembered of a sender's messages, by id; of those that it is remembered of."""
         ...
 
+    async def put_retry_receipt(self, item: MailboxItem, most: int) -> RetryOutcome:
+        """Stores a retry receipt for the sender of the message that it names, and allows them to send that again.
+
+        Nothing is stored when the message was not sent by `recipient_id` to `sender_id` or was dropped, nor when `most`
+        were stored for it already, whatever counts they named (RCP-04, RCP-05).
+        """
+        ...
+
     async def put_items(self, items: Sequence[MailboxItem]) -> None:
         """Stores receipts and notifications."""
         ...
@@ -636,6 +646,10 @@ class Connections(Protocol):
 
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
         """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
+        ...
+
+    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+        """Shows that somebody is typing; False when the account is not connected, or reads too slowly (MSG-13)."""
         ...
 
     def notify_prekeys_low(self, account_id: int, count: int) -> None:

@@ -8,39 +8,46 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple, Protocol
 
+from interop_protocol.digest import phash
 from interop_protocol.jid import Jid
 from interop_server.core.addressing import check_address
+from interop_server.core.arrivals import Arrivals
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.escalation import Escalation
 from interop_server.core.first_contact import NewChats, acceptance, has_declined
-from interop_server.core.journal import SERVER, Journal, Outcome
+from interop_server.core.journal import Journal, Outcome
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
     AccountEnd,
     CiphertextType,
+    DeviceCiphertext,
     MailboxItem,
     OutgoingMessage,
-    ReceiptType,
     RouteFacts,
     StanzaKind,
     Stored,
 )
 from interop_server.core.ports import (
     Clock,
-    Connections,
     MessageRequestStore,
     OptInStore,
-    PushGateway,
     RoutingStore,
 )
 from interop_server.core.ratelimit import RateLimit
 
+_ACTION = "stanza.message"
 _ABSENT = {
     None: "no such account",
     AccountEnd.DELETED: "the account was deleted by its user",
     AccountEnd.EXPIRED: "the account was un-enlisted after thirty days without a connection",
 }
+
+
+_DEVICE = 0
+"""The one device that an account has here (KEY-08)."""
+_MAX_NAMED_DEVICES = 100
+"""Devices that a refusal names: as many as an account can have in the protocol that is modelled."""
 
 
 class Route(Enum):
@@ -91,6 +98,53 @@ def why_dropped(facts: RouteFacts) -> tuple[str, str]:
     return "OPT-14", "the recipient has declined the sender's message request"
 
 
+class DeviceListMismatch(Refusal):
+    """DEVICE_LIST_MISMATCH with what the recipient's device list is (MSG-05).
+
+    Args:
+        jid: The recipient, whose one device has the number 0.
+        missing: Devices that the message has no ciphertext for.
+        extra: Devices that the recipient does not have.
+        stale: Devices whose registration id is another one than the sender knows.
+    """
+
+    def __init__(
+        self, jid: Jid, *, missing: Sequence[int] = (), extra: Sequence[int] = (), stale: Sequence[int] = ()
+    ) -> None:
+        detail = "the session is one with another device: take a bundle and begin a new one" if stale else ""
+        super().__init__(Reason.DEVICE_LIST_MISMATCH, detail)
+        self.phash = phash([jid.text])
+        self.missing = missing
+        self.extra = extra
+        self.stale = stale
+
+
+def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext:
+    """Returns the one ciphertext of a message, which is for the one device of its recipient (MSG-03, KEY-08).
+
+    Raises:
+        Refusal: GROUPS_NOT_SUPPORTED.
+        DeviceListMismatch: There is none for that device, or one for another, or more than one.
+    """
+    if any(part.type is CiphertextType.SENDER_KEY for part in enc):
+        raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
+    if len(enc) == 1 and enc[0].device_id == _DEVICE:
+        return enc[0]
+    devices = {part.device_id for part in enc}
+    extra = sorted(devices - {_DEVICE})[:_MAX_NAMED_DEVICES]
+    raise DeviceListMismatch(jid, missing=() if _DEVICE in devices else (_DEVICE,), extra=extra)
+
+
+def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) -> None:
+    """Checks that a session was made with the device that the recipient has now, where its sender says with which.
+
+    Raises:
+        DeviceListMismatch: It was another one: the device is stale (MSG-05).
+    """
+    if part.registration_id is not None and part.registration_id != recipient.registration_id:
+        raise DeviceListMismatch(jid, stale=(_DEVICE,))
+
+
 class RouteStore(RoutingStore, OptInStore, MessageRequestStore, Protocol):
     """What routing needs of the store."""
 
@@ -131,6 +185,31 @@ async def view_routes(store: RouteStore, sender: Account, jids: Sequence[Jid]) -
     return RouteView(sender, facts, settings.integrators if settings.enabled else frozenset(), ends)
 
 
+class Dropped(Exception):
+    """A stanza that is not answered goes nowhere: by which requirement, and why, for the journal alone."""
+
+    def __init__(self, requirement: str, cause: str) -> None:
+        super().__init__(cause)
+        self.requirement = requirement
+        self.cause = cause
+
+
+async def reach(store: RouteStore, sender: Account, jid: Jid) -> RouteFacts:
+    """Returns what is known of a peer whom an account may talk to, for stanzas that are not answered.
+
+    Raises:
+        Dropped: The two may not talk.
+    """
+    view = await view_routes(store, sender, [jid])
+    try:
+        route, facts = view.decide(jid)
+    except Refusal as refusal:
+        raise Dropped(refusal.reason.rule.requirement, refusal.cause or refusal.reason.name) from refusal
+    if route is Route.DROP:
+        raise Dropped(*why_dropped(facts))
+    return facts
+
+
 @dataclass(slots=True)
 class _Batch:
     """What the messages of one batch have in common, and use up together."""
@@ -157,8 +236,7 @@ class RouterParts:
     """What routing needs."""
 
     store: RouteStore
-    connections: Connections
-    push: PushGateway
+    arrivals: Arrivals
     escalation: Escalation
     journal: Journal
     clock: Clock
@@ -166,12 +244,11 @@ class RouterParts:
 
 
 class Router:
-    """Routes messages and receipts. Source: MSG-01 to MSG-14, RCP-01, RCP-02."""
+    """Routes messages. Source: MSG-01 to MSG-14, RCP-04."""
 
     def __init__(self, parts: RouterParts) -> None:
         self._store = parts.store
-        self._connections = parts.connections
-        self._push = parts.push
+        self._arrivals = parts.arrivals
         self._escalation = parts.escalation
         self._journal = parts.journal
         self._clock = parts.clock
@@ -185,7 +262,9 @@ class Router:
         """
         view = await view_routes(self._store, sender, _addresses(messages))
         new_chats = await self._new_chats(view)
-        timestamp_ms = self._timestamp()
+        # Without an await before the store's queue: with a clock that never goes backwards, also not over a restart, it
+        # never decreases for a recipient (MSG-14).
+        timestamp_ms = self._clock.now_ms()
         batch = _Batch(view, new_chats, timestamp_ms)
         outcomes: list[SendOutcome] = []
         items: list[MailboxItem] = []
@@ -204,9 +283,36 @@ class Router:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
                 self._record_taken(view, messages[index], item, stored)
             await self._accept_requests(view, items)
-            self._notify(view.facts, {item.recipient_id for item in items if not item.is_dropped})
+            told = {item.recipient_id for item in items if not item.is_dropped}
+            for recipient in view.facts.values():
+                if recipient.account_id in told:
+                    self._arrivals.announce(recipient)
         if new_chats is not None and new_chats.capped:
             await self._escalation.after_capped(sender, new_chats.capped)
+        return await self._acked_before(view, messages, outcomes)
+
+    async def _acked_before(
+        self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
+    ) -> list[SendOutcome]:
+        """Acks what was refused for lack of room, but had been taken before: a repetition needs no room (MSG-11)."""
+        full = [
+            index
+            for index, outcome in enumerate(outcomes)
+            if outcome.refusal is not None and outcome.refusal.reason is Reason.MAILBOX_FULL
+        ]
+        if not full:
+            return outcomes
+        sender = view.sender
+        sent = await self._store.get_sent_messages(sender.account_id, [messages[index].stanza_id for index in full])
+        for index in full:
+            message = messages[index]
+            before = sent.get(message.stanza_id)
+            recipient = view.facts[check_address(message.to).text]
+            if before is not None and not before.allows_resend(recipient.account_id, message.retry_count):
+                outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
+                self._journal.record(
+                    sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to
+                )
         return outcomes
 
     def _record_taken(self, view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> None:
@@ -219,7 +325,7 @@ class Router:
             requirement, cause = why_dropped(view.facts[check_address(message.to).text])
         self._journal.record(
             view.sender.jid,
-            "stanza.message",
+            _ACTION,
             outcome,
             item.stanza_id,
             requirement=requirement,
@@ -241,7 +347,7 @@ class Router:
         # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.
         if not view.sender.is_whatsapp:
             return
-        now_ms, dropped = self._timestamp(), {item.recipient_id: item.is_dropped for item in items}
+        now_ms, dropped = self._clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
         answers = [
             acceptance(view.sender, facts, now_ms, self._limits, tell=not dropped[facts.account_id])
             for facts in view.facts.values()
@@ -250,55 +356,18 @@ class Router:
         if changes := [answer for answer in answers if answer is not None]:
             await self._store.put_request_answers(changes)
 
-    async def send_receipt(
-        self, sender: Account, kind: ReceiptType, to: str, message_ids: Sequence[str], own: bool
-    ) -> None:
-        """Routes one receipt; drops it silently when the two may not talk or read receipts are off (RCP-01).
-
-        A full mailbox drops it too (MSG-11).
-
-        Args:
-            sender: Who sends the receipt.
-            kind: What it says.
-            to: JID of the sender of the messages.
-            message_ids: The messages, 1 to 256.
-            own: Whether the sender of the receipt has read receipts on.
-
-        Raises:
-            Refusal: The address is none, as in `check_address`.
-        """
-        jid = check_address(to)
-        view = await view_routes(self._store, sender, [jid])
-        try:
-            route, facts = view.decide(jid)
-        except Refusal:
-            return
-        if route is Route.DROP:
-            return
-        if kind is ReceiptType.READ and not (own and facts.read_receipts):
-            return
-        content = "\n".join(message_ids).encode()
-        if not self._has_room(facts.mailbox_items + 1, facts.mailbox_bytes + len(content)):
-            return
-        item = MailboxItem(
-            recipient_id=facts.account_id,
-            sender_id=sender.account_id,
-            sender_jid=sender.jid,
-            kind=StanzaKind.RECEIPT,
-            subtype=kind,
-            message_type=0,
-            stanza_id="",
-            timestamp_ms=self._timestamp(),
-            content=content,
-        )
-        await self._store.put_items([item])
-        self._connections.wake(facts.account_id)
-
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
         sender = batch.view.sender
         jid = check_address(message.to)
-        ciphertext_type, ciphertext = self._single_ciphertext(message)
+        part = check_devices(jid, message.enc)
+        ciphertext = part.ciphertext
+        if len(ciphertext) > self._limits.max_ciphertext_bytes:
+            raise Refusal(
+                Reason.MESSAGE_TOO_LARGE,
+                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
+            )
         route, recipient = batch.view.decide(jid)
+        check_registration(jid, part, recipient)
         self._send_rate.take((sender.account_id, recipient.account_id))
         # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
         self._take_room(batch, recipient, len(ciphertext))
@@ -307,7 +376,7 @@ class Router:
             sender.account_id,
             sender.jid,
             StanzaKind.MESSAGE,
-            ciphertext_type,
+            part.type,
             message.message_type,
             message.stanza_id,
             batch.timestamp_ms,
@@ -322,40 +391,11 @@ class Router:
             recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes)
         )
         usage = used_items + 1, used_bytes + size
-        if not self._has_room(*usage):
+        if not self._arrivals.has_room(*usage):
             raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
         if batch.new_chats is not None and recipient.request_state is None:
             batch.new_chats.open(recipient.account_id)
         batch.usage[recipient.account_id] = usage
-
-    def _has_room(self, items: int, size: int) -> bool:
-        return items <= self._limits.max_mailbox_items and size <= self._limits.max_mailbox_bytes
-
-    def _single_ciphertext(self, message: OutgoingMessage) -> tuple[CiphertextType, bytes]:
-        if any(kind is CiphertextType.SENDER_KEY for kind, _, _ in message.enc):
-            raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
-        if len(message.enc) != 1 or message.enc[0][1] != 0:
-            raise Refusal(Reason.DEVICE_LIST_MISMATCH)
-        kind, _, ciphertext = message.enc[0]
-        if len(ciphertext) > self._limits.max_ciphertext_bytes:
-            raise Refusal(
-                Reason.MESSAGE_TOO_LARGE,
-                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
-            )
-        return kind, ciphertext
-
-    def _notify(self, facts: dict[str, RouteFacts], recipient_ids: set[int]) -> None:
-        for recipient in facts.values():
-            if recipient.account_id not in recipient_ids or self._connections.wake(recipient.account_id):
-                continue
-            if recipient.integrator:
-                self._push.notify(recipient.integrator, recipient.external_id)
-                self._journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
-
-    def _timestamp(self) -> int:
-        # Taken without an await before the store's queue: with a clock that never goes backwards, also not over a
-        # restart, it never decreases for a recipient (MSG-14).
-        return self._clock.now_ms()
 
 
 def _is_first_contact(facts: RouteFacts) -> bool:

@@ -17,13 +17,15 @@ from interop_server.core.errors import Category, Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.mailbox import Mailbox
-from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
+from interop_server.core.model import ConnectionFacts, ConnectionMode, Login, TypingState
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.prekeys import PreKeys
+from interop_server.core.receipts import Receipts
 from interop_server.core.routing import Router
 from interop_server.core.standing import BanRefusal
+from interop_server.core.typing_signs import TypingSigns
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
-from interop_server.rpc.convert import limits_to, peer_ip_from
+from interop_server.rpc.convert import limits_to, peer_ip_from, typing_to
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.errors import CALLER, Context, stanza_error
@@ -63,6 +65,8 @@ class ChatParts:
     departures: Departures
     registry: ConnectionRegistry
     router: Router
+    receipts: Receipts
+    typing_signs: TypingSigns
     mailbox: Mailbox
     prekeys: PreKeys
     clock: Clock
@@ -210,8 +214,11 @@ class _ChatStream:
         self._channel = channel
         self._outbox = Outbox(parts.limits)
         self._pump = DeliveryPump(parts.mailbox, live, self._outbox, parts.clock, parts.limits)
-        inbound_parts = InboundParts(parts.router, parts.counts, parts.limits, parts.journal)
+        inbound_parts = InboundParts(
+            parts.router, parts.receipts, parts.typing_signs, parts.counts, parts.limits, parts.journal
+        )
         self._inbound = Inbound(inbound_parts, self._pump, live, self._outbox)
+        live.show_typing = self._show_typing
         self._heard_at_ms = parts.clock.now_ms()
 
     async def run(self) -> None:
@@ -239,6 +246,9 @@ class _ChatStream:
             await _cancel([writing, *others])
         if error is not None:
             raise error
+
+    def _show_typing(self, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+        return self._outbox.offer(typing_to(sender_jid, state, expires_seconds))
 
     async def _read(self) -> None:
         while (plaintext := await self._channel.read()) is not None:

@@ -1,14 +1,22 @@
 """The live connections of this node: who is connected, how to wake them, how to end them; knows no wire format."""
 
 import asyncio
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import replace
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, TypingState
 from interop_server.core.ports import Rng
 
 SESSION_TOKEN_BYTES = 24
+
+
+ShowTyping = Callable[[str, TypingState, int], bool]
+"""Shows that somebody (JID) is typing, for so many seconds; False when that cannot be done at once."""
+
+
+def _show_nothing(sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+    return False
 
 
 class LiveConnection:
@@ -26,6 +34,8 @@ class LiveConnection:
         self.prekeys_low: int | None = None
         """A count that the client is yet to be told (KEY-09)."""
         self._told_prekeys_low = False
+        self.show_typing: ShowTyping = _show_nothing
+        """Set by the stream that serves the connection."""
         self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
         """Why the server ends the connection."""
         self.is_closed = False
@@ -159,6 +169,11 @@ class ConnectionRegistry:
     def _end(self, connection: LiveConnection, reason: Reason) -> None:
         self._by_token.pop(connection.session_token, None)
         connection.end(reason)
+
+    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+        """Shows that somebody is typing; False when the account is not connected, or reads too slowly (MSG-13)."""
+        connection = self._by_account.get(account_id)
+        return connection is not None and connection.show_typing(sender_jid, state, expires_seconds)
 
     def notify_prekeys_low(self, account_id: int, count: int) -> None:
         """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""

@@ -17,6 +17,7 @@ from interop_server.core.model import (
     CiphertextType,
     ConnectionMode,
     Delivery,
+    DeviceCiphertext,
     Login,
     MailboxItem,
     MessageType,
@@ -26,12 +27,17 @@ from interop_server.core.model import (
     PublishedKeys,
     ReceiptType,
     ReportedMessage,
+    RetryKeys,
+    RetryReason,
+    RetryReceipt,
     RevealedContent,
     SignedPreKey,
     StanzaKind,
     TakenBundle,
+    TypingState,
 )
-from interop_server.core.routing import SendOutcome
+from interop_server.core.receipts import OutgoingReceipt, retry_of
+from interop_server.core.routing import DeviceListMismatch, SendOutcome
 from interop_server.rpc.errors import stanza_error
 
 MAX_RECEIPT_IDS = 256
@@ -44,6 +50,8 @@ _PEER = re.compile(r"ipv4:(?P<v4>[0-9.]+):\d+|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\
 _STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CIPHERTEXT_TYPES = {int(kind): kind for kind in CiphertextType}
 _MESSAGE_TYPES = {int(kind): kind for kind in MessageType}
+_RETRY_REASONS = {int(reason): reason for reason in RetryReason}
+_TYPING_STATES = {int(state): state for state in TypingState}
 _MAX_PHONE_NUMBER = 10**15
 
 
@@ -124,7 +132,8 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
         ciphertext_type = _CIPHERTEXT_TYPES.get(part.type)
         if ciphertext_type is None or not part.ciphertext:
             raise Refusal(Reason.FRAME_MALFORMED, "every `enc` needs a known type and a ciphertext")
-        enc.append((ciphertext_type, part.device_id, part.ciphertext))
+        registration_id = part.registration_id if part.HasField("registration_id") else None
+        enc.append(DeviceCiphertext(ciphertext_type, part.device_id, part.ciphertext, registration_id))
     if message.retry_count > MAX_RETRIES:
         raise Refusal(Reason.FRAME_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}")
     token = message.reporting_token
@@ -133,8 +142,8 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     return OutgoingMessage(message.id, message.to, message_type, tuple(enc), message.retry_count, token)
 
 
-def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
-    """Checks a receipt that a client sends and returns what it says.
+def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
+    """Reads a receipt that a client sends.
 
     Raises:
         Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
@@ -146,10 +155,54 @@ def receipt_type_from(receipt: stanza_pb2.Receipt, own_jid: str) -> ReceiptType:
         raise Refusal(Reason.FRAME_MALFORMED, f"a receipt names 1 to {MAX_RECEIPT_IDS} messages")
     if not all(_STANZA_ID.fullmatch(message_id) for message_id in receipt.message_ids):
         raise Refusal(Reason.FRAME_MALFORMED, "a receipt names a message id of the wrong form")
-    return ReceiptType(receipt.type)
+    return OutgoingReceipt(ReceiptType(receipt.type), receipt.to, receipt.message_ids)
 
 
-def _check_sender(content: stanza_pb2.Message | stanza_pb2.Receipt, own_jid: str) -> None:
+def retry_receipt_from(receipt: stanza_pb2.RetryReceipt, own_jid: str) -> RetryReceipt:
+    """Reads a retry receipt that a client sends; what it must hold is checked by the rules.
+
+    Raises:
+        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    _check_sender(receipt, own_jid)
+    if not _STANZA_ID.fullmatch(receipt.message_id):
+        raise Refusal(Reason.FRAME_MALFORMED, "a retry receipt names a message id of the wrong form")
+    if receipt.retry_count == 0:
+        raise Refusal(Reason.FRAME_MALFORMED, "`retry_count` counts this time, too: it begins with 1")
+    reason = _RETRY_REASONS.get(receipt.reason)
+    if reason is None:
+        raise Refusal(Reason.FRAME_MALFORMED, "`reason` of the retry receipt is not known")
+    return RetryReceipt(
+        message_id=receipt.message_id,
+        retry_count=receipt.retry_count,
+        reason=reason,
+        registration_id=receipt.registration_id,
+        keys=_retry_keys_from(receipt.keys) if receipt.HasField("keys") else None,
+        media_status=receipt.media_status if receipt.HasField("media_status") else None,
+    )
+
+
+def _retry_keys_from(keys: stanza_pb2.RetryKeys) -> RetryKeys:
+    signed_prekey = SignedPreKey(keys.signed_prekey_id, keys.signed_prekey, keys.signed_prekey_signature)
+    return RetryKeys(keys.identity_key, signed_prekey, OneTimePreKey(keys.one_time_prekey_id, keys.one_time_prekey))
+
+
+def typing_from(typing: stanza_pb2.Typing, own_jid: str) -> TypingState:
+    """Checks a sign of typing that a client sends and returns what it says.
+
+    Raises:
+        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    _check_sender(typing, own_jid)
+    state = _TYPING_STATES.get(typing.state)
+    if state is None:
+        raise Refusal(Reason.FRAME_MALFORMED, "`state` of the sign of typing is not known")
+    return state
+
+
+def _check_sender(
+    content: stanza_pb2.Message | stanza_pb2.Receipt | stanza_pb2.RetryReceipt | stanza_pb2.Typing, own_jid: str
+) -> None:
     sender = getattr(content, "from")
     if sender and sender != own_jid:
         raise Refusal(Reason.CONNECTION_MULTIPLEXED)
@@ -158,7 +211,8 @@ def _check_sender(content: stanza_pb2.Message | stanza_pb2.Receipt, own_jid: str
 def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.Stanza:
     """Returns the answer to a stanza, not a message, that was refused while the connection goes on."""
     kind = stanza.WhichOneof("kind")
-    stanza_id = getattr(getattr(stanza, kind), "id", "") if kind else ""
+    content = getattr(stanza, kind) if kind else None
+    stanza_id = getattr(content, "id", "") or getattr(content, "message_id", "")
     text = stanza_id if isinstance(stanza_id, str) else ""
     return stanza_pb2.Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=text[:64], error=stanza_error(refusal)))
 
@@ -171,6 +225,12 @@ def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
         ack = acks.add(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
         if outcome.refusal is not None:
             ack.error.CopyFrom(stanza_error(outcome.refusal))
+        if isinstance(outcome.refusal, DeviceListMismatch):
+            mismatch = ack.device_list_mismatch
+            mismatch.phash = outcome.refusal.phash
+            mismatch.missing.extend(outcome.refusal.missing)
+            mismatch.extra.extend(outcome.refusal.extra)
+            mismatch.stale.extend(outcome.refusal.stale)
     return stanza
 
 
@@ -197,6 +257,8 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
         setattr(receipt, "from", item.sender_jid)
         receipt.message_ids.extend(item.content.decode().split("\n"))
         receipt.timestamp_ms = item.timestamp_ms
+    elif item.kind is StanzaKind.RETRY_RECEIPT:
+        stanza.retry_receipt.CopyFrom(_retry_receipt_to(item))
     else:
         _write_notification(stanza.notification, item)
     return stanza
@@ -216,6 +278,37 @@ def _write_notification(notification: stanza_pb2.Notification, item: MailboxItem
         notification.digest_requested.SetInParent()
     else:
         notification.prekeys_low.count = int(item.content)
+
+
+def _retry_receipt_to(item: MailboxItem) -> stanza_pb2.RetryReceipt:
+    retry = retry_of(item)
+    receipt = stanza_pb2.RetryReceipt(
+        message_id=retry.message_id,
+        retry_count=retry.retry_count,
+        reason=stanza_pb2.RetryReason.ValueType(retry.reason),
+        registration_id=retry.registration_id,
+        media_status=retry.media_status,
+        timestamp_ms=item.timestamp_ms,
+    )
+    setattr(receipt, "from", item.sender_jid)
+    if retry.keys is not None:
+        identity_key, signed_prekey, one_time_prekey = retry.keys
+        receipt.keys.identity_key = identity_key
+        receipt.keys.signed_prekey_id = signed_prekey.key_id
+        receipt.keys.signed_prekey = signed_prekey.public_key
+        receipt.keys.signed_prekey_signature = signed_prekey.signature
+        receipt.keys.one_time_prekey_id = one_time_prekey.key_id
+        receipt.keys.one_time_prekey = one_time_prekey.public_key
+    return receipt
+
+
+def typing_to(sender_jid: str, state: TypingState, expires_seconds: int) -> stanza_pb2.Stanza:
+    """Returns a sign of typing as it is delivered (MSG-13)."""
+    stanza = stanza_pb2.Stanza()
+    setattr(stanza.typing, "from", sender_jid)
+    stanza.typing.state = stanza_pb2.TypingState.ValueType(state)
+    stanza.typing.expires_seconds = expires_seconds
+    return stanza
 
 
 def prekeys_low_to(count: int, now_ms: int) -> stanza_pb2.Stanza:

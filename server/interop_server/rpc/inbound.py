@@ -9,7 +9,9 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import OutgoingMessage
+from interop_server.core.receipts import Receipts
 from interop_server.core.routing import Router, SendOutcome
+from interop_server.core.typing_signs import TypingSigns
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import (
     MAX_ACK_IDS,
@@ -17,9 +19,11 @@ from interop_server.rpc.convert import (
     NACK_CODES,
     batch_from,
     message_from,
-    receipt_type_from,
+    receipt_from,
     refused_stanza,
+    retry_receipt_from,
     send_acks_to,
+    typing_from,
 )
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.outbox import Outbox
@@ -37,6 +41,8 @@ class InboundParts:
     """What taking stanzas needs, whichever connection they come on."""
 
     router: Router
+    receipts: Receipts
+    typing_signs: TypingSigns
     counts: Counter[str]
     """What was counted since the start."""
     limits: Limits
@@ -51,6 +57,8 @@ class Inbound:
 
     def __init__(self, parts: InboundParts, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
         self._router = parts.router
+        self._receipts = parts.receipts
+        self._typing_signs = parts.typing_signs
         self._counts = parts.counts
         self._limits = parts.limits
         self._journal = parts.journal
@@ -86,12 +94,12 @@ class Inbound:
 
     async def _receive_one(self, stanza: stanza_pb2.Stanza) -> None:
         kind = stanza.WhichOneof("kind")
-        if kind == "ack":
+        if kind in ("receipt", "retry_receipt", "typing"):
+            await self._pass_on(stanza)
+        elif kind == "ack":
             await self._ack(stanza.ack.delivery_ids)
         elif kind == "nack":
             await self._nack(stanza.nack)
-        elif kind == "receipt":
-            await self._receipt(stanza.receipt)
         elif kind == "ping":
             await self._outbox.add([stanza_pb2.Stanza(pong=stanza_pb2.Pong(id=stanza.ping.id))])
         elif kind == "offline_batch":
@@ -105,6 +113,17 @@ class Inbound:
             raise Refusal(Reason.FRAME_MALFORMED, f"{kind} comes from the server only")
         else:
             raise Refusal(Reason.FRAME_MALFORMED, "the stanza has no kind that this server knows")
+
+    async def _pass_on(self, stanza: stanza_pb2.Stanza) -> None:
+        account = self._live.account
+        if stanza.HasField("receipt"):
+            receipt = receipt_from(stanza.receipt, account.jid)
+            await self._receipts.send(account, receipt, self._live.read_receipts)
+        elif stanza.HasField("retry_receipt"):
+            retry = retry_receipt_from(stanza.retry_receipt, account.jid)
+            await self._receipts.send_retry(account, stanza.retry_receipt.to, retry)
+        else:
+            await self._typing_signs.show(account, stanza.typing.to, typing_from(stanza.typing, account.jid))
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         if not stanzas:
@@ -123,12 +142,6 @@ class Inbound:
             if outcome.refusal is not None:
                 self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
         await self._outbox.add([send_acks_to(ordered)])
-
-    async def _receipt(self, receipt: stanza_pb2.Receipt) -> None:
-        kind = receipt_type_from(receipt, self._live.account.jid)
-        await self._router.send_receipt(
-            self._live.account, kind, receipt.to, receipt.message_ids, self._live.read_receipts
-        )
 
     async def _ack(self, delivery_ids: Sequence[int]) -> None:
         if len(delivery_ids) > MAX_ACK_IDS:

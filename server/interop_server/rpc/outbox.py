@@ -39,6 +39,16 @@ class Outbox:
         await self._has_room.wait()
         if self._is_finished:
             return
+        self._put(stanzas)
+
+    def offer(self, stanza: stanza_pb2.Stanza) -> bool:
+        """Adds a stanza if there is room now; False when there is none: what cannot wait is not worth waiting for."""
+        if self._is_finished or not self._has_room.is_set():
+            return False
+        self._put((stanza,))
+        return True
+
+    def _put(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
         self._waiting.extend(map(_encoded, stanzas))
         if self._waiting:
             self._has_content.set()

@@ -4,7 +4,17 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import Backlog, InboxMode, NotificationType, SentMessage, StanzaKind, Stored
+from interop_server.core.model import (
+    Account,
+    Backlog,
+    InboxMode,
+    MailboxItem,
+    NotificationType,
+    RetryOutcome,
+    SentMessage,
+    StanzaKind,
+    Stored,
+)
 from interop_server.core.ports import Store
 
 from .conftest import BATS, NOW_MS, World
@@ -124,6 +134,45 @@ async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, wo
     assert await store.list_chats(user.account_id, None, 10) == []
     sent = await store.get_sent_messages(account.account_id, ["m"])
     assert sent == {"m": SentMessage(user.account_id, NOW_MS, TOKEN, True, 0, 0)}
+
+
+def asking(world: World, sender: Account, to: Account, stanza_id: str, count: int) -> MailboxItem:
+    receipt = world.receipt(sender, to)
+    return receipt._replace(
+        kind=StanzaKind.RETRY_RECEIPT, subtype=0, stanza_id=stanza_id, retry_count=count, content=b"{}"
+    )
+
+
+@pytest.mark.requirement("RCP-03", "RCP-04")
+async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store, world: World) -> None:
+    """It comes back as it was, and allows a resend with up to its count, also when the message was long acked."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    sent = world.message(user, account, "m")
+    await store.put_messages([sent])
+    [delivery] = await store.list_deliveries(account.account_id, 0, 10, 0)
+    await store.delete_deliveries(account.account_id, [delivery.delivery_id])
+    receipt = asking(world, account, user, "m", 2)
+    assert await store.put_retry_receipt(receipt, 5) is RetryOutcome.FORWARDED
+    assert await world.waiting(user) == [receipt]
+    assert (await store.get_sent_messages(user.account_id, ["m"]))["m"].retries_allowed == 2
+    resends = [sent._replace(retry_count=count, timestamp_ms=NOW_MS + count) for count in (3, 2, 2, 1)]
+    repeated = Stored(NOW_MS, True)
+    assert await store.put_messages(resends) == [repeated, Stored(NOW_MS + 2, False), repeated, repeated]
+    assert await world.waiting(account) == [resends[1]]
+
+
+@pytest.mark.requirement("RCP-04", "RCP-05")
+async def test_concurrent_retries_are_counted_exactly(store: Store, world: World) -> None:
+    """Twenty at once for one message: five are stored. None for what was not sent to whoever asks."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_messages([world.message(user, account, "m")])
+    asked = [store.put_retry_receipt(asking(world, account, user, "m", 1), 5) for _ in range(20)]
+    outcomes = await asyncio.gather(*asked)
+    assert (outcomes.count(RetryOutcome.FORWARDED), outcomes.count(RetryOutcome.TOO_MANY)) == (5, 15)
+    for sender, to, stanza_id in ((account, user, "n"), (user, account, "m"), (user, user, "m")):
+        outcome = await store.put_retry_receipt(asking(world, sender, to, stanza_id, 1), 5)
+        assert outcome is RetryOutcome.NEVER_SENT
+    assert len(await world.waiting(user)) == 5
 
 
 async def test_two_senders_may_use_the_same_id(store: Store, world: World) -> None:

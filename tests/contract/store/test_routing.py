@@ -5,7 +5,7 @@ import pytest
 from interop_server.core.model import PartnerStatus, RouteFacts
 from interop_server.core.ports import Store
 
-from .conftest import BATS, OWLS, World, partner
+from .conftest import BATS, OWLS, World, partner, published_keys
 
 
 async def test_facts_of_everything_in_order(store: Store, world: World) -> None:
@@ -19,7 +19,14 @@ async def test_facts_of_everything_in_order(store: Store, world: World) -> None:
     }
     assert await store.get_route_facts(user, [account.jid]) == {
         account.jid: RouteFacts(
-            account.account_id, account.jid, BATS, "user1", mailbox_items=0, mailbox_bytes=0, **reachable
+            account.account_id,
+            account.jid,
+            BATS,
+            "user1",
+            mailbox_items=0,
+            mailbox_bytes=0,
+            registration_id=published_keys(7).registration_id,
+            **reachable,
         )
     }
 

@@ -5,6 +5,7 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
 from interop_server.core.model import Account, AccountEnd, NewEnlistment, ReceiptType
+from interop_server.core.receipts import OutgoingReceipt
 
 from .world import BATS, NOW_MS, ClientKeys, World, message, refused
 
@@ -206,9 +207,9 @@ async def test_no_push_to_whom_it_does_not_help(world: World, reason: Reason) ->
 async def test_no_push_when_nothing_worth_it_waits(world: World) -> None:
     """Nothing at all, a receipt, a message that has expired; nor for a WhatsApp user, nor while connected again."""
     ada, user = await world.enlisted(), await world.opted_in()
-    await world.router.send_receipt(user, ReceiptType.DELIVERED, ada.jid, ["m1"], True)
-    assert (await world.mailbox.backlog(ada)).receipts == 1
     await world.router.send_messages(ada, [message(user)])
+    await world.receipts.send(user, OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m1"]), True)
+    assert (await world.mailbox.backlog(ada)).receipts == 1
     with world.quiet():
         await world.absence.push_what_waits(ada, None)
         await world.absence.push_what_waits(user, None)

@@ -18,6 +18,7 @@ from interop_server.core.model import (
     StanzaKind,
 )
 from interop_server.core.optin import Found
+from interop_server.core.receipts import OutgoingReceipt
 from interop_server.core.routing import SendOutcome
 
 from .world import BATS, NOW_MS, World, message, refused
@@ -106,11 +107,14 @@ async def test_what_follows_a_decline_is_acked_and_goes_nowhere(world: World) ->
     before = await world.waiting(user)
     with world.quiet():
         assert (await write(world, ada, user)).timestamp_ms == world.clock.now_ms()
-        await world.router.send_receipt(ada, ReceiptType.READ, user.jid, ["m1"], True)
+        await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["m1"]), True)
     assert await world.waiting(user) == before
     dropped = [entry for entry in world.journal.after(0, 100)[0] if entry.outcome == "dropped"]
-    assert [(entry.action, entry.requirement, entry.reason) for entry in dropped] == [("stanza.message", "OPT-14", "")]
-    assert dropped[0].cause == "the recipient has declined the sender's message request"
+    assert [(entry.action, entry.requirement, entry.reason) for entry in dropped] == [
+        ("stanza.message", "OPT-14", ""),
+        ("stanza.receipt", "OPT-14", ""),
+    ]
+    assert {entry.cause for entry in dropped} == {"the recipient has declined the sender's message request"}
     await world.requests.answer(user, ada.jid, accepted=True)
     await write(world, ada, user)
     assert len(await ciphertexts(world, user)) == 2

@@ -4,6 +4,7 @@ import pytest
 
 from interop_server.core.limits import DAY_MS
 from interop_server.core.model import Account, Backlog, InboxMode, ReceiptType
+from interop_server.core.receipts import OutgoingReceipt
 
 from .world import NOW_MS, OWLS, ClientKeys, World, message
 
@@ -21,7 +22,8 @@ async def test_a_backlog_is_counted_by_kind(world: World) -> None:
     """Messages, receipts and notifications, and where it ends (MSG-08)."""
     ada, user = await fill(world)
     assert await world.mailbox.backlog(ada) == Backlog(0, 0, 0, 0, 0)
-    await world.router.send_receipt(ada, ReceiptType.READ, user.jid, ["x"], True)
+    await world.router.send_messages(user, [message(ada, "x")])
+    await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["x"]), True)
     await world.enlisted("ada", keys=ClientKeys(seed=2))
     backlog = await world.mailbox.backlog(user)
     assert (backlog.messages, backlog.receipts, backlog.notifications, backlog.total) == (5, 1, 1, 7)

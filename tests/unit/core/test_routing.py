@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from interop_protocol.digest import phash
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import (
     Account,
@@ -17,10 +18,11 @@ from interop_server.core.model import (
     RouteFacts,
     StanzaKind,
 )
-from interop_server.core.routing import Route, Router, SendOutcome, decide_route
+from interop_server.core.receipts import OutgoingReceipt, Receipts
+from interop_server.core.routing import DeviceListMismatch, Route, Router, SendOutcome, decide_route
 from interop_server.runtime import clock as clock_module
 
-from .world import BATS, NOW_MS, OWLS, World, message, partner, refused
+from .world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
 
@@ -132,7 +134,7 @@ async def test_people_are_addressed_by_internal_identifiers_only(world: World, t
     ada = await world.enlisted()
     assert reasons(await send(world, ada, message(to))) == [reason]
     with refused(reason):
-        await world.router.send_receipt(ada, ReceiptType.READ, to, ["m1"], True)
+        await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, to, ["m1"]), True)
 
 
 SENDER_KEY = (CiphertextType.SENDER_KEY, 0, b"x")
@@ -158,6 +160,55 @@ async def test_a_message_holds_one_ciphertext_of_bounded_size(
     """For device 0, since partners' users have one device and WhatsApp users are addressed whole (MSG-03, MSG-11)."""
     ada, user = await world.enlisted(), await world.opted_in()
     assert reasons(await send(world, ada, message(user, enc=enc))) == [reason]
+
+
+@pytest.mark.requirement("MSG-05")
+@pytest.mark.parametrize(
+    ("enc", "missing", "extra"),
+    [
+        ([], [0], []),
+        ([RATCHET, RATCHET], [], []),
+        ([(CiphertextType.DOUBLE_RATCHET, 1, b"x")], [0], [1]),
+        ([(CiphertextType.DOUBLE_RATCHET, device, b"x") for device in (7, 0, 3, 7)], [], [3, 7]),
+        ([(CiphertextType.DOUBLE_RATCHET, device, b"x") for device in range(1, 999)], [0], list(range(1, 101))),
+    ],
+)
+async def test_a_wrong_device_list_is_answered_with_the_right_one(
+    world: World, enc: list[Any], missing: list[int], extra: list[int]
+) -> None:
+    """Hash, missing and superfluous devices, whether or not the recipient can be reached (MSG-05, OPT-09)."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    for jid in (user.jid, "4915100000000@s.whatsapp.net"):
+        [outcome] = await send(world, ada, message(jid, enc=enc))
+        mismatch = outcome.refusal
+        assert isinstance(mismatch, DeviceListMismatch)
+        assert (mismatch.phash, list(mismatch.missing), list(mismatch.extra)) == (phash([jid]), missing, extra)
+        assert mismatch.stale == ()
+
+
+@pytest.mark.requirement("MSG-05")
+async def test_a_session_with_a_replaced_device_is_stale(world: World) -> None:
+    """Where the sender says with which one it is; who may not write learns nothing of it (MSG-05, OPT-09)."""
+    ada, user, shy = await world.enlisted(), await world.opted_in(), await world.whatsapp_user("+33612345678")
+    right = ClientKeys().published.registration_id
+
+    def to(jid: str, registration_id: int | None) -> Any:
+        return message(jid, enc=[(CiphertextType.DOUBLE_RATCHET, 0, b"x", registration_id)])
+
+    assert reasons(await send(world, user, to(ada.jid, right))) == [None]
+    assert reasons(await send(world, user, to(ada.jid, None)._replace(stanza_id="m2"))) == [None]
+    before = await world.store.count_rows()
+    [outcome] = await send(world, user, to(ada.jid, right + 1)._replace(stanza_id="m3"))
+    assert isinstance(outcome.refusal, DeviceListMismatch)
+    assert (outcome.refusal.stale, outcome.refusal.phash) == ((0,), phash([ada.jid]))
+    assert (outcome.refusal.missing, outcome.refusal.extra) == ((), ())
+    assert await world.store.count_rows() == before
+    for sender, recipient, reason in ((shy, ada.jid, NOT_OPTED_IN), (ada, shy.jid, UNREACHABLE)):
+        assert reasons(await send(world, sender, to(recipient, right + 1))) == [reason]
+    # The message was refused, so its id is free.
+    assert reasons(await send(world, user, to(ada.jid, right)._replace(stanza_id="m3"))) == [None]
+    waiting = [item.stanza_id for item in await world.waiting(ada) if item.kind is StanzaKind.MESSAGE]
+    assert waiting == ["m1", "m2", "m3"]
 
 
 async def leave_untouched(world: World, sender: Account, to: Account | str, reason: Reason) -> None:
@@ -322,91 +373,34 @@ async def test_a_mailbox_is_bounded(build_world: BuildWorld, limit: dict[str, in
     assert reasons(await send(world, ada, message(user, "d", bytes(10)))) == [None]
 
 
+@pytest.mark.requirement("MSG-11", "MSG-04")
+async def test_a_repetition_into_a_full_mailbox_is_acked(build_world: BuildWorld) -> None:
+    """It needs no room: it was taken before, whether in this batch or long ago; what was not is refused (MSG-11)."""
+    world = await build_world(max_mailbox_items=2)
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, message(user, "a"))
+    world.clock.advance(5_000)
+    outcomes = await send(world, ada, *(message(user, stanza_id) for stanza_id in "bcabc"))
+    assert outcomes[2] == SendOutcome("a", NOW_MS)
+    assert outcomes[3] == SendOutcome("b", NOW_MS + 5_000)
+    full = Reason.MAILBOX_FULL
+    assert reasons(outcomes) == [None, full, None, None, full]
+    assert [item.stanza_id for item in await world.waiting(user)] == ["a", "b"]
+
+
 @pytest.mark.requirement("MSG-14")
 async def test_timestamps_never_decrease(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """When the machine's clock is set back, they stand still: for messages and receipts alike (MSG-14)."""
     ada, user = await world.enlisted(), await world.opted_in()
     machine = [NOW_MS]
     monkeypatch.setattr(clock_module, "_machine_ms", lambda: machine[-1])
-    router = Router(replace(world.router_parts, clock=clock_module.AdjustableClock()))
+    clock, arrivals = clock_module.AdjustableClock(), world.arrivals
+    router = Router(replace(world.router_parts, clock=clock))
+    receipts = Receipts(world.store, arrivals, world.journal, world.counts, clock, world.limits)
+    await router.send_messages(user, [message(ada, "r")])
     for number, offset in enumerate((0, 0, -60_000, -60_000, 10, 5)):
         machine.append(NOW_MS + offset)
         await router.send_messages(ada, [message(user, f"m{number}")])
-        await router.send_receipt(ada, ReceiptType.READ, user.jid, [f"r{number}"], True)
+        await receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["r"]), True)
     timestamps = [item.timestamp_ms - NOW_MS for item in await world.waiting(user)]
     assert timestamps == [0] * 8 + [10] * 4
-
-
-async def log_in(world: World, account: Account, *, read_receipts: bool) -> None:
-    await world.logins.log_in(world.login(account, read_receipts=read_receipts))
-
-
-@pytest.mark.requirement("RCP-01", "RCP-02")
-@pytest.mark.parametrize("kind", ReceiptType)
-async def test_receipts_flow_both_ways(world: World, kind: ReceiptType) -> None:
-    """One receipt may name several messages (RCP-01, RCP-02)."""
-    ada, user = await world.enlisted(), await world.opted_in()
-    for sender, recipient in ((ada, user), (user, ada)):
-        await world.router.send_receipt(sender, kind, recipient.jid, ["m1", "m2", "m3"], True)
-        [item] = await world.waiting(recipient)
-        assert (item.sender_id, item.sender_jid, item.kind) == (sender.account_id, sender.jid, StanzaKind.RECEIPT)
-        assert (item.subtype, item.timestamp_ms, item.content) == (kind, NOW_MS, b"m1\nm2\nm3")
-    assert world.connections.woken == [user.account_id, ada.account_id]
-    assert world.pushes.queued == []
-
-
-@pytest.mark.requirement("RCP-01")
-@pytest.mark.parametrize(
-    ("kind", "own", "theirs", "arrives"),
-    [
-        (ReceiptType.READ, True, True, True),
-        (ReceiptType.READ, True, False, False),
-        (ReceiptType.READ, False, True, False),
-        (ReceiptType.READ, False, False, False),
-        (ReceiptType.DELIVERED, True, True, True),
-        (ReceiptType.DELIVERED, True, False, True),
-        (ReceiptType.DELIVERED, False, True, True),
-        (ReceiptType.DELIVERED, False, False, True),
-    ],
-)
-async def test_read_receipts_honour_both_settings(
-    world: World, kind: ReceiptType, own: bool, theirs: bool, arrives: bool
-) -> None:
-    """Who has them off neither tells nor is told; delivery receipts have no setting (RCP-01)."""
-    ada, user = await world.enlisted(), await world.opted_in()
-    await log_in(world, user, read_receipts=theirs)
-    await world.router.send_receipt(ada, kind, user.jid, ["m1"], own)
-    assert len(await world.waiting(user)) == arrives
-
-
-async def test_a_receipt_that_may_not_arrive_is_dropped_silently(world: World) -> None:
-    """Unknown, not opted in, blocked either way: no error and no trace (RCP-01, OPT-09, ABU-02)."""
-    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
-    cal, shy = await world.enlisted("cal"), await world.whatsapp_user("+33612345678")
-    await world.blocklist.block(user, ada.jid)
-    await world.blocklist.block(bea, user.jid)
-    before = await world.store.count_rows()
-    routes = [(ada, user.jid), (bea, user.jid), (user, ada.jid), (cal, shy.jid), (shy, cal.jid), (cal, ada.jid)]
-    with world.quiet():
-        for sender, to in [*routes, (cal, "4915100000000@s.whatsapp.net")]:
-            for kind in ReceiptType:
-                await world.router.send_receipt(sender, kind, to, ["m1"], True)
-    assert await world.store.count_rows() == before
-
-
-async def test_a_full_mailbox_takes_no_receipts(build_world: BuildWorld) -> None:
-    """A receipt is not worth a refusal: it is dropped (MSG-11, RCP-01)."""
-    world = await build_world(max_mailbox_items=2)
-    ada, user = await world.enlisted(), await world.opted_in()
-    for number in range(4):
-        await world.router.send_receipt(ada, ReceiptType.READ, user.jid, [f"m{number}"], True)
-    assert [item.content for item in await world.waiting(user)] == [b"m0", b"m1"]
-
-
-async def test_receipts_count_by_their_bytes_too(build_world: BuildWorld) -> None:
-    """Long lists of message ids fill no mailbox beyond its size (MSG-11)."""
-    world = await build_world(max_mailbox_bytes=5)
-    ada, user = await world.enlisted(), await world.opted_in()
-    for ids in (["m0", "m1"], ["m2"]):
-        await world.router.send_receipt(ada, ReceiptType.DELIVERED, user.jid, ids, True)
-    assert [item.content for item in await world.waiting(user)] == [b"m0\nm1"]

@@ -5,6 +5,7 @@ Only what lies outside of the process is played: connections and pushes are reco
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -22,6 +23,7 @@ from interop_protocol.xeddsa_keys import sign_xeddsa, signed_prekey_message
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
+from interop_server.core.arrivals import Arrivals
 from interop_server.core.challenges import Challenges
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
@@ -40,6 +42,7 @@ from interop_server.core.model import (
     CiphertextType,
     ConnectionFacts,
     ConnectionMode,
+    DeviceCiphertext,
     IdentifierType,
     Login,
     MailboxItem,
@@ -51,10 +54,12 @@ from interop_server.core.model import (
     Platform,
     PublishedKeys,
     SignedPreKey,
+    TypingState,
 )
 from interop_server.core.optin import TERMS_ID, OptIn
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.reachability import Reachability
+from interop_server.core.receipts import Receipts
 from interop_server.core.reports import Reports
 from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
@@ -62,6 +67,7 @@ from interop_server.core.standing import Standing
 from interop_server.core.suspension import Suspension
 from interop_server.core.sweeps import Sweep
 from interop_server.core.tokens import KeySets, PartnerTokens
+from interop_server.core.typing_signs import TypingSigns
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
@@ -187,6 +193,7 @@ class RecordedConnections:
     def __init__(self) -> None:
         self.online: set[int] = set()
         self.woken: list[int] = []
+        self.typing: list[tuple[int, str, TypingState, int]] = []
         self.ended: list[tuple[int, Reason]] = []
         self.ended_partners: list[tuple[int, Reason, ConnectionMode | None]] = []
         self.observed: list[tuple[int, int | None]] = []
@@ -215,6 +222,11 @@ class RecordedConnections:
 
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
         self.observed.append((account_id, closed_at_ms))
+
+    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+        if account_id in self.online:
+            self.typing.append((account_id, sender_jid, state, expires_seconds))
+        return account_id in self.online
 
     def notify_prekeys_low(self, account_id: int, count: int) -> None:
         self.low.append((account_id, count))
@@ -276,10 +288,12 @@ class World:
         self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
         suspension = Suspension(store, self.operator, self.journal, limits)
         self.escalation = Escalation(self.standing, self.scoring, suspension, self.clock, limits)
-        self.router_parts = RouterParts(
-            store, self.connections, self.pushes, self.escalation, self.journal, self.clock, limits
-        )
+        self.counts: Counter[str] = Counter()
+        self.arrivals = Arrivals(self.connections, self.pushes, self.journal, limits)
+        self.router_parts = RouterParts(store, self.arrivals, self.escalation, self.journal, self.clock, limits)
         self.router = Router(self.router_parts)
+        self.receipts = Receipts(store, self.arrivals, self.journal, self.counts, self.clock, limits)
+        self.typing_signs = TypingSigns(store, self.connections, self.journal, self.counts, self.clock, limits)
         self.reports = Reports(store, self.escalation, self.journal, self.clock, rng, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
         self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
@@ -373,8 +387,8 @@ def message(
     to: Account | str,
     stanza_id: str = "m1",
     ciphertext: bytes = b"\x00\xffciphertext",
-    enc: Sequence[tuple[CiphertextType, int, bytes]] | None = None,
+    enc: Sequence[tuple[Any, ...]] | None = None,
 ) -> OutgoingMessage:
     jid = to if isinstance(to, str) else to.jid
-    parts = tuple(enc) if enc is not None else ((CiphertextType.DOUBLE_RATCHET, 0, ciphertext),)
-    return OutgoingMessage(stanza_id, jid, MessageType.TEXT, parts)
+    parts = enc if enc is not None else ((CiphertextType.DOUBLE_RATCHET, 0, ciphertext),)
+    return OutgoingMessage(stanza_id, jid, MessageType.TEXT, tuple(DeviceCiphertext(*part) for part in parts))

@@ -1,12 +1,13 @@
 """Digests that two ends compare: the same for the same content, whatever order it comes in (KEY-10, ABU-02)."""
 
+import base64
 import hashlib
 from itertools import permutations
 from typing import NamedTuple
 
 import pytest
 
-from interop_protocol.digest import blocklist_digest, key_digest
+from interop_protocol.digest import blocklist_digest, key_digest, phash
 from interop_protocol.sizes import KEY_DIGEST_BYTES, SHA256_BYTES
 
 
@@ -41,6 +42,15 @@ def test_the_key_digest_changes_with_every_part():
         key_digest(IDENTITY, SIGNED, b"\7" * 64, PREKEYS),
     }
     assert len(digests) == 6
+
+
+@pytest.mark.requirement("MSG-05")
+def test_the_phash_is_six_bytes_of_sha_256_over_the_sorted_device_jids():
+    """Whatever order they come in; the version stands in front."""
+    jids = ["12-34:2@interop", "12-34@interop"]
+    digest = hashlib.sha256(b"12-34:2@interop12-34@interop").digest()[:6]
+    assert phash(jids) == phash(reversed(jids)) == "2:" + base64.b64encode(digest).decode()
+    assert len(phash(jids)) == 10
 
 
 @pytest.mark.requirement("ABU-02")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, TypingState
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.runtime.rng import SeededRng
 
@@ -52,6 +52,26 @@ async def test_a_session_dies_with_its_connection(registry: ConnectionRegistry) 
         refused(Reason.SESSION_DEAD, registry.by_token, ada.session_token)
         assert not registry.wake(ADA.account_id)
     assert registry.facts() == []
+
+
+@pytest.mark.requirement("MSG-13")
+async def test_typing_is_shown_on_the_open_connection_only(registry: ConnectionRegistry) -> None:
+    """Nobody who is away sees it, nor anybody before their stream runs; a stream that is full says so (MSG-13)."""
+    shown: list[tuple[str, TypingState, int]] = []
+
+    def show(sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+        shown.append((sender_jid, state, expires_seconds))
+        return len(shown) == 1
+
+    typing = (ADA.account_id, BEA.jid, TypingState.RECORDING, 5)
+    assert not registry.show_typing(*typing)
+    ada = connect(registry)
+    assert not registry.show_typing(*typing)
+    ada.show_typing = show
+    assert [registry.show_typing(*typing) for _ in range(2)] == [True, False]
+    assert shown == [typing[1:]] * 2
+    registry.close(ada)
+    assert not registry.show_typing(*typing)
 
 
 async def test_a_second_login_replaces_the_first(registry: ConnectionRegistry) -> None:

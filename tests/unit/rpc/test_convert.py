@@ -8,13 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interop_api.v1 import chat_pb2, prekeys_pb2, stanza_pb2
+from interop_protocol.digest import phash
+from interop_protocol.jid import parse_jid
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
+    Account,
     Backlog,
     CiphertextType,
     ConnectionMode,
     Delivery,
+    DeviceCiphertext,
     InboxMode,
     Login,
     MailboxItem,
@@ -25,11 +29,14 @@ from interop_server.core.model import (
     OutgoingMessage,
     PublishedKeys,
     ReceiptType,
+    RetryReason,
     SignedPreKey,
     StanzaKind,
     TakenBundle,
+    TypingState,
 )
-from interop_server.core.routing import SendOutcome
+from interop_server.core.receipts import OutgoingReceipt, retry_item
+from interop_server.core.routing import DeviceListMismatch, SendOutcome
 from interop_server.rpc import convert
 
 OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"
@@ -129,7 +136,9 @@ def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
     for stanza in batch.stanzas:
         for read in (
             lambda stanza=stanza: convert.message_from(stanza.message, OWN_JID),
-            lambda stanza=stanza: convert.receipt_type_from(stanza.receipt, OWN_JID),
+            lambda stanza=stanza: convert.receipt_from(stanza.receipt, OWN_JID),
+            lambda stanza=stanza: convert.retry_receipt_from(stanza.retry_receipt, OWN_JID),
+            lambda stanza=stanza: convert.typing_from(stanza.typing, OWN_JID),
         ):
             try:
                 read()
@@ -161,10 +170,12 @@ def message(**changes: Any) -> stanza_pb2.Message:
 
 def test_a_message_is_read() -> None:
     """The address as text: what it means is for the rules (MSG-01, MSG-03)."""
-    enc = ((CiphertextType.DOUBLE_RATCHET, 3, b"x"),)
+    enc = (DeviceCiphertext(CiphertextType.DOUBLE_RATCHET, 3, b"x", None),)
     expected = OutgoingMessage("A-z_0.9", PEER_JID, MessageType.MEDIA, enc)
     assert convert.message_from(message(), OWN_JID) == expected
     assert convert.message_from(message(**{"from": OWN_JID}), OWN_JID) == expected
+    known = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"x", registration_id=0)
+    assert convert.message_from(message(enc=[known]), OWN_JID).enc[0].registration_id == 0
     resent = message(retry_count=5, reporting_token=bytes(16))
     assert convert.message_from(resent, OWN_JID) == expected._replace(retry_count=5, reporting_token=bytes(16))
     assert convert.message_from(message(id="i" * 64, enc=[], to="any\ntext"), OWN_JID) == OutgoingMessage(
@@ -211,15 +222,88 @@ def receipt(**changes: Any) -> stanza_pb2.Receipt:
 )
 def test_a_malformed_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """A line feed in an id would make two of one (RCP-01, RCP-02, PRX-03)."""
-    assert refusal_of(convert.receipt_type_from, receipt(**changes), OWN_JID).reason is reason
+    assert refusal_of(convert.receipt_from, receipt(**changes), OWN_JID).reason is reason
 
 
 @pytest.mark.requirement("RCP-02")
 @pytest.mark.parametrize("kind", ReceiptType)
 def test_a_receipt_is_read(kind: ReceiptType) -> None:
     """Up to 256 messages (RCP-02)."""
-    assert convert.receipt_type_from(receipt(type=int(kind), message_ids=["m"] * 256), OWN_JID) is kind
-    assert convert.receipt_type_from(receipt(type=int(kind), **{"from": OWN_JID}), OWN_JID) is kind
+    expected = OutgoingReceipt(kind, PEER_JID, ["m"] * 256)
+    for changes in ({}, {"from": OWN_JID}):
+        named = receipt(type=int(kind), message_ids=["m"] * 256, **changes)
+        assert convert.receipt_from(named, OWN_JID) == expected
+
+
+def retry_receipt(**changes: Any) -> stanza_pb2.RetryReceipt:
+    fields = {"to": PEER_JID, "message_id": "m1", "retry_count": 1, "registration_id": 2**32 - 1}
+    return stanza_pb2.RetryReceipt(**fields | changes)
+
+
+@pytest.mark.requirement("RCP-03")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"message_id": ""}, Reason.FRAME_MALFORMED),
+        ({"message_id": "a b"}, Reason.FRAME_MALFORMED),
+        ({"retry_count": 0}, Reason.FRAME_MALFORMED),
+        ({"reason": 14}, Reason.FRAME_MALFORMED),
+        ({"reason": -1}, Reason.FRAME_MALFORMED),
+    ],
+)
+def test_a_malformed_retry_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
+    """It counts from 1, and its reason has a name; how far it may count is for the rules (RCP-03)."""
+    assert refusal_of(convert.retry_receipt_from, retry_receipt(**changes), OWN_JID).reason is reason
+
+
+@pytest.mark.requirement("RCP-03", "MED-08")
+@pytest.mark.parametrize("reason", RetryReason)
+def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReason) -> None:
+    """With or without keys and status; `to` becomes `from` (RCP-03, MED-08)."""
+    keys = stanza_pb2.RetryKeys(
+        identity_key=bytes(32),
+        signed_prekey_id=1,
+        signed_prekey=b"\1" * 32,
+        signed_prekey_signature=b"\2" * 64,
+        one_time_prekey_id=2,
+        one_time_prekey=b"\3" * 32,
+    )
+    for changes in ({}, {"keys": keys}, {"media_status": 404}):
+        sent = retry_receipt(reason=int(reason), retry_count=2**32 - 1, **changes)
+        read = convert.retry_receipt_from(sent, OWN_JID)
+        assert (read.message_id, read.retry_count, read.reason) == ("m1", 2**32 - 1, reason)
+        item = retry_item(Account(7, OWN_JID, 100, "ada", bytes(32)), 9, read._replace(retry_count=5), 77)
+        stanza = convert.delivery_to(Delivery(9, item, InboxMode.SEPARATE), to_whatsapp=True, offline=False)
+        sent.ClearField("to")
+        setattr(sent, "from", OWN_JID)
+        sent.retry_count, sent.timestamp_ms = 5, 77
+        assert stanza == stanza_pb2.Stanza(retry_receipt=sent, delivery_id=9)
+
+
+@pytest.mark.requirement("MSG-13")
+@pytest.mark.parametrize("state", TypingState)
+def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
+    """It says who and for how long (MSG-13)."""
+    typing = stanza_pb2.Typing(to=PEER_JID, state=int(state), **{"from": OWN_JID})
+    assert convert.typing_from(typing, OWN_JID) is state
+    expected = stanza_pb2.Typing(state=int(state), expires_seconds=5, **{"from": OWN_JID})
+    assert convert.typing_to(OWN_JID, state, 5) == stanza_pb2.Stanza(typing=expected)
+
+
+@pytest.mark.requirement("MSG-13")
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"state": 0}, Reason.FRAME_MALFORMED),
+        ({"state": 4}, Reason.FRAME_MALFORMED),
+    ],
+)
+def test_a_malformed_sign_of_typing_is_refused(changes: dict[str, Any], reason: Reason) -> None:
+    """It says what somebody does, and nobody says it for another (MSG-13, PRX-03)."""
+    typing = stanza_pb2.Typing(**{"to": PEER_JID, "state": 1} | changes)
+    assert refusal_of(convert.typing_from, typing, OWN_JID).reason is reason
 
 
 def test_a_refused_stanza_is_named_by_its_id() -> None:
@@ -229,6 +313,7 @@ def test_a_refused_stanza_is_named_by_its_id() -> None:
         (stanza_pb2.Stanza(), ""),
         (ping(5), ""),
         (stanza_pb2.Stanza(receipt=receipt()), ""),
+        (stanza_pb2.Stanza(retry_receipt=retry_receipt(message_id="m" * 99)), "m" * 64),
         (stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id="c" * 99)), "c" * 64),
     ):
         refused = convert.refused_stanza(stanza, refusal).stanza_refused
@@ -241,6 +326,18 @@ def test_outcomes_become_acks_in_order() -> None:
     first, second = convert.send_acks_to(outcomes).send_acks.acks
     assert (first.id, first.timestamp_ms, first.HasField("error")) == ("a", 5, False)
     assert (second.id, second.timestamp_ms, second.error.retry_after_ms) == ("b", 0, 9)
+    assert not second.HasField("device_list_mismatch")
+
+
+@pytest.mark.requirement("MSG-05")
+def test_a_wrong_device_list_is_answered_with_the_right_one() -> None:
+    """Machine-readable, beside the refusal (MSG-05)."""
+    jid = parse_jid(PEER_JID)
+    refusal = DeviceListMismatch(jid, missing=[0], extra=[1, 7], stale=[0])
+    [ack] = convert.send_acks_to([SendOutcome("a", refusal=refusal)]).send_acks.acks
+    assert ack.error.reason == Reason.DEVICE_LIST_MISMATCH.value
+    expected = stanza_pb2.DeviceListMismatch(phash=phash([PEER_JID]), missing=[0], extra=[1, 7], stale=[0])
+    assert ack.device_list_mismatch == expected
 
 
 def delivery(kind: StanzaKind, subtype: int, content: bytes) -> Delivery:

@@ -106,6 +106,25 @@ async def test_whoever_adds_too_much_waits_for_the_client() -> None:
     assert [each.delivery_id for batch in drained(outbox) for each in read(batch)] == [2, 3, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.requirement("MSG-13")
+async def test_what_cannot_wait_is_taken_only_while_there_is_room() -> None:
+    """It goes behind what waits, without waiting itself; never past the bound, never behind the last one (MSG-13)."""
+    outbox = Outbox(Limits(max_batch_stanzas=1))
+    writer = asyncio.ensure_future(outbox.next_batch())
+    await asyncio.sleep(0)
+    assert outbox.offer(stanza(0))
+    assert read(await writer or b"") == [stanza(0)]
+    await outbox.add([stanza(number) for number in range(1, 4)])
+    assert outbox.offer(stanza(4))
+    assert not outbox.offer(stanza(5))
+    outbox.take_batch()
+    assert outbox.offer(stanza(6))
+    outbox.take_batch()
+    outbox.finish(stanza(99))
+    assert not outbox.offer(stanza(7))
+    assert [each.delivery_id for batch in drained(outbox) for each in read(batch)] == [3, 4, 6, 99]
+
+
 async def test_the_last_stanza_is_the_last() -> None:
     """It needs no room, what waits goes before it, and what is added behind it is not sent."""
     outbox = Outbox(Limits(max_batch_stanzas=1))

@@ -780,7 +780,7 @@ class SendAck(_message.Message):
 
     @_builtins.property
     def device_list_mismatch(self) -> Global___DeviceListMismatch:
-        """Set with DEVICE_LIST_MISMATCH: what the recipient's device list is."""
+        """Set with DEVICE_LIST_MISMATCH, unless it is the address that names a device: what the recipient's device list is."""
 
     def __init__(
         self,
@@ -816,14 +816,16 @@ class DeviceListMismatch(_message.Message):
     EXTRA_FIELD_NUMBER: _builtins.int
     STALE_FIELD_NUMBER: _builtins.int
     phash: _builtins.str
-    """Hash of the right list: `2:` and base64 of the first 6 bytes of SHA-256 over the device JIDs, sorted and joined."""
+    """Hash of the right list: `2:` and base64 of the first 6 bytes of SHA-256 over the device JIDs, sorted and joined. The
+    JID of device 0 is the account's own.
+    """
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """Devices that the message has no ciphertext for."""
 
     @_builtins.property
     def extra(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Devices that the recipient does not have."""
+        """Devices that the recipient does not have, at most 100."""
 
     @_builtins.property
     def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -898,8 +900,10 @@ class RetryReceipt(_message.Message):
     per message and recipient (RCP-04); what goes beyond that, and what concerns a message that its recipient was never
     sent, is dropped and counted, without an answer (RCP-05). It also serves media: when the blob of a message is gone,
     `media_status` says so, and the sender uploads the file again and sends the message again (MED-08).
-    Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
+    An account may ask for 2,000 messages at once, and for 100 a second (policy); what comes faster is dropped, too.
+    Errors, as `stanza_refused`: FRAME_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, USER_VISIBLE_IDENTIFIER,
+    ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH,
+    CONNECTION_MULTIPLEXED.
     Source: RCP-03, RCP-04, RCP-05, MED-08.
     """
 
@@ -919,7 +923,9 @@ class RetryReceipt(_message.Message):
     message_id: _builtins.str
     """Id of the message."""
     retry_count: _builtins.int
-    """How often this message was asked for again, this time included: 1 to 5."""
+    """How often this message was asked for again, this time included: 1 to 5. Count on from the `retry_count` of the
+    message that came: a resend with a count that was sent before is taken for a repetition.
+    """
     reason: Global___RetryReason.ValueType
     """Why."""
     registration_id: _builtins.int
@@ -1440,7 +1446,7 @@ class StanzaRefused(_message.Message):
     ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     id: _builtins.str
-    """The `id` of the refused stanza, when it has one."""
+    """The `id` of the refused stanza, or the `message_id` of a retry receipt."""
     @_builtins.property
     def error(self) -> _errors_pb2.StanzaError:
         """Why."""

@@ -16,6 +16,7 @@ from interop_server.core.model import (
     MailboxItem,
     MessageRequestState,
     NotificationType,
+    RetryOutcome,
     SentMessage,
     StanzaKind,
     Stored,
@@ -170,6 +171,30 @@ def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> Non
     )
 
 
+def _put_retry_receipt(db: sqlite3.Connection, item: MailboxItem, most: int) -> RetryOutcome:
+    sent = db.execute(
+        """
+        SELECT retries_forwarded FROM sent_message
+        WHERE sender_id = ?1 AND stanza_id = ?2 AND recipient_id = ?3 AND NOT is_dropped
+        """,
+        (item.recipient_id, item.stanza_id, item.sender_id),
+    ).fetchone()
+    if sent is None:
+        return RetryOutcome.NEVER_SENT
+    if sent[0] >= most:
+        return RetryOutcome.TOO_MANY
+    db.execute(
+        """
+        UPDATE sent_message
+        SET retries_forwarded = retries_forwarded + 1, retries_allowed = max(retries_allowed, ?3)
+        WHERE sender_id = ?1 AND stanza_id = ?2
+        """,
+        (item.recipient_id, item.stanza_id, item.retry_count),
+    )
+    _insert(db, [item])
+    return RetryOutcome.FORWARDED
+
+
 def put_notice(db: sqlite3.Connection, notice: MailboxItem) -> None:
     """Stores a notification as part of a call that is no batch of mailbox items."""
     put_items(db, [notice._replace(timestamp_ms=_not_before_others(db, notice.timestamp_ms))])
@@ -266,6 +291,9 @@ class SqliteMailbox(EngineUser):
         keys = [(sender_id, stanza_id) for stanza_id in stanza_ids]
         sent = await self._engine.read(lambda db: _sent_before(db, keys))
         return {stanza_id: message for (_, stanza_id), message in sent.items()}
+
+    async def put_retry_receipt(self, item: MailboxItem, most: int) -> RetryOutcome:  # noqa: D102
+        return await self._engine.write(lambda db: _put_retry_receipt(db, item, most))
 
     async def put_items(self, items: Sequence[MailboxItem]) -> None:  # noqa: D102
         await self._engine.write_batch(put_items, items)

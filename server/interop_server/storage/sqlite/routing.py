@@ -40,7 +40,8 @@ def _facts_query(accounts: str, integrator: str, account_id: str, jid: str, wait
         ),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = {jid}),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = {account_id} AND blocked.jid = value ->> 2),
-        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0), {waiting}
+        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0), {waiting},
+        (SELECT registration_id FROM published_keys WHERE published_keys.account_id = {account_id})
     FROM json_each(?1) {accounts}
     LEFT JOIN chat ON whatsapp_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
         AND third_party_id = iif(value ->> 1 = 0, {account_id}, value ->> 0)
@@ -73,7 +74,7 @@ def _facts(row: Sequence[Any]) -> RouteFacts:
     account_id, jid, integrator, external_id = row[:4]
     partner_active, opted_in, sender_blocked, recipient_blocked, read_receipts = map(bool, row[4:9])
     request_state, trusted_until_ms = row[9:11]
-    mailbox_items, mailbox_bytes = json.loads(row[-1])
+    mailbox_items, mailbox_bytes = json.loads(row[11])
     return RouteFacts(
         account_id=account_id,
         jid=jid,
@@ -88,6 +89,7 @@ def _facts(row: Sequence[Any]) -> RouteFacts:
         mailbox_bytes=int(mailbox_bytes),
         request_state=REQUEST_STATES[request_state],
         trusted_until_ms=trusted_until_ms,
+        registration_id=row[-1],
     )
 
 

@@ -1,0 +1,33 @@
+"""What all that goes into a mailbox has in common: the room for it, and who is told; knows no kind of stanza."""
+
+from dataclasses import dataclass
+
+from interop_server.core.journal import SERVER, Journal
+from interop_server.core.limits import Limits
+from interop_server.core.model import RouteFacts
+from interop_server.core.ports import Connections, PushGateway
+
+
+@dataclass(frozen=True, slots=True)
+class Arrivals:
+    """Source: MSG-07, MSG-11, LIF-01."""
+
+    connections: Connections
+    push: PushGateway
+    journal: Journal
+    limits: Limits
+
+    def has_room(self, items: int, size: int) -> bool:
+        """Says whether a mailbox may hold that many items, of that many bytes together (MSG-11)."""
+        return items <= self.limits.max_mailbox_items and size <= self.limits.max_mailbox_bytes
+
+    def announce(self, recipient: RouteFacts) -> None:
+        """Tells a recipient that something waits: on their connection, or else, at a partner, with a push (LIF-01)."""
+        if self.connections.wake(recipient.account_id) or not recipient.integrator:
+            return
+        self.push.notify(recipient.integrator, recipient.external_id)
+        self.journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
+
+    def wake(self, recipient: RouteFacts) -> None:
+        """Tells a recipient who is connected; what waits is not worth a push."""
+        self.connections.wake(recipient.account_id)
