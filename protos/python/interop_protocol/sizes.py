@@ -24,6 +24,10 @@ MAX_ONE_TIME_PREKEYS = 20_000
 """One-time prekeys in one list (KEY-04)."""
 MAX_BUNDLE_USERS = 256
 """Users in one request for prekey bundles (KEY-07); policy: the official schema has 100,000."""
+KEM_PUBLIC_KEY_BYTES = 1_568
+"""An ML-KEM-1024 encapsulation key (KEY-15)."""
+MAX_KEM_PREKEYS = 5_000
+"""One-time KEM prekeys in one list (KEY-15)."""
 KEY_DIGEST_BYTES = 20
 """KEY-10."""
 

@@ -78,6 +78,9 @@ class Limits:
     """KEY-14: prekey bundles of one account that another may take at once; policy: Signal's 6 in 10 minutes."""
     bundle_target_per_second: float = 0.01
     """KEY-14; policy."""
+    kem_prekeys: bool = False
+    """KEY-15: whether accounts may publish post-quantum prekeys; observed behind a switch in official clients, and off
+    here by policy."""
     resolve_burst: int = 1_024
     """OPT-09: identifiers that one account may look up at once; policy."""
     resolve_per_second: float = 10.0

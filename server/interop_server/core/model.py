@@ -260,6 +260,52 @@ class OneTimePreKey(NamedTuple):
     """32 bytes."""
 
 
+class KemPreKey(NamedTuple):
+    """An ML-KEM-1024 prekey, one-time or last-resort (KEY-15)."""
+
+    key_id: int
+    public_key: bytes
+    """1,568 bytes."""
+    signature: bytes
+    """64 bytes."""
+
+
+class KemPreKeys(NamedTuple):
+    """The KEM prekeys that an account publishes or adds (KEY-15)."""
+
+    last_resort: KemPreKey | None
+    one_time: tuple[KemPreKey, ...] = ()
+
+
+class KemPreKeyIds(NamedTuple):
+    """Which KEM prekeys an account holds (KEY-10, KEY-15)."""
+
+    last_resort: int | None
+    """None when it holds none at all."""
+    one_time: list[int]
+    """Ascending."""
+
+
+class PreKeyKind(Enum):
+    """Which prekeys can run low (KEY-09, KEY-15)."""
+
+    ONE_TIME = "one-time"
+    KEM = "one-time KEM"
+
+
+class PreKeyCounts(NamedTuple):
+    """How many one-time prekeys are left."""
+
+    one_time: int
+    kem: int | None = None
+    """None when the account holds no KEM prekeys, not even a last-resort one."""
+
+    def few(self, threshold: int) -> frozenset[PreKeyKind]:
+        """Says of which kinds fewer than the threshold are left (KEY-09)."""
+        counted = ((PreKeyKind.ONE_TIME, self.one_time), (PreKeyKind.KEM, self.kem))
+        return frozenset(kind for kind, count in counted if count is not None and count < threshold)
+
+
 class PublishedKeys(NamedTuple):
     """What an account publishes, without its one-time prekeys (KEY-01)."""
 
@@ -271,12 +317,19 @@ class PublishedKeys(NamedTuple):
 
 
 class TakenBundle(NamedTuple):
-    """A bundle as it left the store, and how many one-time prekeys are left."""
+    """A bundle as it left the store, and how many prekeys are left."""
 
     keys: PublishedKeys
     one_time_prekey: OneTimePreKey | None
     """None when the store was empty (KEY-06)."""
     remaining: int
+    kem_prekey: KemPreKey | None = None
+    """A one-time KEM prekey, or else the last-resort one; None when the account holds none (KEY-15)."""
+    kem_remaining: int | None = None
+    """One-time KEM prekeys that are left; None when the account holds no KEM prekey."""
+    kem_is_last_resort: bool = False
+    kem_withdrawn: bool = False
+    """Whether the account has published KEM prekeys and holds none any more (KEY-16)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from interop_server.core.model import (
     IdentifierType,
     InboxMode,
     InteropSettings,
+    KemPreKeyIds,
+    KemPreKeys,
     MailboxItem,
     MediaBlob,
     NewEnlistment,
@@ -33,6 +35,8 @@ from interop_server.core.model import (
     PingFacts,
     PingFate,
     Platform,
+    PreKeyCounts,
+    PreKeyKind,
     PublishedKeys,
     ReachabilitySettings,
     RequestAnswer,
@@ -127,6 +131,10 @@ class PreKeyReused(Exception):
     """A one-time prekey was published by this account before (KEY-04)."""
 
 
+class LastResortMissing(Exception):
+    """One-time KEM prekeys come for an account that has no last-resort one (KEY-15)."""
+
+
 class PartnerStore(Protocol):
     """Partners and their key sets."""
 
@@ -166,8 +174,8 @@ class AccountStore(Protocol):
         """Adds a third-party account, or replaces the keys of the one with this (integrator, external_id) (ENL-13).
 
         A known identifier keeps its JID and the given one stays unused. A changed identity key deletes the account's
-        one-time prekeys and mailbox, and adds an IDENTITY_CHANGED item to the mailbox of every peer of a chat with a
-        message since `recent_since_ms`, at most one un-acked per pair (ENL-14, KEY-17). The signed prekey and
+        one-time and KEM prekeys and mailbox, and adds an IDENTITY_CHANGED item to the mailbox of every peer of a chat
+        with a message since `recent_since_ms`, at most one un-acked per pair (ENL-14, KEY-17). The signed prekey and
         registration id are replaced in any case, and the account counts as connected now (LIF-04).
 
         Raises:
@@ -237,14 +245,16 @@ class PreKeyStore(Protocol):
         one_time: Sequence[OneTimePreKey],
         now_ms: int,
         recent_since_ms: int = 0,
+        kem: KemPreKeys | None = None,
     ) -> list[int]:
-        """Replaces all keys of an account.
+        """Replaces all keys of an account; without KEM prekeys it holds none afterwards.
 
         A changed identity key adds an IDENTITY_CHANGED item to the mailboxes of recent peers, as in `enlist`; returns
         the account ids of those peers.
 
         Raises:
-            PreKeyReused: A one-time prekey was published before and is not in the store any more. Nothing changed.
+            PreKeyReused: A prekey was published before and is not in the store any more. Nothing changed.
+            LastResortMissing: There are one-time KEM prekeys and no last-resort one; likewise.
         """
         ...
 
@@ -262,7 +272,24 @@ class PreKeyStore(Protocol):
         """All that are left, by id ascending."""
         ...
 
-    async def count_one_time_prekeys(self, account_id: int) -> int: ...  # noqa: D102
+    async def add_kem_prekeys(self, account_id: int, kem: KemPreKeys) -> int:
+        """Adds one-time KEM prekeys, replaces the last-resort one if one is given, and returns how many one-time ones
+        there are now.
+
+        Raises:
+            PreKeyReused: A key id is in the store, or key material was published before; the last-resort prekey that
+                is there may be given again. Nothing changed.
+            LastResortMissing: There is none, and none is given; likewise.
+        """
+        ...
+
+    async def delete_kem_prekeys(self, account_id: int) -> None:
+        """Deletes all KEM prekeys of an account. That there were some is not forgotten (KEY-16)."""
+        ...
+
+    async def get_kem_prekey_ids(self, account_id: int) -> KemPreKeyIds: ...  # noqa: D102
+
+    async def count_prekeys(self, account_id: int) -> PreKeyCounts: ...  # noqa: D102
 
     async def get_published_keys(self, account_ids: Sequence[int]) -> dict[int, PublishedKeys]:
         """Of those accounts that have published; consumes nothing."""
@@ -272,7 +299,7 @@ class PreKeyStore(Protocol):
         """Takes a bundle of each account that has published, with one one-time prekey each while there are any.
 
         The one-time prekeys leave in one statement; two concurrent calls never return the same one (KEY-05).
-        The lowest key id goes first.
+        The lowest key id goes first. The same holds for KEM prekeys, after which comes the last-resort one (KEY-15).
         """
         ...
 
@@ -652,12 +679,15 @@ class Connections(Protocol):
         """Shows that somebody is typing; False when the account is not connected, or reads too slowly (MSG-13)."""
         ...
 
-    def notify_prekeys_low(self, account_id: int, count: int) -> None:
-        """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""
+    def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
+        """Tells the account, if connected, that few prekeys of these kinds are left (KEY-09).
+
+        Not when it was told of all these kinds since their last refill.
+        """
         ...
 
-    def prekeys_refilled(self, account_id: int) -> None:
-        """Allows the next notice."""
+    def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
+        """Allows the next notice of these kinds."""
         ...
 
 

@@ -14,9 +14,20 @@ from interop_server.core.addressing import check_address
 from interop_server.core.enlistment import check_prekey, check_published_keys, check_signed_prekey
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
+from interop_server.core.kem_prekeys import check_kem_prekeys
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey, TakenBundle
-from interop_server.core.ports import Clock, Connections, PreKeyReused, PreKeyStore
+from interop_server.core.model import (
+    Account,
+    KemPreKeyIds,
+    KemPreKeys,
+    OneTimePreKey,
+    PreKeyCounts,
+    PreKeyKind,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
+)
+from interop_server.core.ports import Clock, Connections, LastResortMissing, PreKeyReused, PreKeyStore
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.routing import RouteStore, view_routes
 
@@ -35,11 +46,12 @@ class KeyDigest:
     keys: PublishedKeys
     one_time_prekey_ids: list[int]
     digest: bytes
-    """20 bytes."""
+    """20 bytes; not over KEM prekeys."""
+    kem_ids: KemPreKeyIds
 
 
 class PreKeys:
-    """Publishes and takes prekeys. Source: KEY-01 to KEY-14, KEY-17."""
+    """Publishes and takes prekeys. Source: KEY-01 to KEY-17."""
 
     def __init__(
         self, store: PreKeyServiceStore, connections: Connections, journal: Journal, clock: Clock, limits: Limits
@@ -52,18 +64,30 @@ class PreKeys:
         self._taker_rate = RateLimit(clock, limits.bundle_burst, limits.bundle_per_second)
         self._target_rate = RateLimit(clock, limits.bundle_target_burst, limits.bundle_target_per_second)
         self.counts: Counter[str] = Counter()
-        """How often prekeys were taken (`prekey_taken`), were used up when a bundle was taken (`prekey_exhausted`), and
-        were kept from who takes too many (`prekey_fetch_limited`): what a drained account is seen by (KEY-14)."""
+        """How often prekeys were taken (`prekey_taken`, `prekey_kem_taken`), were used up when a bundle was taken
+        (`prekey_exhausted`), and were kept from who takes too many (`prekey_fetch_limited`): what a drained account is
+        seen by (KEY-14). And how many bundles lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
 
-    async def publish(self, account: Account, keys: PublishedKeys, one_time: Sequence[OneTimePreKey]) -> bool:
+    async def publish(
+        self,
+        account: Account,
+        keys: PublishedKeys,
+        one_time: Sequence[OneTimePreKey],
+        kem: KemPreKeys | None = None,
+    ) -> bool:
         """Replaces all of an account's keys and says whether few one-time prekeys are left (KEY-03).
 
+        Without KEM prekeys the account holds none any more (KEY-16).
+
         Raises:
-            Refusal: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS or
-                IDENTITY_KEY_MISMATCH.
+            Refusal: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+                IDENTITY_KEY_MISMATCH or KEM_PREKEYS_OFF.
         """
         check_published_keys(keys)
         check_one_time_prekeys(one_time)
+        if kem is not None:
+            self._require_kem()
+            await check_kem_prekeys(keys.identity_key, kem, self._clock)
         if not account.is_whatsapp:
             enlisted = await self._published(account)
             if keys.identity_key != enlisted.identity_key:
@@ -71,13 +95,15 @@ class PreKeys:
         try:
             now_ms = self._clock.now_ms()
             notified = await self._store.set_prekeys(
-                account.account_id, keys, one_time, now_ms, now_ms - self._limits.recent_chat_ms
+                account.account_id, keys, one_time, now_ms, now_ms - self._limits.recent_chat_ms, kem
             )
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
+        except LastResortMissing as error:
+            raise _no_last_resort() from error
         for peer_id in notified:
             self._connections.wake(peer_id)
-        return self._refilled(account, len(one_time))
+        return self._refilled(account, PreKeyCounts(len(one_time), None if kem is None else len(kem.one_time)))
 
     async def add(self, account: Account, one_time: Sequence[OneTimePreKey]) -> bool:
         """Adds one-time prekeys and says whether few are left all the same (KEY-03).
@@ -93,14 +119,47 @@ class PreKeys:
             count = await self._store.add_one_time_prekeys(account.account_id, one_time)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
-        return self._refilled(account, count)
+        return self._refilled(account, PreKeyCounts(count))
 
-    async def low_count(self, account: Account) -> int | None:
-        """How many one-time prekeys a published account has left, when that is few; otherwise None (KEY-09)."""
+    async def add_kem(self, account: Account, kem: KemPreKeys) -> bool:
+        """Adds KEM prekeys, replacing the last-resort one if one is given, and says whether few are left (KEY-15).
+
+        Raises:
+            Refusal: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED,
+                TOO_MANY_ITEMS or PREKEYS_NOT_SET.
+        """
+        self._require_kem()
+        if kem.last_resort is None and not kem.one_time:
+            raise Refusal(Reason.TOO_MANY_ITEMS, "the list of KEM prekeys is empty")
+        published = await self._published(account)
+        await check_kem_prekeys(published.identity_key, kem, self._clock)
+        try:
+            count = await self._store.add_kem_prekeys(account.account_id, kem)
+        except PreKeyReused as error:
+            raise Refusal(Reason.PREKEY_REUSED) from error
+        except LastResortMissing as error:
+            raise _no_last_resort() from error
+        is_low = count < self._limits.prekeys_low_count
+        if not is_low:
+            self._connections.prekeys_refilled(account.account_id, frozenset({PreKeyKind.KEM}))
+        return is_low
+
+    async def delete_kem(self, account: Account) -> None:
+        """Withdraws all KEM prekeys; the bundles that are taken afterwards say so (KEY-15, KEY-16).
+
+        Raises:
+            Refusal: KEM_PREKEYS_OFF.
+        """
+        self._require_kem()
+        await self._store.delete_kem_prekeys(account.account_id)
+
+    async def low_counts(self, account: Account) -> tuple[PreKeyCounts, frozenset[PreKeyKind]] | None:
+        """What a published account has left, and of which kinds that is few; None when of neither (KEY-09)."""
         if account.account_id not in await self._store.get_published_keys([account.account_id]):
             return None
-        count = await self._store.count_one_time_prekeys(account.account_id)
-        return count if count < self._limits.prekeys_low_count else None
+        counts = await self._store.count_prekeys(account.account_id)
+        few = counts.few(self._limits.prekeys_low_count)
+        return (counts, few) if few else None
 
     async def delete(self, account: Account, key_ids: Sequence[int]) -> None:
         """Deletes one-time prekeys by id (KEY-03); few that are left are told (KEY-09).
@@ -111,12 +170,12 @@ class PreKeys:
         if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
         await self._store.delete_one_time_prekeys(account.account_id, key_ids)
-        if (low := await self.low_count(account)) is not None:
-            self._connections.notify_prekeys_low(account.account_id, low)
+        if (low := await self.low_counts(account)) is not None:
+            self._connections.notify_prekeys_low(account.account_id, *low)
 
-    async def count(self, account: Account) -> int:
+    async def count(self, account: Account) -> PreKeyCounts:
         """Counts the one-time prekeys that are left."""
-        return await self._store.count_one_time_prekeys(account.account_id)
+        return await self._store.count_prekeys(account.account_id)
 
     async def rotate(self, account: Account, signed_prekey: SignedPreKey) -> None:
         """Replaces the signed prekey (KEY-11).
@@ -138,7 +197,8 @@ class PreKeys:
         one_time = await self._store.list_one_time_prekeys(account.account_id)
         signed = keys.signed_prekey
         digest = key_digest(keys.identity_key, signed.public_key, signed.signature, one_time)
-        return KeyDigest(keys, [key.key_id for key in one_time], digest)
+        kem_ids = await self._store.get_kem_prekey_ids(account.account_id)
+        return KeyDigest(keys, [key.key_id for key in one_time], digest, kem_ids)
 
     async def take(self, account: Account, jids: Sequence[str]) -> list[BundleOutcome]:
         """Takes one bundle per JID, in order; one bad JID does not fail the rest (KEY-05 to KEY-07).
@@ -208,7 +268,24 @@ class PreKeys:
             left = f"{bundle.remaining} left"
             self._journal.record(account.jid, "prekey.take", "done", jid, requirement="KEY-05", detail=left)
         if bundle.remaining < self._limits.prekeys_low_count:
-            self._connections.notify_prekeys_low(account_id, bundle.remaining)
+            self._tell_few(account_id, bundle)
+        if bundle.kem_prekey is not None:
+            self._note_kem_taken(account, jid, account_id, bundle)
+        elif bundle.kem_withdrawn:
+            self.counts["kem_downgrade"] += 1
+            self._journal.record(account.jid, "prekey.kem_downgrade", "done", jid, requirement="KEY-16")
+
+    def _note_kem_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
+        if not bundle.kem_is_last_resort:
+            self.counts["prekey_kem_taken"] += 1
+            left = f"{bundle.kem_remaining} left"
+            self._journal.record(account.jid, "prekey.take_kem", "done", jid, requirement="KEY-15", detail=left)
+        self._tell_few(account_id, bundle)
+
+    def _tell_few(self, account_id: int, bundle: TakenBundle) -> None:
+        counts = PreKeyCounts(bundle.remaining, bundle.kem_remaining)
+        if few := counts.few(self._limits.prekeys_low_count):
+            self._connections.notify_prekeys_low(account_id, counts, few)
 
     async def _reachable(
         self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome]
@@ -244,11 +321,21 @@ class PreKeys:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys
 
-    def _refilled(self, account: Account, count: int) -> bool:
-        is_low = count < self._limits.prekeys_low_count
-        if not is_low:
-            self._connections.prekeys_refilled(account.account_id)
-        return is_low
+    def _require_kem(self) -> None:
+        if not self._limits.kem_prekeys:
+            raise Refusal(Reason.KEM_PREKEYS_OFF)
+
+    def _refilled(self, account: Account, counts: PreKeyCounts) -> bool:
+        """Allows the next notice of what is not few, and says whether few one-time prekeys are left (KEY-09)."""
+        few = counts.few(self._limits.prekeys_low_count)
+        counted = {PreKeyKind.ONE_TIME} if counts.kem is None else set(PreKeyKind)
+        if enough := counted - few:
+            self._connections.prekeys_refilled(account.account_id, frozenset(enough))
+        return PreKeyKind.ONE_TIME in few
+
+
+def _no_last_resort() -> Refusal:
+    return Refusal(Reason.KEY_MALFORMED, "one-time KEM prekeys need a last-resort one beside them")
 
 
 def check_one_time_prekeys(one_time: Sequence[OneTimePreKey]) -> None:

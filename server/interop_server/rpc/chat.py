@@ -227,9 +227,9 @@ class _ChatStream:
         Raises:
             Refusal: Why the server ended it; the client has been told in a stream error.
         """
-        low = await self._parts.prekeys.low_count(self._live.account)
+        low = await self._parts.prekeys.low_counts(self._live.account)
         if low is not None:
-            self._live.tell_prekeys_low(low)
+            self._live.tell_prekeys_low(*low)
         writing = asyncio.create_task(self._write())
         watching = asyncio.create_task(self._watch(), name="silence")
         others = [watching, *(asyncio.create_task(work) for work in (self._read(), self._pump.run(), self._ended()))]

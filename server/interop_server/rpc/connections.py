@@ -5,7 +5,7 @@ from collections.abc import Callable, Set
 from dataclasses import replace
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, TypingState
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind, TypingState
 from interop_server.core.ports import Rng
 
 SESSION_TOKEN_BYTES = 24
@@ -31,9 +31,9 @@ class LiveConnection:
         self.read_receipts = read_receipts
         self.changed = asyncio.Event()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
-        self.prekeys_low: int | None = None
-        """A count that the client is yet to be told (KEY-09)."""
-        self._told_prekeys_low = False
+        self.prekeys_low: PreKeyCounts | None = None
+        """Counts that the client is yet to be told (KEY-09)."""
+        self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
         self.show_typing: ShowTyping = _show_nothing
         """Set by the stream that serves the connection."""
         self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
@@ -60,17 +60,18 @@ class LiveConnection:
         if not self.ended.done():
             self.ended.set_result(reason)
 
-    def tell_prekeys_low(self, count: int) -> None:
-        """Tells the client once that few one-time prekeys are left (KEY-09)."""
-        if not self._told_prekeys_low:
-            self._told_prekeys_low = True
-            self.prekeys_low = count
+    def tell_prekeys_low(self, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
+        """Tells the client once that few prekeys of these kinds are left (KEY-09)."""
+        if not few <= self._told_prekeys_low:
+            self._told_prekeys_low |= few
+            self.prekeys_low = counts
             self.changed.set()
 
-    def prekeys_refilled(self) -> None:
-        """Allows the next notice."""
-        self._told_prekeys_low = False
-        self.prekeys_low = None
+    def prekeys_refilled(self, kinds: frozenset[PreKeyKind]) -> None:
+        """Allows the next notice of these kinds."""
+        self._told_prekeys_low -= kinds
+        if not self._told_prekeys_low:
+            self.prekeys_low = None
 
 
 class ConnectionRegistry:
@@ -175,12 +176,12 @@ class ConnectionRegistry:
         connection = self._by_account.get(account_id)
         return connection is not None and connection.show_typing(sender_jid, state, expires_seconds)
 
-    def notify_prekeys_low(self, account_id: int, count: int) -> None:
+    def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""
         if (connection := self._by_account.get(account_id)) is not None:
-            connection.tell_prekeys_low(count)
+            connection.tell_prekeys_low(counts, few)
 
-    def prekeys_refilled(self, account_id: int) -> None:
-        """Allows the next notice."""
+    def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
+        """Allows the next notice of these kinds."""
         if (connection := self._by_account.get(account_id)) is not None:
-            connection.prekeys_refilled()
+            connection.prekeys_refilled(kinds)

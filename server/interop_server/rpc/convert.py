@@ -18,12 +18,15 @@ from interop_server.core.model import (
     ConnectionMode,
     Delivery,
     DeviceCiphertext,
+    KemPreKey,
+    KemPreKeys,
     Login,
     MailboxItem,
     MessageType,
     NotificationType,
     OneTimePreKey,
     OutgoingMessage,
+    PreKeyCounts,
     PublishedKeys,
     ReceiptType,
     ReportedMessage,
@@ -311,11 +314,10 @@ def typing_to(sender_jid: str, state: TypingState, expires_seconds: int) -> stan
     return stanza
 
 
-def prekeys_low_to(count: int, now_ms: int) -> stanza_pb2.Stanza:
-    """Returns the notice that few one-time prekeys are left (KEY-09)."""
-    return stanza_pb2.Stanza(
-        notification=stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=count), timestamp_ms=now_ms)
-    )
+def prekeys_low_to(counts: PreKeyCounts, now_ms: int) -> stanza_pb2.Stanza:
+    """Returns the notice that few one-time prekeys are left (KEY-09, KEY-15)."""
+    low = stanza_pb2.PreKeysLow(count=counts.one_time, kem_count=counts.kem)
+    return stanza_pb2.Stanza(notification=stanza_pb2.Notification(prekeys_low=low, timestamp_ms=now_ms))
 
 
 def preview_to(backlog: Backlog) -> stanza_pb2.Stanza:
@@ -350,6 +352,18 @@ def signed_prekey_from(signed_prekey: prekeys_pb2.SignedPreKey) -> SignedPreKey:
 def one_time_prekeys_from(one_time: Iterable[prekeys_pb2.OneTimePreKey]) -> list[OneTimePreKey]:
     """Reads one-time prekeys; their lengths are checked by the rules."""
     return [OneTimePreKey(key.key_id, key.public_key) for key in one_time]
+
+
+def kem_prekeys_from(kem: prekeys_pb2.KemPreKeys) -> KemPreKeys:
+    """Reads KEM prekeys; their lengths are checked by the rules."""
+    return KemPreKeys(
+        _kem_prekey_from(kem.last_resort) if kem.HasField("last_resort") else None,
+        tuple(_kem_prekey_from(prekey) for prekey in kem.one_time),
+    )
+
+
+def _kem_prekey_from(prekey: prekeys_pb2.KemPreKey) -> KemPreKey:
+    return KemPreKey(prekey.key_id, prekey.public_key, prekey.signature)
 
 
 def published_keys_from(request: prekeys_pb2.SetPreKeysRequest) -> PublishedKeys:
@@ -392,4 +406,11 @@ def bundle_to(taken: TakenBundle) -> prekeys_pb2.PreKeyBundle:
     if one_time is not None:
         bundle.one_time_prekey.key_id = one_time.key_id
         bundle.one_time_prekey.public_key = one_time.public_key
+    if (kem := taken.kem_prekey) is not None:
+        bundle.kem_prekey.key_id = kem.key_id
+        bundle.kem_prekey.public_key = kem.public_key
+        bundle.kem_prekey.signature = kem.signature
+        bundle.kem_is_last_resort = taken.kem_is_last_resort
+    elif taken.kem_withdrawn:
+        bundle.kem_withdrawn = True
     return bundle

@@ -88,9 +88,9 @@ class DeliveryPump:
         return len(deliveries)
 
     async def _tell_prekeys_low(self) -> None:
-        if (count := self._live.prekeys_low) is not None:
+        if (counts := self._live.prekeys_low) is not None:
             self._live.prekeys_low = None
-            await self._outbox.add([prekeys_low_to(count, self._clock.now_ms())])
+            await self._outbox.add([prekeys_low_to(counts, self._clock.now_ms())])
 
     @property
     def _room(self) -> int:

@@ -5,7 +5,13 @@ from interop_api.v1 import prekeys_pb2_grpc
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.prekeys import PreKeys
-from interop_server.rpc.convert import bundle_to, one_time_prekeys_from, published_keys_from, signed_prekey_from
+from interop_server.rpc.convert import (
+    bundle_to,
+    kem_prekeys_from,
+    one_time_prekeys_from,
+    published_keys_from,
+    signed_prekey_from,
+)
 from interop_server.rpc.errors import Context, stanza_error
 from interop_server.rpc.session import Sessions
 
@@ -22,7 +28,8 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
         """Replaces all keys."""
         account = self._sessions.account(context)
         one_time = one_time_prekeys_from(request.one_time_prekeys)
-        is_low = await self._prekeys.publish(account, published_keys_from(request), one_time)
+        kem = kem_prekeys_from(request.kem_prekeys) if request.HasField("kem_prekeys") else None
+        is_low = await self._prekeys.publish(account, published_keys_from(request), one_time, kem)
         return pb.SetPreKeysResponse(count_low=is_low)
 
     async def AddOneTimePreKeys(
@@ -40,11 +47,25 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
         await self._prekeys.delete(self._sessions.account(context), list(request.key_ids))
         return pb.DeleteOneTimePreKeysResponse()
 
+    async def AddKemPreKeys(self, request: pb.AddKemPreKeysRequest, context: Context) -> pb.AddKemPreKeysResponse:
+        """Adds KEM prekeys."""
+        account = self._sessions.account(context)
+        is_low = await self._prekeys.add_kem(account, kem_prekeys_from(request.kem_prekeys))
+        return pb.AddKemPreKeysResponse(count_low=is_low)
+
+    async def DeleteKemPreKeys(
+        self, request: pb.DeleteKemPreKeysRequest, context: Context
+    ) -> pb.DeleteKemPreKeysResponse:
+        """Withdraws KEM prekeys."""
+        await self._prekeys.delete_kem(self._sessions.account(context))
+        return pb.DeleteKemPreKeysResponse()
+
     async def CountOneTimePreKeys(
         self, request: pb.CountOneTimePreKeysRequest, context: Context
     ) -> pb.CountOneTimePreKeysResponse:
         """Counts one-time prekeys."""
-        return pb.CountOneTimePreKeysResponse(count=await self._prekeys.count(self._sessions.account(context)))
+        counts = await self._prekeys.count(self._sessions.account(context))
+        return pb.CountOneTimePreKeysResponse(count=counts.one_time, kem_count=counts.kem or 0)
 
     async def TakePreKeyBundles(
         self, request: pb.TakePreKeyBundlesRequest, context: Context
@@ -97,4 +118,6 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             signed_prekey_id=digest.keys.signed_prekey.key_id,
             one_time_prekey_ids=digest.one_time_prekey_ids,
             digest=digest.digest,
+            kem_prekey_ids=digest.kem_ids.one_time,
+            kem_last_resort_id=digest.kem_ids.last_resort,
         )

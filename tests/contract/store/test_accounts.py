@@ -47,7 +47,7 @@ async def test_an_identical_retry_changes_nothing(store: Store, world: World) ->
     await store.put_messages([world.message(user, account, "m")])
     again = await store.enlist(world.enlistment(1))
     assert (again.identity_changed, again.auth_key_changed, again.notified) == (False, False, [])
-    assert await store.count_one_time_prekeys(account.account_id) == 3
+    assert (await store.count_prekeys(account.account_id)).one_time == 3
     assert len(await world.waiting(account)) == 1
 
 
@@ -61,7 +61,7 @@ async def test_new_signed_prekey_and_auth_key_under_the_same_identity(store: Sto
     assert again.account.auth_key == key(77)
     assert await store.get_account(account.jid) == again.account
     assert await store.get_published_keys([account.account_id]) == {account.account_id: keys}
-    assert await store.count_one_time_prekeys(account.account_id) == 2
+    assert (await store.count_prekeys(account.account_id)).one_time == 2
 
 
 @pytest.mark.requirement("ENL-14", "KEY-17")
@@ -77,7 +77,7 @@ async def test_a_changed_identity_drops_prekeys_and_mailbox_and_tells_every_chat
     assert (changed.identity_changed, changed.auth_key_changed) == (True, True)
     assert sorted(changed.notified) == [friend.account_id, other.account_id]
     assert await store.list_one_time_prekeys(account.account_id) == []
-    assert await store.count_one_time_prekeys(account.account_id) == 0
+    assert (await store.count_prekeys(account.account_id)).one_time == 0
     assert await world.waiting(account) == []
     assert await world.waiting(stranger) == []
     [notice] = await world.waiting(friend)

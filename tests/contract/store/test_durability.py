@@ -44,5 +44,5 @@ async def test_what_was_acknowledged_survives_sigkill(
             assert found[stanza_id] == stanza_id.encode() * 20
     left = {key.key_id for key in await reopened.list_one_time_prekeys(account.account_id)}
     assert left.isdisjoint(line["taken"] for line in said)
-    assert await reopened.count_one_time_prekeys(account.account_id) == len(left)
+    assert (await reopened.count_prekeys(account.account_id)).one_time == len(left)
     assert len(found) % 8 == 0, "a call is stored as a whole or not at all"

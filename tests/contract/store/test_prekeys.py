@@ -17,7 +17,7 @@ async def test_setting_replaces_all_keys(store: Store, world: World) -> None:
     await store.set_prekeys(user.account_id, published_keys(2), one_time_prekeys(10, 2)[::-1], 1)
     assert await store.get_published_keys([user.account_id]) == {user.account_id: published_keys(2)}
     assert await store.list_one_time_prekeys(user.account_id) == one_time_prekeys(10, 2)
-    assert await store.count_one_time_prekeys(user.account_id) == 2
+    assert (await store.count_prekeys(user.account_id)).one_time == 2
 
 
 async def test_the_first_publication_is_no_identity_change(store: Store, world: World) -> None:
@@ -54,7 +54,7 @@ async def test_one_request_cannot_hold_the_same_key_twice(store: Store, world: W
         await store.set_prekeys(account_id, published_keys(7), twice, 1)
     with pytest.raises(PreKeyReused):
         await store.add_one_time_prekeys(account_id, twice)
-    assert await store.count_one_time_prekeys(account_id) == 0
+    assert (await store.count_prekeys(account_id)).one_time == 0
 
 
 async def test_adding_returns_how_many_there_are_now(store: Store, world: World) -> None:
@@ -102,8 +102,8 @@ async def test_deleting_one_time_prekeys_is_idempotent(store: Store, world: Worl
     for _ in range(2):
         await store.delete_one_time_prekeys(account_id, [1, 3, 16_777_215])
     assert await store.list_one_time_prekeys(account_id) == one_time_prekeys(2, 1)
-    assert await store.count_one_time_prekeys(account_id) == 1
-    assert await store.count_one_time_prekeys(other_id) == 3
+    assert (await store.count_prekeys(account_id)).one_time == 1
+    assert (await store.count_prekeys(other_id)).one_time == 3
 
 
 async def test_published_keys_of_those_who_have_published(store: Store, world: World) -> None:
@@ -112,8 +112,8 @@ async def test_published_keys_of_those_who_have_published(store: Store, world: W
     await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 1))
     found = await store.get_published_keys([user.account_id, account.account_id, 10**9])
     assert found == {account.account_id: published_keys(7)}
-    assert await store.count_one_time_prekeys(account.account_id) == 1
-    assert await store.count_one_time_prekeys(user.account_id) == 0
+    assert (await store.count_prekeys(account.account_id)).one_time == 1
+    assert (await store.count_prekeys(user.account_id)).one_time == 0
 
 
 async def test_bundles_take_the_lowest_key_id_first_until_none_is_left(store: Store, world: World) -> None:

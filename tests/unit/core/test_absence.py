@@ -50,7 +50,7 @@ async def test_who_comes_back_after_thirty_days_is_somebody_new(world: World, sw
     again = await world.enlisted()
     assert (again.external_id, again.jid != ada.jid) == (ada.external_id, True)
     assert await world.waiting(again) == []
-    assert await world.store.count_one_time_prekeys(again.account_id) == 0
+    assert (await world.store.count_prekeys(again.account_id)).one_time == 0
     assert await world.store.list_ends([ada.jid, again.jid]) == {ada.jid: AccountEnd.EXPIRED}
     assert (await world.logins.log_in(world.login(again))).jid == again.jid
 

@@ -248,7 +248,7 @@ async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World
 
     assert again == replace(ada, auth_key=OTHER.auth_key)
     assert await world.store.get_published_keys([ada.account_id]) == {ada.account_id: OTHER.published}
-    assert await world.prekeys.count(ada) == 0
+    assert (await world.prekeys.count(ada)).one_time == 0
     assert await world.waiting(ada) == []
     assert world.connections.ended == [(ada.account_id, Reason.CONNECTION_REPLACED)]
     assert world.connections.woken[-1] == user.account_id
@@ -279,7 +279,7 @@ async def test_a_new_auth_key_ends_the_connection_and_nothing_else(world: World)
     jid = await world.enlistment.enlist(KEYS.form(token(), auth_key=OTHER.auth_key))
     assert jid == ada.jid
     assert world.connections.ended == [(ada.account_id, Reason.CONNECTION_REPLACED)]
-    assert await world.prekeys.count(ada) == 20
+    assert (await world.prekeys.count(ada)).one_time == 20
     assert await world.waiting(ada) == waiting
     assert all(item.kind is StanzaKind.MESSAGE for item in await world.waiting(user))
 

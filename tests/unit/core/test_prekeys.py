@@ -13,6 +13,8 @@ from interop_server.core.model import (
     Account,
     NotificationType,
     OneTimePreKey,
+    PreKeyCounts,
+    PreKeyKind,
     PublishedKeys,
     SignedPreKey,
     StanzaKind,
@@ -27,6 +29,7 @@ BuildWorld = Callable[..., Awaitable[World]]
 KEYS, OTHER = ClientKeys(seed=1), ClientKeys(seed=2)
 GOOD = KEYS.published
 LOW = 10
+ONE_TIME = frozenset({PreKeyKind.ONE_TIME})
 
 
 async def publisher(world: World, count: int = 0) -> Account:
@@ -52,13 +55,13 @@ async def test_publishing_replaces_and_adding_appends(world: World) -> None:
     """`set` is all there is afterwards, `add` goes on top, `delete` takes away, `count` counts (KEY-01, KEY-03)."""
     ada = await publisher(world, 5)
     await world.prekeys.publish(ada, GOOD, KEYS.one_time(11, 3))
-    assert await world.prekeys.count(ada) == 3
+    assert (await world.prekeys.count(ada)).one_time == 3
     await world.prekeys.add(ada, KEYS.one_time(21, 2))
     assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [11, 12, 13, 21, 22]
     await world.prekeys.delete(ada, [12, 22, 999])
     await world.prekeys.delete(ada, [12])
     assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [11, 13, 21]
-    assert await world.prekeys.count(ada) == 3
+    assert (await world.prekeys.count(ada)).one_time == 3
 
 
 def one_time(*keys: tuple[int, bytes]) -> list[OneTimePreKey]:
@@ -103,7 +106,7 @@ async def test_the_largest_list_and_the_largest_id_are_accepted(world: World) ->
     """20,000 keys in a list, ids up to 16,777,215 (KEY-02, KEY-04)."""
     ada = await publisher(world)
     assert not await world.prekeys.publish(ada, GOOD, KEYS.one_time((1 << 24) - 20_000, 20_000))
-    assert await world.prekeys.count(ada) == 20_000
+    assert (await world.prekeys.count(ada)).one_time == 20_000
 
 
 async def test_a_list_to_add_or_delete_holds_something(world: World) -> None:
@@ -170,10 +173,10 @@ async def test_whoever_has_not_published_has_nothing_to_add_to(world: World) -> 
     ):
         with refused(Reason.PREKEYS_NOT_SET):
             await call
-    assert await world.prekeys.count(user) == 0
-    assert await world.prekeys.low_count(user) is None
+    assert (await world.prekeys.count(user)).one_time == 0
+    assert await world.prekeys.low_counts(user) is None
     await world.prekeys.publish(user, GOOD, KEYS.one_time(1, 1))
-    assert await world.prekeys.count(user) == 1
+    assert (await world.prekeys.count(user)).one_time == 1
 
 
 async def test_a_whatsapp_users_new_identity_is_told_to_peers_once(world: World) -> None:
@@ -278,7 +281,7 @@ async def test_bundles_are_gated_like_messages(world: World) -> None:
     await world.prekeys.publish(user, OTHER.published, OTHER.one_time(1, 3))
     assert reason_of((await world.prekeys.take(user, [ada.jid]))[0]) is Reason.SENDER_NOT_OPTED_IN
     assert reason_of((await world.prekeys.take(ada, [user.jid]))[0]) is Reason.RECIPIENT_NOT_REACHABLE
-    assert (await world.prekeys.count(ada), await world.prekeys.count(user)) == (3, 3)
+    assert ((await world.prekeys.count(ada)).one_time, (await world.prekeys.count(user)).one_time) == (3, 3)
     await world.accept_terms(user)
     await world.optin.opt_in(user, [ada.integrator])
     assert bundle_of((await world.prekeys.take(ada, [user.jid]))[0]).keys == OTHER.published
@@ -308,7 +311,7 @@ async def test_a_known_registration_id_costs_no_key(world: World) -> None:
     assert outcomes[0] is None
     assert bundle_of(outcomes[1]).keys == OTHER.published
     assert reason_of(outcomes[2]) is Reason.RECIPIENT_NOT_REACHABLE
-    assert await world.prekeys.count(ada) == 2
+    assert (await world.prekeys.count(ada)).one_time == 2
 
 
 async def test_an_account_deleted_while_it_is_asked_for_is_not_reachable(world: World) -> None:
@@ -352,8 +355,8 @@ async def test_answers_to_publishing_say_when_few_keys_are_left(world: World, co
     """Under 10 is few; enough of them allows the next notice (KEY-09)."""
     ada = await world.enlisted(keys=KEYS)
     assert await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, count)) is is_low
-    assert world.connections.refilled == ([] if is_low else [ada.account_id])
-    assert await world.prekeys.low_count(ada) == (count if is_low else None)
+    assert world.connections.refilled == ([] if is_low else [(ada.account_id, ONE_TIME)])
+    assert await world.prekeys.low_counts(ada) == ((PreKeyCounts(count), ONE_TIME) if is_low else None)
 
 
 async def test_adding_says_when_few_keys_are_left_all_the_same(world: World) -> None:
@@ -362,7 +365,7 @@ async def test_adding_says_when_few_keys_are_left_all_the_same(world: World) -> 
     assert await world.prekeys.add(ada, KEYS.one_time(1, LOW - 1))
     assert world.connections.refilled == []
     assert not await world.prekeys.add(ada, KEYS.one_time(100, 1))
-    assert world.connections.refilled == [ada.account_id]
+    assert world.connections.refilled == [(ada.account_id, ONE_TIME)]
 
 
 async def test_the_owner_is_told_when_the_store_runs_low(build_world: Callable[..., Awaitable[World]]) -> None:
@@ -371,7 +374,7 @@ async def test_the_owner_is_told_when_the_store_runs_low(build_world: Callable[.
     ada, user = await publisher(world, 5), await world.opted_in()
     for _ in range(4):
         await world.prekeys.take(user, [ada.jid])
-    assert world.connections.low == [(ada.account_id, 2), (ada.account_id, 1)]
+    assert world.connections.low == [(ada.account_id, PreKeyCounts(left), ONE_TIME) for left in (2, 1)]
 
 
 async def test_the_owner_is_told_when_deleting_leaves_few(build_world: Callable[..., Awaitable[World]]) -> None:
@@ -380,7 +383,7 @@ async def test_the_owner_is_told_when_deleting_leaves_few(build_world: Callable[
     ada = await publisher(world, 5)
     for key_id in (1, 2, 3):
         await world.prekeys.delete(ada, [key_id])
-    assert world.connections.low == [(ada.account_id, 2)]
+    assert world.connections.low == [(ada.account_id, PreKeyCounts(2), ONE_TIME)]
 
 
 def taken_entries(world: World) -> list[tuple[str, str, str]]:
@@ -400,7 +403,7 @@ async def test_nobody_takes_somebodys_bundles_over_and_over(world: World) -> Non
     assert reason_of(limited) is Reason.RATE_LIMITED
     assert bundle_of(unlimited).keys == OTHER.published
     assert bundle_of((await world.prekeys.take(other, [ada.jid]))[0]).one_time_prekey is not None
-    assert await world.prekeys.count(ada) == 13
+    assert (await world.prekeys.count(ada)).one_time == 13
 
     assert isinstance(limited, Refusal) and limited.retry_after_ms is not None
     world.clock.advance(limited.retry_after_ms)
@@ -431,7 +434,7 @@ async def test_nobody_takes_everybodys_bundles(build_world: Callable[..., Awaita
     await world.prekeys.take(user, [ada.jid, bea.jid])
     with refused(Reason.RATE_LIMITED) as caught:
         await world.prekeys.take(user, [ada.jid, bea.jid])
-    assert await world.prekeys.count(ada) == 19
+    assert (await world.prekeys.count(ada)).one_time == 19
     bundle_of((await world.prekeys.take(user, [ada.jid]))[0])
     assert caught.value.retry_after_ms is not None
 

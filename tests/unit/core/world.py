@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from interop_protocol.encoding import encode_base64url
@@ -44,6 +45,7 @@ from interop_server.core.model import (
     ConnectionMode,
     DeviceCiphertext,
     IdentifierType,
+    KemPreKey,
     Login,
     MailboxItem,
     MessageType,
@@ -52,6 +54,8 @@ from interop_server.core.model import (
     Partner,
     PartnerStatus,
     Platform,
+    PreKeyCounts,
+    PreKeyKind,
     PublishedKeys,
     SignedPreKey,
     TypingState,
@@ -143,6 +147,12 @@ def public_half(private_key: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
 
 
+@cache
+def kem_public_half(*seeds: object) -> bytes:
+    seed = derived("kem", *seeds) + derived("z", *seeds)
+    return MLKEM1024PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()
+
+
 @dataclass(frozen=True)
 class ClientKeys:
     """What one client has: the same for the same seed."""
@@ -171,6 +181,10 @@ class ClientKeys:
     def one_time(self, first: int, count: int) -> list[OneTimePreKey]:
         return [OneTimePreKey(key_id, derived("one", self.seed, key_id)) for key_id in range(first, first + count)]
 
+    def kem(self, key_id: int) -> KemPreKey:
+        public_key = kem_public_half(self.seed, key_id)
+        return KemPreKey(key_id, public_key, self.signature(public_key))
+
     def form(self, with_token: str, **changes: Any) -> EnlistmentForm:
         keys = self.published
         form = EnlistmentForm(
@@ -197,8 +211,8 @@ class RecordedConnections:
         self.ended: list[tuple[int, Reason]] = []
         self.ended_partners: list[tuple[int, Reason, ConnectionMode | None]] = []
         self.observed: list[tuple[int, int | None]] = []
-        self.low: list[tuple[int, int]] = []
-        self.refilled: list[int] = []
+        self.low: list[tuple[int, PreKeyCounts, frozenset[PreKeyKind]]] = []
+        self.refilled: list[tuple[int, frozenset[PreKeyKind]]] = []
         self.known: dict[int, ConnectionFacts] = {}
 
     def facts_of(self, account_id: int) -> ConnectionFacts | None:
@@ -228,11 +242,11 @@ class RecordedConnections:
             self.typing.append((account_id, sender_jid, state, expires_seconds))
         return account_id in self.online
 
-    def notify_prekeys_low(self, account_id: int, count: int) -> None:
-        self.low.append((account_id, count))
+    def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
+        self.low.append((account_id, counts, few))
 
-    def prekeys_refilled(self, account_id: int) -> None:
-        self.refilled.append(account_id)
+    def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
+        self.refilled.append((account_id, kinds))
 
 
 class RecordedPushes:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, TypingState
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind, TypingState
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.runtime.rng import SeededRng
 
@@ -107,25 +107,52 @@ async def test_the_first_reason_to_end_counts(registry: ConnectionRegistry) -> N
     assert registry.by_token(again.session_token) is again
 
 
+ONE_TIME, KEM = frozenset({PreKeyKind.ONE_TIME}), frozenset({PreKeyKind.KEM})
+
+
+def test_few_is_told_of_each_kind() -> None:
+    """Who holds no KEM prekeys is not short of them (KEY-09, KEY-15)."""
+    assert PreKeyCounts(9).few(10) == ONE_TIME
+    assert PreKeyCounts(10, 9).few(10) == KEM
+    assert PreKeyCounts(0, 0).few(10) == ONE_TIME | KEM
+    assert PreKeyCounts(10, 10).few(10) == PreKeyCounts(10).few(10) == frozenset()
+
+
 async def test_low_prekeys_are_told_once_until_they_are_refilled(registry: ConnectionRegistry) -> None:
     """A refill allows the next notice; so does a new connection (KEY-09)."""
     ada, bea = connect(registry, ADA), connect(registry, BEA)
-    registry.notify_prekeys_low(ADA.account_id, 9)
-    assert (ada.prekeys_low, ada.changed.is_set()) == (9, True)
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(9), ONE_TIME)
+    assert (ada.prekeys_low, ada.changed.is_set()) == (PreKeyCounts(9), True)
     ada.prekeys_low = None  # told
-    registry.notify_prekeys_low(ADA.account_id, 8)
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(8), ONE_TIME)
     assert ada.prekeys_low is None
-    registry.prekeys_refilled(ADA.account_id)
-    registry.notify_prekeys_low(ADA.account_id, 7)
-    assert ada.prekeys_low == 7
-    registry.prekeys_refilled(ADA.account_id)
+    registry.prekeys_refilled(ADA.account_id, ONE_TIME)
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(7), ONE_TIME)
+    assert ada.prekeys_low == PreKeyCounts(7)
+    registry.prekeys_refilled(ADA.account_id, ONE_TIME)
     assert ada.prekeys_low is None
-    registry.notify_prekeys_low(ADA.account_id, 6)
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(6), ONE_TIME)
     again = connect(registry)
-    registry.notify_prekeys_low(ADA.account_id, 5)
-    assert (again.prekeys_low, bea.prekeys_low) == (5, None)
-    registry.notify_prekeys_low(99, 1)
-    registry.prekeys_refilled(99)
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(5), ONE_TIME)
+    assert (again.prekeys_low, bea.prekeys_low) == (PreKeyCounts(5), None)
+    registry.notify_prekeys_low(99, PreKeyCounts(1), ONE_TIME)
+    registry.prekeys_refilled(99, ONE_TIME)
+
+
+async def test_either_kind_of_prekey_that_runs_low_is_told(registry: ConnectionRegistry) -> None:
+    """A refill of one kind does not allow a second notice of the other (KEY-09, KEY-15)."""
+    ada = connect(registry, ADA)
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(9, 20), ONE_TIME)
+    ada.prekeys_low = None  # told
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(8, 9), ONE_TIME | KEM)
+    assert ada.prekeys_low == PreKeyCounts(8, 9)
+    registry.prekeys_refilled(ADA.account_id, ONE_TIME)
+    assert ada.prekeys_low == PreKeyCounts(8, 9)
+    ada.prekeys_low = None  # told
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(50, 8), KEM)
+    assert ada.prekeys_low is None
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(9, 8), ONE_TIME | KEM)
+    assert ada.prekeys_low == PreKeyCounts(9, 8)
 
 
 async def test_draining_ends_all_and_lets_nobody_in(registry: ConnectionRegistry) -> None:

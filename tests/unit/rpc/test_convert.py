@@ -20,6 +20,8 @@ from interop_server.core.model import (
     Delivery,
     DeviceCiphertext,
     InboxMode,
+    KemPreKey,
+    KemPreKeys,
     Login,
     MailboxItem,
     MessageRequestState,
@@ -27,6 +29,7 @@ from interop_server.core.model import (
     NotificationType,
     OneTimePreKey,
     OutgoingMessage,
+    PreKeyCounts,
     PublishedKeys,
     ReceiptType,
     RetryReason,
@@ -406,7 +409,9 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
         stored = delivery(StanzaKind.NOTIFICATION, subtype, content)
         assert convert.delivery_to(stored, to_whatsapp=False, offline=True).notification == notification
     low = stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77)
-    assert convert.prekeys_low_to(3, 77).notification == low
+    assert convert.prekeys_low_to(PreKeyCounts(3), 77).notification == low
+    low.prekeys_low.kem_count = 0
+    assert convert.prekeys_low_to(PreKeyCounts(3, 0), 77).notification == low
 
 
 def test_preview_and_limits_say_what_they_are_given() -> None:
@@ -459,3 +464,23 @@ def test_keys_survive_the_wire_both_ways() -> None:
 def test_a_peer_is_known_by_its_address(peer: str, address: str) -> None:
     """In each form that gRPC gives it; where it has none, nothing is known."""
     assert convert.peer_ip_from(peer) == address
+
+
+@pytest.mark.requirement("KEY-15", "KEY-16")
+def test_kem_prekeys_are_read_and_written_field_by_field() -> None:
+    """A bundle says whether its KEM prekey is the last-resort one, and whether there ought to be one."""
+    one_time, last_resort = KemPreKey(1, b"k", b"s"), KemPreKey(2, b"l", b"t")
+    wire = [
+        prekeys_pb2.KemPreKey(key_id=key.key_id, public_key=key.public_key, signature=key.signature)
+        for key in (one_time, last_resort)
+    ]
+    read = convert.kem_prekeys_from(prekeys_pb2.KemPreKeys(one_time=wire[:1], last_resort=wire[1]))
+    assert read == KemPreKeys(last_resort, (one_time,))
+    assert convert.kem_prekeys_from(prekeys_pb2.KemPreKeys()) == KemPreKeys(None)
+    for is_last_resort, kem_prekey in ((False, one_time), (True, last_resort)):
+        taken = TakenBundle(KEYS, None, 0, kem_prekey, 0, is_last_resort)
+        bundle = convert.bundle_to(taken)
+        assert (bundle.kem_prekey, bundle.kem_is_last_resort) == (wire[is_last_resort], is_last_resort)
+        assert not bundle.kem_withdrawn
+    withdrawn = convert.bundle_to(TakenBundle(KEYS, None, 0, kem_withdrawn=True))
+    assert (withdrawn.HasField("kem_prekey"), withdrawn.kem_withdrawn) == (False, True)

@@ -115,7 +115,7 @@ class KemPreKeys(_message.Message):
     ONE_TIME_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def last_resort(self) -> Global___KemPreKey:
-        """Used when no one-time prekey is left, any number of times."""
+        """Used when no one-time prekey is left, any number of times. Needed, unless AddKemPreKeys finds one published already."""
 
     @_builtins.property
     def one_time(self) -> _containers.RepeatedCompositeFieldContainer[Global___KemPreKey]:
@@ -736,7 +736,7 @@ class AddKemPreKeysRequest(_message.Message):
     KEM_PREKEYS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def kem_prekeys(self) -> Global___KemPreKeys:
-        """What to add; at least one prekey. The last resort may be absent when one is published."""
+        """What to add: at least one prekey. The last resort may be absent when one is published already."""
 
     def __init__(
         self,

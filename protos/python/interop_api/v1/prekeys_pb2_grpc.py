@@ -51,6 +51,16 @@ class PreKeyServiceStub:
                 request_serializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteOneTimePreKeysRequest.SerializeToString,
                 response_deserializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteOneTimePreKeysResponse.FromString,
                 _registered_method=True)
+        self.AddKemPreKeys = channel.unary_unary(
+                '/interop_api.v1.PreKeyService/AddKemPreKeys',
+                request_serializer=interop__api_dot_v1_dot_prekeys__pb2.AddKemPreKeysRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_prekeys__pb2.AddKemPreKeysResponse.FromString,
+                _registered_method=True)
+        self.DeleteKemPreKeys = channel.unary_unary(
+                '/interop_api.v1.PreKeyService/DeleteKemPreKeys',
+                request_serializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteKemPreKeysRequest.SerializeToString,
+                response_deserializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteKemPreKeysResponse.FromString,
+                _registered_method=True)
         self.CountOneTimePreKeys = channel.unary_unary(
                 '/interop_api.v1.PreKeyService/CountOneTimePreKeys',
                 request_serializer=interop__api_dot_v1_dot_prekeys__pb2.CountOneTimePreKeysRequest.SerializeToString,
@@ -116,6 +126,31 @@ class PreKeyServiceServicer:
 
         Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AddKemPreKeys(self, request, context):
+        """Adds one-time KEM prekeys to those published, and replaces the last-resort one when the request has one (KEY-15).
+
+        Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
+        All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+        Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+        Source: KEY-15.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteKemPreKeys(self, request, context):
+        """Withdraws all KEM prekeys, the last-resort one included (KEY-15). Idempotent.
+
+        Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
+        (KEY-16).
+        Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
+        Source: KEY-15, KEY-16.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -195,6 +230,16 @@ def add_PreKeyServiceServicer_to_server(servicer, server):
                     servicer.DeleteOneTimePreKeys,
                     request_deserializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteOneTimePreKeysRequest.FromString,
                     response_serializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteOneTimePreKeysResponse.SerializeToString,
+            ),
+            'AddKemPreKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddKemPreKeys,
+                    request_deserializer=interop__api_dot_v1_dot_prekeys__pb2.AddKemPreKeysRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_prekeys__pb2.AddKemPreKeysResponse.SerializeToString,
+            ),
+            'DeleteKemPreKeys': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteKemPreKeys,
+                    request_deserializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteKemPreKeysRequest.FromString,
+                    response_serializer=interop__api_dot_v1_dot_prekeys__pb2.DeleteKemPreKeysResponse.SerializeToString,
             ),
             'CountOneTimePreKeys': grpc.unary_unary_rpc_method_handler(
                     servicer.CountOneTimePreKeys,
@@ -305,6 +350,60 @@ class PreKeyService:
             '/interop_api.v1.PreKeyService/DeleteOneTimePreKeys',
             interop__api_dot_v1_dot_prekeys__pb2.DeleteOneTimePreKeysRequest.SerializeToString,
             interop__api_dot_v1_dot_prekeys__pb2.DeleteOneTimePreKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddKemPreKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.PreKeyService/AddKemPreKeys',
+            interop__api_dot_v1_dot_prekeys__pb2.AddKemPreKeysRequest.SerializeToString,
+            interop__api_dot_v1_dot_prekeys__pb2.AddKemPreKeysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteKemPreKeys(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.v1.PreKeyService/DeleteKemPreKeys',
+            interop__api_dot_v1_dot_prekeys__pb2.DeleteKemPreKeysRequest.SerializeToString,
+            interop__api_dot_v1_dot_prekeys__pb2.DeleteKemPreKeysResponse.FromString,
             options,
             channel_credentials,
             insecure,

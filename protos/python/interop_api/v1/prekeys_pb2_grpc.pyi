@@ -61,6 +61,23 @@ class PreKeyServiceStub:
     Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
+    AddKemPreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.AddKemPreKeysRequest, _prekeys_pb2.AddKemPreKeysResponse]
+    """Adds one-time KEM prekeys to those published, and replaces the last-resort one when the request has one (KEY-15).
+
+    Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
+    All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+    Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+    PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+    Source: KEY-15.
+    """
+    DeleteKemPreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteKemPreKeysRequest, _prekeys_pb2.DeleteKemPreKeysResponse]
+    """Withdraws all KEM prekeys, the last-resort one included (KEY-15). Idempotent.
+
+    Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
+    (KEY-16).
+    Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
+    Source: KEY-15, KEY-16.
+    """
     CountOneTimePreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.CountOneTimePreKeysRequest, _prekeys_pb2.CountOneTimePreKeysResponse]
     """Counts the one-time prekeys that are left.
 
@@ -131,6 +148,23 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
 
     Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
+    """
+    AddKemPreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.AddKemPreKeysRequest, _prekeys_pb2.AddKemPreKeysResponse]  # type: ignore[assignment]
+    """Adds one-time KEM prekeys to those published, and replaces the last-resort one when the request has one (KEY-15).
+
+    Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
+    All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+    Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+    PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+    Source: KEY-15.
+    """
+    DeleteKemPreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteKemPreKeysRequest, _prekeys_pb2.DeleteKemPreKeysResponse]  # type: ignore[assignment]
+    """Withdraws all KEM prekeys, the last-resort one included (KEY-15). Idempotent.
+
+    Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
+    (KEY-16).
+    Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
+    Source: KEY-15, KEY-16.
     """
     CountOneTimePreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.CountOneTimePreKeysRequest, _prekeys_pb2.CountOneTimePreKeysResponse]  # type: ignore[assignment]
     """Counts the one-time prekeys that are left.
@@ -217,6 +251,35 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
+        """
+
+    @_abc_1.abstractmethod
+    def AddKemPreKeys(
+        self,
+        request: _prekeys_pb2.AddKemPreKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prekeys_pb2.AddKemPreKeysResponse, _abc.Awaitable[_prekeys_pb2.AddKemPreKeysResponse]]:
+        """Adds one-time KEM prekeys to those published, and replaces the last-resort one when the request has one (KEY-15).
+
+        Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
+        All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+        Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+        Source: KEY-15.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteKemPreKeys(
+        self,
+        request: _prekeys_pb2.DeleteKemPreKeysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_prekeys_pb2.DeleteKemPreKeysResponse, _abc.Awaitable[_prekeys_pb2.DeleteKemPreKeysResponse]]:
+        """Withdraws all KEM prekeys, the last-resort one included (KEY-15). Idempotent.
+
+        Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
+        (KEY-16).
+        Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
+        Source: KEY-15, KEY-16.
         """
 
     @_abc_1.abstractmethod

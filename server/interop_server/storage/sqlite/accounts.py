@@ -18,7 +18,7 @@ from interop_server.core.model import (
 from interop_server.core.ports import AccountStore, JidTaken
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.mailbox import notify_identity_change
-from interop_server.storage.sqlite.prekeys import delete_all_one_time_prekeys, put_published_keys
+from interop_server.storage.sqlite.prekeys import delete_all_prekeys, put_published_keys
 from interop_server.storage.sqlite.standing import move_standing
 
 _COLUMNS = "account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms"
@@ -76,7 +76,7 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
     identity_changed = identity_key != new.keys.identity_key
     notified = []
     if identity_changed:
-        delete_all_one_time_prekeys(db, account_id)
+        delete_all_prekeys(db, account_id)
         db.execute("DELETE FROM mailbox WHERE recipient_id = ?1", (account_id,))
         notified = notify_identity_change(db, account_id, new.now_ms, new.recent_since_ms)
     put_published_keys(db, account_id, new.keys)

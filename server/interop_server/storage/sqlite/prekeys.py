@@ -9,9 +9,25 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from interop_server.core.model import OneTimePreKey, PublishedKeys, SignedPreKey, TakenBundle
+from interop_server.core.model import (
+    KemPreKey,
+    KemPreKeyIds,
+    KemPreKeys,
+    OneTimePreKey,
+    PreKeyCounts,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
+)
 from interop_server.core.ports import PreKeyReused, PreKeyStore
 from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.kem_prekeys import (
+    add_kem_prekeys,
+    delete_kem_prekeys,
+    kem_prekey_ids,
+    replace_kem_prekeys,
+    take_kem_prekeys,
+)
 from interop_server.storage.sqlite.mailbox import notify_identity_change
 
 _KEYS = "account_id, registration_id, identity_key, signed_prekey_id, signed_prekey, signed_prekey_signature"
@@ -36,10 +52,11 @@ def put_published_keys(db: sqlite3.Connection, account_id: int, keys: PublishedK
     )
 
 
-def delete_all_one_time_prekeys(db: sqlite3.Connection, account_id: int) -> None:
-    """Empties an account's one-time prekeys; they stay in its history."""
+def delete_all_prekeys(db: sqlite3.Connection, account_id: int) -> None:
+    """Empties an account's one-time and KEM prekeys; they stay in its history."""
     db.execute("DELETE FROM one_time_prekey WHERE account_id = ?1", (account_id,))
     _recount(db, account_id)
+    delete_kem_prekeys(db, account_id)
 
 
 def _recount(db: sqlite3.Connection, account_id: int) -> int:
@@ -97,7 +114,11 @@ def _check_distinct(one_time: Sequence[OneTimePreKey]) -> None:
 
 
 def _set_prekeys(
-    db: sqlite3.Connection, account_id: int, keys: PublishedKeys, one_time: Sequence[OneTimePreKey]
+    db: sqlite3.Connection,
+    account_id: int,
+    keys: PublishedKeys,
+    one_time: Sequence[OneTimePreKey],
+    kem: KemPreKeys | None,
 ) -> bool:
     """Replaces all keys, and says whether the identity key is another one than before."""
     _check_distinct(one_time)
@@ -111,6 +132,7 @@ def _set_prekeys(
     db.execute("DELETE FROM one_time_prekey WHERE account_id = ?1", (account_id,))
     _insert(db, account_id, one_time)
     _recount(db, account_id)
+    replace_kem_prekeys(db, account_id, kem)
     return before is not None and before[0] != keys.identity_key
 
 
@@ -142,12 +164,35 @@ def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[in
     }
     rows = db.execute(
         f"""
-        UPDATE published_keys SET one_time_count = max(one_time_count - 1, 0)
-        WHERE account_id IN (SELECT value FROM json_each(?1)) RETURNING {_KEYS}, one_time_count
+        UPDATE published_keys SET one_time_count = max(one_time_count - 1, 0), kem_count = max(kem_count - 1, 0)
+        WHERE account_id IN (SELECT value FROM json_each(?1)) RETURNING {_KEYS}, one_time_count, kem_published
         """,
         (accounts,),
     ).fetchall()
-    return {row[0]: TakenBundle(_published_keys(row[:-1]), taken.get(row[0]), row[-1]) for row in rows}
+    bundles = {row[0]: TakenBundle(_published_keys(row[:-2]), taken.get(row[0]), row[-2]) for row in rows}
+    if with_kem := [row[0] for row in rows if row[-1]]:
+        _add_kem(db, bundles, with_kem)
+    return bundles
+
+
+def _add_kem(db: sqlite3.Connection, bundles: dict[int, TakenBundle], account_ids: Sequence[int]) -> None:
+    taken = take_kem_prekeys(db, account_ids)
+    for account_id, kem_count, *last_resort in db.execute(
+        """
+        SELECT account_id, kem_count, kem_last_resort_id, kem_last_resort, kem_last_resort_signature
+        FROM published_keys WHERE account_id IN (SELECT value FROM json_each(?1))
+        """,
+        (json.dumps(account_ids),),
+    ).fetchall():
+        one_time = taken.get(account_id)
+        if last_resort[0] is None:
+            bundles[account_id] = bundles[account_id]._replace(kem_withdrawn=True)
+        else:
+            bundles[account_id] = bundles[account_id]._replace(
+                kem_prekey=one_time or KemPreKey(*last_resort),
+                kem_is_last_resort=one_time is None,
+                kem_remaining=kem_count,
+            )
 
 
 class SqlitePreKeys(EngineUser, PreKeyStore):
@@ -160,9 +205,10 @@ class SqlitePreKeys(EngineUser, PreKeyStore):
         one_time: Sequence[OneTimePreKey],
         now_ms: int,
         recent_since_ms: int = 0,
+        kem: KemPreKeys | None = None,
     ) -> list[int]:
         def set_keys(db: sqlite3.Connection) -> list[int]:
-            if _set_prekeys(db, account_id, keys, one_time):
+            if _set_prekeys(db, account_id, keys, one_time, kem):
                 return notify_identity_change(db, account_id, now_ms, recent_since_ms)
             return []
 
@@ -188,12 +234,25 @@ class SqlitePreKeys(EngineUser, PreKeyStore):
 
         return await self._engine.read(list_keys)
 
-    async def count_one_time_prekeys(self, account_id: int) -> int:  # noqa: D102
-        def count(db: sqlite3.Connection) -> int:
+    async def add_kem_prekeys(self, account_id: int, kem: KemPreKeys) -> int:  # noqa: D102
+        return await self._engine.write(lambda db: add_kem_prekeys(db, account_id, kem))
+
+    async def delete_kem_prekeys(self, account_id: int) -> None:  # noqa: D102
+        await self._engine.write(lambda db: delete_kem_prekeys(db, account_id))
+
+    async def get_kem_prekey_ids(self, account_id: int) -> KemPreKeyIds:  # noqa: D102
+        return await self._engine.read(lambda db: kem_prekey_ids(db, account_id))
+
+    async def count_prekeys(self, account_id: int) -> PreKeyCounts:  # noqa: D102
+        def count(db: sqlite3.Connection) -> PreKeyCounts:
             row = db.execute(
-                "SELECT one_time_count FROM published_keys WHERE account_id = ?1", (account_id,)
+                """
+                SELECT one_time_count, iif(kem_last_resort_id IS NULL, NULL, kem_count) FROM published_keys
+                WHERE account_id = ?1
+                """,
+                (account_id,),
             ).fetchone()
-            return row[0] if row else 0
+            return PreKeyCounts(*row) if row else PreKeyCounts(0)
 
         return await self._engine.read(count)
 

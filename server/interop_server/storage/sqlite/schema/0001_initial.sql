@@ -46,7 +46,8 @@ CREATE TABLE given_jid (
     ended INTEGER CHECK (ended BETWEEN 1 AND 2)
 ) STRICT, WITHOUT ROWID;
 
--- one_time_count is always the number of the account's rows in one_time_prekey: counting 20,000 of them is not free.
+-- one_time_count is always the number of the account's rows in one_time_prekey, kem_count of those in kem_prekey: counting
+-- 20,000 of them is not free. kem_published stays 1 once the account has published KEM prekeys (KEY-16).
 CREATE TABLE published_keys (
     account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
     registration_id INTEGER NOT NULL CHECK (registration_id BETWEEN 0 AND 4294967295),
@@ -54,7 +55,16 @@ CREATE TABLE published_keys (
     signed_prekey_id INTEGER NOT NULL CHECK (signed_prekey_id BETWEEN 1 AND 16777215),
     signed_prekey BLOB NOT NULL CHECK (length(signed_prekey) = 32),
     signed_prekey_signature BLOB NOT NULL CHECK (length(signed_prekey_signature) = 64),
-    one_time_count INTEGER NOT NULL DEFAULT 0 CHECK (one_time_count >= 0)
+    one_time_count INTEGER NOT NULL DEFAULT 0 CHECK (one_time_count >= 0),
+    kem_published INTEGER NOT NULL DEFAULT 0 CHECK (kem_published IN (0, 1)),
+    kem_count INTEGER NOT NULL DEFAULT 0 CHECK (kem_count >= 0),
+    kem_last_resort_id INTEGER CHECK (kem_last_resort_id BETWEEN 1 AND 16777215),
+    kem_last_resort BLOB CHECK (length(kem_last_resort) = 1568),
+    kem_last_resort_signature BLOB CHECK (length(kem_last_resort_signature) = 64),
+    CHECK ((kem_last_resort_id IS NULL) = (kem_last_resort IS NULL)),
+    CHECK ((kem_last_resort_id IS NULL) = (kem_last_resort_signature IS NULL)),
+    CHECK (kem_last_resort_id IS NULL OR kem_published = 1),
+    CHECK (kem_last_resort_id IS NOT NULL OR kem_count = 0)
 ) STRICT;
 
 CREATE TABLE one_time_prekey (
@@ -69,6 +79,22 @@ CREATE TABLE one_time_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     public_key BLOB NOT NULL CHECK (length(public_key) = 32),
     PRIMARY KEY (account_id, public_key)
+) STRICT, WITHOUT ROWID;
+
+-- The one-time ones.
+CREATE TABLE kem_prekey (
+    account_id INTEGER NOT NULL REFERENCES published_keys ON DELETE CASCADE,
+    key_id INTEGER NOT NULL CHECK (key_id BETWEEN 1 AND 16777215),
+    public_key BLOB NOT NULL CHECK (length(public_key) = 1568),
+    signature BLOB NOT NULL CHECK (length(signature) = 64),
+    PRIMARY KEY (account_id, key_id)
+) STRICT;
+
+-- Every KEM prekey that was ever published, so that none is published twice.
+CREATE TABLE kem_prekey_history (
+    account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    PRIMARY KEY (account_id, sha256)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE interop_settings (
