@@ -17,7 +17,7 @@ from tests.threats.report import Attack
 
 pytestmark = [
     pytest.mark.threat("T6"),
-    pytest.mark.requirement("SIM-06", "KEY-05", "KEY-06", "KEY-09"),
+    pytest.mark.requirement("SIM-06", "KEY-05", "KEY-06", "KEY-09", "KEY-14"),
 ]
 
 PREKEYS = 30
@@ -105,3 +105,17 @@ async def test_a_client_refills_what_was_drained(world: World, attack: Attack) -
     ids = [key_id for key_id in ids if key_id] + [result.bundle.one_time_prekey.key_id for result in results]
     assert len(set(ids)) == len(ids) >= PREKEYS + 10
     attack.holds("New keys are there after the notice, and no id is ever given out twice")
+
+
+async def test_one_account_cannot_drain_another(world: World, attack: Attack) -> None:
+    """Over and over, in single calls, in one call and in many at once: a few, and then no more for a while."""
+    bob = await world.third_party("bob", QUIET)
+    left = await bob.count_prekeys()
+    attack.tries("Draining a user's one-time prekeys with one account, by a hundred calls at once")
+    async with whatsapp_crowd(world, 1) as [mallory]:
+        results = await asyncio.gather(*(take(mallory, bob.jid) for _ in range(100)))
+    taken = [result for result in results if result.HasField("bundle")]
+    refused = [result.error.requirement for result in results if result.HasField("error")]
+    assert len(taken) == left - await bob.count_prekeys() < 10
+    assert len(taken) + len(refused) == len(results)
+    attack.holds(f"{len(taken)} bundles, then RATE_LIMITED for this user: the rest of the keys stays for others")

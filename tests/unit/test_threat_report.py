@@ -2,11 +2,24 @@
 
 import io
 import json
+import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from tests.threats.report import THREATS, Attack, Report
+
+MODULES = Path(__file__).parents[1] / "threats"
+
+
+@pytest.mark.requirement("SIM-06")
+def test_every_threat_has_a_module() -> None:
+    """T1 in test_t01_….py, and so on; each is marked with its threat, so that the report shows it."""
+    modules = {path.name[5:8]: path.read_text() for path in MODULES.glob("test_t*.py")}
+    assert {f"T{int(name[1:])}" for name in modules} == {*THREATS}
+    for name, source in modules.items():
+        assert set(re.findall(r'mark\.threat\("(T\d+)"\)', source)) == {f"T{int(name[1:])}"}, name
 
 
 def reported(node: pytest.Item, threat: str, outcome: str) -> pytest.TestReport:
