@@ -52,14 +52,23 @@ class ThirdPartyDevice(Device):
 
     async def send_image(self, to: str, file: str, mimetype: str) -> dict[str, Any]:
         """Sends a picture that the messenger hosts."""
-        assert isinstance(self.client, ThirdPartyClient)
-        sent = await self.client.send_image(to, Path(file), self._host, mimetype=mimetype)
+        sent = await self._third_party.send_image(to, Path(file), self._host, mimetype=mimetype)
         return {"id": sent.id}
+
+    async def ping_reachability(self, phone_number: str, display_name: str) -> dict[str, Any]:
+        """Tells a WhatsApp user that this one would like to write; what became of it is told to nobody."""
+        await self._third_party.send_reachability_ping(phone_number, display_name)
+        return {}
 
     async def wait_for_trust(self) -> dict[str, Any]:
         """Waits until a WhatsApp user counts this user as known."""
         trusted = await self._wait_for(TrustedContact, "the mark of a trusted contact")
         return {"jid": trusted.jid, "expires_at_ms": trusted.expires_at_ms}
+
+    @property
+    def _third_party(self) -> ThirdPartyClient:
+        assert isinstance(self.client, ThirdPartyClient)
+        return self.client
 
     async def _host(self, blob: Path) -> str:
         reference = os.urandom(16).hex()

@@ -1,11 +1,13 @@
 """The device of a WhatsApp user; knows no other messenger's server."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
+from interop_client.events import ReachabilityPing
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.device import OPTIONS, Device, DevicePlace
 from interop_protocol.jid import whatsapp_jid
@@ -69,6 +71,12 @@ class WhatsAppDevice(Device):
         """Turns third-party chats off for some messengers."""
         await self._whatsapp.opt_out(integrators)
         return {}
+
+    async def wait_for_reachability_ping(self) -> dict[str, Any]:
+        """Waits until a third-party user asks to be reachable."""
+        ping = asdict(await self._wait_for(ReachabilityPing, "a reachability ping"))
+        del ping["timestamp_ms"]
+        return {"told": ping}
 
     async def accept_request(self, jid: str) -> dict[str, Any]:
         """Accepts somebody's message request."""

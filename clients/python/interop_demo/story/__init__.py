@@ -13,6 +13,7 @@ from interop_demo.story.consent import block_and_opt_out, opt_in, refuse_uninvit
 from interop_demo.story.offline import survive_a_crash
 from interop_demo.story.outside import refuse_what_is_outside
 from interop_demo.story.proxied import talk_through_the_proxy
+from interop_demo.story.reach import ping
 from interop_demo.story.registration import enlist, register
 from interop_demo.story.secrecy import find_no_plaintext
 from interop_demo.story.time import let_thirty_days_pass
@@ -34,6 +35,7 @@ STEPS = (
     Step("The messenger is registered, Alice gets a WhatsApp number", register),
     Step("Bob enlists, connects and publishes prekeys", enlist),
     Step("Bob's message is refused: Alice has not opted in", refuse_uninvited),
+    Step("Bob pings Alice: he would like to write to her", ping),
     Step("Alice accepts the terms and opts in", opt_in),
     Step("Bob's message request is accepted, and both write", exchange_texts),
     Step("Bob sends an image, Alice a document", exchange_files),

@@ -52,14 +52,14 @@ async def exchange_files(stage: Stage) -> str:
     stage.timeline.tell(
         bob, f"encrypts an image of {size:,} bytes, Pigeon's server hosts it, and sends its key to Alice"
     )
-    path = await _receive(alice, sent["id"], inputs.image, f"/interop/whatsapp/download/{INTEGRATOR}/", http="")
+    path = await _receive(stage, alice, sent["id"], inputs.image, f"/interop/whatsapp/download/{INTEGRATOR}/", http="")
     stage.timeline.tell(alice, f"downloads {path}: WhatsApp fetches it from Pigeon's server; SHA-256 equal")
     mimetype = mimetypes.guess_type(inputs.document.name)[0] or "application/octet-stream"
     with stage.timeline.progress("Alice's document") as progress:
         sent = await alice.ask("send_document", progress, to=bob.jid, file=str(inputs.document), mimetype=mimetype)
     size = inputs.document.stat().st_size
     stage.timeline.tell(alice, f"encrypts a document of {size:,} bytes, uploads it to WhatsApp, sends its key to Bob")
-    path = await _receive(bob, sent["id"], inputs.document, "/v/t", http=stage.addresses["http"])
+    path = await _receive(stage, bob, sent["id"], inputs.document, "/v/t", http=stage.addresses["http"])
     stage.timeline.tell(bob, f"downloads it with GET {path}; SHA-256 equal")
     stage.secrets += [file_secret("Bob's image", inputs.image), file_secret("Alice's document", inputs.document)]
     return "image through the media proxy path, document through /v/t…; SHA-256 equal on both sides"
@@ -83,8 +83,11 @@ async def _send_and_read(
     return str(sent["id"])
 
 
-async def _receive(recipient: Person, message_id: str, original: Path, path_prefix: str, http: str) -> str:
+async def _receive(
+    stage: Stage, recipient: Person, message_id: str, original: Path, path_prefix: str, http: str
+) -> str:
     received = await recipient.ask("wait_for_media")
+    await stage.settle()
     path = str(received["path"])
     expect(received["id"] == message_id, "another file came")
     expect(path.startswith(path_prefix), f"the file is at {path}, expected {path_prefix}…")

@@ -68,6 +68,7 @@ async def _block(stage: Stage) -> None:
     received = await alice.ask("wait_for_text")
     expect((received["sender"], received["text"]) == (bob.jid, text), "not Bob's text is what reached Alice next")
     expect((await alice.ask("take_texts"))["texts"] == [], "Carol's text reached Alice")
+    await stage.settle()
     stage.timeline.tell(bob, "writes after that: Alice has his message, and never gets Carol's")
     await _try_text(stage, alice, carol, "RECIPIENT_BLOCKED_BY_SENDER")
 

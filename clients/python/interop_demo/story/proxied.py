@@ -34,6 +34,7 @@ async def _send(stage: Stage, sender: Person, recipient: Person, text: str) -> s
     received = await recipient.ask("wait_for_text")
     expect((received["sender"], received["text"]) == (sender.jid, text), f"{recipient.name} did not get the text")
     stage.timeline.tell(sender, f"writes to {recipient.name}, who receives and decrypts it")
+    await stage.settle()
     return str(received["id"])
 
 
