@@ -48,6 +48,7 @@ from interop_server.config import Config
 from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
 from interop_server.core.arrivals import Arrivals
+from interop_server.core.audit import Audit
 from interop_server.core.challenges import Challenges
 from interop_server.core.clock_control import ClockControl
 from interop_server.core.connection import Logins
@@ -176,6 +177,7 @@ class _Parts:
     standing: Standing
     escalation: Escalation
     reports: Reports
+    audit: Audit
     challenges: Challenges
     operator: Operator
 
@@ -244,7 +246,7 @@ class Simulator:
         journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, admin_server)
         clock = ClockServicer(ClockControl(self._clock, store))
         clock_pb2_grpc.add_ClockServiceServicer_to_server(clock, admin_server)
-        standing = StandingServicer(parts.escalation, parts.reports, self._clock)
+        standing = StandingServicer(parts.escalation, parts.reports, parts.audit, self._clock)
         standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, admin_server)
         admin_address = await self._serve_grpc(admin_server, self._config.admin_address, _ADMIN_SERVICES)
 
@@ -273,6 +275,7 @@ class Simulator:
         suspension = Suspension(store, operator, journal, limits)
         escalation = Escalation(standing, scoring, suspension, clock, limits)
         arrivals = Arrivals(registry, push, journal, limits)
+        challenges = Challenges(store, standing, registry, clock, rng("challenges"), limits)
         return _Parts(
             registry=registry,
             push=push,
@@ -298,7 +301,8 @@ class Simulator:
             lifecycle=Lifecycle(store, blobs, registry, clock, limits),
             standing=standing,
             reports=Reports(store, escalation, journal, clock, rng("reports"), limits),
-            challenges=Challenges(store, standing, registry, clock, rng("challenges"), limits),
+            challenges=challenges,
+            audit=Audit(store, registry, challenges, journal, limits),
             escalation=escalation,
             operator=operator,
         )

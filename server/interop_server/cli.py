@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from interop_server.core.location import LocationPolicy
 
 _ELSEWHERE = {
+    "audit": "interop_client.operator_cli:audit",
     "clock": "interop_client.operator_cli:clock",
     "demo": "interop_demo.cli:demo",
     "requirements": "interop_server.requirements_command:requirements",

@@ -175,6 +175,24 @@ class AdminClient:
         request = standing_pb2.LiftSanctionsRequest(jid=jid, integrator=integrator, external_id=external_id)
         await self._call_standing("LiftSanctions", request, standing_pb2.LiftSanctionsResponse)
 
+    async def audit_account(
+        self, jid: str = "", integrator: int = 0, external_id: str = ""
+    ) -> AsyncIterator[list[standing_pb2.KeptField]]:
+        """Yields every record that the server keeps about an account; or about a person, named by the other two."""
+        request = standing_pb2.AuditAccountRequest(jid=jid, integrator=integrator, external_id=external_id)
+        call = self._channel.unary_stream(
+            "/interop_api.admin.v1.StandingService/AuditAccount",
+            request_serializer=standing_pb2.AuditAccountRequest.SerializeToString,
+            response_deserializer=standing_pb2.AuditAccountResponse.FromString,
+        )(request)
+        try:
+            async for response in call:
+                yield list(response.fields)
+        except grpc.aio.AioRpcError as error:
+            raise refusal_from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
     async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(
             self._channel, f"/interop_api.admin.v1.StandingService/{method}", request, response_type

@@ -13,7 +13,7 @@ import click
 from interop_protocol.times import format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
-    from interop_api.admin.v1 import clock_pb2
+    from interop_api.admin.v1 import clock_pb2, standing_pb2
     from interop_client.admin import AdminClient
 
 T = TypeVar("T")
@@ -137,3 +137,46 @@ def _print(clock: "clock_pb2.Clock", fired: "Iterable[clock_pb2.FiredTimers] | N
     click.echo(f"{now}, {'frozen' if clock.is_frozen else 'running'}")
     if counts is not None:
         click.echo("Fired: " + (", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing fell due"))
+
+
+_SHOWN_RECORDS = 3
+"""Records of a place that are printed for people: all prekeys of an account look alike."""
+
+
+@click.command(epilog="Example: interopsim audit 100-12345678901234@interop")
+@click.argument("jid")
+@admin_option
+@json_option
+def audit(jid: str, admin_address: str, as_json: bool) -> None:
+    """Show every field that the simulator keeps about JID, what for, and for how long.
+
+    Of many records of a kind the first three are shown; --json shows all.
+    """
+
+    async def read(admin: "AdminClient") -> "list[list[standing_pb2.KeptField]]":
+        return [record async for record in admin.audit_account(jid)]
+
+    records = call_admin(admin_address, read)
+    if as_json:
+        shown = [
+            {"place": record[0].place, "fields": {kept.field: kept.value for kept in record}} for record in records
+        ]
+        purposes = {f"{kept.place}.{kept.field}": kept.purpose for record in records for kept in record}
+        click.echo(json.dumps({"jid": jid, "records": shown, "purposes": purposes}))
+        return
+    by_place: dict[str, list[list[standing_pb2.KeptField]]] = {}
+    for record in records:
+        by_place.setdefault(record[0].place, []).append(record)
+    for place, kept_there in by_place.items():
+        _print_place(place, kept_there)
+
+
+def _print_place(place: str, records: "list[list[standing_pb2.KeptField]]") -> None:
+    width = max(len(kept.field) for kept in records[0])
+    click.echo(f"{place}: {len(records)} record{'s' if len(records) > 1 else ''}")
+    for kept in records[0]:
+        click.echo(f"  {kept.field:{width}}  {kept.value or '-'}\n  {'':{width}}  {kept.purpose}")
+    for record in records[1:_SHOWN_RECORDS]:
+        click.echo("  also " + ", ".join(f"{kept.field} {kept.value or '-'}" for kept in record))
+    if (more := len(records) - _SHOWN_RECORDS) > 0:
+        click.echo(f"  and {more} more")

@@ -116,6 +116,10 @@ class Journal:
         start = min(max(0, number + 1 - first), len(self._entries))
         return list(islice(self._entries, start, start + limit)), max(0, first - number - 1)
 
+    def count_naming(self, name: str) -> int:
+        """How many kept entries name somebody, as actor or subject."""
+        return sum(name in (entry.actor, entry.subject) for entry in self._entries)
+
     def find(self, request_id: str) -> JournalEntry | None:
         """Returns the kept refusal of that request id."""
         return next((entry for entry in reversed(self._entries) if entry.request_id == request_id), None)

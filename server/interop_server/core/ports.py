@@ -527,6 +527,32 @@ class ReportStore(Protocol):
         ...
 
 
+KeptValue = int | str | bytes | None
+
+
+class AuditStore(Protocol):
+    """Everything that is kept about somebody."""
+
+    async def list_kept(
+        self,
+        table: str,
+        columns: Sequence[str],
+        whom: tuple[int | None, str | None, ExternalUser | None],
+        page: tuple[int, int],
+    ) -> list[tuple[KeptValue, ...]]:
+        """Rows of a table that are about somebody, in either role, in an order that stays while nothing changes.
+
+        Accounts are shown as JIDs, contents as their length, and who has blocked or reported them as somebody else.
+
+        Args:
+            table: One that `core/audit.py` names.
+            columns: What to show of each row.
+            whom: Account id, JID and person, each None when there is none.
+            page: How many rows to pass over, and how many to return at most.
+        """
+        ...
+
+
 class MediaStore(Protocol):
     """What is known of uploaded blobs."""
 
@@ -588,6 +614,7 @@ class Store(
     BlocklistStore,
     StandingStore,
     ReportStore,
+    AuditStore,
     MediaStore,
     SecretStore,
     PastStore,

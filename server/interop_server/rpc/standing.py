@@ -2,6 +2,7 @@
 
 from interop_api.admin.v1 import standing_pb2 as pb
 from interop_api.admin.v1 import standing_pb2_grpc
+from interop_server.core.audit import Audit
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.escalation import Escalation
 from interop_server.core.journal import OPERATOR
@@ -15,11 +16,12 @@ from interop_server.rpc.errors import Context
 class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
     """See StandingService in standing.proto."""
 
-    def __init__(self, escalation: Escalation, reports: Reports, clock: Clock) -> None:
+    def __init__(self, escalation: Escalation, reports: Reports, audit: Audit, clock: Clock) -> None:
         self._escalation = escalation
         self._standing = escalation.standing
         self._scoring = escalation.scoring
         self._reports = reports
+        self._audit = audit
         self._clock = clock
 
     async def GetStanding(self, request: pb.GetStandingRequest, context: Context) -> pb.GetStandingResponse:
@@ -58,6 +60,19 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         await self._standing.lift(user, OPERATOR, *SanctionKind)
         await self._reports.forget(user)
         return pb.LiftSanctionsResponse()
+
+    async def AuditAccount(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
+        self, request: pb.AuditAccountRequest, context: Context
+    ) -> None:
+        """Shows everything that is kept about somebody."""
+        if request.jid:
+            records = self._audit.of_account(request.jid)
+        elif request.external_id:
+            records = self._audit.of_person(ExternalUser(request.integrator, request.external_id))
+        else:
+            raise Refusal(Reason.REQUEST_MALFORMED, "name an account by `jid`, or a person by `external_id`")
+        async for record in records:
+            await context.write(pb.AuditAccountResponse(fields=[pb.KeptField(**kept._asdict()) for kept in record]))
 
 
 def _sanction_to(sanction: Sanction) -> pb.Sanction:

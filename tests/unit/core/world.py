@@ -25,6 +25,7 @@ from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.absence import Absence
 from interop_server.core.admin import Operator
 from interop_server.core.arrivals import Arrivals
+from interop_server.core.audit import Audit
 from interop_server.core.challenges import Challenges
 from interop_server.core.connection import Logins
 from interop_server.core.enlistment import Enlistment, EnlistmentForm
@@ -310,6 +311,7 @@ class World:
         self.typing_signs = TypingSigns(store, self.connections, self.journal, self.counts, self.clock, limits)
         self.reports = Reports(store, self.escalation, self.journal, self.clock, rng, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
+        self.audit = Audit(store, self.connections, self.challenges, self.journal, limits)
         self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
 
     async def register(self, *partners: Partner) -> None:

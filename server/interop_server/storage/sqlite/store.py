@@ -6,6 +6,7 @@ from typing import Self
 
 from interop_server.core.ports import Store
 from interop_server.storage.sqlite.accounts import SqliteAccounts
+from interop_server.storage.sqlite.audit import SqliteAudit
 from interop_server.storage.sqlite.blocklist import SqliteBlocklist
 from interop_server.storage.sqlite.database import PreparedDatabase, prepare_database
 from interop_server.storage.sqlite.engine import Engine
@@ -38,6 +39,7 @@ class SqliteStore(
     SqliteBlocklist,
     SqliteStanding,
     SqliteReports,
+    SqliteAudit,
     SqliteMedia,
     SqliteSecrets,
     SqlitePast,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interop_api/admin/v1/standing.proto\x12\x14interop_api.admin.v1\"b\n\x08Sanction\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".interop_api.admin.v1.SanctionKind\x12\x10\n\x08sub_code\x18\x02 \x01(\r\x12\x12\n\nends_at_ms\x18\x03 \x01(\x03\"!\n\x12GetStandingRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"\xdd\x02\n\x13GetStandingResponse\x12\r\n\x05score\x18\x01 \x01(\r\x12\x45\n\x06points\x18\x02 \x03(\x0b\x32\x35.interop_api.admin.v1.GetStandingResponse.PointsEntry\x12\x31\n\tsanctions\x18\x03 \x03(\x0b\x32\x1e.interop_api.admin.v1.Sanction\x12G\n\x07signals\x18\x04 \x03(\x0b\x32\x36.interop_api.admin.v1.GetStandingResponse.SignalsEntry\x12\x15\n\rpartner_score\x18\x05 \x01(\r\x1a-\n\x0bPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a.\n\x0cSignalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\x15ImposeSanctionRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".interop_api.admin.v1.SanctionKind\x12\x10\n\x08sub_code\x18\x03 \x01(\r\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\r\"\x18\n\x16ImposeSanctionResponse\"L\n\x14LiftSanctionsRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x17\n\x15LiftSanctionsResponse\"\"\n\x13\x41uditAccountRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"G\n\x14\x41uditAccountResponse\x12/\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1f.interop_api.admin.v1.KeptField\"I\n\tKeptField\x12\r\n\x05place\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t*\x89\x01\n\x0cSanctionKind\x12\x1d\n\x19SANCTION_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eSANCTION_KIND_NEW_CHATS_LOCKED\x10\x01\x12\x1f\n\x1bSANCTION_KIND_TEMPORARY_BAN\x10\x02\x12\x15\n\x11SANCTION_KIND_BAN\x10\x03\x32\xcc\x02\n\x0fStandingService\x12\x62\n\x0bGetStanding\x12(.interop_api.admin.v1.GetStandingRequest\x1a).interop_api.admin.v1.GetStandingResponse\x12k\n\x0eImposeSanction\x12+.interop_api.admin.v1.ImposeSanctionRequest\x1a,.interop_api.admin.v1.ImposeSanctionResponse\x12h\n\rLiftSanctions\x12*.interop_api.admin.v1.LiftSanctionsRequest\x1a+.interop_api.admin.v1.LiftSanctionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#interop_api/admin/v1/standing.proto\x12\x14interop_api.admin.v1\"b\n\x08Sanction\x12\x30\n\x04kind\x18\x01 \x01(\x0e\x32\".interop_api.admin.v1.SanctionKind\x12\x10\n\x08sub_code\x18\x02 \x01(\r\x12\x12\n\nends_at_ms\x18\x03 \x01(\x03\"!\n\x12GetStandingRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"\xdd\x02\n\x13GetStandingResponse\x12\r\n\x05score\x18\x01 \x01(\r\x12\x45\n\x06points\x18\x02 \x03(\x0b\x32\x35.interop_api.admin.v1.GetStandingResponse.PointsEntry\x12\x31\n\tsanctions\x18\x03 \x03(\x0b\x32\x1e.interop_api.admin.v1.Sanction\x12G\n\x07signals\x18\x04 \x03(\x0b\x32\x36.interop_api.admin.v1.GetStandingResponse.SignalsEntry\x12\x15\n\rpartner_score\x18\x05 \x01(\r\x1a-\n\x0bPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a.\n\x0cSignalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x82\x01\n\x15ImposeSanctionRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x30\n\x04kind\x18\x02 \x01(\x0e\x32\".interop_api.admin.v1.SanctionKind\x12\x10\n\x08sub_code\x18\x03 \x01(\r\x12\x18\n\x10\x64uration_seconds\x18\x04 \x01(\r\"\x18\n\x16ImposeSanctionResponse\"L\n\x14LiftSanctionsRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x17\n\x15LiftSanctionsResponse\"K\n\x13\x41uditAccountRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"G\n\x14\x41uditAccountResponse\x12/\n\x06\x66ields\x18\x01 \x03(\x0b\x32\x1f.interop_api.admin.v1.KeptField\"I\n\tKeptField\x12\r\n\x05place\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t*\x89\x01\n\x0cSanctionKind\x12\x1d\n\x19SANCTION_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eSANCTION_KIND_NEW_CHATS_LOCKED\x10\x01\x12\x1f\n\x1bSANCTION_KIND_TEMPORARY_BAN\x10\x02\x12\x15\n\x11SANCTION_KIND_BAN\x10\x03\x32\xb5\x03\n\x0fStandingService\x12\x62\n\x0bGetStanding\x12(.interop_api.admin.v1.GetStandingRequest\x1a).interop_api.admin.v1.GetStandingResponse\x12k\n\x0eImposeSanction\x12+.interop_api.admin.v1.ImposeSanctionRequest\x1a,.interop_api.admin.v1.ImposeSanctionResponse\x12h\n\rLiftSanctions\x12*.interop_api.admin.v1.LiftSanctionsRequest\x1a+.interop_api.admin.v1.LiftSanctionsResponse\x12g\n\x0c\x41uditAccount\x12).interop_api.admin.v1.AuditAccountRequest\x1a*.interop_api.admin.v1.AuditAccountResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,8 +35,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTANDINGRESPONSE_POINTSENTRY']._serialized_options = b'8\001'
   _globals['_GETSTANDINGRESPONSE_SIGNALSENTRY']._loaded_options = None
   _globals['_GETSTANDINGRESPONSE_SIGNALSENTRY']._serialized_options = b'8\001'
-  _globals['_SANCTIONKIND']._serialized_start=995
-  _globals['_SANCTIONKIND']._serialized_end=1132
+  _globals['_SANCTIONKIND']._serialized_start=1036
+  _globals['_SANCTIONKIND']._serialized_end=1173
   _globals['_SANCTION']._serialized_start=61
   _globals['_SANCTION']._serialized_end=159
   _globals['_GETSTANDINGREQUEST']._serialized_start=161
@@ -56,11 +56,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LIFTSANCTIONSRESPONSE']._serialized_start=785
   _globals['_LIFTSANCTIONSRESPONSE']._serialized_end=808
   _globals['_AUDITACCOUNTREQUEST']._serialized_start=810
-  _globals['_AUDITACCOUNTREQUEST']._serialized_end=844
-  _globals['_AUDITACCOUNTRESPONSE']._serialized_start=846
-  _globals['_AUDITACCOUNTRESPONSE']._serialized_end=917
-  _globals['_KEPTFIELD']._serialized_start=919
-  _globals['_KEPTFIELD']._serialized_end=992
-  _globals['_STANDINGSERVICE']._serialized_start=1135
-  _globals['_STANDINGSERVICE']._serialized_end=1467
+  _globals['_AUDITACCOUNTREQUEST']._serialized_end=885
+  _globals['_AUDITACCOUNTRESPONSE']._serialized_start=887
+  _globals['_AUDITACCOUNTRESPONSE']._serialized_end=958
+  _globals['_KEPTFIELD']._serialized_start=960
+  _globals['_KEPTFIELD']._serialized_end=1033
+  _globals['_STANDINGSERVICE']._serialized_start=1176
+  _globals['_STANDINGSERVICE']._serialized_end=1613
 # @@protoc_insertion_point(module_scope)

@@ -290,16 +290,24 @@ class AuditAccountRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JID_FIELD_NUMBER: _builtins.int
+    INTEGRATOR_FIELD_NUMBER: _builtins.int
+    EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
-    """The account."""
+    """An account, also one that is gone; or else a person, who need not have one:"""
+    integrator: _builtins.int
+    """The partner: 1 to 999; 0 for a WhatsApp user."""
+    external_id: _builtins.str
+    """The normalised user-visible identifier; for a WhatsApp user the number's digits."""
     def __init__(
         self,
         *,
         jid: _builtins.str = ...,
+        integrator: _builtins.int = ...,
+        external_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["external_id", b"external_id", "integrator", b"integrator", "jid", b"jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -307,14 +315,14 @@ Global___AuditAccountRequest: _TypeAlias = AuditAccountRequest  # noqa: Y015
 
 @_typing.final
 class AuditAccountResponse(_message.Message):
-    """Response of AuditAccount."""
+    """Response of AuditAccount: one record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIELDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def fields(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptField]:
-        """By table and field, ascending."""
+        """By name, ascending."""
 
     def __init__(
         self,
@@ -340,7 +348,7 @@ class KeptField(_message.Message):
     VALUE_FIELD_NUMBER: _builtins.int
     PURPOSE_FIELD_NUMBER: _builtins.int
     place: _builtins.str
-    """Where: a table of the store, or `connection` for what lives as long as the connection."""
+    """Where: a table of the store, or `connection`, `challenge` or `journal` for what lives in memory."""
     field: _builtins.str
     """Name of the field."""
     value: _builtins.str

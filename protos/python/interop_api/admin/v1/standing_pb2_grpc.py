@@ -50,6 +50,11 @@ class StandingServiceStub:
                 request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
                 response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.FromString,
                 _registered_method=True)
+        self.AuditAccount = channel.unary_stream(
+                '/interop_api.admin.v1.StandingService/AuditAccount',
+                request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.FromString,
+                _registered_method=True)
 
 
 class StandingServiceServicer:
@@ -93,6 +98,20 @@ class StandingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AuditAccount(self, request, context):
+        """Returns every field that the server keeps about somebody, where, why and for how long (ABU-08).
+
+        One response per record, by place: tables of the store first, then what lives in memory only. Contents of messages
+        appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
+        blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
+        permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+        Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+        Source: ABU-08.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StandingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -110,6 +129,11 @@ def add_StandingServiceServicer_to_server(servicer, server):
                     servicer.LiftSanctions,
                     request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.FromString,
                     response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.SerializeToString,
+            ),
+            'AuditAccount': grpc.unary_stream_rpc_method_handler(
+                    servicer.AuditAccount,
+                    request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -194,6 +218,33 @@ class StandingService:
             '/interop_api.admin.v1.StandingService/LiftSanctions',
             interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
             interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AuditAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/interop_api.admin.v1.StandingService/AuditAccount',
+            interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,6 +58,16 @@ class StandingServiceStub:
     Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
     Source: ABU-05.
     """
+    AuditAccount: _grpc.UnaryStreamMultiCallable[_standing_pb2.AuditAccountRequest, _standing_pb2.AuditAccountResponse]
+    """Returns every field that the server keeps about somebody, where, why and for how long (ABU-08).
+
+    One response per record, by place: tables of the store first, then what lives in memory only. Contents of messages
+    appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
+    blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
+    permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+    Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+    Source: ABU-08.
+    """
 
 @_typing.type_check_only
 class StandingServiceAsyncStub(StandingServiceStub):
@@ -88,6 +98,16 @@ class StandingServiceAsyncStub(StandingServiceStub):
     A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
     Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
     Source: ABU-05.
+    """
+    AuditAccount: _aio.UnaryStreamMultiCallable[_standing_pb2.AuditAccountRequest, _standing_pb2.AuditAccountResponse]  # type: ignore[assignment]
+    """Returns every field that the server keeps about somebody, where, why and for how long (ABU-08).
+
+    One response per record, by place: tables of the store first, then what lives in memory only. Contents of messages
+    appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
+    blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
+    permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+    Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+    Source: ABU-08.
     """
 
 class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -134,6 +154,22 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
         Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
         Source: ABU-05.
+        """
+
+    @_abc_1.abstractmethod
+    def AuditAccount(
+        self,
+        request: _standing_pb2.AuditAccountRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_standing_pb2.AuditAccountResponse], _abc.AsyncIterator[_standing_pb2.AuditAccountResponse]]:
+        """Returns every field that the server keeps about somebody, where, why and for how long (ABU-08).
+
+        One response per record, by place: tables of the store first, then what lives in memory only. Contents of messages
+        appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
+        blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
+        permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+        Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
+        Source: ABU-08.
         """
 
 def add_StandingServiceServicer_to_server(servicer: StandingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
