@@ -3,6 +3,7 @@
 import time
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from interop_client.login import LoginOptions
 from interop_client.third_party import ThirdPartyClient
 from interop_server.core.limits import Limits
 from interop_server.runtime.clock import AdjustableClock
+from interop_server.storage import SqliteStore
 from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
@@ -241,3 +243,42 @@ async def test_a_messenger_with_many_banned_users_is_suspended(tmp_path: Path, s
         assert (await login_refused(innocent.connect())).code == 403
         await world.register()
         await innocent.connect()
+
+
+@pytest.mark.requirement("LIF-04")
+async def test_a_ban_outlives_the_enlistment(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """Thirty days later the account is gone and the ban is not: a new enlistment is refused until it is lifted."""
+    clock = AdjustableClock(time.time_ns() // 1_000_000)
+    async with own_world(tmp_path, signing_keys, clock=clock) as (world, _):
+        bob = await world.third_party("bob", QUIET)
+        await world.admin.impose_sanction(bob.jid, FOR_GOOD)
+        await bob.close()
+        await clock.advance(31 * 24 * HOUR * 1_000)
+        with refusal_of("NOT_REGISTERED"):
+            await world.admin.get_standing(bob.jid)
+
+        now = clock.now_ms() // 1_000
+        token = world.partner.issue_token("bob", iat=now, exp=now + 600)
+        old_jid, new_device = bob.jid, world.device("bob")
+        with refusal_of("BANNED"):
+            await new_device.enlist(token)
+        await world.admin.lift_sanctions(integrator=world.integrator, external_id="bob")
+        assert await new_device.enlist(token) != old_jid
+
+
+async def test_nobody_slips_in_while_being_banned(
+    tmp_path: Path, signing_keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ban that comes when the login has been looked at, and no connection is there yet that it could end."""
+    async with own_world(tmp_path, signing_keys) as (world, _):
+        bob = await world.third_party("bob", QUIET)
+        await bob.close()
+        record = SqliteStore.set_connected
+
+        async def ban_then_record(store: SqliteStore, *arguments: Any) -> Any:
+            await world.admin.impose_sanction(bob.jid, TEMPORARILY, HOUR, 102)
+            return await record(store, *arguments)
+
+        monkeypatch.setattr(SqliteStore, "set_connected", ban_then_record)
+        assert (await login_refused(bob.connect())).code == 402
+        assert await world.admin.list_connections() == []
