@@ -591,7 +591,7 @@ class SentMessage(NamedTuple):
     timestamp_ms: int
     """Of its first sending."""
     reporting_token: bytes
-    """16 bytes, or none (ABU-04)."""
+    """Of its last sending: 16 bytes, or none (ABU-04)."""
     is_dropped: bool
     """Whether it went nowhere."""
     retry_count: int

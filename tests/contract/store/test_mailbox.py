@@ -161,6 +161,18 @@ async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store,
     assert await world.waiting(account) == [resends[1]]
 
 
+@pytest.mark.requirement("ABU-04", "RCP-04")
+async def test_the_reporting_token_is_that_of_what_arrived_last(store: Store, world: World) -> None:
+    """What was asked for again could not be read, so it cannot be reported; a duplicate changes nothing."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    sent = world.message(user, account, "m")._replace(reporting_token=TOKEN)
+    await store.put_messages([sent])
+    await store.put_retry_receipt(asking(world, account, user, "m", 1), 5)
+    for retry_count, token, remembered in ((0, bytes(16), TOKEN), (1, b"", b""), (1, TOKEN, b"")):
+        await store.put_messages([sent._replace(retry_count=retry_count, reporting_token=token)])
+        assert (await store.get_sent_messages(user.account_id, ["m"]))["m"].reporting_token == remembered
+
+
 @pytest.mark.requirement("RCP-04", "RCP-05")
 async def test_concurrent_retries_are_counted_exactly(store: Store, world: World) -> None:
     """Twenty at once for one message: five are stored. None for what was not sent to whoever asks."""

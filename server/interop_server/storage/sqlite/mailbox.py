@@ -75,9 +75,12 @@ def _sent_message(facts: Sequence[Any]) -> SentMessage:
 
 
 def _mark_sent_again(db: sqlite3.Connection, message: MailboxItem) -> None:
+    # The token is that of what reaches the recipient last: what came before could not be read.
     db.execute(
-        "UPDATE sent_message SET retry_count = ?3 WHERE sender_id = ?1 AND stanza_id = ?2",
-        (message.sender_id, message.stanza_id, message.retry_count),
+        """
+        UPDATE sent_message SET retry_count = ?3, reporting_token = ?4 WHERE sender_id = ?1 AND stanza_id = ?2
+        """,
+        (message.sender_id, message.stanza_id, message.retry_count, message.reporting_token.hex()),
     )
 
 
