@@ -99,7 +99,13 @@ async def test_an_operator_reads_it_on_the_command_line(world: World, tmp_path: 
     bob = await world.third_party("bob", QUIET)
     ended = await run(tmp_path, "audit", bob.jid, "--admin", world.endpoint.admin)
     assert (ended.code, ended.stderr) == (0, "")
-    for said in ("account: 1 record\n", "one_time_prekey: 20 records\n", "  and 17 more\n", bob.jid, "(KEY-05)"):
+    for said in (
+        "account: 1 record, kept as long as the account lasts",
+        "one_time_prekey: 20 records, kept until it is taken",
+        "  and 17 more\n",
+        bob.jid,
+        "(KEY-05)",
+    ):
         assert said in ended.stdout, said
     ended = await run(tmp_path, "audit", bob.jid, "--json", "--admin", world.endpoint.admin)
     dump = json.loads(ended.stdout)

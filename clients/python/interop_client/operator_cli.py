@@ -141,6 +141,8 @@ def _print(clock: "clock_pb2.Clock", fired: "Iterable[clock_pb2.FiredTimers] | N
 
 _SHOWN_RECORDS = 3
 """Records of a place that are printed for people: all prekeys of an account look alike."""
+_SHOWN_CHARACTERS = 36
+"""Of a value: keys are long."""
 
 
 @click.command(epilog="Example: interopsim audit 100-12345678901234@interop")
@@ -150,7 +152,7 @@ _SHOWN_RECORDS = 3
 def audit(jid: str, admin_address: str, as_json: bool) -> None:
     """Show every field that the simulator keeps about JID, what for, and for how long.
 
-    Of many records of a kind the first three are shown; --json shows all.
+    Of many records of a kind the first three are shown, and of a long value its beginning; --json shows all.
     """
 
     async def read(admin: "AdminClient") -> "list[list[standing_pb2.KeptField]]":
@@ -172,11 +174,20 @@ def audit(jid: str, admin_address: str, as_json: bool) -> None:
 
 
 def _print_place(place: str, records: "list[list[standing_pb2.KeptField]]") -> None:
-    width = max(len(kept.field) for kept in records[0])
-    click.echo(f"{place}: {len(records)} record{'s' if len(records) > 1 else ''}")
-    for kept in records[0]:
-        click.echo(f"  {kept.field:{width}}  {kept.value or '-'}\n  {'':{width}}  {kept.purpose}")
+    first = records[0]
+    name_width = max(len(kept.field) for kept in first)
+    value_width = max(len(_shown_value(kept.value)) for kept in first)
+    _, _, until = first[0].purpose.rpartition("; kept ")
+    click.echo(f"{place}: {len(records)} record{'s' if len(records) > 1 else ''}, kept {until}")
+    for kept in first:
+        what, _, _ = kept.purpose.rpartition("; kept ")
+        click.echo(f"  {kept.field:{name_width}}  {_shown_value(kept.value):{value_width}}  {what}")
     for record in records[1:_SHOWN_RECORDS]:
-        click.echo("  also " + ", ".join(f"{kept.field} {kept.value or '-'}" for kept in record))
+        click.echo("  also " + ", ".join(f"{kept.field} {_shown_value(kept.value)}" for kept in record))
     if (more := len(records) - _SHOWN_RECORDS) > 0:
         click.echo(f"  and {more} more")
+
+
+def _shown_value(value: str) -> str:
+    shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[: _SHOWN_CHARACTERS - 1]}…"
+    return shown or "-"

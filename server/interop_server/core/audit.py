@@ -181,7 +181,7 @@ STORED: dict[str, Kept] = {
     ),
     "sanction": Kept(
         "ABU-05",
-        "until {limits.ended_sanction_days} days after its end, also without the account; one for good until lifted",
+        "for {limits.ended_sanction_days} day(s) after its end, also without the account; one for good until it is lifted",
         {
             "integrator": "whose user is meant",
             "user_sha256": "who is meant: a hash, as it outlives the account",
