@@ -68,6 +68,11 @@ STORED: dict[str, Kept] = {
             "signed_prekey": "public key, for new sessions",
             "signed_prekey_signature": "proves that the identity key vouches for it",
             "one_time_count": "when to ask for more (KEY-09)",
+            "kem_published": "whether post-quantum keys were ever there, so that their loss shows (KEY-16)",
+            "kem_count": "when to ask for more of them (KEY-15)",
+            "kem_last_resort_id": "names the next",
+            "kem_last_resort": "public key, given out when no other post-quantum one is left (KEY-15)",
+            "kem_last_resort_signature": "proves that the identity key vouches for it",
         },
     ),
     "one_time_prekey": Kept(
@@ -85,6 +90,24 @@ STORED: dict[str, Kept] = {
         {
             "account_id": "whose key",
             "public_key": "so that none is published twice",
+        },
+    ),
+    "kem_prekey": Kept(
+        "KEY-15",
+        "until it is taken",
+        {
+            "account_id": "whose key",
+            "key_id": "names it",
+            "public_key": "post-quantum public key, given out once",
+            "signature": "proves that the identity key vouches for it",
+        },
+    ),
+    "kem_prekey_history": Kept(
+        "KEY-15",
+        _LIFE,
+        {
+            "account_id": "whose key",
+            "sha256": "so that none is published twice",
         },
     ),
     "interop_settings": Kept(
@@ -181,7 +204,7 @@ STORED: dict[str, Kept] = {
     ),
     "sanction": Kept(
         "ABU-05",
-        "for {limits.ended_sanction_days} day(s) after its end, also without the account; one for good until it is lifted",
+        "for {limits.ended_sanction_days} day(s) after its end, also without the account; one for good until lifted",
         {
             "integrator": "whose user is meant",
             "user_sha256": "who is meant: a hash, as it outlives the account",

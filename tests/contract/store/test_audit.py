@@ -10,6 +10,7 @@ from interop_server.core.audit import STORED
 from interop_server.core.model import (
     Account,
     ExternalUser,
+    KemPreKeys,
     MailboxItem,
     MediaBlob,
     NotificationType,
@@ -24,6 +25,7 @@ from interop_server.storage import SqliteStore
 from interop_server.storage.sqlite.audit import ABOUT_NOBODY
 
 from .conftest import BATS, NOW_MS, World, key, one_time_prekeys
+from .test_kem_prekeys import kem_prekey
 
 pytestmark = pytest.mark.requirement("ABU-08")
 
@@ -66,6 +68,7 @@ async def test_every_table_shows_what_is_about_somebody(store: Store, world: Wor
     )
     await store.put_opt_in(user.account_id, [BATS])
     await store.add_one_time_prekeys(ada.account_id, one_time_prekeys(1, 2))
+    await store.add_kem_prekeys(ada.account_id, KemPreKeys(kem_prekey(9), (kem_prekey(1),)))
     await store.put_messages([world.message(user, ada, "to-ada"), world.message(ada, user, "from-ada")])
     await store.put_block(user.account_id, ada.jid)
     await store.put_sanction(ada.external_user, Sanction(SanctionKind.BAN))

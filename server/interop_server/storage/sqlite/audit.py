@@ -15,6 +15,8 @@ _ABOUT = {
     "counted_report": "(integrator = :integrator AND reported_sha256 = :sha256) OR reporter_sha256 = :sha256",
     "given_jid": "jid = :jid",
     "interop_settings": "account_id = :account_id",
+    "kem_prekey": "account_id = :account_id",
+    "kem_prekey_history": "account_id = :account_id",
     "mailbox": "recipient_id = :account_id OR sender_id = :account_id",
     "media": "owner_id = :account_id",
     "muted_partner": "account_id = :account_id",
