@@ -95,7 +95,9 @@ class NewChats:
             raise Refusal(Reason.NEW_CHATS_LOCKED, retry_after_ms=max(1, self._locked_until_ms - self._now_ms))
         if len(self._opened_at_ms) >= self._limits.new_chats:
             self.capped += 1
-            frees_at_ms = self._opened_at_ms[self._limits.new_chats - 1] + self._limits.new_chats_ms
-            raise Refusal(Reason.NEW_CHATS_CAPPED, retry_after_ms=max(1, frees_at_ms - self._now_ms))
+            most = self._limits.new_chats
+            last_counted_ms = self._opened_at_ms[most - 1] if most else self._now_ms
+            retry_after_ms = last_counted_ms + self._limits.new_chats_ms - self._now_ms
+            raise Refusal(Reason.NEW_CHATS_CAPPED, retry_after_ms=max(1, retry_after_ms))
         self._opened_at_ms.insert(0, self._now_ms)
         self._opening.add(recipient_id)

@@ -78,8 +78,10 @@ class Reachability:
         digits = normalize_e164_number(phone_number)
         _check_display_name(display_name)
         facts, now_ms = await self.store.get_ping_facts(account, digits), self.clock.now_ms()
-        cause = _why_dropped(facts, self.limits)
-        notice = None if cause else _notice(account, facts, display_name, now_ms)
+        recipient, cause, notice = facts.recipient, "nobody has the number", None
+        if recipient is not None:
+            cause = _why_dropped(facts, recipient, self.limits)
+            notice = None if cause else _notice(account, recipient, facts.partner_name, display_name, now_ms)
         try:
             fate = await self.store.put_ping(account.account_id, now_ms, self._bounds(now_ms), notice)
         except PingsUsedUp as used_up:
@@ -125,10 +127,7 @@ def _check_display_name(name: str) -> None:
         )
 
 
-def _why_dropped(facts: PingFacts, limits: Limits) -> str:
-    recipient = facts.recipient
-    if recipient is None:
-        return "nobody has the number"
+def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:
     checks = (
         (not facts.partner_active, "the partner is not active"),
         (not is_eligible(recipient, limits), "the recipient does not qualify"),
@@ -140,13 +139,11 @@ def _why_dropped(facts: PingFacts, limits: Limits) -> str:
     return next((cause for holds, cause in checks if holds), "")
 
 
-def _notice(sender: Account, facts: PingFacts, display_name: str, now_ms: int) -> MailboxItem | None:
+def _notice(sender: Account, recipient: Account, partner_name: str, display_name: str, now_ms: int) -> MailboxItem:
     """Tells of the partner and the display name, no more: neither identifier, no key and no chat (OPT-10)."""
-    if facts.recipient is None:
-        return None
-    event = {"integrator": sender.integrator, "partner_name": facts.partner_name, "display_name": display_name}
+    event = {"integrator": sender.integrator, "partner_name": partner_name, "display_name": display_name}
     return MailboxItem(
-        recipient_id=facts.recipient.account_id,
+        recipient_id=recipient.account_id,
         sender_id=sender.account_id,
         sender_jid="",
         kind=StanzaKind.NOTIFICATION,

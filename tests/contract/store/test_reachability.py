@@ -170,6 +170,9 @@ async def test_a_sender_sends_as_many_as_may_be(store: Store, world: World) -> N
     assert await store.put_ping(bea.account_id, NOW_MS + 3, bounds, None) is DROPPED
     later = bounds._replace(counted_since_ms=NOW_MS)
     assert await store.put_ping(ada.account_id, NOW_MS + 4, later, None) is DROPPED
+    with pytest.raises(PingsUsedUp) as none_at_all:
+        await store.put_ping(bea.account_id, NOW_MS + 5, bounds._replace(most_counted=0), None)
+    assert none_at_all.value.first_at_ms == NOW_MS + 5
 
 
 async def test_pings_go_with_time_and_with_their_people(store: Store, world: World) -> None:

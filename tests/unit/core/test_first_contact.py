@@ -334,3 +334,15 @@ async def test_the_store_is_asked_only_about_new_chats(world: World, monkeypatch
 def test_a_refusal_for_new_chats_has_its_observed_code() -> None:
     """475 on the wire (ABU-05)."""
     assert Refusal(Reason.NEW_CHATS_CAPPED).reason.rule.code == 475
+
+
+@pytest.mark.requirement("ABU-05")
+async def test_a_server_may_allow_no_new_chats_at_all(build_world: BuildWorld) -> None:
+    """Then a WhatsApp user has to write first (ABU-05)."""
+    world = await build_world(new_chats=0)
+    ada, user = await world.enlisted(), await world.opted_in()
+    refusal = (await write(world, ada, user)).refusal
+    assert refusal is not None
+    assert (refusal.reason, refusal.retry_after_ms) == (Reason.NEW_CHATS_CAPPED, 24 * HOUR_MS)
+    await write(world, user, ada)
+    assert (await write(world, ada, user)).refusal is None

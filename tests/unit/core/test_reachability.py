@@ -192,6 +192,15 @@ async def test_a_day_has_so_many_pings(build_world: BuildWorld) -> None:
 
 
 @pytest.mark.requirement("OPT-12")
+async def test_a_server_may_allow_no_pings_at_all(build_world: BuildWorld) -> None:
+    """To anybody (OPT-12)."""
+    world = await build_world(pings_per_day=0)
+    with refused(Reason.RATE_LIMITED) as raised:
+        await world.reachability.ping(await world.enlisted(), NUMBER, "Ada")
+    assert raised.value.retry_after_ms == DAY_MS
+
+
+@pytest.mark.requirement("OPT-12")
 async def test_pings_are_swept_when_they_count_no_more(build_world: BuildWorld) -> None:
     """After thirty days by default, and not before a day is over (OPT-12)."""
     for ping_days, kept_ms in ((30, 30 * DAY_MS), (0, DAY_MS)):

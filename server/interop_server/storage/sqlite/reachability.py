@@ -43,7 +43,9 @@ def _ping_facts(db: sqlite3.Connection, sender: Account, phone_number: str) -> P
     return PingFacts(partner_name, active, recipient, opted_in, enabled, muted, blocked)
 
 
-def _check_count(db: sqlite3.Connection, sender_id: int, bounds: PingBounds) -> None:
+def _check_count(db: sqlite3.Connection, sender_id: int, sent_at_ms: int, bounds: PingBounds) -> None:
+    if not bounds.most_counted:
+        raise PingsUsedUp(sent_at_ms)
     row = db.execute(
         """
         SELECT sent_at_ms FROM reachability_ping WHERE sender_id = ?1 AND sent_at_ms > ?2
@@ -86,7 +88,7 @@ def _put_outstanding(db: sqlite3.Connection, notice: MailboxItem, sent_at_ms: in
 def _put_ping(
     db: sqlite3.Connection, sender_id: int, sent_at_ms: int, bounds: PingBounds, notice: MailboxItem | None
 ) -> PingFate:
-    _check_count(db, sender_id, bounds)
+    _check_count(db, sender_id, sent_at_ms, bounds)
     fate = PingFate.DROPPED if notice is None else _put_outstanding(db, notice, sent_at_ms, bounds)
     if fate is not PingFate.DELIVERED:
         db.execute(
