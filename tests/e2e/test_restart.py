@@ -13,10 +13,10 @@ import pytest
 import pytest_asyncio
 
 from interop_api.v1 import prekeys_pb2
-from interop_client.client import InteropClient
+from interop_client.client import ClientOptions, InteropClient
 from interop_client.contents import text_content
 from interop_client.endpoint import Endpoint
-from interop_client.errors import ConnectionEnded
+from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.events import ConnectionLost, OfflineEnd, TextReceived
 from interop_client.third_party import ThirdPartyClient
 from interop_client.transport import unary_call
@@ -25,6 +25,7 @@ from interop_demo.processes import Child
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused
+from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire
 from tests.invariants import violations
 
@@ -88,13 +89,17 @@ class Restartable:
         """The same person's client, connected to the simulator that runs now."""
         return await self.stack.enter_async_context(WhatsAppClient.direct(self.endpoint, before.state))
 
-    async def third_party(self, before: ThirdPartyClient, user: str) -> ThirdPartyClient:
-        """The same person's client, connected to the simulator that runs now."""
+    def device(self, before: ThirdPartyClient, user: str, options: ClientOptions | None = None) -> ThirdPartyClient:
+        """The same person's client, for the simulator that runs now."""
 
         async def get_token() -> str:
             return self.world.partner.issue_token(user)
 
-        return await self.stack.enter_async_context(ThirdPartyClient.direct(self.endpoint, before.state, get_token))
+        return ThirdPartyClient.direct(self.endpoint, before.state, get_token, options=options)
+
+    async def third_party(self, before: ThirdPartyClient, user: str) -> ThirdPartyClient:
+        """The same person's client, connected to the simulator that runs now."""
+        return await self.stack.enter_async_context(self.device(before, user))
 
 
 @pytest_asyncio.fixture
@@ -168,6 +173,78 @@ async def test_what_was_acked_before_a_kill_arrives_once_and_in_order(restartabl
             received[event.sender].append(event.text)
         assert received == {writer.client.jid: writer.acked for writer in readers[reader.jid]}
         assert await texts_by_sender(reader) == {}
+
+
+@dataclass
+class Newcomer:
+    """Somebody who enlists and publishes two one-time prekeys, and of whom Alice takes bundles."""
+
+    client: ThirdPartyClient
+    user: str
+    jid: str = ""
+    is_published: bool = False
+    taken: list[int | None] = field(default_factory=list)
+    """One-time prekeys that Alice has got; None where there was none left."""
+
+    async def arrive(self, world: World, alice: WhatsAppClient, progress: asyncio.Semaphore) -> None:
+        """Goes on from wherever it was broken off; enlisting twice is enlisting once (ENL-17)."""
+        self.jid = await self.client.enlist(world.partner.issue_token(self.user))
+        progress.release()
+        await self.client.connect()
+        if not self.is_published:
+            await self.client.publish_prekeys(2)
+            self.is_published = True
+            progress.release()
+        await self.take(alice)
+        progress.release()
+
+    async def take(self, alice: WhatsAppClient) -> None:
+        """Has Alice take a bundle."""
+        self.taken.append((await alice.take_prekey_bundle(self.jid)).one_time_prekey_id)
+
+
+@pytest.mark.requirement("SIM-03", "ENL-13", "KEY-05", "KEY-06")
+@pytest.mark.parametrize("returned", [5, 16, 31])
+async def test_enlistments_and_bundles_outlive_a_kill(restartable: Restartable, returned: int) -> None:
+    """People enlist, publish and are taken bundles of, three at a time, when the server is killed.
+
+    1. SIGKILL once so many calls have returned, with others on their way.
+    2. On a second server whoever was enlisted still is, with the JID that was told; the others enlist again.
+    3. No one-time prekey is given out twice: Alice gets both of each newcomer's, less one that was on its way.
+    """
+    world, progress = restartable.world, asyncio.Semaphore(0)
+    alice = await world.whatsapp()
+    people: list[Newcomer] = []
+
+    async def arrive_one_after_the_other() -> None:
+        while True:
+            user = f"user{len(people)}"
+            people.append(Newcomer(world.device(user, QUIET), user))
+            await people[-1].arrive(world, alice, progress)
+
+    arriving = [asyncio.create_task(arrive_one_after_the_other()) for _ in range(3)]
+    async with asyncio.timeout(WAIT_SECONDS):
+        for _ in range(returned):
+            await progress.acquire()
+        await restartable.child.kill()
+        ends = await asyncio.gather(*arriving, return_exceptions=True)
+    assert all(isinstance(end, ServerRefusal | ConnectionEnded) for end in ends), ends
+
+    await restartable.start_again()
+    alice_again = await restartable.whatsapp(alice)
+    for newcomer in people:
+        told = newcomer.jid
+        newcomer.client = restartable.device(newcomer.client, newcomer.user, QUIET)
+        if told:
+            await newcomer.client.connect()
+        await newcomer.arrive(world, alice_again, progress)
+        assert told in ("", newcomer.jid)
+        for _ in range(2):
+            await newcomer.take(alice_again)
+        one_time = [prekey for prekey in newcomer.taken if prekey is not None]
+        assert len(one_time) == len(set(one_time)), "a one-time prekey was given out twice"
+        assert 1 <= len(one_time) <= 2 and newcomer.taken[-1] is None
+        await newcomer.client.close()
 
 
 async def test_a_session_dies_with_the_server_and_a_new_login_makes_another(restartable: Restartable) -> None:
