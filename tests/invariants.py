@@ -10,6 +10,10 @@ _NEVER = {
         SELECT account_id, one_time_count, (
             SELECT count(*) FROM one_time_prekey o WHERE o.account_id = p.account_id) AS n
         FROM published_keys p WHERE one_time_count <> n""",
+    "published keys whose kem_count is not the number of their one-time KEM prekeys": """
+        SELECT account_id, kem_count, (
+            SELECT count(*) FROM kem_prekey k WHERE k.account_id = p.account_id) AS n
+        FROM published_keys p WHERE kem_count <> n""",
     "one-time prekeys that are not in the history": """
         SELECT account_id, key_id FROM one_time_prekey
         WHERE (account_id, public_key) NOT IN (SELECT account_id, public_key FROM one_time_prekey_history)""",

@@ -149,8 +149,9 @@ class MessageWriter:
         return tag(each.number, _VARINT) + varint(self._number(each, is_good=is_good))
 
     def _number(self, each: FieldDescriptor, *, is_good: bool) -> int:
-        if each.type == FieldDescriptor.TYPE_ENUM and not self._one_in(4):
-            return int(self._random.choice(each.enum_type.values).number)
+        if each.type == FieldDescriptor.TYPE_ENUM and (is_good or not self._one_in(4)):
+            values = each.enum_type.values[1:] if is_good else each.enum_type.values  # the first one means nothing
+            return int(self._random.choice(values or each.enum_type.values).number)
         if each.type == FieldDescriptor.TYPE_BOOL:
             return self._random.choice((0, 1, 1, 2))
         return self._random.choice((1, 2, 3, 10, 100)) if is_good else hostile.number(self._random)

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import grpc
@@ -34,6 +34,7 @@ from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
 from interop_demo.processes import Child, simulator
 from interop_protocol.encoding import media_token
+from interop_server.core.limits import Limits
 from interop_server.rpc.errors import DETAILS_METADATA
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.raw import enlistment, one_time_prekeys, signed_prekey
@@ -49,7 +50,7 @@ BLOB_TOKEN = media_token(hashlib.sha256(BLOB).digest())
 STREAM_SECONDS = 0.2
 """How long a stream of answers is listened to when nothing comes."""
 STREAM_RESPONSES = 5
-UNLIMITED = ("resolve_burst", "enlist_identifier_burst", "enlist_partner_burst", "send_burst")
+UNLIMITED = [field.name for field in fields(Limits) if field.name.endswith(("_burst", "_per_day"))]
 """Limits that would answer for the rules behind them."""
 
 
@@ -277,7 +278,7 @@ def _content(stanza: object) -> bytes:
 async def open_target(folder: Path, keys: SigningKeys) -> AsyncIterator[Target]:
     """Starts a simulator with a messenger and people; ends all of it."""
     db = folder / "fuzzed.db"
-    arguments = ["--log-level", "warning"]
+    arguments = ["--log-level", "warning", "--limit", "kem_prekeys=true"]
     for name in UNLIMITED:
         arguments += ["--limit", f"{name}=1000000000"]
     async with AsyncExitStack() as stack:

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Sequence
 
+from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
+
 from interop_api.admin.v1 import standing_pb2
-from interop_api.v1 import interop_pb2, media_pb2, prekeys_pb2, stanza_pb2
+from interop_api.v1 import integrity_pb2, interop_pb2, media_pb2, prekeys_pb2, stanza_pb2
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
+from interop_protocol.xeddsa_keys import sign_xeddsa
 from tests.e2e.raw import enlistment, one_time_prekeys, signed_prekey
 from tests.fuzz.messages import Vocabulary
 from tests.fuzz.target import BLOB, BLOB_TOKEN, INTEGRATOR, Target, published
@@ -69,6 +72,12 @@ def words_of(target: Target) -> Vocabulary:
         ("name", ["Messenger", "Fuzzed"]),
         ("code", [487, 500]),
         ("device_id", [0]),
+        ("public_key", [os.urandom(32), os.urandom(32), os.urandom(1_568)]),
+        ("signature", [os.urandom(64)]),
+        ("key_id key_ids", [1, 2, 3, 1_000]),
+        ("plaintext", [b"plaintext"]),
+        ("message_secret", [os.urandom(32)]),
+        ("answer", ["000000"]),
         ("ciphertext", [b"ciphertext", os.urandom(100)]),
         ("reporting_token", [os.urandom(16), b""]),
         ("display_name", ["Bob", "B" * 64]),
@@ -77,16 +86,30 @@ def words_of(target: Target) -> Vocabulary:
     return Vocabulary(by_name, _messages(target, states, nobody))
 
 
+_kem_keys = [MLKEM1024PrivateKey.generate().public_key().public_bytes_raw() for _ in range(4)]
+
+
+def kem_prekey(state: ClientState, key_id: int) -> prekeys_pb2.KemPreKey:
+    """A KEM prekey that an account's identity key has signed."""
+    public_key = _kem_keys[key_id % len(_kem_keys)]
+    signature = sign_xeddsa(state.signal.identity.private_key, public_key, os.urandom(64))
+    return prekeys_pb2.KemPreKey(key_id=key_id, public_key=public_key, signature=signature)
+
+
 def _messages(target: Target, states: list[ClientState], nobody: ClientState) -> dict[str, list[bytes]]:
     people = target.people
     jids = [people.third_party.jid, people.whatsapp.jid]
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(40))
     text = {"type": stanza_pb2.MESSAGE_TYPE_TEXT, "enc": [enc]}
     delivered = stanza_pb2.RECEIPT_TYPE_DELIVERED
+    flow, reported = integrity_pb2.SPAM_FLOW_MESSAGE_MENU, integrity_pb2.ReportedMessage(message_id="m1")
     good = [
         *(signed_prekey(state.signal) for state in (*states, nobody)),
         *(published(state, count) for state in states for count in (0, 3)),
         *one_time_prekeys(3, 1_000),
+        *(kem_prekey(state, key_id) for key_id, state in enumerate(states, 1_000)),
+        *(prekeys_pb2.KemPreKeys(last_resort=kem_prekey(state, 2_000)) for state in states),
+        *(integrity_pb2.ReportRequest(jid=jid, spam_flow=flow, messages=[reported]) for jid in jids),
         target.registration(),
         enlistment(people.third_party.state, target.token(people.user)),
         enlistment(nobody, target.token("somebody")),

@@ -1,5 +1,6 @@
 """T14: somebody makes two sides agree on less than both can do: an older protocol, another handshake, weaker keys."""
 
+import itertools
 import os
 
 import pytest
@@ -13,11 +14,16 @@ from interop_protocol.noise import InitiatorHandshake, RemoteProtocolError
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, RawStream, enlistment, finish_request, no_trace
+from tests.e2e.test_flows_kem import add, counted, kem_prekey, kem_world, take, withdraw
 from tests.e2e.wire import sealed_message
 from tests.threats.doors import log_in
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T14"), pytest.mark.requirement("SIM-06", "ENL-15", "CHN-02")]
+pytestmark = [pytest.mark.threat("T14"), pytest.mark.requirement("SIM-06", "ENL-15", "CHN-02", "KEY-15", "KEY-16")]
+
+__all__ = ["kem_world"]
+
+_ids = itertools.count(10)
 
 
 async def test_a_protocol_version_under_the_floor_gets_nothing(world: World, attack: Attack) -> None:
@@ -87,3 +93,36 @@ async def test_a_message_cannot_be_sent_unprotected(world: World, attack: Attack
         message.enc[0].type = kind  # type: ignore[assignment]
         assert await refused(bob.send_encrypted(message)) == reason
     attack.holds("Each is refused: every message is a Signal message or a PreKeySignalMessage")
+
+
+async def test_post_quantum_keys_do_not_vanish_in_silence(kem_world: World, attack: Attack) -> None:
+    """Somebody with a stolen session takes them away, in each way there is: who takes a bundle afterwards sees it."""
+    alice, bob = await kem_world.whatsapp(options=QUIET), await kem_world.third_party("bob", QUIET)
+    attack.tries("Withdrawing a user's post-quantum keys, publishing without them, and draining them")
+    await add(bob, [kem_prekey(bob, 1)], kem_prekey(bob, 2))
+    taken = [await take(alice, bob) for _ in range(4)]
+    assert [bundle.kem_is_last_resort for bundle in taken] == [False, True, True, True]
+    for downgrade in (withdraw(bob), bob.publish_prekeys(5)):
+        await downgrade
+        bundle = await take(await kem_world.whatsapp(options=QUIET), bob)
+        assert (bundle.HasField("kem_prekey"), bundle.kem_withdrawn) == (False, True)
+        await add(bob, [], kem_prekey(bob, next(_ids)))
+    assert await counted(kem_world, "kem_downgrade") == 2
+    attack.holds("Drained, the last-resort key stands in; taken away, every bundle says so, and it is counted")
+
+
+async def test_post_quantum_keys_are_the_accounts_own(kem_world: World, attack: Attack) -> None:
+    """Weak, foreign or unsigned ones are not taken in the place of good ones."""
+    bob, mallory = await kem_world.third_party("bob", QUIET), await kem_world.third_party("mallory", QUIET)
+    attack.tries("Publishing post-quantum keys that another identity signed, that nobody did, and that are none")
+    good, foreign = kem_prekey(bob, 2), kem_prekey(mallory, 1)
+    for bad, reason in (
+        (foreign, "PREKEY_SIGNATURE_INVALID"),
+        (kem_prekey(bob, 1, signature=bytes(64)), "PREKEY_SIGNATURE_INVALID"),
+        (kem_prekey(bob, 1, public_key=foreign.public_key), "PREKEY_SIGNATURE_INVALID"),
+        (kem_prekey(bob, 1, public_key=bytes(32)), "KEY_MALFORMED"),
+    ):
+        assert await refused(add(bob, [bad], good)) == reason
+        assert await refused(add(bob, [], bad)) == reason
+    assert not (await take(await kem_world.whatsapp(options=QUIET), bob)).HasField("kem_prekey")
+    attack.holds("Each is refused, and nothing of such a request is kept")
