@@ -1,5 +1,6 @@
 """Post-quantum prekeys through a running server on which they are switched on: published, taken, withdrawn, refused."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
@@ -11,6 +12,8 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
+from interop_client.events import PqDowngrade, PreKeysCompared, PreKeysLow, TextReceived
+from interop_client.signal import MissingKemPreKey
 from interop_protocol.xeddsa_keys import sign_xeddsa
 from interop_server.core.limits import Limits
 from partner_server import SigningKeys
@@ -77,7 +80,6 @@ async def test_one_time_ones_are_given_out_once_and_then_the_last_resort(kem_wor
     assert (await add(bob, one_time, last_resort)).count_low
     held = await digest_of(bob)
     assert (list(held.kem_prekey_ids), held.kem_last_resort_id) == ([7, 8], LAST_RESORT_ID)
-    assert await bob.has_intact_prekeys()
 
     bundles = [await take(alice, bob) for _ in range(3)]
 
@@ -168,3 +170,88 @@ async def test_they_are_refused_where_they_are_off(world: World) -> None:
         with refused("KEM_PREKEYS_OFF", method):
             await bob.transport.call(SERVICE + method, request, response_type)
     assert await digest_of(bob) == before
+
+
+PUBLISHES = ClientOptions(refill_count=0, kem_prekeys=12)
+
+
+@pytest.mark.requirement("KEY-16")
+async def test_a_client_publishes_them_and_another_misses_them_when_they_go(kem_world: World) -> None:
+    """Bob's SDK publishes KEM prekeys, alice's verifies and remembers them.
+
+    1. Their sessions are as without: messages go both ways.
+    2. Bob withdraws. Alice, who begins a new session, is told, and goes on; bob reads what she writes.
+    3. Strict carol, who has never seen any, is told by the server's word; she begins no session until she accepts it.
+    """
+    alice, bob = await kem_world.whatsapp(), await kem_world.third_party("bob", PUBLISHES)
+    carol = await kem_world.whatsapp(options=ClientOptions(refuses_pq_downgrade=True))
+    assert len((await digest_of(bob)).kem_prekey_ids) == 12
+    assert await bob.has_intact_prekeys()
+    await alice.send_text(bob.jid, "Hello")
+    await bob.send_text(alice.jid, "Hello yourself", reply_to=await bob.wait_for(TextReceived))
+    assert (await alice.wait_for(TextReceived)).text == "Hello yourself"
+
+    await withdraw(bob)
+    alice.state.signal.delete_session(bob.jid)
+    await alice.send_text(bob.jid, "Are you still there?")
+    assert await alice.wait_for(PqDowngrade) == PqDowngrade(bob.jid)
+    assert (await bob.wait_for(TextReceived)).text == "Are you still there?"
+
+    for _ in range(2):
+        with pytest.raises(MissingKemPreKey):
+            await carol.send_text(bob.jid, "not sent")
+        assert await carol.wait_for(PqDowngrade) == PqDowngrade(bob.jid)
+    assert await counted(kem_world, "kem_downgrade") == 2  # carol's second attempt took no second bundle
+    await carol.accept_pq_downgrade(bob.jid)
+    await carol.send_text(bob.jid, "all the same")
+    assert (await bob.wait_for(TextReceived)).text == "all the same"
+
+
+@pytest.mark.requirement("KEY-09")
+async def test_a_client_refills_them_by_itself(kem_world: World) -> None:
+    """The notice has both counts; only what is short is added, and the last resort stays (KEY-09)."""
+    alice = await kem_world.whatsapp()
+    bob = await kem_world.third_party("bob", ClientOptions(refill_count=5, kem_prekeys=12))
+    before = await digest_of(bob)
+    for _ in range(3):
+        await take(alice, bob)
+
+    low = await bob.wait_for(lambda event: isinstance(event, PreKeysLow) and event.count > 0)
+
+    assert low == PreKeysLow(17, 9)
+    async with asyncio.timeout(10):
+        while len((held := await digest_of(bob)).kem_prekey_ids) < 9 + 12:
+            pass
+    assert len(held.one_time_prekey_ids) == 17
+    assert held.kem_last_resort_id == before.kem_last_resort_id
+    assert await bob.has_intact_prekeys()
+
+
+@pytest.mark.requirement("KEY-10")
+async def test_a_comparison_covers_them(kem_world: World) -> None:
+    """The server holds a KEM prekey that bob's device does not know: he publishes everything anew when it asks."""
+    bob = await kem_world.third_party("bob", PUBLISHES)
+    await add(bob, [kem_prekey(bob, 5_000)])
+    assert not await bob.has_intact_prekeys()
+    await kem_world.admin.request_key_digest(bob.jid)
+    assert await bob.wait_for(PreKeysCompared) == PreKeysCompared(were_intact=False)
+    assert await bob.has_intact_prekeys()
+    assert 5_000 not in (await digest_of(bob)).kem_prekey_ids
+
+
+async def test_who_withdrew_them_can_publish_them_again(kem_world: World) -> None:
+    """The last resort from before is never taken again, so the SDK makes another (KEY-13)."""
+    bob = await kem_world.third_party("bob", PUBLISHES)
+    before = (await digest_of(bob)).kem_last_resort_id
+    await withdraw(bob)
+    await bob.publish_prekeys(20)
+    assert (await digest_of(bob)).kem_last_resort_id != before
+    assert await bob.has_intact_prekeys()
+
+
+async def test_a_client_that_publishes_them_where_they_are_off_is_told(world: World) -> None:
+    """Nothing is published behind its back without them."""
+    bob = await world.third_party("bob", NO_REFILL)
+    eager = InteropClient(bob.transport, bob.state, options=PUBLISHES)
+    with refused("KEM_PREKEYS_OFF"):
+        await eager.publish_prekeys(20)

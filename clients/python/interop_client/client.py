@@ -22,6 +22,7 @@ from interop_client.events import (
     Event,
     EventQueue,
     Incoming,
+    PqDowngrade,
     Predicate,
     PreKeysCompared,
     PreKeysLow,
@@ -30,7 +31,7 @@ from interop_client.inbox import Inbox, receipts
 from interop_client.media import MediaReference, download_over_grpc, download_over_http
 from interop_client.prekeys import DEFAULT_PREKEYS, OwnPreKeys, bundle_from
 from interop_client.signal.content import pad_at_random, serialize_message
-from interop_client.signal.errors import UntrustedIdentity
+from interop_client.signal.errors import MissingKemPreKey, UntrustedIdentity
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
@@ -55,6 +56,12 @@ class ClientOptions:
     refill_count: int = DEFAULT_PREKEYS
     """One-time prekeys added when the server says that few are left; 0 adds none. The first are for the application
     to publish."""
+    kem_prekeys: int = 0
+    """One-time post-quantum prekeys published along, with a last-resort one, 0 to 5,000; 0 publishes none. The server
+    must have them switched on (KEY-15)."""
+    refuses_pq_downgrade: bool = False
+    """What a client does that meets a bundle without the KEM prekey that the peer is known to have: it always tells
+    (`PqDowngrade`), and begins no session when this is set (KEY-16)."""
     sends_delivered_receipts: bool = True
     """Whether senders are told that their messages have arrived."""
     event_capacity: int = 10_000
@@ -99,7 +106,7 @@ class InteropClient:
         self._durable = DurableState(state, store)
         self._events = EventQueue(self._options.event_capacity)
         self._session_lock = asyncio.Lock()
-        self._prekeys = OwnPreKeys(transport, state, self._durable)
+        self._prekeys = OwnPreKeys(transport, state, self._durable, self._options.kem_prekeys)
         self._refused_bundles: dict[str, PreKeyBundle] = {}
         self._connection: Connection | None = None
 
@@ -256,7 +263,8 @@ class InteropClient:
         Raises:
             ServerRefusal: The message was refused, or there is no bundle to begin a session with.
             SignalError: The recipient's bundle cannot be used; UntrustedIdentity when their identity key has changed
-                and no notification of it has come yet: see `accept_identity`.
+                and no notification of it has come yet: see `accept_identity`; MissingKemPreKey when it lacks a KEM
+                prekey and `refuses_pq_downgrade` is set: see `accept_pq_downgrade`.
             ConnectionEnded: The connection ended first: the message may or may not have been taken.
             TimeoutError: No answer came in time; the same holds.
         """
@@ -306,6 +314,17 @@ class InteropClient:
     async def accept_identity(self, jid: str) -> None:
         """Accepts whatever identity key somebody presents next, and forgets the sessions with them."""
         self._signal.accept_identity(jid)
+        await self._durable.commit()
+
+    async def accept_pq_downgrade(self, jid: str) -> None:
+        """Goes on without post-quantum prekeys with somebody, also when `refuses_pq_downgrade` is set (KEY-16).
+
+        Raises:
+            SignalError: The bundle that was refused cannot be used for another reason.
+        """
+        self._signal.kem.seen.discard(jid)
+        if (bundle := self._refused_bundles.pop(jid, None)) is not None:
+            self._begin_session(jid, bundle)
         await self._durable.commit()
 
     async def download(self, media: MediaReference, target: Path, http: str = "") -> None:
@@ -390,7 +409,15 @@ class InteropClient:
             if not self._signal.has_session(peer):
                 bundle = self._refused_bundles.pop(peer, None) or await self.take_prekey_bundle(peer)
                 if not self._signal.has_session(peer):  # their first message may have come in the meantime
+                    self._check_downgrade(peer, bundle)
                     self._begin_session(peer, bundle)
+
+    def _check_downgrade(self, peer: str, bundle: PreKeyBundle) -> None:
+        if self._signal.is_pq_downgrade(peer, bundle):
+            self._events.put(PqDowngrade(peer))
+            if self._options.refuses_pq_downgrade:
+                self._refused_bundles[peer] = bundle
+                raise MissingKemPreKey(f"the bundle of {peer} lacks its KEM prekey")
 
     def _begin_session(self, peer: str, bundle: PreKeyBundle) -> None:
         try:

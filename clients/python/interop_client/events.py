@@ -115,6 +115,8 @@ class PreKeysLow:
 
     count: int
     """How many."""
+    kem_count: int | None = None
+    """How many one-time KEM prekeys are left; None when none were published (KEY-15)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +156,17 @@ class TrustedContact:
 @dataclass(frozen=True, slots=True)
 class DigestRequested:
     """The server asks for a comparison of keys. The client makes it by itself; `PreKeysCompared` follows (KEY-10)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PqDowngrade:
+    """A bundle that was taken lacks the KEM prekey that the peer is known to have (KEY-16).
+
+    The peer has stopped publishing them, or somebody between keeps them away. No delivery: `on_event` does not see it.
+    """
+
+    jid: str
+    """The peer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +229,7 @@ Event = (
     | TrustedContact
     | DigestRequested
     | PreKeysCompared
+    | PqDowngrade
     | OfflinePreview
     | OfflineEnd
     | StanzaRefused

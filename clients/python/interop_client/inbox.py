@@ -154,7 +154,8 @@ class Inbox:
             self._signal.accept_identity(jid)  # the next key that the peer presents is pinned
             return IdentityChanged(jid)
         if kind == "prekeys_low":
-            return PreKeysLow(notification.prekeys_low.count)
+            low = notification.prekeys_low
+            return PreKeysLow(low.count, low.kem_count if low.HasField("kem_count") else None)
         if kind == "challenge_code":
             return ChallengeCode(notification.challenge_code.token, notification.challenge_code.code)
         if kind == "reachability_ping":

@@ -1,6 +1,6 @@
 """Prekeys as they travel: an account's own, published, refilled and made anew, and others' bundles; knows no message.
 
-Source: KEY-01 to KEY-13.
+Source: KEY-01 to KEY-16.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
+from interop_client.signal.kem import KemPreKeyPublic
 from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import SignalState
 from interop_client.signal.x3dh import PreKeyBundle
@@ -41,12 +42,14 @@ class OwnPreKeys:
         transport: Calls the server.
         state: Holds the private halves.
         durable: Saves them, always before their public halves leave.
+        kem_count: One-time KEM prekeys to publish along, with a last-resort one; 0 publishes none (KEY-15).
     """
 
-    def __init__(self, transport: Transport, state: ClientState, durable: DurableState) -> None:
+    def __init__(self, transport: Transport, state: ClientState, durable: DurableState, kem_count: int = 0) -> None:
         self._transport = transport
         self._state = state
         self._durable = durable
+        self._kem_count = kem_count
         self._lock = asyncio.Lock()
 
     async def publish(self, count: int) -> None:
@@ -69,9 +72,7 @@ class OwnPreKeys:
 
     async def count(self) -> int:
         """Returns how many one-time prekeys the server has left."""
-        request = prekeys_pb2.CountOneTimePreKeysRequest()
-        response = await self._call("CountOneTimePreKeys", request, prekeys_pb2.CountOneTimePreKeysResponse)
-        return response.count
+        return (await self._counts()).count
 
     async def rotate_signed_prekey(self) -> None:
         """Replaces the signed prekey (KEY-11).
@@ -102,6 +103,7 @@ class OwnPreKeys:
             response.registration_id == keys.registration_id
             and response.signed_prekey_id == signed.key_id
             and response.digest == key_digest(keys.identity_key, signed.public_key, signed.signature, own)
+            and self._are_kem_intact(response)
         )
 
     async def refill(self, count: int) -> None:
@@ -129,7 +131,7 @@ class OwnPreKeys:
         except ServerRefusal as refusal:
             if refusal.code != REGENERATE_KEYS:
                 raise
-            self._signal.rotate_signed_prekey()
+            self._signal.renew_signed_keys()
             await self._set(count)
 
     async def _set(self, count: int) -> None:
@@ -140,6 +142,7 @@ class OwnPreKeys:
             identity_key=keys.identity_key,
             signed_prekey=_signed_prekey(keys.signed_prekey),
             one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
+            kem_prekeys=self._new_kem_prekeys(with_last_resort=True) if self._kem_count else None,
         )
         await self._durable.commit()  # a prekey whose private half is lost loses its message
         await self._call("SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
@@ -156,11 +159,39 @@ class OwnPreKeys:
             # The state is older than what the server holds, for example restored: what is there may be lost here.
             await self._publish(count)
 
+    async def _add_kem(self) -> None:
+        request = prekeys_pb2.AddKemPreKeysRequest(kem_prekeys=self._new_kem_prekeys(with_last_resort=False))
+        await self._durable.commit()
+        await self._call("AddKemPreKeys", request, prekeys_pb2.AddKemPreKeysResponse)
+
+    def _new_kem_prekeys(self, *, with_last_resort: bool) -> prekeys_pb2.KemPreKeys:
+        one_time = self._signal.generate_kem_prekeys(self._kem_count)
+        return prekeys_pb2.KemPreKeys(
+            last_resort=_kem_prekey(self._signal.kem_last_resort()) if with_last_resort else None,
+            one_time=[_kem_prekey(prekey) for prekey in one_time],
+        )
+
+    def _are_kem_intact(self, held: prekeys_pb2.GetKeyDigestResponse) -> bool:
+        at_server = held.kem_last_resort_id if held.HasField("kem_last_resort_id") else None
+        if at_server is None and not self._kem_count:
+            return True
+        return self._signal.kem.holds(at_server, held.kem_prekey_ids)
+
     async def _refill(self, count: int) -> None:
         async with self._lock:
             # The notice may be older than what the application has published since.
-            if self._signal.has_generated_one_time_prekeys and await self.count() < LOW_PREKEYS:
+            if not self._signal.has_generated_one_time_prekeys:
+                return
+            left = await self._counts()
+            if left.count < LOW_PREKEYS:
                 await self._add(count)
+            # Without a last-resort prekey none were published: that is for the application to do.
+            if self._kem_count and self._signal.kem.last_resort is not None and left.kem_count < LOW_PREKEYS:
+                await self._add_kem()
+
+    async def _counts(self) -> prekeys_pb2.CountOneTimePreKeysResponse:
+        request = prekeys_pb2.CountOneTimePreKeysRequest()
+        return await self._call("CountOneTimePreKeys", request, prekeys_pb2.CountOneTimePreKeysResponse)
 
     async def _repair(self, count: int) -> bool:
         async with self._lock:
@@ -216,7 +247,17 @@ def bundle_from(result: prekeys_pb2.PreKeyBundleResult) -> PreKeyBundle:
         signed_prekey_signature=bundle.signed_prekey.signature,
         one_time_prekey_id=one_time and one_time.key_id,
         one_time_prekey=one_time and one_time.public_key,
+        kem_prekey=_kem_prekey_from(bundle.kem_prekey) if bundle.HasField("kem_prekey") else None,
+        kem_withdrawn=bundle.kem_withdrawn,
     )
+
+
+def _kem_prekey_from(prekey: prekeys_pb2.KemPreKey) -> KemPreKeyPublic:
+    return KemPreKeyPublic(prekey.key_id, prekey.public_key, prekey.signature)
+
+
+def _kem_prekey(prekey: KemPreKeyPublic) -> prekeys_pb2.KemPreKey:
+    return prekeys_pb2.KemPreKey(key_id=prekey.key_id, public_key=prekey.public_key, signature=prekey.signature)
 
 
 def _signed_prekey(prekey: SignedPreKeyPublic) -> prekeys_pb2.SignedPreKey:

@@ -8,10 +8,11 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import prekeys_pb2
 from interop_client import prekeys
-from interop_client.client import InteropClient
+from interop_client.client import ClientOptions, InteropClient
 from interop_client.errors import ServerRefusal
+from interop_client.events import PqDowngrade
 from interop_client.prekeys import OwnPreKeys
-from interop_client.signal import SignalState, UntrustedIdentity
+from interop_client.signal import MissingKemPreKey, SignalState, UntrustedIdentity
 from interop_client.state import ClientState, DurableState, MemoryStore
 from interop_protocol.digest import key_digest
 from tests.unit.client.conftest import ScriptedTransport
@@ -217,3 +218,109 @@ async def test_a_bundle_that_waits_for_the_persons_decision_is_not_taken_again(
     await client._ensure_session(PEER)
     assert state.signal.has_session(PEER)
     assert len(called(transport, "TakePreKeyBundles")) == 1
+
+
+@pytest.fixture
+def own_kem(transport: ScriptedTransport, state: ClientState, store: MemoryStore) -> OwnPreKeys:
+    return OwnPreKeys(transport, state, DurableState(state, store), kem_count=4)
+
+
+@pytest.mark.requirement("KEY-15")
+async def test_kem_prekeys_are_published_when_asked_for(
+    own: OwnPreKeys, own_kem: OwnPreKeys, transport: ScriptedTransport, store: MemoryStore
+) -> None:
+    """With a last-resort one, saved before they leave; without being asked for there are none (KEY-15)."""
+    await own.publish(1)
+    await own_kem.publish(1)
+    without, published = called(transport, "SetPreKeys")
+    assert not without.HasField("kem_prekeys")
+    saved = ClientState.from_bytes(store.snapshot).signal.kem
+    assert [prekey.key_id for prekey in published.kem_prekeys.one_time] == list(saved.one_time)
+    assert len(saved.one_time) == 4
+    assert saved.last_resort is not None
+    assert published.kem_prekeys.last_resort.key_id == saved.last_resort[0]
+
+
+@pytest.mark.requirement("KEY-13", "KEY-15")
+async def test_refused_kem_prekeys_are_made_anew(own_kem: OwnPreKeys, transport: ScriptedTransport) -> None:
+    """A last resort that was withdrawn once is never taken again: another one is made (KEY-13)."""
+    transport.answers[SERVICE + "SetPreKeys"] = answers(ServerRefusal("PREKEY_REUSED", code=406), SET)
+    await own_kem.publish(1)
+    refused, taken = called(transport, "SetPreKeys")
+    assert refused.kem_prekeys.last_resort.public_key != taken.kem_prekeys.last_resort.public_key
+
+
+@pytest.mark.requirement("KEY-15")
+@pytest.mark.parametrize(
+    ("left", "kem_left", "added"),
+    [(0, 0, ["AddOneTimePreKeys", "AddKemPreKeys"]), (50, 0, ["AddKemPreKeys"]), (0, 50, ["AddOneTimePreKeys"])],
+)
+async def test_each_kind_is_refilled_when_few_are_left(
+    own_kem: OwnPreKeys, transport: ScriptedTransport, left: int, kem_left: int, added: list[str]
+) -> None:
+    """The last resort stays as it is (KEY-15)."""
+    await own_kem.publish(1)
+    counts = prekeys_pb2.CountOneTimePreKeysResponse(count=left, kem_count=kem_left)
+    transport.answers[SERVICE + "CountOneTimePreKeys"] = answers(counts)
+    before = len(transport.calls)
+    await own_kem.refill(3)
+    methods = [name.removeprefix(SERVICE) for name, _ in transport.calls[before:]]
+    assert methods == ["CountOneTimePreKeys", *added]
+    for request in called(transport, "AddKemPreKeys"):
+        assert len(request.kem_prekeys.one_time) == 4
+        assert not request.kem_prekeys.HasField("last_resort")
+
+
+async def test_kem_prekeys_are_not_published_behind_the_application(
+    own: OwnPreKeys, own_kem: OwnPreKeys, transport: ScriptedTransport
+) -> None:
+    """Whoever has published none is not short of them (KEY-15)."""
+    await own.publish(1)
+    await own_kem.refill(3)
+    assert not called(transport, "AddKemPreKeys")
+
+
+@pytest.mark.requirement("KEY-10", "KEY-15")
+async def test_kem_prekeys_are_compared_too(
+    own: OwnPreKeys, own_kem: OwnPreKeys, transport: ScriptedTransport, state: ClientState
+) -> None:
+    """By their ids: one that is unknown here, or another last resort, or none at all is a difference (KEY-10)."""
+    await own_kem.publish(1)
+    assert state.signal.kem.last_resort is not None
+    last_resort = state.signal.kem.last_resort[0]
+    for changes, are_intact in (
+        ({"kem_last_resort_id": last_resort, "kem_prekey_ids": [1, 2]}, True),
+        ({"kem_last_resort_id": last_resort, "kem_prekey_ids": []}, True),
+        ({"kem_last_resort_id": last_resort, "kem_prekey_ids": [99]}, False),
+        ({"kem_last_resort_id": 99, "kem_prekey_ids": [1, 2]}, False),
+        ({}, False),
+    ):
+        transport.answers[SERVICE + "GetKeyDigest"] = answers(held(state.signal, **changes))  # type: ignore[arg-type]
+        assert await own_kem.are_intact() is are_intact, changes
+    assert await own.are_intact()
+
+
+@pytest.mark.requirement("KEY-16")
+async def test_a_downgrade_is_told_and_refused_if_wanted(transport: ScriptedTransport, state: ClientState) -> None:
+    """By default the client goes on and tells; otherwise the person decides, and the bundle is not taken twice."""
+    state.signal.kem.seen.add(PEER)
+    transport.answers[SERVICE + "TakePreKeyBundles"] = answers(bundle_of(SignalState.generate()))
+    strict = InteropClient(transport, state, options=ClientOptions(refuses_pq_downgrade=True))
+    for _ in range(2):
+        with pytest.raises(MissingKemPreKey):
+            await strict._ensure_session(PEER)
+        assert await strict.wait_for(PqDowngrade) == PqDowngrade(PEER)
+    assert not state.signal.has_session(PEER)
+    assert len(called(transport, "TakePreKeyBundles")) == 1
+    await strict.accept_pq_downgrade(PEER)
+    assert state.signal.has_session(PEER)
+    assert not state.signal.kem.seen
+
+    state.signal.delete_session(PEER)
+    state.signal.accept_identity(PEER)
+    state.signal.kem.seen.add(PEER)
+    lenient = InteropClient(transport, state)
+    await lenient._ensure_session(PEER)
+    assert await lenient.wait_for(PqDowngrade) == PqDowngrade(PEER)
+    assert state.signal.has_session(PEER)
+    await lenient.accept_pq_downgrade(PEER)

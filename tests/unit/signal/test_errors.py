@@ -15,6 +15,7 @@ def test_each_error_names_its_retry_reason() -> None:
         "DuplicateMessage": 0,
         "InvalidContent": 0,
         "InvalidSnapshot": 0,
+        "MissingKemPreKey": 0,
         "NoSession": 1,
         "InvalidKey": 2,
         "UntrustedIdentity": 2,

@@ -7,6 +7,7 @@ needs; a reader who wants to write their own follows the modules in this order:
 |---|---|
 | `keys` | key pairs, prekeys, the 0x05 type byte |
 | `x3dh` | the first secret of a session, from a prekey bundle |
+| `kem` | post-quantum prekeys: published and watched over, not used |
 | `chain` | the symmetric-key ratchet |
 | `ratchet` | the Double Ratchet |
 | `messages` | SignalMessage and PreKeySignalMessage |
@@ -28,11 +29,13 @@ from interop_client.signal.errors import (
     InvalidSession,
     InvalidSignature,
     InvalidSnapshot,
+    MissingKemPreKey,
     NoSession,
     SignalError,
     TooFarInFuture,
     UntrustedIdentity,
 )
+from interop_client.signal.kem import KemPreKeyPublic
 from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import Ciphertext, CiphertextType, PublicKeys, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
@@ -49,6 +52,8 @@ __all__ = [
     "InvalidSession",
     "InvalidSignature",
     "InvalidSnapshot",
+    "KemPreKeyPublic",
+    "MissingKemPreKey",
     "NoSession",
     "PreKeyBundle",
     "PreKeyPublic",

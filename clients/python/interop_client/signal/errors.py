@@ -62,6 +62,10 @@ class InvalidSignature(SignalError):
     retry_reason = 5
 
 
+class MissingKemPreKey(SignalError):
+    """A bundle lacks the KEM prekey that the party is known to have: ask the person, then go on without or wait."""
+
+
 class TooFarInFuture(SignalError):
     """The message's counter is further ahead of its chain than is followed: a new session is needed."""
 

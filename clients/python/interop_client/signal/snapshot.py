@@ -1,15 +1,18 @@
 """The saved form of a device's keys and sessions: versioned JSON; knows how to write and read it, not when.
 
-Binary values are base64 text, numbers are numbers, and of key pairs only the private half is written. Version 1:
+Binary values are base64 text, numbers are numbers, and of key pairs only the private half is written. Version 2:
 
-    {"version": 1, "registration_id": n, "identity": private,
+    {"version": 2, "registration_id": n, "identity": private,
      "signed_prekeys": [[id, private, signature], ...],             current one last
      "one_time_prekeys": [[id, private], ...], "next_one_time_prekey_id": n,
-     "records": {remote: {"identity": public, "sessions": [session, ...]}}}      current one first
+     "records": {remote: {"identity": public, "sessions": [session, ...]}},      current one first
+     "kem": {"one_time": [[id, seed], ...], "last_resort": null or [id, seed], "next_id": n, "seen": [remote, ...]}}
 
     session: {"base_key": public, "registration_id": n, "pending": null or [signed prekey id, one-time id or null],
               "root_key": secret, "ratchet_key": private, "sending_chain": null or [secret, counter],
               "previous_counter": n, "receiving_chains": [[ratchet public, secret, counter, [[n, secret], ...]], ...]}
+
+Version 1, which is read as well, has no "kem".
 
 It holds every secret of the device: keep it as one keeps a private key.
 """
@@ -21,11 +24,13 @@ from typing import Any
 
 from interop_client.signal.chain import ChainKey, ReceivingChain
 from interop_client.signal.errors import InvalidKey, InvalidSnapshot
+from interop_client.signal.kem import KemKeys
 from interop_client.signal.keys import KeyPair, SignedPreKey
 from interop_client.signal.ratchet import DoubleRatchet
 from interop_client.signal.session import PendingPreKey, Session, SessionRecord
 
-VERSION = 1
+VERSION = 2
+_READABLE = (1, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,8 @@ class Parts:
     """Id of the next one-time prekey to make."""
     records: dict[str, SessionRecord]
     """What is known of each remote party."""
+    kem: KemKeys
+    """Post-quantum prekeys."""
 
 
 def encode(parts: Parts) -> bytes:
@@ -64,6 +71,7 @@ def encode(parts: Parts) -> bytes:
             }
             for remote, record in parts.records.items()
         },
+        "kem": _encode_kem(parts.kem),
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -76,8 +84,8 @@ def decode(saved: bytes) -> Parts:
     """
     try:
         document = json.loads(saved)
-        if document["version"] != VERSION:
-            raise InvalidSnapshot(f"version {document['version']} is not {VERSION}")
+        if document["version"] not in _READABLE:
+            raise InvalidSnapshot(f"version {document['version']} is none of {_READABLE}")
         return _decode_parts(document)
     except (ValueError, TypeError, AttributeError, LookupError, InvalidKey) as error:
         raise InvalidSnapshot("the saved state is damaged") from error
@@ -97,6 +105,26 @@ def _decode_parts(document: dict[str, Any]) -> Parts:
         one_time_prekeys={key_id: _bytes(private_key) for key_id, private_key in document["one_time_prekeys"]},
         next_one_time_prekey_id=document["next_one_time_prekey_id"],
         records={remote: _decode_record(identity.public_key, record) for remote, record in document["records"].items()},
+        kem=KemKeys() if document["version"] == 1 else _decode_kem(document["kem"]),
+    )
+
+
+def _encode_kem(kem: KemKeys) -> dict[str, Any]:
+    return {
+        "one_time": [[key_id, _text(seed)] for key_id, seed in kem.one_time.items()],
+        "last_resort": None if kem.last_resort is None else [kem.last_resort[0], _text(kem.last_resort[1])],
+        "next_id": kem.next_id,
+        "seen": sorted(kem.seen),
+    }
+
+
+def _decode_kem(kem: dict[str, Any]) -> KemKeys:
+    last_resort = kem["last_resort"]
+    return KemKeys(
+        one_time={key_id: _bytes(seed) for key_id, seed in kem["one_time"]},
+        last_resort=None if last_resort is None else (last_resort[0], _bytes(last_resort[1])),
+        next_id=kem["next_id"],
+        seen=set(kem["seen"]),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Self
 
 from interop_client.signal import snapshot, x3dh
 from interop_client.signal.errors import InvalidKeyId, UntrustedIdentity
+from interop_client.signal.kem import KemKeys, KemPreKeyPublic
 from interop_client.signal.keys import (
     Entropy,
     KeyPair,
@@ -77,6 +78,8 @@ class SignalState:
     """Id of the next one-time prekey to make."""
     records: dict[str, SessionRecord] = field(default_factory=dict)
     """What is known of each remote party."""
+    kem: KemKeys = field(default_factory=KemKeys)
+    """Post-quantum prekeys, which no session uses."""
     entropy: Entropy = field(default=os.urandom, repr=False, compare=False)
     """Makes new keys; not saved."""
 
@@ -109,6 +112,7 @@ class SignalState:
             parts.one_time_prekeys,
             parts.next_one_time_prekey_id,
             parts.records,
+            parts.kem,
             entropy,
         )
 
@@ -122,6 +126,7 @@ class SignalState:
                 self.one_time_prekeys,
                 self.next_one_time_prekey_id,
                 self.records,
+                self.kem,
             )
         )
 
@@ -178,6 +183,31 @@ class SignalState:
             for key_id, private_key in self.one_time_prekeys.items()
         ]
 
+    def generate_kem_prekeys(self, count: int) -> list[KemPreKeyPublic]:
+        """Makes one-time KEM prekeys to upload, 1 to 5,000 (KEY-15).
+
+        Raises:
+            ValueError: The count is out of range.
+        """
+        return self.kem.generate_one_time(count, self.identity, self.entropy)
+
+    def kem_last_resort(self) -> KemPreKeyPublic:
+        """Returns the last-resort KEM prekey to upload; makes one when there is none (KEY-15)."""
+        return self.kem.publishable_last_resort(self.identity, self.entropy)
+
+    def renew_signed_keys(self) -> None:
+        """Makes all anew that the identity key signs and that is used more than once: after these were refused."""
+        self.rotate_signed_prekey()
+        if self.kem.last_resort is not None:
+            self.kem.renew_last_resort(self.entropy)
+
+    def is_pq_downgrade(self, remote: str, bundle: PreKeyBundle) -> bool:
+        """Says whether a party's bundle lacks the KEM prekey that it ought to have (KEY-16).
+
+        That is when an earlier bundle had one, or when the server itself says that they were withdrawn.
+        """
+        return bundle.kem_prekey is None and (bundle.kem_withdrawn or remote in self.kem.seen)
+
     def has_session(self, remote: str) -> bool:
         """Says whether a message to this party can be encrypted without its bundle."""
         return remote in self.records and bool(self.records[remote].sessions)
@@ -207,9 +237,11 @@ class SignalState:
     def process_bundle(self, remote: str, bundle: PreKeyBundle) -> None:
         """Begins a session with a party and makes it the current one; nothing changes when it fails.
 
+        The session is a classical one: a KEM prekey is verified and remembered, not used (see `kem`).
+
         Raises:
             InvalidKey: One of the bundle's keys is none.
-            InvalidSignature: Its signed prekey is not signed by its identity key.
+            InvalidSignature: One of its signed keys is not signed by its identity key.
             UntrustedIdentity: Its identity key is not the one pinned.
         """
         bundle.verify()
@@ -225,6 +257,8 @@ class SignalState:
             pending=PendingPreKey(bundle.signed_prekey_id, bundle.one_time_prekey_id),
         )
         self._record(remote, bundle.identity_key).promote(session)
+        if bundle.kem_prekey is not None:
+            self.kem.seen.add(remote)
 
     def encrypt(self, remote: str, plaintext: bytes) -> Ciphertext:
         """Encrypts a message with the current session; save the state before sending the result.

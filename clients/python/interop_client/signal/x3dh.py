@@ -17,8 +17,10 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from interop_client.signal.errors import InvalidKey, InvalidSignature
+from interop_client.signal.kem import KemPreKeyPublic
 from interop_client.signal.keys import KeyPair
-from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.kem_keys import verify_kem_prekey
+from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 
 _F = b"\xff" * 32
@@ -45,13 +47,17 @@ class PreKeyBundle:
     """Absent, as the key is, when the store is empty (KEY-06)."""
     one_time_prekey: bytes | None = None
     """32 bytes."""
+    kem_prekey: KemPreKeyPublic | None = None
+    """Absent unless the device has published KEM prekeys. Not used for the agreement (KEY-15)."""
+    kem_withdrawn: bool = False
+    """Whether the server says that the device has published KEM prekeys and holds none any more (KEY-16)."""
 
     def verify(self) -> None:
-        """Checks that the identity key signed the signed prekey.
+        """Checks that the identity key signed the signed prekey, and the KEM prekey if there is one.
 
         Raises:
             InvalidKey: A key has a wrong length, or a one-time prekey comes without its id.
-            InvalidSignature: The signature does not verify.
+            InvalidSignature: A signature does not verify.
         """
         if (self.one_time_prekey is None) != (self.one_time_prekey_id is None):
             raise InvalidKey("a one-time prekey and its id come together")
@@ -62,6 +68,17 @@ class PreKeyBundle:
             self.identity_key, self.signed_prekey, self.signed_prekey_signature
         ):
             raise InvalidSignature("the identity key of the bundle did not sign its signed prekey")
+        if self.kem_prekey is not None:
+            _verify_kem_prekey(self.identity_key, self.kem_prekey)
+
+
+def _verify_kem_prekey(identity_key: bytes, prekey: KemPreKeyPublic) -> None:
+    if len(prekey.public_key) != KEM_PUBLIC_KEY_BYTES:
+        raise InvalidKey(f"the bundle's KEM prekey has {len(prekey.public_key)} bytes, not {KEM_PUBLIC_KEY_BYTES}")
+    if len(prekey.signature) != SIGNATURE_BYTES or not verify_kem_prekey(
+        identity_key, prekey.public_key, prekey.signature
+    ):
+        raise InvalidSignature("the identity key of the bundle did not sign its KEM prekey")
 
 
 def initiator_root_key(identity: KeyPair, base_key: KeyPair, bundle: PreKeyBundle) -> bytes:

@@ -24,7 +24,9 @@ def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) ->
     last_resort = kem.last_resort or held
     if last_resort is None:
         raise LastResortMissing
-    fresh = [*kem.one_time, *([kem.last_resort] if kem.last_resort and kem.last_resort != held else [])]
+    # It may be signed anew: a signature is not the key.
+    is_held = held is not None and last_resort[:2] == held[:2]
+    fresh = [*kem.one_time, *([] if is_held else [last_resort])]
     _check_distinct([*kem.one_time, last_resort])
     _check_unpublished(db, account_id, fresh)
     taken_ids = db.execute(
