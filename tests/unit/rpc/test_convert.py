@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interop_api.v1 import chat_pb2, prekeys_pb2, stanza_pb2
+from interop_api.v1 import chat_pb2, integrity_pb2, prekeys_pb2, stanza_pb2
 from interop_protocol.digest import phash
 from interop_protocol.jid import parse_jid
 from interop_server.core.errors import Reason, Refusal
@@ -32,7 +32,9 @@ from interop_server.core.model import (
     PreKeyCounts,
     PublishedKeys,
     ReceiptType,
+    ReportedMessage,
     RetryReason,
+    RevealedContent,
     SignedPreKey,
     StanzaKind,
     TakenBundle,
@@ -401,6 +403,13 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
             stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77),
         ),
         (
+            NotificationType.CHALLENGE_CODE,
+            b"00ff\n012345",
+            stanza_pb2.Notification(
+                challenge_code=stanza_pb2.ChallengeCode(token="00ff", code="012345"), timestamp_ms=77
+            ),
+        ),
+        (
             NotificationType.DIGEST_REQUESTED,
             b"",
             stanza_pb2.Notification(digest_requested=stanza_pb2.DigestRequested(), timestamp_ms=77),
@@ -484,3 +493,20 @@ def test_kem_prekeys_are_read_and_written_field_by_field() -> None:
         assert not bundle.kem_withdrawn
     withdrawn = convert.bundle_to(TakenBundle(KEYS, None, 0, kem_withdrawn=True))
     assert (withdrawn.HasField("kem_prekey"), withdrawn.kem_withdrawn) == (False, True)
+
+
+@pytest.mark.requirement("ABU-03")
+def test_a_reported_message_is_read_with_or_without_its_words() -> None:
+    """Words and their secret come together; that they are empty is for the rules to judge."""
+    message = integrity_pb2.ReportedMessage
+    assert convert.reported_message_from(message(message_id="m-1")) == ReportedMessage("m-1", None)
+    revealed = message(message_id="m-1", plaintext=b"", message_secret=bytes(32))
+    assert convert.reported_message_from(revealed) == ReportedMessage("m-1", RevealedContent(b"", bytes(32)))
+    for wrong in (
+        message(),
+        message(message_id="x" * 65),
+        message(message_id="a b"),
+        message(message_id="m", plaintext=b"words"),
+        message(message_id="m", message_secret=bytes(32)),
+    ):
+        assert refusal_of(convert.reported_message_from, wrong).reason is Reason.REQUEST_MALFORMED
