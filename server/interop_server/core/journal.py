@@ -5,7 +5,7 @@ addresses, ids, names of rules and numbers.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -47,6 +47,16 @@ class JournalEntry(NamedTuple):
     request_id: str
 
 
+class Decision(NamedTuple):
+    """What is recorded of one of many decisions, all about the same action of the same actor."""
+
+    outcome: Outcome
+    subject: str
+    requirement: str
+    cause: str
+    detail: str
+
+
 class Journal:
     """The newest decisions, in memory. Recording is cheap: it stands on the path of every message.
 
@@ -83,6 +93,17 @@ class Journal:
             detail: Anything else, such as a count.
         """
         self._add((actor, action, subject, outcome, requirement, "", cause, detail, ""))
+
+    def record_all(self, actor: str, action: str, decisions: Iterable[Decision]) -> None:
+        """Records decisions that fell together, none of them a refusal. See `record`."""
+        now_ms, number, entries = self._clock.now_ms(), self._number, self._entries
+        for outcome, subject, requirement, cause, detail in decisions:
+            number += 1
+            fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "")
+            entries.append(entry := JournalEntry._make(fields))
+            for read in self._readers:
+                read(entry)
+        self._number = number
 
     def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "") -> Refusal:
         """Records a refusal, unless it stands here already, and gives it its request id; returns it."""

@@ -15,7 +15,7 @@ from interop_server.core.arrivals import Arrivals
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.escalation import Escalation
 from interop_server.core.first_contact import NewChats, acceptance, has_declined
-from interop_server.core.journal import Journal, Outcome
+from interop_server.core.journal import Decision, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import (
     Account,
@@ -126,10 +126,10 @@ def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext
         Refusal: GROUPS_NOT_SUPPORTED.
         DeviceListMismatch: There is none for that device, or one for another, or more than one.
     """
+    if len(enc) == 1 and enc[0].device_id == _DEVICE and enc[0].type is not CiphertextType.SENDER_KEY:
+        return enc[0]
     if any(part.type is CiphertextType.SENDER_KEY for part in enc):
         raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
-    if len(enc) == 1 and enc[0].device_id == _DEVICE:
-        return enc[0]
     devices = {part.device_id for part in enc}
     extra = sorted(devices - {_DEVICE})[:_MAX_NAMED_DEVICES]
     raise DeviceListMismatch(jid, missing=() if _DEVICE in devices else (_DEVICE,), extra=extra)
@@ -218,6 +218,8 @@ class _Batch:
     new_chats: NewChats | None
     """Chats that the sender may open; None when every recipient knows the sender."""
     timestamp_ms: int
+    routes: dict[str, tuple[Jid, Route, RouteFacts]] = field(default_factory=dict)
+    """What was decided about recipients so far, by the text of their address: most messages of a batch go to one."""
     usage: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Items and bytes in the mailboxes that the batch goes to, itself included."""
 
@@ -278,10 +280,12 @@ class Router:
             taken.append(len(outcomes))
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
+            decisions: list[Decision] = []
             for index, item, stored in zip(taken, items, await self._store.put_messages(items), strict=True):
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
-                self._record_taken(view, messages[index], item, stored)
+                decisions.append(_decision(view, messages[index], item, stored))
+            self._journal.record_all(sender.jid, _ACTION, decisions)
             await self._accept_requests(view, items)
             told = {item.recipient_id for item in items if not item.is_dropped}
             for recipient in view.facts.values():
@@ -315,24 +319,6 @@ class Router:
                 )
         return outcomes
 
-    def _record_taken(self, view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> None:
-        outcome: Outcome = "accepted"
-        requirement, cause = "RCP-04" if item.retry_count else "MSG-06", ""
-        if stored.duplicate:
-            requirement = "MSG-04"
-        elif item.is_dropped:
-            outcome = "dropped"
-            requirement, cause = why_dropped(view.facts[check_address(message.to).text])
-        self._journal.record(
-            view.sender.jid,
-            _ACTION,
-            outcome,
-            item.stanza_id,
-            requirement=requirement,
-            cause=cause,
-            detail=message.to,
-        )
-
     async def _new_chats(self, view: RouteView) -> NewChats | None:
         if view.sender.is_whatsapp or not any(map(_is_first_contact, view.facts.values())):
             return None  # without asking the store: nobody is written to for the first time
@@ -358,7 +344,8 @@ class Router:
 
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
         sender = batch.view.sender
-        jid = check_address(message.to)
+        known = batch.routes.get(message.to)
+        jid = check_address(message.to) if known is None else known[0]
         part = check_devices(jid, message.enc)
         ciphertext = part.ciphertext
         if len(ciphertext) > self._limits.max_ciphertext_bytes:
@@ -366,7 +353,9 @@ class Router:
                 Reason.MESSAGE_TOO_LARGE,
                 f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
             )
-        route, recipient = batch.view.decide(jid)
+        if known is None:
+            known = batch.routes[message.to] = (jid, *batch.view.decide(jid))
+        _, route, recipient = known
         check_registration(jid, part, recipient)
         self._send_rate.take((sender.account_id, recipient.account_id))
         # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
@@ -396,6 +385,16 @@ class Router:
         if batch.new_chats is not None and recipient.request_state is None:
             batch.new_chats.open(recipient.account_id)
         batch.usage[recipient.account_id] = usage
+
+
+def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:
+    """What stands in the journal about a message that was taken."""
+    if stored.duplicate:
+        return Decision("accepted", item.stanza_id, "MSG-04", "", message.to)
+    if item.is_dropped:
+        requirement, cause = why_dropped(view.facts[check_address(message.to).text])
+        return Decision("dropped", item.stanza_id, requirement, cause, message.to)
+    return Decision("accepted", item.stanza_id, "RCP-04" if item.retry_count else "MSG-06", "", message.to)
 
 
 def _is_first_contact(facts: RouteFacts) -> bool:

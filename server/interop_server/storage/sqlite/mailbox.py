@@ -25,6 +25,9 @@ from interop_server.storage.sqlite.engine_user import EngineUser
 
 REQUEST_STATES = (None, *MessageRequestState)
 """By their number in the tables; 0 for no chat."""
+# Looked up for each message that is delivered: calling an enumeration takes far longer.
+_KINDS = {int(kind): kind for kind in StanzaKind}
+_INBOX_MODES = {int(mode): mode for mode in InboxMode}
 
 
 def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
@@ -274,14 +277,28 @@ def _delivery(row: tuple[Any, ...]) -> Delivery:
         sender_id,
         sender_jid,
         kind,
-        *rest,
+        subtype,
+        message_type,
+        stanza_id,
+        timestamp_ms,
         retry_count,
         size,
         content,
     ) = row
-    rest += (content[:size], retry_count, content[size:])
-    item = MailboxItem(recipient_id, sender_id, sender_jid, StanzaKind(kind), *rest)
-    return Delivery(delivery_id, item, InboxMode(inbox_mode), REQUEST_STATES[request_state])
+    item = MailboxItem(
+        recipient_id,
+        sender_id,
+        sender_jid,
+        _KINDS[kind],
+        subtype,
+        message_type,
+        stanza_id,
+        timestamp_ms,
+        content[:size],
+        retry_count,
+        content[size:],
+    )
+    return Delivery(delivery_id, item, _INBOX_MODES[inbox_mode], REQUEST_STATES[request_state])
 
 
 class SqliteMailbox(EngineUser):
