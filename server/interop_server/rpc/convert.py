@@ -125,24 +125,26 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
         Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
     """
     _check_sender(message, own_jid)
-    if not _STANZA_ID.fullmatch(message.id):
+    stanza_id = message.id  # every look at a field makes a new object
+    if not _STANZA_ID.fullmatch(stanza_id):
         raise Refusal(Reason.FRAME_MALFORMED, "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`")
     message_type = _MESSAGE_TYPES.get(message.type)
     if message_type is None:
         raise Refusal(Reason.FRAME_MALFORMED, "`type` of the message is not known")
     enc = []
     for part in message.enc:
-        ciphertext_type = _CIPHERTEXT_TYPES.get(part.type)
-        if ciphertext_type is None or not part.ciphertext:
+        ciphertext_type, ciphertext = _CIPHERTEXT_TYPES.get(part.type), part.ciphertext
+        if ciphertext_type is None or not ciphertext:
             raise Refusal(Reason.FRAME_MALFORMED, "every `enc` needs a known type and a ciphertext")
         registration_id = part.registration_id if part.HasField("registration_id") else None
-        enc.append(DeviceCiphertext(ciphertext_type, part.device_id, part.ciphertext, registration_id))
-    if message.retry_count > MAX_RETRIES:
+        enc.append(DeviceCiphertext(ciphertext_type, part.device_id, ciphertext, registration_id))
+    retry_count = message.retry_count
+    if retry_count > MAX_RETRIES:
         raise Refusal(Reason.FRAME_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}")
     token = message.reporting_token
     if token and len(token) != REPORTING_TOKEN_BYTES:
         raise Refusal(Reason.FRAME_MALFORMED, f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none")
-    return OutgoingMessage(message.id, message.to, message_type, tuple(enc), message.retry_count, token)
+    return OutgoingMessage(stanza_id, message.to, message_type, tuple(enc), retry_count, token)
 
 
 def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
@@ -228,13 +230,16 @@ def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
         ack = acks.add(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
         if outcome.refusal is not None:
             ack.error.CopyFrom(stanza_error(outcome.refusal))
-        if isinstance(outcome.refusal, DeviceListMismatch):
-            mismatch = ack.device_list_mismatch
-            mismatch.phash = outcome.refusal.phash
-            mismatch.missing.extend(outcome.refusal.missing)
-            mismatch.extra.extend(outcome.refusal.extra)
-            mismatch.stale.extend(outcome.refusal.stale)
+            if isinstance(outcome.refusal, DeviceListMismatch):
+                _write_mismatch(ack.device_list_mismatch, outcome.refusal)
     return stanza
+
+
+def _write_mismatch(mismatch: stanza_pb2.DeviceListMismatch, refusal: DeviceListMismatch) -> None:
+    mismatch.phash = refusal.phash
+    mismatch.missing.extend(refusal.missing)
+    mismatch.extra.extend(refusal.extra)
+    mismatch.stale.extend(refusal.stale)
 
 
 def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stanza_pb2.Stanza:
@@ -248,8 +253,10 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
         message.type = stanza_pb2.MessageType.ValueType(item.message_type)
         message.timestamp_ms = item.timestamp_ms
         message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
-        message.retry_count = item.retry_count
-        message.reporting_token = item.reporting_token
+        if item.retry_count:
+            message.retry_count = item.retry_count
+        if item.reporting_token:
+            message.reporting_token = item.reporting_token
         if to_whatsapp:
             message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
             if delivery.request_state is not None:
