@@ -1,6 +1,6 @@
 """The client of a WhatsApp user, as far as third-party chats go; knows no registration of phone numbers.
 
-Source: OPT-01 to OPT-09, MED-04, MED-05.
+Source: OPT-01 to OPT-11, OPT-14, MED-04, MED-05.
 """
 
 from collections.abc import AsyncIterator, Iterable

@@ -442,6 +442,7 @@ class RouteFacts(NamedTuple):
     read_receipts: bool
     """Whether the recipient has read receipts on (RCP-01)."""
     mailbox_items: int
+    """What waits for the recipient; not counted, and 0, when the WhatsApp end has not opted in (OPT-09)."""
     mailbox_bytes: int
     request_state: MessageRequestState | None = None
     """Where the first contact of the two stands; None when neither has written (OPT-14)."""

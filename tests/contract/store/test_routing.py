@@ -109,8 +109,9 @@ async def test_blocks_show_from_both_ends(store: Store, world: World) -> None:
 
 
 async def test_usage_counts_what_waits(store: Store, world: World) -> None:
-    """Items and content bytes, messages and receipts alike, until they are acked (MSG-11)."""
+    """Items and content bytes, messages and receipts alike, until they are acked; of who may be written to (MSG-11)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.put_opt_in(user.account_id, [BATS])
     await store.put_messages([world.message(user, account, str(n), content=bytes(100)) for n in range(3)])
     await store.put_items([world.receipt(user, account)])
 
@@ -122,3 +123,5 @@ async def test_usage_counts_what_waits(store: Store, world: World) -> None:
     [first, *_] = await store.list_deliveries(account.account_id, 0, 1, 0)
     await store.delete_deliveries(account.account_id, [first.delivery_id])
     assert await usage() == (3, 203)
+    await store.put_opt_in(user.account_id, [])
+    assert await usage() == (0, 0)

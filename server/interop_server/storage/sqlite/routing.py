@@ -25,22 +25,25 @@ def _facts_query(accounts: str, integrator: str, account_id: str, jid: str, wait
         integrator: Of the recipient.
         account_id: Of the recipient.
         jid: Of the recipient.
-        waiting: Items and bytes in the recipient's mailbox.
+        waiting: Items and bytes in the recipient's mailbox; looked at only when the two may talk, since a full mailbox
+            takes longer to count (OPT-09).
     """
+    opted_in = f"""EXISTS (
+            SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
+            WHERE enabled AND account_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
+            AND opt_in.integrator = iif({integrator} = 0, value ->> 1, {integrator})
+        )"""
     return f"""
     SELECT json_each.key, account.account_id, account.jid, account.integrator, account.external_id,
         EXISTS (
             SELECT 1 FROM partner
             WHERE partner.integrator = iif({integrator} = 0, value ->> 1, {integrator}) AND status = ?2
         ),
-        EXISTS (
-            SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
-            WHERE enabled AND account_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
-            AND opt_in.integrator = iif({integrator} = 0, value ->> 1, {integrator})
-        ),
+        {opted_in},
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = {jid}),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = {account_id} AND blocked.jid = value ->> 2),
-        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0), {waiting},
+        read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0),
+        iif({opted_in}, {waiting}, '[0, 0]'),
         (SELECT registration_id FROM published_keys WHERE published_keys.account_id = {account_id})
     FROM json_each(?1) {accounts}
     LEFT JOIN chat ON whatsapp_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
