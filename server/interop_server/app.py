@@ -94,7 +94,7 @@ from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.services import AccountServicer, EnlistmentServicer
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.standing import StandingServicer
-from interop_server.runtime.clock import AdjustableClock
+from interop_server.runtime.clock import AdjustableClock, machine_ms
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
@@ -230,7 +230,9 @@ class Simulator:
     async def _start(self) -> Addresses:
         store, blob_folder = await self._open_store()
         await self._take_up_the_past(store)
-        certified = await load_identity(store, self._clock, self._rng("identity"))
+        # Clients check certificates by the machine's clock, unless theirs is set like the server's.
+        times_ms = (self._clock.now_ms(), machine_ms())
+        certified = await load_identity(store, times_ms, self._rng("identity"), self._config.limits.certificate_days)
         parts = self._build(store, blob_folder)
         self._write_journal(parts.journal)
         http_url = await self._serve_http(

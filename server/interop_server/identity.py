@@ -1,5 +1,6 @@
 """The server's own keys: made once per database and kept in it: clients know the server again after a restart."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -8,10 +9,10 @@ from interop_protocol.certificates import CertificateChain, CertificateError, Va
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_protocol.xeddsa_keys import NONCE_BYTES
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.ports import Clock, Rng, SecretStore
+from interop_server.core.ports import Rng, SecretStore
 from interop_server.rpc.handshake import ServerIdentity
 
-VALID_DAYS = 365
+_DAY = DAY_MS // SECOND_MS
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +24,31 @@ class Certified:
     """32 bytes."""
 
 
-async def load_identity(secrets: SecretStore, clock: Clock, rng: Rng) -> Certified:
-    """Returns the identity that the store keeps, making what is missing and renewing what has expired (CHN-04)."""
+async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rng, valid_days: int) -> Certified:
+    """Returns the identity that the store keeps, making what is missing and renewing what has expired (CHN-04).
+
+    Args:
+        secrets: Where it is kept.
+        times_ms: When it is now, by each clock that somebody may check the certificates by: the server's own can be
+            years away from that of its clients.
+        rng: Makes keys.
+        valid_days: How many days certificates are valid from then on; 0 makes expired ones.
+    """
     root, intermediate, static = [
         await secrets.get_or_put_secret(f"noise_{name}_private_key", rng.token_bytes(PRIVATE_KEY_BYTES))
         for name in ("root", "intermediate", "static")
     ]
     root_public, static_public = _public(root), _public(static)
-    now = clock.now_ms() // SECOND_MS
-    day = DAY_MS // SECOND_MS
+    first, last = min(times_ms) // SECOND_MS, max(times_ms) // SECOND_MS
     # One chain per quarter of its life: signing costs an import that most starts on a kept database can do without.
-    name = f"noise_certificate_chain_{now // (VALID_DAYS * day // 4)}"
+    quarter = max(valid_days * _DAY // 4, 1)
+    name = f"noise_certificate_chain_{valid_days}_{first // quarter}_{last // quarter}"
     encoded = await secrets.get_secret(name)
-    if encoded is None or not _is_valid(encoded, root_public, static_public, now):
+    if encoded is None or not all(_is_valid(encoded, root_public, static_public, now) for now in (first, last)):
+        validity = Validity(first - _DAY, last + valid_days * _DAY - 1)
         nonces = (rng.token_bytes(NONCE_BYTES), rng.token_bytes(NONCE_BYTES))
-        chain = issue_chain(root, intermediate, static_public, Validity(now - day, now + VALID_DAYS * day), nonces)
-        encoded = await secrets.get_or_put_secret(name, chain.encode())
+        encoded = issue_chain(root, intermediate, static_public, validity, nonces).encode()
+        await secrets.get_or_put_secret(name, encoded)
     return Certified(ServerIdentity(static, encoded), root_public)
 
 

@@ -62,6 +62,8 @@ class Limits:
     """MSG-09: deliveries in flight to one client; policy."""
     handshake_seconds: int = 20
     """CHN-01; observed connect timeout."""
+    certificate_days: int = 365
+    """CHN-04: how long the server's certificates are valid; 0 makes expired ones, which clients must refuse; policy."""
     keepalive_seconds: int = 30
     """CHN-12; observed."""
     silent_seconds: int = 180

@@ -57,7 +57,7 @@ class AdjustableClock:
         """Milliseconds since the UNIX epoch; never less than before."""
         if self._standing_at_ms is not None:
             return self._standing_at_ms
-        self._last_ms = max(self._last_ms, _machine_ms() + self._offset_ms)
+        self._last_ms = max(self._last_ms, machine_ms() + self._offset_ms)
         return self._last_ms
 
     def start_from(self, floor_ms: int) -> None:
@@ -67,7 +67,7 @@ class AdjustableClock:
             ValueError: It is frozen at an earlier time.
         """
         if self._standing_at_ms is None:
-            self._offset_ms = max(self._offset_ms, floor_ms - _machine_ms())
+            self._offset_ms = max(self._offset_ms, floor_ms - machine_ms())
         elif self._standing_at_ms < floor_ms:
             raise ValueError("the clock is frozen at an earlier time")
 
@@ -201,7 +201,7 @@ class AdjustableClock:
 
     def _run_on(self) -> None:
         self._last_ms = self.now_ms()
-        self._offset_ms = self._last_ms - _machine_ms()
+        self._offset_ms = self._last_ms - machine_ms()
         self._standing_at_ms = None
         self._set_timer()
 
@@ -281,5 +281,6 @@ def _check_span(now_ms: int, end_ms: int) -> None:
         raise ValueError("time ends with the year 9999")
 
 
-def _machine_ms() -> int:
+def machine_ms() -> int:
+    """Milliseconds since the UNIX epoch by the machine's own clock, whatever the server's says."""
     return time.time_ns() // 1_000_000

@@ -393,7 +393,7 @@ async def test_timestamps_never_decrease(world: World, monkeypatch: pytest.Monke
     """When the machine's clock is set back, they stand still: for messages and receipts alike (MSG-14)."""
     ada, user = await world.enlisted(), await world.opted_in()
     machine = [NOW_MS]
-    monkeypatch.setattr(clock_module, "_machine_ms", lambda: machine[-1])
+    monkeypatch.setattr(clock_module, "machine_ms", lambda: machine[-1])
     clock, arrivals = clock_module.AdjustableClock(), world.arrivals
     router = Router(replace(world.router_parts, clock=clock))
     receipts = Receipts(world.store, arrivals, world.journal, world.counts, clock, world.limits)

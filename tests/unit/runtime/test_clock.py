@@ -293,7 +293,7 @@ async def test_slack_does_not_delay_running_time() -> None:
 async def test_time_never_goes_backwards(monkeypatch: pytest.MonkeyPatch) -> None:
     """When the machine's clock is set back, it stands still until that has caught up; a frozen one does not care."""
     machine = [NOON_MS]
-    monkeypatch.setattr(clock_module, "_machine_ms", lambda: machine[-1])
+    monkeypatch.setattr(clock_module, "machine_ms", lambda: machine[-1])
     clock, seen = AdjustableClock(), []
     for offset in (0, 5, -60_000, 4, 6):
         machine.append(NOON_MS + offset)
@@ -310,7 +310,7 @@ async def test_time_never_goes_backwards(monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.requirement("MSG-14")
 async def test_time_can_be_made_to_begin_later(monkeypatch: pytest.MonkeyPatch) -> None:
     """It runs on from there; a clock that stands at an earlier time cannot."""
-    monkeypatch.setattr(clock_module, "_machine_ms", lambda: NOON_MS)
+    monkeypatch.setattr(clock_module, "machine_ms", lambda: NOON_MS)
     for floor_ms, now_ms in ((NOON_MS - 1, NOON_MS), (NOON_MS + 7, NOON_MS + 7)):
         clock = AdjustableClock()
         clock.start_from(floor_ms)
