@@ -4,20 +4,12 @@ import importlib
 import pkgutil
 
 import pytest
-from _pytest.mark import ParameterSet
 from google.protobuf.descriptor import FileDescriptor
 
 import interop_api
 from interop_api.v1 import errors_pb2
 from tests.evidence import Evidence
 
-NOT_SERVED_YET = {
-    "KEM_PREKEYS_OFF",
-    "LOCATION_NOT_ALLOWED",
-    "NEW_CHATS_CAPPED",
-    "NEW_CHATS_LOCKED",
-}
-"""What the contract has and no server serves so far."""
 REASONS = sorted(name.removeprefix("ERROR_REASON_") for name, number in errors_pb2.ErrorReason.items() if number)
 
 
@@ -42,20 +34,14 @@ def test_the_contract_has_calls_and_reasons() -> None:
     assert "BAD_INTEGRATOR" in REASONS
 
 
-def each(names: list[str]) -> list[ParameterSet]:
-    """Each name, where it is not served yet as one that may fail."""
-    pending = pytest.mark.xfail(reason="not served yet", strict=False)
-    return [pytest.param(name, marks=pending if name in NOT_SERVED_YET else ()) for name in names]
-
-
-@pytest.mark.parametrize("method", each(METHODS))
+@pytest.mark.parametrize("method", METHODS)
 def test_every_call_was_made_and_refused(evidence: Evidence, method: str) -> None:
     """At least once each, by a test that drives a running simulator."""
     assert method in evidence.wire.accepted, f"no end-to-end test makes {method} succeed"
     assert method in evidence.wire.refused, f"no end-to-end test has {method} refused"
 
 
-@pytest.mark.parametrize("reason", each(REASONS))
+@pytest.mark.parametrize("reason", REASONS)
 def test_every_reason_was_given(evidence: Evidence, reason: str) -> None:
     """A running simulator has refused something for it."""
     assert reason in evidence.wire.reasons, f"no end-to-end test provokes {reason}"
