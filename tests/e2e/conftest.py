@@ -14,7 +14,7 @@ import pytest_asyncio
 from interop_api.admin.v1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.admin import AdminClient
-from interop_client.client import ClientOptions
+from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.state import ClientState
@@ -73,6 +73,10 @@ class World:
         client = ThirdPartyClient.direct(self.endpoint, state or ClientState.generate(), get_token, options=options)
         self._stack.push_async_callback(client.close)
         return client
+
+    def close_later(self, client: InteropClient) -> None:
+        """Closes a client at the end of the test."""
+        self._stack.push_async_callback(client.close)
 
     async def third_party(self, user: str, options: ClientOptions | None = None) -> ThirdPartyClient:
         """An enlisted and connected third-party user with published prekeys."""

@@ -5,9 +5,10 @@ from copy import deepcopy
 import pytest
 
 from interop_api.v1 import stanza_pb2
-from interop_client.client import InteropClient, SentMessage
+from interop_client.client import InteropClient
 from interop_client.contents import text_content
 from interop_client.events import OfflinePreview, ReceiptReceived, TextReceived
+from interop_client.outgoing import SentMessage
 from interop_client.signal.chain import MessageKeys
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.signal.errors import SignalError

@@ -3,7 +3,7 @@
 Source: KEY-01 to KEY-17, MSG-01 to MSG-14, RCP-01, ABU-01, OPT-08.
 """
 
-import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from google.protobuf.message import Message as Protobuf
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.connection import Connection, ConnectionParts
-from interop_client.contents import message_type, reaction_content, text_content, with_message_secret
-from interop_client.errors import ConnectionEnded, refusal_from_stanza_error
+from interop_client.contents import reaction_content, text_content
+from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.events import (
     DigestRequested,
     E,
@@ -26,27 +26,24 @@ from interop_client.events import (
     Predicate,
     PreKeysCompared,
     PreKeysLow,
+    RetryRequested,
 )
 from interop_client.inbox import Inbox, receipts
 from interop_client.media import MediaReference, download_over_grpc, download_over_http
+from interop_client.outgoing import FindSent, Outgoing, OutgoingParts, SentMessage
 from interop_client.prekeys import DEFAULT_PREKEYS, OwnPreKeys, bundle_from
-from interop_client.signal.content import pad_at_random, serialize_message
-from interop_client.signal.errors import MissingKemPreKey, UntrustedIdentity
-from interop_client.signal.store import CiphertextType, SignalState
+from interop_client.signal.errors import MissingKemPreKey
+from interop_client.signal.store import SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
 from interop_client.transport import BlobStreams, Transport
-from interop_protocol.franking import reporting_token
 
 WAIT_SECONDS = 10.0
 """How long `wait_for` waits, unless the user says otherwise."""
 
 M = TypeVar("M", bound=Protobuf)
 
-_CIPHERTEXT_TYPES = {
-    CiphertextType.PREKEY: stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE,
-    CiphertextType.DOUBLE_RATCHET: stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET,
-}
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +66,9 @@ class ClientOptions:
     on_event: Callable[[Event], Awaitable[None]] | None = None
     """Awaited for each event before its delivery is acked. An app that must not lose a message stores it here: what
     it has not finished when it crashes comes again, so it should know messages by sender and id."""
-
-
-@dataclass(frozen=True, slots=True)
-class SentMessage:
-    """A message that the server has taken."""
-
-    id: str
-    """Its id."""
-    timestamp_ms: int
-    """When: milliseconds since the UNIX epoch."""
+    find_sent: FindSent | None = None
+    """Finds what was sent to a JID under an id, to be sent again, when it is not among the last 512 of this process. An
+    app that keeps `SentMessage.content` can find it after a restart, too."""
 
 
 class InteropClient:
@@ -105,9 +95,18 @@ class InteropClient:
         self._options = options or ClientOptions()
         self._durable = DurableState(state, store)
         self._events = EventQueue(self._options.event_capacity)
-        self._session_lock = asyncio.Lock()
         self._prekeys = OwnPreKeys(transport, state, self._durable, self._options.kem_prekeys)
-        self._refused_bundles: dict[str, PreKeyBundle] = {}
+        self._inbox = Inbox(state)
+        self._outgoing = Outgoing(
+            OutgoingParts(
+                state=state,
+                durable=self._durable,
+                take_bundle=self.take_prekey_bundle,
+                check_bundle=self._check_downgrade,
+                send=self._send_stanza,
+                find_sent=self._options.find_sent,
+            )
+        )
         self._connection: Connection | None = None
 
     @property
@@ -130,9 +129,10 @@ class InteropClient:
                 raise ConnectionEnded("CLIENT_FAULT", "Make a new client from the saved state.")
         login = await self.transport.connect()
         self._events.open()
+        self._inbox = Inbox(self.state)
         parts = ConnectionParts(
             transport=self.transport,
-            inbox=Inbox(self.jid, self.state.signal),
+            inbox=self._inbox,
             durable=self._durable,
             events=self._events,
             on_event=self._options.on_event,
@@ -268,21 +268,7 @@ class InteropClient:
             ConnectionEnded: The connection ended first: the message may or may not have been taken.
             TimeoutError: No answer came in time; the same holds.
         """
-        sent = with_message_secret(content)
-        plaintext = serialize_message(sent)
-        await self._ensure_session(to)
-        ciphertext = self._signal.encrypt(to, pad_at_random(plaintext))
-        message_id = message_id or self.state.take_message_id()
-        secret = sent.message_context_info.message_secret
-        message = stanza_pb2.Message(
-            id=message_id,
-            to=to,
-            type=message_type(content),
-            enc=(stanza_pb2.Enc(type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body),),
-            reporting_token=reporting_token(secret, self.jid, to, message_id, plaintext),
-        )
-        await self._durable.commit()  # before it leaves: a message key must never be used twice
-        return await self.send_encrypted(message)
+        return await self._outgoing.send(to, content, message_id or self.state.take_message_id())
 
     async def send_encrypted(self, message: stanza_pb2.Message) -> SentMessage:
         """Sends a message stanza as it is, and returns when the server has stored it.
@@ -294,10 +280,20 @@ class InteropClient:
             ConnectionEnded: The connection ended first: the message may or may not have been taken.
             TimeoutError: No answer came in time; the same holds.
         """
-        ack = await self._open_connection.send_message(message)
+        ack = await self._send_stanza(message)
         if ack.HasField("error"):
             raise refusal_from_stanza_error(ack.error)
         return SentMessage(ack.id, ack.timestamp_ms)
+
+    async def send_typing(
+        self, to: str, state: stanza_pb2.TypingState.ValueType = stanza_pb2.TYPING_STATE_COMPOSING
+    ) -> None:
+        """Tells somebody what this user is doing in their chat; goes nowhere when they cannot see it now (MSG-13).
+
+        Raises:
+            ConnectionEnded: The connection is over.
+        """
+        await self._open_connection.send(stanza_pb2.Stanza(typing=stanza_pb2.Typing(to=to, state=state)))
 
     async def mark_read(self, *messages: Incoming) -> None:
         """Tells senders that their messages were seen. Arrives only when both sides have read receipts on (RCP-01).
@@ -323,8 +319,7 @@ class InteropClient:
             SignalError: The bundle that was refused cannot be used for another reason.
         """
         self._signal.kem.seen.discard(jid)
-        if (bundle := self._refused_bundles.pop(jid, None)) is not None:
-            self._begin_session(jid, bundle)
+        self._outgoing.use_refused_bundle(jid)
         await self._durable.commit()
 
     async def download(self, media: MediaReference, target: Path, http: str = "") -> None:
@@ -404,35 +399,37 @@ class InteropClient:
         request = integrity_pb2.ReportRequest(jid=jid, spam_flow=spam_flow, messages=reported)
         return (await self._call("IntegrityService/Report", request, integrity_pb2.ReportResponse)).report_id
 
-    async def _ensure_session(self, peer: str) -> None:
-        async with self._session_lock:  # several first messages to a peer share one bundle
-            if not self._signal.has_session(peer):
-                bundle = self._refused_bundles.pop(peer, None) or await self.take_prekey_bundle(peer)
-                if not self._signal.has_session(peer):  # their first message may have come in the meantime
-                    self._check_downgrade(peer, bundle)
-                    self._begin_session(peer, bundle)
-
     def _check_downgrade(self, peer: str, bundle: PreKeyBundle) -> None:
         if self._signal.is_pq_downgrade(peer, bundle):
             self._events.put(PqDowngrade(peer))
             if self._options.refuses_pq_downgrade:
-                self._refused_bundles[peer] = bundle
                 raise MissingKemPreKey(f"the bundle of {peer} lacks its KEM prekey")
 
-    def _begin_session(self, peer: str, bundle: PreKeyBundle) -> None:
-        try:
-            self._signal.process_bundle(peer, bundle)
-        except UntrustedIdentity:
-            # Kept until the person has decided: bundles are limited, and each costs the peer a prekey (KEY-14).
-            self._refused_bundles[peer] = bundle
-            raise
+    async def _send_stanza(self, message: stanza_pb2.Message) -> stanza_pb2.SendAck:
+        return await self._open_connection.send_message(message)
+
+    async def _answer_retries(self) -> None:
+        """Answers the requests that have come. What cannot be answered now is not acked, and so comes again."""
+        connection, retries = self._open_connection, self._inbox.retries
+        while retries:
+            delivery_id, receipt = retries.popleft()
+            try:
+                event = await self._outgoing.answer(receipt)
+            except (ServerRefusal, TimeoutError) as error:
+                _log.warning("message %s could not be sent again: %s", receipt.message_id, error)
+                continue
+            self._events.put(event)
+            await connection.send(stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=(delivery_id,))))
 
     async def _update_blocklist(self, action: integrity_pb2.BlockAction.ValueType, jid: str) -> None:
         request = integrity_pb2.UpdateBlocklistRequest(action=action, jid=jid)
         await self._call("IntegrityService/UpdateBlocklist", request, integrity_pb2.UpdateBlocklistResponse)
 
     def _upkeep(self) -> dict[type[Event], Callable[[], Awaitable[None]]]:
-        upkeep: dict[type[Event], Callable[[], Awaitable[None]]] = {DigestRequested: self._answer_digest_request}
+        upkeep: dict[type[Event], Callable[[], Awaitable[None]]] = {
+            DigestRequested: self._answer_digest_request,
+            RetryRequested: self._answer_retries,
+        }
         if self._options.refill_count:
             upkeep[PreKeysLow] = lambda: self._prekeys.refill(self._options.refill_count)
         return upkeep

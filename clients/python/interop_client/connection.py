@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
-from interop_client.events import ConnectionLost, Event, EventQueue, StanzaRefused
+from interop_client.events import ConnectionLost, Event, EventQueue, StanzaRefused, Typing
 from interop_client.inbox import DELIVERY_KINDS, Answers, Inbox
 from interop_client.state import DurableState
 from interop_client.transport import Transport
@@ -33,6 +33,12 @@ _DELIVERIES_AT_ONCE = 64
 _DEFAULT_MAX_UNACKED = 4_096
 _NOT_ACKED_KINDS = 64
 """Room for stanzas that come in order with the deliveries and are not acked."""
+
+_TYPING_STATES = {
+    stanza_pb2.TYPING_STATE_COMPOSING: "COMPOSING",
+    stanza_pb2.TYPING_STATE_RECORDING: "RECORDING",
+    stanza_pb2.TYPING_STATE_PAUSED: "PAUSED",
+}
 
 K = TypeVar("K")
 A = TypeVar("A")
@@ -147,7 +153,8 @@ class Connection:
                 await self.send(stanza)
                 return await answer
         finally:
-            del waiting[key]
+            if waiting.get(key) is answer:  # not when the same message was sent once more meanwhile
+                del waiting[key]
 
     async def _run(self) -> None:
         deliver = asyncio.create_task(self._deliver())
@@ -189,6 +196,9 @@ class Connection:
                     _answer(self._waiting.sends.get(ack.id), ack)
             elif kind == "pong":
                 _answer(self._waiting.pings.get(stanza.pong.id), None)
+            elif kind == "typing":
+                state = _TYPING_STATES.get(stanza.typing.state, "")
+                self._parts.events.offer(Typing(getattr(stanza.typing, "from"), state, stanza.typing.expires_seconds))
             elif kind == "stanza_refused":
                 refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
                 refused = StanzaRefused(stanza.stanza_refused.id, refusal.reason, refusal.advice, refusal.request_id)
@@ -242,7 +252,7 @@ class Connection:
     async def _keep_up(self, kind: type[Event]) -> None:
         try:
             await self._parts.upkeep[kind]()
-        except (ServerRefusal, OSError) as error:
+        except (ServerRefusal, ConnectionEnded, OSError) as error:
             if self._is_over:
                 return  # a client that leaves keeps nothing up; the next connection is told again
             _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
@@ -254,7 +264,8 @@ class Connection:
     def _note_backlog(self, stanza: stanza_pb2.Stanza) -> None:
         if stanza.HasField("offline_preview"):
             preview = stanza.offline_preview
-            self._backlog.is_open = bool(preview.messages or preview.receipts or preview.notifications)
+            waiting = (preview.messages, preview.receipts, preview.notifications, preview.retry_receipts)
+            self._backlog.is_open = any(waiting)
         elif stanza.HasField("offline_end"):
             self._backlog.is_open = False
         elif stanza.offline:

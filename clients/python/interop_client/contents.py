@@ -68,10 +68,11 @@ def media_content(reference: MediaReference) -> content_pb2.Message:
 
 
 def with_message_secret(content: content_pb2.Message) -> content_pb2.Message:
-    """Returns a content with a new message secret, the key of its reporting token (ABU-04)."""
+    """Returns a content with a message secret, the key of its reporting token (ABU-04): its own, or else a new one."""
     sent = content_pb2.Message()
     sent.CopyFrom(content)
-    sent.message_context_info.message_secret = os.urandom(MESSAGE_SECRET_BYTES)
+    if not content.message_context_info.message_secret:
+        sent.message_context_info.message_secret = os.urandom(MESSAGE_SECRET_BYTES)
     return sent
 
 

@@ -38,6 +38,8 @@ class Incoming:
     `DECLINED`; empty for a third-party user (OPT-14)."""
     offline: bool
     """Whether it waited for this connection."""
+    retry_count: int = field(default=0, kw_only=True, compare=False)
+    """0 for a first sending; otherwise which request of this client's it answers (RCP-04)."""
     evidence: Evidence | None = field(default=None, kw_only=True, repr=False, compare=False)
     """What proves to the server what it says. None when its sender gave no reporting token, or a wrong one: then a
     report of it can name it, but not show its words."""
@@ -77,7 +79,8 @@ Message = TextReceived | MediaReceived | ReactionReceived
 
 @dataclass(frozen=True, slots=True)
 class Undecryptable:
-    """A message came that cannot be read; the server was told and will not bring it again."""
+    """A message came that cannot be read, and that it does not help to ask for again; the server was told and will not
+    bring it again."""
 
     sender: str
     """JID of who sent it."""
@@ -85,6 +88,90 @@ class Undecryptable:
     """Id of the message."""
     reason: str
     """Name of the error in `interop_client.signal.errors`, such as `NoSession`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageAwaited:
+    """A message came that cannot be read yet. The client has asked its sender for it again, who is to send it under
+    the same id; `Undecryptable` follows when that has failed five times (RCP-03, RCP-04)."""
+
+    sender: str
+    """JID of who sent it."""
+    id: str
+    """Id of the message."""
+    retry_count: int
+    """How often it was asked for, this time included."""
+    reason: str
+    """Name of the error in `interop_client.signal.errors`, such as `NoSession`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRequested:
+    """A recipient could not decrypt a message of this user's. The client sends it again by itself: `MessageResent` or
+    `RetryUnanswered` follows (RCP-03)."""
+
+    sender: str
+    """JID of the recipient of the message, who asks for it."""
+    message_id: str
+    """Id of the message."""
+    retry_count: int
+    """How often they have asked, this time included."""
+    reason: int
+    """`RetryReason` of stanza.proto."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageResent:
+    """A message was sent again because its recipient had asked for it. No delivery: `on_event` does not see it."""
+
+    to: str
+    """JID of the recipient."""
+    id: str
+    """Id of the message."""
+    retry_count: int
+    """Of the request that this answers."""
+    timestamp_ms: int
+    """When the server took it: milliseconds since the UNIX epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetryUnanswered:
+    """A message that its recipient had asked for could not be sent again. No delivery: `on_event` does not see it."""
+
+    to: str
+    """JID of the recipient."""
+    id: str
+    """Id of the message."""
+    reason: str
+    """`CONTENT_UNKNOWN` when what it says is not kept any more, see `ClientOptions.find_sent`; the reason of the
+    server's refusal; or the name of an error in `interop_client.signal.errors`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MediaRetryRequested:
+    """A recipient found the file of a message gone: `resend_media` uploads it and sends the message again (MED-08)."""
+
+    sender: str
+    """JID of the recipient of the message, who asks for it."""
+    message_id: str
+    """Id of the message."""
+    retry_count: int
+    """How often they have asked, this time included."""
+    status: int
+    """What the download was answered with: 404 or 410."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """Somebody is typing to this user (MSG-13). No delivery: `on_event` does not see it, and while too many events wait
+    it is dropped."""
+
+    sender: str
+    """JID of who is typing."""
+    state: str
+    """`COMPOSING`, `RECORDING` or `PAUSED`."""
+    expires_seconds: int
+    """Forget it after so many seconds, or when a message of theirs comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +271,7 @@ class OfflinePreview:
     messages: int
     receipts: int
     notifications: int
+    retry_receipts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +309,12 @@ class ConnectionLost:
 Event = (
     Message
     | Undecryptable
+    | MessageAwaited
+    | RetryRequested
+    | MessageResent
+    | RetryUnanswered
+    | MediaRetryRequested
+    | Typing
     | ReceiptReceived
     | IdentityChanged
     | PreKeysLow
@@ -270,6 +364,11 @@ class EventQueue:
                 future.set_result(event)
                 return
         self._events.append(event)
+
+    def offer(self, event: Event) -> None:
+        """Gives an event that is worth nothing later to whoever waits for it, or keeps it while there is room."""
+        if self._waiters or len(self._events) < self._capacity:
+            self.put(event)
 
     @overload
     async def take(self, wanted: Predicate, timeout_seconds: float | None) -> Event: ...

@@ -1,9 +1,9 @@
 """What the server delivers, decrypted, and what to answer; knows no network and saves nothing.
 
-Source: MSG-09, MSG-10, RCP-01, KEY-17.
+Source: MSG-09, MSG-10, RCP-01, RCP-03, RCP-04, MED-08, KEY-17.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
@@ -17,20 +17,25 @@ from interop_client.events import (
     Evidence,
     IdentityChanged,
     Incoming,
+    MediaRetryRequested,
+    MessageAwaited,
     OfflineEnd,
     OfflinePreview,
     PreKeysLow,
     ReachabilityPing,
     ReceiptReceived,
+    RetryRequested,
     TrustedContact,
     Undecryptable,
 )
+from interop_client.retries import ask_again, can_help, end_asking
 from interop_client.signal.content import parse_message, unpad
 from interop_client.signal.errors import DuplicateMessage, InvalidContent, InvalidMessage, SignalError
-from interop_client.signal.store import CiphertextType, SignalState
+from interop_client.signal.store import CiphertextType
+from interop_client.state import ClientState
 from interop_protocol.franking import is_reporting_token
 
-DELIVERY_KINDS = frozenset({"message", "receipt", "notification", "offline_preview", "offline_end"})
+DELIVERY_KINDS = frozenset({"message", "receipt", "retry_receipt", "notification", "offline_preview", "offline_end"})
 """Kinds of stanzas that `open` understands; their order matters."""
 MAX_RECEIPT_IDS = 256
 """Message ids in one receipt (RCP-02)."""
@@ -64,9 +69,13 @@ class Answers:
     """Code of each delivery that cannot be taken (MSG-10)."""
     delivered: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """Ids of the messages that were decrypted, by sender."""
+    retries: list[stanza_pb2.RetryReceipt] = field(default_factory=list)
+    """Requests for messages that were not."""
 
     def stanzas(self) -> Iterator[stanza_pb2.Stanza]:
         """Yields the stanzas that say all this."""
+        for retry in self.retries:  # before the acks, after which the server forgets the message
+            yield stanza_pb2.Stanza(retry_receipt=retry)
         for sender, ids in self.delivered.items():
             yield from receipts(stanza_pb2.RECEIPT_TYPE_DELIVERED, sender, ids)
         for delivery_id, code in self.nacks.items():
@@ -88,13 +97,14 @@ class Inbox:
     """Opens deliveries with the keys of one account.
 
     Args:
-        jid: The account.
-        signal: Its keys and sessions; opening changes them.
+        state: Its keys and sessions, and what it remembers; opening changes them.
     """
 
-    def __init__(self, jid: str, signal: SignalState) -> None:
-        self._jid = jid
-        self._signal = signal
+    def __init__(self, state: ClientState) -> None:
+        self._state = state
+        self._signal = state.signal
+        self.retries: deque[tuple[int, stanza_pb2.RetryReceipt]] = deque()
+        """Requests to send messages again, each with its delivery id: acked when they are answered."""
 
     def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
         """Opens one delivery and notes how to answer it.
@@ -103,8 +113,12 @@ class Inbox:
             What to tell the user; None for what they know already or cannot use.
         """
         kind = stanza.WhichOneof("kind")
+        is_repeated = 0 < stanza.delivery_id <= self._state.deliveries.last_delivery_id
+        self._state.deliveries.opened(stanza.delivery_id)
         if kind == "message":
-            return self._open_message(stanza, answers)
+            return self._open_message(stanza, answers, is_repeated=is_repeated)
+        if kind == "retry_receipt":
+            return self._retry_event(stanza, answers)
         if stanza.delivery_id:
             answers.acks.append(stanza.delivery_id)
         if kind == "receipt":
@@ -113,30 +127,54 @@ class Inbox:
             return self._notification_event(stanza.notification)
         if kind == "offline_preview":
             preview = stanza.offline_preview
-            return OfflinePreview(preview.messages, preview.receipts, preview.notifications)
+            return OfflinePreview(preview.messages, preview.receipts, preview.notifications, preview.retry_receipts)
         return OfflineEnd(stanza.offline_end.count)
 
-    def _open_message(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
+    def _open_message(self, stanza: stanza_pb2.Stanza, answers: Answers, *, is_repeated: bool) -> Event | None:
         message = stanza.message
         envelope = _envelope(stanza)
         try:
             plaintext = unpad(self._decrypt(message, envelope.sender))
             content = parse_message(plaintext)
             event = message_event(content, replace(envelope, evidence=self._evidence(message, content, plaintext)))
-        except DuplicateMessage:
-            # It was processed before, and the ack got lost: the user has it already.
-            answers.acks.append(stanza.delivery_id)
-            return None
         except SignalError as error:
-            answers.nacks[stanza.delivery_id] = _nack_code(error)
-            return Undecryptable(envelope.sender, envelope.id, type(error).__name__)
+            if isinstance(error, DuplicateMessage) and is_repeated:
+                # It was opened before, and the ack got lost: the user has it already.
+                answers.acks.append(stanza.delivery_id)
+                return None
+            return self._closed(stanza, error, answers)
         answers.acks.append(stanza.delivery_id)
+        end_asking(self._state, (envelope.sender, envelope.id))
         answers.delivered[envelope.sender].append(envelope.id)
         return event
 
+    def _closed(self, stanza: stanza_pb2.Stanza, error: SignalError, answers: Answers) -> Event:
+        """Decides about a message that could not be opened: asks for it again, or gives up."""
+        message = stanza.message
+        sender, reason = getattr(message, "from"), type(error).__name__
+        name = (sender, message.id)
+        retry = None
+        if can_help(error):
+            retry = ask_again(self._state, name, message.retry_count, reason=error.retry_reason)
+        if retry is None:
+            answers.nacks[stanza.delivery_id] = _nack_code(error)
+            return Undecryptable(sender, message.id, reason)
+        answers.retries.append(retry)
+        answers.acks.append(stanza.delivery_id)
+        return MessageAwaited(sender, message.id, retry.retry_count, reason)
+
+    def _retry_event(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event:
+        receipt = stanza.retry_receipt
+        asked = (getattr(receipt, "from"), receipt.message_id, receipt.retry_count)
+        if receipt.HasField("media_status"):
+            answers.acks.append(stanza.delivery_id)
+            return MediaRetryRequested(*asked, receipt.media_status)
+        self.retries.append((stanza.delivery_id, receipt))
+        return RetryRequested(*asked, receipt.reason)
+
     def _evidence(self, message: stanza_pb2.Message, content: content_pb2.Message, plaintext: bytes) -> Evidence | None:
         secret = content.message_context_info.message_secret
-        names = (getattr(message, "from"), self._jid, message.id)
+        names = (getattr(message, "from"), self._state.jid, message.id)
         if not is_reporting_token(message.reporting_token, secret, *names, plaintext):
             return None
         return Evidence(plaintext, secret)
@@ -173,7 +211,8 @@ def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
     inbox_mode = _INBOX_MODES.get(message.inbox_mode, "")
     request_state = _REQUEST_STATES.get(message.request_state, "")
     sender: str = getattr(message, "from")
-    return Incoming(sender, message.id, message.timestamp_ms, inbox_mode, request_state, stanza.offline)
+    facts = (sender, message.id, message.timestamp_ms, inbox_mode, request_state, stanza.offline)
+    return Incoming(*facts, retry_count=message.retry_count)
 
 
 def _receipt_event(receipt: stanza_pb2.Receipt) -> ReceiptReceived:

@@ -16,11 +16,13 @@ from typing import Protocol, Self
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from interop_client.memory import DeliveryMemory
 from interop_client.signal.errors import InvalidSnapshot
 from interop_client.signal.store import SignalState
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 
-_FORMAT = 1
+_FORMAT = 2
+_ID_PREFIX_BYTES = 6
 _HEADER_END = b"\n"
 
 
@@ -34,15 +36,17 @@ class ClientState:
     """The key that every Noise handshake proves, 32 bytes (CHN-07)."""
     signal: SignalState = field(repr=False)
     """Keys and sessions for message encryption."""
-    id_prefix: str
-    """Begins every message id of this state, so that a state made anew repeats none."""
+    deliveries: DeliveryMemory = field(default_factory=DeliveryMemory)
+    """What is remembered of deliveries."""
     next_number: int = 1
     """Ends the next message id."""
+    id_prefix: str = field(default_factory=lambda: os.urandom(_ID_PREFIX_BYTES).hex(), compare=False)
+    """Begins every message id. Not saved: a state that comes from an old backup must not repeat one either."""
 
     @classmethod
     def generate(cls, jid: str = "") -> Self:
         """Makes the state of a new device."""
-        return cls(jid, os.urandom(PRIVATE_KEY_BYTES), SignalState.generate(), os.urandom(6).hex())
+        return cls(jid, os.urandom(PRIVATE_KEY_BYTES), SignalState.generate())
 
     @property
     def auth_public_key(self) -> bytes:
@@ -60,8 +64,8 @@ class ClientState:
             "format": _FORMAT,
             "jid": self.jid,
             "auth_private_key": self.auth_private_key.hex(),
-            "id_prefix": self.id_prefix,
             "next_number": self.next_number,
+            "deliveries": self.deliveries.to_json(),
         }
         return json.dumps(header).encode() + _HEADER_END + self.signal.to_bytes()
 
@@ -78,7 +82,9 @@ class ClientState:
             if header.pop("format") != _FORMAT:
                 raise InvalidSnapshot("another release saved this state")
             auth_private_key = bytes.fromhex(header.pop("auth_private_key"))
-            return cls(auth_private_key=auth_private_key, signal=SignalState.from_bytes(signal), **header)
+            deliveries = DeliveryMemory.from_json(header.pop("deliveries"))
+            state = SignalState.from_bytes(signal)
+            return cls(auth_private_key=auth_private_key, signal=state, deliveries=deliveries, **header)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidSnapshot("this is no saved client state") from error
 

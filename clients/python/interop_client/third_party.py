@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2, interop_pb2
-from interop_client.client import ClientOptions, InteropClient, SentMessage
+from interop_client.client import ClientOptions, InteropClient
 from interop_client.contents import media_content
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
 from interop_client.login import LoginOptions, third_party_login
 from interop_client.media import MediaReference
 from interop_client.media_crypto import MediaType
+from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateStore
 from interop_client.transport import DirectTransport
 from interop_client.upload import MediaHost, encrypted_blob

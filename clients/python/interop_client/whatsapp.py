@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from interop_api.v1 import interop_pb2, stanza_pb2
-from interop_client.client import ClientOptions, InteropClient, SentMessage
+from interop_client.client import ClientOptions, InteropClient
 from interop_client.contents import media_content
 from interop_client.endpoint import Endpoint
 from interop_client.login import LoginOptions, whatsapp_login
 from interop_client.media import MediaReference
 from interop_client.media_crypto import MediaType
+from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateStore
 from interop_client.transport import DirectTransport
 from interop_client.upload import Progress, UploadTransport, encrypted_blob, upload_blob

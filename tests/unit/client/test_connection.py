@@ -15,13 +15,13 @@ from interop_client.events import (
     Event,
     Evidence,
     IdentityChanged,
+    MessageAwaited,
     OfflineEnd,
     OfflinePreview,
     PreKeysLow,
     ReceiptReceived,
     StanzaRefused,
     TextReceived,
-    Undecryptable,
 )
 from interop_client.signal.content import encode_message, serialize_message
 from interop_client.signal.store import CiphertextType, SignalState
@@ -192,31 +192,32 @@ async def test_an_app_that_fails_gets_nothing_acked_and_must_start_from_what_is_
 
 
 @pytest.mark.parametrize(
-    ("enc", "code", "reason"),
+    "enc",
     [
-        ([], 487, "InvalidMessage"),
-        ([stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_SENDER_KEY, ciphertext=b"x")], 487, "InvalidMessage"),
-        ([stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"x")], 487, "InvalidMessage"),
+        [],
+        [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_SENDER_KEY, ciphertext=b"x")],
+        [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"x")],
     ],
 )
-async def test_a_message_that_cannot_be_read_is_nacked(
-    bob: InteropClient, transport: ScriptedTransport, enc: list[stanza_pb2.Enc], code: int, reason: str
+async def test_a_message_that_cannot_be_read_is_asked_for(
+    bob: InteropClient, transport: ScriptedTransport, enc: list[stanza_pb2.Enc]
 ) -> None:
     message = stanza_pb2.Message(id="m1", enc=enc, **{"from": ALICE})
     transport.deliver(Stanza(message=message, delivery_id=7))
-    assert await bob.wait_for(Undecryptable) == Undecryptable(ALICE, "m1", reason)
-    await transport.until(lambda: [(n.delivery_id, n.code) for n in transport.of_kind("nack")] == [(7, code)])
-    assert transport.acked == [] and transport.of_kind("receipt") == []
+    assert await bob.wait_for(MessageAwaited) == MessageAwaited(ALICE, "m1", 1, "InvalidMessage")
+    await transport.until(lambda: transport.acked == [7])
+    assert transport.of_kind("nack") == transport.of_kind("receipt") == []
+    assert [receipt.reason for receipt in transport.of_kind("retry_receipt")] == [4]
 
 
-async def test_a_message_of_a_lost_session_is_nacked_as_unhandled(
+async def test_a_message_of_a_lost_session_is_asked_for(
     bob: InteropClient, transport: ScriptedTransport, alice: Alice
 ) -> None:
     """Alice's messages before Bob's first answer could begin a session; a later one cannot."""
     alice.signal.records[BOB].current.pending = None
     transport.deliver(alice.delivery("Hi"))
-    assert (await bob.wait_for(Undecryptable)).reason == "NoSession"
-    await transport.until(lambda: [nack.code for nack in transport.of_kind("nack")] == [500])
+    assert (await bob.wait_for(MessageAwaited)).reason == "NoSession"
+    await transport.until(lambda: [receipt.reason for receipt in transport.of_kind("retry_receipt")] == [1])
 
 
 async def test_the_backlog_is_asked_for_200_at_a_time(

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 from interop_api.v1 import prekeys_pb2
 from interop_client import prekeys
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.errors import ServerRefusal
+from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.events import PqDowngrade
 from interop_client.prekeys import OwnPreKeys
 from interop_client.signal import MissingKemPreKey, SignalState, UntrustedIdentity
@@ -213,9 +213,10 @@ async def test_a_bundle_that_waits_for_the_persons_decision_is_not_taken_again(
     client = InteropClient(transport, state)
     for _ in range(3):
         with pytest.raises(UntrustedIdentity):
-            await client._ensure_session(PEER)
+            await client.send_text(PEER, "Hi")
     await client.accept_identity(PEER)
-    await client._ensure_session(PEER)
+    with pytest.raises(ConnectionEnded):  # no more than the connection is missing now
+        await client.send_text(PEER, "Hi")
     assert state.signal.has_session(PEER)
     assert len(called(transport, "TakePreKeyBundles")) == 1
 
@@ -308,7 +309,7 @@ async def test_a_downgrade_is_told_and_refused_if_wanted(transport: ScriptedTran
     strict = InteropClient(transport, state, options=ClientOptions(refuses_pq_downgrade=True))
     for _ in range(2):
         with pytest.raises(MissingKemPreKey):
-            await strict._ensure_session(PEER)
+            await strict.send_text(PEER, "Hi")
         assert await strict.wait_for(PqDowngrade) == PqDowngrade(PEER)
     assert not state.signal.has_session(PEER)
     assert len(called(transport, "TakePreKeyBundles")) == 1
@@ -320,7 +321,8 @@ async def test_a_downgrade_is_told_and_refused_if_wanted(transport: ScriptedTran
     state.signal.accept_identity(PEER)
     state.signal.kem.seen.add(PEER)
     lenient = InteropClient(transport, state)
-    await lenient._ensure_session(PEER)
+    with pytest.raises(ConnectionEnded):
+        await lenient.send_text(PEER, "Hi")
     assert await lenient.wait_for(PqDowngrade) == PqDowngrade(PEER)
     assert state.signal.has_session(PEER)
     await lenient.accept_pq_downgrade(PEER)

@@ -12,7 +12,6 @@ def test_each_error_names_its_retry_reason() -> None:
     }
     assert reasons == {
         "SignalError": 0,
-        "DuplicateMessage": 0,
         "InvalidContent": 0,
         "InvalidSnapshot": 0,
         "MissingKemPreKey": 0,
@@ -25,4 +24,5 @@ def test_each_error_names_its_retry_reason() -> None:
         "TooFarInFuture": 6,
         "BadMac": 7,
         "InvalidSession": 8,
+        "DuplicateMessage": 9,
     }

@@ -85,7 +85,13 @@ class InvalidSession(SignalError):
 
 
 class DuplicateMessage(SignalError):
-    """The message was decrypted before: acknowledge it, show nothing."""
+    """The message's key was used before.
+
+    When it is the same delivery again, acknowledge it and show nothing. Otherwise its sender works from an old backup
+    and has used the key twice: ask for the message again, under another one.
+    """
+
+    retry_reason = 9
 
 
 class InvalidContent(SignalError):

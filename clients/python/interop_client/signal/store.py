@@ -5,6 +5,7 @@ result leaves: a ciphertext sent from a state that was lost would use its messag
 """
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Self
@@ -211,6 +212,15 @@ class SignalState:
     def has_session(self, remote: str) -> bool:
         """Says whether a message to this party can be encrypted without its bundle."""
         return remote in self.records and bool(self.records[remote].sessions)
+
+    def remote_registration_id(self, remote: str) -> int | None:
+        """Returns the registration id of the device that the current session is with; None when it is not known."""
+        return self._known(remote).current.remote_registration_id or None if self.has_session(remote) else None
+
+    def delete_one_time_prekeys(self, key_ids: Iterable[int]) -> None:
+        """Forgets one-time prekeys that nobody will use any more. Idempotent."""
+        for key_id in key_ids:
+            self.one_time_prekeys.pop(key_id, None)
 
     def delete_session(self, remote: str) -> None:
         """Forgets all sessions with a party, not its identity. Idempotent."""
