@@ -8,7 +8,6 @@ from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.contents import text_content
 from interop_client.events import OfflinePreview, ReceiptReceived, TextReceived
-from interop_client.outgoing import SentMessage
 from interop_client.signal.chain import MessageKeys
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.signal.errors import SignalError
@@ -29,13 +28,13 @@ class Tap:
 
     def __init__(self, client: InteropClient) -> None:
         self.messages: list[stanza_pb2.Message] = []
-        send = client.send_encrypted
+        send = client.transport.send
 
-        async def listen(message: stanza_pb2.Message) -> SentMessage:
-            self.messages.append(deepcopy(message))
-            return await send(message)
+        async def listen(*stanzas: stanza_pb2.Stanza) -> None:
+            self.messages += [deepcopy(stanza.message) for stanza in stanzas if stanza.HasField("message")]
+            await send(*stanzas)
 
-        client.send_encrypted = listen  # type: ignore[method-assign]
+        client.transport.send = listen  # type: ignore[method-assign]
 
 
 def try_to_open(stolen: bytes, sender: str, message: stanza_pb2.Message) -> bytes:

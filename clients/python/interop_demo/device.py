@@ -5,7 +5,7 @@ Each public coroutine of a device is a command: `person` calls it by name with t
 
 import os
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +23,7 @@ from interop_client.events import (
     TextReceived,
 )
 from interop_client.media_crypto import MediaTampered
+from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateFile
 from interop_client.upload import Progress
 from interop_demo.search import files_under, key_secret, search
@@ -120,7 +121,7 @@ class Device(ABC):
 
     async def send_text(self, to: str, text: str, reply_to: str = "") -> dict[str, Any]:
         """Sends a text, as an answer when `reply_to` is the id of a text that was waited for."""
-        return asdict(await self.client.send_text(to, text, self._read.get(reply_to)))
+        return _facts(await self.client.send_text(to, text, self._read.get(reply_to)))
 
     async def send_garbage(self, to: str) -> dict[str, Any]:
         """Sends a message stanza that no session made: for addresses that there is no session with."""
@@ -128,7 +129,7 @@ class Device(ABC):
         message = stanza_pb2.Message(
             id=self.client.state.take_message_id(), to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,)
         )
-        return asdict(await self.client.send_encrypted(message))
+        return _facts(await self.client.send_encrypted(message))
 
     async def offer_call(self, to: str) -> dict[str, Any]:
         """Offers a call, and returns why it was refused."""
@@ -233,6 +234,11 @@ class Device(ABC):
             return await self.client.wait_for(wanted, WAIT_SECONDS)
         except TimeoutError as error:
             raise CommandFailed(f"{what} did not come within {WAIT_SECONDS:.0f} s") from error
+
+
+def _facts(sent: SentMessage) -> dict[str, Any]:
+    """What the story is told of a message that was sent; not what it says."""
+    return {"id": sent.id, "timestamp_ms": sent.timestamp_ms}
 
 
 def _told(text: TextReceived) -> dict[str, Any]:
