@@ -1,4 +1,4 @@
-"""What must hold in a simulator's database whatever was done to it; knows no client and no rule of the protocol."""
+"""What must hold in a simulator's database and blobs whatever was done to it; knows no client and no protocol rule."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -41,6 +41,13 @@ _NEVER = {
         WHERE kind = 1 AND (r.integrator = 0) = (sender_jid LIKE '%@s.whatsapp.net')""",
     "senders of remembered messages that are gone": """
         SELECT sender_id FROM sent_message WHERE sender_id NOT IN (SELECT account_id FROM account)""",
+    "messages that wait and were never recorded as sent": """
+        SELECT delivery_id, sender_id, stanza_id FROM mailbox JOIN account ON account_id = sender_id
+        WHERE kind = 1 AND (sender_id, stanza_id) NOT IN (SELECT sender_id, stanza_id FROM sent_message)""",
+    "pings that are not from a third-party user to a WhatsApp user": """
+        SELECT ping_id FROM reachability_ping
+        JOIN account s ON s.account_id = sender_id LEFT JOIN account r ON r.account_id = recipient_id
+        WHERE s.integrator = 0 OR r.integrator > 0""",
 }
 """What never is, and the rows that would show it."""
 
@@ -48,7 +55,7 @@ _NEVER = {
 def violations(db: Path) -> list[str]:
     """Returns what is wrong with a database, which a server may be using: nothing, as a rule."""
     with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
-        return list(_violations(connection))
+        return [*_violations(connection), *_lost_blobs(connection, db.with_name(f"{db.name}.blobs"))]
 
 
 def _violations(connection: sqlite3.Connection) -> Iterator[str]:
@@ -61,3 +68,10 @@ def _violations(connection: sqlite3.Connection) -> Iterator[str]:
         rows = connection.execute(query).fetchmany(5)
         if rows:
             yield f"{name}: {rows}"
+
+
+def _lost_blobs(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
+    for sha256, length in connection.execute("SELECT lower(hex(sha256)), length FROM media"):
+        files = [path.stat().st_size for path in blobs.glob(f"**/*{sha256}*") if path.is_file()]
+        if length not in files:
+            yield f"a blob of {length} bytes is not there: {sha256}, {files}"

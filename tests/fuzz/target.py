@@ -150,10 +150,21 @@ class Target:
             return whatsapp_login(line.state.jid)
         return third_party_login(line.state.jid, self.token(self.people.user))
 
-    async def call(self, method: MethodDescriptor, requests: Sequence[bytes], line: Line | None) -> Answer:
-        """Makes a call of any kind with these bytes, in the session of a line, and takes its answers."""
+    async def call(
+        self, method: MethodDescriptor, requests: Sequence[bytes], line: Line | None, authorization: Sequence[str] = ()
+    ) -> Answer:
+        """Makes a call of any kind with these bytes and takes its answers.
+
+        Args:
+            method: What is called.
+            requests: The messages.
+            line: In whose session.
+            authorization: Values of that header where there is no session.
+        """
         channel = self._channel("admin" if ".admin." in method.full_name else "grpc")
-        metadata = () if line is None else line.client.metadata
+        metadata = tuple(("authorization", value) for value in authorization)
+        if line is not None:
+            metadata = line.client.metadata
         path = path_of(method)
         answer = Answer()
         try:

@@ -1,6 +1,7 @@
 """Every RPC, with messages good, hostile and broken, with and without a session: only documented answers."""
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 import pytest
@@ -19,6 +20,19 @@ from tests.fuzz.words import words_of
 pytestmark = pytest.mark.requirement("SIM-01")
 
 CLOCK = "interop_api.admin.v1.ClockService"
+STRANGERS: tuple[Sequence[str], ...] = (
+    (),
+    ("",),
+    ("Bearer",),
+    ("Bearer ",),
+    ("bearer x",),
+    ("Basic eDp5",),
+    ("Bearer " + "A" * 4_000,),
+    ("Bearer a b c", "Bearer d"),
+    ("Bearer ' OR 1=1 --",),
+    ("Bearer ~!@#$%^&*()",),
+)
+"""Values of the `authorization` header that belong to no session."""
 METHODS = [
     method
     for method in (*CLIENT_METHODS, *ADMIN_METHODS)
@@ -41,17 +55,18 @@ async def fire(target: Target, campaign: Campaign, method: MethodDescriptor, ran
         await target.renew()
     writer = MessageWriter(random, words_of(target))
     lines = (None,) if ".admin." in method.full_name else target.people.lines
-    shots: list[tuple[bytes, Line | None]] = []
+    shots: list[tuple[bytes, Line | None, Sequence[str]]] = []
     for number, payload in enumerate(campaign.new(lambda: writer.payload(method.input_type))):
-        shots += [(payload, line) for line in lines]
+        shots += [(payload, line, ()) for line in lines]
         if lines[0] is not None and number % 8 == 0:
-            shots.append((payload, None))
-    answers = await asyncio.gather(*(target.call(method, [payload], line) for payload, line in shots))
-    for (payload, line), answer in zip(shots, answers, strict=True):
+            shots.append((payload, None, random.choice(STRANGERS)))
+    answers = await asyncio.gather(*(target.call(method, [payload], *who) for payload, *who in shots))
+    for (payload, line, authorization), answer in zip(shots, answers, strict=True):
         try:
             campaign.outcomes[check_answer(method, answer)] += 1
         except AssertionError as error:
-            error.add_note(f"{described(method, payload)}, in the session of {line and line.jid}")
+            session = line.jid if line else f"nobody, with {authorization!r}"
+            error.add_note(f"{described(method, payload)}, in the session of {session}")
             raise
         campaign.fired.add(payload)
 

@@ -14,7 +14,10 @@ from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire, sealed_message
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T16"), pytest.mark.requirement("SIM-06", "RCP-01", "RCP-02", "ABU-02")]
+pytestmark = [
+    pytest.mark.threat("T16"),
+    pytest.mark.requirement("SIM-06", "RCP-01", "RCP-02", "RCP-05", "MSG-13", "ABU-02"),
+]
 
 DELIVERED, READ = stanza_pb2.RECEIPT_TYPE_DELIVERED, stanza_pb2.RECEIPT_TYPE_READ
 
@@ -114,8 +117,38 @@ async def test_silent_messages_tell_nothing_more(world: World, attack: Attack) -
     carol = await world.whatsapp()
     async with Wire(bob.transport) as wire:
         await wire.ask(200)
+        typing = stanza_pb2.Typing(to=alice.jid, state=stanza_pb2.TYPING_STATE_COMPOSING)
         for _ in range(20):
-            await wire.send(sealed_message(alice.jid, sent.id))
+            await wire.send(sealed_message(alice.jid, sent.id), stanza_pb2.Stanza(typing=typing))
         await alice.ping()
         assert not await receipts_after(wire, carol, bob.jid)
-    attack.holds("A repeated message is not delivered again, so it brings no second receipt")
+    attack.holds("A repeated message is not delivered again, and typing has no receipt: nothing comes back")
+
+
+async def test_receipts_for_what_was_never_sent_go_nowhere(world: World, attack: Attack) -> None:
+    """Mallory, a contact, makes up receipts to see what Alice's device does with them, and asks for messages again."""
+    alice, mallory = await world.whatsapp(), await world.third_party("mallory")
+    sent = await alice.send_text(mallory.jid, "Hello")
+    await mallory.wait_for(TextReceived)
+    await alice.wait_for(ReceiptReceived)
+    await mallory.close()
+    await alice.close()
+    attack.tries("Sending receipts and retry receipts for messages that were never sent, or were sent to somebody else")
+    bob = await world.third_party("bob", QUIET)
+    await bob.close()
+    before = (await world.admin.get_statistics()).counted
+    made_up = [stanza_pb2.RetryReceipt(to=alice.jid, message_id=name, retry_count=1) for name in ("m1", "m2")]
+    async with Wire(mallory.transport) as wire:
+        await wire.send(*(receipt(kind, alice.jid, "m1", "m2") for kind in (DELIVERED, READ)))
+        await wire.send(*(stanza_pb2.Stanza(retry_receipt=asked) for asked in made_up))
+        assert {stanza.WhichOneof("kind") for stanza in await wire.ping()} <= {"offline_end"}
+    async with Wire(bob.transport) as wire:
+        await wire.send(*(receipt(kind, alice.jid, sent.id) for kind in (DELIVERED, READ)))
+        await wire.ping()
+    async with Wire(alice.transport) as wire:
+        preview = wire.preview
+        assert (preview.messages, preview.receipts, preview.retry_receipts) == (0, 0, 0)
+    after = (await world.admin.get_statistics()).counted
+    assert after["receipt_dropped"] >= before["receipt_dropped"] + 4
+    assert after["retry_dropped"] >= before["retry_dropped"] + 2
+    attack.holds("Dropped, counted and not answered: only who was sent a message can say what became of it")
