@@ -2,13 +2,18 @@
 
 import itertools
 import os
+from dataclasses import replace
 
 import pytest
 
-from interop_api.v1 import enlistment_pb2, stanza_pb2
+from interop_api.v1 import enlistment_pb2, prekeys_pb2, stanza_pb2
+from interop_client.client import ClientOptions
 from interop_client.errors import ServerRefusal
+from interop_client.events import PqDowngrade, TextReceived
 from interop_client.login import LoginOptions, third_party_login
+from interop_client.signal.errors import MissingKemPreKey
 from interop_client.state import ClientState
+from interop_client.whatsapp import WhatsAppClient
 from interop_protocol import noise
 from interop_protocol.noise import InitiatorHandshake, RemoteProtocolError
 from tests.e2e.conftest import World
@@ -17,6 +22,7 @@ from tests.e2e.raw import QUIET, RawStream, enlistment, finish_request, no_trace
 from tests.e2e.test_flows_kem import add, counted, kem_prekey, kem_world, take, withdraw
 from tests.e2e.wire import sealed_message
 from tests.threats.doors import log_in
+from tests.threats.middleman import middleman
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T14"), pytest.mark.requirement("SIM-06", "ENL-15", "CHN-02", "KEY-15", "KEY-16")]
@@ -126,3 +132,34 @@ async def test_post_quantum_keys_are_the_accounts_own(kem_world: World, attack: 
         assert await refused(add(bob, [], bad)) == reason
     assert not (await take(await kem_world.whatsapp(options=QUIET), bob)).HasField("kem_prekey")
     attack.holds("Each is refused, and nothing of such a request is kept")
+
+
+def without_kem(method: str, message: bytes) -> bytes:
+    """Strips post-quantum keys, and every word about them, from the bundles that pass."""
+    if not method.endswith("/TakePreKeyBundles"):
+        return message
+    response = prekeys_pb2.TakePreKeyBundlesResponse.FromString(message)
+    for result in response.results:
+        for name in ("kem_prekey", "kem_is_last_resort", "kem_withdrawn"):
+            result.bundle.ClearField(name)
+    return response.SerializeToString()
+
+
+async def test_a_client_misses_post_quantum_keys_that_were_stripped_on_the_way(
+    kem_world: World, attack: Attack
+) -> None:
+    """The server's word is stripped too: the client goes by what it has seen before."""
+    alice, bob = await kem_world.whatsapp(), await kem_world.third_party("bob", ClientOptions(kem_prekeys=5))
+    await alice.send_text(bob.jid, "Hello")
+    await bob.wait_for(TextReceived)
+    await alice.close()
+    alice.state.signal.delete_session(bob.jid)
+    attack.tries("Stripping the post-quantum key from a bundle on its way to a client that has seen one before")
+    strict = ClientOptions(refuses_pq_downgrade=True)
+    async with middleman(kem_world.endpoint.grpc, without_kem) as address:
+        endpoint = replace(kem_world.endpoint, grpc=address)
+        async with WhatsAppClient.direct(endpoint, alice.state, options=strict) as client:
+            with pytest.raises(MissingKemPreKey):
+                await client.send_text(bob.jid, "not sent")
+            assert await client.wait_for(PqDowngrade) == PqDowngrade(bob.jid)
+    attack.holds("The client says that it is missing, and, told to be strict, sends nothing")
