@@ -201,7 +201,7 @@ class _Connection:
                 await self._socket.send_bytes(RequestFrame(call_id, method, request).encode())
                 response = await answer
         except ConnectionEnded as error:
-            raise ServerRefusal("SESSION_DEAD", "CHN-01", f"The connection has ended: {error}") from error
+            raise _session_dead() from error
         except _BROKEN as error:
             raise ServerRefusal("UNAVAILABLE", advice="The connection to the proxy broke.") from error
         except TimeoutError:
@@ -279,6 +279,12 @@ async def _read_login(socket: aiohttp.ClientWebSocketResponse) -> bytes:
     if not isinstance(frame, BatchFrame):
         raise FrameMalformed("the first frame is no batch")
     return frame.batch
+
+
+def _session_dead() -> ServerRefusal:
+    """What the server says to whom it has ended the connection, and what their proxy cannot ask it any more."""
+    advice = "The connection of this session has ended: connect again."
+    return ServerRefusal("SESSION_DEAD", "CHN-01", advice, code=401)
 
 
 def _refusal_from_ended(ended: Ended) -> ServerRefusal:
