@@ -82,10 +82,14 @@ def _policy(ledger: Ledger) -> str:
 
 def _values(row: Requirement) -> str:
     limits = Limits()
-    values = {name: repr(getattr(limits, name)) for name in row.policy}
+    values = {name: _value(getattr(limits, name)) for name in row.policy}
     return ", ".join(
         f"`{name}` {value}" if len(value) <= _MAX_VALUE_CHARACTERS else f"`{name}`" for name, value in values.items()
     )
+
+
+def _value(value: object) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
