@@ -24,6 +24,7 @@ from interop_server.core.model import (
     PreKeyCounts,
     PreKeyKind,
     PublishedKeys,
+    RouteFacts,
     SignedPreKey,
     TakenBundle,
 )
@@ -219,41 +220,41 @@ class PreKeys:
         """
         outcomes: dict[str, BundleOutcome] = {}
         reachable = await self._reachable(account, [jid for jid, _ in known], outcomes)
-        published = await self._store.get_published_keys(list(reachable.values()))
         for jid, registration_id in known:
-            keys = published.get(reachable.get(jid, 0))
-            if keys is not None and keys.registration_id == registration_id:
+            if jid in reachable and reachable[jid].registration_id == registration_id:
                 del reachable[jid]
                 outcomes[jid] = None
         await self._take(account, reachable, outcomes)
         return [outcomes[jid] for jid, _ in known]
 
-    async def _take(self, account: Account, reachable: dict[str, int], outcomes: dict[str, BundleOutcome]) -> None:
+    async def _take(
+        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
+    ) -> None:
         due = self._limit(account, reachable, outcomes)
         taken = await self._store.take_bundles(list(due.values())) if due else {}
         for jid, account_id in due.items():
             bundle = taken.get(account_id)
             if bundle is None:
-                self._taker_rate.give_back(account.account_id)
-                self._target_rate.give_back((account.account_id, account_id))
-                cause = "the recipient has published no keys, or its account has just ended"
+                cause = "the recipient's account has just ended"
                 outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=cause)
             else:
                 outcomes[jid] = bundle
                 self._note_taken(account, jid, account_id, bundle)
 
-    def _limit(self, account: Account, reachable: dict[str, int], outcomes: dict[str, BundleOutcome]) -> dict[str, int]:
-        """Returns those of whom the account may take a bundle now, and counts them (KEY-14)."""
+    def _limit(
+        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
+    ) -> dict[str, int]:
+        """Returns the account ids of those of whom the account may take a bundle now, and counts them (KEY-14)."""
         due: dict[str, int] = {}
         try:
             self._taker_rate.check(account.account_id, len(reachable))
         except Refusal:
             self.counts["prekey_fetch_limited"] += 1
             raise
-        for jid, account_id in reachable.items():
+        for jid, facts in reachable.items():
             try:
-                self._target_rate.take((account.account_id, account_id))
-                due[jid] = account_id
+                self._target_rate.take((account.account_id, facts.account_id))
+                due[jid] = facts.account_id
             except Refusal as refusal:
                 self.counts["prekey_fetch_limited"] += 1
                 outcomes[jid] = refusal
@@ -289,8 +290,8 @@ class PreKeys:
 
     async def _reachable(
         self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome]
-    ) -> dict[str, int]:
-        """Returns the account ids of those whose bundles may be taken, by JID; sets the outcomes of all others."""
+    ) -> dict[str, RouteFacts]:
+        """Returns those whose bundles may be taken, by JID; sets the outcomes of all others."""
         if not 1 <= len(jids) <= self._limits.max_bundles:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self._limits.max_bundles} users")
         if len(set(jids)) != len(jids):
@@ -308,11 +309,12 @@ class PreKeys:
         for jid, address in addresses.items():
             try:
                 _, facts = view.decide(address)
+                if facts.registration_id is None:
+                    raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has published no keys")
+                # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
+                reachable[jid] = facts
             except Refusal as refusal:
                 outcomes[jid] = refusal
-                continue
-            # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
-            reachable[jid] = facts.account_id
         return reachable
 
     async def _published(self, account: Account) -> PublishedKeys:

@@ -46,12 +46,6 @@ class RateLimit:
         if amount > level:
             raise self._refusal(amount, level)
 
-    def give_back(self, key: Hashable, amount: int = 1) -> None:
-        """Puts back what was taken from the key's bucket, and not used."""
-        if (bucket := self._buckets.get(key)) is not None:
-            level, at_ms = bucket
-            self._buckets[key] = (min(self._burst, level + amount), at_ms)
-
     def _level(self, key: Hashable) -> tuple[float, int]:
         now_ms = self._clock.now_ms()
         level, at_ms = self._buckets.get(key, (self._burst, now_ms))

@@ -93,16 +93,3 @@ def test_checking_takes_nothing() -> None:
     assert caught.value.retry_after_ms == retry_after(limit, "ada") == 1_001
     clock.advance(1_001)
     limit.check("ada")
-
-
-def test_what_is_given_back_can_be_taken_again() -> None:
-    """Never more than a burst, and nothing of a key that was not used (KEY-14)."""
-    limit = RateLimit(ManualClock(NOW_MS), burst=3, per_second=1.0)
-    limit.give_back("ada")
-    limit.take("ada", 3)
-    limit.give_back("ada", 2)
-    limit.take("ada", 2)
-    retry_after(limit, "ada")
-    limit.give_back("ada", 9)
-    limit.take("ada", 3)
-    retry_after(limit, "ada")

@@ -164,7 +164,7 @@ def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[in
     }
     rows = db.execute(
         f"""
-        UPDATE published_keys SET one_time_count = max(one_time_count - 1, 0), kem_count = max(kem_count - 1, 0)
+        UPDATE published_keys SET one_time_count = max(one_time_count - 1, 0)
         WHERE account_id IN (SELECT value FROM json_each(?1)) RETURNING {_KEYS}, one_time_count, kem_published
         """,
         (accounts,),
@@ -179,8 +179,9 @@ def _add_kem(db: sqlite3.Connection, bundles: dict[int, TakenBundle], account_id
     taken = take_kem_prekeys(db, account_ids)
     for account_id, kem_count, *last_resort in db.execute(
         """
-        SELECT account_id, kem_count, kem_last_resort_id, kem_last_resort, kem_last_resort_signature
-        FROM published_keys WHERE account_id IN (SELECT value FROM json_each(?1))
+        UPDATE published_keys SET kem_count = max(kem_count - 1, 0)
+        WHERE account_id IN (SELECT value FROM json_each(?1))
+        RETURNING account_id, kem_count, kem_last_resort_id, kem_last_resort, kem_last_resort_signature
         """,
         (json.dumps(account_ids),),
     ).fetchall():
