@@ -8,6 +8,9 @@ from typing import Any
 
 from interop_server.core.limits import Limits
 
+_MOST = {"_days": 36_500, "_hours": 876_000, "_seconds": 3_153_600_000, "_ms": 3_153_600_000_000}
+"""Of limits that end in a unit of time: a hundred years, so that no time that is computed with them overflows."""
+_MOST_OTHERWISE = 2**53
 _BOOLEANS = {"true": True, "false": False}
 
 
@@ -65,8 +68,11 @@ def _value(name: str, text: str, default: object) -> object:
     except (ValueError, KeyError) as error:
         kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
         raise LimitWrong(f"{name}={text} cannot be: {name} is {kind}, {default} unless it is set.") from error
-    if not 0 <= value < 2**53 or (isinstance(default, float) and value == 0):  # also what is no number
-        raise LimitWrong(f"{name}={text} cannot be: {name} lies between 0 and 2^53, and is not 0 when it is a rate.")
+    most = next((most for unit, most in _MOST.items() if name.endswith(unit)), _MOST_OTHERWISE)
+    if not 0 <= value <= most or (isinstance(default, float) and value == 0):  # also what is no number
+        raise LimitWrong(
+            f"{name}={text} cannot be: {name} lies between 0 and {most:,}, and is not 0 when it is a rate."
+        )
     return value
 
 

@@ -27,9 +27,9 @@ async def test_the_first_publication_is_no_identity_change(store: Store, world: 
     assert await store.set_prekeys(user.account_id, published_keys(1), [], 1) == []
     assert await store.set_prekeys(user.account_id, published_keys(1), [], 1) == []
     assert await store.set_prekeys(user.account_id, published_keys(2), [], NOW_MS + 5) == [friend.account_id]
-    assert await store.set_prekeys(user.account_id, published_keys(3), [], NOW_MS + 6) == []
+    assert await store.set_prekeys(user.account_id, published_keys(3), [], NOW_MS + 6) == [friend.account_id]
     notices = [item for item in await world.waiting(friend) if item.kind is StanzaKind.NOTIFICATION]
-    assert [(notice.content, notice.timestamp_ms) for notice in notices] == [(user.jid.encode(), NOW_MS + 5)]
+    assert [(notice.content, notice.timestamp_ms) for notice in notices] == [(user.jid.encode(), NOW_MS + 6)]
 
 
 async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store: Store, world: World) -> None:

@@ -212,10 +212,14 @@ def _not_before_others(db: sqlite3.Connection, now_ms: int) -> int:
 
 
 def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int, recent_since_ms: int) -> list[int]:
-    """Puts a notice into the mailbox of every recent peer that has none of this account, and returns those peers.
+    """Puts a notice into the mailbox of every recent peer, in place of one that waits there, and returns those peers.
 
-    A chat that does not stand on the WhatsApp user's list does not tell that user: they have heard nothing of it.
+    In place of it, because the one before may be with its recipient already and only its ack be under way: whoever has
+    begun a session with the key in between must learn that it has changed again. A chat that does not stand on the
+    WhatsApp user's list does not tell that user: they have heard nothing of it.
     """
+    kinds = (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
+    db.execute("DELETE FROM mailbox WHERE sender_id = ?1 AND kind = ?2 AND subtype = ?3", (account_id, *kinds))
     rows = db.execute(
         """
         INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
@@ -224,15 +228,9 @@ def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int,
                length(CAST(jid AS BLOB)), CAST(jid AS BLOB)
         FROM chat JOIN account ON account_id = ?1
         WHERE (whatsapp_id = ?1 OR (third_party_id = ?1 AND listed)) AND last_message_at_ms >= ?5
-        ON CONFLICT DO NOTHING RETURNING recipient_id
+        RETURNING recipient_id
         """,
-        (
-            account_id,
-            StanzaKind.NOTIFICATION,
-            NotificationType.IDENTITY_CHANGED,
-            _not_before_others(db, now_ms),
-            recent_since_ms,
-        ),
+        (account_id, *kinds, _not_before_others(db, now_ms), recent_since_ms),
     ).fetchall()
     return [recipient_id for (recipient_id,) in rows]
 
