@@ -114,7 +114,7 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     assert await download(client, path) == CONTENT
     assert await advance(admin, 1) == {"mailbox_items": 1, "blobs": 1}
     stored = await own_world.stored()
-    assert (files(tmp_path), stored["mailbox"], stored["sent_message"], stored["media"]) == ([], 0, 0, 1)
+    assert (files(tmp_path), stored["mailbox"], stored["sent_message"], stored["media"]) == ([], 0, 1, 1)
     async with Wire(alice.transport) as wire:
         assert wire.preview.messages == 0
     with refused("BLOB_EXPIRED"):
@@ -123,6 +123,7 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     assert await advance(admin, 30 * DAY_MS) == {
         "silence": 1, "enlistments": 1, "blob_traces": 1, "key_sets": 1, "connected_accounts": 1,
     }  # fmt: skip
+    assert (await own_world.stored())["sent_message"] == 0, "whose sender is un-enlisted"
     await client.connect()
     with refused("BLOB_NOT_FOUND"):
         await download(client, path)

@@ -152,12 +152,18 @@ class MailboxMachine(RuleBasedStateMachine):
 
     @rule(before_ms=st.integers(1, 25))
     def expire(self, before_ms: int) -> None:
-        """What is older goes, and ids that are older are free again."""
+        """What is older goes."""
         old = [item for items in self.waiting.values() for item in items if item.timestamp_ms < before_ms]
         assert self.runner.run(self.store.delete_expired(before_ms)) == len(old)
         for account_id, items in self.waiting.items():
             self.waiting[account_id] = [item for item in items if item.timestamp_ms >= before_ms]
-        self.sent = {name: sent for name, sent in self.sent.items() if sent.first.timestamp_ms >= before_ms}
+
+    @rule(before_ms=st.integers(1, 25))
+    def forget(self, before_ms: int) -> None:
+        """Ids of messages that are older are free again."""
+        kept = {name: sent for name, sent in self.sent.items() if sent.first.timestamp_ms >= before_ms}
+        assert self.runner.run(self.store.delete_sent(before_ms)) == len(self.sent) - len(kept)
+        self.sent = kept
 
     @rule()
     def reopen(self) -> None:

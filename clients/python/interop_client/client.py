@@ -4,8 +4,8 @@ Source: KEY-01 to KEY-17, MSG-01 to MSG-14, RCP-01, ABU-01, OPT-08.
 """
 
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self, TypeVar, overload
 
@@ -14,7 +14,14 @@ from google.protobuf.message import Message as Protobuf
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.connection import Connection, ConnectionParts
-from interop_client.contents import reaction_content, text_content
+from interop_client.contents import (
+    deletion_content,
+    edit_content,
+    media_type_of,
+    reaction_content,
+    text_content,
+    with_blob,
+)
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.events import (
     DigestRequested,
@@ -22,6 +29,8 @@ from interop_client.events import (
     Event,
     EventQueue,
     Incoming,
+    MediaReceived,
+    MediaRetryRequested,
     PqDowngrade,
     Predicate,
     PreKeysCompared,
@@ -30,45 +39,25 @@ from interop_client.events import (
 )
 from interop_client.inbox import Inbox, receipts
 from interop_client.media import MediaReference, download_over_grpc, download_over_http
-from interop_client.outgoing import FindSent, Outgoing, OutgoingParts, SentMessage
+from interop_client.options import ClientOptions
+from interop_client.outgoing import Outgoing, OutgoingParts, SentMessage
 from interop_client.prekeys import DEFAULT_PREKEYS, OwnPreKeys, bundle_from
+from interop_client.retries import ask_again
 from interop_client.signal.errors import MissingKemPreKey
 from interop_client.signal.store import SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
 from interop_client.transport import BlobStreams, Transport
+from interop_client.upload import Blob, encrypted_blob
 
 WAIT_SECONDS = 10.0
 """How long `wait_for` waits, unless the user says otherwise."""
 
 M = TypeVar("M", bound=Protobuf)
 
+_MEDIA_STATUSES = {"BLOB_NOT_FOUND": 404, "BLOB_EXPIRED": 410}
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ClientOptions:
-    """How a client behaves."""
-
-    refill_count: int = DEFAULT_PREKEYS
-    """One-time prekeys added when the server says that few are left; 0 adds none. The first are for the application
-    to publish."""
-    kem_prekeys: int = 0
-    """One-time post-quantum prekeys published along, with a last-resort one, 0 to 5,000; 0 publishes none. The server
-    must have them switched on (KEY-15)."""
-    refuses_pq_downgrade: bool = False
-    """What a client does that meets a bundle without the KEM prekey that the peer is known to have: it always tells
-    (`PqDowngrade`), and begins no session when this is set (KEY-16)."""
-    sends_delivered_receipts: bool = True
-    """Whether senders are told that their messages have arrived."""
-    event_capacity: int = 10_000
-    """Events that wait to be taken before no further deliveries are opened."""
-    on_event: Callable[[Event], Awaitable[None]] | None = None
-    """Awaited for each event before its delivery is acked. An app that must not lose a message stores it here: what
-    it has not finished when it crashes comes again, so it should know messages by sender and id."""
-    find_sent: FindSent | None = None
-    """Finds what was sent to a JID under an id, to be sent again, when it is not among the last 512 of this process. An
-    app that keeps `SentMessage.content` can find it after a restart, too."""
 
 
 class InteropClient:
@@ -251,6 +240,17 @@ class InteropClient:
         """
         return await self.send_message(to, reaction_content(to, message_id, emoji, is_own_message=is_own_message))
 
+    async def send_edit(self, to: str, message_id: str, text: str) -> SentMessage:
+        """Changes a text of this user's; within twenty minutes, or else the recipient's client leaves it (MSG-12).
+
+        See `send_message`.
+        """
+        return await self.send_message(to, edit_content(to, message_id, text, time.time_ns() // 1_000_000))
+
+    async def send_deletion(self, to: str, message_id: str) -> SentMessage:
+        """Deletes a message of this user's for everybody (MSG-12). See `send_message`."""
+        return await self.send_message(to, deletion_content(to, message_id))
+
     async def send_message(self, to: str, content: content_pb2.Message, message_id: str | None = None) -> SentMessage:
         """Encrypts a content, sends it, and returns when the server has stored it.
 
@@ -262,6 +262,7 @@ class InteropClient:
 
         Raises:
             ServerRefusal: The message was refused, or there is no bundle to begin a session with.
+            UnsupportedContent: Third-party chats do not support it (MSG-12).
             SignalError: The recipient's bundle cannot be used; UntrustedIdentity when their identity key has changed
                 and no notification of it has come yet: see `accept_identity`; MissingKemPreKey when it lacks a KEM
                 prekey and `refuses_pq_downgrade` is set: see `accept_pq_downgrade`.
@@ -342,6 +343,42 @@ class InteropClient:
             await download_over_grpc(self.transport, media, target)
         else:
             raise ValueError("this transport has no blob streams: download over HTTP")
+
+    async def request_media_again(self, message: MediaReceived, refusal: ServerRefusal) -> bool:
+        """Asks the sender of a file whose blob is gone to upload it again: `MediaReceived` follows, with the same id.
+
+        Args:
+            message: The message.
+            refusal: What `download` was refused with: BLOB_NOT_FOUND or BLOB_EXPIRED.
+
+        Returns:
+            Whether they were asked; False when they have been five times (RCP-04).
+
+        Raises:
+            ValueError: The download was refused for another reason: the blob may be there.
+            ConnectionEnded: The connection is over.
+        """
+        if refusal.reason not in _MEDIA_STATUSES:
+            raise ValueError(f"{refusal.reason} does not say that the blob is gone")
+        name = (message.sender, message.id)
+        status = _MEDIA_STATUSES[refusal.reason]
+        receipt = ask_again(self.state, name, message.retry_count, media_status=status)
+        await self._durable.commit()
+        if receipt is None:
+            return False
+        await self._open_connection.send(stanza_pb2.Stanza(retry_receipt=receipt))
+        return True
+
+    async def _send_file_again(
+        self, request: MediaRetryRequested, path: Path, store: Callable[[Blob], Awaitable[str]]
+    ) -> SentMessage:
+        content = await self._outgoing.find(request.sender, request.message_id)
+        media_type = media_type_of(content) if content is not None else None
+        if content is None or media_type is None:
+            raise LookupError(f"no file is known that was sent as {request.message_id}")
+        async with encrypted_blob(path, media_type) as blob:
+            again = with_blob(content, blob.encrypted, blob.media_key, await store(blob))
+        return await self._outgoing.send(request.sender, again, request.message_id, request.retry_count)
 
     async def resolve(self, external_id: str, integrator: int = 0) -> str:
         """Returns the JID behind a user-visible identifier (OPT-08).

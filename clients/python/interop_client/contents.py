@@ -10,10 +10,20 @@ from typing import Any
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client.events import Incoming, MediaReceived, Message, ReactionReceived, TextReceived
+from interop_client.events import (
+    ChangeRefused,
+    DeletionReceived,
+    EditReceived,
+    Incoming,
+    MediaReceived,
+    Message,
+    ReactionReceived,
+    TextReceived,
+    Unsupported,
+)
 from interop_client.media import MediaReference
 from interop_client.media_crypto import MEDIA_KEY_BYTES, EncryptedMedia, MediaType
-from interop_client.signal.content import content_fields
+from interop_client.signal.content import content_fields, unsupported_kind
 from interop_client.signal.errors import InvalidContent
 from interop_protocol.franking import MESSAGE_SECRET_BYTES
 from interop_protocol.sizes import SHA256_BYTES
@@ -67,6 +77,55 @@ def media_content(reference: MediaReference) -> content_pb2.Message:
     return content
 
 
+def with_blob(
+    content: content_pb2.Message, encrypted: EncryptedMedia, media_key: bytes, path: str
+) -> content_pb2.Message:
+    """Returns a file that was uploaded again: all that was said of it, with another blob (MED-08)."""
+    again = content_pb2.Message()
+    again.CopyFrom(content)
+    [field] = content_fields(content)
+    media: Any = getattr(again, field)
+    media.file_sha256 = encrypted.plaintext_sha256
+    media.file_length = encrypted.plaintext_length
+    media.media_key = media_key
+    media.file_enc_sha256 = encrypted.ciphertext_sha256
+    media.direct_path = path
+    return again
+
+
+def media_type_of(content: content_pb2.Message) -> MediaType | None:
+    """Returns which keys a file needs; None when the content is no file."""
+    fields_set = content_fields(content)
+    return _MEDIA_TYPES.get(fields_set[0]) if fields_set else None
+
+
+def edit_content(peer: str, message_id: str, text: str, at_ms: int) -> content_pb2.Message:
+    """Returns a change of an own text.
+
+    Args:
+        peer: JID of the other side of the chat.
+        message_id: Id of the message.
+        text: The new text.
+        at_ms: When the person changed it, on their own clock: milliseconds since the UNIX epoch.
+    """
+    change = content_pb2.ProtocolMessage(
+        key=content_pb2.MessageKey(remote_jid=peer, from_me=True, id=message_id),
+        type=content_pb2.ProtocolMessage.TYPE_MESSAGE_EDIT,
+        edited_message=content_pb2.Message(conversation=text),
+        timestamp_ms=at_ms,
+    )
+    return content_pb2.Message(protocol_message=change)
+
+
+def deletion_content(peer: str, message_id: str) -> content_pb2.Message:
+    """Returns the deletion of an own message for everybody."""
+    change = content_pb2.ProtocolMessage(
+        key=content_pb2.MessageKey(remote_jid=peer, from_me=True, id=message_id),
+        type=content_pb2.ProtocolMessage.TYPE_REVOKE,
+    )
+    return content_pb2.Message(protocol_message=change)
+
+
 def with_message_secret(content: content_pb2.Message) -> content_pb2.Message:
     """Returns a content with a message secret, the key of its reporting token (ABU-04): its own, or else a new one."""
     sent = content_pb2.Message()
@@ -80,22 +139,24 @@ def message_type(content: content_pb2.Message) -> stanza_pb2.MessageType.ValueTy
     """Returns what the server may know of a content."""
     if content.HasField("reaction_message"):
         return stanza_pb2.MESSAGE_TYPE_REACTION
-    if content.HasField("conversation") or content.HasField("extended_text_message"):
-        return stanza_pb2.MESSAGE_TYPE_TEXT
-    return stanza_pb2.MESSAGE_TYPE_MEDIA
+    return stanza_pb2.MESSAGE_TYPE_MEDIA if media_type_of(content) is not None else stanza_pb2.MESSAGE_TYPE_TEXT
 
 
 def message_event(content: content_pb2.Message, envelope: Incoming) -> Message:
     """Returns what came, for the user.
 
     Args:
-        content: The decrypted content, with exactly one field set.
+        content: The decrypted content, with exactly one field set, or with what is not supported.
         envelope: What the stanza says.
 
     Raises:
-        InvalidContent: A media message lacks what is needed to open it.
+        InvalidContent: A media message lacks what is needed to open it, or a change what it changes.
     """
     facts: dict[str, Any] = {fact.name: getattr(envelope, fact.name) for fact in fields(Incoming)}
+    if (kind := unsupported_kind(content)) is not None:
+        return Unsupported(**facts, kind=kind)
+    if content.HasField("protocol_message"):
+        return _change_event(content.protocol_message, facts)
     if content.HasField("conversation"):
         return TextReceived(**facts, text=content.conversation, reply_to=None)
     if content.HasField("extended_text_message"):
@@ -105,6 +166,19 @@ def message_event(content: content_pb2.Message, envelope: Incoming) -> Message:
         reaction = content.reaction_message
         return ReactionReceived(**facts, target_id=reaction.key.id, emoji=reaction.text)
     return MediaReceived(**facts, media=_media_reference(content))
+
+
+def _change_event(change: content_pb2.ProtocolMessage, facts: dict[str, Any]) -> Message:
+    target_id = change.key.id
+    if not target_id:
+        raise InvalidContent("a change names no message")
+    if not change.key.from_me:
+        return ChangeRefused(**facts, target_id=target_id, reason="NOT_OWN")
+    if change.type == content_pb2.ProtocolMessage.TYPE_REVOKE:
+        return DeletionReceived(**facts, target_id=target_id)
+    if content_fields(change.edited_message) != ["conversation"]:
+        raise InvalidContent("an edit holds no new text")
+    return EditReceived(**facts, target_id=target_id, text=change.edited_message.conversation)
 
 
 def _media_reference(content: content_pb2.Message) -> MediaReference:

@@ -73,7 +73,46 @@ class ReactionReceived(Incoming):
     """The reaction; empty when it was taken off."""
 
 
-Message = TextReceived | MediaReceived | ReactionReceived
+@dataclass(frozen=True, slots=True)
+class EditReceived(Incoming):
+    """Somebody changed a text of theirs, within twenty minutes (MSG-12)."""
+
+    target_id: str
+    """Id of the message that they changed."""
+    text: str
+    """What it says now."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionReceived(Incoming):
+    """Somebody deleted a message of theirs for everybody (MSG-12)."""
+
+    target_id: str
+    """Id of that message."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRefused(Incoming):
+    """Somebody wanted to change or delete a message and may not: leave it as it is (MSG-12)."""
+
+    target_id: str
+    """Id of the message."""
+    reason: str
+    """`NOT_OWN`: they say themselves that it is not theirs; `TOO_LATE`: for an edit, twenty minutes have passed, or the
+    message is not among the newest that came within that time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsupported(Incoming):
+    """Somebody sent what third-party chats do not support: say that it cannot be shown (MSG-12)."""
+
+    kind: str
+    """`STICKER`, `DISAPPEARING_MESSAGES`, `PROTOCOL_MESSAGE_{type}`, or `FIELD_{number}` of what has no name here."""
+
+
+Message = (
+    TextReceived | MediaReceived | ReactionReceived | EditReceived | DeletionReceived | ChangeRefused | Unsupported
+)
 """What a person sent."""
 
 

@@ -5,19 +5,23 @@ Source: MSG-09, MSG-10, RCP-01, RCP-03, RCP-04, MED-08, KEY-17.
 
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.contents import message_event
 from interop_client.events import (
     ChallengeCode,
+    ChangeRefused,
     DigestRequested,
+    EditReceived,
     Event,
     Evidence,
     IdentityChanged,
     Incoming,
     MediaRetryRequested,
+    Message,
     MessageAwaited,
     OfflineEnd,
     OfflinePreview,
@@ -25,6 +29,7 @@ from interop_client.events import (
     ReachabilityPing,
     ReceiptReceived,
     RetryRequested,
+    TextReceived,
     TrustedContact,
     Undecryptable,
 )
@@ -145,7 +150,20 @@ class Inbox:
             return self._closed(stanza, error, answers)
         answers.acks.append(stanza.delivery_id)
         end_asking(self._state, (envelope.sender, envelope.id))
+        event = self._within_time(event)
         answers.delivered[envelope.sender].append(envelope.id)
+        return event
+
+    def _within_time(self, event: Message) -> Message:
+        """Lets a text be changed for twenty minutes, by the server's time (MSG-12)."""
+        deliveries = self._state.deliveries
+        if isinstance(event, TextReceived):
+            deliveries.text_came((event.sender, event.id), event.timestamp_ms)
+        elif isinstance(event, EditReceived) and not deliveries.may_edit(
+            (event.sender, event.target_id), event.timestamp_ms
+        ):
+            facts: dict[str, Any] = {fact.name: getattr(event, fact.name) for fact in fields(Incoming)}
+            return ChangeRefused(**facts, target_id=event.target_id, reason="TOO_LATE")
         return event
 
     def _closed(self, stanza: stanza_pb2.Stanza, error: SignalError, answers: Answers) -> Event:

@@ -11,6 +11,11 @@ from typing import Any, Self, TypeVar
 MAX_ASKED = 1_000
 """Messages that were asked for again and are remembered, the newest."""
 
+EDIT_WINDOW_MS = 1_200_000
+"""How long after a text its sender may change it: twenty minutes, by the server's time; observed."""
+MAX_TEXTS = 256
+"""Texts that can be changed and are remembered, the newest."""
+
 MessageName = tuple[str, str]
 """JID of the sender, and id of the message."""
 
@@ -35,6 +40,21 @@ class DeliveryMemory:
     """The newest delivery that was opened. Ids rise: what comes later with this id or a lower one was there before."""
     asked: dict[MessageName, Asked] = field(default_factory=dict)
     """Messages that were asked for again, oldest first."""
+
+    texts: dict[MessageName, int] = field(default_factory=dict)
+    """When the server took the texts that can still be changed, oldest first."""
+
+    def text_came(self, name: MessageName, timestamp_ms: int) -> None:
+        """Notes a text, and forgets those that cannot be changed any more."""
+        self.texts.setdefault(name, timestamp_ms)
+        late = [other for other, at_ms in self.texts.items() if timestamp_ms - at_ms > EDIT_WINDOW_MS]
+        for other in late or list(islice(self.texts, max(0, len(self.texts) - MAX_TEXTS))):
+            del self.texts[other]
+
+    def may_edit(self, name: MessageName, timestamp_ms: int) -> bool:
+        """Says whether a text may be changed by what the server took at that time."""
+        came_ms = self.texts.get(name)
+        return came_ms is not None and timestamp_ms - came_ms <= EDIT_WINDOW_MS
 
     def opened(self, delivery_id: int) -> None:
         """Notes that a delivery was opened."""
@@ -67,6 +87,7 @@ class DeliveryMemory:
         return {
             "last_delivery_id": self.last_delivery_id,
             "asked": [[*name, asked.count, asked.prekey_ids] for name, asked in self.asked.items()],
+            "texts": [[*name, timestamp_ms] for name, timestamp_ms in self.texts.items()],
         }
 
     @classmethod
@@ -77,4 +98,5 @@ class DeliveryMemory:
             ValueError, KeyError, TypeError: It is something else.
         """
         asked = {(sender, message_id): Asked(count, ids) for sender, message_id, count, ids in saved["asked"]}
-        return cls(saved["last_delivery_id"], asked)
+        texts = {(sender, message_id): timestamp_ms for sender, message_id, timestamp_ms in saved["texts"]}
+        return cls(saved["last_delivery_id"], asked, texts)

@@ -9,17 +9,19 @@ from pathlib import Path
 from typing import Any, Self
 
 from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2, interop_pb2
-from interop_client.client import ClientOptions, InteropClient
+from interop_client.client import InteropClient
 from interop_client.contents import media_content
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
+from interop_client.events import MediaRetryRequested
 from interop_client.login import LoginOptions, third_party_login
 from interop_client.media import MediaReference
 from interop_client.media_crypto import MediaType
+from interop_client.options import ClientOptions
 from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateStore
 from interop_client.transport import DirectTransport
-from interop_client.upload import MediaHost, encrypted_blob
+from interop_client.upload import Blob, MediaHost, encrypted_blob
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.jid import parse_jid
 from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES
@@ -173,16 +175,38 @@ class ThirdPartyClient(InteropClient):
             ServerRefusal: As `send_message`, with the rest of what that raises.
         """
         async with encrypted_blob(path, MediaType.IMAGE) as blob:
-            storage_reference = await host(blob.path)
+            direct_path = self._path_of(await host(blob.path))
         reference = MediaReference(
             media_type=MediaType.IMAGE,
-            direct_path=f"/interop/whatsapp/download/{parse_jid(self.jid).integrator}/{storage_reference}/",
+            direct_path=direct_path,
             media_key=blob.media_key,
             encrypted=blob.encrypted,
             mimetype=mimetype,
             name=caption,
         )
         return await self.send_message(to, media_content(reference))
+
+    async def resend_media(self, request: MediaRetryRequested, path: Path, host: MediaHost) -> SentMessage:
+        """Stores a file once more, and sends its message again under the same id (MED-08).
+
+        Args:
+            request: Of whoever found it gone.
+            path: The file.
+            host: Stores the encrypted blob.
+
+        Raises:
+            LookupError: What was sent is not known any more, here or to `ClientOptions.find_sent`.
+            OSError: The file cannot be read.
+            ServerRefusal: As `send_message`, with the rest of what that raises.
+        """
+
+        async def store(blob: Blob) -> str:
+            return self._path_of(await host(blob.path))
+
+        return await self._send_file_again(request, path, store)
+
+    def _path_of(self, storage_reference: str) -> str:
+        return f"/interop/whatsapp/download/{parse_jid(self.jid).integrator}/{storage_reference}/"
 
     def _enlistment(self, token: str, auth_public_key: bytes) -> enlistment_pb2.EnlistRequest:
         keys = self._signal.publishable

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any, Self
 
 from interop_api.v1 import interop_pb2, stanza_pb2
-from interop_client.client import ClientOptions, InteropClient
+from interop_client.client import InteropClient
 from interop_client.contents import media_content
 from interop_client.endpoint import Endpoint
+from interop_client.events import MediaRetryRequested
 from interop_client.login import LoginOptions, whatsapp_login
 from interop_client.media import MediaReference
 from interop_client.media_crypto import MediaType
+from interop_client.options import ClientOptions
 from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateStore
 from interop_client.transport import DirectTransport
-from interop_client.upload import Progress, UploadTransport, encrypted_blob, upload_blob
+from interop_client.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
 
 TERMS_ID = "20240306"
 """The version of the terms that users accept (OPT-03)."""
@@ -195,3 +197,24 @@ class WhatsAppClient(InteropClient):
             name=path.name,
         )
         return await self.send_message(to, media_content(reference))
+
+    async def resend_media(
+        self, request: MediaRetryRequested, path: Path, *, progress: Progress | None = None
+    ) -> SentMessage:
+        """Uploads a file once more, and sends its message again under the same id (MED-08).
+
+        Args:
+            request: Of whoever found it gone.
+            path: The file.
+            progress: Told how much of the blob was sent.
+
+        Raises:
+            LookupError: What was sent is not known any more, here or to `ClientOptions.find_sent`.
+            OSError: The file cannot be read.
+            ServerRefusal: The upload was refused; or as `send_message`, with the rest of what that raises.
+        """
+
+        async def store(blob: Blob) -> str:
+            return await upload_blob(self._uploads, blob, progress)
+
+        return await self._send_file_again(request, path, store)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
-from interop_client.client import ClientOptions, InteropClient
+from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.events import (
     ConnectionLost,
@@ -23,6 +23,7 @@ from interop_client.events import (
     TextReceived,
 )
 from interop_client.media_crypto import MediaTampered
+from interop_client.options import ClientOptions
 from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateFile
 from interop_client.upload import Progress

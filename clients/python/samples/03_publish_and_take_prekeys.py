@@ -4,7 +4,7 @@ import asyncio
 
 from stage import expect, messenger, whatsapp_user
 
-from interop_client.client import ClientOptions
+from interop_client.options import ClientOptions
 
 
 async def main() -> None:

@@ -181,7 +181,7 @@ STORED: dict[str, Kept] = {
     ),
     "sent_message": Kept(
         "MSG-04",
-        "for {limits.mailbox_days} days",
+        "for {limits.sent_message_days} days",
         {
             "sender_id": "who sent it",
             "stanza_id": "so that a message is taken once",

@@ -49,6 +49,7 @@ class Lifecycle:
         upload_ms = self._limits.stale_upload_seconds * SECOND_MS
         return (
             Sweep("mailbox_items", "MSG-07", self._limits.mailbox_ms, self._next_item_due_ms, self._sweep_mailbox),
+            Sweep("sent_messages", "MSG-04", self._limits.sent_message_ms, self._next_sent_due_ms, self._sweep_sent),
             Sweep("blobs", "MED-07", media_ms, self._next_blob_due_ms, self._sweep_blobs),
             Sweep("blob_traces", "MED-04", 2 * media_ms, self._next_trace_due_ms, self._sweep_traces),
             Sweep("unfinished_uploads", "MED-07", upload_ms, self._next_upload_due_ms, self._sweep_uploads),
@@ -59,6 +60,12 @@ class Lifecycle:
 
     async def _sweep_mailbox(self, now_ms: int) -> int:
         return await self._store.delete_expired(kept_since_ms(now_ms, self._limits))
+
+    async def _next_sent_due_ms(self) -> int | None:
+        return _after(await self._store.oldest_sent_ms(), self._limits.sent_message_ms)
+
+    async def _sweep_sent(self, now_ms: int) -> int:
+        return await self._store.delete_sent(now_ms - self._limits.sent_message_ms + 1)
 
     async def _next_blob_due_ms(self) -> int | None:
         return await self._store.next_media_expiry(self._swept_until_ms)

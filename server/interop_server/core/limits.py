@@ -105,6 +105,9 @@ class Limits:
     """MSG-11; policy."""
     max_mailbox_bytes: int = 64 << 20
     """MSG-11; policy."""
+    sent_message_days: int = 60
+    """MSG-04, RCP-05, MED-08: how long it is remembered that a message was sent, not what it says; policy, twice as
+    long as the mailbox, since it can be read, and its blob be asked for, long after it was delivered."""
     mailbox_full_retry_ms: int = 60 * SECOND_MS
     """MSG-11; policy."""
     mailbox_days: int = 30
@@ -214,6 +217,11 @@ class Limits:
     def new_chats_ms(self) -> int:
         """How long an unanswered chat counts against the cap on new ones (ABU-05)."""
         return self.new_chats_hours * HOUR_MS
+
+    @property
+    def sent_message_ms(self) -> int:
+        """How long it is remembered that a message was sent (MSG-04)."""
+        return self.sent_message_days * DAY_MS
 
     @property
     def mailbox_ms(self) -> int:

@@ -447,14 +447,19 @@ class RoutingStore(Protocol):
         ...
 
     async def delete_expired(self, before_ms: int) -> int:
-        """Deletes mailbox items older than that, forgets the ids of messages that are (MSG-04); returns how many went.
-
-        What went is counted in items.
-        """
+        """Deletes mailbox items older than that, and returns how many."""
         ...
 
     async def oldest_timestamp_ms(self) -> int | None:
-        """Of what `delete_expired` deletes; None when there is nothing."""
+        """Of what waits in mailboxes; None when nothing does."""
+        ...
+
+    async def delete_sent(self, before_ms: int) -> int:
+        """Forgets messages that were first sent before that, also when they were acked, and returns how many."""
+        ...
+
+    async def oldest_sent_ms(self) -> int | None:
+        """When the oldest of the messages that are remembered was first sent; None when none is."""
         ...
 
 

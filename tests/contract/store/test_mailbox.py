@@ -273,32 +273,40 @@ async def test_the_backlog_counts_by_kind(store: Store, world: World) -> None:
 
 
 async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
-    """It returns how many items went; what is exactly that old stays, and old ids are forgotten (MSG-07)."""
+    """It returns how many items went; what is exactly that old stays. Ids are forgotten later (MSG-07, MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
     await store.put_items([world.receipt(user, account, NOW_MS)])
     assert await store.delete_expired(NOW_MS + 2) == 3
     assert await store.delete_expired(NOW_MS + 2) == 0
     assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
-    again = await store.put_messages([world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)])
-    assert again == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
+    again = [world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)]
+    assert await store.put_messages(again) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
+    assert [await store.delete_sent(NOW_MS + 2) for _ in range(2)] == [2, 0]
+    assert await store.put_messages(again) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
 
 
 @pytest.mark.requirement("SIM-04", "MSG-14")
 async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world: World) -> None:
-    """Of items that wait and of messages that were acked alike, until those expire (MSG-04, MSG-07)."""
+    """Of items that wait, and of messages that are remembered beyond that, until those expire (MSG-04, MSG-07)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (None, 0)
+
+    async def known() -> tuple[int | None, int | None, int]:
+        return await store.oldest_timestamp_ms(), await store.oldest_sent_ms(), await store.get_time_floor_ms()
+
+    assert await known() == (None, None, 0)
     await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
     await store.put_items([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
-    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (NOW_MS + 1, NOW_MS + 9)
+    assert await known() == (NOW_MS + 1, NOW_MS + 3, NOW_MS + 9)
+    await store.delete_expired(NOW_MS + 4)
+    assert await known() == (NOW_MS + 5, NOW_MS + 3, NOW_MS + 9)
     waiting = await store.list_deliveries(account.account_id, 0, 10, 0)
     await store.delete_deliveries(account.account_id, [delivery.delivery_id for delivery in waiting])
-    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (NOW_MS + 3, NOW_MS + 7)
-    await store.delete_expired(NOW_MS + 4)
-    assert await store.oldest_timestamp_ms() == NOW_MS + 5
-    await store.delete_expired(NOW_MS + 8)
-    assert (await store.oldest_timestamp_ms(), await store.get_time_floor_ms()) == (None, 0)
+    assert await known() == (None, NOW_MS + 3, NOW_MS + 7)
+    await store.delete_sent(NOW_MS + 4)
+    assert await known() == (None, NOW_MS + 5, NOW_MS + 7)
+    await store.delete_sent(NOW_MS + 8)
+    assert await known() == (None, None, 0)
 
 
 @pytest.mark.requirement("MSG-14", "KEY-17")

@@ -8,18 +8,35 @@ import pytest
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.contents import (
+    deletion_content,
+    edit_content,
     media_content,
+    media_type_of,
     message_event,
     message_type,
     reaction_content,
     text_content,
+    with_blob,
     with_message_secret,
 )
-from interop_client.events import Incoming, MediaReceived, ReactionReceived, TextReceived
+from interop_client.events import (
+    DeletionReceived,
+    EditReceived,
+    Incoming,
+    MediaReceived,
+    ReactionReceived,
+    TextReceived,
+)
 from interop_client.media import MediaReference
 from interop_client.media_crypto import EncryptedMedia, MediaType
-from interop_client.signal.content import decode_message, encode_message
-from interop_client.signal.errors import InvalidContent
+from interop_client.signal.content import (
+    decode_message,
+    encode_message,
+    parse_message,
+    serialize_message,
+    unsupported_kind,
+)
+from interop_client.signal.errors import InvalidContent, UnsupportedContent
 
 ENVELOPE = Incoming("12-34@interop", "m1", 7, "SEPARATE", "REQUESTED", True)
 REFERENCE = MediaReference(
@@ -84,6 +101,56 @@ def test_a_file_that_cannot_be_opened_is_invalid(broken: MediaReference) -> None
         delivered(media_content(broken))
 
 
+@pytest.mark.requirement("MSG-12")
+def test_a_change_names_a_message_and_holds_a_text() -> None:
+    """Both are texts to the server; one without a target, or an edit without words, is broken."""
+    for content in (edit_content("x@s.whatsapp.net", "m0", "Hello", 5), deletion_content("x@s.whatsapp.net", "m0")):
+        assert message_type(content) == stanza_pb2.MESSAGE_TYPE_TEXT
+        assert content.protocol_message.key.from_me
+        event = delivered(content)
+        assert isinstance(event, EditReceived | DeletionReceived) and event.target_id == "m0"
+        content.protocol_message.key.id = ""
+        with pytest.raises(InvalidContent):
+            delivered(content)
+    for edited in (None, content_pb2.Message(), text_content("x", ENVELOPE)):
+        broken = edit_content("x@s.whatsapp.net", "m0", "Hello", 5)
+        broken.protocol_message.ClearField("edited_message")
+        if edited is not None:
+            broken.protocol_message.edited_message.CopyFrom(edited)
+        with pytest.raises(InvalidContent):
+            delivered(broken)
+    with pytest.raises(InvalidContent):
+        delivered(edit_content("x@s.whatsapp.net", "m0", "x" * 65_537, 5))
+
+
+@pytest.mark.requirement("MSG-12")
+def test_what_is_newer_beside_a_content_is_ignored_and_never_sent() -> None:
+    """A later release may add fields to a text; this one does not pass them on as its own."""
+    newer = content_pb2.Message.FromString(text_content("Hi").SerializeToString() + b"\x9a\x06\x01x")
+    assert unsupported_kind(newer) is None
+    event = message_event(parse_message(newer.SerializeToString()), ENVELOPE)
+    assert isinstance(event, TextReceived) and event.text == "Hi"
+    with pytest.raises(UnsupportedContent):
+        serialize_message(newer)
+    with pytest.raises(InvalidContent):
+        parse_message(b"")
+
+
+@pytest.mark.requirement("MED-08")
+def test_a_file_that_was_uploaded_again_keeps_all_that_was_said_of_it() -> None:
+    """Name, type and what it answers stay; only the blob is another."""
+    content = media_content(REFERENCE)
+    content.document_message.context_info.stanza_id = "m0"
+    other = EncryptedMedia(b"1" * 32, 5, b"2" * 32)
+    again = with_blob(with_message_secret(content), other, b"3" * 32, "/v/t2")
+    event = delivered(again)
+    assert isinstance(event, MediaReceived)
+    assert event.media == replace(REFERENCE, direct_path="/v/t2", media_key=b"3" * 32, encrypted=other)
+    assert again.document_message.context_info.stanza_id == "m0"
+    assert content.document_message.direct_path == "/v/t1"
+    assert (media_type_of(again), media_type_of(text_content("x"))) == (MediaType.DOCUMENT, None)
+
+
 @pytest.mark.requirement("ABU-04")
 def test_every_message_has_a_secret_of_its_own() -> None:
     """It goes beside the content, which stays as it was; a content with nothing but a secret is none."""
@@ -92,6 +159,7 @@ def test_every_message_has_a_secret_of_its_own() -> None:
     secrets = {message.message_context_info.message_secret for message in sent}
     assert [len(secret) for secret in secrets] == [32, 32]
     assert delivered(sent[0]) == delivered(content)
+    assert with_message_secret(sent[0]) == sent[0], "what is sent again has the same proof"
     with pytest.raises(InvalidContent):
         encode_message(with_message_secret(content_pb2.Message()))
 

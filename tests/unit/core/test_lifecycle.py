@@ -116,6 +116,7 @@ async def test_a_sweep_says_when_the_next_thing_falls_due(world: World) -> None:
     sweeps = {sweep.name: sweep for sweep in world.lifecycle.sweeps()}
     assert [(name, sweep.retention_ms) for name, sweep in sweeps.items()] == [
         ("mailbox_items", 30 * DAY_MS),
+        ("sent_messages", 60 * DAY_MS),
         ("blobs", 30 * DAY_MS),
         ("blob_traces", 60 * DAY_MS),
         ("unfinished_uploads", HOUR_MS),
@@ -130,6 +131,8 @@ async def test_a_sweep_says_when_the_next_thing_falls_due(world: World) -> None:
     await world.router.send_messages(ada, [message(user, "second")])
     assert await sweeps["mailbox_items"].next_due_ms() == NOW_MS + 30 * DAY_MS
     assert await sweeps["mailbox_items"].take_away(NOW_MS + 30 * DAY_MS) == (1, NOW_MS + 31 * DAY_MS)
+    assert await sweeps["sent_messages"].next_due_ms() == NOW_MS + 60 * DAY_MS
+    assert await sweeps["sent_messages"].take_away(NOW_MS + 60 * DAY_MS) == (1, NOW_MS + 61 * DAY_MS)
     assert await sweeps["blobs"].take_away(NOW_MS + 30 * DAY_MS - 1) == (0, NOW_MS + 30 * DAY_MS)
     assert await sweeps["blobs"].take_away(NOW_MS + 30 * DAY_MS) == (1, NOW_MS + 60 * DAY_MS)
     assert await sweeps["blobs"].next_due_ms() is None

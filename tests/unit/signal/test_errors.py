@@ -14,6 +14,7 @@ def test_each_error_names_its_retry_reason() -> None:
         "SignalError": 0,
         "InvalidContent": 0,
         "InvalidSnapshot": 0,
+        "UnsupportedContent": 0,
         "MissingKemPreKey": 0,
         "NoSession": 1,
         "InvalidKey": 2,

@@ -6,14 +6,24 @@ Source: `interop_api/e2ee/v1/content.proto`; MSG-12.
 import os
 
 from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from interop_api.e2ee.v1 import content_pb2
-from interop_client.signal.errors import InvalidContent
+from interop_client.signal.errors import InvalidContent, UnsupportedContent
 from interop_client.signal.keys import Entropy
 
 MAX_PADDING_BYTES = 16
+STICKER_FIELD = 26
+"""Of `Message` as observed; not in content.proto, since stickers are not supported in third-party chats."""
+EPHEMERAL_FIELD = 40
+"""Likewise: a message that disappears."""
 MAX_TEXT_BYTES = 65_536
 """Longest text, in UTF-8."""
+
+
+_FIELDS = {STICKER_FIELD: "STICKER", EPHEMERAL_FIELD: "DISAPPEARING_MESSAGES"}
+_CHANGES = {int(content_pb2.ProtocolMessage.TYPE_EPHEMERAL_SETTING): "DISAPPEARING_MESSAGES"}
+_SUPPORTED_CHANGES = (content_pb2.ProtocolMessage.TYPE_REVOKE, content_pb2.ProtocolMessage.TYPE_MESSAGE_EDIT)
 
 
 def pad(plaintext: bytes, length: int) -> bytes:
@@ -52,8 +62,11 @@ def serialize_message(message: content_pb2.Message) -> bytes:
     """Returns a message as a plaintext without padding: what a reporting token covers.
 
     Raises:
+        UnsupportedContent: It holds what third-party chats do not support (MSG-12).
         InvalidContent: Not exactly one content field is set, or a text is too long.
     """
+    if (kind := unsupported_kind(message)) is not None or _unknown_fields(message):
+        raise UnsupportedContent(f"third-party chats do not support this: {kind or _unknown_fields(message)}")
     _check(message)
     return message.SerializeToString()
 
@@ -80,15 +93,32 @@ def parse_message(plaintext: bytes) -> content_pb2.Message:
     """Reads a message from a plaintext without padding.
 
     Raises:
-        InvalidContent: It is no protobuf, or not exactly one content field is set, or a text is too long.
+        InvalidContent: It is no protobuf, or not exactly one content field is set, or a text is too long; not when it
+            holds what third-party chats do not support.
     """
     message = content_pb2.Message()
     try:
         message.ParseFromString(plaintext)
     except DecodeError as error:
         raise InvalidContent("the plaintext is no Message") from error
-    _check(message)
+    if unsupported_kind(message) is None:
+        _check(message)
     return message
+
+
+def unsupported_kind(message: content_pb2.Message) -> str | None:
+    """Returns what a message holds that third-party chats do not support; None when it is something else (MSG-12)."""
+    if message.HasField("protocol_message") and message.protocol_message.type not in _SUPPORTED_CHANGES:
+        return _CHANGES.get(message.protocol_message.type, f"PROTOCOL_MESSAGE_{message.protocol_message.type}")
+    if content_fields(message):
+        return None  # unknown fields beside a content are of a newer release, and ignored
+    unknown = _unknown_fields(message)
+    return _FIELDS.get(unknown[0], f"FIELD_{unknown[0]}") if unknown else None
+
+
+def _unknown_fields(message: content_pb2.Message) -> list[int]:
+    fields = UnknownFieldSet(message)
+    return [fields[index].field_number for index in range(len(fields))]
 
 
 def content_fields(message: content_pb2.Message) -> list[str]:
@@ -100,6 +130,11 @@ def _check(message: content_pb2.Message) -> None:
     fields = content_fields(message)
     if len(fields) != 1:
         raise InvalidContent(f"a message has exactly one content field, not {fields}")
-    for text in (message.conversation, message.extended_text_message.text):
+    texts = (
+        message.conversation,
+        message.extended_text_message.text,
+        message.protocol_message.edited_message.conversation,
+    )
+    for text in texts:
         if len(text.encode()) > MAX_TEXT_BYTES:
             raise InvalidContent(f"a text has more than {MAX_TEXT_BYTES} bytes")

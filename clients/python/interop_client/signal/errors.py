@@ -98,5 +98,9 @@ class InvalidContent(SignalError):
     """The message is authentic, but its plaintext is no valid content: sending it again would not help."""
 
 
+class UnsupportedContent(InvalidContent):
+    """The content is of a kind that third-party chats do not support: do not send it (MSG-12)."""
+
+
 class InvalidSnapshot(SignalError):
     """The bytes are no saved state that this release can read."""

@@ -248,22 +248,22 @@ def _delete(db: sqlite3.Connection, deliveries: list[tuple[int, int]]) -> list[N
     return [None] * len(deliveries)
 
 
-def _extreme_timestamp(db: sqlite3.Connection, extreme: str) -> int | None:
-    """The least or greatest timestamp that is known; two looks into indexes, however much is stored."""
-    [(timestamp_ms,)] = db.execute(
-        f"""
-        SELECT {extreme}(timestamp_ms) FROM (
-            SELECT {extreme}(timestamp_ms) AS timestamp_ms FROM mailbox
-            UNION ALL SELECT {extreme}(timestamp_ms) FROM sent_message
-        )
-        """
-    ).fetchall()
+def _oldest(db: sqlite3.Connection, table: str) -> int | None:
+    [(timestamp_ms,)] = db.execute(f"SELECT min(timestamp_ms) FROM {table}").fetchall()
     return None if timestamp_ms is None else int(timestamp_ms)
 
 
 def newest_timestamp_ms(db: sqlite3.Connection) -> int:
     """The greatest timestamp of what waits and of messages that were sent before; 0 when there is none."""
-    return _extreme_timestamp(db, "max") or 0
+    [(timestamp_ms,)] = db.execute(
+        """
+        SELECT max(timestamp_ms) FROM (
+            SELECT max(timestamp_ms) AS timestamp_ms FROM mailbox
+            UNION ALL SELECT max(timestamp_ms) FROM sent_message
+        )
+        """
+    ).fetchall()
+    return timestamp_ms or 0
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
@@ -354,11 +354,19 @@ class SqliteMailbox(EngineUser):
         await self._engine.write_batch(_delete, [(account_id, delivery_id) for delivery_id in delivery_ids])
 
     async def delete_expired(self, before_ms: int) -> int:  # noqa: D102
-        def delete(db: sqlite3.Connection) -> int:
-            db.execute("DELETE FROM sent_message WHERE timestamp_ms < ?1", (before_ms,))
-            return db.execute("DELETE FROM mailbox WHERE timestamp_ms < ?1", (before_ms,)).rowcount
-
-        return await self._engine.write(delete)
+        return await self._delete_before("mailbox", before_ms)
 
     async def oldest_timestamp_ms(self) -> int | None:  # noqa: D102
-        return await self._engine.read(lambda db: _extreme_timestamp(db, "min"))
+        return await self._engine.read(lambda db: _oldest(db, "mailbox"))
+
+    async def delete_sent(self, before_ms: int) -> int:  # noqa: D102
+        return await self._delete_before("sent_message", before_ms)
+
+    async def oldest_sent_ms(self) -> int | None:  # noqa: D102
+        return await self._engine.read(lambda db: _oldest(db, "sent_message"))
+
+    async def _delete_before(self, table: str, before_ms: int) -> int:
+        def delete(db: sqlite3.Connection) -> int:
+            return db.execute(f"DELETE FROM {table} WHERE timestamp_ms < ?1", (before_ms,)).rowcount
+
+        return await self._engine.write(delete)
