@@ -364,6 +364,27 @@ async def another_identity(stage: Stage) -> None:
         await stage.settle()
 
 
+async def a_broken_session(stage: Stage) -> None:
+    """Bob goes back to a backup: what he cannot read any more he asks for again, and what Alice cannot, she does."""
+    await stage.meet()
+    await stage.say(stage.bob, "Hello")
+    backup = stage.bob_state.to_bytes()
+    for number in range(2):
+        await stage.say(stage.alice, f"Since the backup {number}")
+        await stage.say(stage.bob, f"So it is {number}")
+    with stage.transcript.step("Bob is restored"):
+        await stage.settle()
+        await stage.leave(stage.bob)
+        stage.bob_state = ClientState.from_bytes(backup)
+        stage.bob = stage.bobs_device("Bob restored")
+        await stage.bob.connect()
+        await stage.settle()
+    for sender, name in ((stage.alice, "Alice"), (stage.bob, "Bob")):
+        with stage.transcript.step(f"{name} writes"):
+            await stage.say(sender, f"{name} again")
+            await stage.settle()
+
+
 async def deletion(stage: Stage) -> None:
     """Bob deletes his account; nobody reaches him, and he comes back as somebody else."""
     await stage.meet()
@@ -397,6 +418,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     what_is_refused,
     two_devices,
     another_identity,
+    a_broken_session,
     deletion,
 )
 
