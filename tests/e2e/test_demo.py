@@ -15,7 +15,7 @@ from interop_demo.inputs import make_pdf, make_png
 from interop_demo.search import file_secret, files_under, search, text_secret
 
 COMMAND = (str(Path(sys.executable).with_name("interopsim")), "demo")
-STEPS = 14
+STEPS = 15
 DOCUMENT_BYTES = 2 << 20
 SECONDS = 50
 

@@ -7,13 +7,15 @@ import pytest
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.contents import text_content
-from interop_client.events import OfflinePreview, ReceiptReceived, TextReceived
+from interop_client.events import OfflinePreview, ReceiptReceived, RetryRequested, TextReceived
 from interop_client.signal.chain import MessageKeys
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.signal.errors import SignalError
 from interop_client.signal.messages import Authentication, Header, SignalMessage
 from interop_client.signal.session import _encrypt
 from interop_client.signal.store import CiphertextType, SignalState
+from interop_client.state import ClientState
+from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 
 pytestmark = pytest.mark.requirement("SIM-05")
@@ -127,3 +129,41 @@ async def test_the_reader_of_a_message_could_have_written_it(world: World) -> No
     )
     opened = SignalState.from_bytes(before).decrypt(bob.jid, CiphertextType.DOUBLE_RATCHET, forged.encode())
     assert decode_message(opened).conversation == "What Bob never wrote"
+
+
+async def talk(alice: InteropClient, bob: InteropClient, turns: int) -> None:
+    """Has both write in turn: with each turn the keys move on."""
+    for turn in range(turns):
+        await say(bob, alice, f"Bob's turn {turn}")
+        await say(alice, bob, f"Alice's turn {turn}")
+
+
+@pytest.mark.feature("send retry")
+async def test_what_cannot_be_decrypted_is_asked_for_again(world: World) -> None:
+    """Bob's phone goes back to a backup that is two turns old; what Alice writes then arrives all the same, once."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    await talk(alice, bob, 1)
+    backup = bob.state.to_bytes()
+    await talk(alice, bob, 2)
+    await bob.close()
+    restored = world.device("bob", state=ClientState.from_bytes(backup))
+    await restored.connect()
+    sent = await alice.send_text(bob.jid, "Can you read this?")
+    received = await restored.wait_for(TextReceived)
+    assert (received.id, received.text) == (sent.id, "Can you read this?")
+    assert (await alice.wait_for(RetryRequested)).message_id == sent.id
+
+
+@pytest.mark.feature("receive retry")
+async def test_what_a_recipient_could_not_decrypt_is_sent_again(world: World) -> None:
+    """The same with Alice's phone: Bob's client sends what she asks for, under the same id."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    await talk(alice, bob, 1)
+    backup = alice.state.to_bytes()
+    await talk(alice, bob, 2)
+    await alice.close()
+    async with WhatsAppClient.direct(world.endpoint, ClientState.from_bytes(backup)) as restored:
+        sent = await bob.send_text(alice.jid, "Can you read this?")
+        received = await restored.wait_for(TextReceived)
+        assert (received.id, received.text) == (sent.id, "Can you read this?")
+        assert (await bob.wait_for(RetryRequested)).message_id == sent.id

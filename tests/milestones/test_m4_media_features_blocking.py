@@ -7,8 +7,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.events import IdentityChanged, MediaReceived, ReactionReceived, TextReceived
+from interop_client.events import IdentityChanged, MediaReceived, ReactionReceived, TextReceived, Typing
 from tests.e2e.conftest import World
 
 pytestmark = pytest.mark.requirement("SIM-05")
@@ -83,3 +84,15 @@ async def test_a_new_identity_key_is_told_to_both_sides_peers(world: World) -> N
     await alice.send_text(bob.jid, "Is that you?")
     async with asyncio.timeout(10):
         assert (await new_phone.wait_for(TextReceived)).text == "Is that you?"
+
+
+@pytest.mark.feature("typing")
+async def test_typing_is_shown_both_ways(world: World) -> None:
+    """And that it ended; the client forgets it after so many seconds."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    for sender, recipient in ((bob, alice), (alice, bob)):
+        for state in (stanza_pb2.TYPING_STATE_COMPOSING, stanza_pb2.TYPING_STATE_PAUSED):
+            await sender.send_typing(recipient.jid, state)
+            shown = await recipient.wait_for(Typing)
+            assert (shown.sender, f"TYPING_STATE_{shown.state}") == (sender.jid, stanza_pb2.TypingState.Name(state))
+            assert shown.expires_seconds

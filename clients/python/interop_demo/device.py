@@ -63,6 +63,7 @@ class Device(ABC):
         self._id_prefix = place.id_prefix
         self._file = StateFile(place.folder / "state")
         self._client: InteropClient | None = None
+        self._backup = b""
         self._media: dict[str, MediaReceived] = {}
         self._read: dict[str, TextReceived] = {}
 
@@ -200,6 +201,23 @@ class Device(ABC):
         """Blocks somebody."""
         await self.client.block(jid)
         return {"blocked": await self.client.get_blocklist()}
+
+    async def back_up(self) -> dict[str, Any]:
+        """Keeps a copy of all that the device knows now."""
+        self._backup = self.client.state.to_bytes()
+        return {}
+
+    async def restore_backup(self, simulator: dict[str, str]) -> dict[str, Any]:
+        """Goes back to that copy and connects: what came since is forgotten, keys included.
+
+        The ids of messages go on all the same: an id that was used before would be taken for a repetition.
+        """
+        next_number = self.client.state.next_number
+        await self.disconnect()
+        restored = ClientState.from_bytes(self._backup)
+        restored.next_number = next_number
+        self._file.save(restored.to_bytes())
+        return await self.connect(simulator)
 
     async def report(self, jid: str, message_id: str) -> dict[str, Any]:
         """Reports somebody for a text that was waited for, and reveals what it says."""

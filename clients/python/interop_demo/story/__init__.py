@@ -10,6 +10,7 @@ from interop_demo.stage import Stage
 from interop_demo.story.abuse import report_and_ban
 from interop_demo.story.chat import exchange_files, exchange_texts
 from interop_demo.story.consent import block_and_opt_out, opt_in, refuse_uninvited
+from interop_demo.story.healing import mend_a_session
 from interop_demo.story.offline import survive_a_crash
 from interop_demo.story.outside import refuse_what_is_outside
 from interop_demo.story.proxied import talk_through_the_proxy
@@ -39,6 +40,7 @@ STEPS = (
     Step("Alice accepts the terms and opts in", opt_in),
     Step("Bob's message request is accepted, and both write", exchange_texts),
     Step("Bob sends an image, Alice a document", exchange_files),
+    Step("Bob's session with Alice breaks, and mends itself", mend_a_session),
     Step("Messages wait for Bob through a crash of the server", survive_a_crash),
     Step("Carol takes part through a proxy", talk_through_the_proxy),
     Step("Alice blocks Carol, then opts out", block_and_opt_out),
