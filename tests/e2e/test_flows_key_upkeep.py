@@ -150,17 +150,27 @@ async def test_trouble_that_passes_has_the_code_on_which_a_client_waits(world: W
     assert await carol.enlist(world.partner.issue_token("carol"))
 
 
+def break_signed_prekey(client: InteropClient) -> int:
+    """Spoils the signature of a client's signed prekey, and returns its id."""
+    signal = client.state.signal
+    key_id = signal.publishable.signed_prekey.key_id
+    signal.signed_prekeys[key_id] = replace(signal.signed_prekeys[key_id], signature=bytes(64))
+    return key_id
+
+
 @pytest.mark.requirement("KEY-13")
 async def test_a_client_makes_its_keys_anew_when_they_are_refused(world: World) -> None:
-    """Bob's signed prekey has lost its signature: publishing makes another, and alice's first message opens."""
+    """Bob's signed prekey has lost its signature: publishing and enlisting make others, and what alice writes opens."""
     alice, bob = await world.whatsapp(), await world.third_party("bob", NO_REFILL)
-    signal = bob.state.signal
-    key_id, broken = signal.publishable.signed_prekey.key_id, bytes(64)
-    signal.signed_prekeys[key_id] = replace(signal.signed_prekeys[key_id], signature=broken)
+    first = break_signed_prekey(bob)
 
     await bob.publish_prekeys(20)
 
-    assert (await digest_of(bob)).signed_prekey_id != key_id
+    second = (await digest_of(bob)).signed_prekey_id
+    assert second != first
+    break_signed_prekey(bob)
+    await bob.enlist(world.partner.issue_token("bob"))
+    assert (await digest_of(bob)).signed_prekey_id not in (first, second)
     assert await bob.has_intact_prekeys()
     await alice.send_text(bob.jid, "Hello")
     assert (await bob.wait_for(TextReceived)).text == "Hello"

@@ -19,6 +19,7 @@ from interop_client.media import MediaReference
 from interop_client.media_crypto import MediaType
 from interop_client.options import ClientOptions
 from interop_client.outgoing import SentMessage
+from interop_client.prekeys import REGENERATE_KEYS
 from interop_client.state import ClientState, StateStore
 from interop_client.transport import DirectTransport
 from interop_client.upload import Blob, MediaHost, encrypted_blob
@@ -69,12 +70,24 @@ class ThirdPartyClient(InteropClient):
     async def enlist(self, token: str) -> str:
         """Enlists this user, or renews the enlistment, and returns the JID.
 
+        A signed prekey that the server calls bad is made anew, once (KEY-13).
+
         Args:
             token: A token that the messenger issued for this user.
 
         Raises:
             ServerRefusal: The user is not enlisted.
         """
+        try:
+            return await self._enlist(token)
+        except ServerRefusal as refusal:
+            if refusal.code != REGENERATE_KEYS:
+                raise
+        self._signal.rotate_signed_prekey()
+        await self._durable.commit()  # before it leaves: a prekey whose private half is lost loses its message
+        return await self._enlist(token)
+
+    async def _enlist(self, token: str) -> str:
         response = await self._call(
             "EnlistmentService/Enlist", self._enlistment(token, b""), enlistment_pb2.EnlistResponse
         )

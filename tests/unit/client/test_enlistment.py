@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from google.protobuf.message import Message
 
+from interop_api.v1 import enlistment_pb2, errors_pb2
 from interop_client.errors import ServerRefusal
 from interop_client.state import ClientState, MemoryStore
 from interop_client.third_party import ENLISTMENT_PATH, ThirdPartyClient
@@ -96,3 +98,41 @@ async def test_nobody_there_is_an_os_error(bob: ThirdPartyClient) -> None:
         pass
     with pytest.raises(OSError):
         await bob.enlist_over_http(url, "a.b.c")
+
+
+def outcome(code: int) -> enlistment_pb2.EnlistResponse:
+    """What the server answers: a refusal with a code, or an account when the code is 0."""
+    if not code:
+        return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login="1-1@interop"))
+    error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_PREKEY_SIGNATURE_INVALID, code=code)
+    return enlistment_pb2.EnlistResponse(failure=enlistment_pb2.EnlistFailure(error=error))
+
+
+@pytest.mark.requirement("KEY-13")
+@pytest.mark.parametrize(("codes", "attempts"), [((406, 0), 2), ((406, 406), 2), ((401,), 1), ((0,), 1)])
+async def test_a_refused_signed_prekey_is_made_anew_once(
+    transport: ScriptedTransport, codes: tuple[int, ...], attempts: int
+) -> None:
+    """Saved before it leaves; any other refusal stands (KEY-13)."""
+    store = MemoryStore()
+    bob = ThirdPartyClient(transport, ClientState.generate(), store)
+    outcomes = iter(codes)
+    saved: list[bytes] = []
+
+    def answer(request: Message) -> Message:
+        saved.append(store.snapshot)
+        return outcome(next(outcomes))
+
+    transport.answers["/interop_api.v1.EnlistmentService/Enlist"] = answer
+    if codes[-1]:
+        with pytest.raises(ServerRefusal) as caught:
+            await bob.enlist("a.b.c")
+        assert caught.value.code == codes[-1]
+    else:
+        assert await bob.enlist("a.b.c") == bob.jid == "1-1@interop"
+    forms = [request for _, request in transport.calls if isinstance(request, enlistment_pb2.EnlistRequest)]
+    assert len(forms) == len({form.e_skey_val for form in forms}) == attempts
+    assert len({form.e_ident for form in forms}) == 1
+    if attempts == 2:
+        kept = ClientState.from_bytes(saved[1]).signal.publishable.signed_prekey
+        assert kept.public_key == forms[1].e_skey_val
