@@ -16,7 +16,7 @@ from tests.e2e.test_refusals_tokens import Doors, claims_of, sign
 from tests.threats.doors import enlist, log_in_as, message_from
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T1"), pytest.mark.requirement("SIM-06", "ENL-01", "ENL-07")]
+pytestmark = [pytest.mark.threat("T1"), pytest.mark.requirement("SIM-06")]
 
 
 @pytest_asyncio.fixture
@@ -26,6 +26,7 @@ async def rival(endpoint: Endpoint, tmp_path: Path) -> AsyncIterator[World]:
         yield rival
 
 
+@pytest.mark.requirement("ENL-01")
 async def test_a_token_that_names_another_messenger_opens_nothing(world: World, rival: World, attack: Attack) -> None:
     """The rival signs with its own key what only the victim's messenger may say."""
     bob = await world.third_party("bob", QUIET)
@@ -45,6 +46,7 @@ async def test_a_token_that_names_another_messenger_opens_nothing(world: World, 
     attack.holds("Each is refused: a token is verified under the keys of the issuer that it names, and no other's")
 
 
+@pytest.mark.requirement("ENL-07")
 async def test_a_good_token_reaches_no_account_of_another_messenger(world: World, rival: World, attack: Attack) -> None:
     """The rival vouches for a user of the same name, and asks for the victim's account number."""
     bob = await world.third_party("bob", QUIET)

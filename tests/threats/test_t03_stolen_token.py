@@ -18,7 +18,7 @@ from tests.e2e.wire import Wire
 from tests.threats.doors import enlist, log_in_as
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T3"), pytest.mark.requirement("SIM-06", "CHN-07", "ENL-05")]
+pytestmark = [pytest.mark.threat("T3"), pytest.mark.requirement("SIM-06")]
 
 
 async def count_prekeys_with(world: World, session_token: str) -> str:
@@ -35,6 +35,7 @@ async def count_prekeys_with(world: World, session_token: str) -> str:
         )
 
 
+@pytest.mark.requirement("CHN-07")
 async def test_a_token_alone_never_logs_in(world: World, attack: Attack) -> None:
     """The handshake proves the enlisted auth key, or nothing."""
     bob = await world.third_party("bob", QUIET)
@@ -46,6 +47,7 @@ async def test_a_token_alone_never_logs_in(world: World, attack: Attack) -> None
     attack.holds("AUTH_KEY_MISMATCH: without the enlisted auth key a token opens nothing")
 
 
+@pytest.mark.requirement("ENL-05")
 async def test_a_token_is_good_for_its_time_only(world: World, attack: Attack) -> None:
     """Also together with the right auth key, as after the theft of a whole device."""
     bob = await world.third_party("bob", QUIET)
@@ -85,6 +87,7 @@ async def wait_until_disconnected(world: World, client: InteropClient) -> None:
             pass
 
 
+@pytest.mark.requirement("KEY-17")
 async def test_a_stolen_token_at_enlistment_is_seen_by_everybody(world: World, attack: Attack) -> None:
     """A token that is still good does enlist a new device: that is what it is for. It cannot be done in secret."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")

@@ -16,7 +16,7 @@ from tests.e2e.test_refusals_tokens import Doors, badly_signed, claims_of, forge
 from tests.threats.doors import enlist, log_in_as
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T4"), pytest.mark.requirement("SIM-06", "ENL-03", "ENL-04", "ENL-05")]
+pytestmark = [pytest.mark.threat("T4"), pytest.mark.requirement("SIM-06")]
 
 
 @pytest_asyncio.fixture
@@ -26,6 +26,7 @@ async def rotating(endpoint: Endpoint, tmp_path: Path) -> AsyncIterator[World]:
         yield rotating
 
 
+@pytest.mark.requirement("ENL-05")
 async def test_a_token_does_not_choose_its_algorithm(world: World, attack: Attack) -> None:
     """Every algorithm but RS256, and HS256 with the public key as its secret, at all three doors."""
     bob = await world.third_party("bob", QUIET)
@@ -41,6 +42,7 @@ async def test_a_token_does_not_choose_its_algorithm(world: World, attack: Attac
     attack.holds("RS256 under a kid of the cached key set is all that counts: each is refused with its own reason")
 
 
+@pytest.mark.requirement("ENL-04")
 async def test_a_token_does_not_bring_its_key(world: World, attack: Attack) -> None:
     """`jwk`, `jku`, `x5u` and a kid that is a path name keys that nobody looks at."""
     own = SigningKeys().current
@@ -72,6 +74,7 @@ async def test_a_token_does_not_bring_its_key(world: World, attack: Attack) -> N
     attack.holds("Only the key set that the messenger is registered with is read; no address in a token is asked")
 
 
+@pytest.mark.requirement("ENL-03")
 async def test_a_key_that_was_rotated_away_signs_nothing(rotating: World, attack: Attack) -> None:
     """A leaked key is worth nothing once the messenger serves it no more, and the key set was read again."""
     bob = await rotating.third_party("bob", QUIET)

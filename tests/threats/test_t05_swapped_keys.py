@@ -21,7 +21,7 @@ from tests.e2e.raw import flipped
 from tests.threats.middleman import Change, middleman
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T5"), pytest.mark.requirement("SIM-06", "CHN-04", "ENL-10", "KEY-17")]
+pytestmark = [pytest.mark.threat("T5"), pytest.mark.requirement("SIM-06")]
 
 TAKE = "/interop_api.v1.PreKeyService/TakePreKeyBundles"
 CONNECT = "/interop_api.v1.ChatService/Connect"
@@ -82,6 +82,7 @@ async def test_a_swapped_identity_is_not_used_in_place_of_a_known_one(world: Wor
     attack.holds("The client has pinned the identity key and stops; at a first contact only comparing keys would tell")
 
 
+@pytest.mark.requirement("KEY-17")
 async def test_a_messengers_server_cannot_swap_its_users_keys_in_secret(world: World, attack: Attack) -> None:
     """It signs the tokens, so it can enlist other keys for Bob. Everybody who knows Bob is told."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -99,6 +100,7 @@ async def test_a_messengers_server_cannot_swap_its_users_keys_in_secret(world: W
     attack.holds("Every peer is told of each change before anything goes to the new keys, and drops its session")
 
 
+@pytest.mark.requirement("ENL-10", "ENL-13")
 async def test_keys_that_are_not_ones_own_are_not_taken_from_an_account(world: World, attack: Attack) -> None:
     """A thief of a session token cannot publish another identity, nor a prekey that it did not sign."""
     bob, mallory = await world.third_party("bob"), ClientState.generate().signal.publishable
@@ -122,6 +124,7 @@ async def test_keys_that_are_not_ones_own_are_not_taken_from_an_account(world: W
     attack.holds("The server refuses both: only a new enlistment changes an identity, and that is told to all peers")
 
 
+@pytest.mark.requirement("CHN-04")
 async def test_another_server_is_recognised(world: World, tmp_path: Path, attack: Attack) -> None:
     """A second server, complete and running, but certified by another root; and a changed handshake."""
     alice = await world.whatsapp()

@@ -15,10 +15,7 @@ from tests.e2e.raw import QUIET
 from tests.threats.crowd import MANY, whatsapp_crowd
 from tests.threats.report import Attack
 
-pytestmark = [
-    pytest.mark.threat("T6"),
-    pytest.mark.requirement("SIM-06", "KEY-05", "KEY-06", "KEY-09", "KEY-14"),
-]
+pytestmark = [pytest.mark.threat("T6"), pytest.mark.requirement("SIM-06")]
 
 PREKEYS = 30
 ROUNDS = 3
@@ -49,6 +46,7 @@ def checked(bundle: prekeys_pb2.PreKeyBundle) -> PreKeyBundle:
     return checked
 
 
+@pytest.mark.requirement("KEY-05")
 async def test_no_two_get_the_same_one_time_prekey(world: World, attack: Attack) -> None:
     """50 connections ask at once, several times over, while the victim is publishing more."""
     bob = await world.third_party("bob", QUIET)
@@ -71,6 +69,7 @@ async def test_no_two_get_the_same_one_time_prekey(world: World, attack: Attack)
     )
 
 
+@pytest.mark.requirement("KEY-06", "KEY-09")
 async def test_a_drained_user_is_told_and_can_still_be_reached(world: World, attack: Attack) -> None:
     """The victim's client refills by itself; until then a session begins without a one-time prekey."""
     alice, bob = await world.whatsapp(), await world.third_party("bob", QUIET)
@@ -90,6 +89,7 @@ def few_left(event: Event) -> bool:
     return isinstance(event, PreKeysLow) and event.count > 0
 
 
+@pytest.mark.requirement("KEY-09")
 async def test_a_client_refills_what_was_drained(world: World, attack: Attack) -> None:
     """The notice is answered with new keys, and they are given out once each like those before."""
     bob = await world.third_party("bob", ClientOptions(refill_count=REFILL))
@@ -107,6 +107,7 @@ async def test_a_client_refills_what_was_drained(world: World, attack: Attack) -
     attack.holds("New keys are there after the notice, and no id is ever given out twice")
 
 
+@pytest.mark.requirement("KEY-14")
 async def test_one_account_cannot_drain_another(world: World, attack: Attack) -> None:
     """Over and over, in single calls, in one call and in many at once: a few, and then no more for a while."""
     bob = await world.third_party("bob", QUIET)

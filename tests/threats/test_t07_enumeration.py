@@ -21,7 +21,7 @@ from tests.threats.crowd import lean_third_party, lean_whatsapp
 from tests.threats.doors import refused_call
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T7"), pytest.mark.requirement("SIM-06", "OPT-08", "OPT-09")]
+pytestmark = [pytest.mark.threat("T7"), pytest.mark.requirement("SIM-06")]
 
 ROUNDS = 120
 """How often each kind of person is asked for; in turn, so that whatever else the machine does falls on all alike."""
@@ -133,6 +133,7 @@ def writing(client: LeanClient) -> Ask:
     return ask
 
 
+@pytest.mark.requirement("OPT-09")
 async def test_nobody_learns_who_a_number_belongs_to(world: World, second_world: World, attack: Attack) -> None:
     """A third-party user looks up, takes keys of, and writes to people whom it cannot reach, for whatever reason."""
     async with AsyncExitStack() as stack:
@@ -150,6 +151,7 @@ async def test_nobody_learns_who_a_number_belongs_to(world: World, second_world:
     attack.holds("Every answer is the same, field by field, request id aside: RECIPIENT_NOT_REACHABLE")
 
 
+@pytest.mark.requirement("OPT-09")
 async def test_nobody_learns_whom_a_messenger_knows(world: World, second_world: World, attack: Attack) -> None:
     """A WhatsApp user looks up users of messengers."""
     async with AsyncExitStack() as stack:
@@ -169,6 +171,7 @@ async def test_nobody_learns_whom_a_messenger_knows(world: World, second_world: 
     attack.holds("Every answer is the same, field by field; a messenger that was not chosen tells nothing at all")
 
 
+@pytest.mark.requirement("OPT-09", "ABU-02")
 async def test_a_block_does_not_show_to_the_blocked(world: World, attack: Attack) -> None:
     """What the blocked writes is acknowledged like anything else."""
     async with AsyncExitStack() as stack:
@@ -196,6 +199,7 @@ async def test_a_block_does_not_show_to_the_blocked(world: World, attack: Attack
     attack.holds("Both are acknowledged alike; nothing of a blocked sender is kept")
 
 
+@pytest.mark.requirement("OPT-08", "OPT-09")
 async def test_looking_up_is_limited(world: World, attack: Attack) -> None:
     """By the length of a request, and by the number of identifiers over time."""
     async with AsyncExitStack() as stack:

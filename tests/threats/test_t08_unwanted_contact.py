@@ -14,14 +14,12 @@ from tests.e2e.wire import Wire, sealed_message
 from tests.threats.crowd import whatsapp_crowd
 from tests.threats.report import Attack
 
-pytestmark = [
-    pytest.mark.threat("T8"),
-    pytest.mark.requirement("SIM-06", "OPT-01", "OPT-02", "OPT-06", "OPT-12", "MSG-06", "ABU-02", "ABU-05"),
-]
+pytestmark = [pytest.mark.threat("T8"), pytest.mark.requirement("SIM-06")]
 
 NOT_REACHABLE = "RECIPIENT_NOT_REACHABLE"
 
 
+@pytest.mark.requirement("OPT-01", "OPT-02", "MSG-06")
 async def test_who_has_not_chosen_the_messenger_is_out_of_reach(world: World, attack: Attack) -> None:
     """Never opted in, turned off, opted out, or chose another one: no message, no keys, no chat."""
     mallory = await world.third_party("mallory", QUIET)
@@ -41,6 +39,7 @@ async def test_who_has_not_chosen_the_messenger_is_out_of_reach(world: World, at
     attack.holds("RECIPIENT_NOT_REACHABLE for everything: off by default, and off again from the next message on")
 
 
+@pytest.mark.requirement("ABU-02")
 async def test_who_has_blocked_the_sender_hears_no_more(world: World, attack: Attack) -> None:
     """A block at WhatsApp's side ends messages, receipts and look-ups at once, and does not show."""
     alice, mallory = await world.whatsapp(), await world.third_party("mallory")
@@ -57,6 +56,7 @@ async def test_who_has_blocked_the_sender_hears_no_more(world: World, attack: At
     attack.holds("Every message is acknowledged and goes nowhere; nothing of it is stored")
 
 
+@pytest.mark.requirement("OPT-10", "OPT-12")
 async def test_a_ping_is_one_knock_and_tells_nothing(world: World, attack: Attack) -> None:
     """Who has not opted in can be told that somebody would like to write; once, and with nothing else in it."""
     alice, mallory = await world.whatsapp(opted_in=False), await world.third_party("mallory", QUIET)
@@ -75,6 +75,7 @@ async def test_a_ping_is_one_knock_and_tells_nothing(world: World, attack: Attac
     attack.holds(f"One arrives, with a display name; RATE_LIMITED after {reasons.index('RATE_LIMITED')} people more")
 
 
+@pytest.mark.requirement("ABU-05")
 async def test_new_chats_are_capped_and_going_on_is_banned(world: World, attack: Attack) -> None:
     """Mallory writes first messages to one person after the other, and nobody answers."""
     mallory = await world.third_party("mallory", QUIET)
@@ -97,6 +98,7 @@ async def test_new_chats_are_capped_and_going_on_is_banned(world: World, attack:
     attack.holds(f"NEW_CHATS_CAPPED after {opened}; who tries {attempts} times more is disconnected and banned")
 
 
+@pytest.mark.requirement("ABU-05")
 async def test_reports_of_those_who_were_written_to_stop_the_sender(world: World, attack: Attack) -> None:
     """What three people say weighs enough to keep others from hearing the same, and what five say for a ban."""
     mallory = await world.third_party("mallory", QUIET)

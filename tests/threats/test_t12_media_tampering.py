@@ -15,11 +15,12 @@ from tests.e2e.raw import WAIT_SECONDS, flipped, refused
 from tests.e2e.test_refusals_uploads import Uploader, chunk
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T12"), pytest.mark.requirement("SIM-06", "MED-01", "MED-05", "MED-06")]
+pytestmark = [pytest.mark.threat("T12"), pytest.mark.requirement("SIM-06")]
 
 CANARY = b"canary-91c7 in plaintext "
 
 
+@pytest.mark.requirement("MED-06")
 async def test_a_changed_blob_on_the_messengers_server_is_noticed(world: World, tmp_path: Path, attack: Attack) -> None:
     """First, middle and last byte, a byte more, a byte less, another blob altogether."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -46,6 +47,7 @@ async def test_a_changed_blob_on_the_messengers_server_is_noticed(world: World, 
     attack.holds("The recipient's client finds out each time, by the hash in the message, and leaves no file")
 
 
+@pytest.mark.requirement("MED-05", "MED-06")
 async def test_a_changed_blob_on_whatsapps_side_is_noticed(
     world: World, simulator_process: Child, tmp_path: Path, attack: Attack
 ) -> None:
@@ -80,6 +82,7 @@ def blobs_of(simulator: Child) -> list[Path]:
     return [path for path in simulator.log.parent.glob("interopsim-*/blobs/**/*") if path.is_file()]
 
 
+@pytest.mark.requirement("MED-01")
 async def test_the_server_never_sees_a_key_or_a_plaintext(
     world: World, simulator_process: Child, tmp_path: Path, attack: Attack
 ) -> None:

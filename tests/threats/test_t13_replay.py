@@ -16,10 +16,7 @@ from tests.e2e.wire import Wire, message_ids, sealed_message
 from tests.threats.crowd import MANY, lean_whatsapp, whatsapp_crowd
 from tests.threats.report import Attack
 
-pytestmark = [
-    pytest.mark.threat("T13"),
-    pytest.mark.requirement("SIM-06", "MSG-04", "MSG-09", "CHN-05"),
-]
+pytestmark = [pytest.mark.threat("T13"), pytest.mark.requirement("SIM-06")]
 
 TIMES = 10
 
@@ -42,6 +39,7 @@ async def send_over_and_over(client: LeanClient, to: str, ids: Sequence[str]) ->
     return await send_acks(client, len(ids) * TIMES)
 
 
+@pytest.mark.requirement("MSG-04")
 async def test_what_is_sent_many_times_arrives_once(world: World, attack: Attack) -> None:
     """50 people send each of their messages ten times at once; one of them again after a reconnect."""
     bob = await world.third_party("bob", QUIET)
@@ -68,6 +66,7 @@ async def test_what_is_sent_many_times_arrives_once(world: World, attack: Attack
     )
 
 
+@pytest.mark.requirement("MSG-04")
 async def test_an_id_stays_taken_after_delivery_and_reconnect(world: World, attack: Attack) -> None:
     """Also once the recipient has acked, and on another connection of the sender."""
     bob = await world.third_party("bob", QUIET)
@@ -96,6 +95,7 @@ async def test_an_id_stays_taken_after_delivery_and_reconnect(world: World, atta
     attack.holds("Acknowledged with the first timestamp, and not delivered again: the first content stands")
 
 
+@pytest.mark.requirement("CHN-05")
 async def test_recorded_frames_open_nothing(world: World, attack: Attack) -> None:
     """Somebody between 50 clients and the server sends their frames again: on the same stream, and on a new one."""
     bob = await world.third_party("bob", QUIET)
@@ -123,6 +123,7 @@ async def test_recorded_frames_open_nothing(world: World, attack: Attack) -> Non
     attack.holds("FRAME_AUTHENTICATION_FAILED each time: a frame has one place in one stream")
 
 
+@pytest.mark.requirement("MSG-09")
 async def test_what_is_not_acked_comes_again_and_what_is_acked_never(world: World, attack: Attack) -> None:
     """A reader who drops the connection, acks twice, acks what is not there, and acks what is somebody else's."""
     bob, carol = await world.third_party("bob", QUIET), await world.third_party("carol", QUIET)

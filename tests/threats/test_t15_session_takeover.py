@@ -13,14 +13,12 @@ from tests.e2e.wire import Wire, sealed_message
 from tests.threats.doors import log_in_as
 from tests.threats.report import Attack
 
-pytestmark = [
-    pytest.mark.threat("T15"),
-    pytest.mark.requirement("SIM-06", "CHN-11", "ENL-13", "ENL-14", "KEY-17"),
-]
+pytestmark = [pytest.mark.threat("T15"), pytest.mark.requirement("SIM-06")]
 
 RACERS = 20
 
 
+@pytest.mark.requirement("CHN-11")
 async def test_a_second_login_shows_and_ends_the_first(world: World, attack: Attack) -> None:
     """Whoever has the auth key and a token can log in; but not beside the user."""
     bob = await world.third_party("bob", QUIET)
@@ -32,6 +30,7 @@ async def test_a_second_login_shows_and_ends_the_first(world: World, attack: Att
     attack.holds("The user's connection ends with CONNECTION_REPLACED, and its session token dies: nobody reads along")
 
 
+@pytest.mark.requirement("CHN-11")
 async def test_of_many_logins_at_once_one_is_left(world: World, attack: Attack) -> None:
     """A race for the account: exactly one connection may win, and only its session may live."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -61,6 +60,7 @@ async def test_of_many_logins_at_once_one_is_left(world: World, attack: Attack) 
     attack.holds(f"{RACERS - 1} end with CONNECTION_REPLACED; one connection is left, and deliveries go to it alone")
 
 
+@pytest.mark.requirement("ENL-13", "ENL-14", "KEY-17")
 async def test_new_keys_take_over_nothing_that_was_there(world: World, attack: Attack) -> None:
     """A takeover through the messenger: new keys are enlisted. What waited for the user was not for the thief."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")

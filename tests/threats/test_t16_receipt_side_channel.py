@@ -14,10 +14,7 @@ from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire, sealed_message
 from tests.threats.report import Attack
 
-pytestmark = [
-    pytest.mark.threat("T16"),
-    pytest.mark.requirement("SIM-06", "RCP-01", "RCP-02", "RCP-05", "MSG-13", "ABU-02"),
-]
+pytestmark = [pytest.mark.threat("T16"), pytest.mark.requirement("SIM-06")]
 
 DELIVERED, READ = stanza_pb2.RECEIPT_TYPE_DELIVERED, stanza_pb2.RECEIPT_TYPE_READ
 
@@ -33,6 +30,7 @@ async def receipts_after(wire: Wire, sentinel: InteropClient, jid: str) -> list[
     return [stanza for stanza in await wire.take_until("message") if stanza.HasField("receipt")]
 
 
+@pytest.mark.requirement("ABU-02")
 async def test_the_blocked_get_no_receipt(world: World, attack: Attack) -> None:
     """What Mallory sends is acknowledged by the server, and then nothing more is heard of it."""
     alice, mallory = await world.whatsapp(), await world.third_party("mallory")
@@ -55,6 +53,7 @@ async def test_the_blocked_get_no_receipt(world: World, attack: Attack) -> None:
     attack.holds("None comes: neither delivered, nor read, also not for what was sent before the block")
 
 
+@pytest.mark.requirement("RCP-05")
 async def test_a_stranger_gets_no_receipt(world: World, second_world: World, attack: Attack) -> None:
     """Alice has not chosen Mallory's messenger: nothing of Mallory's reaches her device, so nothing comes back."""
     alice, mallory = await world.whatsapp(), await second_world.third_party("mallory", QUIET)
@@ -87,6 +86,7 @@ def with_read_receipts(world: World, client: InteropClient, is_on: bool) -> Dire
     return DirectTransport(world.endpoint, client.state.auth_private_key, log_in)
 
 
+@pytest.mark.requirement("RCP-01")
 async def test_read_receipts_need_both(world: World, attack: Attack) -> None:
     """Alice sends one although she, or Bob, has them off: a client cannot be made to tell more, nor be told more."""
     attack.tries("Sending and receiving read receipts although one of the two has turned them off")
@@ -125,6 +125,7 @@ async def test_silent_messages_tell_nothing_more(world: World, attack: Attack) -
     attack.holds("A repeated message is not delivered again, and typing has no receipt: nothing comes back")
 
 
+@pytest.mark.requirement("RCP-05")
 async def test_receipts_for_what_was_never_sent_go_nowhere(world: World, attack: Attack) -> None:
     """Mallory, a contact, makes up receipts to see what Alice's device does with them, and asks for messages again."""
     alice, mallory = await world.whatsapp(), await world.third_party("mallory")

@@ -13,7 +13,7 @@ from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET
 from tests.threats.report import Attack
 
-pytestmark = [pytest.mark.threat("T18"), pytest.mark.requirement("SIM-06", "ABU-03", "ABU-04", "ABU-05")]
+pytestmark = [pytest.mark.threat("T18"), pytest.mark.requirement("SIM-06")]
 
 LIARS = 12
 """More than it takes to be banned for good."""
@@ -43,6 +43,7 @@ def accused(message: Incoming, plaintext: bytes, secret: bytes | None = None) ->
     return replace(message, evidence=Evidence(plaintext, secret or message.evidence.message_secret))
 
 
+@pytest.mark.requirement("ABU-04")
 async def test_strangers_cannot_report_somebody_away(world: World, attack: Attack) -> None:
     """A crowd whom Bob never wrote to, with made-up ids, and with the id of a message to somebody else."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -56,6 +57,7 @@ async def test_strangers_cannot_report_somebody_away(world: World, attack: Attac
     attack.holds("Each gets a report id like anybody, and none counts: nothing was delivered between the two")
 
 
+@pytest.mark.requirement("ABU-04")
 async def test_nobody_is_accused_of_what_they_did_not_write(world: World, attack: Attack) -> None:
     """Alice got a message, and makes it say something else: other words, another secret, another message's proof."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -80,6 +82,7 @@ async def test_nobody_is_accused_of_what_they_did_not_write(world: World, attack
     attack.holds("None counts: the message's token commits to sender, recipient, id and words. The truth does count")
 
 
+@pytest.mark.requirement("ABU-04")
 async def test_one_accuser_counts_once(world: World, attack: Attack) -> None:
     """Alice has many messages of Bob's, and reports them one by one, at once, and from every place in the app."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -94,6 +97,7 @@ async def test_one_accuser_counts_once(world: World, attack: Attack) -> None:
     attack.holds("They weigh as one, and lead to no sanction")
 
 
+@pytest.mark.requirement("ABU-03")
 async def test_reports_are_limited_and_reach_no_further_than_their_target(world: World, attack: Attack) -> None:
     """Who reports without a pause is stopped; who is not concerned by a report is not touched by it."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
