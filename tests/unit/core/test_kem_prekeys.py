@@ -1,10 +1,12 @@
 """Post-quantum prekeys: published when they are switched on, given out once, and missed when they are gone."""
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from interop_server.core.errors import Reason
+from interop_server.core.kem_prekeys import check_kem_prekeys
 from interop_server.core.model import (
     Account,
     KemPreKey,
@@ -216,3 +218,25 @@ async def test_the_owner_is_told_when_they_run_low(build_world: BuildWorld) -> N
     world.connections.refilled.clear()
     assert not await world.prekeys.add_kem(ada, kem(4, last_resort=None))
     assert world.connections.refilled == [(ada.account_id, KEM)]
+
+
+async def test_others_have_their_turn_while_many_are_checked(world: World) -> None:
+    """A long list takes long to check; it is checked to its end, and whoever else runs meanwhile is not held up."""
+    ada = await world.enlisted("ada", keys=KEYS)
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count_turns())
+    many = kem(*range(1, 50))
+    with refused(Reason.PREKEY_SIGNATURE_INVALID):
+        await world.prekeys.add_kem(ada, many._replace(last_resort=OTHER.kem(100)))
+    turns_before = turns
+    await check_kem_prekeys(GOOD.identity_key, many, world.clock)
+    counting.cancel()
+    await asyncio.gather(counting, return_exceptions=True)
+    assert turns >= turns_before + 3
