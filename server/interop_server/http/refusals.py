@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
-from aiohttp import web
+from aiohttp import hdrs, web
 
 from interop_server.core.errors import Category, Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
+from interop_server.core.limits import SECOND_MS
 
 _STATUS_OF_CATEGORY = {
     Category.INVALID_REQUEST: 400,
@@ -38,9 +39,12 @@ def action_of(request: web.Request) -> str:
 
 
 def record_refusal(request: web.Request, refusal: Refusal) -> dict[str, str]:
-    """Records a refusal in the journal, and returns the header that names it there."""
+    """Records a refusal in the journal, and returns the headers that name it there and say when to try again."""
     request.app[JOURNAL].refuse(refusal, ANONYMOUS, action_of(request))
-    return {REQUEST_ID_HEADER: refusal.request_id}
+    headers = {REQUEST_ID_HEADER: refusal.request_id}
+    if refusal.retry_after_ms is not None:
+        headers[hdrs.RETRY_AFTER] = str(-(-refusal.retry_after_ms // SECOND_MS))
+    return headers
 
 
 def refusal_response(
@@ -56,11 +60,8 @@ def refusal_response(
     """
     reason, rule = refusal.reason, refusal.reason.rule
     body = {"reason": reason.name.lower(), "requirement": rule.requirement, "advice": refusal.advice}
-    response = web.json_response(
+    return web.json_response(
         body,
         status=status or _STATUS_OF_REASON.get(reason) or _STATUS_OF_CATEGORY[rule.category],
         headers={**(headers or {}), **record_refusal(request, refusal)},
     )
-    if refusal.retry_after_ms is not None:
-        response.headers["Retry-After"] = str(-(-refusal.retry_after_ms // 1_000))
-    return response

@@ -250,6 +250,18 @@ async def test_an_unknown_path_or_method_is_answered_in_json(
         assert (set(response.headers["Allow"].split(",")) if allow else None) == allow
 
 
+async def test_a_refusal_names_itself_and_says_when_to_try_again(
+    session: ClientSession, desk: Desk, journal: Journal
+) -> None:
+    """In headers: the outcome object is as documented (ENL-11, ENL-17)."""
+    desk.answer = Refusal(Reason.RATE_LIMITED, retry_after_ms=1_001)
+    async with session.post("/3p/interop_reg", data=SAMPLE) as response:
+        assert (response.status, response.headers["Retry-After"]) == (200, "2")
+        entry = journal.find(response.headers["X-Request-Id"])
+    assert entry is not None
+    assert (entry.action, entry.reason) == ("http.interop_reg", "RATE_LIMITED")
+
+
 async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal) -> None:
     """And nothing of the second server stays behind."""
     with pytest.raises(OSError, match="address already in use"):

@@ -8,7 +8,7 @@ A unary call that is refused ends with a gRPC status whose `grpc-status-details-
 prefix, `domain` is `interopsim`, and `metadata` holds `requirement` (an id of docs/requirements.toml), `advice`
 (what to do about it), `code` (as in `StanzaError`) and `request_id`. A `google.rpc.RetryInfo` follows where a retry
 can help. Inside the chat channel, and per item of a list, the same facts travel as a `StanzaError`. Over HTTP the
-request id is the header `X-Request-Id`.
+request id is the header `X-Request-Id`, and the delay `Retry-After`.
 
 `interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
 """
