@@ -62,7 +62,7 @@ from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
 from interop_server.core.message_requests import MessageRequests
 from interop_server.core.optin import OptIn
-from interop_server.core.ports import Rng, Store
+from interop_server.core.ports import Rng
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.reachability import Reachability
 from interop_server.core.receipts import Receipts
@@ -70,6 +70,7 @@ from interop_server.core.reports import Reports
 from interop_server.core.routing import Router, RouterParts
 from interop_server.core.scoring import Scoring
 from interop_server.core.standing import Standing
+from interop_server.core.stores import Store
 from interop_server.core.suspension import Suspension
 from interop_server.core.tokens import KeySets, PartnerTokens
 from interop_server.core.typing_signs import TypingSigns

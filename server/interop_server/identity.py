@@ -9,7 +9,8 @@ from interop_protocol.certificates import CertificateChain, CertificateError, Va
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_protocol.xeddsa_keys import NONCE_BYTES
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.ports import Rng, SecretStore
+from interop_server.core.ports import Rng
+from interop_server.core.stores import SecretStore
 from interop_server.rpc.handshake import ServerIdentity
 
 _DAY = DAY_MS // SECOND_MS

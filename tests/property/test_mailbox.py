@@ -10,16 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from interop_server.core.model import (
-    Account,
-    Backlog,
-    MailboxItem,
-    Platform,
-    RetryOutcome,
-    SentMessage,
-    StanzaKind,
-    Stored,
-)
+from interop_server.core.messages import Backlog, MailboxItem, RetryOutcome, SentMessage, StanzaKind, Stored
+from interop_server.core.model import Account, Platform
 from interop_server.storage import SqliteStore
 
 TOKEN = bytes(range(16))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from interop_api.admin.v1 import admin_pb2, standing_pb2
 from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
-from interop_server.core import model
+from interop_server.core import messages, model
 from interop_server.core.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import RULES, Category, Reason, Refusal
 from interop_server.core.media import parse_upload_token
@@ -50,11 +50,11 @@ ENUMS: list[tuple[type[Enum], EnumTypeWrapper, str]] = [
     (model.Platform, admin_pb2.Platform, "PLATFORM_"),
     (model.InboxMode, stanza_pb2.InboxMode, "INBOX_MODE_"),
     (model.ConnectionMode, chat_pb2.ConnectionMode, "CONNECTION_MODE_"),
-    (model.CiphertextType, stanza_pb2.CiphertextType, "CIPHERTEXT_TYPE_"),
-    (model.MessageType, stanza_pb2.MessageType, "MESSAGE_TYPE_"),
-    (model.ReceiptType, stanza_pb2.ReceiptType, "RECEIPT_TYPE_"),
-    (model.RetryReason, stanza_pb2.RetryReason, "RETRY_REASON_"),
-    (model.TypingState, stanza_pb2.TypingState, "TYPING_STATE_"),
+    (messages.CiphertextType, stanza_pb2.CiphertextType, "CIPHERTEXT_TYPE_"),
+    (messages.MessageType, stanza_pb2.MessageType, "MESSAGE_TYPE_"),
+    (messages.ReceiptType, stanza_pb2.ReceiptType, "RECEIPT_TYPE_"),
+    (messages.RetryReason, stanza_pb2.RetryReason, "RETRY_REASON_"),
+    (messages.TypingState, stanza_pb2.TypingState, "TYPING_STATE_"),
     (model.MessageRequestState, stanza_pb2.MessageRequestState, "MESSAGE_REQUEST_STATE_"),
     (model.SpamFlow, integrity_pb2.SpamFlow, "SPAM_FLOW_"),
     (model.ChallengeOption, integrity_pb2.ChallengeOption, "CHALLENGE_OPTION_"),

@@ -11,7 +11,8 @@ from interop_server.core.journal import SERVER, TIMER, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.mailbox import kept_since_ms
 from interop_server.core.model import Account, AccountEnd
-from interop_server.core.ports import AccountStore, Clock, Connections, PushGateway, RoutingStore
+from interop_server.core.ports import Clock, Connections, PushGateway
+from interop_server.core.stores import AccountStore, RoutingStore
 from interop_server.core.sweeps import Sweep
 
 _AT_ONCE = 200

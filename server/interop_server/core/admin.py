@@ -10,26 +10,11 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.limits import Limits
-from interop_server.core.model import (
-    Account,
-    ConnectionMode,
-    MailboxItem,
-    NotificationType,
-    Partner,
-    PartnerStatus,
-    Platform,
-    StanzaKind,
-)
+from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
 from interop_server.core.optin import is_eligible
-from interop_server.core.ports import (
-    AccountStore,
-    Clock,
-    Connections,
-    JidTaken,
-    OptInStore,
-    PartnerStore,
-    RoutingStore,
-)
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.stores import AccountStore, JidTaken, OptInStore, PartnerStore, RoutingStore
 from interop_server.core.tokens import KeySets
 
 MAX_NAME_CHARACTERS = 128

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
-from interop_server.core.model import RouteFacts
+from interop_server.core.messages import RouteFacts
 from interop_server.core.ports import Connections, PushGateway
 
 

@@ -13,7 +13,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account, ExternalUser
-from interop_server.core.ports import AccountStore, AuditStore, ConnectionSignals
+from interop_server.core.ports import ConnectionSignals
+from interop_server.core.stores import AccountStore, AuditStore
 
 _PAGE = 500
 """Records read at once."""

@@ -10,17 +10,12 @@ from typing import NamedTuple, Protocol
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
-from interop_server.core.model import (
-    Account,
-    ChallengeOption,
-    MailboxItem,
-    NotificationType,
-    SanctionKind,
-    StanzaKind,
-)
-from interop_server.core.ports import Clock, Connections, MessageRequestStore, Rng, RoutingStore
+from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.model import Account, ChallengeOption, SanctionKind
+from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.standing import Standing
+from interop_server.core.stores import MessageRequestStore, RoutingStore
 
 MAX_ANSWER_CHARACTERS = 64
 _TOKEN_BYTES = 16

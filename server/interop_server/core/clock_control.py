@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.ports import MovableClock, PastStore
+from interop_server.core.ports import MovableClock
+from interop_server.core.stores import PastStore
 
 MAX_ADVANCE_MS = 3_650 * DAY_MS
 """SIM-04; policy."""

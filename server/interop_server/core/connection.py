@@ -12,9 +12,10 @@ from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
 from interop_server.core.location import LocationPolicy, require_location
 from interop_server.core.model import Account, ConnectionMode, Login, PartnerStatus, PartnerTerms
-from interop_server.core.ports import AccountStore, Clock, PartnerStore
+from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.standing import Standing
+from interop_server.core.stores import AccountStore, PartnerStore
 from interop_server.core.tokens import PartnerTokens
 
 

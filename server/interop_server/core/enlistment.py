@@ -12,9 +12,10 @@ from interop_server.core.identifiers import normalize_identifier
 from interop_server.core.limits import Limits
 from interop_server.core.location import LocationPolicy, require_location
 from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
-from interop_server.core.ports import AccountStore, Clock, Connections, JidTaken, Rng
+from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.standing import Standing
+from interop_server.core.stores import AccountStore, JidTaken
 from interop_server.core.tokens import PartnerTokens
 
 

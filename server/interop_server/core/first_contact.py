@@ -9,15 +9,8 @@ from collections.abc import Sequence
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.model import (
-    Account,
-    MailboxItem,
-    MessageRequestState,
-    NotificationType,
-    RequestAnswer,
-    RouteFacts,
-    StanzaKind,
-)
+from interop_server.core.messages import MailboxItem, NotificationType, RequestAnswer, RouteFacts, StanzaKind
+from interop_server.core.model import Account, MessageRequestState
 
 
 def trusted_until_ms(now_ms: int, limits: Limits) -> int:

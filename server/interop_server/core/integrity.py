@@ -7,7 +7,7 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account
-from interop_server.core.ports import BlocklistStore
+from interop_server.core.stores import BlocklistStore
 
 
 @dataclass(frozen=True, slots=True)

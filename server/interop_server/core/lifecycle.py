@@ -6,7 +6,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
 from interop_server.core.mailbox import kept_since_ms
 from interop_server.core.model import Account
-from interop_server.core.ports import AccountStore, BlobStore, Clock, Connections, MediaStore, RoutingStore
+from interop_server.core.ports import BlobStore, Clock, Connections
+from interop_server.core.stores import AccountStore, MediaStore, RoutingStore
 from interop_server.core.sweeps import Sweep
 
 

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, Backlog, Delivery
-from interop_server.core.ports import Clock, RoutingStore
+from interop_server.core.messages import Backlog, Delivery
+from interop_server.core.model import Account
+from interop_server.core.ports import Clock
+from interop_server.core.stores import RoutingStore
 
 
 @dataclass(frozen=True, slots=True)

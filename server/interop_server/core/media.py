@@ -16,15 +16,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
 from interop_server.core.optin import require_whatsapp
-from interop_server.core.ports import (
-    BlobStore,
-    BlobWriter,
-    Clock,
-    MediaStore,
-    PartnerMediaSource,
-    PartnerStore,
-    Rng,
-)
+from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
+from interop_server.core.stores import MediaStore, PartnerStore
 
 UPLOAD_PREFIX = "/v/t"
 PROXY_PREFIX = "/interop/whatsapp/download/"

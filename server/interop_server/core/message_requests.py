@@ -8,10 +8,12 @@ from interop_server.core.errors import Refusal
 from interop_server.core.first_contact import acceptance
 from interop_server.core.journal import Journal, Outcome
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, MessageRequestState, RequestAnswer, RouteFacts
+from interop_server.core.messages import RequestAnswer, RouteFacts
+from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.optin import require_whatsapp
-from interop_server.core.ports import Clock, Connections, MessageRequestStore, OptInStore, PushGateway, RoutingStore
+from interop_server.core.ports import Clock, Connections, PushGateway
 from interop_server.core.routing import Route, decide_route
+from interop_server.core.stores import MessageRequestStore, OptInStore, RoutingStore
 
 
 class RequestStore(RoutingStore, OptInStore, MessageRequestStore, Protocol):

@@ -12,20 +12,20 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier, normalize_phone_number
 from interop_server.core.limits import Limits
+from interop_server.core.messages import Chat, RouteFacts
 from interop_server.core.model import (
     Account,
-    Chat,
     IdentifierType,
     InboxMode,
     InteropSettings,
     Partner,
     PartnerStatus,
     Platform,
-    RouteFacts,
 )
-from interop_server.core.ports import AccountStore, Clock, OptInStore, PartnerStore, RoutingStore
+from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.routing import decide_route
+from interop_server.core.stores import AccountStore, OptInStore, PartnerStore, RoutingStore
 
 TERMS_ID = "20240306"
 """The terms that are shown and accepted; observed on the wire."""

@@ -16,6 +16,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.kem_prekeys import check_kem_prekeys
 from interop_server.core.limits import Limits
+from interop_server.core.messages import RouteFacts
 from interop_server.core.model import (
     Account,
     KemPreKeyIds,
@@ -24,13 +25,13 @@ from interop_server.core.model import (
     PreKeyCounts,
     PreKeyKind,
     PublishedKeys,
-    RouteFacts,
     SignedPreKey,
     TakenBundle,
 )
-from interop_server.core.ports import Clock, Connections, LastResortMissing, PreKeyReused, PreKeyStore
+from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.routing import RouteStore, view_routes
+from interop_server.core.stores import LastResortMissing, PreKeyReused, PreKeyStore
 
 BundleOutcome = TakenBundle | Refusal | None
 """A bundle, why there is none, or None when the caller's registration id is still right (KEY-12)."""

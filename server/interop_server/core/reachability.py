@@ -13,18 +13,11 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.model import (
-    Account,
-    MailboxItem,
-    NotificationType,
-    PingBounds,
-    PingFacts,
-    PingFate,
-    ReachabilitySettings,
-    StanzaKind,
-)
+from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.model import Account, PingBounds, PingFacts, PingFate, ReachabilitySettings
 from interop_server.core.optin import is_eligible, require_whatsapp
-from interop_server.core.ports import Clock, Connections, PingsUsedUp, ReachabilityStore
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.stores import PingsUsedUp, ReachabilityStore
 from interop_server.core.sweeps import Sweep
 
 MAX_DISPLAY_NAME_CHARACTERS = 64

@@ -16,11 +16,8 @@ from interop_server.core.enlistment import check_prekey, check_published_keys
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
-from interop_server.core.model import (
-    Account,
+from interop_server.core.messages import (
     MailboxItem,
-    OneTimePreKey,
-    PublishedKeys,
     ReceiptType,
     RetryKeys,
     RetryOutcome,
@@ -28,9 +25,9 @@ from interop_server.core.model import (
     RetryReceipt,
     RouteFacts,
     SentMessage,
-    SignedPreKey,
     StanzaKind,
 )
+from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.routing import Dropped, RouteStore, reach

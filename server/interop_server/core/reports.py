@@ -10,10 +10,12 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.escalation import Escalation
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.model import Account, ExternalUser, ReportedMessage, SentMessage, SpamFlow
-from interop_server.core.ports import AccountStore, Clock, ReportStore, Rng, RoutingStore
+from interop_server.core.messages import ReportedMessage, SentMessage
+from interop_server.core.model import Account, ExternalUser, SpamFlow
+from interop_server.core.ports import Clock, Rng
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.scoring import report_weight_since_ms
+from interop_server.core.stores import AccountStore, ReportStore, RoutingStore
 from interop_server.core.sweeps import Sweep
 
 MAX_REPORTED_MESSAGES = 16

@@ -17,9 +17,7 @@ from interop_server.core.escalation import Escalation
 from interop_server.core.first_contact import NewChats, acceptance, has_declined
 from interop_server.core.journal import Decision, Journal
 from interop_server.core.limits import Limits
-from interop_server.core.model import (
-    Account,
-    AccountEnd,
+from interop_server.core.messages import (
     CiphertextType,
     DeviceCiphertext,
     MailboxItem,
@@ -28,13 +26,10 @@ from interop_server.core.model import (
     StanzaKind,
     Stored,
 )
-from interop_server.core.ports import (
-    Clock,
-    MessageRequestStore,
-    OptInStore,
-    RoutingStore,
-)
+from interop_server.core.model import Account, AccountEnd
+from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import MessageRequestStore, OptInStore, RoutingStore
 
 _ACTION = "stanza.message"
 _ABSENT = {

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.model import Account, Complaints, ConnectionFacts
-from interop_server.core.ports import Clock, ConnectionSignals, ReportStore
+from interop_server.core.ports import Clock, ConnectionSignals
+from interop_server.core.stores import ReportStore
 
 UNAVAILABLE = "unavailable"
 """Value of a signal that says nothing about the end client."""

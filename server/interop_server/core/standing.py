@@ -10,7 +10,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
 from interop_server.core.model import Account, ExternalUser, Sanction, SanctionKind
-from interop_server.core.ports import AccountStore, Clock, Connections, StandingStore
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.stores import AccountStore, StandingStore
 from interop_server.core.sweeps import Sweep
 
 TOO_MANY_NEW_CHATS = 101

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
-from interop_server.core.ports import StandingStore
+from interop_server.core.stores import StandingStore
 
 
 class Partners(Protocol):

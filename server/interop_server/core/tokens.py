@@ -8,7 +8,8 @@ from interop_protocol.sizes import MAX_TOKEN_BYTES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.model import Partner, PartnerStatus
-from interop_server.core.ports import Clock, JwksSource, PartnerStore, TokenReader
+from interop_server.core.ports import Clock, JwksSource, TokenReader
+from interop_server.core.stores import PartnerStore
 
 
 class VerifiedToken(NamedTuple):

@@ -6,7 +6,8 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, TypingState
+from interop_server.core.messages import TypingState
+from interop_server.core.model import Account
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.routing import Dropped, RouteStore, reach

@@ -17,7 +17,8 @@ from interop_server.core.errors import Category, Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.mailbox import Mailbox
-from interop_server.core.model import ConnectionFacts, ConnectionMode, Login, TypingState
+from interop_server.core.messages import TypingState
+from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.prekeys import PreKeys
 from interop_server.core.receipts import Receipts

@@ -5,7 +5,8 @@ from collections.abc import Callable, Set
 from dataclasses import replace
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind, TypingState
+from interop_server.core.messages import TypingState
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.core.ports import Rng
 
 SESSION_TOKEN_BYTES = 24

@@ -12,32 +12,34 @@ from interop_protocol.franking import REPORTING_TOKEN_BYTES
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
-from interop_server.core.model import (
+from interop_server.core.messages import (
     Backlog,
     CiphertextType,
-    ConnectionMode,
     Delivery,
     DeviceCiphertext,
-    KemPreKey,
-    KemPreKeys,
-    Login,
     MailboxItem,
     MessageType,
     NotificationType,
-    OneTimePreKey,
     OutgoingMessage,
-    PreKeyCounts,
-    PublishedKeys,
     ReceiptType,
     ReportedMessage,
     RetryKeys,
     RetryReason,
     RetryReceipt,
     RevealedContent,
-    SignedPreKey,
     StanzaKind,
-    TakenBundle,
     TypingState,
+)
+from interop_server.core.model import (
+    ConnectionMode,
+    KemPreKey,
+    KemPreKeys,
+    Login,
+    OneTimePreKey,
+    PreKeyCounts,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
 )
 from interop_server.core.receipts import OutgoingReceipt, retry_of
 from interop_server.core.routing import DeviceListMismatch, SendOutcome

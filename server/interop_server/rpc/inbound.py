@@ -8,7 +8,7 @@ from interop_api.v1 import stanza_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
-from interop_server.core.model import OutgoingMessage
+from interop_server.core.messages import OutgoingMessage
 from interop_server.core.receipts import Receipts
 from interop_server.core.routing import Router, SendOutcome
 from interop_server.core.typing_signs import TypingSigns

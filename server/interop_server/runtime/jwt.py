@@ -12,7 +12,8 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.ports import SecretStore, TokenHeader
+from interop_server.core.ports import TokenHeader
+from interop_server.core.stores import SecretStore
 
 if TYPE_CHECKING:
     from joserfc.jwk import RSAKey

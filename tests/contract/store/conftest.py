@@ -6,23 +6,19 @@ from pathlib import Path
 
 import pytest
 
+from interop_server.core.messages import MailboxItem, MessageType, NotificationType, ReceiptType, StanzaKind
 from interop_server.core.model import (
     Account,
     IdentifierType,
-    MailboxItem,
-    MessageType,
     NewEnlistment,
-    NotificationType,
     OneTimePreKey,
     Partner,
     PartnerStatus,
     Platform,
     PublishedKeys,
-    ReceiptType,
     SignedPreKey,
-    StanzaKind,
 )
-from interop_server.core.ports import Store
+from interop_server.core.stores import Store
 from interop_server.storage import SqliteStore
 
 OPENERS: dict[str, Callable[[Path], Awaitable[Store]]] = {

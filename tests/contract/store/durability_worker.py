@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from interop_server.core.model import MailboxItem, MessageType, StanzaKind
+from interop_server.core.messages import MailboxItem, MessageType, StanzaKind
 from interop_server.storage import SqliteStore
 
 

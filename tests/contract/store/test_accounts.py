@@ -4,15 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from interop_server.core.model import (
-    AccountEnd,
-    NotificationType,
-    PartnerStatus,
-    PartnerTerms,
-    Platform,
-    StanzaKind,
-)
-from interop_server.core.ports import JidTaken, Store
+from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.model import AccountEnd, PartnerStatus, PartnerTerms, Platform
+from interop_server.core.stores import JidTaken, Store
 
 from .conftest import BATS, NOW_MS, OWLS, World, key, one_time_prekeys, partner, published_keys
 

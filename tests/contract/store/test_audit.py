@@ -7,20 +7,18 @@ from pathlib import Path
 import pytest
 
 from interop_server.core.audit import STORED
+from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
 from interop_server.core.model import (
     Account,
     ExternalUser,
     KemPreKeys,
-    MailboxItem,
     MediaBlob,
-    NotificationType,
     PingBounds,
     ReachabilitySettings,
     Sanction,
     SanctionKind,
-    StanzaKind,
 )
-from interop_server.core.ports import KeptValue, Store
+from interop_server.core.stores import KeptValue, Store
 from interop_server.storage import SqliteStore
 from interop_server.storage.sqlite.audit import ABOUT_NOBODY
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from interop_server.core.model import MediaBlob
-from interop_server.core.ports import Store
+from interop_server.core.stores import Store
 
 from .conftest import NOW_MS, World, key
 

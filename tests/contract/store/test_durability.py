@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.core.model import Account, AccountEnd, StanzaKind
-from interop_server.core.ports import Store
+from interop_server.core.messages import StanzaKind
+from interop_server.core.model import Account, AccountEnd
+from interop_server.core.stores import Store
 from interop_server.storage import SqliteStore
 from tests.invariants import violations
 

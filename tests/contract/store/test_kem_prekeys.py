@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys, PreKeyCounts
-from interop_server.core.ports import LastResortMissing, PreKeyReused, Store
+from interop_server.core.stores import LastResortMissing, PreKeyReused, Store
 
 from .conftest import World, key, one_time_prekeys, published_keys
 

@@ -4,10 +4,8 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import (
-    Account,
+from interop_server.core.messages import (
     Backlog,
-    InboxMode,
     MailboxItem,
     NotificationType,
     RetryOutcome,
@@ -15,7 +13,8 @@ from interop_server.core.model import (
     StanzaKind,
     Stored,
 )
-from interop_server.core.ports import Store
+from interop_server.core.model import Account, InboxMode
+from interop_server.core.stores import Store
 
 from .conftest import BATS, NOW_MS, World
 

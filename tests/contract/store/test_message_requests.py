@@ -2,15 +2,9 @@
 
 import pytest
 
-from interop_server.core.model import (
-    Account,
-    MailboxItem,
-    MessageRequestState,
-    NotificationType,
-    RequestAnswer,
-    StanzaKind,
-)
-from interop_server.core.ports import Store
+from interop_server.core.messages import MailboxItem, NotificationType, RequestAnswer, StanzaKind
+from interop_server.core.model import Account, MessageRequestState
+from interop_server.core.stores import Store
 
 from .conftest import NOW_MS, World
 

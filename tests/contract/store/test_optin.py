@@ -1,7 +1,8 @@
 """What WhatsApp users choose, and their third-party chats."""
 
-from interop_server.core.model import Chat, InboxMode, InteropSettings, MessageRequestState
-from interop_server.core.ports import Store
+from interop_server.core.messages import Chat
+from interop_server.core.model import InboxMode, InteropSettings, MessageRequestState
+from interop_server.core.stores import Store
 
 from .conftest import BATS, NOW_MS, OWLS, World
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import OneTimePreKey, SignedPreKey, StanzaKind, TakenBundle
-from interop_server.core.ports import PreKeyReused, Store
+from interop_server.core.messages import StanzaKind
+from interop_server.core.model import OneTimePreKey, SignedPreKey, TakenBundle
+from interop_server.core.stores import PreKeyReused, Store
 
 from .conftest import NOW_MS, World, key, one_time_prekeys, published_keys
 

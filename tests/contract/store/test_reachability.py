@@ -4,19 +4,17 @@ import asyncio
 
 import pytest
 
+from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
 from interop_server.core.model import (
     Account,
-    MailboxItem,
-    NotificationType,
     PartnerStatus,
     PingBounds,
     PingFacts,
     PingFate,
     Platform,
     ReachabilitySettings,
-    StanzaKind,
 )
-from interop_server.core.ports import PingsUsedUp, Store
+from interop_server.core.stores import PingsUsedUp, Store
 
 from .conftest import BATS, NOW_MS, OWLS, World, key, partner
 

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
-from interop_server.core.model import Account, Complaints, ExternalUser, MessageRequestState, RequestAnswer
-from interop_server.core.ports import Store
+from interop_server.core.messages import RequestAnswer
+from interop_server.core.model import Account, Complaints, ExternalUser, MessageRequestState
+from interop_server.core.stores import Store
 
 from .conftest import BATS, NOW_MS, OWLS, World
 

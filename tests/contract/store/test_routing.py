@@ -2,8 +2,9 @@
 
 import pytest
 
-from interop_server.core.model import PartnerStatus, RouteFacts
-from interop_server.core.ports import Store
+from interop_server.core.messages import RouteFacts
+from interop_server.core.model import PartnerStatus
+from interop_server.core.stores import Store
 
 from .conftest import BATS, OWLS, World, partner, published_keys
 

@@ -232,11 +232,12 @@ async def test_a_database_belongs_to_one_server_at_a_time(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("version", [0, 99])
 async def test_a_database_of_another_version_is_refused(tmp_path: Path, version: int) -> None:
-    """The sentence names both versions."""
+    """The sentence names both versions; the right one stands for the text of the schema."""
     path = tmp_path / "store.db"
     await (await SqliteStore.open(path)).close()
     with sqlite3.connect(path) as db:
+        [(own,)] = db.execute("PRAGMA user_version").fetchall()
         db.execute(f"PRAGMA user_version = {version}")
     db.close()
-    with pytest.raises(WrongDatabase, match=f"version {version}, and this program needs version 1"):
+    with pytest.raises(WrongDatabase, match=f"version {version}, and this program needs version {own}"):
         await SqliteStore.open(path)

@@ -3,7 +3,7 @@
 import pytest
 
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
-from interop_server.core.ports import Store
+from interop_server.core.stores import Store
 
 from .conftest import BATS, NOW_MS, OWLS, World
 

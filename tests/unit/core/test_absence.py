@@ -4,7 +4,8 @@ import pytest
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.model import Account, AccountEnd, NewEnlistment, ReceiptType
+from interop_server.core.messages import ReceiptType
+from interop_server.core.model import Account, AccountEnd, NewEnlistment
 from interop_server.core.receipts import OutgoingReceipt
 
 from .world import BATS, NOW_MS, ClientKeys, World, message, refused

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.model import ConnectionMode, NotificationType, PartnerStatus, Platform, StanzaKind
+from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.model import ConnectionMode, PartnerStatus, Platform
 
 from .world import BATS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
 

@@ -9,15 +9,8 @@ from interop_server.core.audit import IN_MEMORY, STORED, KeptField
 from interop_server.core.errors import Reason
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import DAY_MS
-from interop_server.core.model import (
-    Account,
-    ConnectionFacts,
-    ConnectionMode,
-    ReportedMessage,
-    Sanction,
-    SanctionKind,
-    SpamFlow,
-)
+from interop_server.core.messages import ReportedMessage
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Sanction, SanctionKind, SpamFlow
 
 from .world import BATS, ClientKeys, World, message, refused
 

@@ -5,14 +5,8 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import SECOND_MS
-from interop_server.core.model import (
-    Account,
-    ChallengeOption,
-    NotificationType,
-    Sanction,
-    SanctionKind,
-    StanzaKind,
-)
+from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.model import Account, ChallengeOption, Sanction, SanctionKind
 
 from .conftest import BuildWorld
 from .world import BATS, NOW_MS, World, message, refused

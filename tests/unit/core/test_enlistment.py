@@ -10,14 +10,8 @@ import pytest
 from interop_protocol.encoding import decode_base64url
 from interop_server.core.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason
-from interop_server.core.model import (
-    IdentifierType,
-    NotificationType,
-    PublishedKeys,
-    ReceiptType,
-    SignedPreKey,
-    StanzaKind,
-)
+from interop_server.core.messages import NotificationType, ReceiptType, StanzaKind
+from interop_server.core.model import IdentifierType, PublishedKeys, SignedPreKey
 from interop_server.core.receipts import OutgoingReceipt
 from interop_server.runtime.rng import SeededRng
 

@@ -6,7 +6,8 @@ from interop_server.core.errors import Reason
 from interop_server.core.escalation import answer_to_reports
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
-from interop_server.core.model import Account, PartnerStatus, ReportedMessage, Sanction, SanctionKind, SpamFlow
+from interop_server.core.messages import ReportedMessage
+from interop_server.core.model import Account, PartnerStatus, Sanction, SanctionKind, SpamFlow
 
 from .conftest import BuildWorld
 from .world import BATS, NOW_MS, OWLS, World, message, refused

@@ -9,14 +9,8 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.first_contact import trusted_until_ms
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
-from interop_server.core.model import (
-    Account,
-    MailboxItem,
-    MessageRequestState,
-    NotificationType,
-    ReceiptType,
-    StanzaKind,
-)
+from interop_server.core.messages import MailboxItem, NotificationType, ReceiptType, StanzaKind
+from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.optin import Found
 from interop_server.core.receipts import OutgoingReceipt
 from interop_server.core.routing import SendOutcome

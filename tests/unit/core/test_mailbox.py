@@ -3,7 +3,8 @@
 import pytest
 
 from interop_server.core.limits import DAY_MS
-from interop_server.core.model import Account, Backlog, InboxMode, ReceiptType
+from interop_server.core.messages import Backlog, ReceiptType
+from interop_server.core.model import Account, InboxMode
 from interop_server.core.receipts import OutgoingReceipt
 
 from .world import NOW_MS, OWLS, ClientKeys, World, message

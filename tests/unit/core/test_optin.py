@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.messages import Chat
 from interop_server.core.model import (
     Account,
-    Chat,
     IdentifierType,
     InboxMode,
     InteropSettings,

@@ -9,15 +9,14 @@ import pytest
 from interop_protocol.digest import key_digest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
+from interop_server.core.messages import NotificationType, StanzaKind
 from interop_server.core.model import (
     Account,
-    NotificationType,
     OneTimePreKey,
     PreKeyCounts,
     PreKeyKind,
     PublishedKeys,
     SignedPreKey,
-    StanzaKind,
     TakenBundle,
 )
 from interop_server.core.prekeys import BundleOutcome

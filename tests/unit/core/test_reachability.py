@@ -8,15 +8,8 @@ import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
-from interop_server.core.model import (
-    Account,
-    MailboxItem,
-    NotificationType,
-    PartnerStatus,
-    Platform,
-    ReachabilitySettings,
-    StanzaKind,
-)
+from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.model import Account, PartnerStatus, Platform, ReachabilitySettings
 
 from .world import BATS, OWLS, World, partner, refused
 

@@ -7,16 +7,8 @@ import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.journal import JournalEntry
-from interop_server.core.model import (
-    Account,
-    MailboxItem,
-    OneTimePreKey,
-    ReceiptType,
-    RetryKeys,
-    RetryReason,
-    RetryReceipt,
-    StanzaKind,
-)
+from interop_server.core.messages import MailboxItem, ReceiptType, RetryKeys, RetryReason, RetryReceipt, StanzaKind
+from interop_server.core.model import Account, OneTimePreKey
 from interop_server.core.receipts import OutgoingReceipt, retry_of
 from interop_server.core.routing import SendOutcome
 

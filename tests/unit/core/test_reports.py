@@ -5,7 +5,8 @@ import pytest
 from interop_protocol.franking import reporting_token
 from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.model import Account, ReportedMessage, RevealedContent, SpamFlow
+from interop_server.core.messages import ReportedMessage, RevealedContent
+from interop_server.core.model import Account, SpamFlow
 
 from .conftest import BuildWorld
 from .world import World, message, refused

@@ -9,15 +9,8 @@ import pytest
 
 from interop_protocol.digest import phash
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import (
-    Account,
-    CiphertextType,
-    MessageType,
-    PartnerStatus,
-    ReceiptType,
-    RouteFacts,
-    StanzaKind,
-)
+from interop_server.core.messages import CiphertextType, MessageType, ReceiptType, RouteFacts, StanzaKind
+from interop_server.core.model import Account, PartnerStatus
 from interop_server.core.receipts import OutgoingReceipt, Receipts
 from interop_server.core.routing import DeviceListMismatch, Route, Router, SendOutcome, decide_route
 from interop_server.runtime import clock as clock_module

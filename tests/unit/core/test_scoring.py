@@ -2,7 +2,8 @@
 
 import pytest
 
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, ReportedMessage, SpamFlow
+from interop_server.core.messages import ReportedMessage
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, SpamFlow
 
 from .conftest import BuildWorld
 from .world import BATS, OWLS, World, message

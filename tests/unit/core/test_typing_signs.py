@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.model import Account, TypingState
+from interop_server.core.messages import TypingState
+from interop_server.core.model import Account
 
 from .world import World, refused
 

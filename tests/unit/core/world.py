@@ -39,19 +39,22 @@ from interop_server.core.location import Anywhere
 from interop_server.core.mailbox import Mailbox
 from interop_server.core.media import Media
 from interop_server.core.message_requests import MessageRequests
+from interop_server.core.messages import (
+    CiphertextType,
+    DeviceCiphertext,
+    MailboxItem,
+    MessageType,
+    OutgoingMessage,
+    TypingState,
+)
 from interop_server.core.model import (
     Account,
-    CiphertextType,
     ConnectionFacts,
     ConnectionMode,
-    DeviceCiphertext,
     IdentifierType,
     KemPreKey,
     Login,
-    MailboxItem,
-    MessageType,
     OneTimePreKey,
-    OutgoingMessage,
     Partner,
     PartnerStatus,
     Platform,
@@ -59,7 +62,6 @@ from interop_server.core.model import (
     PreKeyKind,
     PublishedKeys,
     SignedPreKey,
-    TypingState,
 )
 from interop_server.core.optin import TERMS_ID, OptIn
 from interop_server.core.prekeys import PreKeys

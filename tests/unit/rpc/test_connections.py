@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind, TypingState
+from interop_server.core.messages import TypingState
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.runtime.rng import SeededRng
 

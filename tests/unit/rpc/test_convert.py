@@ -12,33 +12,35 @@ from interop_protocol.digest import phash
 from interop_protocol.jid import parse_jid
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
-from interop_server.core.model import (
-    Account,
+from interop_server.core.messages import (
     Backlog,
     CiphertextType,
-    ConnectionMode,
     Delivery,
     DeviceCiphertext,
-    InboxMode,
-    KemPreKey,
-    KemPreKeys,
-    Login,
     MailboxItem,
-    MessageRequestState,
     MessageType,
     NotificationType,
-    OneTimePreKey,
     OutgoingMessage,
-    PreKeyCounts,
-    PublishedKeys,
     ReceiptType,
     ReportedMessage,
     RetryReason,
     RevealedContent,
-    SignedPreKey,
     StanzaKind,
-    TakenBundle,
     TypingState,
+)
+from interop_server.core.model import (
+    Account,
+    ConnectionMode,
+    InboxMode,
+    KemPreKey,
+    KemPreKeys,
+    Login,
+    MessageRequestState,
+    OneTimePreKey,
+    PreKeyCounts,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
 )
 from interop_server.core.receipts import OutgoingReceipt, retry_item
 from interop_server.core.routing import DeviceListMismatch, SendOutcome

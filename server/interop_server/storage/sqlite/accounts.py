@@ -15,7 +15,7 @@ from interop_server.core.model import (
     PartnerTerms,
     Platform,
 )
-from interop_server.core.ports import AccountStore, JidTaken
+from interop_server.core.stores import AccountStore, JidTaken
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.mailbox import notify_identity_change
 from interop_server.storage.sqlite.prekeys import delete_all_prekeys, put_published_keys

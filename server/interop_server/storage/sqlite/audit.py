@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Sequence
 
-from interop_server.core.model import ExternalUser, NotificationType, StanzaKind
-from interop_server.core.ports import AuditStore, KeptValue
+from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.model import ExternalUser
+from interop_server.core.stores import AuditStore, KeptValue
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.standing import user_sha256
 

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from interop_server.core.ports import BlocklistStore
+from interop_server.core.stores import BlocklistStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 
 

@@ -3,6 +3,8 @@
 import asyncio
 import fcntl
 import sqlite3
+import zlib
+from collections.abc import Sequence
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +21,11 @@ class WrongDatabase(Exception):
 def _schema() -> list[str]:
     folder = files("interop_server.storage.sqlite").joinpath("schema")
     return [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
+
+
+def _version(schema: Sequence[str]) -> int:
+    """Returns a positive number that stands for the text of a schema: nothing migrates, so each text is a version."""
+    return zlib.crc32("\0".join(schema).encode()) >> 1 | 1
 
 
 class PreparedDatabase(NamedTuple):
@@ -94,7 +101,7 @@ def _is_new(db: sqlite3.Connection, path: Path) -> bool:
         return True
     if application_id != APPLICATION_ID:
         raise WrongDatabase(f"{path} is the database of another application: choose another file.")
-    known = len(_schema())
+    known = _version(_schema())
     if version != known:
         raise WrongDatabase(
             f"{path} has schema version {version}, and this program needs version {known}: "
@@ -112,7 +119,7 @@ def _apply_schema(db: sqlite3.Connection) -> None:
                 "BEGIN IMMEDIATE;",
                 *schema,
                 f"PRAGMA application_id = {APPLICATION_ID};",
-                f"PRAGMA user_version = {len(schema)};",
+                f"PRAGMA user_version = {_version(schema)};",
                 "COMMIT;",
             ]
         )

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys
-from interop_server.core.ports import LastResortMissing, PreKeyReused
+from interop_server.core.stores import LastResortMissing, PreKeyReused
 
 
 def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:

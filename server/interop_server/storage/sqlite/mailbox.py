@@ -9,18 +9,17 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from interop_server.core.model import (
+from interop_server.core.messages import (
     Backlog,
     Delivery,
-    InboxMode,
     MailboxItem,
-    MessageRequestState,
     NotificationType,
     RetryOutcome,
     SentMessage,
     StanzaKind,
     Stored,
 )
+from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.storage.sqlite.engine_user import EngineUser
 
 REQUEST_STATES = (None, *MessageRequestState)

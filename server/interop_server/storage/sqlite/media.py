@@ -3,7 +3,7 @@
 import sqlite3
 
 from interop_server.core.model import MediaBlob
-from interop_server.core.ports import MediaStore
+from interop_server.core.stores import MediaStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 
 _COLUMNS = "direct_path, sha256, length, owner_id, created_at_ms, expires_at_ms"  # in the order of MediaBlob

@@ -3,8 +3,9 @@
 import sqlite3
 from collections.abc import Sequence
 
-from interop_server.core.model import MessageRequestState, RequestAnswer
-from interop_server.core.ports import MessageRequestStore
+from interop_server.core.messages import RequestAnswer
+from interop_server.core.model import MessageRequestState
+from interop_server.core.stores import MessageRequestStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.mailbox import put_notice
 

@@ -4,8 +4,9 @@ import json
 import sqlite3
 from collections.abc import Sequence
 
-from interop_server.core.model import Chat, InboxMode, InteropSettings, MessageRequestState
-from interop_server.core.ports import OptInStore
+from interop_server.core.messages import Chat
+from interop_server.core.model import InboxMode, InteropSettings, MessageRequestState
+from interop_server.core.stores import OptInStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.reachability import answer_pings
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus
-from interop_server.core.ports import PartnerStore
+from interop_server.core.stores import PartnerStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 
 _SELECT = """

@@ -19,7 +19,7 @@ from interop_server.core.model import (
     SignedPreKey,
     TakenBundle,
 )
-from interop_server.core.ports import PreKeyReused, PreKeyStore
+from interop_server.core.stores import PreKeyReused, PreKeyStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.kem_prekeys import (
     add_kem_prekeys,

@@ -3,9 +3,9 @@
 import json
 import sqlite3
 
+from interop_server.core.messages import MailboxItem
 from interop_server.core.model import (
     Account,
-    MailboxItem,
     PartnerStatus,
     PingBounds,
     PingFacts,
@@ -13,7 +13,7 @@ from interop_server.core.model import (
     Platform,
     ReachabilitySettings,
 )
-from interop_server.core.ports import PingsUsedUp, ReachabilityStore
+from interop_server.core.stores import PingsUsedUp, ReachabilityStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.mailbox import put_notice
 

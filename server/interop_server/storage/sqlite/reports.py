@@ -3,7 +3,7 @@
 import sqlite3
 
 from interop_server.core.model import Account, Complaints, ExternalUser, MessageRequestState
-from interop_server.core.ports import ReportStore
+from interop_server.core.stores import ReportStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.standing import user_sha256
 

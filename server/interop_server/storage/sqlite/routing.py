@@ -5,8 +5,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from interop_server.core.model import Account, AccountEnd, PartnerStatus, RouteFacts
-from interop_server.core.ports import RoutingStore
+from interop_server.core.messages import RouteFacts
+from interop_server.core.model import Account, AccountEnd, PartnerStatus
+from interop_server.core.stores import RoutingStore
 from interop_server.storage.sqlite.mailbox import REQUEST_STATES, SqliteMailbox
 
 _MAX_COUNTED_ITEMS = 100_000

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from interop_server.core.ports import PastStore
+from interop_server.core.stores import PastStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 from interop_server.storage.sqlite.mailbox import newest_timestamp_ms
 

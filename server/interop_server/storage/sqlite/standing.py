@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
-from interop_server.core.ports import StandingStore
+from interop_server.core.stores import StandingStore
 from interop_server.storage.sqlite.engine_user import EngineUser
 
 

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 from typing import Self
 
-from interop_server.core.ports import Store
+from interop_server.core.stores import Store
 from interop_server.storage.sqlite.accounts import SqliteAccounts
 from interop_server.storage.sqlite.audit import SqliteAudit
 from interop_server.storage.sqlite.blocklist import SqliteBlocklist
