@@ -1,9 +1,14 @@
 """Broken sessions mend themselves: nobody but the two clients does anything, and every message arrives in the end."""
 
+import asyncio
+import random
+
 import pytest
 
+from interop_api.e2ee.v1 import content_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.events import (
+    Event,
     MessageAwaited,
     MessageResent,
     RetryRequested,
@@ -230,3 +235,75 @@ async def test_a_replaced_device_gets_the_message_in_a_new_session(world: World)
     assert alice.state.signal.remote_registration_id(bob.jid) == bob.state.signal.registration_id
     await talk(bob, alice, "three")
     await nothing_left(alice, bob)
+
+
+class Archive:
+    """A person's application: keeps what they sent and what they got, and does not forget with the client's state."""
+
+    def __init__(self, client: InteropClient) -> None:
+        self.sent: dict[tuple[str, str], content_pb2.Message] = {}
+        self.got: dict[str, str] = {}
+        self.given_up: set[str] = set()
+        self.backups = [client.state.to_bytes()]
+        self.client = client
+
+    async def find_sent(self, to: str, message_id: str) -> content_pb2.Message | None:
+        return self.sent.get((to, message_id))
+
+    async def keep(self, event: Event) -> None:
+        if isinstance(event, TextReceived):
+            assert self.got.setdefault(event.id, event.text) == event.text
+        elif isinstance(event, Undecryptable):
+            self.given_up.add(event.id)
+
+    def knows(self, name: tuple[str, str]) -> bool:
+        return name[1] in self.got or name[1] in self.given_up
+
+    async def write(self, to: str, text: str) -> None:
+        content = content_pb2.Message(conversation=text)
+        message_id = self.client.state.take_message_id()
+        self.sent[to, message_id] = content
+        await self.client.send_message(to, content, message_id)
+
+    async def go_back(self, world: World, backup: int) -> None:
+        """Starts anew from a backup, or from the newest state."""
+        await self.client.close()
+        state = self.backups[backup] if backup < len(self.backups) else self.client.state.to_bytes()
+        options = ClientOptions(refill_count=0, find_sent=self.find_sent, on_event=self.keep)
+        self.client = type(self.client)(self.client.transport, ClientState.from_bytes(state), options=options)
+        world.close_later(self.client)
+        await self.client.connect()
+
+
+@pytest.mark.requirement("RCP-04")
+@pytest.mark.parametrize("seed", range(6))
+async def test_whatever_is_lost_every_message_arrives(world: World, seed: int) -> None:
+    """Two people write, back up, go back and come again, in any order and without waiting for each other (RCP-03).
+
+    Somebody who goes back while a message is on its way for the fifth time has asked often enough (RCP-04).
+    """
+    rng = random.Random(seed)
+    people = [Archive(client) for client in await pair(world)]
+    jids = [person.client.jid for person in people]
+    for person in people:
+        await person.go_back(world, len(person.backups))
+    for step in range(40):
+        who = rng.randrange(2)
+        person, peer = people[who], jids[1 - who]
+        match rng.choice("wwwwwwbgr"):
+            case "w":
+                await person.write(peer, f"{step}")
+            case "b":
+                person.backups.append(person.client.state.to_bytes())
+            case "g":
+                await person.go_back(world, rng.randrange(len(person.backups)))
+            case "r":
+                await person.go_back(world, len(person.backups))
+    async with asyncio.timeout(30):
+        while not all(people[peer].knows(name) for me, peer in ((0, 1), (1, 0)) for name in people[me].sent):
+            for person in people:
+                await person.client.ping()
+    for me, peer in ((0, 1), (1, 0)):
+        said = {message_id: content.conversation for (_, message_id), content in people[me].sent.items()}
+        assert people[peer].got.items() <= said.items()
+    assert sum(len(person.got) for person in people) > 10

@@ -15,12 +15,14 @@ from interop_api.v1 import enlistment_pb2, prekeys_pb2, stanza_pb2
 from interop_client.contents import text_content
 from interop_client.events import TextReceived
 from interop_client.login import third_party_login
+from interop_client.retries import bundle_of
 from interop_client.signal import CiphertextType, PreKeyBundle
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.state import ClientState
 from interop_client.transport import DirectTransport
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
+from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire
 from tests.unit.signal.test_independent import Oldmemo, Sent
 
@@ -76,6 +78,14 @@ class Foreigner:
             one_time_prekey_id=bundle.one_time_prekey.key_id,
             one_time_prekey=bundle.one_time_prekey.public_key,
         )
+
+    async def resend(self, to: str, message_id: str, retry_count: int, sent: Sent) -> None:
+        """Sends a message under an id, for the first time or as an answer to a retry receipt."""
+        enc = stanza_pb2.Enc(type=WIRE_TYPES[sent.type], ciphertext=sent.body)
+        stanza = stanza_pb2.Message(
+            id=message_id, to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=[enc], retry_count=retry_count
+        )
+        await self.wire.send(stanza_pb2.Stanza(message=stanza))
 
     async def send(self, to: str, messages: list[Sent]) -> None:
         """Sends messages, and sees that the server takes every one."""
@@ -193,6 +203,37 @@ async def test_the_bundle_of_the_sdk_verifies_elsewhere_and_is_consumed(world: W
     assert (await alice.wait_for(TextReceived)).text == "hello"
     assert await alice.count_prekeys() == before - 1
     assert await alice.has_intact_prekeys()
+
+
+@pytest.mark.requirement("RCP-03", "RCP-04")
+async def test_a_retry_receipt_of_the_sdk_begins_a_session_elsewhere(world: World, foreigner: Foreigner) -> None:
+    """Alice has lost her session: the foreign side begins one with the keys that she sends along, and both go on.
+
+    1. A message in the old session cannot be read, nor can it when it is sent again in the same session.
+    2. The second request brings keys; what is sent again in a session that begins with them is read.
+    3. Alice answers in that session.
+    """
+    alice = await world.whatsapp(options=QUIET)
+    jid = foreigner.wire.login.jid
+    bundle = await foreigner.take_bundle(alice.jid)
+    await foreigner.send(alice.jid, [await foreigner.crypto.initiate(bundle, _content("first"))])
+    assert (await alice.wait_for(TextReceived)).text == "first"
+    await alice.send_text(jid, "answer")
+    assert await foreigner.read((await foreigner.receive(1))[0]) == "answer"
+
+    alice.state.signal.delete_session(jid)
+    lost = await foreigner.crypto.encrypt(_content("lost"))
+    for retry_count in (0, 1):
+        await foreigner.resend(alice.jid, "m1", retry_count, lost)
+        receipt = (await foreigner.wire.take_until("retry_receipt"))[-1].retry_receipt
+        assert (receipt.message_id, receipt.retry_count) == ("m1", retry_count + 1)
+        assert receipt.HasField("keys") == (retry_count > 0)
+    again = await foreigner.crypto.initiate(bundle_of(receipt), _content("lost"))
+    await foreigner.resend(alice.jid, "m1", 2, again)
+    received = await alice.wait_for(TextReceived)
+    assert (received.id, received.text, received.retry_count) == ("m1", "lost", 2)
+    await alice.send_text(jid, "found")
+    assert await foreigner.read((await foreigner.receive(1))[0]) == "found"
 
 
 async def _read(client: WhatsAppClient, count: int) -> set[str]:
