@@ -25,7 +25,7 @@ from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.recorded import RecordedAdmin
 from tests.evidence import new_journal
 
-_integrators = itertools.count(1)
+_integrators = itertools.count(200)  # the samples' messengers, which run in the same simulator, are 101 and on
 _numbers = itertools.count(10_000_000)
 
 
