@@ -455,6 +455,11 @@ class InteropClient:
             except (ServerRefusal, TimeoutError) as error:
                 _log.warning("message %s could not be sent again: %s", receipt.message_id, error)
                 continue
+            except ConnectionEnded:
+                raise
+            except Exception:  # noqa: BLE001 - the application's `find_sent` failed: the others are answered all the same
+                _log.exception("message %s could not be found", receipt.message_id)
+                continue
             self._events.put(event)
             await connection.send(stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=(delivery_id,))))
 

@@ -338,6 +338,29 @@ async def test_the_application_finds_what_is_not_kept(
         assert asked == [(ALICE, "old")]
 
 
+async def test_an_application_that_fails_to_find_ends_nothing(
+    transport: ScriptedTransport, state: ClientState, peer: Peer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its error is logged, its request is not acked and comes again; the next one is answered."""
+
+    asked = asyncio.Event()
+
+    async def find_sent(to: str, message_id: str) -> Any:
+        asked.set()
+        raise RuntimeError("the archive is on fire")
+
+    options = ClientOptions(refill_count=0, find_sent=find_sent)
+    async with InteropClient(transport, state, options=options) as bob:
+        sent = await say(bob, peer, "Kept")
+        transport.deliver(retry("old"))
+        assert (await bob.wait_for(RetryRequested)).message_id == "old"
+        await asked.wait()
+        transport.deliver(retry(sent.id, delivery_id=51))
+        assert peer.open(await peer.take()) == "Kept"
+        await transport.until(lambda: transport.acked == [51])
+    assert "on fire" in caplog.text
+
+
 async def test_the_newest_512_are_kept(transport: ScriptedTransport, bob: InteropClient, peer: Peer) -> None:
     sent = [await say(bob, peer, str(number)) for number in range(MAX_SENT + 1)]
     transport.deliver(retry(sent[0].id), retry(sent[1].id, delivery_id=51))

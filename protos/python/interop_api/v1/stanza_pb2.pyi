@@ -851,7 +851,8 @@ Global___DeviceListMismatch: _TypeAlias = DeviceListMismatch  # noqa: Y015
 class Receipt(_message.Message):
     """Tells the sender of messages what happened to them. Client → server with `to`; server → client with `from`.
     Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
-    messages that the receipt's recipient never sent to its sender (RCP-05).
+    messages that the receipt's recipient never sent to its sender (RCP-05), or that long ago that it is not known any more:
+    60 days, policy.
     Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
     Source: RCP-01, RCP-02, RCP-05.
@@ -898,8 +899,9 @@ class RetryReceipt(_message.Message):
     The recipient of a message that cannot be decrypted sends one with `retry_count` 1, from the second on with `keys`: a
     fresh bundle, so that the sender can begin a new session without asking the server. The server forwards at most five
     per message and recipient (RCP-04); what goes beyond that, and what concerns a message that its recipient was never
-    sent, is dropped and counted, without an answer (RCP-05). It also serves media: when the blob of a message is gone,
-    `media_status` says so, and the sender uploads the file again and sends the message again (MED-08).
+    sent, or more than 60 days ago (policy), is dropped and counted, without an answer (RCP-05). It also serves media:
+    when the blob of a message is gone, `media_status` says so, and the sender uploads the file again and sends the message
+    again (MED-08).
     An account may ask for 2,000 messages at once, and for 100 a second (policy); what comes faster is dropped, too.
     Errors, as `stanza_refused`: FRAME_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, USER_VISIBLE_IDENTIFIER,
     ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH,
