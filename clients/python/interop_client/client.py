@@ -19,6 +19,7 @@ from interop_client.contents import (
     edit_content,
     media_type_of,
     reaction_content,
+    reported_message,
     text_content,
     with_blob,
 )
@@ -432,7 +433,7 @@ class InteropClient:
         Raises:
             ServerRefusal: The report was not taken.
         """
-        reported = [_reported(message, reveal=reveal) for message in messages]
+        reported = [reported_message(message, reveal=reveal) for message in messages]
         request = integrity_pb2.ReportRequest(jid=jid, spam_flow=spam_flow, messages=reported)
         return (await self._call("IntegrityService/Report", request, integrity_pb2.ReportResponse)).report_id
 
@@ -492,11 +493,3 @@ class InteropClient:
         if self._connection is None:
             raise ConnectionEnded("CLOSED", "Connect first.")
         return self._connection
-
-
-def _reported(message: Incoming, *, reveal: bool) -> integrity_pb2.ReportedMessage:
-    reported = integrity_pb2.ReportedMessage(message_id=message.id)
-    if reveal and message.evidence is not None:
-        reported.plaintext = message.evidence.plaintext
-        reported.message_secret = message.evidence.message_secret
-    return reported

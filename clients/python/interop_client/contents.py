@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from interop_api.e2ee.v1 import content_pb2
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import integrity_pb2, stanza_pb2
 from interop_client.events import (
     ChangeRefused,
     DeletionReceived,
@@ -133,6 +133,15 @@ def with_message_secret(content: content_pb2.Message) -> content_pb2.Message:
     if not content.message_context_info.message_secret:
         sent.message_context_info.message_secret = os.urandom(MESSAGE_SECRET_BYTES)
     return sent
+
+
+def reported_message(message: Incoming, *, reveal: bool) -> integrity_pb2.ReportedMessage:
+    """Returns a message as a report names it, with what it says when that is revealed and can be proved (ABU-04)."""
+    reported = integrity_pb2.ReportedMessage(message_id=message.id)
+    if reveal and message.evidence is not None:
+        reported.plaintext = message.evidence.plaintext
+        reported.message_secret = message.evidence.message_secret
+    return reported
 
 
 def message_type(content: content_pb2.Message) -> stanza_pb2.MessageType.ValueType:
