@@ -66,7 +66,9 @@ class Journal:
     def __init__(self, clock: Clock, rng: Rng, capacity: int = MAX_ENTRIES) -> None:
         self._clock = clock
         self._rng = rng
-        self._entries: deque[JournalEntry] = deque(maxlen=capacity)
+        # Plain tuples of text and numbers, which the garbage collector lets be: a hundred thousand of anything else
+        # would make each of its full rounds long, and those fall into the path of messages.
+        self._entries: deque[tuple[object, ...]] = deque(maxlen=capacity)
         self._number = 0
         self._readers: list[Callable[[JournalEntry], None]] = []
 
@@ -100,9 +102,9 @@ class Journal:
         for outcome, subject, requirement, cause, detail in decisions:
             number += 1
             fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "")
-            entries.append(entry := JournalEntry._make(fields))
+            entries.append(fields)
             for read in self._readers:
-                read(entry)
+                read(JournalEntry._make(fields))
         self._number = number
 
     def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "") -> Refusal:
@@ -126,24 +128,26 @@ class Journal:
 
     def _add(self, fields: tuple[str, ...]) -> None:
         self._number += 1
-        entry = JournalEntry._make((self._number, self._clock.now_ms(), *fields))
+        entry = (self._number, self._clock.now_ms(), *fields)
         self._entries.append(entry)
         for read in self._readers:
-            read(entry)
+            read(JournalEntry._make(entry))
 
     def after(self, number: int, limit: int) -> tuple[list[JournalEntry], int]:
         """Returns the oldest kept entries after a number, and how many before them are forgotten."""
         first = self._number - len(self._entries) + 1
         start = min(max(0, number + 1 - first), len(self._entries))
-        return list(islice(self._entries, start, start + limit)), max(0, first - number - 1)
+        entries = map(JournalEntry._make, islice(self._entries, start, start + limit))
+        return list(entries), max(0, first - number - 1)
 
     def count_naming(self, name: str) -> int:
         """How many kept entries name somebody, as actor or subject."""
-        return sum(name in (entry.actor, entry.subject) for entry in self._entries)
+        return sum(name in (entry.actor, entry.subject) for entry in map(JournalEntry._make, self._entries))
 
     def find(self, request_id: str) -> JournalEntry | None:
         """Returns the kept refusal of that request id."""
-        return next((entry for entry in reversed(self._entries) if entry.request_id == request_id), None)
+        entries = map(JournalEntry._make, reversed(self._entries))
+        return next((entry for entry in entries if entry.request_id == request_id), None)
 
     def subscribe(self, read: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Calls a function with every entry from now on, in the middle of the decision: it must return at once.
