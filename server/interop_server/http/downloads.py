@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 from aiohttp import hdrs, web
 
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import ANONYMOUS
 from interop_server.core.media import Download
-from interop_server.http.refusals import refusal_response
+from interop_server.http.refusals import JOURNAL, action_of, refusal_response
 
 SEND_SECONDS = 60.0
 """How long a reader may take for one chunk; policy."""
@@ -58,6 +59,8 @@ async def respond_with_blob(request: web.Request, media: MediaAccess, direct_pat
     try:
         wanted = await _wanted_range(request, media, direct_path)
         async with media.open_download(direct_path, *wanted) as download:
+            # Before anything is sent: a reader that has it all goes on at once, and what it does then comes after this.
+            request.app[JOURNAL].record(ANONYMOUS, action_of(request), "accepted")
             response = _head(download, is_partial=wanted != _WHOLE)
             await _send(request, response, download)
             return response

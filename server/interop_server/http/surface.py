@@ -9,7 +9,7 @@ from aiohttp.typedefs import Handler
 
 from interop_server.core.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import ANONYMOUS, Journal
+from interop_server.core.journal import Journal
 from interop_server.http.downloads import MediaAccess, respond_with_blob
 from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
 from interop_server.http.refusals import JOURNAL, action_of, record_refusal, refusal_response
@@ -44,10 +44,7 @@ def build_application(
 
     async def get_blob(request: web.Request) -> web.StreamResponse:
         # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
-        response = await respond_with_blob(request, media, request.rel_url.raw_path)
-        if response.status < 400:
-            journal.record(ANONYMOUS, action_of(request), "accepted")
-        return response
+        return await respond_with_blob(request, media, request.rel_url.raw_path)
 
     async def get_jwks(_: web.Request) -> web.StreamResponse:
         return web.json_response(dict(await jwks()))
