@@ -3,7 +3,7 @@
 Source: interop_api/admin/v1.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any, Self
 
 import grpc.aio
@@ -100,7 +100,7 @@ class AdminClient:
         request = admin_pb2.GetStatisticsRequest()
         return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
 
-    async def read_journal(self, **wanted: Any) -> AsyncIterator[journal_pb2.ReadJournalResponse]:
+    async def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
         """Yields what stands in the journal, oldest first.
 
         Args:

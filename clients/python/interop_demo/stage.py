@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -226,6 +227,22 @@ class Stage:
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError as error:
             raise StepFailed(f"{person.name} is still connected after {SETTLE_SECONDS:.0f} s") from error
+
+    async def wait_until_recorded(self, action: str) -> None:
+        """Waits until the simulator that runs now has an action in its journal.
+
+        Raises:
+            StepFailed: It has not.
+        """
+        try:
+            async with (
+                self.admin() as admin,
+                asyncio.timeout(SETTLE_SECONDS),
+                aclosing(admin.read_journal(action=action, follow=True)) as entries,
+            ):
+                await anext(entries)
+        except TimeoutError as error:
+            raise StepFailed(f"{action} is not in the journal after {SETTLE_SECONDS:.0f} s") from error
 
     def keep_secret(self, name: str, text: str) -> str:
         """Notes a text that must not be found at the end, and returns it."""

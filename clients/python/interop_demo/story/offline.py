@@ -61,6 +61,7 @@ async def _crash(stage: Stage) -> None:
     expect(stage.addresses["root_public_key"] == before["root_public_key"], "the simulator lost its identity")
     stage.timeline.decide("is killed with SIGKILL, and started again on the same database; its identity is the same")
     await stage.tell_messenger()
+    await stage.wait_until_recorded("timer.key_sets")  # read over the network while people already come back
     await stage.alice.ask("connect", simulator=dict(stage.addresses))
     stage.timeline.tell(stage.alice, "reconnects")
 
