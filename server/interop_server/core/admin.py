@@ -10,7 +10,7 @@ from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.limits import Limits
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.messages import NotificationType, notification
 from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
 from interop_server.core.optin import is_eligible
 from interop_server.core.ports import Clock, Connections
@@ -157,17 +157,7 @@ class Operator:
         account = await self.store.get_account(check_address(jid).text)
         if account is None:
             raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
-        request = MailboxItem(
-            recipient_id=account.account_id,
-            sender_id=0,
-            sender_jid="",
-            kind=StanzaKind.NOTIFICATION,
-            subtype=NotificationType.DIGEST_REQUESTED,
-            message_type=0,
-            stanza_id="",
-            timestamp_ms=self.clock.now_ms(),
-            content=b"",
-        )
+        request = notification(account.account_id, NotificationType.DIGEST_REQUESTED, self.clock.now_ms())
         await self.store.put_items([request])
         self.connections.wake(account.account_id)
 

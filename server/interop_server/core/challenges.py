@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.messages import MailboxItem, NotificationType, notification
 from interop_server.core.model import Account, ChallengeOption, SanctionKind
 from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
@@ -123,14 +123,5 @@ def _require_third_party(account: Account) -> None:
 
 
 def _code_notification(account: Account, challenge: Challenge, now_ms: int) -> MailboxItem:
-    return MailboxItem(
-        recipient_id=account.account_id,
-        sender_id=0,
-        sender_jid="",
-        kind=StanzaKind.NOTIFICATION,
-        subtype=NotificationType.CHALLENGE_CODE,
-        message_type=0,
-        stanza_id="",
-        timestamp_ms=now_ms,
-        content=f"{challenge.token}\n{challenge.code}".encode(),
-    )
+    content = f"{challenge.token}\n{challenge.code}".encode()
+    return notification(account.account_id, NotificationType.CHALLENGE_CODE, now_ms, content)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, RequestAnswer, RouteFacts, StanzaKind
+from interop_server.core.messages import NotificationType, RequestAnswer, RouteFacts, notification
 from interop_server.core.model import Account, MessageRequestState
 
 
@@ -42,16 +42,13 @@ def acceptance(whatsapp: Account, peer: RouteFacts, now_ms: int, limits: Limits,
         if peer.request_state is MessageRequestState.ACCEPTED:
             return None
         return RequestAnswer(whatsapp.account_id, peer.account_id, MessageRequestState.ACCEPTED)
-    notice = MailboxItem(
-        recipient_id=peer.account_id,
+    notice = notification(
+        peer.account_id,
+        NotificationType.TRUSTED_CONTACT,
+        now_ms,
+        json.dumps({"jid": whatsapp.jid, "expires_at_ms": until_ms}).encode(),
         sender_id=whatsapp.account_id,
         sender_jid=whatsapp.jid,
-        kind=StanzaKind.NOTIFICATION,
-        subtype=NotificationType.TRUSTED_CONTACT,
-        message_type=0,
-        stanza_id="",
-        timestamp_ms=now_ms,
-        content=json.dumps({"jid": whatsapp.jid, "expires_at_ms": until_ms}).encode(),
     )
     return RequestAnswer(whatsapp.account_id, peer.account_id, MessageRequestState.ACCEPTED, until_ms, notice)
 

@@ -207,6 +207,29 @@ class MailboxItem(NamedTuple):
     """Whether a message is remembered as sent, and goes nowhere (ABU-02, OPT-14)."""
 
 
+def notification(
+    recipient_id: int,
+    about: NotificationType,
+    now_ms: int,
+    content: bytes = b"",
+    *,
+    sender_id: int = 0,
+    sender_jid: str = "",
+) -> MailboxItem:
+    """A notification to an account; without a sender it is the server's own."""
+    return MailboxItem(
+        recipient_id=recipient_id,
+        sender_id=sender_id,
+        sender_jid=sender_jid,
+        kind=StanzaKind.NOTIFICATION,
+        subtype=about,
+        message_type=0,
+        stanza_id="",
+        timestamp_ms=now_ms,
+        content=content,
+    )
+
+
 class RequestAnswer(NamedTuple):
     """What a WhatsApp user's answer to a message request writes (OPT-14)."""
 

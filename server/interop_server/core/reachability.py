@@ -13,7 +13,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.messages import MailboxItem, NotificationType, notification
 from interop_server.core.model import Account, PingBounds, PingFacts, PingFate, ReachabilitySettings
 from interop_server.core.optin import is_eligible, require_whatsapp
 from interop_server.core.ports import Clock, Connections
@@ -135,14 +135,5 @@ def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:
 def _notice(sender: Account, recipient: Account, partner_name: str, display_name: str, now_ms: int) -> MailboxItem:
     """Tells of the partner and the display name, no more: neither identifier, no key and no chat (OPT-10)."""
     event = {"integrator": sender.integrator, "partner_name": partner_name, "display_name": display_name}
-    return MailboxItem(
-        recipient_id=recipient.account_id,
-        sender_id=sender.account_id,
-        sender_jid="",
-        kind=StanzaKind.NOTIFICATION,
-        subtype=NotificationType.REACHABILITY_PING,
-        message_type=0,
-        stanza_id="",
-        timestamp_ms=now_ms,
-        content=json.dumps(event).encode(),
-    )
+    about, content = NotificationType.REACHABILITY_PING, json.dumps(event).encode()
+    return notification(recipient.account_id, about, now_ms, content, sender_id=sender.account_id)
