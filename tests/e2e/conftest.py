@@ -12,7 +12,6 @@ import pytest
 import pytest_asyncio
 
 from interop_api.admin.v1 import admin_pb2
-from interop_api.v1 import interop_pb2
 from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
@@ -24,6 +23,7 @@ from interop_demo.processes import Child, simulator
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.recorded import RecordedAdmin
 from tests.evidence import new_journal
+from tests.registration import registration
 
 _integrators = itertools.count(200)  # the samples' messengers, which run in the same simulator, are 101 and on
 _numbers = itertools.count(10_000_000)
@@ -47,17 +47,7 @@ class World:
 
     async def register(self, **changes: object) -> admin_pb2.Partner:
         """Registers the messenger, or changes how it is registered."""
-        entry = admin_pb2.Partner(
-            integrator=self.integrator,
-            name=f"Messenger {self.integrator}",
-            issuer=self.partner.issuer,
-            base_url=self.partner.base_url,
-            push_url=self.partner.push_url,
-            media_url=self.partner.media_url,
-            status=interop_pb2.PARTNER_STATUS_ACTIVE,
-            identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
-            proxy_allowed=True,
-        )
+        entry = registration(self.partner, self.integrator, f"Messenger {self.integrator}")
         entry.MergeFrom(admin_pb2.Partner(**changes))  # type: ignore[arg-type]
         await self.admin.put_partner(entry)
         return entry

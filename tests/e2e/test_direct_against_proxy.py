@@ -13,8 +13,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from interop_api.admin.v1 import admin_pb2
-from interop_api.v1 import interop_pb2, stanza_pb2
+from interop_api.v1 import stanza_pb2
 from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
@@ -36,6 +35,7 @@ from tests.e2e.raw import WAIT_SECONDS
 from tests.e2e.transcripts import Recorded, Seen, Transcript, differences, recorder
 from tests.e2e.wire import sealed_message
 from tests.evidence import new_journal
+from tests.registration import registration
 
 pytestmark = pytest.mark.requirement("PRX-01")
 
@@ -440,7 +440,7 @@ async def stage_of(folder: Path, signing_keys: SigningKeys, by_proxy: bool) -> A
             PartnerServer(settings, keys=signing_keys, now=lambda: clock.now_ms() / 1_000)
         )
         admin = await stack.enter_async_context(RecordedAdmin(endpoint.admin))
-        await admin.put_partner(_registration(partner))
+        await admin.put_partner(registration(partner, INTEGRATOR, "Messenger"))
         transcript, bob_state = Transcript(clock.now_ms()), ClientState.generate()
         alice = await _alice(admin, endpoint, transcript)
         stack.push_async_callback(alice.close)
@@ -453,20 +453,6 @@ async def stage_of(folder: Path, signing_keys: SigningKeys, by_proxy: bool) -> A
 
 async def _no_token() -> str:
     raise AssertionError("Bob is not enlisted yet")
-
-
-def _registration(partner: PartnerServer) -> admin_pb2.Partner:
-    return admin_pb2.Partner(
-        integrator=INTEGRATOR,
-        name="Messenger",
-        issuer=partner.issuer,
-        base_url=partner.base_url,
-        push_url=partner.push_url,
-        media_url=partner.media_url,
-        status=interop_pb2.PARTNER_STATUS_ACTIVE,
-        identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
-        proxy_allowed=True,
-    )
 
 
 async def _alice(admin: AdminClient, endpoint: Endpoint, transcript: Transcript) -> WhatsAppClient:

@@ -15,6 +15,7 @@ from interop_api.v1 import enlistment_pb2, prekeys_pb2, stanza_pb2
 from interop_client.contents import text_content
 from interop_client.events import TextReceived
 from interop_client.login import third_party_login
+from interop_client.prekeys import bundle_from
 from interop_client.retries import bundle_of
 from interop_client.signal import CiphertextType, PreKeyBundle
 from interop_client.signal.content import decode_message, encode_message
@@ -67,17 +68,7 @@ class Foreigner:
         response = await self.transport.call(
             f"{CALL}PreKeyService/TakePreKeyBundles", request, prekeys_pb2.TakePreKeyBundlesResponse
         )
-        bundle = response.results[0].bundle
-        return PreKeyBundle(
-            registration_id=bundle.registration_id,
-            device_id=bundle.device_id,
-            identity_key=bundle.identity_key,
-            signed_prekey_id=bundle.signed_prekey.key_id,
-            signed_prekey=bundle.signed_prekey.public_key,
-            signed_prekey_signature=bundle.signed_prekey.signature,
-            one_time_prekey_id=bundle.one_time_prekey.key_id,
-            one_time_prekey=bundle.one_time_prekey.public_key,
-        )
+        return bundle_from(response.results[0])
 
     async def resend(self, to: str, message_id: str, retry_count: int, sent: Sent) -> None:
         """Sends a message under an id, for the first time or as an answer to a retry receipt."""

@@ -4,30 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from interop_api.v1 import prekeys_pb2
-from interop_client.client import ClientOptions, InteropClient
+from interop_client.client import ClientOptions
 from interop_client.events import TextReceived
 from interop_server.core.limits import Limits
 from interop_server.runtime.clock import AdjustableClock
 from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.raw import check_error, refused
+from tests.e2e.test_refusals_addresses import take
 from tests.e2e.test_refusals_limits import own_world
 
 pytestmark = pytest.mark.requirement("KEY-14")
 
 ALLOWED = Limits().bundle_target_burst
 NO_REFILL = ClientOptions(refill_count=0)
-
-
-async def take(client: InteropClient, *jids: str) -> list[prekeys_pb2.PreKeyBundleResult]:
-    """Takes bundles in one call."""
-    response = await client.transport.call(
-        "/interop_api.v1.PreKeyService/TakePreKeyBundles",
-        prekeys_pb2.TakePreKeyBundlesRequest(jids=jids),
-        prekeys_pb2.TakePreKeyBundlesResponse,
-    )
-    return list(response.results)
 
 
 async def test_who_drains_a_users_prekeys_is_stopped(world: World) -> None:

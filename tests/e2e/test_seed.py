@@ -11,8 +11,7 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
-from interop_api.admin.v1 import admin_pb2
-from interop_api.v1 import interop_pb2, media_pb2, media_pb2_grpc, prekeys_pb2
+from interop_api.v1 import media_pb2, media_pb2_grpc, prekeys_pb2
 from interop_client.admin import AdminClient
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
@@ -30,6 +29,7 @@ from tests.e2e.program import ANY_PORTS, run
 from tests.e2e.raw import QUIET, RawStream
 from tests.e2e.test_command_line import assert_sentence
 from tests.e2e.wire import sealed_message
+from tests.registration import registration
 
 DAY_MS = 86_400_000
 NOW_MS = time.time_ns() // 1_000_000_000 * 1_000
@@ -69,18 +69,7 @@ async def register(endpoint: Endpoint, inputs: Inputs) -> None:
     partner = inputs.partner
     partner.set_simulator(endpoint)
     async with AdminClient(endpoint.admin) as admin:
-        await admin.put_partner(
-            admin_pb2.Partner(
-                integrator=7,
-                name="Messenger",
-                issuer=partner.issuer,
-                base_url=partner.base_url,
-                push_url=partner.push_url,
-                media_url=partner.media_url,
-                status=interop_pb2.PARTNER_STATUS_ACTIVE,
-                identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
-            )
-        )
+        await admin.put_partner(registration(partner, 7, "Messenger", proxy_allowed=False))
         inputs.alice.jid = await admin.put_whatsapp_user("+4915112345678", inputs.alice.auth_public_key)
 
 

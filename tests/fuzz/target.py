@@ -43,6 +43,7 @@ from tests.fuzz.line import WAIT_SECONDS, Line
 from tests.fuzz.methods import path_of
 from tests.fuzz.outcomes import Answer
 from tests.invariants import violations
+from tests.registration import registration
 
 INTEGRATOR = 500
 BLOB = bytes(range(256)) * 8
@@ -128,17 +129,9 @@ class Target:
 
     def registration(self) -> admin_pb2.Partner:
         """The messenger as it is registered."""
-        return admin_pb2.Partner(
-            integrator=INTEGRATOR,
-            name="Fuzzed",
-            issuer=self.issuer,
-            base_url=self.partner.base_url,
-            push_url=self.partner.push_url,
-            media_url=self.partner.media_url,
-            status=interop_pb2.PARTNER_STATUS_ACTIVE,
-            identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
-            proxy_allowed=True,
-        )
+        entry = registration(self.partner, INTEGRATOR, "Fuzzed")
+        entry.issuer = self.issuer
+        return entry
 
     def token(self, user: str, **changes: object) -> str:
         """A token of the messenger."""

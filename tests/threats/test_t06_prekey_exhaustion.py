@@ -8,6 +8,7 @@ import pytest
 from interop_api.v1 import prekeys_pb2, prekeys_pb2_grpc
 from interop_client.client import ClientOptions
 from interop_client.events import Event, PreKeysLow, TextReceived
+from interop_client.prekeys import bundle_from
 from interop_client.signal import PreKeyBundle
 from tests.bench.lean_client import LeanClient
 from tests.e2e.conftest import World
@@ -29,21 +30,11 @@ async def take(client: LeanClient, jid: str) -> prekeys_pb2.PreKeyBundleResult:
     return (await stub.TakePreKeyBundles(request, metadata=client.metadata)).results[0]
 
 
-def checked(bundle: prekeys_pb2.PreKeyBundle) -> PreKeyBundle:
+def checked(result: prekeys_pb2.PreKeyBundleResult) -> PreKeyBundle:
     """The bundle, after its signature was verified; with or without a one-time prekey."""
-    one_time = bundle.one_time_prekey if bundle.HasField("one_time_prekey") else None
-    checked = PreKeyBundle(
-        registration_id=bundle.registration_id,
-        device_id=bundle.device_id,
-        identity_key=bundle.identity_key,
-        signed_prekey_id=bundle.signed_prekey.key_id,
-        signed_prekey=bundle.signed_prekey.public_key,
-        signed_prekey_signature=bundle.signed_prekey.signature,
-        one_time_prekey_id=one_time and one_time.key_id,
-        one_time_prekey=one_time and one_time.public_key,
-    )
-    checked.verify()
-    return checked
+    bundle = bundle_from(result)
+    bundle.verify()
+    return bundle
 
 
 @pytest.mark.requirement("KEY-05")
@@ -57,7 +48,7 @@ async def test_no_two_get_the_same_one_time_prekey(world: World, attack: Attack)
         results, *_ = await asyncio.gather(
             asyncio.gather(*taking), *(bob.add_prekeys(PREKEYS // 3) for _ in range(ROUNDS))
         )
-    bundles = [checked(result.bundle) for result in results if result.HasField("bundle")]
+    bundles = [checked(result) for result in results if result.HasField("bundle")]
     assert len(bundles) == MANY * ROUNDS
     taken = [bundle.one_time_prekey for bundle in bundles if bundle.one_time_prekey is not None]
     assert len(taken) == len(set(taken))

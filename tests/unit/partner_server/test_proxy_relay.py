@@ -12,7 +12,6 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
-from interop_api.admin.v1 import admin_pb2
 from interop_api.v1 import chat_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions
@@ -27,6 +26,7 @@ from interop_client.whatsapp import WhatsAppClient
 from interop_server.app import Simulator
 from interop_server.config import Config
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
+from tests.registration import registration
 
 BATS = 100
 BOB = "bob@bats.example"
@@ -50,17 +50,8 @@ class World:
     clients: AsyncExitStack
 
     async def put_partner(self, *, proxy_allowed: bool = True) -> None:
-        registered = admin_pb2.Partner(
-            integrator=BATS,
-            name="Bats",
-            issuer=self.partner.issuer,
-            base_url=self.partner.base_url,
-            push_url=self.partner.push_url,
-            media_url=self.partner.media_url,
-            status=interop_pb2.PARTNER_STATUS_ACTIVE,
-            identifier_type=interop_pb2.IDENTIFIER_TYPE_EMAIL,
-            proxy_allowed=proxy_allowed,
-        )
+        registered = registration(self.partner, BATS, "Bats", proxy_allowed=proxy_allowed)
+        registered.identifier_type = interop_pb2.IDENTIFIER_TYPE_EMAIL
         assert await self.admin.put_partner(registered) == 1
 
     async def bob(self, client_ip: str = PUBLIC_IP) -> ThirdPartyClient:
