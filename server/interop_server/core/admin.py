@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
+from interop_server.core.accounts import registered_account
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
@@ -96,9 +97,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED.
         """
-        account = await self.store.get_account(jid)
-        if account is None:
-            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+        account = await registered_account(self.store, jid)
         self.connections.observe_client(account.account_id, None if is_open else self.clock.now_ms())
 
     async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
@@ -154,9 +153,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED, or as `check_address`.
         """
-        account = await self.store.get_account(check_address(jid).text)
-        if account is None:
-            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+        account = await registered_account(self.store, check_address(jid).text)
         request = notification(account.account_id, NotificationType.DIGEST_REQUESTED, self.clock.now_ms())
         await self.store.put_items([request])
         self.connections.wake(account.account_id)

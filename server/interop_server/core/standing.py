@@ -6,6 +6,7 @@ A sanction holds for a person, not for an account: who deletes theirs and enlist
 from dataclasses import dataclass
 from typing import Protocol
 
+from interop_server.core.accounts import registered_account
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
@@ -65,10 +66,7 @@ class Standing:
         Raises:
             Refusal: NOT_REGISTERED.
         """
-        account = await self.store.get_account(jid)
-        if account is None:
-            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
-        return account
+        return await registered_account(self.store, jid)
 
     async def sanctions(self, user: ExternalUser) -> list[Sanction]:
         """Returns the sanctions in force, by kind."""
