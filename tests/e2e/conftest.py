@@ -134,6 +134,9 @@ def recorded_simulator(log: Path, db: Path | None = None, arguments: Sequence[st
 async def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Child]:
     """One simulator for all tests of the session, each of which has a world of its own in it."""
     async with recorded_simulator(tmp_path_factory.mktemp("simulator") / "simulator.log") as child:
+        # The key for pushes is made in the background at the first one: in whichever test counts rows just then.
+        async with aiohttp.ClientSession() as http, http.get(f"{child.ready['http']}/.well-known/jwks") as key_set:
+            key_set.raise_for_status()
         yield child
 
 
