@@ -45,35 +45,35 @@ from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_protocol.times import format_time
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
-from interop_server.core.absence import Absence
-from interop_server.core.admin import Operator
-from interop_server.core.arrivals import Arrivals
-from interop_server.core.audit import Audit
-from interop_server.core.challenges import Challenges
-from interop_server.core.clock_control import ClockControl
-from interop_server.core.connection import Logins
-from interop_server.core.enlistment import Enlistment
+from interop_server.core.abuse.audit import Audit
+from interop_server.core.abuse.blocklist import Blocklist
+from interop_server.core.abuse.challenges import Challenges
+from interop_server.core.abuse.escalation import Escalation
+from interop_server.core.abuse.reports import Reports
+from interop_server.core.abuse.scoring import Scoring
+from interop_server.core.abuse.standing import Standing
+from interop_server.core.abuse.suspension import Suspension
+from interop_server.core.connection.absence import Absence
+from interop_server.core.connection.lifecycle import Lifecycle
+from interop_server.core.connection.logins import Logins
+from interop_server.core.consent.message_requests import MessageRequests
+from interop_server.core.consent.optin import OptIn
+from interop_server.core.consent.reachability import Reachability
+from interop_server.core.enlistment.enlistment import Enlistment
+from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
 from interop_server.core.errors import Refusal
-from interop_server.core.escalation import Escalation
-from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import TIMER, Journal
-from interop_server.core.lifecycle import Lifecycle
-from interop_server.core.mailbox import Mailbox
-from interop_server.core.media import Media
-from interop_server.core.message_requests import MessageRequests
-from interop_server.core.optin import OptIn
+from interop_server.core.keys.prekeys import PreKeys
+from interop_server.core.media.media import Media
+from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.messaging.mailbox import Mailbox
+from interop_server.core.messaging.receipts import Receipts
+from interop_server.core.messaging.routing import Router, RouterParts
+from interop_server.core.messaging.typing_indicators import TypingSigns
+from interop_server.core.operator.clock_control import ClockControl
+from interop_server.core.operator.operator import Operator
 from interop_server.core.ports import Rng
-from interop_server.core.prekeys import PreKeys
-from interop_server.core.reachability import Reachability
-from interop_server.core.receipts import Receipts
-from interop_server.core.reports import Reports
-from interop_server.core.routing import Router, RouterParts
-from interop_server.core.scoring import Scoring
-from interop_server.core.standing import Standing
 from interop_server.core.stores import Store
-from interop_server.core.suspension import Suspension
-from interop_server.core.tokens import KeySets, PartnerTokens
-from interop_server.core.typing_signs import TypingSigns
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 
-from interop_server.core.absence import Absence
+from interop_server.core.connection.absence import Absence
 from interop_server.core.errors import Reason
 from interop_server.core.journal import Journal
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection

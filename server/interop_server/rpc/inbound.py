@@ -9,9 +9,9 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import OutgoingMessage
-from interop_server.core.receipts import Receipts
-from interop_server.core.routing import Router, SendOutcome
-from interop_server.core.typing_signs import TypingSigns
+from interop_server.core.messaging.receipts import Receipts
+from interop_server.core.messaging.routing import Router, SendOutcome
+from interop_server.core.messaging.typing_indicators import TypingSigns
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import (
     MAX_ACK_IDS,
