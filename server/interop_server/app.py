@@ -53,12 +53,13 @@ from interop_server.core.abuse.reports import Reports
 from interop_server.core.abuse.scoring import Scoring
 from interop_server.core.abuse.standing import Standing
 from interop_server.core.abuse.suspension import Suspension
-from interop_server.core.connection.absence import Absence
 from interop_server.core.connection.lifecycle import Lifecycle
 from interop_server.core.connection.logins import Logins
+from interop_server.core.connection.unacked import UnackedPush
 from interop_server.core.consent.message_requests import MessageRequests
 from interop_server.core.consent.optin import OptIn
 from interop_server.core.consent.reachability import Reachability
+from interop_server.core.enlistment.absence import Absence
 from interop_server.core.enlistment.enlistment import Enlistment
 from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
 from interop_server.core.errors import Refusal
@@ -69,7 +70,7 @@ from interop_server.core.messaging.arrivals import Arrivals
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.messaging.receipts import Receipts
 from interop_server.core.messaging.routing import Router, RouterParts
-from interop_server.core.messaging.typing_indicators import TypingSigns
+from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.operator.clock_control import ClockControl
 from interop_server.core.operator.operator import Operator
 from interop_server.core.ports import Rng
@@ -166,7 +167,7 @@ class _Parts:
     logins: Logins
     router: Router
     receipts: Receipts
-    typing_signs: TypingSigns
+    typing_indicators: TypingIndicators
     mailbox: Mailbox
     prekeys: PreKeys
     optin: OptIn
@@ -272,7 +273,8 @@ class Simulator:
         key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)
         tokens = PartnerTokens(store, reader, key_sets, clock, limits)
         standing = Standing(store, registry, journal, clock, limits)
-        absence = Absence(store, registry, push, journal, clock, limits)
+        absence = Absence(store, registry, journal, clock, limits)
+        unacked_push = UnackedPush(store, registry, push, journal, clock, limits)
         scoring = Scoring(store, registry, clock, limits)
         operator = Operator(store, key_sets, registry, clock, limits)
         suspension = Suspension(store, operator, journal, limits)
@@ -286,14 +288,14 @@ class Simulator:
             journal=journal,
             counts=counts,
             absence=absence,
-            departures=Departures(registry, absence, journal),
+            departures=Departures(registry, absence, unacked_push, journal),
             enlistment=Enlistment(
                 store, tokens, absence, standing, self._config.location, registry, clock, rng("JIDs"), limits
             ),
             logins=Logins(store, tokens, absence, standing, self._config.location, clock, limits),
             router=Router(RouterParts(store, arrivals, escalation, journal, clock, limits)),
             receipts=Receipts(store, arrivals, journal, counts, clock, limits),
-            typing_signs=TypingSigns(store, registry, journal, counts, clock, limits),
+            typing_indicators=TypingIndicators(store, registry, journal, counts, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
@@ -321,7 +323,7 @@ class Simulator:
             registry=parts.registry,
             router=parts.router,
             receipts=parts.receipts,
-            typing_signs=parts.typing_signs,
+            typing_indicators=parts.typing_indicators,
             mailbox=parts.mailbox,
             prekeys=parts.prekeys,
             clock=self._clock,

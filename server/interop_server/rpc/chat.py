@@ -22,7 +22,7 @@ from interop_server.core.messages import TypingState
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.messaging.receipts import Receipts
 from interop_server.core.messaging.routing import Router
-from interop_server.core.messaging.typing_indicators import TypingSigns
+from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.core.ports import Clock, Rng
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
@@ -67,7 +67,7 @@ class ChatParts:
     registry: ConnectionRegistry
     router: Router
     receipts: Receipts
-    typing_signs: TypingSigns
+    typing_indicators: TypingIndicators
     mailbox: Mailbox
     prekeys: PreKeys
     clock: Clock
@@ -216,7 +216,7 @@ class _ChatStream:
         self._outbox = Outbox(parts.limits)
         self._pump = DeliveryPump(parts.mailbox, live, self._outbox, parts.clock, parts.limits)
         inbound_parts = InboundParts(
-            parts.router, parts.receipts, parts.typing_signs, parts.counts, parts.limits, parts.journal
+            parts.router, parts.receipts, parts.typing_indicators, parts.counts, parts.limits, parts.journal
         )
         self._inbound = Inbound(inbound_parts, self._pump, live, self._outbox)
         live.show_typing = self._show_typing

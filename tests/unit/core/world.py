@@ -30,12 +30,13 @@ from interop_server.core.abuse.reports import Reports
 from interop_server.core.abuse.scoring import Scoring
 from interop_server.core.abuse.standing import Standing
 from interop_server.core.abuse.suspension import Suspension
-from interop_server.core.connection.absence import Absence
 from interop_server.core.connection.lifecycle import Lifecycle
 from interop_server.core.connection.logins import Logins
+from interop_server.core.connection.unacked import UnackedPush
 from interop_server.core.consent.message_requests import MessageRequests
 from interop_server.core.consent.optin import TERMS_ID, OptIn
 from interop_server.core.consent.reachability import Reachability
+from interop_server.core.enlistment.absence import Absence
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.enlistment.location import Anywhere
 from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
@@ -56,7 +57,7 @@ from interop_server.core.messaging.arrivals import Arrivals
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.messaging.receipts import Receipts
 from interop_server.core.messaging.routing import Router, RouterParts
-from interop_server.core.messaging.typing_indicators import TypingSigns
+from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.model import (
     Account,
     ConnectionFacts,
@@ -289,7 +290,8 @@ class World:
         self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
         self.journal = Journal(self.clock, rng)
         self.standing = Standing(store, self.connections, self.journal, self.clock, limits)
-        self.absence = Absence(store, self.connections, self.pushes, self.journal, self.clock, limits)
+        self.absence = Absence(store, self.connections, self.journal, self.clock, limits)
+        self.unacked_push = UnackedPush(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.enlistment = Enlistment(
             store, self.tokens, self.absence, self.standing, Anywhere(), self.connections, self.clock, rng, limits
         )
@@ -310,7 +312,9 @@ class World:
         self.router_parts = RouterParts(store, self.arrivals, self.escalation, self.journal, self.clock, limits)
         self.router = Router(self.router_parts)
         self.receipts = Receipts(store, self.arrivals, self.journal, self.counts, self.clock, limits)
-        self.typing_signs = TypingSigns(store, self.connections, self.journal, self.counts, self.clock, limits)
+        self.typing_indicators = TypingIndicators(
+            store, self.connections, self.journal, self.counts, self.clock, limits
+        )
         self.reports = Reports(store, self.escalation, self.journal, self.clock, rng, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
         self.audit = Audit(store, self.connections, self.challenges, self.journal, limits)

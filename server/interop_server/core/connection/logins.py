@@ -5,8 +5,8 @@ from typing import Protocol
 
 from interop_protocol.jid import third_party_jid, whatsapp_jid
 from interop_server.core.abuse.standing import Standing
-from interop_server.core.connection.absence import Absence
-from interop_server.core.enlistment.client_ip import is_loopback, is_public_address, who_is_at
+from interop_server.core.enlistment.absence import Absence
+from interop_server.core.enlistment.client_ip import is_loopback, is_public_address, rate_limit_key
 from interop_server.core.enlistment.enlistment import check_protocol_version
 from interop_server.core.enlistment.location import LocationPolicy, require_location
 from interop_server.core.enlistment.tokens import PartnerTokens
@@ -84,14 +84,14 @@ class Logins:
     def _count(self, login: Login, peer_ip: str) -> None:
         # From this machine all clients of a test come, as all clients of a proxy come from its address.
         is_shared = login.mode is ConnectionMode.PROXY or is_loopback(peer_ip)
-        (self._proxy_rate if is_shared else self._client_rate).take(who_is_at(peer_ip))
+        (self._proxy_rate if is_shared else self._client_rate).take(rate_limit_key(peer_ip))
 
     async def _third_party(self, login: Login, peer_ip: str) -> Account:
         token = await self.tokens.verify(login.token)
         check_terms(login, PartnerTerms(token.partner.status, token.partner.proxy_allowed))
         if login.mode is ConnectionMode.PROXY:
             # Only now: whoever is no proxy must not use up what is another client's.
-            self._client_rate.take(who_is_at(login.client_ip))
+            self._client_rate.take(rate_limit_key(login.client_ip))
         jid = third_party_jid(token.partner.integrator, login.account_number)
         account = await self.store.get_account(jid)
         if account is None or await self.absence.is_over(account):

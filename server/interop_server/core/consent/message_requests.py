@@ -6,11 +6,11 @@ from typing import Protocol
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.first_contact import acceptance
 from interop_server.core.consent.optin import require_whatsapp
+from interop_server.core.consent.reach import Route, decide_route
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal, Outcome
 from interop_server.core.limits import Limits
 from interop_server.core.messages import RequestAnswer, RouteFacts
-from interop_server.core.messaging.routing import Route, decide_route
 from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.ports import Clock, Connections, PushGateway
 from interop_server.core.stores import MessageRequestStore, OptInStore, RoutingStore

@@ -9,11 +9,11 @@ from typing import NamedTuple, Protocol
 
 from interop_protocol.sizes import MAX_INTEGRATOR, MAX_RESOLVE_USERS
 from interop_server.core.addressing import check_address
+from interop_server.core.consent.reach import decide_route
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier, normalize_phone_number
 from interop_server.core.limits import Limits
 from interop_server.core.messages import Chat, RouteFacts
-from interop_server.core.messaging.routing import decide_route
 from interop_server.core.model import (
     Account,
     IdentifierType,

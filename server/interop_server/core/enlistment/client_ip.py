@@ -41,7 +41,7 @@ def is_loopback(text: str) -> bool:
     return address is not None and address.is_loopback
 
 
-def who_is_at(text: str) -> str:
+def rate_limit_key(text: str) -> str:
     """Returns what rate limits count an address under: itself, or the network that an IPv6 address is one of."""
     address = parse_address(text)
     if isinstance(address, IPv6Address):

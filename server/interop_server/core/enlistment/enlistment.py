@@ -3,15 +3,16 @@
 from dataclasses import dataclass, field
 
 from interop_protocol.jid import third_party_jid
-from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
-from interop_protocol.xeddsa_keys import KEY_TYPE, verify_signed_prekey
+from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, PUBLIC_KEY_BYTES
+from interop_protocol.xeddsa_keys import KEY_TYPE
 from interop_server.core.abuse.standing import Standing
-from interop_server.core.connection.absence import Absence
-from interop_server.core.enlistment.client_ip import is_own_server, who_is_at
+from interop_server.core.enlistment.absence import Absence
+from interop_server.core.enlistment.client_ip import is_own_server, rate_limit_key
 from interop_server.core.enlistment.location import LocationPolicy, require_location
 from interop_server.core.enlistment.tokens import PartnerTokens
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
+from interop_server.core.keys.published import check_published_keys
 from interop_server.core.limits import Limits
 from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock, Connections, Rng
@@ -69,7 +70,7 @@ class Enlistment:
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
         """
-        self._address_rate.take(who_is_at(peer_ip))
+        self._address_rate.take(rate_limit_key(peer_ip))
         check_protocol_version(form.protocol_version, self.limits)
         keys = check_form_keys(form)
         token = await self.tokens.verify(form.token)
@@ -146,45 +147,3 @@ def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
     )
     registration_id = int.from_bytes(form.registration_id, "big")
     return check_published_keys(PublishedKeys(registration_id, form.identity_key, signed_prekey))
-
-
-def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
-    """Checks identity key and signed prekey (KEY-02, ENL-10), and returns them.
-
-    Raises:
-        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
-    """
-    if len(keys.identity_key) != PUBLIC_KEY_BYTES:
-        raise Refusal(
-            Reason.KEY_MALFORMED, f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}"
-        )
-    check_signed_prekey(keys.identity_key, keys.signed_prekey)
-    return keys
-
-
-def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> None:
-    """Checks form and signature of a signed prekey (KEY-02, ENL-10).
-
-    Raises:
-        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
-    """
-    check_prekey(signed_prekey.key_id, signed_prekey.public_key, "the signed prekey")
-    if len(signed_prekey.signature) != SIGNATURE_BYTES:
-        raise Refusal(
-            Reason.KEY_MALFORMED,
-            f"the signed prekey's signature has {len(signed_prekey.signature)} bytes instead of {SIGNATURE_BYTES}",
-        )
-    if not verify_signed_prekey(identity_key, signed_prekey.public_key, signed_prekey.signature):
-        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID)
-
-
-def check_prekey(key_id: int, public_key: bytes, name: str) -> None:
-    """Checks id and length of a prekey (KEY-02).
-
-    Raises:
-        Refusal: KEY_MALFORMED.
-    """
-    if not 1 <= key_id <= MAX_PREKEY_ID:
-        raise Refusal(Reason.KEY_MALFORMED, f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}")
-    if len(public_key) != PUBLIC_KEY_BYTES:
-        raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}")

@@ -11,13 +11,13 @@ from typing import Protocol
 from interop_protocol.digest import key_digest
 from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
-from interop_server.core.enlistment.enlistment import check_prekey, check_published_keys, check_signed_prekey
+from interop_server.core.consent.reach import RouteStore, view_routes
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.kem_prekeys import check_kem_prekeys
+from interop_server.core.keys.published import check_prekey, check_published_keys, check_signed_prekey
 from interop_server.core.limits import Limits
 from interop_server.core.messages import RouteFacts
-from interop_server.core.messaging.routing import RouteStore, view_routes
 from interop_server.core.model import (
     Account,
     KemPreKeyIds,

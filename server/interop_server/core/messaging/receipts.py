@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.addressing import check_address
-from interop_server.core.enlistment.enlistment import check_prekey, check_published_keys
+from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
+from interop_server.core.keys.published import check_prekey, check_published_keys
 from interop_server.core.limits import Limits
 from interop_server.core.messages import (
     MailboxItem,
@@ -27,7 +28,6 @@ from interop_server.core.messages import (
     StanzaKind,
 )
 from interop_server.core.messaging.arrivals import Arrivals
-from interop_server.core.messaging.routing import Dropped, RouteStore, reach
 from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
@@ -95,7 +95,7 @@ class Receipts:
         """
         jid = check_address(receipt.to)
         try:
-            facts = await reach(self._store, sender, jid)
+            facts = await require_reachable(self._store, sender, jid)
             if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
                 raise Dropped("RCP-01", "read receipts are off")
             message_ids = await self._sent_to(sender, facts, receipt.message_ids)
@@ -148,7 +148,7 @@ class Receipts:
                 raise Dropped("RCP-04", "it was asked for too often")
             self._check_rate(sender)
             check_retry(retry)
-            facts = await reach(self._store, sender, jid)
+            facts = await require_reachable(self._store, sender, jid)
             item = retry_item(sender, facts.account_id, retry, self._clock.now_ms())
             self._check_room(facts, len(item.content))
             outcome = await self._store.put_retry_receipt(item, MAX_RETRIES)

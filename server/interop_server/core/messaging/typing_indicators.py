@@ -3,11 +3,11 @@
 from collections import Counter
 
 from interop_server.core.addressing import check_address
+from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import TypingState
-from interop_server.core.messaging.routing import Dropped, RouteStore, reach
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
@@ -18,7 +18,7 @@ TYPING_DROPPED = "typing_dropped"
 _ACTION = "stanza.typing"
 
 
-class TypingSigns:
+class TypingIndicators:
     """Shows signs of typing, and drops without an answer those that cannot be shown now. Source: MSG-13."""
 
     def __init__(
@@ -51,7 +51,7 @@ class TypingSigns:
         jid = check_address(to)
         try:
             self._check_rate(sender)
-            peer = await reach(self._store, sender, jid)
+            peer = await require_reachable(self._store, sender, jid)
             if not self._connections.show_typing(peer.account_id, sender.jid, state, self._expires_seconds):
                 raise Dropped("MSG-13", "the peer is not connected, or reads too slowly")
         except Dropped as dropped:

@@ -7,7 +7,7 @@ from interop_server.core.enlistment.client_ip import (
     is_own_server,
     is_public_address,
     parse_address,
-    who_is_at,
+    rate_limit_key,
 )
 from tests.unit.core.world import partner
 
@@ -81,7 +81,7 @@ def test_what_is_not_a_public_address_is_refused(address: str) -> None:
 )
 def test_addresses_that_one_client_can_have_count_as_one(one: str, other: str, same: bool) -> None:
     """Whoever has one address of an IPv6 network of 64 bits has them all; what is no address counts by itself."""
-    assert (who_is_at(one) == who_is_at(other)) is same
+    assert (rate_limit_key(one) == rate_limit_key(other)) is same
 
 
 def test_this_machine_is_known_by_its_addresses() -> None:

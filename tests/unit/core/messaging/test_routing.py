@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from interop_protocol.digest import phash
+from interop_server.core.consent.reach import Route, decide_route
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import CiphertextType, MessageType, ReceiptType, RouteFacts, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt, Receipts
-from interop_server.core.messaging.routing import DeviceListMismatch, Route, Router, SendOutcome, decide_route
+from interop_server.core.messaging.routing import DeviceListMismatch, Router, SendOutcome
 from interop_server.core.model import Account, PartnerStatus
 from interop_server.runtime import clock as clock_module
 from tests.unit.core.world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused

@@ -1,32 +1,18 @@
-"""How long third-party accounts are without a connection, and what follows from it; knows no stream and no timer.
-
-Whatever still waits when a connection ends is worth a push; thirty days without a connection end the enlistment.
-"""
+"""How long third-party accounts are without a connection: thirty days of it end the enlistment; knows no timer."""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import SERVER, TIMER, Journal
+from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import Limits
-from interop_server.core.messaging.mailbox import kept_since_ms
 from interop_server.core.model import Account, AccountEnd
-from interop_server.core.ports import Clock, Connections, PushGateway
+from interop_server.core.ports import Clock, Connections
 from interop_server.core.stores import AccountStore, RoutingStore
 from interop_server.core.sweeps import Sweep
 
 _AT_ONCE = 200
 """Accounts that one transaction un-enlists: more would keep messages waiting."""
-_NO_PUSH = frozenset(
-    {
-        Reason.CONNECTION_REPLACED,
-        Reason.NOT_ENLISTED,
-        Reason.TEMPORARILY_BANNED,
-        Reason.BANNED,
-        Reason.SERVER_DRAINING,
-    }
-)
-"""Ends after which the client is there already, may not come, or was told to come back."""
 
 
 class AbsenceStore(AccountStore, RoutingStore, Protocol):
@@ -39,7 +25,6 @@ class Absence:
 
     store: AbsenceStore
     connections: Connections
-    push: PushGateway
     journal: Journal
     clock: Clock
     limits: Limits
@@ -47,22 +32,6 @@ class Absence:
     async def begin(self, account: Account) -> None:
         """Notes the end of a connection: from now on the account is without one."""
         await self.store.set_last_connected([account.account_id], self.clock.now_ms())
-
-    async def push_what_waits(self, account: Account, reason: Reason | None) -> None:
-        """Pushes once when a third-party user left messages or retry receipts un-acked and went (LIF-01).
-
-        Args:
-            account: Whose connection it was; it has no other.
-            reason: Why the server ended it; None when the client did.
-        """
-        if account.is_whatsapp or reason in _NO_PUSH:
-            return
-        backlog = await self.store.get_backlog(account.account_id, kept_since_ms(self.clock.now_ms(), self.limits))
-        left = backlog.messages + backlog.retry_receipts
-        if left and account.account_id not in self.connections.connected():
-            self.push.notify(account.integrator, account.external_id)
-            detail = f"{left} messages and retry receipts were left un-acked"
-            self.journal.record(SERVER, "push", "done", account.jid, requirement="LIF-01", detail=detail)
 
     async def note_connected(self) -> None:
         """Notes that whoever is connected was so until now: what a crash makes of a long connection (LIF-04)."""

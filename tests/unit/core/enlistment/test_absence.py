@@ -1,12 +1,10 @@
-"""What follows when a third-party account has no connection: a push for what waits, and the end after thirty days."""
+"""What follows when a third-party account has no connection: its enlistment ends after thirty days."""
 
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.messages import ReceiptType
-from interop_server.core.messaging.receipts import OutgoingReceipt
-from interop_server.core.model import Account, AccountEnd, NewEnlistment
+from interop_server.core.model import AccountEnd, NewEnlistment
 from tests.unit.core.world import BATS, NOW_MS, ClientKeys, World, message, refused
 
 MONTH_MS = 30 * DAY_MS
@@ -164,63 +162,6 @@ async def test_peers_are_told_the_same_of_every_account_that_is_not_there(world:
     causes = [outcome.refusal.cause for outcome in sent if outcome.refusal]
     assert len(set(causes)) == 3
     assert "deleted" in causes[0] and "un-enlisted" in causes[1] and "no such" in causes[2]
-
-
-async def left(world: World) -> tuple[Account, Account]:
-    """A third-party user whose connection ends with a message un-acked, and who wrote it."""
-    ada, user = await world.enlisted(), await world.opted_in()
-    world.connections.online.add(ada.account_id)
-    await world.router.send_messages(user, [message(ada)])
-    assert world.pushes.queued == []
-    world.connections.online.clear()
-    return ada, user
-
-
-@pytest.mark.requirement("LIF-01")
-@pytest.mark.parametrize("reason", [None, Reason.CONNECTION_SILENT, Reason.FRAME_MALFORMED, Reason.PROXY_NOT_ALLOWED])
-async def test_what_a_connection_leaves_un_acked_is_pushed_once(world: World, reason: Reason | None) -> None:
-    """The message came while its recipient seemed to be there, so nobody has pushed yet."""
-    ada, _ = await left(world)
-    await world.absence.push_what_waits(ada, reason)
-    assert world.pushes.queued == [(BATS, "ada")]
-
-
-@pytest.mark.requirement("LIF-01")
-@pytest.mark.parametrize(
-    "reason",
-    [
-        Reason.CONNECTION_REPLACED,
-        Reason.NOT_ENLISTED,
-        Reason.BANNED,
-        Reason.TEMPORARILY_BANNED,
-        Reason.SERVER_DRAINING,
-    ],
-)
-async def test_no_push_to_whom_it_does_not_help(world: World, reason: Reason) -> None:
-    """They are connected, may not come, or have been told to come back."""
-    ada, _ = await left(world)
-    with world.quiet():
-        await world.absence.push_what_waits(ada, reason)
-
-
-@pytest.mark.requirement("LIF-01")
-async def test_no_push_when_nothing_worth_it_waits(world: World) -> None:
-    """Nothing at all, a receipt, a message that has expired; nor for a WhatsApp user, nor while connected again."""
-    ada, user = await world.enlisted(), await world.opted_in()
-    await world.router.send_messages(ada, [message(user)])
-    await world.receipts.send(user, OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m1"]), True)
-    assert (await world.mailbox.backlog(ada)).receipts == 1
-    with world.quiet():
-        await world.absence.push_what_waits(ada, None)
-        await world.absence.push_what_waits(user, None)
-    ada, user = await left(world)
-    world.connections.online.add(ada.account_id)
-    with world.quiet():
-        await world.absence.push_what_waits(ada, None)
-    world.connections.online.clear()
-    world.clock.advance(MONTH_MS)
-    with world.quiet():
-        await world.absence.push_what_waits(ada, None)
 
 
 def enlistment(world: World, number: int) -> NewEnlistment:
