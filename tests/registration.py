@@ -1,6 +1,6 @@
 """How a sample messenger's server is registered with a simulator; knows no test."""
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from partner_server import PartnerServer
 

@@ -16,7 +16,7 @@ from typing import Any
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from interop_api.admin.v1 import (
+from interop_api.admin.v1alpha1 import (
     admin_pb2,
     admin_pb2_grpc,
     clock_pb2,

@@ -43,7 +43,7 @@ async def _send_one(sender: LeanClient, recipient: LeanClient, message_id: str) 
     """Sends a message and lets everything that follows from it come to rest."""
     stanza = stanza_pb2.Stanza()
     message = stanza.message
-    message.id, message.to, message.type = message_id, recipient.jid, stanza_pb2.MESSAGE_TYPE_TEXT
+    message.id, message.to_jid, message.type = message_id, recipient.jid, stanza_pb2.MESSAGE_TYPE_TEXT
     message.enc.add(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(CIPHERTEXT_BYTES))
     started = time.perf_counter()
     frame_bytes = await sender.send([stanza])

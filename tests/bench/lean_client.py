@@ -94,8 +94,8 @@ async def _shake_hands(call: _Call, account: Account) -> Transport:
     if not isinstance(response, chat_pb2.ConnectResponse):
         raise WrongAnswer("the server ended a handshake")
     answer = response.handshake.server_hello
-    noise.read_server_hello(answer.ephemeral, answer.static, answer.payload)
+    noise.read_server_hello(answer.ephemeral, answer.static_key, answer.payload)
     static, payload = noise.client_finish(account.payload.SerializeToString())
-    finish = chat_pb2.ClientFinish(static=static, payload=payload)
+    finish = chat_pb2.ClientFinish(static_key=static, payload=payload)
     await call.write(chat_pb2.ConnectRequest(handshake=chat_pb2.HandshakeMessage(client_finish=finish)))
     return noise.split()

@@ -75,7 +75,7 @@ def _rate(name: str, rates: list[float], ceilings: list[float], note: str) -> Fi
 async def _upload(client: LeanClient, blob: _Blob) -> float:
     service = media_pb2_grpc.MediaServiceStub(client.channel)
     connection = await service.GetMediaConnection(media_pb2.GetMediaConnectionRequest(), metadata=client.metadata)
-    start = media_pb2.UploadStart(auth=connection.auth, token=media_token(blob.sha256), length=blob.length)
+    start = media_pb2.UploadStart(auth=connection.auth, upload_token=media_token(blob.sha256), length=blob.length)
     upload: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = client.channel.stream_unary(_UPLOAD)
     started = time.perf_counter()
     call = upload(metadata=client.metadata)

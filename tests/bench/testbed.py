@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from joserfc import jwt
 from joserfc.jwk import RSAKey
 
-from interop_api.admin.v1 import admin_pb2, admin_pb2_grpc
+from interop_api.admin.v1alpha1 import admin_pb2, admin_pb2_grpc
 from interop_api.v1 import chat_pb2, enlistment_pb2, enlistment_pb2_grpc, interop_pb2, interop_pb2_grpc, prekeys_pb2
 from interop_demo.processes import Child, simulator
 from interop_protocol.xeddsa_keys import KEY_TYPE, sign_xeddsa, signed_prekey_message
@@ -128,7 +128,7 @@ class Testbed:
             admin_pb2.PutWhatsAppUserRequest(
                 phone_number=f"+{digits}",
                 authkey=auth.public_key().public_bytes_raw(),
-                platform=admin_pb2.PLATFORM_ANDROID,
+                platform=admin_pb2.DEVICE_PLATFORM_ANDROID,
             )
         )
         payload = chat_pb2.LoginPayload(

@@ -136,13 +136,13 @@ class _Pair:
     def _message(self, number: int) -> stanza_pb2.Stanza:
         stanza = stanza_pb2.Stanza()
         message = stanza.message
-        message.id, message.to, message.type = str(number), self._recipient.jid, stanza_pb2.MESSAGE_TYPE_TEXT
+        message.id, message.to_jid, message.type = str(number), self._recipient.jid, stanza_pb2.MESSAGE_TYPE_TEXT
         message.enc.add(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=_ciphertext(number))
         return stanza
 
     def _check(self, stanza: stanza_pb2.Stanza, number: int) -> None:
         message = stanza.message
-        if message.id != str(number) or getattr(message, "from") != self._sender.jid:
+        if message.id != str(number) or message.from_jid != self._sender.jid:
             raise WrongAnswer(f"message {number} was due, but this was delivered: {stanza}")
         if message.enc[0].ciphertext != _ciphertext(number):
             raise WrongAnswer(f"message {number} was delivered with other ciphertext")

@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint

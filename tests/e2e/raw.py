@@ -47,7 +47,7 @@ def check(refusal: ServerRefusal, reason: str) -> None:
     assert _SENTENCE.fullmatch(refusal.advice), refusal.advice
 
 
-def check_error(error: errors_pb2.StanzaError, reason: str) -> None:
+def check_error(error: errors_pb2.Refusal, reason: str) -> None:
     """The same for a refusal that stands in a stanza or in a response."""
     check(refusal_from_stanza_error(error), reason)
 
@@ -219,7 +219,7 @@ def hello_request(ephemeral: bytes) -> chat_pb2.ConnectRequest:
 
 def finish_request(static: bytes, payload: bytes) -> chat_pb2.ConnectRequest:
     """The third message of the handshake."""
-    finish = chat_pb2.ClientFinish(static=static, payload=payload)
+    finish = chat_pb2.ClientFinish(static_key=static, payload=payload)
     return chat_pb2.ConnectRequest(handshake=chat_pb2.HandshakeMessage(client_finish=finish))
 
 
@@ -267,4 +267,4 @@ def _serialized(request: Request) -> bytes:
 
 
 def _parts(hello: chat_pb2.ServerHello) -> tuple[bytes, bytes, bytes]:
-    return hello.ephemeral, hello.static, hello.payload
+    return hello.ephemeral, hello.static_key, hello.payload

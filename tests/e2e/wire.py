@@ -82,7 +82,7 @@ class Wire:
 def sealed_message(to: str, message_id: str, ciphertext: bytes = b"sealed") -> stanza_pb2.Stanza:
     """Returns a message that nobody can open: to the server all ciphertexts are alike (MSG-02)."""
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=ciphertext)
-    message = stanza_pb2.Message(id=message_id, to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,))
+    message = stanza_pb2.Message(id=message_id, to_jid=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,))
     return stanza_pb2.Stanza(message=message)
 
 

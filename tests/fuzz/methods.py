@@ -7,7 +7,7 @@ from google.protobuf.descriptor import Descriptor, MethodDescriptor
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
-import interop_api.admin.v1
+import interop_api.admin.v1alpha1
 import interop_api.v1
 from tests.e2e.connection.test_refusals_sessions import methods_of, path_of
 
@@ -21,7 +21,7 @@ def _methods(package: object) -> list[MethodDescriptor]:
 
 
 CLIENT_METHODS = _methods(interop_api.v1)
-ADMIN_METHODS = _methods(interop_api.admin.v1)
+ADMIN_METHODS = _methods(interop_api.admin.v1alpha1)
 
 
 def message_class(descriptor: Descriptor) -> type[Message]:

@@ -54,7 +54,7 @@ read = cache(read_documented)
 """What the comments document, read once."""
 
 
-def check_item(error: errors_pb2.StanzaError, allowed: frozenset[str]) -> str:
+def check_item(error: errors_pb2.Refusal, allowed: frozenset[str]) -> str:
     """Asserts that the refusal of one item is well-formed and documented, and returns its reason."""
     name = errors_pb2.ErrorReason.Name(error.reason).removeprefix("ERROR_REASON_")
     if name not in allowed:
@@ -95,8 +95,8 @@ def _decoded(method: MethodDescriptor, response: bytes) -> Message:
         raise Undocumented(f"{path_of(method)} answered {response!r}") from error
 
 
-def _errors(message: Message) -> Iterator[errors_pb2.StanzaError]:
-    if isinstance(message, errors_pb2.StanzaError):
+def _errors(message: Message) -> Iterator[errors_pb2.Refusal]:
+    if isinstance(message, errors_pb2.Refusal):
         yield message
         return
     for each, value in message.ListFields():

@@ -15,7 +15,7 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import (
     chat_pb2,
     enlistment_pb2_grpc,
@@ -213,7 +213,7 @@ class Target:
         media = media_pb2_grpc.MediaServiceStub(line.client.channel)
         connection = media_pb2.GetMediaConnectionRequest()
         self.upload_auth = (await media.GetMediaConnection(connection, metadata=line.client.metadata)).auth
-        start = media_pb2.UploadStart(auth=self.upload_auth, token=BLOB_TOKEN, length=len(BLOB))
+        start = media_pb2.UploadStart(auth=self.upload_auth, upload_token=BLOB_TOKEN, length=len(BLOB))
         parts = [media_pb2.UploadRequest(start=start), media_pb2.UploadRequest(chunk=BLOB)]
         self.blob_path = (await media.Upload(iter(parts), metadata=line.client.metadata)).direct_path
 

@@ -58,7 +58,7 @@ class Streams(RuleBasedStateMachine):
         self.noise = InitiatorHandshake(self.line.state.auth_private_key, os.urandom(32))
         if self.stage == FRESH:
             hello = self.runner.run(self.stream.hello(self.noise))
-            self.noise.read_server_hello(hello.ephemeral, hello.static, hello.payload)
+            self.noise.read_server_hello(hello.ephemeral, hello.static_key, hello.payload)
             self.stage = GREETED
         else:
             self._ends(OUT_OF_ORDER, hello_request(self.noise.client_hello()))

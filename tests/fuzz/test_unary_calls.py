@@ -19,7 +19,7 @@ from tests.fuzz.words import words_of
 
 pytestmark = pytest.mark.requirement("SIM-01")
 
-CLOCK = "interop_api.admin.v1.ClockService"
+CLOCK = "interop_api.admin.v1alpha1.ClockService"
 STRANGERS: tuple[Sequence[str], ...] = (
     (),
     ("",),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
 
-from interop_api.admin.v1 import standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, media_pb2, prekeys_pb2, stanza_pb2
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
@@ -37,8 +37,8 @@ def words_of(target: Target) -> Vocabulary:
     keys = [state.signal.publishable for state in states]
     base_url = target.partner.base_url
     fields: list[tuple[str, Sequence[str | bytes | int]]] = [
-        ("jid jids to peer_jid", addresses),
-        ("from", ["", "", "", *jids]),
+        ("jid jids to_jid peer_jid", addresses),
+        ("from_jid", ["", "", "", *jids]),
         ("external_id phone_number user", [people.user, people.phone_number, "nobody", "+4915"]),
         ("integrator integrators", [INTEGRATOR, INTEGRATOR, INTEGRATOR + 1, 0, 999]),
         ("id message_id message_ids stanza_id", ["m1", "m2", "m-3", os.urandom(8).hex()]),
@@ -60,17 +60,17 @@ def words_of(target: Target) -> Vocabulary:
         ("sub_code duration_seconds", [101, 102, 60, 3_600]),
         ("registration_id", [key.registration_id for key in keys]),
         ("authkey", [state.auth_public_key for state in states]),
-        ("token", tokens),
+        ("token upload_token challenge_id", tokens),
         ("auth", [target.upload_auth]),
         ("direct_path", [f"/interop/whatsapp/download/{INTEGRATOR}/blob/", target.blob_path, "/v/t" + "A" * 32]),
         ("length", [len(BLOB), 1, 100]),
         ("offset", [0, 1, len(BLOB)]),
         ("terms_id", [TERMS_ID]),
         ("page_token", ["", "AAAA"]),
-        ("milliseconds", [1, 1_000, DAY_MS, 31 * DAY_MS]),
+        ("advance_ms", [1, 1_000, DAY_MS, 31 * DAY_MS]),
         ("issuer", [target.issuer, "https://other.example"]),
         ("name", ["Messenger", "Fuzzed"]),
-        ("code", [487, 500]),
+        ("nack_code", [487, 500]),
         ("device_id", [0]),
         ("public_key", [os.urandom(32), os.urandom(32), os.urandom(1_568)]),
         ("signature", [os.urandom(64)]),
@@ -114,17 +114,17 @@ def _messages(target: Target, states: list[ClientState], nobody: ClientState) ->
         enlistment(people.third_party.state, target.token(people.user)),
         enlistment(nobody, target.token("somebody")),
         enc,
-        *(stanza_pb2.Message(id=os.urandom(8).hex(), to=jid, **text) for jid in (*jids, *jids)),
-        *(stanza_pb2.Receipt(type=delivered, to=jid, message_ids=["m1", "m2"]) for jid in jids),
-        *(stanza_pb2.Typing(state=stanza_pb2.TYPING_STATE_COMPOSING, to=jid) for jid in jids),
-        *(stanza_pb2.RetryReceipt(to=jid, message_id="m1", retry_count=1, registration_id=1) for jid in jids),
+        *(stanza_pb2.Message(id=os.urandom(8).hex(), to_jid=jid, **text) for jid in (*jids, *jids)),
+        *(stanza_pb2.Receipt(type=delivered, to_jid=jid, message_ids=["m1", "m2"]) for jid in jids),
+        *(stanza_pb2.Typing(state=stanza_pb2.TYPING_STATE_COMPOSING, to_jid=jid) for jid in jids),
+        *(stanza_pb2.RetryReceipt(to_jid=jid, message_id="m1", retry_count=1, registration_id=1) for jid in jids),
         *(prekeys_pb2.KnownRegistration(jid=jid, registration_id=number) for number, jid in enumerate(jids)),
         *(target.login_of(line) for line in people.lines),
         target.login_of(people.third_party).interop_data,
         *(standing_pb2.ImposeSanctionRequest(jid=jid, kind=standing_pb2.SANCTION_KIND_BAN) for jid in jids),
         interop_pb2.ExternalUser(external_id=people.user, integrator=INTEGRATOR),
         interop_pb2.ExternalUser(external_id=people.phone_number),
-        media_pb2.UploadStart(auth=target.upload_auth, token=BLOB_TOKEN, length=len(BLOB)),
+        media_pb2.UploadStart(auth=target.upload_auth, upload_token=BLOB_TOKEN, length=len(BLOB)),
     ]
     messages: dict[str, list[bytes]] = {}
     for message in good:

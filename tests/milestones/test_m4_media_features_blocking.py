@@ -95,4 +95,4 @@ async def test_typing_is_shown_both_ways(world: World) -> None:
             await sender.send_typing(recipient.jid, state)
             shown = await recipient.wait_for(Typing)
             assert (shown.sender, f"TYPING_STATE_{shown.state}") == (sender.jid, stanza_pb2.TypingState.Name(state))
-            assert shown.expires_seconds
+            assert shown.expires_after_seconds

@@ -46,7 +46,7 @@ async def enlist(world: World, token: str, state: ClientState | None = None) -> 
 def message_from(sender: str, to: str, message_id: str = "forged") -> stanza_pb2.Message:
     """Returns a message that names its sender."""
     message = sealed_message(to, message_id).message
-    setattr(message, "from", sender)
+    message.from_jid = sender
     return message
 
 

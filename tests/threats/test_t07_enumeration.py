@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack
 import pytest
 from google.protobuf.message import Message
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2, interop_pb2_grpc, prekeys_pb2, prekeys_pb2_grpc, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.state import ClientState
@@ -43,7 +43,7 @@ async def people(world: World, second_world: World, asker: str) -> dict[str, str
     await blocker.block(asker)
     never = await world.whatsapp(opted_in=False, options=QUIET)
     number = "+491529999999"
-    await world.admin.put_whatsapp_user(number, ClientState.generate().auth_public_key, admin_pb2.PLATFORM_WEB)
+    await world.admin.put_whatsapp_user(number, ClientState.generate().auth_public_key, admin_pb2.DEVICE_PLATFORM_WEB)
     return {
         "nobody has this number": "+491528888888",
         "never opted in": number_of(never),

@@ -83,8 +83,8 @@ async def test_a_proxy_cannot_share_a_connection(world: World, attack: Attack) -
         await stream.send_stanzas(stanza_pb2.Stanza(message=message_from(carol.jid, alice.jid)))
         acks = (await stream.receive_kind("send_acks")).send_acks.acks
         assert [ack.error.requirement for ack in acks] == ["PRX-03"]
-        receipt = stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_DELIVERED, to=alice.jid, message_ids=["m"])
-        setattr(receipt, "from", carol.jid)
+        receipt = stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_DELIVERED, to_jid=alice.jid, message_ids=["m"])
+        receipt.from_jid = carol.jid
         await stream.send_stanzas(stanza_pb2.Stanza(receipt=receipt))
         assert (await stream.receive_kind("stanza_refused")).stanza_refused.error.requirement == "PRX-03"
         await stream.send(hello_request(bytes(range(32))))

@@ -58,7 +58,7 @@ async def test_what_is_sent_many_times_arrives_once(world: World, attack: Attack
             taken += await wire.take()
         await wire.ack([stanza for stanza in taken if stanza.HasField("message")])
         assert not message_ids(await wire.ping())
-    arrived = Counter((getattr(stanza.message, "from"), stanza.message.id) for stanza in taken if stanza.message.id)
+    arrived = Counter((stanza.message.from_jid, stanza.message.id) for stanza in taken if stanza.message.id)
     assert arrived == Counter((client.jid, message_id) for client in crowd for message_id in ids)
     attack.holds(
         f"{MANY * TIMES * len(ids):,} sends, {MANY * len(ids)} deliveries: each message once, each repetition "

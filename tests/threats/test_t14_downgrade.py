@@ -56,7 +56,7 @@ async def handshake_reason(world: World, auth_private_key: bytes, payload: bytes
     async with RawStream(world.endpoint.grpc) as stream:
         try:
             hello = await stream.hello(initiator)
-            initiator.read_server_hello(hello.ephemeral, hello.static, hello.payload)
+            initiator.read_server_hello(hello.ephemeral, hello.static_key, hello.payload)
             await stream.send(finish_request(*initiator.client_finish(payload)))
             return (await stream.ending()).reason
         except (ServerRefusal, RemoteProtocolError) as error:

@@ -21,7 +21,7 @@ DELIVERED, READ = stanza_pb2.RECEIPT_TYPE_DELIVERED, stanza_pb2.RECEIPT_TYPE_REA
 
 def receipt(kind: stanza_pb2.ReceiptType.ValueType, to: str, *ids: str) -> stanza_pb2.Stanza:
     """A receipt for messages of somebody."""
-    return stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=kind, to=to, message_ids=ids))
+    return stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=kind, to_jid=to, message_ids=ids))
 
 
 async def receipts_after(wire: Wire, sentinel: InteropClient, jid: str) -> list[stanza_pb2.Stanza]:
@@ -117,7 +117,7 @@ async def test_silent_messages_tell_nothing_more(world: World, attack: Attack) -
     carol = await world.whatsapp()
     async with Wire(bob.transport) as wire:
         await wire.ask(200)
-        typing = stanza_pb2.Typing(to=alice.jid, state=stanza_pb2.TYPING_STATE_COMPOSING)
+        typing = stanza_pb2.Typing(to_jid=alice.jid, state=stanza_pb2.TYPING_STATE_COMPOSING)
         for _ in range(20):
             await wire.send(sealed_message(alice.jid, sent.id), stanza_pb2.Stanza(typing=typing))
         await alice.ping()
@@ -138,7 +138,7 @@ async def test_receipts_for_what_was_never_sent_go_nowhere(world: World, attack:
     bob = await world.third_party("bob", QUIET)
     await bob.close()
     before = (await world.admin.get_statistics()).counted
-    made_up = [stanza_pb2.RetryReceipt(to=alice.jid, message_id=name, retry_count=1) for name in ("m1", "m2")]
+    made_up = [stanza_pb2.RetryReceipt(to_jid=alice.jid, message_id=name, retry_count=1) for name in ("m1", "m2")]
     async with Wire(mallory.transport) as wire:
         await wire.send(*(receipt(kind, alice.jid, "m1", "m2") for kind in (DELIVERED, READ)))
         await wire.send(*(stanza_pb2.Stanza(retry_receipt=asked) for asked in made_up))

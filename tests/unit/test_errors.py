@@ -9,7 +9,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interop_api.admin.v1 import admin_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import admin_pb2, standing_pb2
 from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_server.core import messages, model
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
@@ -47,7 +47,7 @@ ENUMS: list[tuple[type[Enum], EnumTypeWrapper, str]] = [
     (Reason, errors_pb2.ErrorReason, "ERROR_REASON_"),
     (model.PartnerStatus, interop_pb2.PartnerStatus, "PARTNER_STATUS_"),
     (model.IdentifierType, interop_pb2.IdentifierType, "IDENTIFIER_TYPE_"),
-    (model.Platform, admin_pb2.Platform, "PLATFORM_"),
+    (model.Platform, admin_pb2.DevicePlatform, "DEVICE_PLATFORM_"),
     (model.InboxMode, stanza_pb2.InboxMode, "INBOX_MODE_"),
     (model.ConnectionMode, chat_pb2.ConnectionMode, "CONNECTION_MODE_"),
     (messages.CiphertextType, stanza_pb2.CiphertextType, "CIPHERTEXT_TYPE_"),

@@ -17,17 +17,17 @@ from partner_server.upstream import UNARY_METHODS
 pytestmark = pytest.mark.requirement("PRX-06")
 
 HOLDS = {
-    "a public key": "authkey e_ident e_skey_val ephemeral static identity_key public_key one_time_prekey signed_prekey",
+    "a public key": "authkey e_ident e_skey_val ephemeral static_key identity_key public_key one_time_prekey signed_prekey",
     "the type or id of a key": "e_keytype e_regid e_skey_id key_type",
     "a signature or digest of what is public": "e_skey_sig signature signed_prekey_signature digest phash",
     "what only the ends can open": "ciphertext sealed payload chunk",
-    "a proof of who may do something": "token auth session_token",
+    "a proof of who may do something": "token upload_token auth session_token",
     "a tag that says nothing without its secret": "reporting_token",
-    "an address": "jid jids from to login peer_jid external_id normalized_external_id phone_number client_ip hosts "
+    "an address": "jid jids from_jid to_jid login peer_jid external_id normalized_external_id phone_number client_ip hosts "
     "direct_path icon",
-    "an id": "id message_id message_ids request_id report_id requirement terms_id",
+    "an id": "id message_id message_ids request_id report_id challenge_id requirement terms_id",
     "a name that is meant to be shown": "display_name partner_name name",
-    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt code answer",
+    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt digits answer",
 }
 """What the fields of each name are for; none of it is what people write to each other, or opens it."""
 REVEALED = {"interop_api.v1.ReportedMessage.plaintext", "interop_api.v1.ReportedMessage.message_secret"}
@@ -108,5 +108,5 @@ def test_the_proxy_has_no_calls_of_its_own() -> None:
     relayed = {name.rpartition("/")[0].removeprefix("/") for name in UNARY_METHODS}
     assert relayed <= {service.full_name for service in services()}
     assert {field.name for field in fields(proxy_frames.Hello)} == {"user", "token", "jid", "read_receipts"}
-    told = {"reason", "advice", "requirement", "retry_after_ms", "login_code", "expire_seconds"}
+    told = {"reason", "advice", "requirement", "retry_after_ms", "login_code", "expires_after_seconds"}
     assert {field.name for field in fields(proxy_frames.Ended)} >= told

@@ -8,8 +8,8 @@ from interop_api.v1 import chat_pb2
 OBSERVED = [
     (chat_pb2.HandshakeMessage, {"client_hello": 2, "server_hello": 3, "client_finish": 4}),
     (chat_pb2.ClientHello, {"ephemeral": 1}),
-    (chat_pb2.ServerHello, {"ephemeral": 1, "static": 2, "payload": 3}),
-    (chat_pb2.ClientFinish, {"static": 1, "payload": 2}),
+    (chat_pb2.ServerHello, {"ephemeral": 1, "static_key": 2, "payload": 3}),
+    (chat_pb2.ClientFinish, {"static_key": 1, "payload": 2}),
     (chat_pb2.LoginPayload, {"username": 1, "product": 20, "interop_data": 38}),
     (chat_pb2.InteropData, {"account_id": 1, "token": 2, "enable_read_receipts": 3}),
 ]

@@ -1,6 +1,6 @@
 """The simulator's own controls, for tests and demonstrations; knows no protocol under simulation.
 
-Source: interop_api/admin/v1.
+Source: interop_api/admin/v1alpha1.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -9,7 +9,7 @@ from typing import Any, Self
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
 from interop_client.errors import refusal_from_rpc_error
 from interop_client.transport import M, unary_call
 
@@ -58,7 +58,7 @@ class AdminClient:
         self,
         phone_number: str,
         auth_public_key: bytes,
-        platform: admin_pb2.Platform.ValueType = admin_pb2.PLATFORM_ANDROID,
+        platform: admin_pb2.DevicePlatform.ValueType = admin_pb2.DEVICE_PLATFORM_ANDROID,
     ) -> str:
         """Registers a WhatsApp user and returns the JID.
 
@@ -77,7 +77,7 @@ class AdminClient:
         request = admin_pb2.ChangeNumberRequest(jid=jid, phone_number=phone_number)
         return await self._call("ChangeNumber", request, admin_pb2.ChangeNumberResponse)
 
-    async def list_connections(self) -> list[admin_pb2.Connection]:
+    async def list_connections(self) -> list[admin_pb2.OpenConnection]:
         """Returns the open connections, by JID."""
         request = admin_pb2.ListConnectionsRequest()
         return list((await self._call("ListConnections", request, admin_pb2.ListConnectionsResponse)).connections)
@@ -107,7 +107,7 @@ class AdminClient:
             **wanted: Fields of ReadJournalRequest: `actor`, `reason`, `follow`, …
         """
         call = self._channel.unary_stream(
-            "/interop_api.admin.v1.JournalService/ReadJournal",
+            "/interop_api.admin.v1alpha1.JournalService/ReadJournal",
             request_serializer=journal_pb2.ReadJournalRequest.SerializeToString,
             response_deserializer=journal_pb2.ReadJournalResponse.FromString,
         )(journal_pb2.ReadJournalRequest(**wanted))
@@ -122,10 +122,10 @@ class AdminClient:
     async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
         """Returns what was refused under a request id, by which rule, and what to do about it."""
         request = journal_pb2.ExplainRefusalRequest(request_id=request_id)
-        method = "/interop_api.admin.v1.JournalService/ExplainRefusal"
+        method = "/interop_api.admin.v1alpha1.JournalService/ExplainRefusal"
         return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse)
 
-    async def get_clock(self) -> clock_pb2.Clock:
+    async def get_clock(self) -> clock_pb2.ClockState:
         """Returns what the server's clock shows."""
         response = await self._clock_call("GetClock", clock_pb2.GetClockRequest(), clock_pb2.GetClockResponse)
         return response.clock
@@ -141,10 +141,10 @@ class AdminClient:
 
     async def advance_clock(self, milliseconds: int) -> clock_pb2.AdvanceClockResponse:
         """Moves the server's time forward; returns when everything that fell due is done."""
-        request = clock_pb2.AdvanceClockRequest(milliseconds=milliseconds)
+        request = clock_pb2.AdvanceClockRequest(advance_ms=milliseconds)
         return await self._clock_call("AdvanceClock", request, clock_pb2.AdvanceClockResponse)
 
-    async def resume_clock(self) -> clock_pb2.Clock:
+    async def resume_clock(self) -> clock_pb2.ClockState:
         """Lets the server's time run on from where it stands."""
         response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
         return response.clock
@@ -181,7 +181,7 @@ class AdminClient:
         """Yields every record that the server keeps about an account; or about a person, named by the other two."""
         request = standing_pb2.AuditAccountRequest(jid=jid, integrator=integrator, external_id=external_id)
         call = self._channel.unary_stream(
-            "/interop_api.admin.v1.StandingService/AuditAccount",
+            "/interop_api.admin.v1alpha1.StandingService/AuditAccount",
             request_serializer=standing_pb2.AuditAccountRequest.SerializeToString,
             response_deserializer=standing_pb2.AuditAccountResponse.FromString,
         )(request)
@@ -195,12 +195,14 @@ class AdminClient:
 
     async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(
-            self._channel, f"/interop_api.admin.v1.StandingService/{method}", request, response_type
+            self._channel, f"/interop_api.admin.v1alpha1.StandingService/{method}", request, response_type
         )
 
     async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
-        return await unary_call(self._channel, f"/interop_api.admin.v1.AdminService/{method}", request, response_type)
+        return await unary_call(
+            self._channel, f"/interop_api.admin.v1alpha1.AdminService/{method}", request, response_type
+        )
 
     async def _clock_call(self, method: str, request: Message, response_type: type[M]) -> M:
-        name = f"/interop_api.admin.v1.ClockService/{method}"
+        name = f"/interop_api.admin.v1alpha1.ClockService/{method}"
         return await unary_call(self._channel, name, request, response_type, timeout=CLOCK_SECONDS)

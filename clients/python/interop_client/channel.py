@@ -224,11 +224,11 @@ async def _shake_hands(call: _Call, keys: ChannelKeys, payload: chat_pb2.LoginPa
     if response.WhichOneof("frame") != "handshake" or not response.handshake.HasField("server_hello"):
         raise RemoteProtocolError("HANDSHAKE_MALFORMED", "the server did not answer with ServerHello")
     server_hello = response.handshake.server_hello
-    chain = noise.read_server_hello(server_hello.ephemeral, server_hello.static, server_hello.payload)
+    chain = noise.read_server_hello(server_hello.ephemeral, server_hello.static_key, server_hello.payload)
     # Before ClientFinish: no login, and so no token, reaches a server that is not certified.
     verify_chain(CertificateChain.decode(chain), keys.root_public_key, noise.remote_static, int(keys.now()))
     static, sealed_payload = noise.client_finish(payload.SerializeToString())
-    finish = chat_pb2.ClientFinish(static=static, payload=sealed_payload)
+    finish = chat_pb2.ClientFinish(static_key=static, payload=sealed_payload)
     await _write_handshake(call, chat_pb2.HandshakeMessage(client_finish=finish))
     return noise.split()
 

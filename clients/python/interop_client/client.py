@@ -295,7 +295,7 @@ class InteropClient:
         Raises:
             ConnectionEnded: The connection is over.
         """
-        await self._open_connection.send(stanza_pb2.Stanza(typing=stanza_pb2.Typing(to=to, state=state)))
+        await self._open_connection.send(stanza_pb2.Stanza(typing=stanza_pb2.Typing(to_jid=to, state=state)))
 
     async def mark_read(self, *messages: Incoming) -> None:
         """Tells senders that their messages were seen. Arrives only when both sides have read receipts on (RCP-01).

@@ -198,7 +198,7 @@ class Connection:
                 _answer(self._waiting.pings.get(stanza.pong.id), None)
             elif kind == "typing":
                 state = _TYPING_STATES.get(stanza.typing.state, "")
-                self._parts.events.offer(Typing(getattr(stanza.typing, "from"), state, stanza.typing.expires_seconds))
+                self._parts.events.offer(Typing(stanza.typing.from_jid, state, stanza.typing.expires_after_seconds))
             elif kind == "stanza_refused":
                 refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
                 refused = StanzaRefused(stanza.stanza_refused.id, refusal.reason, refusal.advice, refusal.request_id)

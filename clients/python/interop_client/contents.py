@@ -110,7 +110,7 @@ def edit_content(peer: str, message_id: str, text: str, at_ms: int) -> content_p
     """
     change = content_pb2.ProtocolMessage(
         key=content_pb2.MessageKey(remote_jid=peer, from_me=True, id=message_id),
-        type=content_pb2.ProtocolMessage.TYPE_MESSAGE_EDIT,
+        type=content_pb2.PROTOCOL_MESSAGE_TYPE_MESSAGE_EDIT,
         edited_message=content_pb2.Message(conversation=text),
         timestamp_ms=at_ms,
     )
@@ -121,7 +121,7 @@ def deletion_content(peer: str, message_id: str) -> content_pb2.Message:
     """Returns the deletion of an own message for everybody."""
     change = content_pb2.ProtocolMessage(
         key=content_pb2.MessageKey(remote_jid=peer, from_me=True, id=message_id),
-        type=content_pb2.ProtocolMessage.TYPE_REVOKE,
+        type=content_pb2.PROTOCOL_MESSAGE_TYPE_REVOKE,
     )
     return content_pb2.Message(protocol_message=change)
 
@@ -183,7 +183,7 @@ def _change_event(change: content_pb2.ProtocolMessage, facts: dict[str, Any]) ->
         raise InvalidContent("a change names no message")
     if not change.key.from_me:
         return ChangeRefused(**facts, target_id=target_id, reason="NOT_OWN")
-    if change.type == content_pb2.ProtocolMessage.TYPE_REVOKE:
+    if change.type == content_pb2.PROTOCOL_MESSAGE_TYPE_REVOKE:
         return DeletionReceived(**facts, target_id=target_id)
     if content_fields(change.edited_message) != ["conversation"]:
         raise InvalidContent("an edit holds no new text")

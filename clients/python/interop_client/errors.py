@@ -59,11 +59,11 @@ class LoginRefused(ServerRefusal):
     """
 
     def __init__(
-        self, refusal: ServerRefusal, code: int, expire_seconds: int | None, sub_code: int | None = None
+        self, refusal: ServerRefusal, code: int, expires_after_seconds: int | None, sub_code: int | None = None
     ) -> None:
         facts = refusal.reason, refusal.requirement, refusal.advice, refusal.retry_after_ms, refusal.request_id
         super().__init__(*facts, code)
-        self.expire_seconds = expire_seconds
+        self.expires_after_seconds = expires_after_seconds
         """For a temporary ban: seconds until it ends."""
         self.sub_code = sub_code
         """For a temporary ban, what it is for: 101 too many chats with people who do not know the sender, 102 blocked
@@ -85,7 +85,7 @@ class ConnectionEnded(Exception):
         self.advice = advice
 
 
-def refusal_from_stanza_error(error: errors_pb2.StanzaError) -> ServerRefusal:
+def refusal_from_stanza_error(error: errors_pb2.Refusal) -> ServerRefusal:
     """Returns the refusal that came inside the chat channel or inside a response."""
     retry_after_ms = error.retry_after_ms if error.HasField("retry_after_ms") else None
     reason = _reason_name(error.reason)
@@ -94,9 +94,9 @@ def refusal_from_stanza_error(error: errors_pb2.StanzaError) -> ServerRefusal:
 
 def refusal_from_login_failure(failure: stanza_pb2.LoginFailure) -> LoginRefused:
     """Returns the refusal of a login."""
-    expire_seconds = failure.expire_seconds if failure.HasField("expire_seconds") else None
+    expires_after_seconds = failure.expires_after_seconds if failure.HasField("expires_after_seconds") else None
     sub_code = failure.sub_code if failure.HasField("sub_code") else None
-    return LoginRefused(refusal_from_stanza_error(failure.error), failure.code, expire_seconds, sub_code)
+    return LoginRefused(refusal_from_stanza_error(failure.error), failure.code, expires_after_seconds, sub_code)
 
 
 def refusal_from_rpc_error(error: "grpc.aio.AioRpcError") -> ServerRefusal:

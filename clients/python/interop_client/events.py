@@ -163,7 +163,7 @@ class RetryRequested:
 class MessageResent:
     """A message was sent again because its recipient had asked for it. No delivery: `on_event` does not see it."""
 
-    to: str
+    to_jid: str
     """JID of the recipient."""
     id: str
     """Id of the message."""
@@ -177,7 +177,7 @@ class MessageResent:
 class RetryUnanswered:
     """A message that its recipient had asked for could not be sent again. No delivery: `on_event` does not see it."""
 
-    to: str
+    to_jid: str
     """JID of the recipient."""
     id: str
     """Id of the message."""
@@ -209,7 +209,7 @@ class Typing:
     """JID of who is typing."""
     state: str
     """`COMPOSING`, `RECORDING` or `PAUSED`."""
-    expires_seconds: int
+    expires_after_seconds: int
     """Forget it after so many seconds, or when a message of theirs comes."""
 
 
@@ -249,10 +249,10 @@ class PreKeysLow:
 class ChallengeCode:
     """The code that answers a challenge (ABU-06)."""
 
-    token: str
+    challenge_id: str
     """The challenge that it answers."""
-    code: str
-    """The code: 6 digits."""
+    digits: str
+    """6 digits."""
 
 
 @dataclass(frozen=True, slots=True)

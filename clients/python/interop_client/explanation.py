@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from interop_protocol.times import format_time
 
 if TYPE_CHECKING:
-    from interop_api.admin.v1 import journal_pb2
+    from interop_api.admin.v1alpha1 import journal_pb2
 
 
 class Paragraph(NamedTuple):

@@ -84,7 +84,7 @@ class Answers:
         for sender, ids in self.delivered.items():
             yield from receipts(stanza_pb2.RECEIPT_TYPE_DELIVERED, sender, ids)
         for delivery_id, code in self.nacks.items():
-            yield stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery_id, code=code))
+            yield stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery_id, nack_code=code))
         if self.acks:
             yield stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=self.acks))
 
@@ -95,7 +95,7 @@ def receipts(
     """Yields the receipts for messages of one sender, as few as the limit allows."""
     for at in range(0, len(message_ids), MAX_RECEIPT_IDS):
         ids = message_ids[at : at + MAX_RECEIPT_IDS]
-        yield stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=receipt_type, to=to, message_ids=ids))
+        yield stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=receipt_type, to_jid=to, message_ids=ids))
 
 
 class Inbox:
@@ -169,7 +169,7 @@ class Inbox:
     def _closed(self, stanza: stanza_pb2.Stanza, error: SignalError, answers: Answers) -> Event:
         """Decides about a message that could not be opened: asks for it again, or gives up."""
         message = stanza.message
-        sender, reason = getattr(message, "from"), type(error).__name__
+        sender, reason = message.from_jid, type(error).__name__
         name = (sender, message.id)
         retry = None
         if can_help(error):
@@ -183,7 +183,7 @@ class Inbox:
 
     def _retry_event(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event:
         receipt = stanza.retry_receipt
-        asked = (getattr(receipt, "from"), receipt.message_id, receipt.retry_count)
+        asked = (receipt.from_jid, receipt.message_id, receipt.retry_count)
         if receipt.HasField("media_status"):
             answers.acks.append(stanza.delivery_id)
             return MediaRetryRequested(*asked, receipt.media_status)
@@ -192,7 +192,7 @@ class Inbox:
 
     def _evidence(self, message: stanza_pb2.Message, content: content_pb2.Message, plaintext: bytes) -> Evidence | None:
         secret = content.message_context_info.message_secret
-        names = (getattr(message, "from"), self._state.jid, message.id)
+        names = (message.from_jid, self._state.jid, message.id)
         if not is_reporting_token(message.reporting_token, secret, *names, plaintext):
             return None
         return Evidence(plaintext, secret)
@@ -213,7 +213,7 @@ class Inbox:
             low = notification.prekeys_low
             return PreKeysLow(low.count, low.kem_count if low.HasField("kem_count") else None)
         if kind == "challenge_code":
-            return ChallengeCode(notification.challenge_code.token, notification.challenge_code.code)
+            return ChallengeCode(notification.challenge_code.challenge_id, notification.challenge_code.digits)
         if kind == "reachability_ping":
             ping = notification.reachability_ping
             return ReachabilityPing(ping.integrator, ping.partner_name, ping.display_name, notification.timestamp_ms)
@@ -228,14 +228,14 @@ def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
     message = stanza.message
     inbox_mode = _INBOX_MODES.get(message.inbox_mode, "")
     request_state = _REQUEST_STATES.get(message.request_state, "")
-    sender: str = getattr(message, "from")
+    sender: str = message.from_jid
     facts = (sender, message.id, message.timestamp_ms, inbox_mode, request_state, stanza.offline)
     return Incoming(*facts, retry_count=message.retry_count)
 
 
 def _receipt_event(receipt: stanza_pb2.Receipt) -> ReceiptReceived:
     is_read = receipt.type == stanza_pb2.RECEIPT_TYPE_READ
-    return ReceiptReceived(getattr(receipt, "from"), is_read, tuple(receipt.message_ids), receipt.timestamp_ms)
+    return ReceiptReceived(receipt.from_jid, is_read, tuple(receipt.message_ids), receipt.timestamp_ms)
 
 
 def _nack_code(error: SignalError) -> int:

@@ -11,7 +11,7 @@ from interop_client.operator_cli import admin_option, call_admin, json_option
 from interop_protocol.times import format_time
 
 if TYPE_CHECKING:
-    from interop_api.admin.v1 import journal_pb2
+    from interop_api.admin.v1alpha1 import journal_pb2
     from interop_client.admin import AdminClient
 
 _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": "cyan"}

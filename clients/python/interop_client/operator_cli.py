@@ -13,7 +13,7 @@ import click
 from interop_protocol.times import format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
-    from interop_api.admin.v1 import clock_pb2, standing_pb2
+    from interop_api.admin.v1alpha1 import clock_pb2, standing_pb2
     from interop_client.admin import AdminClient
 
 T = TypeVar("T")
@@ -127,7 +127,7 @@ def resume(admin_address: str, as_json: bool) -> None:
     _print(call_admin(admin_address, lambda admin: admin.resume_clock()), None, as_json)
 
 
-def _print(clock: "clock_pb2.Clock", fired: "Iterable[clock_pb2.FiredTimers] | None", as_json: bool) -> None:
+def _print(clock: "clock_pb2.ClockState", fired: "Iterable[clock_pb2.FiredTimers] | None", as_json: bool) -> None:
     counts = None if fired is None else {timers.name: timers.count for timers in fired}
     now = format_time(clock.now_ms)
     if as_json:

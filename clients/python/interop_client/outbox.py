@@ -24,7 +24,7 @@ class Outbox:
         limits: As the server gave them at login.
     """
 
-    def __init__(self, limits: stanza_pb2.Limits) -> None:
+    def __init__(self, limits: stanza_pb2.ChannelLimits) -> None:
         self._max_stanzas = limits.max_batch_stanzas or DEFAULT_MAX_BATCH_STANZAS
         self._max_bytes = (limits.max_frame_bytes or DEFAULT_MAX_FRAME_BYTES) - TAG_BYTES
         self._waiting: deque[bytes] = deque()

@@ -95,7 +95,7 @@ class Outgoing:
         await self._ensure_session(to)
         message = stanza_pb2.Message(
             id=message_id,
-            to=to,
+            to_jid=to,
             type=message_type(content),
             retry_count=retry_count,
             reporting_token=reporting_token(
@@ -133,7 +133,7 @@ class Outgoing:
             ServerRefusal: Not now, but later: it has `retry_after_ms`.
             ConnectionEnded, TimeoutError: It may or may not have been taken.
         """
-        peer: str = getattr(receipt, "from")
+        peer: str = receipt.from_jid
         content = await self.find(peer, receipt.message_id)
         if content is None:
             return RetryUnanswered(peer, receipt.message_id, "CONTENT_UNKNOWN")
@@ -149,8 +149,8 @@ class Outgoing:
         return MessageResent(peer, receipt.message_id, receipt.retry_count, sent.timestamp_ms)
 
     async def _send_encrypted(self, message: stanza_pb2.Message, plaintext: bytes) -> stanza_pb2.SendAck:
-        registration_id = self._signal.remote_registration_id(message.to)
-        ciphertext = self._signal.encrypt(message.to, pad_at_random(plaintext))
+        registration_id = self._signal.remote_registration_id(message.to_jid)
+        ciphertext = self._signal.encrypt(message.to_jid, pad_at_random(plaintext))
         del message.enc[:]
         message.enc.add(
             type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body, registration_id=registration_id

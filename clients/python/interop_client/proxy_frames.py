@@ -92,7 +92,7 @@ class Ended:
     """Milliseconds after which a retry can succeed."""
     login_code: int | None = None
     """Set when WhatsApp refused the login: its failure code (CHN-10)."""
-    expire_seconds: int | None = None
+    expires_after_seconds: int | None = None
     """For a temporary ban: seconds until it ends."""
     request_id: str = ""
     """Names WhatsApp's refusal in its journal; may be empty."""
@@ -112,11 +112,12 @@ class Ended:
         """
         fields = _json_object(text)
         reason, advice, requirement = (_field(fields, name, str) for name in ("reason", "advice", "requirement"))
-        retry_after_ms, login_code, expire_seconds, sub_code = (
-            _optional_int(fields, name) for name in ("retry_after_ms", "login_code", "expire_seconds", "sub_code")
+        retry_after_ms, login_code, expires_after_seconds, sub_code = (
+            _optional_int(fields, name)
+            for name in ("retry_after_ms", "login_code", "expires_after_seconds", "sub_code")
         )
         request_id = _field(fields, "request_id", str)
-        return cls(reason, advice, requirement, retry_after_ms, login_code, expire_seconds, request_id, sub_code)
+        return cls(reason, advice, requirement, retry_after_ms, login_code, expires_after_seconds, request_id, sub_code)
 
 
 class BatchFrame(NamedTuple):

@@ -291,7 +291,7 @@ def _refusal_from_ended(ended: Ended) -> ServerRefusal:
     refusal = ServerRefusal(ended.reason, ended.requirement, ended.advice, ended.retry_after_ms, ended.request_id)
     if ended.login_code is None:
         return refusal
-    return LoginRefused(refusal, ended.login_code, ended.expire_seconds, ended.sub_code)
+    return LoginRefused(refusal, ended.login_code, ended.expires_after_seconds, ended.sub_code)
 
 
 def _refusal_from_response(response: ResponseFrame) -> ServerRefusal:

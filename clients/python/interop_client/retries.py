@@ -42,7 +42,7 @@ def ask_again(
         end_asking(state, name)
         return None
     receipt = stanza_pb2.RetryReceipt(
-        to=sender,
+        to_jid=sender,
         message_id=message_id,
         retry_count=asked.count,
         reason=stanza_pb2.RetryReason.ValueType(reason),

@@ -141,21 +141,21 @@ class ThirdPartyClient(InteropClient):
 
     async def answer_challenge(
         self,
-        token: str,
+        challenge_id: str,
         answer: str,
         option: integrity_pb2.ChallengeOption.ValueType = integrity_pb2.CHALLENGE_OPTION_CHANNEL,
     ) -> None:
         """Answers a challenge: what kept the account from opening new chats is lifted (ABU-06).
 
         Args:
-            token: The challenge.
+            challenge_id: The challenge.
             answer: The code that came as ChallengeCode; or the digits of the prompt in reverse.
             option: Which of the two.
 
         Raises:
             ServerRefusal: CHALLENGE_INVALID: the answer is wrong or late, and the challenge over; RATE_LIMITED.
         """
-        request = integrity_pb2.AnswerChallengeRequest(token=token, option=option, answer=answer)
+        request = integrity_pb2.AnswerChallengeRequest(challenge_id=challenge_id, option=option, answer=answer)
         await self._call("IntegrityService/AnswerChallenge", request, integrity_pb2.AnswerChallengeResponse)
 
     async def send_reachability_ping(self, phone_number: str, display_name: str) -> None:

@@ -103,7 +103,7 @@ async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress
         f"{_SERVICE}/GetMediaConnection", media_pb2.GetMediaConnectionRequest(), media_pb2.GetMediaConnectionResponse
     )
     token = media_token(blob.encrypted.ciphertext_sha256)
-    status_request = media_pb2.GetUploadStatusRequest(auth=connection.auth, token=token)
+    status_request = media_pb2.GetUploadStatusRequest(auth=connection.auth, upload_token=token)
     attempt = 0
     while True:
         try:
@@ -114,7 +114,7 @@ async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress
                 return status.direct_path
             start = media_pb2.UploadStart(
                 auth=connection.auth,
-                token=token,
+                upload_token=token,
                 length=blob.encrypted.ciphertext_length,
                 offset=status.committed_bytes,
             )

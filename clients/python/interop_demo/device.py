@@ -129,14 +129,14 @@ class Device(ABC):
         """Sends a message stanza that no session made: for addresses that there is no session with."""
         enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(64))
         message = stanza_pb2.Message(
-            id=self.client.state.take_message_id(), to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,)
+            id=self.client.state.take_message_id(), to_jid=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,)
         )
         return _facts(await self.client.send_encrypted(message))
 
     async def offer_call(self, to: str) -> dict[str, Any]:
         """Offers a call, and returns why it was refused."""
         call_id = self.client.state.take_message_id()
-        await self.client.transport.send(stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id=call_id, to=to)))
+        await self.client.transport.send(stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id=call_id, to_jid=to)))
         refused = await self._wait(
             lambda event: isinstance(event, StanzaRefused) and event.id == call_id, "an answer to the call"
         )

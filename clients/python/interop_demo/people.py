@@ -20,7 +20,7 @@ class Refused(Exception):
         requirement: Id of the requirement; may be empty.
         advice: What to do about it.
         request_id: Names the refusal in the server's journal.
-        **login: Of a login: `code`, and of a ban also `sub_code` and `expire_seconds`.
+        **login: Of a login: `code`, and of a ban also `sub_code` and `expires_after_seconds`.
     """
 
     def __init__(self, reason: str, requirement: str, advice: str, request_id: str, **login: int) -> None:
@@ -31,7 +31,7 @@ class Refused(Exception):
         self.request_id = request_id
         self.code = login.get("code", 0)
         self.sub_code = login.get("sub_code", 0)
-        self.expire_seconds = login.get("expire_seconds", 0)
+        self.expires_after_seconds = login.get("expires_after_seconds", 0)
 
 
 class CouldNot(Exception):

@@ -69,7 +69,7 @@ async def _answer(device: Device, command: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"done": await getattr(device, command.pop("do"))(**command)}
     except ServerRefusal as refusal:
-        names = ("reason", "requirement", "advice", "request_id", "code", "sub_code", "expire_seconds")
+        names = ("reason", "requirement", "advice", "request_id", "code", "sub_code", "expires_after_seconds")
         facts = {name: getattr(refusal, name, None) for name in names}
         return {"refused": {name: value for name, value in facts.items() if value is not None}}
     except _EXPECTED as error:

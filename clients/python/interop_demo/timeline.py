@@ -16,7 +16,7 @@ from interop_client.explanation import paragraphs_of
 from interop_client.upload import Progress as ReportProgress
 
 if TYPE_CHECKING:
-    from interop_api.admin.v1 import journal_pb2
+    from interop_api.admin.v1alpha1 import journal_pb2
 
 _MAX_QUOTE_CHARACTERS = 60
 _SERVER = "server"

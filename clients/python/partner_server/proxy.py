@@ -242,7 +242,7 @@ async def _say_ended(socket: web.WebSocketResponse, ended: Ended, code: int) -> 
 
 def _ended_by_login(error: Exception) -> Ended:
     if isinstance(error, LoginRefused):
-        facts = (error.requirement, error.retry_after_ms, error.code, error.expire_seconds, error.request_id)
+        facts = (error.requirement, error.retry_after_ms, error.code, error.expires_after_seconds, error.request_id)
         return Ended(error.reason, error.advice, *facts, sub_code=error.sub_code)
     if isinstance(error, ServerRefusal):
         return Ended(error.reason, error.advice, error.requirement, error.retry_after_ms)

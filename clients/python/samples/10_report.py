@@ -4,7 +4,7 @@ import asyncio
 
 from stage import endpoint, expect, messenger, whatsapp_user
 
-from interop_api.admin.v1 import standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2
 from interop_client.admin import AdminClient
 from interop_client.errors import LoginRefused
 from interop_client.events import ConnectionLost, TextReceived
@@ -37,7 +37,10 @@ async def main() -> None:
             try:
                 await bob.connect()
             except LoginRefused as refusal:
-                expect((refusal.code, refusal.sub_code) == (402, 102), f"{refusal} ({refusal.expire_seconds} seconds)")
+                expect(
+                    (refusal.code, refusal.sub_code) == (402, 102),
+                    f"{refusal} ({refusal.expires_after_seconds} seconds)",
+                )
             await admin.lift_sanctions(bob.jid)
             await bob.connect()
             expect(not (await admin.get_standing(bob.jid)).sanctions, "The operator lifts the ban, and Bob is back.")

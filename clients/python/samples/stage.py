@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.admin import AdminClient
 from interop_client.endpoint import Endpoint

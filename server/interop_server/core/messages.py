@@ -120,7 +120,7 @@ class OutgoingMessage(NamedTuple):
     """A message as its sender wrote it, of valid form."""
 
     stanza_id: str
-    to: str
+    to_jid: str
     """The recipient's JID as text, not yet parsed."""
     message_type: MessageType
     enc: tuple[DeviceCiphertext, ...]

@@ -157,7 +157,7 @@ class Sanction:
     kind: SanctionKind
     sub_code: int = 0
     """For a temporary ban, one of `SUB_CODES`; otherwise 0."""
-    ends_at_ms: int | None = None
+    expires_at_ms: int | None = None
     """None for a ban for good, and only there."""
 
 

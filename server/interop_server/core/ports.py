@@ -141,7 +141,7 @@ class Connections(Protocol):
         """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
         ...
 
-    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
         """Shows that somebody is typing; False when the account is not connected, or reads too slowly (MSG-13)."""
         ...
 

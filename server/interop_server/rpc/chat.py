@@ -150,7 +150,7 @@ def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
     failure = stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal))
     if isinstance(refusal, BanRefusal) and refusal.retry_after_ms is not None:
         failure.sub_code = refusal.sub_code
-        failure.expire_seconds = -(-refusal.retry_after_ms // SECOND_MS)
+        failure.expires_after_seconds = -(-refusal.retry_after_ms // SECOND_MS)
     return stanza_pb2.Stanza(login_failure=failure)
 
 
@@ -248,8 +248,8 @@ class _ChatStream:
         if error is not None:
             raise error
 
-    def _show_typing(self, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
-        return self._outbox.offer(typing_to(sender_jid, state, expires_seconds))
+    def _show_typing(self, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
+        return self._outbox.offer(typing_to(sender_jid, state, expires_after_seconds))
 
     async def _read(self) -> None:
         while (plaintext := await self._channel.read()) is not None:

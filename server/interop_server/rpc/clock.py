@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from interop_api.admin.v1 import clock_pb2 as pb
-from interop_api.admin.v1 import clock_pb2_grpc
+from interop_api.admin.v1alpha1 import clock_pb2 as pb
+from interop_api.admin.v1alpha1 import clock_pb2_grpc
 from interop_server.core.operator.clock_control import ClockControl
 from interop_server.rpc.errors import Context
 
@@ -25,7 +25,7 @@ class ClockServicer(clock_pb2_grpc.ClockServiceServicer):
 
     async def AdvanceClock(self, request: pb.AdvanceClockRequest, context: Context) -> pb.AdvanceClockResponse:
         """Moves time forward."""
-        fired = await self._control.advance(request.milliseconds)
+        fired = await self._control.advance(request.advance_ms)
         return pb.AdvanceClockResponse(clock=self._clock(), fired=_fired_to(fired))
 
     async def ResumeClock(self, request: pb.ResumeClockRequest, context: Context) -> pb.ResumeClockResponse:
@@ -33,9 +33,9 @@ class ClockServicer(clock_pb2_grpc.ClockServiceServicer):
         await self._control.resume()
         return pb.ResumeClockResponse(clock=self._clock())
 
-    def _clock(self) -> pb.Clock:
+    def _clock(self) -> pb.ClockState:
         clock = self._control.clock
-        return pb.Clock(now_ms=clock.now_ms(), is_frozen=clock.is_frozen)
+        return pb.ClockState(now_ms=clock.now_ms(), is_frozen=clock.is_frozen)
 
 
 def _fired_to(fired: Mapping[str, int]) -> list[pb.FiredTimers]:

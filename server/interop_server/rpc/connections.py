@@ -16,7 +16,7 @@ ShowTyping = Callable[[str, TypingState, int], bool]
 """Shows that somebody (JID) is typing, for so many seconds; False when that cannot be done at once."""
 
 
-def _show_nothing(sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+def _show_nothing(sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
     return False
 
 
@@ -172,10 +172,10 @@ class ConnectionRegistry:
         self._by_token.pop(connection.session_token, None)
         connection.end(reason)
 
-    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
         """Shows that somebody is typing; False when the account is not connected, or reads too slowly (MSG-13)."""
         connection = self._by_account.get(account_id)
-        return connection is not None and connection.show_typing(sender_jid, state, expires_seconds)
+        return connection is not None and connection.show_typing(sender_jid, state, expires_after_seconds)
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""

@@ -146,7 +146,7 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     token = message.reporting_token
     if token and len(token) != REPORTING_TOKEN_BYTES:
         raise Refusal(Reason.FRAME_MALFORMED, f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none")
-    return OutgoingMessage(stanza_id, message.to, message_type, tuple(enc), retry_count, token)
+    return OutgoingMessage(stanza_id, message.to_jid, message_type, tuple(enc), retry_count, token)
 
 
 def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
@@ -162,7 +162,7 @@ def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
         raise Refusal(Reason.FRAME_MALFORMED, f"a receipt names 1 to {MAX_RECEIPT_IDS} messages")
     if not all(_STANZA_ID.fullmatch(message_id) for message_id in receipt.message_ids):
         raise Refusal(Reason.FRAME_MALFORMED, "a receipt names a message id of the wrong form")
-    return OutgoingReceipt(ReceiptType(receipt.type), receipt.to, receipt.message_ids)
+    return OutgoingReceipt(ReceiptType(receipt.type), receipt.to_jid, receipt.message_ids)
 
 
 def retry_receipt_from(receipt: stanza_pb2.RetryReceipt, own_jid: str) -> RetryReceipt:
@@ -210,7 +210,7 @@ def typing_from(typing: stanza_pb2.Typing, own_jid: str) -> TypingState:
 def _check_sender(
     content: stanza_pb2.Message | stanza_pb2.Receipt | stanza_pb2.RetryReceipt | stanza_pb2.Typing, own_jid: str
 ) -> None:
-    sender = getattr(content, "from")
+    sender = content.from_jid
     if sender and sender != own_jid:
         raise Refusal(Reason.CONNECTION_MULTIPLEXED)
 
@@ -251,7 +251,7 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
     if item.kind is StanzaKind.MESSAGE:
         message = stanza.message
         message.id = item.stanza_id
-        setattr(message, "from", item.sender_jid)
+        message.from_jid = item.sender_jid
         message.type = stanza_pb2.MessageType.ValueType(item.message_type)
         message.timestamp_ms = item.timestamp_ms
         message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
@@ -266,7 +266,7 @@ def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stan
     elif item.kind is StanzaKind.RECEIPT:
         receipt = stanza.receipt
         receipt.type = stanza_pb2.ReceiptType.ValueType(item.subtype)
-        setattr(receipt, "from", item.sender_jid)
+        receipt.from_jid = item.sender_jid
         receipt.message_ids.extend(item.content.decode().split("\n"))
         receipt.timestamp_ms = item.timestamp_ms
     elif item.kind is StanzaKind.RETRY_RECEIPT:
@@ -281,7 +281,7 @@ def _write_notification(notification: stanza_pb2.Notification, item: MailboxItem
     if item.subtype == NotificationType.IDENTITY_CHANGED:
         notification.identity_changed.jid = item.content.decode()
     elif item.subtype == NotificationType.CHALLENGE_CODE:
-        notification.challenge_code.token, notification.challenge_code.code = item.content.decode().split("\n")
+        notification.challenge_code.challenge_id, notification.challenge_code.digits = item.content.decode().split("\n")
     elif item.subtype == NotificationType.REACHABILITY_PING:
         notification.reachability_ping.CopyFrom(stanza_pb2.ReachabilityPing(**json.loads(item.content)))
     elif item.subtype == NotificationType.TRUSTED_CONTACT:
@@ -302,7 +302,7 @@ def _retry_receipt_to(item: MailboxItem) -> stanza_pb2.RetryReceipt:
         media_status=retry.media_status,
         timestamp_ms=item.timestamp_ms,
     )
-    setattr(receipt, "from", item.sender_jid)
+    receipt.from_jid = item.sender_jid
     if retry.keys is not None:
         identity_key, signed_prekey, one_time_prekey = retry.keys
         receipt.keys.identity_key = identity_key
@@ -314,12 +314,12 @@ def _retry_receipt_to(item: MailboxItem) -> stanza_pb2.RetryReceipt:
     return receipt
 
 
-def typing_to(sender_jid: str, state: TypingState, expires_seconds: int) -> stanza_pb2.Stanza:
+def typing_to(sender_jid: str, state: TypingState, expires_after_seconds: int) -> stanza_pb2.Stanza:
     """Returns a sign of typing as it is delivered (MSG-13)."""
     stanza = stanza_pb2.Stanza()
-    setattr(stanza.typing, "from", sender_jid)
+    stanza.typing.from_jid = sender_jid
     stanza.typing.state = stanza_pb2.TypingState.ValueType(state)
-    stanza.typing.expires_seconds = expires_seconds
+    stanza.typing.expires_after_seconds = expires_after_seconds
     return stanza
 
 
@@ -341,9 +341,9 @@ def preview_to(backlog: Backlog) -> stanza_pb2.Stanza:
     )
 
 
-def limits_to(limits: Limits) -> stanza_pb2.Limits:
+def limits_to(limits: Limits) -> stanza_pb2.ChannelLimits:
     """Returns the limits that a client must know."""
-    return stanza_pb2.Limits(
+    return stanza_pb2.ChannelLimits(
         max_frame_bytes=limits.max_frame_bytes,
         max_batch_stanzas=limits.max_batch_stanzas,
         max_ciphertext_bytes=limits.max_ciphertext_bytes,

@@ -43,9 +43,9 @@ CALLER: ContextVar[str] = ContextVar("caller", default="")
 _log = logging.getLogger(__name__)
 
 
-def stanza_error(refusal: Refusal) -> errors_pb2.StanzaError:
+def stanza_error(refusal: Refusal) -> errors_pb2.Refusal:
     """Returns a refusal as it travels inside the chat channel."""
-    error = errors_pb2.StanzaError(
+    error = errors_pb2.Refusal(
         reason=errors_pb2.ErrorReason.ValueType(refusal.reason.value),
         requirement=refusal.reason.rule.requirement,
         advice=refusal.advice,

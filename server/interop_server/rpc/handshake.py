@@ -54,10 +54,10 @@ async def _shake_hands(context: Context, identity: ServerIdentity, rng: Rng) -> 
     first = await _read(context, "client_hello")
     noise.read_client_hello(first.client_hello.ephemeral)
     ephemeral, static, payload = noise.server_hello(identity.certificate_chain)
-    hello = chat_pb2.ServerHello(ephemeral=ephemeral, static=static, payload=payload)
+    hello = chat_pb2.ServerHello(ephemeral=ephemeral, static_key=static, payload=payload)
     await context.write(chat_pb2.ConnectResponse(handshake=chat_pb2.HandshakeMessage(server_hello=hello)))
     finish = (await _read(context, "client_finish")).client_finish
-    login_payload = noise.read_client_finish(finish.static, finish.payload)
+    login_payload = noise.read_client_finish(finish.static_key, finish.payload)
     transport = noise.split()
     try:
         return Handshaken(transport, login_from(login_payload, noise.remote_static))

@@ -121,9 +121,9 @@ class Inbound:
             await self._receipts.send(account, receipt, self._live.read_receipts)
         elif stanza.HasField("retry_receipt"):
             retry = retry_receipt_from(stanza.retry_receipt, account.jid)
-            await self._receipts.send_retry(account, stanza.retry_receipt.to, retry)
+            await self._receipts.send_retry(account, stanza.retry_receipt.to_jid, retry)
         else:
-            await self._typing_indicators.show(account, stanza.typing.to, typing_from(stanza.typing, account.jid))
+            await self._typing_indicators.show(account, stanza.typing.to_jid, typing_from(stanza.typing, account.jid))
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         if not stanzas:
@@ -149,12 +149,12 @@ class Inbound:
         await self._pump.forget(delivery_ids)
 
     async def _nack(self, nack: stanza_pb2.Nack) -> None:
-        if nack.code not in NACK_CODES:
-            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.code} is no nack code")
+        if nack.nack_code not in NACK_CODES:
+            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is no nack code")
         if await self._pump.forget([nack.delivery_id]):
-            self._counts[f"nack_{nack.code}"] += 1
+            self._counts[f"nack_{nack.nack_code}"] += 1
             self._journal.record(
-                self._live.account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=str(nack.code)
+                self._live.account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=str(nack.nack_code)
             )
 
     def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:

@@ -57,10 +57,10 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         """Begins a challenge."""
         challenge = await self._challenges.begin(self._sessions.account(context))
         return pb.RequestChallengeResponse(
-            token=challenge.token,
+            challenge_id=challenge.token,
             options=[pb.CHALLENGE_OPTION_CHANNEL, pb.CHALLENGE_OPTION_CAPTCHA],
             captcha_prompt=challenge.prompt,
-            expires_seconds=self._limits.challenge_seconds,
+            expires_after_seconds=self._limits.challenge_seconds,
         )
 
     async def AnswerChallenge(self, request: pb.AnswerChallengeRequest, context: Context) -> pb.AnswerChallengeResponse:
@@ -70,5 +70,5 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
             option = ChallengeOption(request.option)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, "`option` must be CHANNEL or CAPTCHA") from error
-        await self._challenges.answer(account, request.token, option, request.answer)
+        await self._challenges.answer(account, request.challenge_id, option, request.answer)
         return pb.AnswerChallengeResponse()

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
-from interop_api.admin.v1 import journal_pb2 as pb
-from interop_api.admin.v1 import journal_pb2_grpc
+from interop_api.admin.v1alpha1 import journal_pb2 as pb
+from interop_api.admin.v1alpha1 import journal_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal, JournalEntry
 from interop_server.core.limits import Limits

@@ -48,7 +48,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         auth = self._media.grant_upload(self._sessions.account(context))
         return pb.GetMediaConnectionResponse(
             auth=auth,
-            auth_ttl_seconds=self._limits.upload_auth_seconds,
+            auth_expires_after_seconds=self._limits.upload_auth_seconds,
             hosts=[self._http_url],
             max_blob_bytes=self._limits.max_blob_bytes,
         )
@@ -56,7 +56,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     async def GetUploadStatus(self, request: pb.GetUploadStatusRequest, context: Context) -> pb.GetUploadStatusResponse:
         """Says how much of an upload is stored."""
         account = self._sessions.account(context)
-        committed, direct_path = await self._media.upload_status(account, request.auth, request.token)
+        committed, direct_path = await self._media.upload_status(account, request.auth, request.upload_token)
         return pb.GetUploadStatusResponse(committed_bytes=committed, direct_path=direct_path)
 
     async def Upload(  # see upload_request_from: what the iterator yields is a chunk or a message
@@ -69,7 +69,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`")
         start = first.start
         upload = await self._media.start_upload(
-            account, UploadRequest(start.auth, start.token, start.length, start.offset)
+            account, UploadRequest(start.auth, start.upload_token, start.length, start.offset)
         )
         if isinstance(upload, str):
             return pb.UploadResponse(direct_path=upload)

@@ -1,7 +1,7 @@
 """The standing service on the admin port: convert, call one rule, answer; knows no rule itself."""
 
-from interop_api.admin.v1 import standing_pb2 as pb
-from interop_api.admin.v1 import standing_pb2_grpc
+from interop_api.admin.v1alpha1 import standing_pb2 as pb
+from interop_api.admin.v1alpha1 import standing_pb2_grpc
 from interop_server.core.abuse.audit import Audit
 from interop_server.core.abuse.escalation import Escalation
 from interop_server.core.abuse.reports import Reports
@@ -77,5 +77,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
 
 def _sanction_to(sanction: Sanction) -> pb.Sanction:
     return pb.Sanction(
-        kind=pb.SanctionKind.ValueType(sanction.kind), sub_code=sanction.sub_code, ends_at_ms=sanction.ends_at_ms or 0
+        kind=pb.SanctionKind.ValueType(sanction.kind),
+        sub_code=sanction.sub_code,
+        expires_at_ms=sanction.expires_at_ms or 0,
     )

@@ -12,8 +12,8 @@ LOCK = Sanction(SanctionKind.NEW_CHATS_LOCKED, 0, NOW_MS + 10)
 BAN = Sanction(SanctionKind.BAN)
 
 
-def ban_until(ends_at_ms: int, sub_code: int = 102) -> Sanction:
-    return Sanction(SanctionKind.TEMPORARY_BAN, sub_code, ends_at_ms)
+def ban_until(expires_at_ms: int, sub_code: int = 102) -> Sanction:
+    return Sanction(SanctionKind.TEMPORARY_BAN, sub_code, expires_at_ms)
 
 
 @pytest.mark.requirement("ABU-05")

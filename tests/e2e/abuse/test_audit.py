@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_api.admin.v1 import standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2
 from interop_client.client import InteropClient
 from interop_client.events import ChallengeCode, TextReceived
 from interop_server.core.abuse.audit import IN_MEMORY, STORED
@@ -41,7 +41,7 @@ async def test_the_operator_sees_every_field_that_is_kept(world: World) -> None:
     await alice.send_text(bob.jid, WORDS)
     await bob.wait_for(TextReceived)
     challenge = await bob.request_challenge()
-    code = (await bob.wait_for(ChallengeCode)).code
+    code = (await bob.wait_for(ChallengeCode)).digits
     await world.admin.impose_sanction(bob.jid, standing_pb2.SANCTION_KIND_NEW_CHATS_LOCKED, 3_600)
     await alice.block(bob.jid)
     await alice.close()
@@ -63,7 +63,7 @@ async def test_the_operator_sees_every_field_that_is_kept(world: World) -> None:
     assert values(records, "connection", "mode") == {"direct"}
     assert int(values(records, "journal", "entries").pop()) > 3
     dump = str(records)
-    for secret in (WORDS, WORDS.encode().hex(), challenge.token, challenge.captcha_prompt[::-1]):
+    for secret in (WORDS, WORDS.encode().hex(), challenge.challenge_id, challenge.captcha_prompt[::-1]):
         assert f'"{secret}"' not in dump
     assert f'"{code}"' not in dump
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_api.admin.v1 import standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import integrity_pb2
 from interop_client.events import ChallengeCode, TextReceived
 from interop_client.third_party import ThirdPartyClient
@@ -38,15 +38,15 @@ async def test_an_answer_lifts_the_lock(world: World, option: integrity_pb2.Chal
     bob = await locked(world)
     challenge = await bob.request_challenge()
     assert list(challenge.options) == [integrity_pb2.CHALLENGE_OPTION_CHANNEL, CAPTCHA]
-    assert (len(challenge.token), challenge.expires_seconds) == (32, 600)
+    assert (len(challenge.challenge_id), challenge.expires_after_seconds) == (32, 600)
     code = await bob.wait_for(ChallengeCode)
-    assert (code.token, len(code.code), code.code.isdigit()) == (challenge.token, 6, True)
+    assert (code.challenge_id, len(code.digits), code.digits.isdigit()) == (challenge.challenge_id, 6, True)
     assert await is_locked(world, bob)
     alice = await world.whatsapp()
     with refused("NEW_CHATS_LOCKED"):
         await bob.send_text(alice.jid, "Hello")
     await bob.answer_challenge(
-        challenge.token, challenge.captcha_prompt[::-1] if option == CAPTCHA else code.code, option
+        challenge.challenge_id, challenge.captcha_prompt[::-1] if option == CAPTCHA else code.digits, option
     )
     assert not await is_locked(world, bob)
     await bob.send_text(alice.jid, "Hello")
@@ -62,7 +62,7 @@ async def test_an_answer_lets_the_cap_begin_anew(tmp_path: Path, signing_keys: S
         with refused("NEW_CHATS_CAPPED"):
             await bob.send_text(people[1].jid, "Hello")
         challenge = await bob.request_challenge()
-        await bob.answer_challenge(challenge.token, (await bob.wait_for(ChallengeCode)).code)
+        await bob.answer_challenge(challenge.challenge_id, (await bob.wait_for(ChallengeCode)).digits)
         await bob.send_text(people[1].jid, "Hello")
         assert (await people[1].wait_for(TextReceived)).text == "Hello"
 
@@ -74,17 +74,17 @@ async def test_wrong_answers_do_not_lift_it(world: World) -> None:
     answer = challenge.captcha_prompt[::-1]
     for wrong in ("", "x" * 65):
         with refused("REQUEST_MALFORMED", wrong):
-            await bob.answer_challenge(challenge.token, wrong, CAPTCHA)
+            await bob.answer_challenge(challenge.challenge_id, wrong, CAPTCHA)
     for option in (integrity_pb2.CHALLENGE_OPTION_UNSPECIFIED, integrity_pb2.ChallengeOption.ValueType(3)):
         with refused("REQUEST_MALFORMED", option):
-            await bob.answer_challenge(challenge.token, answer, option)
+            await bob.answer_challenge(challenge.challenge_id, answer, option)
     for token in ("", "0" * 32, "x" * 100_000):
         with refused("CHALLENGE_INVALID", len(token)):
             await bob.answer_challenge(token, answer, CAPTCHA)
     with refused("CHALLENGE_INVALID"):
-        await bob.answer_challenge(challenge.token, challenge.captcha_prompt + "0", CAPTCHA)
+        await bob.answer_challenge(challenge.challenge_id, challenge.captcha_prompt + "0", CAPTCHA)
     with refused("CHALLENGE_INVALID"):
-        await bob.answer_challenge(challenge.token, answer, CAPTCHA)
+        await bob.answer_challenge(challenge.challenge_id, answer, CAPTCHA)
     assert await is_locked(world, bob)
 
 
@@ -112,10 +112,10 @@ async def test_a_code_stands_in_no_journal(world: World) -> None:
     """That one was asked for does; also what was answered is nobody's business."""
     bob = await locked(world)
     challenge = await bob.request_challenge()
-    code = (await bob.wait_for(ChallengeCode)).code
-    await bob.answer_challenge(challenge.token, code)
+    code = (await bob.wait_for(ChallengeCode)).digits
+    await bob.answer_challenge(challenge.challenge_id, code)
     entries = [str(answer.entry) async for answer in world.admin.read_journal(actor=bob.jid)]
     assert any("IntegrityService.AnswerChallenge" in entry for entry in entries)
     assert any("standing.lift" in entry for entry in entries)
-    for secret in (code, challenge.token, challenge.captcha_prompt, challenge.captcha_prompt[::-1]):
+    for secret in (code, challenge.challenge_id, challenge.captcha_prompt, challenge.captcha_prompt[::-1]):
         assert not [entry for entry in entries if re.search(rf"\b{secret}\b", entry)]

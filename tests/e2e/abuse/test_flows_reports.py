@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from interop_api.admin.v1 import journal_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import journal_pb2, standing_pb2
 from interop_api.v1 import integrity_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import LoginRefused
@@ -157,7 +157,7 @@ async def login(client: ThirdPartyClient) -> tuple[int, int | None, int | None]:
     try:
         await client.connect()
     except LoginRefused as error:
-        return error.code, error.sub_code, error.expire_seconds
+        return error.code, error.sub_code, error.expires_after_seconds
     return 200, None, None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from interop_api.admin.v1 import standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import enlistment_pb2, interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import LoginRefused, ServerRefusal
@@ -58,8 +58,8 @@ async def test_a_temporary_ban_says_what_for_and_how_long(world: World, sub_code
     assert await refused(bob.count_prekeys()) == "SESSION_DEAD"
     login = await login_refused(bob.connect())
     assert (login.reason, login.code, login.sub_code) == ("TEMPORARILY_BANNED", 402, sub_code)
-    assert login.expire_seconds is not None and HOUR - 60 <= login.expire_seconds <= HOUR
-    assert login.retry_after_ms is not None and 0 <= login.expire_seconds * 1_000 - login.retry_after_ms < 1_000
+    assert login.expires_after_seconds is not None and HOUR - 60 <= login.expires_after_seconds <= HOUR
+    assert login.retry_after_ms is not None and 0 <= login.expires_after_seconds * 1_000 - login.retry_after_ms < 1_000
     [sanction] = (await world.admin.get_standing(bob.jid)).sanctions
     assert (sanction.kind, sanction.sub_code) == (TEMPORARILY, sub_code)
 
@@ -82,7 +82,7 @@ async def test_a_ban_for_good_has_no_end(world: World, side: str) -> None:
 
     assert (await banned.wait_for(ConnectionLost)).reason == "BANNED"
     login = await login_refused(banned.connect())
-    assert (login.reason, login.code, login.sub_code, login.expire_seconds) == ("BANNED", 406, None, None)
+    assert (login.reason, login.code, login.sub_code, login.expires_after_seconds) == ("BANNED", 406, None, None)
     await peer.send_text(banned.jid, "while banned")
 
     await world.admin.lift_sanctions(banned.jid)
@@ -114,7 +114,7 @@ async def test_a_temporary_ban_ends_by_itself(tmp_path: Path, signing_keys: Sign
         await world.admin.impose_sanction(alice.jid, TEMPORARILY, HOUR, 102)
         await clock.advance(HOUR * 1_000 - 1)
         login = await login_refused(alice.connect())
-        assert (login.sub_code, login.expire_seconds, login.retry_after_ms) == (102, 1, 1)
+        assert (login.sub_code, login.expires_after_seconds, login.retry_after_ms) == (102, 1, 1)
         await clock.advance(1)
         await alice.connect()
         await alice.ping()
@@ -135,7 +135,7 @@ async def test_a_ban_is_told_through_a_proxy_too(world: World) -> None:
     by_proxy = await login_refused(proxied.connect())
     for login in (direct, by_proxy):
         assert (login.code, login.sub_code) == (402, 106)
-        assert login.expire_seconds is not None and login.expire_seconds <= HOUR
+        assert login.expires_after_seconds is not None and login.expires_after_seconds <= HOUR
     await proxied.close()
 
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.json_format import MessageToDict
 
-from interop_api.admin.v1 import journal_pb2
+from interop_api.admin.v1alpha1 import journal_pb2
 from interop_api.v1 import interop_pb2, prekeys_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import LoginRefused

@@ -200,7 +200,7 @@ async def texts(stage: Stage) -> None:
         await stage.settle()
     with stage.transcript.step("typing"):
         for sender, to in ((stage.bob, stage.alice.jid), (stage.alice, stage.bob.jid)):
-            typing = stanza_pb2.Typing(to=to, state=stanza_pb2.TYPING_STATE_COMPOSING)
+            typing = stanza_pb2.Typing(to_jid=to, state=stanza_pb2.TYPING_STATE_COMPOSING)
             await sender.transport.send(stanza_pb2.Stanza(typing=typing))
         await stage.settle()
     with stage.transcript.step("what nobody can read"):
@@ -302,7 +302,7 @@ async def what_is_refused(stage: Stage) -> None:
     wrong = sealed_message(stage.alice.jid, "m1").message
     for address in ("", "alice", NOBODY, "120363041234567890@g.us", "4915199999999@s.whatsapp.net", ALICE_NUMBER):
         with stage.transcript.step(f"to {address!r}"):
-            wrong.to, wrong.id = address, f"m-{len(address)}"
+            wrong.to_jid, wrong.id = address, f"m-{len(address)}"
             await stage.bob_tries("message", stage.bob.send_encrypted(wrong))
             await stage.bob_tries("bundle", stage.bob.take_prekey_bundle(address))
             await stage.bob_tries("look-up", stage.bob.resolve(address))
@@ -311,8 +311,8 @@ async def what_is_refused(stage: Stage) -> None:
         large = sealed_message(stage.alice.jid, "large", bytes(200_000)).message
         await stage.bob_tries("message", stage.bob.send_encrypted(large))
     with stage.transcript.step("wrong stanzas"):
-        offer = stanza_pb2.CallOffer(id="c1", to=stage.alice.jid)
-        receipt = stanza_pb2.Receipt(to="alice", type=stanza_pb2.RECEIPT_TYPE_READ, message_ids=["x"])
+        offer = stanza_pb2.CallOffer(id="c1", to_jid=stage.alice.jid)
+        receipt = stanza_pb2.Receipt(to_jid="alice", type=stanza_pb2.RECEIPT_TYPE_READ, message_ids=["x"])
         await stage.bob.transport.send(
             stanza_pb2.Stanza(call_offer=offer),
             stanza_pb2.Stanza(receipt=receipt),

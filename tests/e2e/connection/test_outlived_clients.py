@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_client.third_party import ThirdPartyClient
 from partner_server import proxy
 from tests.e2e.conftest import World
@@ -15,7 +15,7 @@ from tests.e2e.raw import QUIET, WAIT_SECONDS, refused
 pytestmark = pytest.mark.requirement("PRX-04")
 
 
-async def connection_of(world: World, client: ThirdPartyClient) -> admin_pb2.Connection | None:
+async def connection_of(world: World, client: ThirdPartyClient) -> admin_pb2.OpenConnection | None:
     """What the server lists of a client's connection; None when it has none."""
     listed = {connection.jid: connection for connection in await world.admin.list_connections()}
     return listed.get(client.jid)

@@ -96,7 +96,9 @@ def _varint(number: int) -> bytes:
 async def test_a_frame_must_hold_a_batch(world: World) -> None:
     """Garbage, an empty batch and a text that is no UTF-8 end the stream (CHN-09)."""
     bob = await bobs_device(world)
-    message = stanza_pb2.Batch(stanzas=(stanza_pb2.Stanza(message=stanza_pb2.Message(to="XY")),)).SerializeToString()
+    message = stanza_pb2.Batch(
+        stanzas=(stanza_pb2.Stanza(message=stanza_pb2.Message(to_jid="XY")),)
+    ).SerializeToString()
     async with no_trace(world.admin):
         for name, plaintext in (
             ("garbage", b"\xff" * 64),
@@ -138,7 +140,7 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
     delivered, number = stanza_pb2.RECEIPT_TYPE_DELIVERED, "4915112345678@s.whatsapp.net"
 
     def receipt(**changes: object) -> stanza_pb2.Stanza:
-        fields: dict[str, object] = {"type": delivered, "to": number, "message_ids": ["m1"]}
+        fields: dict[str, object] = {"type": delivered, "to_jid": number, "message_ids": ["m1"]}
         return stanza(receipt=stanza_pb2.Receipt(**(fields | changes)))  # type: ignore[arg-type]
 
     server_only = {
@@ -161,11 +163,11 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         "a kind of the future": (stanza.FromString(b"\xfa\x3f\x02ab"), malformed),
         "too many acks": (stanza(ack=stanza_pb2.Ack(delivery_ids=range(4_097))), "TOO_MANY_ITEMS"),
         "nack code 0": (stanza(nack=stanza_pb2.Nack(delivery_id=1)), malformed),
-        "nack code 200": (stanza(nack=stanza_pb2.Nack(delivery_id=1, code=200)), malformed),
-        "nack code 4294967295": (stanza(nack=stanza_pb2.Nack(delivery_id=1, code=2**32 - 1)), malformed),
+        "nack code 200": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=200)), malformed),
+        "nack code 4294967295": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=2**32 - 1)), malformed),
         "0 of the backlog": (stanza(offline_batch=stanza_pb2.OfflineBatch()), malformed),
         "201 of the backlog": (stanza(offline_batch=stanza_pb2.OfflineBatch(count=201)), malformed),
-        "a call": (stanza(call_offer=stanza_pb2.CallOffer(id="call", to=number)), "CALLS_NOT_SUPPORTED"),
+        "a call": (stanza(call_offer=stanza_pb2.CallOffer(id="call", to_jid=number)), "CALLS_NOT_SUPPORTED"),
         "a call with a long id": (stanza(call_offer=stanza_pb2.CallOffer(id="x" * 9_000)), "CALLS_NOT_SUPPORTED"),
         "a receipt of no type": (receipt(type=0), malformed),
         "a receipt of an unknown type": (receipt(type=9), malformed),
@@ -174,22 +176,22 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         "a receipt with a line break": (receipt(message_ids=["m1\nm2"]), malformed),
         "a receipt with an empty id": (receipt(message_ids=["m1", ""]), malformed),
         "a receipt with a long id": (receipt(message_ids=["m" * 65]), malformed),
-        "a receipt from another": (receipt(**{"from": number}), "CONNECTION_MULTIPLEXED"),
-        "a receipt to a username": (receipt(to="alice"), "USER_VISIBLE_IDENTIFIER"),
-        "a receipt to a group": (receipt(to="123@g.us"), "GROUPS_NOT_SUPPORTED"),
-        "a receipt to nobody": (receipt(to=""), "ADDRESS_MALFORMED"),
+        "a receipt from another": (receipt(from_jid=number), "CONNECTION_MULTIPLEXED"),
+        "a receipt to a username": (receipt(to_jid="alice"), "USER_VISIBLE_IDENTIFIER"),
+        "a receipt to a group": (receipt(to_jid="123@g.us"), "GROUPS_NOT_SUPPORTED"),
+        "a receipt to nobody": (receipt(to_jid=""), "ADDRESS_MALFORMED"),
         **_bad_retry_receipts(number),
         "typing nothing": (typing(number, state=0), malformed),
         "typing something unknown": (typing(number, state=4), malformed),
-        "typing as another": (typing(number, **{"from": number}), "CONNECTION_MULTIPLEXED"),
+        "typing as another": (typing(number, from_jid=number), "CONNECTION_MULTIPLEXED"),
         "typing to a username": (typing("alice"), "USER_VISIBLE_IDENTIFIER"),
         "typing to a group": (typing("123@g.us"), "GROUPS_NOT_SUPPORTED"),
-        "a receipt to oneself, device 1": (receipt(to=own_jid.replace("@", ":1@")), "DEVICE_LIST_MISMATCH"),
+        "a receipt to oneself, device 1": (receipt(to_jid=own_jid.replace("@", ":1@")), "DEVICE_LIST_MISMATCH"),
     }
 
 
 def typing(to: str, **changes: object) -> stanza_pb2.Stanza:
-    fields: dict[str, object] = {"to": to, "state": stanza_pb2.TYPING_STATE_COMPOSING}
+    fields: dict[str, object] = {"to_jid": to, "state": stanza_pb2.TYPING_STATE_COMPOSING}
     return stanza_pb2.Stanza(typing=stanza_pb2.Typing(**(fields | changes)))  # type: ignore[arg-type]
 
 
@@ -208,7 +210,7 @@ def _bad_retry_receipts(number: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]
     }
 
     def retry(**changes: object) -> stanza_pb2.Stanza:
-        fields: dict[str, object] = {"to": number, "message_id": "m1", "retry_count": 2, "keys": bundle}
+        fields: dict[str, object] = {"to_jid": number, "message_id": "m1", "retry_count": 2, "keys": bundle}
         return stanza_pb2.Stanza(retry_receipt=stanza_pb2.RetryReceipt(**(fields | changes)))  # type: ignore[arg-type]
 
     def with_keys(**changes: object) -> stanza_pb2.Stanza:
@@ -226,9 +228,9 @@ def _bad_retry_receipts(number: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]
         "a retry with an id of four bytes": (with_keys(one_time_prekey_id=1 << 24), key_malformed),
         "a retry without a one-time prekey": (with_keys(one_time_prekey=b""), key_malformed),
         "a retry signed by nobody": (with_keys(signed_prekey=bytes(32)), "PREKEY_SIGNATURE_INVALID"),
-        "a retry from another": (retry(**{"from": number}), "CONNECTION_MULTIPLEXED"),
-        "a retry to an e-mail address": (retry(to="bob@bats.example"), "USER_VISIBLE_IDENTIFIER"),
-        "a retry to nobody": (retry(to=""), "ADDRESS_MALFORMED"),
+        "a retry from another": (retry(from_jid=number), "CONNECTION_MULTIPLEXED"),
+        "a retry to an e-mail address": (retry(to_jid="bob@bats.example"), "USER_VISIBLE_IDENTIFIER"),
+        "a retry to nobody": (retry(to_jid=""), "ADDRESS_MALFORMED"),
     }
 
 
@@ -256,7 +258,7 @@ async def test_a_bad_stanza_is_refused_and_the_connection_goes_on(world: World) 
 def message(to: str, **changes: object) -> stanza_pb2.Message:
     """Returns a message of good form, with fields changed."""
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"sealed")
-    fields: dict[str, object] = {"id": "m1", "to": to, "type": stanza_pb2.MESSAGE_TYPE_TEXT, "enc": [enc]}
+    fields: dict[str, object] = {"id": "m1", "to_jid": to, "type": stanza_pb2.MESSAGE_TYPE_TEXT, "enc": [enc]}
     return stanza_pb2.Message(**(fields | changes))  # type: ignore[arg-type]
 
 
@@ -285,9 +287,9 @@ def bad_messages(alice: str, most: int) -> dict[str, tuple[stanza_pb2.Message, s
         **{f"id {bad!r}": (message(alice, id=bad), malformed) for bad in ids},
         "no type": (message(alice, type=0), malformed),
         "an unknown type": (message(alice, type=99), malformed),
-        "from another": (message(alice, **{"from": alice}), "CONNECTION_MULTIPLEXED"),
+        "from another": (message(alice, from_jid=alice), "CONNECTION_MULTIPLEXED"),
         "from another partner's user": (
-            message(alice, **{"from": "2-10000000000001@interop"}),
+            message(alice, from_jid="2-10000000000001@interop"),
             "CONNECTION_MULTIPLEXED",
         ),
         "no enc": (message(alice, enc=[]), devices),

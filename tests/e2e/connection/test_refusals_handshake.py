@@ -38,7 +38,7 @@ LOW_ORDER = [
 def frames() -> dict[str, chat_pb2.ConnectRequest]:
     """Every kind of message that a client can send, each of good form."""
     handshake = chat_pb2.HandshakeMessage
-    server_hello = chat_pb2.ServerHello(ephemeral=os.urandom(32), static=os.urandom(48), payload=os.urandom(64))
+    server_hello = chat_pb2.ServerHello(ephemeral=os.urandom(32), static_key=os.urandom(48), payload=os.urandom(64))
     return {
         "client_hello": hello_request(os.urandom(32)),
         "server_hello": chat_pb2.ConnectRequest(handshake=handshake(server_hello=server_hello)),
@@ -129,7 +129,7 @@ async def test_a_changed_client_finish_is_refused(world: World) -> None:
                 with case(name):
                     noise = InitiatorHandshake(bob.state.auth_private_key, os.urandom(32))
                     hello = await stream.hello(noise)
-                    noise.read_server_hello(hello.ephemeral, hello.static, hello.payload)
+                    noise.read_server_hello(hello.ephemeral, hello.static_key, hello.payload)
                     finish = change(noise.client_finish(login))
                     await stream.send(finish_request(*finish))
                     check(await stream.ending(), reason)
@@ -157,18 +157,18 @@ def changes() -> Iterable[tuple[str, Callable[[ClientFinish], tuple[bytes, bytes
 @pytest.mark.requirement("CHN-02")
 async def test_a_changed_server_hello_is_noticed(world: World) -> None:
     """By the client at once; one that goes on all the same has another transcript than the server (CHN-02)."""
-    for field in ("ephemeral", "static", "payload"):
+    for field in ("ephemeral", "static_key", "payload"):
         async with RawStream(world.endpoint.grpc) as stream:
             with case(field):
                 noise = a_handshake()
                 hello = await stream.hello(noise)
                 setattr(hello, field, flipped(getattr(hello, field)))
                 with pytest.raises(RemoteProtocolError, match="HANDSHAKE_AUTHENTICATION_FAILED"):
-                    noise.read_server_hello(hello.ephemeral, hello.static, hello.payload)
+                    noise.read_server_hello(hello.ephemeral, hello.static_key, hello.payload)
                 other = a_handshake()
                 async with RawStream(world.endpoint.grpc) as second:
                     other_hello = await second.hello(other)
-                    other.read_server_hello(other_hello.ephemeral, other_hello.static, other_hello.payload)
+                    other.read_server_hello(other_hello.ephemeral, other_hello.static_key, other_hello.payload)
                     await stream.send(finish_request(*other.client_finish(b"")))
                     check(await stream.ending(), "HANDSHAKE_AUTHENTICATION_FAILED")
 
@@ -180,7 +180,7 @@ async def test_a_changed_client_hello_is_noticed(world: World) -> None:
         await stream.send(hello_request(flipped(noise.client_hello())))
         hello = (await stream.read()).handshake.server_hello
         with pytest.raises(RemoteProtocolError, match="HANDSHAKE_AUTHENTICATION_FAILED"):
-            noise.read_server_hello(hello.ephemeral, hello.static, hello.payload)
+            noise.read_server_hello(hello.ephemeral, hello.static_key, hello.payload)
 
 
 def login_of(world: World, state: ClientState, **changes: object) -> chat_pb2.LoginPayload:

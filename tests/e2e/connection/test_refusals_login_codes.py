@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_api.admin.v1 import standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import chat_pb2, interop_pb2
 from interop_client.errors import LoginRefused
 from interop_client.login import LoginOptions, third_party_login
@@ -62,7 +62,7 @@ async def test_what_the_client_says_wrongly(
     payload = third_party_login(bob.jid, world.partner.issue_token("bob"))
     change(payload)
     login = await failure(world, bob, payload)
-    assert (login.code, login.reason, login.expire_seconds, login.sub_code) == (code, reason, None, None)
+    assert (login.code, login.reason, login.expires_after_seconds, login.sub_code) == (code, reason, None, None)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ async def test_who_is_banned(
     await world.admin.impose_sanction(bob.jid, kind, seconds, sub_code)
     login = await failure(world, bob, third_party_login(bob.jid, world.partner.issue_token("bob")))
     assert (login.code, login.reason, login.sub_code) == (code, reason, sub_code or None)
-    assert (login.expire_seconds is not None) == (code == 402)
+    assert (login.expires_after_seconds is not None) == (code == 402)
 
 
 async def test_whose_messenger_may_not(world: World) -> None:
@@ -126,7 +126,7 @@ async def test_a_store_that_fails(tmp_path: Path, signing_keys: SigningKeys) -> 
         with closing(sqlite3.connect(tmp_path / "simulator.db")) as db:
             db.execute("ALTER TABLE sanction RENAME TO elsewhere")
             login = await failure(world, bob, payload)
-            assert (login.code, login.reason, login.expire_seconds) == (500, "SERVER_FAULT", None)
+            assert (login.code, login.reason, login.expires_after_seconds) == (500, "SERVER_FAULT", None)
             assert "sanction" not in login.advice and login.request_id
             db.execute("ALTER TABLE elsewhere RENAME TO sanction")
         async with RawStream(world.endpoint.grpc) as stream:

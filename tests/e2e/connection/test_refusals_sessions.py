@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 
-import interop_api.admin.v1
+import interop_api.admin.v1alpha1
 import interop_api.v1
 from interop_client.errors import refusal_from_rpc_error
 from tests.e2e.conftest import World
@@ -131,7 +131,7 @@ async def test_bytes_that_are_no_request_are_refused(world: World) -> None:
     """By every method of every service, with or without a session, and without a stack trace (SIM-01)."""
     bob = world.device("bob")
     await bob.enlist(world.partner.issue_token("bob"))
-    admin_methods = methods_of(*files_of(interop_api.admin.v1))
+    admin_methods = methods_of(*files_of(interop_api.admin.v1alpha1))
     async with Wire(bob.transport) as wire, no_trace(world.admin):
         token = f"Bearer {wire.login.session_token}"
         async with grpc.aio.insecure_channel(world.endpoint.grpc) as channel:

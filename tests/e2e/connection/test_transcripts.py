@@ -41,7 +41,7 @@ class Run:
             for message_id, text in zip(self.ids, self.texts, strict=False):
                 at_ms = self.start_ms + self.took_ms
                 enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=self.ciphertext)
-                message = stanza_pb2.Message(id=message_id, to=alice, timestamp_ms=at_ms, enc=[enc])
+                message = stanza_pb2.Message(id=message_id, to_jid=alice, timestamp_ms=at_ms, enc=[enc])
                 transcript.add(self.who, "message", message)
                 event = {"sender": bob, "id": message_id, "timestamp_ms": at_ms, "text": text, "reply_to": self.ids[0]}
                 transcript.add(self.who, "TextReceived", event)
@@ -78,7 +78,7 @@ def test_what_means_nothing_makes_no_difference(other: Run) -> None:
         (Run(texts=()), "hello / Alice"),
         (Run(took_ms=8), "hello / Alice / TextReceived [0] / timestamp_ms"),
         (Run(ids=("a-1", "a-1")), "hello / Alice / TextReceived [1] / id"),
-        (Run(jids=("17-1@interop", "17-1@interop")), "hello / Alice / message [0] / to"),
+        (Run(jids=("17-1@interop", "17-1@interop")), "hello / Alice / message [0] / to_jid"),
         (Run(is_read=False), "hello / Bob / ReceiptReceived [0] / is_read"),
         (Run(advice="Hurry up"), "and then / Bob / text [0] / advice"),
         (Run(who="Carol"), "hello / Alice"),

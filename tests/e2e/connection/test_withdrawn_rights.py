@@ -2,7 +2,7 @@
 
 import pytest
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.events import ConnectionLost, TextReceived

@@ -20,7 +20,7 @@ Seen = dict[str, dict[str, dict[str, list[Any]]]]
 
 _NAMED = frozenset(
     {
-        "id", "jid", "peer_jid", "from", "to", "sender", "message_id", "message_ids", "reply_to", "target_id", "login",
+        "id", "jid", "peer_jid", "from_jid", "to_jid", "sender", "message_id", "message_ids", "reply_to", "target_id", "login",
         "direct_path", "auth", "phash", "key_id", "registration_id", "delivery_id", "signed_prekey_id",
         "one_time_prekey_id", "one_time_prekey_ids", "stanza_id",
     }

@@ -107,7 +107,7 @@ async def test_a_decline_shows_in_no_answer(world: World) -> None:
         async with Wire(person.transport) as wire:
             await wire.take_until("offline_end")
             messages = [sealed_message(alice.jid, name) for name in ("m1", "m2", "m1")]
-            receipt = stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, to=alice.jid, message_ids=[message_id])
+            receipt = stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, to_jid=alice.jid, message_ids=[message_id])
             await wire.send(*messages, stanza_pb2.Stanza(receipt=receipt))
             answers = await wire.ping()
         acks = [ack for answer in answers for ack in answer.send_acks.acks]

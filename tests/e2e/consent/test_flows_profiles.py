@@ -54,7 +54,7 @@ async def test_a_third_party_learns_nothing_but_jid_and_number(world: World) -> 
         await wire.take_until("offline_end")
         await wire.send(sealed_message(alice.jid, "of-bob"))
         reached += await wire.ping()
-        receipt = stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, to=bob.jid, message_ids=["of-bob"])
+        receipt = stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, to_jid=bob.jid, message_ids=["of-bob"])
         await alice.send_encrypted(sealed_message(bob.jid, "of-alice").message)
         await alice.transport.send(stanza_pb2.Stanza(receipt=receipt))
         await alice.ping()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
@@ -77,7 +77,9 @@ async def dropping(world: World, cause: str) -> WhatsAppClient:
     elif cause == "muted":
         await alice.set_reachability(True, [world.integrator])
     elif cause == "not eligible":
-        await world.admin.put_whatsapp_user(number_of(alice), alice.state.auth_public_key, admin_pb2.PLATFORM_DESKTOP)
+        await world.admin.put_whatsapp_user(
+            number_of(alice), alice.state.auth_public_key, admin_pb2.DEVICE_PLATFORM_DESKTOP
+        )
     return alice
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from google.protobuf.message import Message
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import account_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
@@ -26,7 +26,7 @@ async def call(client: InteropClient, method: str, request: Message) -> Any:
     )
 
 
-async def new_user(world: World, prefix: str, platform: admin_pb2.Platform.ValueType) -> WhatsAppClient:
+async def new_user(world: World, prefix: str, platform: admin_pb2.DevicePlatform.ValueType) -> WhatsAppClient:
     """A connected WhatsApp user with a number of any country, and any device."""
     alice = await world.whatsapp_device(QUIET)
     alice.state.jid = await world.admin.put_whatsapp_user(
@@ -94,7 +94,11 @@ async def test_only_active_partners_can_be_chosen(world: World, second_world: Wo
 @pytest.mark.requirement("OPT-04")
 async def test_number_and_device_must_qualify(world: World) -> None:
     """A number of the EEA, on Android or iOS; the partner does not see the difference (OPT-04)."""
-    android, web, desktop = admin_pb2.PLATFORM_ANDROID, admin_pb2.PLATFORM_WEB, admin_pb2.PLATFORM_DESKTOP
+    android, web, desktop = (
+        admin_pb2.DEVICE_PLATFORM_ANDROID,
+        admin_pb2.DEVICE_PLATFORM_WEB,
+        admin_pb2.DEVICE_PLATFORM_DESKTOP,
+    )
     for prefix, platform in (
         ("+1202", android),
         ("+44", android),

@@ -16,7 +16,7 @@ from aiohttp import web
 from joserfc import jws
 from joserfc.jwk import RSAKey
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import enlistment_pb2, interop_pb2
 from interop_client.errors import LoginRefused, ServerRefusal
 from interop_client.login import third_party_login

@@ -190,7 +190,7 @@ async def test_an_upload_that_breaks_goes_on_where_it_was(friends: Friends) -> N
             media_pb2.GetMediaConnectionRequest(),
             media_pb2.GetMediaConnectionResponse,
         )
-        status_request = media_pb2.GetUploadStatusRequest(auth=connection.auth, token=token)
+        status_request = media_pb2.GetUploadStatusRequest(auth=connection.auth, upload_token=token)
 
         async def status() -> media_pb2.GetUploadStatusResponse:
             method = "/interop_api.v1.MediaService/GetUploadStatus"
@@ -200,7 +200,7 @@ async def test_an_upload_that_breaks_goes_on_where_it_was(friends: Friends) -> N
         is_half_way = asyncio.Event()
         length = blob.encrypted.ciphertext_length
         half = len(range(0, length // 2, CHUNK_BYTES)) * CHUNK_BYTES
-        start = media_pb2.UploadStart(auth=connection.auth, token=token, length=length)
+        start = media_pb2.UploadStart(auth=connection.auth, upload_token=token, length=length)
         broken = asyncio.create_task(direct(friends.alice).upload(half_of(blob, start, is_half_way)))
         async with asyncio.timeout(10):
             await is_half_way.wait()

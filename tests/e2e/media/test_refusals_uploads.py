@@ -45,7 +45,7 @@ class Uploader:
     def start(self, content: bytes = CONTENT, **changes: object) -> media_pb2.UploadRequest:
         """Announces a content, with fields changed."""
         token = media_token(hashlib.sha256(content).digest())
-        fields: dict[str, object] = {"auth": self.auth, "token": token, "length": len(content), "offset": 0}
+        fields: dict[str, object] = {"auth": self.auth, "upload_token": token, "length": len(content), "offset": 0}
         return media_pb2.UploadRequest(start=media_pb2.UploadStart(**(fields | changes)))  # type: ignore[arg-type]
 
     async def upload(self, *requests: media_pb2.UploadRequest) -> str:
@@ -60,7 +60,7 @@ class Uploader:
 
     async def status(self, token: str = TOKEN, auth: str | None = None) -> media_pb2.GetUploadStatusResponse:
         """Asks how much is stored."""
-        request = media_pb2.GetUploadStatusRequest(auth=self.auth if auth is None else auth, token=token)
+        request = media_pb2.GetUploadStatusRequest(auth=self.auth if auth is None else auth, upload_token=token)
         return await self.transport.call(f"{SERVICE}GetUploadStatus", request, media_pb2.GetUploadStatusResponse)
 
     async def refusal(self, *requests: media_pb2.UploadRequest) -> ServerRefusal:
@@ -87,7 +87,7 @@ class Uploader:
         upload = asyncio.create_task(self.transport.upload(beginning()))
         try:
             async with asyncio.timeout(WAIT_SECONDS):
-                while (await self.status(start.start.token)).committed_bytes < len(first.chunk):
+                while (await self.status(start.start.upload_token)).committed_bytes < len(first.chunk):
                     pass
             await self.upload(upload_meanwhile)
         finally:
@@ -148,7 +148,7 @@ async def test_an_upload_that_ends_early_is_no_blob_yet(world: World) -> None:
         async with no_trace(world.admin):
             with refused("UPLOAD_LENGTH_MISMATCH", name):
                 await alice.upload(*requests)
-            status = await alice.status(requests[0].start.token)
+            status = await alice.status(requests[0].start.upload_token)
             assert (status.committed_bytes, status.direct_path) == (sent, ""), name
         assert await alice.upload(alice.start(content, offset=sent), chunk(content[sent:]))
 
@@ -192,7 +192,7 @@ async def test_a_token_is_a_digest(world: World) -> None:
     async with no_trace(world.admin):
         for token in tokens:
             with refused("UPLOAD_TOKEN_INVALID", token[:50]):
-                await alice.upload(alice.start(token=token), chunk(CONTENT))
+                await alice.upload(alice.start(upload_token=token), chunk(CONTENT))
             with refused("UPLOAD_TOKEN_INVALID", f"status of {token[:50]}"):
                 await alice.status(token)
 

@@ -86,7 +86,7 @@ async def test_a_text_can_be_changed_for_twenty_minutes(tmp_path: object, signin
         assert (await bob.wait_for(DeletionReceived)).target_id == sent.id
 
 
-@pytest.mark.parametrize("change", ["TYPE_REVOKE", "TYPE_MESSAGE_EDIT"])
+@pytest.mark.parametrize("change", ["PROTOCOL_MESSAGE_TYPE_REVOKE", "PROTOCOL_MESSAGE_TYPE_MESSAGE_EDIT"])
 async def test_nobody_changes_what_somebody_else_wrote(world: World, change: str) -> None:
     """Whatever a foreign client makes of it: Alice's message stays as it is."""
     alice, bob = await world.whatsapp(), await world.third_party("bob")
@@ -95,7 +95,7 @@ async def test_nobody_changes_what_somebody_else_wrote(world: World, change: str
     key = content_pb2.MessageKey(remote_jid=alice.jid, from_me=False, id=sent.id)
     protocol_message = content_pb2.ProtocolMessage(
         key=key,
-        type=content_pb2.ProtocolMessage.Type.Value(change),
+        type=content_pb2.ProtocolMessageType.Value(change),
         edited_message=content_pb2.Message(conversation="Goodbye"),
     )
     await bob.send_message(alice.jid, content_pb2.Message(protocol_message=protocol_message))
@@ -110,7 +110,7 @@ def of_field(number: int) -> bytes:
 
 
 EPHEMERAL_SETTING = content_pb2.Message(
-    protocol_message=content_pb2.ProtocolMessage(type=content_pb2.ProtocolMessage.TYPE_EPHEMERAL_SETTING)
+    protocol_message=content_pb2.ProtocolMessage(type=content_pb2.PROTOCOL_MESSAGE_TYPE_EPHEMERAL_SETTING)
 )
 UNSUPPORTED = {
     "STICKER": of_field(STICKER_FIELD),
@@ -134,7 +134,7 @@ async def test_what_third_party_chats_do_not_have_is_not_sent_and_is_marked(worl
     assert bob.state.to_bytes() == before
     ciphertext = bob.state.signal.encrypt(alice.jid, pad(plaintext, 5))
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=ciphertext.body)
-    message = stanza_pb2.Message(id="foreign", to=alice.jid, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,))
+    message = stanza_pb2.Message(id="foreign", to_jid=alice.jid, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,))
     await bob.send_encrypted(message)
     shown = await alice.wait_for(Unsupported)
     assert (shown.sender, shown.id, shown.kind) == (bob.jid, "foreign", kind.strip())
@@ -155,7 +155,7 @@ async def test_typing_is_shown(world: World) -> None:
         ):
             await sender.send_typing(recipient.jid, state)
             typing = await recipient.wait_for(Typing)
-            assert (typing.sender, typing.state, typing.expires_seconds > 0) == (sender.jid, name, True)
+            assert (typing.sender, typing.state, typing.expires_after_seconds > 0) == (sender.jid, name, True)
         await recipient.block(sender.jid)
         await sender.send_typing(recipient.jid)
         await recipient.send_typing(sender.jid)

@@ -181,7 +181,7 @@ async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
     async with Wire(bob.transport) as wire:
         await wire.ask(200)
         *deliveries, _ = await wire.take_until("offline_end")
-        nack = stanza_pb2.Nack(delivery_id=deliveries[0].delivery_id, code=NACK_MISSING_SECRET)
+        nack = stanza_pb2.Nack(delivery_id=deliveries[0].delivery_id, nack_code=NACK_MISSING_SECRET)
         await wire.send(stanza_pb2.Stanza(nack=nack), stanza_pb2.Stanza(nack=nack))
         assert await wire.ping() == []
 
@@ -202,7 +202,7 @@ async def test_every_nack_code_ends_redelivery(world: World) -> None:
         await wire.ask(200)
         *deliveries, _ = await wire.take_until("offline_end")
         for delivery, code in zip(deliveries, codes, strict=True):
-            await wire.send(stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery.delivery_id, code=code)))
+            await wire.send(stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery.delivery_id, nack_code=code)))
         assert await wire.ping() == []
 
     after = (await world.admin.get_statistics()).counted

@@ -22,7 +22,7 @@ async def away(*clients: InteropClient) -> None:
 def retry(to: str, message_id: str, count: int, signal: SignalState, **changes: object) -> Stanza:
     """A retry receipt as a client sends it, with a fresh bundle from the second time on."""
     receipt = stanza_pb2.RetryReceipt(
-        to=to, message_id=message_id, retry_count=count, reason=stanza_pb2.RETRY_REASON_BAD_MAC, registration_id=7
+        to_jid=to, message_id=message_id, retry_count=count, reason=stanza_pb2.RETRY_REASON_BAD_MAC, registration_id=7
     )
     receipt.MergeFrom(stanza_pb2.RetryReceipt(**changes))  # type: ignore[arg-type]
     if count > 1:
@@ -74,10 +74,10 @@ async def test_a_message_is_asked_for_and_sent_again_under_its_id(world: World) 
             for stanza, sent in zip(waiting, asked, strict=True):
                 arrived = stanza.retry_receipt
                 assert arrived.timestamp_ms and stanza.delivery_id and stanza.offline
-                assert (arrived.to, getattr(arrived, "from")) == ("", bob.jid)
-                sent.retry_receipt.ClearField("to")
+                assert (arrived.to_jid, arrived.from_jid) == ("", bob.jid)
+                sent.retry_receipt.ClearField("to_jid")
                 arrived.ClearField("timestamp_ms")
-                arrived.ClearField("from")
+                arrived.ClearField("from_jid")
                 assert arrived == sent.retry_receipt
             await wire.ack(waiting)
             acks = []
@@ -124,7 +124,7 @@ async def test_receipts_for_what_was_never_sent_are_dropped_id_by_id(world: Worl
         await send(wire, sealed_message(bob.jid, "m1"), sealed_message(eve.jid, "m2"), sealed_message(bob.jid, "m3"))
         delivered = stanza_pb2.RECEIPT_TYPE_DELIVERED
         for ids in (["m1", "m2", "made-up", "m3"], ["m2"]):
-            receipt = stanza_pb2.Receipt(type=delivered, to=alice.jid, message_ids=ids)
+            receipt = stanza_pb2.Receipt(type=delivered, to_jid=alice.jid, message_ids=ids)
             await wire_of_bob.send(Stanza(receipt=receipt))
         await wire_of_bob.ping()
         [stanza] = await wire.ping()

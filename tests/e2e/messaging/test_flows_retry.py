@@ -129,7 +129,7 @@ async def test_a_first_message_for_a_lost_one_time_prekey(world: World) -> None:
         (bob.jid, 2, 3),
     ]
     resent = [await alice.wait_for(MessageResent) for _ in range(2)]
-    assert [(event.to, event.id, event.retry_count) for event in resent] == [
+    assert [(event.to_jid, event.id, event.retry_count) for event in resent] == [
         (bob.jid, sent.id, 1),
         (bob.jid, sent.id, 2),
     ]
@@ -194,7 +194,7 @@ async def test_what_is_not_kept_is_found_by_the_application(world: World) -> Non
         await bob.wait_for(MessageAwaited)
         await alice.connect()
         answered = await alice.wait_for(answer)
-        assert (answered.to, answered.id) == (bob.jid, sent.id)
+        assert (answered.to_jid, answered.id) == (bob.jid, sent.id)
     received = await bob.wait_for(TextReceived)
     assert (received.id, received.text) == (sent.id, "Do you remember?")
     assert received.evidence is not None

@@ -13,7 +13,7 @@ COMPOSING, PAUSED = stanza_pb2.TYPING_STATE_COMPOSING, stanza_pb2.TYPING_STATE_P
 
 
 def typing(to: str, state: stanza_pb2.TypingState.ValueType = COMPOSING) -> stanza_pb2.Stanza:
-    return stanza_pb2.Stanza(typing=stanza_pb2.Typing(to=to, state=state))
+    return stanza_pb2.Stanza(typing=stanza_pb2.Typing(to_jid=to, state=state))
 
 
 async def test_typing_is_shown_both_ways_to_a_peer_who_is_there(world: World) -> None:
@@ -34,8 +34,8 @@ async def test_typing_is_shown_both_ways_to_a_peer_who_is_there(world: World) ->
             shown = await other.ping()
             assert [stanza.typing.state for stanza in shown] == [COMPOSING, PAUSED]
             for stanza in shown:
-                assert (stanza.typing.to, getattr(stanza.typing, "from")) == ("", sender)
-                assert (stanza.delivery_id, stanza.typing.expires_seconds > 0) == (0, True)
+                assert (stanza.typing.to_jid, stanza.typing.from_jid) == ("", sender)
+                assert (stanza.delivery_id, stanza.typing.expires_after_seconds > 0) == (0, True)
         assert await world.stored() == before
 
 

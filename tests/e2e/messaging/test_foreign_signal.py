@@ -74,7 +74,7 @@ class Foreigner:
         """Sends a message under an id, for the first time or as an answer to a retry receipt."""
         enc = stanza_pb2.Enc(type=WIRE_TYPES[sent.type], ciphertext=sent.body)
         stanza = stanza_pb2.Message(
-            id=message_id, to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=[enc], retry_count=retry_count
+            id=message_id, to_jid=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=[enc], retry_count=retry_count
         )
         await self.wire.send(stanza_pb2.Stanza(message=stanza))
 
@@ -83,7 +83,9 @@ class Foreigner:
         for message in messages:
             self.sent += 1
             enc = stanza_pb2.Enc(type=WIRE_TYPES[message.type], ciphertext=message.body)
-            stanza = stanza_pb2.Message(id=f"foreign-{self.sent}", to=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=[enc])
+            stanza = stanza_pb2.Message(
+                id=f"foreign-{self.sent}", to_jid=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=[enc]
+            )
             await self.wire.send(stanza_pb2.Stanza(message=stanza))
             acks = (await self.wire.take_until("send_acks"))[-1].send_acks.acks
             assert [(ack.id, ack.HasField("error")) for ack in acks] == [(stanza.id, False)]

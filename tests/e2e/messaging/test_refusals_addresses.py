@@ -47,16 +47,16 @@ def addresses() -> Iterable[tuple[str, str]]:
             yield text, reason
 
 
-async def send(client: InteropClient, to: str) -> errors_pb2.StanzaError:
+async def send(client: InteropClient, to: str) -> errors_pb2.Refusal:
     """Sends a message and returns why it was refused."""
     with pytest.raises(ServerRefusal) as raised:
         await client.send_encrypted(sealed_message(to, client.state.take_message_id()).message)
     return as_error(raised.value)
 
 
-def as_error(refusal: ServerRefusal) -> errors_pb2.StanzaError:
+def as_error(refusal: ServerRefusal) -> errors_pb2.Refusal:
     """Returns a refusal as it came, to be compared field by field."""
-    error = errors_pb2.StanzaError(
+    error = errors_pb2.Refusal(
         reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{refusal.reason}"),
         requirement=refusal.requirement,
         advice=refusal.advice,
@@ -68,7 +68,7 @@ def as_error(refusal: ServerRefusal) -> errors_pb2.StanzaError:
     return error
 
 
-def check_alike(errors: Sequence[errors_pb2.StanzaError], reason: str) -> None:
+def check_alike(errors: Sequence[errors_pb2.Refusal], reason: str) -> None:
     """Asserts that refusals are for a reason and equal in every field but the request id, of which each has its own."""
     for error in errors:
         check_error(error, reason)
@@ -89,7 +89,7 @@ async def take(client: InteropClient, *jids: str) -> list[prekeys_pb2.PreKeyBund
     return list(response.results)
 
 
-async def resolve(client: InteropClient, external_id: str, integrator: int) -> errors_pb2.StanzaError:
+async def resolve(client: InteropClient, external_id: str, integrator: int) -> errors_pb2.Refusal:
     """Looks somebody up and returns why that failed."""
     response = await client.transport.call(
         "/interop_api.v1.InteropService/Resolve",
@@ -99,7 +99,7 @@ async def resolve(client: InteropClient, external_id: str, integrator: int) -> e
     (user,) = response.users
     assert (user.external_id, user.integrator) == (external_id, integrator)
     assert user.HasField("error"), user
-    error: errors_pb2.StanzaError = user.error
+    error: errors_pb2.Refusal = user.error
     return error
 
 

@@ -190,7 +190,7 @@ async def test_the_clock_is_shown_frozen_moved_and_resumed(tmp_path: Path) -> No
         for arguments, part in (
             (("freeze", "--at", "2020-01-01T00:00:00Z"), "does not go backwards"),
             (("advance", "4000d"), "3,650 days"),
-            (("advance", "0s"), "`milliseconds`"),
+            (("advance", "0s"), "`advance_ms`"),
         ):
             assert_sentence(await run(tmp_path, "clock", *arguments, *where), "REQUEST_MALFORMED", part)
 

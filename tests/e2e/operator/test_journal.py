@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from interop_api.admin.v1 import journal_pb2
+from interop_api.admin.v1alpha1 import journal_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal

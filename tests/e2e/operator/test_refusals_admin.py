@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, no_trace, refused, spare_integrators
 
@@ -77,14 +77,14 @@ async def test_a_whatsapp_user_needs_a_number_a_key_and_a_device(world: World) -
         for length in (0, 31, 33, 1_000):
             with refused("KEY_MALFORMED", length):
                 await world.admin.put_whatsapp_user("+4915112345678", bytes(length))
-        for platform in (admin_pb2.PLATFORM_UNSPECIFIED, 5, 2**31 - 1):
+        for platform in (admin_pb2.DEVICE_PLATFORM_UNSPECIFIED, 5, 2**31 - 1):
             with refused("REQUEST_MALFORMED", platform):
                 await put_on_platform(world, platform)
 
 
 async def put_on_platform(world: World, platform: int) -> None:
     """Registers a WhatsApp user with a device of any kind."""
-    await world.admin.put_whatsapp_user("+4915112345678", bytes(32), admin_pb2.Platform.ValueType(platform))
+    await world.admin.put_whatsapp_user("+4915112345678", bytes(32), admin_pb2.DevicePlatform.ValueType(platform))
 
 
 async def test_a_number_moves_only_from_a_whatsapp_user_to_a_free_number(world: World) -> None:

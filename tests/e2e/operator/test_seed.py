@@ -102,7 +102,7 @@ async def session(endpoint: Endpoint, state: ClientState) -> dict[str, object]:
         )
         content = b"the same content"
         start = media_pb2.UploadStart(
-            auth=granted.auth, token=media_token(hashlib.sha256(content).digest()), length=len(content)
+            auth=granted.auth, upload_token=media_token(hashlib.sha256(content).digest()), length=len(content)
         )
 
         async def upload() -> AsyncIterator[media_pb2.UploadRequest]:

@@ -29,7 +29,7 @@ def public_key(private_key: bytes) -> bytes:
 class ScriptedTransport:
     """A Transport whose other end is the test."""
 
-    def __init__(self, limits: stanza_pb2.Limits | None = None) -> None:
+    def __init__(self, limits: stanza_pb2.ChannelLimits | None = None) -> None:
         self.login = stanza_pb2.LoginSuccess(jid="12-1@interop", session_token="t", limits=limits)
         self.sent: list[Stanza] = []
         self.calls: list[tuple[str, Message]] = []
@@ -134,7 +134,9 @@ class Peer:
         return stanza_pb2.Batch.FromString(self.noise.decrypt(request.sealed)).stanzas
 
     async def welcome(self, **limits: int) -> None:
-        login = stanza_pb2.LoginSuccess(jid="12-1@interop", session_token="token", limits=stanza_pb2.Limits(**limits))
+        login = stanza_pb2.LoginSuccess(
+            jid="12-1@interop", session_token="token", limits=stanza_pb2.ChannelLimits(**limits)
+        )
         await self.say(Stanza(login_success=login))
 
 
@@ -147,14 +149,14 @@ class _Chat(chat_pb2_grpc.ChatServiceServicer):
         noise = ResponderHandshake(server.static, b"\x04" * 32)
         noise.read_client_hello((await context.read()).handshake.client_hello.ephemeral)
         ephemeral, static, payload = noise.server_hello(server.chain)
-        hello = chat_pb2.ServerHello(ephemeral=ephemeral, static=static, payload=payload)
+        hello = chat_pb2.ServerHello(ephemeral=ephemeral, static_key=static, payload=payload)
         await context.write(chat_pb2.ConnectResponse(handshake=chat_pb2.HandshakeMessage(server_hello=hello)))
         request = await context.read()
         if not isinstance(request, chat_pb2.ConnectRequest):
             return
         finish = request.handshake.client_finish
         server.payloads.append(
-            chat_pb2.LoginPayload.FromString(noise.read_client_finish(finish.static, finish.payload))
+            chat_pb2.LoginPayload.FromString(noise.read_client_finish(finish.static_key, finish.payload))
         )
         server.client_statics.append(noise.remote_static)
         assert server.script is not None

@@ -81,7 +81,7 @@ async def test_a_server_that_is_not_certified_gets_no_login(server: NoiseServer,
 
 async def test_a_refused_login_tells_its_code() -> None:
     async def script(peer: Peer) -> None:
-        error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_TOKEN_EXPIRED, requirement="ENL-05")
+        error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_TOKEN_EXPIRED, requirement="ENL-05")
         await peer.say(Stanza(login_failure=stanza_pb2.LoginFailure(code=401, error=error)))
 
     with pytest.raises(LoginRefused) as caught:
@@ -149,7 +149,7 @@ async def test_stanzas_in_the_frame_of_the_login_are_not_lost() -> None:
 async def test_a_stream_error_ends_the_channel_with_its_reason() -> None:
     async def script(peer: Peer) -> None:
         await peer.welcome()
-        error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_CONNECTION_REPLACED)
+        error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_CONNECTION_REPLACED)
         await peer.say(ping(1), Stanza(stream_error=stanza_pb2.StreamError(error=error)))
 
     async with open_channel(scripted(script)) as chat:

@@ -59,7 +59,7 @@ class Alice:
             type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE if is_first else stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET,
             ciphertext=ciphertext.body,
         )
-        message = stanza_pb2.Message(id=f"m{self._delivery_id}", enc=[enc], timestamp_ms=1, **{"from": ALICE})
+        message = stanza_pb2.Message(id=f"m{self._delivery_id}", enc=[enc], timestamp_ms=1, from_jid=ALICE)
         return Stanza(message=message, delivery_id=self._delivery_id, offline=offline)
 
 
@@ -110,7 +110,7 @@ async def test_a_message_is_handed_over_then_saved_then_acked(
     assert store.acked_before_save == [[]]
     assert store.snapshot == state.to_bytes()
     receipt = transport.of_kind("receipt")[0]
-    assert (receipt.to, list(receipt.message_ids)) == (ALICE, ["m1"])
+    assert (receipt.to_jid, list(receipt.message_ids)) == (ALICE, ["m1"])
 
 
 @pytest.mark.requirement("ABU-04")
@@ -202,7 +202,7 @@ async def test_an_app_that_fails_gets_nothing_acked_and_must_start_from_what_is_
 async def test_a_message_that_cannot_be_read_is_asked_for(
     bob: InteropClient, transport: ScriptedTransport, enc: list[stanza_pb2.Enc]
 ) -> None:
-    message = stanza_pb2.Message(id="m1", enc=enc, **{"from": ALICE})
+    message = stanza_pb2.Message(id="m1", enc=enc, from_jid=ALICE)
     transport.deliver(Stanza(message=message, delivery_id=7))
     assert await bob.wait_for(MessageAwaited) == MessageAwaited(ALICE, "m1", 1, "InvalidMessage")
     await transport.until(lambda: transport.acked == [7])
@@ -294,11 +294,9 @@ async def test_a_new_identity_of_a_peer_ends_the_session_with_them(
 
 async def test_receipts_and_refusals_are_told(bob: InteropClient, transport: ScriptedTransport) -> None:
     receipt = stanza_pb2.Receipt(
-        type=stanza_pb2.RECEIPT_TYPE_READ, message_ids=["a", "b"], timestamp_ms=5, **{"from": ALICE}
+        type=stanza_pb2.RECEIPT_TYPE_READ, message_ids=["a", "b"], timestamp_ms=5, from_jid=ALICE
     )
-    error = errors_pb2.StanzaError(
-        reason=errors_pb2.ERROR_REASON_CALLS_NOT_SUPPORTED, advice="Write.", request_id="00ff"
-    )
+    error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_CALLS_NOT_SUPPORTED, advice="Write.", request_id="00ff")
     transport.deliver(
         Stanza(receipt=receipt, delivery_id=3),
         Stanza(stanza_refused=stanza_pb2.StanzaRefused(id="call", error=error)),
@@ -351,7 +349,7 @@ async def test_a_refused_message_raises_why(transport: ScriptedTransport, bob: I
     bob.state.signal.process_bundle(ALICE, bundle_of(alice.signal))
     sending = asyncio.create_task(bob.send_text(ALICE, "Hi"))
     await transport.until(lambda: bool(transport.of_kind("message")))
-    error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_MAILBOX_FULL, retry_after_ms=60_000)
+    error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_MAILBOX_FULL, retry_after_ms=60_000)
     ack = stanza_pb2.SendAck(id=transport.of_kind("message")[0].id, error=error)
     transport.deliver(Stanza(send_acks=stanza_pb2.SendAcks(acks=[ack])))
     with pytest.raises(ServerRefusal) as caught:
@@ -439,7 +437,7 @@ async def test_a_client_whose_events_nobody_takes_can_be_closed(
 
 
 async def test_a_server_that_ignores_missing_acks_is_left(state: ClientState, alice: Alice) -> None:
-    transport = ScriptedTransport(stanza_pb2.Limits(max_unacked_deliveries=10))
+    transport = ScriptedTransport(stanza_pb2.ChannelLimits(max_unacked_deliveries=10))
     async with InteropClient(transport, state, options=ClientOptions(event_capacity=1)) as bob:
         transport.deliver(*(alice.delivery("x") for _ in range(80)))
         assert (await bob.wait_for(ConnectionLost)).reason == "TOO_MANY_DELIVERIES"
@@ -454,7 +452,7 @@ async def test_read_receipts_are_grouped_by_sender(bob: InteropClient, transport
     ]
     await bob.mark_read(*messages)
     receipts = transport.of_kind("receipt")
-    assert [(receipt.to, len(receipt.message_ids)) for receipt in receipts] == [
+    assert [(receipt.to_jid, len(receipt.message_ids)) for receipt in receipts] == [
         (ALICE, 256), (ALICE, 44), ("other", 256), ("other", 44),
     ]  # fmt: skip
     assert all(receipt.type == stanza_pb2.RECEIPT_TYPE_READ for receipt in receipts)

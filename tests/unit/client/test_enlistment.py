@@ -104,7 +104,7 @@ def outcome(code: int) -> enlistment_pb2.EnlistResponse:
     """What the server answers: a refusal with a code, or an account when the code is 0."""
     if not code:
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login="1-1@interop"))
-    error = errors_pb2.StanzaError(reason=errors_pb2.ERROR_REASON_PREKEY_SIGNATURE_INVALID, code=code)
+    error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_PREKEY_SIGNATURE_INVALID, code=code)
     return enlistment_pb2.EnlistResponse(failure=enlistment_pb2.EnlistFailure(error=error))
 
 

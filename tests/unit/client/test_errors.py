@@ -76,7 +76,7 @@ def test_no_trailer_breaks_the_reader(trailer: bytes) -> None:
 
 
 def test_a_stanza_error_tells_the_same_facts() -> None:
-    error = errors_pb2.StanzaError(
+    error = errors_pb2.Refusal(
         reason=errors_pb2.ERROR_REASON_MAILBOX_FULL,
         requirement="MSG-11",
         advice="Wait.",
@@ -91,15 +91,15 @@ def test_a_stanza_error_tells_the_same_facts() -> None:
 
 
 def test_a_reason_newer_than_this_client_keeps_its_number() -> None:
-    error = errors_pb2.StanzaError(reason=errors_pb2.ErrorReason.ValueType(9999))
+    error = errors_pb2.Refusal(reason=errors_pb2.ErrorReason.ValueType(9999))
     assert refusal_from_stanza_error(error).reason == "REASON_9999"
 
 
 def test_a_login_failure_tells_code_and_duration() -> None:
-    error = errors_pb2.StanzaError(
+    error = errors_pb2.Refusal(
         reason=errors_pb2.ERROR_REASON_NOT_ENLISTED, requirement="CHN-10", request_id="c0ffee", code=401
     )
-    refusal = refusal_from_login_failure(stanza_pb2.LoginFailure(code=402, error=error, expire_seconds=60))
-    assert (refusal.reason, refusal.code, refusal.expire_seconds) == ("NOT_ENLISTED", 402, 60)
+    refusal = refusal_from_login_failure(stanza_pb2.LoginFailure(code=402, error=error, expires_after_seconds=60))
+    assert (refusal.reason, refusal.code, refusal.expires_after_seconds) == ("NOT_ENLISTED", 402, 60)
     assert refusal.request_id == "c0ffee"
-    assert refusal_from_login_failure(stanza_pb2.LoginFailure(code=401, error=error)).expire_seconds is None
+    assert refusal_from_login_failure(stanza_pb2.LoginFailure(code=401, error=error)).expires_after_seconds is None

@@ -29,7 +29,7 @@ def ids(batch: bytes) -> list[int]:
 def test_everything_arrives_once_in_order_and_within_the_limits(
     chunks: list[list[int]], max_batch_stanzas: int, max_frame_bytes: int
 ) -> None:
-    limits = stanza_pb2.Limits(max_batch_stanzas=max_batch_stanzas, max_frame_bytes=max_frame_bytes)
+    limits = stanza_pb2.ChannelLimits(max_batch_stanzas=max_batch_stanzas, max_frame_bytes=max_frame_bytes)
 
     async def scenario() -> None:
         outbox, batches = Outbox(limits), []
@@ -54,7 +54,7 @@ def test_everything_arrives_once_in_order_and_within_the_limits(
 
 
 async def test_all_that_waits_shares_one_frame() -> None:
-    outbox = Outbox(stanza_pb2.Limits())
+    outbox = Outbox(stanza_pb2.ChannelLimits())
     await outbox.add(message(1), message(2))
     await outbox.add(message(3))
     batch = await outbox.next_batch()
@@ -62,7 +62,7 @@ async def test_all_that_waits_shares_one_frame() -> None:
 
 
 async def test_adding_waits_while_four_batches_wait() -> None:
-    outbox = Outbox(stanza_pb2.Limits(max_batch_stanzas=2))
+    outbox = Outbox(stanza_pb2.ChannelLimits(max_batch_stanzas=2))
     adding = asyncio.create_task(outbox.add(*map(message, range(9))))
     await asyncio.sleep(0)
     assert not adding.done()
@@ -72,7 +72,7 @@ async def test_adding_waits_while_four_batches_wait() -> None:
 
 async def test_large_stanzas_wait_as_well() -> None:
     """Not only their number is bounded: four frames' worth of bytes is as much as may wait."""
-    outbox = Outbox(stanza_pb2.Limits(max_batch_stanzas=1000, max_frame_bytes=1000))
+    outbox = Outbox(stanza_pb2.ChannelLimits(max_batch_stanzas=1000, max_frame_bytes=1000))
     adding = asyncio.create_task(outbox.add(*(message(number, 900) for number in range(6))))
     await asyncio.sleep(0)
     assert not adding.done()
@@ -82,13 +82,13 @@ async def test_large_stanzas_wait_as_well() -> None:
 
 
 async def test_a_stanza_that_fits_no_frame_is_refused() -> None:
-    outbox = Outbox(stanza_pb2.Limits(max_frame_bytes=500))
+    outbox = Outbox(stanza_pb2.ChannelLimits(max_frame_bytes=500))
     with pytest.raises(ValueError, match="a frame holds 484"):
         await outbox.add(message(1, 500))
 
 
 async def test_the_end_frees_whoever_waits_and_leaves_what_was_added() -> None:
-    outbox = Outbox(stanza_pb2.Limits(max_batch_stanzas=1))
+    outbox = Outbox(stanza_pb2.ChannelLimits(max_batch_stanzas=1))
     adding = asyncio.create_task(outbox.add(*map(message, range(6))))
     await asyncio.sleep(0)
     outbox.end(ConnectionEnded("CONNECTION_REPLACED"))

@@ -57,7 +57,7 @@ async def bob(transport: ScriptedTransport, state: ClientState) -> AsyncIterator
 def copy(delivery_id: int, *, retry_count: int = 0, message_id: str = "m1", sender: str = ALICE) -> Stanza:
     """A message that nobody can open."""
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"3nothing")
-    message = stanza_pb2.Message(id=message_id, enc=[enc], retry_count=retry_count, **{"from": sender})
+    message = stanza_pb2.Message(id=message_id, enc=[enc], retry_count=retry_count, from_jid=sender)
     return Stanza(message=message, delivery_id=delivery_id)
 
 
@@ -79,7 +79,7 @@ async def test_a_message_is_asked_for_five_times_then_given_up(
         assert [len(acked) for acked in store.acked_before_save] == [0, 1, 2, 3, 4]
         asked = transport.of_kind("retry_receipt")
         assert [receipt.retry_count for receipt in asked] == [1, 2, 3, 4, 5]
-        assert {(receipt.to, receipt.message_id, receipt.reason) for receipt in asked} == {(ALICE, "m1", 4)}
+        assert {(receipt.to_jid, receipt.message_id, receipt.reason) for receipt in asked} == {(ALICE, "m1", 4)}
         assert {receipt.registration_id for receipt in asked} == {state.signal.registration_id}
         assert [receipt.HasField("keys") for receipt in asked] == [False, True, True, True, True]
         for receipt in asked[1:]:
@@ -189,7 +189,7 @@ def test_what_is_remembered_is_bounded(state: ClientState) -> None:
 
 
 def retry(message_id: str, count: int = 1, delivery_id: int = 50, **changes: Any) -> Stanza:
-    receipt = stanza_pb2.RetryReceipt(message_id=message_id, retry_count=count, reason=7, **{"from": ALICE})
+    receipt = stanza_pb2.RetryReceipt(message_id=message_id, retry_count=count, reason=7, from_jid=ALICE)
     receipt.MergeFrom(stanza_pb2.RetryReceipt(**changes))
     return Stanza(retry_receipt=receipt, delivery_id=delivery_id)
 
@@ -260,7 +260,7 @@ async def test_a_message_that_is_asked_for_is_sent_again_in_a_new_session(
         again = await peer.take()
         assert await bob.wait_for(MessageResent) == MessageResent(ALICE, first.id, 1, 2)
         await transport.until(lambda: transport.acked == [50])
-    assert (again.id, again.retry_count, again.to, again.type) == (first.id, 1, ALICE, first.type)
+    assert (again.id, again.retry_count, again.to_jid, again.type) == (first.id, 1, ALICE, first.type)
     assert again.reporting_token == first.reporting_token
     assert again.enc[0].type == stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE
     assert again.enc[0].registration_id == peer.signal.registration_id
@@ -312,7 +312,7 @@ async def test_a_request_for_what_was_said_to_somebody_else_is_not_answered(
     """Nor one for what nobody has said; the server forwards none, and the client does not rely on it."""
     sent = await say(bob, peer, "Hi")
     eve = retry(sent.id)
-    setattr(eve.retry_receipt, "from", "31600000000@s.whatsapp.net")
+    eve.retry_receipt.from_jid = "31600000000@s.whatsapp.net"
     transport.deliver(eve, retry("made-up", delivery_id=51))
     answers = [await bob.wait_for(RetryUnanswered) for _ in range(2)]
     assert [answer.reason for answer in answers] == ["CONTENT_UNKNOWN"] * 2
@@ -368,8 +368,8 @@ async def test_the_newest_512_are_kept(transport: ScriptedTransport, bob: Intero
     assert peer.open(await peer.take()) == "1"
 
 
-def error(reason: str, **facts: Any) -> errors_pb2.StanzaError:
-    return errors_pb2.StanzaError(reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}"), **facts)
+def error(reason: str, **facts: Any) -> errors_pb2.Refusal:
+    return errors_pb2.Refusal(reason=errors_pb2.ErrorReason.Value(f"ERROR_REASON_{reason}"), **facts)
 
 
 async def test_a_resend_that_is_refused_is_told(transport: ScriptedTransport, bob: InteropClient, peer: Peer) -> None:
@@ -452,7 +452,7 @@ async def test_typing_is_told_while_there_is_room(
     transport: ScriptedTransport, state: ClientState, alice: Alice
 ) -> None:
     """It is no delivery, and of no use later (MSG-13)."""
-    typing = stanza_pb2.Typing(state=stanza_pb2.TYPING_STATE_RECORDING, expires_seconds=9, **{"from": ALICE})
+    typing = stanza_pb2.Typing(state=stanza_pb2.TYPING_STATE_RECORDING, expires_after_seconds=9, from_jid=ALICE)
     async with InteropClient(transport, state, options=ClientOptions(event_capacity=2)) as bob:
         transport.deliver(*[Stanza(typing=typing)] * 3, Stanza(typing=typing, delivery_id=0))
         pinging = asyncio.create_task(bob.ping())
@@ -465,4 +465,4 @@ async def test_typing_is_told_while_there_is_room(
             await bob.wait_for(Typing, 0)
         await bob.send_typing(ALICE)
         [sent] = transport.of_kind("typing")
-        assert (sent.to, sent.state) == (ALICE, stanza_pb2.TYPING_STATE_COMPOSING)
+        assert (sent.to_jid, sent.state) == (ALICE, stanza_pb2.TYPING_STATE_COMPOSING)

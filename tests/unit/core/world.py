@@ -241,9 +241,9 @@ class RecordedConnections:
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
         self.observed.append((account_id, closed_at_ms))
 
-    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
+    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
         if account_id in self.online:
-            self.typing.append((account_id, sender_jid, state, expires_seconds))
+            self.typing.append((account_id, sender_jid, state, expires_after_seconds))
         return account_id in self.online
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:

@@ -255,7 +255,7 @@ async def test_a_refused_call_keeps_its_reason(world: World) -> None:
     "method",
     [
         "/interop_api.v1.ChatService/Connect",
-        "/interop_api.admin.v1.AdminService/ListPartners",
+        "/interop_api.admin.v1alpha1.AdminService/ListPartners",
         "/grpc.health.v1.Health/Check",
     ],
 )
@@ -317,7 +317,7 @@ async def test_a_stanza_that_fits_no_frame_ends_the_connection(world: World) -> 
     bob = await world.bob()
     socket = await world.socket_of(bob)
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=bytes(1 << 20))
-    batch = stanza_pb2.Batch(stanzas=[stanza_pb2.Stanza(message=stanza_pb2.Message(id="m", to=bob.jid, enc=[enc]))])
+    batch = stanza_pb2.Batch(stanzas=[stanza_pb2.Stanza(message=stanza_pb2.Message(id="m", to_jid=bob.jid, enc=[enc]))])
     await socket.send_bytes(BatchFrame(batch.SerializeToString()).encode())
 
     message = await socket.receive()

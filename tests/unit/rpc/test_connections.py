@@ -60,8 +60,8 @@ async def test_typing_is_shown_on_the_open_connection_only(registry: ConnectionR
     """Nobody who is away sees it, nor anybody before their stream runs; a stream that is full says so (MSG-13)."""
     shown: list[tuple[str, TypingState, int]] = []
 
-    def show(sender_jid: str, state: TypingState, expires_seconds: int) -> bool:
-        shown.append((sender_jid, state, expires_seconds))
+    def show(sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
+        shown.append((sender_jid, state, expires_after_seconds))
         return len(shown) == 1
 
     typing = (ADA.account_id, BEA.jid, TypingState.RECORDING, 5)

@@ -171,7 +171,7 @@ def test_a_batch_holds_one_stanza_up_to_the_limit() -> None:
 
 def message(**changes: Any) -> stanza_pb2.Message:
     enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"x", device_id=3)]
-    fields = {"id": "A-z_0.9", "to": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "enc": enc}
+    fields = {"id": "A-z_0.9", "to_jid": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "enc": enc}
     return stanza_pb2.Message(**fields | changes)
 
 
@@ -180,12 +180,12 @@ def test_a_message_is_read() -> None:
     enc = (DeviceCiphertext(CiphertextType.DOUBLE_RATCHET, 3, b"x", None),)
     expected = OutgoingMessage("A-z_0.9", PEER_JID, MessageType.MEDIA, enc)
     assert convert.message_from(message(), OWN_JID) == expected
-    assert convert.message_from(message(**{"from": OWN_JID}), OWN_JID) == expected
+    assert convert.message_from(message(from_jid=OWN_JID), OWN_JID) == expected
     known = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"x", registration_id=0)
     assert convert.message_from(message(enc=[known]), OWN_JID).enc[0].registration_id == 0
     resent = message(retry_count=5, reporting_token=bytes(16))
     assert convert.message_from(resent, OWN_JID) == expected._replace(retry_count=5, reporting_token=bytes(16))
-    assert convert.message_from(message(id="i" * 64, enc=[], to="any\ntext"), OWN_JID) == OutgoingMessage(
+    assert convert.message_from(message(id="i" * 64, enc=[], to_jid="any\ntext"), OWN_JID) == OutgoingMessage(
         "i" * 64, "any\ntext", MessageType.MEDIA, ()
     )
 
@@ -193,8 +193,8 @@ def test_a_message_is_read() -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
-        ({"from": OWN_JID + " "}, Reason.CONNECTION_MULTIPLEXED),
+        ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"from_jid": OWN_JID + " "}, Reason.CONNECTION_MULTIPLEXED),
         *(({"id": text}, Reason.FRAME_MALFORMED) for text in ("", "i" * 65, "a b", "a\n", "é", "a/b", "\0", "a\u0661")),
         ({"type": 0}, Reason.FRAME_MALFORMED),
         ({"type": 99}, Reason.FRAME_MALFORMED),
@@ -211,14 +211,14 @@ def test_a_malformed_message_is_refused(changes: dict[str, Any], reason: Reason)
 
 
 def receipt(**changes: Any) -> stanza_pb2.Receipt:
-    fields = {"type": stanza_pb2.RECEIPT_TYPE_READ, "to": PEER_JID, "message_ids": ["m1"]}
+    fields = {"type": stanza_pb2.RECEIPT_TYPE_READ, "to_jid": PEER_JID, "message_ids": ["m1"]}
     return stanza_pb2.Receipt(**fields | changes)
 
 
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
         ({"type": 0}, Reason.FRAME_MALFORMED),
         ({"type": 99}, Reason.FRAME_MALFORMED),
         ({"message_ids": []}, Reason.FRAME_MALFORMED),
@@ -237,13 +237,13 @@ def test_a_malformed_receipt_is_refused(changes: dict[str, Any], reason: Reason)
 def test_a_receipt_is_read(kind: ReceiptType) -> None:
     """Up to 256 messages (RCP-02)."""
     expected = OutgoingReceipt(kind, PEER_JID, ["m"] * 256)
-    for changes in ({}, {"from": OWN_JID}):
+    for changes in ({}, {"from_jid": OWN_JID}):
         named = receipt(type=int(kind), message_ids=["m"] * 256, **changes)
         assert convert.receipt_from(named, OWN_JID) == expected
 
 
 def retry_receipt(**changes: Any) -> stanza_pb2.RetryReceipt:
-    fields = {"to": PEER_JID, "message_id": "m1", "retry_count": 1, "registration_id": 2**32 - 1}
+    fields = {"to_jid": PEER_JID, "message_id": "m1", "retry_count": 1, "registration_id": 2**32 - 1}
     return stanza_pb2.RetryReceipt(**fields | changes)
 
 
@@ -251,7 +251,7 @@ def retry_receipt(**changes: Any) -> stanza_pb2.RetryReceipt:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
         ({"message_id": ""}, Reason.FRAME_MALFORMED),
         ({"message_id": "a b"}, Reason.FRAME_MALFORMED),
         ({"retry_count": 0}, Reason.FRAME_MALFORMED),
@@ -282,8 +282,8 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
         assert (read.message_id, read.retry_count, read.reason) == ("m1", 2**32 - 1, reason)
         item = retry_item(Account(7, OWN_JID, 100, "ada", bytes(32)), 9, read._replace(retry_count=5), 77)
         stanza = convert.delivery_to(Delivery(9, item, InboxMode.SEPARATE), to_whatsapp=True, offline=False)
-        sent.ClearField("to")
-        setattr(sent, "from", OWN_JID)
+        sent.ClearField("to_jid")
+        sent.from_jid = OWN_JID
         sent.retry_count, sent.timestamp_ms = 5, 77
         assert stanza == stanza_pb2.Stanza(retry_receipt=sent, delivery_id=9)
 
@@ -292,9 +292,9 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
 @pytest.mark.parametrize("state", TypingState)
 def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
     """It says who and for how long (MSG-13)."""
-    typing = stanza_pb2.Typing(to=PEER_JID, state=int(state), **{"from": OWN_JID})
+    typing = stanza_pb2.Typing(to_jid=PEER_JID, state=int(state), from_jid=OWN_JID)
     assert convert.typing_from(typing, OWN_JID) is state
-    expected = stanza_pb2.Typing(state=int(state), expires_seconds=5, **{"from": OWN_JID})
+    expected = stanza_pb2.Typing(state=int(state), expires_after_seconds=5, from_jid=OWN_JID)
     assert convert.typing_to(OWN_JID, state, 5) == stanza_pb2.Stanza(typing=expected)
 
 
@@ -302,14 +302,14 @@ def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"from": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
+        ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
         ({"state": 0}, Reason.FRAME_MALFORMED),
         ({"state": 4}, Reason.FRAME_MALFORMED),
     ],
 )
 def test_a_malformed_sign_of_typing_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """It says what somebody does, and nobody says it for another (MSG-13, PRX-03)."""
-    typing = stanza_pb2.Typing(**{"to": PEER_JID, "state": 1} | changes)
+    typing = stanza_pb2.Typing(**{"to_jid": PEER_JID, "state": 1} | changes)
     assert refusal_of(convert.typing_from, typing, OWN_JID).reason is reason
 
 
@@ -360,7 +360,7 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
     stored = delivery(StanzaKind.MESSAGE, CiphertextType.PREKEY_MESSAGE, b"\xff\0")
     stanza = convert.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
     enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"\xff\0")]
-    fields = {"id": "m1", "from": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
+    fields = {"id": "m1", "from_jid": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
     expected = stanza_pb2.Message(**fields)
     if to_whatsapp:
         expected.inbox_mode = stanza_pb2.INBOX_MODE_COMBINED
@@ -374,7 +374,7 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
 def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
     """Several messages in one receipt; a JID, a count or nothing in a notification (RCP-02, KEY-09, KEY-10, KEY-17)."""
     read = convert.delivery_to(delivery(StanzaKind.RECEIPT, ReceiptType.READ, b"a\nb"), to_whatsapp=True, offline=False)
-    fields = {"from": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
+    fields = {"from_jid": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
     assert read.receipt == stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, **fields)
     for subtype, content, notification in (
         (
@@ -408,7 +408,7 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
             NotificationType.CHALLENGE_CODE,
             b"00ff\n012345",
             stanza_pb2.Notification(
-                challenge_code=stanza_pb2.ChallengeCode(token="00ff", code="012345"), timestamp_ms=77
+                challenge_code=stanza_pb2.ChallengeCode(challenge_id="00ff", digits="012345"), timestamp_ms=77
             ),
         ),
         (

@@ -24,11 +24,11 @@ async def report_and_ban(stage: Stage) -> str:
         standing = await admin.get_standing(carol.jid)
     expect(len(standing.sanctions) >= 1, "no sanction stands against Carol")
     return (
-        f"login refused with {refused.code} and {refused.sub_code}, for {refused.expire_seconds:,} s; "
+        f"login refused with {refused.code} and {refused.sub_code}, for {refused.expires_after_seconds:,} s; "
         "the report counted because its reporting token verified"
     )
 
 
 def _check_ban(refused: Refused) -> None:
     expect((refused.code, refused.sub_code) == (402, _BLOCKED_OR_REPORTED_BY_MANY), f"the codes are {refused}")
-    expect(bool(refused.expire_seconds), "the ban does not say when it ends")
+    expect(bool(refused.expires_after_seconds), "the ban does not say when it ends")

@@ -1,6 +1,6 @@
 """Steps 1 and 2: who takes part gets known to the simulator; knows no message."""
 
-from interop_api.admin.v1 import admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_demo.people import Person
 from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect

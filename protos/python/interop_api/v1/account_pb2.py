@@ -24,13 +24,14 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterop_api/v1/account.proto\x12\x0einterop_api.v1\"\x16\n\x14\x44\x65leteAccountRequest\"\x17\n\x15\x44\x65leteAccountResponse2n\n\x0e\x41\x63\x63ountService\x12\\\n\rDeleteAccount\x12$.interop_api.v1.DeleteAccountRequest\x1a%.interop_api.v1.DeleteAccountResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterop_api/v1/account.proto\x12\x0einterop_api.v1\"\x16\n\x14\x44\x65leteAccountRequest\"\x17\n\x15\x44\x65leteAccountResponse2n\n\x0e\x41\x63\x63ountService\x12\\\n\rDeleteAccount\x12$.interop_api.v1.DeleteAccountRequest\x1a%.interop_api.v1.DeleteAccountResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.account_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
   _globals['_DELETEACCOUNTREQUEST']._serialized_start=48
   _globals['_DELETEACCOUNTREQUEST']._serialized_end=70
   _globals['_DELETEACCOUNTRESPONSE']._serialized_start=72

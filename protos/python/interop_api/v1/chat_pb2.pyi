@@ -198,11 +198,11 @@ class ServerHello(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     EPHEMERAL_FIELD_NUMBER: _builtins.int
-    STATIC_FIELD_NUMBER: _builtins.int
+    STATIC_KEY_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     ephemeral: _builtins.bytes
     """The server's ephemeral public key: 32 bytes."""
-    static: _builtins.bytes
+    static_key: _builtins.bytes
     """The server's static public key, sealed: 48 bytes."""
     payload: _builtins.bytes
     """The certificate chain, sealed: leaf ← intermediate ← simulator root (CHN-04)."""
@@ -210,12 +210,12 @@ class ServerHello(_message.Message):
         self,
         *,
         ephemeral: _builtins.bytes = ...,
-        static: _builtins.bytes = ...,
+        static_key: _builtins.bytes = ...,
         payload: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "payload", b"payload", "static", b"static"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ephemeral", b"ephemeral", "payload", b"payload", "static_key", b"static_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -227,21 +227,21 @@ class ClientFinish(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    STATIC_FIELD_NUMBER: _builtins.int
+    STATIC_KEY_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
-    static: _builtins.bytes
+    static_key: _builtins.bytes
     """The client's static public key, sealed: 48 bytes. Must equal the enlisted auth key (CHN-07)."""
     payload: _builtins.bytes
     """A `LoginPayload`, sealed."""
     def __init__(
         self,
         *,
-        static: _builtins.bytes = ...,
+        static_key: _builtins.bytes = ...,
         payload: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "static", b"static"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payload", b"payload", "static_key", b"static_key"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -133,13 +133,13 @@ class EnlistFailure(_message.Message):
 
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Why. Over HTTP the name in lower case, for example `bad_integrator`, is the `reason`."""
 
     def __init__(
         self,
         *,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -6,8 +6,8 @@ Why the server refuses: one vocabulary for unary calls, stanzas and the HTTP sur
 A unary call that is refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a
 `google.rpc.Status` with one `google.rpc.ErrorInfo`: `reason` is the name below without its `ERROR_REASON_`
 prefix, `domain` is `interopsim`, and `metadata` holds `requirement` (an id of docs/requirements.toml), `advice`
-(what to do about it), `code` (as in `StanzaError`) and `request_id`. A `google.rpc.RetryInfo` follows where a retry
-can help. Inside the chat channel, and per item of a list, the same facts travel as a `StanzaError`. Over HTTP the
+(what to do about it), `code` (as in `Refusal`) and `request_id`. A `google.rpc.RetryInfo` follows where a retry
+can help. Inside the chat channel, and per item of a list, the same facts travel as a `Refusal`. Over HTTP the
 request id is the header `X-Request-Id`, and the delay `Retry-After`.
 
 `interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
@@ -374,7 +374,7 @@ ERROR_REASON_SERVER_FAULT: ErrorReason.ValueType  # 120
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 @_typing.final
-class StanzaError(_message.Message):
+class Refusal(_message.Message):
     """A refusal inside the chat channel, or of one item of a list."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -417,4 +417,4 @@ class StanzaError(_message.Message):
     _WhichOneofArgType__retry_after_ms: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after_ms) -> _WhichOneofReturnType__retry_after_ms | None: ...
 
-Global___StanzaError: _TypeAlias = StanzaError  # noqa: Y015
+Global___Refusal: _TypeAlias = Refusal  # noqa: Y015

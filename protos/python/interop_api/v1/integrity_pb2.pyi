@@ -308,15 +308,15 @@ class RequestChallengeResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOKEN_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
     OPTIONS_FIELD_NUMBER: _builtins.int
     CAPTCHA_PROMPT_FIELD_NUMBER: _builtins.int
-    EXPIRES_SECONDS_FIELD_NUMBER: _builtins.int
-    token: _builtins.str
+    EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    challenge_id: _builtins.str
     """Names the challenge: 32 hexadecimal digits."""
     captcha_prompt: _builtins.str
     """What to read, for the option CAPTCHA."""
-    expires_seconds: _builtins.int
+    expires_after_seconds: _builtins.int
     """Seconds until it expires."""
     @_builtins.property
     def options(self) -> _containers.RepeatedScalarFieldContainer[Global___ChallengeOption.ValueType]:
@@ -325,14 +325,14 @@ class RequestChallengeResponse(_message.Message):
     def __init__(
         self,
         *,
-        token: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
         options: _abc.Iterable[Global___ChallengeOption.ValueType] | None = ...,
         captcha_prompt: _builtins.str = ...,
-        expires_seconds: _builtins.int = ...,
+        expires_after_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["captcha_prompt", b"captcha_prompt", "expires_seconds", b"expires_seconds", "options", b"options", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captcha_prompt", b"captcha_prompt", "challenge_id", b"challenge_id", "expires_after_seconds", b"expires_after_seconds", "options", b"options"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -344,10 +344,10 @@ class AnswerChallengeRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOKEN_FIELD_NUMBER: _builtins.int
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
     OPTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
-    token: _builtins.str
+    challenge_id: _builtins.str
     """The challenge."""
     option: Global___ChallengeOption.ValueType
     """How it is answered."""
@@ -356,13 +356,13 @@ class AnswerChallengeRequest(_message.Message):
     def __init__(
         self,
         *,
-        token: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
         option: Global___ChallengeOption.ValueType = ...,
         answer: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "option", b"option", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "challenge_id", b"challenge_id", "option", b"option"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

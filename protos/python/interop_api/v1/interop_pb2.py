@@ -26,21 +26,22 @@ from interop_api.v1 import errors_pb2 as interop__api_dot_v1_dot_errors__pb2
 from interop_api.v1 import stanza_pb2 as interop__api_dot_v1_dot_stanza__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterop_api/v1/interop.proto\x12\x0einterop_api.v1\x1a\x1binterop_api/v1/errors.proto\x1a\x1binterop_api/v1/stanza.proto\"\x15\n\x13ListPartnersRequest\"H\n\x14ListPartnersResponse\x12\x30\n\x08partners\x18\x01 \x03(\x0b\x32\x1e.interop_api.v1.PartnerListing\"\xd3\x01\n\x0ePartnerListing\x12\x12\n\nintegrator\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.interop_api.v1.PartnerStatus\x12\x0c\n\x04icon\x18\x04 \x01(\t\x12\x37\n\x0fidentifier_type\x18\x05 \x01(\x0e\x32\x1e.interop_api.v1.IdentifierType\x12\x10\n\x08opted_in\x18\x06 \x01(\x08\x12\x17\n\x0fgroup_messaging\x18\x07 \x01(\x08\"S\n\x12RecordTermsRequest\x12\x10\n\x08terms_id\x18\x01 \x01(\t\x12+\n\x06result\x18\x02 \x01(\x0e\x32\x1b.interop_api.v1.TermsResult\"\x15\n\x13RecordTermsResponse\"#\n\x0cOptInRequest\x12\x13\n\x0bintegrators\x18\x01 \x03(\r\"\x0f\n\rOptInResponse\"$\n\rOptOutRequest\x12\x13\n\x0bintegrators\x18\x01 \x03(\r\"\x10\n\x0eOptOutResponse\",\n\x19SetThirdPartyChatsRequest\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\"\x1c\n\x1aSetThirdPartyChatsResponse\"D\n\x13SetInboxModeRequest\x12-\n\ninbox_mode\x18\x01 \x01(\x0e\x32\x19.interop_api.v1.InboxMode\"\x16\n\x14SetInboxModeResponse\"\x1b\n\x19GetInteropSettingsRequest\"\x9b\x01\n\x1aGetInteropSettingsResponse\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x13\n\x0bintegrators\x18\x02 \x03(\r\x12-\n\ninbox_mode\x18\x03 \x01(\x0e\x32\x19.interop_api.v1.InboxMode\x12\x16\n\x0eterms_accepted\x18\x04 \x01(\x08\x12\x10\n\x08\x65ligible\x18\x05 \x01(\x08\"=\n\x0eResolveRequest\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.interop_api.v1.ExternalUser\"7\n\x0c\x45xternalUser\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\">\n\x0fResolveResponse\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.interop_api.v1.ResolvedUser\"\x9e\x01\n\x0cResolvedUser\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12,\n\x08resolved\x18\x03 \x01(\x0b\x32\x18.interop_api.v1.ResolvedH\x00\x12,\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.interop_api.v1.StanzaErrorH\x00\x42\t\n\x07outcome\"7\n\x08Resolved\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x1e\n\x16normalized_external_id\x18\x02 \x01(\t\"C\n\x1aListThirdPartyChatsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x1bListThirdPartyChatsResponse\x12-\n\x05\x63hats\x18\x01 \x03(\x0b\x32\x1e.interop_api.v1.ThirdPartyChat\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb6\x01\n\x0eThirdPartyChat\x12\x10\n\x08peer_jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x1a\n\x12last_message_at_ms\x18\x04 \x01(\x03\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12:\n\rrequest_state\x18\x06 \x01(\x0e\x32#.interop_api.v1.MessageRequestState\"e\n\x1b\x41nswerMessageRequestRequest\x12\x10\n\x08peer_jid\x18\x01 \x01(\t\x12\x34\n\x06\x61nswer\x18\x02 \x01(\x0e\x32$.interop_api.v1.MessageRequestAnswer\"\x1e\n\x1c\x41nswerMessageRequestResponse\"I\n\x1bSendReachabilityPingRequest\x12\x14\n\x0cphone_number\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"\x1e\n\x1cSendReachabilityPingResponse\"\x18\n\x16GetReachabilityRequest\"E\n\x17GetReachabilityResponse\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x19\n\x11muted_integrators\x18\x02 \x03(\r\"D\n\x16SetReachabilityRequest\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x19\n\x11muted_integrators\x18\x02 \x03(\r\"\x19\n\x17SetReachabilityResponse\"/\n\x1b\x44\x65leteThirdPartyChatRequest\x12\x10\n\x08peer_jid\x18\x01 \x01(\t\"\x1e\n\x1c\x44\x65leteThirdPartyChatResponse*\x85\x01\n\x0eIdentifierType\x12\x1f\n\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15IDENTIFIER_TYPE_EMAIL\x10\x01\x12\x19\n\x15IDENTIFIER_TYPE_PHONE\x10\x02\x12\x1c\n\x18IDENTIFIER_TYPE_USERNAME\x10\x03*\xa3\x01\n\rPartnerStatus\x12\x1e\n\x1aPARTNER_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTNER_STATUS_ACTIVE\x10\x01\x12\x1d\n\x19PARTNER_STATUS_ONBOARDING\x10\x02\x12\x1a\n\x16PARTNER_STATUS_REMOVED\x10\x03\x12\x1c\n\x18PARTNER_STATUS_SUSPENDED\x10\x04*^\n\x0bTermsResult\x12\x1c\n\x18TERMS_RESULT_UNSPECIFIED\x10\x00\x12\x16\n\x12TERMS_RESULT_SHOWN\x10\x01\x12\x19\n\x15TERMS_RESULT_ACCEPTED\x10\x02*\x85\x01\n\x14MessageRequestAnswer\x12&\n\"MESSAGE_REQUEST_ANSWER_UNSPECIFIED\x10\x00\x12!\n\x1dMESSAGE_REQUEST_ANSWER_ACCEPT\x10\x01\x12\"\n\x1eMESSAGE_REQUEST_ANSWER_DECLINE\x10\x02\x32\xe4\n\n\x0eInteropService\x12Y\n\x0cListPartners\x12#.interop_api.v1.ListPartnersRequest\x1a$.interop_api.v1.ListPartnersResponse\x12V\n\x0bRecordTerms\x12\".interop_api.v1.RecordTermsRequest\x1a#.interop_api.v1.RecordTermsResponse\x12\x44\n\x05OptIn\x12\x1c.interop_api.v1.OptInRequest\x1a\x1d.interop_api.v1.OptInResponse\x12G\n\x06OptOut\x12\x1d.interop_api.v1.OptOutRequest\x1a\x1e.interop_api.v1.OptOutResponse\x12k\n\x12SetThirdPartyChats\x12).interop_api.v1.SetThirdPartyChatsRequest\x1a*.interop_api.v1.SetThirdPartyChatsResponse\x12Y\n\x0cSetInboxMode\x12#.interop_api.v1.SetInboxModeRequest\x1a$.interop_api.v1.SetInboxModeResponse\x12k\n\x12GetInteropSettings\x12).interop_api.v1.GetInteropSettingsRequest\x1a*.interop_api.v1.GetInteropSettingsResponse\x12J\n\x07Resolve\x12\x1e.interop_api.v1.ResolveRequest\x1a\x1f.interop_api.v1.ResolveResponse\x12n\n\x13ListThirdPartyChats\x12*.interop_api.v1.ListThirdPartyChatsRequest\x1a+.interop_api.v1.ListThirdPartyChatsResponse\x12q\n\x14\x41nswerMessageRequest\x12+.interop_api.v1.AnswerMessageRequestRequest\x1a,.interop_api.v1.AnswerMessageRequestResponse\x12q\n\x14SendReachabilityPing\x12+.interop_api.v1.SendReachabilityPingRequest\x1a,.interop_api.v1.SendReachabilityPingResponse\x12\x62\n\x0fGetReachability\x12&.interop_api.v1.GetReachabilityRequest\x1a\'.interop_api.v1.GetReachabilityResponse\x12\x62\n\x0fSetReachability\x12&.interop_api.v1.SetReachabilityRequest\x1a\'.interop_api.v1.SetReachabilityResponse\x12q\n\x14\x44\x65leteThirdPartyChat\x12+.interop_api.v1.DeleteThirdPartyChatRequest\x1a,.interop_api.v1.DeleteThirdPartyChatResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterop_api/v1/interop.proto\x12\x0einterop_api.v1\x1a\x1binterop_api/v1/errors.proto\x1a\x1binterop_api/v1/stanza.proto\"\x15\n\x13ListPartnersRequest\"H\n\x14ListPartnersResponse\x12\x30\n\x08partners\x18\x01 \x03(\x0b\x32\x1e.interop_api.v1.PartnerListing\"\xd3\x01\n\x0ePartnerListing\x12\x12\n\nintegrator\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\x06status\x18\x03 \x01(\x0e\x32\x1d.interop_api.v1.PartnerStatus\x12\x0c\n\x04icon\x18\x04 \x01(\t\x12\x37\n\x0fidentifier_type\x18\x05 \x01(\x0e\x32\x1e.interop_api.v1.IdentifierType\x12\x10\n\x08opted_in\x18\x06 \x01(\x08\x12\x17\n\x0fgroup_messaging\x18\x07 \x01(\x08\"S\n\x12RecordTermsRequest\x12\x10\n\x08terms_id\x18\x01 \x01(\t\x12+\n\x06result\x18\x02 \x01(\x0e\x32\x1b.interop_api.v1.TermsResult\"\x15\n\x13RecordTermsResponse\"#\n\x0cOptInRequest\x12\x13\n\x0bintegrators\x18\x01 \x03(\r\"\x0f\n\rOptInResponse\"$\n\rOptOutRequest\x12\x13\n\x0bintegrators\x18\x01 \x03(\r\"\x10\n\x0eOptOutResponse\",\n\x19SetThirdPartyChatsRequest\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\"\x1c\n\x1aSetThirdPartyChatsResponse\"D\n\x13SetInboxModeRequest\x12-\n\ninbox_mode\x18\x01 \x01(\x0e\x32\x19.interop_api.v1.InboxMode\"\x16\n\x14SetInboxModeResponse\"\x1b\n\x19GetInteropSettingsRequest\"\x9b\x01\n\x1aGetInteropSettingsResponse\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x13\n\x0bintegrators\x18\x02 \x03(\r\x12-\n\ninbox_mode\x18\x03 \x01(\x0e\x32\x19.interop_api.v1.InboxMode\x12\x16\n\x0eterms_accepted\x18\x04 \x01(\x08\x12\x10\n\x08\x65ligible\x18\x05 \x01(\x08\"=\n\x0eResolveRequest\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.interop_api.v1.ExternalUser\"7\n\x0c\x45xternalUser\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\">\n\x0fResolveResponse\x12+\n\x05users\x18\x01 \x03(\x0b\x32\x1c.interop_api.v1.ResolvedUser\"\x9a\x01\n\x0cResolvedUser\x12\x13\n\x0b\x65xternal_id\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12,\n\x08resolved\x18\x03 \x01(\x0b\x32\x18.interop_api.v1.ResolvedH\x00\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x17.interop_api.v1.RefusalH\x00\x42\t\n\x07outcome\"7\n\x08Resolved\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x1e\n\x16normalized_external_id\x18\x02 \x01(\t\"C\n\x1aListThirdPartyChatsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"e\n\x1bListThirdPartyChatsResponse\x12-\n\x05\x63hats\x18\x01 \x03(\x0b\x32\x1e.interop_api.v1.ThirdPartyChat\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xb6\x01\n\x0eThirdPartyChat\x12\x10\n\x08peer_jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\x12\x1a\n\x12last_message_at_ms\x18\x04 \x01(\x03\x12\x11\n\tread_only\x18\x05 \x01(\x08\x12:\n\rrequest_state\x18\x06 \x01(\x0e\x32#.interop_api.v1.MessageRequestState\"e\n\x1b\x41nswerMessageRequestRequest\x12\x10\n\x08peer_jid\x18\x01 \x01(\t\x12\x34\n\x06\x61nswer\x18\x02 \x01(\x0e\x32$.interop_api.v1.MessageRequestAnswer\"\x1e\n\x1c\x41nswerMessageRequestResponse\"I\n\x1bSendReachabilityPingRequest\x12\x14\n\x0cphone_number\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\"\x1e\n\x1cSendReachabilityPingResponse\"\x18\n\x16GetReachabilityRequest\"E\n\x17GetReachabilityResponse\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x19\n\x11muted_integrators\x18\x02 \x03(\r\"D\n\x16SetReachabilityRequest\x12\x0f\n\x07\x65nabled\x18\x01 \x01(\x08\x12\x19\n\x11muted_integrators\x18\x02 \x03(\r\"\x19\n\x17SetReachabilityResponse\"/\n\x1b\x44\x65leteThirdPartyChatRequest\x12\x10\n\x08peer_jid\x18\x01 \x01(\t\"\x1e\n\x1c\x44\x65leteThirdPartyChatResponse*\x85\x01\n\x0eIdentifierType\x12\x1f\n\x1bIDENTIFIER_TYPE_UNSPECIFIED\x10\x00\x12\x19\n\x15IDENTIFIER_TYPE_EMAIL\x10\x01\x12\x19\n\x15IDENTIFIER_TYPE_PHONE\x10\x02\x12\x1c\n\x18IDENTIFIER_TYPE_USERNAME\x10\x03*\xa3\x01\n\rPartnerStatus\x12\x1e\n\x1aPARTNER_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTNER_STATUS_ACTIVE\x10\x01\x12\x1d\n\x19PARTNER_STATUS_ONBOARDING\x10\x02\x12\x1a\n\x16PARTNER_STATUS_REMOVED\x10\x03\x12\x1c\n\x18PARTNER_STATUS_SUSPENDED\x10\x04*^\n\x0bTermsResult\x12\x1c\n\x18TERMS_RESULT_UNSPECIFIED\x10\x00\x12\x16\n\x12TERMS_RESULT_SHOWN\x10\x01\x12\x19\n\x15TERMS_RESULT_ACCEPTED\x10\x02*\x85\x01\n\x14MessageRequestAnswer\x12&\n\"MESSAGE_REQUEST_ANSWER_UNSPECIFIED\x10\x00\x12!\n\x1dMESSAGE_REQUEST_ANSWER_ACCEPT\x10\x01\x12\"\n\x1eMESSAGE_REQUEST_ANSWER_DECLINE\x10\x02\x32\xe4\n\n\x0eInteropService\x12Y\n\x0cListPartners\x12#.interop_api.v1.ListPartnersRequest\x1a$.interop_api.v1.ListPartnersResponse\x12V\n\x0bRecordTerms\x12\".interop_api.v1.RecordTermsRequest\x1a#.interop_api.v1.RecordTermsResponse\x12\x44\n\x05OptIn\x12\x1c.interop_api.v1.OptInRequest\x1a\x1d.interop_api.v1.OptInResponse\x12G\n\x06OptOut\x12\x1d.interop_api.v1.OptOutRequest\x1a\x1e.interop_api.v1.OptOutResponse\x12k\n\x12SetThirdPartyChats\x12).interop_api.v1.SetThirdPartyChatsRequest\x1a*.interop_api.v1.SetThirdPartyChatsResponse\x12Y\n\x0cSetInboxMode\x12#.interop_api.v1.SetInboxModeRequest\x1a$.interop_api.v1.SetInboxModeResponse\x12k\n\x12GetInteropSettings\x12).interop_api.v1.GetInteropSettingsRequest\x1a*.interop_api.v1.GetInteropSettingsResponse\x12J\n\x07Resolve\x12\x1e.interop_api.v1.ResolveRequest\x1a\x1f.interop_api.v1.ResolveResponse\x12n\n\x13ListThirdPartyChats\x12*.interop_api.v1.ListThirdPartyChatsRequest\x1a+.interop_api.v1.ListThirdPartyChatsResponse\x12q\n\x14\x41nswerMessageRequest\x12+.interop_api.v1.AnswerMessageRequestRequest\x1a,.interop_api.v1.AnswerMessageRequestResponse\x12q\n\x14SendReachabilityPing\x12+.interop_api.v1.SendReachabilityPingRequest\x1a,.interop_api.v1.SendReachabilityPingResponse\x12\x62\n\x0fGetReachability\x12&.interop_api.v1.GetReachabilityRequest\x1a\'.interop_api.v1.GetReachabilityResponse\x12\x62\n\x0fSetReachability\x12&.interop_api.v1.SetReachabilityRequest\x1a\'.interop_api.v1.SetReachabilityResponse\x12q\n\x14\x44\x65leteThirdPartyChat\x12+.interop_api.v1.DeleteThirdPartyChatRequest\x1a,.interop_api.v1.DeleteThirdPartyChatResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.interop_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
-  _globals['_IDENTIFIERTYPE']._serialized_start=2269
-  _globals['_IDENTIFIERTYPE']._serialized_end=2402
-  _globals['_PARTNERSTATUS']._serialized_start=2405
-  _globals['_PARTNERSTATUS']._serialized_end=2568
-  _globals['_TERMSRESULT']._serialized_start=2570
-  _globals['_TERMSRESULT']._serialized_end=2664
-  _globals['_MESSAGEREQUESTANSWER']._serialized_start=2667
-  _globals['_MESSAGEREQUESTANSWER']._serialized_end=2800
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
+  _globals['_IDENTIFIERTYPE']._serialized_start=2265
+  _globals['_IDENTIFIERTYPE']._serialized_end=2398
+  _globals['_PARTNERSTATUS']._serialized_start=2401
+  _globals['_PARTNERSTATUS']._serialized_end=2564
+  _globals['_TERMSRESULT']._serialized_start=2566
+  _globals['_TERMSRESULT']._serialized_end=2660
+  _globals['_MESSAGEREQUESTANSWER']._serialized_start=2663
+  _globals['_MESSAGEREQUESTANSWER']._serialized_end=2796
   _globals['_LISTPARTNERSREQUEST']._serialized_start=106
   _globals['_LISTPARTNERSREQUEST']._serialized_end=127
   _globals['_LISTPARTNERSRESPONSE']._serialized_start=129
@@ -78,35 +79,35 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESOLVERESPONSE']._serialized_start=1112
   _globals['_RESOLVERESPONSE']._serialized_end=1174
   _globals['_RESOLVEDUSER']._serialized_start=1177
-  _globals['_RESOLVEDUSER']._serialized_end=1335
-  _globals['_RESOLVED']._serialized_start=1337
-  _globals['_RESOLVED']._serialized_end=1392
-  _globals['_LISTTHIRDPARTYCHATSREQUEST']._serialized_start=1394
-  _globals['_LISTTHIRDPARTYCHATSREQUEST']._serialized_end=1461
-  _globals['_LISTTHIRDPARTYCHATSRESPONSE']._serialized_start=1463
-  _globals['_LISTTHIRDPARTYCHATSRESPONSE']._serialized_end=1564
-  _globals['_THIRDPARTYCHAT']._serialized_start=1567
-  _globals['_THIRDPARTYCHAT']._serialized_end=1749
-  _globals['_ANSWERMESSAGEREQUESTREQUEST']._serialized_start=1751
-  _globals['_ANSWERMESSAGEREQUESTREQUEST']._serialized_end=1852
-  _globals['_ANSWERMESSAGEREQUESTRESPONSE']._serialized_start=1854
-  _globals['_ANSWERMESSAGEREQUESTRESPONSE']._serialized_end=1884
-  _globals['_SENDREACHABILITYPINGREQUEST']._serialized_start=1886
-  _globals['_SENDREACHABILITYPINGREQUEST']._serialized_end=1959
-  _globals['_SENDREACHABILITYPINGRESPONSE']._serialized_start=1961
-  _globals['_SENDREACHABILITYPINGRESPONSE']._serialized_end=1991
-  _globals['_GETREACHABILITYREQUEST']._serialized_start=1993
-  _globals['_GETREACHABILITYREQUEST']._serialized_end=2017
-  _globals['_GETREACHABILITYRESPONSE']._serialized_start=2019
-  _globals['_GETREACHABILITYRESPONSE']._serialized_end=2088
-  _globals['_SETREACHABILITYREQUEST']._serialized_start=2090
-  _globals['_SETREACHABILITYREQUEST']._serialized_end=2158
-  _globals['_SETREACHABILITYRESPONSE']._serialized_start=2160
-  _globals['_SETREACHABILITYRESPONSE']._serialized_end=2185
-  _globals['_DELETETHIRDPARTYCHATREQUEST']._serialized_start=2187
-  _globals['_DELETETHIRDPARTYCHATREQUEST']._serialized_end=2234
-  _globals['_DELETETHIRDPARTYCHATRESPONSE']._serialized_start=2236
-  _globals['_DELETETHIRDPARTYCHATRESPONSE']._serialized_end=2266
-  _globals['_INTEROPSERVICE']._serialized_start=2803
-  _globals['_INTEROPSERVICE']._serialized_end=4183
+  _globals['_RESOLVEDUSER']._serialized_end=1331
+  _globals['_RESOLVED']._serialized_start=1333
+  _globals['_RESOLVED']._serialized_end=1388
+  _globals['_LISTTHIRDPARTYCHATSREQUEST']._serialized_start=1390
+  _globals['_LISTTHIRDPARTYCHATSREQUEST']._serialized_end=1457
+  _globals['_LISTTHIRDPARTYCHATSRESPONSE']._serialized_start=1459
+  _globals['_LISTTHIRDPARTYCHATSRESPONSE']._serialized_end=1560
+  _globals['_THIRDPARTYCHAT']._serialized_start=1563
+  _globals['_THIRDPARTYCHAT']._serialized_end=1745
+  _globals['_ANSWERMESSAGEREQUESTREQUEST']._serialized_start=1747
+  _globals['_ANSWERMESSAGEREQUESTREQUEST']._serialized_end=1848
+  _globals['_ANSWERMESSAGEREQUESTRESPONSE']._serialized_start=1850
+  _globals['_ANSWERMESSAGEREQUESTRESPONSE']._serialized_end=1880
+  _globals['_SENDREACHABILITYPINGREQUEST']._serialized_start=1882
+  _globals['_SENDREACHABILITYPINGREQUEST']._serialized_end=1955
+  _globals['_SENDREACHABILITYPINGRESPONSE']._serialized_start=1957
+  _globals['_SENDREACHABILITYPINGRESPONSE']._serialized_end=1987
+  _globals['_GETREACHABILITYREQUEST']._serialized_start=1989
+  _globals['_GETREACHABILITYREQUEST']._serialized_end=2013
+  _globals['_GETREACHABILITYRESPONSE']._serialized_start=2015
+  _globals['_GETREACHABILITYRESPONSE']._serialized_end=2084
+  _globals['_SETREACHABILITYREQUEST']._serialized_start=2086
+  _globals['_SETREACHABILITYREQUEST']._serialized_end=2154
+  _globals['_SETREACHABILITYRESPONSE']._serialized_start=2156
+  _globals['_SETREACHABILITYRESPONSE']._serialized_end=2181
+  _globals['_DELETETHIRDPARTYCHATREQUEST']._serialized_start=2183
+  _globals['_DELETETHIRDPARTYCHATREQUEST']._serialized_end=2230
+  _globals['_DELETETHIRDPARTYCHATRESPONSE']._serialized_start=2232
+  _globals['_DELETETHIRDPARTYCHATRESPONSE']._serialized_end=2262
+  _globals['_INTEROPSERVICE']._serialized_start=2799
+  _globals['_INTEROPSERVICE']._serialized_end=4179
 # @@protoc_insertion_point(module_scope)

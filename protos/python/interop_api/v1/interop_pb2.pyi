@@ -571,7 +571,7 @@ class ResolvedUser(_message.Message):
         """The user was found."""
 
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """The user was not; the cause is not told (OPT-09)."""
 
     def __init__(
@@ -580,7 +580,7 @@ class ResolvedUser(_message.Message):
         external_id: _builtins.str = ...,
         integrator: _builtins.int = ...,
         resolved: Global___Resolved | None = ...,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "outcome", b"outcome", "resolved", b"resolved"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -49,12 +49,12 @@ class GetMediaConnectionResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AUTH_FIELD_NUMBER: _builtins.int
-    AUTH_TTL_SECONDS_FIELD_NUMBER: _builtins.int
+    AUTH_EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     HOSTS_FIELD_NUMBER: _builtins.int
     MAX_BLOB_BYTES_FIELD_NUMBER: _builtins.int
     auth: _builtins.str
     """Permission to upload; goes into `UploadStart.auth`."""
-    auth_ttl_seconds: _builtins.int
+    auth_expires_after_seconds: _builtins.int
     """Seconds until `auth` expires."""
     max_blob_bytes: _builtins.int
     """Largest blob in bytes."""
@@ -66,13 +66,13 @@ class GetMediaConnectionResponse(_message.Message):
         self,
         *,
         auth: _builtins.str = ...,
-        auth_ttl_seconds: _builtins.int = ...,
+        auth_expires_after_seconds: _builtins.int = ...,
         hosts: _abc.Iterable[_builtins.str] | None = ...,
         max_blob_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "auth_ttl_seconds", b"auth_ttl_seconds", "hosts", b"hosts", "max_blob_bytes", b"max_blob_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "auth_expires_after_seconds", b"auth_expires_after_seconds", "hosts", b"hosts", "max_blob_bytes", b"max_blob_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -85,20 +85,20 @@ class GetUploadStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AUTH_FIELD_NUMBER: _builtins.int
-    TOKEN_FIELD_NUMBER: _builtins.int
+    UPLOAD_TOKEN_FIELD_NUMBER: _builtins.int
     auth: _builtins.str
     """The permission."""
-    token: _builtins.str
+    upload_token: _builtins.str
     """The upload's token."""
     def __init__(
         self,
         *,
         auth: _builtins.str = ...,
-        token: _builtins.str = ...,
+        upload_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "upload_token", b"upload_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -167,12 +167,12 @@ class UploadStart(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     AUTH_FIELD_NUMBER: _builtins.int
-    TOKEN_FIELD_NUMBER: _builtins.int
+    UPLOAD_TOKEN_FIELD_NUMBER: _builtins.int
     LENGTH_FIELD_NUMBER: _builtins.int
     OFFSET_FIELD_NUMBER: _builtins.int
     auth: _builtins.str
     """The permission from GetMediaConnection."""
-    token: _builtins.str
+    upload_token: _builtins.str
     """base64url without padding of SHA-256(ciphertext ‖ MAC): 43 characters (MED-05)."""
     length: _builtins.int
     """Length of the whole blob in bytes: 1 or more."""
@@ -182,13 +182,13 @@ class UploadStart(_message.Message):
         self,
         *,
         auth: _builtins.str = ...,
-        token: _builtins.str = ...,
+        upload_token: _builtins.str = ...,
         length: _builtins.int = ...,
         offset: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "length", b"length", "offset", b"offset", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["auth", b"auth", "length", b"length", "offset", b"offset", "upload_token", b"upload_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -25,13 +25,14 @@ _sym_db = _symbol_database.Default()
 from interop_api.v1 import errors_pb2 as interop__api_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterop_api/v1/prekeys.proto\x12\x0einterop_api.v1\x1a\x1binterop_api/v1/errors.proto\"3\n\rOneTimePreKey\x12\x0e\n\x06key_id\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"E\n\x0cSignedPreKey\x12\x0e\n\x06key_id\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"B\n\tKemPreKey\x12\x0e\n\x06key_id\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"i\n\nKemPreKeys\x12.\n\x0blast_resort\x18\x01 \x01(\x0b\x32\x19.interop_api.v1.KemPreKey\x12+\n\x08one_time\x18\x02 \x03(\x0b\x32\x19.interop_api.v1.KemPreKey\"\xcc\x02\n\x0cPreKeyBundle\x12\x17\n\x0fregistration_id\x18\x01 \x01(\r\x12\x11\n\tdevice_id\x18\x02 \x01(\r\x12\x14\n\x0cidentity_key\x18\x03 \x01(\x0c\x12\x33\n\rsigned_prekey\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.SignedPreKey\x12;\n\x0fone_time_prekey\x18\x05 \x01(\x0b\x32\x1d.interop_api.v1.OneTimePreKeyH\x00\x88\x01\x01\x12\x32\n\nkem_prekey\x18\x06 \x01(\x0b\x32\x19.interop_api.v1.KemPreKeyH\x01\x88\x01\x01\x12\x1a\n\x12kem_is_last_resort\x18\x07 \x01(\x08\x12\x15\n\rkem_withdrawn\x18\x08 \x01(\x08\x42\x12\n\x10_one_time_prekeyB\r\n\x0b_kem_prekey\"\x88\x02\n\x11SetPreKeysRequest\x12\x17\n\x0fregistration_id\x18\x01 \x01(\r\x12\x10\n\x08key_type\x18\x02 \x01(\x0c\x12\x14\n\x0cidentity_key\x18\x03 \x01(\x0c\x12\x33\n\rsigned_prekey\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.SignedPreKey\x12\x37\n\x10one_time_prekeys\x18\x05 \x03(\x0b\x32\x1d.interop_api.v1.OneTimePreKey\x12\x34\n\x0bkem_prekeys\x18\x06 \x01(\x0b\x32\x1a.interop_api.v1.KemPreKeysH\x00\x88\x01\x01\x42\x0e\n\x0c_kem_prekeys\"\'\n\x12SetPreKeysResponse\x12\x11\n\tcount_low\x18\x01 \x01(\x08\"S\n\x18\x41\x64\x64OneTimePreKeysRequest\x12\x37\n\x10one_time_prekeys\x18\x01 \x03(\x0b\x32\x1d.interop_api.v1.OneTimePreKey\".\n\x19\x41\x64\x64OneTimePreKeysResponse\x12\x11\n\tcount_low\x18\x01 \x01(\x08\".\n\x1b\x44\x65leteOneTimePreKeysRequest\x12\x0f\n\x07key_ids\x18\x01 \x03(\r\"\x1e\n\x1c\x44\x65leteOneTimePreKeysResponse\"\x1c\n\x1a\x43ountOneTimePreKeysRequest\"?\n\x1b\x43ountOneTimePreKeysResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x11\n\tkem_count\x18\x02 \x01(\r\"(\n\x18TakePreKeyBundlesRequest\x12\x0c\n\x04jids\x18\x01 \x03(\t\"P\n\x19TakePreKeyBundlesResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".interop_api.v1.PreKeyBundleResult\"\x8a\x01\n\x12PreKeyBundleResult\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12.\n\x06\x62undle\x18\x02 \x01(\x0b\x32\x1c.interop_api.v1.PreKeyBundleH\x00\x12,\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x1b.interop_api.v1.StanzaErrorH\x00\x42\t\n\x07outcome\"S\n\x1fTakeMissingPreKeyBundlesRequest\x12\x30\n\x05users\x18\x01 \x03(\x0b\x32!.interop_api.v1.KnownRegistration\"9\n\x11KnownRegistration\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x17\n\x0fregistration_id\x18\x02 \x01(\r\"^\n TakeMissingPreKeyBundlesResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).interop_api.v1.MissingPreKeyBundleResult\"\xc1\x01\n\x19MissingPreKeyBundleResult\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12.\n\tunchanged\x18\x02 \x01(\x0b\x32\x19.interop_api.v1.UnchangedH\x00\x12.\n\x06\x62undle\x18\x03 \x01(\x0b\x32\x1c.interop_api.v1.PreKeyBundleH\x00\x12,\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x1b.interop_api.v1.StanzaErrorH\x00\x42\t\n\x07outcome\"\x0b\n\tUnchanged\"P\n\x19RotateSignedPreKeyRequest\x12\x33\n\rsigned_prekey\x18\x01 \x01(\x0b\x32\x1c.interop_api.v1.SignedPreKey\"\x1c\n\x1aRotateSignedPreKeyResponse\"\x15\n\x13GetKeyDigestRequest\"\xdc\x01\n\x14GetKeyDigestResponse\x12\x17\n\x0fregistration_id\x18\x01 \x01(\r\x12\x14\n\x0cidentity_key\x18\x02 \x01(\x0c\x12\x18\n\x10signed_prekey_id\x18\x03 \x01(\r\x12\x1b\n\x13one_time_prekey_ids\x18\x04 \x03(\r\x12\x0e\n\x06\x64igest\x18\x05 \x01(\x0c\x12\x16\n\x0ekem_prekey_ids\x18\x06 \x03(\r\x12\x1f\n\x12kem_last_resort_id\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x15\n\x13_kem_last_resort_id\"G\n\x14\x41\x64\x64KemPreKeysRequest\x12/\n\x0bkem_prekeys\x18\x01 \x01(\x0b\x32\x1a.interop_api.v1.KemPreKeys\"*\n\x15\x41\x64\x64KemPreKeysResponse\x12\x11\n\tcount_low\x18\x01 \x01(\x08\"\x19\n\x17\x44\x65leteKemPreKeysRequest\"\x1a\n\x18\x44\x65leteKemPreKeysResponse2\xa7\x08\n\rPreKeyService\x12S\n\nSetPreKeys\x12!.interop_api.v1.SetPreKeysRequest\x1a\".interop_api.v1.SetPreKeysResponse\x12h\n\x11\x41\x64\x64OneTimePreKeys\x12(.interop_api.v1.AddOneTimePreKeysRequest\x1a).interop_api.v1.AddOneTimePreKeysResponse\x12q\n\x14\x44\x65leteOneTimePreKeys\x12+.interop_api.v1.DeleteOneTimePreKeysRequest\x1a,.interop_api.v1.DeleteOneTimePreKeysResponse\x12\\\n\rAddKemPreKeys\x12$.interop_api.v1.AddKemPreKeysRequest\x1a%.interop_api.v1.AddKemPreKeysResponse\x12\x65\n\x10\x44\x65leteKemPreKeys\x12\'.interop_api.v1.DeleteKemPreKeysRequest\x1a(.interop_api.v1.DeleteKemPreKeysResponse\x12n\n\x13\x43ountOneTimePreKeys\x12*.interop_api.v1.CountOneTimePreKeysRequest\x1a+.interop_api.v1.CountOneTimePreKeysResponse\x12h\n\x11TakePreKeyBundles\x12(.interop_api.v1.TakePreKeyBundlesRequest\x1a).interop_api.v1.TakePreKeyBundlesResponse\x12}\n\x18TakeMissingPreKeyBundles\x12/.interop_api.v1.TakeMissingPreKeyBundlesRequest\x1a\x30.interop_api.v1.TakeMissingPreKeyBundlesResponse\x12k\n\x12RotateSignedPreKey\x12).interop_api.v1.RotateSignedPreKeyRequest\x1a*.interop_api.v1.RotateSignedPreKeyResponse\x12Y\n\x0cGetKeyDigest\x12#.interop_api.v1.GetKeyDigestRequest\x1a$.interop_api.v1.GetKeyDigestResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinterop_api/v1/prekeys.proto\x12\x0einterop_api.v1\x1a\x1binterop_api/v1/errors.proto\"3\n\rOneTimePreKey\x12\x0e\n\x06key_id\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\"E\n\x0cSignedPreKey\x12\x0e\n\x06key_id\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"B\n\tKemPreKey\x12\x0e\n\x06key_id\x18\x01 \x01(\r\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"i\n\nKemPreKeys\x12.\n\x0blast_resort\x18\x01 \x01(\x0b\x32\x19.interop_api.v1.KemPreKey\x12+\n\x08one_time\x18\x02 \x03(\x0b\x32\x19.interop_api.v1.KemPreKey\"\xcc\x02\n\x0cPreKeyBundle\x12\x17\n\x0fregistration_id\x18\x01 \x01(\r\x12\x11\n\tdevice_id\x18\x02 \x01(\r\x12\x14\n\x0cidentity_key\x18\x03 \x01(\x0c\x12\x33\n\rsigned_prekey\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.SignedPreKey\x12;\n\x0fone_time_prekey\x18\x05 \x01(\x0b\x32\x1d.interop_api.v1.OneTimePreKeyH\x00\x88\x01\x01\x12\x32\n\nkem_prekey\x18\x06 \x01(\x0b\x32\x19.interop_api.v1.KemPreKeyH\x01\x88\x01\x01\x12\x1a\n\x12kem_is_last_resort\x18\x07 \x01(\x08\x12\x15\n\rkem_withdrawn\x18\x08 \x01(\x08\x42\x12\n\x10_one_time_prekeyB\r\n\x0b_kem_prekey\"\x88\x02\n\x11SetPreKeysRequest\x12\x17\n\x0fregistration_id\x18\x01 \x01(\r\x12\x10\n\x08key_type\x18\x02 \x01(\x0c\x12\x14\n\x0cidentity_key\x18\x03 \x01(\x0c\x12\x33\n\rsigned_prekey\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.SignedPreKey\x12\x37\n\x10one_time_prekeys\x18\x05 \x03(\x0b\x32\x1d.interop_api.v1.OneTimePreKey\x12\x34\n\x0bkem_prekeys\x18\x06 \x01(\x0b\x32\x1a.interop_api.v1.KemPreKeysH\x00\x88\x01\x01\x42\x0e\n\x0c_kem_prekeys\"\'\n\x12SetPreKeysResponse\x12\x11\n\tcount_low\x18\x01 \x01(\x08\"S\n\x18\x41\x64\x64OneTimePreKeysRequest\x12\x37\n\x10one_time_prekeys\x18\x01 \x03(\x0b\x32\x1d.interop_api.v1.OneTimePreKey\".\n\x19\x41\x64\x64OneTimePreKeysResponse\x12\x11\n\tcount_low\x18\x01 \x01(\x08\".\n\x1b\x44\x65leteOneTimePreKeysRequest\x12\x0f\n\x07key_ids\x18\x01 \x03(\r\"\x1e\n\x1c\x44\x65leteOneTimePreKeysResponse\"\x1c\n\x1a\x43ountOneTimePreKeysRequest\"?\n\x1b\x43ountOneTimePreKeysResponse\x12\r\n\x05\x63ount\x18\x01 \x01(\r\x12\x11\n\tkem_count\x18\x02 \x01(\r\"(\n\x18TakePreKeyBundlesRequest\x12\x0c\n\x04jids\x18\x01 \x03(\t\"P\n\x19TakePreKeyBundlesResponse\x12\x33\n\x07results\x18\x01 \x03(\x0b\x32\".interop_api.v1.PreKeyBundleResult\"\x86\x01\n\x12PreKeyBundleResult\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12.\n\x06\x62undle\x18\x02 \x01(\x0b\x32\x1c.interop_api.v1.PreKeyBundleH\x00\x12(\n\x05\x65rror\x18\x03 \x01(\x0b\x32\x17.interop_api.v1.RefusalH\x00\x42\t\n\x07outcome\"S\n\x1fTakeMissingPreKeyBundlesRequest\x12\x30\n\x05users\x18\x01 \x03(\x0b\x32!.interop_api.v1.KnownRegistration\"9\n\x11KnownRegistration\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x17\n\x0fregistration_id\x18\x02 \x01(\r\"^\n TakeMissingPreKeyBundlesResponse\x12:\n\x07results\x18\x01 \x03(\x0b\x32).interop_api.v1.MissingPreKeyBundleResult\"\xbd\x01\n\x19MissingPreKeyBundleResult\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12.\n\tunchanged\x18\x02 \x01(\x0b\x32\x19.interop_api.v1.UnchangedH\x00\x12.\n\x06\x62undle\x18\x03 \x01(\x0b\x32\x1c.interop_api.v1.PreKeyBundleH\x00\x12(\n\x05\x65rror\x18\x04 \x01(\x0b\x32\x17.interop_api.v1.RefusalH\x00\x42\t\n\x07outcome\"\x0b\n\tUnchanged\"P\n\x19RotateSignedPreKeyRequest\x12\x33\n\rsigned_prekey\x18\x01 \x01(\x0b\x32\x1c.interop_api.v1.SignedPreKey\"\x1c\n\x1aRotateSignedPreKeyResponse\"\x15\n\x13GetKeyDigestRequest\"\xdc\x01\n\x14GetKeyDigestResponse\x12\x17\n\x0fregistration_id\x18\x01 \x01(\r\x12\x14\n\x0cidentity_key\x18\x02 \x01(\x0c\x12\x18\n\x10signed_prekey_id\x18\x03 \x01(\r\x12\x1b\n\x13one_time_prekey_ids\x18\x04 \x03(\r\x12\x0e\n\x06\x64igest\x18\x05 \x01(\x0c\x12\x16\n\x0ekem_prekey_ids\x18\x06 \x03(\r\x12\x1f\n\x12kem_last_resort_id\x18\x07 \x01(\rH\x00\x88\x01\x01\x42\x15\n\x13_kem_last_resort_id\"G\n\x14\x41\x64\x64KemPreKeysRequest\x12/\n\x0bkem_prekeys\x18\x01 \x01(\x0b\x32\x1a.interop_api.v1.KemPreKeys\"*\n\x15\x41\x64\x64KemPreKeysResponse\x12\x11\n\tcount_low\x18\x01 \x01(\x08\"\x19\n\x17\x44\x65leteKemPreKeysRequest\"\x1a\n\x18\x44\x65leteKemPreKeysResponse2\xa7\x08\n\rPreKeyService\x12S\n\nSetPreKeys\x12!.interop_api.v1.SetPreKeysRequest\x1a\".interop_api.v1.SetPreKeysResponse\x12h\n\x11\x41\x64\x64OneTimePreKeys\x12(.interop_api.v1.AddOneTimePreKeysRequest\x1a).interop_api.v1.AddOneTimePreKeysResponse\x12q\n\x14\x44\x65leteOneTimePreKeys\x12+.interop_api.v1.DeleteOneTimePreKeysRequest\x1a,.interop_api.v1.DeleteOneTimePreKeysResponse\x12\\\n\rAddKemPreKeys\x12$.interop_api.v1.AddKemPreKeysRequest\x1a%.interop_api.v1.AddKemPreKeysResponse\x12\x65\n\x10\x44\x65leteKemPreKeys\x12\'.interop_api.v1.DeleteKemPreKeysRequest\x1a(.interop_api.v1.DeleteKemPreKeysResponse\x12n\n\x13\x43ountOneTimePreKeys\x12*.interop_api.v1.CountOneTimePreKeysRequest\x1a+.interop_api.v1.CountOneTimePreKeysResponse\x12h\n\x11TakePreKeyBundles\x12(.interop_api.v1.TakePreKeyBundlesRequest\x1a).interop_api.v1.TakePreKeyBundlesResponse\x12}\n\x18TakeMissingPreKeyBundles\x12/.interop_api.v1.TakeMissingPreKeyBundlesRequest\x1a\x30.interop_api.v1.TakeMissingPreKeyBundlesResponse\x12k\n\x12RotateSignedPreKey\x12).interop_api.v1.RotateSignedPreKeyRequest\x1a*.interop_api.v1.RotateSignedPreKeyResponse\x12Y\n\x0cGetKeyDigest\x12#.interop_api.v1.GetKeyDigestRequest\x1a$.interop_api.v1.GetKeyDigestResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.prekeys_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
-  DESCRIPTOR._loaded_options = None
+  _globals['DESCRIPTOR']._loaded_options = None
+  _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
   _globals['_ONETIMEPREKEY']._serialized_start=77
   _globals['_ONETIMEPREKEY']._serialized_end=128
   _globals['_SIGNEDPREKEY']._serialized_start=130
@@ -63,33 +64,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TAKEPREKEYBUNDLESRESPONSE']._serialized_start=1369
   _globals['_TAKEPREKEYBUNDLESRESPONSE']._serialized_end=1449
   _globals['_PREKEYBUNDLERESULT']._serialized_start=1452
-  _globals['_PREKEYBUNDLERESULT']._serialized_end=1590
-  _globals['_TAKEMISSINGPREKEYBUNDLESREQUEST']._serialized_start=1592
-  _globals['_TAKEMISSINGPREKEYBUNDLESREQUEST']._serialized_end=1675
-  _globals['_KNOWNREGISTRATION']._serialized_start=1677
-  _globals['_KNOWNREGISTRATION']._serialized_end=1734
-  _globals['_TAKEMISSINGPREKEYBUNDLESRESPONSE']._serialized_start=1736
-  _globals['_TAKEMISSINGPREKEYBUNDLESRESPONSE']._serialized_end=1830
-  _globals['_MISSINGPREKEYBUNDLERESULT']._serialized_start=1833
-  _globals['_MISSINGPREKEYBUNDLERESULT']._serialized_end=2026
-  _globals['_UNCHANGED']._serialized_start=2028
-  _globals['_UNCHANGED']._serialized_end=2039
-  _globals['_ROTATESIGNEDPREKEYREQUEST']._serialized_start=2041
-  _globals['_ROTATESIGNEDPREKEYREQUEST']._serialized_end=2121
-  _globals['_ROTATESIGNEDPREKEYRESPONSE']._serialized_start=2123
-  _globals['_ROTATESIGNEDPREKEYRESPONSE']._serialized_end=2151
-  _globals['_GETKEYDIGESTREQUEST']._serialized_start=2153
-  _globals['_GETKEYDIGESTREQUEST']._serialized_end=2174
-  _globals['_GETKEYDIGESTRESPONSE']._serialized_start=2177
-  _globals['_GETKEYDIGESTRESPONSE']._serialized_end=2397
-  _globals['_ADDKEMPREKEYSREQUEST']._serialized_start=2399
-  _globals['_ADDKEMPREKEYSREQUEST']._serialized_end=2470
-  _globals['_ADDKEMPREKEYSRESPONSE']._serialized_start=2472
-  _globals['_ADDKEMPREKEYSRESPONSE']._serialized_end=2514
-  _globals['_DELETEKEMPREKEYSREQUEST']._serialized_start=2516
-  _globals['_DELETEKEMPREKEYSREQUEST']._serialized_end=2541
-  _globals['_DELETEKEMPREKEYSRESPONSE']._serialized_start=2543
-  _globals['_DELETEKEMPREKEYSRESPONSE']._serialized_end=2569
-  _globals['_PREKEYSERVICE']._serialized_start=2572
-  _globals['_PREKEYSERVICE']._serialized_end=3635
+  _globals['_PREKEYBUNDLERESULT']._serialized_end=1586
+  _globals['_TAKEMISSINGPREKEYBUNDLESREQUEST']._serialized_start=1588
+  _globals['_TAKEMISSINGPREKEYBUNDLESREQUEST']._serialized_end=1671
+  _globals['_KNOWNREGISTRATION']._serialized_start=1673
+  _globals['_KNOWNREGISTRATION']._serialized_end=1730
+  _globals['_TAKEMISSINGPREKEYBUNDLESRESPONSE']._serialized_start=1732
+  _globals['_TAKEMISSINGPREKEYBUNDLESRESPONSE']._serialized_end=1826
+  _globals['_MISSINGPREKEYBUNDLERESULT']._serialized_start=1829
+  _globals['_MISSINGPREKEYBUNDLERESULT']._serialized_end=2018
+  _globals['_UNCHANGED']._serialized_start=2020
+  _globals['_UNCHANGED']._serialized_end=2031
+  _globals['_ROTATESIGNEDPREKEYREQUEST']._serialized_start=2033
+  _globals['_ROTATESIGNEDPREKEYREQUEST']._serialized_end=2113
+  _globals['_ROTATESIGNEDPREKEYRESPONSE']._serialized_start=2115
+  _globals['_ROTATESIGNEDPREKEYRESPONSE']._serialized_end=2143
+  _globals['_GETKEYDIGESTREQUEST']._serialized_start=2145
+  _globals['_GETKEYDIGESTREQUEST']._serialized_end=2166
+  _globals['_GETKEYDIGESTRESPONSE']._serialized_start=2169
+  _globals['_GETKEYDIGESTRESPONSE']._serialized_end=2389
+  _globals['_ADDKEMPREKEYSREQUEST']._serialized_start=2391
+  _globals['_ADDKEMPREKEYSREQUEST']._serialized_end=2462
+  _globals['_ADDKEMPREKEYSRESPONSE']._serialized_start=2464
+  _globals['_ADDKEMPREKEYSRESPONSE']._serialized_end=2506
+  _globals['_DELETEKEMPREKEYSREQUEST']._serialized_start=2508
+  _globals['_DELETEKEMPREKEYSREQUEST']._serialized_end=2533
+  _globals['_DELETEKEMPREKEYSRESPONSE']._serialized_start=2535
+  _globals['_DELETEKEMPREKEYSRESPONSE']._serialized_end=2561
+  _globals['_PREKEYSERVICE']._serialized_start=2564
+  _globals['_PREKEYSERVICE']._serialized_end=3627
 # @@protoc_insertion_point(module_scope)

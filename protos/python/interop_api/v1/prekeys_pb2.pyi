@@ -464,7 +464,7 @@ class PreKeyBundleResult(_message.Message):
         """The bundle."""
 
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Why there is none."""
 
     def __init__(
@@ -472,7 +472,7 @@ class PreKeyBundleResult(_message.Message):
         *,
         jid: _builtins.str = ...,
         bundle: Global___PreKeyBundle | None = ...,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -579,7 +579,7 @@ class MissingPreKeyBundleResult(_message.Message):
         """The registration id differs: a fresh bundle."""
 
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Why there is none."""
 
     def __init__(
@@ -588,7 +588,7 @@ class MissingPreKeyBundleResult(_message.Message):
         jid: _builtins.str = ...,
         unchanged: Global___Unchanged | None = ...,
         bundle: Global___PreKeyBundle | None = ...,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "error", b"error", "outcome", b"outcome", "unchanged", b"unchanged"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

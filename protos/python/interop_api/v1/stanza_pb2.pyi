@@ -269,7 +269,7 @@ class Batch(_message.Message):
     STANZAS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def stanzas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Stanza]:
-        """The stanzas, at least one and at most `Limits.max_batch_stanzas`."""
+        """The stanzas, at least one and at most `ChannelLimits.max_batch_stanzas`."""
 
     def __init__(
         self,
@@ -445,7 +445,7 @@ class LoginSuccess(_message.Message):
     server_time_ms: _builtins.int
     """Server time: milliseconds since the UNIX epoch."""
     @_builtins.property
-    def limits(self) -> Global___Limits:
+    def limits(self) -> Global___ChannelLimits:
         """The limits that this server enforces on the channel."""
 
     def __init__(
@@ -454,7 +454,7 @@ class LoginSuccess(_message.Message):
         jid: _builtins.str = ...,
         session_token: _builtins.str = ...,
         server_time_ms: _builtins.int = ...,
-        limits: Global___Limits | None = ...,
+        limits: Global___ChannelLimits | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -465,7 +465,7 @@ class LoginSuccess(_message.Message):
 Global___LoginSuccess: _TypeAlias = LoginSuccess  # noqa: Y015
 
 @_typing.final
-class Limits(_message.Message):
+class ChannelLimits(_message.Message):
     """Limits of the chat channel, as configured. Values are simulator policy unless a comment says otherwise."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -504,7 +504,7 @@ class Limits(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Limits: _TypeAlias = Limits  # noqa: Y015
+Global___ChannelLimits: _TypeAlias = ChannelLimits  # noqa: Y015
 
 @_typing.final
 class LoginFailure(_message.Message):
@@ -514,40 +514,40 @@ class LoginFailure(_message.Message):
 
     CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
-    EXPIRE_SECONDS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     SUB_CODE_FIELD_NUMBER: _builtins.int
     code: _builtins.int
     """Failure code as observed on the wire: 400 malformed, 401 not authorised (enlist again), 402 temporarily banned,
     403 locked, 405 client outdated, 406 banned, 500 an unexpected failure, 503 transient.
     """
-    expire_seconds: _builtins.int
+    expires_after_seconds: _builtins.int
     """For a temporary ban: seconds until it ends."""
     sub_code: _builtins.int
     """For a temporary ban, what it is for, as observed: 101 too many chats with people who do not know the sender, 102
     blocked or reported by many, 103 too many groups, 104 the same message too often, 106 too many broadcasts.
     """
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Why."""
 
     def __init__(
         self,
         *,
         code: _builtins.int = ...,
-        error: _errors_pb2.StanzaError | None = ...,
-        expire_seconds: _builtins.int | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
+        expires_after_seconds: _builtins.int | None = ...,
         sub_code: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds", "_sub_code", b"_sub_code", "error", b"error", "expire_seconds", b"expire_seconds", "sub_code", b"sub_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds", "_sub_code", b"_sub_code", "code", b"code", "error", b"error", "expire_seconds", b"expire_seconds", "sub_code", b"sub_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "code", b"code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__expire_seconds: _TypeAlias = _typing.Literal["expire_seconds"]  # noqa: Y015
-    _WhichOneofArgType__expire_seconds: _TypeAlias = _typing.Literal["_expire_seconds", b"_expire_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__expires_after_seconds: _TypeAlias = _typing.Literal["expires_after_seconds"]  # noqa: Y015
+    _WhichOneofArgType__expires_after_seconds: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds"]  # noqa: Y015
     _WhichOneofReturnType__sub_code: _TypeAlias = _typing.Literal["sub_code"]  # noqa: Y015
     _WhichOneofArgType__sub_code: _TypeAlias = _typing.Literal["_sub_code", b"_sub_code"]  # noqa: Y015
     @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__expire_seconds) -> _WhichOneofReturnType__expire_seconds | None: ...
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_after_seconds) -> _WhichOneofReturnType__expires_after_seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__sub_code) -> _WhichOneofReturnType__sub_code | None: ...
 
@@ -561,13 +561,13 @@ class StreamError(_message.Message):
 
     ERROR_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Why, for example CONNECTION_REPLACED."""
 
     def __init__(
         self,
         *,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -634,7 +634,7 @@ class Enc(_message.Message):
     type: Global___CiphertextType.ValueType
     """What the ciphertext is."""
     ciphertext: _builtins.bytes
-    """Opaque to the server (MSG-02): 1 to `Limits.max_ciphertext_bytes` bytes."""
+    """Opaque to the server (MSG-02): 1 to `ChannelLimits.max_ciphertext_bytes` bytes."""
     device_id: _builtins.int
     """The recipient's device. 0, the primary: the only one that this server models."""
     registration_id: _builtins.int
@@ -663,11 +663,11 @@ Global___Enc: _TypeAlias = Enc  # noqa: Y015
 class Message(_message.Message):
     """A message from one person to another.
 
-    Client → server: `id`, `to`, `type` and `enc`; `from`, when set, must be the connection's own JID. Answered by
+    Client → server: `id`, `to_jid`, `type` and `enc`; `from_jid`, when set, must be the connection's own JID. Answered by
     an entry of `send_acks`, which comes only after the message is durable. Sending the same id again is safe: it is acked
     with the first timestamp and not delivered twice (MSG-04). An answer to a retry receipt has the same id and its
     `retry_count`, and is delivered (RCP-04).
-    Server → recipient: `id`, `from`, `type`, `enc`, `timestamp_ms`, `retry_count`, and for a WhatsApp recipient
+    Server → recipient: `id`, `from_jid`, `type`, `enc`, `timestamp_ms`, `retry_count`, and for a WhatsApp recipient
     `inbox_mode` and `request_state`. Comes again after a reconnect until it is acked (MSG-09).
 
     The first message of a third-party user to a WhatsApp user is a message request: it is delivered, marked as such,
@@ -684,8 +684,8 @@ class Message(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
+    TO_JID_FIELD_NUMBER: _builtins.int
+    FROM_JID_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     ENC_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
@@ -695,8 +695,10 @@ class Message(_message.Message):
     REPORTING_TOKEN_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
-    to: _builtins.str
+    to_jid: _builtins.str
     """Recipient's JID. Empty on delivery."""
+    from_jid: _builtins.str
+    """Sender's JID. Set by the server on delivery."""
     type: Global___MessageType.ValueType
     """What the message is."""
     timestamp_ms: _builtins.int
@@ -719,7 +721,8 @@ class Message(_message.Message):
         self,
         *,
         id: _builtins.str = ...,
-        to: _builtins.str = ...,
+        to_jid: _builtins.str = ...,
+        from_jid: _builtins.str = ...,
         type: Global___MessageType.ValueType = ...,
         enc: _abc.Iterable[Global___Enc] | None = ...,
         timestamp_ms: _builtins.int = ...,
@@ -730,7 +733,7 @@ class Message(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enc", b"enc", "from", b"from", "id", b"id", "inbox_mode", b"inbox_mode", "reporting_token", b"reporting_token", "request_state", b"request_state", "retry_count", b"retry_count", "timestamp_ms", b"timestamp_ms", "to", b"to", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["enc", b"enc", "from_jid", b"from_jid", "id", b"id", "inbox_mode", b"inbox_mode", "reporting_token", b"reporting_token", "request_state", b"request_state", "retry_count", b"retry_count", "timestamp_ms", b"timestamp_ms", "to_jid", b"to_jid", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -775,7 +778,7 @@ class SendAck(_message.Message):
     timestamp_ms: _builtins.int
     """When the server took it: milliseconds since the UNIX epoch. 0 when it was refused."""
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Set when the message was refused; then nothing was stored."""
 
     @_builtins.property
@@ -787,7 +790,7 @@ class SendAck(_message.Message):
         *,
         id: _builtins.str = ...,
         timestamp_ms: _builtins.int = ...,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
         device_list_mismatch: Global___DeviceListMismatch | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_device_list_mismatch", b"_device_list_mismatch", "_error", b"_error", "device_list_mismatch", b"device_list_mismatch", "error", b"error"]  # noqa: Y015
@@ -849,7 +852,7 @@ Global___DeviceListMismatch: _TypeAlias = DeviceListMismatch  # noqa: Y015
 
 @_typing.final
 class Receipt(_message.Message):
-    """Tells the sender of messages what happened to them. Client → server with `to`; server → client with `from`.
+    """Tells the sender of messages what happened to them. Client → server with `to_jid`; server → client with `from_jid`.
     Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
     messages that the receipt's recipient never sent to its sender (RCP-05), or that long ago that it is not known any more:
     60 days, policy.
@@ -861,14 +864,16 @@ class Receipt(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TYPE_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
+    TO_JID_FIELD_NUMBER: _builtins.int
+    FROM_JID_FIELD_NUMBER: _builtins.int
     MESSAGE_IDS_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     type: Global___ReceiptType.ValueType
     """What happened."""
-    to: _builtins.str
+    to_jid: _builtins.str
     """JID of the sender of the messages. Empty on delivery."""
+    from_jid: _builtins.str
+    """JID of the recipient of the messages. Set by the server on delivery."""
     timestamp_ms: _builtins.int
     """When the server took the receipt: milliseconds since the UNIX epoch."""
     @_builtins.property
@@ -879,13 +884,14 @@ class Receipt(_message.Message):
         self,
         *,
         type: Global___ReceiptType.ValueType = ...,
-        to: _builtins.str = ...,
+        to_jid: _builtins.str = ...,
+        from_jid: _builtins.str = ...,
         message_ids: _abc.Iterable[_builtins.str] | None = ...,
         timestamp_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from", b"from", "message_ids", b"message_ids", "timestamp_ms", b"timestamp_ms", "to", b"to", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_jid", b"from_jid", "message_ids", b"message_ids", "timestamp_ms", b"timestamp_ms", "to_jid", b"to_jid", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -893,8 +899,8 @@ Global___Receipt: _TypeAlias = Receipt  # noqa: Y015
 
 @_typing.final
 class RetryReceipt(_message.Message):
-    """Asks the sender of a message to send it again under the same id. Client → server with `to`; server → client with
-    `from`. Kept in the mailbox like a message.
+    """Asks the sender of a message to send it again under the same id. Client → server with `to_jid`; server → client with
+    `from_jid`. Kept in the mailbox like a message.
 
     The recipient of a message that cannot be decrypted sends one with `retry_count` 1, from the second on with `keys`: a
     fresh bundle, so that the sender can begin a new session without asking the server. The server forwards at most five
@@ -911,8 +917,8 @@ class RetryReceipt(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TO_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
+    TO_JID_FIELD_NUMBER: _builtins.int
+    FROM_JID_FIELD_NUMBER: _builtins.int
     MESSAGE_ID_FIELD_NUMBER: _builtins.int
     RETRY_COUNT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
@@ -920,8 +926,10 @@ class RetryReceipt(_message.Message):
     KEYS_FIELD_NUMBER: _builtins.int
     MEDIA_STATUS_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
-    to: _builtins.str
+    to_jid: _builtins.str
     """JID of the sender of the message. Empty on delivery."""
+    from_jid: _builtins.str
+    """JID of the recipient of the message. Set by the server on delivery."""
     message_id: _builtins.str
     """Id of the message."""
     retry_count: _builtins.int
@@ -943,7 +951,8 @@ class RetryReceipt(_message.Message):
     def __init__(
         self,
         *,
-        to: _builtins.str = ...,
+        to_jid: _builtins.str = ...,
+        from_jid: _builtins.str = ...,
         message_id: _builtins.str = ...,
         retry_count: _builtins.int = ...,
         reason: Global___RetryReason.ValueType = ...,
@@ -954,7 +963,7 @@ class RetryReceipt(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_keys", b"_keys", "_media_status", b"_media_status", "keys", b"keys", "media_status", b"media_status"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keys", b"_keys", "_media_status", b"_media_status", "from", b"from", "keys", b"keys", "media_status", b"media_status", "message_id", b"message_id", "reason", b"reason", "registration_id", b"registration_id", "retry_count", b"retry_count", "timestamp_ms", b"timestamp_ms", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_keys", b"_keys", "_media_status", b"_media_status", "from_jid", b"from_jid", "keys", b"keys", "media_status", b"media_status", "message_id", b"message_id", "reason", b"reason", "registration_id", b"registration_id", "retry_count", b"retry_count", "timestamp_ms", b"timestamp_ms", "to_jid", b"to_jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__keys: _TypeAlias = _typing.Literal["keys"]  # noqa: Y015
     _WhichOneofArgType__keys: _TypeAlias = _typing.Literal["_keys", b"_keys"]  # noqa: Y015
@@ -1011,7 +1020,7 @@ Global___RetryKeys: _TypeAlias = RetryKeys  # noqa: Y015
 
 @_typing.final
 class Typing(_message.Message):
-    """A person is typing. Client → server with `to`; server → client with `from` and `expires_seconds`. Never stored and
+    """A person is typing. Client → server with `to_jid`; server → client with `from_jid` and `expires_after_seconds`. Never stored and
     never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
     sender, when the client reads too slowly, or when more come than a person can type (MSG-13).
     Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
@@ -1021,26 +1030,29 @@ class Typing(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TO_FIELD_NUMBER: _builtins.int
-    FROM_FIELD_NUMBER: _builtins.int
+    TO_JID_FIELD_NUMBER: _builtins.int
+    FROM_JID_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
-    EXPIRES_SECONDS_FIELD_NUMBER: _builtins.int
-    to: _builtins.str
+    EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    to_jid: _builtins.str
     """JID of the peer. Empty on delivery."""
+    from_jid: _builtins.str
+    """JID of who types. Set by the server on delivery."""
     state: Global___TypingState.ValueType
     """What they do."""
-    expires_seconds: _builtins.int
+    expires_after_seconds: _builtins.int
     """On delivery: forget it after so many seconds."""
     def __init__(
         self,
         *,
-        to: _builtins.str = ...,
+        to_jid: _builtins.str = ...,
+        from_jid: _builtins.str = ...,
         state: Global___TypingState.ValueType = ...,
-        expires_seconds: _builtins.int = ...,
+        expires_after_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_seconds", b"expires_seconds", "from", b"from", "state", b"state", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_seconds", b"expires_after_seconds", "from_jid", b"from_jid", "state", b"state", "to_jid", b"to_jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1237,21 +1249,21 @@ class ChallengeCode(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    TOKEN_FIELD_NUMBER: _builtins.int
-    CODE_FIELD_NUMBER: _builtins.int
-    token: _builtins.str
+    CHALLENGE_ID_FIELD_NUMBER: _builtins.int
+    DIGITS_FIELD_NUMBER: _builtins.int
+    challenge_id: _builtins.str
     """The challenge that it answers."""
-    code: _builtins.str
+    digits: _builtins.str
     """The code: 6 digits."""
     def __init__(
         self,
         *,
-        token: _builtins.str = ...,
-        code: _builtins.str = ...,
+        challenge_id: _builtins.str = ...,
+        digits: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["challenge_id", b"challenge_id", "digits", b"digits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1293,10 +1305,10 @@ class Nack(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
-    CODE_FIELD_NUMBER: _builtins.int
+    NACK_CODE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.int
     """The delivery."""
-    code: _builtins.int
+    nack_code: _builtins.int
     """Public code: 487 parse, 488 unknown stanza, 489 unknown class, 490 unknown type, 491 invalid protobuf,
     495 missing message secret, 496 old counter, 500 unhandled.
     """
@@ -1304,11 +1316,11 @@ class Nack(_message.Message):
         self,
         *,
         delivery_id: _builtins.int = ...,
-        code: _builtins.int = ...,
+        nack_code: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "delivery_id", b"delivery_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id", "nack_code", b"nack_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1420,20 +1432,20 @@ class CallOffer(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ID_FIELD_NUMBER: _builtins.int
-    TO_FIELD_NUMBER: _builtins.int
+    TO_JID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """Chosen by the caller; comes back in the refusal."""
-    to: _builtins.str
+    to_jid: _builtins.str
     """Whom."""
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        to: _builtins.str = ...,
+        to_jid: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "to", b"to"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "to_jid", b"to_jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1450,14 +1462,14 @@ class StanzaRefused(_message.Message):
     id: _builtins.str
     """The `id` of the refused stanza, or the `message_id` of a retry receipt."""
     @_builtins.property
-    def error(self) -> _errors_pb2.StanzaError:
+    def error(self) -> _errors_pb2.Refusal:
         """Why."""
 
     def __init__(
         self,
         *,
         id: _builtins.str = ...,
-        error: _errors_pb2.StanzaError | None = ...,
+        error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -211,7 +211,7 @@ STORED: dict[str, Kept] = {
             "user_sha256": "who is meant: a hash, as it outlives the account",
             "kind": "what they may not do",
             "sub_code": "what a temporary ban is for",
-            "ends_at_ms": "when it ends",
+            "expires_at_ms": "when it ends",
         },
     ),
     "counted_report": Kept(

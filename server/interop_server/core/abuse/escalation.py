@@ -29,8 +29,8 @@ def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -
     if beyond >= 0 and bans >= limits.temporary_bans:
         return Sanction(SanctionKind.BAN)
     if beyond >= 0 and is_step == 0:
-        ends_at_ms = now_ms + (limits.temporary_ban_hours * HOUR_MS << bans)
-        return Sanction(SanctionKind.TEMPORARY_BAN, REPORTED_BY_MANY, ends_at_ms)
+        expires_at_ms = now_ms + (limits.temporary_ban_hours * HOUR_MS << bans)
+        return Sanction(SanctionKind.TEMPORARY_BAN, REPORTED_BY_MANY, expires_at_ms)
     if reporters >= limits.reports_until_lock or score >= limits.score_until_lock:
         return Sanction(SanctionKind.NEW_CHATS_LOCKED, 0, now_ms + limits.new_chats_lock_hours * HOUR_MS)
     return None
@@ -83,14 +83,14 @@ class Escalation:
         try:
             self._capped_rate.take(sender.account_id, attempts)
         except Refusal:
-            ends_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
-            sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, ends_at_ms)
+            expires_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
+            sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, expires_at_ms)
             if not await self._is_outlasted(sender, sanction):
                 await self.impose(sender, sanction, sender.jid, "went on beyond the cap on new chats")
 
     async def _is_outlasted(self, account: Account, sanction: Sanction) -> bool:
         """Says whether one of its kind that is in force ends no earlier: a longer one was scripted."""
         return any(
-            known.kind is sanction.kind and (known.ends_at_ms or 0) >= (sanction.ends_at_ms or 0)
+            known.kind is sanction.kind and (known.expires_at_ms or 0) >= (sanction.expires_at_ms or 0)
             for known in await self.standing.sanctions(account.external_user)
         )

@@ -44,7 +44,7 @@ class BanRefusal(Refusal):
     """
 
     def __init__(self, sanction: Sanction, now_ms: int) -> None:
-        left_ms = None if sanction.ends_at_ms is None else sanction.ends_at_ms - now_ms
+        left_ms = None if sanction.expires_at_ms is None else sanction.expires_at_ms - now_ms
         super().__init__(_BANS[sanction.kind], SUB_CODES.get(sanction.sub_code, ""), left_ms)
         self.sub_code = sanction.sub_code
         """For a temporary ban, one of `SUB_CODES`; otherwise 0."""
@@ -74,7 +74,9 @@ class Standing:
 
     async def locked_until_ms(self, user: ExternalUser) -> int | None:
         """Returns until when somebody may open no new chats; None when they may."""
-        locks = (each.ends_at_ms for each in await self.sanctions(user) if each.kind is SanctionKind.NEW_CHATS_LOCKED)
+        locks = (
+            each.expires_at_ms for each in await self.sanctions(user) if each.kind is SanctionKind.NEW_CHATS_LOCKED
+        )
         return next(locks, None)
 
     async def check_may_connect(self, user: ExternalUser) -> None:
@@ -106,7 +108,7 @@ class Standing:
             cause: What brought it about.
         """
         await self.store.put_sanction(account.external_user, sanction)
-        until = "for good" if sanction.ends_at_ms is None else f"until {sanction.ends_at_ms}"
+        until = "for good" if sanction.expires_at_ms is None else f"until {sanction.expires_at_ms}"
         kind = f"{sanction.kind.name.lower()} {sanction.sub_code or ''}".rstrip()
         self.journal.record(
             actor,

@@ -46,7 +46,7 @@ class OutgoingReceipt(NamedTuple):
     """A receipt as its sender wrote it, of valid form."""
 
     kind: ReceiptType
-    to: str
+    to_jid: str
     """JID of the sender of the messages, as text, not yet parsed."""
     message_ids: Sequence[str]
     """1 to 256."""
@@ -93,7 +93,7 @@ class Receipts:
         Raises:
             Refusal: The address is none, as in `check_address`.
         """
-        jid = check_address(receipt.to)
+        jid = check_address(receipt.to_jid)
         try:
             facts = await require_reachable(self._store, sender, jid)
             if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
@@ -189,7 +189,7 @@ class Receipts:
 
     def _drop_receipt(self, sender: Account, receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
         self._counts[RECEIPTS_DROPPED] += count
-        self._record_drop(sender, "stanza.receipt", receipt.to, dropped, f"{receipt.kind.name.lower()}: {count}")
+        self._record_drop(sender, "stanza.receipt", receipt.to_jid, dropped, f"{receipt.kind.name.lower()}: {count}")
 
     def _record_drop(self, sender: Account, action: str, subject: str, dropped: Dropped, detail: str) -> None:
         self._journal.record(

@@ -182,11 +182,11 @@ class Router:
         for index in full:
             message = messages[index]
             before = sent.get(message.stanza_id)
-            recipient = view.facts[check_address(message.to).text]
+            recipient = view.facts[check_address(message.to_jid).text]
             if before is not None and not before.allows_resend(recipient.account_id, message.retry_count):
                 outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
                 self._journal.record(
-                    sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to
+                    sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to_jid
                 )
         return outcomes
 
@@ -215,8 +215,8 @@ class Router:
 
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
         sender = batch.view.sender
-        known = batch.routes.get(message.to)
-        jid = check_address(message.to) if known is None else known[0]
+        known = batch.routes.get(message.to_jid)
+        jid = check_address(message.to_jid) if known is None else known[0]
         part = check_devices(jid, message.enc)
         ciphertext = part.ciphertext
         if len(ciphertext) > self._limits.max_ciphertext_bytes:
@@ -225,7 +225,7 @@ class Router:
                 f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
             )
         if known is None:
-            known = batch.routes[message.to] = (jid, *batch.view.decide(jid))
+            known = batch.routes[message.to_jid] = (jid, *batch.view.decide(jid))
         _, route, recipient = known
         check_registration(jid, part, recipient)
         self._send_rate.take((sender.account_id, recipient.account_id))
@@ -261,11 +261,11 @@ class Router:
 def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:
     """What stands in the journal about a message that was taken."""
     if stored.duplicate:
-        return Decision("accepted", item.stanza_id, "MSG-04", "", message.to)
+        return Decision("accepted", item.stanza_id, "MSG-04", "", message.to_jid)
     if item.is_dropped:
-        requirement, cause = why_dropped(view.facts[check_address(message.to).text])
-        return Decision("dropped", item.stanza_id, requirement, cause, message.to)
-    return Decision("accepted", item.stanza_id, "RCP-04" if item.retry_count else "MSG-06", "", message.to)
+        requirement, cause = why_dropped(view.facts[check_address(message.to_jid).text])
+        return Decision("dropped", item.stanza_id, requirement, cause, message.to_jid)
+    return Decision("accepted", item.stanza_id, "RCP-04" if item.retry_count else "MSG-06", "", message.to_jid)
 
 
 def _is_first_contact(facts: RouteFacts) -> bool:
@@ -275,7 +275,7 @@ def _is_first_contact(facts: RouteFacts) -> bool:
 
 def _addresses(messages: Sequence[OutgoingMessage]) -> list[Jid]:
     jids = {}
-    for address in dict.fromkeys(message.to for message in messages):  # in order: a set has another in each process
+    for address in dict.fromkeys(message.to_jid for message in messages):  # in order: a set has another in each process
         try:
             jid = check_address(address)
         except Refusal:

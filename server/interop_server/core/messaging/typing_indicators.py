@@ -35,7 +35,7 @@ class TypingIndicators:
         self._journal = journal
         self._counts = counts
         self._rate = RateLimit(clock, limits.typing_burst, limits.typing_per_second)
-        self._expires_seconds = limits.typing_seconds
+        self._expires_after_seconds = limits.typing_seconds
 
     async def show(self, sender: Account, to: str, state: TypingState) -> None:
         """Shows one sign.
@@ -52,7 +52,7 @@ class TypingIndicators:
         try:
             self._check_rate(sender)
             peer = await require_reachable(self._store, sender, jid)
-            if not self._connections.show_typing(peer.account_id, sender.jid, state, self._expires_seconds):
+            if not self._connections.show_typing(peer.account_id, sender.jid, state, self._expires_after_seconds):
                 raise Dropped("MSG-13", "the peer is not connected, or reads too slowly")
         except Dropped as dropped:
             self._counts[TYPING_DROPPED] += 1

@@ -43,11 +43,11 @@ class ClockControl:
             Refusal: REQUEST_MALFORMED.
         """
         if not 0 < ms <= MAX_ADVANCE_MS:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`milliseconds` must be 1 to {MAX_ADVANCE_MS} (3,650 days)")
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms` must be 1 to {MAX_ADVANCE_MS} (3,650 days)")
         try:
             fired = await self.clock.advance(ms)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`milliseconds`: {error}") from error
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}") from error
         await self.store.raise_time_floor(self.clock.now_ms())
         return fired
 

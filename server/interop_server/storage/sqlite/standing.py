@@ -34,12 +34,13 @@ class SqliteStanding(EngineUser, StandingStore):
         def list_in_force(db: sqlite3.Connection) -> list[Sanction]:
             rows = db.execute(
                 """
-                SELECT kind, sub_code, ends_at_ms FROM sanction
-                WHERE integrator = ?1 AND user_sha256 = ?2 AND (ends_at_ms IS NULL OR ends_at_ms > ?3) ORDER BY kind
+                SELECT kind, sub_code, expires_at_ms FROM sanction
+                WHERE integrator = ?1 AND user_sha256 = ?2 AND (expires_at_ms IS NULL OR expires_at_ms > ?3)
+                ORDER BY kind
                 """,
                 (user.integrator, user_sha256(user), now_ms),
             ).fetchall()
-            return [Sanction(SanctionKind(kind), sub_code, ends_at_ms) for kind, sub_code, ends_at_ms in rows]
+            return [Sanction(SanctionKind(kind), sub_code, expires_at_ms) for kind, sub_code, expires_at_ms in rows]
 
         return await self._engine.read(list_in_force)
 
@@ -47,10 +48,10 @@ class SqliteStanding(EngineUser, StandingStore):
         def put(db: sqlite3.Connection) -> None:
             db.execute(
                 """
-                INSERT OR REPLACE INTO sanction (integrator, user_sha256, kind, sub_code, ends_at_ms)
+                INSERT OR REPLACE INTO sanction (integrator, user_sha256, kind, sub_code, expires_at_ms)
                 VALUES (?1, ?2, ?3, ?4, ?5)
                 """,
-                (user.integrator, user_sha256(user), sanction.kind, sanction.sub_code, sanction.ends_at_ms),
+                (user.integrator, user_sha256(user), sanction.kind, sanction.sub_code, sanction.expires_at_ms),
             )
 
         await self._engine.write(put)
@@ -76,13 +77,13 @@ class SqliteStanding(EngineUser, StandingStore):
 
     async def delete_ended_sanctions(self, before_ms: int) -> int:  # noqa: D102
         def delete(db: sqlite3.Connection) -> int:
-            return db.execute("DELETE FROM sanction WHERE ends_at_ms < ?1", (before_ms,)).rowcount
+            return db.execute("DELETE FROM sanction WHERE expires_at_ms < ?1", (before_ms,)).rowcount
 
         return await self._engine.write(delete)
 
     async def next_sanction_end(self) -> int | None:  # noqa: D102
         def look(db: sqlite3.Connection) -> int | None:
-            [(ends_at_ms,)] = db.execute("SELECT min(ends_at_ms) FROM sanction").fetchall()
-            return None if ends_at_ms is None else int(ends_at_ms)
+            [(expires_at_ms,)] = db.execute("SELECT min(expires_at_ms) FROM sanction").fetchall()
+            return None if expires_at_ms is None else int(expires_at_ms)
 
         return await self._engine.read(look)

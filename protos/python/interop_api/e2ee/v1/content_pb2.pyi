@@ -23,6 +23,36 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ProtocolMessageType:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProtocolMessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProtocolMessageType.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROTOCOL_MESSAGE_TYPE_REVOKE: _ProtocolMessageType.ValueType  # 0
+    """Delete the message for everybody.
+
+    buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+    """
+    PROTOCOL_MESSAGE_TYPE_EPHEMERAL_SETTING: _ProtocolMessageType.ValueType  # 3
+    """Set the time after which messages disappear: not supported in third-party chats."""
+    PROTOCOL_MESSAGE_TYPE_MESSAGE_EDIT: _ProtocolMessageType.ValueType  # 14
+    """Replace the text of the message."""
+
+class ProtocolMessageType(_ProtocolMessageType, metaclass=_ProtocolMessageTypeEnumTypeWrapper):
+    """What a ProtocolMessage does. Numbers as observed on the wire; others are not supported in third-party chats."""
+
+PROTOCOL_MESSAGE_TYPE_REVOKE: ProtocolMessageType.ValueType  # 0
+"""Delete the message for everybody.
+
+buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
+"""
+PROTOCOL_MESSAGE_TYPE_EPHEMERAL_SETTING: ProtocolMessageType.ValueType  # 3
+"""Set the time after which messages disappear: not supported in third-party chats."""
+PROTOCOL_MESSAGE_TYPE_MESSAGE_EDIT: ProtocolMessageType.ValueType  # 14
+"""Replace the text of the message."""
+Global___ProtocolMessageType: _TypeAlias = ProtocolMessageType  # noqa: Y015
+
 @_typing.final
 class Message(_message.Message):
     """One message a person sent. Exactly one content field is set, `message_context_info` aside. Stickers (26), disappearing
@@ -160,40 +190,11 @@ class ProtocolMessage(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    class _Type:
-        ValueType = _typing.NewType("ValueType", _builtins.int)
-        V: _TypeAlias = ValueType  # noqa: Y015
-
-    class _TypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[ProtocolMessage._Type.ValueType], _builtins.type):
-        DESCRIPTOR: _descriptor.EnumDescriptor
-        TYPE_REVOKE: ProtocolMessage._Type.ValueType  # 0
-        """Delete the message for everybody.
-
-        buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
-        """
-        TYPE_EPHEMERAL_SETTING: ProtocolMessage._Type.ValueType  # 3
-        """Set the time after which messages disappear: not supported in third-party chats."""
-        TYPE_MESSAGE_EDIT: ProtocolMessage._Type.ValueType  # 14
-        """Replace the text of the message."""
-
-    class Type(_Type, metaclass=_TypeEnumTypeWrapper):
-        """What to do. Numbers as observed on the wire; others are not supported in third-party chats."""
-
-    TYPE_REVOKE: ProtocolMessage.Type.ValueType  # 0
-    """Delete the message for everybody.
-
-    buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
-    """
-    TYPE_EPHEMERAL_SETTING: ProtocolMessage.Type.ValueType  # 3
-    """Set the time after which messages disappear: not supported in third-party chats."""
-    TYPE_MESSAGE_EDIT: ProtocolMessage.Type.ValueType  # 14
-    """Replace the text of the message."""
-
     KEY_FIELD_NUMBER: _builtins.int
     TYPE_FIELD_NUMBER: _builtins.int
     EDITED_MESSAGE_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
-    type: Global___ProtocolMessage.Type.ValueType
+    type: Global___ProtocolMessageType.ValueType
     """What to do."""
     timestamp_ms: _builtins.int
     """For an edit: when the person changed it, on their own clock: milliseconds since the UNIX epoch."""
@@ -209,7 +210,7 @@ class ProtocolMessage(_message.Message):
         self,
         *,
         key: Global___MessageKey | None = ...,
-        type: Global___ProtocolMessage.Type.ValueType | None = ...,
+        type: Global___ProtocolMessageType.ValueType | None = ...,
         edited_message: Global___Message | None = ...,
         timestamp_ms: _builtins.int | None = ...,
     ) -> None: ...

@@ -214,13 +214,13 @@ CREATE TABLE sanction (
     user_sha256 BLOB NOT NULL CHECK (length(user_sha256) = 32),
     kind INTEGER NOT NULL CHECK (kind BETWEEN 1 AND 3),
     sub_code INTEGER NOT NULL,
-    ends_at_ms INTEGER,
+    expires_at_ms INTEGER,
     PRIMARY KEY (integrator, user_sha256, kind),
     CHECK (iif(kind = 2, sub_code IN (101, 102, 103, 104, 106), sub_code = 0)),
-    CHECK ((kind = 3) = (ends_at_ms IS NULL))
+    CHECK ((kind = 3) = (expires_at_ms IS NULL))
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX sanction_by_end ON sanction (ends_at_ms);
+CREATE INDEX sanction_by_expiry ON sanction (expires_at_ms);
 
 -- Reports that counted: that somebody has reported somebody, and nothing of what. integrator is that of the reported.
 CREATE TABLE counted_report (

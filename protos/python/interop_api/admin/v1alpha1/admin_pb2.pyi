@@ -24,37 +24,37 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _Platform:
+class _DevicePlatform:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
 
-class _PlatformEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Platform.ValueType], _builtins.type):
+class _DevicePlatformEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DevicePlatform.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
-    PLATFORM_UNSPECIFIED: _Platform.ValueType  # 0
+    DEVICE_PLATFORM_UNSPECIFIED: _DevicePlatform.ValueType  # 0
     """Refused."""
-    PLATFORM_ANDROID: _Platform.ValueType  # 1
+    DEVICE_PLATFORM_ANDROID: _DevicePlatform.ValueType  # 1
     """Qualifies."""
-    PLATFORM_IOS: _Platform.ValueType  # 2
+    DEVICE_PLATFORM_IOS: _DevicePlatform.ValueType  # 2
     """Qualifies."""
-    PLATFORM_WEB: _Platform.ValueType  # 3
+    DEVICE_PLATFORM_WEB: _DevicePlatform.ValueType  # 3
     """Does not qualify."""
-    PLATFORM_DESKTOP: _Platform.ValueType  # 4
+    DEVICE_PLATFORM_DESKTOP: _DevicePlatform.ValueType  # 4
     """Does not qualify."""
 
-class Platform(_Platform, metaclass=_PlatformEnumTypeWrapper):
+class DevicePlatform(_DevicePlatform, metaclass=_DevicePlatformEnumTypeWrapper):
     """What kind of device a WhatsApp user has (OPT-04)."""
 
-PLATFORM_UNSPECIFIED: Platform.ValueType  # 0
+DEVICE_PLATFORM_UNSPECIFIED: DevicePlatform.ValueType  # 0
 """Refused."""
-PLATFORM_ANDROID: Platform.ValueType  # 1
+DEVICE_PLATFORM_ANDROID: DevicePlatform.ValueType  # 1
 """Qualifies."""
-PLATFORM_IOS: Platform.ValueType  # 2
+DEVICE_PLATFORM_IOS: DevicePlatform.ValueType  # 2
 """Qualifies."""
-PLATFORM_WEB: Platform.ValueType  # 3
+DEVICE_PLATFORM_WEB: DevicePlatform.ValueType  # 3
 """Does not qualify."""
-PLATFORM_DESKTOP: Platform.ValueType  # 4
+DEVICE_PLATFORM_DESKTOP: DevicePlatform.ValueType  # 4
 """Does not qualify."""
-Global___Platform: _TypeAlias = Platform  # noqa: Y015
+Global___DevicePlatform: _TypeAlias = DevicePlatform  # noqa: Y015
 
 @_typing.final
 class Partner(_message.Message):
@@ -262,14 +262,14 @@ class PutWhatsAppUserRequest(_message.Message):
     """E.164 with a leading `+`: 5 to 15 digits."""
     authkey: _builtins.bytes
     """The public key that the user's client proves in every Noise handshake: 32 bytes."""
-    platform: Global___Platform.ValueType
+    platform: Global___DevicePlatform.ValueType
     """Kind of device."""
     def __init__(
         self,
         *,
         phone_number: _builtins.str = ...,
         authkey: _builtins.bytes = ...,
-        platform: Global___Platform.ValueType = ...,
+        platform: Global___DevicePlatform.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -382,13 +382,13 @@ class ListConnectionsResponse(_message.Message):
 
     CONNECTIONS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def connections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Connection]:
+    def connections(self) -> _containers.RepeatedCompositeFieldContainer[Global___OpenConnection]:
         """By JID, ascending."""
 
     def __init__(
         self,
         *,
-        connections: _abc.Iterable[Global___Connection] | None = ...,
+        connections: _abc.Iterable[Global___OpenConnection] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -399,7 +399,7 @@ class ListConnectionsResponse(_message.Message):
 Global___ListConnectionsResponse: _TypeAlias = ListConnectionsResponse  # noqa: Y015
 
 @_typing.final
-class Connection(_message.Message):
+class OpenConnection(_message.Message):
     """An open connection."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -446,7 +446,7 @@ class Connection(_message.Message):
     _WhichOneofArgType__client_closed_at_ms: _TypeAlias = _typing.Literal["_client_closed_at_ms", b"_client_closed_at_ms"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__client_closed_at_ms) -> _WhichOneofReturnType__client_closed_at_ms | None: ...
 
-Global___Connection: _TypeAlias = Connection  # noqa: Y015
+Global___OpenConnection: _TypeAlias = OpenConnection  # noqa: Y015
 
 @_typing.final
 class ObserveClientRequest(_message.Message):

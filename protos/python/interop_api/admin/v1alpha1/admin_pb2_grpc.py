@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from interop_api.admin.v1 import admin_pb2 as interop__api_dot_admin_dot_v1_dot_admin__pb2
+from interop_api.admin.v1alpha1 import admin_pb2 as interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in interop_api/admin/v1/admin_pb2_grpc.py depends on'
+        + ' but the generated code in interop_api/admin/v1alpha1/admin_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,49 +36,49 @@ class AdminServiceStub:
             channel: A grpc.Channel.
         """
         self.PutPartner = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/PutPartner',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutPartnerRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutPartnerResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/PutPartner',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutPartnerRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutPartnerResponse.FromString,
                 _registered_method=True)
         self.ListPartners = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/ListPartners',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListPartnersRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListPartnersResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/ListPartners',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListPartnersRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListPartnersResponse.FromString,
                 _registered_method=True)
         self.RefreshJwks = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/RefreshJwks',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RefreshJwksRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RefreshJwksResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/RefreshJwks',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RefreshJwksRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RefreshJwksResponse.FromString,
                 _registered_method=True)
         self.PutWhatsAppUser = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/PutWhatsAppUser',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutWhatsAppUserRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutWhatsAppUserResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/PutWhatsAppUser',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutWhatsAppUserRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutWhatsAppUserResponse.FromString,
                 _registered_method=True)
         self.ChangeNumber = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/ChangeNumber',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ChangeNumberRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ChangeNumberResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/ChangeNumber',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ChangeNumberRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ChangeNumberResponse.FromString,
                 _registered_method=True)
         self.ListConnections = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/ListConnections',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/ListConnections',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListConnectionsResponse.FromString,
                 _registered_method=True)
         self.ObserveClient = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/ObserveClient',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/ObserveClient',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ObserveClientResponse.FromString,
                 _registered_method=True)
         self.RequestKeyDigest = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/RequestKeyDigest',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/RequestKeyDigest',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RequestKeyDigestRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RequestKeyDigestResponse.FromString,
                 _registered_method=True)
         self.GetStatistics = channel.unary_unary(
-                '/interop_api.admin.v1.AdminService/GetStatistics',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsResponse.FromString,
+                '/interop_api.admin.v1alpha1.AdminService/GetStatistics',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsResponse.FromString,
                 _registered_method=True)
 
 
@@ -184,54 +184,54 @@ def add_AdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'PutPartner': grpc.unary_unary_rpc_method_handler(
                     servicer.PutPartner,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutPartnerRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutPartnerResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutPartnerRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutPartnerResponse.SerializeToString,
             ),
             'ListPartners': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPartners,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListPartnersRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListPartnersResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListPartnersRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListPartnersResponse.SerializeToString,
             ),
             'RefreshJwks': grpc.unary_unary_rpc_method_handler(
                     servicer.RefreshJwks,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RefreshJwksRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RefreshJwksResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RefreshJwksRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RefreshJwksResponse.SerializeToString,
             ),
             'PutWhatsAppUser': grpc.unary_unary_rpc_method_handler(
                     servicer.PutWhatsAppUser,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutWhatsAppUserRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.PutWhatsAppUserResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutWhatsAppUserRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutWhatsAppUserResponse.SerializeToString,
             ),
             'ChangeNumber': grpc.unary_unary_rpc_method_handler(
                     servicer.ChangeNumber,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ChangeNumberRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ChangeNumberResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ChangeNumberRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ChangeNumberResponse.SerializeToString,
             ),
             'ListConnections': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConnections,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListConnectionsRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListConnectionsResponse.SerializeToString,
             ),
             'ObserveClient': grpc.unary_unary_rpc_method_handler(
                     servicer.ObserveClient,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ObserveClientRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ObserveClientResponse.SerializeToString,
             ),
             'RequestKeyDigest': grpc.unary_unary_rpc_method_handler(
                     servicer.RequestKeyDigest,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RequestKeyDigestRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RequestKeyDigestResponse.SerializeToString,
             ),
             'GetStatistics': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStatistics,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'interop_api.admin.v1.AdminService', rpc_method_handlers)
+            'interop_api.admin.v1alpha1.AdminService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('interop_api.admin.v1.AdminService', rpc_method_handlers)
+    server.add_registered_method_handlers('interop_api.admin.v1alpha1.AdminService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -253,9 +253,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/PutPartner',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.PutPartnerRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.PutPartnerResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/PutPartner',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutPartnerRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutPartnerResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -280,9 +280,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/ListPartners',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ListPartnersRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ListPartnersResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/ListPartners',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListPartnersRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListPartnersResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -307,9 +307,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/RefreshJwks',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.RefreshJwksRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.RefreshJwksResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/RefreshJwks',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RefreshJwksRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RefreshJwksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -334,9 +334,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/PutWhatsAppUser',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.PutWhatsAppUserRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.PutWhatsAppUserResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/PutWhatsAppUser',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutWhatsAppUserRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.PutWhatsAppUserResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -361,9 +361,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/ChangeNumber',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ChangeNumberRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ChangeNumberResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/ChangeNumber',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ChangeNumberRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ChangeNumberResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -388,9 +388,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/ListConnections',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ListConnectionsResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/ListConnections',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListConnectionsRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ListConnectionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -415,9 +415,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/ObserveClient',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.ObserveClientResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/ObserveClient',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ObserveClientRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ObserveClientResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -442,9 +442,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/RequestKeyDigest',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.RequestKeyDigestResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/RequestKeyDigest',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RequestKeyDigestRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.RequestKeyDigestResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -469,9 +469,9 @@ class AdminService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.AdminService/GetStatistics',
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_admin__pb2.GetStatisticsResponse.FromString,
+            '/interop_api.admin.v1alpha1.AdminService/GetStatistics',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -29,7 +29,7 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Clock(_message.Message):
+class ClockState(_message.Message):
     """What a clock shows."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -52,7 +52,7 @@ class Clock(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___Clock: _TypeAlias = Clock  # noqa: Y015
+Global___ClockState: _TypeAlias = ClockState  # noqa: Y015
 
 @_typing.final
 class FiredTimers(_message.Message):
@@ -105,13 +105,13 @@ class GetClockResponse(_message.Message):
 
     CLOCK_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def clock(self) -> Global___Clock:
+    def clock(self) -> Global___ClockState:
         """The clock."""
 
     def __init__(
         self,
         *,
-        clock: Global___Clock | None = ...,
+        clock: Global___ClockState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -154,7 +154,7 @@ class FreezeClockResponse(_message.Message):
     CLOCK_FIELD_NUMBER: _builtins.int
     FIRED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def clock(self) -> Global___Clock:
+    def clock(self) -> Global___ClockState:
         """The clock."""
 
     @_builtins.property
@@ -164,7 +164,7 @@ class FreezeClockResponse(_message.Message):
     def __init__(
         self,
         *,
-        clock: Global___Clock | None = ...,
+        clock: Global___ClockState | None = ...,
         fired: _abc.Iterable[Global___FiredTimers] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
@@ -181,17 +181,17 @@ class AdvanceClockRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    MILLISECONDS_FIELD_NUMBER: _builtins.int
-    milliseconds: _builtins.int
+    ADVANCE_MS_FIELD_NUMBER: _builtins.int
+    advance_ms: _builtins.int
     """How far: 1 to 315,360,000,000 (3,650 days)."""
     def __init__(
         self,
         *,
-        milliseconds: _builtins.int = ...,
+        advance_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["milliseconds", b"milliseconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance_ms", b"advance_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -206,7 +206,7 @@ class AdvanceClockResponse(_message.Message):
     CLOCK_FIELD_NUMBER: _builtins.int
     FIRED_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def clock(self) -> Global___Clock:
+    def clock(self) -> Global___ClockState:
         """The clock."""
 
     @_builtins.property
@@ -216,7 +216,7 @@ class AdvanceClockResponse(_message.Message):
     def __init__(
         self,
         *,
-        clock: Global___Clock | None = ...,
+        clock: Global___ClockState | None = ...,
         fired: _abc.Iterable[Global___FiredTimers] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
@@ -252,13 +252,13 @@ class ResumeClockResponse(_message.Message):
 
     CLOCK_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def clock(self) -> Global___Clock:
+    def clock(self) -> Global___ClockState:
         """The clock."""
 
     def __init__(
         self,
         *,
-        clock: Global___Clock | None = ...,
+        clock: Global___ClockState | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -8,7 +8,7 @@ Errors travel as in interop_api/v1/errors.proto.
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from interop_api.admin.v1 import admin_pb2 as _admin_pb2
+from interop_api.admin.v1alpha1 import admin_pb2 as _admin_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from interop_api.admin.v1 import journal_pb2 as interop__api_dot_admin_dot_v1_dot_journal__pb2
+from interop_api.admin.v1alpha1 import journal_pb2 as interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in interop_api/admin/v1/journal_pb2_grpc.py depends on'
+        + ' but the generated code in interop_api/admin/v1alpha1/journal_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,14 +36,14 @@ class JournalServiceStub:
             channel: A grpc.Channel.
         """
         self.ReadJournal = channel.unary_stream(
-                '/interop_api.admin.v1.JournalService/ReadJournal',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ReadJournalRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ReadJournalResponse.FromString,
+                '/interop_api.admin.v1alpha1.JournalService/ReadJournal',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ReadJournalRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ReadJournalResponse.FromString,
                 _registered_method=True)
         self.ExplainRefusal = channel.unary_unary(
-                '/interop_api.admin.v1.JournalService/ExplainRefusal',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ExplainRefusalRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ExplainRefusalResponse.FromString,
+                '/interop_api.admin.v1alpha1.JournalService/ExplainRefusal',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ExplainRefusalRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ExplainRefusalResponse.FromString,
                 _registered_method=True)
 
 
@@ -76,19 +76,19 @@ def add_JournalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'ReadJournal': grpc.unary_stream_rpc_method_handler(
                     servicer.ReadJournal,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ReadJournalRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ReadJournalResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ReadJournalRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ReadJournalResponse.SerializeToString,
             ),
             'ExplainRefusal': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainRefusal,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ExplainRefusalRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_journal__pb2.ExplainRefusalResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ExplainRefusalRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ExplainRefusalResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'interop_api.admin.v1.JournalService', rpc_method_handlers)
+            'interop_api.admin.v1alpha1.JournalService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('interop_api.admin.v1.JournalService', rpc_method_handlers)
+    server.add_registered_method_handlers('interop_api.admin.v1alpha1.JournalService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -110,9 +110,9 @@ class JournalService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/interop_api.admin.v1.JournalService/ReadJournal',
-            interop__api_dot_admin_dot_v1_dot_journal__pb2.ReadJournalRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_journal__pb2.ReadJournalResponse.FromString,
+            '/interop_api.admin.v1alpha1.JournalService/ReadJournal',
+            interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ReadJournalRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ReadJournalResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -137,9 +137,9 @@ class JournalService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.JournalService/ExplainRefusal',
-            interop__api_dot_admin_dot_v1_dot_journal__pb2.ExplainRefusalRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_journal__pb2.ExplainRefusalResponse.FromString,
+            '/interop_api.admin.v1alpha1.JournalService/ExplainRefusal',
+            interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ExplainRefusalRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_journal__pb2.ExplainRefusalResponse.FromString,
             options,
             channel_credentials,
             insecure,

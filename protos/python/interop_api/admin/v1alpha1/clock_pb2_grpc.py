@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from interop_api.admin.v1 import clock_pb2 as interop__api_dot_admin_dot_v1_dot_clock__pb2
+from interop_api.admin.v1alpha1 import clock_pb2 as interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in interop_api/admin/v1/clock_pb2_grpc.py depends on'
+        + ' but the generated code in interop_api/admin/v1alpha1/clock_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,24 +36,24 @@ class ClockServiceStub:
             channel: A grpc.Channel.
         """
         self.GetClock = channel.unary_unary(
-                '/interop_api.admin.v1.ClockService/GetClock',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.GetClockRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.GetClockResponse.FromString,
+                '/interop_api.admin.v1alpha1.ClockService/GetClock',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.GetClockRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.GetClockResponse.FromString,
                 _registered_method=True)
         self.FreezeClock = channel.unary_unary(
-                '/interop_api.admin.v1.ClockService/FreezeClock',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.FreezeClockRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.FreezeClockResponse.FromString,
+                '/interop_api.admin.v1alpha1.ClockService/FreezeClock',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.FreezeClockRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.FreezeClockResponse.FromString,
                 _registered_method=True)
         self.AdvanceClock = channel.unary_unary(
-                '/interop_api.admin.v1.ClockService/AdvanceClock',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.AdvanceClockRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.AdvanceClockResponse.FromString,
+                '/interop_api.admin.v1alpha1.ClockService/AdvanceClock',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.AdvanceClockRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.AdvanceClockResponse.FromString,
                 _registered_method=True)
         self.ResumeClock = channel.unary_unary(
-                '/interop_api.admin.v1.ClockService/ResumeClock',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.ResumeClockRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.ResumeClockResponse.FromString,
+                '/interop_api.admin.v1alpha1.ClockService/ResumeClock',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.ResumeClockRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.ResumeClockResponse.FromString,
                 _registered_method=True)
 
 
@@ -88,7 +88,7 @@ class ClockServiceServicer:
 
         Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
         the caller goes away, time stops at the timer that fired last. Not idempotent.
-        Errors: REQUEST_MALFORMED (`milliseconds` is 0, more than 3,650 days, or leads past the year 9999).
+        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -106,29 +106,29 @@ def add_ClockServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetClock': grpc.unary_unary_rpc_method_handler(
                     servicer.GetClock,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.GetClockRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.GetClockResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.GetClockRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.GetClockResponse.SerializeToString,
             ),
             'FreezeClock': grpc.unary_unary_rpc_method_handler(
                     servicer.FreezeClock,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.FreezeClockRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.FreezeClockResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.FreezeClockRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.FreezeClockResponse.SerializeToString,
             ),
             'AdvanceClock': grpc.unary_unary_rpc_method_handler(
                     servicer.AdvanceClock,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.AdvanceClockRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.AdvanceClockResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.AdvanceClockRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.AdvanceClockResponse.SerializeToString,
             ),
             'ResumeClock': grpc.unary_unary_rpc_method_handler(
                     servicer.ResumeClock,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.ResumeClockRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_clock__pb2.ResumeClockResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.ResumeClockRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.ResumeClockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'interop_api.admin.v1.ClockService', rpc_method_handlers)
+            'interop_api.admin.v1alpha1.ClockService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('interop_api.admin.v1.ClockService', rpc_method_handlers)
+    server.add_registered_method_handlers('interop_api.admin.v1alpha1.ClockService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -150,9 +150,9 @@ class ClockService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.ClockService/GetClock',
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.GetClockRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.GetClockResponse.FromString,
+            '/interop_api.admin.v1alpha1.ClockService/GetClock',
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.GetClockRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.GetClockResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -177,9 +177,9 @@ class ClockService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.ClockService/FreezeClock',
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.FreezeClockRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.FreezeClockResponse.FromString,
+            '/interop_api.admin.v1alpha1.ClockService/FreezeClock',
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.FreezeClockRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.FreezeClockResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -204,9 +204,9 @@ class ClockService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.ClockService/AdvanceClock',
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.AdvanceClockRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.AdvanceClockResponse.FromString,
+            '/interop_api.admin.v1alpha1.ClockService/AdvanceClock',
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.AdvanceClockRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.AdvanceClockResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -231,9 +231,9 @@ class ClockService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.ClockService/ResumeClock',
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.ResumeClockRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_clock__pb2.ResumeClockResponse.FromString,
+            '/interop_api.admin.v1alpha1.ClockService/ResumeClock',
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.ResumeClockRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_clock__pb2.ResumeClockResponse.FromString,
             options,
             channel_credentials,
             insecure,

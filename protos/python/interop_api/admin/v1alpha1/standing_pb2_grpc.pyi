@@ -5,7 +5,7 @@ How people stand with the server: scores, sanctions, and all that is kept about 
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from interop_api.admin.v1 import standing_pb2 as _standing_pb2
+from interop_api.admin.v1alpha1 import standing_pb2 as _standing_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

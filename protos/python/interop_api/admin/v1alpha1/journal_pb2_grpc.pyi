@@ -8,7 +8,7 @@ An entry never holds a secret, a token, a key, a ciphertext or anything that a p
 
 from collections import abc as _abc
 from grpc import aio as _aio
-from interop_api.admin.v1 import journal_pb2 as _journal_pb2
+from interop_api.admin.v1alpha1 import journal_pb2 as _journal_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys

@@ -55,23 +55,23 @@ class Sanction(_message.Message):
 
     KIND_FIELD_NUMBER: _builtins.int
     SUB_CODE_FIELD_NUMBER: _builtins.int
-    ENDS_AT_MS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_MS_FIELD_NUMBER: _builtins.int
     kind: Global___SanctionKind.ValueType
     """What the account may not do."""
     sub_code: _builtins.int
     """For a temporary ban: 101, 102, 103, 104 or 106, see `LoginFailure.sub_code`."""
-    ends_at_ms: _builtins.int
+    expires_at_ms: _builtins.int
     """When it ends: milliseconds since the UNIX epoch; 0 for a ban for good."""
     def __init__(
         self,
         *,
         kind: Global___SanctionKind.ValueType = ...,
         sub_code: _builtins.int = ...,
-        ends_at_ms: _builtins.int = ...,
+        expires_at_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ends_at_ms", b"ends_at_ms", "kind", b"kind", "sub_code", b"sub_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at_ms", b"expires_at_ms", "kind", b"kind", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

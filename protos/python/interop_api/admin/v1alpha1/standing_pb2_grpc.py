@@ -3,7 +3,7 @@
 import grpc
 import warnings
 
-from interop_api.admin.v1 import standing_pb2 as interop__api_dot_admin_dot_v1_dot_standing__pb2
+from interop_api.admin.v1alpha1 import standing_pb2 as interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -18,7 +18,7 @@ except ImportError:
 if _version_not_supported:
     raise RuntimeError(
         f'The grpc package installed is at version {GRPC_VERSION},'
-        + ' but the generated code in interop_api/admin/v1/standing_pb2_grpc.py depends on'
+        + ' but the generated code in interop_api/admin/v1alpha1/standing_pb2_grpc.py depends on'
         + f' grpcio>={GRPC_GENERATED_VERSION}.'
         + f' Please upgrade your grpc module to grpcio>={GRPC_GENERATED_VERSION}'
         + f' or downgrade your generated code using grpcio-tools<={GRPC_VERSION}.'
@@ -36,24 +36,24 @@ class StandingServiceStub:
             channel: A grpc.Channel.
         """
         self.GetStanding = channel.unary_unary(
-                '/interop_api.admin.v1.StandingService/GetStanding',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.GetStandingRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.GetStandingResponse.FromString,
+                '/interop_api.admin.v1alpha1.StandingService/GetStanding',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.GetStandingRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.GetStandingResponse.FromString,
                 _registered_method=True)
         self.ImposeSanction = channel.unary_unary(
-                '/interop_api.admin.v1.StandingService/ImposeSanction',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.ImposeSanctionRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.ImposeSanctionResponse.FromString,
+                '/interop_api.admin.v1alpha1.StandingService/ImposeSanction',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.ImposeSanctionRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.ImposeSanctionResponse.FromString,
                 _registered_method=True)
         self.LiftSanctions = channel.unary_unary(
-                '/interop_api.admin.v1.StandingService/LiftSanctions',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.FromString,
+                '/interop_api.admin.v1alpha1.StandingService/LiftSanctions',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.LiftSanctionsResponse.FromString,
                 _registered_method=True)
         self.AuditAccount = channel.unary_stream(
-                '/interop_api.admin.v1.StandingService/AuditAccount',
-                request_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
-                response_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.FromString,
+                '/interop_api.admin.v1alpha1.StandingService/AuditAccount',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.AuditAccountResponse.FromString,
                 _registered_method=True)
 
 
@@ -117,29 +117,29 @@ def add_StandingServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
             'GetStanding': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStanding,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.GetStandingRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.GetStandingResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.GetStandingRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.GetStandingResponse.SerializeToString,
             ),
             'ImposeSanction': grpc.unary_unary_rpc_method_handler(
                     servicer.ImposeSanction,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.ImposeSanctionRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.ImposeSanctionResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.ImposeSanctionRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.ImposeSanctionResponse.SerializeToString,
             ),
             'LiftSanctions': grpc.unary_unary_rpc_method_handler(
                     servicer.LiftSanctions,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.LiftSanctionsRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.LiftSanctionsResponse.SerializeToString,
             ),
             'AuditAccount': grpc.unary_stream_rpc_method_handler(
                     servicer.AuditAccount,
-                    request_deserializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.FromString,
-                    response_serializer=interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.SerializeToString,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.AuditAccountRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.AuditAccountResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
-            'interop_api.admin.v1.StandingService', rpc_method_handlers)
+            'interop_api.admin.v1alpha1.StandingService', rpc_method_handlers)
     server.add_generic_rpc_handlers((generic_handler,))
-    server.add_registered_method_handlers('interop_api.admin.v1.StandingService', rpc_method_handlers)
+    server.add_registered_method_handlers('interop_api.admin.v1alpha1.StandingService', rpc_method_handlers)
 
 
  # This class is part of an EXPERIMENTAL API.
@@ -161,9 +161,9 @@ class StandingService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.StandingService/GetStanding',
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.GetStandingRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.GetStandingResponse.FromString,
+            '/interop_api.admin.v1alpha1.StandingService/GetStanding',
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.GetStandingRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.GetStandingResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -188,9 +188,9 @@ class StandingService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.StandingService/ImposeSanction',
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.ImposeSanctionRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.ImposeSanctionResponse.FromString,
+            '/interop_api.admin.v1alpha1.StandingService/ImposeSanction',
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.ImposeSanctionRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.ImposeSanctionResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -215,9 +215,9 @@ class StandingService:
         return grpc.experimental.unary_unary(
             request,
             target,
-            '/interop_api.admin.v1.StandingService/LiftSanctions',
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.LiftSanctionsResponse.FromString,
+            '/interop_api.admin.v1alpha1.StandingService/LiftSanctions',
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.LiftSanctionsRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.LiftSanctionsResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -242,9 +242,9 @@ class StandingService:
         return grpc.experimental.unary_stream(
             request,
             target,
-            '/interop_api.admin.v1.StandingService/AuditAccount',
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
-            interop__api_dot_admin_dot_v1_dot_standing__pb2.AuditAccountResponse.FromString,
+            '/interop_api.admin.v1alpha1.StandingService/AuditAccount',
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.AuditAccountRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_standing__pb2.AuditAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,
