@@ -74,7 +74,7 @@ from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.operator.clock_control import ClockControl
 from interop_server.core.operator.operator import Operator
 from interop_server.core.ports import Rng
-from interop_server.core.stores import Store
+from interop_server.core.store import Store
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
@@ -234,7 +234,9 @@ class Simulator:
         await self._take_up_the_past(store)
         # Clients check certificates by the machine's clock, unless theirs is set like the server's.
         times_ms = (self._clock.now_ms(), machine_ms())
-        certified = await load_identity(store, times_ms, self._rng("identity"), self._config.limits.certificate_days)
+        certified = await load_identity(
+            store.secrets, times_ms, self._rng("identity"), self._config.limits.certificate_days
+        )
         parts = self._build(store, blob_folder)
         self._write_journal(parts.journal)
         http_url = await self._serve_http(
@@ -266,8 +268,8 @@ class Simulator:
         counts: Counter[str] = Counter()
         journal = Journal(clock, rng("request ids"))
         registry = ConnectionRegistry(rng("session tokens"))
-        signers = PushSigners(store)
-        push = HttpPushGateway(store.get_partner, signers.get, clock, expect=clock.expect)
+        signers = PushSigners(store.secrets)
+        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect)
         blobs = LocalBlobStore(blob_folder, clock)
         reader = JoserfcTokens()
         key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)
@@ -346,7 +348,7 @@ class Simulator:
         account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, parts.lifecycle), server)
 
     async def _take_up_the_past(self, store: Store) -> None:
-        floor_ms = await store.get_time_floor_ms()
+        floor_ms = await store.past.get_time_floor_ms()
         try:
             self._clock.start_from(floor_ms)
         except ValueError as error:
@@ -355,9 +357,9 @@ class Simulator:
                 f"{format_time(floor_ms)} already, and time does not go backwards. Freeze it there or later, or choose "
                 "another database."
             ) from error
-        self._stops.append(lambda: store.raise_time_floor(self._clock.now_ms()))
+        self._stops.append(lambda: store.past.raise_time_floor(self._clock.now_ms()))
         if self._config.seed is not None:
-            self._start_number = await store.take_start_number()
+            self._start_number = await store.past.take_start_number()
             _log.warning("ids and keys follow from the seed: whoever knows it knows them")
 
     def _rng(self, purpose: str) -> Rng:

@@ -6,24 +6,20 @@ What is asked lives in memory only, and its answer is a secret: it is told to wh
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_server.core.abuse.standing import Standing
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import MailboxItem, NotificationType, notification
 from interop_server.core.model import Account, ChallengeOption, SanctionKind
 from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import MessageRequestStore, RoutingStore
 
 MAX_ANSWER_CHARACTERS = 64
 _TOKEN_BYTES = 16
 _DIGITS = 6
-
-
-class ChallengesStore(RoutingStore, MessageRequestStore, Protocol):
-    """What challenges need of the store."""
 
 
 class Challenge(NamedTuple):
@@ -47,7 +43,7 @@ class Challenge(NamedTuple):
 class Challenges:
     """Begins challenges and takes the answers. Source: ABU-06."""
 
-    store: ChallengesStore
+    store: StoreForAbuse
     standing: Standing
     connections: Connections
     clock: Clock
@@ -81,7 +77,7 @@ class Challenges:
         )
         self._pending[account.account_id] = challenge
         self._pending.move_to_end(account.account_id)
-        await self.store.put_items([_code_notification(account, challenge, now_ms)])
+        await self.store.mailbox.put([_code_notification(account, challenge, now_ms)])
         self.connections.wake(account.account_id)
         return challenge
 
@@ -101,7 +97,7 @@ class Challenges:
         if not challenge.is_answer(option, answer):
             raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
         self._success_rate.take(account.account_id)
-        await self.store.reset_new_chats(account.account_id, self.clock.now_ms())
+        await self.store.new_chats.reset(account.account_id, self.clock.now_ms())
         await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
 
     def pending(self, account: Account) -> Challenge | None:

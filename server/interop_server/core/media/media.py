@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_protocol.encoding import decode_base64url, encode_base64url
 from interop_protocol.sizes import SHA256_BYTES
 from interop_server.core.consent.optin import require_whatsapp
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
+from interop_server.core.media.store import StoreForMedia
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
 from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
-from interop_server.core.stores import MediaStore, PartnerStore
 
 UPLOAD_PREFIX = "/v/t"
 PROXY_PREFIX = "/interop/whatsapp/download/"
@@ -25,10 +25,6 @@ _STORAGE_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}")
 _INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
 MAX_UPLOAD_AUTHS = 256
 """Permissions to upload that one account holds at once (MED-05); policy. The oldest goes for a new one."""
-
-
-class MediaServiceStore(MediaStore, PartnerStore, Protocol):
-    """What media needs of the store."""
 
 
 class _Grant(NamedTuple):
@@ -109,7 +105,7 @@ class Media:
 
     def __init__(
         self,
-        store: MediaServiceStore,
+        store: StoreForMedia,
         blobs: BlobStore,
         partner_media: PartnerMediaSource,
         clock: Clock,
@@ -190,7 +186,7 @@ class Media:
             created_at_ms=now_ms,
             expires_at_ms=now_ms + self._limits.media_days * DAY_MS,
         )
-        return (await self._store.put_media(blob)).direct_path
+        return (await self._store.media.put(blob)).direct_path
 
     @asynccontextmanager
     async def open_download(self, direct_path: str, offset: int | None, length: int | None) -> AsyncIterator[Download]:
@@ -213,7 +209,7 @@ class Media:
                     remaining = min(remaining, length)
                 yield Download(fetched.total_bytes, fetched.offset, remaining, fetched.chunks)
             return
-        blob = await self._store.get_media(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
+        blob = await self._store.media.get(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
         if blob is None:
             raise Refusal(Reason.BLOB_NOT_FOUND)
         reader = (
@@ -229,13 +225,13 @@ class Media:
         reference = rest.removesuffix("/")
         if not slash or not _INTEGRATOR.fullmatch(integrator) or not _STORAGE_REFERENCE.fullmatch(reference):
             raise Refusal(Reason.STORAGE_REFERENCE_INVALID)
-        partner = await self._store.get_partner(int(integrator))
+        partner = await self._store.partners.get(int(integrator))
         if partner is None or partner.status is not PartnerStatus.ACTIVE or not partner.media_url:
             raise Refusal(Reason.BLOB_NOT_FOUND, "the path names no partner that hosts media")
         return partner.media_url, reference
 
     async def _live_blob(self, sha256: bytes) -> MediaBlob | None:
-        blob = await self._store.get_media_by_sha256(sha256)
+        blob = await self._store.media.get_by_sha256(sha256)
         if blob is None or blob.expires_at_ms <= self._clock.now_ms():
             return None
         return blob if await self._blobs.open_reader(sha256.hex()) is not None else None

@@ -5,30 +5,30 @@ from dataclasses import dataclass
 
 from interop_server.core.limits import Limits
 from interop_server.core.messages import Backlog, Delivery
+from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock
-from interop_server.core.stores import RoutingStore
 
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
     """Reads mailboxes and forgets what was acked. Source: MSG-07 to MSG-09."""
 
-    store: RoutingStore
+    store: StoreForMessaging
     clock: Clock
     limits: Limits
 
     async def backlog(self, account: Account) -> Backlog:
         """Returns what waits for an account now (MSG-08)."""
-        return await self.store.get_backlog(account.account_id, self._since_ms())
+        return await self.store.mailbox.get_backlog(account.account_id, self._since_ms())
 
     async def deliveries(self, account: Account, after: int, limit: int) -> list[Delivery]:
         """Returns up to `limit` unexpired deliveries with ids over `after`, in order (MSG-07)."""
-        return await self.store.list_deliveries(account.account_id, after, limit, self._since_ms())
+        return await self.store.mailbox.list_deliveries(account.account_id, after, limit, self._since_ms())
 
     async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
         """Forgets acked deliveries (MSG-09)."""
-        await self.store.delete_deliveries(account.account_id, delivery_ids)
+        await self.store.mailbox.delete(account.account_id, delivery_ids)
 
     def _since_ms(self) -> int:
         return kept_since_ms(self.clock.now_ms(), self.limits)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
+from interop_server.core.consent.reach import Dropped, require_reachable
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.published import check_prekey, check_published_keys
@@ -28,6 +28,7 @@ from interop_server.core.messages import (
     StanzaKind,
 )
 from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
@@ -65,7 +66,7 @@ class Receipts:
 
     def __init__(
         self,
-        store: RouteStore,
+        store: StoreForMessaging,
         arrivals: Arrivals,
         journal: Journal,
         counts: Counter[str],
@@ -117,7 +118,7 @@ class Receipts:
             timestamp_ms=self._clock.now_ms(),
             content=content,
         )
-        await self._store.put_items([item])
+        await self._store.mailbox.put([item])
         self._journal.record(
             sender.jid,
             "stanza.receipt",
@@ -151,7 +152,7 @@ class Receipts:
             facts = await require_reachable(self._store, sender, jid)
             item = retry_item(sender, facts.account_id, retry, self._clock.now_ms())
             self._check_room(facts, len(item.content))
-            outcome = await self._store.put_retry_receipt(item, MAX_RETRIES)
+            outcome = await self._store.mailbox.put_retry_receipt(item, MAX_RETRIES)
             if outcome is RetryOutcome.NEVER_SENT:
                 raise _never_sent()
             if outcome is RetryOutcome.TOO_MANY:
@@ -171,7 +172,7 @@ class Receipts:
         self._arrivals.announce(facts)
 
     async def _sent_to(self, account: Account, peer: RouteFacts, message_ids: Sequence[str]) -> list[str]:
-        sent = await self._store.get_sent_messages(peer.account_id, message_ids)
+        sent = await self._store.sent.get(peer.account_id, message_ids)
         known = [message_id for message_id in message_ids if _was_sent(sent.get(message_id), account)]
         if not known:
             raise _never_sent()

@@ -3,11 +3,12 @@
 from collections import Counter
 
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
+from interop_server.core.consent.reach import Dropped, require_reachable
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import TypingState
+from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
@@ -23,7 +24,7 @@ class TypingIndicators:
 
     def __init__(
         self,
-        store: RouteStore,
+        store: StoreForMessaging,
         connections: Connections,
         journal: Journal,
         counts: Counter[str],

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -14,6 +13,7 @@ from interop_server.core.messages import MailboxItem, NotificationType, ReceiptT
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.model import Account, MessageRequestState
+from tests.stores import note_calls
 from tests.unit.core.world import BATS, NOW_MS, World, message, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
@@ -30,7 +30,7 @@ async def write(world: World, sender: Account, recipient: Account) -> SendOutcom
 
 
 async def state(world: World, user: Account, peer: Account) -> MessageRequestState | None:
-    return (await world.store.get_route_facts(user, [peer.jid]))[peer.jid].request_state
+    return (await world.store.routes.get_facts(user, [peer.jid]))[peer.jid].request_state
 
 
 async def marks(world: World, account: Account) -> list[dict[str, object]]:
@@ -299,7 +299,7 @@ async def test_the_cap_is_kept_by_the_store_and_can_begin_anew(build_world: Buil
     restarted = World(world.store, world.folder, world.limits)
     restarted.clock.advance(10)
     assert reasons([await write(restarted, ada, people[2])]) == [Reason.NEW_CHATS_CAPPED]
-    await world.store.reset_new_chats(ada.account_id, world.clock.now_ms())
+    await world.store.new_chats.reset(ada.account_id, world.clock.now_ms())
     world.clock.advance(10)
     outcomes = [await write(world, ada, user) for user in people[2:]]
     assert reasons(outcomes) == [None, None, Reason.NEW_CHATS_CAPPED]
@@ -309,19 +309,12 @@ async def test_the_cap_is_kept_by_the_store_and_can_begin_anew(build_world: Buil
 async def test_the_store_is_asked_only_about_new_chats(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who cannot be reached costs no more than somebody unknown, an open chat nothing at all (OPT-09)."""
     ada, user, shy = await world.enlisted(), await world.opted_in(), await world.whatsapp_user("+33612345678")
-    asked: list[Any] = []
-    list_unanswered = world.store.list_unanswered_chats
-
-    async def counted(*args: int) -> list[int]:
-        asked.append(args)
-        return await list_unanswered(*args)
-
-    monkeypatch.setattr(world.store, "list_unanswered_chats", counted)
+    calls = note_calls(world.store, monkeypatch)
     for _ in range(3):
         await write(world, ada, user)
         await write(world, user, ada)
         await write(world, ada, shy)
-    assert len(asked) == 1
+    assert calls.count("new_chats.list_unanswered") == 1
 
 
 def test_a_refusal_for_new_chats_has_its_observed_code() -> None:

@@ -203,7 +203,7 @@ async def test_a_number_change_moves_the_account(world: World) -> None:
     assert await world.operator.change_number(user.jid, "+33 6 12345678") == ("33612345678@s.whatsapp.net", True)
     moved = await world.account("33612345678@s.whatsapp.net")
     assert (moved.account_id, moved.external_id) == (user.account_id, "33612345678")
-    assert await world.store.get_account(user.jid) is None
+    assert await world.store.accounts.get(user.jid) is None
     assert world.connections.ended == [(user.account_id, Reason.NOT_ENLISTED)]
     [outcome] = await world.router.send_messages(ada, [message(moved)])
     assert outcome.refusal is None

@@ -1,0 +1,22 @@
+"""What the rules about connections and ends need of the store: concerns that others describe; knows no database."""
+
+from typing import Protocol
+
+from interop_server.core.media.store import MediaStore
+from interop_server.core.shared_store import AccountStore, MailboxStore, SentMessageStore
+
+
+class StoreForConnection(Protocol):
+    """The concerns of the store that this room uses."""
+
+    @property
+    def accounts(self) -> AccountStore: ...
+
+    @property
+    def mailbox(self) -> MailboxStore: ...
+
+    @property
+    def media(self) -> MediaStore: ...
+
+    @property
+    def sent(self) -> SentMessageStore: ...
