@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from interop_admin.client import AdminClient
 from interop_api.admin.v1 import admin_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.proxy_transport import ProxyLogin, ProxyTransport

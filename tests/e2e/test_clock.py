@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import prekeys_pb2
-from interop_client.admin import AdminClient
 from interop_client.endpoint import Endpoint
 from interop_client.login import whatsapp_login
 from interop_client.transport import unary_call

@@ -13,8 +13,8 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import stanza_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.events import ConnectionLost, IdentityChanged, MediaReceived, ReceiptReceived, TextReceived

@@ -16,9 +16,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from interop_admin.client import AdminClient
 from interop_api.admin.v1 import admin_pb2
 from interop_api.v1 import interop_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import InteropClient
 from interop_client.endpoint import Endpoint
 from interop_client.events import MediaReceived, TextReceived

@@ -11,8 +11,8 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import media_pb2, media_pb2_grpc, prekeys_pb2
-from interop_client.admin import AdminClient
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
 from interop_client.login import whatsapp_login

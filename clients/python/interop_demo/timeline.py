@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
-from interop_client.explanation import paragraphs_of
+from interop_admin.explanation import paragraphs_of
 from interop_client.upload import Progress as ReportProgress
 
 if TYPE_CHECKING:

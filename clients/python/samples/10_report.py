@@ -4,8 +4,8 @@ import asyncio
 
 from stage import endpoint, expect, messenger, whatsapp_user
 
+from interop_admin.client import AdminClient
 from interop_api.admin.v1 import standing_pb2
-from interop_client.admin import AdminClient
 from interop_client.errors import LoginRefused
 from interop_client.events import ConnectionLost, TextReceived
 

@@ -12,8 +12,8 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import chat_pb2, interop_pb2, prekeys_pb2, stanza_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions
 from interop_client.endpoint import Endpoint
 from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal

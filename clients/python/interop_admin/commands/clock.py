@@ -13,8 +13,8 @@ import click
 from interop_protocol.times import format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
+    from interop_admin.client import AdminClient
     from interop_api.admin.v1 import clock_pb2, standing_pb2
-    from interop_client.admin import AdminClient
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
     Raises:
         ClickException: The simulator refused, or none is there; the message is a sentence that says what to do.
     """
-    from interop_client.admin import AdminClient
+    from interop_admin.client import AdminClient
     from interop_client.errors import ServerRefusal
 
     async def run() -> T:

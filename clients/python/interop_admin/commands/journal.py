@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_client.explanation import paragraphs_of
-from interop_client.operator_cli import admin_option, call_admin, json_option
+from interop_admin.commands.clock import admin_option, call_admin, json_option
+from interop_admin.explanation import paragraphs_of
 from interop_protocol.times import format_time
 
 if TYPE_CHECKING:
+    from interop_admin.client import AdminClient
     from interop_api.admin.v1 import journal_pb2
-    from interop_client.admin import AdminClient
 
 _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": "cyan"}
 _WIDTH = 100
