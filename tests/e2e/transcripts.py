@@ -11,9 +11,9 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import media_pb2, stanza_pb2
+from interop_client.connection.transport import BlobStreams, M, Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal
-from interop_client.events import Event
-from interop_client.transport import BlobStreams, M, Transport
+from interop_client.messaging.events import Event
 
 Seen = dict[str, dict[str, dict[str, list[Any]]]]
 """By step, by who saw it and by what it was: everything, in the order in which it came."""

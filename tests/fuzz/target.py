@@ -27,9 +27,9 @@ from interop_api.v1 import (
     prekeys_pb2,
     prekeys_pb2_grpc,
 )
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
+from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import refusal_from_rpc_error
-from interop_client.login import third_party_login, whatsapp_login
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
 from interop_demo.processes import Child, simulator

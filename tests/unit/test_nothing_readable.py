@@ -11,7 +11,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescr
 import interop_api.v1
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client import proxy_frames
+from interop_client.connection import proxy_frames
 from partner_server.upstream import UNARY_METHODS
 
 pytestmark = pytest.mark.requirement("PRX-06")

@@ -9,17 +9,17 @@ from typing import Any, Self
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.contents import media_content
-from interop_client.endpoint import Endpoint
-from interop_client.events import MediaRetryRequested
-from interop_client.login import LoginOptions, whatsapp_login
-from interop_client.media import MediaReference
-from interop_client.media_crypto import MediaType
+from interop_client.connection.address import Endpoint
+from interop_client.connection.login import LoginOptions, whatsapp_login
+from interop_client.connection.transport import DirectTransport
+from interop_client.media.crypto import MediaType
+from interop_client.media.download import MediaReference
+from interop_client.media.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
+from interop_client.messaging.contents import media_content
+from interop_client.messaging.events import MediaRetryRequested
+from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
-from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateStore
-from interop_client.transport import DirectTransport
-from interop_client.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
 
 TERMS_ID = "20240306"
 """The version of the terms that users accept (OPT-03)."""

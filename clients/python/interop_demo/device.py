@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import (
+from interop_client.connection.address import Endpoint
+from interop_client.media.crypto import MediaTampered
+from interop_client.media.upload import Progress
+from interop_client.messaging.events import (
     ConnectionLost,
     Event,
     MediaReceived,
@@ -22,11 +24,9 @@ from interop_client.events import (
     StanzaRefused,
     TextReceived,
 )
-from interop_client.media_crypto import MediaTampered
+from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
-from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateFile
-from interop_client.upload import Progress
 from interop_demo.search import files_under, key_secret, search
 
 WAIT_SECONDS = 20.0

@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import TrustedContact
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.address import Endpoint
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.messaging.events import TrustedContact
 from interop_client.third_party import ThirdPartyClient
 from interop_demo.device import OPTIONS, CommandFailed, Device, DevicePlace, endpoint_of
 

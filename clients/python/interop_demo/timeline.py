@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from interop_admin.explanation import paragraphs_of
-from interop_client.upload import Progress as ReportProgress
+from interop_client.media.upload import Progress as ReportProgress
 
 if TYPE_CHECKING:
     from interop_api.admin.v1 import journal_pb2

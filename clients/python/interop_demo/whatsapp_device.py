@@ -6,8 +6,8 @@ from typing import Any
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import ReachabilityPing
+from interop_client.connection.address import Endpoint
+from interop_client.messaging.events import ReachabilityPing
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.device import OPTIONS, Device, DevicePlace
 from interop_protocol.jid import whatsapp_jid

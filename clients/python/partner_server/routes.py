@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.push_tokens import JwksUnavailable, PushVerifier

@@ -12,7 +12,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
 from partner_server.authkeys import AuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys

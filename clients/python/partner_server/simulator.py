@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
 from interop_protocol.sizes import PUBLIC_KEY_BYTES
 
 

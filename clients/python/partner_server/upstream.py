@@ -22,10 +22,10 @@ from interop_api.v1 import (
     prekeys_pb2,
     stanza_pb2,
 )
-from interop_client.channel import ChannelKeys, ChatChannel
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
+from interop_client.connection.channel import ChannelKeys, ChatChannel
+from interop_client.connection.proxy_frames import RequestFrame, ResponseFrame
 from interop_client.errors import ConnectionEnded
-from interop_client.proxy_frames import RequestFrame, ResponseFrame
 
 CALL_SECONDS = 30.0
 """Longest wait for the answer of a unary call."""

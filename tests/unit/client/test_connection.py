@@ -8,9 +8,9 @@ import pytest
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.contents import text_content, with_message_secret
 from interop_client.errors import ConnectionEnded, ServerRefusal
-from interop_client.events import (
+from interop_client.messaging.contents import text_content, with_message_secret
+from interop_client.messaging.events import (
     ConnectionLost,
     Event,
     Evidence,

@@ -7,7 +7,9 @@ import pytest
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client.contents import (
+from interop_client.media.crypto import EncryptedMedia, MediaType
+from interop_client.media.download import MediaReference
+from interop_client.messaging.contents import (
     deletion_content,
     edit_content,
     media_content,
@@ -19,7 +21,7 @@ from interop_client.contents import (
     with_blob,
     with_message_secret,
 )
-from interop_client.events import (
+from interop_client.messaging.events import (
     DeletionReceived,
     EditReceived,
     Incoming,
@@ -27,8 +29,6 @@ from interop_client.events import (
     ReactionReceived,
     TextReceived,
 )
-from interop_client.media import MediaReference
-from interop_client.media_crypto import EncryptedMedia, MediaType
 from interop_client.signal.content import (
     decode_message,
     encode_message,

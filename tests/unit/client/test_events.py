@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from interop_client.errors import ConnectionEnded
-from interop_client.events import Event, EventQueue, IdentityChanged, OfflineEnd, PreKeysLow
+from interop_client.messaging.events import Event, EventQueue, IdentityChanged, OfflineEnd, PreKeysLow
 
 
 def low(count: int) -> Event:

@@ -12,9 +12,9 @@ from aiohttp.test_utils import TestServer
 
 from interop_api.v1 import media_pb2
 from interop_client.errors import ServerRefusal
-from interop_client.media import MediaReference, download_over_grpc, download_over_http
-from interop_client.media_crypto import MediaTampered, MediaType
-from interop_client.upload import MAX_RESUMPTIONS, Blob, encrypted_blob, media_host, upload_blob
+from interop_client.media.crypto import MediaTampered, MediaType
+from interop_client.media.download import MediaReference, download_over_grpc, download_over_http
+from interop_client.media.upload import MAX_RESUMPTIONS, Blob, encrypted_blob, media_host, upload_blob
 from interop_protocol.encoding import media_token
 
 CHUNK = 1 << 20

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interop_api.v1 import stanza_pb2
+from interop_client.connection.outbox import Outbox
 from interop_client.errors import ConnectionEnded
-from interop_client.outbox import Outbox
 from interop_protocol.sizes import TAG_BYTES
 
 

@@ -7,11 +7,11 @@ import pytest
 from google.protobuf.message import Message
 
 from interop_api.v1 import prekeys_pb2
-from interop_client import prekeys
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.errors import ConnectionEnded, ServerRefusal
-from interop_client.events import PqDowngrade
-from interop_client.prekeys import OwnPreKeys
+from interop_client.keys import prekeys
+from interop_client.keys.prekeys import OwnPreKeys
+from interop_client.messaging.events import PqDowngrade
 from interop_client.signal import MissingKemPreKey, SignalState, UntrustedIdentity
 from interop_client.state import ClientState, DurableState, MemoryStore
 from interop_protocol.digest import key_digest

@@ -8,8 +8,9 @@ import pytest
 
 from interop_api.v1 import errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.contents import text_content
-from interop_client.events import (
+from interop_client.memory import MAX_ASKED
+from interop_client.messaging.contents import text_content
+from interop_client.messaging.events import (
     MediaRetryRequested,
     MessageAwaited,
     MessageResent,
@@ -19,9 +20,8 @@ from interop_client.events import (
     Typing,
     Undecryptable,
 )
-from interop_client.memory import MAX_ASKED
-from interop_client.outgoing import MAX_SENT
-from interop_client.retries import ask_again, bundle_of
+from interop_client.messaging.outgoing import MAX_SENT
+from interop_client.messaging.retries import ask_again, bundle_of
 from interop_client.signal.content import decode_message
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.state import ClientState, MemoryStore

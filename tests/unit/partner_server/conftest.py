@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwt
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 
 NOW = 1_800_000_000

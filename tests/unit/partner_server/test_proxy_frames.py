@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interop_client.proxy_frames import (
+from interop_client.connection.proxy_frames import (
     BatchFrame,
     Ended,
     FrameMalformed,

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 
-from interop_client.media_crypto import (
+from interop_client.media.crypto import (
     CHUNK_BYTES,
     MAC_BYTES,
     EncryptedMedia,

@@ -13,9 +13,9 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from interop_api.v1 import media_pb2
+from interop_client.connection.transport import BlobStreams, Transport
 from interop_client.errors import ServerRefusal
-from interop_client.media_crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedMedia, MediaType, encrypt_file
-from interop_client.transport import BlobStreams, Transport
+from interop_client.media.crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedMedia, MediaType, encrypt_file
 from interop_protocol.encoding import media_token
 
 MAX_RESUMPTIONS = 5
@@ -78,7 +78,7 @@ def media_host(base_url: str) -> MediaHost:
     """
 
     async def store(path: Path) -> str:
-        from interop_client._http import http_request  # here: see there
+        from interop_client.connection.http import http_request  # here: see there
 
         storage_reference = os.urandom(_REFERENCE_BYTES).hex()
         with await asyncio.to_thread(path.open, "rb") as blob:

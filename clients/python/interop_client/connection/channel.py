@@ -19,13 +19,13 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
+from interop_client.connection.outbox import Outbox
 from interop_client.errors import (
     ConnectionEnded,
     refusal_from_login_failure,
     refusal_from_rpc_error,
     refusal_from_stanza_error,
 )
-from interop_client.outbox import Outbox
 from interop_protocol.certificates import CertificateChain, verify_chain
 from interop_protocol.noise import InitiatorHandshake, RemoteProtocolError, Transport
 from interop_protocol.sizes import PRIVATE_KEY_BYTES

@@ -10,8 +10,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from interop_api.v1 import media_pb2
+from interop_client.connection.transport import BlobStreams
 from interop_client.errors import ServerRefusal
-from interop_client.media_crypto import (
+from interop_client.media.crypto import (
     CHUNK_BYTES,
     EncryptedMedia,
     MediaCheck,
@@ -19,7 +20,6 @@ from interop_client.media_crypto import (
     MediaType,
     decrypt_file,
 )
-from interop_client.transport import BlobStreams
 
 _HTTP_REASONS = {"HTTP_404": "BLOB_NOT_FOUND", "HTTP_410": "BLOB_EXPIRED"}
 
@@ -72,7 +72,7 @@ async def download_over_http(base_url: str, reference: MediaReference, target: P
         MediaTampered: It is not what the sender described.
         OSError: The server is not there or too slow, or the file cannot be written.
     """
-    from interop_client._http import http_request  # here: see there
+    from interop_client.connection.http import http_request  # here: see there
 
     try:
         async with http_request("GET", base_url.rstrip("/") + reference.direct_path) as response:

@@ -8,8 +8,8 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
-from interop_client.channel import ChannelKeys, ChatChannel
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import Endpoint
+from interop_client.connection.channel import ChannelKeys, ChatChannel
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
 
 CALL_SECONDS = 30.0

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar, overload
 
 from interop_client.errors import ConnectionEnded
-from interop_client.media import MediaReference
+from interop_client.media.download import MediaReference
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,9 +22,8 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from interop_api.v1 import stanza_pb2
-from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal, refusal_from_rpc_error
-from interop_client.outbox import Outbox
-from interop_client.proxy_frames import (
+from interop_client.connection.outbox import Outbox
+from interop_client.connection.proxy_frames import (
     HEARTBEAT_SECONDS,
     MAX_FRAME_BYTES,
     BatchFrame,
@@ -35,6 +34,7 @@ from interop_client.proxy_frames import (
     ResponseFrame,
     decode_frame,
 )
+from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal, refusal_from_rpc_error
 
 LOGIN_SECONDS = 30.0
 """Longest wait for the outcome of a login: longer than the proxy waits for WhatsApp."""

@@ -10,8 +10,8 @@ from typing import Any
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client.contents import message_event
-from interop_client.events import (
+from interop_client.messaging.contents import message_event
+from interop_client.messaging.events import (
     ChallengeCode,
     ChangeRefused,
     DigestRequested,
@@ -33,7 +33,7 @@ from interop_client.events import (
     TrustedContact,
     Undecryptable,
 )
-from interop_client.retries import ask_again, can_help, end_asking
+from interop_client.messaging.retries import ask_again, can_help, end_asking
 from interop_client.signal.content import parse_message, unpad
 from interop_client.signal.errors import DuplicateMessage, InvalidContent, InvalidMessage, SignalError
 from interop_client.signal.store import CiphertextType

@@ -10,13 +10,13 @@ from typing import Any, TypeVar
 from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import prekeys_pb2
+from interop_client.connection.transport import Transport
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
 from interop_client.signal.kem import KemPreKeyPublic
 from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState
-from interop_client.transport import Transport
 from interop_protocol.digest import key_digest
 from interop_protocol.xeddsa_keys import KEY_TYPE
 

@@ -10,7 +10,9 @@ from typing import Any
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, stanza_pb2
-from interop_client.events import (
+from interop_client.media.crypto import MEDIA_KEY_BYTES, EncryptedMedia, MediaType
+from interop_client.media.download import MediaReference
+from interop_client.messaging.events import (
     ChangeRefused,
     DeletionReceived,
     EditReceived,
@@ -21,8 +23,6 @@ from interop_client.events import (
     TextReceived,
     Unsupported,
 )
-from interop_client.media import MediaReference
-from interop_client.media_crypto import MEDIA_KEY_BYTES, EncryptedMedia, MediaType
 from interop_client.signal.content import content_fields, unsupported_kind
 from interop_client.signal.errors import InvalidContent
 from interop_protocol.franking import MESSAGE_SECRET_BYTES

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client.contents import message_type, with_message_secret
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
-from interop_client.events import MessageResent, RetryUnanswered
-from interop_client.retries import bundle_of
+from interop_client.messaging.contents import message_type, with_message_secret
+from interop_client.messaging.events import MessageResent, RetryUnanswered
+from interop_client.messaging.retries import bundle_of
 from interop_client.signal.content import pad_at_random, serialize_message
 from interop_client.signal.errors import MissingKemPreKey, SignalError, UntrustedIdentity
 from interop_client.signal.store import CiphertextType, SignalState
