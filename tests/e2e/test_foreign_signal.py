@@ -25,7 +25,7 @@ from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire
-from tests.unit.signal.test_independent import Oldmemo, Sent
+from tests.unit.client.signal.test_independent import Oldmemo, Sent
 
 TURNS = 10
 MESSAGES_PER_TURN = 10

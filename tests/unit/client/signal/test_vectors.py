@@ -14,7 +14,7 @@ from interop_client.signal.keys import KeyPair
 from interop_client.signal.x3dh import initiator_root_key, responder_root_key
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 
-RECORDINGS = sorted((Path(__file__).parents[2] / "data" / "signal").glob("*.json"))
+RECORDINGS = sorted((Path(__file__).parents[3] / "data" / "signal").glob("*.json"))
 
 
 def test_a_chain_derives_the_keys_of_libsignals_vector() -> None:
