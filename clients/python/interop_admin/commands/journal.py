@@ -1,13 +1,11 @@
-"""Commands that show what a running simulator decided, and why; knows nothing of how it decides."""
+"""`interopsim journal`: shows what a running simulator decided; knows nothing of how it decides."""
 
 import json
-import textwrap
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_admin.commands.clock import admin_option, call_admin, json_option
-from interop_admin.explanation import paragraphs_of
+from interop_admin.commands.common import admin_option, call_admin, json_option
 from interop_protocol.times import format_time
 
 if TYPE_CHECKING:
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from interop_api.admin.v1 import journal_pb2
 
 _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": "cyan"}
-_WIDTH = 100
 
 
 @click.command(epilog="Example: interopsim journal --actor 17-4711@interop --outcome refused --follow")
@@ -48,31 +45,6 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
         call_admin(admin_address, read)
     except KeyboardInterrupt:
         raise SystemExit(130 if not wanted["follow"] else 0) from None
-
-
-@click.command(epilog="Example: interopsim explain 5f0c6d1e2a3b4c5d")
-@click.argument("request_id", metavar="REQUEST_ID")
-@admin_option
-@json_option
-def explain(request_id: str, admin_address: str, as_json: bool) -> None:
-    """Explain a refusal: what was refused, by which requirement, and what would have made it succeed.
-
-    REQUEST_ID stands in every refusal: `request_id`, or the header X-Request-Id over HTTP.
-    """
-    explained = call_admin(admin_address, lambda admin: admin.explain_refusal(request_id))
-    if as_json:
-        shown = {
-            "entry": entry_as_json(explained.entry),
-            "advice": explained.advice,
-            "statement": explained.statement,
-            "evidence": list(explained.evidence),
-            "policy": list(explained.policy),
-        }
-        click.echo(json.dumps(shown))
-        return
-    for paragraph in paragraphs_of(explained):
-        click.secho(paragraph.heading, bold=True)
-        click.echo(textwrap.fill(paragraph.text, _WIDTH, initial_indent="  ", subsequent_indent="  "))
 
 
 def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
