@@ -17,7 +17,7 @@ from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import CHUNK_BYTES as MEDIA_CHUNK_BYTES
 from interop_client.media.crypto import MediaCheck, MediaTampered, MediaType
-from interop_client.media.download import MediaReference
+from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, encrypted_blob, media_host, upload_blob
 from interop_client.messaging.events import MediaReceived
 from interop_client.third_party import ThirdPartyClient

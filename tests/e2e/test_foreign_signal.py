@@ -14,7 +14,7 @@ import pytest_asyncio
 from interop_api.v1 import enlistment_pb2, prekeys_pb2, stanza_pb2
 from interop_client.connection.login import third_party_login
 from interop_client.connection.transport import DirectTransport
-from interop_client.keys.prekeys import bundle_from
+from interop_client.keys.bundles import bundle_from
 from interop_client.messaging.contents import text_content
 from interop_client.messaging.events import TextReceived
 from interop_client.messaging.retries import bundle_of

@@ -15,7 +15,7 @@ import pytest_asyncio
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.connection.address import Endpoint
-from interop_client.connection.transport import unary_call
+from interop_client.connection.calls import unary_call
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.messaging.contents import text_content
 from interop_client.messaging.events import ConnectionLost, OfflineEnd, TextReceived

@@ -11,7 +11,8 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import media_pb2, stanza_pb2
-from interop_client.connection.transport import BlobStreams, M, Transport
+from interop_client.connection.calls import M
+from interop_client.connection.transport import BlobStreams, Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.messaging.events import Event
 

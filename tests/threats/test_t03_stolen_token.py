@@ -8,7 +8,7 @@ import pytest
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.transport import unary_call
+from interop_client.connection.calls import unary_call
 from interop_client.messaging.events import ConnectionLost, IdentityChanged, TextReceived
 from interop_client.state import ClientState
 from tests.e2e.conftest import World

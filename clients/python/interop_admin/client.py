@@ -10,7 +10,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interop_api.admin.v1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
-from interop_client.connection.transport import M, unary_call
+from interop_client.connection.calls import M, unary_call
 from interop_client.errors import refusal_from_rpc_error
 
 CLOCK_SECONDS = 600.0

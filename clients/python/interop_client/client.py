@@ -15,8 +15,10 @@ from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.connection.transport import BlobStreams, Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
-from interop_client.keys.prekeys import DEFAULT_PREKEYS, OwnPreKeys, bundle_from
-from interop_client.media.download import MediaReference, download_over_grpc, download_over_http
+from interop_client.keys.bundles import bundle_from
+from interop_client.keys.prekeys import DEFAULT_PREKEYS, OwnPreKeys
+from interop_client.media.download import download_over_grpc, download_over_http
+from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, encrypted_blob
 from interop_client.messaging.contents import (
     deletion_content,
@@ -27,16 +29,14 @@ from interop_client.messaging.contents import (
     text_content,
     with_blob,
 )
+from interop_client.messaging.event_queue import E, EventQueue, Predicate
 from interop_client.messaging.events import (
     DigestRequested,
-    E,
     Event,
-    EventQueue,
     Incoming,
     MediaReceived,
     MediaRetryRequested,
     PqDowngrade,
-    Predicate,
     PreKeysCompared,
     PreKeysLow,
     RetryRequested,

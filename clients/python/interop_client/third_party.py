@@ -16,7 +16,7 @@ from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
 from interop_client.keys.prekeys import REGENERATE_KEYS
 from interop_client.media.crypto import MediaType
-from interop_client.media.download import MediaReference
+from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, MediaHost, encrypted_blob
 from interop_client.messaging.contents import media_content
 from interop_client.messaging.events import MediaRetryRequested

@@ -13,7 +13,7 @@ from interop_client.connection.address import Endpoint
 from interop_client.connection.login import LoginOptions, whatsapp_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.media.crypto import MediaType
-from interop_client.media.download import MediaReference
+from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
 from interop_client.messaging.contents import media_content
 from interop_client.messaging.events import MediaRetryRequested

@@ -1,7 +1,7 @@
 """How a client reaches the server: chat channel and unary calls together; knows nothing of messages and sessions."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import grpc
 import grpc.aio
@@ -9,46 +9,18 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
 from interop_client.connection.address import Endpoint
+from interop_client.connection.calls import M, Metadata, unary_call
 from interop_client.connection.channel import ChannelKeys, ChatChannel
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
 
-CALL_SECONDS = 30.0
-"""Longest wait for the answer of a unary call."""
 TRANSFER_SECONDS = 3600.0
 """Longest wait for one upload or download."""
-
-M = TypeVar("M", bound=Message)
 
 LoginFactory = Callable[[], Awaitable[chat_pb2.LoginPayload]]
 """Makes the payload of a new login: tokens are short-lived, so each connection asks for its own."""
 
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 """One connection per client (PRX-03): without it, the clients of a process share one TCP connection."""
-
-
-Metadata = tuple[tuple[str, str], ...]
-
-
-async def unary_call(
-    channel: grpc.aio.Channel,
-    method: str,
-    request: Message,
-    response_type: type[M],
-    metadata: Metadata = (),
-    timeout: float = CALL_SECONDS,
-) -> M:
-    """Makes a unary call by the full name of its method.
-
-    Raises:
-        ServerRefusal: The call was refused or failed.
-    """
-    unary: grpc.aio.UnaryUnaryMultiCallable[Any, M] = channel.unary_unary(
-        method, request_serializer=type(request).SerializeToString, response_deserializer=response_type.FromString
-    )
-    try:
-        return await unary(request, metadata=metadata, timeout=timeout)
-    except grpc.aio.AioRpcError as error:
-        raise refusal_from_rpc_error(error) from error
 
 
 class Transport(Protocol):

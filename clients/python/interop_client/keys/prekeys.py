@@ -1,21 +1,20 @@
-"""Prekeys as they travel: an account's own, published, refilled and made anew, and others' bundles; knows no message.
+"""An account's own prekeys, published, refilled, compared and made anew; knows no message.
 
-Source: KEY-01 to KEY-16.
+Source: KEY-01 to KEY-04, KEY-09 to KEY-15.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.connection.transport import Transport
-from interop_client.errors import ServerRefusal, refusal_from_stanza_error
+from interop_client.errors import ServerRefusal
 from interop_client.signal.kem import KemPreKeyPublic
 from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import SignalState
-from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState
 from interop_protocol.digest import key_digest
 from interop_protocol.xeddsa_keys import KEY_TYPE
@@ -226,34 +225,6 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
                 raise
             await asyncio.sleep(max(seconds, (refusal.retry_after_ms or 0) / 1000))
     return await work()
-
-
-def bundle_from(result: prekeys_pb2.PreKeyBundleResult) -> PreKeyBundle:
-    """Returns the bundle that was taken of one user.
-
-    Raises:
-        ServerRefusal: There is none.
-    """
-    if result.HasField("error"):
-        raise refusal_from_stanza_error(result.error)
-    bundle = result.bundle
-    one_time: Any = bundle.one_time_prekey if bundle.HasField("one_time_prekey") else None
-    return PreKeyBundle(
-        registration_id=bundle.registration_id,
-        device_id=bundle.device_id,
-        identity_key=bundle.identity_key,
-        signed_prekey_id=bundle.signed_prekey.key_id,
-        signed_prekey=bundle.signed_prekey.public_key,
-        signed_prekey_signature=bundle.signed_prekey.signature,
-        one_time_prekey_id=one_time and one_time.key_id,
-        one_time_prekey=one_time and one_time.public_key,
-        kem_prekey=_kem_prekey_from(bundle.kem_prekey) if bundle.HasField("kem_prekey") else None,
-        kem_withdrawn=bundle.kem_withdrawn,
-    )
-
-
-def _kem_prekey_from(prekey: prekeys_pb2.KemPreKey) -> KemPreKeyPublic:
-    return KemPreKeyPublic(prekey.key_id, prekey.public_key, prekey.signature)
 
 
 def _kem_prekey(prekey: KemPreKeyPublic) -> prekeys_pb2.KemPreKey:

@@ -5,7 +5,6 @@ Source: MED-01 to MED-06; interop_api/v1/media.proto.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,32 +13,13 @@ from interop_client.connection.transport import BlobStreams
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import (
     CHUNK_BYTES,
-    EncryptedMedia,
     MediaCheck,
     MediaTampered,
-    MediaType,
     decrypt_file,
 )
+from interop_client.media.reference import MediaReference
 
 _HTTP_REASONS = {"HTTP_404": "BLOB_NOT_FOUND", "HTTP_410": "BLOB_EXPIRED"}
-
-
-@dataclass(frozen=True, slots=True)
-class MediaReference:
-    """Where a blob is, and what opens and proves it. Travels inside an encrypted message."""
-
-    media_type: MediaType
-    """Which keys it needs."""
-    direct_path: str
-    """`/v/t…` or `/interop/whatsapp/download/{integrator}/{storage_reference}/`."""
-    media_key: bytes = field(repr=False)
-    """32 bytes."""
-    encrypted: EncryptedMedia
-    """Lengths and digests that it must match."""
-    mimetype: str = ""
-    """As the sender says; may be empty."""
-    name: str = ""
-    """File name of a document, without a folder, or caption of a picture or film; may be empty."""
 
 
 async def download_over_grpc(streams: BlobStreams, reference: MediaReference, target: Path) -> None:

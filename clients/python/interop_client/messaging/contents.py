@@ -11,7 +11,7 @@ from typing import Any
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, stanza_pb2
 from interop_client.media.crypto import MEDIA_KEY_BYTES, EncryptedMedia, MediaType
-from interop_client.media.download import MediaReference
+from interop_client.media.reference import MediaReference
 from interop_client.messaging.events import (
     ChangeRefused,
     DeletionReceived,

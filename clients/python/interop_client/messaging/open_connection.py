@@ -18,7 +18,13 @@ from typing import Any, TypeVar
 from interop_api.v1 import stanza_pb2
 from interop_client.connection.transport import Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
-from interop_client.messaging.events import ConnectionLost, Event, EventQueue, StanzaRefused, Typing
+from interop_client.messaging.event_queue import EventQueue
+from interop_client.messaging.events import (
+    ConnectionLost,
+    Event,
+    StanzaRefused,
+    Typing,
+)
 from interop_client.messaging.inbox import DELIVERY_KINDS, Answers, Inbox
 from interop_client.state import DurableState
 from interop_protocol.noise import RemoteProtocolError

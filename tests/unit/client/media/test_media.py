@@ -13,7 +13,8 @@ from aiohttp.test_utils import TestServer
 from interop_api.v1 import media_pb2
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import MediaTampered, MediaType
-from interop_client.media.download import MediaReference, download_over_grpc, download_over_http
+from interop_client.media.download import download_over_grpc, download_over_http
+from interop_client.media.reference import MediaReference
 from interop_client.media.upload import MAX_RESUMPTIONS, Blob, encrypted_blob, media_host, upload_blob
 from interop_protocol.encoding import media_token
 

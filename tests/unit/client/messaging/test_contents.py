@@ -8,7 +8,7 @@ import pytest
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.media.crypto import EncryptedMedia, MediaType
-from interop_client.media.download import MediaReference
+from interop_client.media.reference import MediaReference
 from interop_client.messaging.contents import (
     deletion_content,
     edit_content,

@@ -5,7 +5,13 @@ import asyncio
 import pytest
 
 from interop_client.errors import ConnectionEnded
-from interop_client.messaging.events import Event, EventQueue, IdentityChanged, OfflineEnd, PreKeysLow
+from interop_client.messaging.event_queue import EventQueue
+from interop_client.messaging.events import (
+    Event,
+    IdentityChanged,
+    OfflineEnd,
+    PreKeysLow,
+)
 
 
 def low(count: int) -> Event:
