@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 
 from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.connection.address import Endpoint
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.connection.transport import DirectTransport, Transport

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import Endpoint
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.errors import LoginRefused
 from interop_client.messaging.events import TextReceived

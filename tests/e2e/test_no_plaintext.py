@@ -17,10 +17,10 @@ import pytest
 import pytest_asyncio
 
 from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import Endpoint
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.media.upload import media_host
 from interop_client.messaging.events import MediaReceived, TextReceived

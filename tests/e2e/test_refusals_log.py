@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from interop_admin.client import AdminClient
-from interop_client.connection.address import Endpoint
+from interop_admin.endpoint import Endpoint
 from interop_demo.processes import Child
 
 

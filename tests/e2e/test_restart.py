@@ -12,9 +12,9 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.connection.address import Endpoint
 from interop_client.connection.calls import unary_call
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.messaging.contents import text_content

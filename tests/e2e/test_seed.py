@@ -12,8 +12,8 @@ import grpc.aio
 import pytest
 
 from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import media_pb2, media_pb2_grpc, prekeys_pb2
-from interop_client.connection.address import Endpoint
 from interop_client.connection.calls import unary_call
 from interop_client.connection.login import whatsapp_login
 from interop_client.errors import ServerRefusal

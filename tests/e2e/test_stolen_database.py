@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from interop_client.connection.address import Endpoint
+from interop_admin.endpoint import Endpoint
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import LoginRefused
 from interop_client.state import ClientState

@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from interop_admin.client import AdminClient
-from interop_client.connection.address import Endpoint
+from interop_admin.endpoint import Endpoint
 from interop_client.messaging.events import ConnectionLost
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient

@@ -16,6 +16,7 @@ import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
 from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1 import admin_pb2
 from interop_api.v1 import (
     chat_pb2,
@@ -27,7 +28,6 @@ from interop_api.v1 import (
     prekeys_pb2,
     prekeys_pb2_grpc,
 )
-from interop_client.connection.address import Endpoint
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import refusal_from_rpc_error
 from interop_client.state import ClientState

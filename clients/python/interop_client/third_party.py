@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2, interop_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import Endpoint
+from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
@@ -43,7 +43,7 @@ class ThirdPartyClient(InteropClient):
     @classmethod
     def direct(
         cls,
-        endpoint: Endpoint,
+        server: ServerAddress,
         state: ClientState,
         get_token: TokenSource,
         store: StateStore | None = None,
@@ -54,7 +54,7 @@ class ThirdPartyClient(InteropClient):
         """Makes a client that connects itself.
 
         Args:
-            endpoint: The server.
+            server: Where it is, and which root to trust.
             state: Keys and sessions.
             get_token: Gets a token for each login.
             store: Where the state is saved; None saves nothing.
@@ -65,7 +65,7 @@ class ThirdPartyClient(InteropClient):
         async def log_in() -> Any:
             return third_party_login(state.jid, await get_token(), login)
 
-        return cls(DirectTransport(endpoint, state.auth_private_key, log_in), state, store, options)
+        return cls(DirectTransport(server, state.auth_private_key, log_in), state, store, options)
 
     async def enlist(self, token: str) -> str:
         """Enlists this user, or renews the enlistment, and returns the JID.

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import Endpoint
+from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, whatsapp_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.media.crypto import MediaType
@@ -50,7 +50,7 @@ class WhatsAppClient(InteropClient):
     @classmethod
     def direct(
         cls,
-        endpoint: Endpoint,
+        server: ServerAddress,
         state: ClientState,
         store: StateStore | None = None,
         options: ClientOptions | None = None,
@@ -60,7 +60,7 @@ class WhatsAppClient(InteropClient):
         """Makes a client that connects itself.
 
         Args:
-            endpoint: The server.
+            server: Where it is, and which root to trust.
             state: Keys and sessions; its JID is `{digits}@s.whatsapp.net`.
             store: Where the state is saved; None saves nothing.
             options: How to behave.
@@ -70,7 +70,7 @@ class WhatsAppClient(InteropClient):
         async def log_in() -> Any:
             return whatsapp_login(state.jid, login)
 
-        return cls(DirectTransport(endpoint, state.auth_private_key, log_in), state, store, options)
+        return cls(DirectTransport(server, state.auth_private_key, log_in), state, store, options)
 
     async def accept_terms(self) -> None:
         """Records that the terms were shown, and then accepted (OPT-03)."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, stanza_pb2
-from interop_client.connection.address import Endpoint
+from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.connection.proxy_frames import (
     HEARTBEAT_SECONDS,
@@ -73,7 +73,7 @@ class Proxy:
         self,
         issuer: TokenIssuer,
         auth_keys: AuthKeys,
-        get_endpoint: Callable[[], Endpoint | None],
+        get_endpoint: Callable[[], ServerAddress | None],
         now: Callable[[], float],
     ) -> None:
         self._issuer = issuer

@@ -8,7 +8,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
-from interop_client.connection.address import Endpoint
+from interop_client.connection.address import ServerAddress
 from interop_client.connection.calls import M, Metadata, unary_call
 from interop_client.connection.channel import ChannelKeys, ChatChannel
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
@@ -94,14 +94,14 @@ class DirectTransport:
     """A client that connects itself: one gRPC channel for chat, calls and blobs.
 
     Args:
-        endpoint: The server.
+        server: Where it is, and which root to trust.
         auth_private_key: The client's static key, 32 bytes.
         login: Makes the payload of each login.
     """
 
-    def __init__(self, endpoint: Endpoint, auth_private_key: bytes, login: LoginFactory) -> None:
-        self._address = endpoint.grpc
-        self._keys = ChannelKeys(auth_private_key, endpoint.root_public_key)
+    def __init__(self, server: ServerAddress, auth_private_key: bytes, login: LoginFactory) -> None:
+        self._address = server.grpc
+        self._keys = ChannelKeys(auth_private_key, server.root_public_key)
         self._login = login
         self._grpc: grpc.aio.Channel | None = None
         self._chat: ChatChannel | None = None

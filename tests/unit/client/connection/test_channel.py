@@ -8,7 +8,7 @@ import grpc.aio
 import pytest
 
 from interop_api.v1 import chat_pb2, errors_pb2, stanza_pb2
-from interop_client.connection.address import Endpoint
+from interop_client.connection.address import ServerAddress
 from interop_client.connection.channel import KEEPALIVE_PING_ID, ChannelKeys, ChatChannel
 from interop_client.connection.login import third_party_login
 from interop_client.connection.transport import DirectTransport
@@ -236,7 +236,7 @@ async def test_a_transport_connects_again_and_asks_for_a_new_login_each_time() -
         return third_party_login("12-34@interop", f"token {logins}")
 
     async with serving(scripted(script)) as server:
-        transport = DirectTransport(Endpoint(server.address, public_key(server.root)), AUTH_KEY, log_in)
+        transport = DirectTransport(ServerAddress(server.address, public_key(server.root)), AUTH_KEY, log_in)
         with pytest.raises(ConnectionEnded, match="Connect first"):
             await transport.send(ping(1))
         for _ in range(2):
