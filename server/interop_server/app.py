@@ -45,35 +45,36 @@ from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_protocol.times import format_time
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
-from interop_server.core.absence import Absence
-from interop_server.core.admin import Operator
-from interop_server.core.arrivals import Arrivals
-from interop_server.core.audit import Audit
-from interop_server.core.challenges import Challenges
-from interop_server.core.clock_control import ClockControl
-from interop_server.core.connection import Logins
-from interop_server.core.enlistment import Enlistment
+from interop_server.core.abuse.audit import Audit
+from interop_server.core.abuse.blocklist import Blocklist
+from interop_server.core.abuse.challenges import Challenges
+from interop_server.core.abuse.escalation import Escalation
+from interop_server.core.abuse.reports import Reports
+from interop_server.core.abuse.scoring import Scoring
+from interop_server.core.abuse.standing import Standing
+from interop_server.core.abuse.suspension import Suspension
+from interop_server.core.connection.lifecycle import Lifecycle
+from interop_server.core.connection.logins import Logins
+from interop_server.core.connection.unacked import UnackedPush
+from interop_server.core.consent.message_requests import MessageRequests
+from interop_server.core.consent.optin import OptIn
+from interop_server.core.consent.reachability import Reachability
+from interop_server.core.enlistment.absence import Absence
+from interop_server.core.enlistment.enlistment import Enlistment
+from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
 from interop_server.core.errors import Refusal
-from interop_server.core.escalation import Escalation
-from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import TIMER, Journal
-from interop_server.core.lifecycle import Lifecycle
-from interop_server.core.mailbox import Mailbox
-from interop_server.core.media import Media
-from interop_server.core.message_requests import MessageRequests
-from interop_server.core.optin import OptIn
+from interop_server.core.keys.prekeys import PreKeys
+from interop_server.core.media.media import Media
+from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.messaging.mailbox import Mailbox
+from interop_server.core.messaging.receipts import Receipts
+from interop_server.core.messaging.routing import Router, RouterParts
+from interop_server.core.messaging.typing_indicators import TypingIndicators
+from interop_server.core.operator.clock_control import ClockControl
+from interop_server.core.operator.operator import Operator
 from interop_server.core.ports import Rng
-from interop_server.core.prekeys import PreKeys
-from interop_server.core.reachability import Reachability
-from interop_server.core.receipts import Receipts
-from interop_server.core.reports import Reports
-from interop_server.core.routing import Router, RouterParts
-from interop_server.core.scoring import Scoring
-from interop_server.core.standing import Standing
 from interop_server.core.stores import Store
-from interop_server.core.suspension import Suspension
-from interop_server.core.tokens import KeySets, PartnerTokens
-from interop_server.core.typing_signs import TypingSigns
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
@@ -166,7 +167,7 @@ class _Parts:
     logins: Logins
     router: Router
     receipts: Receipts
-    typing_signs: TypingSigns
+    typing_indicators: TypingIndicators
     mailbox: Mailbox
     prekeys: PreKeys
     optin: OptIn
@@ -272,7 +273,8 @@ class Simulator:
         key_sets = KeySets(store, HttpJwksSource(), reader, clock, limits)
         tokens = PartnerTokens(store, reader, key_sets, clock, limits)
         standing = Standing(store, registry, journal, clock, limits)
-        absence = Absence(store, registry, push, journal, clock, limits)
+        absence = Absence(store, registry, journal, clock, limits)
+        unacked_push = UnackedPush(store, registry, push, journal, clock, limits)
         scoring = Scoring(store, registry, clock, limits)
         operator = Operator(store, key_sets, registry, clock, limits)
         suspension = Suspension(store, operator, journal, limits)
@@ -286,14 +288,14 @@ class Simulator:
             journal=journal,
             counts=counts,
             absence=absence,
-            departures=Departures(registry, absence, journal),
+            departures=Departures(registry, absence, unacked_push, journal),
             enlistment=Enlistment(
                 store, tokens, absence, standing, self._config.location, registry, clock, rng("JIDs"), limits
             ),
             logins=Logins(store, tokens, absence, standing, self._config.location, clock, limits),
             router=Router(RouterParts(store, arrivals, escalation, journal, clock, limits)),
             receipts=Receipts(store, arrivals, journal, counts, clock, limits),
-            typing_signs=TypingSigns(store, registry, journal, counts, clock, limits),
+            typing_indicators=TypingIndicators(store, registry, journal, counts, clock, limits),
             mailbox=Mailbox(store, clock, limits),
             prekeys=PreKeys(store, registry, journal, clock, limits),
             optin=OptIn(store, clock, limits),
@@ -321,7 +323,7 @@ class Simulator:
             registry=parts.registry,
             router=parts.router,
             receipts=parts.receipts,
-            typing_signs=parts.typing_signs,
+            typing_indicators=parts.typing_indicators,
             mailbox=parts.mailbox,
             prekeys=parts.prekeys,
             clock=self._clock,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from interop_server.core.enlistment.location import LocationPolicy
     from interop_server.core.limits import Limits
-    from interop_server.core.location import LocationPolicy
 
 _ELSEWHERE = {
     "audit": "interop_admin.commands.audit:audit",
@@ -81,7 +81,7 @@ def _limits(_context: click.Context, _parameter: click.Parameter, settings: tupl
 
 
 def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPolicy":
-    from interop_server.core.location import Anywhere, EeaNumbers, parse_networks
+    from interop_server.core.enlistment.location import Anywhere, EeaNumbers, parse_networks
 
     if (kind == "networks") != (networks is not None):
         raise click.UsageError("`--location networks` and `--location-networks FILE` go together.")

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from interop_server.core.enlistment.location import Anywhere, LocationPolicy
 from interop_server.core.limits import Limits
-from interop_server.core.location import Anywhere, LocationPolicy
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def _sheet(ledger: Ledger, row: Requirement) -> "RenderableType":
 
     sheet = Table.grid(padding=(0, 2, 0, 0))
     sheet.add_column(style="bold", no_wrap=True)
-    sheet.add_column(ratio=1)
+    sheet.add_column(ratio=1, overflow="fold")  # a place can be longer than a terminal is wide
     policy = "\n".join(f"{name} = {value!r}" for name, value in _policy_values(row).items())
     lines: dict[str, str | Text] = {
         row.id: ledger.areas[row.area],

@@ -9,7 +9,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 import interop_api.admin.v1
 import interop_api.v1
-from tests.e2e.test_refusals_sessions import methods_of, path_of
+from tests.e2e.connection.test_refusals_sessions import methods_of, path_of
 
 __all__ = ["ADMIN_METHODS", "CLIENT_METHODS", "message_class", "path_of"]
 

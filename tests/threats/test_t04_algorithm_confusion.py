@@ -11,8 +11,8 @@ import pytest_asyncio
 from interop_admin.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world
+from tests.e2e.enlistment.test_refusals_tokens import Doors, badly_signed, claims_of, forge, sign
 from tests.e2e.raw import QUIET, no_trace
-from tests.e2e.test_refusals_tokens import Doors, badly_signed, claims_of, forge, sign
 from tests.threats.doors import enlist, log_in_as
 from tests.threats.report import Attack
 

@@ -10,8 +10,8 @@ from yarl import URL
 
 from interop_client.errors import ServerRefusal
 from tests.e2e.conftest import World
+from tests.e2e.media.test_refusals_downloads import download, http, recording_server
 from tests.e2e.raw import QUIET, no_trace, refused
-from tests.e2e.test_refusals_downloads import download, http, recording_server
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T11"), pytest.mark.requirement("SIM-06", "MED-03")]

@@ -11,8 +11,8 @@ from interop_client.media.upload import media_host
 from interop_client.messaging.events import MediaReceived
 from interop_demo.processes import Child
 from tests.e2e.conftest import World
+from tests.e2e.media.test_refusals_uploads import Uploader, chunk
 from tests.e2e.raw import WAIT_SECONDS, flipped, refused
-from tests.e2e.test_refusals_uploads import Uploader, chunk
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T12"), pytest.mark.requirement("SIM-06")]

@@ -17,9 +17,9 @@ from interop_client.whatsapp import WhatsAppClient
 from interop_protocol import noise
 from interop_protocol.noise import InitiatorHandshake, RemoteProtocolError
 from tests.e2e.conftest import World
+from tests.e2e.keys.test_flows_kem import add, counted, kem_prekey, kem_world, take, withdraw
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, RawStream, enlistment, finish_request, no_trace
-from tests.e2e.test_flows_kem import add, counted, kem_prekey, kem_world, take, withdraw
 from tests.e2e.wire import sealed_message
 from tests.threats.doors import log_in
 from tests.threats.middleman import middleman

@@ -11,9 +11,9 @@ from interop_client.errors import LoginRefused, ServerRefusal
 from interop_client.messaging.events import TextReceived
 from partner_server import SigningKeys
 from tests.e2e.conftest import World
+from tests.e2e.enlistment.test_location import located, networks, travelled
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET
-from tests.e2e.test_location import located, networks, travelled
 from tests.threats.doors import enlist, log_in
 from tests.threats.report import Attack
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from interop_api.admin.v1 import admin_pb2, standing_pb2
 from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_server.core import messages, model
-from interop_server.core.enlistment import EnlistmentForm, check_form_keys
+from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import RULES, Category, Reason, Refusal
-from interop_server.core.media import parse_upload_token
+from interop_server.core.media.media import parse_upload_token
 from interop_server.rpc.convert import login_from
 from interop_server.rpc.errors import STATUS_CODES, stanza_error, status_details
 

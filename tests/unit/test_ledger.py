@@ -177,7 +177,8 @@ def test_one_row_is_shown_whole() -> None:
     """Where it lives, where it is known from, and which values are the simulator's own."""
     shown = " ".join(run("enl-15").stdout.split())
     row = LEDGER.get("ENL-15")
-    assert all(text in shown for text in (row.statement, row.note, row.where[0], "documented", "modelled"))
+    assert all(text in shown for text in (row.statement, row.note, "documented", "modelled"))
+    assert row.where[0] in shown.replace(" ", ""), "folded where the terminal ends, not cut"
     assert f"min_protocol_version = {Limits().min_protocol_version}" in shown
 
 

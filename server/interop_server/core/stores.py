@@ -487,7 +487,7 @@ class AuditStore(Protocol):
         Accounts are shown as JIDs, contents as their length, and who has blocked or reported them as somebody else.
 
         Args:
-            table: One that `core/audit.py` names.
+            table: One that `core/abuse/audit.py` names.
             columns: What to show of each row.
             whom: Account id, JID and person, each None when there is none.
             page: How many rows to pass over, and how many to return at most.

@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS
-from interop_server.core.media import Download
+from interop_server.core.media.media import Download
 from interop_server.http.refusals import JOURNAL, action_of, refusal_response
 
 SEND_SECONDS = 60.0

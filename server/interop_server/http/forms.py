@@ -13,7 +13,7 @@ from aiohttp import web
 
 from interop_protocol.encoding import decode_base64url
 from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
-from interop_server.core.enlistment import EnlistmentForm
+from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 
 MAX_FORM_BYTES = 16 * 1024

@@ -5,9 +5,9 @@ from collections.abc import Awaitable, Callable
 from interop_api.admin.v1 import admin_pb2 as pb
 from interop_api.admin.v1 import admin_pb2_grpc
 from interop_api.v1 import chat_pb2, interop_pb2
-from interop_server.core.admin import Operator
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
+from interop_server.core.operator.operator import Operator
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.errors import Context
 

@@ -12,19 +12,19 @@ from google.protobuf.message import DecodeError
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
-from interop_server.core.connection import Logins
+from interop_server.core.abuse.standing import BanRefusal
+from interop_server.core.connection.logins import Logins
 from interop_server.core.errors import Category, Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
+from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.limits import SECOND_MS, Limits
-from interop_server.core.mailbox import Mailbox
 from interop_server.core.messages import TypingState
+from interop_server.core.messaging.mailbox import Mailbox
+from interop_server.core.messaging.receipts import Receipts
+from interop_server.core.messaging.routing import Router
+from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.core.ports import Clock, Rng
-from interop_server.core.prekeys import PreKeys
-from interop_server.core.receipts import Receipts
-from interop_server.core.routing import Router
-from interop_server.core.standing import BanRefusal
-from interop_server.core.typing_signs import TypingSigns
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.rpc.convert import limits_to, peer_ip_from, typing_to
 from interop_server.rpc.deliveries import DeliveryPump
@@ -67,7 +67,7 @@ class ChatParts:
     registry: ConnectionRegistry
     router: Router
     receipts: Receipts
-    typing_signs: TypingSigns
+    typing_indicators: TypingIndicators
     mailbox: Mailbox
     prekeys: PreKeys
     clock: Clock
@@ -216,7 +216,7 @@ class _ChatStream:
         self._outbox = Outbox(parts.limits)
         self._pump = DeliveryPump(parts.mailbox, live, self._outbox, parts.clock, parts.limits)
         inbound_parts = InboundParts(
-            parts.router, parts.receipts, parts.typing_signs, parts.counts, parts.limits, parts.journal
+            parts.router, parts.receipts, parts.typing_indicators, parts.counts, parts.limits, parts.journal
         )
         self._inbound = Inbound(inbound_parts, self._pump, live, self._outbox)
         live.show_typing = self._show_typing

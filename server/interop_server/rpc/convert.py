@@ -30,6 +30,8 @@ from interop_server.core.messages import (
     StanzaKind,
     TypingState,
 )
+from interop_server.core.messaging.receipts import OutgoingReceipt, retry_of
+from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
     ConnectionMode,
     KemPreKey,
@@ -41,8 +43,6 @@ from interop_server.core.model import (
     SignedPreKey,
     TakenBundle,
 )
-from interop_server.core.receipts import OutgoingReceipt, retry_of
-from interop_server.core.routing import DeviceListMismatch, SendOutcome
 from interop_server.rpc.errors import stanza_error
 
 MAX_RECEIPT_IDS = 256

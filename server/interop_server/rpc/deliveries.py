@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from interop_api.v1 import stanza_pb2
 from interop_server.core.limits import Limits
-from interop_server.core.mailbox import Mailbox
+from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.ports import Clock
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import delivery_to, prekeys_low_to, preview_to

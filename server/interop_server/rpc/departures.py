@@ -3,7 +3,8 @@
 import asyncio
 import logging
 
-from interop_server.core.absence import Absence
+from interop_server.core.connection.unacked import UnackedPush
+from interop_server.core.enlistment.absence import Absence
 from interop_server.core.errors import Reason
 from interop_server.core.journal import Journal
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
@@ -14,9 +15,12 @@ _log = logging.getLogger(__name__)
 class Departures:
     """Sees connections off, each in a task of its own: gRPC cancels the call of a client that breaks off."""
 
-    def __init__(self, registry: ConnectionRegistry, absence: Absence, journal: Journal) -> None:
+    def __init__(
+        self, registry: ConnectionRegistry, absence: Absence, unacked_push: UnackedPush, journal: Journal
+    ) -> None:
         self._registry = registry
         self._absence = absence
+        self._unacked_push = unacked_push
         self._journal = journal
         self._under_way: dict[LiveConnection, asyncio.Task[None]] = {}
 
@@ -42,7 +46,7 @@ class Departures:
         finally:
             self._registry.close(live)
             self._journal.record(live.account.jid, "chat.closed", "done")
-        await self._absence.push_what_waits(live.account, live.end_reason)
+        await self._unacked_push.send(live.account, live.end_reason)
 
     def _has_ended(self, live: LiveConnection, task: "asyncio.Task[None]") -> None:
         del self._under_way[live]

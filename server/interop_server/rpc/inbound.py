@@ -9,9 +9,9 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import OutgoingMessage
-from interop_server.core.receipts import Receipts
-from interop_server.core.routing import Router, SendOutcome
-from interop_server.core.typing_signs import TypingSigns
+from interop_server.core.messaging.receipts import Receipts
+from interop_server.core.messaging.routing import Router, SendOutcome
+from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import (
     MAX_ACK_IDS,
@@ -42,7 +42,7 @@ class InboundParts:
 
     router: Router
     receipts: Receipts
-    typing_signs: TypingSigns
+    typing_indicators: TypingIndicators
     counts: Counter[str]
     """What was counted since the start."""
     limits: Limits
@@ -58,7 +58,7 @@ class Inbound:
     def __init__(self, parts: InboundParts, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
         self._router = parts.router
         self._receipts = parts.receipts
-        self._typing_signs = parts.typing_signs
+        self._typing_indicators = parts.typing_indicators
         self._counts = parts.counts
         self._limits = parts.limits
         self._journal = parts.journal
@@ -123,7 +123,7 @@ class Inbound:
             retry = retry_receipt_from(stanza.retry_receipt, account.jid)
             await self._receipts.send_retry(account, stanza.retry_receipt.to, retry)
         else:
-            await self._typing_signs.show(account, stanza.typing.to, typing_from(stanza.typing, account.jid))
+            await self._typing_indicators.show(account, stanza.typing.to, typing_from(stanza.typing, account.jid))
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         if not stanzas:

@@ -2,12 +2,12 @@
 
 from interop_api.v1 import integrity_pb2 as pb
 from interop_api.v1 import integrity_pb2_grpc
-from interop_server.core.challenges import Challenges
+from interop_server.core.abuse.blocklist import Blocklist
+from interop_server.core.abuse.challenges import Challenges
+from interop_server.core.abuse.reports import Reports
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.integrity import Blocklist
 from interop_server.core.limits import Limits
 from interop_server.core.model import ChallengeOption, SpamFlow
-from interop_server.core.reports import Reports
 from interop_server.rpc.convert import reported_message_from
 from interop_server.rpc.errors import Context
 from interop_server.rpc.session import Sessions

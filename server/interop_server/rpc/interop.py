@@ -2,12 +2,12 @@
 
 from interop_api.v1 import interop_pb2 as pb
 from interop_api.v1 import interop_pb2_grpc, stanza_pb2
+from interop_server.core.consent.message_requests import MessageRequests
+from interop_server.core.consent.optin import OptIn
+from interop_server.core.consent.reachability import Reachability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
-from interop_server.core.message_requests import MessageRequests
 from interop_server.core.model import InboxMode
-from interop_server.core.optin import OptIn
-from interop_server.core.reachability import Reachability
 from interop_server.rpc.errors import Context, stanza_error
 from interop_server.rpc.session import Sessions
 

@@ -16,7 +16,7 @@ from interop_api.v1 import media_pb2 as pb
 from interop_api.v1 import media_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
-from interop_server.core.media import Media, Upload, UploadRequest
+from interop_server.core.media.media import Media, Upload, UploadRequest
 from interop_server.rpc.errors import Context
 from interop_server.rpc.fields import field_header
 from interop_server.rpc.session import Sessions

@@ -4,7 +4,7 @@ from interop_api.v1 import prekeys_pb2 as pb
 from interop_api.v1 import prekeys_pb2_grpc
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
-from interop_server.core.prekeys import PreKeys
+from interop_server.core.keys.prekeys import PreKeys
 from interop_server.rpc.convert import (
     bundle_to,
     kem_prekeys_from,

@@ -6,10 +6,10 @@ from interop_api.v1 import (
     enlistment_pb2,
     enlistment_pb2_grpc,
 )
-from interop_server.core.enlistment import Enlistment, EnlistmentForm
+from interop_server.core.connection.lifecycle import Lifecycle
+from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
-from interop_server.core.lifecycle import Lifecycle
 from interop_server.rpc.convert import peer_ip_from
 from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
 from interop_server.rpc.session import Sessions

@@ -2,14 +2,14 @@
 
 from interop_api.admin.v1 import standing_pb2 as pb
 from interop_api.admin.v1 import standing_pb2_grpc
-from interop_server.core.audit import Audit
+from interop_server.core.abuse.audit import Audit
+from interop_server.core.abuse.escalation import Escalation
+from interop_server.core.abuse.reports import Reports
+from interop_server.core.abuse.standing import scripted_sanction
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.escalation import Escalation
 from interop_server.core.journal import OPERATOR
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock
-from interop_server.core.reports import Reports
-from interop_server.core.standing import scripted_sanction
 from interop_server.rpc.errors import Context
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.core.audit import STORED
+from interop_server.core.abuse.audit import STORED
 from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
 from interop_server.core.model import (
     Account,
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.requirement("ABU-08")
 
 
 async def test_every_column_has_a_purpose(tmp_path: Path) -> None:
-    """Whoever adds a column says in core/audit.py what it is kept for, or that its table is about nobody."""
+    """Whoever adds a column says in core/abuse/audit.py what it is kept for, or that its table is about nobody."""
     store = await SqliteStore.open(tmp_path / "store.db")
     await store.close()
     with closing(sqlite3.connect(tmp_path / "store.db")) as db:
@@ -41,7 +41,7 @@ async def test_every_column_has_a_purpose(tmp_path: Path) -> None:
             for _, column, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()
         }
     explained = {(table, column) for table, kept in STORED.items() for column in kept.fields}
-    assert columns - explained == set(), "add them to STORED in core/audit.py, with what they are kept for"
+    assert columns - explained == set(), "add them to STORED in core/abuse/audit.py, with what they are kept for"
     assert explained - columns == set(), "these are not in the schema any more"
     assert set(tables) >= ABOUT_NOBODY and not ABOUT_NOBODY & STORED.keys()
 

@@ -22,23 +22,29 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.xeddsa_keys import sign_xeddsa, signed_prekey_message
 from interop_server.blobs.local import LocalBlobStore
-from interop_server.core.absence import Absence
-from interop_server.core.admin import Operator
-from interop_server.core.arrivals import Arrivals
-from interop_server.core.audit import Audit
-from interop_server.core.challenges import Challenges
-from interop_server.core.connection import Logins
-from interop_server.core.enlistment import Enlistment, EnlistmentForm
+from interop_server.core.abuse.audit import Audit
+from interop_server.core.abuse.blocklist import Blocklist
+from interop_server.core.abuse.challenges import Challenges
+from interop_server.core.abuse.escalation import Escalation
+from interop_server.core.abuse.reports import Reports
+from interop_server.core.abuse.scoring import Scoring
+from interop_server.core.abuse.standing import Standing
+from interop_server.core.abuse.suspension import Suspension
+from interop_server.core.connection.lifecycle import Lifecycle
+from interop_server.core.connection.logins import Logins
+from interop_server.core.connection.unacked import UnackedPush
+from interop_server.core.consent.message_requests import MessageRequests
+from interop_server.core.consent.optin import TERMS_ID, OptIn
+from interop_server.core.consent.reachability import Reachability
+from interop_server.core.enlistment.absence import Absence
+from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
+from interop_server.core.enlistment.location import Anywhere
+from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.escalation import Escalation
-from interop_server.core.integrity import Blocklist
 from interop_server.core.journal import Journal
-from interop_server.core.lifecycle import Lifecycle
+from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.limits import Limits
-from interop_server.core.location import Anywhere
-from interop_server.core.mailbox import Mailbox
-from interop_server.core.media import Media
-from interop_server.core.message_requests import MessageRequests
+from interop_server.core.media.media import Media
 from interop_server.core.messages import (
     CiphertextType,
     DeviceCiphertext,
@@ -47,6 +53,11 @@ from interop_server.core.messages import (
     OutgoingMessage,
     TypingState,
 )
+from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.messaging.mailbox import Mailbox
+from interop_server.core.messaging.receipts import Receipts
+from interop_server.core.messaging.routing import Router, RouterParts
+from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.model import (
     Account,
     ConnectionFacts,
@@ -63,18 +74,8 @@ from interop_server.core.model import (
     PublishedKeys,
     SignedPreKey,
 )
-from interop_server.core.optin import TERMS_ID, OptIn
-from interop_server.core.prekeys import PreKeys
-from interop_server.core.reachability import Reachability
-from interop_server.core.receipts import Receipts
-from interop_server.core.reports import Reports
-from interop_server.core.routing import Router, RouterParts
-from interop_server.core.scoring import Scoring
-from interop_server.core.standing import Standing
-from interop_server.core.suspension import Suspension
+from interop_server.core.operator.operator import Operator
 from interop_server.core.sweeps import Sweep
-from interop_server.core.tokens import KeySets, PartnerTokens
-from interop_server.core.typing_signs import TypingSigns
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
@@ -289,7 +290,8 @@ class World:
         self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
         self.journal = Journal(self.clock, rng)
         self.standing = Standing(store, self.connections, self.journal, self.clock, limits)
-        self.absence = Absence(store, self.connections, self.pushes, self.journal, self.clock, limits)
+        self.absence = Absence(store, self.connections, self.journal, self.clock, limits)
+        self.unacked_push = UnackedPush(store, self.connections, self.pushes, self.journal, self.clock, limits)
         self.enlistment = Enlistment(
             store, self.tokens, self.absence, self.standing, Anywhere(), self.connections, self.clock, rng, limits
         )
@@ -310,7 +312,9 @@ class World:
         self.router_parts = RouterParts(store, self.arrivals, self.escalation, self.journal, self.clock, limits)
         self.router = Router(self.router_parts)
         self.receipts = Receipts(store, self.arrivals, self.journal, self.counts, self.clock, limits)
-        self.typing_signs = TypingSigns(store, self.connections, self.journal, self.counts, self.clock, limits)
+        self.typing_indicators = TypingIndicators(
+            store, self.connections, self.journal, self.counts, self.clock, limits
+        )
         self.reports = Reports(store, self.escalation, self.journal, self.clock, rng, limits)
         self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
         self.audit = Audit(store, self.connections, self.challenges, self.journal, limits)

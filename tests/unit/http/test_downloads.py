@@ -14,7 +14,7 @@ from interop_protocol.encoding import media_token
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.media import Media, UploadRequest
+from interop_server.core.media.media import Media, UploadRequest
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve

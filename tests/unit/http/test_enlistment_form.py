@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interop_protocol.xeddsa_keys import verify_signed_prekey
-from interop_server.core.enlistment import EnlistmentForm, check_form_keys
+from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form

@@ -28,6 +28,8 @@ from interop_server.core.messages import (
     StanzaKind,
     TypingState,
 )
+from interop_server.core.messaging.receipts import OutgoingReceipt, retry_item
+from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
     Account,
     ConnectionMode,
@@ -42,8 +44,6 @@ from interop_server.core.model import (
     SignedPreKey,
     TakenBundle,
 )
-from interop_server.core.receipts import OutgoingReceipt, retry_item
-from interop_server.core.routing import DeviceListMismatch, SendOutcome
 from interop_server.rpc import convert
 
 OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"

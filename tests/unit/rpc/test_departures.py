@@ -30,7 +30,7 @@ class SlowAbsence:
             raise self.error
         self.told.append(("begin", account.account_id, None))
 
-    async def push_what_waits(self, account: Account, reason: Reason | None) -> None:
+    async def send(self, account: Account, reason: Reason | None) -> None:
         self.told.append(("push", account.account_id, reason))
 
 
@@ -40,7 +40,7 @@ class Scene:
         self.absence = SlowAbsence()
         journal = Journal(ManualClock(0), SeededRng(2))
         absence: Any = self.absence
-        self.departures = Departures(self.registry, absence, journal)
+        self.departures = Departures(self.registry, absence, absence, journal)
         account = Account(7, "1-7@interop", 1, "ada", bytes(32))
         self.live: LiveConnection = self.registry.open(ConnectionFacts(account, ConnectionMode.DIRECT, "", "", 0), True)
 

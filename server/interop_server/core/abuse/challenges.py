@@ -1,0 +1,127 @@
+"""Challenges: how somebody who may not open new chats can show that they read their channel; knows no wire format.
+
+What is asked lives in memory only, and its answer is a secret: it is told to whoever it is asked of, and to no journal.
+"""
+
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+from interop_server.core.abuse.standing import Standing
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import SECOND_MS, Limits
+from interop_server.core.messages import MailboxItem, NotificationType, notification
+from interop_server.core.model import Account, ChallengeOption, SanctionKind
+from interop_server.core.ports import Clock, Connections, Rng
+from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import MessageRequestStore, RoutingStore
+
+MAX_ANSWER_CHARACTERS = 64
+_TOKEN_BYTES = 16
+_DIGITS = 6
+
+
+class ChallengesStore(RoutingStore, MessageRequestStore, Protocol):
+    """What challenges need of the store."""
+
+
+class Challenge(NamedTuple):
+    """What is asked of an account."""
+
+    token: str
+    """Names the challenge: 32 hexadecimal digits."""
+    prompt: str
+    """What to read: the digits of the answer in reverse. Simulator: stands for a picture."""
+    code: str
+    """What comes on the account's channel: 6 digits."""
+    expires_at_ms: int
+
+    def is_answer(self, option: ChallengeOption, answer: str) -> bool:
+        """Says whether an answer is right."""
+        right = self.code if option is ChallengeOption.CHANNEL else self.prompt[::-1]
+        return hmac.compare_digest(right.encode(), answer.encode())
+
+
+@dataclass(slots=True)
+class Challenges:
+    """Begins challenges and takes the answers. Source: ABU-06."""
+
+    store: ChallengesStore
+    standing: Standing
+    connections: Connections
+    clock: Clock
+    rng: Rng
+    limits: Limits
+    _pending: OrderedDict[int, Challenge] = field(init=False, default_factory=OrderedDict)
+    """By account id, the oldest first: all are kept equally long."""
+    _begin_rate: RateLimit = field(init=False)
+    _success_rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._begin_rate = RateLimit(self.clock, limits.challenge_burst, limits.challenge_per_second)
+        self._success_rate = RateLimit(self.clock, limits.challenge_success_burst, limits.challenge_success_per_second)
+
+    async def begin(self, account: Account) -> Challenge:
+        """Begins a challenge in place of the one before, and sends the code to the account's channel.
+
+        Raises:
+            Refusal: CALLER_NOT_THIRD_PARTY_USER or RATE_LIMITED.
+        """
+        _require_third_party(account)
+        self._begin_rate.take(account.account_id)
+        now_ms = self.clock.now_ms()
+        self._forget_expired(now_ms)
+        challenge = Challenge(
+            token=self.rng.token_bytes(_TOKEN_BYTES).hex(),
+            prompt=self._digits(),
+            code=self._digits(),
+            expires_at_ms=now_ms + self.limits.challenge_seconds * SECOND_MS,
+        )
+        self._pending[account.account_id] = challenge
+        self._pending.move_to_end(account.account_id)
+        await self.store.put_items([_code_notification(account, challenge, now_ms)])
+        self.connections.wake(account.account_id)
+        return challenge
+
+    async def answer(self, account: Account, token: str, option: ChallengeOption, answer: str) -> None:
+        """Takes an answer, which ends the challenge; a right one lifts what keeps the account from opening new chats.
+
+        Raises:
+            Refusal: CALLER_NOT_THIRD_PARTY_USER, REQUEST_MALFORMED, CHALLENGE_INVALID or RATE_LIMITED.
+        """
+        _require_third_party(account)
+        if not 1 <= len(answer) <= MAX_ANSWER_CHARACTERS:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`answer` has 1 to {MAX_ANSWER_CHARACTERS} characters")
+        challenge = self.pending(account)
+        if challenge is None or challenge.token != token:
+            raise Refusal(Reason.CHALLENGE_INVALID, cause="no such challenge is open")
+        del self._pending[account.account_id]
+        if not challenge.is_answer(option, answer):
+            raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
+        self._success_rate.take(account.account_id)
+        await self.store.reset_new_chats(account.account_id, self.clock.now_ms())
+        await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
+
+    def pending(self, account: Account) -> Challenge | None:
+        """Returns the challenge that an account can answer now."""
+        self._forget_expired(self.clock.now_ms())
+        return self._pending.get(account.account_id)
+
+    def _forget_expired(self, now_ms: int) -> None:
+        while self._pending and next(iter(self._pending.values())).expires_at_ms <= now_ms:
+            self._pending.popitem(last=False)
+
+    def _digits(self) -> str:
+        return f"{self.rng.number(0, 10**_DIGITS - 1):0{_DIGITS}}"
+
+
+def _require_third_party(account: Account) -> None:
+    if account.is_whatsapp:
+        raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
+
+
+def _code_notification(account: Account, challenge: Challenge, now_ms: int) -> MailboxItem:
+    content = f"{challenge.token}\n{challenge.code}".encode()
+    return notification(account.account_id, NotificationType.CHALLENGE_CODE, now_ms, content)

@@ -1,0 +1,96 @@
+"""What abuse leads to, step by step: a lock on new chats, temporary bans, a ban for good; knows no report's content.
+
+Every threshold is policy: that abuse has graduated answers with these codes is observed, at how many is not public.
+"""
+
+from dataclasses import dataclass, field
+
+from interop_server.core.abuse.scoring import Scoring
+from interop_server.core.abuse.standing import REPORTED_BY_MANY, TOO_MANY_NEW_CHATS, Standing
+from interop_server.core.abuse.suspension import Suspension
+from interop_server.core.errors import Refusal
+from interop_server.core.limits import HOUR_MS, SECOND_MS, Limits
+from interop_server.core.model import Account, Sanction, SanctionKind
+from interop_server.core.ports import Clock
+from interop_server.core.ratelimit import RateLimit
+
+
+def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -> Sanction | None:
+    """Returns what another report that counts leads to. Source: ABU-05, ABU-07.
+
+    Args:
+        reporters: People whose reports of somebody count, this one included.
+        score: Everything that speaks against them.
+        now_ms: Now.
+        limits: The steps.
+    """
+    beyond = reporters - limits.reports_until_ban
+    bans, is_step = divmod(beyond, max(1, limits.reports_until_next_ban))
+    if beyond >= 0 and bans >= limits.temporary_bans:
+        return Sanction(SanctionKind.BAN)
+    if beyond >= 0 and is_step == 0:
+        ends_at_ms = now_ms + (limits.temporary_ban_hours * HOUR_MS << bans)
+        return Sanction(SanctionKind.TEMPORARY_BAN, REPORTED_BY_MANY, ends_at_ms)
+    if reporters >= limits.reports_until_lock or score >= limits.score_until_lock:
+        return Sanction(SanctionKind.NEW_CHATS_LOCKED, 0, now_ms + limits.new_chats_lock_hours * HOUR_MS)
+    return None
+
+
+@dataclass(slots=True)
+class Escalation:
+    """Imposes what follows. Source: ABU-05."""
+
+    standing: Standing
+    scoring: Scoring
+    suspension: Suspension
+    clock: Clock
+    limits: Limits
+    _capped_rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._capped_rate = RateLimit(
+            self.clock, limits.capped_until_ban, max(1, limits.capped_until_ban) * SECOND_MS / limits.new_chats_ms
+        )
+
+    async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
+        """Imposes a sanction, with what follows for the account's partner. See `Standing.impose`."""
+        await self.standing.impose(account, sanction, actor, cause)
+        if sanction.kind is SanctionKind.BAN:
+            await self.suspension.after_ban(account.integrator)
+
+    async def after_report(self, reported: Account, reporter: Account, reporters: int) -> None:
+        """Answers a report that counts.
+
+        Args:
+            reported: Who was reported.
+            reporter: By whom.
+            reporters: People whose reports count, this one included.
+        """
+        score = (await self.scoring.score(reported)).total
+        sanction = answer_to_reports(reporters, score, self.clock.now_ms(), self.limits)
+        if sanction is not None and not await self._is_outlasted(reported, sanction):
+            cause = f"reported by {reporters}, score {score}"
+            await self.impose(reported, sanction, reporter.jid, cause)
+
+    async def after_capped(self, sender: Account, attempts: int) -> None:
+        """Answers attempts to open chats beyond the cap: who does not stop is banned for a time (sub-code 101).
+
+        Args:
+            sender: Whose attempts.
+            attempts: How many more.
+        """
+        try:
+            self._capped_rate.take(sender.account_id, attempts)
+        except Refusal:
+            ends_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
+            sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, ends_at_ms)
+            if not await self._is_outlasted(sender, sanction):
+                await self.impose(sender, sanction, sender.jid, "went on beyond the cap on new chats")
+
+    async def _is_outlasted(self, account: Account, sanction: Sanction) -> bool:
+        """Says whether one of its kind that is in force ends no earlier: a longer one was scripted."""
+        return any(
+            known.kind is sanction.kind and (known.ends_at_ms or 0) >= (sanction.ends_at_ms or 0)
+            for known in await self.standing.sanctions(account.external_user)
+        )

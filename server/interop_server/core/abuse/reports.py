@@ -1,0 +1,137 @@
+"""Reports: which count, which do not, and what nobody is told; keeps and logs nothing of what was revealed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from interop_protocol.franking import MESSAGE_SECRET_BYTES, is_reporting_token
+from interop_server.core.abuse.escalation import Escalation
+from interop_server.core.abuse.scoring import report_weight_since_ms
+from interop_server.core.addressing import check_address
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
+from interop_server.core.limits import DAY_MS, Limits
+from interop_server.core.messages import ReportedMessage, SentMessage
+from interop_server.core.model import Account, ExternalUser, SpamFlow
+from interop_server.core.ports import Clock, Rng
+from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import AccountStore, ReportStore, RoutingStore
+from interop_server.core.sweeps import Sweep
+
+MAX_REPORTED_MESSAGES = 16
+MAX_REVEALED_BYTES = 65_536
+_REPORT_ID_BYTES = 8
+
+
+class ReportsStore(ReportStore, AccountStore, RoutingStore, Protocol):
+    """What reports need of the store."""
+
+
+@dataclass(slots=True)
+class Reports:
+    """Takes reports and counts those that the server can match to a delivery. Source: ABU-03, ABU-04; threat T18."""
+
+    store: ReportsStore
+    escalation: Escalation
+    journal: Journal
+    clock: Clock
+    rng: Rng
+    limits: Limits
+    _rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rate = RateLimit(self.clock, self.limits.report_burst, self.limits.report_per_second)
+
+    async def report(
+        self, reporter: Account, jid: str, spam_flow: SpamFlow, messages: Sequence[ReportedMessage]
+    ) -> str:
+        """Takes a report and returns its id, whether or not it counts; only the journal says which, and why.
+
+        Raises:
+            Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, or as `check_address`.
+        """
+        address = check_address(jid).text
+        _check_messages(messages)
+        self._rate.take(reporter.account_id)
+        report_id = self.rng.token_bytes(_REPORT_ID_BYTES).hex()
+        reported = await self.store.get_account(address)
+        cause, reporters = await self._count(reporter, reported, messages)
+        self.journal.record(
+            reporter.jid,
+            "report",
+            "dropped" if cause else "accepted",
+            address,
+            requirement="ABU-04",
+            cause=cause,
+            detail=f"{report_id}: {len(messages)} messages, from {spam_flow.name.lower()}",
+        )
+        if reported is not None and reporters:
+            await self.escalation.after_report(reported, reporter, reporters)
+        return report_id
+
+    async def forget(self, reported: ExternalUser) -> None:
+        """Forgets the reports that have counted against somebody."""
+        await self.store.delete_reports(reported)
+
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """What goes with time (ABU-08)."""
+        weight_ms = self.limits.report_weight_days * DAY_MS
+
+        async def next_due_ms() -> int | None:
+            oldest_ms = await self.store.oldest_report_ms()
+            return None if oldest_ms is None else oldest_ms + weight_ms
+
+        async def run(now_ms: int) -> int:
+            return await self.store.delete_old_reports(report_weight_since_ms(now_ms, self.limits))
+
+        return (Sweep("reports", "ABU-08", weight_ms, next_due_ms, run),)
+
+    async def _count(
+        self, reporter: Account, reported: Account | None, messages: Sequence[ReportedMessage]
+    ) -> tuple[str, int]:
+        """Returns why a report does not count, or else how many people have reported somebody."""
+        if reported is None:
+            return "there is no such account", 0
+        now_ms = self.clock.now_ms()
+        sent = await self.store.get_sent_messages(reported.account_id, [message.stanza_id for message in messages])
+        delivered = {
+            stanza_id: record
+            for stanza_id, record in sent.items()
+            if record.recipient_id == reporter.account_id
+            and not record.is_dropped
+            and now_ms - record.timestamp_ms < self.limits.report_days * DAY_MS
+        }
+        if not delivered:
+            return "no message that it names was delivered to the reporter in time", 0
+        if any(_is_made_up(message, delivered, reporter, reported) for message in messages):
+            return "what it reveals is not what was sent", 0
+        since_ms = report_weight_since_ms(now_ms, self.limits)
+        reporters = await self.store.add_report(reported.external_user, reporter.external_user, now_ms, since_ms)
+        return ("", reporters) if reporters else ("the reporter has reported them before", 0)
+
+
+def _is_made_up(
+    message: ReportedMessage, delivered: Mapping[str, SentMessage], reporter: Account, reported: Account
+) -> bool:
+    """Says whether revealed content is not what was sent. Where the sender gave no token, it proves nothing at all."""
+    if message.revealed is None:
+        return False
+    record = delivered.get(message.stanza_id)
+    if record is None:
+        return True
+    plaintext, secret = message.revealed
+    return bool(record.reporting_token) and not is_reporting_token(
+        record.reporting_token, secret, reported.jid, reporter.jid, message.stanza_id, plaintext
+    )
+
+
+def _check_messages(messages: Sequence[ReportedMessage]) -> None:
+    if not 1 <= len(messages) <= MAX_REPORTED_MESSAGES:
+        raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_REPORTED_MESSAGES} messages")
+    for message in messages:
+        if message.revealed is None:
+            continue
+        if len(message.revealed.plaintext) > MAX_REVEALED_BYTES:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`plaintext` has at most {MAX_REVEALED_BYTES:,} bytes")
+        if len(message.revealed.message_secret) != MESSAGE_SECRET_BYTES:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`message_secret` has {MESSAGE_SECRET_BYTES} bytes")

@@ -1,0 +1,1 @@
+"""Logins and the end of connections and accounts (CHN, PRX, LIF)."""

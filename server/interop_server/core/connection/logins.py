@@ -1,0 +1,132 @@
+"""Who may connect: the decision about a login; knows no handshake bytes and no stream."""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from interop_protocol.jid import third_party_jid, whatsapp_jid
+from interop_server.core.abuse.standing import Standing
+from interop_server.core.enlistment.absence import Absence
+from interop_server.core.enlistment.client_ip import is_loopback, is_public_address, rate_limit_key
+from interop_server.core.enlistment.enlistment import check_protocol_version
+from interop_server.core.enlistment.location import LocationPolicy, require_location
+from interop_server.core.enlistment.tokens import PartnerTokens
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_identifier
+from interop_server.core.limits import Limits
+from interop_server.core.model import Account, ConnectionMode, Login, PartnerStatus, PartnerTerms
+from interop_server.core.ports import Clock
+from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import AccountStore, PartnerStore
+
+
+class LoginStore(AccountStore, PartnerStore, Protocol):
+    """What a login needs of the store."""
+
+
+@dataclass(slots=True)
+class Logins:
+    """Decides about logins.
+
+    Source: CHN-06 to CHN-10, ENL-07, ENL-15, ENL-16, PRX-01, PRX-02, PRX-07, LIF-04, ABU-05; threats T2, T3, T17.
+    """
+
+    store: LoginStore
+    tokens: PartnerTokens
+    absence: Absence
+    standing: Standing
+    location: LocationPolicy
+    clock: Clock
+    limits: Limits
+    _client_rate: RateLimit = field(init=False)
+    _proxy_rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._client_rate = RateLimit(self.clock, limits.login_client_burst, limits.login_client_per_second)
+        self._proxy_rate = RateLimit(self.clock, limits.login_proxy_burst, limits.login_proxy_per_second)
+
+    async def log_in(self, login: Login, peer_ip: str = "") -> Account:
+        """Returns the account that a login proves, after recording the connection time.
+
+        Args:
+            login: What the client says.
+            peer_ip: Where the connection comes from: the client's address, or its proxy's; empty when not known.
+
+        Raises:
+            Refusal: PROTOCOL_VERSION_TOO_OLD, LOGIN_MALFORMED, NOT_ENLISTED, ENLISTMENT_EXPIRED, AUTH_KEY_MISMATCH, a
+                TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROXY_NOT_ALLOWED,
+                CLIENT_ADDRESS_INVALID, LOCATION_NOT_ALLOWED, RATE_LIMITED, TEMPORARILY_BANNED or BANNED.
+        """
+        self._count(login, peer_ip)
+        check_protocol_version(login.protocol_version, self.limits)
+        if login.is_interop:
+            account = await self._third_party(login, peer_ip)
+        else:
+            account = await self._whatsapp(login)
+        if account.auth_key != login.static_key:
+            raise Refusal(Reason.AUTH_KEY_MISMATCH)
+        await self.check_standing(account)  # only now: a ban is nobody else's business
+        terms = await self.store.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
+        # Again, for either may just have gone; whatever goes from here on finds the connection, and ends it.
+        if terms is None:
+            raise await self.absence.refusal_of(account.jid)
+        check_terms(login, terms)
+        return account
+
+    async def check_standing(self, account: Account) -> None:
+        """Checks that a person may be connected.
+
+        Raises:
+            Refusal: TEMPORARILY_BANNED or BANNED.
+        """
+        await self.standing.check_may_connect(account.external_user)
+
+    def _count(self, login: Login, peer_ip: str) -> None:
+        # From this machine all clients of a test come, as all clients of a proxy come from its address.
+        is_shared = login.mode is ConnectionMode.PROXY or is_loopback(peer_ip)
+        (self._proxy_rate if is_shared else self._client_rate).take(rate_limit_key(peer_ip))
+
+    async def _third_party(self, login: Login, peer_ip: str) -> Account:
+        token = await self.tokens.verify(login.token)
+        check_terms(login, PartnerTerms(token.partner.status, token.partner.proxy_allowed))
+        if login.mode is ConnectionMode.PROXY:
+            # Only now: whoever is no proxy must not use up what is another client's.
+            self._client_rate.take(rate_limit_key(login.client_ip))
+        jid = third_party_jid(token.partner.integrator, login.account_number)
+        account = await self.store.get_account(jid)
+        if account is None or await self.absence.is_over(account):
+            raise await self.absence.refusal_of(jid)
+        try:
+            subject = normalize_identifier(token.external_id, token.partner.identifier_type)
+        except Refusal as refusal:
+            raise Refusal(Reason.TOKEN_SUBJECT_MISMATCH) from refusal
+        if subject != account.external_id:
+            raise Refusal(Reason.TOKEN_SUBJECT_MISMATCH)
+        require_location(self.location, token.partner, subject, login.client_ip or peer_ip)
+        return account
+
+    async def _whatsapp(self, login: Login) -> Account:
+        if login.mode is not ConnectionMode.DIRECT or login.client_ip:
+            raise Refusal(Reason.PROXY_NOT_ALLOWED, "WhatsApp's own clients connect directly")
+        account = await self.store.get_account(whatsapp_jid(login.phone_number))
+        if account is None:
+            raise Refusal(Reason.NOT_ENLISTED, "no WhatsApp user has this number")
+        return account
+
+
+def check_terms(login: Login, terms: PartnerTerms) -> None:
+    """Checks a login against the partner's agreement, and the client's address (ENL-01, PRX-01, PRX-02).
+
+    Raises:
+        Refusal: PARTNER_NOT_ACTIVE, PROXY_NOT_ALLOWED, CLIENT_ADDRESS_INVALID or LOGIN_MALFORMED.
+    """
+    if terms.status is not PartnerStatus.ACTIVE:
+        raise Refusal(Reason.PARTNER_NOT_ACTIVE, f"the partner is {terms.status.name.lower()}")
+    if login.mode is ConnectionMode.DIRECT:
+        if login.client_ip:
+            raise Refusal(Reason.LOGIN_MALFORMED, "`client_ip` belongs to proxy mode")
+        return
+    if not terms.proxy_allowed:
+        raise Refusal(Reason.PROXY_NOT_ALLOWED)
+    if not is_public_address(login.client_ip):
+        raise Refusal(Reason.CLIENT_ADDRESS_INVALID)

@@ -1,0 +1,50 @@
+"""What a connection leaves un-acked when it ends: worth a push (LIF-01); knows no stream and no timer."""
+
+from dataclasses import dataclass
+
+from interop_server.core.errors import Reason
+from interop_server.core.journal import SERVER, Journal
+from interop_server.core.limits import Limits
+from interop_server.core.messaging.mailbox import kept_since_ms
+from interop_server.core.model import Account
+from interop_server.core.ports import Clock, Connections, PushGateway
+from interop_server.core.stores import RoutingStore
+
+_NO_PUSH = frozenset(
+    {
+        Reason.CONNECTION_REPLACED,
+        Reason.NOT_ENLISTED,
+        Reason.TEMPORARILY_BANNED,
+        Reason.BANNED,
+        Reason.SERVER_DRAINING,
+    }
+)
+"""Ends after which the client is there already, may not come, or was told to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class UnackedPush:
+    """Pushes once to a third-party user whose connection ended before everything was acked. Source: LIF-01."""
+
+    store: RoutingStore
+    connections: Connections
+    push: PushGateway
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+    async def send(self, account: Account, reason: Reason | None) -> None:
+        """Pushes once when a third-party user left messages or retry receipts un-acked and went (LIF-01).
+
+        Args:
+            account: Whose connection it was; it has no other.
+            reason: Why the server ended it; None when the client did.
+        """
+        if account.is_whatsapp or reason in _NO_PUSH:
+            return
+        backlog = await self.store.get_backlog(account.account_id, kept_since_ms(self.clock.now_ms(), self.limits))
+        left = backlog.messages + backlog.retry_receipts
+        if left and account.account_id not in self.connections.connected():
+            self.push.notify(account.integrator, account.external_id)
+            detail = f"{left} messages and retry receipts were left un-acked"
+            self.journal.record(SERVER, "push", "done", account.jid, requirement="LIF-01", detail=detail)

@@ -1,0 +1,1 @@
+"""Who may reach whom (OPT): opt-in, routes, first contact, reachability pings."""

@@ -1,0 +1,73 @@
+"""How WhatsApp users answer message requests; knows no wire format and no message."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from interop_server.core.addressing import check_address
+from interop_server.core.consent.first_contact import acceptance
+from interop_server.core.consent.optin import require_whatsapp
+from interop_server.core.consent.reach import Route, decide_route
+from interop_server.core.errors import Refusal
+from interop_server.core.journal import Journal, Outcome
+from interop_server.core.limits import Limits
+from interop_server.core.messages import RequestAnswer, RouteFacts
+from interop_server.core.model import Account, MessageRequestState
+from interop_server.core.ports import Clock, Connections, PushGateway
+from interop_server.core.stores import MessageRequestStore, OptInStore, RoutingStore
+
+
+class RequestStore(RoutingStore, OptInStore, MessageRequestStore, Protocol):
+    """What answering needs of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRequests:
+    """Accepts and declines. Source: OPT-14."""
+
+    store: RequestStore
+    connections: Connections
+    push: PushGateway
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+    async def answer(self, account: Account, peer_jid: str, *, accepted: bool) -> None:
+        """Accepts or declines the message request of a third-party user.
+
+        Whether there is a request is not told: a peer who never wrote is answered like one who did.
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
+        """
+        require_whatsapp(account)
+        jid = check_address(peer_jid).text
+        facts = (await self.store.get_route_facts(account, [jid])).get(jid)
+        if facts is None or facts.request_state is None:
+            self._record(account, jid, "dropped", cause="neither has written to the other")
+        elif accepted:
+            await self._accept(account, facts)
+            self._record(account, jid, "done", detail="accepted")
+        else:
+            answer = RequestAnswer(account.account_id, facts.account_id, MessageRequestState.DECLINED)
+            await self.store.put_request_answers([answer])
+            self._record(account, jid, "done", detail="declined")
+
+    async def _accept(self, account: Account, facts: RouteFacts) -> None:
+        answer = acceptance(account, facts, self.clock.now_ms(), self.limits, tell=_reaches(account, facts))
+        if answer is None:
+            return
+        await self.store.put_request_answers([answer])
+        if answer.notice is not None and not self.connections.wake(facts.account_id):
+            self.push.notify(facts.integrator, facts.external_id)
+
+    def _record(self, account: Account, jid: str, outcome: Outcome, *, cause: str = "", detail: str = "") -> None:
+        self.journal.record(
+            account.jid, "message_request", outcome, jid, requirement="OPT-14", cause=cause, detail=detail
+        )
+
+
+def _reaches(account: Account, facts: RouteFacts) -> bool:
+    try:
+        return decide_route(account, facts.integrator == 0, facts) is Route.DELIVER
+    except Refusal:
+        return False

@@ -1,0 +1,251 @@
+"""Third-party chats as a WhatsApp user controls them, and look-up; knows no wire format.
+
+Nothing is cached: a change holds for the very next stanza (OPT-02).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from interop_protocol.sizes import MAX_INTEGRATOR, MAX_RESOLVE_USERS
+from interop_server.core.addressing import check_address
+from interop_server.core.consent.reach import decide_route
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_identifier, normalize_phone_number
+from interop_server.core.limits import Limits
+from interop_server.core.messages import Chat, RouteFacts
+from interop_server.core.model import (
+    Account,
+    IdentifierType,
+    InboxMode,
+    InteropSettings,
+    Partner,
+    PartnerStatus,
+    Platform,
+)
+from interop_server.core.ports import Clock
+from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import AccountStore, OptInStore, PartnerStore, RoutingStore
+
+TERMS_ID = "20240306"
+"""The terms that are shown and accepted; observed on the wire."""
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+
+
+class OptInServiceStore(OptInStore, PartnerStore, AccountStore, RoutingStore, Protocol):
+    """What opt-in needs of the store."""
+
+
+class Found(NamedTuple):
+    """A look-up that succeeded (OPT-08). Holds no profile field."""
+
+    jid: str
+    normalized: str
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A WhatsApp user's choices, and whether they qualify."""
+
+    chosen: InteropSettings
+    eligible: bool
+
+
+def is_eligible(account: Account, limits: Limits) -> bool:
+    """Says whether a WhatsApp user's number and platform qualify for third-party chats (OPT-04)."""
+    return account.platform in (Platform.ANDROID, Platform.IOS) and account.external_id.startswith(
+        limits.eligible_calling_codes
+    )
+
+
+def require_whatsapp(account: Account) -> None:
+    """Refuses callers that are third-party users.
+
+    Raises:
+        Refusal: CALLER_NOT_WHATSAPP_USER.
+    """
+    if not account.is_whatsapp:
+        raise Refusal(Reason.CALLER_NOT_WHATSAPP_USER)
+
+
+class OptIn:
+    """Opt-in, inbox mode, look-up and the list of third-party chats. Source: OPT-01 to OPT-09."""
+
+    def __init__(self, store: OptInServiceStore, clock: Clock, limits: Limits) -> None:
+        self._store = store
+        self._clock = clock
+        self._limits = limits
+        self._resolve_rate = RateLimit(clock, limits.resolve_burst, limits.resolve_per_second)
+
+    async def list_partners(self, account: Account) -> list[tuple[Partner, bool]]:
+        """Lists all partners but the removed, with whether the caller has chosen each (OPT-07).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER.
+        """
+        require_whatsapp(account)
+        settings = await self._store.get_settings(account.account_id)
+        partners = await self._store.list_partners()
+        return [
+            (partner, settings.enabled and partner.integrator in settings.integrators)
+            for partner in partners
+            if partner.status is not PartnerStatus.REMOVED
+        ]
+
+    async def record_terms(self, account: Account, terms_id: str, *, accepted: bool) -> None:
+        """Records terms shown, or accepted after they were shown (OPT-03).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER, REQUEST_MALFORMED or TERMS_NOT_ACCEPTED.
+        """
+        require_whatsapp(account)
+        if terms_id != TERMS_ID:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}")
+        settings = await self._store.get_settings(account.account_id)
+        if accepted and not settings.terms_shown:
+            raise Refusal(Reason.TERMS_NOT_ACCEPTED, "terms that were not shown cannot be accepted")
+        await self._store.put_terms(account.account_id, accepted=accepted, now_ms=self._clock.now_ms())
+
+    async def opt_in(self, account: Account, integrators: Sequence[int]) -> None:
+        """Turns third-party chats on for exactly these partners (OPT-03).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER, TOO_MANY_ITEMS, TERMS_NOT_ACCEPTED, NOT_ELIGIBLE or PARTNER_UNKNOWN.
+        """
+        require_whatsapp(account)
+        chosen = _unique_integrators(integrators)
+        await self._check_may_turn_on(account)
+        active = {
+            partner.integrator
+            for partner in await self._store.list_partners()
+            if partner.status is PartnerStatus.ACTIVE
+        }
+        if unknown := sorted(set(chosen) - active):
+            raise Refusal(Reason.PARTNER_UNKNOWN, f"there is no active partner {unknown[0]}")
+        await self._store.put_opt_in(account.account_id, chosen)
+
+    async def opt_out(self, account: Account, integrators: Sequence[int]) -> None:
+        """Removes partners from the chosen set (OPT-03); their chats become read-only (OPT-06).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER or TOO_MANY_ITEMS.
+        """
+        require_whatsapp(account)
+        await self._store.delete_opt_in(account.account_id, _unique_integrators(integrators))
+
+    async def set_enabled(self, account: Account, enabled: bool) -> None:
+        """Turns third-party chats off or on as a whole (OPT-02).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER, TERMS_NOT_ACCEPTED or NOT_ELIGIBLE.
+        """
+        require_whatsapp(account)
+        if enabled:
+            await self._check_may_turn_on(account)
+        await self._store.put_enabled(account.account_id, enabled)
+
+    async def set_inbox_mode(self, account: Account, inbox_mode: InboxMode) -> None:
+        """Chooses how third-party chats are shown (OPT-05).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER.
+        """
+        require_whatsapp(account)
+        await self._store.put_inbox_mode(account.account_id, inbox_mode)
+
+    async def settings(self, account: Account) -> Settings:
+        """Returns the caller's choices.
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER.
+        """
+        require_whatsapp(account)
+        return Settings(await self._store.get_settings(account.account_id), is_eligible(account, self._limits))
+
+    async def resolve(self, account: Account, users: Sequence[tuple[str, int]]) -> list[Found | Refusal]:
+        """Turns (user-visible identifier, integrator) pairs into JIDs (OPT-08); every failure looks the same (OPT-09).
+
+        Raises:
+            Refusal: TOO_MANY_ITEMS or RATE_LIMITED, for the request as a whole.
+        """
+        if not 1 <= len(users) <= MAX_RESOLVE_USERS:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_RESOLVE_USERS} users")
+        self._resolve_rate.take(account.account_id, len(users))
+        kinds = await self._store.get_identifier_types(sorted({integrator for _, integrator in users if integrator}))
+        named = [_named(external_id, integrator, kinds.get(integrator)) for external_id, integrator in users]
+        # One look-up whoever is asked for, known or not, so that it takes the same time for each (OPT-09).
+        facts = iter(
+            await self._store.find_route_facts(account, [user for user in named if not isinstance(user, Refusal)])
+        )
+        return [user if isinstance(user, Refusal) else _answer(account, user, next(facts)) for user in named]
+
+    async def list_chats(self, account: Account, page_size: int, page_token: str) -> tuple[list[Chat], str]:
+        """Lists a page of the caller's third-party chats and the token of the next page (OPT-06).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER or REQUEST_MALFORMED.
+        """
+        require_whatsapp(account)
+        if page_size > MAX_PAGE:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}")
+        limit = page_size or DEFAULT_PAGE
+        chats = await self._store.list_chats(account.account_id, _parse_page_token(page_token), limit + 1)
+        if len(chats) <= limit:
+            return chats, ""
+        last = chats[limit - 1]
+        return chats[:limit], f"{last.last_message_at_ms}:{last.peer_jid}"
+
+    async def delete_chat(self, account: Account, peer_jid: str) -> None:
+        """Deletes a third-party chat from the list (OPT-06).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
+        """
+        require_whatsapp(account)
+        await self._store.delete_chat(account.account_id, check_address(peer_jid).text)
+
+    async def _check_may_turn_on(self, account: Account) -> None:
+        settings = await self._store.get_settings(account.account_id)
+        if not settings.terms_accepted:
+            raise Refusal(Reason.TERMS_NOT_ACCEPTED)
+        if not is_eligible(account, self._limits):
+            raise Refusal(Reason.NOT_ELIGIBLE)
+
+
+def _named(external_id: str, integrator: int, kind: IdentifierType | None) -> tuple[int, str] | Refusal:
+    """Returns who is asked for as (integrator, normalised identifier), or what is wrong with how they are named."""
+    if not 0 <= integrator <= MAX_INTEGRATOR or not external_id:
+        return Refusal(Reason.REQUEST_MALFORMED, "name an identifier, and a partner from 0 to 999")
+    try:
+        if not integrator:
+            return 0, normalize_phone_number(external_id)
+        return integrator, normalize_identifier(external_id, kind) if kind else ""
+    except Refusal as refusal:
+        return refusal
+
+
+def _answer(account: Account, user: tuple[int, str], facts: RouteFacts | None) -> Found | Refusal:
+    try:
+        decide_route(account, user[0] == 0, facts)
+    except Refusal as refusal:
+        return Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=refusal.cause or refusal.reason.name)
+    if facts is None or facts.recipient_blocked_sender:
+        return Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has blocked the asker")
+    return Found(facts.jid, facts.external_id)
+
+
+def _unique_integrators(integrators: Sequence[int]) -> list[int]:
+    if len(integrators) > MAX_INTEGRATOR:
+        raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_INTEGRATOR} partners")
+    return sorted(set(integrators))
+
+
+def _parse_page_token(token: str) -> tuple[int, str] | None:
+    if not token:
+        return None
+    milliseconds, _, peer_jid = token.partition(":")
+    if len(token) > 160 or not milliseconds.isascii() or not milliseconds.isdigit() or not peer_jid:
+        raise Refusal(Reason.REQUEST_MALFORMED, "`page_token` is none that this server gave out")
+    return int(milliseconds[:18]), peer_jid

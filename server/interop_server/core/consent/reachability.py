@@ -1,0 +1,139 @@
+"""Reachability pings: who may ask whom to become reachable, and who hears of it; knows no wire format.
+
+What becomes of a ping is not told, and each takes one look-up and one write, whatever becomes of it (OPT-11).
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from interop_protocol.jid import whatsapp_jid
+from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
+from interop_server.core.consent.optin import is_eligible, require_whatsapp
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_e164_number
+from interop_server.core.journal import Journal
+from interop_server.core.limits import DAY_MS, Limits
+from interop_server.core.messages import MailboxItem, NotificationType, notification
+from interop_server.core.model import Account, PingBounds, PingFacts, PingFate, ReachabilitySettings
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.stores import PingsUsedUp, ReachabilityStore
+from interop_server.core.sweeps import Sweep
+
+MAX_DISPLAY_NAME_CHARACTERS = 64
+
+_CAUSES = {
+    PingFate.OUTSTANDING: "the sender's last ping is outstanding",
+    PingFate.CROWDED: "too many pings are outstanding for the recipient",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reachability:
+    """Takes pings, and who lets them through. Source: OPT-10, OPT-11, OPT-12."""
+
+    store: ReachabilityStore
+    connections: Connections
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+    async def settings(self, account: Account) -> ReachabilitySettings:
+        """Returns which pings the caller lets through (OPT-11).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER.
+        """
+        require_whatsapp(account)
+        return await self.store.get_reachability(account.account_id)
+
+    async def choose(self, account: Account, enabled: bool, muted: Sequence[int]) -> None:
+        """Chooses which pings come through, replacing the choice before (OPT-11).
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER, TOO_MANY_ITEMS or REQUEST_MALFORMED.
+        """
+        require_whatsapp(account)
+        if len(muted) > MAX_INTEGRATOR:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_INTEGRATOR} partners")
+        if not all(MIN_INTEGRATOR <= integrator <= MAX_INTEGRATOR for integrator in muted):
+            raise Refusal(Reason.REQUEST_MALFORMED, f"a partner lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}")
+        await self.store.put_reachability(account.account_id, ReachabilitySettings(enabled, frozenset(muted)))
+
+    async def ping(self, account: Account, phone_number: str, display_name: str) -> None:
+        """Tells a WhatsApp user that the caller would like to write, or nobody: the caller learns no difference.
+
+        Raises:
+            Refusal: CALLER_NOT_THIRD_PARTY_USER, REQUEST_MALFORMED or RATE_LIMITED.
+        """
+        if account.is_whatsapp:
+            raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
+        digits = normalize_e164_number(phone_number)
+        _check_display_name(display_name)
+        facts, now_ms = await self.store.get_ping_facts(account, digits), self.clock.now_ms()
+        recipient, cause, notice = facts.recipient, "nobody has the number", None
+        if recipient is not None:
+            cause = _why_dropped(facts, recipient, self.limits)
+            notice = None if cause else _notice(account, recipient, facts.partner_name, display_name, now_ms)
+        try:
+            fate = await self.store.put_ping(account.account_id, now_ms, self._bounds(now_ms), notice)
+        except PingsUsedUp as used_up:
+            retry_after_ms = max(1, used_up.first_at_ms + DAY_MS - now_ms)
+            raise Refusal(Reason.RATE_LIMITED, retry_after_ms=retry_after_ms) from used_up
+        if notice is not None and fate is PingFate.DELIVERED:
+            self.connections.wake(notice.recipient_id)
+        self._record(account, whatsapp_jid(digits), cause or _CAUSES.get(fate, ""))
+
+    def sweep(self) -> Sweep:
+        """Pings go when they neither are outstanding nor count any more (OPT-12)."""
+        kept_ms = max(self.limits.ping_ms, DAY_MS)
+
+        async def next_due_ms() -> int | None:
+            oldest_ms = await self.store.oldest_ping_ms()
+            return None if oldest_ms is None else oldest_ms + kept_ms
+
+        async def forget(now_ms: int) -> int:
+            return await self.store.delete_pings(now_ms - kept_ms + 1)
+
+        return Sweep("reachability_pings", "OPT-12", kept_ms, next_due_ms, forget)
+
+    def _bounds(self, now_ms: int) -> PingBounds:
+        limits = self.limits
+        return PingBounds(now_ms - DAY_MS, limits.pings_per_day, now_ms - limits.ping_ms, limits.max_outstanding_pings)
+
+    def _record(self, account: Account, jid: str, cause: str) -> None:
+        self.journal.record(
+            account.jid,
+            "reachability_ping",
+            "dropped" if cause else "accepted",
+            jid,
+            requirement="OPT-11" if cause else "OPT-10",
+            cause=cause,
+        )
+
+
+def _check_display_name(name: str) -> None:
+    # Not printable are, among others, control characters and those that turn the direction of writing.
+    if not 1 <= len(name) <= MAX_DISPLAY_NAME_CHARACTERS or not name.isprintable() or not name.strip():
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} printable characters"
+        )
+
+
+def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:
+    checks = (
+        (not facts.partner_active, "the partner is not active"),
+        (not is_eligible(recipient, limits), "the recipient does not qualify"),
+        (facts.opted_in, "the recipient has opted in for the partner"),
+        (not facts.enabled, "the recipient has turned pings off"),
+        (facts.partner_muted, "the recipient has turned the partner's pings off"),
+        (facts.recipient_blocked_sender, "the recipient has blocked the sender"),
+    )
+    return next((cause for holds, cause in checks if holds), "")
+
+
+def _notice(sender: Account, recipient: Account, partner_name: str, display_name: str, now_ms: int) -> MailboxItem:
+    """Tells of the partner and the display name, no more: neither identifier, no key and no chat (OPT-10)."""
+    event = {"integrator": sender.integrator, "partner_name": partner_name, "display_name": display_name}
+    about, content = NotificationType.REACHABILITY_PING, json.dumps(event).encode()
+    return notification(recipient.account_id, about, now_ms, content, sender_id=sender.account_id)

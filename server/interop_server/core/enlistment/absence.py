@@ -1,0 +1,79 @@
+"""How long third-party accounts are without a connection: thirty days of it end the enlistment; knows no timer."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import TIMER, Journal
+from interop_server.core.limits import Limits
+from interop_server.core.model import Account, AccountEnd
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.stores import AccountStore, RoutingStore
+from interop_server.core.sweeps import Sweep
+
+_AT_ONCE = 200
+"""Accounts that one transaction un-enlists: more would keep messages waiting."""
+
+
+class AbsenceStore(AccountStore, RoutingStore, Protocol):
+    """What absence needs of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """Notes when accounts were last connected, and ends enlistments that rest too long. Source: LIF-01, LIF-04."""
+
+    store: AbsenceStore
+    connections: Connections
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+    async def begin(self, account: Account) -> None:
+        """Notes the end of a connection: from now on the account is without one."""
+        await self.store.set_last_connected([account.account_id], self.clock.now_ms())
+
+    async def note_connected(self) -> None:
+        """Notes that whoever is connected was so until now: what a crash makes of a long connection (LIF-04)."""
+        await self.store.set_last_connected(sorted(self.connections.connected()), self.clock.now_ms())
+
+    async def is_over(self, account: Account) -> bool:
+        """Says whether an account's enlistment has ended, and ends it if it is due: nobody need wait for the sweep."""
+        until_ms = self.clock.now_ms() - self.limits.unenlist_ms
+        if account.is_whatsapp or account.last_connected_at_ms > until_ms:
+            return False
+        if account.account_id in self.connections.connected():
+            return False
+        return bool(await self._unenlist([account.account_id], until_ms))
+
+    async def refusal_of(self, jid: str) -> Refusal:
+        """Returns why nobody can log in as an account that is not there (LIF-03, LIF-04).
+
+        No more is kept of an un-enlisted account than that it was: whoever has a token of the same partner is told.
+        """
+        end = (await self.store.list_ends([jid])).get(jid)
+        if end is AccountEnd.EXPIRED:
+            return Refusal(Reason.ENLISTMENT_EXPIRED)
+        cause = "deleted by its user" if end is AccountEnd.DELETED else "never enlisted"
+        return Refusal(Reason.NOT_ENLISTED, cause=cause)
+
+    def sweep(self) -> Sweep:
+        """Ends enlistments when thirty days without a connection have passed (LIF-04)."""
+        return Sweep("enlistments", "LIF-04", self.limits.unenlist_ms, self._next_due_ms, self._sweep)
+
+    async def _next_due_ms(self) -> int | None:
+        oldest_ms = await self.store.oldest_connection_ms()
+        return None if oldest_ms is None else oldest_ms + self.limits.unenlist_ms
+
+    async def _sweep(self, now_ms: int) -> int:
+        await self.note_connected()  # or those who have been connected for long would look as if they were away
+        until_ms, count = now_ms - self.limits.unenlist_ms, 0
+        while absent := await self.store.list_absent(until_ms, _AT_ONCE):
+            count += await self._unenlist(absent, until_ms)
+        return count
+
+    async def _unenlist(self, account_ids: list[int], until_ms: int) -> int:
+        jids = await self.store.unenlist(account_ids, until_ms)
+        for jid in jids:
+            self.journal.record(TIMER, "timer.unenlist", "done", jid, requirement="LIF-04")
+        return len(jids)

@@ -1,0 +1,149 @@
+"""Enlistment: how a token and a set of keys become an account; knows no HTTP form and no gRPC."""
+
+from dataclasses import dataclass, field
+
+from interop_protocol.jid import third_party_jid
+from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, PUBLIC_KEY_BYTES
+from interop_protocol.xeddsa_keys import KEY_TYPE
+from interop_server.core.abuse.standing import Standing
+from interop_server.core.enlistment.absence import Absence
+from interop_server.core.enlistment.client_ip import is_own_server, rate_limit_key
+from interop_server.core.enlistment.location import LocationPolicy, require_location
+from interop_server.core.enlistment.tokens import PartnerTokens
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_identifier
+from interop_server.core.keys.published import check_published_keys
+from interop_server.core.limits import Limits
+from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
+from interop_server.core.ports import Clock, Connections, Rng
+from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import AccountStore, JidTaken
+
+
+@dataclass(frozen=True, slots=True)
+class EnlistmentForm:
+    """The documented form, its binary values decoded but not yet checked (ENL-08)."""
+
+    auth_key: bytes
+    key_type: bytes
+    registration_id: bytes
+    identity_key: bytes
+    signed_prekey_id: bytes
+    signed_prekey: bytes
+    signed_prekey_signature: bytes
+    token: str
+    protocol_version: int
+
+
+@dataclass(slots=True)
+class Enlistment:
+    """Enlists third-party users. Source: ENL-05 to ENL-17, PRX-07, ABU-05; threat T17."""
+
+    store: AccountStore
+    tokens: PartnerTokens
+    absence: Absence
+    standing: Standing
+    location: LocationPolicy
+    connections: Connections
+    clock: Clock
+    rng: Rng
+    limits: Limits
+    _address_rate: RateLimit = field(init=False)
+    _partner_rate: RateLimit = field(init=False)
+    _identifier_rate: RateLimit = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        self._address_rate = RateLimit(self.clock, limits.enlist_address_burst, limits.enlist_address_per_second)
+        self._partner_rate = RateLimit(self.clock, limits.enlist_partner_burst, limits.enlist_partner_per_second)
+        self._identifier_rate = RateLimit(
+            self.clock, limits.enlist_identifier_burst, limits.enlist_identifier_per_second
+        )
+
+    async def enlist(self, form: EnlistmentForm, peer_ip: str = "") -> str:
+        """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
+
+        Args:
+            form: The form.
+            peer_ip: Where it comes from: the client's address or its messenger's server's; empty when not known.
+
+        Raises:
+            Refusal: See EnlistmentService.Enlist. Nothing changed.
+        """
+        self._address_rate.take(rate_limit_key(peer_ip))
+        check_protocol_version(form.protocol_version, self.limits)
+        keys = check_form_keys(form)
+        token = await self.tokens.verify(form.token)
+        try:
+            external_id = normalize_identifier(token.external_id, token.partner.identifier_type)
+        except Refusal as refusal:
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`sub`: {refusal.detail}") from refusal
+        # A messenger's server may enlist for its users: then its address says nothing of theirs.
+        client_ip = "" if is_own_server(token.partner, peer_ip) else peer_ip
+        require_location(self.location, token.partner, external_id, client_ip)
+        # Only now: whoever has no token must not use up what is a messenger's or a user's.
+        self._identifier_rate.take((token.partner.integrator, external_id))
+        self._partner_rate.take(token.partner.integrator)
+        await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
+        known = await self.store.get_account_by_external_id(token.partner.integrator, external_id)
+        if known is not None:
+            await self.absence.is_over(known)  # then this enlistment begins afresh (LIF-04)
+        now_ms = self.clock.now_ms()
+        while True:
+            jid = third_party_jid(token.partner.integrator, self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
+            enlistment = NewEnlistment(
+                integrator=token.partner.integrator,
+                external_id=external_id,
+                jid=jid,
+                auth_key=form.auth_key,
+                keys=keys,
+                protocol_version=form.protocol_version,
+                now_ms=now_ms,
+                recent_since_ms=now_ms - self.limits.recent_chat_ms,
+            )
+            try:
+                enlisted = await self.store.enlist(enlistment)
+                break
+            except JidTaken:  # one in 10^14 per account: draw again
+                continue
+        if enlisted.auth_key_changed or enlisted.identity_changed:
+            # A live connection was proved with keys that are no longer the account's (ENL-14).
+            self.connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
+        for peer_id in enlisted.notified:
+            self.connections.wake(peer_id)
+        return enlisted.account.jid
+
+
+def check_protocol_version(version: int, limits: Limits) -> None:
+    """Refuses interop protocol versions under the floor (ENL-15).
+
+    Raises:
+        Refusal: PROTOCOL_VERSION_TOO_OLD.
+    """
+    if version < limits.min_protocol_version:
+        raise Refusal(
+            Reason.PROTOCOL_VERSION_TOO_OLD, f"version {version} is under the floor of {limits.min_protocol_version}"
+        )
+
+
+def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
+    """Checks lengths, ranges and the signature of an enlistment form's keys (ENL-08, ENL-10).
+
+    Raises:
+        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    for name, value, length in (
+        ("authkey", form.auth_key, PUBLIC_KEY_BYTES),
+        ("e_keytype", form.key_type, 1),
+        ("e_regid", form.registration_id, 4),
+        ("e_skey_id", form.signed_prekey_id, 3),
+    ):
+        if len(value) != length:
+            raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(value)} bytes instead of {length}")
+    if form.key_type[0] != KEY_TYPE:
+        raise Refusal(Reason.KEY_MALFORMED, f"e_keytype is {form.key_type[0]} instead of {KEY_TYPE}")
+    signed_prekey = SignedPreKey(
+        int.from_bytes(form.signed_prekey_id, "big"), form.signed_prekey, form.signed_prekey_signature
+    )
+    registration_id = int.from_bytes(form.registration_id, "big")
+    return check_published_keys(PublishedKeys(registration_id, form.identity_key, signed_prekey))

@@ -1,0 +1,1 @@
+"""Public keys (KEY): what is published, what it must be, and how bundles are taken."""

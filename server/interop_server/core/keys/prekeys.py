@@ -1,0 +1,357 @@
+"""Publishing and taking prekeys; knows no wire format.
+
+Taking is gated like sending: who may not write to a person gets no bundle of theirs (OPT-01, T6, T7).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from interop_protocol.digest import key_digest
+from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
+from interop_server.core.addressing import check_address
+from interop_server.core.consent.reach import RouteStore, view_routes
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
+from interop_server.core.keys.kem_prekeys import check_kem_prekeys
+from interop_server.core.keys.published import check_prekey, check_published_keys, check_signed_prekey
+from interop_server.core.limits import Limits
+from interop_server.core.messages import RouteFacts
+from interop_server.core.model import (
+    Account,
+    KemPreKeyIds,
+    KemPreKeys,
+    OneTimePreKey,
+    PreKeyCounts,
+    PreKeyKind,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
+)
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.ratelimit import RateLimit
+from interop_server.core.stores import LastResortMissing, PreKeyReused, PreKeyStore
+
+BundleOutcome = TakenBundle | Refusal | None
+"""A bundle, why there is none, or None when the caller's registration id is still right (KEY-12)."""
+
+
+class PreKeyServiceStore(PreKeyStore, RouteStore, Protocol):
+    """What prekeys need of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyDigest:
+    """What the server holds of an account's keys (KEY-10)."""
+
+    keys: PublishedKeys
+    one_time_prekey_ids: list[int]
+    digest: bytes
+    """20 bytes; not over KEM prekeys."""
+    kem_ids: KemPreKeyIds
+
+
+class PreKeys:
+    """Publishes and takes prekeys. Source: KEY-01 to KEY-17."""
+
+    def __init__(
+        self, store: PreKeyServiceStore, connections: Connections, journal: Journal, clock: Clock, limits: Limits
+    ) -> None:
+        self._store = store
+        self._connections = connections
+        self._journal = journal
+        self._clock = clock
+        self._limits = limits
+        self._taker_rate = RateLimit(clock, limits.bundle_burst, limits.bundle_per_second)
+        self._target_rate = RateLimit(clock, limits.bundle_target_burst, limits.bundle_target_per_second)
+        self.counts: Counter[str] = Counter()
+        """How often prekeys were taken (`prekey_taken`, `prekey_kem_taken`), were used up when a bundle was taken
+        (`prekey_exhausted`), and were kept from who takes too many (`prekey_fetch_limited`): what a drained account is
+        seen by (KEY-14). And how many bundles lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
+
+    async def publish(
+        self,
+        account: Account,
+        keys: PublishedKeys,
+        one_time: Sequence[OneTimePreKey],
+        kem: KemPreKeys | None = None,
+    ) -> bool:
+        """Replaces all of an account's keys and says whether few one-time prekeys are left (KEY-03).
+
+        Without KEM prekeys the account holds none any more (KEY-16).
+
+        Raises:
+            Refusal: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+                IDENTITY_KEY_MISMATCH or KEM_PREKEYS_OFF.
+        """
+        check_published_keys(keys)
+        check_one_time_prekeys(one_time)
+        if kem is not None:
+            self._require_kem()
+            await check_kem_prekeys(keys.identity_key, kem, self._clock)
+        if not account.is_whatsapp:
+            enlisted = await self._published(account)
+            if keys.identity_key != enlisted.identity_key:
+                raise Refusal(Reason.IDENTITY_KEY_MISMATCH)
+        try:
+            now_ms = self._clock.now_ms()
+            notified = await self._store.set_prekeys(
+                account.account_id, keys, one_time, now_ms, now_ms - self._limits.recent_chat_ms, kem
+            )
+        except PreKeyReused as error:
+            raise Refusal(Reason.PREKEY_REUSED) from error
+        except LastResortMissing as error:
+            raise _no_last_resort() from error
+        for peer_id in notified:
+            self._connections.wake(peer_id)
+        return self._refilled(account, PreKeyCounts(len(one_time), None if kem is None else len(kem.one_time)))
+
+    async def add(self, account: Account, one_time: Sequence[OneTimePreKey]) -> bool:
+        """Adds one-time prekeys and says whether few are left all the same (KEY-03).
+
+        Raises:
+            Refusal: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS or PREKEYS_NOT_SET.
+        """
+        if not one_time:
+            raise Refusal(Reason.TOO_MANY_ITEMS, "the list of one-time prekeys is empty")
+        check_one_time_prekeys(one_time)
+        await self._published(account)
+        try:
+            count = await self._store.add_one_time_prekeys(account.account_id, one_time)
+        except PreKeyReused as error:
+            raise Refusal(Reason.PREKEY_REUSED) from error
+        return self._refilled(account, PreKeyCounts(count))
+
+    async def add_kem(self, account: Account, kem: KemPreKeys) -> bool:
+        """Adds KEM prekeys, replacing the last-resort one if one is given, and says whether few are left (KEY-15).
+
+        Raises:
+            Refusal: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED,
+                TOO_MANY_ITEMS or PREKEYS_NOT_SET.
+        """
+        self._require_kem()
+        if kem.last_resort is None and not kem.one_time:
+            raise Refusal(Reason.TOO_MANY_ITEMS, "the list of KEM prekeys is empty")
+        published = await self._published(account)
+        await check_kem_prekeys(published.identity_key, kem, self._clock)
+        try:
+            count = await self._store.add_kem_prekeys(account.account_id, kem)
+        except PreKeyReused as error:
+            raise Refusal(Reason.PREKEY_REUSED) from error
+        except LastResortMissing as error:
+            raise _no_last_resort() from error
+        is_low = count < self._limits.prekeys_low_count
+        if not is_low:
+            self._connections.prekeys_refilled(account.account_id, frozenset({PreKeyKind.KEM}))
+        return is_low
+
+    async def delete_kem(self, account: Account) -> None:
+        """Withdraws all KEM prekeys; the bundles that are taken afterwards say so (KEY-15, KEY-16).
+
+        Raises:
+            Refusal: KEM_PREKEYS_OFF.
+        """
+        self._require_kem()
+        await self._store.delete_kem_prekeys(account.account_id)
+
+    async def low_counts(self, account: Account) -> tuple[PreKeyCounts, frozenset[PreKeyKind]] | None:
+        """What a published account has left, and of which kinds that is few; None when of neither (KEY-09)."""
+        if account.account_id not in await self._store.get_published_keys([account.account_id]):
+            return None
+        counts = await self._store.count_prekeys(account.account_id)
+        few = counts.few(self._limits.prekeys_low_count)
+        return (counts, few) if few else None
+
+    async def delete(self, account: Account, key_ids: Sequence[int]) -> None:
+        """Deletes one-time prekeys by id (KEY-03); few that are left are told (KEY-09).
+
+        Raises:
+            Refusal: TOO_MANY_ITEMS.
+        """
+        if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
+        await self._store.delete_one_time_prekeys(account.account_id, key_ids)
+        if (low := await self.low_counts(account)) is not None:
+            self._connections.notify_prekeys_low(account.account_id, *low)
+
+    async def count(self, account: Account) -> PreKeyCounts:
+        """Counts the one-time prekeys that are left."""
+        return await self._store.count_prekeys(account.account_id)
+
+    async def rotate(self, account: Account, signed_prekey: SignedPreKey) -> None:
+        """Replaces the signed prekey (KEY-11).
+
+        Raises:
+            Refusal: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID or PREKEYS_NOT_SET.
+        """
+        published = await self._published(account)
+        check_signed_prekey(published.identity_key, signed_prekey)
+        await self._store.rotate_signed_prekey(account.account_id, signed_prekey)
+
+    async def digest(self, account: Account) -> KeyDigest:
+        """Returns what the server holds (KEY-10).
+
+        Raises:
+            Refusal: PREKEYS_NOT_SET.
+        """
+        keys = await self._published(account)
+        one_time = await self._store.list_one_time_prekeys(account.account_id)
+        signed = keys.signed_prekey
+        digest = key_digest(keys.identity_key, signed.public_key, signed.signature, one_time)
+        kem_ids = await self._store.get_kem_prekey_ids(account.account_id)
+        return KeyDigest(keys, [key.key_id for key in one_time], digest, kem_ids)
+
+    async def take(self, account: Account, jids: Sequence[str]) -> list[BundleOutcome]:
+        """Takes one bundle per JID, in order; one bad JID does not fail the rest (KEY-05 to KEY-07).
+
+        Raises:
+            Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
+        """
+        outcomes: dict[str, BundleOutcome] = {}
+        reachable = await self._reachable(account, jids, outcomes)
+        await self._take(account, reachable, outcomes)
+        return [outcomes[jid] for jid in jids]
+
+    async def take_missing(self, account: Account, known: Sequence[tuple[str, int]]) -> list[BundleOutcome]:
+        """Takes a bundle per JID whose registration id differs from the known one; otherwise None (KEY-12).
+
+        Raises:
+            Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
+        """
+        outcomes: dict[str, BundleOutcome] = {}
+        reachable = await self._reachable(account, [jid for jid, _ in known], outcomes)
+        for jid, registration_id in known:
+            if jid in reachable and reachable[jid].registration_id == registration_id:
+                del reachable[jid]
+                outcomes[jid] = None
+        await self._take(account, reachable, outcomes)
+        return [outcomes[jid] for jid, _ in known]
+
+    async def _take(
+        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
+    ) -> None:
+        due = self._limit(account, reachable, outcomes)
+        taken = await self._store.take_bundles(list(due.values())) if due else {}
+        for jid, account_id in due.items():
+            bundle = taken.get(account_id)
+            if bundle is None:
+                cause = "the recipient's account has just ended"
+                outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=cause)
+            else:
+                outcomes[jid] = bundle
+                self._note_taken(account, jid, account_id, bundle)
+
+    def _limit(
+        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
+    ) -> dict[str, int]:
+        """Returns the account ids of those of whom the account may take a bundle now, and counts them (KEY-14)."""
+        due: dict[str, int] = {}
+        try:
+            self._taker_rate.check(account.account_id, len(reachable))
+        except Refusal:
+            self.counts["prekey_fetch_limited"] += 1
+            raise
+        for jid, facts in reachable.items():
+            try:
+                self._target_rate.take((account.account_id, facts.account_id))
+                due[jid] = facts.account_id
+            except Refusal as refusal:
+                self.counts["prekey_fetch_limited"] += 1
+                outcomes[jid] = refusal
+        self._taker_rate.take(account.account_id, len(due))
+        return due
+
+    def _note_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
+        if bundle.one_time_prekey is None:
+            self.counts["prekey_exhausted"] += 1
+        else:
+            self.counts["prekey_taken"] += 1
+            left = f"{bundle.remaining} left"
+            self._journal.record(account.jid, "prekey.take", "done", jid, requirement="KEY-05", detail=left)
+        if bundle.remaining < self._limits.prekeys_low_count:
+            self._tell_few(account_id, bundle)
+        if bundle.kem_prekey is not None:
+            self._note_kem_taken(account, jid, account_id, bundle)
+        elif bundle.kem_withdrawn:
+            self.counts["kem_downgrade"] += 1
+            self._journal.record(account.jid, "prekey.kem_downgrade", "done", jid, requirement="KEY-16")
+
+    def _note_kem_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
+        if not bundle.kem_is_last_resort:
+            self.counts["prekey_kem_taken"] += 1
+            left = f"{bundle.kem_remaining} left"
+            self._journal.record(account.jid, "prekey.take_kem", "done", jid, requirement="KEY-15", detail=left)
+        self._tell_few(account_id, bundle)
+
+    def _tell_few(self, account_id: int, bundle: TakenBundle) -> None:
+        counts = PreKeyCounts(bundle.remaining, bundle.kem_remaining)
+        if few := counts.few(self._limits.prekeys_low_count):
+            self._connections.notify_prekeys_low(account_id, counts, few)
+
+    async def _reachable(
+        self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome]
+    ) -> dict[str, RouteFacts]:
+        """Returns those whose bundles may be taken, by JID; sets the outcomes of all others."""
+        if not 1 <= len(jids) <= self._limits.max_bundles:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self._limits.max_bundles} users")
+        if len(set(jids)) != len(jids):
+            raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
+        addresses = {}
+        for jid in jids:
+            try:
+                addresses[jid] = check_address(jid)
+            except Refusal as refusal:
+                outcomes[jid] = refusal
+        if len({address.text for address in addresses.values()}) != len(addresses):
+            raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
+        view = await view_routes(self._store, account, list(addresses.values()))
+        reachable = {}
+        for jid, address in addresses.items():
+            try:
+                _, facts = view.decide(address)
+                if facts.registration_id is None:
+                    raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has published no keys")
+                # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
+                reachable[jid] = facts
+            except Refusal as refusal:
+                outcomes[jid] = refusal
+        return reachable
+
+    async def _published(self, account: Account) -> PublishedKeys:
+        keys = (await self._store.get_published_keys([account.account_id])).get(account.account_id)
+        if keys is None:
+            raise Refusal(Reason.PREKEYS_NOT_SET)
+        return keys
+
+    def _require_kem(self) -> None:
+        if not self._limits.kem_prekeys:
+            raise Refusal(Reason.KEM_PREKEYS_OFF)
+
+    def _refilled(self, account: Account, counts: PreKeyCounts) -> bool:
+        """Allows the next notice of what is not few, and says whether few one-time prekeys are left (KEY-09)."""
+        few = counts.few(self._limits.prekeys_low_count)
+        counted = {PreKeyKind.ONE_TIME} if counts.kem is None else set(PreKeyKind)
+        if enough := counted - few:
+            self._connections.prekeys_refilled(account.account_id, frozenset(enough))
+        return PreKeyKind.ONE_TIME in few
+
+
+def _no_last_resort() -> Refusal:
+    return Refusal(Reason.KEY_MALFORMED, "one-time KEM prekeys need a last-resort one beside them")
+
+
+def check_one_time_prekeys(one_time: Sequence[OneTimePreKey]) -> None:
+    """Checks a list of one-time prekeys (KEY-02, KEY-04).
+
+    Raises:
+        Refusal: TOO_MANY_ITEMS, KEY_MALFORMED or PREKEY_ID_DUPLICATE.
+    """
+    if len(one_time) > MAX_ONE_TIME_PREKEYS:
+        raise Refusal(Reason.TOO_MANY_ITEMS, f"at most {MAX_ONE_TIME_PREKEYS:,} one-time prekeys in a list")
+    for key_id, public_key in one_time:
+        check_prekey(key_id, public_key, "a one-time prekey")
+    if len({key_id for key_id, _ in one_time}) != len(one_time):
+        raise Refusal(Reason.PREKEY_ID_DUPLICATE)
+    if len({public_key for _, public_key in one_time}) != len(one_time):
+        raise Refusal(Reason.PREKEY_REUSED, "one key stands in the list under two ids")

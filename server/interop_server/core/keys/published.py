@@ -1,0 +1,48 @@
+"""What published keys must be: form, ranges and signatures; knows no store and no wire format."""
+
+from interop_protocol.sizes import MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.xeddsa_keys import verify_signed_prekey
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.model import PublishedKeys, SignedPreKey
+
+
+def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
+    """Checks identity key and signed prekey (KEY-02, ENL-10), and returns them.
+
+    Raises:
+        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    if len(keys.identity_key) != PUBLIC_KEY_BYTES:
+        raise Refusal(
+            Reason.KEY_MALFORMED, f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}"
+        )
+    check_signed_prekey(keys.identity_key, keys.signed_prekey)
+    return keys
+
+
+def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> None:
+    """Checks form and signature of a signed prekey (KEY-02, ENL-10).
+
+    Raises:
+        Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    check_prekey(signed_prekey.key_id, signed_prekey.public_key, "the signed prekey")
+    if len(signed_prekey.signature) != SIGNATURE_BYTES:
+        raise Refusal(
+            Reason.KEY_MALFORMED,
+            f"the signed prekey's signature has {len(signed_prekey.signature)} bytes instead of {SIGNATURE_BYTES}",
+        )
+    if not verify_signed_prekey(identity_key, signed_prekey.public_key, signed_prekey.signature):
+        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID)
+
+
+def check_prekey(key_id: int, public_key: bytes, name: str) -> None:
+    """Checks id and length of a prekey (KEY-02).
+
+    Raises:
+        Refusal: KEY_MALFORMED.
+    """
+    if not 1 <= key_id <= MAX_PREKEY_ID:
+        raise Refusal(Reason.KEY_MALFORMED, f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}")
+    if len(public_key) != PUBLIC_KEY_BYTES:
+        raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}")

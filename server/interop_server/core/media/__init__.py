@@ -1,0 +1,1 @@
+"""Encrypted blobs (MED): uploads, downloads and how long they are kept."""

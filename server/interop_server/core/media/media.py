@@ -1,0 +1,271 @@
+"""Uploads, downloads and the media proxy: what is allowed and where bytes come from; knows no HTTP and no file.
+
+The server moves ciphertext only: no call here takes or returns a key (MED-01).
+"""
+
+import re
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from interop_protocol.encoding import decode_base64url, encode_base64url
+from interop_protocol.sizes import SHA256_BYTES
+from interop_server.core.consent.optin import require_whatsapp
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
+from interop_server.core.model import Account, MediaBlob, PartnerStatus
+from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
+from interop_server.core.stores import MediaStore, PartnerStore
+
+UPLOAD_PREFIX = "/v/t"
+PROXY_PREFIX = "/interop/whatsapp/download/"
+_STORAGE_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}")
+_INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
+MAX_UPLOAD_AUTHS = 256
+"""Permissions to upload that one account holds at once (MED-05); policy. The oldest goes for a new one."""
+
+
+class MediaServiceStore(MediaStore, PartnerStore, Protocol):
+    """What media needs of the store."""
+
+
+class _Grant(NamedTuple):
+    """A permission to upload."""
+
+    auth: str
+    expires_at_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UploadRequest:
+    """What an uploader announces (MED-07)."""
+
+    auth: str
+    token: str
+    length: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A blob, or a range of one, on its way out."""
+
+    total_bytes: int | None
+    """Length of the whole blob; None when a partner's server does not say."""
+    offset: int
+    length: int | None
+    """How many bytes follow; None when unknown."""
+    chunks: AsyncIterator[bytes]
+
+
+class Upload:
+    """One upload in progress: fed with chunks, then finished or suspended."""
+
+    def __init__(self, media: "Media", account: Account, sha256: bytes, length: int, writer: BlobWriter) -> None:
+        self._media = media
+        self._account = account
+        self._sha256 = sha256
+        self._length = length
+        self._writer = writer
+
+    async def write(self, chunk: bytes | memoryview) -> None:
+        """Appends a chunk.
+
+        Raises:
+            Refusal: UPLOAD_LENGTH_MISMATCH when it goes past the declared length; the upload is discarded.
+        """
+        if self._writer.committed_bytes + len(chunk) > self._length:
+            await self._writer.discard()
+            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"more than the declared {self._length} bytes came")
+        await self._writer.write(chunk)
+
+    async def finish(self) -> str:
+        """Checks length and hash, makes the blob durable and returns its path.
+
+        Raises:
+            Refusal: UPLOAD_LENGTH_MISMATCH, and what came is kept for a resumption; or UPLOAD_HASH_MISMATCH, and the
+                upload is discarded.
+        """
+        written = self._writer.committed_bytes
+        if written < self._length:
+            # A connection that breaks can look exactly like a stream that its sender ended too early.
+            await self._writer.suspend()
+            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"{written} bytes came instead of the declared {self._length}")
+        if await self._writer.sha256() != self._sha256:
+            await self._writer.discard()
+            raise Refusal(Reason.UPLOAD_HASH_MISMATCH)
+        await self._writer.commit()
+        return await self._media.register(self._account, self._sha256, self._length)
+
+    async def suspend(self) -> None:
+        """Keeps what came so far for a resumption."""
+        await self._writer.suspend()
+
+
+class Media:
+    """Uploads, downloads and the media proxy. Source: MED-01 to MED-07."""
+
+    def __init__(
+        self,
+        store: MediaServiceStore,
+        blobs: BlobStore,
+        partner_media: PartnerMediaSource,
+        clock: Clock,
+        rng: Rng,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._blobs = blobs
+        self._partner_media = partner_media
+        self._clock = clock
+        self._rng = rng
+        self._limits = limits
+        self._grants: dict[int, deque[_Grant]] = {}
+        """By account, the account with the newest last, each account's newest last."""
+
+    def grant_upload(self, account: Account) -> str:
+        """Returns a short-lived permission to upload (MED-05)."""
+        now_ms = self._clock.now_ms()
+        grant = _Grant(
+            encode_base64url(self._rng.token_bytes(24)), now_ms + self._limits.upload_auth_seconds * SECOND_MS
+        )
+        own = self._grants.pop(account.account_id, deque(maxlen=MAX_UPLOAD_AUTHS))
+        own.append(grant)
+        self._grants[account.account_id] = own
+        while self._grants[oldest := next(iter(self._grants))][-1].expires_at_ms <= now_ms:
+            del self._grants[oldest]
+        return grant.auth
+
+    async def upload_status(self, account: Account, auth: str, token: str) -> tuple[int, str]:
+        """Returns how many bytes of an upload are stored, and its path when it is complete (MED-07).
+
+        Raises:
+            Refusal: UPLOAD_AUTH_INVALID or UPLOAD_TOKEN_INVALID.
+        """
+        self._check_auth(account, auth)
+        sha256 = parse_upload_token(token)
+        blob = await self._live_blob(sha256)
+        if blob is not None:
+            return blob.length, blob.direct_path
+        return await self._blobs.committed_bytes(sha256.hex()), ""
+
+    async def start_upload(self, account: Account, request: UploadRequest) -> Upload | str:
+        """Opens an upload, or returns the path at once when the blob is there already.
+
+        Raises:
+            Refusal: CALLER_NOT_WHATSAPP_USER, UPLOAD_AUTH_INVALID, UPLOAD_TOKEN_INVALID, BLOB_TOO_LARGE,
+                UPLOAD_LENGTH_MISMATCH or UPLOAD_OFFSET_MISMATCH.
+        """
+        require_whatsapp(account)
+        self._check_auth(account, request.auth)
+        sha256 = parse_upload_token(request.token)
+        if request.length > self._limits.max_blob_bytes:
+            raise Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {self._limits.max_blob_bytes} bytes")
+        if request.length < 1:
+            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, "declare a length of 1 byte or more")
+        if await self._live_blob(sha256) is not None:
+            return await self.register(account, sha256, request.length)
+        try:
+            writer = await self._blobs.open_writer(sha256.hex())
+        except BlockingIOError as error:
+            raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, "this blob is being uploaded right now") from error
+        if writer.committed_bytes != request.offset:
+            committed = writer.committed_bytes
+            await writer.suspend()
+            raise Refusal(
+                Reason.UPLOAD_OFFSET_MISMATCH, f"{committed} bytes are stored, the upload starts at {request.offset}"
+            )
+        return Upload(self, account, sha256, request.length, writer)
+
+    async def register(self, account: Account, sha256: bytes, length: int) -> str:
+        """Gives a stored blob a path, or extends the life of the one that it has; returns the path."""
+        now_ms = self._clock.now_ms()
+        blob = MediaBlob(
+            direct_path=UPLOAD_PREFIX + encode_base64url(self._rng.token_bytes(24)),
+            sha256=sha256,
+            length=length,
+            owner_id=account.account_id,
+            created_at_ms=now_ms,
+            expires_at_ms=now_ms + self._limits.media_days * DAY_MS,
+        )
+        return (await self._store.put_media(blob)).direct_path
+
+    @asynccontextmanager
+    async def open_download(self, direct_path: str, offset: int | None, length: int | None) -> AsyncIterator[Download]:
+        """Opens a blob by path, of either kind, whole or a range.
+
+        Args:
+            direct_path: `/v/t…` or `/interop/whatsapp/download/{integrator}/{storage_reference}/`.
+            offset: First byte wanted; None for the start.
+            length: How many bytes; None for all to the end.
+
+        Raises:
+            Refusal: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID,
+                PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE. The last two also while the chunks are read.
+        """
+        if direct_path.startswith(PROXY_PREFIX):
+            media_url, reference = await self._partner_place(direct_path)
+            async with self._partner_media.fetch(media_url, reference, offset or 0, length) as fetched:
+                remaining = None if fetched.total_bytes is None else fetched.total_bytes - fetched.offset
+                if remaining is not None and length is not None:
+                    remaining = min(remaining, length)
+                yield Download(fetched.total_bytes, fetched.offset, remaining, fetched.chunks)
+            return
+        blob = await self._store.get_media(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
+        if blob is None:
+            raise Refusal(Reason.BLOB_NOT_FOUND)
+        reader = (
+            None if blob.expires_at_ms <= self._clock.now_ms() else await self._blobs.open_reader(blob.sha256.hex())
+        )
+        if reader is None:
+            raise Refusal(Reason.BLOB_EXPIRED)
+        start, count = check_range(reader.length, offset, length)
+        yield Download(reader.length, start, count, reader.chunks(start, count))
+
+    async def _partner_place(self, direct_path: str) -> tuple[str, str]:
+        integrator, slash, rest = direct_path.removeprefix(PROXY_PREFIX).partition("/")
+        reference = rest.removesuffix("/")
+        if not slash or not _INTEGRATOR.fullmatch(integrator) or not _STORAGE_REFERENCE.fullmatch(reference):
+            raise Refusal(Reason.STORAGE_REFERENCE_INVALID)
+        partner = await self._store.get_partner(int(integrator))
+        if partner is None or partner.status is not PartnerStatus.ACTIVE or not partner.media_url:
+            raise Refusal(Reason.BLOB_NOT_FOUND, "the path names no partner that hosts media")
+        return partner.media_url, reference
+
+    async def _live_blob(self, sha256: bytes) -> MediaBlob | None:
+        blob = await self._store.get_media_by_sha256(sha256)
+        if blob is None or blob.expires_at_ms <= self._clock.now_ms():
+            return None
+        return blob if await self._blobs.open_reader(sha256.hex()) is not None else None
+
+    def _check_auth(self, account: Account, auth: str) -> None:
+        now_ms = self._clock.now_ms()
+        own = self._grants.get(account.account_id, ())
+        if not any(grant.auth == auth and grant.expires_at_ms > now_ms for grant in own):
+            raise Refusal(Reason.UPLOAD_AUTH_INVALID)
+
+
+def parse_upload_token(token: str) -> bytes:
+    """Returns the SHA-256 that an upload token stands for (MED-05).
+
+    Raises:
+        Refusal: UPLOAD_TOKEN_INVALID.
+    """
+    try:
+        return decode_base64url(token, SHA256_BYTES)
+    except ValueError as error:
+        raise Refusal(Reason.UPLOAD_TOKEN_INVALID) from error
+
+
+def check_range(total: int, offset: int | None, length: int | None) -> tuple[int, int]:
+    """Returns the first byte and the number of bytes of a range within a blob (MED-04).
+
+    Raises:
+        Refusal: RANGE_INVALID when nothing of it lies inside.
+    """
+    start = offset or 0
+    if start >= total or length == 0:
+        raise Refusal(Reason.RANGE_INVALID, f"the blob has {total} bytes")
+    return start, min(total - start, total if length is None else length)

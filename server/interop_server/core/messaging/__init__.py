@@ -1,0 +1,1 @@
+"""Messages, receipts and typing (MSG, RCP): routing, mailbox, retries."""

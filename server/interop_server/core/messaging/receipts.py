@@ -1,0 +1,256 @@
+"""What becomes of receipts, and of receipts that ask for a message again; knows no wire format and no connection.
+
+A receipt is never answered: what may not go through is dropped, so that nobody learns from it who exists, who has
+blocked whom or what was sent. The journal says why, and it is counted.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from interop_protocol.sizes import MAX_RETRIES
+from interop_server.core.addressing import check_address
+from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Journal
+from interop_server.core.keys.published import check_prekey, check_published_keys
+from interop_server.core.limits import Limits
+from interop_server.core.messages import (
+    MailboxItem,
+    ReceiptType,
+    RetryKeys,
+    RetryOutcome,
+    RetryReason,
+    RetryReceipt,
+    RouteFacts,
+    SentMessage,
+    StanzaKind,
+)
+from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey
+from interop_server.core.ports import Clock
+from interop_server.core.ratelimit import RateLimit
+
+RECEIPTS_DROPPED = "receipt_dropped"
+"""Counts message ids of dropped receipts (RCP-05)."""
+RETRIES_DROPPED = "retry_dropped"
+"""Counts dropped retry receipts (RCP-04, RCP-05)."""
+MEDIA_STATUSES = frozenset({404, 410})
+"""What a download can be answered with when the blob is gone (MED-08)."""
+
+_FIRST_WITH_KEYS = 2
+
+
+class OutgoingReceipt(NamedTuple):
+    """A receipt as its sender wrote it, of valid form."""
+
+    kind: ReceiptType
+    to: str
+    """JID of the sender of the messages, as text, not yet parsed."""
+    message_ids: Sequence[str]
+    """1 to 256."""
+
+
+def _never_sent() -> Dropped:
+    return Dropped("RCP-05", "that peer never sent it to this account")
+
+
+def _was_sent(message: SentMessage | None, recipient: Account) -> bool:
+    return message is not None and message.recipient_id == recipient.account_id and not message.is_dropped
+
+
+class Receipts:
+    """Routes receipts. Source: RCP-01 to RCP-05, MED-08."""
+
+    def __init__(
+        self,
+        store: RouteStore,
+        arrivals: Arrivals,
+        journal: Journal,
+        counts: Counter[str],
+        clock: Clock,
+        limits: Limits,
+    ) -> None:
+        self._store = store
+        self._arrivals = arrivals
+        self._journal = journal
+        self._counts = counts
+        self._clock = clock
+        self._retry_rate = RateLimit(clock, limits.retry_burst, limits.retry_per_second)
+
+    async def send(self, sender: Account, receipt: OutgoingReceipt, own: bool) -> None:
+        """Routes one receipt, without the messages that its recipient never sent to its sender (RCP-05).
+
+        Drops it when the two may not talk, when read receipts are off on either side (RCP-01), and when the mailbox of
+        its recipient is full (MSG-11).
+
+        Args:
+            sender: Who sends it.
+            receipt: What it says.
+            own: Whether the sender has read receipts on.
+
+        Raises:
+            Refusal: The address is none, as in `check_address`.
+        """
+        jid = check_address(receipt.to)
+        try:
+            facts = await require_reachable(self._store, sender, jid)
+            if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
+                raise Dropped("RCP-01", "read receipts are off")
+            message_ids = await self._sent_to(sender, facts, receipt.message_ids)
+            content = "\n".join(message_ids).encode()
+            self._check_room(facts, len(content))
+        except Dropped as dropped:
+            self._drop_receipt(sender, receipt, dropped, len(receipt.message_ids))
+            return
+        if unknown := len(receipt.message_ids) - len(message_ids):
+            self._drop_receipt(sender, receipt, _never_sent(), unknown)
+        item = MailboxItem(
+            recipient_id=facts.account_id,
+            sender_id=sender.account_id,
+            sender_jid=sender.jid,
+            kind=StanzaKind.RECEIPT,
+            subtype=receipt.kind,
+            message_type=0,
+            stanza_id="",
+            timestamp_ms=self._clock.now_ms(),
+            content=content,
+        )
+        await self._store.put_items([item])
+        self._journal.record(
+            sender.jid,
+            "stanza.receipt",
+            "accepted",
+            facts.jid,
+            requirement="RCP-01",
+            detail=f"{receipt.kind.name.lower()}: {len(message_ids)}",
+        )
+        self._arrivals.wake(facts)
+
+    async def send_retry(self, sender: Account, to: str, retry: RetryReceipt) -> None:
+        """Forwards a retry receipt to whom the message came from (RCP-03), at most five per message (RCP-04).
+
+        Drops it when the two may not talk, when that message was never sent to its sender (RCP-05), and when the
+        mailbox of its recipient is full (MSG-11).
+
+        Args:
+            sender: Who asks for the message again.
+            to: JID of its sender.
+            retry: What the receipt says.
+
+        Raises:
+            Refusal: As `check_retry` or, for the address, as `check_address`.
+        """
+        jid = check_address(to)
+        try:
+            if retry.retry_count > MAX_RETRIES:
+                raise Dropped("RCP-04", "it was asked for too often")
+            self._check_rate(sender)
+            check_retry(retry)
+            facts = await require_reachable(self._store, sender, jid)
+            item = retry_item(sender, facts.account_id, retry, self._clock.now_ms())
+            self._check_room(facts, len(item.content))
+            outcome = await self._store.put_retry_receipt(item, MAX_RETRIES)
+            if outcome is RetryOutcome.NEVER_SENT:
+                raise _never_sent()
+            if outcome is RetryOutcome.TOO_MANY:
+                raise Dropped("RCP-04", "it was forwarded too often")
+        except Dropped as dropped:
+            self._counts[RETRIES_DROPPED] += 1
+            self._record_drop(sender, "stanza.retry_receipt", retry.message_id, dropped, jid.text)
+            return
+        self._journal.record(
+            sender.jid,
+            "stanza.retry_receipt",
+            "accepted",
+            retry.message_id,
+            requirement="RCP-03" if retry.media_status is None else "MED-08",
+            detail=facts.jid,
+        )
+        self._arrivals.announce(facts)
+
+    async def _sent_to(self, account: Account, peer: RouteFacts, message_ids: Sequence[str]) -> list[str]:
+        sent = await self._store.get_sent_messages(peer.account_id, message_ids)
+        known = [message_id for message_id in message_ids if _was_sent(sent.get(message_id), account)]
+        if not known:
+            raise _never_sent()
+        return known
+
+    def _check_rate(self, sender: Account) -> None:
+        try:
+            self._retry_rate.take(sender.account_id)
+        except Refusal as refusal:
+            raise Dropped("MSG-11", "the sender asks for too many messages at once") from refusal
+
+    def _check_room(self, facts: RouteFacts, size: int) -> None:
+        if not self._arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + size):
+            raise Dropped("MSG-11", "the mailbox is full")
+
+    def _drop_receipt(self, sender: Account, receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
+        self._counts[RECEIPTS_DROPPED] += count
+        self._record_drop(sender, "stanza.receipt", receipt.to, dropped, f"{receipt.kind.name.lower()}: {count}")
+
+    def _record_drop(self, sender: Account, action: str, subject: str, dropped: Dropped, detail: str) -> None:
+        self._journal.record(
+            sender.jid,
+            action,
+            "dropped",
+            subject,
+            requirement=dropped.requirement,
+            cause=dropped.cause,
+            detail=detail,
+        )
+
+
+def check_retry(retry: RetryReceipt) -> None:
+    """Checks what a retry receipt must hold (RCP-03, MED-08), the signature in its bundle included (KEY-13).
+
+    Raises:
+        Refusal: FRAME_MALFORMED, KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+    """
+    if retry.media_status is not None and retry.media_status not in MEDIA_STATUSES:
+        raise Refusal(Reason.FRAME_MALFORMED, "`media_status` is 404 or 410")
+    if retry.keys is not None:
+        identity_key, signed_prekey, one_time_prekey = retry.keys
+        check_published_keys(PublishedKeys(retry.registration_id, identity_key, signed_prekey))
+        check_prekey(*one_time_prekey, "the one-time prekey")
+    elif retry.media_status is None and retry.retry_count >= _FIRST_WITH_KEYS:
+        raise Refusal(Reason.FRAME_MALFORMED, "`keys` are required from the second retry on")
+
+
+def retry_item(sender: Account, recipient_id: int, retry: RetryReceipt, now_ms: int) -> MailboxItem:
+    """Returns a retry receipt as it is stored; `retry_of` reads it."""
+    return MailboxItem(
+        recipient_id=recipient_id,
+        sender_id=sender.account_id,
+        sender_jid=sender.jid,
+        kind=StanzaKind.RETRY_RECEIPT,
+        subtype=retry.reason,
+        message_type=0,
+        stanza_id=retry.message_id,
+        timestamp_ms=now_ms,
+        content=_retry_content(retry),
+        retry_count=retry.retry_count,
+    )
+
+
+def _retry_content(retry: RetryReceipt) -> bytes:
+    keys = None
+    if retry.keys is not None:
+        identity_key, signed, one_time = retry.keys
+        keys = [identity_key.hex(), signed.key_id, signed.public_key.hex(), signed.signature.hex()]
+        keys += [one_time.key_id, one_time.public_key.hex()]
+    return json.dumps([retry.registration_id, retry.media_status, keys]).encode()
+
+
+def retry_of(item: MailboxItem) -> RetryReceipt:
+    """Returns what a stored retry receipt says."""
+    registration_id, media_status, keys = json.loads(item.content)
+    if keys is not None:
+        identity_key, signed_id, signed_prekey, signature, one_time_id, one_time_prekey = keys
+        signed = SignedPreKey(signed_id, bytes.fromhex(signed_prekey), bytes.fromhex(signature))
+        one_time = OneTimePreKey(one_time_id, bytes.fromhex(one_time_prekey))
+        keys = RetryKeys(bytes.fromhex(identity_key), signed, one_time)
+    reason = RetryReason(item.subtype)
+    return RetryReceipt(item.stanza_id, item.retry_count, reason, registration_id, keys, media_status)

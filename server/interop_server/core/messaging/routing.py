@@ -1,0 +1,284 @@
+"""What becomes of messages; knows no wire format and no connection."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from interop_protocol.digest import phash
+from interop_protocol.jid import Jid
+from interop_server.core.abuse.escalation import Escalation
+from interop_server.core.addressing import check_address
+from interop_server.core.consent.first_contact import NewChats, acceptance
+from interop_server.core.consent.reach import Route, RouteStore, RouteView, view_routes, why_dropped
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import Decision, Journal
+from interop_server.core.limits import Limits
+from interop_server.core.messages import (
+    CiphertextType,
+    DeviceCiphertext,
+    MailboxItem,
+    OutgoingMessage,
+    RouteFacts,
+    StanzaKind,
+    Stored,
+)
+from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.model import Account
+from interop_server.core.ports import Clock
+from interop_server.core.ratelimit import RateLimit
+
+_ACTION = "stanza.message"
+
+_DEVICE = 0
+"""The one device that an account has here (KEY-08)."""
+_MAX_NAMED_DEVICES = 100
+"""Devices that a refusal names: as many as an account can have in the protocol that is modelled."""
+
+
+class DeviceListMismatch(Refusal):
+    """DEVICE_LIST_MISMATCH with what the recipient's device list is (MSG-05).
+
+    Args:
+        jid: The recipient, whose one device has the number 0.
+        missing: Devices that the message has no ciphertext for.
+        extra: Devices that the recipient does not have.
+        stale: Devices whose registration id is another one than the sender knows.
+    """
+
+    def __init__(
+        self, jid: Jid, *, missing: Sequence[int] = (), extra: Sequence[int] = (), stale: Sequence[int] = ()
+    ) -> None:
+        detail = "the session is one with another device: take a bundle and begin a new one" if stale else ""
+        super().__init__(Reason.DEVICE_LIST_MISMATCH, detail)
+        self.phash = phash([jid.text])
+        self.missing = missing
+        self.extra = extra
+        self.stale = stale
+
+
+def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext:
+    """Returns the one ciphertext of a message, which is for the one device of its recipient (MSG-03, KEY-08).
+
+    Raises:
+        Refusal: GROUPS_NOT_SUPPORTED.
+        DeviceListMismatch: There is none for that device, or one for another, or more than one.
+    """
+    if len(enc) == 1 and enc[0].device_id == _DEVICE and enc[0].type is not CiphertextType.SENDER_KEY:
+        return enc[0]
+    if any(part.type is CiphertextType.SENDER_KEY for part in enc):
+        raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
+    devices = {part.device_id for part in enc}
+    extra = sorted(devices - {_DEVICE})[:_MAX_NAMED_DEVICES]
+    raise DeviceListMismatch(jid, missing=() if _DEVICE in devices else (_DEVICE,), extra=extra)
+
+
+def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) -> None:
+    """Checks that a session was made with the device that the recipient has now, where its sender says with which.
+
+    Raises:
+        DeviceListMismatch: It was another one: the device is stale (MSG-05).
+    """
+    if part.registration_id is not None and part.registration_id != recipient.registration_id:
+        raise DeviceListMismatch(jid, stale=(_DEVICE,))
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What the messages of one batch have in common, and use up together."""
+
+    view: RouteView
+    new_chats: NewChats | None
+    """Chats that the sender may open; None when every recipient knows the sender."""
+    timestamp_ms: int
+    routes: dict[str, tuple[Jid, Route, RouteFacts]] = field(default_factory=dict)
+    """What was decided about recipients so far, by the text of their address: most messages of a batch go to one."""
+    usage: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Items and bytes in the mailboxes that the batch goes to, itself included."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendOutcome:
+    """What became of one message."""
+
+    stanza_id: str
+    timestamp_ms: int = 0
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RouterParts:
+    """What routing needs."""
+
+    store: RouteStore
+    arrivals: Arrivals
+    escalation: Escalation
+    journal: Journal
+    clock: Clock
+    limits: Limits
+
+
+class Router:
+    """Routes messages. Source: MSG-01 to MSG-14, RCP-04."""
+
+    def __init__(self, parts: RouterParts) -> None:
+        self._store = parts.store
+        self._arrivals = parts.arrivals
+        self._escalation = parts.escalation
+        self._journal = parts.journal
+        self._clock = parts.clock
+        self._limits = parts.limits
+        self._send_rate = RateLimit(self._clock, self._limits.send_burst, self._limits.send_per_second)
+
+    async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
+        """Routes a batch of messages: checks each, stores those that it takes in one transaction, then notifies.
+
+        One outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
+        """
+        view = await view_routes(self._store, sender, _addresses(messages))
+        new_chats = await self._new_chats(view)
+        # Without an await before the store's queue: with a clock that never goes backwards, also not over a restart, it
+        # never decreases for a recipient (MSG-14).
+        timestamp_ms = self._clock.now_ms()
+        batch = _Batch(view, new_chats, timestamp_ms)
+        outcomes: list[SendOutcome] = []
+        items: list[MailboxItem] = []
+        taken: list[int] = []
+        for message in messages:
+            try:
+                items.append(self._accept(message, batch))
+            except Refusal as refusal:
+                outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
+                continue
+            taken.append(len(outcomes))
+            outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
+        if items:
+            decisions: list[Decision] = []
+            for index, item, stored in zip(taken, items, await self._store.put_messages(items), strict=True):
+                if stored.duplicate:
+                    outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
+                decisions.append(_decision(view, messages[index], item, stored))
+            self._journal.record_all(sender.jid, _ACTION, decisions)
+            await self._accept_requests(view, items)
+            told = {item.recipient_id for item in items if not item.is_dropped}
+            for recipient in view.facts.values():
+                if recipient.account_id in told:
+                    self._arrivals.announce(recipient)
+        if new_chats is not None and new_chats.capped:
+            await self._escalation.after_capped(sender, new_chats.capped)
+        return await self._acked_before(view, messages, outcomes)
+
+    async def _acked_before(
+        self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
+    ) -> list[SendOutcome]:
+        """Acks what was refused for lack of room, but had been taken before: a repetition needs no room (MSG-11)."""
+        full = [
+            index
+            for index, outcome in enumerate(outcomes)
+            if outcome.refusal is not None and outcome.refusal.reason is Reason.MAILBOX_FULL
+        ]
+        if not full:
+            return outcomes
+        sender = view.sender
+        sent = await self._store.get_sent_messages(sender.account_id, [messages[index].stanza_id for index in full])
+        for index in full:
+            message = messages[index]
+            before = sent.get(message.stanza_id)
+            recipient = view.facts[check_address(message.to).text]
+            if before is not None and not before.allows_resend(recipient.account_id, message.retry_count):
+                outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
+                self._journal.record(
+                    sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to
+                )
+        return outcomes
+
+    async def _new_chats(self, view: RouteView) -> NewChats | None:
+        if view.sender.is_whatsapp or not any(map(_is_first_contact, view.facts.values())):
+            return None  # without asking the store: nobody is written to for the first time
+        now_ms, limits = self._clock.now_ms(), self._limits
+        opened_at_ms = await self._store.list_unanswered_chats(
+            view.sender.account_id, now_ms - limits.new_chats_ms, limits.new_chats
+        )
+        locked_until_ms = await self._escalation.standing.locked_until_ms(view.sender.external_user)
+        return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
+
+    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> None:
+        # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.
+        if not view.sender.is_whatsapp:
+            return
+        now_ms, dropped = self._clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
+        answers = [
+            acceptance(view.sender, facts, now_ms, self._limits, tell=not dropped[facts.account_id])
+            for facts in view.facts.values()
+            if facts.account_id in dropped
+        ]
+        if changes := [answer for answer in answers if answer is not None]:
+            await self._store.put_request_answers(changes)
+
+    def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
+        sender = batch.view.sender
+        known = batch.routes.get(message.to)
+        jid = check_address(message.to) if known is None else known[0]
+        part = check_devices(jid, message.enc)
+        ciphertext = part.ciphertext
+        if len(ciphertext) > self._limits.max_ciphertext_bytes:
+            raise Refusal(
+                Reason.MESSAGE_TOO_LARGE,
+                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
+            )
+        if known is None:
+            known = batch.routes[message.to] = (jid, *batch.view.decide(jid))
+        _, route, recipient = known
+        check_registration(jid, part, recipient)
+        self._send_rate.take((sender.account_id, recipient.account_id))
+        # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
+        self._take_room(batch, recipient, len(ciphertext))
+        return MailboxItem(
+            recipient.account_id,
+            sender.account_id,
+            sender.jid,
+            StanzaKind.MESSAGE,
+            part.type,
+            message.message_type,
+            message.stanza_id,
+            batch.timestamp_ms,
+            ciphertext,
+            message.retry_count,
+            message.reporting_token,
+            route is Route.DROP,
+        )
+
+    def _take_room(self, batch: _Batch, recipient: RouteFacts, size: int) -> None:
+        used_items, used_bytes = batch.usage.get(
+            recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes)
+        )
+        usage = used_items + 1, used_bytes + size
+        if not self._arrivals.has_room(*usage):
+            raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
+        if batch.new_chats is not None and recipient.request_state is None:
+            batch.new_chats.open(recipient.account_id)
+        batch.usage[recipient.account_id] = usage
+
+
+def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:
+    """What stands in the journal about a message that was taken."""
+    if stored.duplicate:
+        return Decision("accepted", item.stanza_id, "MSG-04", "", message.to)
+    if item.is_dropped:
+        requirement, cause = why_dropped(view.facts[check_address(message.to).text])
+        return Decision("dropped", item.stanza_id, requirement, cause, message.to)
+    return Decision("accepted", item.stanza_id, "RCP-04" if item.retry_count else "MSG-06", "", message.to)
+
+
+def _is_first_contact(facts: RouteFacts) -> bool:
+    # Whoever is not opted in is not written to at all, and must cost no more than somebody unknown (OPT-09).
+    return facts.request_state is None and facts.opted_in and not facts.integrator
+
+
+def _addresses(messages: Sequence[OutgoingMessage]) -> list[Jid]:
+    jids = {}
+    for address in dict.fromkeys(message.to for message in messages):  # in order: a set has another in each process
+        try:
+            jid = check_address(address)
+        except Refusal:
+            continue  # refused again, with its reason, where the message itself is looked at
+        jids[jid.text] = jid
+    return list(jids.values())

@@ -1,0 +1,1 @@
+"""The operator's side (SIM): partners, WhatsApp users, the clock."""

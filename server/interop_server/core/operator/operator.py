@@ -1,0 +1,188 @@
+"""The operator's rules: who may be registered, and what can be asked of accounts; knows no wire format."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from interop_protocol.jid import whatsapp_jid
+from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
+from interop_server.core.accounts import registered_account
+from interop_server.core.addressing import check_address
+from interop_server.core.consent.optin import is_eligible
+from interop_server.core.enlistment.tokens import KeySets
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.identifiers import normalize_e164_number
+from interop_server.core.limits import Limits
+from interop_server.core.messages import NotificationType, notification
+from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
+from interop_server.core.ports import Clock, Connections
+from interop_server.core.stores import AccountStore, JidTaken, OptInStore, PartnerStore, RoutingStore
+
+MAX_NAME_CHARACTERS = 128
+MAX_URL_CHARACTERS = 512
+
+
+class OperatorStore(PartnerStore, AccountStore, OptInStore, RoutingStore, Protocol):
+    """What the operator's rules need of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Registers partners and WhatsApp users, and asks accounts for things. Source: ENL-01, ENL-02, OPT-04, KEY-10."""
+
+    store: OperatorStore
+    key_sets: KeySets
+    connections: Connections
+    clock: Clock
+    limits: Limits
+
+    async def put_partner(self, partner: Partner) -> int:
+        """Registers or replaces a partner, and returns how many usable keys its key set holds now.
+
+        Connections that it leaves without a right end (ENL-01, PRX-01).
+
+        Raises:
+            Refusal: REQUEST_MALFORMED or ALREADY_REGISTERED.
+        """
+        _check_partner(partner)
+        before = await self.store.get_partner(partner.integrator)
+        try:
+            await self.store.put_partner(partner)
+        except KeyError as error:
+            raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
+        self._end_without_right(partner)
+        if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
+            await self.store.delete_jwks(partner.integrator)  # the last good copy was another server's
+        self.key_sets.forget(partner.integrator)
+        try:
+            return await self.key_sets.refresh(partner)
+        except Refusal:
+            return 0  # the timer, or the first token, tries again
+
+    async def suspend(self, integrator: int) -> bool:
+        """Suspends a partner, like `put_partner` with that status; False when it is not active (ABU-07)."""
+        partner = await self.store.get_partner(integrator)
+        if partner is None or partner.status is not PartnerStatus.ACTIVE:
+            return False
+        suspended = replace(partner, status=PartnerStatus.SUSPENDED)
+        await self.store.put_partner(suspended)
+        self._end_without_right(suspended)
+        return True
+
+    def _end_without_right(self, partner: Partner) -> None:
+        # Only when that is stored: a login taken before has its connection by now, and a later one is refused.
+        if partner.status is not PartnerStatus.ACTIVE:
+            self.connections.end_partner(partner.integrator, Reason.PARTNER_NOT_ACTIVE)
+        elif not partner.proxy_allowed:
+            self.connections.end_partner(partner.integrator, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)
+
+    async def list_partners(self) -> list[Partner]:
+        """Lists all partners by integrator id."""
+        return await self.store.list_partners()
+
+    async def refresh_jwks(self, integrator: int) -> int:
+        """Fetches a partner's key set now and returns how many usable keys it holds.
+
+        Raises:
+            Refusal: NOT_REGISTERED or JWKS_UNAVAILABLE.
+        """
+        partner = await self.store.get_partner(integrator)
+        if partner is None:
+            raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
+        return await self.key_sets.refresh(partner)
+
+    async def observe_client(self, jid: str, is_open: bool) -> None:
+        """Notes whether the end client behind an account's connection is open (PRX-04).
+
+        Raises:
+            Refusal: NOT_REGISTERED.
+        """
+        account = await registered_account(self.store, jid)
+        self.connections.observe_client(account.account_id, None if is_open else self.clock.now_ms())
+
+    async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
+        """Registers a WhatsApp user or replaces auth key and platform; returns the account and whether it qualifies.
+
+        Another auth key ends a live connection; who no longer qualifies takes part no longer (OPT-04).
+
+        Raises:
+            Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
+        """
+        if len(auth_key) != PUBLIC_KEY_BYTES:
+            raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
+        digits = normalize_e164_number(phone_number)
+        jid = whatsapp_jid(digits)
+        before = await self.store.get_account(jid)
+        account = await self.store.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
+        if before is not None and before.auth_key != auth_key:
+            # The live connection was proved with a key that is no longer the account's (CHN-07).
+            self.connections.end(account.account_id, Reason.CONNECTION_REPLACED)
+        eligible = is_eligible(account, self.limits)
+        if before is not None and not eligible:
+            await self.store.put_enabled(account.account_id, False)
+        return account, eligible
+
+    async def change_number(self, jid: str, phone_number: str) -> tuple[str, bool]:
+        """Moves a WhatsApp user to another number; who no longer qualifies takes part no longer (OPT-04).
+
+        Returns:
+            The JID from now on, and whether it qualifies.
+
+        Raises:
+            Refusal: NOT_REGISTERED, ALREADY_REGISTERED or REQUEST_MALFORMED.
+        """
+        account = await self.store.get_account(check_address(jid).text)
+        if account is None or not account.is_whatsapp:
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
+        digits = normalize_e164_number(phone_number)
+        new_jid = whatsapp_jid(digits)
+        try:
+            await self.store.change_number(account.account_id, new_jid, digits)
+        except JidTaken as error:
+            raise Refusal(Reason.ALREADY_REGISTERED, "the new number is taken") from error
+        moved = await self.store.get_account(new_jid)
+        eligible = moved is not None and is_eligible(moved, self.limits)
+        if not eligible:
+            await self.store.put_enabled(account.account_id, False)
+        self.connections.end(account.account_id, Reason.NOT_ENLISTED)
+        return new_jid, eligible
+
+    async def request_key_digest(self, jid: str) -> None:
+        """Asks an account's client to compare its keys with the server's, at once or when it connects (KEY-10).
+
+        Raises:
+            Refusal: NOT_REGISTERED, or as `check_address`.
+        """
+        account = await registered_account(self.store, check_address(jid).text)
+        request = notification(account.account_id, NotificationType.DIGEST_REQUESTED, self.clock.now_ms())
+        await self.store.put_items([request])
+        self.connections.wake(account.account_id)
+
+
+def _check_partner(partner: Partner) -> None:
+    if not MIN_INTEGRATOR <= partner.integrator <= MAX_INTEGRATOR:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}")
+    if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`name` has 1 to {MAX_NAME_CHARACTERS} characters")
+    if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters")
+    _check_url("base_url", partner.base_url, required=True)
+    _check_url("push_url", partner.push_url, required=False)
+    _check_url("media_url", partner.media_url, required=False)
+    _check_url("icon", partner.icon, required=False)
+
+
+def _check_url(name: str, url: str, *, required: bool) -> None:
+    if not url and not required:
+        return
+    try:
+        parts = urlsplit(url)
+        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # Looked for in the text: an empty query, fragment or user is one too.
+        has_more = "?" in url or "#" in url or "@" in parts.netloc
+    except ValueError:
+        is_absolute = has_more = False
+    if not is_absolute or has_more or len(url) > MAX_URL_CHARACTERS:
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, f"`{name}` must be an absolute http or https URL without query, fragment or user"
+        )

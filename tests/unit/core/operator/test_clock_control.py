@@ -1,0 +1,47 @@
+"""How far an operator may move the clock, and that it is remembered."""
+
+import pytest
+
+from interop_server.core.errors import Reason
+from interop_server.core.limits import LATEST_TIME_MS
+from interop_server.core.operator.clock_control import MAX_ADVANCE_MS, ClockControl
+from interop_server.runtime.clock import AdjustableClock
+from tests.unit.core.world import NOW_MS, World, refused
+
+pytestmark = pytest.mark.requirement("SIM-04")
+
+
+async def test_a_clock_moves_at_most_ten_years_at_once(world: World) -> None:
+    """To the millisecond, either way of moving it."""
+    control = ClockControl(AdjustableClock(NOW_MS), world.store)
+    for ms in (0, -1, MAX_ADVANCE_MS + 1):
+        with refused(Reason.REQUEST_MALFORMED):
+            await control.advance(ms)
+    for at_ms in (NOW_MS - 1, -1, NOW_MS + MAX_ADVANCE_MS + 1):
+        with refused(Reason.REQUEST_MALFORMED):
+            await control.freeze(at_ms)
+    assert control.clock.now_ms() == NOW_MS
+    await control.advance(MAX_ADVANCE_MS)
+    await control.freeze(NOW_MS + 2 * MAX_ADVANCE_MS)
+    await control.advance(1)
+    assert control.clock.now_ms() == NOW_MS + 2 * MAX_ADVANCE_MS + 1
+
+
+async def test_time_does_not_pass_the_year_9999(world: World) -> None:
+    """What leads past it is refused, and the clock stands where it stood."""
+    control = ClockControl(AdjustableClock(LATEST_TIME_MS - 1), world.store)
+    with refused(Reason.REQUEST_MALFORMED):
+        await control.advance(2)
+    with refused(Reason.REQUEST_MALFORMED):
+        await control.freeze(LATEST_TIME_MS + 1)
+    assert control.clock.now_ms() == LATEST_TIME_MS - 1
+
+
+@pytest.mark.requirement("MSG-14")
+async def test_where_the_clock_got_is_remembered(world: World) -> None:
+    """After an advance and after a freeze at a time to come, so that no restart leads back."""
+    control = ClockControl(AdjustableClock(NOW_MS), world.store)
+    await control.advance(5)
+    assert await world.store.get_time_floor_ms() == NOW_MS + 5
+    await control.freeze(NOW_MS + 9)
+    assert await world.store.get_time_floor_ms() == NOW_MS + 9
