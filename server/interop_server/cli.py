@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from interop_server.core.limits import Limits
 
 _ELSEWHERE = {
-    "audit": "interop_client.operator_cli:audit",
-    "clock": "interop_client.operator_cli:clock",
+    "audit": "interop_admin.commands.audit:audit",
+    "clock": "interop_admin.commands.clock:clock",
     "demo": "interop_demo.cli:demo",
     "requirements": "interop_server.requirements_command:requirements",
-    "journal": "interop_client.journal_cli:journal",
-    "explain": "interop_client.journal_cli:explain",
+    "journal": "interop_admin.commands.journal:journal",
+    "explain": "interop_admin.commands.explain:explain",
 }
 """Subcommands whose code is not here."""
 
