@@ -186,7 +186,8 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     from interop_server.config import Config
 
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
-    from interop_server.app import AddressUnusable, ClockBehind, FileUnusable, Simulator
+    from interop_server.addresses import AddressUnusable
+    from interop_server.app import ClockBehind, FileUnusable, Simulator
     from interop_server.storage import WrongDatabase
 
     # The database thread must get its turn while the event loop is busy: 5 ms, the default, is ten commits long.

@@ -1,18 +1,11 @@
-"""Enlistment and deletion: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""Enlistment: convert, call one rule, answer; knows no rule itself."""
 
-from interop_api.v1 import (
-    account_pb2,
-    account_pb2_grpc,
-    enlistment_pb2,
-    enlistment_pb2_grpc,
-)
-from interop_server.core.connection.lifecycle import Lifecycle
+from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.rpc.convert import peer_ip_from
 from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
-from interop_server.rpc.session import Sessions
 
 
 class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
@@ -44,18 +37,3 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
             return enlistment_pb2.EnlistResponse(failure=failure)
         CALLER.set(login)
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))
-
-
-class AccountServicer(account_pb2_grpc.AccountServiceServicer):
-    """See AccountService in account.proto."""
-
-    def __init__(self, sessions: Sessions, lifecycle: Lifecycle) -> None:
-        self._sessions = sessions
-        self._lifecycle = lifecycle
-
-    async def DeleteAccount(
-        self, request: account_pb2.DeleteAccountRequest, context: Context
-    ) -> account_pb2.DeleteAccountResponse:
-        """Deletes the caller's account."""
-        await self._lifecycle.delete_account(self._sessions.account(context))
-        return account_pb2.DeleteAccountResponse()

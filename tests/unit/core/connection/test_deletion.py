@@ -27,7 +27,7 @@ async def test_a_deleted_account_leaves_nothing_behind(world: World) -> None:
     [delivery] = await world.mailbox.deliveries(user, 0, 10)
     await world.mailbox.forget(user, [delivery.delivery_id])
 
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
 
     assert world.connections.ended == [(ada.account_id, Reason.NOT_ENLISTED)]
     assert await world.store.get_account(ada.jid) is None
@@ -40,7 +40,7 @@ async def test_a_deleted_account_leaves_nothing_behind(world: World) -> None:
 async def test_who_was_deleted_enlists_afresh(world: World) -> None:
     """With a new JID; the old one is not reachable, like one that never was (LIF-03, LIF-05)."""
     ada, user = await world.enlisted(), await world.opted_in()
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
     again = await world.enlisted()
     assert (again.external_id, again.jid != ada.jid) == (ada.external_id, True)
     to_old, to_nobody, to_new = await world.router.send_messages(
@@ -55,7 +55,7 @@ async def test_a_whatsapp_user_is_not_deleted_by_this_call(world: World) -> None
     """It is the partners' users' (LIF-03)."""
     user = await world.whatsapp_user()
     with refused(Reason.CALLER_NOT_THIRD_PARTY_USER), world.quiet():
-        await world.lifecycle.delete_account(user)
+        await world.deletion.delete(user)
     assert await world.account(user.jid) == user
 
 
@@ -112,7 +112,7 @@ async def uploaded(world: World, user: Account, content: bytes) -> None:
 async def test_a_sweep_says_when_the_next_thing_falls_due(world: World) -> None:
     """So nobody has to look before that: the oldest thing's time, or else as long as a thing stored now is kept."""
     ada, user = await world.enlisted(), await world.opted_in()
-    sweeps = {sweep.name: sweep for sweep in world.lifecycle.sweeps()}
+    sweeps = {sweep.name: sweep for sweep in (*world.mailbox.sweeps(), *world.media.sweeps())}
     assert [(name, sweep.retention_ms) for name, sweep in sweeps.items()] == [
         ("mailbox_items", 30 * DAY_MS),
         ("sent_messages", 60 * DAY_MS),
