@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from interop_server.core.limits import Limits
 
 _ELSEWHERE = {
-    "audit": "interop_client.operator_cli:audit",
-    "clock": "interop_client.operator_cli:clock",
+    "audit": "interop_admin.commands.audit:audit",
+    "clock": "interop_admin.commands.clock:clock",
     "demo": "interop_demo.cli:demo",
     "requirements": "interop_server.requirements_command:requirements",
-    "journal": "interop_client.journal_cli:journal",
-    "explain": "interop_client.journal_cli:explain",
+    "journal": "interop_admin.commands.journal:journal",
+    "explain": "interop_admin.commands.explain:explain",
 }
 """Subcommands whose code is not here."""
 
@@ -186,7 +186,8 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     from interop_server.config import Config
 
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
-    from interop_server.app import AddressUnusable, ClockBehind, FileUnusable, Simulator
+    from interop_server.addresses import AddressUnusable
+    from interop_server.app import ClockBehind, FileUnusable, Simulator
     from interop_server.storage import WrongDatabase
 
     # The database thread must get its turn while the event loop is busy: 5 ms, the default, is ten commits long.

@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from interop_server.core.limits import policy_of
+
 _SHIPPED = Path(__file__).with_name("requirements.toml")
 _IN_THE_SOURCES = Path(__file__).parents[2] / "docs" / "requirements.toml"
 
@@ -51,10 +53,13 @@ class Requirement:
     """What is missing; empty when it is modelled."""
     where: tuple[str, ...] = ()
     """Paths in the repository, or `path:symbol`, that hold it."""
-    policy: tuple[str, ...] = ()
-    """Fields of `Limits` whose values are the simulator's own choice."""
     note: str = ""
     """What a reader could take for more than it is."""
+
+    @property
+    def policy(self) -> tuple[str, ...]:
+        """Limits that serve it, and whose values are the simulator's own choice."""
+        return policy_of(self.id)
 
     @property
     def area(self) -> str:

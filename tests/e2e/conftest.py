@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient

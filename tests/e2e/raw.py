@@ -12,8 +12,8 @@ import grpc
 import grpc.aio
 import pytest
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import chat_pb2, enlistment_pb2, errors_pb2, prekeys_pb2, stanza_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions
 from interop_client.errors import (
     ServerRefusal,

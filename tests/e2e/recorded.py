@@ -7,7 +7,7 @@ from typing import Any
 
 import grpc.aio
 
-from interop_client.admin import AdminClient
+from interop_admin.client import AdminClient
 from tests.evidence import new_journal
 
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Self, cast
 
 from interop_api.v1 import stanza_pb2
-from interop_client.transport import Transport
+from interop_client.connection.transport import Transport
 
 WAIT_SECONDS = 10.0
 

@@ -15,6 +15,8 @@ import grpc
 import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import (
     chat_pb2,
@@ -26,10 +28,8 @@ from interop_api.v1 import (
     prekeys_pb2,
     prekeys_pb2_grpc,
 )
-from interop_client.admin import AdminClient
-from interop_client.endpoint import Endpoint
+from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import refusal_from_rpc_error
-from interop_client.login import third_party_login, whatsapp_login
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
 from interop_demo.processes import Child, simulator

@@ -6,8 +6,8 @@ import pytest
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.contents import text_content
-from interop_client.events import OfflinePreview, ReceiptReceived, RetryRequested, TextReceived
+from interop_client.messaging.contents import text_content
+from interop_client.messaging.events import OfflinePreview, ReceiptReceived, RetryRequested, TextReceived
 from interop_client.signal.chain import MessageKeys
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.signal.errors import SignalError

@@ -9,7 +9,7 @@ import pytest
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.events import IdentityChanged, MediaReceived, ReactionReceived, TextReceived, Typing
+from interop_client.messaging.events import IdentityChanged, MediaReceived, ReactionReceived, TextReceived, Typing
 from tests.e2e.conftest import World
 
 pytestmark = pytest.mark.requirement("SIM-05")

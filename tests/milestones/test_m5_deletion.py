@@ -3,7 +3,7 @@
 import pytest
 
 from interop_client.errors import ServerRefusal
-from interop_client.events import TextReceived
+from interop_client.messaging.events import TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.raw import refused
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interop_client.events import ReachabilityPing, TextReceived
+from interop_client.messaging.events import ReachabilityPing, TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.raw import refused
 

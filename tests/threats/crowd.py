@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import grpc.aio
 
 from interop_api.v1 import enlistment_pb2_grpc, interop_pb2, interop_pb2_grpc
-from interop_client.login import third_party_login, whatsapp_login
+from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
 from tests.bench.lean_client import Account, LeanClient

@@ -8,10 +8,10 @@ import pytest
 
 from interop_api.v1 import chat_pb2, enlistment_pb2, stanza_pb2
 from interop_client.client import InteropClient
+from interop_client.connection.calls import unary_call
+from interop_client.connection.login import third_party_login
 from interop_client.errors import ServerRefusal, refusal_from_rpc_error
-from interop_client.login import third_party_login
 from interop_client.state import ClientState
-from interop_client.transport import unary_call
 from tests.e2e.conftest import World
 from tests.e2e.raw import RawStream, check, enlistment
 from tests.e2e.wire import sealed_message

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from interop_client.endpoint import Endpoint
+from interop_admin.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world

@@ -8,9 +8,9 @@ import pytest
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import InteropClient
-from interop_client.events import ConnectionLost, IdentityChanged, TextReceived
+from interop_client.connection.calls import unary_call
+from interop_client.messaging.events import ConnectionLost, IdentityChanged, TextReceived
 from interop_client.state import ClientState
-from interop_client.transport import unary_call
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, WAIT_SECONDS, no_trace

@@ -8,7 +8,7 @@ import pytest
 
 from interop_api.v1 import chat_pb2, prekeys_pb2
 from interop_client.errors import ServerRefusal
-from interop_client.events import IdentityChanged, TextReceived
+from interop_client.messaging.events import IdentityChanged, TextReceived
 from interop_client.signal import SignalError, UntrustedIdentity
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient

@@ -7,8 +7,8 @@ import pytest
 
 from interop_api.v1 import prekeys_pb2, prekeys_pb2_grpc
 from interop_client.client import ClientOptions
-from interop_client.events import Event, PreKeysLow, TextReceived
-from interop_client.prekeys import bundle_from
+from interop_client.keys.bundles import bundle_from
+from interop_client.messaging.events import Event, PreKeysLow, TextReceived
 from interop_client.signal import PreKeyBundle
 from tests.bench.lean_client import LeanClient
 from tests.e2e.conftest import World

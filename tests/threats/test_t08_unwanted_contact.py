@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from interop_client.errors import ConnectionEnded
-from interop_client.events import ConnectionLost, ReachabilityPing, ReceiptReceived, TextReceived
+from interop_client.messaging.events import ConnectionLost, ReachabilityPing, ReceiptReceived, TextReceived
 from tests.bench.lean_client import LeanClient
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused

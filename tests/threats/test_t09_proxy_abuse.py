@@ -9,12 +9,12 @@ import pytest
 from google.protobuf.message import Message
 
 from interop_api.v1 import prekeys_pb2, stanza_pb2
-from interop_client.events import TextReceived
-from interop_client.login import LoginOptions, third_party_login
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.calls import M, unary_call
+from interop_client.connection.login import LoginOptions, third_party_login
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.messaging.events import TextReceived
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
-from interop_client.transport import M, unary_call
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, hello_request

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from interop_client.contents import reaction_content
+from interop_client.messaging.contents import reaction_content
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, WAIT_SECONDS
 from tests.threats.report import Attack

@@ -6,9 +6,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from interop_client.events import MediaReceived
-from interop_client.media_crypto import MediaCheck, MediaTampered
-from interop_client.upload import media_host
+from interop_client.media.crypto import MediaCheck, MediaTampered
+from interop_client.media.upload import media_host
+from interop_client.messaging.events import MediaReceived
 from interop_demo.processes import Child
 from tests.e2e.conftest import World
 from tests.e2e.media.test_refusals_uploads import Uploader, chunk

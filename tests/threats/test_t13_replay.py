@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from interop_api.v1 import chat_pb2, stanza_pb2
-from interop_client.login import whatsapp_login
+from interop_client.connection.login import whatsapp_login
 from tests.bench.lean_client import Account, LeanClient
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream

@@ -8,9 +8,9 @@ import pytest
 
 from interop_api.v1 import enlistment_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions
+from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.errors import ServerRefusal
-from interop_client.events import PqDowngrade, TextReceived
-from interop_client.login import LoginOptions, third_party_login
+from interop_client.messaging.events import PqDowngrade, TextReceived
 from interop_client.signal.errors import MissingKemPreKey
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient

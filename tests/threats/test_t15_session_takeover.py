@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from interop_client.events import ConnectionLost, IdentityChanged, TextReceived
-from interop_client.login import third_party_login
+from interop_client.connection.login import third_party_login
+from interop_client.messaging.events import ConnectionLost, IdentityChanged, TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, RawStream

@@ -4,10 +4,10 @@ import pytest
 
 from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.contents import reaction_content
-from interop_client.events import ReceiptReceived, TextReceived
-from interop_client.login import LoginOptions, third_party_login, whatsapp_login
-from interop_client.transport import DirectTransport
+from interop_client.connection.login import LoginOptions, third_party_login, whatsapp_login
+from interop_client.connection.transport import DirectTransport
+from interop_client.messaging.contents import reaction_content
+from interop_client.messaging.events import ReceiptReceived, TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from interop_api.v1 import interop_pb2
+from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.errors import LoginRefused, ServerRefusal
-from interop_client.events import TextReceived
-from interop_client.login import LoginOptions, third_party_login
+from interop_client.messaging.events import TextReceived
 from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.enlistment.test_location import located, networks, travelled

@@ -7,7 +7,7 @@ import pytest
 
 from interop_api.v1 import integrity_pb2
 from interop_client.client import InteropClient
-from interop_client.events import Evidence, Incoming, TextReceived
+from interop_client.messaging.events import Evidence, Incoming, TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET

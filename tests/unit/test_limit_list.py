@@ -6,7 +6,7 @@ from dataclasses import fields
 import pytest
 
 from interop_server.core.limits import Limits
-from interop_server.limit_list import LimitWrong, limits_from, list_limits
+from interop_server.limit_list import LimitEntry, LimitWrong, limits_from, list_limits
 
 
 @pytest.mark.requirement("SIM-07")
@@ -16,7 +16,8 @@ def test_every_limit_says_what_it_is_for_and_where_it_comes_from() -> None:
     assert [entry.name for entry in entries] == [field.name for field in fields(Limits)]
     for entry in entries:
         assert entry.purpose, entry.name
-        assert re.search(r"policy|documented|observed", entry.purpose), f"{entry.name}: {entry.purpose}"
+        assert re.search(r"policy|documented|observed", entry.about.origin), f"{entry.name}: {entry.purpose}"
+        assert entry.about.purpose, entry.name
         assert entry.value == getattr(Limits(), entry.name)
 
 
@@ -41,3 +42,30 @@ def test_what_cannot_be_set_is_told(setting: str) -> None:
     """In a sentence that says what to write instead."""
     with pytest.raises(LimitWrong, match=r"^.+[.]$"):
         limits_from([setting])
+
+
+@pytest.mark.parametrize("entry", list_limits(), ids=lambda entry: entry.name)
+def test_a_default_lies_within_its_range(entry: LimitEntry) -> None:
+    """And the ends of the range can be set, what lies beyond them cannot (SIM-07)."""
+    if isinstance(entry.value, bool) or not isinstance(entry.value, int | float):
+        return
+    kind, about = type(entry.value), entry.about
+    assert about.least <= entry.value <= about.most
+    for beyond in (about.least - 1, about.most * 2):
+        with pytest.raises(LimitWrong, match=entry.name):
+            limits_from([f"{entry.name}={kind(beyond)}"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"),
+    [
+        (["max_frame_bytes=2048"], "max_ciphertext_bytes"),
+        (["keepalive_seconds=180"], "silent_seconds"),
+        (["mailbox_days=61"], "sent_message_days"),
+        (["report_days=61"], "report_days"),
+    ],
+)
+def test_limits_that_cannot_work_together_are_told(settings: list[str], named: str) -> None:
+    """In a sentence that names both; each alone would be fine (SIM-07)."""
+    with pytest.raises(LimitWrong, match=named):
+        limits_from(settings)

@@ -11,20 +11,21 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescr
 import interop_api.v1
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client import proxy_frames
+from interop_client.connection import proxy_frames
 from partner_server.upstream import UNARY_METHODS
 
 pytestmark = pytest.mark.requirement("PRX-06")
 
 HOLDS = {
-    "a public key": "authkey e_ident e_skey_val ephemeral static_key identity_key public_key one_time_prekey signed_prekey",
+    "a public key": "authkey e_ident e_skey_val ephemeral static_key identity_key public_key one_time_prekey "
+    "signed_prekey",
     "the type or id of a key": "e_keytype e_regid e_skey_id key_type",
     "a signature or digest of what is public": "e_skey_sig signature signed_prekey_signature digest phash",
     "what only the ends can open": "ciphertext sealed payload chunk",
     "a proof of who may do something": "token upload_token auth session_token",
     "a tag that says nothing without its secret": "reporting_token",
-    "an address": "jid jids from_jid to_jid login peer_jid external_id normalized_external_id phone_number client_ip hosts "
-    "direct_path icon",
+    "an address": "jid jids from_jid to_jid login peer_jid external_id normalized_external_id phone_number client_ip "
+    "hosts direct_path icon",
     "an id": "id message_id message_ids request_id report_id challenge_id requirement terms_id",
     "a name that is meant to be shown": "display_name partner_name name",
     "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt digits answer",

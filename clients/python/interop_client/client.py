@@ -13,8 +13,14 @@ from google.protobuf.message import Message as Protobuf
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
-from interop_client.connection import Connection, ConnectionParts
-from interop_client.contents import (
+from interop_client.connection.transport import BlobStreams, Transport
+from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
+from interop_client.keys.bundles import bundle_from
+from interop_client.keys.prekeys import DEFAULT_PREKEYS, OwnPreKeys
+from interop_client.media.download import download_over_grpc, download_over_http
+from interop_client.media.reference import MediaReference
+from interop_client.media.upload import Blob, encrypted_blob
+from interop_client.messaging.contents import (
     deletion_content,
     edit_content,
     media_type_of,
@@ -23,33 +29,27 @@ from interop_client.contents import (
     text_content,
     with_blob,
 )
-from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
-from interop_client.events import (
+from interop_client.messaging.event_queue import E, EventQueue, Predicate
+from interop_client.messaging.events import (
     DigestRequested,
-    E,
     Event,
-    EventQueue,
     Incoming,
     MediaReceived,
     MediaRetryRequested,
     PqDowngrade,
-    Predicate,
     PreKeysCompared,
     PreKeysLow,
     RetryRequested,
 )
-from interop_client.inbox import Inbox, receipts
-from interop_client.media import MediaReference, download_over_grpc, download_over_http
+from interop_client.messaging.inbox import Inbox, receipts
+from interop_client.messaging.open_connection import Connection, ConnectionParts
+from interop_client.messaging.outgoing import Outgoing, OutgoingParts, SentMessage
+from interop_client.messaging.retries import ask_again
 from interop_client.options import ClientOptions
-from interop_client.outgoing import Outgoing, OutgoingParts, SentMessage
-from interop_client.prekeys import DEFAULT_PREKEYS, OwnPreKeys, bundle_from
-from interop_client.retries import ask_again
 from interop_client.signal.errors import MissingKemPreKey
 from interop_client.signal.store import SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
-from interop_client.transport import BlobStreams, Transport
-from interop_client.upload import Blob, encrypted_blob
 
 WAIT_SECONDS = 10.0
 """How long `wait_for` waits, unless the user says otherwise."""

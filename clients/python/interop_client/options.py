@@ -3,9 +3,9 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from interop_client.events import Event
-from interop_client.outgoing import FindSent
-from interop_client.prekeys import DEFAULT_PREKEYS
+from interop_client.keys.prekeys import DEFAULT_PREKEYS
+from interop_client.messaging.events import Event
+from interop_client.messaging.outgoing import FindSent
 
 
 @dataclass(frozen=True, slots=True)

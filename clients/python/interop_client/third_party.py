@@ -10,19 +10,19 @@ from typing import Any, Self
 
 from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2, interop_pb2
 from interop_client.client import InteropClient
-from interop_client.contents import media_content
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import ServerAddress
+from interop_client.connection.login import LoginOptions, third_party_login
+from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
-from interop_client.events import MediaRetryRequested
-from interop_client.login import LoginOptions, third_party_login
-from interop_client.media import MediaReference
-from interop_client.media_crypto import MediaType
+from interop_client.keys.prekeys import REGENERATE_KEYS
+from interop_client.media.crypto import MediaType
+from interop_client.media.reference import MediaReference
+from interop_client.media.upload import Blob, MediaHost, encrypted_blob
+from interop_client.messaging.contents import media_content
+from interop_client.messaging.events import MediaRetryRequested
+from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
-from interop_client.outgoing import SentMessage
-from interop_client.prekeys import REGENERATE_KEYS
 from interop_client.state import ClientState, StateStore
-from interop_client.transport import DirectTransport
-from interop_client.upload import Blob, MediaHost, encrypted_blob
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.jid import parse_jid
 from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES
@@ -43,7 +43,7 @@ class ThirdPartyClient(InteropClient):
     @classmethod
     def direct(
         cls,
-        endpoint: Endpoint,
+        server: ServerAddress,
         state: ClientState,
         get_token: TokenSource,
         store: StateStore | None = None,
@@ -54,7 +54,7 @@ class ThirdPartyClient(InteropClient):
         """Makes a client that connects itself.
 
         Args:
-            endpoint: The server.
+            server: Where it is, and which root to trust.
             state: Keys and sessions.
             get_token: Gets a token for each login.
             store: Where the state is saved; None saves nothing.
@@ -65,7 +65,7 @@ class ThirdPartyClient(InteropClient):
         async def log_in() -> Any:
             return third_party_login(state.jid, await get_token(), login)
 
-        return cls(DirectTransport(endpoint, state.auth_private_key, log_in), state, store, options)
+        return cls(DirectTransport(server, state.auth_private_key, log_in), state, store, options)
 
     async def enlist(self, token: str) -> str:
         """Enlists this user, or renews the enlistment, and returns the JID.
@@ -108,7 +108,7 @@ class ThirdPartyClient(InteropClient):
             ServerRefusal: The user is not enlisted, or the answer is none.
             OSError: The server is not there or too slow.
         """
-        from interop_client._http import http_request, read_body  # here: see there
+        from interop_client.connection.http import http_request, read_body  # here: see there
 
         request = self._enlistment(token, auth_public_key)
         form = {

@@ -9,17 +9,17 @@ from typing import Any, Self
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.contents import media_content
-from interop_client.endpoint import Endpoint
-from interop_client.events import MediaRetryRequested
-from interop_client.login import LoginOptions, whatsapp_login
-from interop_client.media import MediaReference
-from interop_client.media_crypto import MediaType
+from interop_client.connection.address import ServerAddress
+from interop_client.connection.login import LoginOptions, whatsapp_login
+from interop_client.connection.transport import DirectTransport
+from interop_client.media.crypto import MediaType
+from interop_client.media.reference import MediaReference
+from interop_client.media.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
+from interop_client.messaging.contents import media_content
+from interop_client.messaging.events import MediaRetryRequested
+from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
-from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateStore
-from interop_client.transport import DirectTransport
-from interop_client.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
 
 TERMS_ID = "20240306"
 """The version of the terms that users accept (OPT-03)."""
@@ -50,7 +50,7 @@ class WhatsAppClient(InteropClient):
     @classmethod
     def direct(
         cls,
-        endpoint: Endpoint,
+        server: ServerAddress,
         state: ClientState,
         store: StateStore | None = None,
         options: ClientOptions | None = None,
@@ -60,7 +60,7 @@ class WhatsAppClient(InteropClient):
         """Makes a client that connects itself.
 
         Args:
-            endpoint: The server.
+            server: Where it is, and which root to trust.
             state: Keys and sessions; its JID is `{digits}@s.whatsapp.net`.
             store: Where the state is saved; None saves nothing.
             options: How to behave.
@@ -70,7 +70,7 @@ class WhatsAppClient(InteropClient):
         async def log_in() -> Any:
             return whatsapp_login(state.jid, login)
 
-        return cls(DirectTransport(endpoint, state.auth_private_key, log_in), state, store, options)
+        return cls(DirectTransport(server, state.auth_private_key, log_in), state, store, options)
 
     async def accept_terms(self) -> None:
         """Records that the terms were shown, and then accepted (OPT-03)."""

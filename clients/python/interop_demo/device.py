@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import (
+from interop_client.connection.address import ServerAddress
+from interop_client.media.crypto import MediaTampered
+from interop_client.media.upload import Progress
+from interop_client.messaging.events import (
     ConnectionLost,
     Event,
     MediaReceived,
@@ -22,11 +24,9 @@ from interop_client.events import (
     StanzaRefused,
     TextReceived,
 )
-from interop_client.media_crypto import MediaTampered
+from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
-from interop_client.outgoing import SentMessage
 from interop_client.state import ClientState, StateFile
-from interop_client.upload import Progress
 from interop_demo.search import files_under, key_secret, search
 
 WAIT_SECONDS = 20.0
@@ -90,13 +90,13 @@ class Device(ABC):
         return self._file
 
     @abstractmethod
-    async def make_client(self, endpoint: Endpoint) -> InteropClient:
+    async def make_client(self, server: ServerAddress) -> InteropClient:
         """Makes the client for a new connection."""
 
     async def connect(self, simulator: dict[str, str]) -> dict[str, Any]:
         """Connects, in place of a connection that may be open."""
         await self.disconnect()
-        self._client = await self.make_client(endpoint_of(simulator))
+        self._client = await self.make_client(address_of(simulator))
         await self._client.connect()
         return {"jid": self._client.jid}
 
@@ -265,7 +265,6 @@ def _told(text: TextReceived) -> dict[str, Any]:
     return {name: getattr(text, name) for name in ("sender", "id", "text", "reply_to", "offline", "request_state")}
 
 
-def endpoint_of(simulator: dict[str, str]) -> Endpoint:
-    """Reads a simulator's addresses out of its ready line."""
-    root_public_key = bytes.fromhex(simulator["root_public_key"])
-    return Endpoint(simulator["grpc"], root_public_key, simulator["http"], simulator["admin"])
+def address_of(simulator: dict[str, str]) -> ServerAddress:
+    """Reads where a simulator is out of its ready line."""
+    return ServerAddress(simulator["grpc"], bytes.fromhex(simulator["root_public_key"]), simulator["http"])

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from interop_client.upload import Progress
+from interop_client.media.upload import Progress
 from interop_demo.processes import Child, ChildFailed
 
 SILENCE_SECONDS = 60.0

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import aiohttp
 
-from interop_client.admin import AdminClient
+from interop_admin.client import AdminClient
 from interop_demo.inputs import Inputs
 from interop_demo.people import Person, Refused
 from interop_demo.processes import Child, partner_server, simulator

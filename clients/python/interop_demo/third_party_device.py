@@ -9,11 +9,11 @@ from typing import Any
 import aiohttp
 
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import TrustedContact
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.address import ServerAddress
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.messaging.events import TrustedContact
 from interop_client.third_party import ThirdPartyClient
-from interop_demo.device import OPTIONS, CommandFailed, Device, DevicePlace, endpoint_of
+from interop_demo.device import OPTIONS, CommandFailed, Device, DevicePlace, address_of
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -34,21 +34,21 @@ class ThirdPartyDevice(Device):
         self._user = user
         self._client_ip = client_ip
 
-    async def make_client(self, endpoint: Endpoint) -> InteropClient:
+    async def make_client(self, server: ServerAddress) -> InteropClient:
         """Makes the client for a new connection. See Device."""
         state = self.load_state()
         if not self._client_ip:
-            return ThirdPartyClient.direct(endpoint, state, self._get_token, self.file, OPTIONS)
+            return ThirdPartyClient.direct(server, state, self._get_token, self.file, OPTIONS)
         login = ProxyLogin(self._user, state.jid, self._get_token)
         transport = ProxyTransport(f"{self._messenger}/proxy", login, self._client_ip)
         return ThirdPartyClient(transport, state, self.file, OPTIONS)
 
     async def enlist(self, simulator: dict[str, str]) -> dict[str, Any]:
         """Enlists with the documented form post; with the proxy's auth key when the proxy is to connect."""
-        endpoint = endpoint_of(simulator)
-        client = ThirdPartyClient.direct(endpoint, self.load_state(), self._get_token, self.file)
+        server = address_of(simulator)
+        client = ThirdPartyClient.direct(server, self.load_state(), self._get_token, self.file)
         auth_key = bytes.fromhex(await self._get_proxy_key()) if self._client_ip else b""
-        return {"jid": await client.enlist_over_http(endpoint.http, await self._get_token(), auth_key)}
+        return {"jid": await client.enlist_over_http(server.http, await self._get_token(), auth_key)}
 
     async def send_image(self, to: str, file: str, mimetype: str) -> dict[str, Any]:
         """Sends a picture that the messenger hosts."""

@@ -12,8 +12,8 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
-from interop_client.explanation import paragraphs_of
-from interop_client.upload import Progress as ReportProgress
+from interop_admin.explanation import paragraphs_of
+from interop_client.media.upload import Progress as ReportProgress
 
 if TYPE_CHECKING:
     from interop_api.admin.v1alpha1 import journal_pb2

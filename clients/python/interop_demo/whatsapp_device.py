@@ -6,8 +6,8 @@ from typing import Any
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import ReachabilityPing
+from interop_client.connection.address import ServerAddress
+from interop_client.messaging.events import ReachabilityPing
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.device import OPTIONS, Device, DevicePlace
 from interop_protocol.jid import whatsapp_jid
@@ -25,9 +25,9 @@ class WhatsAppDevice(Device):
         super().__init__(place)
         self._user = user
 
-    async def make_client(self, endpoint: Endpoint) -> InteropClient:
+    async def make_client(self, server: ServerAddress) -> InteropClient:
         """Makes the client for a new connection. See Device."""
-        return WhatsAppClient.direct(endpoint, self.load_state(), self.file, OPTIONS)
+        return WhatsAppClient.direct(server, self.load_state(), self.file, OPTIONS)
 
     async def make_keys(self) -> dict[str, Any]:
         """Makes and saves the device's keys, and returns the public one that it is registered with."""

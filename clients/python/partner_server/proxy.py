@@ -3,7 +3,7 @@
 It holds the users' chat-channel auth keys and speaks Noise for them, so a client needs no more than a WebSocket. What
 is in a batch stays encrypted on the clients, and nothing is buffered for a client that is away: WhatsApp's mailbox
 does that. Neither way has a queue here: each side is read only as fast as the other takes it. Blobs do not come this
-way; clients move them over HTTP. The protocol with the client is described in `interop_client.proxy_frames`.
+way; clients move them over HTTP. The protocol with the client is described in `interop_client.connection.proxy_frames`.
 
 Source: PRX-01 to PRX-06.
 """
@@ -18,10 +18,9 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, stanza_pb2
-from interop_client.endpoint import Endpoint
-from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
-from interop_client.login import LoginOptions, third_party_login
-from interop_client.proxy_frames import (
+from interop_client.connection.address import ServerAddress
+from interop_client.connection.login import LoginOptions, third_party_login
+from interop_client.connection.proxy_frames import (
     HEARTBEAT_SECONDS,
     MAX_FRAME_BYTES,
     BatchFrame,
@@ -31,6 +30,7 @@ from interop_client.proxy_frames import (
     RequestFrame,
     decode_frame,
 )
+from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
 from interop_protocol.certificates import CertificateError
 from interop_protocol.jid import JidError
 from interop_protocol.noise import RemoteProtocolError
@@ -73,7 +73,7 @@ class Proxy:
         self,
         issuer: TokenIssuer,
         auth_keys: AuthKeys,
-        get_endpoint: Callable[[], Endpoint | None],
+        get_endpoint: Callable[[], ServerAddress | None],
         now: Callable[[], float],
     ) -> None:
         self._issuer = issuer

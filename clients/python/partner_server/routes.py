@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import ServerAddress
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.push_tokens import JwksUnavailable, PushVerifier
@@ -50,7 +50,7 @@ class Routes:
     inbox: PushInbox
     verifier: PushVerifier
     auth_keys: AuthKeys
-    set_simulator: Callable[[Endpoint], None]
+    set_simulator: Callable[[ServerAddress], None]
     clock: PartnerClock
 
     def routes(self) -> list[web.RouteDef]:

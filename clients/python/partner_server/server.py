@@ -12,7 +12,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import ServerAddress
 from partner_server.authkeys import AuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
@@ -43,7 +43,7 @@ class PartnerSettings:
     """0 lets the system choose."""
     issuer: str = ""
     """The `iss` of its tokens; its base URL when empty."""
-    endpoint: Endpoint | None = None
+    endpoint: ServerAddress | None = None
     """The simulator, when it is known already."""
     max_blob_bytes: int = 256 << 20
     """Longest blob that it hosts."""
@@ -120,7 +120,7 @@ class PartnerServer:
         """Ends proxied connections, lets other requests finish, and frees the port. Idempotent."""
         await self._resources.aclose()
 
-    def set_simulator(self, endpoint: Endpoint) -> None:
+    def set_simulator(self, endpoint: ServerAddress) -> None:
         """Says where the simulator is from now on; connections that are open stay as they are."""
         self._endpoint = endpoint
         if self._whatsapp_keys is not None:

@@ -2,11 +2,11 @@
 
 from urllib.parse import urlsplit
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import ServerAddress
 from interop_protocol.sizes import PUBLIC_KEY_BYTES
 
 
-def read_endpoint(grpc: object, http: object, root_public_key: object) -> Endpoint:
+def read_endpoint(grpc: object, http: object, root_public_key: object) -> ServerAddress:
     """Reads the addresses of a simulator as a request, a command line or a ready line has them.
 
     Args:
@@ -28,6 +28,6 @@ def read_endpoint(grpc: object, http: object, root_public_key: object) -> Endpoi
     if len(root_public_key) != 2 * PUBLIC_KEY_BYTES:
         raise ValueError("`root_public_key` must be 64 hex digits")
     try:
-        return Endpoint(grpc, bytes.fromhex(root_public_key), http.rstrip("/"))
+        return ServerAddress(grpc, bytes.fromhex(root_public_key), http.rstrip("/"))
     except ValueError as error:
         raise ValueError("`root_public_key` must be 64 hex digits") from error

@@ -22,10 +22,10 @@ from interop_api.v1 import (
     prekeys_pb2,
     stanza_pb2,
 )
-from interop_client.channel import ChannelKeys, ChatChannel
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import ServerAddress
+from interop_client.connection.channel import ChannelKeys, ChatChannel
+from interop_client.connection.proxy_frames import RequestFrame, ResponseFrame
 from interop_client.errors import ConnectionEnded
-from interop_client.proxy_frames import RequestFrame, ResponseFrame
 
 CALL_SECONDS = 30.0
 """Longest wait for the answer of a unary call."""
@@ -62,7 +62,7 @@ class Upstream:
         """The user's chat channel."""
 
     @classmethod
-    async def open(cls, endpoint: Endpoint, auth_private_key: bytes, payload: chat_pb2.LoginPayload) -> Self:
+    async def open(cls, endpoint: ServerAddress, auth_private_key: bytes, payload: chat_pb2.LoginPayload) -> Self:
         """Connects and logs in.
 
         Args:

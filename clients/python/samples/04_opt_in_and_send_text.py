@@ -5,7 +5,7 @@ import asyncio
 from stage import expect, messenger, whatsapp_user
 
 from interop_client.errors import ServerRefusal
-from interop_client.events import ReactionReceived, ReceiptReceived, TextReceived
+from interop_client.messaging.events import ReactionReceived, ReceiptReceived, TextReceived
 
 
 async def main() -> None:

@@ -5,7 +5,7 @@ import json
 
 from stage import expect, messenger, whatsapp_user
 
-from interop_client.events import OfflineEnd, OfflinePreview, TextReceived
+from interop_client.messaging.events import OfflineEnd, OfflinePreview, TextReceived
 
 MESSAGES = 450
 

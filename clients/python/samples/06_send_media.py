@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stage import endpoint, expect, messenger, whatsapp_user
 
-from interop_client.events import MediaReceived
-from interop_client.upload import media_host
+from interop_client.media.upload import media_host
+from interop_client.messaging.events import MediaReceived
 
 
 async def main() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 from stage import expect, messenger, whatsapp_user
 
 from interop_client.errors import ServerRefusal
-from interop_client.events import TextReceived
+from interop_client.messaging.events import TextReceived
 
 
 async def refused(attempt: Awaitable[object]) -> str:

@@ -5,10 +5,10 @@ import asyncio
 import aiohttp
 from stage import Messenger, endpoint, expect, messenger, whatsapp_user
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import chat_pb2
-from interop_client.admin import AdminClient
-from interop_client.events import TextReceived
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.messaging.events import TextReceived
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 

@@ -4,7 +4,7 @@ import asyncio
 
 from stage import expect, messenger, whatsapp_user
 
-from interop_client.events import ReachabilityPing, TextReceived, TrustedContact
+from interop_client.messaging.events import ReachabilityPing, TextReceived, TrustedContact
 
 
 async def main() -> None:

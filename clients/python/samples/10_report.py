@@ -4,10 +4,10 @@ import asyncio
 
 from stage import endpoint, expect, messenger, whatsapp_user
 
+from interop_admin.client import AdminClient
 from interop_api.admin.v1alpha1 import standing_pb2
-from interop_client.admin import AdminClient
 from interop_client.errors import LoginRefused
-from interop_client.events import ConnectionLost, TextReceived
+from interop_client.messaging.events import ConnectionLost, TextReceived
 
 HOUR = 3_600
 

@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
-from interop_client.admin import AdminClient
-from interop_client.endpoint import Endpoint
 from interop_client.options import ClientOptions
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient

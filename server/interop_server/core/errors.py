@@ -151,14 +151,25 @@ class Refusal(Exception):
         detail: What exactly, for the caller: names fields and limits, never secrets or other people's data.
         retry_after_ms: When a retry can succeed, where one can.
         cause: What the caller must not learn, for the operator's journal alone (OPT-09, OPT-11, LIF-05).
+        requirement: Id of the requirement that was broken, where it is not the one that the reason stands for.
     """
 
-    def __init__(self, reason: Reason, detail: str = "", retry_after_ms: int | None = None, *, cause: str = "") -> None:
+    def __init__(
+        self,
+        reason: Reason,
+        detail: str = "",
+        retry_after_ms: int | None = None,
+        *,
+        cause: str = "",
+        requirement: str = "",
+    ) -> None:
         super().__init__(f"{reason.name}: {detail}" if detail else reason.name)
         self.reason = reason
         self.detail = detail
         self.retry_after_ms = retry_after_ms
         self.cause = cause
+        self.requirement = requirement or reason.rule.requirement
+        """Id of the requirement that was broken."""
         self.request_id = ""
         """Names it in the journal, once it stands there."""
 

@@ -1,11 +1,12 @@
-"""Every number that bounds the service, with where it comes from; knows nothing of how it is configured.
+"""Every number that bounds the service, each with its unit, range, requirement and origin, as data.
 
 "Policy" marks a value that is not public: it is the simulator's choice, never WhatsApp's.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from typing import Any, NamedTuple
 
-from interop_protocol.sizes import MAX_BUNDLE_USERS
+from interop_protocol.sizes import MAX_BUNDLE_USERS, MAX_FRAME_BYTES
 
 SECOND_MS = 1_000
 HOUR_MS = 3_600 * SECOND_MS
@@ -14,189 +15,355 @@ EARLIEST_TIME_MS = 946_684_800_000
 """2000-01-01: no clock begins earlier. SIM-04; policy."""
 LATEST_TIME_MS = 253_402_300_799_999
 """The last millisecond of the year 9999: what is later has no usual notation. SIM-04; policy."""
+EEA_CALLING_CODES = (
+    "30", "31", "32", "33", "34", "351", "352", "353", "354", "356", "357", "358", "359", "36", "370", "371",
+    "372", "385", "386", "39", "40", "420", "421", "423", "43", "45", "46", "47", "48", "49",
+)  # fmt: skip
+
+
+STEADY = "the same, for each second after the burst"
+
+
+class Unit(NamedTuple):
+    """What a limit counts, and the range that makes sense for it unless the limit has one of its own."""
+
+    name: str
+    least: float
+    most: float
+
+
+# A hundred years at most of what counts time, so that no time that is computed with it overflows.
+DAYS = Unit("days", 1, 36_500)
+HOURS = Unit("hours", 1, 876_000)
+SECONDS = Unit("seconds", 1, 3_153_600_000)
+MILLISECONDS = Unit("milliseconds", 1, 3_153_600_000_000)
+BYTES = Unit("bytes", 1, 1 << 50)
+COUNT = Unit("", 1, 1_000_000_000)
+RATE = Unit("per second", 1e-9, 1e9)
+TEXT = Unit("text", 0, 0)
+LIST = Unit("texts, separated by commas", 0, 0)
+SWITCH = Unit("true or false", 0, 0)
+
+
+class About(NamedTuple):
+    """What a limit is: everything but its value."""
+
+    requirements: tuple[str, ...]
+    purpose: str
+    """What it bounds."""
+    origin: str
+    """Whether the value is documented, observed or policy, and what it follows."""
+    unit: Unit
+    least: float
+    most: float
+
+    @property
+    def is_policy(self) -> bool:
+        """Says whether the value is the simulator's own choice, because none is public."""
+        return "policy" in self.origin
+
+
+def limit(  # noqa: PLR0913 - a row of a table
+    value: Any,
+    unit: Unit,
+    requirements: str,
+    purpose: str,
+    origin: str,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+) -> Any:
+    """Declares a limit with its default.
+
+    Args:
+        value: The default.
+        unit: What it counts.
+        requirements: Ids of the requirements that it serves, separated by spaces.
+        purpose: What it bounds.
+        origin: Where the value comes from.
+        least: The smallest value that makes sense, where it is not the unit's.
+        most: The largest, likewise.
+    """
+    bounds = (unit.least if least is None else least, unit.most if most is None else most)
+    about = About(tuple(requirements.split()), purpose, origin, unit, *bounds)
+    return field(default=value, metadata={"about": about})
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The bounds of the service."""
 
-    min_protocol_version: int = 1
-    """ENL-15; policy."""
-    token_clock_skew_seconds: int = 30
-    """ENL-05; policy."""
-    token_max_life_seconds: int = 3600
-    """ENL-05; policy, as long as the documented push token."""
-    token_audience: str = "interopsim"
-    """ENL-07: the `aud` that partner tokens must name; policy: the claim names are not public."""
-    jwks_refresh_seconds: int = 300
-    """ENL-03; policy."""
-    jwks_early_refetch_seconds: int = 10
-    """ENL-04: an unknown `kid` causes at most one fetch in this time; policy."""
-    enlist_partner_burst: int = 10_000
-    """ENL-17: enlistments of one partner's users at once; policy."""
-    enlist_partner_per_second: float = 100.0
-    """ENL-17; policy."""
-    enlist_identifier_burst: int = 20
-    """ENL-17: enlistments of one user at once; policy."""
-    enlist_identifier_per_second: float = 0.1
-    """ENL-17; policy."""
-    enlist_address_burst: int = 10_000
-    """PRX-07: enlistments from one address at once, which may be a messenger's server; policy."""
-    enlist_address_per_second: float = 100.0
-    """PRX-07; policy."""
-    login_client_burst: int = 1_000
-    """PRX-07: logins at once from one end client's address, which a network may have many share; policy."""
-    login_client_per_second: float = 10.0
-    """PRX-07; policy."""
-    login_proxy_burst: int = 10_000
-    """PRX-07: logins at once through one proxy's address, and from this machine's, where tests connect from; policy."""
-    login_proxy_per_second: float = 100.0
-    """PRX-07; policy."""
-    max_frame_bytes: int = 1 << 20
-    """CHN-09; policy, under the observed hard cap of 2^24."""
-    max_batch_stanzas: int = 1_024
-    """CHN-09; policy."""
-    max_ciphertext_bytes: int = 96 * 1024
-    """MSG-11; policy, Signal's cap for an envelope."""
-    max_unacked_deliveries: int = 2_048
-    """MSG-09: deliveries in flight to one client; policy."""
-    handshake_seconds: int = 20
-    """CHN-01; observed connect timeout."""
-    certificate_days: int = 365
-    """CHN-04: how long the server's certificates are valid; 0 makes expired ones, which clients must refuse; policy."""
-    keepalive_seconds: int = 30
-    """CHN-12; observed."""
-    silent_seconds: int = 180
-    """CHN-12; observed."""
-    prekeys_low_count: int = 10
-    """KEY-09; observed in the official apps."""
-    max_bundles: int = MAX_BUNDLE_USERS
-    """KEY-07; policy."""
-    bundle_burst: int = 1_024
-    """KEY-14: prekey bundles that one account may take at once, of whomever; policy."""
-    bundle_per_second: float = 10.0
-    """KEY-14; policy."""
-    bundle_target_burst: int = 6
-    """KEY-14: prekey bundles of one account that another may take at once; policy: Signal's 6 in 10 minutes."""
-    bundle_target_per_second: float = 0.01
-    """KEY-14; policy."""
-    kem_prekeys: bool = False
-    """KEY-15: whether accounts may publish post-quantum prekeys; observed behind a switch in official clients, and off
-    here by policy."""
-    resolve_burst: int = 1_024
-    """OPT-09: identifiers that one account may look up at once; policy."""
-    resolve_per_second: float = 10.0
-    """OPT-09; policy."""
-    send_burst: int = 10_000
-    """MSG-11: messages from one sender to one recipient at once; policy."""
-    send_per_second: float = 2_000.0
-    """MSG-11; policy."""
-    retry_burst: int = 2_000
-    """RCP-03: messages that one account may ask for again at once; policy."""
-    retry_per_second: float = 100.0
-    """RCP-03; policy."""
-    typing_seconds: int = 20
-    """MSG-13: how long a sign of typing holds; policy."""
-    typing_burst: int = 10
-    """MSG-13: signs of typing from one account at once; policy."""
-    typing_per_second: float = 1.0
-    """MSG-13; policy."""
-    max_mailbox_items: int = 20_000
-    """MSG-11; policy."""
-    max_mailbox_bytes: int = 64 << 20
-    """MSG-11; policy."""
-    sent_message_days: int = 60
-    """MSG-04, RCP-05, MED-08: how long it is remembered that a message was sent, not what it says; policy, twice as
-    long as the mailbox, since it can be read, and its blob be asked for, long after it was delivered."""
-    mailbox_full_retry_ms: int = 60 * SECOND_MS
-    """MSG-11; policy."""
-    mailbox_days: int = 30
-    """MSG-07; documented."""
-    unenlist_days: int = 30
-    """LIF-04: without a connection; documented."""
-    connected_note_seconds: int = 3600
-    """LIF-04: how often it is noted who is connected, so that a crash makes nobody look longer absent; policy."""
-    pings_per_day: int = 20
-    """OPT-12: reachability pings of one third-party user, whatever becomes of them; policy."""
-    ping_days: int = 30
-    """OPT-12: a ping that is not answered is outstanding this long; policy."""
-    max_outstanding_pings: int = 100
-    """OPT-12: for one WhatsApp user; policy."""
-    recent_chat_days: int = 30
-    """KEY-17: a chat with a message in this time is a recent conversation; policy, as long as the mailbox."""
-    new_chats: int = 50
-    """ABU-05: chats without an answer that a third-party user may have opened in the time below; policy."""
-    new_chats_hours: int = 24
-    """ABU-05; policy."""
-    trusted_bucket_days: int = 7
-    """OPT-14: trusted-contact marks are renewed in steps of this; observed."""
-    trusted_buckets: int = 4
-    """OPT-14: a mark holds until this many steps after the one that it was given in began; observed."""
-    max_blocked: int = 10_000
-    """ABU-01; policy."""
-    ended_sanction_days: int = 1
-    """ABU-05: how long it stays known that a sanction has ended; policy."""
-    report_days: int = 7
-    """ABU-04: how long after it was sent a message can be reported; policy, analogous practice."""
-    report_burst: int = 20
-    """ABU-03: reports of one account at once; policy."""
-    report_per_second: float = 0.01
-    """ABU-03; policy."""
-    report_weight_days: int = 30
-    """ABU-05, ABU-08: how long a report that counts weighs, and is kept; policy."""
-    reports_until_lock: int = 3
-    """ABU-05: people whose reports count until somebody may open no new chats for a time; policy."""
-    new_chats_lock_hours: int = 24
-    """ABU-05: for how long; policy. Every further report that counts renews it."""
-    reports_until_ban: int = 5
-    """ABU-05: people whose reports count until the first temporary ban; policy."""
-    reports_until_next_ban: int = 2
-    """ABU-05: people more until each further ban; policy."""
-    temporary_ban_hours: int = 24
-    """ABU-05: how long the first temporary ban lasts, and half of the second, a quarter of the third; policy."""
-    temporary_bans: int = 3
-    """ABU-05: temporary bans before the one for good; policy."""
-    capped_until_ban: int = 100
-    """ABU-05: attempts to open a chat beyond the cap, within the time that it is for, until a temporary ban; policy."""
-    points_per_report: int = 10
-    """ABU-07: weight of a report that counts in the score; policy."""
-    points_per_block: int = 3
-    """ABU-07: weight of being blocked by somebody whom one has a chat with; policy."""
-    points_per_unanswered_chat: int = 1
-    """ABU-07: weight of a chat that a third-party user opened, and nobody has answered; policy."""
-    points_per_shared_address: int = 1
-    """ABU-07: weight of another third-party user connected directly from the same address; policy."""
-    max_points_for_shared_address: int = 10
-    """ABU-07; policy."""
-    score_until_lock: int = 100
-    """ABU-07: with this score, any report that counts leads to a lock on new chats; policy."""
-    banned_users_until_suspension: int = 0
-    """ABU-07: users of a partner who are banned for good until it is suspended as a whole; 0 for never; policy."""
-    challenge_seconds: int = 600
-    """ABU-06: how long a challenge can be answered; policy."""
-    challenge_burst: int = 10
-    """ABU-06: challenges that one account may begin at once; policy, analogous practice."""
-    challenge_per_second: float = 1 / (144 * 60)
-    """ABU-06; policy, analogous practice: one every 144 minutes."""
-    challenge_success_burst: int = 2
-    """ABU-06: right answers of one account that count at once; policy, analogous practice."""
-    challenge_success_per_second: float = 1 / (12 * 3600)
-    """ABU-06; policy, analogous practice: one every 12 hours."""
-    upload_auth_seconds: int = 3600
-    """MED-05; policy."""
-    max_blob_bytes: int = 2 << 30
-    """MED-07; policy, the observed large-file mark of 2,048 MB."""
-    media_days: int = 30
-    """MED-07; policy, as long as the mailbox."""
-    stale_upload_seconds: int = 3600
-    """MED-07; policy."""
-    partner_media_seconds: float = 30.0
-    """MED-03: to connect, and between two reads; policy."""
-    eligible_calling_codes: tuple[str, ...] = (
-        "30", "31", "32", "33", "34", "351", "352", "353", "354", "356", "357", "358", "359", "36", "370", "371",
-        "372", "385", "386", "39", "40", "420", "421", "423", "43", "45", "46", "47", "48", "49",
-    )  # fmt: skip
-    """OPT-04: calling codes of the EEA countries; that the number's region counts is documented, the list is policy."""
+    min_protocol_version: int = limit(1, COUNT, "ENL-15", "oldest interop protocol version that is taken", "policy")
+    token_clock_skew_seconds: int = limit(
+        30, SECONDS, "ENL-05", "by how much the clock of a token's issuer may differ", "policy", least=0
+    )
+    token_max_life_seconds: int = limit(
+        3_600, SECONDS, "ENL-05", "longest life of a token", "policy, as long as the documented push token"
+    )
+    token_audience: str = limit(
+        "interopsim",
+        TEXT,
+        "ENL-07",
+        "the `aud` that partner tokens must name",
+        "policy: the claim names are not public",
+    )
+    jwks_refresh_seconds: int = limit(300, SECONDS, "ENL-03", "how often key sets are fetched", "policy")
+    jwks_early_refetch_seconds: int = limit(
+        10, SECONDS, "ENL-04", "an unknown `kid` causes at most one fetch in this time", "policy"
+    )
+    enlist_partner_burst: int = limit(10_000, COUNT, "ENL-17", "enlistments of one partner's users at once", "policy")
+    enlist_partner_per_second: float = limit(100.0, RATE, "ENL-17", STEADY, "policy")
+    enlist_identifier_burst: int = limit(20, COUNT, "ENL-17", "enlistments of one user at once", "policy")
+    enlist_identifier_per_second: float = limit(0.1, RATE, "ENL-17", STEADY, "policy")
+    enlist_address_burst: int = limit(
+        10_000, COUNT, "PRX-07", "enlistments from one address at once, which may be a messenger's server", "policy"
+    )
+    enlist_address_per_second: float = limit(100.0, RATE, "PRX-07", STEADY, "policy")
+    login_client_burst: int = limit(
+        1_000,
+        COUNT,
+        "PRX-07",
+        "logins at once from one end client's address, which many clients of a network may share",
+        "policy",
+    )
+    login_client_per_second: float = limit(10.0, RATE, "PRX-07", STEADY, "policy")
+    login_proxy_burst: int = limit(
+        10_000,
+        COUNT,
+        "PRX-07",
+        "logins at once through one proxy's address, and from this machine's, where tests connect from",
+        "policy",
+    )
+    login_proxy_per_second: float = limit(100.0, RATE, "PRX-07", STEADY, "policy")
+    max_frame_bytes: int = limit(
+        1 << 20,
+        BYTES,
+        "CHN-09",
+        "largest sealed frame",
+        "policy, under the observed hard cap of 2^24",
+        least=1_024,
+        most=MAX_FRAME_BYTES,
+    )
+    max_batch_stanzas: int = limit(1_024, COUNT, "CHN-09", "most stanzas in a batch", "policy", most=65_536)
+    max_ciphertext_bytes: int = limit(
+        96 * 1_024, BYTES, "MSG-11", "largest ciphertext of a message", "policy, Signal's cap for an envelope"
+    )
+    max_unacked_deliveries: int = limit(
+        2_048, COUNT, "MSG-09", "deliveries in flight to one client", "policy", most=1_000_000
+    )
+    handshake_seconds: int = limit(20, SECONDS, "CHN-01", "how long a handshake may take", "observed connect timeout")
+    certificate_days: int = limit(
+        365,
+        DAYS,
+        "CHN-04",
+        "how long the server's certificates are valid; 0 makes expired ones, which clients must refuse",
+        "policy",
+        least=0,
+    )
+    keepalive_seconds: int = limit(30, SECONDS, "CHN-12", "how often a client says something at least", "observed")
+    silent_seconds: int = limit(180, SECONDS, "CHN-12", "how long a client may be silent", "observed")
+    prekeys_low_count: int = limit(
+        10,
+        COUNT,
+        "KEY-09",
+        "with fewer one-time prekeys than this an account is told",
+        "observed in the official apps",
+        least=0,
+    )
+    max_bundles: int = limit(
+        MAX_BUNDLE_USERS, COUNT, "KEY-07", "users whose bundles one call may take", "policy", most=MAX_BUNDLE_USERS
+    )
+    bundle_burst: int = limit(1_024, COUNT, "KEY-14", "prekey bundles that one account may take at once", "policy")
+    bundle_per_second: float = limit(10.0, RATE, "KEY-14", STEADY, "policy")
+    bundle_target_burst: int = limit(
+        6,
+        COUNT,
+        "KEY-14",
+        "prekey bundles of one account that another may take at once",
+        "policy: Signal's 6 in 10 minutes",
+    )
+    bundle_target_per_second: float = limit(0.01, RATE, "KEY-14", STEADY, "policy")
+    kem_prekeys: bool = limit(
+        False,
+        SWITCH,
+        "KEY-15",
+        "whether accounts may publish post-quantum prekeys",
+        "observed behind a switch in official clients, and off here by policy",
+    )
+    resolve_burst: int = limit(1_024, COUNT, "OPT-09", "identifiers that one account may look up at once", "policy")
+    resolve_per_second: float = limit(10.0, RATE, "OPT-09", STEADY, "policy")
+    send_burst: int = limit(10_000, COUNT, "MSG-11", "messages from one sender to one recipient at once", "policy")
+    send_per_second: float = limit(2_000.0, RATE, "MSG-11", STEADY, "policy")
+    retry_burst: int = limit(2_000, COUNT, "RCP-03", "messages that one account may ask for again at once", "policy")
+    retry_per_second: float = limit(100.0, RATE, "RCP-03", STEADY, "policy")
+    typing_seconds: int = limit(20, SECONDS, "MSG-13", "how long a typing indicator holds", "policy")
+    typing_burst: int = limit(10, COUNT, "MSG-13", "typing indicators from one account at once", "policy")
+    typing_per_second: float = limit(1.0, RATE, "MSG-13", STEADY, "policy")
+    max_mailbox_items: int = limit(20_000, COUNT, "MSG-11", "items that one mailbox holds", "policy", least=0)
+    max_mailbox_bytes: int = limit(64 << 20, BYTES, "MSG-11", "bytes that one mailbox holds", "policy", least=0)
+    sent_message_days: int = limit(
+        60,
+        DAYS,
+        "MSG-04 RCP-05 MED-08",
+        "how long it is remembered that a message was sent, not what it says",
+        "policy, twice as long as the mailbox, since people read messages, and fetch their blobs, long after delivery",
+    )
+    mailbox_full_retry_ms: int = limit(
+        60 * SECOND_MS, MILLISECONDS, "MSG-11", "when to try a full mailbox again", "policy"
+    )
+    mailbox_days: int = limit(30, DAYS, "MSG-07", "how long the mailbox keeps an item", "documented")
+    unenlist_days: int = limit(30, DAYS, "LIF-04", "how long an enlistment lasts without a connection", "documented")
+    connected_note_seconds: int = limit(
+        3_600,
+        SECONDS,
+        "LIF-04",
+        "how often it is noted who is connected, so that a crash makes no account look longer absent",
+        "policy",
+    )
+    pings_per_day: int = limit(
+        20, COUNT, "OPT-12", "reachability pings of one third-party user, whatever becomes of them", "policy", least=0
+    )
+    ping_days: int = limit(30, DAYS, "OPT-12", "how long an unanswered ping is outstanding", "policy")
+    max_outstanding_pings: int = limit(
+        100, COUNT, "OPT-12", "outstanding pings for one WhatsApp user", "policy", least=0
+    )
+    recent_chat_days: int = limit(
+        30,
+        DAYS,
+        "KEY-17",
+        "a chat with a message in this time is a recent conversation",
+        "policy, as long as the mailbox",
+    )
+    new_chats: int = limit(
+        50,
+        COUNT,
+        "ABU-05",
+        "unanswered chats that a third-party user may have opened within `new_chats_hours`",
+        "policy",
+        least=0,
+    )
+    new_chats_hours: int = limit(24, HOURS, "ABU-05", "how long an unanswered chat counts against that cap", "policy")
+    trusted_bucket_days: int = limit(
+        7, DAYS, "OPT-14", "trusted-contact marks are renewed in steps of this", "observed"
+    )
+    trusted_buckets: int = limit(
+        4, COUNT, "OPT-14", "how many steps, the one it was given in included, a mark holds", "observed"
+    )
+    max_blocked: int = limit(10_000, COUNT, "ABU-01", "users that one account may block", "policy", least=0)
+    ended_sanction_days: int = limit(1, DAYS, "ABU-05", "how long it stays known that a sanction has ended", "policy")
+    report_days: int = limit(
+        7, DAYS, "ABU-04", "how long after it was sent a message can be reported", "policy, analogous practice"
+    )
+    report_burst: int = limit(20, COUNT, "ABU-03", "reports of one account at once", "policy")
+    report_per_second: float = limit(0.01, RATE, "ABU-03", STEADY, "policy")
+    report_weight_days: int = limit(
+        30, DAYS, "ABU-05 ABU-08", "how long a report that counts weighs, and is kept", "policy"
+    )
+    reports_until_lock: int = limit(
+        3,
+        COUNT,
+        "ABU-05",
+        "people whose reports count until the reported user may open no new chats for a time",
+        "policy",
+    )
+    new_chats_lock_hours: int = limit(
+        24, HOURS, "ABU-05", "how long that lock lasts; every further report that counts renews it", "policy"
+    )
+    reports_until_ban: int = limit(
+        5, COUNT, "ABU-05", "people whose reports count until the first temporary ban", "policy"
+    )
+    reports_until_next_ban: int = limit(2, COUNT, "ABU-05", "further people until each further ban", "policy")
+    temporary_ban_hours: int = limit(
+        24,
+        HOURS,
+        "ABU-05",
+        "how long the first temporary ban lasts, and half of the second, a quarter of the third",
+        "policy",
+    )
+    temporary_bans: int = limit(
+        3, COUNT, "ABU-05", "temporary bans before the one for good", "policy", least=0, most=64
+    )
+    capped_until_ban: int = limit(
+        100,
+        COUNT,
+        "ABU-05",
+        "attempts beyond the cap on new chats, within its time, until a temporary ban",
+        "policy",
+        least=0,
+    )
+    points_per_report: int = limit(
+        10, COUNT, "ABU-07", "weight of a report that counts in the score", "policy", least=0
+    )
+    points_per_block: int = limit(
+        3, COUNT, "ABU-07", "weight of being blocked by a user whom one has a chat with", "policy", least=0
+    )
+    points_per_unanswered_chat: int = limit(
+        1, COUNT, "ABU-07", "weight of an unanswered chat that a third-party user opened", "policy", least=0
+    )
+    points_per_shared_address: int = limit(
+        1,
+        COUNT,
+        "ABU-07",
+        "weight of another third-party user connected directly from the same address",
+        "policy",
+        least=0,
+    )
+    max_points_for_shared_address: int = limit(
+        10, COUNT, "ABU-07", "most points for a shared address", "policy", least=0
+    )
+    score_until_lock: int = limit(
+        100, COUNT, "ABU-07", "with this score, any report that counts leads to a lock on new chats", "policy", least=0
+    )
+    banned_users_until_suspension: int = limit(
+        0,
+        COUNT,
+        "ABU-07",
+        "users of a partner who are banned for good until it is suspended as a whole; 0 for never",
+        "policy",
+        least=0,
+    )
+    challenge_seconds: int = limit(600, SECONDS, "ABU-06", "how long a challenge can be answered", "policy")
+    challenge_burst: int = limit(
+        10, COUNT, "ABU-06", "challenges that one account may begin at once", "policy, analogous practice"
+    )
+    challenge_per_second: float = limit(
+        1 / (144 * 60),
+        RATE,
+        "ABU-06",
+        STEADY,
+        "policy, analogous practice: one every 144 minutes",
+    )
+    challenge_success_burst: int = limit(
+        2, COUNT, "ABU-06", "right answers of one account that count at once", "policy, analogous practice"
+    )
+    challenge_success_per_second: float = limit(
+        1 / (12 * 3_600),
+        RATE,
+        "ABU-06",
+        STEADY,
+        "policy, analogous practice: one every 12 hours",
+    )
+    upload_auth_seconds: int = limit(3_600, SECONDS, "MED-05", "how long a permission to upload holds", "policy")
+    max_blob_bytes: int = limit(
+        2 << 30, BYTES, "MED-07", "largest blob", "policy, the observed large-file mark of 2,048 MB"
+    )
+    media_days: int = limit(30, DAYS, "MED-07", "how long a blob is kept", "policy, as long as the mailbox")
+    stale_upload_seconds: int = limit(3_600, SECONDS, "MED-07", "how long an unfinished upload is kept", "policy")
+    partner_media_seconds: float = limit(
+        30.0,
+        SECONDS,
+        "MED-03",
+        "how long a partner's media server may take to connect, and between two reads",
+        "policy",
+        least=0.001,
+    )
+    eligible_calling_codes: tuple[str, ...] = limit(
+        EEA_CALLING_CODES,
+        LIST,
+        "OPT-04",
+        "calling codes of the EEA countries",
+        "the list is policy; that the number's region counts is documented",
+    )
 
     @property
     def unenlist_ms(self) -> int:
@@ -227,3 +394,47 @@ class Limits:
     def mailbox_ms(self) -> int:
         """How long the mailbox keeps an item (MSG-07)."""
         return self.mailbox_days * DAY_MS
+
+
+def about(name: str) -> About:
+    """Returns what a limit is, by name."""
+    return _ABOUT[name]
+
+
+def policy_of(requirement: str) -> tuple[str, ...]:
+    """Returns the names of the limits that serve a requirement, and whose values are the simulator's own choice."""
+    return tuple(name for name, each in _ABOUT.items() if each.is_policy and requirement in each.requirements)
+
+
+_ABOUT: dict[str, About] = {each.name: each.metadata["about"] for each in fields(Limits)}
+
+
+def conflicts(limits: Limits) -> list[str]:
+    """Returns, as sentences, which limits cannot work together; empty when all can."""
+    checks = (
+        (
+            limits.max_ciphertext_bytes + _STANZA_OVERHEAD_BYTES > limits.max_frame_bytes,
+            f"max_ciphertext_bytes={limits.max_ciphertext_bytes} does not fit into a frame: keep it "
+            f"{_STANZA_OVERHEAD_BYTES:,} bytes under max_frame_bytes={limits.max_frame_bytes}.",
+        ),
+        (
+            limits.keepalive_seconds >= limits.silent_seconds,
+            f"keepalive_seconds={limits.keepalive_seconds} leaves a client no time: keep it under "
+            f"silent_seconds={limits.silent_seconds}.",
+        ),
+        (
+            limits.sent_message_days < limits.mailbox_days,
+            f"sent_message_days={limits.sent_message_days} forgets messages that still wait: keep it at least "
+            f"mailbox_days={limits.mailbox_days}.",
+        ),
+        (
+            limits.sent_message_days < limits.report_days,
+            f"sent_message_days={limits.sent_message_days} forgets messages that can be reported: keep it at least "
+            f"report_days={limits.report_days}.",
+        ),
+    )
+    return [sentence for is_wrong, sentence in checks if is_wrong]
+
+
+_STANZA_OVERHEAD_BYTES = 512
+"""More than a message stanza holds beside its ciphertext: ids, addresses, tag and field headers."""

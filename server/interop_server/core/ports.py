@@ -118,7 +118,19 @@ class JwksSource(Protocol):
         ...
 
 
-class Connections(Protocol):
+class ConnectionSignals(Protocol):
+    """What is known of the connections of this node beside what is said on them (PRX-05)."""
+
+    def facts_of(self, account_id: int) -> ConnectionFacts | None:
+        """Of an account's connection; None when it has none."""
+        ...
+
+    def facts(self) -> list[ConnectionFacts]:
+        """Of all connections, by JID."""
+        ...
+
+
+class Connections(ConnectionSignals, Protocol):
     """The connections of this node."""
 
     def wake(self, account_id: int) -> bool:
@@ -154,18 +166,6 @@ class Connections(Protocol):
 
     def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
         """Allows the next notice of these kinds."""
-        ...
-
-
-class ConnectionSignals(Protocol):
-    """What is known of the connections of this node beside what is said on them (PRX-05)."""
-
-    def facts_of(self, account_id: int) -> ConnectionFacts | None:
-        """Of an account's connection; None when it has none."""
-        ...
-
-    def facts(self) -> list[ConnectionFacts]:
-        """Of all connections, by JID."""
         ...
 
 

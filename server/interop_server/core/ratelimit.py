@@ -2,9 +2,10 @@
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from typing import Self
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.limits import SECOND_MS
+from interop_server.core.limits import SECOND_MS, Limits, about
 from interop_server.core.ports import Clock
 
 _MAX_KEYS = 100_000
@@ -14,42 +15,62 @@ class RateLimit:
     """Allows bursts, then a steady rate, per key.
 
     Remembers the most recently used keys only; a forgotten key starts with a full bucket.
+
+    Args:
+        clock: Tells the time.
+        burst: How much a full bucket holds.
+        per_second: How fast it fills.
+        requirement: Id of the rule behind it, for refusals.
     """
 
-    def __init__(self, clock: Clock, burst: int, per_second: float) -> None:
+    def __init__(self, clock: Clock, burst: int, per_second: float, requirement: str) -> None:
         self._clock = clock
         self._burst = float(burst)
         self._per_ms = per_second / SECOND_MS
+        self._requirement = requirement
         self._buckets: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
 
-    def take(self, key: Hashable, amount: int = 1) -> None:
+    @classmethod
+    def of(cls, clock: Clock, limits: Limits, name: str) -> Self:
+        """Makes the one that the limits `{name}_burst` and `{name}_per_second` describe."""
+        burst, per_second = f"{name}_burst", f"{name}_per_second"
+        return cls(clock, getattr(limits, burst), getattr(limits, per_second), about(burst).requirements[0])
+
+    def wait_ms(self, key: Hashable, amount: int = 1) -> int:
+        """Returns after how many milliseconds the key's bucket holds the amount: 0 when it does now. Takes nothing."""
+        level, _ = self._level(key)
+        return self._wait_ms(amount, level)
+
+    def take(self, key: Hashable, amount: int = 1) -> int:
+        """Takes from the key's bucket and returns 0; or takes nothing and returns how long to wait, as `wait_ms`."""
+        level, now_ms = self._level(key)
+        if wait_ms := self._wait_ms(amount, level):
+            return wait_ms
+        self._buckets[key] = (level - amount, now_ms)
+        self._buckets.move_to_end(key)
+        if len(self._buckets) > _MAX_KEYS:
+            self._buckets.popitem(last=False)
+        return 0
+
+    def require(self, key: Hashable, amount: int = 1) -> None:
         """Takes from the key's bucket.
 
         Raises:
             Refusal: RATE_LIMITED with the delay after which the amount will be there. Nothing was taken.
         """
-        level, now_ms = self._level(key)
-        if amount > level:
-            raise self._refusal(amount, level)
-        self._buckets[key] = (level - amount, now_ms)
-        self._buckets.move_to_end(key)
-        if len(self._buckets) > _MAX_KEYS:
-            self._buckets.popitem(last=False)
+        if wait_ms := self.take(key, amount):
+            raise self.refusal(wait_ms)
 
-    def check(self, key: Hashable, amount: int = 1) -> None:
-        """Says whether the key's bucket holds the amount, and takes nothing.
-
-        Raises:
-            Refusal: RATE_LIMITED as `take`.
-        """
-        level, _ = self._level(key)
-        if amount > level:
-            raise self._refusal(amount, level)
+    def refusal(self, wait_ms: int) -> Refusal:
+        """Returns RATE_LIMITED with a delay."""
+        return Refusal(Reason.RATE_LIMITED, retry_after_ms=wait_ms, requirement=self._requirement)
 
     def _level(self, key: Hashable) -> tuple[float, int]:
         now_ms = self._clock.now_ms()
         level, at_ms = self._buckets.get(key, (self._burst, now_ms))
         return min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms), now_ms
 
-    def _refusal(self, amount: int, level: float) -> Refusal:
-        return Refusal(Reason.RATE_LIMITED, retry_after_ms=int((min(amount, self._burst) - level) / self._per_ms) + 1)
+    def _wait_ms(self, amount: int, level: float) -> int:
+        if amount <= level:
+            return 0
+        return int((min(amount, self._burst) - level) / self._per_ms) + 1

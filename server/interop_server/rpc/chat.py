@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
@@ -13,25 +11,18 @@ from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.abuse.standing import BanRefusal
-from interop_server.core.connection.logins import Logins
 from interop_server.core.errors import Category, Reason, Refusal
-from interop_server.core.journal import ANONYMOUS, Journal
-from interop_server.core.keys.prekeys import PreKeys
+from interop_server.core.journal import ANONYMOUS
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import TypingState
-from interop_server.core.messaging.mailbox import Mailbox
-from interop_server.core.messaging.receipts import Receipts
-from interop_server.core.messaging.routing import Router
-from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
-from interop_server.core.ports import Clock, Rng
-from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import limits_to, peer_ip_from, typing_to
 from interop_server.rpc.deliveries import DeliveryPump
-from interop_server.rpc.departures import Departures
+from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import CALLER, Context, stanza_error
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
-from interop_server.rpc.inbound import Inbound, InboundParts
+from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
 
 _log = logging.getLogger(__name__)
@@ -57,40 +48,21 @@ _OWN_FAILURE_CODES = {
 """Those of single reasons."""
 
 
-@dataclass(frozen=True, slots=True)
-class ChatParts:
-    """What a chat channel needs."""
-
-    identity: ServerIdentity
-    logins: Logins
-    departures: Departures
-    registry: ConnectionRegistry
-    router: Router
-    receipts: Receipts
-    typing_indicators: TypingIndicators
-    mailbox: Mailbox
-    prekeys: PreKeys
-    clock: Clock
-    rng: Rng
-    limits: Limits
-    counts: Counter[str]
-    """What was counted since the start."""
-    journal: Journal
-
-
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     """Serves chat channels. See ChatService in chat.proto."""
 
-    def __init__(self, parts: ChatParts) -> None:
-        self._parts = parts
+    def __init__(self, edge: Edge, identity: ServerIdentity) -> None:
+        self._edge = edge
+        self._rules = edge.rules
+        self._identity = identity
 
     async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio: it reads from and writes to the context
         self, request_iterator: AsyncIterator[chat_pb2.ConnectRequest], context: Context
     ) -> None:
         """Runs one channel until either side ends it."""
-        parts = self._parts
-        handshaken = await shake_hands(context, parts.identity, parts.rng, parts.limits)
-        channel = _SealedChannel(context, handshaken.transport, parts.limits)
+        edge = self._edge
+        handshaken = await shake_hands(context, self._identity, edge.rng, edge.rules.limits)
+        channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
         try:
             live = await self._open(handshaken.login, context)
         except Refusal as refusal:
@@ -103,34 +75,34 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             await self._refuse(fault, channel, _claimed(handshaken.login))
             raise fault from error
         try:
-            await _ChatStream(parts, live, channel).run()
+            await _ChatStream(edge, live, channel).run()
         finally:
-            await parts.departures.close(live)
+            await edge.departures.close(live)
 
     async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
         if isinstance(login, Refusal):
             raise login
-        account = await self._parts.logins.log_in(login, peer_ip_from(context.peer()))
+        account = await self._rules.logins.log_in(login, peer_ip_from(context.peer()))
         facts = ConnectionFacts(
             account=account,
             mode=login.mode,
             client_ip=login.client_ip if login.mode is ConnectionMode.PROXY else "",
             peer_address=context.peer(),
-            connected_at_ms=self._parts.clock.now_ms(),
+            connected_at_ms=self._edge.clock.now_ms(),
         )
-        live = self._parts.registry.open(facts, login.read_receipts)
+        live = self._edge.registry.open(facts, login.read_receipts)
         try:
             # Once more: a ban that came since the first look has found no connection to end.
-            await self._parts.logins.check_standing(account)
+            await self._rules.logins.check_standing(account)
         except BaseException:
-            self._parts.registry.close(live)
+            self._edge.registry.close(live)
             raise
         CALLER.set(account.jid)
-        self._parts.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
+        self._rules.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
         return live
 
     async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", claimed: str) -> None:
-        self._parts.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
+        self._rules.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
         # Like every last word: a client that does not read must not hold the stream open.
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
@@ -209,18 +181,16 @@ class _SealedChannel:
 class _ChatStream:
     """A logged-in channel: reads, writes, delivers and watches until one of them is done."""
 
-    def __init__(self, parts: ChatParts, live: LiveConnection, channel: _SealedChannel) -> None:
-        self._parts = parts
+    def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel) -> None:
+        self._edge = edge
+        self._rules = edge.rules
         self._live = live
         self._channel = channel
-        self._outbox = Outbox(parts.limits)
-        self._pump = DeliveryPump(parts.mailbox, live, self._outbox, parts.clock, parts.limits)
-        inbound_parts = InboundParts(
-            parts.router, parts.receipts, parts.typing_indicators, parts.counts, parts.limits, parts.journal
-        )
-        self._inbound = Inbound(inbound_parts, self._pump, live, self._outbox)
+        self._outbox = Outbox(edge.rules.limits)
+        self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
+        self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
         live.show_typing = self._show_typing
-        self._heard_at_ms = parts.clock.now_ms()
+        self._heard_at_ms = edge.clock.now_ms()
 
     async def run(self) -> None:
         """Runs the channel to its end.
@@ -228,7 +198,7 @@ class _ChatStream:
         Raises:
             Refusal: Why the server ended it; the client has been told in a stream error.
         """
-        low = await self._parts.prekeys.low_counts(self._live.account)
+        low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
         writing = asyncio.create_task(self._write())
@@ -239,7 +209,7 @@ class _ChatStream:
             await _cancel(others)
             error = next((error for task in done if (error := task.exception()) is not None), None)
             if isinstance(error, Refusal):
-                self._parts.journal.refuse(error, self._live.account.jid, "chat.stream")
+                self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
@@ -253,7 +223,7 @@ class _ChatStream:
 
     async def _read(self) -> None:
         while (plaintext := await self._channel.read()) is not None:
-            self._heard_at_ms = self._parts.clock.now_ms()
+            self._heard_at_ms = self._edge.clock.now_ms()
             if not await self._inbound.receive(plaintext):
                 return
 
@@ -263,16 +233,16 @@ class _ChatStream:
             await self._channel.send_batch(batch)
 
     async def _watch(self) -> None:
-        silent_ms = self._parts.limits.silent_seconds * SECOND_MS
+        silent_ms = self._rules.limits.silent_seconds * SECOND_MS
         while True:
-            left_ms = self._heard_at_ms + silent_ms - self._parts.clock.now_ms()
+            left_ms = self._heard_at_ms + silent_ms - self._edge.clock.now_ms()
             if left_ms <= 0:
                 # At once, not after the last word: whoever has advanced the clock finds the session dead.
                 silent = Refusal(Reason.CONNECTION_SILENT)
-                self._parts.journal.refuse(silent, self._live.account.jid, "chat.stream")
-                await self._parts.departures.close(self._live)
+                self._rules.journal.refuse(silent, self._live.account.jid, "chat.stream")
+                await self._edge.departures.close(self._live)
                 raise silent
-            await self._parts.clock.sleep(left_ms / SECOND_MS)
+            await self._edge.clock.sleep(left_ms / SECOND_MS)
 
     async def _ended(self) -> None:
         # Shielded: whoever sees the connection off asks for the reason after this wait has been cancelled.
@@ -283,7 +253,7 @@ class _ChatStream:
             login_success=stanza_pb2.LoginSuccess(
                 jid=self._live.account.jid,
                 session_token=self._live.session_token,
-                server_time_ms=self._parts.clock.now_ms(),
-                limits=limits_to(self._parts.limits),
+                server_time_ms=self._edge.clock.now_ms(),
+                limits=limits_to(self._rules.limits),
             )
         )

@@ -1,17 +1,12 @@
 """What a client sends on its chat channel, stanza by stanza; knows no frame and no rule."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from interop_api.v1 import stanza_pb2
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal
-from interop_server.core.limits import Limits
 from interop_server.core.messages import OutgoingMessage
-from interop_server.core.messaging.receipts import Receipts
-from interop_server.core.messaging.routing import Router, SendOutcome
-from interop_server.core.messaging.typing_indicators import TypingIndicators
+from interop_server.core.messaging.routing import SendOutcome
+from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import (
     MAX_ACK_IDS,
@@ -36,32 +31,16 @@ _FOR_CLIENTS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class InboundParts:
-    """What taking stanzas needs, whichever connection they come on."""
-
-    router: Router
-    receipts: Receipts
-    typing_indicators: TypingIndicators
-    counts: Counter[str]
-    """What was counted since the start."""
-    limits: Limits
-    journal: Journal
-
-
 class Inbound:
     """Takes one connection's batches, in order.
 
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
     """
 
-    def __init__(self, parts: InboundParts, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
-        self._router = parts.router
-        self._receipts = parts.receipts
-        self._typing_indicators = parts.typing_indicators
-        self._counts = parts.counts
-        self._limits = parts.limits
-        self._journal = parts.journal
+    def __init__(self, rules: Rules, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
+        self._rules = rules
+        self._journal = rules.journal
+        self._limits = rules.limits
         self._pump = pump
         self._live = live
         self._outbox = outbox
@@ -118,12 +97,14 @@ class Inbound:
         account = self._live.account
         if stanza.HasField("receipt"):
             receipt = receipt_from(stanza.receipt, account.jid)
-            await self._receipts.send(account, receipt, self._live.read_receipts)
+            await self._rules.receipts.send(account, receipt, self._live.read_receipts)
         elif stanza.HasField("retry_receipt"):
             retry = retry_receipt_from(stanza.retry_receipt, account.jid)
-            await self._receipts.send_retry(account, stanza.retry_receipt.to_jid, retry)
+            await self._rules.receipts.send_retry(account, stanza.retry_receipt.to_jid, retry)
         else:
-            await self._typing_indicators.show(account, stanza.typing.to_jid, typing_from(stanza.typing, account.jid))
+            await self._rules.typing_indicators.show(
+                account, stanza.typing.to_jid, typing_from(stanza.typing, account.jid)
+            )
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         if not stanzas:
@@ -136,7 +117,7 @@ class Inbound:
                 messages.append(message_from(stanza.message, own_jid))
             except Refusal as refusal:
                 refused[index] = SendOutcome(stanza.message.id[:64], refusal=refusal)
-        outcomes = iter(await self._router.send_messages(self._live.account, messages)) if messages else iter(())
+        outcomes = iter(await self._rules.router.send_messages(self._live.account, messages)) if messages else iter(())
         ordered = [refused[index] if index in refused else next(outcomes) for index in range(len(stanzas))]
         for outcome in ordered:
             if outcome.refusal is not None:
@@ -152,7 +133,7 @@ class Inbound:
         if nack.nack_code not in NACK_CODES:
             raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is no nack code")
         if await self._pump.forget([nack.delivery_id]):
-            self._counts[f"nack_{nack.nack_code}"] += 1
+            self._rules.counts[f"nack_{nack.nack_code}"] += 1
             self._journal.record(
                 self._live.account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=str(nack.nack_code)
             )

@@ -7,7 +7,7 @@ import pytest
 
 from interop_api.admin.v1alpha1 import standing_pb2
 from interop_client.client import InteropClient
-from interop_client.events import ChallengeCode, TextReceived
+from interop_client.messaging.events import ChallengeCode, TextReceived
 from interop_server.core.abuse.audit import IN_MEMORY, STORED
 from tests.e2e.conftest import World
 from tests.e2e.program import run

@@ -6,9 +6,9 @@ import pytest
 
 from interop_api.v1 import integrity_pb2
 from interop_client.client import InteropClient
+from interop_client.connection.login import LoginOptions
 from interop_client.errors import ConnectionEnded
-from interop_client.events import ConnectionLost, OfflinePreview, ReceiptReceived, TextReceived
-from interop_client.login import LoginOptions
+from interop_client.messaging.events import ConnectionLost, OfflinePreview, ReceiptReceived, TextReceived
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from interop_protocol.digest import blocklist_digest

@@ -7,7 +7,7 @@ import pytest
 
 from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import integrity_pb2
-from interop_client.events import ChallengeCode, TextReceived
+from interop_client.messaging.events import ChallengeCode, TextReceived
 from interop_client.third_party import ThirdPartyClient
 from interop_server.core.limits import Limits
 from partner_server import SigningKeys

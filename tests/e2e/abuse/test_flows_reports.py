@@ -9,9 +9,9 @@ import pytest
 from interop_api.admin.v1alpha1 import journal_pb2, standing_pb2
 from interop_api.v1 import integrity_pb2
 from interop_client.client import InteropClient
+from interop_client.connection.login import LoginOptions
 from interop_client.errors import LoginRefused
-from interop_client.events import ConnectionLost, Evidence, Incoming, TextReceived
-from interop_client.login import LoginOptions
+from interop_client.messaging.events import ConnectionLost, Evidence, Incoming, TextReceived
 from interop_client.third_party import ThirdPartyClient
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused

@@ -9,9 +9,9 @@ import pytest
 from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import enlistment_pb2, interop_pb2
 from interop_client.client import InteropClient
+from interop_client.connection.login import LoginOptions
 from interop_client.errors import LoginRefused, ServerRefusal
-from interop_client.events import ConnectionLost, TextReceived
-from interop_client.login import LoginOptions
+from interop_client.messaging.events import ConnectionLost, TextReceived
 from interop_client.third_party import ThirdPartyClient
 from interop_server.core.connection.logins import Logins
 from interop_server.core.limits import Limits

@@ -13,7 +13,7 @@ from interop_api.admin.v1alpha1 import journal_pb2
 from interop_api.v1 import interop_pb2, prekeys_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import LoginRefused
-from interop_client.events import TextReceived
+from interop_client.messaging.events import TextReceived
 from interop_server.core.limits import Limits
 from interop_server.runtime.clock import AdjustableClock
 from partner_server import SigningKeys

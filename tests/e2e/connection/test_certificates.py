@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from interop_client.admin import AdminClient
-from interop_client.endpoint import Endpoint
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import simulator

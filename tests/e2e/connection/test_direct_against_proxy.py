@@ -13,17 +13,23 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import stanza_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import ConnectionLost, IdentityChanged, MediaReceived, ReceiptReceived, TextReceived
-from interop_client.login import third_party_login, whatsapp_login
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.login import third_party_login, whatsapp_login
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.transport import DirectTransport, Transport
+from interop_client.media.upload import media_host
+from interop_client.messaging.events import (
+    ConnectionLost,
+    IdentityChanged,
+    MediaReceived,
+    ReceiptReceived,
+    TextReceived,
+)
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
-from interop_client.transport import DirectTransport, Transport
-from interop_client.upload import media_host
 from interop_client.whatsapp import WhatsAppClient
 from interop_server.app import Simulator
 from interop_server.config import Config

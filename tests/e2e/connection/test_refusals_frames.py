@@ -8,7 +8,7 @@ import pytest
 
 from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.login import third_party_login, whatsapp_login
+from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.signal import SignalState
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, RawStream, case, check_error, flipped, no_trace

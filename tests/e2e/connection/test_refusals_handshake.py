@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from interop_api.v1 import chat_pb2
+from interop_client.connection.login import LoginOptions, third_party_login, whatsapp_login
 from interop_client.errors import LoginRefused
-from interop_client.login import LoginOptions, third_party_login, whatsapp_login
 from interop_client.state import ClientState
 from interop_protocol.noise import ClientFinish, InitiatorHandshake, RemoteProtocolError
 from tests.e2e.conftest import World

@@ -9,8 +9,8 @@ import pytest
 
 from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import chat_pb2, interop_pb2
+from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.errors import LoginRefused
-from interop_client.login import LoginOptions, third_party_login
 from interop_client.third_party import ThirdPartyClient
 from partner_server import SigningKeys
 from tests.e2e.conftest import World

@@ -10,7 +10,7 @@ import pytest
 
 from interop_api.v1 import stanza_pb2
 from interop_client.errors import LoginRefused, ServerRefusal
-from interop_client.events import ReceiptReceived
+from interop_client.messaging.events import ReceiptReceived
 from partner_server import SigningKeys
 from tests.e2e.connection.test_direct_against_proxy import Stage, seen_in
 from tests.e2e.connection.transcripts import Seen, Transcript, differences

@@ -5,7 +5,7 @@ import pytest
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
-from interop_client.events import ConnectionLost, TextReceived
+from interop_client.messaging.events import ConnectionLost, TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import ended, refused
 from tests.e2e.raw import QUIET

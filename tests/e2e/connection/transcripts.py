@@ -11,17 +11,18 @@ from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import media_pb2, stanza_pb2
+from interop_client.connection.calls import M
+from interop_client.connection.transport import BlobStreams, Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal
-from interop_client.events import Event
-from interop_client.transport import BlobStreams, M, Transport
+from interop_client.messaging.events import Event
 
 Seen = dict[str, dict[str, dict[str, list[Any]]]]
 """By step, by who saw it and by what it was: everything, in the order in which it came."""
 
 _NAMED = frozenset(
     {
-        "id", "jid", "peer_jid", "from_jid", "to_jid", "sender", "message_id", "message_ids", "reply_to", "target_id", "login",
-        "direct_path", "auth", "phash", "key_id", "registration_id", "delivery_id", "signed_prekey_id",
+        "id", "jid", "peer_jid", "from_jid", "to_jid", "sender", "message_id", "message_ids", "reply_to", "target_id",
+        "login", "direct_path", "auth", "phash", "key_id", "registration_id", "delivery_id", "signed_prekey_id",
         "one_time_prekey_id", "one_time_prekey_ids", "stanza_id",
     }
 )  # fmt: skip

@@ -5,7 +5,7 @@ import pytest
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.errors import ServerRefusal
-from interop_client.events import OfflinePreview, ReceiptReceived, TextReceived, TrustedContact
+from interop_client.messaging.events import OfflinePreview, ReceiptReceived, TextReceived, TrustedContact
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, check, no_trace, refused

@@ -4,7 +4,7 @@ import pytest
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.events import ConnectionLost, TextReceived
+from interop_client.messaging.events import ConnectionLost, TextReceived
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused

@@ -6,7 +6,7 @@ from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
-from interop_client.events import Incoming, OfflinePreview, ReachabilityPing
+from interop_client.messaging.events import Incoming, OfflinePreview, ReachabilityPing
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, case, check, no_trace, refused

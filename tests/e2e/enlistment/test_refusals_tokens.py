@@ -18,8 +18,8 @@ from joserfc.jwk import RSAKey
 
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import enlistment_pb2, interop_pb2
+from interop_client.connection.login import third_party_login
 from interop_client.errors import LoginRefused, ServerRefusal
-from interop_client.login import third_party_login
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_protocol.encoding import encode_base64url

@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.events import PqDowngrade, PreKeysCompared, PreKeysLow, TextReceived
+from interop_client.messaging.events import PqDowngrade, PreKeysCompared, PreKeysLow, TextReceived
 from interop_client.signal import MissingKemPreKey
 from interop_protocol.xeddsa_keys import sign_xeddsa
 from interop_server.core.limits import Limits

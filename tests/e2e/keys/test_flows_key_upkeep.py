@@ -6,7 +6,7 @@ import pytest
 
 from interop_api.v1 import enlistment_pb2, prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.events import DigestRequested, PreKeysCompared, TextReceived
+from interop_client.messaging.events import DigestRequested, PreKeysCompared, TextReceived
 from interop_client.state import ClientState
 from tests.e2e.conftest import World
 from tests.e2e.keys.test_flows_keys import delete_prekeys, digest_of

@@ -6,7 +6,7 @@ import pytest
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.events import (
+from interop_client.messaging.events import (
     ConnectionLost,
     Event,
     IdentityChanged,

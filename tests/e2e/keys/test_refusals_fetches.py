@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from interop_client.client import ClientOptions
-from interop_client.events import TextReceived
+from interop_client.messaging.events import TextReceived
 from interop_server.core.limits import Limits
 from interop_server.runtime.clock import AdjustableClock
 from partner_server import SigningKeys

@@ -13,14 +13,14 @@ import pytest
 import pytest_asyncio
 
 from interop_api.v1 import media_pb2
+from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
-from interop_client.events import MediaReceived
-from interop_client.media import MediaReference
-from interop_client.media_crypto import CHUNK_BYTES as MEDIA_CHUNK_BYTES
-from interop_client.media_crypto import MediaCheck, MediaTampered, MediaType
+from interop_client.media.crypto import CHUNK_BYTES as MEDIA_CHUNK_BYTES
+from interop_client.media.crypto import MediaCheck, MediaTampered, MediaType
+from interop_client.media.reference import MediaReference
+from interop_client.media.upload import Blob, encrypted_blob, media_host, upload_blob
+from interop_client.messaging.events import MediaReceived
 from interop_client.third_party import ThirdPartyClient
-from interop_client.transport import DirectTransport
-from interop_client.upload import Blob, encrypted_blob, media_host, upload_blob
 from interop_client.whatsapp import WhatsAppClient
 from interop_protocol.encoding import media_token
 from tests.e2e.conftest import World

@@ -9,9 +9,9 @@ import pytest
 
 from interop_client.client import ClientOptions
 from interop_client.errors import ServerRefusal
-from interop_client.events import MediaReceived, MediaRetryRequested
+from interop_client.media.upload import media_host
+from interop_client.messaging.events import MediaReceived, MediaRetryRequested
 from interop_client.state import ClientState
-from interop_client.upload import media_host
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.runtime.clock import AdjustableClock
 from partner_server import SigningKeys

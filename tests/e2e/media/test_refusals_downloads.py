@@ -11,8 +11,8 @@ from yarl import URL
 
 from interop_api.v1 import interop_pb2, media_pb2
 from interop_client.client import InteropClient
+from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
-from interop_client.transport import DirectTransport
 from tests.e2e.conftest import World
 from tests.e2e.media.test_refusals_uploads import Uploader, chunk
 from tests.e2e.raw import QUIET, WAIT_SECONDS, case, check, no_trace, refused

@@ -9,8 +9,8 @@ import pytest
 
 from interop_api.v1 import media_pb2
 from interop_client.client import InteropClient
+from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
-from interop_client.transport import DirectTransport
 from interop_protocol.encoding import media_token
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, WAIT_SECONDS, no_trace, refused

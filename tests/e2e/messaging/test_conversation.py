@@ -2,7 +2,7 @@
 
 import pytest
 
-from interop_client.events import ReceiptReceived, TextReceived
+from interop_client.messaging.events import ReceiptReceived, TextReceived
 from tests.e2e.conftest import World
 
 

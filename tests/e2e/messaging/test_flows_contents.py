@@ -5,7 +5,8 @@ import pytest
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.events import (
+from interop_client.memory import EDIT_WINDOW_MS
+from interop_client.messaging.events import (
     ChangeRefused,
     DeletionReceived,
     EditReceived,
@@ -15,7 +16,6 @@ from interop_client.events import (
     Typing,
     Unsupported,
 )
-from interop_client.memory import EDIT_WINDOW_MS
 from interop_client.signal.content import EPHEMERAL_FIELD, STICKER_FIELD, pad
 from interop_client.signal.errors import UnsupportedContent
 from interop_client.state import ClientState

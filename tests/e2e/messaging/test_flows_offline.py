@@ -8,10 +8,16 @@ import pytest
 from aiohttp import web
 
 from interop_api.v1 import stanza_pb2
-from interop_client.events import IdentityChanged, OfflinePreview, ReceiptReceived, TextReceived, TrustedContact
+from interop_client.connection.transport import Transport
+from interop_client.messaging.events import (
+    IdentityChanged,
+    OfflinePreview,
+    ReceiptReceived,
+    TextReceived,
+    TrustedContact,
+)
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
-from interop_client.transport import Transport
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused

@@ -7,7 +7,7 @@ import pytest
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.events import (
+from interop_client.messaging.events import (
     Event,
     MessageAwaited,
     MessageResent,

@@ -12,20 +12,20 @@ import pytest
 import pytest_asyncio
 
 from interop_api.v1 import enlistment_pb2, prekeys_pb2, stanza_pb2
-from interop_client.contents import text_content
-from interop_client.events import TextReceived
-from interop_client.login import third_party_login
-from interop_client.prekeys import bundle_from
-from interop_client.retries import bundle_of
+from interop_client.connection.login import third_party_login
+from interop_client.connection.transport import DirectTransport
+from interop_client.keys.bundles import bundle_from
+from interop_client.messaging.contents import text_content
+from interop_client.messaging.events import TextReceived
+from interop_client.messaging.retries import bundle_of
 from interop_client.signal import CiphertextType, PreKeyBundle
 from interop_client.signal.content import decode_message, encode_message
 from interop_client.state import ClientState
-from interop_client.transport import DirectTransport
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire
-from tests.unit.signal.test_independent import Oldmemo, Sent
+from tests.unit.client.signal.test_independent import Oldmemo, Sent
 
 TURNS = 10
 MESSAGES_PER_TURN = 10

@@ -16,16 +16,16 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import InteropClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import MediaReceived, TextReceived
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.media.upload import media_host
+from interop_client.messaging.events import MediaReceived, TextReceived
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
-from interop_client.upload import media_host
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child, partner_server, simulator
 from interop_demo.search import Secret, file_secret, files_under, key_secret, search, text_secret

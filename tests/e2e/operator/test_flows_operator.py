@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_client.endpoint import Endpoint
+from interop_admin.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
 from partner_server import SigningKeys
 from tests.e2e.conftest import open_world, recorded_simulator

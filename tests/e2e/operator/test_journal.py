@@ -9,7 +9,7 @@ from interop_api.admin.v1alpha1 import journal_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
-from interop_client.events import TextReceived
+from interop_client.messaging.events import TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, refused
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import media_pb2, stanza_pb2
-from interop_client.endpoint import Endpoint
+from interop_client.connection.login import whatsapp_login
 from interop_client.errors import ServerRefusal
-from interop_client.login import whatsapp_login
 from interop_protocol.noise import InitiatorHandshake
 from interop_server.app import Simulator
 from interop_server.config import Config

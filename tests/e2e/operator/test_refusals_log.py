@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest_asyncio
 
-from interop_client.admin import AdminClient
-from interop_client.endpoint import Endpoint
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_demo.processes import Child
 
 

@@ -12,14 +12,14 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.contents import text_content
-from interop_client.endpoint import Endpoint
+from interop_client.connection.calls import unary_call
 from interop_client.errors import ConnectionEnded, ServerRefusal
-from interop_client.events import ConnectionLost, OfflineEnd, TextReceived
+from interop_client.messaging.contents import text_content
+from interop_client.messaging.events import ConnectionLost, OfflineEnd, TextReceived
 from interop_client.third_party import ThirdPartyClient
-from interop_client.transport import unary_call
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child
 from partner_server import SigningKeys

@@ -11,14 +11,14 @@ from pathlib import Path
 import grpc.aio
 import pytest
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import media_pb2, media_pb2_grpc, prekeys_pb2
-from interop_client.admin import AdminClient
-from interop_client.endpoint import Endpoint
+from interop_client.connection.calls import unary_call
+from interop_client.connection.login import whatsapp_login
 from interop_client.errors import ServerRefusal
-from interop_client.login import whatsapp_login
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
-from interop_client.transport import unary_call
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import simulator
 from interop_protocol.encoding import media_token

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from interop_client.endpoint import Endpoint
+from interop_admin.endpoint import Endpoint
+from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import LoginRefused
-from interop_client.login import third_party_login, whatsapp_login
 from interop_client.state import ClientState
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from partner_server import SigningKeys

@@ -16,9 +16,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from interop_client.admin import AdminClient
-from interop_client.endpoint import Endpoint
-from interop_client.events import ConnectionLost
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
+from interop_client.messaging.events import ConnectionLost
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child

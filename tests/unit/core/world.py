@@ -5,10 +5,9 @@ Only what lies outside of the process is played: connections and pushes are reco
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,29 +21,11 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.xeddsa_keys import sign_xeddsa, signed_prekey_message
 from interop_server.blobs.local import LocalBlobStore
-from interop_server.core.abuse.audit import Audit
-from interop_server.core.abuse.blocklist import Blocklist
-from interop_server.core.abuse.challenges import Challenges
-from interop_server.core.abuse.escalation import Escalation
-from interop_server.core.abuse.reports import Reports
-from interop_server.core.abuse.scoring import Scoring
-from interop_server.core.abuse.standing import Standing
-from interop_server.core.abuse.suspension import Suspension
-from interop_server.core.connection.lifecycle import Lifecycle
-from interop_server.core.connection.logins import Logins
-from interop_server.core.connection.unacked import UnackedPush
-from interop_server.core.consent.message_requests import MessageRequests
-from interop_server.core.consent.optin import TERMS_ID, OptIn
-from interop_server.core.consent.reachability import Reachability
-from interop_server.core.enlistment.absence import Absence
-from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
+from interop_server.core.consent.optin import TERMS_ID
+from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.enlistment.location import Anywhere
-from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal
-from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.limits import Limits
-from interop_server.core.media.media import Media
 from interop_server.core.messages import (
     CiphertextType,
     DeviceCiphertext,
@@ -53,11 +34,6 @@ from interop_server.core.messages import (
     OutgoingMessage,
     TypingState,
 )
-from interop_server.core.messaging.arrivals import Arrivals
-from interop_server.core.messaging.mailbox import Mailbox
-from interop_server.core.messaging.receipts import Receipts
-from interop_server.core.messaging.routing import Router, RouterParts
-from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.model import (
     Account,
     ConnectionFacts,
@@ -74,9 +50,8 @@ from interop_server.core.model import (
     PublishedKeys,
     SignedPreKey,
 )
-from interop_server.core.operator.operator import Operator
+from interop_server.core.rules import Ports, Rules, build_rules
 from interop_server.core.store import Store
-from interop_server.core.sweeps import Sweep
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
@@ -285,40 +260,27 @@ class World:
         self.store, self.folder, self.limits = store, folder, limits
         self.clock = ManualClock(NOW_MS)
         self.connections, self.pushes, self.key_servers = RecordedConnections(), RecordedPushes(), KeyServers()
-        rng, self.blobs, self.reader = SeededRng(SEED), LocalBlobStore(folder, self.clock), JoserfcTokens()
-        self.key_sets = KeySets(store, self.key_servers, self.reader, self.clock, limits)
-        self.tokens = PartnerTokens(store, self.reader, self.key_sets, self.clock, limits)
-        self.journal = Journal(self.clock, rng)
-        self.standing = Standing(store, self.connections, self.journal, self.clock, limits)
-        self.absence = Absence(store, self.connections, self.journal, self.clock, limits)
-        self.unacked_push = UnackedPush(store, self.connections, self.pushes, self.journal, self.clock, limits)
-        self.enlistment = Enlistment(
-            store, self.tokens, self.absence, self.standing, Anywhere(), self.connections, self.clock, rng, limits
+        self.blobs, self.reader, rng = LocalBlobStore(folder, self.clock), JoserfcTokens(), SeededRng(SEED)
+        self.ports = Ports(
+            store=store,
+            blobs=self.blobs,
+            connections=self.connections,
+            push=self.pushes,
+            key_set_source=self.key_servers,
+            token_reader=self.reader,
+            partner_media=HttpPartnerMediaSource(limits),
+            location=Anywhere(),
+            clock=self.clock,
+            rng=lambda _purpose: rng,
+            limits=limits,
         )
-        self.logins = Logins(store, self.tokens, self.absence, self.standing, Anywhere(), self.clock, limits)
-        self.mailbox = Mailbox(store, self.clock, limits)
-        self.prekeys = PreKeys(store, self.connections, self.journal, self.clock, limits)
-        self.optin = OptIn(store, self.clock, limits)
-        self.reachability = Reachability(store, self.connections, self.journal, self.clock, limits)
-        self.requests = MessageRequests(store, self.connections, self.pushes, self.journal, self.clock, limits)
-        self.media = Media(store, self.blobs, HttpPartnerMediaSource(limits), self.clock, rng, limits)
-        self.blocklist = Blocklist(store, limits)
-        self.scoring = Scoring(store, self.connections, self.clock, limits)
-        self.operator = Operator(store, self.key_sets, self.connections, self.clock, limits)
-        suspension = Suspension(store, self.operator, self.journal, limits)
-        self.escalation = Escalation(self.standing, self.scoring, suspension, self.clock, limits)
-        self.counts: Counter[str] = Counter()
-        self.arrivals = Arrivals(self.connections, self.pushes, self.journal, limits)
-        self.router_parts = RouterParts(store, self.arrivals, self.escalation, self.journal, self.clock, limits)
-        self.router = Router(self.router_parts)
-        self.receipts = Receipts(store, self.arrivals, self.journal, self.counts, self.clock, limits)
-        self.typing_indicators = TypingIndicators(
-            store, self.connections, self.journal, self.counts, self.clock, limits
-        )
-        self.reports = Reports(store, self.escalation, self.journal, self.clock, rng, limits)
-        self.challenges = Challenges(store, self.standing, self.connections, self.clock, rng, limits)
-        self.audit = Audit(store, self.connections, self.challenges, self.journal, limits)
-        self.lifecycle = Lifecycle(store, self.blobs, self.connections, self.clock, limits)
+        self.rules = build_rules(self.ports)
+        for each in fields(self.rules):
+            setattr(self, each.name, getattr(self.rules, each.name))
+
+    def with_limits(self, **changes: Any) -> Rules:
+        """The same rules under other limits, on the same store and with the same people."""
+        return build_rules(replace(self.ports, limits=replace(self.limits, **changes)))
 
     async def register(self, *partners: Partner) -> None:
         """Registers partners as they are; their key sets are fetched when first needed."""
@@ -360,14 +322,10 @@ class World:
     async def waiting(self, account: Account) -> list[MailboxItem]:
         return [delivery.item for delivery in await self.mailbox.deliveries(account, 0, 10_000)]
 
-    def sweeps(self) -> tuple[Sweep, ...]:
-        regular = (*self.lifecycle.sweeps(), *self.standing.sweeps(), *self.reports.sweeps())
-        return *regular, self.absence.sweep()
-
     async def sweep(self) -> dict[str, int]:
         """Takes away what has fallen due; says how many of what."""
         now_ms = self.clock.now_ms()
-        taken = {sweep.name: (await sweep.take_away(now_ms)).taken for sweep in self.sweeps()}
+        taken = {sweep.name: (await sweep.take_away(now_ms)).taken for sweep in self.rules.sweeps()}
         return {name: count for name, count in taken.items() if count}
 
     @contextmanager

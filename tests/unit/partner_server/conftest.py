@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwt
 
-from interop_client.endpoint import Endpoint
+from interop_client.connection.address import ServerAddress
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 
 NOW = 1_800_000_000
@@ -36,8 +36,8 @@ class WhatsApp:
     is_down: bool = False
 
     @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint("127.0.0.1:1", bytes(32), self.url)
+    def endpoint(self) -> ServerAddress:
+        return ServerAddress("127.0.0.1:1", bytes(32), self.url)
 
     def token(self, audience: str, key: SigningKeys | None = None, kid: str | None = None, **overrides: object) -> str:
         signing = (key or self.keys).current

@@ -7,9 +7,9 @@ from contextlib import suppress
 import aiohttp
 import pytest
 
+from interop_client.connection.proxy_frames import MAX_FRAME_BYTES, Ended
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.errors import ServerRefusal
-from interop_client.proxy_frames import MAX_FRAME_BYTES, Ended
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
 from partner_server import PartnerServer
 from tests.unit.partner_server.conftest import WhatsApp
 

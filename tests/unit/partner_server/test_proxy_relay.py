@@ -12,14 +12,14 @@ from typing import TypeVar
 import aiohttp
 import pytest
 
+from interop_admin.client import AdminClient
+from interop_admin.endpoint import Endpoint
 from interop_api.v1 import chat_pb2, interop_pb2, prekeys_pb2, stanza_pb2
-from interop_client.admin import AdminClient
 from interop_client.client import ClientOptions
-from interop_client.endpoint import Endpoint
+from interop_client.connection.proxy_frames import BatchFrame, Ended, Hello, RequestFrame, ResponseFrame, decode_frame
+from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
-from interop_client.events import ConnectionLost, ReceiptReceived, TextReceived
-from interop_client.proxy_frames import BatchFrame, Ended, Hello, RequestFrame, ResponseFrame, decode_frame
-from interop_client.proxy_transport import ProxyLogin, ProxyTransport
+from interop_client.messaging.events import ConnectionLost, ReceiptReceived, TextReceived
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient

@@ -24,25 +24,25 @@ class Shelf:
     def __init__(self, clock: AdjustableClock, name: str, retention_ms: int, gone: list[tuple[str, int]]) -> None:
         self._clock = clock
         self._gone = gone
-        self._due_ms: list[int] = []
+        self._put_ms: list[int] = []
         self.is_broken = False
         self.looks = 0
-        self.sweep = Sweep(name, "MSG-07", retention_ms, self._next_due_ms, self._run)
+        self.sweep = Sweep(name, "MSG-07", retention_ms, self._oldest_ms, self._delete)
 
     def put(self) -> None:
         """Puts a thing on the shelf."""
-        self._due_ms.append(self._clock.now_ms() + self.sweep.retention_ms)
+        self._put_ms.append(self._clock.now_ms())
 
-    async def _next_due_ms(self) -> int | None:
+    async def _oldest_ms(self) -> int | None:
         self.looks += 1
-        return min(self._due_ms, default=None)
+        return min(self._put_ms, default=None)
 
-    async def _run(self, now_ms: int) -> int:
+    async def _delete(self, before_ms: int) -> int:
         if self.is_broken:
             raise OSError("the disk is full")
-        due = [due_ms for due_ms in self._due_ms if due_ms <= now_ms]
-        self._due_ms = [due_ms for due_ms in self._due_ms if due_ms > now_ms]
-        self._gone += [(self.sweep.name, now_ms - NOON_MS)] * len(due)
+        due = [put_ms for put_ms in self._put_ms if put_ms < before_ms]
+        self._put_ms = [put_ms for put_ms in self._put_ms if put_ms >= before_ms]
+        self._gone += [(self.sweep.name, self._clock.now_ms() - NOON_MS)] * len(due)
         return len(due)
 
 

@@ -49,15 +49,10 @@ class Challenges:
     clock: Clock
     rng: Rng
     limits: Limits
+    begin_rate: RateLimit
+    success_rate: RateLimit
     _pending: OrderedDict[int, Challenge] = field(init=False, default_factory=OrderedDict)
     """By account id, the oldest first: all are kept equally long."""
-    _begin_rate: RateLimit = field(init=False)
-    _success_rate: RateLimit = field(init=False)
-
-    def __post_init__(self) -> None:
-        limits = self.limits
-        self._begin_rate = RateLimit(self.clock, limits.challenge_burst, limits.challenge_per_second)
-        self._success_rate = RateLimit(self.clock, limits.challenge_success_burst, limits.challenge_success_per_second)
 
     async def begin(self, account: Account) -> Challenge:
         """Begins a challenge in place of the one before, and sends the code to the account's channel.
@@ -66,7 +61,7 @@ class Challenges:
             Refusal: CALLER_NOT_THIRD_PARTY_USER or RATE_LIMITED.
         """
         _require_third_party(account)
-        self._begin_rate.take(account.account_id)
+        self.begin_rate.require(account.account_id)
         now_ms = self.clock.now_ms()
         self._forget_expired(now_ms)
         challenge = Challenge(
@@ -96,7 +91,7 @@ class Challenges:
         del self._pending[account.account_id]
         if not challenge.is_answer(option, answer):
             raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
-        self._success_rate.take(account.account_id)
+        self.success_rate.require(account.account_id)
         await self.store.new_chats.reset(account.account_id, self.clock.now_ms())
         await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
 

@@ -3,12 +3,11 @@
 Every threshold is policy: that abuse has graduated answers with these codes is observed, at how many is not public.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from interop_server.core.abuse.scoring import Scoring
 from interop_server.core.abuse.standing import REPORTED_BY_MANY, TOO_MANY_NEW_CHATS, Standing
 from interop_server.core.abuse.suspension import Suspension
-from interop_server.core.errors import Refusal
 from interop_server.core.limits import HOUR_MS, SECOND_MS, Limits
 from interop_server.core.model import Account, Sanction, SanctionKind
 from interop_server.core.ports import Clock
@@ -36,7 +35,13 @@ def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -
     return None
 
 
-@dataclass(slots=True)
+def capped_rate(clock: Clock, limits: Limits) -> RateLimit:
+    """Returns what counts a sender's attempts to open chats beyond the cap (ABU-05)."""
+    per_second = max(1, limits.capped_until_ban) * SECOND_MS / limits.new_chats_ms
+    return RateLimit(clock, limits.capped_until_ban, per_second, "ABU-05")
+
+
+@dataclass(frozen=True, slots=True)
 class Escalation:
     """Imposes what follows. Source: ABU-05."""
 
@@ -45,13 +50,7 @@ class Escalation:
     suspension: Suspension
     clock: Clock
     limits: Limits
-    _capped_rate: RateLimit = field(init=False)
-
-    def __post_init__(self) -> None:
-        limits = self.limits
-        self._capped_rate = RateLimit(
-            self.clock, limits.capped_until_ban, max(1, limits.capped_until_ban) * SECOND_MS / limits.new_chats_ms
-        )
+    capped_rate: RateLimit
 
     async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
         """Imposes a sanction, with what follows for the account's partner. See `Standing.impose`."""
@@ -80,9 +79,7 @@ class Escalation:
             sender: Whose attempts.
             attempts: How many more.
         """
-        try:
-            self._capped_rate.take(sender.account_id, attempts)
-        except Refusal:
+        if self.capped_rate.take(sender.account_id, attempts):
             expires_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
             sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, expires_at_ms)
             if not await self._is_outlasted(sender, sanction):

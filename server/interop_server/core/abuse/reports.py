@@ -1,7 +1,7 @@
 """Reports: which count, which do not, and what nobody is told; keeps and logs nothing of what was revealed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from interop_protocol.franking import MESSAGE_SECRET_BYTES, is_reporting_token
 from interop_server.core.abuse.escalation import Escalation
@@ -22,7 +22,7 @@ MAX_REVEALED_BYTES = 65_536
 _REPORT_ID_BYTES = 8
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Reports:
     """Takes reports and counts those that the server can match to a delivery. Source: ABU-03, ABU-04; threat T18."""
 
@@ -32,10 +32,7 @@ class Reports:
     clock: Clock
     rng: Rng
     limits: Limits
-    _rate: RateLimit = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._rate = RateLimit(self.clock, self.limits.report_burst, self.limits.report_per_second)
+    rate: RateLimit
 
     async def report(
         self, reporter: Account, jid: str, spam_flow: SpamFlow, messages: Sequence[ReportedMessage]
@@ -47,7 +44,7 @@ class Reports:
         """
         address = check_address(jid).text
         _check_messages(messages)
-        self._rate.take(reporter.account_id)
+        self.rate.require(reporter.account_id)
         report_id = self.rng.token_bytes(_REPORT_ID_BYTES).hex()
         reported = await self.store.accounts.get(address)
         cause, reporters = await self._count(reporter, reported, messages)
@@ -69,17 +66,9 @@ class Reports:
         await self.store.reports.delete(reported)
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """What goes with time (ABU-08)."""
-        weight_ms = self.limits.report_weight_days * DAY_MS
-
-        async def next_due_ms() -> int | None:
-            oldest_ms = await self.store.reports.oldest_ms()
-            return None if oldest_ms is None else oldest_ms + weight_ms
-
-        async def run(now_ms: int) -> int:
-            return await self.store.reports.delete_expired(report_weight_since_ms(now_ms, self.limits))
-
-        return (Sweep("reports", "ABU-08", weight_ms, next_due_ms, run),)
+        """Reports that weigh no more (ABU-08)."""
+        kept_ms = self.limits.report_weight_days * DAY_MS
+        return (Sweep("reports", "ABU-08", kept_ms, self.store.reports.oldest_ms, self.store.reports.delete_expired),)
 
     async def _count(
         self, reporter: Account, reported: Account | None, messages: Sequence[ReportedMessage]

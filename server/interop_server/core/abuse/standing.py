@@ -131,17 +131,10 @@ class Standing:
         self.journal.record(actor, "standing.lift", "done", subject, requirement="ABU-05", detail=what)
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """What goes with time (ABU-08)."""
-        trace_ms = self.limits.ended_sanction_days * DAY_MS
-
-        async def next_due_ms() -> int | None:
-            end_ms = await self.store.standing.next_end_ms()
-            return None if end_ms is None else end_ms + trace_ms
-
-        async def run(now_ms: int) -> int:
-            return await self.store.standing.delete_ended(now_ms - trace_ms + 1)
-
-        return (Sweep("ended_sanctions", "ABU-08", trace_ms, next_due_ms, run),)
+        """Sanctions that ended (ABU-08)."""
+        kept_ms = self.limits.ended_sanction_days * DAY_MS
+        end_ms, delete = self.store.standing.next_end_ms, self.store.standing.delete_ended
+        return (Sweep("ended_sanctions", "ABU-08", kept_ms, end_ms, delete),)
 
 
 def scripted_sanction(kind: SanctionKind, sub_code: int, duration_seconds: int, now_ms: int) -> Sanction:

@@ -1,6 +1,6 @@
 """Who may connect: the decision about a login; knows no handshake bytes and no stream."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from interop_protocol.jid import third_party_jid, whatsapp_jid
 from interop_server.core.abuse.standing import Standing
@@ -18,7 +18,7 @@ from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Logins:
     """Decides about logins.
 
@@ -32,13 +32,8 @@ class Logins:
     location: LocationPolicy
     clock: Clock
     limits: Limits
-    _client_rate: RateLimit = field(init=False)
-    _proxy_rate: RateLimit = field(init=False)
-
-    def __post_init__(self) -> None:
-        limits = self.limits
-        self._client_rate = RateLimit(self.clock, limits.login_client_burst, limits.login_client_per_second)
-        self._proxy_rate = RateLimit(self.clock, limits.login_proxy_burst, limits.login_proxy_per_second)
+    client_rate: RateLimit
+    proxy_rate: RateLimit
 
     async def log_in(self, login: Login, peer_ip: str = "") -> Account:
         """Returns the account that a login proves, after recording the connection time.
@@ -79,14 +74,14 @@ class Logins:
     def _count(self, login: Login, peer_ip: str) -> None:
         # From this machine all clients of a test come, as all clients of a proxy come from its address.
         is_shared = login.mode is ConnectionMode.PROXY or is_loopback(peer_ip)
-        (self._proxy_rate if is_shared else self._client_rate).take(rate_limit_key(peer_ip))
+        (self.proxy_rate if is_shared else self.client_rate).require(rate_limit_key(peer_ip))
 
     async def _third_party(self, login: Login, peer_ip: str) -> Account:
         token = await self.tokens.verify(login.token)
         check_terms(login, PartnerTerms(token.partner.status, token.partner.proxy_allowed))
         if login.mode is ConnectionMode.PROXY:
             # Only now: whoever is no proxy must not use up what is another client's.
-            self._client_rate.take(rate_limit_key(login.client_ip))
+            self.client_rate.require(rate_limit_key(login.client_ip))
         jid = third_party_jid(token.partner.integrator, login.account_number)
         account = await self.store.accounts.get(jid)
         if account is None or await self.absence.is_over(account):

@@ -1,9 +1,8 @@
-"""What the rules about connections and ends need of the store: concerns that others describe; knows no database."""
+"""What the rules about connections and ends need of the store: concerns that all rooms share; knows no database."""
 
 from typing import Protocol
 
-from interop_server.core.media.store import MediaStore
-from interop_server.core.shared_store import AccountStore, MailboxStore, SentMessageStore
+from interop_server.core.shared_store import AccountStore, MailboxStore
 
 
 class StoreForConnection(Protocol):
@@ -14,9 +13,3 @@ class StoreForConnection(Protocol):
 
     @property
     def mailbox(self) -> MailboxStore: ...
-
-    @property
-    def media(self) -> MediaStore: ...
-
-    @property
-    def sent(self) -> SentMessageStore: ...

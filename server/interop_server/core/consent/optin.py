@@ -66,14 +66,14 @@ def require_whatsapp(account: Account) -> None:
         raise Refusal(Reason.CALLER_NOT_WHATSAPP_USER)
 
 
+@dataclass(frozen=True, slots=True)
 class OptIn:
     """Opt-in, inbox mode, look-up and the list of third-party chats. Source: OPT-01 to OPT-09."""
 
-    def __init__(self, store: StoreForConsent, clock: Clock, limits: Limits) -> None:
-        self._store = store
-        self._clock = clock
-        self._limits = limits
-        self._resolve_rate = RateLimit(clock, limits.resolve_burst, limits.resolve_per_second)
+    store: StoreForConsent
+    clock: Clock
+    limits: Limits
+    resolve_rate: RateLimit
 
     async def list_partners(self, account: Account) -> list[tuple[Partner, bool]]:
         """Lists all partners but the removed, with whether the caller has chosen each (OPT-07).
@@ -82,8 +82,8 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        settings = await self._store.opt_in.get(account.account_id)
-        partners = await self._store.partners.list_all()
+        settings = await self.store.opt_in.get(account.account_id)
+        partners = await self.store.partners.list_all()
         return [
             (partner, settings.enabled and partner.integrator in settings.integrators)
             for partner in partners
@@ -99,10 +99,10 @@ class OptIn:
         require_whatsapp(account)
         if terms_id != TERMS_ID:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}")
-        settings = await self._store.opt_in.get(account.account_id)
+        settings = await self.store.opt_in.get(account.account_id)
         if accepted and not settings.terms_shown:
             raise Refusal(Reason.TERMS_NOT_ACCEPTED, "terms that were not shown cannot be accepted")
-        await self._store.opt_in.put_terms(account.account_id, accepted=accepted, now_ms=self._clock.now_ms())
+        await self.store.opt_in.put_terms(account.account_id, accepted=accepted, now_ms=self.clock.now_ms())
 
     async def opt_in(self, account: Account, integrators: Sequence[int]) -> None:
         """Turns third-party chats on for exactly these partners (OPT-03).
@@ -115,12 +115,12 @@ class OptIn:
         await self._check_may_turn_on(account)
         active = {
             partner.integrator
-            for partner in await self._store.partners.list_all()
+            for partner in await self.store.partners.list_all()
             if partner.status is PartnerStatus.ACTIVE
         }
         if unknown := sorted(set(chosen) - active):
             raise Refusal(Reason.PARTNER_UNKNOWN, f"there is no active partner {unknown[0]}")
-        await self._store.opt_in.put(account.account_id, chosen)
+        await self.store.opt_in.put(account.account_id, chosen)
 
     async def opt_out(self, account: Account, integrators: Sequence[int]) -> None:
         """Removes partners from the chosen set (OPT-03); their chats become read-only (OPT-06).
@@ -129,7 +129,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER or TOO_MANY_ITEMS.
         """
         require_whatsapp(account)
-        await self._store.opt_in.delete(account.account_id, _unique_integrators(integrators))
+        await self.store.opt_in.delete(account.account_id, _unique_integrators(integrators))
 
     async def set_enabled(self, account: Account, enabled: bool) -> None:
         """Turns third-party chats off or on as a whole (OPT-02).
@@ -140,7 +140,7 @@ class OptIn:
         require_whatsapp(account)
         if enabled:
             await self._check_may_turn_on(account)
-        await self._store.opt_in.put_enabled(account.account_id, enabled)
+        await self.store.opt_in.put_enabled(account.account_id, enabled)
 
     async def set_inbox_mode(self, account: Account, inbox_mode: InboxMode) -> None:
         """Chooses how third-party chats are shown (OPT-05).
@@ -149,7 +149,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        await self._store.opt_in.put_inbox_mode(account.account_id, inbox_mode)
+        await self.store.opt_in.put_inbox_mode(account.account_id, inbox_mode)
 
     async def settings(self, account: Account) -> Settings:
         """Returns the caller's choices.
@@ -158,7 +158,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        return Settings(await self._store.opt_in.get(account.account_id), is_eligible(account, self._limits))
+        return Settings(await self.store.opt_in.get(account.account_id), is_eligible(account, self.limits))
 
     async def resolve(self, account: Account, users: Sequence[tuple[str, int]]) -> list[Found | Refusal]:
         """Turns (user-visible identifier, integrator) pairs into JIDs (OPT-08); every failure looks the same (OPT-09).
@@ -168,14 +168,14 @@ class OptIn:
         """
         if not 1 <= len(users) <= MAX_RESOLVE_USERS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_RESOLVE_USERS} users")
-        self._resolve_rate.take(account.account_id, len(users))
-        kinds = await self._store.partners.get_identifier_types(
+        self.resolve_rate.require(account.account_id, len(users))
+        kinds = await self.store.partners.get_identifier_types(
             sorted({integrator for _, integrator in users if integrator})
         )
         named = [_named(external_id, integrator, kinds.get(integrator)) for external_id, integrator in users]
         # One look-up whoever is asked for, known or not, so that it takes the same time for each (OPT-09).
         facts = iter(
-            await self._store.routes.look_up(account, [user for user in named if not isinstance(user, Refusal)])
+            await self.store.routes.look_up(account, [user for user in named if not isinstance(user, Refusal)])
         )
         return [user if isinstance(user, Refusal) else _answer(account, user, next(facts)) for user in named]
 
@@ -189,7 +189,7 @@ class OptIn:
         if page_size > MAX_PAGE:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}")
         limit = page_size or DEFAULT_PAGE
-        chats = await self._store.chats.list_page(account.account_id, _parse_page_token(page_token), limit + 1)
+        chats = await self.store.chats.list_page(account.account_id, _parse_page_token(page_token), limit + 1)
         if len(chats) <= limit:
             return chats, ""
         last = chats[limit - 1]
@@ -202,13 +202,13 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
         """
         require_whatsapp(account)
-        await self._store.chats.delete(account.account_id, check_address(peer_jid).text)
+        await self.store.chats.delete(account.account_id, check_address(peer_jid).text)
 
     async def _check_may_turn_on(self, account: Account) -> None:
-        settings = await self._store.opt_in.get(account.account_id)
+        settings = await self.store.opt_in.get(account.account_id)
         if not settings.terms_accepted:
             raise Refusal(Reason.TERMS_NOT_ACCEPTED)
-        if not is_eligible(account, self._limits):
+        if not is_eligible(account, self.limits):
             raise Refusal(Reason.NOT_ELIGIBLE)
 
 

@@ -84,18 +84,18 @@ class Reachability:
             self.connections.wake(notice.recipient_id)
         self._record(account, whatsapp_jid(digits), cause or _CAUSES.get(fate, ""))
 
-    def sweep(self) -> Sweep:
-        """Pings go when they neither are outstanding nor count any more (OPT-12)."""
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """Pings that are neither outstanding nor counted any more (OPT-12)."""
         kept_ms = max(self.limits.ping_ms, DAY_MS)
-
-        async def next_due_ms() -> int | None:
-            oldest_ms = await self.store.reachability.oldest_ping_ms()
-            return None if oldest_ms is None else oldest_ms + kept_ms
-
-        async def forget(now_ms: int) -> int:
-            return await self.store.reachability.delete_expired_pings(now_ms - kept_ms + 1)
-
-        return Sweep("reachability_pings", "OPT-12", kept_ms, next_due_ms, forget)
+        return (
+            Sweep(
+                "reachability_pings",
+                "OPT-12",
+                kept_ms,
+                self.store.reachability.oldest_ping_ms,
+                self.store.reachability.delete_expired_pings,
+            ),
+        )
 
     def _bounds(self, now_ms: int) -> PingBounds:
         limits = self.limits

@@ -52,17 +52,18 @@ class Absence:
         cause = "deleted by its user" if end is AccountEnd.DELETED else "never enlisted"
         return Refusal(Reason.NOT_ENLISTED, cause=cause)
 
-    def sweep(self) -> Sweep:
-        """Ends enlistments when thirty days without a connection have passed (LIF-04)."""
-        return Sweep("enlistments", "LIF-04", self.limits.unenlist_ms, self._next_due_ms, self._sweep)
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """Enlistments without a connection for thirty days (LIF-04)."""
+        limits = self.limits
+        return (
+            Sweep(
+                "enlistments", "LIF-04", limits.unenlist_ms, self.store.accounts.oldest_connection_ms, self._end_before
+            ),
+        )
 
-    async def _next_due_ms(self) -> int | None:
-        oldest_ms = await self.store.accounts.oldest_connection_ms()
-        return None if oldest_ms is None else oldest_ms + self.limits.unenlist_ms
-
-    async def _sweep(self, now_ms: int) -> int:
-        await self.note_connected()  # or those who have been connected for long would look as if they were away
-        until_ms, count = now_ms - self.limits.unenlist_ms, 0
+    async def _end_before(self, before_ms: int) -> int:
+        await self.note_connected()  # or accounts that have been connected for long would look as if they were away
+        until_ms, count = before_ms - 1, 0
         while absent := await self.store.accounts.list_absent(until_ms, _AT_ONCE):
             count += await self._unenlist(absent, until_ms)
         return count

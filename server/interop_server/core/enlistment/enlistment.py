@@ -1,6 +1,6 @@
 """Enlistment: how a token and a set of keys become an account; knows no HTTP form and no gRPC."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from interop_protocol.jid import third_party_jid
 from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, PUBLIC_KEY_BYTES
@@ -49,17 +49,9 @@ class Enlistment:
     clock: Clock
     rng: Rng
     limits: Limits
-    _address_rate: RateLimit = field(init=False)
-    _partner_rate: RateLimit = field(init=False)
-    _identifier_rate: RateLimit = field(init=False)
-
-    def __post_init__(self) -> None:
-        limits = self.limits
-        self._address_rate = RateLimit(self.clock, limits.enlist_address_burst, limits.enlist_address_per_second)
-        self._partner_rate = RateLimit(self.clock, limits.enlist_partner_burst, limits.enlist_partner_per_second)
-        self._identifier_rate = RateLimit(
-            self.clock, limits.enlist_identifier_burst, limits.enlist_identifier_per_second
-        )
+    address_rate: RateLimit
+    partner_rate: RateLimit
+    identifier_rate: RateLimit
 
     async def enlist(self, form: EnlistmentForm, peer_ip: str = "") -> str:
         """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
@@ -71,7 +63,7 @@ class Enlistment:
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
         """
-        self._address_rate.take(rate_limit_key(peer_ip))
+        self.address_rate.require(rate_limit_key(peer_ip))
         check_protocol_version(form.protocol_version, self.limits)
         keys = check_form_keys(form)
         token = await self.tokens.verify(form.token)
@@ -83,8 +75,8 @@ class Enlistment:
         client_ip = "" if is_own_server(token.partner, peer_ip) else peer_ip
         require_location(self.location, token.partner, external_id, client_ip)
         # Only now: whoever has no token must not use up what is a messenger's or a user's.
-        self._identifier_rate.take((token.partner.integrator, external_id))
-        self._partner_rate.take(token.partner.integrator)
+        self.identifier_rate.require((token.partner.integrator, external_id))
+        self.partner_rate.require(token.partner.integrator)
         await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
         known = await self.store.accounts.get_by_external_id(token.partner.integrator, external_id)
         if known is not None:

@@ -1,12 +1,13 @@
 """What a partner's token must hold, and which key set it is verified against; knows no JWT library and no HTTP."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_TOKEN_BYTES
 from interop_server.core.enlistment.store import StoreForEnlistment
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.core.ports import Clock, JwksSource, TokenReader
@@ -92,6 +93,7 @@ def _seconds(claims: Mapping[str, object], name: str) -> float:
     return value
 
 
+@dataclass(frozen=True, slots=True)
 class KeySets:
     """Partners' key sets: the last good copy of each, in memory and in the store.
 
@@ -99,16 +101,14 @@ class KeySets:
     Source: ENL-03, ENL-04.
     """
 
-    def __init__(
-        self, store: StoreForEnlistment, source: JwksSource, reader: TokenReader, clock: Clock, limits: Limits
-    ) -> None:
-        self._store = store
-        self._source = source
-        self._reader = reader
-        self._clock = clock
-        self._limits = limits
-        self._cached: dict[int, str] = {}
-        self._asked_at_ms: dict[int, int] = {}
+    store: StoreForEnlistment
+    source: JwksSource
+    reader: TokenReader
+    journal: Journal
+    clock: Clock
+    limits: Limits
+    _cached: dict[int, str] = field(init=False, default_factory=dict)
+    _asked_at_ms: dict[int, int] = field(init=False, default_factory=dict)
 
     async def with_key(self, partner: Partner, key_id: str) -> str:
         """Returns the partner's key set, refetched early if it lacks the key and that was not done just now.
@@ -118,8 +118,8 @@ class KeySets:
         """
         cached = self._cached.get(partner.integrator)
         if cached is None:
-            cached = await self._store.partners.get_jwks(partner.integrator)
-        if cached is not None and key_id in self._reader.key_ids(cached):
+            cached = await self.store.partners.get_jwks(partner.integrator)
+        if cached is not None and key_id in self.reader.key_ids(cached):
             self._cached[partner.integrator] = cached
             return cached
         if self._may_ask(partner.integrator):
@@ -130,7 +130,7 @@ class KeySets:
                     raise
         if cached is None:
             raise Refusal(Reason.JWKS_UNAVAILABLE, "no key set of this partner could be fetched so far")
-        if key_id not in self._reader.key_ids(cached):
+        if key_id not in self.reader.key_ids(cached):
             raise Refusal(Reason.TOKEN_KEY_UNKNOWN, f"the key set has no usable key {key_id[:64]!r}")
         return cached
 
@@ -140,7 +140,17 @@ class KeySets:
         Raises:
             Refusal: JWKS_UNAVAILABLE; the last good copy stays.
         """
-        return len(self._reader.key_ids(await self._fetch(partner)))
+        return len(self.reader.key_ids(await self._fetch(partner)))
+
+    async def refresh_all(self) -> None:
+        """Fetches the key sets of all partners; one that cannot be fetched is journalled, and its last copy stays."""
+        for partner in await self.store.partners.list_all():
+            subject = str(partner.integrator)
+            try:
+                await self.refresh(partner)
+                self.journal.record(TIMER, "timer.key_sets", "done", subject, requirement="ENL-03")
+            except Refusal as refusal:
+                self.journal.refuse(refusal, TIMER, "timer.key_sets", subject)
 
     def forget(self, integrator: int) -> None:
         """Drops the copy in memory, when the partner's registration changed."""
@@ -148,18 +158,18 @@ class KeySets:
         self._asked_at_ms.pop(integrator, None)
 
     async def _fetch(self, partner: Partner) -> str:
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         self._asked_at_ms[partner.integrator] = now_ms
-        fetched = await self._source.fetch(partner)
-        if not self._reader.key_ids(fetched):
+        fetched = await self.source.fetch(partner)
+        if not self.reader.key_ids(fetched):
             raise Refusal(
                 Reason.JWKS_UNAVAILABLE, "the key set has no RSA key of 2,048 bits or more with RS256 and use=sig"
             )
-        await self._store.partners.put_jwks(partner.integrator, fetched, now_ms)
+        await self.store.partners.put_jwks(partner.integrator, fetched, now_ms)
         self._cached[partner.integrator] = fetched
         return fetched
 
     def _may_ask(self, integrator: int) -> bool:
         asked_at_ms = self._asked_at_ms.get(integrator)
-        pause_ms = self._limits.jwks_early_refetch_seconds * SECOND_MS
-        return asked_at_ms is None or self._clock.now_ms() - asked_at_ms >= pause_ms
+        pause_ms = self.limits.jwks_early_refetch_seconds * SECOND_MS
+        return asked_at_ms is None or self.clock.now_ms() - asked_at_ms >= pause_ms

@@ -47,23 +47,21 @@ class KeyDigest:
     kem_ids: KemPreKeyIds
 
 
+@dataclass(frozen=True, slots=True)
 class PreKeys:
     """Publishes and takes prekeys. Source: KEY-01 to KEY-17."""
 
-    def __init__(
-        self, store: StoreForKeys, connections: Connections, journal: Journal, clock: Clock, limits: Limits
-    ) -> None:
-        self._store = store
-        self._connections = connections
-        self._journal = journal
-        self._clock = clock
-        self._limits = limits
-        self._taker_rate = RateLimit(clock, limits.bundle_burst, limits.bundle_per_second)
-        self._target_rate = RateLimit(clock, limits.bundle_target_burst, limits.bundle_target_per_second)
-        self.counts: Counter[str] = Counter()
-        """How often prekeys were taken (`prekey_taken`, `prekey_kem_taken`), were used up when a bundle was taken
-        (`prekey_exhausted`), and were kept from who takes too many (`prekey_fetch_limited`): what a drained account is
-        seen by (KEY-14). And how many bundles lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
+    store: StoreForKeys
+    connections: Connections
+    journal: Journal
+    counts: Counter[str]
+    """How often prekeys were taken (`prekey_taken`, `prekey_kem_taken`), were used up when a bundle was taken
+    (`prekey_exhausted`), and were refused to callers that take too many (`prekey_fetch_limited`): signs of an account
+    being drained (KEY-14). And how many bundles lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
+    clock: Clock
+    limits: Limits
+    taker_rate: RateLimit
+    target_rate: RateLimit
 
     async def publish(
         self,
@@ -84,22 +82,22 @@ class PreKeys:
         check_one_time_prekeys(one_time)
         if kem is not None:
             self._require_kem()
-            await check_kem_prekeys(keys.identity_key, kem, self._clock)
+            await check_kem_prekeys(keys.identity_key, kem, self.clock)
         if not account.is_whatsapp:
             enlisted = await self._published(account)
             if keys.identity_key != enlisted.identity_key:
                 raise Refusal(Reason.IDENTITY_KEY_MISMATCH)
         try:
-            now_ms = self._clock.now_ms()
-            notified = await self._store.prekeys.put(
-                account.account_id, keys, one_time, now_ms, now_ms - self._limits.recent_chat_ms, kem
+            now_ms = self.clock.now_ms()
+            notified = await self.store.prekeys.put(
+                account.account_id, keys, one_time, now_ms, now_ms - self.limits.recent_chat_ms, kem
             )
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         except LastResortMissing as error:
             raise _no_last_resort() from error
         for peer_id in notified:
-            self._connections.wake(peer_id)
+            self.connections.wake(peer_id)
         return self._refilled(account, PreKeyCounts(len(one_time), None if kem is None else len(kem.one_time)))
 
     async def add(self, account: Account, one_time: Sequence[OneTimePreKey]) -> bool:
@@ -113,7 +111,7 @@ class PreKeys:
         check_one_time_prekeys(one_time)
         await self._published(account)
         try:
-            count = await self._store.prekeys.add_one_time(account.account_id, one_time)
+            count = await self.store.prekeys.add_one_time(account.account_id, one_time)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         return self._refilled(account, PreKeyCounts(count))
@@ -129,16 +127,16 @@ class PreKeys:
         if kem.last_resort is None and not kem.one_time:
             raise Refusal(Reason.TOO_MANY_ITEMS, "the list of KEM prekeys is empty")
         published = await self._published(account)
-        await check_kem_prekeys(published.identity_key, kem, self._clock)
+        await check_kem_prekeys(published.identity_key, kem, self.clock)
         try:
-            count = await self._store.prekeys.add_kem(account.account_id, kem)
+            count = await self.store.prekeys.add_kem(account.account_id, kem)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         except LastResortMissing as error:
             raise _no_last_resort() from error
-        is_low = count < self._limits.prekeys_low_count
+        is_low = count < self.limits.prekeys_low_count
         if not is_low:
-            self._connections.prekeys_refilled(account.account_id, frozenset({PreKeyKind.KEM}))
+            self.connections.prekeys_refilled(account.account_id, frozenset({PreKeyKind.KEM}))
         return is_low
 
     async def delete_kem(self, account: Account) -> None:
@@ -148,14 +146,14 @@ class PreKeys:
             Refusal: KEM_PREKEYS_OFF.
         """
         self._require_kem()
-        await self._store.prekeys.delete_kem(account.account_id)
+        await self.store.prekeys.delete_kem(account.account_id)
 
     async def low_counts(self, account: Account) -> tuple[PreKeyCounts, frozenset[PreKeyKind]] | None:
         """What a published account has left, and of which kinds that is few; None when of neither (KEY-09)."""
-        if account.account_id not in await self._store.prekeys.get_published([account.account_id]):
+        if account.account_id not in await self.store.prekeys.get_published([account.account_id]):
             return None
-        counts = await self._store.prekeys.count(account.account_id)
-        few = counts.few(self._limits.prekeys_low_count)
+        counts = await self.store.prekeys.count(account.account_id)
+        few = counts.few(self.limits.prekeys_low_count)
         return (counts, few) if few else None
 
     async def delete(self, account: Account, key_ids: Sequence[int]) -> None:
@@ -166,13 +164,13 @@ class PreKeys:
         """
         if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
-        await self._store.prekeys.delete_one_time(account.account_id, key_ids)
+        await self.store.prekeys.delete_one_time(account.account_id, key_ids)
         if (low := await self.low_counts(account)) is not None:
-            self._connections.notify_prekeys_low(account.account_id, *low)
+            self.connections.notify_prekeys_low(account.account_id, *low)
 
     async def count(self, account: Account) -> PreKeyCounts:
         """Counts the one-time prekeys that are left."""
-        return await self._store.prekeys.count(account.account_id)
+        return await self.store.prekeys.count(account.account_id)
 
     async def rotate(self, account: Account, signed_prekey: SignedPreKey) -> None:
         """Replaces the signed prekey (KEY-11).
@@ -182,7 +180,7 @@ class PreKeys:
         """
         published = await self._published(account)
         check_signed_prekey(published.identity_key, signed_prekey)
-        await self._store.prekeys.rotate_signed(account.account_id, signed_prekey)
+        await self.store.prekeys.rotate_signed(account.account_id, signed_prekey)
 
     async def digest(self, account: Account) -> KeyDigest:
         """Returns what the server holds (KEY-10).
@@ -191,10 +189,10 @@ class PreKeys:
             Refusal: PREKEYS_NOT_SET.
         """
         keys = await self._published(account)
-        one_time = await self._store.prekeys.list_one_time(account.account_id)
+        one_time = await self.store.prekeys.list_one_time(account.account_id)
         signed = keys.signed_prekey
         digest = key_digest(keys.identity_key, signed.public_key, signed.signature, one_time)
-        kem_ids = await self._store.prekeys.get_kem_ids(account.account_id)
+        kem_ids = await self.store.prekeys.get_kem_ids(account.account_id)
         return KeyDigest(keys, [key.key_id for key in one_time], digest, kem_ids)
 
     async def take(self, account: Account, jids: Sequence[str]) -> list[BundleOutcome]:
@@ -227,7 +225,7 @@ class PreKeys:
         self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
     ) -> None:
         due = self._limit(account, reachable, outcomes)
-        taken = await self._store.prekeys.take_bundles(list(due.values())) if due else {}
+        taken = await self.store.prekeys.take_bundles(list(due.values())) if due else {}
         for jid, account_id in due.items():
             bundle = taken.get(account_id)
             if bundle is None:
@@ -242,19 +240,16 @@ class PreKeys:
     ) -> dict[str, int]:
         """Returns the account ids of those of whom the account may take a bundle now, and counts them (KEY-14)."""
         due: dict[str, int] = {}
-        try:
-            self._taker_rate.check(account.account_id, len(reachable))
-        except Refusal:
+        if wait_ms := self.taker_rate.wait_ms(account.account_id, len(reachable)):
             self.counts["prekey_fetch_limited"] += 1
-            raise
+            raise self.taker_rate.refusal(wait_ms)
         for jid, facts in reachable.items():
-            try:
-                self._target_rate.take((account.account_id, facts.account_id))
-                due[jid] = facts.account_id
-            except Refusal as refusal:
+            if wait_ms := self.target_rate.take((account.account_id, facts.account_id)):
                 self.counts["prekey_fetch_limited"] += 1
-                outcomes[jid] = refusal
-        self._taker_rate.take(account.account_id, len(due))
+                outcomes[jid] = self.target_rate.refusal(wait_ms)
+            else:
+                due[jid] = facts.account_id
+        self.taker_rate.take(account.account_id, len(due))
         return due
 
     def _note_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
@@ -263,33 +258,33 @@ class PreKeys:
         else:
             self.counts["prekey_taken"] += 1
             left = f"{bundle.remaining} left"
-            self._journal.record(account.jid, "prekey.take", "done", jid, requirement="KEY-05", detail=left)
-        if bundle.remaining < self._limits.prekeys_low_count:
+            self.journal.record(account.jid, "prekey.take", "done", jid, requirement="KEY-05", detail=left)
+        if bundle.remaining < self.limits.prekeys_low_count:
             self._tell_few(account_id, bundle)
         if bundle.kem_prekey is not None:
             self._note_kem_taken(account, jid, account_id, bundle)
         elif bundle.kem_withdrawn:
             self.counts["kem_downgrade"] += 1
-            self._journal.record(account.jid, "prekey.kem_downgrade", "done", jid, requirement="KEY-16")
+            self.journal.record(account.jid, "prekey.kem_downgrade", "done", jid, requirement="KEY-16")
 
     def _note_kem_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
         if not bundle.kem_is_last_resort:
             self.counts["prekey_kem_taken"] += 1
             left = f"{bundle.kem_remaining} left"
-            self._journal.record(account.jid, "prekey.take_kem", "done", jid, requirement="KEY-15", detail=left)
+            self.journal.record(account.jid, "prekey.take_kem", "done", jid, requirement="KEY-15", detail=left)
         self._tell_few(account_id, bundle)
 
     def _tell_few(self, account_id: int, bundle: TakenBundle) -> None:
         counts = PreKeyCounts(bundle.remaining, bundle.kem_remaining)
-        if few := counts.few(self._limits.prekeys_low_count):
-            self._connections.notify_prekeys_low(account_id, counts, few)
+        if few := counts.few(self.limits.prekeys_low_count):
+            self.connections.notify_prekeys_low(account_id, counts, few)
 
     async def _reachable(
         self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome]
     ) -> dict[str, RouteFacts]:
         """Returns those whose bundles may be taken, by JID; sets the outcomes of all others."""
-        if not 1 <= len(jids) <= self._limits.max_bundles:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self._limits.max_bundles} users")
+        if not 1 <= len(jids) <= self.limits.max_bundles:
+            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self.limits.max_bundles} users")
         if len(set(jids)) != len(jids):
             raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
         addresses = {}
@@ -300,7 +295,7 @@ class PreKeys:
                 outcomes[jid] = refusal
         if len({address.text for address in addresses.values()}) != len(addresses):
             raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
-        view = await view_routes(self._store, account, list(addresses.values()))
+        view = await view_routes(self.store, account, list(addresses.values()))
         reachable = {}
         for jid, address in addresses.items():
             try:
@@ -314,21 +309,21 @@ class PreKeys:
         return reachable
 
     async def _published(self, account: Account) -> PublishedKeys:
-        keys = (await self._store.prekeys.get_published([account.account_id])).get(account.account_id)
+        keys = (await self.store.prekeys.get_published([account.account_id])).get(account.account_id)
         if keys is None:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys
 
     def _require_kem(self) -> None:
-        if not self._limits.kem_prekeys:
+        if not self.limits.kem_prekeys:
             raise Refusal(Reason.KEM_PREKEYS_OFF)
 
     def _refilled(self, account: Account, counts: PreKeyCounts) -> bool:
         """Allows the next notice of what is not few, and says whether few one-time prekeys are left (KEY-09)."""
-        few = counts.few(self._limits.prekeys_low_count)
+        few = counts.few(self.limits.prekeys_low_count)
         counted = {PreKeyKind.ONE_TIME} if counts.kem is None else set(PreKeyKind)
         if enough := counted - few:
-            self._connections.prekeys_refilled(account.account_id, frozenset(enough))
+            self.connections.prekeys_refilled(account.account_id, frozenset(enough))
         return PreKeyKind.ONE_TIME in few
 
 

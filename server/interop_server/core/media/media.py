@@ -7,7 +7,7 @@ import re
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from interop_protocol.encoding import decode_base64url, encode_base64url
@@ -18,6 +18,7 @@ from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
 from interop_server.core.media.store import StoreForMedia
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
 from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
+from interop_server.core.sweeps import Sweep
 
 UPLOAD_PREFIX = "/v/t"
 PROXY_PREFIX = "/interop/whatsapp/download/"
@@ -32,6 +33,14 @@ class _Grant(NamedTuple):
 
     auth: str
     expires_at_ms: int
+
+
+@dataclass(slots=True)
+class _SweptUntil:
+    """How far the sweep of blobs has come."""
+
+    until_ms: int = 0
+    """Blobs that expired earlier are gone already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,33 +109,24 @@ class Upload:
         await self._writer.suspend()
 
 
+@dataclass(frozen=True, slots=True)
 class Media:
     """Uploads, downloads and the media proxy. Source: MED-01 to MED-07."""
 
-    def __init__(
-        self,
-        store: StoreForMedia,
-        blobs: BlobStore,
-        partner_media: PartnerMediaSource,
-        clock: Clock,
-        rng: Rng,
-        limits: Limits,
-    ) -> None:
-        self._store = store
-        self._blobs = blobs
-        self._partner_media = partner_media
-        self._clock = clock
-        self._rng = rng
-        self._limits = limits
-        self._grants: dict[int, deque[_Grant]] = {}
-        """By account, the account with the newest last, each account's newest last."""
+    store: StoreForMedia
+    blobs: BlobStore
+    partner_media: PartnerMediaSource
+    clock: Clock
+    rng: Rng
+    limits: Limits
+    _grants: dict[int, deque[_Grant]] = field(init=False, default_factory=dict)
+    """By account, the account with the newest last, each account's newest last."""
+    _swept: _SweptUntil = field(init=False, default_factory=_SweptUntil)
 
     def grant_upload(self, account: Account) -> str:
         """Returns a short-lived permission to upload (MED-05)."""
-        now_ms = self._clock.now_ms()
-        grant = _Grant(
-            encode_base64url(self._rng.token_bytes(24)), now_ms + self._limits.upload_auth_seconds * SECOND_MS
-        )
+        now_ms = self.clock.now_ms()
+        grant = _Grant(encode_base64url(self.rng.token_bytes(24)), now_ms + self.limits.upload_auth_seconds * SECOND_MS)
         own = self._grants.pop(account.account_id, deque(maxlen=MAX_UPLOAD_AUTHS))
         own.append(grant)
         self._grants[account.account_id] = own
@@ -145,7 +145,7 @@ class Media:
         blob = await self._live_blob(sha256)
         if blob is not None:
             return blob.length, blob.direct_path
-        return await self._blobs.committed_bytes(sha256.hex()), ""
+        return await self.blobs.committed_bytes(sha256.hex()), ""
 
     async def start_upload(self, account: Account, request: UploadRequest) -> Upload | str:
         """Opens an upload, or returns the path at once when the blob is there already.
@@ -157,14 +157,14 @@ class Media:
         require_whatsapp(account)
         self._check_auth(account, request.auth)
         sha256 = parse_upload_token(request.token)
-        if request.length > self._limits.max_blob_bytes:
-            raise Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {self._limits.max_blob_bytes} bytes")
+        if request.length > self.limits.max_blob_bytes:
+            raise Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {self.limits.max_blob_bytes} bytes")
         if request.length < 1:
             raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, "declare a length of 1 byte or more")
         if await self._live_blob(sha256) is not None:
             return await self.register(account, sha256, request.length)
         try:
-            writer = await self._blobs.open_writer(sha256.hex())
+            writer = await self.blobs.open_writer(sha256.hex())
         except BlockingIOError as error:
             raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, "this blob is being uploaded right now") from error
         if writer.committed_bytes != request.offset:
@@ -177,16 +177,16 @@ class Media:
 
     async def register(self, account: Account, sha256: bytes, length: int) -> str:
         """Gives a stored blob a path, or extends the life of the one that it has; returns the path."""
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         blob = MediaBlob(
-            direct_path=UPLOAD_PREFIX + encode_base64url(self._rng.token_bytes(24)),
+            direct_path=UPLOAD_PREFIX + encode_base64url(self.rng.token_bytes(24)),
             sha256=sha256,
             length=length,
             owner_id=account.account_id,
             created_at_ms=now_ms,
-            expires_at_ms=now_ms + self._limits.media_days * DAY_MS,
+            expires_at_ms=now_ms + self.limits.media_days * DAY_MS,
         )
-        return (await self._store.media.put(blob)).direct_path
+        return (await self.store.media.put(blob)).direct_path
 
     @asynccontextmanager
     async def open_download(self, direct_path: str, offset: int | None, length: int | None) -> AsyncIterator[Download]:
@@ -203,41 +203,70 @@ class Media:
         """
         if direct_path.startswith(PROXY_PREFIX):
             media_url, reference = await self._partner_place(direct_path)
-            async with self._partner_media.fetch(media_url, reference, offset or 0, length) as fetched:
+            async with self.partner_media.fetch(media_url, reference, offset or 0, length) as fetched:
                 remaining = None if fetched.total_bytes is None else fetched.total_bytes - fetched.offset
                 if remaining is not None and length is not None:
                     remaining = min(remaining, length)
                 yield Download(fetched.total_bytes, fetched.offset, remaining, fetched.chunks)
             return
-        blob = await self._store.media.get(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
+        blob = await self.store.media.get(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
         if blob is None:
             raise Refusal(Reason.BLOB_NOT_FOUND)
-        reader = (
-            None if blob.expires_at_ms <= self._clock.now_ms() else await self._blobs.open_reader(blob.sha256.hex())
-        )
+        reader = None if blob.expires_at_ms <= self.clock.now_ms() else await self.blobs.open_reader(blob.sha256.hex())
         if reader is None:
             raise Refusal(Reason.BLOB_EXPIRED)
         start, count = check_range(reader.length, offset, length)
         yield Download(reader.length, start, count, reader.chunks(start, count))
+
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """Blobs, the traces of them, and unfinished uploads (MED-07).
+
+        It stays known as long again as a blob was kept that it was there, so that its path answers "expired" and not
+        "unknown" (MED-04).
+        """
+        blobs, media_ms = self.blobs, self.limits.media_days * DAY_MS
+        upload_ms = self.limits.stale_upload_seconds * SECOND_MS
+        return (
+            Sweep("blobs", "MED-07", 0, self._next_expiry_ms, self._delete_blobs, media_ms),
+            Sweep(
+                "blob_traces", "MED-04", media_ms, self._first_expiry_ms, self.store.media.delete_expired, 2 * media_ms
+            ),
+            Sweep("unfinished_uploads", "MED-07", upload_ms, blobs.oldest_upload_ms, blobs.delete_stale_uploads),
+        )
+
+    async def _first_expiry_ms(self) -> int | None:
+        return await self.store.media.next_expiry_ms(0)
+
+    async def _next_expiry_ms(self) -> int | None:
+        return await self.store.media.next_expiry_ms(self._swept.until_ms)
+
+    async def _delete_blobs(self, before_ms: int) -> int:
+        expired = await self.store.media.list_expired(self._swept.until_ms, before_ms)
+        for blob in expired:
+            known = await self.store.media.get_by_sha256(blob.sha256)
+            if known is not None and known.expires_at_ms < before_ms:  # or else it has just been uploaded again
+                await self.blobs.delete(blob.sha256.hex())
+        self._swept.until_ms = before_ms
+        return len(expired)
 
     async def _partner_place(self, direct_path: str) -> tuple[str, str]:
         integrator, slash, rest = direct_path.removeprefix(PROXY_PREFIX).partition("/")
         reference = rest.removesuffix("/")
         if not slash or not _INTEGRATOR.fullmatch(integrator) or not _STORAGE_REFERENCE.fullmatch(reference):
             raise Refusal(Reason.STORAGE_REFERENCE_INVALID)
-        partner = await self._store.partners.get(int(integrator))
+        partner = await self.store.partners.get(int(integrator))
         if partner is None or partner.status is not PartnerStatus.ACTIVE or not partner.media_url:
             raise Refusal(Reason.BLOB_NOT_FOUND, "the path names no partner that hosts media")
         return partner.media_url, reference
 
     async def _live_blob(self, sha256: bytes) -> MediaBlob | None:
-        blob = await self._store.media.get_by_sha256(sha256)
-        if blob is None or blob.expires_at_ms <= self._clock.now_ms():
+        blob = await self.store.media.get_by_sha256(sha256)
+        if blob is None or blob.expires_at_ms <= self.clock.now_ms():
             return None
-        return blob if await self._blobs.open_reader(sha256.hex()) is not None else None
+        return blob if await self.blobs.open_reader(sha256.hex()) is not None else None
 
     def _check_auth(self, account: Account, auth: str) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         own = self._grants.get(account.account_id, ())
         if not any(grant.auth == auth and grant.expires_at_ms > now_ms for grant in own):
             raise Refusal(Reason.UPLOAD_AUTH_INVALID)

@@ -8,6 +8,7 @@ from interop_server.core.messages import Backlog, Delivery
 from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock
+from interop_server.core.sweeps import Sweep
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,14 @@ class Mailbox:
     async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
         """Forgets acked deliveries (MSG-09)."""
         await self.store.mailbox.delete(account.account_id, delivery_ids)
+
+    def sweeps(self) -> tuple[Sweep, ...]:
+        """Waiting items, and what is remembered of messages that were sent (MSG-07, MSG-04)."""
+        store, limits = self.store, self.limits
+        return (
+            Sweep("mailbox_items", "MSG-07", limits.mailbox_ms, store.mailbox.oldest_ms, store.mailbox.delete_expired),
+            Sweep("sent_messages", "MSG-04", limits.sent_message_ms, store.sent.oldest_ms, store.sent.delete_expired),
+        )
 
     def _since_ms(self) -> int:
         return kept_since_ms(self.clock.now_ms(), self.limits)

@@ -7,6 +7,7 @@ blocked whom or what was sent. The journal says why, and it is counted.
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_RETRIES
@@ -15,7 +16,6 @@ from interop_server.core.consent.reach import Dropped, require_reachable
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.published import check_prekey, check_published_keys
-from interop_server.core.limits import Limits
 from interop_server.core.messages import (
     MailboxItem,
     ReceiptType,
@@ -61,24 +61,16 @@ def _was_sent(message: SentMessage | None, recipient: Account) -> bool:
     return message is not None and message.recipient_id == recipient.account_id and not message.is_dropped
 
 
+@dataclass(frozen=True, slots=True)
 class Receipts:
     """Routes receipts. Source: RCP-01 to RCP-05, MED-08."""
 
-    def __init__(
-        self,
-        store: StoreForMessaging,
-        arrivals: Arrivals,
-        journal: Journal,
-        counts: Counter[str],
-        clock: Clock,
-        limits: Limits,
-    ) -> None:
-        self._store = store
-        self._arrivals = arrivals
-        self._journal = journal
-        self._counts = counts
-        self._clock = clock
-        self._retry_rate = RateLimit(clock, limits.retry_burst, limits.retry_per_second)
+    store: StoreForMessaging
+    arrivals: Arrivals
+    journal: Journal
+    counts: Counter[str]
+    clock: Clock
+    retry_rate: RateLimit
 
     async def send(self, sender: Account, receipt: OutgoingReceipt, own: bool) -> None:
         """Routes one receipt, without the messages that its recipient never sent to its sender (RCP-05).
@@ -96,7 +88,7 @@ class Receipts:
         """
         jid = check_address(receipt.to_jid)
         try:
-            facts = await require_reachable(self._store, sender, jid)
+            facts = await require_reachable(self.store, sender, jid)
             if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
                 raise Dropped("RCP-01", "read receipts are off")
             message_ids = await self._sent_to(sender, facts, receipt.message_ids)
@@ -115,11 +107,11 @@ class Receipts:
             subtype=receipt.kind,
             message_type=0,
             stanza_id="",
-            timestamp_ms=self._clock.now_ms(),
+            timestamp_ms=self.clock.now_ms(),
             content=content,
         )
-        await self._store.mailbox.put([item])
-        self._journal.record(
+        await self.store.mailbox.put([item])
+        self.journal.record(
             sender.jid,
             "stanza.receipt",
             "accepted",
@@ -127,7 +119,7 @@ class Receipts:
             requirement="RCP-01",
             detail=f"{receipt.kind.name.lower()}: {len(message_ids)}",
         )
-        self._arrivals.wake(facts)
+        self.arrivals.wake(facts)
 
     async def send_retry(self, sender: Account, to: str, retry: RetryReceipt) -> None:
         """Forwards a retry receipt to whom the message came from (RCP-03), at most five per message (RCP-04).
@@ -149,19 +141,19 @@ class Receipts:
                 raise Dropped("RCP-04", "it was asked for too often")
             self._check_rate(sender)
             check_retry(retry)
-            facts = await require_reachable(self._store, sender, jid)
-            item = retry_item(sender, facts.account_id, retry, self._clock.now_ms())
+            facts = await require_reachable(self.store, sender, jid)
+            item = retry_item(sender, facts.account_id, retry, self.clock.now_ms())
             self._check_room(facts, len(item.content))
-            outcome = await self._store.mailbox.put_retry_receipt(item, MAX_RETRIES)
+            outcome = await self.store.mailbox.put_retry_receipt(item, MAX_RETRIES)
             if outcome is RetryOutcome.NEVER_SENT:
                 raise _never_sent()
             if outcome is RetryOutcome.TOO_MANY:
                 raise Dropped("RCP-04", "it was forwarded too often")
         except Dropped as dropped:
-            self._counts[RETRIES_DROPPED] += 1
+            self.counts[RETRIES_DROPPED] += 1
             self._record_drop(sender, "stanza.retry_receipt", retry.message_id, dropped, jid.text)
             return
-        self._journal.record(
+        self.journal.record(
             sender.jid,
             "stanza.retry_receipt",
             "accepted",
@@ -169,31 +161,29 @@ class Receipts:
             requirement="RCP-03" if retry.media_status is None else "MED-08",
             detail=facts.jid,
         )
-        self._arrivals.announce(facts)
+        self.arrivals.announce(facts)
 
     async def _sent_to(self, account: Account, peer: RouteFacts, message_ids: Sequence[str]) -> list[str]:
-        sent = await self._store.sent.get(peer.account_id, message_ids)
+        sent = await self.store.sent.get(peer.account_id, message_ids)
         known = [message_id for message_id in message_ids if _was_sent(sent.get(message_id), account)]
         if not known:
             raise _never_sent()
         return known
 
     def _check_rate(self, sender: Account) -> None:
-        try:
-            self._retry_rate.take(sender.account_id)
-        except Refusal as refusal:
-            raise Dropped("MSG-11", "the sender asks for too many messages at once") from refusal
+        if self.retry_rate.take(sender.account_id):
+            raise Dropped("MSG-11", "the sender asks for too many messages at once")
 
     def _check_room(self, facts: RouteFacts, size: int) -> None:
-        if not self._arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + size):
+        if not self.arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + size):
             raise Dropped("MSG-11", "the mailbox is full")
 
     def _drop_receipt(self, sender: Account, receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
-        self._counts[RECEIPTS_DROPPED] += count
+        self.counts[RECEIPTS_DROPPED] += count
         self._record_drop(sender, "stanza.receipt", receipt.to_jid, dropped, f"{receipt.kind.name.lower()}: {count}")
 
     def _record_drop(self, sender: Account, action: str, subject: str, dropped: Dropped, detail: str) -> None:
-        self._journal.record(
+        self.journal.record(
             sender.jid,
             action,
             "dropped",

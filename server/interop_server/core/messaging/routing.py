@@ -106,8 +106,8 @@ class SendOutcome:
 
 
 @dataclass(frozen=True, slots=True)
-class RouterParts:
-    """What routing needs."""
+class Router:
+    """Routes messages. Source: MSG-01 to MSG-14, RCP-04."""
 
     store: StoreForMessaging
     arrivals: Arrivals
@@ -115,30 +115,18 @@ class RouterParts:
     journal: Journal
     clock: Clock
     limits: Limits
-
-
-class Router:
-    """Routes messages. Source: MSG-01 to MSG-14, RCP-04."""
-
-    def __init__(self, parts: RouterParts) -> None:
-        self._store = parts.store
-        self._arrivals = parts.arrivals
-        self._escalation = parts.escalation
-        self._journal = parts.journal
-        self._clock = parts.clock
-        self._limits = parts.limits
-        self._send_rate = RateLimit(self._clock, self._limits.send_burst, self._limits.send_per_second)
+    send_rate: RateLimit
 
     async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
         """Routes a batch of messages: checks each, stores those that it takes in one transaction, then notifies.
 
         One outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
         """
-        view = await view_routes(self._store, sender, _addresses(messages))
+        view = await view_routes(self.store, sender, _addresses(messages))
         new_chats = await self._new_chats(view)
         # Without an await before the store's queue: with a clock that never goes backwards, also not over a restart, it
         # never decreases for a recipient (MSG-14).
-        timestamp_ms = self._clock.now_ms()
+        timestamp_ms = self.clock.now_ms()
         batch = _Batch(view, new_chats, timestamp_ms)
         outcomes: list[SendOutcome] = []
         items: list[MailboxItem] = []
@@ -153,18 +141,18 @@ class Router:
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
             decisions: list[Decision] = []
-            for index, item, stored in zip(taken, items, await self._store.mailbox.put_messages(items), strict=True):
+            for index, item, stored in zip(taken, items, await self.store.mailbox.put_messages(items), strict=True):
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
                 decisions.append(_decision(view, messages[index], item, stored))
-            self._journal.record_all(sender.jid, _ACTION, decisions)
+            self.journal.record_all(sender.jid, _ACTION, decisions)
             await self._accept_requests(view, items)
             told = {item.recipient_id for item in items if not item.is_dropped}
             for recipient in view.facts.values():
                 if recipient.account_id in told:
-                    self._arrivals.announce(recipient)
+                    self.arrivals.announce(recipient)
         if new_chats is not None and new_chats.capped:
-            await self._escalation.after_capped(sender, new_chats.capped)
+            await self.escalation.after_capped(sender, new_chats.capped)
         return await self._acked_before(view, messages, outcomes)
 
     async def _acked_before(
@@ -179,14 +167,14 @@ class Router:
         if not full:
             return outcomes
         sender = view.sender
-        sent = await self._store.sent.get(sender.account_id, [messages[index].stanza_id for index in full])
+        sent = await self.store.sent.get(sender.account_id, [messages[index].stanza_id for index in full])
         for index in full:
             message = messages[index]
             before = sent.get(message.stanza_id)
             recipient = view.facts[check_address(message.to_jid).text]
             if before is not None and not before.allows_resend(recipient.account_id, message.retry_count):
                 outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
-                self._journal.record(
+                self.journal.record(
                     sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to_jid
                 )
         return outcomes
@@ -194,25 +182,25 @@ class Router:
     async def _new_chats(self, view: RouteView) -> NewChats | None:
         if view.sender.is_whatsapp or not any(map(_is_first_contact, view.facts.values())):
             return None  # without asking the store: nobody is written to for the first time
-        now_ms, limits = self._clock.now_ms(), self._limits
-        opened_at_ms = await self._store.new_chats.list_unanswered(
+        now_ms, limits = self.clock.now_ms(), self.limits
+        opened_at_ms = await self.store.new_chats.list_unanswered(
             view.sender.account_id, now_ms - limits.new_chats_ms, limits.new_chats
         )
-        locked_until_ms = await self._escalation.standing.locked_until_ms(view.sender.external_user)
+        locked_until_ms = await self.escalation.standing.locked_until_ms(view.sender.external_user)
         return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
 
     async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> None:
         # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.
         if not view.sender.is_whatsapp:
             return
-        now_ms, dropped = self._clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
+        now_ms, dropped = self.clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
         answers = [
-            acceptance(view.sender, facts, now_ms, self._limits, tell=not dropped[facts.account_id])
+            acceptance(view.sender, facts, now_ms, self.limits, tell=not dropped[facts.account_id])
             for facts in view.facts.values()
             if facts.account_id in dropped
         ]
         if changes := [answer for answer in answers if answer is not None]:
-            await self._store.chats.put_answers(changes)
+            await self.store.chats.put_answers(changes)
 
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
         sender = batch.view.sender
@@ -220,16 +208,16 @@ class Router:
         jid = check_address(message.to_jid) if known is None else known[0]
         part = check_devices(jid, message.enc)
         ciphertext = part.ciphertext
-        if len(ciphertext) > self._limits.max_ciphertext_bytes:
+        if len(ciphertext) > self.limits.max_ciphertext_bytes:
             raise Refusal(
                 Reason.MESSAGE_TOO_LARGE,
-                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self._limits.max_ciphertext_bytes}",
+                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self.limits.max_ciphertext_bytes}",
             )
         if known is None:
             known = batch.routes[message.to_jid] = (jid, *batch.view.decide(jid))
         _, route, recipient = known
         check_registration(jid, part, recipient)
-        self._send_rate.take((sender.account_id, recipient.account_id))
+        self.send_rate.require((sender.account_id, recipient.account_id))
         # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
         self._take_room(batch, recipient, len(ciphertext))
         return MailboxItem(
@@ -252,8 +240,8 @@ class Router:
             recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes)
         )
         usage = used_items + 1, used_bytes + size
-        if not self._arrivals.has_room(*usage):
-            raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self._limits.mailbox_full_retry_ms)
+        if not self.arrivals.has_room(*usage):
+            raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self.limits.mailbox_full_retry_ms)
         if batch.new_chats is not None and recipient.request_state is None:
             batch.new_chats.open(recipient.account_id)
         batch.usage[recipient.account_id] = usage

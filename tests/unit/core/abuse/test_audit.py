@@ -81,7 +81,7 @@ async def test_an_account_is_shown_by_its_person_too(world: World) -> None:
     by_person = [record async for record in world.audit.of_person(ada.external_user)]
     assert by_person == await audit(world, ada)
     world.connections.known.clear()
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
     assert [record[0].place for record in await audit(world, ada)] == ["blocked", "given_jid"]
     left = [record async for record in world.audit.of_person(ada.external_user)]
     assert [record[0].place for record in left] == ["counted_report", "sanction"]

@@ -51,7 +51,7 @@ async def test_a_ban_for_good_outlives_everything(world: World) -> None:
     assert isinstance(caught.value, BanRefusal)
     assert (caught.value.sub_code, caught.value.retry_after_ms) == (0, None)
     form = ClientKeys().form(token(iat=world.now, exp=world.now + 600))
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
     with refused(Reason.BANNED):
         await world.enlistment.enlist(form)
     await world.standing.lift(ada.external_user, OPERATOR, *SanctionKind)

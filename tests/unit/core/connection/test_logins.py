@@ -101,7 +101,7 @@ async def test_re_enlisting_with_another_auth_key_shuts_out_the_old_one(world: W
 async def test_a_deleted_account_has_to_enlist_again(world: World) -> None:
     """The old number leads nowhere (LIF-03)."""
     ada = await world.enlisted()
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
     with refused(Reason.NOT_ENLISTED):
         await world.logins.log_in(world.login(ada))
 
@@ -174,7 +174,7 @@ async def test_what_changes_during_a_login_holds_for_it(
 
     async def overtaken(*arguments: Any) -> PartnerTerms | None:
         if change is None:
-            await world.lifecycle.delete_account(ada)
+            await world.deletion.delete(ada)
         else:
             await world.store.partners.put(replace(allowed, **change))
         return await set_connected(*arguments)
@@ -188,8 +188,8 @@ async def test_what_changes_during_a_login_holds_for_it(
 @pytest.mark.requirement("PRX-07")
 async def test_logins_are_limited_by_the_clients_address(world: World) -> None:
     """Whoever it is that logs in there, with whatever outcome; other addresses do not suffer."""
-    limits = replace(world.limits, login_client_burst=2, login_client_per_second=0.1)
-    logins, ada, user = replace(world.logins, limits=limits), await world.enlisted(), await world.whatsapp_user()
+    rules = world.with_limits(login_client_burst=2, login_client_per_second=0.1)
+    logins, ada, user = rules.logins, await world.enlisted(), await world.whatsapp_user()
     await logins.log_in(world.login(ada), "203.0.113.7")
     with refused(Reason.TOKEN_MALFORMED):
         await logins.log_in(world.login(ada, token="x"), "203.0.113.7")
@@ -207,8 +207,8 @@ async def test_logins_are_limited_by_the_clients_address(world: World) -> None:
 async def test_logins_by_proxy_are_limited_by_both_addresses(world: World) -> None:
     """The client's, once the proxy has shown that it is one, and the proxy's."""
     await world.register(partner(BATS, proxy_allowed=True))
-    limits = replace(world.limits, login_client_burst=2, login_proxy_burst=5, login_proxy_per_second=0.1)
-    logins, ada = replace(world.logins, limits=limits), await world.enlisted()
+    rules = world.with_limits(login_client_burst=2, login_proxy_burst=5, login_proxy_per_second=0.1)
+    logins, ada = rules.logins, await world.enlisted()
 
     async def log_in(client_ip: str, proxy_ip: str, **changes: Any) -> None:
         await logins.log_in(world.login(ada, mode=ConnectionMode.PROXY, client_ip=client_ip, **changes), proxy_ip)

@@ -178,7 +178,7 @@ async def test_pings_are_swept_when_they_count_no_more(build_world: BuildWorld) 
     """After thirty days by default, and not before a day is over (OPT-12)."""
     for ping_days, kept_ms in ((30, 30 * DAY_MS), (0, DAY_MS)):
         world = await build_world(ping_days=ping_days)
-        sweep = world.reachability.sweep()
+        [sweep] = world.reachability.sweeps()
         assert (await sweep.next_due_ms(), sweep.retention_ms, sweep.requirement) == (None, kept_ms, "OPT-12")
         await world.reachability.ping(await world.enlisted(), NUMBER, "Ada")
         now_ms = world.clock.now_ms()
@@ -251,6 +251,6 @@ async def test_choices_are_a_whatsapp_users_and_pings_a_third_partys(world: Worl
 async def test_a_ping_of_an_account_that_ends_meanwhile_is_no_crash(world: World) -> None:
     """It counts for nobody and reaches nobody (LIF-05)."""
     ada, user = await world.enlisted(), await world.whatsapp_user()
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
     await world.reachability.ping(ada, NUMBER, "Ada")
     assert ((await world.store.count_rows())["reachability_ping"], await pings(world, user)) == (0, [])

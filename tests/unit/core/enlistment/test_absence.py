@@ -120,15 +120,16 @@ async def test_many_that_fall_due_at_once_go_at_once(world: World) -> None:
     assert (await world.store.count_rows())["account"] == 1
     assert await world.store.accounts.get(back.jid) == back
     assert len(journalled(world, "timer.unenlist")) == 449
-    assert world.absence.sweep().retention_ms == MONTH_MS
-    assert (await world.absence.sweep().take_away(world.clock.now_ms())).again_ms == world.clock.now_ms() + MONTH_MS - 1
+    [sweep] = world.absence.sweeps()
+    assert sweep.retention_ms == MONTH_MS
+    assert (await sweep.take_away(world.clock.now_ms())).again_ms == world.clock.now_ms() + MONTH_MS - 1
 
 
 @pytest.mark.requirement("LIF-04", "LIF-03")
 async def test_how_an_account_ended_decides_what_its_client_is_told(world: World) -> None:
     """Deleted by its user, or never there: not enlisted. Un-enlisted: expired."""
     deleted, expired = await world.enlisted("dan"), await world.enlisted("eve")
-    await world.lifecycle.delete_account(deleted)
+    await world.deletion.delete(deleted)
     world.clock.advance(MONTH_MS)
     await world.sweep()
     for account, reason, cause in (
@@ -147,7 +148,7 @@ async def test_how_an_account_ended_decides_what_its_client_is_told(world: World
 async def test_peers_are_told_the_same_of_every_account_that_is_not_there(world: World) -> None:
     """Deleted, un-enlisted or never enlisted: only the operator's cause differs."""
     deleted, expired, user = await world.enlisted("dan"), await world.enlisted("eve"), await world.opted_in()
-    await world.lifecycle.delete_account(deleted)
+    await world.deletion.delete(deleted)
     world.clock.advance(MONTH_MS)
     await world.sweep()
     jids = [deleted.jid, expired.jid, f"{BATS}-77@interop"]

@@ -196,8 +196,7 @@ async def test_an_identical_retry_changes_nothing(world: World) -> None:
 @pytest.mark.requirement("PRX-07")
 async def test_enlisting_is_limited_by_address(world: World) -> None:
     """Before anything is verified, which is what costs; other addresses do not suffer."""
-    limits = replace(world.limits, enlist_address_burst=2, enlist_address_per_second=0.1)
-    enlistment = replace(world.enlistment, limits=limits)
+    enlistment = world.with_limits(enlist_address_burst=2, enlist_address_per_second=0.1).enlistment
     await enlistment.enlist(KEYS.form(token()), "2001:db8::1")
     with refused(Reason.TOKEN_MALFORMED):
         await enlistment.enlist(KEYS.form("x"), "2001:db8::2")
@@ -212,8 +211,7 @@ async def test_enlisting_is_limited_by_address(world: World) -> None:
 @pytest.mark.requirement("ENL-17")
 async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> None:
     """Who enlists one user too often waits, and so does everybody of a messenger that does; others do not (ENL-17)."""
-    limits = replace(world.limits, enlist_identifier_burst=2, enlist_partner_burst=3)
-    enlistment = replace(world.enlistment, limits=limits)
+    enlistment = world.with_limits(enlist_identifier_burst=2, enlist_partner_burst=3).enlistment
 
     async def enlist(name: str, integrator: int = BATS) -> None:
         await enlistment.enlist(KEYS.form(token(name, integrator=integrator)))
@@ -298,7 +296,7 @@ async def test_a_new_signed_prekey_and_registration_id_come_with_any_enlistment(
 async def test_a_jid_is_never_given_out_twice(world: World) -> None:
     """Even when the same number is drawn again after its account was deleted (ENL-12, LIF-03)."""
     ada = await world.enlisted()
-    await world.lifecycle.delete_account(ada)
+    await world.deletion.delete(ada)
     drawing_the_same = replace(world.enlistment, rng=SeededRng(SEED))
     again = await world.account(await drawing_the_same.enlist(KEYS.form(token())))
     assert again.jid != ada.jid

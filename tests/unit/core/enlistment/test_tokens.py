@@ -2,14 +2,15 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import PartnerStatus
 from interop_server.core.ports import TokenHeader
+from interop_server.core.rules import build_rules
 from interop_server.runtime.jwt import JoserfcTokens
 from tests.unit.core.world import BATS, NOW, OWLS, World, jwk, key_set, partner, refused, signing_key, token
 
@@ -163,7 +164,7 @@ class DuplicitousReader(JoserfcTokens):
 async def test_what_a_token_says_before_it_is_verified_proves_nothing(world: World) -> None:
     """The issuer among the verified claims decides, whatever was read earlier (T1)."""
     world.key_servers.served[BATS] = key_set(jwk("k200", "k200"))
-    tokens = PartnerTokens(world.store, DuplicitousReader(), world.key_sets, world.clock, world.limits)
+    tokens = replace(world.tokens, reader=DuplicitousReader())
     with refused(Reason.BAD_INTEGRATOR):
         await tokens.verify(token(integrator=OWLS))
 
@@ -279,9 +280,8 @@ async def test_without_any_copy_the_partner_is_asked_with_pauses(world: World) -
 async def test_the_last_good_copy_outlives_the_process(world: World) -> None:
     """After a restart, tokens are verified without asking (ENL-03)."""
     await world.tokens.verify(token())
-    restarted = KeySets(world.store, world.key_servers, world.reader, world.clock, world.limits)
-    tokens = PartnerTokens(world.store, world.reader, restarted, world.clock, world.limits)
-    await tokens.verify(token())
+    restarted = build_rules(world.ports)
+    await restarted.tokens.verify(token())
     assert world.key_servers.fetches == [BATS]
 
 

@@ -315,7 +315,7 @@ async def test_a_known_registration_id_costs_no_key(world: World) -> None:
 async def test_an_account_deleted_while_it_is_asked_for_is_not_reachable(world: World) -> None:
     """Between the look and the taking it may go: that is an answer, not a crash (LIF-05)."""
     ada, user = await publisher(world, 2), await world.opted_in()
-    outcomes, _ = await asyncio.gather(world.prekeys.take(user, [ada.jid]), world.lifecycle.delete_account(ada))
+    outcomes, _ = await asyncio.gather(world.prekeys.take(user, [ada.jid]), world.deletion.delete(ada))
     assert reason_of(outcomes[0]) is Reason.RECIPIENT_NOT_REACHABLE
 
 

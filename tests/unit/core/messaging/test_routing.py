@@ -11,9 +11,10 @@ from interop_protocol.digest import phash
 from interop_server.core.consent.reach import Route, decide_route
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import CiphertextType, MessageType, ReceiptType, RouteFacts, StanzaKind
-from interop_server.core.messaging.receipts import OutgoingReceipt, Receipts
-from interop_server.core.messaging.routing import DeviceListMismatch, Router, SendOutcome
+from interop_server.core.messaging.receipts import OutgoingReceipt
+from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import Account, PartnerStatus
+from interop_server.core.rules import build_rules
 from interop_server.runtime import clock as clock_module
 from tests.unit.core.world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused
 
@@ -387,13 +388,12 @@ async def test_timestamps_never_decrease(world: World, monkeypatch: pytest.Monke
     ada, user = await world.enlisted(), await world.opted_in()
     machine = [NOW_MS]
     monkeypatch.setattr(clock_module, "machine_ms", lambda: machine[-1])
-    clock, arrivals = clock_module.AdjustableClock(), world.arrivals
-    router = Router(replace(world.router_parts, clock=clock))
-    receipts = Receipts(world.store, arrivals, world.journal, world.counts, clock, world.limits)
-    await router.send_messages(user, [message(ada, "r")])
+    clock = clock_module.AdjustableClock()
+    rules = build_rules(replace(world.ports, clock=clock))
+    await rules.router.send_messages(user, [message(ada, "r")])
     for number, offset in enumerate((0, 0, -60_000, -60_000, 10, 5)):
         machine.append(NOW_MS + offset)
-        await router.send_messages(ada, [message(user, f"m{number}")])
-        await receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["r"]), True)
+        await rules.router.send_messages(ada, [message(user, f"m{number}")])
+        await rules.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["r"]), True)
     timestamps = [item.timestamp_ms - NOW_MS for item in await world.waiting(user)]
     assert timestamps == [0] * 8 + [10] * 4

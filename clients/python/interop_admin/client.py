@@ -1,0 +1,208 @@
+"""The simulator's own controls, for tests and demonstrations; knows no protocol under simulation.
+
+Source: interop_api/admin/v1alpha1.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, Self
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
+from interop_client.connection.calls import M, unary_call
+from interop_client.errors import refusal_from_rpc_error
+
+CLOCK_SECONDS = 600.0
+"""Longest wait for the answer of a call that moves the clock: what falls due on the way is done first."""
+
+
+class AdminClient:
+    """A client of the admin service. An asynchronous context manager.
+
+    Every method raises ServerRefusal when the service refuses or is not there.
+
+    Args:
+        address: Of the admin service, `host:port`.
+    """
+
+    def __init__(self, address: str) -> None:
+        self._channel = grpc.aio.insecure_channel(address)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends the connection to the service."""
+        await self._channel.close()
+
+    async def put_partner(self, partner: admin_pb2.Partner) -> int:
+        """Registers a partner, or replaces what is registered; returns how many keys its key set holds now."""
+        request = admin_pb2.PutPartnerRequest(partner=partner)
+        return (await self._call("PutPartner", request, admin_pb2.PutPartnerResponse)).jwks_keys
+
+    async def list_partners(self) -> list[admin_pb2.Partner]:
+        """Returns the registered partners, by integrator id."""
+        request = admin_pb2.ListPartnersRequest()
+        return list((await self._call("ListPartners", request, admin_pb2.ListPartnersResponse)).partners)
+
+    async def refresh_jwks(self, integrator: int) -> int:
+        """Has the server fetch a partner's key set now; returns how many keys it holds."""
+        request = admin_pb2.RefreshJwksRequest(integrator=integrator)
+        return (await self._call("RefreshJwks", request, admin_pb2.RefreshJwksResponse)).jwks_keys
+
+    async def put_whatsapp_user(
+        self,
+        phone_number: str,
+        auth_public_key: bytes,
+        platform: admin_pb2.DevicePlatform.ValueType = admin_pb2.DEVICE_PLATFORM_ANDROID,
+    ) -> str:
+        """Registers a WhatsApp user and returns the JID.
+
+        Args:
+            phone_number: E.164 with a leading `+`.
+            auth_public_key: What the user's client proves in every handshake, 32 bytes.
+            platform: Kind of device.
+        """
+        request = admin_pb2.PutWhatsAppUserRequest(
+            phone_number=phone_number, authkey=auth_public_key, platform=platform
+        )
+        return (await self._call("PutWhatsAppUser", request, admin_pb2.PutWhatsAppUserResponse)).jid
+
+    async def change_number(self, jid: str, phone_number: str) -> admin_pb2.ChangeNumberResponse:
+        """Moves a WhatsApp user to another number, E.164 with a leading `+`."""
+        request = admin_pb2.ChangeNumberRequest(jid=jid, phone_number=phone_number)
+        return await self._call("ChangeNumber", request, admin_pb2.ChangeNumberResponse)
+
+    async def list_connections(self) -> list[admin_pb2.OpenConnection]:
+        """Returns the open connections, by JID."""
+        request = admin_pb2.ListConnectionsRequest()
+        return list((await self._call("ListConnections", request, admin_pb2.ListConnectionsResponse)).connections)
+
+    async def observe_client(self, jid: str, *, is_open: bool) -> None:
+        """Says whether the end client behind an account's connection is open: what only a test can know (PRX-04).
+
+        A connection that outlives its client has `client_closed_at_ms` in `list_connections` from then on.
+        """
+        request = admin_pb2.ObserveClientRequest(jid=jid, is_open=is_open)
+        await self._call("ObserveClient", request, admin_pb2.ObserveClientResponse)
+
+    async def request_key_digest(self, jid: str) -> None:
+        """Asks an account's client to compare its keys with the server's (KEY-10)."""
+        request = admin_pb2.RequestKeyDigestRequest(jid=jid)
+        await self._call("RequestKeyDigest", request, admin_pb2.RequestKeyDigestResponse)
+
+    async def get_statistics(self) -> admin_pb2.GetStatisticsResponse:
+        """Returns what is stored and what was counted."""
+        request = admin_pb2.GetStatisticsRequest()
+        return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
+
+    async def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
+        """Yields what stands in the journal, oldest first.
+
+        Args:
+            **wanted: Fields of ReadJournalRequest: `actor`, `reason`, `follow`, …
+        """
+        call = self._channel.unary_stream(
+            "/interop_api.admin.v1alpha1.JournalService/ReadJournal",
+            request_serializer=journal_pb2.ReadJournalRequest.SerializeToString,
+            response_deserializer=journal_pb2.ReadJournalResponse.FromString,
+        )(journal_pb2.ReadJournalRequest(**wanted))
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise refusal_from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
+        """Returns what was refused under a request id, by which rule, and what to do about it."""
+        request = journal_pb2.ExplainRefusalRequest(request_id=request_id)
+        method = "/interop_api.admin.v1alpha1.JournalService/ExplainRefusal"
+        return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse)
+
+    async def get_clock(self) -> clock_pb2.ClockState:
+        """Returns what the server's clock shows."""
+        response = await self._clock_call("GetClock", clock_pb2.GetClockRequest(), clock_pb2.GetClockResponse)
+        return response.clock
+
+    async def freeze_clock(self, at_ms: int | None = None) -> clock_pb2.FreezeClockResponse:
+        """Lets the server's time stand still; at a time to come, if one is given.
+
+        Args:
+            at_ms: Milliseconds since the UNIX epoch.
+        """
+        request = clock_pb2.FreezeClockRequest(at_ms=at_ms)
+        return await self._clock_call("FreezeClock", request, clock_pb2.FreezeClockResponse)
+
+    async def advance_clock(self, advance_ms: int) -> clock_pb2.AdvanceClockResponse:
+        """Moves the server's time forward; returns when everything that fell due is done."""
+        request = clock_pb2.AdvanceClockRequest(advance_ms=advance_ms)
+        return await self._clock_call("AdvanceClock", request, clock_pb2.AdvanceClockResponse)
+
+    async def resume_clock(self) -> clock_pb2.ClockState:
+        """Lets the server's time run on from where it stands."""
+        response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
+        return response.clock
+
+    async def get_standing(self, jid: str) -> standing_pb2.GetStandingResponse:
+        """Returns how an account stands: score, signals, sanctions in force."""
+        request = standing_pb2.GetStandingRequest(jid=jid)
+        return await self._call_standing("GetStanding", request, standing_pb2.GetStandingResponse)
+
+    async def impose_sanction(
+        self, jid: str, kind: standing_pb2.SanctionKind.ValueType, duration_seconds: int = 0, sub_code: int = 0
+    ) -> None:
+        """Imposes a sanction, as reports that count would.
+
+        Args:
+            jid: Of the account.
+            kind: What it may not do.
+            duration_seconds: For how long; 0 for a ban for good.
+            sub_code: For a temporary ban: what it is for, as in `LoginFailure`.
+        """
+        request = standing_pb2.ImposeSanctionRequest(
+            jid=jid, kind=kind, sub_code=sub_code, duration_seconds=duration_seconds
+        )
+        await self._call_standing("ImposeSanction", request, standing_pb2.ImposeSanctionResponse)
+
+    async def lift_sanctions(self, jid: str = "", integrator: int = 0, external_id: str = "") -> None:
+        """Lifts all sanctions of an account; or of a person without one, named by integrator and external id."""
+        request = standing_pb2.LiftSanctionsRequest(jid=jid, integrator=integrator, external_id=external_id)
+        await self._call_standing("LiftSanctions", request, standing_pb2.LiftSanctionsResponse)
+
+    async def audit_account(
+        self, jid: str = "", integrator: int = 0, external_id: str = ""
+    ) -> AsyncIterator[list[standing_pb2.KeptField]]:
+        """Yields every record that the server keeps about an account; or about a person, named by the other two."""
+        request = standing_pb2.AuditAccountRequest(jid=jid, integrator=integrator, external_id=external_id)
+        call = self._channel.unary_stream(
+            "/interop_api.admin.v1alpha1.StandingService/AuditAccount",
+            request_serializer=standing_pb2.AuditAccountRequest.SerializeToString,
+            response_deserializer=standing_pb2.AuditAccountResponse.FromString,
+        )(request)
+        try:
+            async for response in call:
+                yield list(response.fields)
+        except grpc.aio.AioRpcError as error:
+            raise refusal_from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
+        return await unary_call(
+            self._channel, f"/interop_api.admin.v1alpha1.StandingService/{method}", request, response_type
+        )
+
+    async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
+        return await unary_call(
+            self._channel, f"/interop_api.admin.v1alpha1.AdminService/{method}", request, response_type
+        )
+
+    async def _clock_call(self, method: str, request: Message, response_type: type[M]) -> M:
+        name = f"/interop_api.admin.v1alpha1.ClockService/{method}"
+        return await unary_call(self._channel, name, request, response_type, timeout=CLOCK_SECONDS)

@@ -1,0 +1,97 @@
+"""`interopsim clock`: shows and moves the clock of a running simulator; knows no timer."""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_protocol.times import format_time, parse_duration, parse_time
+
+if TYPE_CHECKING:
+    from interop_api.admin.v1alpha1 import clock_pb2
+
+
+class Written(click.ParamType[int]):
+    """A value that has a notation of its own.
+
+    Args:
+        name: What it is called in help.
+        read: Reads the notation; its ValueError says how to write one.
+    """
+
+    def __init__(self, name: str, read: Callable[[str], int]) -> None:
+        self.name = name
+        self._read = read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Reads what was written on the command line."""
+        if isinstance(value, int):
+            return value
+        try:
+            return self._read(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+
+
+@click.group()
+def clock() -> None:
+    """Show, freeze and move the clock of a running simulator.
+
+    Every timer that falls due while it moves fires, in order, before the command ends.
+    """
+
+
+@clock.command(epilog="Example: interopsim clock show --json")
+@admin_option
+@json_option
+def show(admin_address: str, as_json: bool) -> None:
+    """Say what time it is for the simulator."""
+    _print(call_admin(admin_address, lambda admin: admin.get_clock()), None, as_json)
+
+
+@clock.command(epilog="Example: interopsim clock freeze --at 2027-01-01T00:00:00Z")
+@click.option(
+    "--at",
+    "at_ms",
+    metavar="TIME",
+    type=Written("time", parse_time),
+    help="Move it forward to TIME first, such as 2027-01-01T00:00:00Z.",
+)
+@admin_option
+@json_option
+def freeze(at_ms: int | None, admin_address: str, as_json: bool) -> None:
+    """Let time stand still until it is advanced or resumed."""
+    answer = call_admin(admin_address, lambda admin: admin.freeze_clock(at_ms))
+    _print(answer.clock, None if at_ms is None else answer.fired, as_json)
+
+
+@clock.command(epilog="Example: interopsim clock advance 1d12h")
+@click.argument("duration_ms", metavar="DURATION", type=Written("duration", parse_duration))
+@admin_option
+@json_option
+def advance(duration_ms: int, admin_address: str, as_json: bool) -> None:
+    """Move time forward by DURATION, such as 30d, 12h, 5m, 90s, 250ms, or a sum such as 1d12h."""
+    answer = call_admin(admin_address, lambda admin: admin.advance_clock(duration_ms))
+    _print(answer.clock, answer.fired, as_json)
+
+
+@clock.command(epilog="Example: interopsim clock resume")
+@admin_option
+@json_option
+def resume(admin_address: str, as_json: bool) -> None:
+    """Let time run on from where it stands."""
+    _print(call_admin(admin_address, lambda admin: admin.resume_clock()), None, as_json)
+
+
+def _print(clock: "clock_pb2.ClockState", fired: "Iterable[clock_pb2.FiredTimers] | None", as_json: bool) -> None:
+    counts = None if fired is None else {timers.name: timers.count for timers in fired}
+    now = format_time(clock.now_ms)
+    if as_json:
+        shown = {"now_ms": clock.now_ms, "now": now, "is_frozen": clock.is_frozen}
+        click.echo(json.dumps(shown if counts is None else {**shown, "fired": counts}))
+        return
+    click.echo(f"{now}, {'frozen' if clock.is_frozen else 'running'}")
+    if counts is not None:
+        click.echo("Fired: " + (", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing fell due"))

@@ -1,0 +1,51 @@
+"""What the commands share: options, and a call whose refusal is told in a sentence; knows no single command.
+
+Nothing but click is imported before a command runs: asking for help costs nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from interop_admin.client import AdminClient
+
+T = TypeVar("T")
+
+admin_option = click.option(
+    "--admin",
+    "admin_address",
+    metavar="HOST:PORT",
+    default="127.0.0.1:4461",
+    show_default=True,
+    help="Where the simulator takes admin calls.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
+
+
+def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]") -> T:
+    """Makes calls to a running simulator and returns what came of them.
+
+    Raises:
+        ClickException: The simulator refused, or none is there; the message is a sentence that says what to do.
+    """
+    from interop_admin.client import AdminClient
+    from interop_client.errors import ServerRefusal
+
+    async def run() -> T:
+        async with AdminClient(admin_address) as admin:
+            return await call(admin)
+
+    try:
+        return asyncio.run(run())
+    except ServerRefusal as refusal:
+        if refusal.reason in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
+            raise click.ClickException(
+                f"no simulator answers at {admin_address}: start one with `interopsim up`, or name with --admin the "
+                "address that its ready line calls `admin`."
+            ) from refusal
+        if refusal.reason == "UNIMPLEMENTED":
+            raise click.ClickException(f"{admin_address} is not the admin address of a simulator.") from refusal
+        raise click.ClickException(str(refusal)) from refusal

@@ -1,0 +1,61 @@
+"""`interopsim journal`: shows what a running simulator decided; knows nothing of how it decides."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_protocol.times import format_time
+
+if TYPE_CHECKING:
+    from interop_admin.client import AdminClient
+    from interop_api.admin.v1alpha1 import journal_pb2
+
+_COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": "cyan"}
+
+
+@click.command(epilog="Example: interopsim journal --actor 17-4711@interop --outcome refused --follow")
+@click.option("--follow", is_flag=True, help="Go on with what is still to come, until Ctrl-C.")
+@click.option("--actor", default="", metavar="WHO", help="Only what this JID, `operator`, `timer` or `anonymous` did.")
+@click.option("--action", default="", metavar="PREFIX", help="Only actions that begin so: InteropService., stanza.")
+@click.option(
+    "--outcome",
+    type=click.Choice(["accepted", "refused", "dropped", "done"]),
+    help="Only this outcome. Who asked cannot tell dropped from accepted.",
+)
+@click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
+@click.option("--requirement", default="", metavar="ID", help="Only what rests on this requirement, such as OPT-09.")
+@click.option("--after", default=0, type=click.IntRange(min=0), metavar="NUMBER", help="Only entries after this one.")
+@admin_option
+@json_option
+def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
+    """Show what a running simulator decided, in order: when, who, what, about whom, the outcome and the rule.
+
+    With --json a line of JSON for each entry.
+    """
+
+    async def read(admin: "AdminClient") -> None:
+        async for response in admin.read_journal(outcome=outcome or "", **wanted):
+            if response.missed:
+                click.echo(f"{response.missed} older entries are not kept any more", err=True)
+            click.echo(json.dumps(entry_as_json(response.entry)) if as_json else _line(response.entry))
+
+    try:
+        call_admin(admin_address, read)
+    except KeyboardInterrupt:
+        raise SystemExit(130 if not wanted["follow"] else 0) from None
+
+
+def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
+    """Returns an entry's fields that are not empty, as in a journal file."""
+    return {field.name: value for field, value in entry.ListFields()}
+
+
+def _line(entry: "journal_pb2.JournalEntry") -> str:
+    outcome = click.style(entry.outcome, fg=_COLOURS.get(entry.outcome))
+    why = " ".join(part for part in (entry.reason, entry.requirement and f"({entry.requirement})") if part)
+    parts = (format_time(entry.at_ms), f"#{entry.number}", entry.actor, entry.action, entry.subject, outcome, why)
+    line = " ".join(part for part in parts if part)
+    more = (entry.detail, entry.cause and f"not told: {entry.cause}", entry.request_id and f"[{entry.request_id}]")
+    return " · ".join((line, *(part for part in more if part)))

@@ -1,0 +1,37 @@
+"""One unary call over gRPC, and the refusal it may end in; knows no channel and no session."""
+
+from typing import Any, TypeVar
+
+import grpc.aio
+from google.protobuf.message import Message
+
+from interop_client.errors import refusal_from_rpc_error
+
+CALL_SECONDS = 30.0
+"""Longest wait for the answer of a unary call."""
+
+M = TypeVar("M", bound=Message)
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+async def unary_call(
+    channel: grpc.aio.Channel,
+    method: str,
+    request: Message,
+    response_type: type[M],
+    metadata: Metadata = (),
+    timeout: float = CALL_SECONDS,
+) -> M:
+    """Makes a unary call by the full name of its method.
+
+    Raises:
+        ServerRefusal: The call was refused or failed.
+    """
+    unary: grpc.aio.UnaryUnaryMultiCallable[Any, M] = channel.unary_unary(
+        method, request_serializer=type(request).SerializeToString, response_deserializer=response_type.FromString
+    )
+    try:
+        return await unary(request, metadata=metadata, timeout=timeout)
+    except grpc.aio.AioRpcError as error:
+        raise refusal_from_rpc_error(error) from error

@@ -1,0 +1,185 @@
+"""How a client reaches the server: chat channel and unary calls together; knows nothing of messages and sessions."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol, runtime_checkable
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
+from interop_client.connection.address import ServerAddress
+from interop_client.connection.calls import M, Metadata, unary_call
+from interop_client.connection.channel import ChannelKeys, ChatChannel
+from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
+
+TRANSFER_SECONDS = 3600.0
+"""Longest wait for one upload or download."""
+
+LoginFactory = Callable[[], Awaitable[chat_pb2.LoginPayload]]
+"""Makes the payload of a new login: tokens are short-lived, so each connection asks for its own."""
+
+_OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
+"""One connection per client (PRX-03): without it, the clients of a process share one TCP connection."""
+
+
+class Transport(Protocol):
+    """What a client needs to reach the server."""
+
+    async def connect(self) -> stanza_pb2.LoginSuccess:
+        """Opens the chat channel, in place of one that may be open.
+
+        Raises:
+            LoginRefused: The server does not accept the login.
+            ServerRefusal: The server ended the handshake, or is not there.
+        """
+        ...
+
+    async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
+        """Puts stanzas on their way, in order; waits only while too much is on its way already.
+
+        Raises:
+            ConnectionEnded: There is no open channel.
+        """
+        ...
+
+    def receive(self) -> AsyncIterator[Sequence[stanza_pb2.Stanza]]:
+        """Yields the stanzas of each frame. Ends when this end closes the channel.
+
+        Raises:
+            ConnectionEnded: The server ended the channel, or it broke.
+        """
+        ...
+
+    async def call(self, method: str, request: Message, response_type: type[M]) -> M:
+        """Makes a unary call, in the session of the open channel if there is one.
+
+        Args:
+            method: Full name, such as `/interop_api.v1.PreKeyService/TakePreKeyBundles`.
+            request: The request.
+            response_type: Class of the response.
+
+        Raises:
+            ServerRefusal: The call was refused or failed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Ends the channel and frees what it held. Idempotent; never raises."""
+        ...
+
+
+@runtime_checkable
+class BlobStreams(Protocol):
+    """What moving blobs over gRPC needs."""
+
+    async def upload(self, requests: AsyncIterator[media_pb2.UploadRequest]) -> media_pb2.UploadResponse:
+        """Uploads one blob. See MediaService.Upload.
+
+        Raises:
+            ServerRefusal: The upload was refused or failed.
+        """
+        ...
+
+    def download(self, request: media_pb2.DownloadRequest) -> AsyncIterator[media_pb2.DownloadResponse]:
+        """Downloads one blob. See MediaService.Download.
+
+        Raises:
+            ServerRefusal: The download was refused or failed.
+        """
+        ...
+
+
+class DirectTransport:
+    """A client that connects itself: one gRPC channel for chat, calls and blobs.
+
+    Args:
+        server: Where it is, and which root to trust.
+        auth_private_key: The client's static key, 32 bytes.
+        login: Makes the payload of each login.
+    """
+
+    def __init__(self, server: ServerAddress, auth_private_key: bytes, login: LoginFactory) -> None:
+        self._address = server.grpc
+        self._keys = ChannelKeys(auth_private_key, server.root_public_key)
+        self._login = login
+        self._grpc: grpc.aio.Channel | None = None
+        self._chat: ChatChannel | None = None
+
+    async def connect(self) -> stanza_pb2.LoginSuccess:
+        """Opens the chat channel, in place of one that may be open.
+
+        Raises:
+            LoginRefused: The server does not accept the login.
+            ServerRefusal: The server ended the handshake, or is not there.
+            CertificateError: The server is not the one that the root certifies.
+            RemoteProtocolError: The server broke the protocol.
+            TimeoutError: The login took too long.
+        """
+        if self._chat is not None:
+            await self._chat.close()
+            self._chat = None
+        self._chat = await ChatChannel.open(self._channel, self._keys, await self._login())
+        return self._chat.login
+
+    async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
+        """Puts stanzas on their way. See Transport."""
+        await self._open_chat.send(*stanzas)
+
+    def receive(self) -> AsyncIterator[Sequence[stanza_pb2.Stanza]]:
+        """Yields the stanzas of each frame. See Transport."""
+        return self._open_chat.receive()
+
+    async def call(self, method: str, request: Message, response_type: type[M]) -> M:
+        """Makes a unary call. See Transport."""
+        return await unary_call(self._channel, method, request, response_type, self._metadata)
+
+    async def upload(self, requests: AsyncIterator[media_pb2.UploadRequest]) -> media_pb2.UploadResponse:
+        """Uploads one blob. See BlobStreams."""
+        call = media_pb2_grpc.MediaServiceStub(self._channel).Upload(
+            requests, metadata=self._metadata, timeout=TRANSFER_SECONDS
+        )
+        try:
+            return await call
+        except grpc.aio.AioRpcError as error:
+            raise refusal_from_rpc_error(error) from error
+
+    async def download(self, request: media_pb2.DownloadRequest) -> AsyncIterator[media_pb2.DownloadResponse]:
+        """Downloads one blob. See BlobStreams."""
+        call = media_pb2_grpc.MediaServiceStub(self._channel).Download(
+            request, metadata=self._metadata, timeout=TRANSFER_SECONDS
+        )
+        try:
+            async for response in call:
+                yield response
+        except grpc.aio.AioRpcError as error:
+            raise refusal_from_rpc_error(error) from error
+        finally:
+            call.cancel()
+
+    async def close(self) -> None:
+        """Ends the channel and frees what it held. See Transport."""
+        chat, self._chat = self._chat, None
+        if chat is not None:
+            await chat.close()
+        channel, self._grpc = self._grpc, None
+        if channel is not None:
+            await channel.close()
+
+    @property
+    def _channel(self) -> grpc.aio.Channel:
+        if self._grpc is None:
+            self._grpc = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+        return self._grpc
+
+    @property
+    def _open_chat(self) -> ChatChannel:
+        if self._chat is None:
+            raise ConnectionEnded("CLOSED", "Connect first.")
+        return self._chat
+
+    @property
+    def _metadata(self) -> Metadata:
+        if self._chat is None:
+            return ()
+        return (("authorization", f"Bearer {self._chat.login.session_token}"),)

@@ -1,0 +1,1 @@
+"""Files: encrypted and uploaded, downloaded and decrypted; knows no message."""

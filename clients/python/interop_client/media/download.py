@@ -1,0 +1,87 @@
+"""Files on their way in: a blob is downloaded, verified and decrypted; knows no message and no session.
+
+Source: MED-01 to MED-06; interop_api/v1/media.proto.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from interop_api.v1 import media_pb2
+from interop_client.connection.transport import BlobStreams
+from interop_client.errors import ServerRefusal
+from interop_client.media.crypto import (
+    CHUNK_BYTES,
+    MediaCheck,
+    MediaTampered,
+    decrypt_file,
+)
+from interop_client.media.reference import MediaReference
+
+_HTTP_REASONS = {"HTTP_404": "BLOB_NOT_FOUND", "HTTP_410": "BLOB_EXPIRED"}
+
+
+async def download_over_grpc(streams: BlobStreams, reference: MediaReference, target: Path) -> None:
+    """Downloads a blob in the session of a connection, and decrypts it.
+
+    Args:
+        streams: The connection.
+        reference: What to download.
+        target: Receives the plaintext, as a whole or not at all.
+
+    Raises:
+        ServerRefusal: The server does not have it.
+        MediaTampered: It is not what the sender described.
+        OSError: The file cannot be written.
+    """
+    responses = streams.download(media_pb2.DownloadRequest(direct_path=reference.direct_path))
+    await _receive(_chunks(responses), reference, target)
+
+
+async def download_over_http(base_url: str, reference: MediaReference, target: Path) -> None:
+    """Downloads a blob with a plain GET of its path, and decrypts it.
+
+    Args:
+        base_url: Of the server's HTTP surface.
+        reference: What to download.
+        target: Receives the plaintext, as a whole or not at all.
+
+    Raises:
+        ServerRefusal: The server does not have it; the reason is `HTTP_{status}` unless the status has a name here.
+        MediaTampered: It is not what the sender described.
+        OSError: The server is not there or too slow, or the file cannot be written.
+    """
+    from interop_client.connection.http import http_request  # here: see there
+
+    try:
+        async with http_request("GET", base_url.rstrip("/") + reference.direct_path) as response:
+            await _receive(response.content.iter_chunked(CHUNK_BYTES), reference, target)
+    except ServerRefusal as refusal:
+        raise ServerRefusal(_HTTP_REASONS.get(refusal.reason, refusal.reason)) from refusal
+
+
+async def _chunks(responses: AsyncIterator[media_pb2.DownloadResponse]) -> AsyncIterator[bytes]:
+    async for response in responses:
+        if response.HasField("chunk"):
+            yield response.chunk
+
+
+async def _receive(chunks: AsyncIterator[bytes], reference: MediaReference, target: Path) -> None:
+    left = reference.encrypted.ciphertext_length
+    # Beside the target, so that the plaintext takes the target's name only when it is complete and proved.
+    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+        blob_path, plaintext_path = Path(folder) / "blob", Path(folder) / "plaintext"
+        with await asyncio.to_thread(blob_path.open, "wb") as blob:
+            async for chunk in chunks:
+                left -= len(chunk)
+                if left < 0:
+                    raise MediaTampered(MediaCheck.CIPHERTEXT_LENGTH)
+                await asyncio.to_thread(blob.write, chunk)
+        await asyncio.to_thread(_decrypt, blob_path, plaintext_path, reference)
+        plaintext_path.replace(target)
+
+
+def _decrypt(blob_path: Path, plaintext_path: Path, reference: MediaReference) -> None:
+    with blob_path.open("rb") as blob, plaintext_path.open("wb") as plaintext:
+        decrypt_file(blob, plaintext, reference.media_key, reference.media_type, reference.encrypted)

@@ -1,0 +1,145 @@
+"""Files on their way out: a file becomes a blob, which is uploaded or hosted; knows no message.
+
+Source: MED-05 to MED-07; interop_api/v1/media.proto.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+from interop_api.v1 import media_pb2
+from interop_client.connection.transport import BlobStreams, Transport
+from interop_client.errors import ServerRefusal
+from interop_client.media.crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedMedia, MediaType, encrypt_file
+from interop_protocol.encoding import media_token
+
+MAX_RESUMPTIONS = 5
+"""How often an upload that breaks goes on before it fails."""
+
+_SERVICE = "/interop_api.v1.MediaService"
+_BREAKS = frozenset({"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "UPLOAD_OFFSET_MISMATCH", "SERVER_FAULT"})
+"""Reasons after which the server may know how to go on."""
+
+Progress = Callable[[int, int], None]
+"""Called with the bytes sent so far and the bytes in all."""
+MediaHost = Callable[[Path], Awaitable[str]]
+"""Stores a blob on the messenger's own media server and returns its storage reference (MED-02)."""
+
+_FIRST_PAUSE_SECONDS = 0.1
+"""Before the first resumption, and twice as long before each further one: the server may still hold the stream."""
+
+_REFERENCE_BYTES = 16
+
+
+class UploadTransport(Transport, BlobStreams, Protocol):
+    """What an upload needs: calls and blob streams in the same session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """A file that was encrypted to be sent."""
+
+    path: Path
+    """The ciphertext and its MAC."""
+    media_type: MediaType
+    """Which keys it needs."""
+    media_key: bytes = field(repr=False)
+    """32 bytes, used for this file only."""
+    encrypted: EncryptedMedia
+    """What to tell the receiver."""
+
+
+@asynccontextmanager
+async def encrypted_blob(source: Path, media_type: MediaType) -> AsyncIterator[Blob]:
+    """Encrypts a file into a temporary one, which is gone at the end of the block.
+
+    Raises:
+        OSError: The file cannot be read, or the blob not be written.
+    """
+    media_key = os.urandom(MEDIA_KEY_BYTES)
+    with TemporaryDirectory(prefix="interop-") as folder:
+        path = Path(folder) / "blob"
+        encrypted = await asyncio.to_thread(_encrypt, source, path, media_key, media_type)
+        yield Blob(path, media_type, media_key, encrypted)
+
+
+def media_host(base_url: str) -> MediaHost:
+    """Returns a host that stores each blob with a PUT of `{base_url}/{storage_reference}`, under a random reference.
+
+    The host raises ServerRefusal, `HTTP_{status}`, or OSError.
+
+    Args:
+        base_url: Of the messenger's own media server.
+    """
+
+    async def store(path: Path) -> str:
+        from interop_client.connection.http import http_request  # here: see there
+
+        storage_reference = os.urandom(_REFERENCE_BYTES).hex()
+        with await asyncio.to_thread(path.open, "rb") as blob:
+            async with http_request("PUT", f"{base_url.rstrip('/')}/{storage_reference}", blob):
+                return storage_reference
+
+    return store
+
+
+async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress | None = None) -> str:
+    """Uploads a blob, going on where the server has it when the stream breaks, and returns its path.
+
+    Args:
+        transport: An open connection of a WhatsApp user.
+        blob: What to upload.
+        progress: Told what was sent; after a break it may go back.
+
+    Raises:
+        ServerRefusal: The upload was refused, or broke more than `MAX_RESUMPTIONS` times.
+    """
+    connection = await transport.call(
+        f"{_SERVICE}/GetMediaConnection", media_pb2.GetMediaConnectionRequest(), media_pb2.GetMediaConnectionResponse
+    )
+    token = media_token(blob.encrypted.ciphertext_sha256)
+    status_request = media_pb2.GetUploadStatusRequest(auth=connection.auth, upload_token=token)
+    attempt = 0
+    while True:
+        try:
+            status = await transport.call(
+                f"{_SERVICE}/GetUploadStatus", status_request, media_pb2.GetUploadStatusResponse
+            )
+            if status.direct_path:
+                return status.direct_path
+            start = media_pb2.UploadStart(
+                auth=connection.auth,
+                upload_token=token,
+                length=blob.encrypted.ciphertext_length,
+                offset=status.committed_bytes,
+            )
+            return (await transport.upload(_requests(blob, start, progress))).direct_path
+        except ServerRefusal as refusal:
+            attempt += 1
+            if refusal.reason not in _BREAKS or attempt > MAX_RESUMPTIONS:
+                raise
+            await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
+
+
+async def _requests(
+    blob: Blob, start: media_pb2.UploadStart, progress: Progress | None
+) -> AsyncIterator[media_pb2.UploadRequest]:
+    yield media_pb2.UploadRequest(start=start)
+    sent = start.offset
+    with await asyncio.to_thread(blob.path.open, "rb") as file:
+        file.seek(sent)
+        while chunk := await asyncio.to_thread(file.read, CHUNK_BYTES):
+            yield media_pb2.UploadRequest(chunk=chunk)
+            sent += len(chunk)
+            if progress is not None:
+                progress(sent, start.length)
+
+
+def _encrypt(source: Path, target: Path, media_key: bytes, media_type: MediaType) -> EncryptedMedia:
+    with source.open("rb") as plaintext, target.open("wb") as blob:
+        return encrypt_file(plaintext, blob, media_key, media_type)

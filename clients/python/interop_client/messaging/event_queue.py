@@ -1,0 +1,111 @@
+"""The queue in which events wait until the application takes them; knows no single event."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import TypeVar, overload
+
+from interop_client.errors import ConnectionEnded
+from interop_client.messaging.events import Event
+
+E = TypeVar("E")
+Predicate = Callable[[Event], bool]
+
+
+class EventQueue:
+    """Events that nobody has taken yet. Each is taken once, by whoever asks for it first, in order of arrival.
+
+    Args:
+        capacity: How many may wait before `room` waits.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._events: deque[Event] = deque()
+        self._waiters: list[tuple[Predicate, asyncio.Future[Event]]] = []
+        self._is_closed = False
+        self._is_bounded = True
+        self._room = asyncio.Event()
+        self._room.set()
+
+    async def room(self) -> None:
+        """Waits for room. While somebody waits for a certain event there always is: it may be the next one."""
+        while self._is_bounded and len(self._events) >= self._capacity and not self._waiters:
+            self._room.clear()
+            await self._room.wait()
+
+    def put(self, event: Event) -> None:
+        """Gives an event to whoever waits for it, or keeps it. Never refuses one: `room` is what bounds."""
+        for predicate, future in self._waiters:
+            if not future.done() and predicate(event):
+                future.set_result(event)
+                return
+        self._events.append(event)
+
+    def offer(self, event: Event) -> None:
+        """Gives an event that is worth nothing later to whoever waits for it, or keeps it while there is room."""
+        if self._waiters or len(self._events) < self._capacity:
+            self.put(event)
+
+    @overload
+    async def take(self, wanted: Predicate, timeout_seconds: float | None) -> Event: ...
+    @overload
+    async def take(self, wanted: type[E], timeout_seconds: float | None) -> E: ...
+    async def take(self, wanted: type[E] | Predicate, timeout_seconds: float | None) -> E | Event:
+        """Takes the first event that is wanted, also one that has come already; the others stay.
+
+        Args:
+            wanted: Class of the event, or what says whether it is the one.
+            timeout_seconds: How long to wait; None waits for ever.
+
+        Raises:
+            TimeoutError: It did not come in time.
+            ConnectionEnded: The queue is closed and does not hold it.
+        """
+        predicate: Predicate = (lambda event: isinstance(event, wanted)) if isinstance(wanted, type) else wanted
+        for index, event in enumerate(self._events):
+            if predicate(event):
+                del self._events[index]
+                self._room.set()
+                return event
+        if self._is_closed:
+            raise ConnectionEnded("CLOSED")
+        return await self._wait(predicate, timeout_seconds)
+
+    async def _wait(self, predicate: Predicate, timeout_seconds: float | None) -> Event:
+        future: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        waiter = (predicate, future)
+        self._waiters.append(waiter)
+        self._room.set()
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await future
+        except BaseException:
+            if future.done() and not future.cancelled() and future.exception() is None:
+                self._events.appendleft(future.result())  # given, but its taker is gone
+            raise
+        finally:
+            self._waiters.remove(waiter)
+
+    async def all(self) -> AsyncIterator[Event]:
+        """Takes events as they come, until the queue is closed and empty."""
+        with contextlib.suppress(ConnectionEnded):
+            while True:
+                yield await self.take(lambda event: True, None)
+
+    def lift_bound(self) -> None:
+        """Ends all waiting for room: whoever fills the queue is about to stop."""
+        self._is_bounded = False
+        self._room.set()
+
+    def close(self) -> None:
+        """Ends all waiting for events. Those kept can still be taken."""
+        self._is_closed = True
+        for _, future in self._waiters:
+            if not future.done():
+                future.set_exception(ConnectionEnded("CLOSED"))
+
+    def open(self) -> None:
+        """Makes all waiting possible again after `lift_bound` and `close`."""
+        self._is_bounded, self._is_closed = True, False

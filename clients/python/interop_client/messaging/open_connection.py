@@ -1,0 +1,287 @@
+"""One open chat channel as a client uses it: deliveries in order, answers to who waits for them; knows no account API.
+
+Two tasks: one reads and never waits for the user, so that answers always come through; one opens deliveries, in
+order, and waits while the user has not taken earlier events. The server bounds what lies between them: it sends no
+more deliveries than it has acks for.
+
+Source: MSG-04, MSG-08, MSG-09.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from interop_api.v1 import stanza_pb2
+from interop_client.connection.transport import Transport
+from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
+from interop_client.messaging.event_queue import EventQueue
+from interop_client.messaging.events import (
+    ConnectionLost,
+    Event,
+    StanzaRefused,
+    Typing,
+)
+from interop_client.messaging.inbox import DELIVERY_KINDS, Answers, Inbox
+from interop_client.state import DurableState
+from interop_protocol.noise import RemoteProtocolError
+
+MAX_OFFLINE_BATCH = 200
+"""Deliveries of the backlog that one request asks for (MSG-08)."""
+ANSWER_SECONDS = 30.0
+"""Longest wait for what became of a stanza."""
+
+_DELIVERIES_AT_ONCE = 64
+"""Deliveries opened between two saves: more save less often, fewer keep the event loop more responsive."""
+_DEFAULT_MAX_UNACKED = 4_096
+_NOT_ACKED_KINDS = 64
+"""Room for stanzas that come in order with the deliveries and are not acked."""
+
+_TYPING_STATES = {
+    stanza_pb2.TYPING_STATE_COMPOSING: "COMPOSING",
+    stanza_pb2.TYPING_STATE_RECORDING: "RECORDING",
+    stanza_pb2.TYPING_STATE_PAUSED: "PAUSED",
+}
+
+K = TypeVar("K")
+A = TypeVar("A")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionParts:
+    """What a connection works with."""
+
+    transport: Transport
+    inbox: Inbox
+    durable: DurableState
+    events: EventQueue
+    on_event: Callable[[Event], Awaitable[None]] | None
+    """Awaited for each event before the state is saved and the delivery acked."""
+    upkeep: Mapping[type[Event], Callable[[], Awaitable[None]]]
+    """What the client does by itself after an event of a class, beside the deliveries; once at a time."""
+    sends_delivered_receipts: bool
+
+
+@dataclass(slots=True)
+class _Backlog:
+    """How much of the backlog was asked for and has not come."""
+
+    outstanding: int = 0
+    is_open: bool = False
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """Who waits for an answer."""
+
+    sends: dict[str, asyncio.Future[stanza_pb2.SendAck]] = field(default_factory=dict)
+    pings: dict[int, asyncio.Future[None]] = field(default_factory=dict)
+
+    def fail(self, error: ConnectionEnded) -> None:
+        """Tells all of them that no answer will come."""
+        futures: tuple[asyncio.Future[Any], ...] = (*self.sends.values(), *self.pings.values())
+        for future in futures:
+            if not future.done():
+                future.set_exception(error)
+
+
+class Connection:
+    """A connection from login to its end. `close` ends it, if the server has not.
+
+    Args:
+        parts: What it works with.
+        login: What the server said at login.
+    """
+
+    def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
+        self._parts = parts
+        self._max_arrived = (login.limits.max_unacked_deliveries or _DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
+        self._arrived: deque[stanza_pb2.Stanza] = deque()
+        self._arrival_or_end = asyncio.Event()
+        self._waiting = _Waiting()
+        self._backlog = _Backlog()
+        self._ping_ids = itertools.count(1)
+        self._end: ConnectionEnded | None = None
+        self._is_closing = False
+        self._upkeep: dict[type[Event], asyncio.Task[None]] = {}
+        self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
+        self.is_faulty = False
+        """Whether it ended because this end failed while it opened a delivery, so that memory is ahead of the store."""
+
+    async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
+        """Sends stanzas that have no answer.
+
+        Raises:
+            ConnectionEnded: The connection is over.
+        """
+        if self._end is not None:
+            raise self._end
+        await self._parts.transport.send(*stanzas)
+
+    async def send_message(self, message: stanza_pb2.Message) -> stanza_pb2.SendAck:
+        """Sends a message and waits for what became of it.
+
+        Raises:
+            ConnectionEnded: The connection ended first: the message may or may not have been taken.
+            TimeoutError: No answer came in time.
+        """
+        return await self._answered(self._waiting.sends, message.id, stanza_pb2.Stanza(message=message))
+
+    async def ping(self) -> None:
+        """Sends a ping and waits for the pong.
+
+        Raises:
+            ConnectionEnded: The connection ended first.
+            TimeoutError: No pong came in time.
+        """
+        ping = stanza_pb2.Ping(id=next(self._ping_ids))
+        await self._answered(self._waiting.pings, ping.id, stanza_pb2.Stanza(ping=ping))
+
+    async def close(self) -> None:
+        """Sends what waits and ends the connection. What has arrived and was not opened yet comes again next time."""
+        self._is_closing = True
+        self._arrival_or_end.set()
+        self._parts.events.lift_bound()
+        self._cancel_upkeep()  # before the session goes that it needs
+        await self._parts.transport.close()
+        await self._task
+
+    async def _answered(self, waiting: dict[K, asyncio.Future[A]], key: K, stanza: stanza_pb2.Stanza) -> A:
+        answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        waiting[key] = answer
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.send(stanza)
+                return await answer
+        finally:
+            if waiting.get(key) is answer:  # not when the same message was sent once more meanwhile
+                del waiting[key]
+
+    async def _run(self) -> None:
+        deliver = asyncio.create_task(self._deliver())
+        try:
+            end = await self._receive()
+        except BaseException:
+            deliver.cancel()
+            raise
+        self._end = end
+        self._waiting.fail(end)
+        self._arrival_or_end.set()
+        await deliver
+        self._cancel_upkeep()
+        await asyncio.gather(*self._upkeep.values(), return_exceptions=True)
+        if self.is_faulty:
+            end = ConnectionEnded("CLIENT_FAULT", "Read this client's log; go on from the saved state.")
+        if self.is_faulty or not self._is_closing:
+            self._parts.events.put(ConnectionLost(end.reason, end.advice))
+
+    async def _receive(self) -> ConnectionEnded:
+        try:
+            async for stanzas in self._parts.transport.receive():
+                self._sort(stanzas)
+                if len(self._arrived) > self._max_arrived:
+                    raise ConnectionEnded("TOO_MANY_DELIVERIES", "The server does not wait for acks.")
+        except ConnectionEnded as error:
+            return error
+        except RemoteProtocolError as error:
+            return ConnectionEnded(error.reason, str(error))
+        return ConnectionEnded("CLOSED")
+
+    def _sort(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
+        for stanza in stanzas:
+            kind = stanza.WhichOneof("kind")
+            if kind in DELIVERY_KINDS:
+                self._arrived.append(stanza)
+            elif kind == "send_acks":
+                for ack in stanza.send_acks.acks:
+                    _answer(self._waiting.sends.get(ack.id), ack)
+            elif kind == "pong":
+                _answer(self._waiting.pings.get(stanza.pong.id), None)
+            elif kind == "typing":
+                state = _TYPING_STATES.get(stanza.typing.state, "")
+                self._parts.events.offer(Typing(stanza.typing.from_jid, state, stanza.typing.expires_after_seconds))
+            elif kind == "stanza_refused":
+                refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
+                refused = StanzaRefused(stanza.stanza_refused.id, refusal.reason, refusal.advice, refusal.request_id)
+                self._parts.events.put(refused)
+        if self._arrived:
+            self._arrival_or_end.set()
+
+    async def _deliver(self) -> None:
+        try:
+            while not self._is_over:
+                if self._arrived:
+                    await self._deliver_some()
+                else:
+                    self._arrival_or_end.clear()
+                    await self._arrival_or_end.wait()
+        except ConnectionEnded:
+            pass  # the acks did not get out: the deliveries come again and are known
+        except Exception:  # noqa: BLE001 - the user's code or the user's disk failed: nothing more may be acked
+            _log.exception("a delivery could not be opened or saved: the connection ends")
+            self.is_faulty = True
+            await self._parts.transport.close()
+
+    async def _deliver_some(self) -> None:
+        answers = Answers()
+        for _ in range(min(len(self._arrived), _DELIVERIES_AT_ONCE)):
+            await self._parts.events.room()
+            if self._is_over:
+                break
+            stanza = self._arrived.popleft()
+            event = self._parts.inbox.open(stanza, answers)
+            self._note_backlog(stanza)
+            if event is not None:
+                await self._tell(event)
+        if not self._parts.sends_delivered_receipts:
+            answers.delivered.clear()
+        await self._parts.durable.commit()
+        await self._parts.transport.send(*answers.stanzas())
+        if self._backlog.is_open and self._backlog.outstanding <= 0:
+            self._backlog.outstanding += MAX_OFFLINE_BATCH
+            batch = stanza_pb2.OfflineBatch(count=MAX_OFFLINE_BATCH)
+            await self._parts.transport.send(stanza_pb2.Stanza(offline_batch=batch))
+
+    async def _tell(self, event: Event) -> None:
+        if self._parts.on_event is not None:
+            await self._parts.on_event(event)
+        self._parts.events.put(event)
+        kind = type(event)
+        if kind in self._parts.upkeep and (kind not in self._upkeep or self._upkeep[kind].done()):
+            self._upkeep[kind] = asyncio.create_task(self._keep_up(kind))
+
+    async def _keep_up(self, kind: type[Event]) -> None:
+        try:
+            await self._parts.upkeep[kind]()
+        except (ServerRefusal, ConnectionEnded, OSError) as error:
+            if self._is_over:
+                return  # a client that leaves keeps nothing up; the next connection is told again
+            _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
+
+    def _cancel_upkeep(self) -> None:
+        for task in self._upkeep.values():
+            task.cancel()
+
+    def _note_backlog(self, stanza: stanza_pb2.Stanza) -> None:
+        if stanza.HasField("offline_preview"):
+            preview = stanza.offline_preview
+            waiting = (preview.messages, preview.receipts, preview.notifications, preview.retry_receipts)
+            self._backlog.is_open = any(waiting)
+        elif stanza.HasField("offline_end"):
+            self._backlog.is_open = False
+        elif stanza.offline:
+            self._backlog.outstanding -= 1
+
+    @property
+    def _is_over(self) -> bool:
+        return self._is_closing or self._end is not None
+
+
+def _answer(waiting: asyncio.Future[A] | None, answer: A) -> None:
+    if waiting is not None and not waiting.done():
+        waiting.set_result(answer)

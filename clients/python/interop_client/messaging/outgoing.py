@@ -1,0 +1,209 @@
+"""Messages on their way out: sessions, encryption, and sending again what was asked for; knows no connection.
+
+Source: MSG-04, MSG-05, RCP-03, RCP-04; facts of when a session is made anew: observed in open clients (WIRE).
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from interop_api.e2ee.v1 import content_pb2
+from interop_api.v1 import stanza_pb2
+from interop_client.errors import ServerRefusal, refusal_from_stanza_error
+from interop_client.messaging.contents import message_type, with_message_secret
+from interop_client.messaging.events import MessageResent, RetryUnanswered
+from interop_client.messaging.retries import bundle_of
+from interop_client.signal.content import pad_at_random, serialize_message
+from interop_client.signal.errors import MissingKemPreKey, SignalError, UntrustedIdentity
+from interop_client.signal.store import CiphertextType, SignalState
+from interop_client.signal.x3dh import PreKeyBundle
+from interop_client.state import ClientState, DurableState
+from interop_protocol.franking import reporting_token
+
+MAX_SENT = 512
+"""Messages that are kept to be sent again, the newest."""
+RENEWAL_SECONDS = 3600.0
+"""A session is made anew at most once in this time for each peer, unless they give the keys for it; observed."""
+
+_CIPHERTEXT_TYPES = {
+    CiphertextType.PREKEY: stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE,
+    CiphertextType.DOUBLE_RATCHET: stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET,
+}
+
+FindSent = Callable[[str, str], Awaitable[content_pb2.Message | None]]
+"""Finds what was sent to a JID under an id; None when it is not known either."""
+
+
+@dataclass(frozen=True, slots=True)
+class SentMessage:
+    """A message that the server has taken."""
+
+    id: str
+    """Its id."""
+    timestamp_ms: int
+    """When: milliseconds since the UNIX epoch."""
+    content: content_pb2.Message | None = field(default=None, repr=False, compare=False)
+    """What it says, message secret included: to be kept for `ClientOptions.find_sent`; None when the caller encrypted
+    it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutgoingParts:
+    """What sending works with."""
+
+    state: ClientState
+    durable: DurableState
+    take_bundle: Callable[[str], Awaitable[PreKeyBundle]]
+    """Takes a bundle of a JID from the server."""
+    check_bundle: Callable[[str, PreKeyBundle], None]
+    """Raises a SignalError when no session shall begin with a bundle."""
+    send: Callable[[stanza_pb2.Message], Awaitable[stanza_pb2.SendAck]]
+    """Sends a stanza and returns what became of it."""
+    find_sent: FindSent | None
+    """Finds what is not kept here any more."""
+
+
+class Outgoing:
+    """Encrypts and sends one account's messages."""
+
+    def __init__(self, parts: OutgoingParts) -> None:
+        self._parts = parts
+        self._session_lock = asyncio.Lock()
+        self._sent: OrderedDict[tuple[str, str], content_pb2.Message] = OrderedDict()
+        self._renewed_at: dict[str, float] = {}
+        self._refused_bundles: dict[str, PreKeyBundle] = {}
+
+    async def send(self, to: str, content: content_pb2.Message, message_id: str, retry_count: int = 0) -> SentMessage:
+        """Encrypts a content, sends it, and returns when the server has stored it.
+
+        A recipient whose device was replaced gets it in a new session: the message that was refused for that is free
+        to be sent again under its id (MSG-05).
+
+        Args:
+            to: JID of the recipient.
+            content: What to send.
+            message_id: Its id.
+            retry_count: Of the retry receipt that it answers; 0 when none.
+
+        Raises:
+            ServerRefusal, SignalError, ConnectionEnded, TimeoutError: As `InteropClient.send_message`.
+        """
+        sent = with_message_secret(content)
+        plaintext = serialize_message(sent)
+        self._remember(to, message_id, sent)
+        await self._ensure_session(to)
+        message = stanza_pb2.Message(
+            id=message_id,
+            to_jid=to,
+            type=message_type(content),
+            retry_count=retry_count,
+            reporting_token=reporting_token(
+                sent.message_context_info.message_secret, self._parts.state.jid, to, message_id, plaintext
+            ),
+        )
+        ack = await self._send_encrypted(message, plaintext)
+        if ack.HasField("device_list_mismatch") and ack.device_list_mismatch.stale:
+            await self._replace_session(to, stale=message.enc[0].registration_id)
+            ack = await self._send_encrypted(message, plaintext)
+        if ack.HasField("error"):
+            raise refusal_from_stanza_error(ack.error)
+        return SentMessage(ack.id, ack.timestamp_ms, sent)
+
+    def use_refused_bundle(self, peer: str) -> None:
+        """Begins a session with the bundle that waits for a person's decision about it, if there is one.
+
+        Raises:
+            SignalError: It cannot be used for another reason.
+        """
+        if (bundle := self._refused_bundles.pop(peer, None)) is not None:
+            self._signal.process_bundle(peer, bundle)
+
+    async def find(self, to: str, message_id: str) -> content_pb2.Message | None:
+        """Returns what was sent to a JID under an id, if it is known here or to the application."""
+        content = self._sent.get((to, message_id))
+        if content is None and self._parts.find_sent is not None:
+            content = await self._parts.find_sent(to, message_id)
+        return content
+
+    async def answer(self, receipt: stanza_pb2.RetryReceipt) -> MessageResent | RetryUnanswered:
+        """Sends a message again that its recipient could not decrypt, in a new session.
+
+        Raises:
+            ServerRefusal: Not now, but later: it has `retry_after_ms`.
+            ConnectionEnded, TimeoutError: It may or may not have been taken.
+        """
+        peer: str = receipt.from_jid
+        content = await self.find(peer, receipt.message_id)
+        if content is None:
+            return RetryUnanswered(peer, receipt.message_id, "CONTENT_UNKNOWN")
+        try:
+            await self._renew_session(peer, receipt)
+            sent = await self.send(peer, content, receipt.message_id, receipt.retry_count)
+        except SignalError as error:
+            return RetryUnanswered(peer, receipt.message_id, type(error).__name__)
+        except ServerRefusal as refusal:
+            if refusal.retry_after_ms is not None:
+                raise
+            return RetryUnanswered(peer, receipt.message_id, refusal.reason)
+        return MessageResent(peer, receipt.message_id, receipt.retry_count, sent.timestamp_ms)
+
+    async def _send_encrypted(self, message: stanza_pb2.Message, plaintext: bytes) -> stanza_pb2.SendAck:
+        registration_id = self._signal.remote_registration_id(message.to_jid)
+        ciphertext = self._signal.encrypt(message.to_jid, pad_at_random(plaintext))
+        del message.enc[:]
+        message.enc.add(
+            type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body, registration_id=registration_id
+        )
+        await self._parts.durable.commit()  # before it leaves: a message key must never be used twice
+        return await self._parts.send(message)
+
+    def _remember(self, to: str, message_id: str, content: content_pb2.Message) -> None:
+        self._sent[to, message_id] = content
+        self._sent.move_to_end((to, message_id))
+        if len(self._sent) > MAX_SENT:
+            self._sent.popitem(last=False)
+
+    async def _ensure_session(self, peer: str) -> None:
+        async with self._session_lock:  # several first messages to a peer share one bundle
+            if not self._signal.has_session(peer):
+                bundle = self._refused_bundles.pop(peer, None) or await self._parts.take_bundle(peer)
+                if not self._signal.has_session(peer):  # their first message may have come in the meantime
+                    self._begin_session(peer, bundle)
+
+    async def _renew_session(self, peer: str, receipt: stanza_pb2.RetryReceipt) -> None:
+        """Begins a new session for a retry: with the keys that came, or from the server, but seldom."""
+        async with self._session_lock:
+            if receipt.HasField("keys"):
+                self._signal.process_bundle(peer, bundle_of(receipt))  # with the identity that is pinned, or not at all
+                return
+            now = asyncio.get_running_loop().time()
+            if now - self._renewed_at.get(peer, -RENEWAL_SECONDS) < RENEWAL_SECONDS:
+                return
+            try:
+                bundle = await self._parts.take_bundle(peer)
+            except ServerRefusal:
+                if not self._signal.has_session(peer):
+                    raise
+                return  # the session that there is may do; or else keys will come
+            self._begin_session(peer, bundle)
+            self._renewed_at[peer] = now
+
+    async def _replace_session(self, peer: str, stale: int) -> None:
+        """Begins a session with the device that the peer has now, unless another message has done so meanwhile."""
+        async with self._session_lock:
+            if self._signal.remote_registration_id(peer) == stale:
+                self._begin_session(peer, await self._parts.take_bundle(peer))
+
+    def _begin_session(self, peer: str, bundle: PreKeyBundle) -> None:
+        try:
+            self._parts.check_bundle(peer, bundle)
+            self._signal.process_bundle(peer, bundle)
+        except (UntrustedIdentity, MissingKemPreKey):
+            # Kept until the person has decided: bundles are limited, and each costs the peer a prekey (KEY-14).
+            self._refused_bundles[peer] = bundle
+            raise
+
+    @property
+    def _signal(self) -> SignalState:
+        return self._parts.state.signal

@@ -1,0 +1,20 @@
+"""What every service works with: the rules, and the live connections of this node."""
+
+from dataclasses import dataclass
+
+from interop_server.core.ports import Clock, Rng
+from interop_server.core.rules import Rules
+from interop_server.rpc.connections import ConnectionRegistry
+from interop_server.rpc.departures import Departures
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One node's edge."""
+
+    rules: Rules
+    registry: ConnectionRegistry
+    departures: Departures
+    clock: Clock
+    rng: Rng
+    """For handshakes."""

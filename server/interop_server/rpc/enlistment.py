@@ -1,0 +1,39 @@
+"""Enlistment: convert, call one rule, answer; knows no rule itself."""
+
+from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
+from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
+from interop_server.core.errors import Refusal
+from interop_server.core.journal import ANONYMOUS, Journal
+from interop_server.rpc.convert import peer_ip_from
+from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
+
+
+class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
+    """See EnlistmentService in enlistment.proto."""
+
+    def __init__(self, enlistment: Enlistment, journal: Journal) -> None:
+        self._enlistment = enlistment
+        self._journal = journal
+
+    async def Enlist(self, request: enlistment_pb2.EnlistRequest, context: Context) -> enlistment_pb2.EnlistResponse:
+        """Enlists; the outcome is in the response."""
+        form = EnlistmentForm(
+            auth_key=request.authkey,
+            key_type=request.e_keytype,
+            registration_id=request.e_regid,
+            identity_key=request.e_ident,
+            signed_prekey_id=request.e_skey_id,
+            signed_prekey=request.e_skey_val,
+            signed_prekey_signature=request.e_skey_sig,
+            token=request.token,
+            protocol_version=request.protocol_version,
+        )
+        try:
+            login = await self._enlistment.enlist(form, peer_ip_from(context.peer()))
+        except Refusal as refusal:
+            self._journal.refuse(refusal, ANONYMOUS, "EnlistmentService.Enlist")
+            IS_RECORDED.set(True)
+            failure = enlistment_pb2.EnlistFailure(error=stanza_error(refusal))
+            return enlistment_pb2.EnlistResponse(failure=failure)
+        CALLER.set(login)
+        return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))

@@ -1,0 +1,143 @@
+"""The two gRPC servers: which services each has, and how it listens; knows no rule and no implementation of a port."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+from interop_api.admin.v1alpha1 import (
+    admin_pb2,
+    admin_pb2_grpc,
+    clock_pb2,
+    clock_pb2_grpc,
+    journal_pb2,
+    journal_pb2_grpc,
+    standing_pb2,
+    standing_pb2_grpc,
+)
+from interop_api.v1 import (
+    account_pb2,
+    account_pb2_grpc,
+    chat_pb2,
+    chat_pb2_grpc,
+    enlistment_pb2,
+    enlistment_pb2_grpc,
+    integrity_pb2,
+    integrity_pb2_grpc,
+    interop_pb2,
+    interop_pb2_grpc,
+    media_pb2,
+    prekeys_pb2,
+    prekeys_pb2_grpc,
+)
+from interop_protocol.sizes import MAX_FRAME_BYTES
+from interop_server.core.journal import Journal
+from interop_server.rpc.account import AccountServicer
+from interop_server.rpc.admin import AdminServicer
+from interop_server.rpc.chat import ChatServicer
+from interop_server.rpc.clock import ClockServicer
+from interop_server.rpc.edge import Edge
+from interop_server.rpc.enlistment import EnlistmentServicer
+from interop_server.rpc.errors import RefusalInterceptor
+from interop_server.rpc.handshake import ServerIdentity
+from interop_server.rpc.integrity import IntegrityServicer
+from interop_server.rpc.interop import InteropServicer
+from interop_server.rpc.journal import Explain, JournalServicer
+from interop_server.rpc.media import MediaServicer, add_media_service
+from interop_server.rpc.prekeys import PreKeyServicer
+from interop_server.rpc.reflection import add_reflection
+from interop_server.rpc.session import Sessions
+from interop_server.rpc.standing import StandingServicer
+
+_CLIENT_SERVICES = (
+    enlistment_pb2.DESCRIPTOR.services_by_name["EnlistmentService"],
+    chat_pb2.DESCRIPTOR.services_by_name["ChatService"],
+    prekeys_pb2.DESCRIPTOR.services_by_name["PreKeyService"],
+    interop_pb2.DESCRIPTOR.services_by_name["InteropService"],
+    media_pb2.DESCRIPTOR.services_by_name["MediaService"],
+    integrity_pb2.DESCRIPTOR.services_by_name["IntegrityService"],
+    account_pb2.DESCRIPTOR.services_by_name["AccountService"],
+)
+_ADMIN_SERVICES = (
+    admin_pb2.DESCRIPTOR.services_by_name["AdminService"],
+    clock_pb2.DESCRIPTOR.services_by_name["ClockService"],
+    journal_pb2.DESCRIPTOR.services_by_name["JournalService"],
+    standing_pb2.DESCRIPTOR.services_by_name["StandingService"],
+)
+
+CountRows = Callable[[], Awaitable[dict[str, int]]]
+Counted = Callable[[], dict[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Listening:
+    """A server that listens."""
+
+    port: int
+    stops: tuple[Callable[[], Awaitable[None]], ...]
+    """What stops it, to be called last to first: health says NOT_SERVING, then calls get time to finish."""
+
+
+def client_server(edge: Edge, identity: ServerIdentity, http_url: str) -> grpc.aio.Server:
+    """Returns the server that clients connect to."""
+    rules = edge.rules
+    server, sessions = _server(rules.journal), Sessions(edge.registry)
+    enlistment = EnlistmentServicer(rules.enlistment, rules.journal)
+    enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(enlistment, server)
+    chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(edge, identity), server)
+    prekeys = PreKeyServicer(sessions, rules.prekeys, rules.journal)
+    prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)
+    interop = InteropServicer(sessions, rules.optin, rules.requests, rules.reachability, rules.journal)
+    interop_pb2_grpc.add_InteropServiceServicer_to_server(interop, server)
+    add_media_service(MediaServicer(sessions, rules.media, http_url, rules.limits), server)
+    integrity = IntegrityServicer(sessions, rules.blocklist, rules.reports, rules.challenges, rules.limits)
+    integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
+    account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, rules.deletion), server)
+    return server
+
+
+def admin_server(edge: Edge, count_rows: CountRows, counted: Counted, explain: Explain) -> grpc.aio.Server:
+    """Returns the server that the operator's calls go to."""
+    rules, clock = edge.rules, edge.clock
+    server = _server(rules.journal)
+    admin = AdminServicer(rules.operator, edge.registry, count_rows, counted)
+    admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
+    journal = JournalServicer(rules.journal, clock, rules.limits, explain)
+    journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)
+    clock_pb2_grpc.add_ClockServiceServicer_to_server(ClockServicer(rules.clock_control), server)
+    standing = StandingServicer(rules.escalation, rules.reports, rules.audit, clock)
+    standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, server)
+    return server
+
+
+async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *, is_admin: bool) -> Listening:
+    """Starts a server; health says SERVING when this returns.
+
+    Raises:
+        RuntimeError: The address cannot be listened on.
+    """
+    services = [each.full_name for each in (_ADMIN_SERVICES if is_admin else _CLIENT_SERVICES)]
+    health_servicer = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    add_reflection(server, (*services, health.SERVICE_NAME))
+    port = server.add_insecure_port(address)
+    await server.start()
+
+    async def stop() -> None:
+        await server.stop(grace_seconds)
+
+    for service in ("", *services):
+        await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
+    return Listening(port, (stop, health_servicer.enter_graceful_shutdown))
+
+
+def _server(journal: Journal) -> grpc.aio.Server:
+    options = (
+        ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
+        # gRPC itself refuses what is longer than the hard cap (CHN-09); the configured limits lie far below it.
+        ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+        ("grpc.max_send_message_length", -1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    )
+    return grpc.aio.server(interceptors=(RefusalInterceptor(journal),), options=options)

@@ -1,0 +1,113 @@
+"""An event is taken once, by the first who wants it, whether it came before or comes after they asked."""
+
+import asyncio
+
+import pytest
+
+from interop_client.errors import ConnectionEnded
+from interop_client.messaging.event_queue import EventQueue
+from interop_client.messaging.events import (
+    Event,
+    IdentityChanged,
+    OfflineEnd,
+    PreKeysLow,
+)
+
+
+def low(count: int) -> Event:
+    return PreKeysLow(count)
+
+
+async def test_an_event_that_came_before_is_found() -> None:
+    queue = EventQueue(10)
+    queue.put(low(1))
+    assert await queue.take(PreKeysLow, 0) == low(1)
+
+
+async def test_an_event_that_comes_later_is_awaited() -> None:
+    queue = EventQueue(10)
+    waiting = asyncio.create_task(queue.take(PreKeysLow, 5))
+    await asyncio.sleep(0)
+    queue.put(OfflineEnd(0))
+    queue.put(low(1))
+    assert await waiting == low(1)
+    assert await queue.take(OfflineEnd, 0) == OfflineEnd(0)
+
+
+async def test_others_stay_in_order() -> None:
+    queue = EventQueue(10)
+    for event in (low(1), IdentityChanged("x"), low(2), low(3)):
+        queue.put(event)
+    assert await queue.take(lambda event: event == low(2), 0) == low(2)
+    assert [await queue.take(PreKeysLow, 0) for _ in range(2)] == [low(1), low(3)]
+
+
+async def test_each_event_goes_to_one_of_those_who_wait() -> None:
+    queue = EventQueue(10)
+    waiting = [asyncio.create_task(queue.take(PreKeysLow, 5)) for _ in range(3)]
+    await asyncio.sleep(0)
+    for count in range(3):
+        queue.put(low(count))
+    assert await asyncio.gather(*waiting) == [low(0), low(1), low(2)]
+
+
+async def test_what_does_not_come_is_a_timeout() -> None:
+    with pytest.raises(TimeoutError):
+        await EventQueue(10).take(PreKeysLow, 0)
+
+
+async def test_an_event_given_to_somebody_who_left_is_not_lost() -> None:
+    """The event and the cancellation come in the same turn of the loop."""
+    queue = EventQueue(10)
+    waiting = asyncio.create_task(queue.take(PreKeysLow, 5))
+    await asyncio.sleep(0)
+    queue.put(low(1))
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await queue.take(PreKeysLow, 0) == low(1)
+
+
+async def test_room_waits_for_a_taker() -> None:
+    queue = EventQueue(2)
+    queue.put(low(1))
+    queue.put(low(2))
+    room = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    assert not room.done()
+    await queue.take(PreKeysLow, 0)
+    await room
+
+
+async def test_there_is_room_while_somebody_waits_for_another_event() -> None:
+    """Without it, the event that they wait for could never come."""
+    queue = EventQueue(1)
+    queue.put(low(1))
+    waiting = asyncio.create_task(queue.take(OfflineEnd, 5))
+    await asyncio.sleep(0)
+    await asyncio.wait_for(queue.room(), 5)
+    queue.put(OfflineEnd(0))
+    assert await waiting == OfflineEnd(0)
+
+
+async def test_closing_ends_waiting_but_loses_nothing() -> None:
+    queue = EventQueue(10)
+    waiting = asyncio.create_task(queue.take(OfflineEnd, 5))
+    await asyncio.sleep(0)
+    queue.put(low(1))
+    queue.close()
+    with pytest.raises(ConnectionEnded):
+        await waiting
+    assert [event async for event in queue.all()] == [low(1)]
+    queue.open()
+    queue.put(low(2))
+    assert await queue.take(PreKeysLow, 0) == low(2)
+
+
+async def test_lifting_the_bound_frees_whoever_waits_for_room() -> None:
+    queue = EventQueue(1)
+    queue.put(low(1))
+    room = asyncio.create_task(queue.room())
+    await asyncio.sleep(0)
+    queue.lift_bound()
+    await room
