@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.core.messages import MailboxItem, MessageType, NotificationType, ReceiptType, StanzaKind
+from interop_server.core.mailbox_content import ChallengeCode, Receipt, encode
+from interop_server.core.messages import MailboxItem, MessageType, ReceiptType, StanzaKind
 from interop_server.core.model import (
     Account,
     IdentifierType,
@@ -83,12 +84,11 @@ class World:
         return MailboxItem(*ids, kind, subtype, MessageType.TEXT, stanza_id, at_ms, content)
 
     def receipt(self, sender: Account, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
-        ids = (recipient.account_id, sender.account_id, sender.jid)
-        return MailboxItem(*ids, StanzaKind.RECEIPT, ReceiptType.READ, 0, "", at_ms, b"a\nb")
+        receipt, ids = Receipt(ReceiptType.READ, ("a", "b")), (sender.account_id, sender.jid)
+        return encode(receipt, recipient.account_id, at_ms, sender_id=ids[0], sender_jid=ids[1])
 
     def notification(self, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
-        kind, subtype = StanzaKind.NOTIFICATION, NotificationType.PREKEYS_LOW
-        return MailboxItem(recipient.account_id, 0, "", kind, subtype, 0, "", at_ms, b"9")
+        return encode(ChallengeCode("id", "9"), recipient.account_id, at_ms)
 
     async def waiting(self, account: Account) -> list[MailboxItem]:
         return [

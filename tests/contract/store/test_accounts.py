@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.model import AccountEnd, PartnerStatus, PartnerTerms, Platform
 from interop_server.core.shared_store import JidTaken
 from interop_server.core.store import Store
@@ -78,8 +78,7 @@ async def test_a_changed_identity_drops_prekeys_and_mailbox_and_tells_every_chat
     assert await world.waiting(account) == []
     assert await world.waiting(stranger) == []
     [notice] = await world.waiting(friend)
-    assert (notice.kind, notice.subtype) == (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
-    assert (notice.content, notice.timestamp_ms) == (account.jid.encode(), NOW_MS + 5)
+    assert (decode(notice), notice.timestamp_ms) == (IdentityChanged(account.jid), NOW_MS + 5)
     assert (notice.sender_id, notice.stanza_id, notice.message_type) == (account.account_id, "", 0)
 
 

@@ -4,7 +4,8 @@ import pytest
 
 from interop_server.core.abuse.audit import STORED
 from interop_server.core.abuse.store import KeptValue
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.mailbox_content import ReachabilityPing, encode
+from interop_server.core.messages import MailboxItem, StanzaKind
 from interop_server.core.model import (
     Account,
     ExternalUser,
@@ -30,8 +31,7 @@ async def shown(store: Store, table: str, account: Account, *columns: str) -> li
 
 def ping(sender: Account, recipient: Account) -> MailboxItem:
     """A reachability ping, whose sender the recipient does not learn."""
-    kind, subtype = StanzaKind.NOTIFICATION, NotificationType.REACHABILITY_PING
-    return MailboxItem(recipient.account_id, sender.account_id, "", kind, subtype, 0, "", NOW_MS, b"{}")
+    return encode(ReachabilityPing(BATS, "Bats", "Ada"), recipient.account_id, NOW_MS, sender_id=sender.account_id)
 
 
 async def test_every_table_shows_what_is_about_somebody(store: Store, world: World) -> None:
@@ -73,7 +73,7 @@ async def test_contents_and_row_ids_are_not_shown(store: Store, world: World) ->
     rows = await shown(store, "mailbox", user, "content", "kind", "recipient_id", "sender_id")
     assert rows == [
         ("18 bytes", StanzaKind.MESSAGE, user.jid, ada.jid),
-        ("1 bytes", StanzaKind.NOTIFICATION, user.jid, "the server"),
+        (f"{len(world.notification(user).content)} bytes", StanzaKind.NOTIFICATION, user.jid, "the server"),
     ]
     await store.accounts.delete(ada.account_id)
     assert (await shown(store, "mailbox", user, "sender_id"))[0] == ("an account that is gone",)

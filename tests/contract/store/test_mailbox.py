@@ -4,11 +4,13 @@ import asyncio
 
 import pytest
 
+from interop_server.core.mailbox_content import DigestRequested, encode
 from interop_server.core.messages import (
     Backlog,
     MailboxItem,
-    NotificationType,
     RetryOutcome,
+    RetryReason,
+    RetryReceipt,
     SentMessage,
     StanzaKind,
     Stored,
@@ -136,10 +138,8 @@ async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, wo
 
 
 def asking(world: World, sender: Account, to: Account, stanza_id: str, count: int) -> MailboxItem:
-    receipt = world.receipt(sender, to)
-    return receipt._replace(
-        kind=StanzaKind.RETRY_RECEIPT, subtype=0, stanza_id=stanza_id, retry_count=count, content=b"{}"
-    )
+    retry = RetryReceipt(stanza_id, count, RetryReason.UNKNOWN, 1, None, None)
+    return encode(retry, to.account_id, NOW_MS, sender_id=sender.account_id, sender_jid=sender.jid)
 
 
 @pytest.mark.requirement("RCP-03", "RCP-04")
@@ -341,10 +341,7 @@ async def test_empty_calls_do_nothing(store: Store, world: World) -> None:
 async def test_one_request_for_a_comparison_of_keys_waits_per_account(store: Store, world: World) -> None:
     """A second is the same as the first; once that is acked there can be another (KEY-10)."""
     one, other = await world.third_party_user(1), await world.third_party_user(2)
-    requests = [
-        world.notification(account)._replace(subtype=NotificationType.DIGEST_REQUESTED, sender_id=0, content=b"")
-        for account in (one, one, other)
-    ]
+    requests = [encode(DigestRequested(), account.account_id, NOW_MS) for account in (one, one, other)]
     await store.mailbox.put(requests)
     assert await world.waiting(one) == requests[:1]
     assert await world.waiting(other) == requests[2:]

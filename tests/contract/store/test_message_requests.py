@@ -2,7 +2,8 @@
 
 import pytest
 
-from interop_server.core.messages import MailboxItem, NotificationType, RequestAnswer, StanzaKind
+from interop_server.core.mailbox_content import TrustedContact, encode
+from interop_server.core.messages import MailboxItem, RequestAnswer
 from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.store import Store
 
@@ -12,8 +13,8 @@ REQUESTED, ACCEPTED, DECLINED = MessageRequestState
 
 
 def notice(user: Account, peer: Account) -> MailboxItem:
-    kind, subtype = StanzaKind.NOTIFICATION, NotificationType.TRUSTED_CONTACT
-    return MailboxItem(peer.account_id, user.account_id, user.jid, kind, subtype, 0, "", NOW_MS, b"{}")
+    mark = TrustedContact(user.jid, NOW_MS)
+    return encode(mark, peer.account_id, NOW_MS, sender_id=user.account_id, sender_jid=user.jid)
 
 
 def answer(user: Account, peer: Account, state: MessageRequestState, until_ms: int = 0) -> RequestAnswer:

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from interop_server.core.keys.store import PreKeyReused
+from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
 from interop_server.core.model import OneTimePreKey, SignedPreKey, TakenBundle
 from interop_server.core.store import Store
@@ -31,7 +32,7 @@ async def test_the_first_publication_is_no_identity_change(store: Store, world: 
     assert await store.prekeys.put(user.account_id, published_keys(2), [], NOW_MS + 5) == [friend.account_id]
     assert await store.prekeys.put(user.account_id, published_keys(3), [], NOW_MS + 6) == [friend.account_id]
     notices = [item for item in await world.waiting(friend) if item.kind is StanzaKind.NOTIFICATION]
-    assert [(notice.content, notice.timestamp_ms) for notice in notices] == [(user.jid.encode(), NOW_MS + 6)]
+    assert [(decode(notice), notice.timestamp_ms) for notice in notices] == [(IdentityChanged(user.jid), NOW_MS + 6)]
 
 
 async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store: Store, world: World) -> None:

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from interop_server.core.consent.store import PingsUsedUp
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.mailbox_content import ReachabilityPing, encode
+from interop_server.core.messages import MailboxItem
 from interop_server.core.model import (
     Account,
     PartnerStatus,
@@ -24,8 +25,7 @@ DELIVERED, DROPPED, OUTSTANDING, CROWDED = PingFate
 
 
 def notice(sender: Account, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
-    kind, subtype = StanzaKind.NOTIFICATION, NotificationType.REACHABILITY_PING
-    return MailboxItem(recipient.account_id, sender.account_id, "", kind, subtype, 0, "", at_ms, b"{}")
+    return encode(ReachabilityPing(BATS, "Bats", "Ada"), recipient.account_id, at_ms, sender_id=sender.account_id)
 
 
 async def test_everybody_lets_pings_through_at_first(store: Store, world: World) -> None:

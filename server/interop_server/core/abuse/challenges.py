@@ -12,7 +12,7 @@ from interop_server.core.abuse.standing import Standing
 from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, notification
+from interop_server.core.mailbox_content import ChallengeCode, encode
 from interop_server.core.model import Account, ChallengeOption, SanctionKind
 from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
@@ -72,7 +72,8 @@ class Challenges:
         )
         self._pending[account.account_id] = challenge
         self._pending.move_to_end(account.account_id)
-        await self.store.mailbox.put([_code_notification(account, challenge, now_ms)])
+        code = ChallengeCode(challenge.token, challenge.code)
+        await self.store.mailbox.put([encode(code, account.account_id, now_ms)])
         self.connections.wake(account.account_id)
         return challenge
 
@@ -111,8 +112,3 @@ class Challenges:
 def _require_third_party(account: Account) -> None:
     if account.is_whatsapp:
         raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
-
-
-def _code_notification(account: Account, challenge: Challenge, now_ms: int) -> MailboxItem:
-    content = f"{challenge.token}\n{challenge.code}".encode()
-    return notification(account.account_id, NotificationType.CHALLENGE_CODE, now_ms, content)

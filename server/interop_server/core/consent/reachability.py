@@ -3,7 +3,6 @@
 What becomes of a ping is not told, and each takes one look-up and one write, whatever becomes of it (OPT-11).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +14,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, notification
+from interop_server.core.mailbox_content import ReachabilityPing, encode
+from interop_server.core.messages import MailboxItem
 from interop_server.core.model import Account, PingBounds, PingFacts, PingFate, ReachabilitySettings
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.sweeps import Sweep
@@ -134,6 +134,5 @@ def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:
 
 def _notice(sender: Account, recipient: Account, partner_name: str, display_name: str, now_ms: int) -> MailboxItem:
     """Tells of the partner and the display name, no more: neither identifier, no key and no chat (OPT-10)."""
-    event = {"integrator": sender.integrator, "partner_name": partner_name, "display_name": display_name}
-    about, content = NotificationType.REACHABILITY_PING, json.dumps(event).encode()
-    return notification(recipient.account_id, about, now_ms, content, sender_id=sender.account_id)
+    ping = ReachabilityPing(sender.integrator, partner_name, display_name)
+    return encode(ping, recipient.account_id, now_ms, sender_id=sender.account_id)

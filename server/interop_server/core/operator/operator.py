@@ -12,7 +12,7 @@ from interop_server.core.enlistment.tokens import KeySets
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.limits import Limits
-from interop_server.core.messages import NotificationType, notification
+from interop_server.core.mailbox_content import DigestRequested, encode
 from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
 from interop_server.core.operator.store import StoreForOperator
 from interop_server.core.ports import Clock, Connections
@@ -150,8 +150,7 @@ class Operator:
             Refusal: NOT_REGISTERED, or as `check_address`.
         """
         account = await registered_account(self.store.accounts, check_address(jid).text)
-        request = notification(account.account_id, NotificationType.DIGEST_REQUESTED, self.clock.now_ms())
-        await self.store.mailbox.put([request])
+        await self.store.mailbox.put([encode(DigestRequested(), account.account_id, self.clock.now_ms())])
         self.connections.wake(account.account_id)
 
 

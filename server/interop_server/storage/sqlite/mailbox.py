@@ -9,15 +9,8 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from interop_server.core.messages import (
-    Backlog,
-    Delivery,
-    MailboxItem,
-    NotificationType,
-    RetryOutcome,
-    StanzaKind,
-    Stored,
-)
+from interop_server.core.mailbox_content import IdentityChanged, encode
+from interop_server.core.messages import Backlog, Delivery, MailboxItem, RetryOutcome, StanzaKind, Stored
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
 from interop_server.storage.sqlite.concern import Concern, choose
@@ -166,15 +159,14 @@ def empty_mailbox(db: sqlite3.Connection, account_id: int) -> None:
     db.execute(_EMPTY, (account_id,))
 
 
-_IDENTITY_CHANGED = (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
+_GET_JID = "SELECT jid FROM account WHERE account_id = ?1"
 _DELETE_NOTICES = "DELETE FROM mailbox WHERE sender_id = ?1 AND kind = ?2 AND subtype = ?3"
 _PUT_NOTICES = f"""
     INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
                          size, content)
-    SELECT {choose("whatsapp_id = ?1", "third_party_id", "whatsapp_id")}, ?1, jid, ?2, ?3, 0, '', ?4,
-           length(CAST(jid AS BLOB)), CAST(jid AS BLOB)
-    FROM chat JOIN account ON account_id = ?1
-    WHERE (whatsapp_id = ?1 OR (third_party_id = ?1 AND listed = 1)) AND last_message_at_ms >= ?5
+    SELECT {choose("whatsapp_id = ?1", "third_party_id", "whatsapp_id")}, ?1, ?2, ?3, ?4, 0, '', ?5, length(?6), ?6
+    FROM chat
+    WHERE (whatsapp_id = ?1 OR (third_party_id = ?1 AND listed = 1)) AND last_message_at_ms >= ?7
     RETURNING recipient_id
 """
 
@@ -186,8 +178,10 @@ def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int,
     has begun a session with the key in between must learn that it has changed again. A chat that does not stand on the
     WhatsApp user's list does not tell that user: they have heard nothing of it.
     """
-    db.execute(_DELETE_NOTICES, (account_id, *_IDENTITY_CHANGED))
-    values = (account_id, *_IDENTITY_CHANGED, _not_before_others(db, now_ms), recent_since_ms)
+    [(jid,)] = db.execute(_GET_JID, (account_id,)).fetchall()
+    notice = encode(IdentityChanged(jid), 0, _not_before_others(db, now_ms), sender_id=account_id, sender_jid=jid)
+    db.execute(_DELETE_NOTICES, (account_id, notice.kind, notice.subtype))
+    values = (account_id, jid, notice.kind, notice.subtype, notice.timestamp_ms, notice.content, recent_since_ms)
     return [recipient_id for (recipient_id,) in db.execute(_PUT_NOTICES, values).fetchall()]
 
 

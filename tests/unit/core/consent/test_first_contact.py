@@ -1,6 +1,5 @@
 """Message requests, trusted contacts, and how many new chats a third-party user may open."""
 
-import json
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -9,7 +8,8 @@ from interop_server.core.consent.first_contact import trusted_until_ms
 from interop_server.core.consent.optin import Found
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, ReceiptType, StanzaKind
+from interop_server.core.mailbox_content import TrustedContact, decode
+from interop_server.core.messages import MailboxItem, ReceiptType, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.model import Account, MessageRequestState
@@ -33,13 +33,10 @@ async def state(world: World, user: Account, peer: Account) -> MessageRequestSta
     return (await world.store.routes.get_facts(user, [peer.jid]))[peer.jid].request_state
 
 
-async def marks(world: World, account: Account) -> list[dict[str, object]]:
+async def marks(world: World, account: Account) -> list[TrustedContact]:
     """The marks of trust that an account was told of."""
-    return [
-        json.loads(item.content)
-        for item in await world.waiting(account)
-        if item.kind is StanzaKind.NOTIFICATION and item.subtype == NotificationType.TRUSTED_CONTACT
-    ]
+    notices = [decode(item) for item in await world.waiting(account) if item.kind is StanzaKind.NOTIFICATION]
+    return [notice for notice in notices if isinstance(notice, TrustedContact)]
 
 
 async def ciphertexts(world: World, account: Account) -> list[MailboxItem]:
@@ -181,13 +178,13 @@ async def test_an_answer_gives_a_mark_once_per_bucket(world: World, by_writing: 
 
     await answer()
     until_ms = trusted_until_ms(NOW_MS, world.limits)
-    assert await marks(world, ada) == [{"jid": user.jid, "expires_at_ms": until_ms}]
+    assert await marks(world, ada) == [TrustedContact(user.jid, until_ms)]
     assert world.pushes.queued == [(BATS, "ada")]
     await answer()
     assert len(await marks(world, ada)) == 1
     world.clock.advance(BUCKET_MS)
     await answer()
-    assert [mark["expires_at_ms"] for mark in await marks(world, ada)] == [until_ms, until_ms + BUCKET_MS]
+    assert [mark.expires_at_ms for mark in await marks(world, ada)] == [until_ms, until_ms + BUCKET_MS]
 
 
 @pytest.mark.requirement("OPT-14")

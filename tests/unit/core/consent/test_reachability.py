@@ -1,13 +1,13 @@
 """Reachability pings: what arrives, what is dropped without a sign, and how many there may be."""
 
-import json
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.mailbox_content import ReachabilityPing, decode
+from interop_server.core.messages import MailboxItem, StanzaKind
 from interop_server.core.model import Account, PartnerStatus, Platform, ReachabilitySettings
 from tests.stores import note_calls
 from tests.unit.core.world import BATS, OWLS, World, partner, refused
@@ -27,10 +27,8 @@ async def test_a_ping_tells_the_partner_and_a_display_name(world: World) -> None
     ada, user = await world.enlisted(), await world.whatsapp_user()
     await world.reachability.ping(ada, NUMBER, "Ada Lovelace")
     [ping] = await world.waiting(user)
-    assert (ping.kind, ping.subtype) == (StanzaKind.NOTIFICATION, NotificationType.REACHABILITY_PING)
     assert (ping.timestamp_ms, ping.sender_jid, ping.stanza_id) == (world.clock.now_ms(), "", "")
-    said = {"integrator": BATS, "partner_name": "Partner 100", "display_name": "Ada Lovelace"}
-    assert json.loads(ping.content) == said
+    assert decode(ping) == ReachabilityPing(BATS, "Partner 100", "Ada Lovelace")
     assert world.connections.woken == [user.account_id]
     assert await world.optin.list_chats(user, 0, "") == ([], "")
 
@@ -201,7 +199,7 @@ async def test_a_display_name_arrives_as_it_was_given(world: World, name: str) -
     ada, user = await world.enlisted(), await world.whatsapp_user()
     await world.reachability.ping(ada, NUMBER, name)
     [ping] = await pings(world, user)
-    assert json.loads(ping.content)["display_name"] == name
+    assert decode(ping) == ReachabilityPing(BATS, "Partner 100", name)
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)

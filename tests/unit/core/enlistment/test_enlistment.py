@@ -10,7 +10,8 @@ import pytest
 from interop_protocol.encoding import decode_base64url
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason
-from interop_server.core.messages import NotificationType, ReceiptType, StanzaKind
+from interop_server.core.mailbox_content import IdentityChanged, decode
+from interop_server.core.messages import ReceiptType, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.model import IdentifierType, PublishedKeys, SignedPreKey
 from interop_server.runtime.rng import SeededRng
@@ -244,8 +245,7 @@ async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World
     assert world.connections.ended == [(ada.account_id, Reason.CONNECTION_REPLACED)]
     assert world.connections.woken[-1] == user.account_id
     notice = (await world.waiting(user))[-1]
-    assert (notice.kind, notice.subtype) == (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
-    assert notice.content.decode() == ada.jid
+    assert decode(notice) == IdentityChanged(ada.jid)
     assert await world.waiting(stranger) == []
 
 

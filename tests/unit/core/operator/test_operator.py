@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.mailbox_content import DigestRequested, decode
 from interop_server.core.model import ConnectionMode, PartnerStatus, Platform
 from tests.unit.core.world import BATS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
 
@@ -247,11 +247,7 @@ async def test_a_client_is_asked_once_to_compare_its_keys(world: World) -> None:
     for _ in range(2):
         await world.operator.request_key_digest(ada.jid)
     [request] = await world.waiting(ada)
-    assert (request.kind, request.subtype, request.content) == (
-        StanzaKind.NOTIFICATION,
-        NotificationType.DIGEST_REQUESTED,
-        b"",
-    )
+    assert decode(request) == DigestRequested()
     assert world.connections.woken == [ada.account_id] * 2
     with refused(Reason.NOT_REGISTERED):
         await world.operator.request_key_digest("100-1@interop")
