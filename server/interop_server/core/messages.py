@@ -248,6 +248,8 @@ class Stored(NamedTuple):
     timestamp_ms: int
     """Of a duplicate: of the first time that (sender, id) was stored (MSG-04)."""
     duplicate: bool
+    other_recipient: bool = False
+    """Of a duplicate: whether the first was to another recipient, so that this is no repetition of it."""
 
 
 class SentMessage(NamedTuple):

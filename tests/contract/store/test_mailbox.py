@@ -93,8 +93,26 @@ async def test_the_same_id_twice_in_one_call(store: Store, world: World) -> None
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
     messages = [world.message(user, peer, "m", NOW_MS + n) for n, peer in enumerate(peers)]
-    assert await store.mailbox.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True)]
+    assert await store.mailbox.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True, True)]
     assert (len(await world.waiting(peers[0])), await world.waiting(peers[1])) == (1, [])
+
+
+@pytest.mark.requirement("MSG-04")
+async def test_a_repetition_says_whether_it_went_to_the_same_recipient(store: Store, world: World) -> None:
+    """So does one in the same call, and one long after the first was acked; what is stored of the first stays."""
+    user = await world.whatsapp_user("491")
+    ada, bea = [await world.third_party_user(number) for number in (1, 2)]
+    first = world.message(user, ada, "m", NOW_MS)
+    to_bea = world.message(user, bea, "m", NOW_MS + 1)
+    same, other = Stored(NOW_MS, True, False), Stored(NOW_MS, True, True)
+    assert await store.mailbox.put_messages([first, first, to_bea]) == [Stored(NOW_MS, False, False), same, other]
+    [delivery] = await store.mailbox.list_deliveries(ada.account_id, 0, 10, 0)
+    await store.mailbox.delete(ada.account_id, [delivery.delivery_id])
+    assert await store.mailbox.put_messages([to_bea, first]) == [other, same]
+    await store.accounts.delete(ada.account_id)
+    assert await store.mailbox.put_messages([to_bea, first]) == [other, same]
+    assert await world.waiting(bea) == []
+    assert (await store.sent.get(user.account_id, ["m"]))["m"].recipient_id == ada.account_id
 
 
 async def test_concurrent_duplicates_are_stored_once(store: Store, world: World) -> None:

@@ -1,8 +1,8 @@
 """Runs whole groups of operations where aiosqlite would commit: its `commit()` is our way onto the connection's thread.
 
-aiosqlite gives each connection a thread, and every statement is a hop to it and back. Here `connection.commit()` does not
-commit: `_VisitedConnection` overrides it to run a group of waiting operations on that thread, in one hop. The group begins
-and commits its own transaction.
+aiosqlite gives each connection a thread, and every statement is a hop to it and back. Here `connection.commit()` does
+not commit: `_VisitedConnection` overrides it to run a group of waiting operations on that thread, in one hop. The group
+begins and commits its own transaction.
 
 An operation is a plain function of a `sqlite3.Connection`. Those that wait while a group runs become the next group, so
 that under load many calls share one hop and, when they write, one commit and one fsync. Knows no table.

@@ -10,7 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from interop_server.core.mailbox_content import IdentityChanged, encode
-from interop_server.core.messages import Backlog, ChatEntry, Delivery, MailboxItem, RetryOutcome, StanzaKind, Stored
+from interop_server.core.messages import (
+    Backlog,
+    ChatEntry,
+    Delivery,
+    MailboxItem,
+    RetryOutcome,
+    SentMessage,
+    StanzaKind,
+    Stored,
+)
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
 from interop_server.storage.sqlite.concern import Concern, choose
@@ -33,24 +42,29 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     """Stores items in their order, messages once per (sender, id) unless they were asked for again."""
     before = sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
     gone = _gone(db, items)
-    sent: dict[tuple[int, str], int] = {}
+    sent: dict[tuple[int, str], MailboxItem] = {}
     stored: list[Stored] = []
     fresh: list[MailboxItem] = []
     for item in items:
-        timestamp_ms, duplicate = item.timestamp_ms, False
+        first: MailboxItem | SentMessage | None = None
         if item.kind is StanzaKind.MESSAGE:
             key = (item.sender_id, item.stanza_id)
             known = before.get(key)
-            if known is not None and known.allows_resend(item.recipient_id, item.retry_count):
+            if known is None:
+                first = sent.get(key)
+                sent.setdefault(key, item)
+            elif known.allows_resend(item.recipient_id, item.retry_count):
                 before[key] = known._replace(retry_count=item.retry_count)
                 mark_sent_again(db, item)
             else:
-                duplicate = known is not None or key in sent
-                timestamp_ms = known.timestamp_ms if known is not None else sent.setdefault(key, timestamp_ms)
+                first = known
+        if first is not None:
+            stored.append(Stored(first.timestamp_ms, True, first.recipient_id != item.recipient_id))
+            continue
+        stored.append(Stored(item.timestamp_ms, False))
         # Accounts can go while their messages are under way: those vanish, like what was in the mailbox (LIF-05).
-        if not duplicate and item.recipient_id not in gone and item.sender_id not in gone:
+        if item.recipient_id not in gone and item.sender_id not in gone:
             fresh.append(item)
-        stored.append(Stored(timestamp_ms, duplicate))
     messages = [item for item in fresh if item.kind is StanzaKind.MESSAGE]
     _insert(db, [item for item in fresh if not item.is_dropped])
     add_sent(db, [item for item in messages if (item.sender_id, item.stanza_id) not in before])
