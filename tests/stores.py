@@ -5,7 +5,9 @@ runs on one engine, since all keep the same contract.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.store import Store
-from interop_server.storage import SqliteStore
+from interop_server.storage.sqlite.store import SqliteStore
 
 ENGINES: dict[str, Callable[[Path], Awaitable[Store]]] = {
     "sqlite": lambda folder: SqliteStore.open(folder / "store.db"),
@@ -25,6 +27,17 @@ async def open_store(folder: Path, engine: str = "sqlite") -> Store:
     """Opens the store of a folder; a folder that has none gets an empty one."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     return await ENGINES[engine](folder)
+
+
+@contextmanager
+def broken_table(database: Path, table: str) -> Iterator[None]:
+    """Takes a table away from under a running server, and puts it back."""
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
+        try:
+            yield
+        finally:
+            connection.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
 
 
 def note_calls(store: Store, monkeypatch: pytest.MonkeyPatch) -> list[str]:

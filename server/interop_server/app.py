@@ -35,7 +35,7 @@ from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
 from interop_server.runtime.timers import Timers
-from interop_server.storage import SqliteStore
+from interop_server.storage import open_store
 
 _log = logging.getLogger(__name__)
 
@@ -144,9 +144,9 @@ class Simulator:
         seed = self._config.seed
         return SystemRng() if seed is None else SeededRng(seed, self._start_number, purpose)
 
-    async def _open_store(self) -> tuple[SqliteStore, Path]:
+    async def _open_store(self) -> tuple[Store, Path]:
         db, blob_folder = self._places()
-        store = await SqliteStore.open(db)
+        store = await open_store(db)
         self._stops.append(store.close)
         return store, blob_folder
 

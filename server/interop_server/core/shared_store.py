@@ -143,11 +143,11 @@ class MailboxStore(Protocol):
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
         """Stores messages, each once per (sender_id, stanza_id), and opens or touches their `chat`.
 
-        A duplicate changes nothing and gets the first timestamp (MSG-04), even long after the first was acked; it also
-        learns whether the first went to another recipient. A
-        message to the same recipient with a higher `retry_count` than the last is no duplicate when a retry receipt
-        with at least that count was forwarded (RCP-04). A dropped message is remembered as far as its sender can see:
-        no mailbox gets it, and only a WhatsApp sender's own list of chats shows it.
+        A duplicate changes nothing and gets the first timestamp (MSG-04), even long after the first was acked. It also
+        learns whether the first went to another recipient. A message to the same recipient with a higher `retry_count`
+        than the last is no duplicate when a retry receipt with at least that count was forwarded (RCP-04). A dropped
+        message is remembered as far as its sender can see: no mailbox gets it, and only a WhatsApp sender's own list of
+        chats shows it.
 
         This call owns the rule that a message is taken once, hence it also writes sent messages and chats.
         """

@@ -1,24 +1,26 @@
 """Engines of the `Store` port, each a folder with its own SQL; knows no rule of the protocol, no wire and no blob.
 
-`SqliteStore` is the default. Names are loaded when they are asked for, because not every command needs a database.
+A new engine is a folder whose classes fill every concern of `core/store.py`, an opener here, and an entry in
+`tests/stores.py`, which puts it under the contract of all engines.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from interop_server.storage.sqlite.database import WrongDatabase
-    from interop_server.storage.sqlite.store import SqliteStore
-
-__all__ = ["SqliteStore", "WrongDatabase"]
+    from interop_server.core.store import Store
 
 
-def __getattr__(name: str) -> object:
-    if name == "SqliteStore":
-        from interop_server.storage.sqlite.store import SqliteStore
+class WrongDatabase(Exception):
+    """A database cannot serve as the store; the message is a sentence that says why and what to do."""
 
-        return SqliteStore
-    if name == "WrongDatabase":
-        from interop_server.storage.sqlite.database import WrongDatabase
 
-        return WrongDatabase
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+async def open_store(path: Path) -> "Store":
+    """Opens the store in a SQLite file, the default engine; without a file it creates one.
+
+    Raises:
+        WrongDatabase: The file cannot serve as the store.
+    """
+    from interop_server.storage.sqlite.store import SqliteStore  # not every command needs a database
+
+    return await SqliteStore.open(path)

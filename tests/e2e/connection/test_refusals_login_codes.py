@@ -1,8 +1,6 @@
 """Every code that a login can fail with, on the wire: in the sealed `login_failure`; the stream ends with the same."""
 
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +14,7 @@ from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.operator.test_refusals_limits import own_world
 from tests.e2e.raw import QUIET, RawStream, check
+from tests.stores import broken_table
 
 pytestmark = pytest.mark.requirement("CHN-10")
 
@@ -123,11 +122,9 @@ async def test_a_store_that_fails(tmp_path: Path, signing_keys: SigningKeys) -> 
         bob = await world.third_party("bob", QUIET)
         await bob.close()
         payload = third_party_login(bob.jid, world.partner.issue_token("bob"))
-        with closing(sqlite3.connect(tmp_path / "simulator.db")) as db:
-            db.execute("ALTER TABLE sanction RENAME TO elsewhere")
+        with broken_table(tmp_path / "simulator.db", "sanction"):
             login = await failure(world, bob, payload)
             assert (login.code, login.reason, login.expires_after_seconds) == (500, "SERVER_FAULT", None)
             assert "sanction" not in login.advice and login.request_id
-            db.execute("ALTER TABLE elsewhere RENAME TO sanction")
         async with RawStream(world.endpoint.grpc) as stream:
             assert (await stream.log_in(bob.state.auth_private_key, payload)).jid == bob.jid

@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from partner_server import SigningKeys
 from tests.e2e.conftest import open_world, recorded_simulator
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, check
+from tests.stores import broken_table
 
 
 @pytest.mark.requirement("ENL-03")
@@ -30,17 +28,6 @@ async def test_a_refresh_takes_a_withdrawn_key_out_of_use(endpoint: Endpoint, tm
 
         assert await refused(bob.enlist(old_token)) == "TOKEN_KEY_UNKNOWN"
         await bob.enlist(world.partner.issue_token("bob"))
-
-
-@contextmanager
-def broken_table(database: Path, table: str) -> Iterator[None]:
-    """Takes a table away from under a running server, and puts it back."""
-    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
-        connection.execute(f"ALTER TABLE {table} RENAME TO elsewhere")
-        try:
-            yield
-        finally:
-            connection.execute(f"ALTER TABLE elsewhere RENAME TO {table}")
 
 
 @pytest.mark.requirement("SIM-01", "KEY-13")

@@ -10,12 +10,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from interop_server.storage import WrongDatabase
+
 APPLICATION_ID = 0x49_4F_50_53
 """Marks a database file as ours in its header: "IOPS"."""
-
-
-class WrongDatabase(Exception):
-    """A file cannot serve as the store; the message is a sentence that says why and what to do."""
 
 
 def _schema() -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from interop_server.core.model import Account
-from interop_server.storage import SqliteStore
+from interop_server.storage.sqlite.store import SqliteStore
 from tests.contract.store.conftest import BATS, World, one_time_prekeys
 
 USERS = (1, 2, 3)

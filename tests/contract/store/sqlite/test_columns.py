@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from interop_server.core.abuse.audit import STORED
-from interop_server.storage import SqliteStore
 from interop_server.storage.sqlite.audit import ABOUT_NOBODY
+from interop_server.storage.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.requirement("ABU-08")
 

@@ -11,7 +11,7 @@ import pytest
 from interop_server.core.messages import StanzaKind
 from interop_server.core.model import Account, AccountEnd
 from interop_server.core.store import Store
-from interop_server.storage import SqliteStore
+from interop_server.storage.sqlite.store import SqliteStore
 from tests.contract.store.conftest import BATS, World, partner, published_keys
 from tests.invariants import violations
 

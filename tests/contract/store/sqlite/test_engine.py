@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.storage import SqliteStore, WrongDatabase
+from interop_server.storage import WrongDatabase
 from interop_server.storage.sqlite.database import prepare_database
 from interop_server.storage.sqlite.engine import Engine
+from interop_server.storage.sqlite.store import SqliteStore
 
 
 @pytest.fixture
