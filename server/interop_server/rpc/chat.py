@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -201,13 +202,12 @@ class _ChatStream:
         low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
-        writing = asyncio.create_task(self._write())
-        watching = asyncio.create_task(self._watch(), name="silence")
-        others = [watching, *(asyncio.create_task(work) for work in (self._read(), self._pump.run(), self._ended()))]
+        writing = self._start(self._write())
+        watching = self._start(self._watch(), "silence")  # the name under which the clock reports what fired
+        others = [watching, self._start(self._read()), self._start(self._pump.run())]
         try:
-            done, _ = await asyncio.wait([writing, *others], return_when=asyncio.FIRST_COMPLETED)
+            error = await asyncio.shield(self._live.over)
             await _cancel(others)
-            error = next((error for task in done if (error := task.exception()) is not None), None)
             if isinstance(error, Refusal):
                 self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
@@ -217,6 +217,16 @@ class _ChatStream:
             await _cancel([writing, *others])
         if error is not None:
             raise error
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._has_ended)
+        return task
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        # Called in the order in which the tasks end: what ended first is why the channel ends.
+        if not task.cancelled():
+            self._live.finish(task.exception())
 
     def _show_typing(self, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
         return self._outbox.offer(typing_to(sender_jid, state, expires_after_seconds))
@@ -237,16 +247,12 @@ class _ChatStream:
         while True:
             left_ms = self._heard_at_ms + silent_ms - self._edge.clock.now_ms()
             if left_ms <= 0:
-                # At once, not after the last word: whoever has advanced the clock finds the session dead.
+                # Closed at once, not after the last word: an operator who advances the clock finds the session dead.
                 silent = Refusal(Reason.CONNECTION_SILENT)
                 self._rules.journal.refuse(silent, self._live.account.jid, "chat.stream")
                 await self._edge.departures.close(self._live)
                 raise silent
             await self._edge.clock.sleep(left_ms / SECOND_MS)
-
-    async def _ended(self) -> None:
-        # Shielded: whoever sees the connection off asks for the reason after this wait has been cancelled.
-        raise Refusal(await asyncio.shield(self._live.ended))
 
     def _login_success(self) -> stanza_pb2.Stanza:
         return stanza_pb2.Stanza(
