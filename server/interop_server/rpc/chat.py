@@ -25,6 +25,7 @@ from interop_server.rpc.errors import CALLER, Context, stanza_error
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
+from interop_server.rpc.read_ahead import ReadAhead
 
 _log = logging.getLogger(__name__)
 
@@ -190,6 +191,7 @@ class _ChatStream:
         self._outbox = Outbox(edge.rules.limits)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
+        self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
         live.show_typing = self._show_typing
         self._heard_at_ms = edge.clock.now_ms()
 
@@ -204,17 +206,18 @@ class _ChatStream:
             self._live.tell_prekeys_low(*low)
         writing = self._start(self._write())
         watching = self._start(self._watch(), "silence")  # the name under which the clock reports what fired
-        others = [watching, self._start(self._read()), self._start(self._pump.run())]
+        others = [watching, *(self._start(work) for work in (self._work(), self._pump.run()))]
+        reading = asyncio.create_task(self._read())
         try:
             error = await asyncio.shield(self._live.over)
-            await _cancel(others)
+            await _cancel([reading, *others])
             if isinstance(error, Refusal):
                 self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
         finally:
-            await _cancel([writing, *others])
+            await _cancel([writing, reading, *others])
         if error is not None:
             raise error
 
@@ -232,9 +235,17 @@ class _ChatStream:
         return self._outbox.offer(typing_to(sender_jid, state, expires_after_seconds))
 
     async def _read(self) -> None:
-        while (plaintext := await self._channel.read()) is not None:
-            self._heard_at_ms = self._edge.clock.now_ms()
-            if not await self._inbound.receive(plaintext):
+        try:
+            while (plaintext := await self._channel.read()) is not None:
+                self._heard_at_ms = self._edge.clock.now_ms()
+                await self._ahead.put(plaintext)
+            self._ahead.finish()
+        except Exception as error:  # noqa: BLE001 - whatever ends the reading ends the channel, after the frames before it
+            self._ahead.finish(error)
+
+    async def _work(self) -> None:
+        while frames := await self._ahead.take():
+            if not await self._inbound.receive(frames):
                 return
 
     async def _write(self) -> None:
