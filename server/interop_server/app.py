@@ -20,7 +20,7 @@ from interop_server.config import Config
 from interop_server.core.journal import Journal
 from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
-from interop_server.core.stores import Store
+from interop_server.core.store import Store
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
@@ -84,11 +84,11 @@ class Simulator:
         await self._take_up_the_past(store)
         # Clients check certificates by the machine's clock, unless theirs is set like the server's.
         times_ms = (clock.now_ms(), machine_ms())
-        certified = await load_identity(store, times_ms, self._rng("identity"), config.limits.certificate_days)
+        certified = await load_identity(store.secrets, times_ms, self._rng("identity"), config.limits.certificate_days)
 
         registry = ConnectionRegistry(self._rng("session tokens"))
-        signers = PushSigners(store)
-        push = HttpPushGateway(store.get_partner, signers.get, clock, expect=clock.expect)
+        signers = PushSigners(store.secrets)
+        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect)
         rules = build_rules(
             Ports(
                 store=store,
@@ -126,7 +126,7 @@ class Simulator:
         return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
 
     async def _take_up_the_past(self, store: Store) -> None:
-        floor_ms = await store.get_time_floor_ms()
+        floor_ms = await store.past.get_time_floor_ms()
         try:
             self._clock.start_from(floor_ms)
         except ValueError as error:
@@ -135,9 +135,9 @@ class Simulator:
                 f"{format_time(floor_ms)} already, and time does not go backwards. Freeze it there or later, or choose "
                 "another database."
             ) from error
-        self._stops.append(lambda: store.raise_time_floor(self._clock.now_ms()))
+        self._stops.append(lambda: store.past.raise_time_floor(self._clock.now_ms()))
         if self._config.seed is not None:
-            self._start_number = await store.take_start_number()
+            self._start_number = await store.past.take_start_number()
             _log.warning("ids and keys follow from the seed: whoever knows it knows them")
 
     def _rng(self, purpose: str) -> Rng:

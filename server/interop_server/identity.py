@@ -10,7 +10,7 @@ from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_protocol.xeddsa_keys import NONCE_BYTES
 from interop_server.core.limits import DAY_MS, SECOND_MS
 from interop_server.core.ports import Rng
-from interop_server.core.stores import SecretStore
+from interop_server.core.shared_store import SecretStore
 from interop_server.rpc.handshake import ServerIdentity
 
 _DAY = DAY_MS // SECOND_MS
@@ -36,7 +36,7 @@ async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rn
         valid_days: How many days certificates are valid from then on; 0 makes expired ones.
     """
     root, intermediate, static = [
-        await secrets.get_or_put_secret(f"noise_{name}_private_key", rng.token_bytes(PRIVATE_KEY_BYTES))
+        await secrets.get_or_put(f"noise_{name}_private_key", rng.token_bytes(PRIVATE_KEY_BYTES))
         for name in ("root", "intermediate", "static")
     ]
     root_public, static_public = _public(root), _public(static)
@@ -44,12 +44,12 @@ async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rn
     # One chain per quarter of its life: signing costs an import that most starts on a kept database can do without.
     quarter = max(valid_days * _DAY // 4, 1)
     name = f"noise_certificate_chain_{valid_days}_{first // quarter}_{last // quarter}"
-    encoded = await secrets.get_secret(name)
+    encoded = await secrets.get(name)
     if encoded is None or not all(_is_valid(encoded, root_public, static_public, now) for now in (first, last)):
         validity = Validity(first - _DAY, last + valid_days * _DAY - 1)
         nonces = (rng.token_bytes(NONCE_BYTES), rng.token_bytes(NONCE_BYTES))
         encoded = issue_chain(root, intermediate, static_public, validity, nonces).encode()
-        await secrets.get_or_put_secret(name, encoded)
+        await secrets.get_or_put(name, encoded)
     return Certified(ServerIdentity(static, encoded), root_public)
 
 

@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from interop_server.core.messages import Backlog, MailboxItem, RetryOutcome, SentMessage, StanzaKind, Stored
 from interop_server.core.model import Account, Platform
-from interop_server.storage import SqliteStore
+from interop_server.core.store import Store
+from tests.stores import open_store
 
 TOKEN = bytes(range(16))
 MOST_RETRIES = 5
@@ -51,14 +52,14 @@ class MailboxMachine(RuleBasedStateMachine):
         self.store = self._open()
         self.people: list[Account] = []
         for digits in _PEOPLE:
-            put = self.store.put_whatsapp_user(f"{digits}@s.whatsapp.net", digits, bytes(32), Platform.WEB, 1)
+            put = self.store.accounts.put_whatsapp_user(f"{digits}@s.whatsapp.net", digits, bytes(32), Platform.WEB, 1)
             self.people.append(self.runner.run(put))
         for person in self.people:
             self.waiting[person.account_id] = []
             self.delivery_ids[person.account_id] = []
 
-    def _open(self) -> SqliteStore:
-        return self.runner.run(SqliteStore.open(Path(self.folder.name) / "store.db"))
+    def _open(self) -> Store:
+        return self.runner.run(open_store(Path(self.folder.name)))
 
     def _item(self, kind: StanzaKind, drawn: tuple[Any, ...], is_dropped: bool = False) -> MailboxItem:
         sender, recipient = self.people[drawn[0]], self.people[drawn[1]]
@@ -72,7 +73,7 @@ class MailboxMachine(RuleBasedStateMachine):
         expected = [[self._send(item) for item in batch] for batch in batches]
 
         async def put() -> list[list[Stored]]:
-            return await asyncio.gather(*(self.store.put_messages(batch) for batch in batches))
+            return await asyncio.gather(*(self.store.mailbox.put_messages(batch) for batch in batches))
 
         assert self.runner.run(put()) == expected
 
@@ -102,7 +103,7 @@ class MailboxMachine(RuleBasedStateMachine):
             sent.forwarded += 1
             sent.allowed = max(sent.allowed, item.retry_count)
             self.waiting[item.recipient_id].append(item)
-        assert self.runner.run(self.store.put_retry_receipt(item, MOST_RETRIES)) is expected
+        assert self.runner.run(self.store.mailbox.put_retry_receipt(item, MOST_RETRIES)) is expected
 
     @rule(person=_people)
     def remember(self, person: int) -> None:
@@ -120,7 +121,7 @@ class MailboxMachine(RuleBasedStateMachine):
             for (by, stanza_id), sent in self.sent.items()
             if by == sender_id
         }
-        assert self.runner.run(self.store.get_sent_messages(sender_id, list("abcdefghz"))) == expected
+        assert self.runner.run(self.store.sent.get(sender_id, list("abcdefghz"))) == expected
 
     @rule(receipts=st.lists(_receipt, max_size=4))
     def put_receipts(self, receipts: list[tuple[int, int, str, int, bytes]]) -> None:
@@ -128,7 +129,7 @@ class MailboxMachine(RuleBasedStateMachine):
         items = [self._item(StanzaKind.RECEIPT, drawn) for drawn in receipts]
         for item in items:
             self.waiting[item.recipient_id].append(item)
-        self.runner.run(self.store.put_items(items))
+        self.runner.run(self.store.mailbox.put(items))
 
     @rule(person=_people, acked=st.sets(st.integers(0, 12), max_size=8))
     def ack(self, person: int, acked: set[int]) -> None:
@@ -138,7 +139,7 @@ class MailboxMachine(RuleBasedStateMachine):
         positions = [position for position in sorted(acked) if position < len(mine)]
         foreign = self.delivery_ids[self.people[person - 1].account_id]
         ids = [mine[position] for position in positions] + foreign
-        self.runner.run(self.store.delete_deliveries(account_id, ids))
+        self.runner.run(self.store.mailbox.delete(account_id, ids))
         waiting = self.waiting[account_id]
         self.waiting[account_id] = [item for position, item in enumerate(waiting) if position not in positions]
 
@@ -146,7 +147,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def expire(self, before_ms: int) -> None:
         """What is older goes."""
         old = [item for items in self.waiting.values() for item in items if item.timestamp_ms < before_ms]
-        assert self.runner.run(self.store.delete_expired(before_ms)) == len(old)
+        assert self.runner.run(self.store.mailbox.delete_expired(before_ms)) == len(old)
         for account_id, items in self.waiting.items():
             self.waiting[account_id] = [item for item in items if item.timestamp_ms >= before_ms]
 
@@ -154,7 +155,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def forget(self, before_ms: int) -> None:
         """Ids of messages that are older are free again."""
         kept = {name: sent for name, sent in self.sent.items() if sent.first.timestamp_ms >= before_ms}
-        assert self.runner.run(self.store.delete_sent(before_ms)) == len(self.sent) - len(kept)
+        assert self.runner.run(self.store.sent.delete_expired(before_ms)) == len(self.sent) - len(kept)
         self.sent = kept
 
     @rule()
@@ -174,13 +175,13 @@ class MailboxMachine(RuleBasedStateMachine):
             for delivery_id, item in zip(ids, self.waiting[account_id], strict=True)
             if delivery_id > after and item.timestamp_ms >= since_ms
         ]
-        page = self.runner.run(self.store.list_deliveries(account_id, after, limit, since_ms))
+        page = self.runner.run(self.store.mailbox.list_deliveries(account_id, after, limit, since_ms))
         assert [delivery.item for delivery in page] == young[:limit]
 
     @invariant()
     def everybody_sees_what_waits_for_them_in_order(self) -> None:
         for account_id, items in self.waiting.items():
-            deliveries = self.runner.run(self.store.list_deliveries(account_id, 0, 1000, 0))
+            deliveries = self.runner.run(self.store.mailbox.list_deliveries(account_id, 0, 1000, 0))
             assert [delivery.item for delivery in deliveries] == items
             ids = [delivery.delivery_id for delivery in deliveries]
             new = set(ids) - set(self.delivery_ids[account_id])
@@ -190,7 +191,9 @@ class MailboxMachine(RuleBasedStateMachine):
             self.delivery_ids[account_id] = ids
             kinds = [item.kind for item in items]
             counts = [kinds.count(kind) for kind in StanzaKind]
-            assert self.runner.run(self.store.get_backlog(account_id, 0)) == Backlog(*counts, ids[-1] if ids else 0)
+            assert self.runner.run(self.store.mailbox.get_backlog(account_id, 0)) == Backlog(
+                *counts, ids[-1] if ids else 0
+            )
 
     def teardown(self) -> None:
         if hasattr(self, "store"):

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interop_server.core.model import KemPreKey, KemPreKeys, NewEnlistment, OneTimePreKey, PublishedKeys, SignedPreKey
-from interop_server.storage import SqliteStore
+from interop_server.core.store import Store
+from tests.stores import open_store
 
 _ACCOUNTS = 3
 _LAST_RESORT = KemPreKey(16_000_000, bytes(1_568), bytes(64))
@@ -22,15 +23,15 @@ _delete = st.tuples(st.just("delete"), _accounts, st.integers(1, 40))
 _operations = st.lists(st.one_of(_take, _take, _add, _add, _delete), min_size=5, max_size=40)
 
 
-async def _open(folder: str) -> tuple[SqliteStore, list[int]]:
-    store = await SqliteStore.open(Path(folder) / "store.db")
+async def _open(folder: str) -> tuple[Store, list[int]]:
+    store = await open_store(Path(folder))
     keys = PublishedKeys(1, bytes(32), SignedPreKey(1, bytes(32), bytes(64)))
     enlistments = [
         NewEnlistment(100, f"{number}", f"100-{number}@interop", bytes(32), keys, 1, 1) for number in range(_ACCOUNTS)
     ]
-    account_ids = [(await store.enlist(enlistment)).account.account_id for enlistment in enlistments]
+    account_ids = [(await store.accounts.enlist(enlistment)).account.account_id for enlistment in enlistments]
     for account_id in account_ids:
-        await store.add_kem_prekeys(account_id, KemPreKeys(_LAST_RESORT))
+        await store.prekeys.add_kem(account_id, KemPreKeys(_LAST_RESORT))
     return store, account_ids
 
 
@@ -54,7 +55,7 @@ async def _run(folder: str, operations: list[tuple[Any, ...]]) -> None:
     books = {account_id: _Books() for account_id in account_ids}
 
     async def take(accounts: set[int]) -> None:
-        bundles = await store.take_bundles([account_ids[account] for account in accounts])
+        bundles = await store.prekeys.take_bundles([account_ids[account] for account in accounts])
         assert set(bundles) == {account_ids[account] for account in accounts}
         for account_id, bundle in bundles.items():
             if bundle.one_time_prekey is not None:
@@ -68,17 +69,17 @@ async def _run(folder: str, operations: list[tuple[Any, ...]]) -> None:
         ids = books[account_id].next_ids(count, kem=False)
         keys = [OneTimePreKey(n, n.to_bytes(32, "big")) for n in ids]
         books[account_id].published.update(keys)
-        return store.add_one_time_prekeys(account_id, keys)
+        return store.prekeys.add_one_time(account_id, keys)
 
     def add_kem(account_id: int, count: int) -> Coroutine[Any, Any, object]:
         ids = books[account_id].next_ids(count, kem=True)
         keys = tuple(KemPreKey(n, n.to_bytes(1_568, "big"), n.to_bytes(64, "big")) for n in ids)
         books[account_id].published_kem.update(keys)
-        return store.add_kem_prekeys(account_id, KemPreKeys(None, keys))
+        return store.prekeys.add_kem(account_id, KemPreKeys(None, keys))
 
     def delete(account_id: int, key_id: int) -> Coroutine[Any, Any, object]:
         books[account_id].deleted.add(key_id)
-        return store.delete_one_time_prekeys(account_id, [key_id])
+        return store.prekeys.delete_one_time(account_id, [key_id])
 
     of_one = {"add": add, "add_kem": add_kem, "delete": delete}
     await asyncio.gather(
@@ -92,14 +93,14 @@ async def _run(folder: str, operations: list[tuple[Any, ...]]) -> None:
     await store.close()
 
 
-async def _check(store: SqliteStore, account_id: int, book: _Books) -> None:
-    left = await store.list_one_time_prekeys(account_id)
-    left_kem = (await store.get_kem_prekey_ids(account_id)).one_time
+async def _check(store: Store, account_id: int, book: _Books) -> None:
+    left = await store.prekeys.list_one_time(account_id)
+    left_kem = (await store.prekeys.get_kem_ids(account_id)).one_time
     taken_kem = [key.key_id for key in book.taken_kem]
     assert len(set(book.taken)) == len(book.taken), "a key was handed out twice"
     assert len(set(taken_kem)) == len(taken_kem), "a KEM key was handed out twice"
     assert set(left).isdisjoint(book.taken)
-    assert await store.count_prekeys(account_id) == (len(left), len(left_kem))
+    assert await store.prekeys.count(account_id) == (len(left), len(left_kem))
     lost = book.published - set(left) - set(book.taken)
     assert {key.key_id for key in lost} <= book.deleted
     assert sorted([*left_kem, *taken_kem]) == sorted(key.key_id for key in book.published_kem)

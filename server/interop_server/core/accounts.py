@@ -2,16 +2,16 @@
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account
-from interop_server.core.stores import AccountStore
+from interop_server.core.shared_store import AccountStore
 
 
-async def registered_account(store: AccountStore, jid: str) -> Account:
+async def registered_account(accounts: AccountStore, jid: str) -> Account:
     """Returns an account by its JID.
 
     Raises:
         Refusal: NOT_REGISTERED.
     """
-    account = await store.get_account(jid)
+    account = await accounts.get(jid)
     if account is None:
         raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
     return account

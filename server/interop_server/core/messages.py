@@ -60,9 +60,8 @@ class TypingState(IntEnum):
 
 
 class NotificationType(IntEnum):
-    """What a notification is about. Numbers are those of the fields of `Notification`."""
+    """What a stored notification is about. Numbers are those of the fields of `Notification`; 1 is never stored."""
 
-    PREKEYS_LOW = 1
     IDENTITY_CHANGED = 2
     REACHABILITY_PING = 3
     TRUSTED_CONTACT = 4
@@ -197,37 +196,13 @@ class MailboxItem(NamedTuple):
     """Id of the message, also of the one that a retry receipt asks for; empty for a receipt or notification."""
     timestamp_ms: int
     content: bytes
-    """Ciphertext; message ids joined by a line feed; the notification's JID, its count, or its fields as JSON; or the
-    rest of a retry receipt as JSON."""
+    """The ciphertext of a message; of anything else what `mailbox_content.encode` makes."""
     retry_count: int = 0
     """Of a message or retry receipt: 0 for a first sending."""
     reporting_token: bytes = b""
     """Of a message: 16 bytes, or none."""
     is_dropped: bool = False
     """Whether a message is remembered as sent, and goes nowhere (ABU-02, OPT-14)."""
-
-
-def notification(
-    recipient_id: int,
-    about: NotificationType,
-    now_ms: int,
-    content: bytes = b"",
-    *,
-    sender_id: int = 0,
-    sender_jid: str = "",
-) -> MailboxItem:
-    """A notification to an account; without a sender it is the server's own."""
-    return MailboxItem(
-        recipient_id=recipient_id,
-        sender_id=sender_id,
-        sender_jid=sender_jid,
-        kind=StanzaKind.NOTIFICATION,
-        subtype=about,
-        message_type=0,
-        stanza_id="",
-        timestamp_ms=now_ms,
-        content=content,
-    )
 
 
 class RequestAnswer(NamedTuple):

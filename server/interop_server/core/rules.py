@@ -44,7 +44,7 @@ from interop_server.core.ports import (
     TokenReader,
 )
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import Store
+from interop_server.core.store import Store
 from interop_server.core.sweeps import Sweep
 
 

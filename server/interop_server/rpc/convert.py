@@ -1,8 +1,8 @@
 """Between protobuf messages and the model: total functions that validate form once; knows no rule and no store."""
 
-import json
 import re
 from collections.abc import Iterable
+from typing import assert_never
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
@@ -12,6 +12,16 @@ from interop_protocol.franking import REPORTING_TOKEN_BYTES
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
+from interop_server.core.mailbox_content import (
+    ChallengeCode,
+    DigestRequested,
+    IdentityChanged,
+    Notification,
+    ReachabilityPing,
+    Receipt,
+    TrustedContact,
+    decode,
+)
 from interop_server.core.messages import (
     Backlog,
     CiphertextType,
@@ -19,7 +29,6 @@ from interop_server.core.messages import (
     DeviceCiphertext,
     MailboxItem,
     MessageType,
-    NotificationType,
     OutgoingMessage,
     ReceiptType,
     ReportedMessage,
@@ -30,7 +39,7 @@ from interop_server.core.messages import (
     StanzaKind,
     TypingState,
 )
-from interop_server.core.messaging.receipts import OutgoingReceipt, retry_of
+from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
     ConnectionMode,
@@ -246,54 +255,66 @@ def _write_mismatch(mismatch: stanza_pb2.DeviceListMismatch, refusal: DeviceList
 
 def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stanza_pb2.Stanza:
     """Returns a mailbox item as it is delivered."""
-    item = delivery.item
     stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
-    if item.kind is StanzaKind.MESSAGE:
-        message = stanza.message
-        message.id = item.stanza_id
-        message.from_jid = item.sender_jid
-        message.type = stanza_pb2.MessageType.ValueType(item.message_type)
-        message.timestamp_ms = item.timestamp_ms
-        message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
-        if item.retry_count:
-            message.retry_count = item.retry_count
-        if item.reporting_token:
-            message.reporting_token = item.reporting_token
-        if to_whatsapp:
-            message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
-            if delivery.request_state is not None:
-                message.request_state = stanza_pb2.MessageRequestState.ValueType(delivery.request_state)
-    elif item.kind is StanzaKind.RECEIPT:
-        receipt = stanza.receipt
-        receipt.type = stanza_pb2.ReceiptType.ValueType(item.subtype)
-        receipt.from_jid = item.sender_jid
-        receipt.message_ids.extend(item.content.decode().split("\n"))
-        receipt.timestamp_ms = item.timestamp_ms
-    elif item.kind is StanzaKind.RETRY_RECEIPT:
-        stanza.retry_receipt.CopyFrom(_retry_receipt_to(item))
+    if delivery.item.kind is StanzaKind.MESSAGE:
+        _write_message(stanza.message, delivery, to_whatsapp)
     else:
-        _write_notification(stanza.notification, item)
+        _write_content(stanza, delivery.item)
     return stanza
 
 
-def _write_notification(notification: stanza_pb2.Notification, item: MailboxItem) -> None:
-    notification.timestamp_ms = item.timestamp_ms
-    if item.subtype == NotificationType.IDENTITY_CHANGED:
-        notification.identity_changed.jid = item.content.decode()
-    elif item.subtype == NotificationType.CHALLENGE_CODE:
-        notification.challenge_code.challenge_id, notification.challenge_code.digits = item.content.decode().split("\n")
-    elif item.subtype == NotificationType.REACHABILITY_PING:
-        notification.reachability_ping.CopyFrom(stanza_pb2.ReachabilityPing(**json.loads(item.content)))
-    elif item.subtype == NotificationType.TRUSTED_CONTACT:
-        notification.trusted_contact.CopyFrom(stanza_pb2.TrustedContact(**json.loads(item.content)))
-    elif item.subtype == NotificationType.DIGEST_REQUESTED:
-        notification.digest_requested.SetInParent()
+def _write_message(message: stanza_pb2.Message, delivery: Delivery, to_whatsapp: bool) -> None:
+    item = delivery.item
+    message.id = item.stanza_id
+    message.from_jid = item.sender_jid
+    message.type = stanza_pb2.MessageType.ValueType(item.message_type)
+    message.timestamp_ms = item.timestamp_ms
+    message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
+    if item.retry_count:
+        message.retry_count = item.retry_count
+    if item.reporting_token:
+        message.reporting_token = item.reporting_token
+    if to_whatsapp:
+        message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
+        if delivery.request_state is not None:
+            message.request_state = stanza_pb2.MessageRequestState.ValueType(delivery.request_state)
+
+
+def _write_content(stanza: stanza_pb2.Stanza, item: MailboxItem) -> None:
+    content = decode(item)
+    if isinstance(content, Receipt):
+        stanza.receipt.type = stanza_pb2.ReceiptType.ValueType(content.type)
+        stanza.receipt.from_jid = item.sender_jid
+        stanza.receipt.message_ids.extend(content.message_ids)
+        stanza.receipt.timestamp_ms = item.timestamp_ms
+    elif isinstance(content, RetryReceipt):
+        stanza.retry_receipt.CopyFrom(_retry_receipt_to(content, item))
     else:
-        notification.prekeys_low.count = int(item.content)
+        stanza.notification.timestamp_ms = item.timestamp_ms
+        _write_notification(stanza.notification, content)
 
 
-def _retry_receipt_to(item: MailboxItem) -> stanza_pb2.RetryReceipt:
-    retry = retry_of(item)
+def _write_notification(notification: stanza_pb2.Notification, content: Notification) -> None:
+    match content:
+        case IdentityChanged():
+            notification.identity_changed.jid = content.jid
+        case ReachabilityPing():
+            notification.reachability_ping.integrator = content.integrator
+            notification.reachability_ping.partner_name = content.partner_name
+            notification.reachability_ping.display_name = content.display_name
+        case TrustedContact():
+            notification.trusted_contact.jid = content.jid
+            notification.trusted_contact.expires_at_ms = content.expires_at_ms
+        case DigestRequested():
+            notification.digest_requested.SetInParent()
+        case ChallengeCode():
+            notification.challenge_code.challenge_id = content.challenge_id
+            notification.challenge_code.digits = content.digits
+        case _:
+            assert_never(content)
+
+
+def _retry_receipt_to(retry: RetryReceipt, item: MailboxItem) -> stanza_pb2.RetryReceipt:
     receipt = stanza_pb2.RetryReceipt(
         message_id=retry.message_id,
         retry_count=retry.retry_count,

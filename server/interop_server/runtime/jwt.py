@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import TokenHeader
-from interop_server.core.stores import SecretStore
+from interop_server.core.shared_store import SecretStore
 
 if TYPE_CHECKING:
     from joserfc.jwk import RSAKey
@@ -135,10 +135,10 @@ class PushSigners:
         """Returns the signer: always the same one."""
         async with self._lock:
             if self._signer is None:
-                pem = await self._secrets.get_secret(_PUSH_KEY_NAME)
+                pem = await self._secrets.get(_PUSH_KEY_NAME)
                 if pem is None:
                     candidate = await asyncio.to_thread(generate_rsa_private_key)
-                    pem = await self._secrets.get_or_put_secret(_PUSH_KEY_NAME, candidate)
+                    pem = await self._secrets.get_or_put(_PUSH_KEY_NAME, candidate)
                 self._signer = await asyncio.to_thread(PushSigner, pem)
             return self._signer
 

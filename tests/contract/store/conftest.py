@@ -1,4 +1,4 @@
-"""The contract of the `Store` port: an engine joins by adding an opener to `OPENERS`; knows no SQL."""
+"""The contract of the `Store` port, which every engine in `tests/stores.py` must keep; knows no SQL."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.core.messages import MailboxItem, MessageType, NotificationType, ReceiptType, StanzaKind
+from interop_server.core.mailbox_content import ChallengeCode, Receipt, encode
+from interop_server.core.messages import MailboxItem, MessageType, ReceiptType, StanzaKind
 from interop_server.core.model import (
     Account,
     IdentifierType,
@@ -18,12 +19,8 @@ from interop_server.core.model import (
     PublishedKeys,
     SignedPreKey,
 )
-from interop_server.core.stores import Store
-from interop_server.storage import SqliteStore
-
-OPENERS: dict[str, Callable[[Path], Awaitable[Store]]] = {
-    "sqlite": lambda folder: SqliteStore.open(folder / "store.db"),
-}
+from interop_server.core.store import Store
+from tests.stores import ENGINES, open_store
 
 NOW_MS = 1_700_000_000_000
 BATS, OWLS = 100, 200
@@ -64,11 +61,11 @@ class World:
 
     async def whatsapp_user(self, digits: str) -> Account:
         jid = f"{digits}@s.whatsapp.net"
-        return await self.store.put_whatsapp_user(jid, digits, key(1), Platform.ANDROID, NOW_MS)
+        return await self.store.accounts.put_whatsapp_user(jid, digits, key(1), Platform.ANDROID, NOW_MS)
 
     async def third_party_user(self, number: int, integrator: int = BATS, seed: int = 7) -> Account:
         enlistment = self.enlistment(number, integrator, seed)
-        return (await self.store.enlist(enlistment)).account
+        return (await self.store.accounts.enlist(enlistment)).account
 
     def enlistment(self, number: int, integrator: int = BATS, seed: int = 7, now_ms: int = NOW_MS) -> NewEnlistment:
         jid = f"{integrator}-{number}@interop"
@@ -87,26 +84,33 @@ class World:
         return MailboxItem(*ids, kind, subtype, MessageType.TEXT, stanza_id, at_ms, content)
 
     def receipt(self, sender: Account, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
-        ids = (recipient.account_id, sender.account_id, sender.jid)
-        return MailboxItem(*ids, StanzaKind.RECEIPT, ReceiptType.READ, 0, "", at_ms, b"a\nb")
+        receipt, ids = Receipt(ReceiptType.READ, ("a", "b")), (sender.account_id, sender.jid)
+        return encode(receipt, recipient.account_id, at_ms, sender_id=ids[0], sender_jid=ids[1])
 
     def notification(self, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
-        kind, subtype = StanzaKind.NOTIFICATION, NotificationType.PREKEYS_LOW
-        return MailboxItem(recipient.account_id, 0, "", kind, subtype, 0, "", at_ms, b"9")
+        return encode(ChallengeCode("id", "9"), recipient.account_id, at_ms)
 
     async def waiting(self, account: Account) -> list[MailboxItem]:
-        return [delivery.item for delivery in await self.store.list_deliveries(account.account_id, 0, 10_000, 0)]
+        return [
+            delivery.item for delivery in await self.store.mailbox.list_deliveries(account.account_id, 0, 10_000, 0)
+        ]
 
 
-@pytest.fixture(params=list(OPENERS))
-async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
+@pytest.fixture(params=list(ENGINES))
+def engine(request: pytest.FixtureRequest) -> str:
+    """The name of an engine."""
+    return str(request.param)
+
+
+@pytest.fixture
+async def reopen(engine: str, tmp_path: Path) -> AsyncIterator[Callable[[], Awaitable[Store]]]:
     """Opens the same store each time, and closes the one before."""
     opened: list[Store] = []
 
     async def open_again() -> Store:
         for store in opened:
             await store.close()
-        opened[:] = [await OPENERS[request.param](tmp_path)]
+        opened[:] = [await open_store(tmp_path, engine)]
         return opened[0]
 
     yield open_again
@@ -115,10 +119,10 @@ async def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIte
 
 
 @pytest.fixture
-async def store(open_store: Callable[[], Awaitable[Store]]) -> Store:
-    store = await open_store()
-    await store.put_partner(partner(BATS))
-    await store.put_partner(partner(OWLS))
+async def store(reopen: Callable[[], Awaitable[Store]]) -> Store:
+    store = await reopen()
+    await store.partners.put(partner(BATS))
+    await store.partners.put(partner(OWLS))
     return store
 
 

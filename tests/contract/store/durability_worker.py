@@ -3,31 +3,33 @@
 import asyncio
 import json
 import sys
+from pathlib import Path
 
 from interop_server.core.messages import MailboxItem, MessageType, StanzaKind
-from interop_server.storage import SqliteStore
+from interop_server.core.store import Store
+from tests.stores import open_store
 
 
-async def _work(store: SqliteStore, sender_jid: str, recipient_jid: str, name: int) -> None:
-    sender, recipient = await store.get_account(sender_jid), await store.get_account(recipient_jid)
+async def _work(store: Store, sender_jid: str, recipient_jid: str, name: int) -> None:
+    sender, recipient = await store.accounts.get(sender_jid), await store.accounts.get(recipient_jid)
     assert sender is not None
     assert recipient is not None
     ids = (recipient.account_id, sender.account_id, sender.jid)
     for batch in range(1_000_000):
         stanza_ids = [f"{name}-{batch}-{n}" for n in range(8)]
-        await store.put_messages(
+        await store.mailbox.put_messages(
             [
                 MailboxItem(*ids, StanzaKind.MESSAGE, 2, MessageType.TEXT, stanza_id, 1, stanza_id.encode() * 20)
                 for stanza_id in stanza_ids
             ]
         )
-        bundle = (await store.take_bundles([recipient.account_id]))[recipient.account_id]
+        bundle = (await store.prekeys.take_bundles([recipient.account_id]))[recipient.account_id]
         taken = bundle.one_time_prekey.key_id if bundle.one_time_prekey else 0
         print(json.dumps({"stored": stanza_ids, "taken": taken}), flush=True)
 
 
-async def _main(path: str, sender_jid: str, recipient_jid: str) -> None:
-    store = await SqliteStore.open(path)
+async def _main(engine: str, folder: str, sender_jid: str, recipient_jid: str) -> None:
+    store = await open_store(Path(folder), engine)
     await asyncio.gather(*(_work(store, sender_jid, recipient_jid, name) for name in range(4)))
 
 

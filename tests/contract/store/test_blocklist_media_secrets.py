@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from interop_server.core.model import MediaBlob
-from interop_server.core.stores import Store
+from interop_server.core.store import Store
 
 from .conftest import NOW_MS, World, key
 
@@ -18,64 +18,64 @@ async def test_blocked_jids_are_listed_in_order(store: Store, world: World) -> N
     """Each once; unknown JIDs can be blocked like any other, and blocks are an account's own."""
     user, other = await world.whatsapp_user("491"), await world.whatsapp_user("492")
     for jid in ("100-9@interop", "100-10@interop", "100-9@interop"):
-        await store.put_block(user.account_id, jid)
-    assert await store.list_blocked(user.account_id) == ["100-10@interop", "100-9@interop"]
-    assert await store.list_blocked(other.account_id) == []
+        await store.blocklist.put(user.account_id, jid)
+    assert await store.blocklist.list_jids(user.account_id) == ["100-10@interop", "100-9@interop"]
+    assert await store.blocklist.list_jids(other.account_id) == []
 
 
 async def test_unblocking_is_idempotent(store: Store, world: World) -> None:
     """The other block stays."""
     user = await world.whatsapp_user("491")
     for jid in ("100-1@interop", "100-2@interop"):
-        await store.put_block(user.account_id, jid)
+        await store.blocklist.put(user.account_id, jid)
     for _ in range(2):
-        await store.delete_block(user.account_id, "100-1@interop")
-    assert await store.list_blocked(user.account_id) == ["100-2@interop"]
+        await store.blocklist.delete(user.account_id, "100-1@interop")
+    assert await store.blocklist.list_jids(user.account_id) == ["100-2@interop"]
 
 
 async def test_a_blob_is_found_by_path_and_by_hash(store: Store) -> None:
     """Unknown ones are None."""
-    assert await store.put_media(BLOB) == BLOB
-    assert await store.get_media(BLOB.direct_path) == BLOB
-    assert await store.get_media_by_sha256(BLOB.sha256) == BLOB
-    assert (await store.get_media("/v/t62/2"), await store.get_media_by_sha256(key(2))) == (None, None)
+    assert await store.media.put(BLOB) == BLOB
+    assert await store.media.get(BLOB.direct_path) == BLOB
+    assert await store.media.get_by_sha256(BLOB.sha256) == BLOB
+    assert (await store.media.get("/v/t62/2"), await store.media.get_by_sha256(key(2))) == (None, None)
 
 
 async def test_the_same_blob_again_keeps_its_path_and_lives_longer(store: Store) -> None:
     """An earlier expiry does not shorten its life."""
-    await store.put_media(BLOB)
+    await store.media.put(BLOB)
     for expires_at_ms in (NOW_MS + 5000, NOW_MS + 2000):
         again = replace(BLOB, direct_path="/v/t62/other", owner_id=2, expires_at_ms=expires_at_ms)
-        assert await store.put_media(again) == replace(BLOB, expires_at_ms=NOW_MS + 5000)
-    assert await store.get_media("/v/t62/other") is None
+        assert await store.media.put(again) == replace(BLOB, expires_at_ms=NOW_MS + 5000)
+    assert await store.media.get("/v/t62/other") is None
 
 
 async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) -> None:
     """Exactly at the time is not before."""
     later = replace(BLOB, direct_path="/v/t62/2", sha256=key(2), expires_at_ms=NOW_MS + 2000)
-    await store.put_media(BLOB)
-    await store.put_media(later)
-    assert await store.next_media_expiry(0) == await store.next_media_expiry(NOW_MS + 1000) == NOW_MS + 1000
-    assert await store.next_media_expiry(NOW_MS + 1001) == later.expires_at_ms
-    assert await store.next_media_expiry(later.expires_at_ms + 1) is None
-    assert await store.list_expired_media(0, NOW_MS + 1000) == []
-    assert await store.list_expired_media(0, NOW_MS + 2000) == [BLOB]
-    assert await store.list_expired_media(NOW_MS + 1500, NOW_MS + 2000) == []
+    await store.media.put(BLOB)
+    await store.media.put(later)
+    assert await store.media.next_expiry_ms(0) == await store.media.next_expiry_ms(NOW_MS + 1000) == NOW_MS + 1000
+    assert await store.media.next_expiry_ms(NOW_MS + 1001) == later.expires_at_ms
+    assert await store.media.next_expiry_ms(later.expires_at_ms + 1) is None
+    assert await store.media.list_expired(0, NOW_MS + 1000) == []
+    assert await store.media.list_expired(0, NOW_MS + 2000) == [BLOB]
+    assert await store.media.list_expired(NOW_MS + 1500, NOW_MS + 2000) == []
 
-    assert await store.delete_media(NOW_MS + 1000) == 0
-    assert await store.get_media_by_sha256(BLOB.sha256) is not None
-    assert await store.delete_media(NOW_MS + 2000) == 1
-    assert await store.get_media_by_sha256(BLOB.sha256) is None
+    assert await store.media.delete_expired(NOW_MS + 1000) == 0
+    assert await store.media.get_by_sha256(BLOB.sha256) is not None
+    assert await store.media.delete_expired(NOW_MS + 2000) == 1
+    assert await store.media.get_by_sha256(BLOB.sha256) is None
 
 
 async def test_the_first_candidate_becomes_the_secret(store: Store) -> None:
     """Ten at once agree on one, and it is the same afterwards."""
-    assert await store.get_secret("root") is None
+    assert await store.secrets.get("root") is None
     candidates = [key(n) for n in range(10)]
-    agreed = set(await asyncio.gather(*(store.get_or_put_secret("root", candidate) for candidate in candidates)))
+    agreed = set(await asyncio.gather(*(store.secrets.get_or_put("root", candidate) for candidate in candidates)))
     assert len(agreed) == 1
-    assert {await store.get_secret("root")} == agreed
-    assert await store.get_or_put_secret("other", key(77)) == key(77)
+    assert {await store.secrets.get("root")} == agreed
+    assert await store.secrets.get_or_put("other", key(77)) == key(77)
 
 
 async def test_rows_are_counted_by_table(store: Store, world: World) -> None:
@@ -86,46 +86,48 @@ async def test_rows_are_counted_by_table(store: Store, world: World) -> None:
 
 
 @pytest.mark.requirement("SIM-03", "ENL-12")
-async def test_no_start_has_the_number_of_another(open_store: Callable[[], Awaitable[Store]], store: Store) -> None:
+async def test_no_start_has_the_number_of_another(reopen: Callable[[], Awaitable[Store]], store: Store) -> None:
     """At once or after a restart."""
-    assert sorted(await asyncio.gather(*(store.take_start_number() for _ in range(5)))) == [1, 2, 3, 4, 5]
-    assert await (await open_store()).take_start_number() == 6
+    assert sorted(await asyncio.gather(*(store.past.take_start_number() for _ in range(5)))) == [1, 2, 3, 4, 5]
+    assert await (await reopen()).past.take_start_number() == 6
 
 
 @pytest.mark.requirement("MSG-14")
-async def test_the_time_that_was_shown_is_remembered(open_store: Callable[[], Awaitable[Store]], store: Store) -> None:
+async def test_the_time_that_was_shown_is_remembered(reopen: Callable[[], Awaitable[Store]], store: Store) -> None:
     """The latest one, over a restart too."""
-    assert await store.get_time_floor_ms() == 0
-    await store.raise_time_floor(NOW_MS + 5)
-    await store.raise_time_floor(NOW_MS)
-    assert await store.get_time_floor_ms() == NOW_MS + 5
-    assert await (await open_store()).get_time_floor_ms() == NOW_MS + 5
+    assert await store.past.get_time_floor_ms() == 0
+    await store.past.raise_time_floor(NOW_MS + 5)
+    await store.past.raise_time_floor(NOW_MS)
+    assert await store.past.get_time_floor_ms() == NOW_MS + 5
+    assert await (await reopen()).past.get_time_floor_ms() == NOW_MS + 5
 
 
 async def test_everything_is_there_after_reopening(
-    open_store: Callable[[], Awaitable[Store]], store: Store, world: World
+    reopen: Callable[[], Awaitable[Store]], store: Store, world: World
 ) -> None:
     """Also what was still on its way when close was called."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    calls = [asyncio.ensure_future(store.put_messages([world.message(user, account, f"{n}")])) for n in range(400)]
+    calls = [
+        asyncio.ensure_future(store.mailbox.put_messages([world.message(user, account, f"{n}")])) for n in range(400)
+    ]
     await asyncio.sleep(0)
     before = await store.count_rows()
-    reopened = await open_store()
+    reopened = await reopen()
     await asyncio.gather(*calls)
-    assert len(await reopened.list_deliveries(account.account_id, 0, 1000, 0)) == 400
+    assert len(await reopened.mailbox.list_deliveries(account.account_id, 0, 1000, 0)) == 400
     after = await reopened.count_rows()
     assert {table: after[table] for table in ("account", "partner", "published_keys")} == {
         table: before[table] for table in ("account", "partner", "published_keys")
     }
 
 
-async def test_a_closed_store_refuses(open_store: Callable[[], Awaitable[Store]], store: Store) -> None:
+async def test_a_closed_store_refuses(reopen: Callable[[], Awaitable[Store]], store: Store) -> None:
     """With an exception, not with a call that never returns."""
-    await open_store()
+    await reopen()
     with pytest.raises(ValueError, match="closed"):
-        await store.list_partners()
+        await store.partners.list_all()
     with pytest.raises(ValueError, match="closed"):
-        await store.put_jwks(100, "", NOW_MS)
+        await store.partners.put_jwks(100, "", NOW_MS)
 
 
 async def test_closing_twice_is_as_good_as_once(store: Store) -> None:

@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from interop_server.core.keys.store import LastResortMissing, PreKeyReused
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys, PreKeyCounts
-from interop_server.core.stores import LastResortMissing, PreKeyReused, Store
+from interop_server.core.store import Store
 
 from .conftest import World, key, one_time_prekeys, published_keys
 
@@ -24,29 +25,29 @@ def kem_prekeys(last_resort: int | None, *one_time: int) -> KemPreKeys:
 async def test_setting_replaces_all_and_adding_adds(store: Store, world: World) -> None:
     """A last-resort prekey that is given replaces the one before."""
     account_id = (await world.third_party_user(1)).account_id
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(None, [])
-    assert await store.count_prekeys(account_id) == PreKeyCounts(0, None)
-    await store.set_prekeys(account_id, published_keys(7), one_time_prekeys(1, 2), 1, kem=kem_prekeys(900, 3, 1, 2))
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(900, [1, 2, 3])
-    assert await store.add_kem_prekeys(account_id, kem_prekeys(None, 4)) == 4
-    assert await store.add_kem_prekeys(account_id, kem_prekeys(901)) == 4
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(901, [1, 2, 3, 4])
-    assert await store.count_prekeys(account_id) == PreKeyCounts(2, 4)
-    await store.set_prekeys(account_id, published_keys(7), [], 1, kem=kem_prekeys(902, 5))
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(902, [5])
-    assert await store.count_prekeys(account_id) == PreKeyCounts(0, 1)
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(None, [])
+    assert await store.prekeys.count(account_id) == PreKeyCounts(0, None)
+    await store.prekeys.put(account_id, published_keys(7), one_time_prekeys(1, 2), 1, kem=kem_prekeys(900, 3, 1, 2))
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(900, [1, 2, 3])
+    assert await store.prekeys.add_kem(account_id, kem_prekeys(None, 4)) == 4
+    assert await store.prekeys.add_kem(account_id, kem_prekeys(901)) == 4
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(901, [1, 2, 3, 4])
+    assert await store.prekeys.count(account_id) == PreKeyCounts(2, 4)
+    await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(902, 5))
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(902, [5])
+    assert await store.prekeys.count(account_id) == PreKeyCounts(0, 1)
 
 
 async def test_without_a_last_resort_there_are_no_one_time_ones(store: Store, world: World) -> None:
     """A refused call changes nothing, of the other keys neither."""
     account_id = (await world.third_party_user(1)).account_id
     with pytest.raises(LastResortMissing):
-        await store.add_kem_prekeys(account_id, kem_prekeys(None, 1))
+        await store.prekeys.add_kem(account_id, kem_prekeys(None, 1))
     with pytest.raises(LastResortMissing):
-        await store.set_prekeys(account_id, published_keys(8), one_time_prekeys(1, 2), 1, kem=kem_prekeys(None, 1))
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(None, [])
-    assert await store.get_published_keys([account_id]) == {account_id: published_keys(7)}
-    assert await store.count_prekeys(account_id) == PreKeyCounts(0)
+        await store.prekeys.put(account_id, published_keys(8), one_time_prekeys(1, 2), 1, kem=kem_prekeys(None, 1))
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(None, [])
+    assert await store.prekeys.get_published([account_id]) == {account_id: published_keys(7)}
+    assert await store.prekeys.count(account_id) == PreKeyCounts(0)
 
 
 @pytest.mark.parametrize(
@@ -68,35 +69,35 @@ async def test_without_a_last_resort_there_are_no_one_time_ones(store: Store, wo
 async def test_adding_a_key_twice_changes_nothing(store: Store, world: World, reused: KemPreKeys) -> None:
     """Neither under another id, nor as the other kind, nor after it was used (KEY-04)."""
     account_id = (await world.third_party_user(1)).account_id
-    await store.set_prekeys(account_id, published_keys(7), [], 1, kem=kem_prekeys(800, 1, 2, 3))
-    await store.add_kem_prekeys(account_id, kem_prekeys(900))
-    await store.take_bundles([account_id])
+    await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(800, 1, 2, 3))
+    await store.prekeys.add_kem(account_id, kem_prekeys(900))
+    await store.prekeys.take_bundles([account_id])
     with pytest.raises(PreKeyReused):
-        await store.add_kem_prekeys(account_id, reused._replace(one_time=(*reused.one_time, kem_prekey(70))))
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(900, [2, 3])
+        await store.prekeys.add_kem(account_id, reused._replace(one_time=(*reused.one_time, kem_prekey(70))))
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(900, [2, 3])
     # What is good about it was not remembered as published; the last resort may come again, signed anew.
     signed_anew = kem_prekey(900)._replace(signature=key(5, 64))
-    assert await store.add_kem_prekeys(account_id, KemPreKeys(signed_anew, (kem_prekey(70),))) == 3
+    assert await store.prekeys.add_kem(account_id, KemPreKeys(signed_anew, (kem_prekey(70),))) == 3
 
 
 async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store: Store, world: World) -> None:
     """Also of the last resort, which is never used up (KEY-04)."""
     account_id = (await world.third_party_user(1)).account_id
     for _ in range(2):
-        await store.set_prekeys(account_id, published_keys(7), [], 1, kem=kem_prekeys(900, 1, 2))
-    await store.take_bundles([account_id])
+        await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(900, 1, 2))
+    await store.prekeys.take_bundles([account_id])
     with pytest.raises(PreKeyReused):
-        await store.set_prekeys(account_id, published_keys(8), [], 1, kem=kem_prekeys(900, 1, 2))
-    assert await store.get_published_keys([account_id]) == {account_id: published_keys(7)}
-    await store.set_prekeys(account_id, published_keys(7), [], 1, kem=kem_prekeys(900, 2))
-    assert await store.get_kem_prekey_ids(account_id) == KemPreKeyIds(900, [2])
+        await store.prekeys.put(account_id, published_keys(8), [], 1, kem=kem_prekeys(900, 1, 2))
+    assert await store.prekeys.get_published([account_id]) == {account_id: published_keys(7)}
+    await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(900, 2))
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(900, [2])
 
 
 async def test_bundles_take_the_lowest_id_first_and_then_the_last_resort(store: Store, world: World) -> None:
     """Who has none is not in the way of who has; the one-time prekeys go on beside them (KEY-05, KEY-15)."""
     one, other = (await world.third_party_user(1)).account_id, (await world.third_party_user(2)).account_id
-    await store.set_prekeys(one, published_keys(7), one_time_prekeys(1, 1), 1, kem=kem_prekeys(900, 300, 2))
-    taken = [await store.take_bundles([one, other]) for _ in range(3)]
+    await store.prekeys.put(one, published_keys(7), one_time_prekeys(1, 1), 1, kem=kem_prekeys(900, 300, 2))
+    taken = [await store.prekeys.take_bundles([one, other]) for _ in range(3)]
     assert [bundles[one].kem_prekey for bundles in taken] == [kem_prekey(2), kem_prekey(300), kem_prekey(900)]
     assert [bundles[one].kem_is_last_resort for bundles in taken] == [False, False, True]
     assert [bundles[one].kem_remaining for bundles in taken] == [1, 0, 0]
@@ -111,31 +112,31 @@ async def test_bundles_take_the_lowest_id_first_and_then_the_last_resort(store: 
 async def test_that_there_were_some_is_never_forgotten(store: Store, world: World) -> None:
     """Withdrawn, left out when all keys are set, or gone with the identity (KEY-16)."""
     account = await world.third_party_user(1)
-    await store.set_prekeys(account.account_id, published_keys(7), [], 1, kem=kem_prekeys(900, 1))
+    await store.prekeys.put(account.account_id, published_keys(7), [], 1, kem=kem_prekeys(900, 1))
     for number, withdraw in enumerate(
         (
-            lambda: store.delete_kem_prekeys(account.account_id),
-            lambda: store.set_prekeys(account.account_id, published_keys(7), [], 1),
+            lambda: store.prekeys.delete_kem(account.account_id),
+            lambda: store.prekeys.put(account.account_id, published_keys(7), [], 1),
             lambda: world.third_party_user(1, seed=99),
         )
     ):
         await withdraw()
-        bundle = (await store.take_bundles([account.account_id]))[account.account_id]
+        bundle = (await store.prekeys.take_bundles([account.account_id]))[account.account_id]
         assert (bundle.kem_withdrawn, bundle.kem_prekey, bundle.kem_remaining) == (True, None, None)
-        assert await store.get_kem_prekey_ids(account.account_id) == KemPreKeyIds(None, [])
-        assert await store.count_prekeys(account.account_id) == PreKeyCounts(0, None)
+        assert await store.prekeys.get_kem_ids(account.account_id) == KemPreKeyIds(None, [])
+        assert await store.prekeys.count(account.account_id) == PreKeyCounts(0, None)
         with pytest.raises(PreKeyReused):
-            await store.add_kem_prekeys(account.account_id, kem_prekeys(900))
-        assert await store.add_kem_prekeys(account.account_id, kem_prekeys(901 + number, 10 + number)) == 1
-    await store.delete_kem_prekeys((await world.whatsapp_user("491")).account_id)
+            await store.prekeys.add_kem(account.account_id, kem_prekeys(900))
+        assert await store.prekeys.add_kem(account.account_id, kem_prekeys(901 + number, 10 + number)) == 1
+    await store.prekeys.delete_kem((await world.whatsapp_user("491")).account_id)
 
 
 @pytest.mark.requirement("KEY-05")
 async def test_concurrent_takes_never_get_the_same_one_time_prekey(store: Store, world: World) -> None:
     """60 callers, 40 prekeys: 40 distinct ones, and the last resort 20 times (KEY-05, KEY-15)."""
     account_id = (await world.third_party_user(1)).account_id
-    await store.set_prekeys(account_id, published_keys(7), [], 1, kem=kem_prekeys(900, *range(1, 41)))
-    calls = await asyncio.gather(*(store.take_bundles([account_id]) for _ in range(60)))
+    await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(900, *range(1, 41)))
+    calls = await asyncio.gather(*(store.prekeys.take_bundles([account_id]) for _ in range(60)))
     taken = [bundles[account_id] for bundles in calls]
     ids = [bundle.kem_prekey.key_id for bundle in taken if bundle.kem_prekey and not bundle.kem_is_last_resort]
     assert sorted(ids) == list(range(1, 41))
@@ -145,6 +146,6 @@ async def test_concurrent_takes_never_get_the_same_one_time_prekey(store: Store,
 async def test_5_000_in_one_list(store: Store, world: World) -> None:
     """The largest list goes in; the lowest comes out, whole (KEY-15)."""
     account_id = (await world.third_party_user(1)).account_id
-    await store.set_prekeys(account_id, published_keys(7), [], 1, kem=kem_prekeys(9_000, *range(1, 5_001)))
-    assert await store.count_prekeys(account_id) == PreKeyCounts(0, 5_000)
-    assert (await store.take_bundles([account_id]))[account_id].kem_prekey == kem_prekey(1)
+    await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(9_000, *range(1, 5_001)))
+    assert await store.prekeys.count(account_id) == PreKeyCounts(0, 5_000)
+    assert (await store.prekeys.take_bundles([account_id]))[account_id].kem_prekey == kem_prekey(1)

@@ -4,17 +4,19 @@ import asyncio
 
 import pytest
 
+from interop_server.core.mailbox_content import DigestRequested, encode
 from interop_server.core.messages import (
     Backlog,
     MailboxItem,
-    NotificationType,
     RetryOutcome,
+    RetryReason,
+    RetryReceipt,
     SentMessage,
     StanzaKind,
     Stored,
 )
 from interop_server.core.model import Account, InboxMode
-from interop_server.core.stores import Store
+from interop_server.core.store import Store
 
 from .conftest import BATS, NOW_MS, World
 
@@ -30,8 +32,8 @@ async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: Wor
         world.message(user, account, "empty", content=b""),
     ]
     others = [world.receipt(user, account), world.notification(account)]
-    await store.put_messages(messages)
-    await store.put_items(others)
+    await store.mailbox.put_messages(messages)
+    await store.mailbox.put(others)
     waiting = await world.waiting(account)
     assert waiting == messages + others
     assert all(isinstance(item.kind, StanzaKind) for item in waiting)
@@ -41,7 +43,7 @@ async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: Wor
 async def test_empty_content_is_content(store: Store, world: World) -> None:
     """Also when nothing else is stored with it."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, account, "empty", content=b"")])
+    await store.mailbox.put_messages([world.message(user, account, "empty", content=b"")])
     assert [item.content for item in await world.waiting(account)] == [b""]
 
 
@@ -49,14 +51,14 @@ async def test_delivery_ids_follow_the_order_of_the_call(store: Store, world: Wo
     """Across recipients and calls, and ids never repeat after an ack."""
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
-    await store.put_messages([world.message(user, peers[n % 2], f"{n:03}") for n in range(500)])
-    deliveries = [found for peer in peers for found in await store.list_deliveries(peer.account_id, 0, 1000, 0)]
+    await store.mailbox.put_messages([world.message(user, peers[n % 2], f"{n:03}") for n in range(500)])
+    deliveries = [found for peer in peers for found in await store.mailbox.list_deliveries(peer.account_id, 0, 1000, 0)]
     deliveries.sort()
     assert [delivery.item.stanza_id for delivery in deliveries] == [f"{n:03}" for n in range(500)]
     for peer in peers:
-        await store.delete_deliveries(peer.account_id, [delivery.delivery_id for delivery in deliveries])
-    await store.put_messages([world.message(user, peers[0], "next")])
-    [after] = await store.list_deliveries(peers[0].account_id, 0, 10, 0)
+        await store.mailbox.delete(peer.account_id, [delivery.delivery_id for delivery in deliveries])
+    await store.mailbox.put_messages([world.message(user, peers[0], "next")])
+    [after] = await store.mailbox.list_deliveries(peers[0].account_id, 0, 10, 0)
     assert after.delivery_id > deliveries[-1].delivery_id
 
 
@@ -67,9 +69,9 @@ async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> 
     calls = []
     for n in range(300):
         if n % 3:
-            calls.append(store.put_messages([world.message(user, account, f"{n}", content=b"%d" % n)]))
+            calls.append(store.mailbox.put_messages([world.message(user, account, f"{n}", content=b"%d" % n)]))
         else:
-            calls.append(store.put_items([world.receipt(user, account)._replace(content=b"%d" % n)]))
+            calls.append(store.mailbox.put([world.receipt(user, account)._replace(content=b"%d" % n)]))
     await asyncio.gather(*calls)
     assert [item.content for item in await world.waiting(account)] == [b"%d" % n for n in range(300)]
 
@@ -78,11 +80,11 @@ async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> 
 async def test_a_message_is_stored_once_per_sender_and_id(store: Store, world: World) -> None:
     """The duplicate gets the first timestamp, also when the first was long acked (MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert await store.put_messages([world.message(user, account, "m", NOW_MS)]) == [Stored(NOW_MS, False)]
-    [delivery] = await store.list_deliveries(account.account_id, 0, 10, 0)
-    await store.delete_deliveries(account.account_id, [delivery.delivery_id])
+    assert await store.mailbox.put_messages([world.message(user, account, "m", NOW_MS)]) == [Stored(NOW_MS, False)]
+    [delivery] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
+    await store.mailbox.delete(account.account_id, [delivery.delivery_id])
     again = [world.message(user, account, "m", NOW_MS + 9), world.message(user, account, "n", NOW_MS + 9)]
-    assert await store.put_messages(again) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
+    assert await store.mailbox.put_messages(again) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
     assert [item.stanza_id for item in await world.waiting(account)] == ["n"]
 
 
@@ -91,14 +93,14 @@ async def test_the_same_id_twice_in_one_call(store: Store, world: World) -> None
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
     messages = [world.message(user, peer, "m", NOW_MS + n) for n, peer in enumerate(peers)]
-    assert await store.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True)]
+    assert await store.mailbox.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True)]
     assert (len(await world.waiting(peers[0])), await world.waiting(peers[1])) == (1, [])
 
 
 async def test_concurrent_duplicates_are_stored_once(store: Store, world: World) -> None:
     """50 retries at once: one is the first."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    calls = [store.put_messages([world.message(user, account, "m", NOW_MS + n)]) for n in range(50)]
+    calls = [store.mailbox.put_messages([world.message(user, account, "m", NOW_MS + n)]) for n in range(50)]
     stored = [answer for [answer] in await asyncio.gather(*calls)]
     assert [answer.duplicate for answer in stored].count(False) == 1
     assert {answer.timestamp_ms for answer in stored} == {NOW_MS}
@@ -111,14 +113,14 @@ async def test_count_and_token_of_a_message_come_back(store: Store, world: World
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     plain = world.message(user, account, "plain")
     proved = world.message(user, account, "proved", content=b"")._replace(reporting_token=TOKEN, retry_count=2)
-    await store.put_messages([plain, proved])
+    await store.mailbox.put_messages([plain, proved])
     assert await world.waiting(account) == [plain, proved]
-    assert await store.get_sent_messages(user.account_id, ["proved", "plain", "none"]) == {
+    assert await store.sent.get(user.account_id, ["proved", "plain", "none"]) == {
         "plain": SentMessage(account.account_id, NOW_MS, b"", False, 0, 0),
         "proved": SentMessage(account.account_id, NOW_MS, TOKEN, False, 2, 0),
     }
-    assert await store.get_sent_messages(account.account_id, ["plain"]) == {}
-    assert await store.get_sent_messages(user.account_id, []) == {}
+    assert await store.sent.get(account.account_id, ["plain"]) == {}
+    assert await store.sent.get(user.account_id, []) == {}
 
 
 @pytest.mark.requirement("MSG-04", "ABU-02")
@@ -126,20 +128,18 @@ async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, wo
     """No mailbox, no chat; sent again it is a duplicate, dropped or not."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     dropped = world.message(account, user, "m")._replace(is_dropped=True, reporting_token=TOKEN)
-    assert await store.put_messages([dropped]) == [Stored(NOW_MS, False)]
+    assert await store.mailbox.put_messages([dropped]) == [Stored(NOW_MS, False)]
     for again in (dropped._replace(timestamp_ms=NOW_MS + 1), world.message(account, user, "m", NOW_MS + 2)):
-        assert await store.put_messages([again]) == [Stored(NOW_MS, True)]
+        assert await store.mailbox.put_messages([again]) == [Stored(NOW_MS, True)]
     assert await world.waiting(user) == []
-    assert await store.list_chats(user.account_id, None, 10) == []
-    sent = await store.get_sent_messages(account.account_id, ["m"])
+    assert await store.chats.list_page(user.account_id, None, 10) == []
+    sent = await store.sent.get(account.account_id, ["m"])
     assert sent == {"m": SentMessage(user.account_id, NOW_MS, TOKEN, True, 0, 0)}
 
 
 def asking(world: World, sender: Account, to: Account, stanza_id: str, count: int) -> MailboxItem:
-    receipt = world.receipt(sender, to)
-    return receipt._replace(
-        kind=StanzaKind.RETRY_RECEIPT, subtype=0, stanza_id=stanza_id, retry_count=count, content=b"{}"
-    )
+    retry = RetryReceipt(stanza_id, count, RetryReason.UNKNOWN, 1, None, None)
+    return encode(retry, to.account_id, NOW_MS, sender_id=sender.account_id, sender_jid=sender.jid)
 
 
 @pytest.mark.requirement("RCP-03", "RCP-04")
@@ -147,16 +147,16 @@ async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store,
     """It comes back as it was, and allows a resend with up to its count, also when the message was long acked."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     sent = world.message(user, account, "m")
-    await store.put_messages([sent])
-    [delivery] = await store.list_deliveries(account.account_id, 0, 10, 0)
-    await store.delete_deliveries(account.account_id, [delivery.delivery_id])
+    await store.mailbox.put_messages([sent])
+    [delivery] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
+    await store.mailbox.delete(account.account_id, [delivery.delivery_id])
     receipt = asking(world, account, user, "m", 2)
-    assert await store.put_retry_receipt(receipt, 5) is RetryOutcome.FORWARDED
+    assert await store.mailbox.put_retry_receipt(receipt, 5) is RetryOutcome.FORWARDED
     assert await world.waiting(user) == [receipt]
-    assert (await store.get_sent_messages(user.account_id, ["m"]))["m"].retries_allowed == 2
+    assert (await store.sent.get(user.account_id, ["m"]))["m"].retries_allowed == 2
     resends = [sent._replace(retry_count=count, timestamp_ms=NOW_MS + count) for count in (3, 2, 2, 1)]
     repeated = Stored(NOW_MS, True)
-    assert await store.put_messages(resends) == [repeated, Stored(NOW_MS + 2, False), repeated, repeated]
+    assert await store.mailbox.put_messages(resends) == [repeated, Stored(NOW_MS + 2, False), repeated, repeated]
     assert await world.waiting(account) == [resends[1]]
 
 
@@ -165,23 +165,23 @@ async def test_the_reporting_token_is_that_of_what_arrived_last(store: Store, wo
     """What was asked for again could not be read, so it cannot be reported; a duplicate changes nothing."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     sent = world.message(user, account, "m")._replace(reporting_token=TOKEN)
-    await store.put_messages([sent])
-    await store.put_retry_receipt(asking(world, account, user, "m", 1), 5)
+    await store.mailbox.put_messages([sent])
+    await store.mailbox.put_retry_receipt(asking(world, account, user, "m", 1), 5)
     for retry_count, token, remembered in ((0, bytes(16), TOKEN), (1, b"", b""), (1, TOKEN, b"")):
-        await store.put_messages([sent._replace(retry_count=retry_count, reporting_token=token)])
-        assert (await store.get_sent_messages(user.account_id, ["m"]))["m"].reporting_token == remembered
+        await store.mailbox.put_messages([sent._replace(retry_count=retry_count, reporting_token=token)])
+        assert (await store.sent.get(user.account_id, ["m"]))["m"].reporting_token == remembered
 
 
 @pytest.mark.requirement("RCP-04", "RCP-05")
 async def test_concurrent_retries_are_counted_exactly(store: Store, world: World) -> None:
     """Twenty at once for one message: five are stored. None for what was not sent to whoever asks."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, account, "m")])
-    asked = [store.put_retry_receipt(asking(world, account, user, "m", 1), 5) for _ in range(20)]
+    await store.mailbox.put_messages([world.message(user, account, "m")])
+    asked = [store.mailbox.put_retry_receipt(asking(world, account, user, "m", 1), 5) for _ in range(20)]
     outcomes = await asyncio.gather(*asked)
     assert (outcomes.count(RetryOutcome.FORWARDED), outcomes.count(RetryOutcome.TOO_MANY)) == (5, 15)
     for sender, to, stanza_id in ((account, user, "n"), (user, account, "m"), (user, user, "m")):
-        outcome = await store.put_retry_receipt(asking(world, sender, to, stanza_id, 1), 5)
+        outcome = await store.mailbox.put_retry_receipt(asking(world, sender, to, stanza_id, 1), 5)
         assert outcome is RetryOutcome.NEVER_SENT
     assert len(await world.waiting(user)) == 5
 
@@ -189,14 +189,14 @@ async def test_concurrent_retries_are_counted_exactly(store: Store, world: World
 async def test_two_senders_may_use_the_same_id(store: Store, world: World) -> None:
     """Ids are a sender's own."""
     users, account = [await world.whatsapp_user(n) for n in ("491", "492")], await world.third_party_user(1)
-    stored = await store.put_messages([world.message(user, account, "m") for user in users])
+    stored = await store.mailbox.put_messages([world.message(user, account, "m") for user in users])
     assert [answer.duplicate for answer in stored] == [False, False]
 
 
 async def test_receipts_are_no_duplicates_of_each_other(store: Store, world: World) -> None:
     """They have no id."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_items([world.receipt(user, account)] * 2)
+    await store.mailbox.put([world.receipt(user, account)] * 2)
     assert len(await world.waiting(account)) == 2
 
 
@@ -204,40 +204,40 @@ async def test_messages_from_or_to_a_deleted_account_vanish(store: Store, world:
     """One that goes while its messages are under way does not spoil the others' (LIF-05)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     gone = await world.third_party_user(2)
-    await store.delete_account(gone.account_id)
+    await store.accounts.delete(gone.account_id)
     items = [world.message(user, gone, "1"), world.message(gone, user, "2"), world.message(user, account, "3")]
-    assert [stored.duplicate for stored in await store.put_messages(items)] == [False] * 3
-    await store.put_items([world.receipt(user, gone), world.receipt(user, account)])
+    assert [stored.duplicate for stored in await store.mailbox.put_messages(items)] == [False] * 3
+    await store.mailbox.put([world.receipt(user, gone), world.receipt(user, account)])
     assert (len(await world.waiting(account)), await world.waiting(user)) == (2, [])
 
 
 async def test_listing_starts_after_an_id_and_ends_at_the_limit(store: Store, world: World) -> None:
     """And skips what is older than the time asked for."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(6)])
-    everything = await store.list_deliveries(account.account_id, 0, 100, 0)
-    page = await store.list_deliveries(account.account_id, everything[1].delivery_id, 2, 0)
+    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(6)])
+    everything = await store.mailbox.list_deliveries(account.account_id, 0, 100, 0)
+    page = await store.mailbox.list_deliveries(account.account_id, everything[1].delivery_id, 2, 0)
     assert page == everything[2:4]
-    assert await store.list_deliveries(account.account_id, everything[-1].delivery_id, 2, 0) == []
-    assert await store.list_deliveries(account.account_id, 0, 100, NOW_MS + 4) == everything[4:]
+    assert await store.mailbox.list_deliveries(account.account_id, everything[-1].delivery_id, 2, 0) == []
+    assert await store.mailbox.list_deliveries(account.account_id, 0, 100, NOW_MS + 4) == everything[4:]
 
 
 async def test_deliveries_carry_the_recipients_inbox_mode_of_now(store: Store, world: World) -> None:
     """Separate until something else is chosen (OPT-05)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(account, user, "m")])
-    [before] = await store.list_deliveries(user.account_id, 0, 10, 0)
-    await store.put_inbox_mode(user.account_id, InboxMode.COMBINED)
-    [after] = await store.list_deliveries(user.account_id, 0, 10, 0)
+    await store.mailbox.put_messages([world.message(account, user, "m")])
+    [before] = await store.mailbox.list_deliveries(user.account_id, 0, 10, 0)
+    await store.opt_in.put_inbox_mode(user.account_id, InboxMode.COMBINED)
+    [after] = await store.mailbox.list_deliveries(user.account_id, 0, 10, 0)
     assert (before.inbox_mode, after.inbox_mode) == (InboxMode.SEPARATE, InboxMode.COMBINED)
 
 
 async def test_unacked_deliveries_come_again_under_the_same_id(store: Store, world: World) -> None:
     """Listing takes nothing away (MSG-09)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, account, "m")])
-    first = await store.list_deliveries(account.account_id, 0, 10, 0)
-    assert await store.list_deliveries(account.account_id, 0, 10, 0) == first
+    await store.mailbox.put_messages([world.message(user, account, "m")])
+    first = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
+    assert await store.mailbox.list_deliveries(account.account_id, 0, 10, 0) == first
 
 
 async def test_an_ack_touches_only_the_callers_deliveries(store: Store, world: World) -> None:
@@ -247,42 +247,44 @@ async def test_an_ack_touches_only_the_callers_deliveries(store: Store, world: W
         await world.third_party_user(1),
         await world.third_party_user(2),
     )
-    await store.put_messages([world.message(user, peer, f"{n}") for n, peer in enumerate((account, other, other))])
+    await store.mailbox.put_messages(
+        [world.message(user, peer, f"{n}") for n, peer in enumerate((account, other, other))]
+    )
     mine, *theirs = sorted(
-        [found for peer in (account, other) for found in await store.list_deliveries(peer.account_id, 0, 10, 0)]
+        [found for peer in (account, other) for found in await store.mailbox.list_deliveries(peer.account_id, 0, 10, 0)]
     )
     await asyncio.gather(
-        store.delete_deliveries(account.account_id, [theirs[0].delivery_id, 10**12]),
-        store.delete_deliveries(other.account_id, [theirs[1].delivery_id, mine.delivery_id]),
-        store.delete_deliveries(other.account_id, [theirs[1].delivery_id]),
+        store.mailbox.delete(account.account_id, [theirs[0].delivery_id, 10**12]),
+        store.mailbox.delete(other.account_id, [theirs[1].delivery_id, mine.delivery_id]),
+        store.mailbox.delete(other.account_id, [theirs[1].delivery_id]),
     )
-    assert await store.list_deliveries(account.account_id, 0, 10, 0) == [mine]
-    assert await store.list_deliveries(other.account_id, 0, 10, 0) == [theirs[0]]
+    assert await store.mailbox.list_deliveries(account.account_id, 0, 10, 0) == [mine]
+    assert await store.mailbox.list_deliveries(other.account_id, 0, 10, 0) == [theirs[0]]
 
 
 async def test_the_backlog_counts_by_kind(store: Store, world: World) -> None:
     """Nothing at first; then what is young enough, and the last id of that (MSG-08)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert await store.get_backlog(account.account_id, 0) == Backlog(0, 0, 0, 0, 0)
-    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(3)])
-    await store.put_items([world.receipt(user, account)] * 2 + [world.notification(account)])
-    last = (await store.list_deliveries(account.account_id, 0, 10, 0))[-1].delivery_id
-    assert await store.get_backlog(account.account_id, 0) == Backlog(3, 2, 1, 0, last)
-    assert await store.get_backlog(account.account_id, NOW_MS + 1) == Backlog(2, 0, 0, 0, last - 3)
+    assert await store.mailbox.get_backlog(account.account_id, 0) == Backlog(0, 0, 0, 0, 0)
+    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(3)])
+    await store.mailbox.put([world.receipt(user, account)] * 2 + [world.notification(account)])
+    last = (await store.mailbox.list_deliveries(account.account_id, 0, 10, 0))[-1].delivery_id
+    assert await store.mailbox.get_backlog(account.account_id, 0) == Backlog(3, 2, 1, 0, last)
+    assert await store.mailbox.get_backlog(account.account_id, NOW_MS + 1) == Backlog(2, 0, 0, 0, last - 3)
 
 
 async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
     """It returns how many items went; what is exactly that old stays. Ids are forgotten later (MSG-07, MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
-    await store.put_items([world.receipt(user, account, NOW_MS)])
-    assert await store.delete_expired(NOW_MS + 2) == 3
-    assert await store.delete_expired(NOW_MS + 2) == 0
+    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
+    await store.mailbox.put([world.receipt(user, account, NOW_MS)])
+    assert await store.mailbox.delete_expired(NOW_MS + 2) == 3
+    assert await store.mailbox.delete_expired(NOW_MS + 2) == 0
     assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
     again = [world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)]
-    assert await store.put_messages(again) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
-    assert [await store.delete_sent(NOW_MS + 2) for _ in range(2)] == [2, 0]
-    assert await store.put_messages(again) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
+    assert await store.mailbox.put_messages(again) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
+    assert [await store.sent.delete_expired(NOW_MS + 2) for _ in range(2)] == [2, 0]
+    assert await store.mailbox.put_messages(again) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
 
 
 @pytest.mark.requirement("SIM-04", "MSG-14")
@@ -291,20 +293,20 @@ async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
 
     async def known() -> tuple[int | None, int | None, int]:
-        return await store.oldest_timestamp_ms(), await store.oldest_sent_ms(), await store.get_time_floor_ms()
+        return await store.mailbox.oldest_ms(), await store.sent.oldest_ms(), await store.past.get_time_floor_ms()
 
     assert await known() == (None, None, 0)
-    await store.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
-    await store.put_items([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
+    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
+    await store.mailbox.put([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
     assert await known() == (NOW_MS + 1, NOW_MS + 3, NOW_MS + 9)
-    await store.delete_expired(NOW_MS + 4)
+    await store.mailbox.delete_expired(NOW_MS + 4)
     assert await known() == (NOW_MS + 5, NOW_MS + 3, NOW_MS + 9)
-    waiting = await store.list_deliveries(account.account_id, 0, 10, 0)
-    await store.delete_deliveries(account.account_id, [delivery.delivery_id for delivery in waiting])
+    waiting = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
+    await store.mailbox.delete(account.account_id, [delivery.delivery_id for delivery in waiting])
     assert await known() == (None, NOW_MS + 3, NOW_MS + 7)
-    await store.delete_sent(NOW_MS + 4)
+    await store.sent.delete_expired(NOW_MS + 4)
     assert await known() == (None, NOW_MS + 5, NOW_MS + 7)
-    await store.delete_sent(NOW_MS + 8)
+    await store.sent.delete_expired(NOW_MS + 8)
     assert await known() == (None, None, 0)
 
 
@@ -312,12 +314,12 @@ async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world
 async def test_a_notice_is_not_dated_before_what_it_comes_after(store: Store, world: World) -> None:
     """Although messages that were called later are stored first, in one group with others (MSG-14)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, account, "chat", NOW_MS)])
+    await store.mailbox.put_messages([world.message(user, account, "chat", NOW_MS)])
     changed = world.enlistment(1, seed=8, now_ms=NOW_MS + 2)
     await asyncio.gather(
-        store.put_messages([world.message(account, user, "before", NOW_MS + 1)]),
-        store.enlist(changed),
-        store.put_items([world.receipt(account, user, NOW_MS + 3)]),
+        store.mailbox.put_messages([world.message(account, user, "before", NOW_MS + 1)]),
+        store.accounts.enlist(changed),
+        store.mailbox.put([world.receipt(account, user, NOW_MS + 3)]),
     )
     timestamps = [item.timestamp_ms for item in await world.waiting(user)]
     assert len(timestamps) == 3
@@ -327,26 +329,23 @@ async def test_a_notice_is_not_dated_before_what_it_comes_after(store: Store, wo
 async def test_empty_calls_do_nothing(store: Store, world: World) -> None:
     """None of them is an error."""
     account = await world.third_party_user(1)
-    assert await store.put_messages([]) == []
-    await store.put_items([])
-    await store.delete_deliveries(account.account_id, [])
-    assert await store.take_bundles([]) == {}
-    await store.put_opt_in((await world.whatsapp_user("491")).account_id, [])
-    assert (await store.get_partner(BATS)) is not None
+    assert await store.mailbox.put_messages([]) == []
+    await store.mailbox.put([])
+    await store.mailbox.delete(account.account_id, [])
+    assert await store.prekeys.take_bundles([]) == {}
+    await store.opt_in.put((await world.whatsapp_user("491")).account_id, [])
+    assert (await store.partners.get(BATS)) is not None
 
 
 @pytest.mark.requirement("KEY-10")
 async def test_one_request_for_a_comparison_of_keys_waits_per_account(store: Store, world: World) -> None:
     """A second is the same as the first; once that is acked there can be another (KEY-10)."""
     one, other = await world.third_party_user(1), await world.third_party_user(2)
-    requests = [
-        world.notification(account)._replace(subtype=NotificationType.DIGEST_REQUESTED, sender_id=0, content=b"")
-        for account in (one, one, other)
-    ]
-    await store.put_items(requests)
+    requests = [encode(DigestRequested(), account.account_id, NOW_MS) for account in (one, one, other)]
+    await store.mailbox.put(requests)
     assert await world.waiting(one) == requests[:1]
     assert await world.waiting(other) == requests[2:]
-    [delivery] = await store.list_deliveries(one.account_id, 0, 10, 0)
-    await store.delete_deliveries(one.account_id, [delivery.delivery_id])
-    await store.put_items(requests[:1])
+    [delivery] = await store.mailbox.list_deliveries(one.account_id, 0, 10, 0)
+    await store.mailbox.delete(one.account_id, [delivery.delivery_id])
+    await store.mailbox.put(requests[:1])
     assert await world.waiting(one) == requests[:1]

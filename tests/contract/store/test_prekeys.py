@@ -4,9 +4,11 @@ import asyncio
 
 import pytest
 
+from interop_server.core.keys.store import PreKeyReused
+from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
 from interop_server.core.model import OneTimePreKey, SignedPreKey, TakenBundle
-from interop_server.core.stores import PreKeyReused, Store
+from interop_server.core.store import Store
 
 from .conftest import NOW_MS, World, key, one_time_prekeys, published_keys
 
@@ -14,23 +16,23 @@ from .conftest import NOW_MS, World, key, one_time_prekeys, published_keys
 async def test_setting_replaces_all_keys(store: Store, world: World) -> None:
     """One-time prekeys come back by id ascending, and those from before are gone."""
     user = await world.whatsapp_user("491")
-    await store.set_prekeys(user.account_id, published_keys(1), one_time_prekeys(1, 3), 1)
-    await store.set_prekeys(user.account_id, published_keys(2), one_time_prekeys(10, 2)[::-1], 1)
-    assert await store.get_published_keys([user.account_id]) == {user.account_id: published_keys(2)}
-    assert await store.list_one_time_prekeys(user.account_id) == one_time_prekeys(10, 2)
-    assert (await store.count_prekeys(user.account_id)).one_time == 2
+    await store.prekeys.put(user.account_id, published_keys(1), one_time_prekeys(1, 3), 1)
+    await store.prekeys.put(user.account_id, published_keys(2), one_time_prekeys(10, 2)[::-1], 1)
+    assert await store.prekeys.get_published([user.account_id]) == {user.account_id: published_keys(2)}
+    assert await store.prekeys.list_one_time(user.account_id) == one_time_prekeys(10, 2)
+    assert (await store.prekeys.count(user.account_id)).one_time == 2
 
 
 async def test_the_first_publication_is_no_identity_change(store: Store, world: World) -> None:
     """Only a changed identity key tells the chat peers, each once (KEY-17)."""
     user, friend = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.put_messages([world.message(user, friend, "m")])
-    assert await store.set_prekeys(user.account_id, published_keys(1), [], 1) == []
-    assert await store.set_prekeys(user.account_id, published_keys(1), [], 1) == []
-    assert await store.set_prekeys(user.account_id, published_keys(2), [], NOW_MS + 5) == [friend.account_id]
-    assert await store.set_prekeys(user.account_id, published_keys(3), [], NOW_MS + 6) == [friend.account_id]
+    await store.mailbox.put_messages([world.message(user, friend, "m")])
+    assert await store.prekeys.put(user.account_id, published_keys(1), [], 1) == []
+    assert await store.prekeys.put(user.account_id, published_keys(1), [], 1) == []
+    assert await store.prekeys.put(user.account_id, published_keys(2), [], NOW_MS + 5) == [friend.account_id]
+    assert await store.prekeys.put(user.account_id, published_keys(3), [], NOW_MS + 6) == [friend.account_id]
     notices = [item for item in await world.waiting(friend) if item.kind is StanzaKind.NOTIFICATION]
-    assert [(notice.content, notice.timestamp_ms) for notice in notices] == [(user.jid.encode(), NOW_MS + 6)]
+    assert [(decode(notice), notice.timestamp_ms) for notice in notices] == [(IdentityChanged(user.jid), NOW_MS + 6)]
 
 
 async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store: Store, world: World) -> None:
@@ -38,13 +40,13 @@ async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store:
     user = await world.whatsapp_user("491")
     keys = one_time_prekeys(1, 3)
     for _ in range(2):
-        await store.set_prekeys(user.account_id, published_keys(1), keys, 1)
-    await store.take_bundles([user.account_id])
+        await store.prekeys.put(user.account_id, published_keys(1), keys, 1)
+    await store.prekeys.take_bundles([user.account_id])
     with pytest.raises(PreKeyReused):
-        await store.set_prekeys(user.account_id, published_keys(2), keys, 1)
-    assert await store.get_published_keys([user.account_id]) == {user.account_id: published_keys(1)}
-    assert await store.list_one_time_prekeys(user.account_id) == keys[1:]
-    await store.set_prekeys(user.account_id, published_keys(1), keys[1:], 1)
+        await store.prekeys.put(user.account_id, published_keys(2), keys, 1)
+    assert await store.prekeys.get_published([user.account_id]) == {user.account_id: published_keys(1)}
+    assert await store.prekeys.list_one_time(user.account_id) == keys[1:]
+    await store.prekeys.put(user.account_id, published_keys(1), keys[1:], 1)
 
 
 async def test_one_request_cannot_hold_the_same_key_twice(store: Store, world: World) -> None:
@@ -52,18 +54,18 @@ async def test_one_request_cannot_hold_the_same_key_twice(store: Store, world: W
     account_id = (await world.third_party_user(1)).account_id
     twice = [OneTimePreKey(1, key(5)), OneTimePreKey(2, key(5))]
     with pytest.raises(PreKeyReused):
-        await store.set_prekeys(account_id, published_keys(7), twice, 1)
+        await store.prekeys.put(account_id, published_keys(7), twice, 1)
     with pytest.raises(PreKeyReused):
-        await store.add_one_time_prekeys(account_id, twice)
-    assert (await store.count_prekeys(account_id)).one_time == 0
+        await store.prekeys.add_one_time(account_id, twice)
+    assert (await store.prekeys.count(account_id)).one_time == 0
 
 
 async def test_adding_returns_how_many_there_are_now(store: Store, world: World) -> None:
     """Those from before stay."""
     account_id = (await world.third_party_user(1)).account_id
-    assert await store.add_one_time_prekeys(account_id, one_time_prekeys(1, 3)) == 3
-    assert await store.add_one_time_prekeys(account_id, one_time_prekeys(4, 2)) == 5
-    assert await store.list_one_time_prekeys(account_id) == one_time_prekeys(1, 5)
+    assert await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 3)) == 3
+    assert await store.prekeys.add_one_time(account_id, one_time_prekeys(4, 2)) == 5
+    assert await store.prekeys.list_one_time(account_id) == one_time_prekeys(1, 5)
 
 
 @pytest.mark.parametrize(
@@ -78,57 +80,57 @@ async def test_adding_returns_how_many_there_are_now(store: Store, world: World)
 async def test_adding_a_key_twice_changes_nothing(store: Store, world: World, reused: OneTimePreKey) -> None:
     """The good key beside it is not added either (KEY-04)."""
     account_id = (await world.third_party_user(1)).account_id
-    await store.add_one_time_prekeys(account_id, one_time_prekeys(1, 4))
-    await store.take_bundles([account_id])
-    await store.delete_one_time_prekeys(account_id, [3])
+    await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 4))
+    await store.prekeys.take_bundles([account_id])
+    await store.prekeys.delete_one_time(account_id, [3])
     with pytest.raises(PreKeyReused):
-        await store.add_one_time_prekeys(account_id, [OneTimePreKey(700, key(700)), reused])
-    assert [found.key_id for found in await store.list_one_time_prekeys(account_id)] == [2, 4]
-    assert await store.add_one_time_prekeys(account_id, [OneTimePreKey(1, key(701))]) == 3
+        await store.prekeys.add_one_time(account_id, [OneTimePreKey(700, key(700)), reused])
+    assert [found.key_id for found in await store.prekeys.list_one_time(account_id)] == [2, 4]
+    assert await store.prekeys.add_one_time(account_id, [OneTimePreKey(1, key(701))]) == 3
 
 
 async def test_two_accounts_may_have_the_same_key_ids_and_keys(store: Store, world: World) -> None:
     """Ids and history are an account's own."""
     for number in (1, 2):
         account_id = (await world.third_party_user(number)).account_id
-        assert await store.add_one_time_prekeys(account_id, one_time_prekeys(1, 2)) == 2
+        assert await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 2)) == 2
 
 
 async def test_deleting_one_time_prekeys_is_idempotent(store: Store, world: World) -> None:
     """Unknown ids do nothing, and the count follows."""
     account_id = (await world.third_party_user(1)).account_id
     other_id = (await world.third_party_user(2)).account_id
-    await store.add_one_time_prekeys(account_id, one_time_prekeys(1, 3))
-    await store.add_one_time_prekeys(other_id, one_time_prekeys(1, 3))
+    await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 3))
+    await store.prekeys.add_one_time(other_id, one_time_prekeys(1, 3))
     for _ in range(2):
-        await store.delete_one_time_prekeys(account_id, [1, 3, 16_777_215])
-    assert await store.list_one_time_prekeys(account_id) == one_time_prekeys(2, 1)
-    assert (await store.count_prekeys(account_id)).one_time == 1
-    assert (await store.count_prekeys(other_id)).one_time == 3
+        await store.prekeys.delete_one_time(account_id, [1, 3, 16_777_215])
+    assert await store.prekeys.list_one_time(account_id) == one_time_prekeys(2, 1)
+    assert (await store.prekeys.count(account_id)).one_time == 1
+    assert (await store.prekeys.count(other_id)).one_time == 3
 
 
 async def test_published_keys_of_those_who_have_published(store: Store, world: World) -> None:
     """Nobody else is in the answer, and reading consumes nothing."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 1))
-    found = await store.get_published_keys([user.account_id, account.account_id, 10**9])
+    await store.prekeys.add_one_time(account.account_id, one_time_prekeys(1, 1))
+    found = await store.prekeys.get_published([user.account_id, account.account_id, 10**9])
     assert found == {account.account_id: published_keys(7)}
-    assert (await store.count_prekeys(account.account_id)).one_time == 1
-    assert (await store.count_prekeys(user.account_id)).one_time == 0
+    assert (await store.prekeys.count(account.account_id)).one_time == 1
+    assert (await store.prekeys.count(user.account_id)).one_time == 0
 
 
 async def test_bundles_take_the_lowest_key_id_first_until_none_is_left(store: Store, world: World) -> None:
     """Then the bundle comes without (KEY-06); each says how many are left."""
     account_id = (await world.third_party_user(1)).account_id
-    await store.add_one_time_prekeys(account_id, one_time_prekeys(300, 1) + one_time_prekeys(2, 1))
-    taken = [(await store.take_bundles([account_id]))[account_id] for _ in range(3)]
+    await store.prekeys.add_one_time(account_id, one_time_prekeys(300, 1) + one_time_prekeys(2, 1))
+    taken = [(await store.prekeys.take_bundles([account_id]))[account_id] for _ in range(3)]
     keys = published_keys(7)
     assert taken == [
         TakenBundle(keys, OneTimePreKey(2, key(2)), 1),
         TakenBundle(keys, OneTimePreKey(300, key(300)), 0),
         TakenBundle(keys, None, 0),
     ]
-    assert await store.list_one_time_prekeys(account_id) == []
+    assert await store.prekeys.list_one_time(account_id) == []
 
 
 async def test_one_call_takes_of_256_accounts_and_skips_who_has_not_published(store: Store, world: World) -> None:
@@ -136,8 +138,8 @@ async def test_one_call_takes_of_256_accounts_and_skips_who_has_not_published(st
     user = await world.whatsapp_user("491")
     ids = [(await world.third_party_user(number)).account_id for number in range(255)]
     for account_id in ids[:-1]:
-        await store.add_one_time_prekeys(account_id, [OneTimePreKey(1, key(account_id))])
-    taken = await store.take_bundles([*ids, user.account_id, ids[0]])
+        await store.prekeys.add_one_time(account_id, [OneTimePreKey(1, key(account_id))])
+    taken = await store.prekeys.take_bundles([*ids, user.account_id, ids[0]])
     assert set(taken) == set(ids)
     assert [taken[account_id].one_time_prekey for account_id in ids] == [
         *(OneTimePreKey(1, key(account_id)) for account_id in ids[:-1]),
@@ -149,8 +151,8 @@ async def test_one_call_takes_of_256_accounts_and_skips_who_has_not_published(st
 async def test_concurrent_takes_never_get_the_same_key(store: Store, world: World) -> None:
     """100 callers, 60 keys: 60 distinct keys and 40 bundles without (KEY-05)."""
     account_id = (await world.third_party_user(1)).account_id
-    await store.add_one_time_prekeys(account_id, one_time_prekeys(1, 60))
-    calls = await asyncio.gather(*(store.take_bundles([account_id]) for _ in range(100)))
+    await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 60))
+    calls = await asyncio.gather(*(store.prekeys.take_bundles([account_id]) for _ in range(100)))
     taken = [bundles[account_id].one_time_prekey for bundles in calls]
     assert {found.key_id for found in taken if found is not None} == set(range(1, 61))
     assert taken.count(None) == 40
@@ -161,10 +163,10 @@ async def test_rotation_replaces_the_signed_prekey_only(store: Store, world: Wor
     """False when the account has not published (KEY-11)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     rotated = SignedPreKey(16_777_215, key(31), key(32, 64))
-    assert await store.rotate_signed_prekey(user.account_id, rotated) is False
-    assert await store.rotate_signed_prekey(account.account_id, rotated) is True
+    assert await store.prekeys.rotate_signed(user.account_id, rotated) is False
+    assert await store.prekeys.rotate_signed(account.account_id, rotated) is True
     expected = published_keys(7)._replace(signed_prekey=rotated)
-    assert await store.get_published_keys([account.account_id]) == {account.account_id: expected}
+    assert await store.prekeys.get_published([account.account_id]) == {account.account_id: expected}
 
 
 @pytest.mark.requirement("KEY-04")
@@ -172,5 +174,5 @@ async def test_20_000_prekeys_in_one_list(store: Store, world: World) -> None:
     """The largest list goes in and comes out (KEY-04)."""
     account_id = (await world.third_party_user(1)).account_id
     keys = one_time_prekeys(1, 20_000)
-    await store.set_prekeys(account_id, published_keys(7)._replace(registration_id=2**32 - 1), keys, 1)
-    assert await store.list_one_time_prekeys(account_id) == keys
+    await store.prekeys.put(account_id, published_keys(7)._replace(registration_id=2**32 - 1), keys, 1)
+    assert await store.prekeys.list_one_time(account_id) == keys

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Awaitable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,9 +13,10 @@ from interop_client.connection.login import LoginOptions
 from interop_client.errors import LoginRefused, ServerRefusal
 from interop_client.messaging.events import ConnectionLost, TextReceived
 from interop_client.third_party import ThirdPartyClient
+from interop_server.core.connection.logins import Logins
 from interop_server.core.limits import Limits
+from interop_server.core.model import Account
 from interop_server.runtime.clock import AdjustableClock
-from interop_server.storage import SqliteStore
 from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.operator.test_refusals_limits import own_world
@@ -273,12 +273,12 @@ async def test_nobody_slips_in_while_being_banned(
     async with own_world(tmp_path, signing_keys) as (world, _):
         bob = await world.third_party("bob", QUIET)
         await bob.close()
-        record = SqliteStore.set_connected
+        check = Logins.check_standing
 
-        async def ban_then_record(store: SqliteStore, *arguments: Any) -> Any:
+        async def check_then_ban(logins: Logins, account: Account) -> None:
+            await check(logins, account)
             await world.admin.impose_sanction(bob.jid, TEMPORARILY, HOUR, 102)
-            return await record(store, *arguments)
 
-        monkeypatch.setattr(SqliteStore, "set_connected", ban_then_record)
+        monkeypatch.setattr(Logins, "check_standing", check_then_ban)
         assert (await login_refused(bob.connect())).code == 402
         assert await world.admin.list_connections() == []

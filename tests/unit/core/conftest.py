@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from interop_server.core.limits import Limits
-from interop_server.storage import SqliteStore
+from interop_server.core.store import Store
+from tests.stores import open_store
 
 from .world import BATS, OWLS, World, partner
 
@@ -17,10 +18,10 @@ BuildWorld = Callable[..., Awaitable[World]]
 @pytest.fixture
 async def build_world(tmp_path: Path) -> AsyncIterator[BuildWorld]:
     """Builds a world with these limits."""
-    stores: list[SqliteStore] = []
+    stores: list[Store] = []
 
     async def build(**limits: Any) -> World:
-        stores.append(await SqliteStore.open(tmp_path / f"{len(stores)}.db"))
+        stores.append(await open_store(tmp_path / f"store{len(stores)}"))
         world = World(stores[-1], tmp_path / "blobs", Limits(**limits))
         await world.register(partner(BATS), partner(OWLS))
         return world

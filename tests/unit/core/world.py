@@ -51,10 +51,10 @@ from interop_server.core.model import (
     SignedPreKey,
 )
 from interop_server.core.rules import Ports, Rules, build_rules
+from interop_server.core.store import Store
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
-from interop_server.storage import SqliteStore
 from tests.manual_clock import ManualClock
 
 NOW_MS = 1_700_000_000_000
@@ -256,7 +256,7 @@ class KeyServers:
 class World:
     """One server's rules, with two partners registered: BATS and OWLS, whose key sets hold `k100` and `k200`."""
 
-    def __init__(self, store: SqliteStore, folder: Path, limits: Limits) -> None:
+    def __init__(self, store: Store, folder: Path, limits: Limits) -> None:
         self.store, self.folder, self.limits = store, folder, limits
         self.clock = ManualClock(NOW_MS)
         self.connections, self.pushes, self.key_servers = RecordedConnections(), RecordedPushes(), KeyServers()
@@ -286,7 +286,7 @@ class World:
         """Registers partners as they are; their key sets are fetched when first needed."""
         for each in partners:
             self.key_servers.served[each.integrator] = key_set(jwk(f"k{each.integrator}", f"k{each.integrator}"))
-            await self.store.put_partner(each)
+            await self.store.partners.put(each)
 
     async def whatsapp_user(
         self, phone_number: str = "+491511234567", platform: Platform = Platform.ANDROID
@@ -310,7 +310,7 @@ class World:
         return await self.account(await self.enlistment.enlist(form))
 
     async def account(self, jid: str) -> Account:
-        account = await self.store.get_account(jid)
+        account = await self.store.accounts.get(jid)
         assert account is not None
         return account
 

@@ -16,11 +16,12 @@ from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.media.media import Media, UploadRequest
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
+from interop_server.core.store import Store
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve
 from interop_server.runtime.rng import SeededRng
-from interop_server.storage.sqlite.store import SqliteStore
 from tests.manual_clock import ManualClock
+from tests.stores import open_store
 
 ServePartner = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 BLOB = bytes(range(256)) * 8_192
@@ -33,7 +34,7 @@ class World:
     """A served media store and what is behind it."""
 
     media: Media
-    store: SqliteStore
+    store: Store
     blobs: LocalBlobStore
     clock: ManualClock
     user: Account
@@ -51,9 +52,9 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
     clock = ManualClock(1_700_000_000_000)
-    store, blobs = await SqliteStore.open(tmp_path / "store.db"), LocalBlobStore(tmp_path / "blobs", clock)
+    store, blobs = await open_store(tmp_path / "store"), LocalBlobStore(tmp_path / "blobs", clock)
     media = Media(store, blobs, HttpPartnerMediaSource(LIMITS), clock, SeededRng(1), LIMITS)
-    user = await store.put_whatsapp_user(
+    user = await store.accounts.put_whatsapp_user(
         "4915112345678@s.whatsapp.net", "4915112345678", bytes(32), Platform.ANDROID, clock.now_ms()
     )
 
@@ -163,7 +164,7 @@ def add_partner(world: World, partner: Callable[..., Partner]) -> Callable[[str]
 
     async def add(base_url: str, **changes: Any) -> Partner:
         registered = replace(partner(base_url), **changes)
-        await world.store.put_partner(registered)
+        await world.store.partners.put(registered)
         return registered
 
     return add

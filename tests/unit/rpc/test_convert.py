@@ -12,6 +12,15 @@ from interop_protocol.digest import phash
 from interop_protocol.jid import parse_jid
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
+from interop_server.core.mailbox_content import (
+    ChallengeCode,
+    DigestRequested,
+    IdentityChanged,
+    ReachabilityPing,
+    Receipt,
+    TrustedContact,
+    encode,
+)
 from interop_server.core.messages import (
     Backlog,
     CiphertextType,
@@ -19,7 +28,6 @@ from interop_server.core.messages import (
     DeviceCiphertext,
     MailboxItem,
     MessageType,
-    NotificationType,
     OutgoingMessage,
     ReceiptType,
     ReportedMessage,
@@ -28,10 +36,9 @@ from interop_server.core.messages import (
     StanzaKind,
     TypingState,
 )
-from interop_server.core.messaging.receipts import OutgoingReceipt, retry_item
+from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
-    Account,
     ConnectionMode,
     InboxMode,
     KemPreKey,
@@ -280,7 +287,7 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
         sent = retry_receipt(reason=int(reason), retry_count=2**32 - 1, **changes)
         read = convert.retry_receipt_from(sent, OWN_JID)
         assert (read.message_id, read.retry_count, read.reason) == ("m1", 2**32 - 1, reason)
-        item = retry_item(Account(7, OWN_JID, 100, "ada", bytes(32)), 9, read._replace(retry_count=5), 77)
+        item = encode(read._replace(retry_count=5), 9, 77, sender_id=7, sender_jid=OWN_JID)
         stanza = convert.delivery_to(Delivery(9, item, InboxMode.SEPARATE), to_whatsapp=True, offline=False)
         sent.ClearField("to_jid")
         sent.from_jid = OWN_JID
@@ -347,8 +354,7 @@ def test_a_wrong_device_list_is_answered_with_the_right_one() -> None:
     assert ack.device_list_mismatch == expected
 
 
-def delivery(kind: StanzaKind, subtype: int, content: bytes) -> Delivery:
-    item = MailboxItem(1, 2, PEER_JID, kind, subtype, 2 if kind is StanzaKind.MESSAGE else 0, "m1", 77, content)
+def delivery(item: MailboxItem) -> Delivery:
     return Delivery(9, item, InboxMode.COMBINED, MessageRequestState.DECLINED)
 
 
@@ -357,7 +363,8 @@ def delivery(kind: StanzaKind, subtype: int, content: bytes) -> Delivery:
 @pytest.mark.parametrize("offline", [False, True])
 def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: bool) -> None:
     """With the inbox mode for WhatsApp users only (MSG-02, MSG-09, OPT-05)."""
-    stored = delivery(StanzaKind.MESSAGE, CiphertextType.PREKEY_MESSAGE, b"\xff\0")
+    subtype = CiphertextType.PREKEY_MESSAGE
+    stored = delivery(MailboxItem(1, 2, PEER_JID, StanzaKind.MESSAGE, subtype, 2, "m1", 77, b"\xff\0"))
     stanza = convert.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
     enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"\xff\0")]
     fields = {"id": "m1", "from_jid": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
@@ -372,53 +379,33 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
 
 
 def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
-    """Several messages in one receipt; a JID, a count or nothing in a notification (RCP-02, KEY-09, KEY-10, KEY-17)."""
-    read = convert.delivery_to(delivery(StanzaKind.RECEIPT, ReceiptType.READ, b"a\nb"), to_whatsapp=True, offline=False)
+    """Several messages in one receipt; one event in a notification (RCP-02, KEY-09, KEY-10, KEY-17)."""
+    receipt = encode(Receipt(ReceiptType.READ, ("a", "b")), 1, 77, sender_id=2, sender_jid=PEER_JID)
+    read = convert.delivery_to(delivery(receipt), to_whatsapp=True, offline=False)
     fields = {"from_jid": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
     assert read.receipt == stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, **fields)
-    for subtype, content, notification in (
+    for content, event in (
+        (IdentityChanged(PEER_JID), {"identity_changed": stanza_pb2.IdentityChanged(jid=PEER_JID)}),
         (
-            NotificationType.IDENTITY_CHANGED,
-            PEER_JID.encode(),
-            stanza_pb2.Notification(identity_changed=stanza_pb2.IdentityChanged(jid=PEER_JID), timestamp_ms=77),
-        ),
-        (
-            NotificationType.REACHABILITY_PING,
-            b'{"integrator": 7, "partner_name": "Owls", "display_name": "\\u0410da"}',
-            stanza_pb2.Notification(
-                reachability_ping=stanza_pb2.ReachabilityPing(
+            ReachabilityPing(7, "Owls", "\u0410da"),
+            {
+                "reachability_ping": stanza_pb2.ReachabilityPing(
                     integrator=7, partner_name="Owls", display_name="\u0410da"
-                ),
-                timestamp_ms=77,
-            ),
+                )
+            },
         ),
         (
-            NotificationType.TRUSTED_CONTACT,
-            b'{"jid": "%b", "expires_at_ms": 5}' % PEER_JID.encode(),
-            stanza_pb2.Notification(
-                trusted_contact=stanza_pb2.TrustedContact(jid=PEER_JID, expires_at_ms=5), timestamp_ms=77
-            ),
+            TrustedContact(PEER_JID, 5),
+            {"trusted_contact": stanza_pb2.TrustedContact(jid=PEER_JID, expires_at_ms=5)},
         ),
         (
-            NotificationType.PREKEYS_LOW,
-            b"3",
-            stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77),
+            ChallengeCode("00ff", "012345"),
+            {"challenge_code": stanza_pb2.ChallengeCode(challenge_id="00ff", digits="012345")},
         ),
-        (
-            NotificationType.CHALLENGE_CODE,
-            b"00ff\n012345",
-            stanza_pb2.Notification(
-                challenge_code=stanza_pb2.ChallengeCode(challenge_id="00ff", digits="012345"), timestamp_ms=77
-            ),
-        ),
-        (
-            NotificationType.DIGEST_REQUESTED,
-            b"",
-            stanza_pb2.Notification(digest_requested=stanza_pb2.DigestRequested(), timestamp_ms=77),
-        ),
+        (DigestRequested(), {"digest_requested": stanza_pb2.DigestRequested()}),
     ):
-        stored = delivery(StanzaKind.NOTIFICATION, subtype, content)
-        assert convert.delivery_to(stored, to_whatsapp=False, offline=True).notification == notification
+        stanza = convert.delivery_to(delivery(encode(content, 1, 77)), to_whatsapp=False, offline=True)
+        assert stanza.notification == stanza_pb2.Notification(**event, timestamp_ms=77)
     low = stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77)
     assert convert.prekeys_low_to(PreKeyCounts(3), 77).notification == low
     low.prekeys_low.kem_count = 0

@@ -275,10 +275,10 @@ class MemorySecrets:
     def __init__(self) -> None:
         self.kept: dict[str, bytes] = {}
 
-    async def get_or_put_secret(self, name: str, candidate: bytes) -> bytes:
+    async def get_or_put(self, name: str, candidate: bytes) -> bytes:
         return self.kept.setdefault(name, candidate)
 
-    async def get_secret(self, name: str) -> bytes | None:
+    async def get(self, name: str) -> bytes | None:
         return self.kept.get(name)
 
 

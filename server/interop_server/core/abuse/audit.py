@@ -6,15 +6,15 @@ Source: ABU-08.
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_server.core.abuse.challenges import Challenges
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account, ExternalUser
 from interop_server.core.ports import ConnectionSignals
-from interop_server.core.stores import AccountStore, AuditStore
 
 _PAGE = 500
 """Records read at once."""
@@ -281,15 +281,11 @@ class KeptField(NamedTuple):
     purpose: str
 
 
-class AuditedStore(AuditStore, AccountStore, Protocol):
-    """What an audit needs of the store."""
-
-
 @dataclass(frozen=True, slots=True)
 class Audit:
     """Shows everything that is kept about somebody."""
 
-    store: AuditedStore
+    store: StoreForAbuse
     connections: ConnectionSignals
     challenges: Challenges
     journal: Journal
@@ -301,8 +297,8 @@ class Audit:
         Raises:
             Refusal: NOT_REGISTERED when nothing is kept.
         """
-        account = await self.store.get_account(jid)
-        if account is None and not await self.store.list_kept("given_jid", ("jid",), (None, jid, None), (0, 1)):
+        account = await self.store.accounts.get(jid)
+        if account is None and not await self.store.audit.list_rows("given_jid", ("jid",), (None, jid, None), (0, 1)):
             raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
         async for record in self._stored(account, jid, None if account is None else account.external_user):
             yield record
@@ -311,7 +307,7 @@ class Audit:
 
     async def of_person(self, user: ExternalUser) -> AsyncIterator[list[KeptField]]:
         """Yields every record that is kept about a person, whether or not they have an account."""
-        account = await self.store.get_account_by_external_id(*user)
+        account = await self.store.accounts.get_by_external_id(*user)
         if account is not None:
             async for record in self.of_account(account.jid):
                 yield record
@@ -325,7 +321,7 @@ class Audit:
         whom = (None if account is None else account.account_id, jid, user)
         for place, kept in sorted(STORED.items()):
             offset = 0
-            while rows := await self.store.list_kept(place, tuple(sorted(kept.fields)), whom, (offset, _PAGE)):
+            while rows := await self.store.audit.list_rows(place, tuple(sorted(kept.fields)), whom, (offset, _PAGE)):
                 for row in rows:
                     yield self._record(place, kept, dict(zip(sorted(kept.fields), row, strict=True)))
                 offset += len(rows)

@@ -3,23 +3,23 @@
 from dataclasses import dataclass
 
 from interop_protocol.digest import blocklist_digest
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account
-from interop_server.core.stores import BlocklistStore
 
 
 @dataclass(frozen=True, slots=True)
 class Blocklist:
     """Who has blocked whom. For a WhatsApp user this is the separate interop blocklist. Source: ABU-01, ABU-02."""
 
-    store: BlocklistStore
+    store: StoreForAbuse
     limits: Limits
 
     async def blocked(self, account: Account) -> tuple[list[str], bytes]:
         """Returns the blocked JIDs, ascending, and the hash of the list: 32 bytes."""
-        jids = await self.store.list_blocked(account.account_id)
+        jids = await self.store.blocklist.list_jids(account.account_id)
         return jids, blocklist_digest(jids)
 
     async def block(self, account: Account, jid: str) -> bytes:
@@ -29,10 +29,10 @@ class Blocklist:
             Refusal: As `check_address`, or TOO_MANY_ITEMS.
         """
         address = check_address(jid).text
-        blocked = await self.store.list_blocked(account.account_id)
+        blocked = await self.store.blocklist.list_jids(account.account_id)
         if address not in blocked and len(blocked) >= self.limits.max_blocked:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"{self.limits.max_blocked:,} users are blocked already")
-        await self.store.put_block(account.account_id, address)
+        await self.store.blocklist.put(account.account_id, address)
         return (await self.blocked(account))[1]
 
     async def unblock(self, account: Account, jid: str) -> bytes:
@@ -41,5 +41,5 @@ class Blocklist:
         Raises:
             Refusal: As `check_address`.
         """
-        await self.store.delete_block(account.account_id, check_address(jid).text)
+        await self.store.blocklist.delete(account.account_id, check_address(jid).text)
         return (await self.blocked(account))[1]

@@ -6,24 +6,20 @@ What is asked lives in memory only, and its answer is a secret: it is told to wh
 import hmac
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_server.core.abuse.standing import Standing
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, notification
+from interop_server.core.mailbox_content import ChallengeCode, encode
 from interop_server.core.model import Account, ChallengeOption, SanctionKind
 from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import MessageRequestStore, RoutingStore
 
 MAX_ANSWER_CHARACTERS = 64
 _TOKEN_BYTES = 16
 _DIGITS = 6
-
-
-class ChallengesStore(RoutingStore, MessageRequestStore, Protocol):
-    """What challenges need of the store."""
 
 
 class Challenge(NamedTuple):
@@ -47,7 +43,7 @@ class Challenge(NamedTuple):
 class Challenges:
     """Begins challenges and takes the answers. Source: ABU-06."""
 
-    store: ChallengesStore
+    store: StoreForAbuse
     standing: Standing
     connections: Connections
     clock: Clock
@@ -76,7 +72,8 @@ class Challenges:
         )
         self._pending[account.account_id] = challenge
         self._pending.move_to_end(account.account_id)
-        await self.store.put_items([_code_notification(account, challenge, now_ms)])
+        code = ChallengeCode(challenge.token, challenge.code)
+        await self.store.mailbox.put([encode(code, account.account_id, now_ms)])
         self.connections.wake(account.account_id)
         return challenge
 
@@ -96,7 +93,7 @@ class Challenges:
         if not challenge.is_answer(option, answer):
             raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
         self.success_rate.require(account.account_id)
-        await self.store.reset_new_chats(account.account_id, self.clock.now_ms())
+        await self.store.new_chats.reset(account.account_id, self.clock.now_ms())
         await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
 
     def pending(self, account: Account) -> Challenge | None:
@@ -115,8 +112,3 @@ class Challenges:
 def _require_third_party(account: Account) -> None:
     if account.is_whatsapp:
         raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
-
-
-def _code_notification(account: Account, challenge: Challenge, now_ms: int) -> MailboxItem:
-    content = f"{challenge.token}\n{challenge.code}".encode()
-    return notification(account.account_id, NotificationType.CHALLENGE_CODE, now_ms, content)

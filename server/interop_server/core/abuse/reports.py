@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from interop_protocol.franking import MESSAGE_SECRET_BYTES, is_reporting_token
 from interop_server.core.abuse.escalation import Escalation
 from interop_server.core.abuse.scoring import report_weight_since_ms
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.addressing import check_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
@@ -15,7 +15,6 @@ from interop_server.core.messages import ReportedMessage, SentMessage
 from interop_server.core.model import Account, ExternalUser, SpamFlow
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import AccountStore, ReportStore, RoutingStore
 from interop_server.core.sweeps import Sweep
 
 MAX_REPORTED_MESSAGES = 16
@@ -23,15 +22,11 @@ MAX_REVEALED_BYTES = 65_536
 _REPORT_ID_BYTES = 8
 
 
-class ReportsStore(ReportStore, AccountStore, RoutingStore, Protocol):
-    """What reports need of the store."""
-
-
 @dataclass(frozen=True, slots=True)
 class Reports:
     """Takes reports and counts those that the server can match to a delivery. Source: ABU-03, ABU-04; threat T18."""
 
-    store: ReportsStore
+    store: StoreForAbuse
     escalation: Escalation
     journal: Journal
     clock: Clock
@@ -51,7 +46,7 @@ class Reports:
         _check_messages(messages)
         self.rate.require(reporter.account_id)
         report_id = self.rng.token_bytes(_REPORT_ID_BYTES).hex()
-        reported = await self.store.get_account(address)
+        reported = await self.store.accounts.get(address)
         cause, reporters = await self._count(reporter, reported, messages)
         self.journal.record(
             reporter.jid,
@@ -68,12 +63,12 @@ class Reports:
 
     async def forget(self, reported: ExternalUser) -> None:
         """Forgets the reports that have counted against somebody."""
-        await self.store.delete_reports(reported)
+        await self.store.reports.delete(reported)
 
     def sweeps(self) -> tuple[Sweep, ...]:
         """Reports that weigh no more (ABU-08)."""
         kept_ms = self.limits.report_weight_days * DAY_MS
-        return (Sweep("reports", "ABU-08", kept_ms, self.store.oldest_report_ms, self.store.delete_old_reports),)
+        return (Sweep("reports", "ABU-08", kept_ms, self.store.reports.oldest_ms, self.store.reports.delete_expired),)
 
     async def _count(
         self, reporter: Account, reported: Account | None, messages: Sequence[ReportedMessage]
@@ -82,7 +77,7 @@ class Reports:
         if reported is None:
             return "there is no such account", 0
         now_ms = self.clock.now_ms()
-        sent = await self.store.get_sent_messages(reported.account_id, [message.stanza_id for message in messages])
+        sent = await self.store.sent.get(reported.account_id, [message.stanza_id for message in messages])
         delivered = {
             stanza_id: record
             for stanza_id, record in sent.items()
@@ -95,7 +90,7 @@ class Reports:
         if any(_is_made_up(message, delivered, reporter, reported) for message in messages):
             return "what it reveals is not what was sent", 0
         since_ms = report_weight_since_ms(now_ms, self.limits)
-        reporters = await self.store.add_report(reported.external_user, reporter.external_user, now_ms, since_ms)
+        reporters = await self.store.reports.add(reported.external_user, reporter.external_user, now_ms, since_ms)
         return ("", reporters) if reporters else ("the reporter has reported them before", 0)
 
 

@@ -7,10 +7,10 @@ unavailable there and gives no points. Source: ABU-07, PRX-05.
 from collections import Counter
 from dataclasses import dataclass
 
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.model import Account, Complaints, ConnectionFacts
 from interop_server.core.ports import Clock, ConnectionSignals
-from interop_server.core.stores import ReportStore
 
 UNAVAILABLE = "unavailable"
 """Value of a signal that says nothing about the end client."""
@@ -35,14 +35,14 @@ class Score:
 class Scoring:
     """Scores accounts, and partners by their users. All weights are policy."""
 
-    store: ReportStore
+    store: StoreForAbuse
     connections: ConnectionSignals
     clock: Clock
     limits: Limits
 
     async def score(self, account: Account) -> Score:
         """Returns what speaks against an account now."""
-        complaints = await self.store.count_complaints(account, self._since_ms())
+        complaints = await self.store.reports.count_complaints(account, self._since_ms())
         facts = self.connections.facts_of(account.account_id)
         shared = 0 if facts is None else self._shared_address_points(facts, self._direct_hosts())
         return Score(self._points(complaints, shared), {} if facts is None else _signals(facts))
@@ -51,7 +51,7 @@ class Scoring:
         """Returns the sum over a partner's users; 0 for WhatsApp, which is none."""
         if integrator == 0:
             return 0
-        complaints = await self.store.count_complaints_of_partner(integrator, self._since_ms())
+        complaints = await self.store.reports.count_complaints_of_partner(integrator, self._since_ms())
         hosts = self._direct_hosts()
         shared = sum(
             self._shared_address_points(facts, hosts)

@@ -4,15 +4,14 @@ A sanction holds for a person, not for an account: who deletes theirs and enlist
 """
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.accounts import registered_account
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
 from interop_server.core.model import Account, ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock, Connections
-from interop_server.core.stores import AccountStore, StandingStore
 from interop_server.core.sweeps import Sweep
 
 TOO_MANY_NEW_CHATS = 101
@@ -29,10 +28,6 @@ MAX_SANCTION_SECONDS = 365 * DAY_MS // SECOND_MS
 """Longest that ends by itself; policy."""
 
 _BANS = {SanctionKind.TEMPORARY_BAN: Reason.TEMPORARILY_BANNED, SanctionKind.BAN: Reason.BANNED}
-
-
-class StandingRulesStore(StandingStore, AccountStore, Protocol):
-    """What standing needs of the store."""
 
 
 class BanRefusal(Refusal):
@@ -54,7 +49,7 @@ class BanRefusal(Refusal):
 class Standing:
     """Imposes sanctions, holds people to them and lifts them. Source: ABU-05."""
 
-    store: StandingRulesStore
+    store: StoreForAbuse
     connections: Connections
     journal: Journal
     clock: Clock
@@ -66,11 +61,11 @@ class Standing:
         Raises:
             Refusal: NOT_REGISTERED.
         """
-        return await registered_account(self.store, jid)
+        return await registered_account(self.store.accounts, jid)
 
     async def sanctions(self, user: ExternalUser) -> list[Sanction]:
         """Returns the sanctions in force, by kind."""
-        return await self.store.list_sanctions(user, self.clock.now_ms())
+        return await self.store.standing.list_in_force(user, self.clock.now_ms())
 
     async def locked_until_ms(self, user: ExternalUser) -> int | None:
         """Returns until when somebody may open no new chats; None when they may."""
@@ -107,7 +102,7 @@ class Standing:
             actor: Whose doing brought it about.
             cause: What brought it about.
         """
-        await self.store.put_sanction(account.external_user, sanction)
+        await self.store.standing.put(account.external_user, sanction)
         until = "for good" if sanction.expires_at_ms is None else f"until {sanction.expires_at_ms}"
         kind = f"{sanction.kind.name.lower()} {sanction.sub_code or ''}".rstrip()
         self.journal.record(
@@ -130,7 +125,7 @@ class Standing:
             actor: Who lifts them.
             kinds: Which.
         """
-        await self.store.delete_sanctions(user, kinds)
+        await self.store.standing.delete(user, kinds)
         what = ", ".join(kind.name.lower() for kind in kinds)
         subject = f"{user.integrator}:{user.external_id}"
         self.journal.record(actor, "standing.lift", "done", subject, requirement="ABU-05", detail=what)
@@ -138,7 +133,7 @@ class Standing:
     def sweeps(self) -> tuple[Sweep, ...]:
         """Sanctions that ended (ABU-08)."""
         kept_ms = self.limits.ended_sanction_days * DAY_MS
-        end_ms, delete = self.store.next_sanction_end, self.store.delete_ended_sanctions
+        end_ms, delete = self.store.standing.next_end_ms, self.store.standing.delete_ended
         return (Sweep("ended_sanctions", "ABU-08", kept_ms, end_ms, delete),)
 
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
-from interop_server.core.stores import StandingStore
 
 
 class Partners(Protocol):
@@ -20,7 +20,7 @@ class Partners(Protocol):
 class Suspension:
     """Suspends partners whose users are banned in numbers. Off by default; policy. Source: ABU-07."""
 
-    store: StandingStore
+    store: StoreForAbuse
     partners: Partners
     journal: Journal
     limits: Limits
@@ -30,7 +30,7 @@ class Suspension:
         until = self.limits.banned_users_until_suspension
         if not integrator or not until:
             return
-        banned = await self.store.count_banned(integrator)
+        banned = await self.store.standing.count_banned(integrator)
         if banned >= until and await self.partners.suspend(integrator):
             self.journal.record(
                 SERVER,

@@ -2,17 +2,17 @@
 
 from dataclasses import dataclass
 
+from interop_server.core.connection.store import StoreForConnection
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account
 from interop_server.core.ports import Connections
-from interop_server.core.stores import AccountStore
 
 
 @dataclass(frozen=True, slots=True)
 class AccountDeletion:
     """Deletes third-party accounts. Source: LIF-03."""
 
-    store: AccountStore
+    store: StoreForConnection
     connections: Connections
 
     async def delete(self, account: Account) -> None:
@@ -23,5 +23,5 @@ class AccountDeletion:
         """
         if account.is_whatsapp:
             raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
-        await self.store.delete_account(account.account_id)
+        await self.store.accounts.delete(account.account_id)
         self.connections.end(account.account_id, Reason.NOT_ENLISTED)

@@ -1,10 +1,10 @@
 """Who may connect: the decision about a login; knows no handshake bytes and no stream."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from interop_protocol.jid import third_party_jid, whatsapp_jid
 from interop_server.core.abuse.standing import Standing
+from interop_server.core.connection.store import StoreForConnection
 from interop_server.core.enlistment.absence import Absence
 from interop_server.core.enlistment.client_ip import is_loopback, is_public_address, rate_limit_key
 from interop_server.core.enlistment.enlistment import check_protocol_version
@@ -16,11 +16,6 @@ from interop_server.core.limits import Limits
 from interop_server.core.model import Account, ConnectionMode, Login, PartnerStatus, PartnerTerms
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import AccountStore, PartnerStore
-
-
-class LoginStore(AccountStore, PartnerStore, Protocol):
-    """What a login needs of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +25,7 @@ class Logins:
     Source: CHN-06 to CHN-10, ENL-07, ENL-15, ENL-16, PRX-01, PRX-02, PRX-07, LIF-04, ABU-05; threats T2, T3, T17.
     """
 
-    store: LoginStore
+    store: StoreForConnection
     tokens: PartnerTokens
     absence: Absence
     standing: Standing
@@ -61,7 +56,7 @@ class Logins:
         if account.auth_key != login.static_key:
             raise Refusal(Reason.AUTH_KEY_MISMATCH)
         await self.check_standing(account)  # only now: a ban is nobody else's business
-        terms = await self.store.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
+        terms = await self.store.accounts.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
         # Again, for either may just have gone; whatever goes from here on finds the connection, and ends it.
         if terms is None:
             raise await self.absence.refusal_of(account.jid)
@@ -88,7 +83,7 @@ class Logins:
             # Only now: whoever is no proxy must not use up what is another client's.
             self.client_rate.require(rate_limit_key(login.client_ip))
         jid = third_party_jid(token.partner.integrator, login.account_number)
-        account = await self.store.get_account(jid)
+        account = await self.store.accounts.get(jid)
         if account is None or await self.absence.is_over(account):
             raise await self.absence.refusal_of(jid)
         try:
@@ -103,7 +98,7 @@ class Logins:
     async def _whatsapp(self, login: Login) -> Account:
         if login.mode is not ConnectionMode.DIRECT or login.client_ip:
             raise Refusal(Reason.PROXY_NOT_ALLOWED, "WhatsApp's own clients connect directly")
-        account = await self.store.get_account(whatsapp_jid(login.phone_number))
+        account = await self.store.accounts.get(whatsapp_jid(login.phone_number))
         if account is None:
             raise Refusal(Reason.NOT_ENLISTED, "no WhatsApp user has this number")
         return account

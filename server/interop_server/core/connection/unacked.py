@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
+from interop_server.core.connection.store import StoreForConnection
 from interop_server.core.errors import Reason
 from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messaging.mailbox import kept_since_ms
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock, Connections, PushGateway
-from interop_server.core.stores import RoutingStore
 
 _NO_PUSH = frozenset(
     {
@@ -26,7 +26,7 @@ _NO_PUSH = frozenset(
 class UnackedPush:
     """Pushes once to a third-party user whose connection ended before everything was acked. Source: LIF-01."""
 
-    store: RoutingStore
+    store: StoreForConnection
     connections: Connections
     push: PushGateway
     journal: Journal
@@ -42,7 +42,9 @@ class UnackedPush:
         """
         if account.is_whatsapp or reason in _NO_PUSH:
             return
-        backlog = await self.store.get_backlog(account.account_id, kept_since_ms(self.clock.now_ms(), self.limits))
+        backlog = await self.store.mailbox.get_backlog(
+            account.account_id, kept_since_ms(self.clock.now_ms(), self.limits)
+        )
         left = backlog.messages + backlog.retry_receipts
         if left and account.account_id not in self.connections.connected():
             self.push.notify(account.integrator, account.external_id)

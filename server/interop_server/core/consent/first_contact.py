@@ -4,12 +4,12 @@ A third party who writes first makes a message request. Writing back, or accepti
 time. Until somebody answers, the chats that a third party opens are counted.
 """
 
-import json
 from collections.abc import Sequence
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.messages import NotificationType, RequestAnswer, RouteFacts, notification
+from interop_server.core.mailbox_content import TrustedContact, encode
+from interop_server.core.messages import RequestAnswer, RouteFacts
 from interop_server.core.model import Account, MessageRequestState
 
 
@@ -42,14 +42,8 @@ def acceptance(whatsapp: Account, peer: RouteFacts, now_ms: int, limits: Limits,
         if peer.request_state is MessageRequestState.ACCEPTED:
             return None
         return RequestAnswer(whatsapp.account_id, peer.account_id, MessageRequestState.ACCEPTED)
-    notice = notification(
-        peer.account_id,
-        NotificationType.TRUSTED_CONTACT,
-        now_ms,
-        json.dumps({"jid": whatsapp.jid, "expires_at_ms": until_ms}).encode(),
-        sender_id=whatsapp.account_id,
-        sender_jid=whatsapp.jid,
-    )
+    mark = TrustedContact(whatsapp.jid, until_ms)
+    notice = encode(mark, peer.account_id, now_ms, sender_id=whatsapp.account_id, sender_jid=whatsapp.jid)
     return RequestAnswer(whatsapp.account_id, peer.account_id, MessageRequestState.ACCEPTED, until_ms, notice)
 
 

@@ -1,30 +1,25 @@
 """How WhatsApp users answer message requests; knows no wire format and no message."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.first_contact import acceptance
 from interop_server.core.consent.optin import require_whatsapp
 from interop_server.core.consent.reach import Route, decide_route
+from interop_server.core.consent.store import StoreForConsent
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal, Outcome
 from interop_server.core.limits import Limits
 from interop_server.core.messages import RequestAnswer, RouteFacts
 from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.ports import Clock, Connections, PushGateway
-from interop_server.core.stores import MessageRequestStore, OptInStore, RoutingStore
-
-
-class RequestStore(RoutingStore, OptInStore, MessageRequestStore, Protocol):
-    """What answering needs of the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageRequests:
     """Accepts and declines. Source: OPT-14."""
 
-    store: RequestStore
+    store: StoreForConsent
     connections: Connections
     push: PushGateway
     journal: Journal
@@ -41,7 +36,7 @@ class MessageRequests:
         """
         require_whatsapp(account)
         jid = check_address(peer_jid).text
-        facts = (await self.store.get_route_facts(account, [jid])).get(jid)
+        facts = (await self.store.routes.get_facts(account, [jid])).get(jid)
         if facts is None or facts.request_state is None:
             self._record(account, jid, "dropped", cause="neither has written to the other")
         elif accepted:
@@ -49,14 +44,14 @@ class MessageRequests:
             self._record(account, jid, "done", detail="accepted")
         else:
             answer = RequestAnswer(account.account_id, facts.account_id, MessageRequestState.DECLINED)
-            await self.store.put_request_answers([answer])
+            await self.store.chats.put_answers([answer])
             self._record(account, jid, "done", detail="declined")
 
     async def _accept(self, account: Account, facts: RouteFacts) -> None:
         answer = acceptance(account, facts, self.clock.now_ms(), self.limits, tell=_reaches(account, facts))
         if answer is None:
             return
-        await self.store.put_request_answers([answer])
+        await self.store.chats.put_answers([answer])
         if answer.notice is not None and not self.connections.wake(facts.account_id):
             self.push.notify(facts.integrator, facts.external_id)
 

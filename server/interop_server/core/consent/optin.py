@@ -5,11 +5,12 @@ Nothing is cached: a change holds for the very next stanza (OPT-02).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_INTEGRATOR, MAX_RESOLVE_USERS
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.reach import decide_route
+from interop_server.core.consent.store import StoreForConsent
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier, normalize_phone_number
 from interop_server.core.limits import Limits
@@ -25,17 +26,12 @@ from interop_server.core.model import (
 )
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import AccountStore, OptInStore, PartnerStore, RoutingStore
 
 TERMS_ID = "20240306"
 """The terms that are shown and accepted; observed on the wire."""
 
 DEFAULT_PAGE = 100
 MAX_PAGE = 1_000
-
-
-class OptInServiceStore(OptInStore, PartnerStore, AccountStore, RoutingStore, Protocol):
-    """What opt-in needs of the store."""
 
 
 class Found(NamedTuple):
@@ -74,7 +70,7 @@ def require_whatsapp(account: Account) -> None:
 class OptIn:
     """Opt-in, inbox mode, look-up and the list of third-party chats. Source: OPT-01 to OPT-09."""
 
-    store: OptInServiceStore
+    store: StoreForConsent
     clock: Clock
     limits: Limits
     resolve_rate: RateLimit
@@ -86,8 +82,8 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        settings = await self.store.get_settings(account.account_id)
-        partners = await self.store.list_partners()
+        settings = await self.store.opt_in.get(account.account_id)
+        partners = await self.store.partners.list_all()
         return [
             (partner, settings.enabled and partner.integrator in settings.integrators)
             for partner in partners
@@ -103,10 +99,10 @@ class OptIn:
         require_whatsapp(account)
         if terms_id != TERMS_ID:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}")
-        settings = await self.store.get_settings(account.account_id)
+        settings = await self.store.opt_in.get(account.account_id)
         if accepted and not settings.terms_shown:
             raise Refusal(Reason.TERMS_NOT_ACCEPTED, "terms that were not shown cannot be accepted")
-        await self.store.put_terms(account.account_id, accepted=accepted, now_ms=self.clock.now_ms())
+        await self.store.opt_in.put_terms(account.account_id, accepted=accepted, now_ms=self.clock.now_ms())
 
     async def opt_in(self, account: Account, integrators: Sequence[int]) -> None:
         """Turns third-party chats on for exactly these partners (OPT-03).
@@ -118,11 +114,13 @@ class OptIn:
         chosen = _unique_integrators(integrators)
         await self._check_may_turn_on(account)
         active = {
-            partner.integrator for partner in await self.store.list_partners() if partner.status is PartnerStatus.ACTIVE
+            partner.integrator
+            for partner in await self.store.partners.list_all()
+            if partner.status is PartnerStatus.ACTIVE
         }
         if unknown := sorted(set(chosen) - active):
             raise Refusal(Reason.PARTNER_UNKNOWN, f"there is no active partner {unknown[0]}")
-        await self.store.put_opt_in(account.account_id, chosen)
+        await self.store.opt_in.put(account.account_id, chosen)
 
     async def opt_out(self, account: Account, integrators: Sequence[int]) -> None:
         """Removes partners from the chosen set (OPT-03); their chats become read-only (OPT-06).
@@ -131,7 +129,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER or TOO_MANY_ITEMS.
         """
         require_whatsapp(account)
-        await self.store.delete_opt_in(account.account_id, _unique_integrators(integrators))
+        await self.store.opt_in.delete(account.account_id, _unique_integrators(integrators))
 
     async def set_enabled(self, account: Account, enabled: bool) -> None:
         """Turns third-party chats off or on as a whole (OPT-02).
@@ -142,7 +140,7 @@ class OptIn:
         require_whatsapp(account)
         if enabled:
             await self._check_may_turn_on(account)
-        await self.store.put_enabled(account.account_id, enabled)
+        await self.store.opt_in.put_enabled(account.account_id, enabled)
 
     async def set_inbox_mode(self, account: Account, inbox_mode: InboxMode) -> None:
         """Chooses how third-party chats are shown (OPT-05).
@@ -151,7 +149,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        await self.store.put_inbox_mode(account.account_id, inbox_mode)
+        await self.store.opt_in.put_inbox_mode(account.account_id, inbox_mode)
 
     async def settings(self, account: Account) -> Settings:
         """Returns the caller's choices.
@@ -160,7 +158,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        return Settings(await self.store.get_settings(account.account_id), is_eligible(account, self.limits))
+        return Settings(await self.store.opt_in.get(account.account_id), is_eligible(account, self.limits))
 
     async def resolve(self, account: Account, users: Sequence[tuple[str, int]]) -> list[Found | Refusal]:
         """Turns (user-visible identifier, integrator) pairs into JIDs (OPT-08); every failure looks the same (OPT-09).
@@ -171,11 +169,13 @@ class OptIn:
         if not 1 <= len(users) <= MAX_RESOLVE_USERS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_RESOLVE_USERS} users")
         self.resolve_rate.require(account.account_id, len(users))
-        kinds = await self.store.get_identifier_types(sorted({integrator for _, integrator in users if integrator}))
+        kinds = await self.store.partners.get_identifier_types(
+            sorted({integrator for _, integrator in users if integrator})
+        )
         named = [_named(external_id, integrator, kinds.get(integrator)) for external_id, integrator in users]
         # One look-up whoever is asked for, known or not, so that it takes the same time for each (OPT-09).
         facts = iter(
-            await self.store.find_route_facts(account, [user for user in named if not isinstance(user, Refusal)])
+            await self.store.routes.look_up(account, [user for user in named if not isinstance(user, Refusal)])
         )
         return [user if isinstance(user, Refusal) else _answer(account, user, next(facts)) for user in named]
 
@@ -189,7 +189,7 @@ class OptIn:
         if page_size > MAX_PAGE:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}")
         limit = page_size or DEFAULT_PAGE
-        chats = await self.store.list_chats(account.account_id, _parse_page_token(page_token), limit + 1)
+        chats = await self.store.chats.list_page(account.account_id, _parse_page_token(page_token), limit + 1)
         if len(chats) <= limit:
             return chats, ""
         last = chats[limit - 1]
@@ -202,10 +202,10 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
         """
         require_whatsapp(account)
-        await self.store.delete_chat(account.account_id, check_address(peer_jid).text)
+        await self.store.chats.delete(account.account_id, check_address(peer_jid).text)
 
     async def _check_may_turn_on(self, account: Account) -> None:
-        settings = await self.store.get_settings(account.account_id)
+        settings = await self.store.opt_in.get(account.account_id)
         if not settings.terms_accepted:
             raise Refusal(Reason.TERMS_NOT_ACCEPTED)
         if not is_eligible(account, self.limits):

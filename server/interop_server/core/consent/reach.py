@@ -5,14 +5,14 @@ No path is more open than another, since all of them ask here.
 
 from collections.abc import Sequence
 from enum import Enum, auto
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_protocol.jid import Jid
 from interop_server.core.consent.first_contact import has_declined
+from interop_server.core.consent.store import StoreForRoutes
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import RouteFacts
 from interop_server.core.model import Account, AccountEnd
-from interop_server.core.stores import MessageRequestStore, OptInStore, RoutingStore
 
 _ABSENT = {
     None: "no such account",
@@ -69,10 +69,6 @@ def why_dropped(facts: RouteFacts) -> tuple[str, str]:
     return "OPT-14", "the recipient has declined the sender's message request"
 
 
-class RouteStore(RoutingStore, OptInStore, MessageRequestStore, Protocol):
-    """What routing needs of the store."""
-
-
 class RouteView(NamedTuple):
     """What decides about a sender's routes to some recipients."""
 
@@ -98,14 +94,14 @@ class RouteView(NamedTuple):
         return route, self.facts[jid.text]
 
 
-async def view_routes(store: RouteStore, sender: Account, jids: Sequence[Jid]) -> RouteView:
+async def view_routes(store: StoreForRoutes, sender: Account, jids: Sequence[Jid]) -> RouteView:
     """Reads what decides about a sender's routes to recipients, each named once."""
-    facts = await store.get_route_facts(sender, [jid.text for jid in jids]) if jids else {}
+    facts = await store.routes.get_facts(sender, [jid.text for jid in jids]) if jids else {}
     # To somebody who has not opted in, who exists costs as much as who does not (OPT-09).
     if not sender.is_whatsapp or sum(each.opted_in for each in facts.values()) == len(jids):
         return RouteView(sender, facts, frozenset(), {})
-    settings = await store.get_settings(sender.account_id)
-    ends = await store.list_ends([jid.text for jid in jids if jid.text not in facts])
+    settings = await store.opt_in.get(sender.account_id)
+    ends = await store.accounts.list_ends([jid.text for jid in jids if jid.text not in facts])
     return RouteView(sender, facts, settings.integrators if settings.enabled else frozenset(), ends)
 
 
@@ -118,7 +114,7 @@ class Dropped(Exception):
         self.cause = cause
 
 
-async def require_reachable(store: RouteStore, sender: Account, jid: Jid) -> RouteFacts:
+async def require_reachable(store: StoreForRoutes, sender: Account, jid: Jid) -> RouteFacts:
     """Returns what is known of a peer whom an account may talk to, for stanzas that are not answered.
 
     Raises:

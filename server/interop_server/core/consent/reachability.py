@@ -3,21 +3,21 @@
 What becomes of a ping is not told, and each takes one look-up and one write, whatever becomes of it (OPT-11).
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
 from interop_server.core.consent.optin import is_eligible, require_whatsapp
+from interop_server.core.consent.store import PingsUsedUp, StoreForConsent
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, notification
+from interop_server.core.mailbox_content import ReachabilityPing, encode
+from interop_server.core.messages import MailboxItem
 from interop_server.core.model import Account, PingBounds, PingFacts, PingFate, ReachabilitySettings
 from interop_server.core.ports import Clock, Connections
-from interop_server.core.stores import PingsUsedUp, ReachabilityStore
 from interop_server.core.sweeps import Sweep
 
 MAX_DISPLAY_NAME_CHARACTERS = 64
@@ -32,7 +32,7 @@ _CAUSES = {
 class Reachability:
     """Takes pings, and who lets them through. Source: OPT-10, OPT-11, OPT-12."""
 
-    store: ReachabilityStore
+    store: StoreForConsent
     connections: Connections
     journal: Journal
     clock: Clock
@@ -45,7 +45,7 @@ class Reachability:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        return await self.store.get_reachability(account.account_id)
+        return await self.store.reachability.get(account.account_id)
 
     async def choose(self, account: Account, enabled: bool, muted: Sequence[int]) -> None:
         """Chooses which pings come through, replacing the choice before (OPT-11).
@@ -58,7 +58,7 @@ class Reachability:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_INTEGRATOR} partners")
         if not all(MIN_INTEGRATOR <= integrator <= MAX_INTEGRATOR for integrator in muted):
             raise Refusal(Reason.REQUEST_MALFORMED, f"a partner lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}")
-        await self.store.put_reachability(account.account_id, ReachabilitySettings(enabled, frozenset(muted)))
+        await self.store.reachability.put(account.account_id, ReachabilitySettings(enabled, frozenset(muted)))
 
     async def ping(self, account: Account, phone_number: str, display_name: str) -> None:
         """Tells a WhatsApp user that the caller would like to write, or nobody: the caller learns no difference.
@@ -70,13 +70,13 @@ class Reachability:
             raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
         digits = normalize_e164_number(phone_number)
         _check_display_name(display_name)
-        facts, now_ms = await self.store.get_ping_facts(account, digits), self.clock.now_ms()
+        facts, now_ms = await self.store.reachability.get_ping_facts(account, digits), self.clock.now_ms()
         recipient, cause, notice = facts.recipient, "nobody has the number", None
         if recipient is not None:
             cause = _why_dropped(facts, recipient, self.limits)
             notice = None if cause else _notice(account, recipient, facts.partner_name, display_name, now_ms)
         try:
-            fate = await self.store.put_ping(account.account_id, now_ms, self._bounds(now_ms), notice)
+            fate = await self.store.reachability.put_ping(account.account_id, now_ms, self._bounds(now_ms), notice)
         except PingsUsedUp as used_up:
             retry_after_ms = max(1, used_up.first_at_ms + DAY_MS - now_ms)
             raise Refusal(Reason.RATE_LIMITED, retry_after_ms=retry_after_ms) from used_up
@@ -87,7 +87,15 @@ class Reachability:
     def sweeps(self) -> tuple[Sweep, ...]:
         """Pings that are neither outstanding nor counted any more (OPT-12)."""
         kept_ms = max(self.limits.ping_ms, DAY_MS)
-        return (Sweep("reachability_pings", "OPT-12", kept_ms, self.store.oldest_ping_ms, self.store.delete_pings),)
+        return (
+            Sweep(
+                "reachability_pings",
+                "OPT-12",
+                kept_ms,
+                self.store.reachability.oldest_ping_ms,
+                self.store.reachability.delete_expired_pings,
+            ),
+        )
 
     def _bounds(self, now_ms: int) -> PingBounds:
         limits = self.limits
@@ -126,6 +134,5 @@ def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:
 
 def _notice(sender: Account, recipient: Account, partner_name: str, display_name: str, now_ms: int) -> MailboxItem:
     """Tells of the partner and the display name, no more: neither identifier, no key and no chat (OPT-10)."""
-    event = {"integrator": sender.integrator, "partner_name": partner_name, "display_name": display_name}
-    about, content = NotificationType.REACHABILITY_PING, json.dumps(event).encode()
-    return notification(recipient.account_id, about, now_ms, content, sender_id=sender.account_id)
+    ping = ReachabilityPing(sender.integrator, partner_name, display_name)
+    return encode(ping, recipient.account_id, now_ms, sender_id=sender.account_id)

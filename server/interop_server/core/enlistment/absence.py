@@ -1,29 +1,24 @@
 """How long third-party accounts are without a connection: thirty days of it end the enlistment; knows no timer."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
+from interop_server.core.enlistment.store import StoreForEnlistment
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Account, AccountEnd
 from interop_server.core.ports import Clock, Connections
-from interop_server.core.stores import AccountStore, RoutingStore
 from interop_server.core.sweeps import Sweep
 
 _AT_ONCE = 200
 """Accounts that one transaction un-enlists: more would keep messages waiting."""
 
 
-class AbsenceStore(AccountStore, RoutingStore, Protocol):
-    """What absence needs of the store."""
-
-
 @dataclass(frozen=True, slots=True)
 class Absence:
     """Notes when accounts were last connected, and ends enlistments that rest too long. Source: LIF-01, LIF-04."""
 
-    store: AbsenceStore
+    store: StoreForEnlistment
     connections: Connections
     journal: Journal
     clock: Clock
@@ -31,11 +26,11 @@ class Absence:
 
     async def begin(self, account: Account) -> None:
         """Notes the end of a connection: from now on the account is without one."""
-        await self.store.set_last_connected([account.account_id], self.clock.now_ms())
+        await self.store.accounts.set_last_connected([account.account_id], self.clock.now_ms())
 
     async def note_connected(self) -> None:
         """Notes that whoever is connected was so until now: what a crash makes of a long connection (LIF-04)."""
-        await self.store.set_last_connected(sorted(self.connections.connected()), self.clock.now_ms())
+        await self.store.accounts.set_last_connected(sorted(self.connections.connected()), self.clock.now_ms())
 
     async def is_over(self, account: Account) -> bool:
         """Says whether an account's enlistment has ended, and ends it if it is due: nobody need wait for the sweep."""
@@ -51,7 +46,7 @@ class Absence:
 
         No more is kept of an un-enlisted account than that it was: whoever has a token of the same partner is told.
         """
-        end = (await self.store.list_ends([jid])).get(jid)
+        end = (await self.store.accounts.list_ends([jid])).get(jid)
         if end is AccountEnd.EXPIRED:
             return Refusal(Reason.ENLISTMENT_EXPIRED)
         cause = "deleted by its user" if end is AccountEnd.DELETED else "never enlisted"
@@ -60,17 +55,21 @@ class Absence:
     def sweeps(self) -> tuple[Sweep, ...]:
         """Enlistments without a connection for thirty days (LIF-04)."""
         limits = self.limits
-        return (Sweep("enlistments", "LIF-04", limits.unenlist_ms, self.store.oldest_connection_ms, self._end_before),)
+        return (
+            Sweep(
+                "enlistments", "LIF-04", limits.unenlist_ms, self.store.accounts.oldest_connection_ms, self._end_before
+            ),
+        )
 
     async def _end_before(self, before_ms: int) -> int:
         await self.note_connected()  # or accounts that have been connected for long would look as if they were away
         until_ms, count = before_ms - 1, 0
-        while absent := await self.store.list_absent(until_ms, _AT_ONCE):
+        while absent := await self.store.accounts.list_absent(until_ms, _AT_ONCE):
             count += await self._unenlist(absent, until_ms)
         return count
 
     async def _unenlist(self, account_ids: list[int], until_ms: int) -> int:
-        jids = await self.store.unenlist(account_ids, until_ms)
+        jids = await self.store.accounts.unenlist(account_ids, until_ms)
         for jid in jids:
             self.journal.record(TIMER, "timer.unenlist", "done", jid, requirement="LIF-04")
         return len(jids)

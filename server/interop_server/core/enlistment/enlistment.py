@@ -9,6 +9,7 @@ from interop_server.core.abuse.standing import Standing
 from interop_server.core.enlistment.absence import Absence
 from interop_server.core.enlistment.client_ip import is_own_server, rate_limit_key
 from interop_server.core.enlistment.location import LocationPolicy, require_location
+from interop_server.core.enlistment.store import StoreForEnlistment
 from interop_server.core.enlistment.tokens import PartnerTokens
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
@@ -17,7 +18,7 @@ from interop_server.core.limits import Limits
 from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import AccountStore, JidTaken
+from interop_server.core.shared_store import JidTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ class EnlistmentForm:
 class Enlistment:
     """Enlists third-party users. Source: ENL-05 to ENL-17, PRX-07, ABU-05; threat T17."""
 
-    store: AccountStore
+    store: StoreForEnlistment
     tokens: PartnerTokens
     absence: Absence
     standing: Standing
@@ -77,7 +78,7 @@ class Enlistment:
         self.identifier_rate.require((token.partner.integrator, external_id))
         self.partner_rate.require(token.partner.integrator)
         await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
-        known = await self.store.get_account_by_external_id(token.partner.integrator, external_id)
+        known = await self.store.accounts.get_by_external_id(token.partner.integrator, external_id)
         if known is not None:
             await self.absence.is_over(known)  # then this enlistment begins afresh (LIF-04)
         now_ms = self.clock.now_ms()
@@ -94,7 +95,7 @@ class Enlistment:
                 recent_since_ms=now_ms - self.limits.recent_chat_ms,
             )
             try:
-                enlisted = await self.store.enlist(enlistment)
+                enlisted = await self.store.accounts.enlist(enlistment)
                 break
             except JidTaken:  # one in 10^14 per account: draw again
                 continue

@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_TOKEN_BYTES
+from interop_server.core.enlistment.store import StoreForEnlistment
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.core.ports import Clock, JwksSource, TokenReader
-from interop_server.core.stores import PartnerStore
 
 
 class VerifiedToken(NamedTuple):
@@ -28,7 +28,7 @@ class PartnerTokens:
     Source: ENL-03 to ENL-07; threats T1, T3, T4.
     """
 
-    store: PartnerStore
+    store: StoreForEnlistment
     reader: TokenReader
     jwks: "KeySets"
     clock: Clock
@@ -47,7 +47,7 @@ class PartnerTokens:
             raise Refusal(Reason.TOKEN_ALGORITHM_REFUSED, f"the header says alg={header.algorithm[:32]!r}")
         if not header.issuer:
             raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`iss` is absent or no string")
-        partner = await self.store.get_partner_by_issuer(header.issuer)
+        partner = await self.store.partners.get_by_issuer(header.issuer)
         if partner is None:
             raise Refusal(Reason.BAD_INTEGRATOR)
         if partner.status is not PartnerStatus.ACTIVE:
@@ -101,7 +101,7 @@ class KeySets:
     Source: ENL-03, ENL-04.
     """
 
-    store: PartnerStore
+    store: StoreForEnlistment
     source: JwksSource
     reader: TokenReader
     journal: Journal
@@ -118,7 +118,7 @@ class KeySets:
         """
         cached = self._cached.get(partner.integrator)
         if cached is None:
-            cached = await self.store.get_jwks(partner.integrator)
+            cached = await self.store.partners.get_jwks(partner.integrator)
         if cached is not None and key_id in self.reader.key_ids(cached):
             self._cached[partner.integrator] = cached
             return cached
@@ -144,7 +144,7 @@ class KeySets:
 
     async def refresh_all(self) -> None:
         """Fetches the key sets of all partners; one that cannot be fetched is journalled, and its last copy stays."""
-        for partner in await self.store.list_partners():
+        for partner in await self.store.partners.list_all():
             subject = str(partner.integrator)
             try:
                 await self.refresh(partner)
@@ -165,7 +165,7 @@ class KeySets:
             raise Refusal(
                 Reason.JWKS_UNAVAILABLE, "the key set has no RSA key of 2,048 bits or more with RS256 and use=sig"
             )
-        await self.store.put_jwks(partner.integrator, fetched, now_ms)
+        await self.store.partners.put_jwks(partner.integrator, fetched, now_ms)
         self._cached[partner.integrator] = fetched
         return fetched
 

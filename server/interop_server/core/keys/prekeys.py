@@ -6,16 +6,16 @@ Taking is gated like sending: who may not write to a person gets no bundle of th
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from interop_protocol.digest import key_digest
 from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.reach import RouteStore, view_routes
+from interop_server.core.consent.reach import view_routes
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.kem_prekeys import check_kem_prekeys
 from interop_server.core.keys.published import check_prekey, check_published_keys, check_signed_prekey
+from interop_server.core.keys.store import LastResortMissing, PreKeyReused, StoreForKeys
 from interop_server.core.limits import Limits
 from interop_server.core.messages import RouteFacts
 from interop_server.core.model import (
@@ -31,14 +31,9 @@ from interop_server.core.model import (
 )
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
-from interop_server.core.stores import LastResortMissing, PreKeyReused, PreKeyStore
 
 BundleOutcome = TakenBundle | Refusal | None
 """A bundle, why there is none, or None when the caller's registration id is still right (KEY-12)."""
-
-
-class PreKeyServiceStore(PreKeyStore, RouteStore, Protocol):
-    """What prekeys need of the store."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +51,7 @@ class KeyDigest:
 class PreKeys:
     """Publishes and takes prekeys. Source: KEY-01 to KEY-17."""
 
-    store: PreKeyServiceStore
+    store: StoreForKeys
     connections: Connections
     journal: Journal
     counts: Counter[str]
@@ -94,7 +89,7 @@ class PreKeys:
                 raise Refusal(Reason.IDENTITY_KEY_MISMATCH)
         try:
             now_ms = self.clock.now_ms()
-            notified = await self.store.set_prekeys(
+            notified = await self.store.prekeys.put(
                 account.account_id, keys, one_time, now_ms, now_ms - self.limits.recent_chat_ms, kem
             )
         except PreKeyReused as error:
@@ -116,7 +111,7 @@ class PreKeys:
         check_one_time_prekeys(one_time)
         await self._published(account)
         try:
-            count = await self.store.add_one_time_prekeys(account.account_id, one_time)
+            count = await self.store.prekeys.add_one_time(account.account_id, one_time)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         return self._refilled(account, PreKeyCounts(count))
@@ -134,7 +129,7 @@ class PreKeys:
         published = await self._published(account)
         await check_kem_prekeys(published.identity_key, kem, self.clock)
         try:
-            count = await self.store.add_kem_prekeys(account.account_id, kem)
+            count = await self.store.prekeys.add_kem(account.account_id, kem)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED) from error
         except LastResortMissing as error:
@@ -151,13 +146,13 @@ class PreKeys:
             Refusal: KEM_PREKEYS_OFF.
         """
         self._require_kem()
-        await self.store.delete_kem_prekeys(account.account_id)
+        await self.store.prekeys.delete_kem(account.account_id)
 
     async def low_counts(self, account: Account) -> tuple[PreKeyCounts, frozenset[PreKeyKind]] | None:
         """What a published account has left, and of which kinds that is few; None when of neither (KEY-09)."""
-        if account.account_id not in await self.store.get_published_keys([account.account_id]):
+        if account.account_id not in await self.store.prekeys.get_published([account.account_id]):
             return None
-        counts = await self.store.count_prekeys(account.account_id)
+        counts = await self.store.prekeys.count(account.account_id)
         few = counts.few(self.limits.prekeys_low_count)
         return (counts, few) if few else None
 
@@ -169,13 +164,13 @@ class PreKeys:
         """
         if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
             raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
-        await self.store.delete_one_time_prekeys(account.account_id, key_ids)
+        await self.store.prekeys.delete_one_time(account.account_id, key_ids)
         if (low := await self.low_counts(account)) is not None:
             self.connections.notify_prekeys_low(account.account_id, *low)
 
     async def count(self, account: Account) -> PreKeyCounts:
         """Counts the one-time prekeys that are left."""
-        return await self.store.count_prekeys(account.account_id)
+        return await self.store.prekeys.count(account.account_id)
 
     async def rotate(self, account: Account, signed_prekey: SignedPreKey) -> None:
         """Replaces the signed prekey (KEY-11).
@@ -185,7 +180,7 @@ class PreKeys:
         """
         published = await self._published(account)
         check_signed_prekey(published.identity_key, signed_prekey)
-        await self.store.rotate_signed_prekey(account.account_id, signed_prekey)
+        await self.store.prekeys.rotate_signed(account.account_id, signed_prekey)
 
     async def digest(self, account: Account) -> KeyDigest:
         """Returns what the server holds (KEY-10).
@@ -194,10 +189,10 @@ class PreKeys:
             Refusal: PREKEYS_NOT_SET.
         """
         keys = await self._published(account)
-        one_time = await self.store.list_one_time_prekeys(account.account_id)
+        one_time = await self.store.prekeys.list_one_time(account.account_id)
         signed = keys.signed_prekey
         digest = key_digest(keys.identity_key, signed.public_key, signed.signature, one_time)
-        kem_ids = await self.store.get_kem_prekey_ids(account.account_id)
+        kem_ids = await self.store.prekeys.get_kem_ids(account.account_id)
         return KeyDigest(keys, [key.key_id for key in one_time], digest, kem_ids)
 
     async def take(self, account: Account, jids: Sequence[str]) -> list[BundleOutcome]:
@@ -230,7 +225,7 @@ class PreKeys:
         self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
     ) -> None:
         due = self._limit(account, reachable, outcomes)
-        taken = await self.store.take_bundles(list(due.values())) if due else {}
+        taken = await self.store.prekeys.take_bundles(list(due.values())) if due else {}
         for jid, account_id in due.items():
             bundle = taken.get(account_id)
             if bundle is None:
@@ -314,7 +309,7 @@ class PreKeys:
         return reachable
 
     async def _published(self, account: Account) -> PublishedKeys:
-        keys = (await self.store.get_published_keys([account.account_id])).get(account.account_id)
+        keys = (await self.store.prekeys.get_published([account.account_id])).get(account.account_id)
         if keys is None:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys

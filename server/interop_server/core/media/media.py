@@ -8,16 +8,16 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from interop_protocol.encoding import decode_base64url, encode_base64url
 from interop_protocol.sizes import SHA256_BYTES
 from interop_server.core.consent.optin import require_whatsapp
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
+from interop_server.core.media.store import StoreForMedia
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
 from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
-from interop_server.core.stores import MediaStore, PartnerStore
 from interop_server.core.sweeps import Sweep
 
 UPLOAD_PREFIX = "/v/t"
@@ -26,10 +26,6 @@ _STORAGE_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}")
 _INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
 MAX_UPLOAD_AUTHS = 256
 """Permissions to upload that one account holds at once (MED-05); policy. The oldest goes for a new one."""
-
-
-class MediaServiceStore(MediaStore, PartnerStore, Protocol):
-    """What media needs of the store."""
 
 
 class _Grant(NamedTuple):
@@ -117,7 +113,7 @@ class Upload:
 class Media:
     """Uploads, downloads and the media proxy. Source: MED-01 to MED-07."""
 
-    store: MediaServiceStore
+    store: StoreForMedia
     blobs: BlobStore
     partner_media: PartnerMediaSource
     clock: Clock
@@ -190,7 +186,7 @@ class Media:
             created_at_ms=now_ms,
             expires_at_ms=now_ms + self.limits.media_days * DAY_MS,
         )
-        return (await self.store.put_media(blob)).direct_path
+        return (await self.store.media.put(blob)).direct_path
 
     @asynccontextmanager
     async def open_download(self, direct_path: str, offset: int | None, length: int | None) -> AsyncIterator[Download]:
@@ -213,7 +209,7 @@ class Media:
                     remaining = min(remaining, length)
                 yield Download(fetched.total_bytes, fetched.offset, remaining, fetched.chunks)
             return
-        blob = await self.store.get_media(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
+        blob = await self.store.media.get(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
         if blob is None:
             raise Refusal(Reason.BLOB_NOT_FOUND)
         reader = None if blob.expires_at_ms <= self.clock.now_ms() else await self.blobs.open_reader(blob.sha256.hex())
@@ -232,20 +228,22 @@ class Media:
         upload_ms = self.limits.stale_upload_seconds * SECOND_MS
         return (
             Sweep("blobs", "MED-07", 0, self._next_expiry_ms, self._delete_blobs, media_ms),
-            Sweep("blob_traces", "MED-04", media_ms, self._first_expiry_ms, self.store.delete_media, 2 * media_ms),
+            Sweep(
+                "blob_traces", "MED-04", media_ms, self._first_expiry_ms, self.store.media.delete_expired, 2 * media_ms
+            ),
             Sweep("unfinished_uploads", "MED-07", upload_ms, blobs.oldest_upload_ms, blobs.delete_stale_uploads),
         )
 
     async def _first_expiry_ms(self) -> int | None:
-        return await self.store.next_media_expiry(0)
+        return await self.store.media.next_expiry_ms(0)
 
     async def _next_expiry_ms(self) -> int | None:
-        return await self.store.next_media_expiry(self._swept.until_ms)
+        return await self.store.media.next_expiry_ms(self._swept.until_ms)
 
     async def _delete_blobs(self, before_ms: int) -> int:
-        expired = await self.store.list_expired_media(self._swept.until_ms, before_ms)
+        expired = await self.store.media.list_expired(self._swept.until_ms, before_ms)
         for blob in expired:
-            known = await self.store.get_media_by_sha256(blob.sha256)
+            known = await self.store.media.get_by_sha256(blob.sha256)
             if known is not None and known.expires_at_ms < before_ms:  # or else it has just been uploaded again
                 await self.blobs.delete(blob.sha256.hex())
         self._swept.until_ms = before_ms
@@ -256,13 +254,13 @@ class Media:
         reference = rest.removesuffix("/")
         if not slash or not _INTEGRATOR.fullmatch(integrator) or not _STORAGE_REFERENCE.fullmatch(reference):
             raise Refusal(Reason.STORAGE_REFERENCE_INVALID)
-        partner = await self.store.get_partner(int(integrator))
+        partner = await self.store.partners.get(int(integrator))
         if partner is None or partner.status is not PartnerStatus.ACTIVE or not partner.media_url:
             raise Refusal(Reason.BLOB_NOT_FOUND, "the path names no partner that hosts media")
         return partner.media_url, reference
 
     async def _live_blob(self, sha256: bytes) -> MediaBlob | None:
-        blob = await self.store.get_media_by_sha256(sha256)
+        blob = await self.store.media.get_by_sha256(sha256)
         if blob is None or blob.expires_at_ms <= self.clock.now_ms():
             return None
         return blob if await self.blobs.open_reader(sha256.hex()) is not None else None

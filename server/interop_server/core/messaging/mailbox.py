@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from interop_server.core.limits import Limits
 from interop_server.core.messages import Backlog, Delivery
+from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock
-from interop_server.core.stores import RoutingStore
 from interop_server.core.sweeps import Sweep
 
 
@@ -15,28 +15,28 @@ from interop_server.core.sweeps import Sweep
 class Mailbox:
     """Reads mailboxes and forgets what was acked. Source: MSG-07 to MSG-09."""
 
-    store: RoutingStore
+    store: StoreForMessaging
     clock: Clock
     limits: Limits
 
     async def backlog(self, account: Account) -> Backlog:
         """Returns what waits for an account now (MSG-08)."""
-        return await self.store.get_backlog(account.account_id, self._since_ms())
+        return await self.store.mailbox.get_backlog(account.account_id, self._since_ms())
 
     async def deliveries(self, account: Account, after: int, limit: int) -> list[Delivery]:
         """Returns up to `limit` unexpired deliveries with ids over `after`, in order (MSG-07)."""
-        return await self.store.list_deliveries(account.account_id, after, limit, self._since_ms())
+        return await self.store.mailbox.list_deliveries(account.account_id, after, limit, self._since_ms())
 
     async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
         """Forgets acked deliveries (MSG-09)."""
-        await self.store.delete_deliveries(account.account_id, delivery_ids)
+        await self.store.mailbox.delete(account.account_id, delivery_ids)
 
     def sweeps(self) -> tuple[Sweep, ...]:
         """Waiting items, and what is remembered of messages that were sent (MSG-07, MSG-04)."""
         store, limits = self.store, self.limits
         return (
-            Sweep("mailbox_items", "MSG-07", limits.mailbox_ms, store.oldest_timestamp_ms, store.delete_expired),
-            Sweep("sent_messages", "MSG-04", limits.sent_message_ms, store.oldest_sent_ms, store.delete_sent),
+            Sweep("mailbox_items", "MSG-07", limits.mailbox_ms, store.mailbox.oldest_ms, store.mailbox.delete_expired),
+            Sweep("sent_messages", "MSG-04", limits.sent_message_ms, store.sent.oldest_ms, store.sent.delete_expired),
         )
 
     def _since_ms(self) -> int:

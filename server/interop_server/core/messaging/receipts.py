@@ -4,7 +4,6 @@ A receipt is never answered: what may not go through is dropped, so that nobody 
 blocked whom or what was sent. The journal says why, and it is counted.
 """
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,23 +11,22 @@ from typing import NamedTuple
 
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
+from interop_server.core.consent.reach import Dropped, require_reachable
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.published import check_prekey, check_published_keys
+from interop_server.core.mailbox_content import Receipt, encode
 from interop_server.core.messages import (
     MailboxItem,
     ReceiptType,
-    RetryKeys,
     RetryOutcome,
-    RetryReason,
     RetryReceipt,
     RouteFacts,
     SentMessage,
-    StanzaKind,
 )
 from interop_server.core.messaging.arrivals import Arrivals
-from interop_server.core.model import Account, OneTimePreKey, PublishedKeys, SignedPreKey
+from interop_server.core.messaging.store import StoreForMessaging
+from interop_server.core.model import Account, PublishedKeys
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
@@ -64,7 +62,7 @@ def _was_sent(message: SentMessage | None, recipient: Account) -> bool:
 class Receipts:
     """Routes receipts. Source: RCP-01 to RCP-05, MED-08."""
 
-    store: RouteStore
+    store: StoreForMessaging
     arrivals: Arrivals
     journal: Journal
     counts: Counter[str]
@@ -91,25 +89,13 @@ class Receipts:
             if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
                 raise Dropped("RCP-01", "read receipts are off")
             message_ids = await self._sent_to(sender, facts, receipt.message_ids)
-            content = "\n".join(message_ids).encode()
-            self._check_room(facts, len(content))
+            item = self._item(Receipt(receipt.kind, tuple(message_ids)), sender, facts)
         except Dropped as dropped:
             self._drop_receipt(sender, receipt, dropped, len(receipt.message_ids))
             return
         if unknown := len(receipt.message_ids) - len(message_ids):
             self._drop_receipt(sender, receipt, _never_sent(), unknown)
-        item = MailboxItem(
-            recipient_id=facts.account_id,
-            sender_id=sender.account_id,
-            sender_jid=sender.jid,
-            kind=StanzaKind.RECEIPT,
-            subtype=receipt.kind,
-            message_type=0,
-            stanza_id="",
-            timestamp_ms=self.clock.now_ms(),
-            content=content,
-        )
-        await self.store.put_items([item])
+        await self.store.mailbox.put([item])
         self.journal.record(
             sender.jid,
             "stanza.receipt",
@@ -141,9 +127,8 @@ class Receipts:
             self._check_rate(sender)
             check_retry(retry)
             facts = await require_reachable(self.store, sender, jid)
-            item = retry_item(sender, facts.account_id, retry, self.clock.now_ms())
-            self._check_room(facts, len(item.content))
-            outcome = await self.store.put_retry_receipt(item, MAX_RETRIES)
+            item = self._item(retry, sender, facts)
+            outcome = await self.store.mailbox.put_retry_receipt(item, MAX_RETRIES)
             if outcome is RetryOutcome.NEVER_SENT:
                 raise _never_sent()
             if outcome is RetryOutcome.TOO_MANY:
@@ -163,7 +148,7 @@ class Receipts:
         self.arrivals.announce(facts)
 
     async def _sent_to(self, account: Account, peer: RouteFacts, message_ids: Sequence[str]) -> list[str]:
-        sent = await self.store.get_sent_messages(peer.account_id, message_ids)
+        sent = await self.store.sent.get(peer.account_id, message_ids)
         known = [message_id for message_id in message_ids if _was_sent(sent.get(message_id), account)]
         if not known:
             raise _never_sent()
@@ -173,9 +158,13 @@ class Receipts:
         if self.retry_rate.take(sender.account_id):
             raise Dropped("MSG-11", "the sender asks for too many messages at once")
 
-    def _check_room(self, facts: RouteFacts, size: int) -> None:
-        if not self.arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + size):
+    def _item(self, content: Receipt | RetryReceipt, sender: Account, facts: RouteFacts) -> MailboxItem:
+        """Returns what goes into the mailbox of the recipient, which must have room for it."""
+        sender_id, sender_jid = sender.account_id, sender.jid
+        item = encode(content, facts.account_id, self.clock.now_ms(), sender_id=sender_id, sender_jid=sender_jid)
+        if not self.arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + len(item.content)):
             raise Dropped("MSG-11", "the mailbox is full")
+        return item
 
     def _drop_receipt(self, sender: Account, receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
         self.counts[RECEIPTS_DROPPED] += count
@@ -207,40 +196,3 @@ def check_retry(retry: RetryReceipt) -> None:
         check_prekey(*one_time_prekey, "the one-time prekey")
     elif retry.media_status is None and retry.retry_count >= _FIRST_WITH_KEYS:
         raise Refusal(Reason.FRAME_MALFORMED, "`keys` are required from the second retry on")
-
-
-def retry_item(sender: Account, recipient_id: int, retry: RetryReceipt, now_ms: int) -> MailboxItem:
-    """Returns a retry receipt as it is stored; `retry_of` reads it."""
-    return MailboxItem(
-        recipient_id=recipient_id,
-        sender_id=sender.account_id,
-        sender_jid=sender.jid,
-        kind=StanzaKind.RETRY_RECEIPT,
-        subtype=retry.reason,
-        message_type=0,
-        stanza_id=retry.message_id,
-        timestamp_ms=now_ms,
-        content=_retry_content(retry),
-        retry_count=retry.retry_count,
-    )
-
-
-def _retry_content(retry: RetryReceipt) -> bytes:
-    keys = None
-    if retry.keys is not None:
-        identity_key, signed, one_time = retry.keys
-        keys = [identity_key.hex(), signed.key_id, signed.public_key.hex(), signed.signature.hex()]
-        keys += [one_time.key_id, one_time.public_key.hex()]
-    return json.dumps([retry.registration_id, retry.media_status, keys]).encode()
-
-
-def retry_of(item: MailboxItem) -> RetryReceipt:
-    """Returns what a stored retry receipt says."""
-    registration_id, media_status, keys = json.loads(item.content)
-    if keys is not None:
-        identity_key, signed_id, signed_prekey, signature, one_time_id, one_time_prekey = keys
-        signed = SignedPreKey(signed_id, bytes.fromhex(signed_prekey), bytes.fromhex(signature))
-        one_time = OneTimePreKey(one_time_id, bytes.fromhex(one_time_prekey))
-        keys = RetryKeys(bytes.fromhex(identity_key), signed, one_time)
-    reason = RetryReason(item.subtype)
-    return RetryReceipt(item.stanza_id, item.retry_count, reason, registration_id, keys, media_status)

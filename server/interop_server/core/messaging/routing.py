@@ -8,7 +8,7 @@ from interop_protocol.jid import Jid
 from interop_server.core.abuse.escalation import Escalation
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.first_contact import NewChats, acceptance
-from interop_server.core.consent.reach import Route, RouteStore, RouteView, view_routes, why_dropped
+from interop_server.core.consent.reach import Route, RouteView, view_routes, why_dropped
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Decision, Journal
 from interop_server.core.limits import Limits
@@ -22,6 +22,7 @@ from interop_server.core.messages import (
     Stored,
 )
 from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
@@ -108,7 +109,7 @@ class SendOutcome:
 class Router:
     """Routes messages. Source: MSG-01 to MSG-14, RCP-04."""
 
-    store: RouteStore
+    store: StoreForMessaging
     arrivals: Arrivals
     escalation: Escalation
     journal: Journal
@@ -140,7 +141,7 @@ class Router:
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
             decisions: list[Decision] = []
-            for index, item, stored in zip(taken, items, await self.store.put_messages(items), strict=True):
+            for index, item, stored in zip(taken, items, await self.store.mailbox.put_messages(items), strict=True):
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
                 decisions.append(_decision(view, messages[index], item, stored))
@@ -166,7 +167,7 @@ class Router:
         if not full:
             return outcomes
         sender = view.sender
-        sent = await self.store.get_sent_messages(sender.account_id, [messages[index].stanza_id for index in full])
+        sent = await self.store.sent.get(sender.account_id, [messages[index].stanza_id for index in full])
         for index in full:
             message = messages[index]
             before = sent.get(message.stanza_id)
@@ -182,7 +183,7 @@ class Router:
         if view.sender.is_whatsapp or not any(map(_is_first_contact, view.facts.values())):
             return None  # without asking the store: nobody is written to for the first time
         now_ms, limits = self.clock.now_ms(), self.limits
-        opened_at_ms = await self.store.list_unanswered_chats(
+        opened_at_ms = await self.store.new_chats.list_unanswered(
             view.sender.account_id, now_ms - limits.new_chats_ms, limits.new_chats
         )
         locked_until_ms = await self.escalation.standing.locked_until_ms(view.sender.external_user)
@@ -199,7 +200,7 @@ class Router:
             if facts.account_id in dropped
         ]
         if changes := [answer for answer in answers if answer is not None]:
-            await self.store.put_request_answers(changes)
+            await self.store.chats.put_answers(changes)
 
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
         sender = batch.view.sender

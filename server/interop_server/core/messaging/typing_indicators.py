@@ -4,10 +4,11 @@ from collections import Counter
 from dataclasses import dataclass
 
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.reach import Dropped, RouteStore, require_reachable
+from interop_server.core.consent.reach import Dropped, require_reachable
 from interop_server.core.journal import Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import TypingState
+from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import Account
 from interop_server.core.ports import Connections
 from interop_server.core.ratelimit import RateLimit
@@ -22,7 +23,7 @@ _ACTION = "stanza.typing"
 class TypingIndicators:
     """Shows signs of typing, and drops without an answer those that cannot be shown now. Source: MSG-13."""
 
-    store: RouteStore
+    store: StoreForMessaging
     connections: Connections
     journal: Journal
     counts: Counter[str]

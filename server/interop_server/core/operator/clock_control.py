@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
+from interop_server.core.operator.store import StoreForOperator
 from interop_server.core.ports import MovableClock
-from interop_server.core.stores import PastStore
 
 MAX_ADVANCE_MS = 3_650 * DAY_MS
 """SIM-04; policy."""
@@ -19,7 +19,7 @@ class ClockControl:
     """
 
     clock: MovableClock
-    store: PastStore
+    store: StoreForOperator
 
     async def freeze(self, at_ms: int | None) -> dict[str, int]:
         """Lets time stand still, at a time to come if one is given; returns what fired on the way, by name.
@@ -33,7 +33,7 @@ class ClockControl:
             fired = await self.clock.freeze(at_ms)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}") from error
-        await self.store.raise_time_floor(self.clock.now_ms())
+        await self.store.past.raise_time_floor(self.clock.now_ms())
         return fired
 
     async def advance(self, ms: int) -> dict[str, int]:
@@ -48,7 +48,7 @@ class ClockControl:
             fired = await self.clock.advance(ms)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}") from error
-        await self.store.raise_time_floor(self.clock.now_ms())
+        await self.store.past.raise_time_floor(self.clock.now_ms())
         return fired
 
     async def resume(self) -> None:

@@ -1,7 +1,6 @@
 """The operator's rules: who may be registered, and what can be asked of accounts; knows no wire format."""
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 from urllib.parse import urlsplit
 
 from interop_protocol.jid import whatsapp_jid
@@ -13,24 +12,21 @@ from interop_server.core.enlistment.tokens import KeySets
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.limits import Limits
-from interop_server.core.messages import NotificationType, notification
+from interop_server.core.mailbox_content import DigestRequested, encode
 from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
+from interop_server.core.operator.store import StoreForOperator
 from interop_server.core.ports import Clock, Connections
-from interop_server.core.stores import AccountStore, JidTaken, OptInStore, PartnerStore, RoutingStore
+from interop_server.core.shared_store import JidTaken
 
 MAX_NAME_CHARACTERS = 128
 MAX_URL_CHARACTERS = 512
-
-
-class OperatorStore(PartnerStore, AccountStore, OptInStore, RoutingStore, Protocol):
-    """What the operator's rules need of the store."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Registers partners and WhatsApp users, and asks accounts for things. Source: ENL-01, ENL-02, OPT-04, KEY-10."""
 
-    store: OperatorStore
+    store: StoreForOperator
     key_sets: KeySets
     connections: Connections
     clock: Clock
@@ -45,14 +41,14 @@ class Operator:
             Refusal: REQUEST_MALFORMED or ALREADY_REGISTERED.
         """
         _check_partner(partner)
-        before = await self.store.get_partner(partner.integrator)
+        before = await self.store.partners.get(partner.integrator)
         try:
-            await self.store.put_partner(partner)
+            await self.store.partners.put(partner)
         except KeyError as error:
             raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
         self._end_without_right(partner)
         if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
-            await self.store.delete_jwks(partner.integrator)  # the last good copy was another server's
+            await self.store.partners.delete_jwks(partner.integrator)  # the last good copy was another server's
         self.key_sets.forget(partner.integrator)
         try:
             return await self.key_sets.refresh(partner)
@@ -61,11 +57,11 @@ class Operator:
 
     async def suspend(self, integrator: int) -> bool:
         """Suspends a partner, like `put_partner` with that status; False when it is not active (ABU-07)."""
-        partner = await self.store.get_partner(integrator)
+        partner = await self.store.partners.get(integrator)
         if partner is None or partner.status is not PartnerStatus.ACTIVE:
             return False
         suspended = replace(partner, status=PartnerStatus.SUSPENDED)
-        await self.store.put_partner(suspended)
+        await self.store.partners.put(suspended)
         self._end_without_right(suspended)
         return True
 
@@ -78,7 +74,7 @@ class Operator:
 
     async def list_partners(self) -> list[Partner]:
         """Lists all partners by integrator id."""
-        return await self.store.list_partners()
+        return await self.store.partners.list_all()
 
     async def refresh_jwks(self, integrator: int) -> int:
         """Fetches a partner's key set now and returns how many usable keys it holds.
@@ -86,7 +82,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED or JWKS_UNAVAILABLE.
         """
-        partner = await self.store.get_partner(integrator)
+        partner = await self.store.partners.get(integrator)
         if partner is None:
             raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
         return await self.key_sets.refresh(partner)
@@ -97,7 +93,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED.
         """
-        account = await registered_account(self.store, jid)
+        account = await registered_account(self.store.accounts, jid)
         self.connections.observe_client(account.account_id, None if is_open else self.clock.now_ms())
 
     async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
@@ -112,14 +108,14 @@ class Operator:
             raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
         digits = normalize_e164_number(phone_number)
         jid = whatsapp_jid(digits)
-        before = await self.store.get_account(jid)
-        account = await self.store.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
+        before = await self.store.accounts.get(jid)
+        account = await self.store.accounts.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
         if before is not None and before.auth_key != auth_key:
             # The live connection was proved with a key that is no longer the account's (CHN-07).
             self.connections.end(account.account_id, Reason.CONNECTION_REPLACED)
         eligible = is_eligible(account, self.limits)
         if before is not None and not eligible:
-            await self.store.put_enabled(account.account_id, False)
+            await self.store.opt_in.put_enabled(account.account_id, False)
         return account, eligible
 
     async def change_number(self, jid: str, phone_number: str) -> tuple[str, bool]:
@@ -131,19 +127,19 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED, ALREADY_REGISTERED or REQUEST_MALFORMED.
         """
-        account = await self.store.get_account(check_address(jid).text)
+        account = await self.store.accounts.get(check_address(jid).text)
         if account is None or not account.is_whatsapp:
             raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
         digits = normalize_e164_number(phone_number)
         new_jid = whatsapp_jid(digits)
         try:
-            await self.store.change_number(account.account_id, new_jid, digits)
+            await self.store.accounts.change_number(account.account_id, new_jid, digits)
         except JidTaken as error:
             raise Refusal(Reason.ALREADY_REGISTERED, "the new number is taken") from error
-        moved = await self.store.get_account(new_jid)
+        moved = await self.store.accounts.get(new_jid)
         eligible = moved is not None and is_eligible(moved, self.limits)
         if not eligible:
-            await self.store.put_enabled(account.account_id, False)
+            await self.store.opt_in.put_enabled(account.account_id, False)
         self.connections.end(account.account_id, Reason.NOT_ENLISTED)
         return new_jid, eligible
 
@@ -153,9 +149,8 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED, or as `check_address`.
         """
-        account = await registered_account(self.store, check_address(jid).text)
-        request = notification(account.account_id, NotificationType.DIGEST_REQUESTED, self.clock.now_ms())
-        await self.store.put_items([request])
+        account = await registered_account(self.store.accounts, check_address(jid).text)
+        await self.store.mailbox.put([encode(DigestRequested(), account.account_id, self.clock.now_ms())])
         self.connections.wake(account.account_id)
 
 

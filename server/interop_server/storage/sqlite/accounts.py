@@ -15,9 +15,9 @@ from interop_server.core.model import (
     PartnerTerms,
     Platform,
 )
-from interop_server.core.stores import AccountStore, JidTaken
-from interop_server.storage.sqlite.engine_user import EngineUser
-from interop_server.storage.sqlite.mailbox import notify_identity_change
+from interop_server.core.shared_store import AccountStore, JidTaken
+from interop_server.storage.sqlite.concern import Concern
+from interop_server.storage.sqlite.mailbox import empty_mailbox, notify_identity_change
 from interop_server.storage.sqlite.prekeys import delete_all_prekeys, put_published_keys
 from interop_server.storage.sqlite.standing import move_standing
 
@@ -37,175 +37,178 @@ def _account(row: tuple[Any, ...]) -> Account:
     )
 
 
+_IS_GIVEN = "SELECT 1 FROM given_jid WHERE jid = ?1"
+_GIVE = "INSERT INTO given_jid (jid) VALUES (?1)"
+_ADD = f"""
+    INSERT INTO account (jid, integrator, external_id, auth_key, protocol_version, created_at_ms, last_connected_at_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) RETURNING {_COLUMNS}
+"""
+
+
 def _enlist_new(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
-    if db.execute("SELECT 1 FROM given_jid WHERE jid = ?1", (new.jid,)).fetchone():
+    if db.execute(_IS_GIVEN, (new.jid,)).fetchone():
         raise JidTaken(new.jid)
-    db.execute("INSERT INTO given_jid (jid) VALUES (?1)", (new.jid,))
+    db.execute(_GIVE, (new.jid,))
     [row] = db.execute(
-        f"""
-        INSERT INTO account
-            (jid, integrator, external_id, auth_key, protocol_version, created_at_ms, last_connected_at_ms)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) RETURNING {_COLUMNS}
-        """,
-        (new.jid, new.integrator, new.external_id, new.auth_key, new.protocol_version, new.now_ms),
+        _ADD, (new.jid, new.integrator, new.external_id, new.auth_key, new.protocol_version, new.now_ms)
     ).fetchall()
     account = _account(row)
     put_published_keys(db, account.account_id, new.keys)
     return Enlisted(account, identity_changed=False, auth_key_changed=False, notified=[])
 
 
+_GET_KEYS = """
+    SELECT account_id, auth_key, identity_key FROM account LEFT JOIN published_keys USING (account_id)
+    WHERE integrator = ?1 AND external_id = ?2
+"""
+_RENEW = f"""
+    UPDATE account SET auth_key = ?2, protocol_version = ?3, last_connected_at_ms = ?4
+    WHERE account_id = ?1 RETURNING {_COLUMNS}
+"""
+
+
 def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
-    known = db.execute(
-        """
-        SELECT account_id, auth_key, identity_key FROM account LEFT JOIN published_keys USING (account_id)
-        WHERE integrator = ?1 AND external_id = ?2
-        """,
-        (new.integrator, new.external_id),
-    ).fetchone()
+    known = db.execute(_GET_KEYS, (new.integrator, new.external_id)).fetchone()
     if known is None:
         return _enlist_new(db, new)
     account_id, auth_key, identity_key = known
-    [row] = db.execute(
-        f"""
-        UPDATE account SET auth_key = ?2, protocol_version = ?3, last_connected_at_ms = ?4
-        WHERE account_id = ?1 RETURNING {_COLUMNS}
-        """,
-        (account_id, new.auth_key, new.protocol_version, new.now_ms),
-    ).fetchall()
-    account = _account(row)
+    [row] = db.execute(_RENEW, (account_id, new.auth_key, new.protocol_version, new.now_ms)).fetchall()
     identity_changed = identity_key != new.keys.identity_key
     notified = []
     if identity_changed:
         delete_all_prekeys(db, account_id)
-        db.execute("DELETE FROM mailbox WHERE recipient_id = ?1", (account_id,))
+        empty_mailbox(db, account_id)
         notified = notify_identity_change(db, account_id, new.now_ms, new.recent_since_ms)
     put_published_keys(db, account_id, new.keys)
-    return Enlisted(account, identity_changed, auth_key != new.auth_key, notified)
+    return Enlisted(_account(row), identity_changed, auth_key != new.auth_key, notified)
+
+
+# A WhatsApp user's JID is the phone number, which may come back after a deletion: unlike a partner's it is reused.
+_GIVE_AGAIN = "INSERT INTO given_jid (jid) VALUES (?1) ON CONFLICT DO NOTHING"
+_PUT_WHATSAPP_USER = f"""
+    INSERT INTO account (jid, integrator, external_id, auth_key, platform, created_at_ms, last_connected_at_ms)
+    VALUES (?1, 0, ?2, ?3, ?4, ?5, ?5)
+    ON CONFLICT (jid) DO UPDATE SET auth_key = excluded.auth_key, platform = excluded.platform
+    RETURNING {_COLUMNS}
+"""
+
+
+def _put_whatsapp_user(db: sqlite3.Connection, jid: str, *values: str | bytes | int) -> Account:
+    db.execute(_GIVE_AGAIN, (jid,))
+    [row] = db.execute(_PUT_WHATSAPP_USER, (jid, *values)).fetchall()
+    return _account(row)
+
+
+_IS_TAKEN = "SELECT 1 FROM account WHERE account_id <> ?1 AND (jid = ?2 OR (integrator = 0 AND external_id = ?3))"
+_GET_NUMBER = "SELECT external_id FROM account WHERE account_id = ?1 AND integrator = 0"
+_PUT_NUMBER = "UPDATE account SET jid = ?2, external_id = ?3 WHERE account_id = ?1 AND integrator = 0"
+
+
+def _change_number(db: sqlite3.Connection, account_id: int, jid: str, phone_number: str) -> None:
+    if db.execute(_IS_TAKEN, (account_id, jid, phone_number)).fetchone():
+        raise JidTaken(jid)
+    db.execute(_GIVE_AGAIN, (jid,))
+    for (old_number,) in db.execute(_GET_NUMBER, (account_id,)).fetchall():
+        move_standing(db, ExternalUser(0, old_number), ExternalUser(0, phone_number))
+    db.execute(_PUT_NUMBER, (account_id, jid, phone_number))
+
+
+_DELETE = "DELETE FROM account WHERE account_id = ?1 RETURNING jid, integrator"
+_PUT_END = "UPDATE given_jid SET ended = ?2 WHERE jid = ?1"
 
 
 def _end(db: sqlite3.Connection, account_id: int, how: AccountEnd) -> str:
-    """Deletes an account; of a third-party user's stays how it ended."""
-    rows = db.execute("DELETE FROM account WHERE account_id = ?1 RETURNING jid, integrator", (account_id,)).fetchall()
+    """Deletes an account; how a third-party user's account ended is kept."""
+    rows = db.execute(_DELETE, (account_id,)).fetchall()
     if not rows:
         return ""
     [(jid, integrator)] = rows
     if integrator:  # a WhatsApp user's JID is the number, and can come back
-        db.execute("UPDATE given_jid SET ended = ?2 WHERE jid = ?1", (jid, how))
+        db.execute(_PUT_END, (jid, how))
     return str(jid)
 
 
-def _change_number(db: sqlite3.Connection, account_id: int, jid: str, phone_number: str) -> None:
-    taken = """
-        SELECT 1 FROM account WHERE account_id <> ?1 AND (jid = ?2 OR (integrator = 0 AND external_id = ?3))
-    """
-    if db.execute(taken, (account_id, jid, phone_number)).fetchone():
-        raise JidTaken(jid)
-    db.execute("INSERT INTO given_jid (jid) VALUES (?1) ON CONFLICT DO NOTHING", (jid,))
-    for (old_number,) in db.execute("SELECT external_id FROM account WHERE account_id = ?1", (account_id,)).fetchall():
-        move_standing(db, ExternalUser(0, old_number), ExternalUser(0, phone_number))
-    db.execute(
-        "UPDATE account SET jid = ?2, external_id = ?3 WHERE account_id = ?1 AND integrator = 0",
-        (account_id, jid, phone_number),
-    )
+_LIST_STILL_ABSENT = """
+    SELECT account_id FROM account WHERE account_id IN (SELECT value FROM json_each(?1))
+    AND integrator > 0 AND last_connected_at_ms <= ?2
+"""
 
 
-class SqliteAccounts(EngineUser, AccountStore):
+def _unenlist(db: sqlite3.Connection, account_ids: Sequence[int], until_ms: int) -> list[str]:
+    rows = db.execute(_LIST_STILL_ABSENT, (json.dumps(list(account_ids)), until_ms)).fetchall()
+    return [_end(db, account_id, AccountEnd.EXPIRED) for (account_id,) in rows]
+
+
+_SET_CONNECTED = f"""
+    UPDATE account SET read_receipts = ?2, last_connected_at_ms = ?3 WHERE account_id = ?1 RETURNING
+        coalesce((SELECT status FROM partner WHERE partner.integrator = account.integrator), {PartnerStatus.ACTIVE:d}),
+        coalesce((SELECT proxy_allowed FROM partner WHERE partner.integrator = account.integrator), 0)
+"""
+
+
+class SqliteAccounts(Concern, AccountStore):
     """The account tables."""
 
-    async def enlist(self, enlistment: NewEnlistment) -> Enlisted:  # noqa: D102
+    async def enlist(self, enlistment: NewEnlistment) -> Enlisted:
         return await self._engine.write(lambda db: _enlist(db, enlistment))
 
-    async def get_account(self, jid: str) -> Account | None:  # noqa: D102
-        return await self._find_account("jid = ?1", jid)
+    _GET = f"SELECT {_COLUMNS} FROM account WHERE jid = ?1"
 
-    async def get_account_by_external_id(self, integrator: int, external_id: str) -> Account | None:  # noqa: D102
-        return await self._find_account("integrator = ?1 AND external_id = ?2", integrator, external_id)
+    async def get(self, jid: str) -> Account | None:
+        row = await self._row(self._GET, jid)
+        return _account(row) if row else None
 
-    async def put_whatsapp_user(  # noqa: D102
+    _GET_BY_EXTERNAL_ID = f"SELECT {_COLUMNS} FROM account WHERE integrator = ?1 AND external_id = ?2"
+
+    async def get_by_external_id(self, integrator: int, external_id: str) -> Account | None:
+        row = await self._row(self._GET_BY_EXTERNAL_ID, integrator, external_id)
+        return _account(row) if row else None
+
+    async def put_whatsapp_user(
         self, jid: str, phone_number: str, auth_key: bytes, platform: Platform, now_ms: int
     ) -> Account:
-        def put(db: sqlite3.Connection) -> Account:
-            # A WhatsApp JID is the number, which may come back after a deletion: unlike a partner's it is reused.
-            db.execute("INSERT INTO given_jid (jid) VALUES (?1) ON CONFLICT DO NOTHING", (jid,))
-            [row] = db.execute(
-                f"""
-                INSERT INTO account
-                    (jid, integrator, external_id, auth_key, platform, created_at_ms, last_connected_at_ms)
-                VALUES (?1, 0, ?2, ?3, ?4, ?5, ?5)
-                ON CONFLICT (jid) DO UPDATE SET auth_key = excluded.auth_key, platform = excluded.platform
-                RETURNING {_COLUMNS}
-                """,
-                (jid, phone_number, auth_key, platform, now_ms),
-            ).fetchall()
-            return _account(row)
+        return await self._engine.write(
+            lambda db: _put_whatsapp_user(db, jid, phone_number, auth_key, platform, now_ms)
+        )
 
-        return await self._engine.write(put)
-
-    async def change_number(self, account_id: int, jid: str, phone_number: str) -> None:  # noqa: D102
+    async def change_number(self, account_id: int, jid: str, phone_number: str) -> None:
         await self._engine.write(lambda db: _change_number(db, account_id, jid, phone_number))
 
-    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> PartnerTerms | None:  # noqa: D102
-        def set_connected(db: sqlite3.Connection) -> PartnerTerms | None:
-            rows = db.execute(
-                """
-                UPDATE account SET read_receipts = ?2, last_connected_at_ms = ?3 WHERE account_id = ?1 RETURNING
-                    coalesce((SELECT status FROM partner WHERE partner.integrator = account.integrator), ?4),
-                    coalesce((SELECT proxy_allowed FROM partner WHERE partner.integrator = account.integrator), 0)
-                """,
-                (account_id, read_receipts, now_ms, PartnerStatus.ACTIVE),
-            ).fetchall()
-            return PartnerTerms(PartnerStatus(rows[0][0]), bool(rows[0][1])) if rows else None
+    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> PartnerTerms | None:
+        values = (account_id, read_receipts, now_ms)
+        rows = await self._engine.write(lambda db: db.execute(_SET_CONNECTED, values).fetchall())
+        return PartnerTerms(PartnerStatus(rows[0][0]), bool(rows[0][1])) if rows else None
 
-        return await self._engine.write(set_connected)
+    _SET_LAST_CONNECTED = """
+        UPDATE account SET last_connected_at_ms = ?2 WHERE account_id IN (SELECT value FROM json_each(?1))
+    """
 
-    async def set_last_connected(self, account_ids: Sequence[int], now_ms: int) -> None:  # noqa: D102
-        def set_last_connected(db: sqlite3.Connection) -> None:
-            db.execute(
-                "UPDATE account SET last_connected_at_ms = ?2 WHERE account_id IN (SELECT value FROM json_each(?1))",
-                (json.dumps(list(account_ids)), now_ms),
-            )
+    async def set_last_connected(self, account_ids: Sequence[int], now_ms: int) -> None:
+        await self._change(self._SET_LAST_CONNECTED, json.dumps(list(account_ids)), now_ms)
 
-        await self._engine.write(set_last_connected)
+    _OLDEST_CONNECTION = "SELECT min(last_connected_at_ms) FROM account WHERE integrator > 0"
 
-    async def oldest_connection_ms(self) -> int | None:  # noqa: D102
-        def oldest(db: sqlite3.Connection) -> int | None:
-            [(last_ms,)] = db.execute("SELECT min(last_connected_at_ms) FROM account WHERE integrator > 0").fetchall()
-            return None if last_ms is None else int(last_ms)
+    async def oldest_connection_ms(self) -> int | None:
+        return await self._number(self._OLDEST_CONNECTION)
 
-        return await self._engine.read(oldest)
+    _LIST_ABSENT = """
+        SELECT account_id FROM account WHERE integrator > 0 AND last_connected_at_ms <= ?1
+        ORDER BY last_connected_at_ms, account_id LIMIT ?2
+    """
 
-    async def list_absent(self, until_ms: int, limit: int) -> list[int]:  # noqa: D102
-        def list_absent(db: sqlite3.Connection) -> list[int]:
-            rows = db.execute(
-                """
-                SELECT account_id FROM account WHERE integrator > 0 AND last_connected_at_ms <= ?1
-                ORDER BY last_connected_at_ms, account_id LIMIT ?2
-                """,
-                (until_ms, limit),
-            ).fetchall()
-            return [account_id for (account_id,) in rows]
+    async def list_absent(self, until_ms: int, limit: int) -> list[int]:
+        return [account_id for (account_id,) in await self._rows(self._LIST_ABSENT, until_ms, limit)]
 
-        return await self._engine.read(list_absent)
+    async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:
+        return await self._engine.write(lambda db: _unenlist(db, account_ids, until_ms))
 
-    async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:  # noqa: D102
-        def unenlist(db: sqlite3.Connection) -> list[str]:
-            rows = db.execute(
-                """
-                SELECT account_id FROM account WHERE account_id IN (SELECT value FROM json_each(?1))
-                AND integrator > 0 AND last_connected_at_ms <= ?2
-                """,
-                (json.dumps(list(account_ids)), until_ms),
-            ).fetchall()
-            return [_end(db, account_id, AccountEnd.EXPIRED) for (account_id,) in rows]
-
-        return await self._engine.write(unenlist)
-
-    async def delete_account(self, account_id: int) -> None:  # noqa: D102
+    async def delete(self, account_id: int) -> None:
         await self._engine.write(lambda db: _end(db, account_id, AccountEnd.DELETED))
 
-    async def _find_account(self, condition: str, *values: int | str) -> Account | None:
-        def find(db: sqlite3.Connection) -> Account | None:
-            row = db.execute(f"SELECT {_COLUMNS} FROM account WHERE {condition}", values).fetchone()
-            return _account(row) if row else None
+    _LIST_ENDS = """
+        SELECT jid, ended FROM given_jid WHERE jid IN (SELECT value FROM json_each(?1)) AND ended IS NOT NULL
+    """
 
-        return await self._engine.read(find)
+    async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:
+        rows = await self._rows(self._LIST_ENDS, json.dumps(list(jids)))
+        return {jid: AccountEnd(ended) for jid, ended in rows}

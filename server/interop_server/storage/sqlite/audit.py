@@ -1,12 +1,11 @@
-"""What is kept about somebody, in SQLite: which rows of each table are about them; knows not what they are for."""
+"""What is kept about one person, in SQLite: which rows of each table are about them; knows not what they are for."""
 
-import sqlite3
 from collections.abc import Sequence
 
+from interop_server.core.abuse.store import AuditStore, KeptValue
 from interop_server.core.messages import NotificationType, StanzaKind
 from interop_server.core.model import ExternalUser
-from interop_server.core.stores import AuditStore, KeptValue
-from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.standing import user_sha256
 
 _ABOUT = {
@@ -29,30 +28,32 @@ _ABOUT = {
     "sanction": "integrator = :integrator AND user_sha256 = :sha256",
     "sent_message": "sender_id = :account_id OR recipient_id = :account_id",
 }
-"""Which rows of a table are about somebody. Parameters that are not known are NULL, and find nothing."""
+"""Which rows of a table are about the person. Parameters that are not known are NULL, and find nothing."""
 ABOUT_NOBODY = frozenset({"partner", "jwks", "server", "secret"})
-"""Tables that are about messengers and about the server itself."""
+"""Tables that are about partners and about the server itself."""
 
 _ACCOUNT_COLUMNS = frozenset({"account_id", "recipient_id", "sender_id", "owner_id", "whatsapp_id", "third_party_id"})
 """Row ids never leave the server: they are shown as JIDs."""
 
 
+_OTHER = "'another user'"
+
+
 def _jid_of(column: str) -> str:
     jid = f"(SELECT peer.jid FROM account AS peer WHERE peer.account_id = {column})"
-    return f"iif({column} IS NULL, NULL, coalesce({jid}, iif({column} = 0, 'the server', 'an account that is gone')))"
+    without_account = choose(f"{column} = 0", "'the server'", "'an account that is gone'")
+    return choose(f"{column} IS NULL", "NULL", f"coalesce({jid}, {without_account})")
 
 
 _IS_PING = f"kind = {StanzaKind.NOTIFICATION:d} AND subtype = {NotificationType.REACHABILITY_PING:d}"
 _SHOWN = {
-    # Contents are nobody's business but their recipient's.
+    # Only the recipient may see contents.
     ("mailbox", "content"): "length(content) || ' bytes'",
-    # Who has blocked, reported or asked for somebody is not for them to know.
-    ("blocked", "account_id"): "iif(account_id = :account_id, :jid, 'another user')",
-    ("counted_report", "reporter_sha256"): "iif(reporter_sha256 = :sha256, reporter_sha256, 'another user')",
-    ("reachability_ping", "sender_id"): "iif(sender_id = :account_id, :jid, 'another user')",
-    ("mailbox", "sender_id"): (
-        f"iif({_IS_PING} AND sender_id <> :account_id, 'another user', {_jid_of('mailbox.sender_id')})"
-    ),
+    # The person may not learn which user has blocked, reported or pinged them.
+    ("blocked", "account_id"): choose("account_id = :account_id", ":jid", _OTHER),
+    ("counted_report", "reporter_sha256"): choose("reporter_sha256 = :sha256", "reporter_sha256", _OTHER),
+    ("reachability_ping", "sender_id"): choose("sender_id = :account_id", ":jid", _OTHER),
+    ("mailbox", "sender_id"): choose(f"{_IS_PING} AND sender_id <> :account_id", _OTHER, _jid_of("mailbox.sender_id")),
 }
 
 
@@ -62,17 +63,17 @@ def _expression(table: str, column: str) -> str:
     return _jid_of(f"{table}.{column}") if column in _ACCOUNT_COLUMNS else column
 
 
-class SqliteAudit(EngineUser, AuditStore):
+class SqliteAudit(Concern, AuditStore):
     """All tables, as seen from one person."""
 
-    async def list_kept(  # noqa: D102
+    async def list_rows(
         self,
         table: str,
         columns: Sequence[str],
-        whom: tuple[int | None, str | None, ExternalUser | None],
+        about: tuple[int | None, str | None, ExternalUser | None],
         page: tuple[int, int],
     ) -> list[tuple[KeptValue, ...]]:
-        account_id, jid, user = whom
+        account_id, jid, user = about
         parameters = {
             "account_id": account_id,
             "jid": jid,
@@ -83,8 +84,4 @@ class SqliteAudit(EngineUser, AuditStore):
         }
         shown = ", ".join(_expression(table, column) for column in columns)
         sql = f"SELECT {shown} FROM {table} WHERE {_ABOUT[table]} LIMIT :limit OFFSET :offset"
-
-        def list_rows(db: sqlite3.Connection) -> list[tuple[KeptValue, ...]]:
-            return db.execute(sql, parameters).fetchall()
-
-        return await self._engine.read(list_rows)
+        return await self._engine.read(lambda db: db.execute(sql, parameters).fetchall())

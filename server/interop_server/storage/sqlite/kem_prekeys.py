@@ -9,8 +9,12 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_server.core.keys.store import LastResortMissing, PreKeyReused
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys
-from interop_server.core.stores import LastResortMissing, PreKeyReused
+
+_IS_HELD = """
+    SELECT 1 FROM kem_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2)) LIMIT 1
+"""
 
 
 def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
@@ -29,13 +33,13 @@ def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) ->
     fresh = [*kem.one_time, *([] if is_held else [last_resort])]
     _check_distinct([*kem.one_time, last_resort])
     _check_unpublished(db, account_id, fresh)
-    taken_ids = db.execute(
-        "SELECT 1 FROM kem_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2)) LIMIT 1",
-        (account_id, json.dumps([prekey.key_id for prekey in (*kem.one_time, last_resort)])),
-    ).fetchone()
-    if taken_ids:
+    key_ids = [prekey.key_id for prekey in (*kem.one_time, last_resort)]
+    if db.execute(_IS_HELD, (account_id, json.dumps(key_ids))).fetchone():
         raise PreKeyReused
     return _insert(db, account_id, KemPreKeys(last_resort, kem.one_time))
+
+
+_LIST_PUBLIC_KEYS = "SELECT public_key FROM kem_prekey WHERE account_id = ?1"
 
 
 def replace_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys | None) -> None:
@@ -52,7 +56,7 @@ def replace_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys
         raise LastResortMissing
     prekeys = [*kem.one_time, kem.last_resort]
     _check_distinct(prekeys)
-    kept = {key for (key,) in db.execute("SELECT public_key FROM kem_prekey WHERE account_id = ?1", (account_id,))}
+    kept = {key for (key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
     if (held := _last_resort(db, account_id)) is not None:
         kept.add(held.public_key)
     _check_unpublished(db, account_id, [prekey for prekey in prekeys if prekey.public_key not in kept])
@@ -60,49 +64,51 @@ def replace_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys
     _insert(db, account_id, kem)
 
 
+_EMPTY = "DELETE FROM kem_prekey WHERE account_id = ?1"
+_DELETE_LAST_RESORT = """
+    UPDATE published_keys SET kem_count = 0, kem_last_resort_id = NULL, kem_last_resort = NULL,
+        kem_last_resort_signature = NULL
+    WHERE account_id = ?1 AND kem_last_resort_id IS NOT NULL
+"""
+
+
 def delete_kem_prekeys(db: sqlite3.Connection, account_id: int) -> None:
     """Deletes all KEM prekeys of an account; they stay in its history, and that there were some stays known."""
-    db.execute("DELETE FROM kem_prekey WHERE account_id = ?1", (account_id,))
-    db.execute(
-        """
-        UPDATE published_keys SET kem_count = 0, kem_last_resort_id = NULL, kem_last_resort = NULL,
-            kem_last_resort_signature = NULL
-        WHERE account_id = ?1 AND kem_last_resort_id IS NOT NULL
-        """,
-        (account_id,),
-    )
+    db.execute(_EMPTY, (account_id,))
+    db.execute(_DELETE_LAST_RESORT, (account_id,))
+
+
+_TAKE = """
+    DELETE FROM kem_prekey WHERE (account_id, key_id) IN (
+        SELECT value, (SELECT min(key_id) FROM kem_prekey WHERE account_id = value) FROM json_each(?1)
+    ) RETURNING account_id, key_id, public_key, signature
+"""
 
 
 def take_kem_prekeys(db: sqlite3.Connection, account_ids: Iterable[int]) -> dict[int, KemPreKey]:
     """Takes one one-time KEM prekey of each account that has any, the lowest id first; the counts are the caller's."""
-    return {
-        account_id: KemPreKey(*prekey)
-        for account_id, *prekey in db.execute(
-            """
-            DELETE FROM kem_prekey WHERE (account_id, key_id) IN (
-                SELECT value, (SELECT min(key_id) FROM kem_prekey WHERE account_id = value) FROM json_each(?1)
-            ) RETURNING account_id, key_id, public_key, signature
-            """,
-            (json.dumps(list(account_ids)),),
-        ).fetchall()
-    }
+    rows = db.execute(_TAKE, (json.dumps(list(account_ids)),)).fetchall()
+    return {account_id: KemPreKey(*prekey) for account_id, *prekey in rows}
+
+
+_LIST_IDS = "SELECT key_id FROM kem_prekey WHERE account_id = ?1 ORDER BY key_id"
 
 
 def kem_prekey_ids(db: sqlite3.Connection, account_id: int) -> KemPreKeyIds:
     """Returns the ids of an account's KEM prekeys."""
     last_resort = _last_resort(db, account_id)
-    rows = db.execute("SELECT key_id FROM kem_prekey WHERE account_id = ?1 ORDER BY key_id", (account_id,)).fetchall()
+    rows = db.execute(_LIST_IDS, (account_id,)).fetchall()
     return KemPreKeyIds(last_resort and last_resort.key_id, [key_id for (key_id,) in rows])
 
 
+_GET_LAST_RESORT = """
+    SELECT kem_last_resort_id, kem_last_resort, kem_last_resort_signature FROM published_keys
+    WHERE account_id = ?1 AND kem_last_resort_id IS NOT NULL
+"""
+
+
 def _last_resort(db: sqlite3.Connection, account_id: int) -> KemPreKey | None:
-    row = db.execute(
-        """
-        SELECT kem_last_resort_id, kem_last_resort, kem_last_resort_signature FROM published_keys
-        WHERE account_id = ?1 AND kem_last_resort_id IS NOT NULL
-        """,
-        (account_id,),
-    ).fetchone()
+    row = db.execute(_GET_LAST_RESORT, (account_id,)).fetchone()
     return None if row is None else KemPreKey(*row)
 
 
@@ -112,52 +118,46 @@ def _check_distinct(prekeys: Sequence[KemPreKey]) -> None:
         raise PreKeyReused
 
 
+_IS_PUBLISHED = """
+    SELECT 1 FROM json_each(?2) CROSS JOIN kem_prekey_history
+    WHERE account_id = ?1 AND sha256 = substr(?3, key * 32 + 1, 32) LIMIT 1
+"""
+
+
 def _check_unpublished(db: sqlite3.Connection, account_id: int, prekeys: Sequence[KemPreKey]) -> None:
-    published = db.execute(
-        """
-        SELECT 1 FROM json_each(?2) CROSS JOIN kem_prekey_history
-        WHERE account_id = ?1 AND sha256 = substr(?3, key * 32 + 1, 32) LIMIT 1
-        """,
-        (account_id, json.dumps([0] * len(prekeys)), _hashes(prekeys)),
-    ).fetchone()
-    if published:
+    values = (account_id, json.dumps([0] * len(prekeys)), _hashes(prekeys))
+    if db.execute(_IS_PUBLISHED, values).fetchone():
         raise PreKeyReused
+
+
+_INSERT_HISTORY = """
+    INSERT INTO kem_prekey_history (account_id, sha256)
+    SELECT ?1, substr(?3, key * 32 + 1, 32) FROM json_each(?2) WHERE true
+    ON CONFLICT DO NOTHING
+"""
+_INSERT = f"""
+    INSERT INTO kem_prekey (account_id, key_id, public_key, signature)
+    SELECT ?1, value, substr(?3, key * {KEM_PUBLIC_KEY_BYTES} + 1, {KEM_PUBLIC_KEY_BYTES}),
+           substr(?4, key * {SIGNATURE_BYTES} + 1, {SIGNATURE_BYTES})
+    FROM json_each(?2)
+"""
+_PUT_LAST_RESORT = """
+    UPDATE published_keys SET kem_published = 1, kem_last_resort_id = ?2, kem_last_resort = ?3,
+        kem_last_resort_signature = ?4,
+        kem_count = (SELECT count(*) FROM kem_prekey WHERE account_id = ?1)
+    WHERE account_id = ?1 RETURNING kem_count
+"""
 
 
 def _insert(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
     assert kem.last_resort is not None
     prekeys = (*kem.one_time, kem.last_resort)
-    db.execute(
-        """
-        INSERT INTO kem_prekey_history (account_id, sha256)
-        SELECT ?1, substr(?3, key * 32 + 1, 32) FROM json_each(?2) WHERE true
-        ON CONFLICT DO NOTHING
-        """,
-        (account_id, json.dumps([0] * len(prekeys)), _hashes(prekeys)),
-    )
-    db.execute(
-        f"""
-        INSERT INTO kem_prekey (account_id, key_id, public_key, signature)
-        SELECT ?1, value, substr(?3, key * {KEM_PUBLIC_KEY_BYTES} + 1, {KEM_PUBLIC_KEY_BYTES}),
-               substr(?4, key * {SIGNATURE_BYTES} + 1, {SIGNATURE_BYTES})
-        FROM json_each(?2)
-        """,
-        (
-            account_id,
-            json.dumps([prekey.key_id for prekey in kem.one_time]),
-            b"".join(prekey.public_key for prekey in kem.one_time),
-            b"".join(prekey.signature for prekey in kem.one_time),
-        ),
-    )
-    [(count,)] = db.execute(
-        """
-        UPDATE published_keys SET kem_published = 1, kem_last_resort_id = ?2, kem_last_resort = ?3,
-            kem_last_resort_signature = ?4,
-            kem_count = (SELECT count(*) FROM kem_prekey WHERE account_id = ?1)
-        WHERE account_id = ?1 RETURNING kem_count
-        """,
-        (account_id, *kem.last_resort),
-    ).fetchall()
+    db.execute(_INSERT_HISTORY, (account_id, json.dumps([0] * len(prekeys)), _hashes(prekeys)))
+    key_ids = json.dumps([prekey.key_id for prekey in kem.one_time])
+    public_keys = b"".join(prekey.public_key for prekey in kem.one_time)
+    signatures = b"".join(prekey.signature for prekey in kem.one_time)
+    db.execute(_INSERT, (account_id, key_ids, public_keys, signatures))
+    [(count,)] = db.execute(_PUT_LAST_RESORT, (account_id, *kem.last_resort)).fetchall()
     return int(count)
 
 

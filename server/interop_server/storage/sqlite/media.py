@@ -1,60 +1,49 @@
 """What is known of uploaded blobs, in SQLite; knows nothing of where their bytes lie."""
 
-import sqlite3
-
+from interop_server.core.media.store import MediaStore
 from interop_server.core.model import MediaBlob
-from interop_server.core.stores import MediaStore
-from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.concern import Concern, choose
 
 _COLUMNS = "direct_path, sha256, length, owner_id, created_at_ms, expires_at_ms"  # in the order of MediaBlob
+_PUT = f"""
+    INSERT INTO media ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    ON CONFLICT (sha256) DO UPDATE SET expires_at_ms =
+        {choose("media.expires_at_ms < excluded.expires_at_ms", "excluded.expires_at_ms", "media.expires_at_ms")}
+    RETURNING {_COLUMNS}
+"""
 
 
-class SqliteMedia(EngineUser, MediaStore):
+class SqliteMedia(Concern, MediaStore):
     """The table of blobs."""
 
-    async def put_media(self, blob: MediaBlob) -> MediaBlob:  # noqa: D102
-        def put(db: sqlite3.Connection) -> MediaBlob:
-            [row] = db.execute(
-                f"""
-                INSERT INTO media ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-                ON CONFLICT (sha256) DO UPDATE SET expires_at_ms = max(expires_at_ms, excluded.expires_at_ms)
-                RETURNING {_COLUMNS}
-                """,
-                (blob.direct_path, blob.sha256, blob.length, blob.owner_id, blob.created_at_ms, blob.expires_at_ms),
-            ).fetchall()
-            return MediaBlob(*row)
+    async def put(self, blob: MediaBlob) -> MediaBlob:
+        values = (blob.direct_path, blob.sha256, blob.length, blob.owner_id, blob.created_at_ms, blob.expires_at_ms)
+        [row] = await self._engine.write(lambda db: db.execute(_PUT, values).fetchall())
+        return MediaBlob(*row)
 
-        return await self._engine.write(put)
+    _GET = f"SELECT {_COLUMNS} FROM media WHERE direct_path = ?1"
 
-    async def get_media(self, direct_path: str) -> MediaBlob | None:  # noqa: D102
-        found = await self._list_media("direct_path = ?1", direct_path)
-        return found[0] if found else None
+    async def get(self, direct_path: str) -> MediaBlob | None:
+        row = await self._row(self._GET, direct_path)
+        return MediaBlob(*row) if row else None
 
-    async def get_media_by_sha256(self, sha256: bytes) -> MediaBlob | None:  # noqa: D102
-        found = await self._list_media("sha256 = ?1", sha256)
-        return found[0] if found else None
+    _GET_BY_SHA256 = f"SELECT {_COLUMNS} FROM media WHERE sha256 = ?1"
 
-    async def list_expired_media(self, from_ms: int, before_ms: int) -> list[MediaBlob]:  # noqa: D102
-        return await self._list_media("expires_at_ms >= ?1 AND expires_at_ms < ?2", from_ms, before_ms)
+    async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None:
+        row = await self._row(self._GET_BY_SHA256, sha256)
+        return MediaBlob(*row) if row else None
 
-    async def next_media_expiry(self, from_ms: int) -> int | None:  # noqa: D102
-        def look(db: sqlite3.Connection) -> int | None:
-            [(expires_at_ms,)] = db.execute(
-                "SELECT min(expires_at_ms) FROM media WHERE expires_at_ms >= ?1", (from_ms,)
-            ).fetchall()
-            return None if expires_at_ms is None else int(expires_at_ms)
+    _LIST_EXPIRED = f"SELECT {_COLUMNS} FROM media WHERE expires_at_ms >= ?1 AND expires_at_ms < ?2"
 
-        return await self._engine.read(look)
+    async def list_expired(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
+        return [MediaBlob(*row) for row in await self._rows(self._LIST_EXPIRED, from_ms, before_ms)]
 
-    async def delete_media(self, before_ms: int) -> int:  # noqa: D102
-        def delete(db: sqlite3.Connection) -> int:
-            return db.execute("DELETE FROM media WHERE expires_at_ms < ?1", (before_ms,)).rowcount
+    _NEXT_EXPIRY = "SELECT min(expires_at_ms) FROM media WHERE expires_at_ms >= ?1"
 
-        return await self._engine.write(delete)
+    async def next_expiry_ms(self, from_ms: int) -> int | None:
+        return await self._number(self._NEXT_EXPIRY, from_ms)
 
-    async def _list_media(self, condition: str, *values: str | bytes | int) -> list[MediaBlob]:
-        def list_blobs(db: sqlite3.Connection) -> list[MediaBlob]:
-            rows = db.execute(f"SELECT {_COLUMNS} FROM media WHERE {condition}", values).fetchall()
-            return [MediaBlob(*row) for row in rows]
+    _DELETE_EXPIRED = "DELETE FROM media WHERE expires_at_ms < ?1"
 
-        return await self._engine.read(list_blobs)
+    async def delete_expired(self, before_ms: int) -> int:
+        return await self._change(self._DELETE_EXPIRED, before_ms)

@@ -6,14 +6,43 @@ from collections.abc import Sequence
 from typing import Any
 
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus
-from interop_server.core.stores import PartnerStore
-from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.core.shared_store import PartnerStore
+from interop_server.storage.sqlite.concern import Concern
 
-_SELECT = """
-    SELECT integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, proxy_allowed,
-           group_messaging
-    FROM partner
+_COLUMNS = """
+    integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, proxy_allowed,
+    group_messaging
 """
+_ISSUER_OF_ANOTHER = "SELECT 1 FROM partner WHERE issuer = ?1 AND integrator <> ?2"
+_PUT = f"""
+    INSERT INTO partner ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    ON CONFLICT (integrator) DO UPDATE SET
+        name = excluded.name, issuer = excluded.issuer, base_url = excluded.base_url,
+        push_url = excluded.push_url, media_url = excluded.media_url, status = excluded.status,
+        identifier_type = excluded.identifier_type, icon = excluded.icon,
+        proxy_allowed = excluded.proxy_allowed, group_messaging = excluded.group_messaging
+"""
+
+
+def _put(db: sqlite3.Connection, partner: Partner) -> None:
+    if db.execute(_ISSUER_OF_ANOTHER, (partner.issuer, partner.integrator)).fetchone():
+        raise KeyError(partner.issuer)
+    db.execute(
+        _PUT,
+        (
+            partner.integrator,
+            partner.name,
+            partner.issuer,
+            partner.base_url,
+            partner.push_url,
+            partner.media_url,
+            partner.status,
+            partner.identifier_type,
+            partner.icon,
+            partner.proxy_allowed,
+            partner.group_messaging,
+        ),
+    )
 
 
 def _partner(row: tuple[Any, ...]) -> Partner:
@@ -34,85 +63,52 @@ def _partner(row: tuple[Any, ...]) -> Partner:
     )
 
 
-class SqlitePartners(EngineUser, PartnerStore):
+class SqlitePartners(Concern, PartnerStore):
     """The partner tables."""
 
-    async def put_partner(self, partner: Partner) -> None:  # noqa: D102
-        def put(db: sqlite3.Connection) -> None:
-            others = "SELECT 1 FROM partner WHERE issuer = ?1 AND integrator <> ?2"
-            if db.execute(others, (partner.issuer, partner.integrator)).fetchone():
-                raise KeyError(partner.issuer)
-            db.execute(
-                """
-                INSERT INTO partner (integrator, name, issuer, base_url, push_url, media_url, status, identifier_type,
-                                     icon, proxy_allowed, group_messaging)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-                ON CONFLICT (integrator) DO UPDATE SET
-                    name = excluded.name, issuer = excluded.issuer, base_url = excluded.base_url,
-                    push_url = excluded.push_url, media_url = excluded.media_url, status = excluded.status,
-                    identifier_type = excluded.identifier_type, icon = excluded.icon,
-                    proxy_allowed = excluded.proxy_allowed, group_messaging = excluded.group_messaging
-                """,
-                (
-                    partner.integrator,
-                    partner.name,
-                    partner.issuer,
-                    partner.base_url,
-                    partner.push_url,
-                    partner.media_url,
-                    partner.status,
-                    partner.identifier_type,
-                    partner.icon,
-                    partner.proxy_allowed,
-                    partner.group_messaging,
-                ),
-            )
+    async def put(self, partner: Partner) -> None:
+        await self._engine.write(lambda db: _put(db, partner))
 
-        await self._engine.write(put)
+    _GET = f"SELECT {_COLUMNS} FROM partner WHERE integrator = ?1"
 
-    async def get_partner(self, integrator: int) -> Partner | None:  # noqa: D102
-        return await self._find_partner("integrator = ?1", integrator)
+    async def get(self, integrator: int) -> Partner | None:
+        row = await self._row(self._GET, integrator)
+        return _partner(row) if row else None
 
-    async def get_partner_by_issuer(self, issuer: str) -> Partner | None:  # noqa: D102
-        return await self._find_partner("issuer = ?1", issuer)
+    _GET_BY_ISSUER = f"SELECT {_COLUMNS} FROM partner WHERE issuer = ?1"
 
-    async def get_identifier_types(self, integrators: Sequence[int]) -> dict[int, IdentifierType]:  # noqa: D102
-        def get(db: sqlite3.Connection) -> dict[int, IdentifierType]:
-            rows = db.execute(
-                "SELECT integrator, identifier_type FROM json_each(?1) CROSS JOIN partner ON integrator = value",
-                (json.dumps(list(integrators)),),
-            ).fetchall()
-            return {integrator: IdentifierType(identifier_type) for integrator, identifier_type in rows}
+    async def get_by_issuer(self, issuer: str) -> Partner | None:
+        row = await self._row(self._GET_BY_ISSUER, issuer)
+        return _partner(row) if row else None
 
-        return await self._engine.read(get)
+    _GET_IDENTIFIER_TYPES = """
+        SELECT integrator, identifier_type FROM json_each(?1) CROSS JOIN partner ON integrator = value
+    """
 
-    async def list_partners(self) -> list[Partner]:  # noqa: D102
-        return await self._engine.read(
-            lambda db: [_partner(row) for row in db.execute(f"{_SELECT} ORDER BY integrator").fetchall()]
-        )
+    async def get_identifier_types(self, integrators: Sequence[int]) -> dict[int, IdentifierType]:
+        rows = await self._rows(self._GET_IDENTIFIER_TYPES, json.dumps(list(integrators)))
+        return {integrator: IdentifierType(identifier_type) for integrator, identifier_type in rows}
 
-    async def put_jwks(self, integrator: int, jwks: str, fetched_at_ms: int) -> None:  # noqa: D102
-        def put(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR REPLACE INTO jwks VALUES (?1, ?2, ?3)", (integrator, jwks, fetched_at_ms))
+    _LIST_ALL = f"SELECT {_COLUMNS} FROM partner ORDER BY integrator"
 
-        await self._engine.write(put)
+    async def list_all(self) -> list[Partner]:
+        return [_partner(row) for row in await self._rows(self._LIST_ALL)]
 
-    async def delete_jwks(self, integrator: int) -> None:  # noqa: D102
-        def delete(db: sqlite3.Connection) -> None:
-            db.execute("DELETE FROM jwks WHERE integrator = ?1", (integrator,))
+    _PUT_JWKS = """
+        INSERT INTO jwks (integrator, jwks, fetched_at_ms) VALUES (?1, ?2, ?3)
+        ON CONFLICT (integrator) DO UPDATE SET jwks = excluded.jwks, fetched_at_ms = excluded.fetched_at_ms
+    """
 
-        await self._engine.write(delete)
+    async def put_jwks(self, integrator: int, jwks: str, fetched_at_ms: int) -> None:
+        await self._change(self._PUT_JWKS, integrator, jwks, fetched_at_ms)
 
-    async def get_jwks(self, integrator: int) -> str | None:  # noqa: D102
-        def get(db: sqlite3.Connection) -> str | None:
-            row = db.execute("SELECT jwks FROM jwks WHERE integrator = ?1", (integrator,)).fetchone()
-            return row[0] if row else None
+    _GET_JWKS = "SELECT jwks FROM jwks WHERE integrator = ?1"
 
-        return await self._engine.read(get)
+    async def get_jwks(self, integrator: int) -> str | None:
+        row = await self._row(self._GET_JWKS, integrator)
+        return row[0] if row else None
 
-    async def _find_partner(self, condition: str, value: int | str) -> Partner | None:
-        def find(db: sqlite3.Connection) -> Partner | None:
-            row = db.execute(f"{_SELECT} WHERE {condition}", (value,)).fetchone()
-            return _partner(row) if row else None
+    _DELETE_JWKS = "DELETE FROM jwks WHERE integrator = ?1"
 
-        return await self._engine.read(find)
+    async def delete_jwks(self, integrator: int) -> None:
+        await self._change(self._DELETE_JWKS, integrator)

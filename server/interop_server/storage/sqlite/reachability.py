@@ -3,6 +3,7 @@
 import json
 import sqlite3
 
+from interop_server.core.consent.store import PingsUsedUp, ReachabilityStore
 from interop_server.core.messages import MailboxItem
 from interop_server.core.model import (
     Account,
@@ -13,16 +14,16 @@ from interop_server.core.model import (
     Platform,
     ReachabilitySettings,
 )
-from interop_server.core.stores import PingsUsedUp, ReachabilityStore
-from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.storage.sqlite.concern import Concern
 from interop_server.storage.sqlite.mailbox import put_notice
+from interop_server.storage.sqlite.settings import put_setting
 
-# Goes the same way when nobody has the number: to rows of account 0, which there are not (OPT-11).
-_FACTS = """
-    SELECT name, status = ?4,
+# Without a user with that number it does the same work, on rows of account 0, which does not exist (OPT-11).
+_PING_FACTS = f"""
+    SELECT name, status = {PartnerStatus.ACTIVE:d},
         EXISTS (
-            SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
-            WHERE enabled AND account_id = coalesce(account.account_id, 0) AND opt_in.integrator = ?1
+            SELECT 1 FROM opted_in
+            WHERE opted_in.account_id = coalesce(account.account_id, 0) AND opted_in.integrator = ?1
         ),
         coalesce((SELECT pings_enabled FROM interop_settings WHERE account_id = coalesce(account.account_id, 0)), 1),
         EXISTS (SELECT 1 FROM muted_partner WHERE account_id = coalesce(account.account_id, 0) AND integrator = ?1),
@@ -32,57 +33,54 @@ _FACTS = """
     WHERE partner.integrator = ?1
 """
 
-
-def _ping_facts(db: sqlite3.Connection, sender: Account, phone_number: str) -> PingFacts:
-    [row] = db.execute(_FACTS, (sender.integrator, sender.jid, phone_number, PartnerStatus.ACTIVE)).fetchall()
-    partner_name, *flags, account_id, jid, external_id, auth_key, platform = row
-    recipient = None
-    if account_id is not None:
-        recipient = Account(account_id, jid, 0, external_id, auth_key, Platform(platform))
-    active, opted_in, enabled, muted, blocked = map(bool, flags)
-    return PingFacts(partner_name, active, recipient, opted_in, enabled, muted, blocked)
+_GET_COUNTED = """
+    SELECT sent_at_ms FROM reachability_ping WHERE sender_id = ?1 AND sent_at_ms > ?2
+    ORDER BY sent_at_ms DESC LIMIT 1 OFFSET ?3
+"""
 
 
 def _check_count(db: sqlite3.Connection, sender_id: int, sent_at_ms: int, bounds: PingBounds) -> None:
     if not bounds.most_counted:
         raise PingsUsedUp(sent_at_ms)
-    row = db.execute(
-        """
-        SELECT sent_at_ms FROM reachability_ping WHERE sender_id = ?1 AND sent_at_ms > ?2
-        ORDER BY sent_at_ms DESC LIMIT 1 OFFSET ?3
-        """,
-        (sender_id, bounds.counted_since_ms, bounds.most_counted - 1),
-    ).fetchone()
+    row = db.execute(_GET_COUNTED, (sender_id, bounds.counted_since_ms, bounds.most_counted - 1)).fetchone()
     if row is not None:
         raise PingsUsedUp(row[0])
 
 
+_COUNT_OUTSTANDING = """
+    SELECT count(*) FROM reachability_ping WHERE recipient_id = ?1 AND sender_id <> ?2 AND sent_at_ms > ?3
+"""
+
+
 def _is_crowded(db: sqlite3.Connection, notice: MailboxItem, bounds: PingBounds) -> bool:
-    (outstanding,) = db.execute(
-        "SELECT count(*) FROM reachability_ping WHERE recipient_id = ?1 AND sender_id <> ?2 AND sent_at_ms > ?3",
-        (notice.recipient_id, notice.sender_id, bounds.outstanding_since_ms),
-    ).fetchone()
+    pair = (notice.recipient_id, notice.sender_id)
+    (outstanding,) = db.execute(_COUNT_OUTSTANDING, (*pair, bounds.outstanding_since_ms)).fetchone()
     return bool(outstanding >= bounds.most_outstanding)
 
 
+_PUT_OUTSTANDING = """
+    INSERT INTO reachability_ping (sender_id, recipient_id, sent_at_ms)
+    SELECT sender.account_id, recipient.account_id, ?3 FROM account AS sender, account AS recipient
+    WHERE sender.account_id = ?1 AND recipient.account_id = ?2
+    ON CONFLICT (recipient_id, sender_id) WHERE recipient_id IS NOT NULL
+        DO UPDATE SET sent_at_ms = excluded.sent_at_ms WHERE reachability_ping.sent_at_ms <= ?4
+"""
+
+
 def _put_outstanding(db: sqlite3.Connection, notice: MailboxItem, sent_at_ms: int, bounds: PingBounds) -> PingFate:
-    """Delivers a ping, unless one of the same pair is outstanding; one that is not any more makes room."""
+    """Delivers a ping, unless an earlier one of the same pair is still outstanding."""
     if _is_crowded(db, notice, bounds):
         return PingFate.CROWDED
-    put = db.execute(
-        """
-        INSERT INTO reachability_ping (sender_id, recipient_id, sent_at_ms)
-        SELECT sender.account_id, recipient.account_id, ?3 FROM account AS sender, account AS recipient
-        WHERE sender.account_id = ?1 AND recipient.account_id = ?2
-        ON CONFLICT (recipient_id, sender_id) WHERE recipient_id IS NOT NULL
-            DO UPDATE SET sent_at_ms = excluded.sent_at_ms WHERE sent_at_ms <= ?4
-        """,
-        (notice.sender_id, notice.recipient_id, sent_at_ms, bounds.outstanding_since_ms),
-    )
-    if not put.rowcount:
+    pair = (notice.sender_id, notice.recipient_id)
+    if not db.execute(_PUT_OUTSTANDING, (*pair, sent_at_ms, bounds.outstanding_since_ms)).rowcount:
         return PingFate.OUTSTANDING
     put_notice(db, notice)
     return PingFate.DELIVERED
+
+
+_PUT_COUNTED = """
+    INSERT INTO reachability_ping (sender_id, sent_at_ms) SELECT account_id, ?2 FROM account WHERE account_id = ?1
+"""
 
 
 def _put_ping(
@@ -91,82 +89,70 @@ def _put_ping(
     _check_count(db, sender_id, sent_at_ms, bounds)
     fate = PingFate.DROPPED if notice is None else _put_outstanding(db, notice, sent_at_ms, bounds)
     if fate is not PingFate.DELIVERED:
-        db.execute(
-            """
-            INSERT INTO reachability_ping (sender_id, sent_at_ms)
-            SELECT account_id, ?2 FROM account WHERE account_id = ?1
-            """,
-            (sender_id, sent_at_ms),
-        )
+        db.execute(_PUT_COUNTED, (sender_id, sent_at_ms))
     return fate
 
 
-def answer_pings(db: sqlite3.Connection, account_id: int) -> None:
-    """Lets pings to a WhatsApp user be outstanding no more whose senders' partners the user has opted in for."""
-    db.execute(
-        """
-        UPDATE reachability_ping SET recipient_id = NULL WHERE recipient_id = ?1 AND sender_id IN (
-            SELECT sender.account_id FROM account AS sender JOIN opt_in ON opt_in.integrator = sender.integrator
-            JOIN interop_settings ON interop_settings.account_id = opt_in.account_id
-            WHERE opt_in.account_id = ?1 AND enabled
-        )
-        """,
-        (account_id,),
+_ANSWER_PINGS = """
+    UPDATE reachability_ping SET recipient_id = NULL WHERE recipient_id = ?1 AND sender_id IN (
+        SELECT sender.account_id FROM account AS sender JOIN opted_in ON opted_in.integrator = sender.integrator
+        WHERE opted_in.account_id = ?1
     )
+"""
 
 
-def _reachability(db: sqlite3.Connection, account_id: int) -> ReachabilitySettings:
-    row = db.execute(
-        """
+def answer_pings(db: sqlite3.Connection, account_id: int) -> None:
+    """Ends pings to a WhatsApp user from users of the partners that this user has opted in for."""
+    db.execute(_ANSWER_PINGS, (account_id,))
+
+
+_UNMUTE = "DELETE FROM muted_partner WHERE account_id = ?1"
+_MUTE = "INSERT INTO muted_partner (account_id, integrator) SELECT ?1, value FROM json_each(?2)"
+
+
+def _put(db: sqlite3.Connection, account_id: int, settings: ReachabilitySettings) -> None:
+    put_setting(db, account_id, "pings_enabled", settings.enabled)
+    db.execute(_UNMUTE, (account_id,))
+    db.execute(_MUTE, (account_id, json.dumps(sorted(settings.muted))))
+
+
+class SqliteReachability(Concern, ReachabilityStore):
+    """The tables of pings and of the settings that let them through."""
+
+    _GET = """
         SELECT pings_enabled, (SELECT json_group_array(integrator) FROM muted_partner WHERE account_id = ?1)
         FROM interop_settings WHERE account_id = ?1
-        """,
-        (account_id,),
-    ).fetchone()
-    return ReachabilitySettings() if row is None else ReachabilitySettings(bool(row[0]), frozenset(json.loads(row[1])))
+    """
 
+    async def get(self, account_id: int) -> ReachabilitySettings:
+        row = await self._row(self._GET, account_id)
+        if row is None:
+            return ReachabilitySettings()
+        return ReachabilitySettings(bool(row[0]), frozenset(json.loads(row[1])))
 
-def _put_reachability(db: sqlite3.Connection, account_id: int, settings: ReachabilitySettings) -> None:
-    db.execute(
-        """
-        INSERT INTO interop_settings (account_id, pings_enabled) VALUES (?1, ?2)
-        ON CONFLICT (account_id) DO UPDATE SET pings_enabled = excluded.pings_enabled
-        """,
-        (account_id, settings.enabled),
-    )
-    db.execute("DELETE FROM muted_partner WHERE account_id = ?1", (account_id,))
-    db.execute(
-        "INSERT INTO muted_partner (account_id, integrator) SELECT ?1, value FROM json_each(?2)",
-        (account_id, json.dumps(sorted(settings.muted))),
-    )
+    async def put(self, account_id: int, settings: ReachabilitySettings) -> None:
+        await self._engine.write(lambda db: _put(db, account_id, settings))
 
+    async def get_ping_facts(self, sender: Account, phone_number: str) -> PingFacts:
+        [row] = await self._rows(_PING_FACTS, sender.integrator, sender.jid, phone_number)
+        partner_name, *flags, account_id, jid, external_id, auth_key, platform = row
+        recipient = None
+        if account_id is not None:
+            recipient = Account(account_id, jid, 0, external_id, auth_key, Platform(platform))
+        active, opted_in, enabled, muted, blocked = map(bool, flags)
+        return PingFacts(partner_name, active, recipient, opted_in, enabled, muted, blocked)
 
-class SqliteReachability(EngineUser, ReachabilityStore):
-    """The tables of pings and of who lets them through."""
-
-    async def get_reachability(self, account_id: int) -> ReachabilitySettings:  # noqa: D102
-        return await self._engine.read(lambda db: _reachability(db, account_id))
-
-    async def put_reachability(self, account_id: int, settings: ReachabilitySettings) -> None:  # noqa: D102
-        await self._engine.write(lambda db: _put_reachability(db, account_id, settings))
-
-    async def get_ping_facts(self, sender: Account, phone_number: str) -> PingFacts:  # noqa: D102
-        return await self._engine.read(lambda db: _ping_facts(db, sender, phone_number))
-
-    async def put_ping(  # noqa: D102
+    async def put_ping(
         self, sender_id: int, sent_at_ms: int, bounds: PingBounds, notice: MailboxItem | None
     ) -> PingFate:
         return await self._engine.write(lambda db: _put_ping(db, sender_id, sent_at_ms, bounds, notice))
 
-    async def oldest_ping_ms(self) -> int | None:  # noqa: D102
-        def oldest(db: sqlite3.Connection) -> int | None:
-            (sent_at_ms,) = db.execute("SELECT min(sent_at_ms) FROM reachability_ping").fetchone()
-            return None if sent_at_ms is None else int(sent_at_ms)
+    _OLDEST_PING = "SELECT min(sent_at_ms) FROM reachability_ping"
 
-        return await self._engine.read(oldest)
+    async def oldest_ping_ms(self) -> int | None:
+        return await self._number(self._OLDEST_PING)
 
-    async def delete_pings(self, before_ms: int) -> int:  # noqa: D102
-        def delete(db: sqlite3.Connection) -> int:
-            return db.execute("DELETE FROM reachability_ping WHERE sent_at_ms < ?1", (before_ms,)).rowcount
+    _DELETE_EXPIRED_PINGS = "DELETE FROM reachability_ping WHERE sent_at_ms < ?1"
 
-        return await self._engine.write(delete)
+    async def delete_expired_pings(self, before_ms: int) -> int:
+        return await self._change(self._DELETE_EXPIRED_PINGS, before_ms)

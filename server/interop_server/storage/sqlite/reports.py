@@ -1,97 +1,91 @@
-"""Who was reported by how many, in SQLite; knows nothing of what counts and what follows."""
+"""Reports that counted, and complaints by number of people, in SQLite; knows nothing of what follows from them."""
 
 import sqlite3
 
-from interop_server.core.model import Account, Complaints, ExternalUser, MessageRequestState
-from interop_server.core.stores import ReportStore
-from interop_server.storage.sqlite.engine_user import EngineUser
+from interop_server.core.abuse.store import ReportStore
+from interop_server.core.model import Account, Complaints, ExternalUser
+from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.standing import user_sha256
 
-# Only people who have a chat with somebody can have something against them: anybody may block any JID.
-_BLOCKERS = """
+_ADD = """
+    INSERT INTO counted_report (integrator, reported_sha256, reporter_sha256, counted_at_ms) VALUES (?1, ?2, ?3, ?4)
+    ON CONFLICT (integrator, reported_sha256, reporter_sha256) DO UPDATE
+        SET counted_at_ms = excluded.counted_at_ms WHERE counted_report.counted_at_ms < ?5
+"""
+_COUNT_REPORTERS = """
+    SELECT count(*) FROM counted_report WHERE integrator = ?1 AND reported_sha256 = ?2 AND counted_at_ms >= ?3
+"""
+_COUNT_REPORTERS_OF_PARTNER = "SELECT count(*) FROM counted_report WHERE integrator = ?1 AND counted_at_ms >= ?2"
+# Only a blocker who has a chat with the account counts: any user may block any JID.
+_COUNT_BLOCKERS = f"""
     SELECT count(*) FROM account
     CROSS JOIN blocked ON blocked.jid = account.jid
-    CROSS JOIN chat ON whatsapp_id = iif(integrator = 0, account.account_id, blocked.account_id)
-        AND third_party_id = iif(integrator = 0, blocked.account_id, account.account_id)
+    CROSS JOIN chat ON
+        whatsapp_id = {choose("account.integrator = 0", "account.account_id", "blocked.account_id")}
+        AND third_party_id = {choose("account.integrator = 0", "blocked.account_id", "account.account_id")}
+    WHERE
 """
-
-_UNANSWERED = f"""
-    SELECT count(*) FROM account CROSS JOIN chat ON third_party_id = account_id
-    WHERE request_state <> {MessageRequestState.ACCEPTED:d} AND trusted_until_ms = 0 AND opened_at_ms >= ?2
+_COUNT_UNANSWERED = """
+    SELECT count(*) FROM account CROSS JOIN unanswered_chat ON third_party_id = account.account_id
+    WHERE opened_at_ms >= ?2 AND
 """
+_OF_ACCOUNT = " account.account_id = ?1"
+_OF_PARTNER = " account.integrator = ?1"
 
 
-class SqliteReports(EngineUser, ReportStore):
+def _add(
+    db: sqlite3.Connection, reported: ExternalUser, reporter: ExternalUser, now_ms: int, since_ms: int
+) -> int | None:
+    key = (reported.integrator, user_sha256(reported))
+    added = db.execute(_ADD, (*key, user_sha256(reporter), now_ms, since_ms))
+    return _count(db, _COUNT_REPORTERS, *key, since_ms) if added.rowcount else None
+
+
+def _count(db: sqlite3.Connection, sql: str, *values: int | bytes) -> int:
+    [(count,)] = db.execute(sql, values).fetchall()
+    return int(count)
+
+
+def _complaints(db: sqlite3.Connection, account: Account, since_ms: int) -> Complaints:
+    own = account.account_id
+    return Complaints(
+        _count(db, _COUNT_REPORTERS, account.integrator, user_sha256(account.external_user), since_ms),
+        _count(db, _COUNT_BLOCKERS + _OF_ACCOUNT, own),
+        _count(db, _COUNT_UNANSWERED + _OF_ACCOUNT, own, since_ms),
+    )
+
+
+def _complaints_of_partner(db: sqlite3.Connection, integrator: int, since_ms: int) -> Complaints:
+    return Complaints(
+        _count(db, _COUNT_REPORTERS_OF_PARTNER, integrator, since_ms),
+        _count(db, _COUNT_BLOCKERS + _OF_PARTNER, integrator),
+        _count(db, _COUNT_UNANSWERED + _OF_PARTNER, integrator, since_ms),
+    )
+
+
+class SqliteReports(Concern, ReportStore):
     """The table of reports that counted."""
 
-    async def add_report(  # noqa: D102
-        self, reported: ExternalUser, reporter: ExternalUser, now_ms: int, since_ms: int
-    ) -> int | None:
-        key = (reported.integrator, user_sha256(reported))
+    async def add(self, reported: ExternalUser, reporter: ExternalUser, now_ms: int, since_ms: int) -> int | None:
+        return await self._engine.write(lambda db: _add(db, reported, reporter, now_ms, since_ms))
 
-        def add(db: sqlite3.Connection) -> int | None:
-            added = db.execute(
-                """
-                INSERT INTO counted_report (integrator, reported_sha256, reporter_sha256, counted_at_ms)
-                VALUES (?1, ?2, ?3, ?4)
-                ON CONFLICT DO UPDATE SET counted_at_ms = excluded.counted_at_ms WHERE counted_at_ms < ?5
-                """,
-                (*key, user_sha256(reporter), now_ms, since_ms),
-            )
-            return _count(db, *key, since_ms) if added.rowcount else None
+    _DELETE = "DELETE FROM counted_report WHERE integrator = ?1 AND reported_sha256 = ?2"
 
-        return await self._engine.write(add)
+    async def delete(self, reported: ExternalUser) -> None:
+        await self._change(self._DELETE, reported.integrator, user_sha256(reported))
 
-    async def delete_reports(self, reported: ExternalUser) -> None:  # noqa: D102
-        def delete(db: sqlite3.Connection) -> None:
-            db.execute(
-                "DELETE FROM counted_report WHERE integrator = ?1 AND reported_sha256 = ?2",
-                (reported.integrator, user_sha256(reported)),
-            )
+    _DELETE_EXPIRED = "DELETE FROM counted_report WHERE counted_at_ms < ?1"
 
-        await self._engine.write(delete)
+    async def delete_expired(self, before_ms: int) -> int:
+        return await self._change(self._DELETE_EXPIRED, before_ms)
 
-    async def delete_old_reports(self, before_ms: int) -> int:  # noqa: D102
-        def delete(db: sqlite3.Connection) -> int:
-            return db.execute("DELETE FROM counted_report WHERE counted_at_ms < ?1", (before_ms,)).rowcount
+    _OLDEST = "SELECT min(counted_at_ms) FROM counted_report"
 
-        return await self._engine.write(delete)
+    async def oldest_ms(self) -> int | None:
+        return await self._number(self._OLDEST)
 
-    async def oldest_report_ms(self) -> int | None:  # noqa: D102
-        def look(db: sqlite3.Connection) -> int | None:
-            [(counted_at_ms,)] = db.execute("SELECT min(counted_at_ms) FROM counted_report").fetchall()
-            return None if counted_at_ms is None else int(counted_at_ms)
+    async def count_complaints(self, account: Account, since_ms: int) -> Complaints:
+        return await self._engine.read(lambda db: _complaints(db, account, since_ms))
 
-        return await self._engine.read(look)
-
-    async def count_complaints(self, account: Account, since_ms: int) -> Complaints:  # noqa: D102
-        key = (account.integrator, user_sha256(account.external_user))
-
-        def count(db: sqlite3.Connection) -> Complaints:
-            own = account.account_id
-            [(blockers,)] = db.execute(f"{_BLOCKERS} WHERE account.account_id = ?1", (own,)).fetchall()
-            [(unanswered,)] = db.execute(f"{_UNANSWERED} AND account_id = ?1", (own, since_ms)).fetchall()
-            return Complaints(_count(db, *key, since_ms), blockers, unanswered)
-
-        return await self._engine.read(count)
-
-    async def count_complaints_of_partner(self, integrator: int, since_ms: int) -> Complaints:  # noqa: D102
-        def count(db: sqlite3.Connection) -> Complaints:
-            reports = "SELECT count(*) FROM counted_report WHERE integrator = ?1 AND counted_at_ms >= ?2"
-            [(reporters,)] = db.execute(reports, (integrator, since_ms)).fetchall()
-            [(blockers,)] = db.execute(f"{_BLOCKERS} WHERE integrator = ?1", (integrator,)).fetchall()
-            [(unanswered,)] = db.execute(f"{_UNANSWERED} AND integrator = ?1", (integrator, since_ms)).fetchall()
-            return Complaints(reporters, blockers, unanswered)
-
-        return await self._engine.read(count)
-
-
-def _count(db: sqlite3.Connection, integrator: int, reported_sha256: bytes, since_ms: int) -> int:
-    [(reporters,)] = db.execute(
-        """
-        SELECT count(*) FROM counted_report
-        WHERE integrator = ?1 AND reported_sha256 = ?2 AND counted_at_ms >= ?3
-        """,
-        (integrator, reported_sha256, since_ms),
-    ).fetchall()
-    return int(reporters)
+    async def count_complaints_of_partner(self, integrator: int, since_ms: int) -> Complaints:
+        return await self._engine.read(lambda db: _complaints_of_partner(db, integrator, since_ms))

@@ -5,7 +5,8 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import SECOND_MS
-from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.mailbox_content import ChallengeCode, decode
+from interop_server.core.messages import StanzaKind
 from interop_server.core.model import Account, ChallengeOption, Sanction, SanctionKind
 from tests.unit.core.conftest import BuildWorld
 from tests.unit.core.world import BATS, NOW_MS, World, message, refused
@@ -19,12 +20,9 @@ BAN = Sanction(SanctionKind.BAN)
 
 async def code_of(world: World, account: Account, token: str) -> str:
     """The code that came on the account's channel."""
-    notices = [
-        item.content.decode().split("\n")
-        for item in await world.waiting(account)
-        if (item.kind, item.subtype) == (StanzaKind.NOTIFICATION, NotificationType.CHALLENGE_CODE)
-    ]
-    return dict(notices)[token]
+    notices = [decode(item) for item in await world.waiting(account) if item.kind is StanzaKind.NOTIFICATION]
+    codes = {notice.challenge_id: notice.digits for notice in notices if isinstance(notice, ChallengeCode)}
+    return codes[token]
 
 
 async def locked(world: World) -> Account:

@@ -44,7 +44,7 @@ async def report(world: World, reporter: Account, reported: Account | str, *mess
 
 
 async def reporters_of(world: World, account: Account) -> int:
-    return (await world.store.count_complaints(account, 0)).reporters
+    return (await world.store.reports.count_complaints(account, 0)).reporters
 
 
 async def test_a_report_counts_when_a_message_was_delivered(world: World) -> None:

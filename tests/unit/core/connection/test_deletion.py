@@ -30,7 +30,7 @@ async def test_a_deleted_account_leaves_nothing_behind(world: World) -> None:
     await world.deletion.delete(ada)
 
     assert world.connections.ended == [(ada.account_id, Reason.NOT_ENLISTED)]
-    assert await world.store.get_account(ada.jid) is None
+    assert await world.store.accounts.get(ada.jid) is None
     left = await world.store.count_rows()
     # Of a deleted account stays that its JID was given out, and of others what is theirs.
     assert left == before | {"given_jid": before["given_jid"] + 1, "sent_message": 1}

@@ -30,7 +30,7 @@ async def test_a_login_records_the_read_receipt_setting(world: World) -> None:
     ada, user = await world.enlisted(), await world.opted_in()
     for read_receipts in (False, True):
         await world.logins.log_in(world.login(ada, read_receipts=read_receipts))
-        facts = await world.store.get_route_facts(user, [ada.jid])
+        facts = await world.store.routes.get_facts(user, [ada.jid])
         assert facts[ada.jid].read_receipts is read_receipts
 
 
@@ -59,7 +59,7 @@ async def test_a_login_needs_all_that_belongs_to_it(world: World, changes: dict[
     await world.enlisted("bea", keys=BEA)
     with refused(reason):
         await world.logins.log_in(world.login(ada, **({"read_receipts": False} | changes)))
-    assert (await world.store.get_route_facts(user, [ada.jid]))[ada.jid].read_receipts
+    assert (await world.store.routes.get_facts(user, [ada.jid]))[ada.jid].read_receipts
 
 
 async def test_a_user_cannot_log_in_as_another(world: World) -> None:
@@ -170,16 +170,16 @@ async def test_what_changes_during_a_login_holds_for_it(
     allowed = partner(BATS, proxy_allowed=True)
     await world.register(allowed)
     ada = await world.enlisted()
-    set_connected = world.store.set_connected
+    set_connected = world.store.accounts.set_connected
 
     async def overtaken(*arguments: Any) -> PartnerTerms | None:
         if change is None:
             await world.deletion.delete(ada)
         else:
-            await world.store.put_partner(replace(allowed, **change))
+            await world.store.partners.put(replace(allowed, **change))
         return await set_connected(*arguments)
 
-    world.store.set_connected = overtaken  # type: ignore[method-assign]
+    world.store.accounts.set_connected = overtaken  # type: ignore[method-assign]
     client_ip = "203.0.113.7" if mode is ConnectionMode.PROXY else ""
     with refused(reason):
         await world.logins.log_in(world.login(ada, mode=mode, client_ip=client_ip))

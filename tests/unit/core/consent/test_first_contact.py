@@ -1,8 +1,6 @@
 """Message requests, trusted contacts, and how many new chats a third-party user may open."""
 
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -10,10 +8,12 @@ from interop_server.core.consent.first_contact import trusted_until_ms
 from interop_server.core.consent.optin import Found
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
-from interop_server.core.messages import MailboxItem, NotificationType, ReceiptType, StanzaKind
+from interop_server.core.mailbox_content import TrustedContact, decode
+from interop_server.core.messages import MailboxItem, ReceiptType, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.model import Account, MessageRequestState
+from tests.stores import note_calls
 from tests.unit.core.world import BATS, NOW_MS, World, message, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
@@ -30,16 +30,13 @@ async def write(world: World, sender: Account, recipient: Account) -> SendOutcom
 
 
 async def state(world: World, user: Account, peer: Account) -> MessageRequestState | None:
-    return (await world.store.get_route_facts(user, [peer.jid]))[peer.jid].request_state
+    return (await world.store.routes.get_facts(user, [peer.jid]))[peer.jid].request_state
 
 
-async def marks(world: World, account: Account) -> list[dict[str, object]]:
+async def marks(world: World, account: Account) -> list[TrustedContact]:
     """The marks of trust that an account was told of."""
-    return [
-        json.loads(item.content)
-        for item in await world.waiting(account)
-        if item.kind is StanzaKind.NOTIFICATION and item.subtype == NotificationType.TRUSTED_CONTACT
-    ]
+    notices = [decode(item) for item in await world.waiting(account) if item.kind is StanzaKind.NOTIFICATION]
+    return [notice for notice in notices if isinstance(notice, TrustedContact)]
 
 
 async def ciphertexts(world: World, account: Account) -> list[MailboxItem]:
@@ -181,13 +178,13 @@ async def test_an_answer_gives_a_mark_once_per_bucket(world: World, by_writing: 
 
     await answer()
     until_ms = trusted_until_ms(NOW_MS, world.limits)
-    assert await marks(world, ada) == [{"jid": user.jid, "expires_at_ms": until_ms}]
+    assert await marks(world, ada) == [TrustedContact(user.jid, until_ms)]
     assert world.pushes.queued == [(BATS, "ada")]
     await answer()
     assert len(await marks(world, ada)) == 1
     world.clock.advance(BUCKET_MS)
     await answer()
-    assert [mark["expires_at_ms"] for mark in await marks(world, ada)] == [until_ms, until_ms + BUCKET_MS]
+    assert [mark.expires_at_ms for mark in await marks(world, ada)] == [until_ms, until_ms + BUCKET_MS]
 
 
 @pytest.mark.requirement("OPT-14")
@@ -299,7 +296,7 @@ async def test_the_cap_is_kept_by_the_store_and_can_begin_anew(build_world: Buil
     restarted = World(world.store, world.folder, world.limits)
     restarted.clock.advance(10)
     assert reasons([await write(restarted, ada, people[2])]) == [Reason.NEW_CHATS_CAPPED]
-    await world.store.reset_new_chats(ada.account_id, world.clock.now_ms())
+    await world.store.new_chats.reset(ada.account_id, world.clock.now_ms())
     world.clock.advance(10)
     outcomes = [await write(world, ada, user) for user in people[2:]]
     assert reasons(outcomes) == [None, None, Reason.NEW_CHATS_CAPPED]
@@ -309,19 +306,12 @@ async def test_the_cap_is_kept_by_the_store_and_can_begin_anew(build_world: Buil
 async def test_the_store_is_asked_only_about_new_chats(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who cannot be reached costs no more than somebody unknown, an open chat nothing at all (OPT-09)."""
     ada, user, shy = await world.enlisted(), await world.opted_in(), await world.whatsapp_user("+33612345678")
-    asked: list[Any] = []
-    list_unanswered = world.store.list_unanswered_chats
-
-    async def counted(*args: int) -> list[int]:
-        asked.append(args)
-        return await list_unanswered(*args)
-
-    monkeypatch.setattr(world.store, "list_unanswered_chats", counted)
+    calls = note_calls(world.store, monkeypatch)
     for _ in range(3):
         await write(world, ada, user)
         await write(world, user, ada)
         await write(world, ada, shy)
-    assert len(asked) == 1
+    assert calls.count("new_chats.list_unanswered") == 1
 
 
 def test_a_refusal_for_new_chats_has_its_observed_code() -> None:

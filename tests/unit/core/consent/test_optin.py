@@ -1,7 +1,6 @@
 """Third-party chats as WhatsApp users control them, and what a look-up gives away."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
@@ -17,6 +16,7 @@ from interop_server.core.model import (
     PartnerStatus,
     Platform,
 )
+from tests.stores import note_calls
 from tests.unit.core.world import BATS, NOW_MS, OWLS, World, message, partner, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
@@ -167,28 +167,17 @@ async def test_every_look_up_asks_the_store_as_much(world: World, monkeypatch: p
     await world.blocklist.block(user, bea.jid)
     await world.blocklist.block(bea, user.jid)
     numbers = await strangers(world, ada)
-    calls: list[int] = []
-    read, read_batch = world.store._engine.read, world.store._engine.read_batch
-
-    def counted(call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        async def count(*args: Any) -> Any:
-            calls.append(1)
-            return await call(*args)
-
-        return count
-
-    monkeypatch.setattr(world.store._engine, "read", counted(read))
-    monkeypatch.setattr(world.store._engine, "read_batch", counted(read_batch))
+    calls = note_calls(world.store, monkeypatch)
     from_third_party = [("+491511234567", 0), *((number, 0) for number in numbers.values())]
     from_whatsapp = [("ada", BATS), ("bea", BATS), ("nobody", BATS), ("ada", OWLS), ("ada", 998)]
     caller, asked = (ada, from_third_party) if asker == "a third-party user" else (user, from_whatsapp)
     for users in ([each] for each in asked):
         calls.clear()
         await world.optin.resolve(caller, users)
-        assert len(calls) == 2, users
+        assert calls == ["partners.get_identifier_types", "routes.look_up"], users
     calls.clear()
     await world.optin.resolve(caller, asked * 4)
-    assert len(calls) == 2
+    assert calls == ["partners.get_identifier_types", "routes.look_up"]
 
 
 async def test_the_inbox_mode_is_kept(world: World) -> None:

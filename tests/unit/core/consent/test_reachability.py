@@ -1,15 +1,15 @@
 """Reachability pings: what arrives, what is dropped without a sign, and how many there may be."""
 
-import json
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
-from interop_server.core.messages import MailboxItem, NotificationType, StanzaKind
+from interop_server.core.mailbox_content import ReachabilityPing, decode
+from interop_server.core.messages import MailboxItem, StanzaKind
 from interop_server.core.model import Account, PartnerStatus, Platform, ReachabilitySettings
+from tests.stores import note_calls
 from tests.unit.core.world import BATS, OWLS, World, partner, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
@@ -27,10 +27,8 @@ async def test_a_ping_tells_the_partner_and_a_display_name(world: World) -> None
     ada, user = await world.enlisted(), await world.whatsapp_user()
     await world.reachability.ping(ada, NUMBER, "Ada Lovelace")
     [ping] = await world.waiting(user)
-    assert (ping.kind, ping.subtype) == (StanzaKind.NOTIFICATION, NotificationType.REACHABILITY_PING)
     assert (ping.timestamp_ms, ping.sender_jid, ping.stanza_id) == (world.clock.now_ms(), "", "")
-    said = {"integrator": BATS, "partner_name": "Partner 100", "display_name": "Ada Lovelace"}
-    assert json.loads(ping.content) == said
+    assert decode(ping) == ReachabilityPing(BATS, "Partner 100", "Ada Lovelace")
     assert world.connections.woken == [user.account_id]
     assert await world.optin.list_chats(user, 0, "") == ([], "")
 
@@ -90,10 +88,10 @@ async def test_a_ping_that_does_not_arrive_is_answered_like_one_that_does(
     await let_drop(world, ada, user, cause)
     number = "+4915100000000" if cause == "nobody has the number" else NUMBER
     before, rows = await world.waiting(user), (await world.store.count_rows())["reachability_ping"]
-    calls = count_calls(world, monkeypatch)
+    calls = note_calls(world.store, monkeypatch)
     with world.quiet():
         assert await world.reachability.ping(ada, number, "Ada") is None  # type: ignore[func-returns-value]
-    assert calls == ["read", "write"]
+    assert calls == ["reachability.get_ping_facts", "reachability.put_ping"]
     assert await world.waiting(user) == before
     assert (await world.store.count_rows())["reachability_ping"] == rows + 1
     entry = world.journal.after(0, 1_000)[0][-1]
@@ -107,31 +105,12 @@ async def test_a_ping_that_does_not_arrive_is_answered_like_one_that_does(
 async def test_a_ping_that_arrives_asks_the_store_as_much(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """One look-up and one write, and one row beside what lies in the mailbox (OPT-11)."""
     ada, user = await world.enlisted(), await world.whatsapp_user()
-    calls = count_calls(world, monkeypatch)
+    calls = note_calls(world.store, monkeypatch)
     await world.reachability.ping(ada, NUMBER, "Ada")
-    assert calls == ["read", "write"]
+    assert calls == ["reachability.get_ping_facts", "reachability.put_ping"]
     assert ((await world.store.count_rows())["reachability_ping"], len(await pings(world, user))) == (1, 1)
     entry = world.journal.after(0, 1_000)[0][-1]
     assert (entry.outcome, entry.requirement, entry.cause) == ("accepted", "OPT-10", "")
-
-
-def count_calls(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Notes from now on which calls the store makes of its engine."""
-    calls: list[str] = []
-    engine = world.store._engine
-
-    def counted(name: str) -> Callable[..., Awaitable[Any]]:
-        call = getattr(engine, name)
-
-        async def count(*args: Any) -> Any:
-            calls.append(name)
-            return await call(*args)
-
-        return count
-
-    for name in ("read", "read_batch", "write", "write_batch"):
-        monkeypatch.setattr(engine, name, counted(name))
-    return calls
 
 
 @pytest.mark.requirement("OPT-12")
@@ -220,7 +199,7 @@ async def test_a_display_name_arrives_as_it_was_given(world: World, name: str) -
     ada, user = await world.enlisted(), await world.whatsapp_user()
     await world.reachability.ping(ada, NUMBER, name)
     [ping] = await pings(world, user)
-    assert json.loads(ping.content)["display_name"] == name
+    assert decode(ping) == ReachabilityPing(BATS, "Partner 100", name)
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)

@@ -28,7 +28,7 @@ async def test_thirty_days_without_a_connection_end_an_enlistment(world: World, 
         assert await world.sweep() == {"enlistments": 1}
     with refused(Reason.ENLISTMENT_EXPIRED):
         await world.logins.log_in(world.login(ada))
-    assert await world.store.get_account(ada.jid) is None
+    assert await world.store.accounts.get(ada.jid) is None
     assert journalled(world, "timer.unenlist") == [ada.jid]
     assert await world.sweep() == {}
     with refused(Reason.ENLISTMENT_EXPIRED):
@@ -48,8 +48,8 @@ async def test_who_comes_back_after_thirty_days_is_somebody_new(world: World, sw
     again = await world.enlisted()
     assert (again.external_id, again.jid != ada.jid) == (ada.external_id, True)
     assert await world.waiting(again) == []
-    assert (await world.store.count_prekeys(again.account_id)).one_time == 0
-    assert await world.store.list_ends([ada.jid, again.jid]) == {ada.jid: AccountEnd.EXPIRED}
+    assert (await world.store.prekeys.count(again.account_id)).one_time == 0
+    assert await world.store.accounts.list_ends([ada.jid, again.jid]) == {ada.jid: AccountEnd.EXPIRED}
     assert (await world.logins.log_in(world.login(again))).jid == again.jid
 
 
@@ -110,15 +110,15 @@ async def test_whatsapp_users_stay(world: World) -> None:
 @pytest.mark.requirement("LIF-04")
 async def test_many_that_fall_due_at_once_go_at_once(world: World) -> None:
     """However many transactions it takes; who has connected since stays, and nobody is told or pushed to."""
-    users = [await world.store.enlist(enlistment(world, number)) for number in range(450)]
+    users = [await world.store.accounts.enlist(enlistment(world, number)) for number in range(450)]
     world.clock.advance(MONTH_MS - 1)
     back = users[77].account
-    await world.store.set_connected(back.account_id, True, world.clock.now_ms())
+    await world.store.accounts.set_connected(back.account_id, True, world.clock.now_ms())
     world.clock.advance(1)
     with world.quiet():
         assert await world.sweep() == {"enlistments": 449}
     assert (await world.store.count_rows())["account"] == 1
-    assert await world.store.get_account(back.jid) == back
+    assert await world.store.accounts.get(back.jid) == back
     assert len(journalled(world, "timer.unenlist")) == 449
     [sweep] = world.absence.sweeps()
     assert sweep.retention_ms == MONTH_MS

@@ -10,7 +10,8 @@ import pytest
 from interop_protocol.encoding import decode_base64url
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason
-from interop_server.core.messages import NotificationType, ReceiptType, StanzaKind
+from interop_server.core.mailbox_content import IdentityChanged, decode
+from interop_server.core.messages import ReceiptType, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.model import IdentifierType, PublishedKeys, SignedPreKey
 from interop_server.runtime.rng import SeededRng
@@ -43,7 +44,7 @@ async def test_the_published_sample_of_an_enlistment_is_accepted(world: World) -
     assert (keys.registration_id, keys.signed_prekey.key_id) == (0xC7A83AB4, 0xFED749)
     account = await world.account(await world.enlistment.enlist(form))
     assert (account.auth_key, account.external_id, account.is_whatsapp) == (values["auth_key"], "ada", False)
-    assert await world.store.get_published_keys([account.account_id]) == {account.account_id: keys}
+    assert await world.store.prekeys.get_published([account.account_id]) == {account.account_id: keys}
 
 
 @pytest.mark.requirement("ENL-12")
@@ -135,7 +136,7 @@ async def test_a_registration_id_uses_all_of_its_four_bytes(world: World, regist
     """The full 32-bit range is served to peers as it came (ENL-08, KEY-02)."""
     form = KEYS.form(token(), registration_id=registration_id.to_bytes(4, "big"))
     account = await world.account(await world.enlistment.enlist(form))
-    published = await world.store.get_published_keys([account.account_id])
+    published = await world.store.prekeys.get_published([account.account_id])
     assert published[account.account_id].registration_id == registration_id
 
 
@@ -238,14 +239,13 @@ async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World
     again = await world.enlisted("ada", keys=OTHER)
 
     assert again == replace(ada, auth_key=OTHER.auth_key)
-    assert await world.store.get_published_keys([ada.account_id]) == {ada.account_id: OTHER.published}
+    assert await world.store.prekeys.get_published([ada.account_id]) == {ada.account_id: OTHER.published}
     assert (await world.prekeys.count(ada)).one_time == 0
     assert await world.waiting(ada) == []
     assert world.connections.ended == [(ada.account_id, Reason.CONNECTION_REPLACED)]
     assert world.connections.woken[-1] == user.account_id
     notice = (await world.waiting(user))[-1]
-    assert (notice.kind, notice.subtype) == (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
-    assert notice.content.decode() == ada.jid
+    assert decode(notice) == IdentityChanged(ada.jid)
     assert await world.waiting(stranger) == []
 
 
@@ -289,7 +289,7 @@ async def test_a_new_signed_prekey_and_registration_id_come_with_any_enlistment(
     with world.quiet():
         await world.enlistment.enlist(form)
     expected = PublishedKeys(42, KEYS.published.identity_key, SignedPreKey(*signed))
-    assert await world.store.get_published_keys([ada.account_id]) == {ada.account_id: expected}
+    assert await world.store.prekeys.get_published([ada.account_id]) == {ada.account_id: expected}
 
 
 @pytest.mark.requirement("ENL-12")

@@ -10,7 +10,8 @@ from interop_protocol.digest import key_digest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.keys.prekeys import BundleOutcome
 from interop_server.core.limits import DAY_MS
-from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.mailbox_content import IdentityChanged, decode
+from interop_server.core.messages import StanzaKind
 from interop_server.core.model import (
     Account,
     OneTimePreKey,
@@ -189,8 +190,7 @@ async def test_a_whatsapp_users_new_identity_is_told_to_peers_once(world: World)
     await world.prekeys.publish(user, GOOD, [])
     assert world.connections.woken == [ada.account_id] * 2
     *_, notice = await world.waiting(ada)
-    assert (notice.kind, notice.subtype) == (StanzaKind.NOTIFICATION, NotificationType.IDENTITY_CHANGED)
-    assert notice.content.decode() == user.jid
+    assert decode(notice) == IdentityChanged(user.jid)
     assert [item.kind for item in await world.waiting(ada)].count(StanzaKind.NOTIFICATION) == 2  # the mark of trust
     assert await world.waiting(bea) == []
 

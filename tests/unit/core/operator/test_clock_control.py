@@ -42,6 +42,6 @@ async def test_where_the_clock_got_is_remembered(world: World) -> None:
     """After an advance and after a freeze at a time to come, so that no restart leads back."""
     control = ClockControl(AdjustableClock(NOW_MS), world.store)
     await control.advance(5)
-    assert await world.store.get_time_floor_ms() == NOW_MS + 5
+    assert await world.store.past.get_time_floor_ms() == NOW_MS + 5
     await control.freeze(NOW_MS + 9)
-    assert await world.store.get_time_floor_ms() == NOW_MS + 9
+    assert await world.store.past.get_time_floor_ms() == NOW_MS + 9

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.messages import NotificationType, StanzaKind
+from interop_server.core.mailbox_content import DigestRequested, decode
 from interop_server.core.model import ConnectionMode, PartnerStatus, Platform
 from tests.unit.core.world import BATS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
 
@@ -203,7 +203,7 @@ async def test_a_number_change_moves_the_account(world: World) -> None:
     assert await world.operator.change_number(user.jid, "+33 6 12345678") == ("33612345678@s.whatsapp.net", True)
     moved = await world.account("33612345678@s.whatsapp.net")
     assert (moved.account_id, moved.external_id) == (user.account_id, "33612345678")
-    assert await world.store.get_account(user.jid) is None
+    assert await world.store.accounts.get(user.jid) is None
     assert world.connections.ended == [(user.account_id, Reason.NOT_ENLISTED)]
     [outcome] = await world.router.send_messages(ada, [message(moved)])
     assert outcome.refusal is None
@@ -247,11 +247,7 @@ async def test_a_client_is_asked_once_to_compare_its_keys(world: World) -> None:
     for _ in range(2):
         await world.operator.request_key_digest(ada.jid)
     [request] = await world.waiting(ada)
-    assert (request.kind, request.subtype, request.content) == (
-        StanzaKind.NOTIFICATION,
-        NotificationType.DIGEST_REQUESTED,
-        b"",
-    )
+    assert decode(request) == DigestRequested()
     assert world.connections.woken == [ada.account_id] * 2
     with refused(Reason.NOT_REGISTERED):
         await world.operator.request_key_digest("100-1@interop")

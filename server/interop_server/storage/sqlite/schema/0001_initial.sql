@@ -112,6 +112,12 @@ CREATE TABLE opt_in (
     PRIMARY KEY (account_id, integrator)
 ) STRICT, WITHOUT ROWID;
 
+-- The rule "has opted in" (OPT-01, OPT-02): third-party chats are on, and the partner is chosen.
+CREATE VIEW opted_in AS
+    SELECT opt_in.account_id, opt_in.integrator
+    FROM opt_in JOIN interop_settings ON interop_settings.account_id = opt_in.account_id
+    WHERE interop_settings.enabled = 1;
+
 -- Partners whose users' reachability pings are dropped.
 CREATE TABLE muted_partner (
     account_id INTEGER NOT NULL REFERENCES interop_settings ON DELETE CASCADE,
@@ -151,7 +157,9 @@ CREATE TABLE chat (
 
 CREATE INDEX chat_by_third_party ON chat (third_party_id);
 
--- What the cap on new chats counts: neither accepted (2) nor ever marked as trusted.
+-- The rule "unanswered" (ABU-05): neither accepted (2) nor ever marked as trusted. The index is for this view.
+CREATE VIEW unanswered_chat AS SELECT * FROM chat WHERE request_state <> 2 AND trusted_until_ms = 0;
+
 CREATE INDEX chat_unanswered ON chat (third_party_id, opened_at_ms) WHERE request_state <> 2 AND trusted_until_ms = 0;
 
 -- AUTOINCREMENT: a delivery id never repeats. sender_id refers to nothing: 0 is the server, and senders may be gone.
@@ -216,7 +224,7 @@ CREATE TABLE sanction (
     sub_code INTEGER NOT NULL,
     expires_at_ms INTEGER,
     PRIMARY KEY (integrator, user_sha256, kind),
-    CHECK (iif(kind = 2, sub_code IN (101, 102, 103, 104, 106), sub_code = 0)),
+    CHECK (CASE WHEN kind = 2 THEN sub_code IN (101, 102, 103, 104, 106) ELSE sub_code = 0 END),
     CHECK ((kind = 3) = (expires_at_ms IS NULL))
 ) STRICT, WITHOUT ROWID;
 

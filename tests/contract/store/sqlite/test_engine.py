@@ -172,7 +172,7 @@ async def test_closing_leaves_one_file_and_no_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
     path = tmp_path / "store.db"
     store = await SqliteStore.open(path)
-    await store.get_or_put_secret("root", bytes(32))
+    await store.secrets.get_or_put("root", bytes(32))
     assert (tmp_path / "store.db-wal").exists()
     started = set(threading.enumerate()) - before
     await store.close()
@@ -189,7 +189,7 @@ async def test_an_empty_file_becomes_a_database(tmp_path: Path) -> None:
     path = tmp_path / "a ?#%.db"
     path.touch()
     store = await SqliteStore.open(str(path))
-    await store.get_or_put_secret("root", bytes(32))
+    await store.secrets.get_or_put("root", bytes(32))
     await store.close()
     assert path.stat().st_size > 0
 
@@ -225,7 +225,7 @@ async def test_a_database_belongs_to_one_server_at_a_time(tmp_path: Path) -> Non
     store = await SqliteStore.open(path)
     with pytest.raises(WrongDatabase, match="is in use by another simulator"):
         await SqliteStore.open(path)
-    assert await store.get_or_put_secret("root", bytes(32)) == bytes(32)
+    assert await store.secrets.get_or_put("root", bytes(32)) == bytes(32)
     await store.close()
     await (await SqliteStore.open(path)).close()
 

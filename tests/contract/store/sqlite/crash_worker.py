@@ -54,23 +54,25 @@ def history(number: int) -> list[State]:
 async def live(world: World, user: Account, number: int) -> AsyncIterator[None]:
     """Makes the calls that lead from each state of a user's history to the next."""
     store = world.store
-    account = (await store.enlist(world.enlistment(number, seed=OLD))).account
+    account = (await store.accounts.enlist(world.enlistment(number, seed=OLD))).account
     yield
-    await store.add_one_time_prekeys(account.account_id, one_time_prekeys(1, 3))
+    await store.prekeys.add_one_time(account.account_id, one_time_prekeys(1, 3))
     yield
     for batch in range(2):
-        await store.take_bundles([account.account_id])
+        await store.prekeys.take_bundles([account.account_id])
         yield
-        await store.put_messages([world.message(user, account, f"{number}-{batch}-{n}") for n in range(2)])
+        await store.mailbox.put_messages([world.message(user, account, f"{number}-{batch}-{n}") for n in range(2)])
         yield
-    [first, *_] = await store.list_deliveries(account.account_id, 0, 10, 0)
-    await store.delete_deliveries(account.account_id, [first.delivery_id])
+    [first, *_] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
+    await store.mailbox.delete(account.account_id, [first.delivery_id])
     yield
     if number % 2:
-        await store.enlist(replace(world.enlistment(number, seed=NEW), jid=f"{BATS}-{number + 50_000}@interop"))
+        await store.accounts.enlist(
+            replace(world.enlistment(number, seed=NEW), jid=f"{BATS}-{number + 50_000}@interop")
+        )
         yield
     if number % 3 == 0:
-        await store.delete_account(account.account_id)
+        await store.accounts.delete(account.account_id)
         yield
 
 
@@ -104,9 +106,9 @@ class Fuse:
 async def live_together(path: Path, user_jid: str, fuse: Fuse, said: TextIO) -> None:
     """Leads all users through their histories at the same time, so that their calls share transactions."""
     store = await SqliteStore.open(path)
-    user = await store.get_account(user_jid)
+    user = await store.accounts.get(user_jid)
     assert user is not None
-    await store._engine.write(fuse.light)
+    await store.engine.write(fuse.light)
 
     async def work(number: int) -> None:
         async for _ in live(World(store), user, number):

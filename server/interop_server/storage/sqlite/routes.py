@@ -1,14 +1,15 @@
-"""Facts for routing in SQLite, and with the mailbox the whole `RoutingStore`; knows no rule that decides by them."""
+"""The facts that decide whether a sender may reach a recipient, in SQLite; knows no rule that decides by them."""
 
 import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from interop_server.core.consent.store import RouteStore
 from interop_server.core.messages import RouteFacts
-from interop_server.core.model import Account, AccountEnd, PartnerStatus
-from interop_server.core.stores import RoutingStore
-from interop_server.storage.sqlite.mailbox import REQUEST_STATES, SqliteMailbox
+from interop_server.core.model import Account, PartnerStatus
+from interop_server.storage.sqlite.concern import Concern, choose
+from interop_server.storage.sqlite.mailbox import REQUEST_STATES
 
 _MAX_COUNTED_ITEMS = 100_000
 """Of a mailbox, per look: five times the default limit, so that no mailbox makes routing slow."""
@@ -17,54 +18,51 @@ _MAX_COUNTED_ITEMS = 100_000
 def _facts_query(accounts: str, integrator: str, account_id: str, jid: str, waiting: str) -> str:
     """Returns the query for facts of recipients, each as seen from the sender of its row.
 
-    The third-party end is the recipient unless that is a WhatsApp user, and the WhatsApp end the other way round.
-    Between two of the same side nobody has opted in: WhatsApp users cannot choose partner 0, third-party users cannot
-    choose.
+    A row names the sender: account id, integrator and JID are `value ->> 0`, `value ->> 1` and `value ->> 2`. The
+    third-party end is the recipient unless that is a WhatsApp user, and the WhatsApp end the other way round. Between
+    two of the same side there is no opt-in: WhatsApp users cannot choose partner 0, third-party users cannot choose.
 
     Args:
-        accounts: Joins `account` to rows of sender (account id, integrator, JID) and what names the recipient.
+        accounts: Joins `account` to the rows by what names the recipient.
         integrator: Of the recipient.
         account_id: Of the recipient.
         jid: Of the recipient.
         waiting: Items and bytes in the recipient's mailbox; looked at only when the two may talk, since a full mailbox
             takes longer to count (OPT-09).
     """
+    whatsapp_id = choose("value ->> 1 = 0", "value ->> 0", account_id)
+    third_party_id = choose("value ->> 1 = 0", account_id, "value ->> 0")
+    partner = choose(f"{integrator} = 0", "value ->> 1", integrator)
     opted_in = f"""EXISTS (
-            SELECT 1 FROM interop_settings JOIN opt_in USING (account_id)
-            WHERE enabled AND account_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
-            AND opt_in.integrator = iif({integrator} = 0, value ->> 1, {integrator})
+            SELECT 1 FROM opted_in WHERE opted_in.account_id = {whatsapp_id} AND opted_in.integrator = {partner}
         )"""
     return f"""
     SELECT json_each.key, account.account_id, account.jid, account.integrator, account.external_id,
-        EXISTS (
-            SELECT 1 FROM partner
-            WHERE partner.integrator = iif({integrator} = 0, value ->> 1, {integrator}) AND status = ?2
-        ),
+        EXISTS (SELECT 1 FROM partner WHERE partner.integrator = {partner} AND status = {PartnerStatus.ACTIVE:d}),
         {opted_in},
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = {jid}),
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = {account_id} AND blocked.jid = value ->> 2),
         read_receipts, coalesce(request_state, 0), coalesce(trusted_until_ms, 0),
-        iif({opted_in}, {waiting}, '[0, 0]'),
+        {choose(opted_in, waiting, "'[0, 0]'")},
         (SELECT registration_id FROM published_keys WHERE published_keys.account_id = {account_id})
     FROM json_each(?1) {accounts}
-    LEFT JOIN chat ON whatsapp_id = iif(value ->> 1 = 0, value ->> 0, {account_id})
-        AND third_party_id = iif(value ->> 1 = 0, {account_id}, value ->> 0)
+    LEFT JOIN chat ON whatsapp_id = {whatsapp_id} AND third_party_id = {third_party_id}
     """
 
 
-_FACTS = _facts_query(
+_GET_FACTS = _facts_query(
     "CROSS JOIN account ON jid = value ->> 3",
     "account.integrator",
     "account.account_id",
     "account.jid",
-    """(
-        SELECT json_array(count(*), total(size)) FROM (
-            SELECT size FROM mailbox WHERE recipient_id = account.account_id LIMIT ?3
-        )
+    f"""(
+        SELECT json_array(count(*), coalesce(sum(size), 0)) FROM (
+            SELECT size FROM mailbox WHERE recipient_id = account.account_id LIMIT {_MAX_COUNTED_ITEMS}
+        ) AS waiting
     )""",
 )
 
-# Goes the same way for somebody who does not exist: to rows of account 0, which there are not (OPT-09).
+# For a user who does not exist it does the same work, on rows of account 0, which does not exist (OPT-09).
 _LOOK_UP = _facts_query(
     "LEFT JOIN account ON account.integrator = value ->> 3 AND external_id = value ->> 4",
     "value ->> 3",
@@ -90,7 +88,7 @@ def _facts(row: Sequence[Any]) -> RouteFacts:
         recipient_blocked_sender=recipient_blocked,
         read_receipts=read_receipts,
         mailbox_items=mailbox_items,
-        mailbox_bytes=int(mailbox_bytes),
+        mailbox_bytes=mailbox_bytes,
         request_state=REQUEST_STATES[request_state],
         trusted_until_ms=trusted_until_ms,
         registration_id=row[-1],
@@ -100,7 +98,7 @@ def _facts(row: Sequence[Any]) -> RouteFacts:
 def _route_facts(db: sqlite3.Connection, ends: list[tuple[int, int, str, str]]) -> list[RouteFacts | None]:
     """Looks up pairs of sender (account id, integrator, JID) and recipient (JID)."""
     facts: list[RouteFacts | None] = [None] * len(ends)
-    for index, *row in db.execute(_FACTS, (json.dumps(ends), PartnerStatus.ACTIVE, _MAX_COUNTED_ITEMS)).fetchall():
+    for index, *row in db.execute(_GET_FACTS, (json.dumps(ends),)).fetchall():
         facts[index] = _facts(row)
     return facts
 
@@ -108,31 +106,19 @@ def _route_facts(db: sqlite3.Connection, ends: list[tuple[int, int, str, str]]) 
 def _look_up(db: sqlite3.Connection, ends: list[tuple[int, int, str, int, str]]) -> list[RouteFacts | None]:
     """Looks up pairs of sender (account id, integrator, JID) and recipient (integrator, external id)."""
     facts: list[RouteFacts | None] = [None] * len(ends)
-    for index, *row in db.execute(_LOOK_UP, (json.dumps(ends), PartnerStatus.ACTIVE)).fetchall():
+    for index, *row in db.execute(_LOOK_UP, (json.dumps(ends),)).fetchall():
         facts[index] = _facts(row) if row[0] is not None else None
     return facts
 
 
-class SqliteRouting(SqliteMailbox, RoutingStore):
-    """All that routing reads and writes."""
+class SqliteRoutes(Concern, RouteStore):
+    """Reads of all tables that decide about a route, in one query."""
 
-    async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:  # noqa: D102
-        def list_ends(db: sqlite3.Connection) -> dict[str, AccountEnd]:
-            rows = db.execute(
-                "SELECT jid, ended FROM given_jid WHERE jid IN (SELECT value FROM json_each(?1)) AND ended",
-                (json.dumps(list(jids)),),
-            ).fetchall()
-            return {jid: AccountEnd(ended) for jid, ended in rows}
-
-        return await self._engine.read(list_ends)
-
-    async def get_route_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:  # noqa: D102
+    async def get_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:
         ends = [(sender.account_id, sender.integrator, sender.jid, jid) for jid in jids]
         facts = await self._engine.read_batch(_route_facts, ends)
         return {found.jid: found for found in facts if found is not None}
 
-    async def find_route_facts(  # noqa: D102
-        self, sender: Account, users: Sequence[tuple[int, str]]
-    ) -> list[RouteFacts | None]:
+    async def look_up(self, sender: Account, users: Sequence[tuple[int, str]]) -> list[RouteFacts | None]:
         ends = [(sender.account_id, sender.integrator, sender.jid, *user) for user in users]
         return await self._engine.read_batch(_look_up, ends)

@@ -1,0 +1,103 @@
+"""What the rules about keys need of the store; knows no database."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from interop_server.core.consent.store import StoreForRoutes
+from interop_server.core.model import (
+    KemPreKeyIds,
+    KemPreKeys,
+    OneTimePreKey,
+    PreKeyCounts,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
+)
+
+
+class PreKeyReused(Exception):
+    """A one-time prekey was published by this account before (KEY-04)."""
+
+
+class LastResortMissing(Exception):
+    """One-time KEM prekeys come for an account that has no last-resort one (KEY-15)."""
+
+
+class PreKeyStore(Protocol):
+    """Accounts' public keys."""
+
+    async def put(
+        self,
+        account_id: int,
+        keys: PublishedKeys,
+        one_time: Sequence[OneTimePreKey],
+        now_ms: int,
+        recent_since_ms: int = 0,
+        kem: KemPreKeys | None = None,
+    ) -> list[int]:
+        """Replaces all keys of an account; without KEM prekeys it holds none afterwards.
+
+        A changed identity key adds an IdentityChanged item to the mailboxes of recent peers, as in
+        `AccountStore.enlist`; returns the account ids of those peers.
+
+        Raises:
+            PreKeyReused: A prekey was published before and is not in the store any more. Nothing changed.
+            LastResortMissing: There are one-time KEM prekeys and no last-resort one. Nothing changed.
+        """
+        ...
+
+    async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
+        """Adds one-time prekeys and returns how many there are now.
+
+        Raises:
+            PreKeyReused: A key id is in the store, or key material was published before. Nothing changed.
+        """
+        ...
+
+    async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None: ...
+
+    async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:
+        """All that are left, by id ascending."""
+        ...
+
+    async def add_kem(self, account_id: int, kem: KemPreKeys) -> int:
+        """Adds one-time KEM prekeys, replaces the last-resort one if one is given, and returns how many one-time ones
+        there are now.
+
+        Raises:
+            PreKeyReused: A key id is in the store, or key material was published before; the last-resort prekey that
+                is there may be given again. Nothing changed.
+            LastResortMissing: There is none, and none is given. Nothing changed.
+        """
+        ...
+
+    async def delete_kem(self, account_id: int) -> None:
+        """Deletes all KEM prekeys of an account. It stays known that there were some (KEY-16)."""
+        ...
+
+    async def get_kem_ids(self, account_id: int) -> KemPreKeyIds: ...
+
+    async def count(self, account_id: int) -> PreKeyCounts: ...
+
+    async def get_published(self, account_ids: Sequence[int]) -> dict[int, PublishedKeys]:
+        """Published keys by account id; accounts that have not published are left out. Consumes nothing."""
+        ...
+
+    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
+        """Takes a bundle of each account that has published, with one one-time prekey each while there are any.
+
+        The one-time prekeys leave in one statement; two concurrent calls never return the same one (KEY-05).
+        The lowest key id goes first. The same holds for KEM prekeys, after which comes the last-resort one (KEY-15).
+        """
+        ...
+
+    async def rotate_signed(self, account_id: int, signed_prekey: SignedPreKey) -> bool:
+        """Replaces the signed prekey; False when the account has not published."""
+        ...
+
+
+class StoreForKeys(StoreForRoutes, Protocol):
+    """The concerns of the store that this room uses."""
+
+    @property
+    def prekeys(self) -> PreKeyStore: ...

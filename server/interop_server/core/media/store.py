@@ -1,0 +1,40 @@
+"""What the rules about media need of the store; knows no database and no blob."""
+
+from typing import Protocol
+
+from interop_server.core.model import MediaBlob
+from interop_server.core.shared_store import PartnerStore
+
+
+class MediaStore(Protocol):
+    """What is known of uploaded blobs."""
+
+    async def put(self, blob: MediaBlob) -> MediaBlob:
+        """Adds a blob; when one with this hash exists, extends its expiry and returns it with its own path."""
+        ...
+
+    async def get(self, direct_path: str) -> MediaBlob | None: ...
+
+    async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...
+
+    async def list_expired(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
+        """Blobs whose expiry lies from the first time on and before the second."""
+        ...
+
+    async def next_expiry_ms(self, from_ms: int) -> int | None:
+        """The earliest expiry of a blob from that time on; None without such a blob."""
+        ...
+
+    async def delete_expired(self, before_ms: int) -> int:
+        """Forgets blobs whose expiry lies before that, and returns how many."""
+        ...
+
+
+class StoreForMedia(Protocol):
+    """The concerns of the store that this room uses."""
+
+    @property
+    def media(self) -> MediaStore: ...
+
+    @property
+    def partners(self) -> PartnerStore: ...

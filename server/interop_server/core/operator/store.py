@@ -1,0 +1,41 @@
+"""What the operator's rules need of the store; knows no database."""
+
+from typing import Protocol
+
+from interop_server.core.consent.store import OptInStore
+from interop_server.core.shared_store import AccountStore, MailboxStore, PartnerStore
+
+
+class PastStore(Protocol):
+    """What the server must know of its own past."""
+
+    async def take_start_number(self) -> int:
+        """Counts a start: 1 the first time, and never the same number twice."""
+        ...
+
+    async def raise_time_floor(self, ms: int) -> None:
+        """Remembers that the server's clock has shown a time; an earlier one than before changes nothing."""
+        ...
+
+    async def get_time_floor_ms(self) -> int:
+        """The latest of the remembered times and of the timestamps of stored and sent messages (MSG-14); 0 if none."""
+        ...
+
+
+class StoreForOperator(Protocol):
+    """The concerns of the store that this room uses."""
+
+    @property
+    def accounts(self) -> AccountStore: ...
+
+    @property
+    def mailbox(self) -> MailboxStore: ...
+
+    @property
+    def opt_in(self) -> OptInStore: ...
+
+    @property
+    def partners(self) -> PartnerStore: ...
+
+    @property
+    def past(self) -> PastStore: ...

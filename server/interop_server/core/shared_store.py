@@ -1,0 +1,212 @@
+"""What several rooms need of the store: partners, accounts, mailboxes and the messages sent; knows no database.
+
+What holds for every call of the store stands in `core/store.py`.
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from interop_server.core.messages import Backlog, Delivery, MailboxItem, RetryOutcome, SentMessage, Stored
+from interop_server.core.model import (
+    Account,
+    AccountEnd,
+    Enlisted,
+    IdentifierType,
+    NewEnlistment,
+    Partner,
+    PartnerTerms,
+    Platform,
+)
+
+
+class JidTaken(Exception):
+    """A JID was given out before: choose another (ENL-12)."""
+
+
+class PartnerStore(Protocol):
+    """Partners and their key sets."""
+
+    async def put(self, partner: Partner) -> None:
+        """Inserts or replaces a partner by integrator id.
+
+        Raises:
+            KeyError: Another integrator has this issuer.
+        """
+        ...
+
+    async def get(self, integrator: int) -> Partner | None: ...
+
+    async def get_by_issuer(self, issuer: str) -> Partner | None: ...
+
+    async def get_identifier_types(self, integrators: Sequence[int]) -> dict[int, IdentifierType]:
+        """The kind of identifier that each of these partners uses for its users; unknown partners are left out."""
+        ...
+
+    async def list_all(self) -> list[Partner]:
+        """All partners, by integrator id ascending."""
+        ...
+
+    async def put_jwks(self, integrator: int, jwks: str, fetched_at_ms: int) -> None:
+        """Keeps the last good copy of a key set, as JSON text (ENL-03)."""
+        ...
+
+    async def get_jwks(self, integrator: int) -> str | None: ...
+
+    async def delete_jwks(self, integrator: int) -> None: ...
+
+
+class AccountStore(Protocol):
+    """Accounts of WhatsApp users and of third-party users, and the JIDs given to them.
+
+    The call that creates, renews or deletes an account also changes what belongs to it in other concerns: keys,
+    mailboxes and sanctions. Each call says what.
+    """
+
+    async def enlist(self, enlistment: NewEnlistment) -> Enlisted:
+        """Adds a third-party account, or replaces the keys of the one with this (integrator, external_id) (ENL-13).
+
+        A known identifier keeps its JID and the given one stays unused. A changed identity key deletes the account's
+        one-time and KEM prekeys and mailbox, and adds an IdentityChanged item to the mailbox of every peer of a chat
+        with a message since `recent_since_ms`, at most one un-acked per pair (ENL-14, KEY-17). The signed prekey and
+        registration id are replaced in any case, and the account counts as connected now (LIF-04).
+
+        Raises:
+            JidTaken: The identifier is new, and the JID was given out before, also to an account deleted since.
+        """
+        ...
+
+    async def get(self, jid: str) -> Account | None: ...
+
+    async def get_by_external_id(self, integrator: int, external_id: str) -> Account | None: ...
+
+    async def put_whatsapp_user(
+        self, jid: str, phone_number: str, auth_key: bytes, platform: Platform, now_ms: int
+    ) -> Account:
+        """Adds a WhatsApp user, or replaces auth key and platform of the one with this JID."""
+        ...
+
+    async def change_number(self, account_id: int, jid: str, phone_number: str) -> None:
+        """Gives a WhatsApp user another JID and number; the user's sanctions and reports move along.
+
+        Raises:
+            JidTaken: An account has this JID.
+        """
+        ...
+
+    async def set_connected(self, account_id: int, read_receipts: bool, now_ms: int) -> PartnerTerms | None:
+        """Records a login: the user's read-receipt setting and the time.
+
+        Returns:
+            What the account's partner allows, read in the same transaction: a later change of the partner finds this
+            login recorded. A WhatsApp user has no partner: may connect, but not by proxy. None when the account is
+            gone.
+        """
+        ...
+
+    async def set_last_connected(self, account_ids: Sequence[int], now_ms: int) -> None:
+        """Records that accounts were connected at that time; ids of deleted accounts are ignored (LIF-04)."""
+        ...
+
+    async def oldest_connection_ms(self) -> int | None:
+        """When the third-party account that has been away longest was last connected; None without such accounts."""
+        ...
+
+    async def list_absent(self, until_ms: int, limit: int) -> list[int]:
+        """Ids of third-party accounts last connected at that time or earlier, the longest away first."""
+        ...
+
+    async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:
+        """Deletes, as `delete` does, those of these third-party accounts that were not connected since (LIF-04).
+
+        Returns:
+            The JIDs of the deleted accounts.
+        """
+        ...
+
+    async def delete(self, account_id: int) -> None:
+        """Deletes the account with keys, mailbox, blocklist, chats and mapping; its JID stays given out (LIF-03)."""
+        ...
+
+    async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:
+        """How third-party accounts ended, by JID; JIDs of accounts that have not ended are left out."""
+        ...
+
+
+class MailboxStore(Protocol):
+    """What waits for recipients: messages, receipts and notifications.
+
+    `put`, `put_messages` and `delete` of several callers that wait at the same time run as one: the calls of one method
+    keep their order, but all of them can run before a call of another method that was made earlier. Where the order
+    of two calls matters, await the first.
+    """
+
+    async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
+        """Stores messages, each once per (sender_id, stanza_id), and opens or touches the chats they belong to.
+
+        A duplicate changes nothing and gets the first timestamp (MSG-04), even long after the first was acked. A
+        message to the same recipient with a higher `retry_count` than the last is no duplicate when a retry receipt
+        with at least that count was forwarded (RCP-04). A dropped message is remembered as far as its sender can see:
+        no mailbox gets it, and only a WhatsApp sender's own list of chats shows it.
+
+        This call owns the rule that a message is taken once, hence it also writes sent messages and chats.
+        """
+        ...
+
+    async def put(self, items: Sequence[MailboxItem]) -> None:
+        """Stores receipts and notifications; a second un-acked request for a key digest is left out (KEY-10)."""
+        ...
+
+    async def put_retry_receipt(self, item: MailboxItem, most: int) -> RetryOutcome:
+        """Stores a retry receipt for the sender of the message that it names, and allows them to send that again.
+
+        Nothing is stored when the message was not sent by `recipient_id` to `sender_id` or was dropped, nor when `most`
+        were stored for it already, whatever counts they named (RCP-04, RCP-05). Reads and writes the sent message.
+        """
+        ...
+
+    async def list_deliveries(self, account_id: int, after: int, limit: int, since_ms: int) -> list[Delivery]:
+        """Items of a mailbox with a delivery id over `after` and a timestamp of at least `since_ms`, in order."""
+        ...
+
+    async def get_backlog(self, account_id: int, since_ms: int) -> Backlog: ...
+
+    async def delete(self, account_id: int, delivery_ids: Sequence[int]) -> None:
+        """Deletes acked deliveries; ids of other accounts' deliveries are ignored."""
+        ...
+
+    async def delete_expired(self, before_ms: int) -> int:
+        """Deletes items older than that, and returns how many."""
+        ...
+
+    async def oldest_ms(self) -> int | None:
+        """The timestamp of the item that has waited longest; None when all mailboxes are empty."""
+        ...
+
+
+class SentMessageStore(Protocol):
+    """Which messages were sent, to which recipient and when, long after they were acked; never what they say.
+
+    They are written by `MailboxStore.put_messages`.
+    """
+
+    async def get(self, sender_id: int, stanza_ids: Sequence[str]) -> dict[str, SentMessage]:
+        """A sender's remembered messages, by id; ids of messages not remembered are left out."""
+        ...
+
+    async def delete_expired(self, before_ms: int) -> int:
+        """Forgets messages that were first sent before that, acked or not, and returns how many."""
+        ...
+
+    async def oldest_ms(self) -> int | None:
+        """When the oldest remembered message was first sent; None when no message is remembered."""
+        ...
+
+
+class SecretStore(Protocol):
+    """The server's own key material, so that it is the same after a restart."""
+
+    async def get_or_put(self, name: str, candidate: bytes) -> bytes:
+        """The secret of that name; without one, the candidate becomes it."""
+        ...
+
+    async def get(self, name: str) -> bytes | None: ...

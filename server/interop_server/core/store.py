@@ -1,0 +1,55 @@
+"""The store as a whole: everything that outlives the process, concern by concern; knows no database.
+
+Each concern is an interface that stands where its rules stand: in the `store.py` of a room, or in `shared_store.py`
+when several rooms share it. An engine, a folder of `interop_server.storage`, fills all of them.
+
+What holds for every call:
+
+- It is one transaction. It happened completely and is durable when it returns, or it did not happen.
+- A call that several concerns take part in stands with the concern that owns its rule, and says what else it writes.
+- It sees every call that returned before it was made. Calls under way at the same time run in any order, except where a
+  concern says more.
+- `get` never changes state, `take` consumes, `put` inserts or replaces, `add` fails when present, `delete` is
+  idempotent. `list_all` and `list_…` return what there is, which may be nothing.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from interop_server.core.abuse.store import AuditStore, BlocklistStore, NewChatStore, ReportStore, StandingStore
+from interop_server.core.consent.store import ChatStore, OptInStore, ReachabilityStore, RouteStore
+from interop_server.core.keys.store import PreKeyStore
+from interop_server.core.media.store import MediaStore
+from interop_server.core.operator.store import PastStore
+from interop_server.core.shared_store import AccountStore, MailboxStore, PartnerStore, SecretStore, SentMessageStore
+
+
+@dataclass(frozen=True, eq=False)
+class Store(ABC):
+    """All concerns. A rule takes those that it needs: see `StoreForMessaging` and its like."""
+
+    partners: PartnerStore
+    accounts: AccountStore
+    prekeys: PreKeyStore
+    opt_in: OptInStore
+    routes: RouteStore
+    chats: ChatStore
+    reachability: ReachabilityStore
+    mailbox: MailboxStore
+    sent: SentMessageStore
+    media: MediaStore
+    blocklist: BlocklistStore
+    new_chats: NewChatStore
+    standing: StandingStore
+    reports: ReportStore
+    audit: AuditStore
+    past: PastStore
+    secrets: SecretStore
+
+    @abstractmethod
+    async def count_rows(self) -> dict[str, int]:
+        """Rows by table."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Finishes the calls under way, and lets go of the database."""

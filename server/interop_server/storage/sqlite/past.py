@@ -1,0 +1,31 @@
+"""What the server knows of its own past, in SQLite; knows nothing of what follows from it."""
+
+import sqlite3
+
+from interop_server.core.operator.store import PastStore
+from interop_server.storage.sqlite.concern import Concern
+from interop_server.storage.sqlite.mailbox import newest_timestamp_ms
+
+_COUNT_START = "UPDATE server SET starts = starts + 1 RETURNING starts"
+_GET_TIME_FLOOR = "SELECT time_floor_ms FROM server"
+
+
+def _time_floor_ms(db: sqlite3.Connection) -> int:
+    [(floor_ms,)] = db.execute(_GET_TIME_FLOOR).fetchall()
+    return max(int(floor_ms), newest_timestamp_ms(db))
+
+
+class SqlitePast(Concern, PastStore):
+    """The one row of the server itself."""
+
+    async def take_start_number(self) -> int:
+        [(starts,)] = await self._engine.write(lambda db: db.execute(_COUNT_START).fetchall())
+        return int(starts)
+
+    _RAISE_TIME_FLOOR = "UPDATE server SET time_floor_ms = ?1 WHERE time_floor_ms < ?1"
+
+    async def raise_time_floor(self, ms: int) -> None:
+        await self._change(self._RAISE_TIME_FLOOR, ms)
+
+    async def get_time_floor_ms(self) -> int:
+        return await self._engine.read(_time_floor_ms)
