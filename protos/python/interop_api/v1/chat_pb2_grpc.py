@@ -72,6 +72,12 @@ class ChatServiceServicer:
         Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
         refusals are stanzas.
 
+        Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
+        the new stream; a login whose answer was lost is replaced by the next one.
+        Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
+        the handshake is over within 20 s (`handshake_seconds`); 1,000 logins at once, then 10 a second, from one client's
+        address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`).
+        Capability: none.
         Errors: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED, HANDSHAKE_TIMEOUT,
         FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED,
         CONNECTION_SILENT, SERVER_DRAINING; as `login_failure` also every TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE,
