@@ -314,6 +314,8 @@ class Stanza(_message.Message):
     delivery_id: _builtins.int
     """Set by the server on what it delivers out of the mailbox (message, receipt, retry receipt, notification): names it
     in `ack` and `nack`. Grows per recipient; 0 on everything else.
+    A delivery keeps its id whenever it comes again, also on another connection: know repetitions by it. A notification
+    `prekeys_low` does not lie in the mailbox and has 0. Never ack 0.
     """
     offline: _builtins.bool
     """Set by the server on a delivery that waited for this connection: the backlog, or one sent before but not acked."""
@@ -446,7 +448,17 @@ class LoginSuccess(_message.Message):
     jid: _builtins.str
     """JID of the account that is now connected."""
     session_token: _builtins.str
-    """Token for unary calls: metadata `authorization: Bearer {session_token}`. Dies with the stream."""
+    """Token for unary calls: metadata `authorization: Bearer {session_token}`. Dies with the stream.
+
+    Opaque: 1 to 128 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; today 48 lower-case hexadecimal digits, which are 192
+    random bits. It stands for this account at this server, on any HTTP/2 connection to it, for unary calls and for the
+    streams of MediaService. It lives until the stream ends, for whatever reason; a server that was started anew does not
+    know it. From then on calls are refused with SESSION_DEAD; a call that was under way may still succeed. `Bearer` may be
+    written in any case. Keep the token out of logs.
+
+    A call's metadata has room for 8,192 bytes in all: above that gRPC may end it with RESOURCE_EXHAUSTED, from 16,384 on
+    it does, without a reason.
+    """
     server_time_ms: _builtins.int
     """Server time: milliseconds since the UNIX epoch."""
     @_builtins.property
@@ -729,7 +741,9 @@ class Message(_message.Message):
     id: _builtins.str
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
     to_jid: _builtins.str
-    """Recipient's JID. Empty on delivery."""
+    """Recipient's JID. Empty on delivery.
+    A device suffix `:0` is accepted and dropped; any other device is DEVICE_LIST_MISMATCH. So it is with every JID here.
+    """
     from_jid: _builtins.str
     """Sender's JID. Set by the server on delivery."""
     type: Global___MessageType.ValueType
@@ -859,6 +873,7 @@ class DeviceListMismatch(_message.Message):
     phash: _builtins.str
     """Hash of the right list: `2:` and base64 of the first 6 bytes of SHA-256 over the device JIDs, sorted and joined. The
     JID of device 0 is the account's own.
+    Nothing stands between the JIDs; the base64 is of the standard alphabet, 8 characters without padding (SPEC.md, Digests).
     """
     @_builtins.property
     def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
@@ -894,6 +909,10 @@ class Receipt(_message.Message):
     Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
     messages that the receipt's recipient never sent to its sender (RCP-05), or that long ago that it is not known any more:
     60 days, policy.
+
+    A receipt is not acked. One on its way when the connection ends is lost, and a full mailbox drops it. So send a
+    delivered receipt again when its message comes again, and a read receipt when the connection ended before a pong came
+    for a ping sent after it: stanzas are taken in order, so that pong proves that the receipt was.
 
     Repeat: safe, but the peer gets it twice, which changes nothing for it. When to send one again is said above.
     Bounds: 1 to 256 ids of at most 64 characters each. No rate; a full mailbox drops it.
@@ -1330,6 +1349,7 @@ Global___ChallengeCode: _TypeAlias = ChallengeCode  # noqa: Y015
 class Ack(_message.Message):
     """Deliveries that the client has stored: the server forgets them (MSG-09). Idempotent. Counts for what came on this
     connection: what came on an earlier one and was not acked there comes again, and is acked then.
+    An id that did not come on this connection, 0 included, is passed over without an answer.
 
     Repeat: safe.
     Bounds: at most 4,096 ids.
@@ -1433,6 +1453,11 @@ Global___OfflinePreview: _TypeAlias = OfflinePreview  # noqa: Y015
 @_typing.final
 class OfflineBatch(_message.Message):
     """Asks for the next part of the backlog. Adds up: two requests for 100 allow 200.
+
+    When there is a backlog, nothing out of the mailbox comes before this is sent, live messages included: they wait behind
+    it. Only what does not lie in the mailbox comes meanwhile: acks of own messages, pongs, refusals, typing, `prekeys_low`.
+    Without a backlog, `offline_end` follows `offline_preview` unasked. What was allowed and is not used up at `offline_end`
+    lapses; live deliveries need none of it.
 
     Repeat: adds up, and does no harm: no more comes than the backlog holds, or than may be in flight.
     Bounds: 1 to 200.
