@@ -51,7 +51,7 @@ def test_what_was_released_does_not_break_itself(folder: Path) -> None:
 
 
 def test_a_field_that_goes_is_caught(folder: Path, change: Change) -> None:
-    """Although its number is reserved: whoever built against the release still sends it."""
+    """Although its number is reserved: a client that was built against the release still sends it."""
     change("v1/stanza.proto", "  // Id of the ping.\n  uint64 id = 1;\n", "  reserved 1;\n")
     assert 'Previously present field "1" with name "id" on message "Pong" was deleted' in complaints(folder)
 

@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from google.protobuf import descriptor_pb2
 
+from interop_server.core.limits import Limits
 from tests.proto_sources import comments, read_protos
 
 SAID = ("Repeat", "Bounds", "Capability")
@@ -72,9 +74,31 @@ def _fields(file: descriptor_pb2.FileDescriptorProto, said: Mapping[tuple[int, .
                 waiting.append(((*path, _NESTED, at), f"{name}.{nested.name}", nested))
 
 
+def unknown_limits(files: list[descriptor_pb2.FileDescriptorProto]) -> list[str]:
+    """What `Bounds:` names in backticks, and is no limit, no beginning of one, and no field of the contract."""
+    limits = {limit.name for limit in fields(Limits)}
+    names = {field.name for file in files for message in file.message_type for field in message.field}
+    bounds = re.findall(
+        r"^\s*Bounds:(.*?)(?=^\s*Capability:)",
+        "\n".join(comment for file in files for _, comment in comments(file)),
+        re.MULTILINE | re.DOTALL,
+    )
+    named = [found for text in bounds for found in re.findall(r"`(?:\w+\.)?(\w+)(…?)`", text)]
+    return [
+        name + rest
+        for name, rest in named
+        if not (any(limit.startswith(name) for limit in limits) if rest else name in limits | names)
+    ]
+
+
 def test_every_call_every_stanza_and_every_field_says_what_it_must() -> None:
     """Whether it may be repeated after a lost answer, what bounds it, which capability it needs, how it is refused."""
     assert problems(read_protos()) == []
+
+
+def test_bounds_name_limits_that_exist() -> None:
+    """A reader of a bound finds the limit behind it."""
+    assert unknown_limits(read_protos()) == []
 
 
 BROKEN = """\
@@ -85,7 +109,8 @@ service ThingService {
   // Says everything.
   //
   // Repeat: safe.
-  // Bounds: request: empty.
+  // Bounds: `gone_burst`, `bundle_…`, `gone_…`,
+  // `Ping.silent`, `bundle_burst`.
   // Capability: none.
   // Errors: REQUEST_MALFORMED.
   // Source: KEY-05.
@@ -130,7 +155,9 @@ message Ping {}
 def test_the_search_finds_what_is_left_unsaid(tmp_path: Path) -> None:
     """A search that finds nothing proves something only if it can find."""
     (tmp_path / "broken.proto").write_text(BROKEN)
-    assert problems(read_protos(tmp_path)) == [
+    files = read_protos(tmp_path)
+    assert unknown_limits(files) == ["gone_burst", "gone_…"]
+    assert problems(files) == [
         "ThingService.Silent: no Repeat:",
         "ThingService.Silent: no Bounds:",
         "ThingService.Silent: no Capability:",

@@ -272,7 +272,7 @@ class InteropServiceServicer:
         it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
         the daily cap.
 
-        Repeat: nobody is asked twice by it, but each call counts against the cap of the day.
+        Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
         Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
         (`pings_per_day`). Response: empty.
         Capability: none.

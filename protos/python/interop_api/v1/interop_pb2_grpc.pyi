@@ -156,7 +156,7 @@ class InteropServiceStub:
     it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
     the daily cap.
 
-    Repeat: nobody is asked twice by it, but each call counts against the cap of the day.
+    Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
     Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
     (`pings_per_day`). Response: empty.
     Capability: none.
@@ -321,7 +321,7 @@ class InteropServiceAsyncStub(InteropServiceStub):
     it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
     the daily cap.
 
-    Repeat: nobody is asked twice by it, but each call counts against the cap of the day.
+    Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
     Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
     (`pings_per_day`). Response: empty.
     Capability: none.
@@ -549,7 +549,7 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
         the daily cap.
 
-        Repeat: nobody is asked twice by it, but each call counts against the cap of the day.
+        Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
         Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
         (`pings_per_day`). Response: empty.
         Capability: none.

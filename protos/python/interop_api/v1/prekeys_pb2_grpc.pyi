@@ -121,7 +121,7 @@ class PreKeyServiceStub:
     takes one user's bundles over and over drains their one-time prekeys (KEY-14).
 
     Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
-    and counts against the limits once more; the key of the lost answer serves nobody.
+    and counts against the limits once more; the key of the lost answer is lost.
     Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
     6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
     each.
@@ -256,7 +256,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     takes one user's bundles over and over drains their one-time prekeys (KEY-14).
 
     Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
-    and counts against the limits once more; the key of the lost answer serves nobody.
+    and counts against the limits once more; the key of the lost answer is lost.
     Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
     6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
     each.
@@ -430,7 +430,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         takes one user's bundles over and over drains their one-time prekeys (KEY-14).
 
         Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
-        and counts against the limits once more; the key of the lost answer serves nobody.
+        and counts against the limits once more; the key of the lost answer is lost.
         Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
         6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
         each.

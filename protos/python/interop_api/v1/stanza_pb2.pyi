@@ -716,7 +716,7 @@ class Message(_message.Message):
     connection ended. Never use an id for another message.
     Bounds: a ciphertext of at most `ChannelLimits.max_ciphertext_bytes` (96 KiB); 10,000 messages from one sender to one
     recipient at once, then 2,000 a second (`send_…`); a mailbox holds 20,000 items or 64 MiB (`max_mailbox_…`), each for
-    30 days; a third-party user opens 50 chats that nobody answers in 24 hours (`new_chats`, `new_chats_hours`).
+    30 days; a third-party user opens 50 chats without an answer in 24 hours (`new_chats`, `new_chats_hours`).
     Capability: none.
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
