@@ -409,7 +409,9 @@ class TakePreKeyBundlesRequest(_message.Message):
     JIDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def jids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 256 JIDs, each once. The official schema allows more; 256 is policy."""
+        """1 to 256 JIDs, each once. The official schema allows more; 256 is policy.
+        A suffix `:0` is dropped: with it and without it, the same user is named twice. The result repeats the JID as it came.
+        """
 
     def __init__(
         self,
@@ -695,7 +697,9 @@ class GetKeyDigestResponse(_message.Message):
     signed_prekey_id: _builtins.int
     """Id of the current signed prekey."""
     digest: _builtins.bytes
-    """SHA-1(identity ‖ signed prekey ‖ its signature ‖ one-time prekeys, ascending by id): 20 bytes."""
+    """SHA-1(identity ‖ signed prekey ‖ its signature ‖ one-time prekeys, ascending by id): 20 bytes.
+    Keys are the 32 bytes as published, without the type byte 0x05; KEM prekeys are not in it (SPEC.md, Digests).
+    """
     kem_last_resort_id: _builtins.int
     """Id of the last-resort KEM prekey; absent when there is none."""
     @_builtins.property

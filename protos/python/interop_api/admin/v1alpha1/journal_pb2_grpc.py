@@ -56,6 +56,10 @@ class JournalServiceServicer:
 
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
         so slowly that entries are gone before it gets to them is told how many it missed.
+
+        Repeat: safe, changes nothing; go on with `after`, the number of the last entry that came.
+        Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
+        Capability: none.
         Errors: REQUEST_MALFORMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -65,6 +69,9 @@ class JournalServiceServicer:
     def ExplainRefusal(self, request, context):
         """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: 16 digits. Response: one entry and a few sentences.
+        Capability: none.
         Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -41,11 +41,18 @@ class JournalServiceStub:
 
     The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
     so slowly that entries are gone before it gets to them is told how many it missed.
+
+    Repeat: safe, changes nothing; go on with `after`, the number of the last entry that came.
+    Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
+    Capability: none.
     Errors: REQUEST_MALFORMED.
     """
     ExplainRefusal: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
+    Repeat: safe, changes nothing.
+    Bounds: request: 16 digits. Response: one entry and a few sentences.
+    Capability: none.
     Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
     """
 
@@ -59,11 +66,18 @@ class JournalServiceAsyncStub(JournalServiceStub):
 
     The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
     so slowly that entries are gone before it gets to them is told how many it missed.
+
+    Repeat: safe, changes nothing; go on with `after`, the number of the last entry that came.
+    Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
+    Capability: none.
     Errors: REQUEST_MALFORMED.
     """
     ExplainRefusal: _aio.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]  # type: ignore[assignment]
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
+    Repeat: safe, changes nothing.
+    Bounds: request: 16 digits. Response: one entry and a few sentences.
+    Capability: none.
     Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
     """
 
@@ -80,6 +94,10 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
         so slowly that entries are gone before it gets to them is told how many it missed.
+
+        Repeat: safe, changes nothing; go on with `after`, the number of the last entry that came.
+        Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
+        Capability: none.
         Errors: REQUEST_MALFORMED.
         """
 
@@ -91,6 +109,9 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_journal_pb2.ExplainRefusalResponse, _abc.Awaitable[_journal_pb2.ExplainRefusalResponse]]:
         """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: 16 digits. Response: one entry and a few sentences.
+        Capability: none.
         Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
         """
 
