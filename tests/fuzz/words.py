@@ -70,7 +70,7 @@ def words_of(target: Target) -> Vocabulary:
         ("advance_ms", [1, 1_000, DAY_MS, 31 * DAY_MS]),
         ("issuer", [target.issuer, "https://other.example"]),
         ("name", ["Messenger", "Fuzzed"]),
-        ("nack_code", [487, 500]),
+        ("nack_code", [487, 500, 588]),
         ("device_id", [0]),
         ("public_key", [os.urandom(32), os.urandom(32), os.urandom(1_568)]),
         ("signature", [os.urandom(64)]),

@@ -1299,7 +1299,7 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 @_typing.final
 class Nack(_message.Message):
     """A delivery that the client cannot take. Ends redelivery and is counted (MSG-10).
-    Errors, as `stanza_refused`: FRAME_MALFORMED (no such code).
+    Errors, as `stanza_refused`: FRAME_MALFORMED (the code lies outside 400 to 599).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1309,8 +1309,11 @@ class Nack(_message.Message):
     delivery_id: _builtins.int
     """The delivery."""
     nack_code: _builtins.int
-    """Public code: 487 parse, 488 unknown stanza, 489 unknown class, 490 unknown type, 491 invalid protobuf,
-    495 missing message secret, 496 old counter, 500 unhandled.
+    """Why: any number from 400 to 599, so that a newer client's reason ends redelivery too. Observed are 421 stale group
+    addressing, 463 new chats locked, 475 new chats capped, 479 malformed, 487 parse error, 488 unknown stanza, 489 unknown
+    class, 490 unknown type, 491 invalid protobuf, 493 invalid hosted companion, 495 missing message secret, 496 old
+    counter, 499 deleted on the peer, 500 unhandled, 550 unsupported revocation by an admin, 551 unsupported group
+    addressing, 552 database failure.
     """
     def __init__(
         self,

@@ -90,7 +90,7 @@ async def test_a_message_is_asked_for_five_times_then_given_up(
 
         transport.deliver(copy(6, retry_count=5))
         assert await bob.wait_for(Undecryptable) == Undecryptable(ALICE, "m1", "InvalidMessage")
-        await transport.until(lambda: [(n.delivery_id, n.code) for n in transport.of_kind("nack")] == [(6, 487)])
+        await transport.until(lambda: [(n.delivery_id, n.nack_code) for n in transport.of_kind("nack")] == [(6, 487)])
     assert state.signal.one_time_prekeys.keys() == own
     assert state.deliveries.asked == {}
 
@@ -170,7 +170,7 @@ async def test_what_a_retry_cannot_mend_is_given_up_at_once(
     transport.deliver(broken, unknown)
     events = [await bob.wait_for(Undecryptable) for _ in range(2)]
     assert [event.reason for event in events] == ["InvalidContent", "UntrustedIdentity"]
-    await transport.until(lambda: {n.delivery_id: n.code for n in transport.of_kind("nack")} == {11: 491, 12: 500})
+    await transport.until(lambda: {n.delivery_id: n.nack_code for n in transport.of_kind("nack")} == {11: 491, 12: 500})
     assert transport.of_kind("retry_receipt") == []
 
 
