@@ -1,13 +1,13 @@
 """The journal service on the admin port: filter, stream, explain; knows no rule itself."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from interop_api.admin.v1alpha1 import journal_pb2 as pb
 from interop_api.admin.v1alpha1 import journal_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal, JournalEntry
+from interop_server.core.journal import Journal, JournalEntry, Outcome
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.errors import Context
@@ -15,6 +15,12 @@ from interop_server.rpc.errors import Context
 _PAGE = 512
 """Entries looked at between two turns of the event loop."""
 _REQUEST_ID_CHARACTERS = 16
+_OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
+    "accepted": pb.JOURNAL_OUTCOME_ACCEPTED,
+    "refused": pb.JOURNAL_OUTCOME_REFUSED,
+    "dropped": pb.JOURNAL_OUTCOME_DROPPED,
+    "done": pb.JOURNAL_OUTCOME_DONE,
+}
 
 Explain = Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
 """Statement, evidence and names of the limits that are policy, of a requirement."""
@@ -33,8 +39,8 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         self, request: pb.ReadJournalRequest, context: Context
     ) -> None:
         """Streams entries, oldest first."""
-        if request.outcome not in ("", "accepted", "refused", "dropped", "done"):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` is accepted, refused, dropped or done")
+        if request.outcome and request.outcome not in _OUTCOMES.values():
+            raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE")
         grown = asyncio.Event()
         unsubscribe = self._journal.subscribe(lambda _: grown.set())
         try:
@@ -81,14 +87,14 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
 
 def entry_to(entry: JournalEntry) -> pb.JournalEntry:
     """Returns an entry as a message."""
-    return pb.JournalEntry(**entry._asdict())
+    return pb.JournalEntry(**{**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]})
 
 
 def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:
     return (
         request.actor in ("", entry.actor)
         and entry.action.startswith(request.action)
-        and request.outcome in ("", entry.outcome)
+        and request.outcome in (pb.JOURNAL_OUTCOME_UNSPECIFIED, _OUTCOMES[entry.outcome])
         and request.reason in ("", entry.reason)
         and request.requirement in ("", entry.requirement)
     )

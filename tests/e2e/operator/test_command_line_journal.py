@@ -67,7 +67,8 @@ async def test_the_journal_is_shown_to_people_and_to_machines(world: World, tmp_
     filters = ("--outcome", "refused", "--reason", "RECIPIENT_NOT_REACHABLE", "--requirement", "OPT-09")
     ended = await run(tmp_path, "journal", "--json", "--actor", jid, "--action", "InteropService.", *filters, *admin)
     [entry] = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert (entry["request_id"], entry["cause"]) == (refusal.request_id, "no such account")
+    told = (entry["request_id"], entry["outcome"], entry["cause"])
+    assert told == (refusal.request_id, "refused", "no such account")
     ended = await run(tmp_path, "journal", "--actor", jid, "--after", str(2**40), *admin)
     assert (ended.code, ended.stdout) == (0, "")
 

@@ -10,6 +10,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -20,6 +21,38 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _JournalOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JournalOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOURNAL_OUTCOME_UNSPECIFIED: _JournalOutcome.ValueType  # 0
+    """In a request: any."""
+    JOURNAL_OUTCOME_ACCEPTED: _JournalOutcome.ValueType  # 1
+    """It was done as asked."""
+    JOURNAL_OUTCOME_REFUSED: _JournalOutcome.ValueType  # 2
+    """It was refused, and the asker was told why."""
+    JOURNAL_OUTCOME_DROPPED: _JournalOutcome.ValueType  # 3
+    """It came to nothing, and the asker cannot tell it from accepted."""
+    JOURNAL_OUTCOME_DONE: _JournalOutcome.ValueType  # 4
+    """The server did it by itself."""
+
+class JournalOutcome(_JournalOutcome, metaclass=_JournalOutcomeEnumTypeWrapper):
+    """What became of what was asked."""
+
+JOURNAL_OUTCOME_UNSPECIFIED: JournalOutcome.ValueType  # 0
+"""In a request: any."""
+JOURNAL_OUTCOME_ACCEPTED: JournalOutcome.ValueType  # 1
+"""It was done as asked."""
+JOURNAL_OUTCOME_REFUSED: JournalOutcome.ValueType  # 2
+"""It was refused, and the asker was told why."""
+JOURNAL_OUTCOME_DROPPED: JournalOutcome.ValueType  # 3
+"""It came to nothing, and the asker cannot tell it from accepted."""
+JOURNAL_OUTCOME_DONE: JournalOutcome.ValueType  # 4
+"""The server did it by itself."""
+Global___JournalOutcome: _TypeAlias = JournalOutcome  # noqa: Y015
 
 @_typing.final
 class ReadJournalRequest(_message.Message):
@@ -40,7 +73,7 @@ class ReadJournalRequest(_message.Message):
     """Only entries of this actor, for example a JID."""
     action: _builtins.str
     """Only entries whose action begins with this, for example `InteropService.`."""
-    outcome: _builtins.str
+    outcome: Global___JournalOutcome.ValueType
     """Only entries with this outcome."""
     reason: _builtins.str
     """Only refusals for this reason, for example `RATE_LIMITED`."""
@@ -54,7 +87,7 @@ class ReadJournalRequest(_message.Message):
         after: _builtins.int = ...,
         actor: _builtins.str = ...,
         action: _builtins.str = ...,
-        outcome: _builtins.str = ...,
+        outcome: Global___JournalOutcome.ValueType = ...,
         reason: _builtins.str = ...,
         requirement: _builtins.str = ...,
         follow: _builtins.bool = ...,
@@ -122,8 +155,8 @@ class JournalEntry(_message.Message):
     """What was asked, for example `InteropService.Resolve`, `stanza.message`, `chat.login`, `timer.unenlist`."""
     subject: _builtins.str
     """Whom or what it was about: a JID, the id of a message; may be empty."""
-    outcome: _builtins.str
-    """`accepted`, `refused`, `dropped` (the asker cannot tell it from accepted) or `done` (by the server itself)."""
+    outcome: Global___JournalOutcome.ValueType
+    """What became of it."""
     requirement: _builtins.str
     """The requirement that the answer rests on; empty when none says anything special."""
     reason: _builtins.str
@@ -142,7 +175,7 @@ class JournalEntry(_message.Message):
         actor: _builtins.str = ...,
         action: _builtins.str = ...,
         subject: _builtins.str = ...,
-        outcome: _builtins.str = ...,
+        outcome: Global___JournalOutcome.ValueType = ...,
         requirement: _builtins.str = ...,
         reason: _builtins.str = ...,
         cause: _builtins.str = ...,

@@ -56,7 +56,7 @@ class JournalServiceServicer:
 
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
         so slowly that entries are gone before it gets to them is told how many it missed.
-        Errors: REQUEST_MALFORMED.
+        Errors: REQUEST_MALFORMED (`outcome` is not known).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

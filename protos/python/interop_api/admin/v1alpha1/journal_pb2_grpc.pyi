@@ -41,7 +41,7 @@ class JournalServiceStub:
 
     The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
     so slowly that entries are gone before it gets to them is told how many it missed.
-    Errors: REQUEST_MALFORMED.
+    Errors: REQUEST_MALFORMED (`outcome` is not known).
     """
     ExplainRefusal: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
@@ -59,7 +59,7 @@ class JournalServiceAsyncStub(JournalServiceStub):
 
     The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
     so slowly that entries are gone before it gets to them is told how many it missed.
-    Errors: REQUEST_MALFORMED.
+    Errors: REQUEST_MALFORMED (`outcome` is not known).
     """
     ExplainRefusal: _aio.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]  # type: ignore[assignment]
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
@@ -80,7 +80,7 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
         so slowly that entries are gone before it gets to them is told how many it missed.
-        Errors: REQUEST_MALFORMED.
+        Errors: REQUEST_MALFORMED (`outcome` is not known).
         """
 
     @_abc_1.abstractmethod

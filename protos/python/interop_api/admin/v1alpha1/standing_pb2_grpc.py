@@ -80,7 +80,7 @@ class StandingServiceServicer:
         Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
         What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
         enlistment of the same person, whatever became of the account.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
         Source: ABU-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

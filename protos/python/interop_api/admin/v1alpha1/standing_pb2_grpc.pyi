@@ -48,7 +48,7 @@ class StandingServiceStub:
     Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
     What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
     enlistment of the same person, whatever became of the account.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _grpc.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]
@@ -89,7 +89,7 @@ class StandingServiceAsyncStub(StandingServiceStub):
     Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
     What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
     enlistment of the same person, whatever became of the account.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _aio.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]  # type: ignore[assignment]
@@ -139,7 +139,7 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
         What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
         enlistment of the same person, whatever became of the account.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
         Source: ABU-05.
         """
 
