@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interop_server.core.enlistment.location import Anywhere, LocationPolicy
+from interop_server.core.journal import DEFAULT_NODE
 from interop_server.core.limits import Limits
 
 
@@ -19,6 +20,8 @@ class Config:
     """Where the documented HTTP surface is served."""
     db: Path | None = None
     """The database file to keep; None for a fresh one in a temporary folder. Blobs lie beside it, in `{db}.blobs`."""
+    node: str = DEFAULT_NODE
+    """What this process is called in its journal: 1 to 32 letters, digits and hyphens."""
     journal: Path | None = None
     """A file that every decision is appended to; None keeps the newest in memory only."""
     freeze_at_ms: int | None = None

@@ -41,10 +41,11 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         """Streams entries, oldest first."""
         if request.outcome and request.outcome not in _OUTCOMES.values():
             raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE")
+        after = self._journal.resume_after(request.resume_token)
         grown = asyncio.Event()
         unsubscribe = self._journal.subscribe(lambda _: grown.set())
         try:
-            await self._stream(request, context, grown)
+            await self._stream(request, context, after, grown)
         finally:
             unsubscribe()
 
@@ -59,15 +60,15 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         statement, evidence, policy = self._explain(entry.requirement)
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(
-            entry=entry_to(entry),
+            entry=self._entry_to(entry),
             advice=Refusal(Reason[entry.reason], entry.detail).advice,
             statement=statement,
             evidence=evidence,
             policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],
         )
 
-    async def _stream(self, request: pb.ReadJournalRequest, context: Context, grown: asyncio.Event) -> None:
-        after, missed = request.after, 0
+    async def _stream(self, request: pb.ReadJournalRequest, context: Context, after: int, grown: asyncio.Event) -> None:
+        missed = 0
         while True:
             grown.clear()
             entries, forgotten = self._journal.after(after, _PAGE)
@@ -75,7 +76,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             for entry in entries:
                 after = entry.number
                 if _matches(entry, request):
-                    await context.write(pb.ReadJournalResponse(entry=entry_to(entry), missed=missed))
+                    await context.write(pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed))
                     missed = 0
             if entries:
                 await self._clock.sleep(0)
@@ -84,10 +85,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             else:
                 return
 
-
-def entry_to(entry: JournalEntry) -> pb.JournalEntry:
-    """Returns an entry as a message."""
-    return pb.JournalEntry(**{**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]})
+    def _entry_to(self, entry: JournalEntry) -> pb.JournalEntry:
+        fields = {**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]}
+        token = self._journal.resume_token(entry.number)
+        return pb.JournalEntry(**fields, resume_token=token, node=self._journal.node)
 
 
 def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:

@@ -42,7 +42,8 @@ async def test_what_people_do_stands_in_the_journal_in_order(world: World) -> No
         "PreKeyService.SetPreKeys", "PreKeyService.TakePreKeyBundles",
     }  # fmt: skip
     assert await entries(world, actor=bob.jid, outcome=REFUSED) == []
-    assert await entries(world, actor=bob.jid, after=own[-1].number) == []
+    assert await entries(world, actor=bob.jid, resume_token=own[-1].resume_token) == []
+    assert {entry.node for entry in own} == {"node-1"}
 
 
 async def test_a_follower_is_told_as_it_happens(world: World) -> None:
@@ -96,6 +97,9 @@ async def test_a_refusal_is_explained(world: World) -> None:
             await world.admin.explain_refusal(wrong)
     with refused("REQUEST_MALFORMED"):
         await entries(world, outcome=9)
+    for wrong in ("42x", "node-1.", "x" * 129):
+        with refused("REQUEST_MALFORMED", wrong):
+            await entries(world, resume_token=wrong)
 
 
 async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: World) -> None:
@@ -113,13 +117,13 @@ async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: Worl
 async def test_an_enlistment_is_recorded_once_whatever_becomes_of_it(world: World) -> None:
     """Its outcome is in the response: the call itself always succeeds (ENL-11)."""
     bob = world.device("bob")
-    before = [entry.number for entry in await entries(world)][-1]
+    before = [entry.resume_token for entry in await entries(world)][-1]
     with refused("TOKEN_MALFORMED"):
         await bob.enlist("no token")
     jid = await bob.enlist(world.partner.issue_token("bob"))
     own = [
         entry
-        for entry in await entries(world, after=before)
+        for entry in await entries(world, resume_token=before)
         if "nlist" in entry.action or "interop_reg" in entry.action
     ]
     assert [(entry.outcome, entry.actor) for entry in own] == [(REFUSED, "anonymous"), (ACCEPTED, jid)]

@@ -27,7 +27,13 @@ _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": 
 )
 @click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
 @click.option("--requirement", default="", metavar="ID", help="Only what rests on this requirement, such as OPT-09.")
-@click.option("--after", default=0, type=click.IntRange(min=0), metavar="NUMBER", help="Only entries after this one.")
+@click.option(
+    "--after",
+    "resume_token",
+    default="",
+    metavar="TOKEN",
+    help="Only entries after the one that has this `resume_token`, as --json shows it.",
+)
 @admin_option
 @json_option
 def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
@@ -52,7 +58,7 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
 
 
 def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
-    """Returns an entry's fields that are not empty, as in a journal file."""
+    """Returns an entry's fields that are not empty: those of a journal file, its node, and where to read on."""
     return {field.name: value for field, value in entry.ListFields()} | {"outcome": _outcome_word(entry)}
 
 

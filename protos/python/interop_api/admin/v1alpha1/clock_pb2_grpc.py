@@ -88,7 +88,7 @@ class ClockServiceServicer:
 
         Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
         the caller goes away, time stops at the timer that fired last. Not idempotent.
-        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+        Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -61,7 +61,7 @@ class ClockServiceStub:
 
     Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
     the caller goes away, time stops at the timer that fired last. Not idempotent.
-    Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+    Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]
     """Lets time run on from where it stands; a clock that runs runs on. Idempotent."""
@@ -89,7 +89,7 @@ class ClockServiceAsyncStub(ClockServiceStub):
 
     Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
     the caller goes away, time stops at the timer that fired last. Not idempotent.
-    Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+    Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]  # type: ignore[assignment]
     """Lets time run on from where it stands; a clock that runs runs on. Idempotent."""
@@ -132,7 +132,7 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
         the caller goes away, time stops at the timer that fired last. Not idempotent.
-        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+        Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
         """
 
     @_abc_1.abstractmethod

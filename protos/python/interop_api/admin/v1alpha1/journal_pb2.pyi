@@ -60,15 +60,17 @@ class ReadJournalRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    AFTER_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUIREMENT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
-    after: _builtins.int
-    """Only entries with a number over this one."""
+    resume_token: _builtins.str
+    """Only entries after the one that had this token: empty for all. After a restart of the server the entries before it
+    are gone, and reading goes on with the first one since.
+    """
     actor: _builtins.str
     """Only entries of this actor, for example a JID."""
     action: _builtins.str
@@ -84,7 +86,7 @@ class ReadJournalRequest(_message.Message):
     def __init__(
         self,
         *,
-        after: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
         actor: _builtins.str = ...,
         action: _builtins.str = ...,
         outcome: Global___JournalOutcome.ValueType = ...,
@@ -94,7 +96,7 @@ class ReadJournalRequest(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "after", b"after", "follow", b"follow", "outcome", b"outcome", "reason", b"reason", "requirement", b"requirement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "follow", b"follow", "outcome", b"outcome", "reason", b"reason", "requirement", b"requirement", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -145,8 +147,10 @@ class JournalEntry(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Rises by one with every entry, from 1."""
+    """For people: rises by one with every entry of a node since its start, from 1. Entries of several nodes have no order."""
     at_ms: _builtins.int
     """The server's clock: milliseconds since the UNIX epoch."""
     actor: _builtins.str
@@ -167,6 +171,10 @@ class JournalEntry(_message.Message):
     """What the asker was told beyond the reason; may be empty."""
     request_id: _builtins.str
     """Names a refusal: 16 hexadecimal digits; otherwise empty."""
+    resume_token: _builtins.str
+    """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
+    node: _builtins.str
+    """Name of the server process that decided, as its operator gave it: `node-1` unless they did."""
     def __init__(
         self,
         *,
@@ -181,10 +189,12 @@ class JournalEntry(_message.Message):
         cause: _builtins.str = ...,
         detail: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        node: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ms", b"at_ms", "cause", b"cause", "detail", b"detail", "number", b"number", "outcome", b"outcome", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ms", b"at_ms", "cause", b"cause", "detail", b"detail", "node", b"node", "number", b"number", "outcome", b"outcome", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "resume_token", b"resume_token", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -55,8 +55,9 @@ class JournalServiceServicer:
         """Streams the entries that match, oldest first; with `follow` also those to come, until the caller ends the call.
 
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
-        so slowly that entries are gone before it gets to them is told how many it missed.
-        Errors: REQUEST_MALFORMED (`outcome` is not known).
+        so slowly that entries are gone before it gets to them is told how many it missed. A reader that was interrupted goes
+        on after the last entry that it got with that entry's `resume_token`.
+        Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
