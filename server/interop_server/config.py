@@ -20,8 +20,6 @@ class Config:
     """Where the documented HTTP surface is served."""
     db: Path | None = None
     """The database file to keep; None for a fresh one in a temporary folder. Blobs lie beside it, in `{db}.blobs`."""
-    node: str = DEFAULT_NODE
-    """What this process is called in its journal: 1 to 32 letters, digits and hyphens."""
     journal: Path | None = None
     """A file that every decision is appended to; None keeps the newest in memory only."""
     freeze_at_ms: int | None = None
@@ -33,3 +31,5 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""
+    node: str = DEFAULT_NODE
+    """What this process is called in its journal: 1 to 32 letters, digits and hyphens."""

@@ -809,8 +809,36 @@ class SendAck(_message.Message):
 Global___SendAck: _TypeAlias = SendAck  # noqa: Y015
 
 @_typing.final
+class DeviceAddress(_message.Message):
+    """One device of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    jid: _builtins.str
+    """The account's JID, without a device."""
+    device_id: _builtins.int
+    """The device's number. 0, the primary: the only one that this server models (KEY-08)."""
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+        device_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "jid", b"jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAddress: _TypeAlias = DeviceAddress  # noqa: Y015
+
+@_typing.final
 class DeviceListMismatch(_message.Message):
-    """How the devices that a message was encrypted for differ from those that the recipient has (MSG-05)."""
+    """How the devices that a message was encrypted for differ from those that its recipient has (MSG-05). In a chat of two all
+    devices are the recipient's; each names its account, so that a list can hold those of several people.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -823,24 +851,24 @@ class DeviceListMismatch(_message.Message):
     JID of device 0 is the account's own.
     """
     @_builtins.property
-    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices that the message has no ciphertext for."""
 
     @_builtins.property
-    def extra(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def extra(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices that the recipient does not have, at most 100."""
 
     @_builtins.property
-    def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def stale(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices whose registration id is not the one that the sender knows: take a bundle and begin a new session."""
 
     def __init__(
         self,
         *,
         phash: _builtins.str = ...,
-        missing: _abc.Iterable[_builtins.int] | None = ...,
-        extra: _abc.Iterable[_builtins.int] | None = ...,
-        stale: _abc.Iterable[_builtins.int] | None = ...,
+        missing: _abc.Iterable[Global___DeviceAddress] | None = ...,
+        extra: _abc.Iterable[Global___DeviceAddress] | None = ...,
+        stale: _abc.Iterable[Global___DeviceAddress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...

@@ -212,7 +212,8 @@ class Peer:
         bundle = prekeys_pb2.PreKeyBundle(
             registration_id=keys.registration_id, identity_key=keys.identity_key, signed_prekey=signed
         )
-        return prekeys_pb2.TakePreKeyBundlesResponse(results=[prekeys_pb2.PreKeyBundleResult(jid=ALICE, bundle=bundle)])
+        result = prekeys_pb2.PreKeyBundleResult(jid=ALICE, bundles=[bundle])
+        return prekeys_pb2.TakePreKeyBundlesResponse(results=[result])
 
     async def take(self, **refusal: Any) -> stanza_pb2.Message:
         """Takes the next message that Bob sends, or refuses it."""
@@ -412,7 +413,7 @@ async def test_a_stale_device_gets_a_new_session_once(
     peer.signal.registration_id += 1
     stale: dict[str, Any] = {
         "error": error("DEVICE_LIST_MISMATCH"),
-        "device_list_mismatch": stanza_pb2.DeviceListMismatch(phash="2:x", stale=[0]),
+        "device_list_mismatch": stanza_pb2.DeviceListMismatch(phash="2:x", stale=[stanza_pb2.DeviceAddress(jid=ALICE)]),
     }
     sending = [asyncio.create_task(bob.send_text(ALICE, text)) for text in ("one", "two")]
     refused = [await peer.take(**stale) for _ in sending]
