@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from importlib.metadata import version
@@ -67,6 +68,12 @@ def _time(_context: click.Context, _parameter: click.Parameter, text: str | None
     return ms
 
 
+def _node(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9-]{1,32}", name):
+        raise click.BadParameter("a node is called by 1 to 32 letters, digits and hyphens.")
+    return name
+
+
 def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
     if not settings:
         from interop_server.core.limits import Limits
@@ -123,6 +130,14 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
+)
+@click.option(
+    "--node",
+    metavar="NAME",
+    default="node-1",
+    show_default=True,
+    callback=_node,
+    help="What this process is called in its journal.",
 )
 @click.option(
     "--journal",

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interop_server.core.enlistment.location import Anywhere, LocationPolicy
+from interop_server.core.journal import DEFAULT_NODE
 from interop_server.core.limits import Limits
 
 
@@ -30,3 +31,5 @@ class Config:
     limits: Limits = field(default_factory=Limits)
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""
+    node: str = DEFAULT_NODE
+    """What this process is called in its journal: 1 to 32 letters, digits and hyphens."""

@@ -146,7 +146,7 @@ class Inbound:
 
     async def _nack(self, nack: stanza_pb2.Nack) -> None:
         if nack.nack_code not in NACK_CODES:
-            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is no nack code")
+            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is not a nack code: those lie in 400 to 599")
         if await self._pump.forget([nack.delivery_id]):
             self._rules.counts[f"nack_{nack.nack_code}"] += 1
             self._journal.record(

@@ -114,7 +114,8 @@ class PreKeyServiceStub:
     Source: KEY-03.
     """
     TakePreKeyBundles: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.TakePreKeyBundlesRequest, _prekeys_pb2.TakePreKeyBundlesResponse]
-    """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+    """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+    prekey, which nobody gets a second time (KEY-05).
 
     An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
     each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
@@ -132,12 +133,13 @@ class PreKeyServiceStub:
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]
-    """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+    """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-    A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+    A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+    devices of a user, or one named twice, refuse the call as too many users or one named twice do.
 
-    Repeat: as TakePreKeyBundles, for the users whose registration id differs; nothing is taken for the others.
-    Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; `unchanged` counts against none.
+    Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+    Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
     Capability: none.
     Errors: as TakePreKeyBundles.
     Source: KEY-12.
@@ -249,7 +251,8 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Source: KEY-03.
     """
     TakePreKeyBundles: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.TakePreKeyBundlesRequest, _prekeys_pb2.TakePreKeyBundlesResponse]  # type: ignore[assignment]
-    """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+    """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+    prekey, which nobody gets a second time (KEY-05).
 
     An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
     each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
@@ -267,12 +270,13 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]  # type: ignore[assignment]
-    """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+    """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-    A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+    A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+    devices of a user, or one named twice, refuse the call as too many users or one named twice do.
 
-    Repeat: as TakePreKeyBundles, for the users whose registration id differs; nothing is taken for the others.
-    Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; `unchanged` counts against none.
+    Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+    Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
     Capability: none.
     Errors: as TakePreKeyBundles.
     Source: KEY-12.
@@ -423,7 +427,8 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prekeys_pb2.TakePreKeyBundlesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prekeys_pb2.TakePreKeyBundlesResponse, _abc.Awaitable[_prekeys_pb2.TakePreKeyBundlesResponse]]:
-        """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+        """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+        prekey, which nobody gets a second time (KEY-05).
 
         An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
         each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
@@ -447,12 +452,13 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prekeys_pb2.TakeMissingPreKeyBundlesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prekeys_pb2.TakeMissingPreKeyBundlesResponse, _abc.Awaitable[_prekeys_pb2.TakeMissingPreKeyBundlesResponse]]:
-        """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+        """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-        A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+        A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+        devices of a user, or one named twice, refuse the call as too many users or one named twice do.
 
-        Repeat: as TakePreKeyBundles, for the users whose registration id differs; nothing is taken for the others.
-        Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; `unchanged` counts against none.
+        Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+        Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
         Capability: none.
         Errors: as TakePreKeyBundles.
         Source: KEY-12.

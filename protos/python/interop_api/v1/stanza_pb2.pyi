@@ -861,8 +861,36 @@ class SendAck(_message.Message):
 Global___SendAck: _TypeAlias = SendAck  # noqa: Y015
 
 @_typing.final
+class DeviceAddress(_message.Message):
+    """One device of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    jid: _builtins.str
+    """The account's JID, without a device."""
+    device_id: _builtins.int
+    """The device's number. 0, the primary: the only one that this server models (KEY-08)."""
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+        device_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "jid", b"jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAddress: _TypeAlias = DeviceAddress  # noqa: Y015
+
+@_typing.final
 class DeviceListMismatch(_message.Message):
-    """How the devices that a message was encrypted for differ from those that the recipient has (MSG-05)."""
+    """How the devices that a message was encrypted for differ from those that its recipient has (MSG-05). In a chat of two all
+    devices are the recipient's; each names its account, so that a list can hold those of several people.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -876,24 +904,24 @@ class DeviceListMismatch(_message.Message):
     Nothing stands between the JIDs; the base64 is of the standard alphabet, 8 characters without padding (SPEC.md, Digests).
     """
     @_builtins.property
-    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices that the message has no ciphertext for."""
 
     @_builtins.property
-    def extra(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def extra(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices that the recipient does not have, at most 100."""
 
     @_builtins.property
-    def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def stale(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices whose registration id is not the one that the sender knows: take a bundle and begin a new session."""
 
     def __init__(
         self,
         *,
         phash: _builtins.str = ...,
-        missing: _abc.Iterable[_builtins.int] | None = ...,
-        extra: _abc.Iterable[_builtins.int] | None = ...,
-        stale: _abc.Iterable[_builtins.int] | None = ...,
+        missing: _abc.Iterable[Global___DeviceAddress] | None = ...,
+        extra: _abc.Iterable[Global___DeviceAddress] | None = ...,
+        stale: _abc.Iterable[Global___DeviceAddress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -1384,7 +1412,7 @@ class Nack(_message.Message):
     Repeat: safe: what is not in flight on this connection is passed over.
     Bounds: one delivery.
     Capability: none.
-    Errors, as `stanza_refused`: FRAME_MALFORMED (no such code).
+    Errors, as `stanza_refused`: FRAME_MALFORMED (the code lies outside 400 to 599).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1394,8 +1422,11 @@ class Nack(_message.Message):
     delivery_id: _builtins.int
     """The delivery."""
     nack_code: _builtins.int
-    """Public code: 487 parse, 488 unknown stanza, 489 unknown class, 490 unknown type, 491 invalid protobuf,
-    495 missing message secret, 496 old counter, 500 unhandled.
+    """Why: any number from 400 to 599, so that a newer client's reason ends redelivery too. Observed are 421 stale group
+    addressing, 463 new chats locked, 475 new chats capped, 479 malformed, 487 parse error, 488 unknown stanza, 489 unknown
+    class, 490 unknown type, 491 invalid protobuf, 493 invalid hosted companion, 495 missing message secret, 496 old
+    counter, 499 deleted on the peer, 500 unhandled, 550 unsupported revocation by an admin, 551 unsupported group
+    addressing, 552 database failure.
     """
     def __init__(
         self,

@@ -101,7 +101,7 @@ class ClockServiceServicer:
         is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
         Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
         Capability: none.
-        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+        Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

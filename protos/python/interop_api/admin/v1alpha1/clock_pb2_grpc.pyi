@@ -75,7 +75,7 @@ class ClockServiceStub:
     is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
     Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
     Capability: none.
-    Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+    Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]
     """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
@@ -122,7 +122,7 @@ class ClockServiceAsyncStub(ClockServiceStub):
     is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
     Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
     Capability: none.
-    Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+    Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]  # type: ignore[assignment]
     """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
@@ -184,7 +184,7 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
         Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
         Capability: none.
-        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+        Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
         """
 
     @_abc_1.abstractmethod

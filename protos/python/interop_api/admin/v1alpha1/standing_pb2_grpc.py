@@ -89,7 +89,7 @@ class StandingServiceServicer:
         the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
         Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
         Capability: none.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
         Source: ABU-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

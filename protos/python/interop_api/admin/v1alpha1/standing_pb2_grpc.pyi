@@ -57,7 +57,7 @@ class StandingServiceStub:
     the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
     Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
     Capability: none.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _grpc.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]
@@ -116,7 +116,7 @@ class StandingServiceAsyncStub(StandingServiceStub):
     the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
     Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
     Capability: none.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _aio.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]  # type: ignore[assignment]
@@ -184,7 +184,7 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
         Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
         Capability: none.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
         Source: ABU-05.
         """
 
