@@ -84,7 +84,8 @@ class MailboxMachine(RuleBasedStateMachine):
         elif item.recipient_id == before.first.recipient_id and before.retry_count < item.retry_count <= before.allowed:
             before.retry_count = item.retry_count
         else:
-            return Stored(before.first.timestamp_ms, duplicate=True)
+            elsewhere = item.recipient_id != before.first.recipient_id
+            return Stored(before.first.timestamp_ms, duplicate=True, other_recipient=elsewhere)
         if not item.is_dropped:
             self.waiting[item.recipient_id].append(item)
         return Stored(item.timestamp_ms, duplicate=False)

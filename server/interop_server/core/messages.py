@@ -179,6 +179,17 @@ class RetryOutcome(Enum):
     """Enough were forwarded for that message (RCP-04)."""
 
 
+class ChatEntry(NamedTuple):
+    """What a message does to the chat of its two ends (OPT-06, OPT-14). `first_contact.chat_entry` decides it."""
+
+    whatsapp_id: int
+    third_party_id: int
+    opens_as: MessageRequestState
+    """State of the first contact if this message opens the chat."""
+    is_listed: bool
+    """Whether the WhatsApp user's list shows the chat from now on; if not, it stays as it is."""
+
+
 class MailboxItem(NamedTuple):
     """Something on its way to a recipient, as it is stored."""
 
@@ -203,6 +214,8 @@ class MailboxItem(NamedTuple):
     """Of a message: 16 bytes, or none."""
     is_dropped: bool = False
     """Whether a message is remembered as sent, and goes nowhere (ABU-02, OPT-14)."""
+    chat: ChatEntry | None = None
+    """Of a message that is put; None when it is read, and for everything else."""
 
 
 class RequestAnswer(NamedTuple):
@@ -235,6 +248,8 @@ class Stored(NamedTuple):
     timestamp_ms: int
     """Of a duplicate: of the first time that (sender, id) was stored (MSG-04)."""
     duplicate: bool
+    other_recipient: bool = False
+    """Of a duplicate: whether the first was to another recipient, so that this is no repetition of it."""
 
 
 class SentMessage(NamedTuple):

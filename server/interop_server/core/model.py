@@ -320,10 +320,17 @@ class InteropSettings:
     """A WhatsApp user's choices (OPT-01 to OPT-05)."""
 
     enabled: bool = False
+    """Whether third-party chats are on."""
     integrators: frozenset[int] = frozenset()
+    """The chosen partners, also while third-party chats are off."""
     inbox_mode: InboxMode = InboxMode.SEPARATE
     terms_shown: bool = False
     terms_accepted: bool = False
+
+    @property
+    def opted_in(self) -> frozenset[int]:
+        """The partners that the user has opted in for: the chosen ones while third-party chats are on (OPT-02)."""
+        return self.integrators if self.enabled else frozenset()
 
 
 class PartnerTerms(NamedTuple):

@@ -135,15 +135,16 @@ class AccountStore(Protocol):
 class MailboxStore(Protocol):
     """What waits for recipients: messages, receipts and notifications.
 
-    `put`, `put_messages` and `delete` of several callers that wait at the same time run as one: the calls of one method
-    keep their order, but all of them can run before a call of another method that was made earlier. Where the order
-    of two calls matters, await the first.
+    Calls that wait at the same time may be merged. `put` and `put_messages` are merged with each other and keep their
+    order; so do calls of `delete` among themselves. But a merged call can run before a call of any other method, of
+    this or another concern, that was made earlier and has not returned. Where that order matters, await the first call.
     """
 
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
-        """Stores messages, each once per (sender_id, stanza_id), and opens or touches the chats they belong to.
+        """Stores messages, each once per (sender_id, stanza_id), and opens or touches their `chat`.
 
-        A duplicate changes nothing and gets the first timestamp (MSG-04), even long after the first was acked. A
+        A duplicate changes nothing and gets the first timestamp (MSG-04), even long after the first was acked; it also
+        learns whether the first went to another recipient. A
         message to the same recipient with a higher `retry_count` than the last is no duplicate when a retry receipt
         with at least that count was forwarded (RCP-04). A dropped message is remembered as far as its sender can see:
         no mailbox gets it, and only a WhatsApp sender's own list of chats shows it.

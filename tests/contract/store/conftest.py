@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from interop_server.core.consent.first_contact import chat_entry
 from interop_server.core.mailbox_content import ChallengeCode, Receipt, encode
 from interop_server.core.messages import MailboxItem, MessageType, ReceiptType, StanzaKind
 from interop_server.core.model import (
@@ -24,6 +25,11 @@ from tests.stores import ENGINES, open_store
 
 NOW_MS = 1_700_000_000_000
 BATS, OWLS = 100, 200
+
+
+def read(item: MailboxItem) -> MailboxItem:
+    """An item as it comes out of a mailbox: what it did to its chat is not kept with it."""
+    return item._replace(chat=None)
 
 
 def key(seed: int, length: int = 32) -> bytes:
@@ -78,10 +84,14 @@ class World:
         stanza_id: str,
         at_ms: int = NOW_MS,
         content: bytes = b"\x00\xffsecret",
+        *,
+        is_dropped: bool = False,
     ) -> MailboxItem:
         kind, subtype = StanzaKind.MESSAGE, 2
         ids = (recipient.account_id, sender.account_id, sender.jid)
-        return MailboxItem(*ids, kind, subtype, MessageType.TEXT, stanza_id, at_ms, content)
+        entry = chat_entry(sender, recipient.account_id, is_dropped=is_dropped)
+        message = MailboxItem(*ids, kind, subtype, MessageType.TEXT, stanza_id, at_ms, content)
+        return message._replace(is_dropped=is_dropped, chat=entry)
 
     def receipt(self, sender: Account, recipient: Account, at_ms: int = NOW_MS) -> MailboxItem:
         receipt, ids = Receipt(ReceiptType.READ, ("a", "b")), (sender.account_id, sender.jid)

@@ -5,8 +5,8 @@ import json
 import sys
 from pathlib import Path
 
-from interop_server.core.messages import MailboxItem, MessageType, StanzaKind
 from interop_server.core.store import Store
+from tests.contract.store.conftest import World
 from tests.stores import open_store
 
 
@@ -14,14 +14,11 @@ async def _work(store: Store, sender_jid: str, recipient_jid: str, name: int) ->
     sender, recipient = await store.accounts.get(sender_jid), await store.accounts.get(recipient_jid)
     assert sender is not None
     assert recipient is not None
-    ids = (recipient.account_id, sender.account_id, sender.jid)
+    world = World(store)
     for batch in range(1_000_000):
         stanza_ids = [f"{name}-{batch}-{n}" for n in range(8)]
         await store.mailbox.put_messages(
-            [
-                MailboxItem(*ids, StanzaKind.MESSAGE, 2, MessageType.TEXT, stanza_id, 1, stanza_id.encode() * 20)
-                for stanza_id in stanza_ids
-            ]
+            [world.message(sender, recipient, each, 1, each.encode() * 20) for each in stanza_ids]
         )
         bundle = (await store.prekeys.take_bundles([recipient.account_id]))[recipient.account_id]
         taken = bundle.one_time_prekey.key_id if bundle.one_time_prekey else 0

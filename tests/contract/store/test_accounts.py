@@ -106,7 +106,7 @@ async def test_only_recent_peers_are_told_of_a_changed_identity(store: Store, wo
             world.message(account, users[0], "old", NOW_MS - 1),
             world.message(account, users[1], "new", NOW_MS),
             world.message(users[2], account, "new", NOW_MS),
-            world.message(account, users[3], "dropped", NOW_MS)._replace(is_dropped=True),
+            world.message(account, users[3], "dropped", NOW_MS, is_dropped=True),
             world.message(account, users[4], "deleted", NOW_MS),
         ]
     )

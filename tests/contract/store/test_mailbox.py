@@ -18,7 +18,7 @@ from interop_server.core.messages import (
 from interop_server.core.model import Account, InboxMode
 from interop_server.core.store import Store
 
-from .conftest import BATS, NOW_MS, World
+from .conftest import BATS, NOW_MS, World, read
 
 TOKEN = bytes(range(16))
 
@@ -35,7 +35,7 @@ async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: Wor
     await store.mailbox.put_messages(messages)
     await store.mailbox.put(others)
     waiting = await world.waiting(account)
-    assert waiting == messages + others
+    assert waiting == [read(message) for message in messages] + others
     assert all(isinstance(item.kind, StanzaKind) for item in waiting)
     assert await world.waiting(user) == []
 
@@ -93,8 +93,26 @@ async def test_the_same_id_twice_in_one_call(store: Store, world: World) -> None
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
     messages = [world.message(user, peer, "m", NOW_MS + n) for n, peer in enumerate(peers)]
-    assert await store.mailbox.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True)]
+    assert await store.mailbox.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True, True)]
     assert (len(await world.waiting(peers[0])), await world.waiting(peers[1])) == (1, [])
+
+
+@pytest.mark.requirement("MSG-04")
+async def test_a_repetition_says_whether_it_went_to_the_same_recipient(store: Store, world: World) -> None:
+    """So does one in the same call, and one long after the first was acked; what is stored of the first stays."""
+    user = await world.whatsapp_user("491")
+    ada, bea = [await world.third_party_user(number) for number in (1, 2)]
+    first = world.message(user, ada, "m", NOW_MS)
+    to_bea = world.message(user, bea, "m", NOW_MS + 1)
+    same, other = Stored(NOW_MS, True, False), Stored(NOW_MS, True, True)
+    assert await store.mailbox.put_messages([first, first, to_bea]) == [Stored(NOW_MS, False, False), same, other]
+    [delivery] = await store.mailbox.list_deliveries(ada.account_id, 0, 10, 0)
+    await store.mailbox.delete(ada.account_id, [delivery.delivery_id])
+    assert await store.mailbox.put_messages([to_bea, first]) == [other, same]
+    await store.accounts.delete(ada.account_id)
+    assert await store.mailbox.put_messages([to_bea, first]) == [other, same]
+    assert await world.waiting(bea) == []
+    assert (await store.sent.get(user.account_id, ["m"]))["m"].recipient_id == ada.account_id
 
 
 async def test_concurrent_duplicates_are_stored_once(store: Store, world: World) -> None:
@@ -114,7 +132,7 @@ async def test_count_and_token_of_a_message_come_back(store: Store, world: World
     plain = world.message(user, account, "plain")
     proved = world.message(user, account, "proved", content=b"")._replace(reporting_token=TOKEN, retry_count=2)
     await store.mailbox.put_messages([plain, proved])
-    assert await world.waiting(account) == [plain, proved]
+    assert await world.waiting(account) == [read(plain), read(proved)]
     assert await store.sent.get(user.account_id, ["proved", "plain", "none"]) == {
         "plain": SentMessage(account.account_id, NOW_MS, b"", False, 0, 0),
         "proved": SentMessage(account.account_id, NOW_MS, TOKEN, False, 2, 0),
@@ -127,7 +145,7 @@ async def test_count_and_token_of_a_message_come_back(store: Store, world: World
 async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, world: World) -> None:
     """No mailbox, no chat; sent again it is a duplicate, dropped or not."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    dropped = world.message(account, user, "m")._replace(is_dropped=True, reporting_token=TOKEN)
+    dropped = world.message(account, user, "m", is_dropped=True)._replace(reporting_token=TOKEN)
     assert await store.mailbox.put_messages([dropped]) == [Stored(NOW_MS, False)]
     for again in (dropped._replace(timestamp_ms=NOW_MS + 1), world.message(account, user, "m", NOW_MS + 2)):
         assert await store.mailbox.put_messages([again]) == [Stored(NOW_MS, True)]
@@ -157,7 +175,7 @@ async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store,
     resends = [sent._replace(retry_count=count, timestamp_ms=NOW_MS + count) for count in (3, 2, 2, 1)]
     repeated = Stored(NOW_MS, True)
     assert await store.mailbox.put_messages(resends) == [repeated, Stored(NOW_MS + 2, False), repeated, repeated]
-    assert await world.waiting(account) == [resends[1]]
+    assert await world.waiting(account) == [read(resends[1])]
 
 
 @pytest.mark.requirement("ABU-04", "RCP-04")

@@ -3,7 +3,7 @@
 import pytest
 
 from interop_server.core.mailbox_content import TrustedContact, encode
-from interop_server.core.messages import MailboxItem, RequestAnswer
+from interop_server.core.messages import ChatEntry, MailboxItem, RequestAnswer
 from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.store import Store
 
@@ -105,7 +105,7 @@ async def test_a_deleted_chat_keeps_where_the_contact_stands(store: Store, world
 async def test_a_dropped_message_is_remembered_as_far_as_its_sender_can_see(store: Store, world: World) -> None:
     """Its id, its time and the chat are taken as ever; no mailbox and no list of the recipient's shows it."""
     user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
-    dropped = world.message(ada, user, "1")._replace(is_dropped=True)
+    dropped = world.message(ada, user, "1", is_dropped=True)
     for duplicate in (False, True):
         [stored] = await store.mailbox.put_messages([dropped._replace(timestamp_ms=NOW_MS + duplicate)])
         assert (stored.timestamp_ms, stored.duplicate) == (NOW_MS, duplicate)
@@ -113,13 +113,26 @@ async def test_a_dropped_message_is_remembered_as_far_as_its_sender_can_see(stor
     assert await stands(store, user, ada) == (REQUESTED, 0)
 
     await store.mailbox.put_messages([world.message(ada, user, "2", NOW_MS + 5)])
-    await store.mailbox.put_messages([world.message(ada, user, "3", NOW_MS + 9)._replace(is_dropped=True)])
+    await store.mailbox.put_messages([world.message(ada, user, "3", NOW_MS + 9, is_dropped=True)])
     assert [item.stanza_id for item in await world.waiting(user)] == ["2"]
     assert [chat.last_message_at_ms for chat in await store.chats.list_page(user.account_id, None, 10)] == [NOW_MS + 5]
 
-    await store.mailbox.put_messages([world.message(user, ada, "4", NOW_MS + 10)._replace(is_dropped=True)])
+    await store.mailbox.put_messages([world.message(user, ada, "4", NOW_MS + 10, is_dropped=True)])
     assert await world.waiting(ada) == []
     assert [chat.last_message_at_ms for chat in await store.chats.list_page(user.account_id, None, 10)] == [NOW_MS + 10]
+
+
+@pytest.mark.parametrize("state", list(MessageRequestState))
+async def test_a_message_says_how_it_opens_a_chat(store: Store, world: World, state: MessageRequestState) -> None:
+    """The store takes the state and the listing from the first message; a later one can only list the chat (OPT-14)."""
+    ada, user = await world.third_party_user(1), await world.whatsapp_user("491")
+    entry = ChatEntry(user.account_id, ada.account_id, state, is_listed=False)
+    await store.mailbox.put_messages([world.message(ada, user, "1")._replace(chat=entry)])
+    assert (await stands(store, user, ada), await store.chats.list_page(user.account_id, None, 10)) == ((state, 0), [])
+    await store.mailbox.put_messages([world.message(ada, user, "2")._replace(chat=None)])
+    assert await store.chats.list_page(user.account_id, None, 10) == []
+    await store.mailbox.put_messages([world.message(user, ada, "3")])
+    assert [chat.request_state for chat in await store.chats.list_page(user.account_id, None, 10)] == [state]
 
 
 @pytest.mark.requirement("ABU-05")
@@ -128,7 +141,7 @@ async def test_chats_that_nobody_has_answered_are_listed_newest_first(store: Sto
     ada, bea = await world.third_party_user(1), await world.third_party_user(2)
     users = [await world.whatsapp_user(f"49{number}") for number in range(1, 7)]
     opened = [world.message(ada, user, f"{n}", NOW_MS + n) for n, user in enumerate(users)]
-    opened[4] = opened[4]._replace(is_dropped=True)
+    opened[4] = world.message(ada, users[4], "4", NOW_MS + 4, is_dropped=True)
     await store.mailbox.put_messages([*opened, world.message(bea, users[0], "0", NOW_MS + 50)])
     await store.mailbox.put_messages([world.message(ada, users[1], "again", NOW_MS + 60)])
     await store.chats.put_answers(

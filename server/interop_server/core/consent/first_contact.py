@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.mailbox_content import TrustedContact, encode
-from interop_server.core.messages import RequestAnswer, RouteFacts
+from interop_server.core.messages import ChatEntry, RequestAnswer, RouteFacts
 from interop_server.core.model import Account, MessageRequestState
 
 
@@ -25,6 +25,17 @@ def trusted_until_ms(now_ms: int, limits: Limits) -> int:
 def has_declined(facts: RouteFacts) -> bool:
     """Says whether the recipient is a WhatsApp user who has declined the sender's message request (OPT-14)."""
     return facts.request_state is MessageRequestState.DECLINED and facts.integrator == 0
+
+
+def chat_entry(sender: Account, recipient_id: int, *, is_dropped: bool) -> ChatEntry:
+    """Returns what a message does to the chat of its two ends (OPT-06, OPT-14).
+
+    A WhatsApp user who writes first accepts the chat by writing; a third-party user who writes first makes a message
+    request. The list of chats is the WhatsApp user's: it shows what they sent, dropped or not, and what reached them.
+    """
+    if sender.is_whatsapp:
+        return ChatEntry(sender.account_id, recipient_id, MessageRequestState.ACCEPTED, is_listed=True)
+    return ChatEntry(recipient_id, sender.account_id, MessageRequestState.REQUESTED, is_listed=not is_dropped)
 
 
 def acceptance(whatsapp: Account, peer: RouteFacts, now_ms: int, limits: Limits, *, tell: bool) -> RequestAnswer | None:

@@ -82,10 +82,10 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
         require_whatsapp(account)
-        settings = await self.store.opt_in.get(account.account_id)
+        opted_in = (await self.store.opt_in.get(account.account_id)).opted_in
         partners = await self.store.partners.list_all()
         return [
-            (partner, settings.enabled and partner.integrator in settings.integrators)
+            (partner, partner.integrator in opted_in)
             for partner in partners
             if partner.status is not PartnerStatus.REMOVED
         ]

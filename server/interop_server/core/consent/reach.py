@@ -75,8 +75,8 @@ class RouteView(NamedTuple):
     sender: Account
     facts: dict[str, RouteFacts]
     """Of the recipients that exist, by JID."""
-    chosen: frozenset[int]
-    """Partners that a WhatsApp sender has chosen; read only when a recipient does not exist."""
+    opted_in: frozenset[int]
+    """Partners that a WhatsApp sender has opted in for; read only when a recipient does not exist."""
     ends: dict[str, AccountEnd]
     """How recipients' accounts have ended, by JID; likewise."""
 
@@ -87,7 +87,7 @@ class RouteView(NamedTuple):
             Refusal: As `decide_route`.
         """
         facts = self.facts.get(jid.text)
-        if facts is None and self.sender.is_whatsapp and jid.integrator and jid.integrator not in self.chosen:
+        if facts is None and self.sender.is_whatsapp and jid.integrator and jid.integrator not in self.opted_in:
             # As for a recipient who exists: a sender who has not opted in must not learn which JIDs do (OPT-09).
             raise Refusal(Reason.SENDER_NOT_OPTED_IN)
         route = decide_route(self.sender, jid.is_whatsapp, facts, self.ends.get(jid.text))
@@ -100,9 +100,9 @@ async def view_routes(store: StoreForRoutes, sender: Account, jids: Sequence[Jid
     # To somebody who has not opted in, who exists costs as much as who does not (OPT-09).
     if not sender.is_whatsapp or sum(each.opted_in for each in facts.values()) == len(jids):
         return RouteView(sender, facts, frozenset(), {})
-    settings = await store.opt_in.get(sender.account_id)
+    opted_in = (await store.opt_in.get(sender.account_id)).opted_in
     ends = await store.accounts.list_ends([jid.text for jid in jids if jid.text not in facts])
-    return RouteView(sender, facts, settings.integrators if settings.enabled else frozenset(), ends)
+    return RouteView(sender, facts, opted_in, ends)
 
 
 class Dropped(Exception):

@@ -8,12 +8,13 @@ from interop_protocol.jid import Jid
 from interop_protocol.sizes import MAX_DEVICES
 from interop_server.core.abuse.escalation import Escalation
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.first_contact import NewChats, acceptance
+from interop_server.core.consent.first_contact import NewChats, acceptance, chat_entry
 from interop_server.core.consent.reach import Route, RouteView, view_routes, why_dropped
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Decision, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import (
+    ChatEntry,
     CiphertextType,
     DeviceCiphertext,
     MailboxItem,
@@ -90,7 +91,7 @@ class _Batch:
     new_chats: NewChats | None
     """Chats that the sender may open; None when every recipient knows the sender."""
     timestamp_ms: int
-    routes: dict[str, tuple[Jid, Route, RouteFacts]] = field(default_factory=dict)
+    routes: dict[str, tuple[Jid, Route, RouteFacts, ChatEntry]] = field(default_factory=dict)
     """What was decided about recipients so far, by the text of their address: most messages of a batch go to one."""
     usage: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Items and bytes in the mailboxes that the batch goes to, itself included."""
@@ -214,8 +215,10 @@ class Router:
                 f"the ciphertext has {len(ciphertext)} bytes, the limit is {self.limits.max_ciphertext_bytes}",
             )
         if known is None:
-            known = batch.routes[message.to_jid] = (jid, *batch.view.decide(jid))
-        _, route, recipient = known
+            route, recipient = batch.view.decide(jid)
+            entry = chat_entry(sender, recipient.account_id, is_dropped=route is Route.DROP)
+            known = batch.routes[message.to_jid] = (jid, route, recipient, entry)
+        _, route, recipient, entry = known
         check_registration(jid, part, recipient)
         self.send_rate.require((sender.account_id, recipient.account_id))
         # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
@@ -233,6 +236,7 @@ class Router:
             message.retry_count,
             message.reporting_token,
             route is Route.DROP,
+            entry,
         )
 
     def _take_room(self, batch: _Batch, recipient: RouteFacts, size: int) -> None:

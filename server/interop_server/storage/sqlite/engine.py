@@ -1,7 +1,11 @@
-"""Runs operations on SQLite connections in groups: writes share commits, reads share thread hops; knows no table.
+"""Runs whole groups of operations where aiosqlite would commit: its `commit()` is our way onto the connection's thread.
+
+aiosqlite gives each connection a thread, and every statement is a hop to it and back. Here `connection.commit()` does
+not commit: `_VisitedConnection` overrides it to run a group of waiting operations on that thread, in one hop. The group
+begins and commits its own transaction.
 
 An operation is a plain function of a `sqlite3.Connection`. Those that wait while a group runs become the next group, so
-that under load many calls share one visit to the connection's thread and, when they write, one fsync.
+that under load many calls share one hop and, when they write, one commit and one fsync. Knows no table.
 """
 
 import asyncio
@@ -36,10 +40,10 @@ _READER_PRAGMAS = ("query_only = ON", "cache_size = -16000")
 
 
 class _VisitedConnection(sqlite3.Connection):
-    """Runs a function of ours where aiosqlite runs `commit`: on the connection's own thread.
+    """A connection whose `commit` runs a function of ours, on the connection's own thread, and commits nothing itself.
 
     aiosqlite has no public call that runs a function over there, and one hop per statement costs more than most
-    statements. Connection classes of one's own and `commit` are public in both libraries.
+    statements. A connection class of one's own (`factory`) and `commit` are public in both libraries.
     """
 
     def __init__(self, visit: Operation[None], *args: Any, **kwargs: Any) -> None:
@@ -203,7 +207,7 @@ class _Lane:
             waiting = [call, *(self._queue.get_nowait() for _ in range(self._queue.qsize()))]
             self._group = [call for call in waiting if call is not None and not call.future.cancelled()]
             try:
-                await self._connection.commit()
+                await self._connection.commit()  # runs `_visit` with the group on the connection's thread
             except Exception as error:  # noqa: BLE001 - BEGIN or COMMIT failed: nothing of the group has happened
                 for call in self._group:
                     call.error = error
@@ -246,7 +250,10 @@ class Engine:
         return result
 
     async def write_batch(self, operation: BatchOperation[Item, Result], items: Sequence[Item]) -> list[Result]:
-        """Runs a batch operation as `write` does, together with the other calls of it that wait."""
+        """Runs a batch operation as `write` does, together with the other calls of it that wait.
+
+        They run at the place of the first of them: a call can so run before calls of `write` that were made earlier.
+        """
         results: list[Result] = await self._writer.call(operation, list(items))
         return results
 

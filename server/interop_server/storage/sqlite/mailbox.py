@@ -10,7 +10,16 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from interop_server.core.mailbox_content import IdentityChanged, encode
-from interop_server.core.messages import Backlog, Delivery, MailboxItem, RetryOutcome, StanzaKind, Stored
+from interop_server.core.messages import (
+    Backlog,
+    ChatEntry,
+    Delivery,
+    MailboxItem,
+    RetryOutcome,
+    SentMessage,
+    StanzaKind,
+    Stored,
+)
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
 from interop_server.storage.sqlite.concern import Concern, choose
@@ -33,24 +42,29 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     """Stores items in their order, messages once per (sender, id) unless they were asked for again."""
     before = sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
     gone = _gone(db, items)
-    sent: dict[tuple[int, str], int] = {}
+    sent: dict[tuple[int, str], MailboxItem] = {}
     stored: list[Stored] = []
     fresh: list[MailboxItem] = []
     for item in items:
-        timestamp_ms, duplicate = item.timestamp_ms, False
+        first: MailboxItem | SentMessage | None = None
         if item.kind is StanzaKind.MESSAGE:
             key = (item.sender_id, item.stanza_id)
             known = before.get(key)
-            if known is not None and known.allows_resend(item.recipient_id, item.retry_count):
+            if known is None:
+                first = sent.get(key)
+                sent.setdefault(key, item)
+            elif known.allows_resend(item.recipient_id, item.retry_count):
                 before[key] = known._replace(retry_count=item.retry_count)
                 mark_sent_again(db, item)
             else:
-                duplicate = known is not None or key in sent
-                timestamp_ms = known.timestamp_ms if known is not None else sent.setdefault(key, timestamp_ms)
+                first = known
+        if first is not None:
+            stored.append(Stored(first.timestamp_ms, True, first.recipient_id != item.recipient_id))
+            continue
+        stored.append(Stored(item.timestamp_ms, False))
         # Accounts can go while their messages are under way: those vanish, like what was in the mailbox (LIF-05).
-        if not duplicate and item.recipient_id not in gone and item.sender_id not in gone:
+        if item.recipient_id not in gone and item.sender_id not in gone:
             fresh.append(item)
-        stored.append(Stored(timestamp_ms, duplicate))
     messages = [item for item in fresh if item.kind is StanzaKind.MESSAGE]
     _insert(db, [item for item in fresh if not item.is_dropped])
     add_sent(db, [item for item in messages if (item.sender_id, item.stanza_id) not in before])
@@ -88,32 +102,25 @@ def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
     db.execute(_INSERT, (json.dumps(fields), b"".join(contents)))
 
 
-# A list is the WhatsApp user's: it shows what they sent, dropped or not, and what has reached them.
+_NEWEST_MESSAGE = choose(
+    "chat.last_message_at_ms < excluded.last_message_at_ms", "excluded.last_message_at_ms", "chat.last_message_at_ms"
+)
 _TOUCH_CHATS = f"""
-    INSERT INTO chat (whatsapp_id, third_party_id, opened_at_ms, last_message_at_ms, request_state, listed)
-    SELECT iif(sender.integrator = 0, sender.account_id, recipient.account_id),
-           iif(sender.integrator = 0, recipient.account_id, sender.account_id),
-           value ->> 3, value ->> 3,
-           iif(sender.integrator = 0, {MessageRequestState.ACCEPTED:d}, {MessageRequestState.REQUESTED:d}),
-           sender.integrator = 0 OR NOT value ->> 2
-    FROM json_each(?1)
-    CROSS JOIN account AS sender ON sender.account_id = value ->> 0
-    CROSS JOIN account AS recipient ON recipient.account_id = value ->> 1
-    WHERE (sender.integrator = 0) <> (recipient.integrator = 0)
+    INSERT INTO chat (whatsapp_id, third_party_id, request_state, listed, opened_at_ms, last_message_at_ms)
+    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4 FROM json_each(?1) WHERE true
     ON CONFLICT (whatsapp_id, third_party_id) DO UPDATE
-        SET last_message_at_ms = max(last_message_at_ms, excluded.last_message_at_ms), listed = 1
-        WHERE excluded.listed
+        SET listed = 1, last_message_at_ms = {_NEWEST_MESSAGE}
+        WHERE excluded.listed = 1
 """
 
 
 def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
-    if not messages:
-        return
-    newest: dict[tuple[int, int, bool], int] = {}
+    newest: dict[ChatEntry, int] = {}
     for message in messages:
-        chat = (message.sender_id, message.recipient_id, message.is_dropped)
-        newest[chat] = max(message.timestamp_ms, newest.get(chat, 0))
-    db.execute(_TOUCH_CHATS, (json.dumps([(*chat, timestamp_ms) for chat, timestamp_ms in newest.items()]),))
+        if message.chat is not None:
+            newest[message.chat] = max(message.timestamp_ms, newest.get(message.chat, 0))
+    if newest:
+        db.execute(_TOUCH_CHATS, (json.dumps([(*entry, timestamp_ms) for entry, timestamp_ms in newest.items()]),))
 
 
 def _put_retry_receipt(db: sqlite3.Connection, item: MailboxItem, most: int) -> RetryOutcome:

@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from interop_server.core.consent.first_contact import trusted_until_ms
+from interop_server.core.consent.first_contact import chat_entry, trusted_until_ms
 from interop_server.core.consent.optin import Found
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
 from interop_server.core.mailbox_content import TrustedContact, decode
-from interop_server.core.messages import MailboxItem, ReceiptType, StanzaKind
+from interop_server.core.messages import ChatEntry, MailboxItem, ReceiptType, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.model import Account, MessageRequestState
@@ -312,6 +312,19 @@ async def test_the_store_is_asked_only_about_new_chats(world: World, monkeypatch
         await write(world, user, ada)
         await write(world, ada, shy)
     assert calls.count("new_chats.list_unanswered") == 1
+
+
+@pytest.mark.requirement("OPT-06", "OPT-14")
+async def test_who_writes_first_decides_how_a_chat_opens(world: World) -> None:
+    """A WhatsApp user accepts by writing and always sees the chat; a third party asks, and a dropped message hides."""
+    ada, user = await world.enlisted(), await world.whatsapp_user()
+    whatsapp_id, third_party_id = user.account_id, ada.account_id
+    for is_dropped in (False, True):
+        by_user = chat_entry(user, third_party_id, is_dropped=is_dropped)
+        assert by_user == ChatEntry(whatsapp_id, third_party_id, MessageRequestState.ACCEPTED, is_listed=True)
+        by_ada = chat_entry(ada, whatsapp_id, is_dropped=is_dropped)
+        requested = MessageRequestState.REQUESTED
+        assert by_ada == ChatEntry(whatsapp_id, third_party_id, requested, is_listed=not is_dropped)
 
 
 def test_a_refusal_for_new_chats_has_its_observed_code() -> None:
