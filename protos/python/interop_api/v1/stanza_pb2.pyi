@@ -313,9 +313,10 @@ class Stanza(_message.Message):
     OFFLINE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.int
     """Set by the server on what it delivers out of the mailbox (message, receipt, retry receipt, notification): names it
-    in `ack` and `nack`. Grows per recipient; 0 on everything else.
-    A delivery keeps its id whenever it comes again, also on another connection: know repetitions by it. A notification
-    `prekeys_low` does not lie in the mailbox and has 0. Never ack 0.
+    in `ack` and `nack`. Allocated under the recipient: from 1 and under 2^53, growing in the order of delivery, with gaps,
+    and without meaning beside the ids of another recipient.
+    A delivery keeps its id whenever it comes again, also on another connection and from another node: know repetitions by
+    it. 0 on everything else, among it the notification `prekeys_low`, which does not lie in the mailbox. Never ack 0.
     """
     offline: _builtins.bool
     """Set by the server on a delivery that waited for this connection: the backlog, or one sent before but not acked."""
