@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 ARGS ?=
 STAMP := $(VENV)/.installed
 PROTOS := $(shell find protos -name '*.proto')
+RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats fuzz lint fix docs gen gen-check bench up clean
+.PHONY: help demo test milestones threats fuzz lint fix docs gen gen-check release-contract bench up clean
 
 help: ## Show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -43,6 +44,7 @@ lint: $(STAMP) ## Check style, types, import contracts and protos
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd protos && ../$(BIN)/buf lint && ../$(BIN)/buf format --diff --exit-code
+	$(if $(wildcard protos/$(RELEASED)),cd protos && ../$(BIN)/buf breaking --against $(RELEASED),@echo "no contract was released yet")
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
@@ -53,6 +55,9 @@ fix: $(STAMP) ## Format the code and the protos
 
 docs: $(STAMP) ## Write what the documents repeat of docs/requirements.toml
 	@$(BIN)/python -m tests.ledger.docs
+
+release-contract: $(STAMP) ## Keep the contract as released: from then on `make lint` refuses what breaks it
+	cd protos && ../$(BIN)/buf build --exclude-source-info --output $(RELEASED)
 
 gen: $(STAMP) ## Generate protos/python/interop_api from protos/
 	@find protos/python/interop_api -name '*_pb2*' -delete

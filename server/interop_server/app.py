@@ -102,6 +102,7 @@ class Simulator:
                 clock=clock,
                 rng=self._rng,
                 limits=config.limits,
+                node=config.node,
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)

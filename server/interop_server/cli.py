@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 from importlib.metadata import version
@@ -26,11 +27,11 @@ _ELSEWHERE = {
     "journal": "interop_admin.commands.journal:journal",
     "explain": "interop_admin.commands.explain:explain",
 }
-"""Subcommands whose code is not here."""
+"""Subcommands defined in other modules."""
 
 
 class _Commands(click.Group):
-    """A group that imports subcommands when they are asked for."""
+    """A group that imports a subcommand only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return sorted({*super().list_commands(ctx), *_ELSEWHERE})
@@ -65,6 +66,12 @@ def _time(_context: click.Context, _parameter: click.Parameter, text: str | None
     if not EARLIEST_TIME_MS <= ms <= LATEST_TIME_MS:
         raise click.BadParameter("a clock can begin from the year 2000 to the year 9999.")
     return ms
+
+
+def _node(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if not re.fullmatch("[A-Za-z0-9-]{1,32}", name):
+        raise click.BadParameter("a node is called by 1 to 32 letters, digits and hyphens.")
+    return name
 
 
 def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
@@ -108,7 +115,7 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     metavar="HOST:PORT",
     default="127.0.0.1:4461",
     show_default=True,
-    help="Where admin calls go; whoever reaches it controls the simulator.",
+    help="Where admin calls go; any client that reaches it controls the simulator.",
 )
 @click.option(
     "--http",
@@ -125,24 +132,32 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
 )
 @click.option(
+    "--node",
+    metavar="NAME",
+    default="node-1",
+    show_default=True,
+    callback=_node,
+    help="What this process is called in its journal.",
+)
+@click.option(
     "--journal",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="Append every decision to FILE, a line of JSON each. `interopsim journal` reads the newest without it.",
+    help="Append every decision to FILE, one line of JSON each. `interopsim journal` shows the newest without it.",
 )
 @click.option(
     "--location",
     type=click.Choice(["off", "number", "networks"]),
     default="off",
     show_default=True,
-    help="Where third-party users must be, asked at enlistment and at each connection: anywhere, or in the EEA by the "
-    "calling code of their phone number or by their client's network. How WhatsApp tests it is not public: policy.",
+    help="Where third-party users must be, checked at enlistment and at each connection: anywhere, or in the EEA by "
+    "the calling code of their phone number or by their client's network. How WhatsApp tests it is not public: policy.",
 )
 @click.option(
     "--location-networks",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    help="The networks for `--location networks`, one a line with its country: 203.0.113.0/24 DE.",
+    help="The networks for `--location networks`, one per line with its country: 203.0.113.0/24 DE.",
 )
 @click.option(
     "--limit",
@@ -163,8 +178,8 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     "--seed",
     type=int,
     metavar="N",
-    help="Make ids and keys follow from N: the same N and the same inputs in the same order give the same ones, except "
-    "the key that signs pushes. Whoever knows N knows them all: unfit for secrets.",
+    help="Derive ids and keys from N: the same N and the same inputs in the same order give the same ones, except "
+    "the key that signs pushes. Unfit for secrets: N reveals them all.",
 )
 @click.option(
     "--log-level",
@@ -182,7 +197,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     logging.basicConfig(
         stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
     )
-    gc.disable()  # what start makes stays; looking for garbage in it took a fifth of the time until ready
+    gc.disable()  # objects made at start stay; collecting among them took a fifth of the time until ready
     from interop_server.config import Config
 
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
@@ -190,7 +205,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     from interop_server.app import ClockBehind, FileUnusable, Simulator
     from interop_server.storage import WrongDatabase
 
-    # The database thread must get its turn while the event loop is busy: 5 ms, the default, is ten commits long.
+    # The database thread must run even while the event loop is busy: 5 ms, the default, is as long as ten commits.
     sys.setswitchinterval(0.0005)
 
     async def run() -> None:
@@ -200,7 +215,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
             loop.add_signal_handler(number, stop.set)
         simulator = Simulator(config)
         addresses = await simulator.start()
-        gc.freeze()  # nor need a full round look at all of it each time
+        gc.freeze()  # so that later full collections skip these objects
         gc.enable()
         ready = {
             "event": "ready",
@@ -228,7 +243,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
 @click.option("--policy", "only_policy", is_flag=True, help="Only those whose value is the simulator's own choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name → value, purpose, policy.")
 def limits(only_policy: bool, as_json: bool) -> None:
-    """List the limits that `interopsim up --limit NAME=VALUE` sets, with what each is for and where it comes from."""
+    """List the limits that `interopsim up --limit NAME=VALUE` sets, with the purpose and origin of each."""
     from interop_server.limit_list import list_limits
 
     entries = [entry for entry in list_limits() if entry.is_policy or not only_policy]

@@ -1,4 +1,4 @@
-"""The server's own keys: made once per database and kept in it: clients know the server again after a restart."""
+"""The server's own keys, made once per database and kept in it, so that clients still trust it after a restart."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _DAY = DAY_MS // SECOND_MS
 
 @dataclass(frozen=True, slots=True)
 class Certified:
-    """The server's identity and the root that stands behind it (CHN-04)."""
+    """The server's identity and the root that certifies it (CHN-04)."""
 
     identity: ServerIdentity
     root_public_key: bytes
@@ -26,14 +26,14 @@ class Certified:
 
 
 async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rng, valid_days: int) -> Certified:
-    """Returns the identity that the store keeps, making what is missing and renewing what has expired (CHN-04).
+    """Returns the identity from the store; makes missing keys and renews expired certificates (CHN-04).
 
     Args:
-        secrets: Where it is kept.
-        times_ms: When it is now, by each clock that somebody may check the certificates by: the server's own can be
-            years away from that of its clients.
+        secrets: Keeps the identity.
+        times_ms: The current time by each clock that may check the certificates: the server's own can differ by years
+            from that of its clients.
         rng: Makes keys.
-        valid_days: How many days certificates are valid from then on; 0 makes expired ones.
+        valid_days: How many days new certificates are valid; 0 makes expired ones.
     """
     root, intermediate, static = [
         await secrets.get_or_put(f"noise_{name}_private_key", rng.token_bytes(PRIVATE_KEY_BYTES))
@@ -41,7 +41,7 @@ async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rn
     ]
     root_public, static_public = _public(root), _public(static)
     first, last = min(times_ms) // SECOND_MS, max(times_ms) // SECOND_MS
-    # One chain per quarter of its life: signing costs an import that most starts on a kept database can do without.
+    # A new chain for each quarter of its validity: most starts on a kept database need no signature, hence no import.
     quarter = max(valid_days * _DAY // 4, 1)
     name = f"noise_certificate_chain_{valid_days}_{first // quarter}_{last // quarter}"
     encoded = await secrets.get(name)

@@ -1,6 +1,6 @@
-"""What is modelled, simplified or absent, and where each behaviour is known from: the ledger, read from its file.
+"""The ledger, read from its file: which behaviours are modelled, simplified or absent, and how each is known.
 
-Knows nothing of the running server; nothing that serves imports it before somebody asks.
+Knows nothing of the running server, which imports it only at the first call that asks for it.
 """
 
 import tomllib
@@ -18,20 +18,20 @@ _IN_THE_SOURCES = Path(__file__).parents[2] / "docs" / "requirements.toml"
 
 
 class Evidence(StrEnum):
-    """Where a behaviour is known from."""
+    """How a behaviour is known."""
 
     DOCUMENTED = "documented"
     """Published by Meta."""
     WHITE_PAPER = "white paper"
     """WhatsApp's encryption white paper."""
     OBSERVED = "observed"
-    """Seen in open clients or in how official ones behave; can change with any release."""
+    """Seen in the source of open clients or in the behaviour of official ones; can change with any release."""
     ANALOGOUS_PRACTICE = "analogous practice"
-    """What Signal, the IETF or research do, where nothing is public."""
+    """The practice of Signal, the IETF or research, where nothing is public."""
 
 
 class Status(StrEnum):
-    """How far a requirement is met."""
+    """How completely the simulator meets a requirement."""
 
     MODELLED = "modelled"
     SIMPLIFIED = "simplified"
@@ -45,34 +45,34 @@ class Requirement:
     id: str
     """Such as `KEY-05`; stable."""
     evidence: tuple[Evidence, ...]
-    """Several when its parts are known differently."""
+    """Several when different parts have different evidence."""
     statement: str
-    """What the server or the client SDK does."""
+    """The behaviour of the server or the client SDK."""
     status: Status
     reason: str = ""
-    """What is missing; empty when it is modelled."""
+    """What is missing; empty when the behaviour is modelled."""
     where: tuple[str, ...] = ()
-    """Paths in the repository, or `path:symbol`, that hold it."""
+    """Paths in the repository, or `path:symbol`, that implement it."""
     note: str = ""
-    """What a reader could take for more than it is."""
+    """A warning where a reader could take the model for more than it is."""
 
     @property
     def policy(self) -> tuple[str, ...]:
-        """Limits that serve it, and whose values are the simulator's own choice."""
+        """The limits that implement it and have values of the simulator's own choice."""
         return policy_of(self.id)
 
     @property
     def area(self) -> str:
-        """The area that it belongs to, such as `KEY`."""
+        """The area of the requirement, such as `KEY`."""
         return self.id.partition("-")[0]
 
 
 class UnknownRequirement(Exception):
-    """The ledger has no such id."""
+    """The ledger has no requirement of this id."""
 
 
 class LedgerMalformed(Exception):
-    """The ledger's file breaks its own form."""
+    """The ledger's file is not in the form that `read_ledger` requires."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +88,20 @@ class Ledger:
         """Returns the requirement of this id, in upper or lower case.
 
         Raises:
-            UnknownRequirement: There is none.
+            UnknownRequirement: The ledger has no requirement of this id.
         """
         if (row := self.rows.get(requirement_id.upper())) is None:
             raise UnknownRequirement(f"the ledger has no requirement {requirement_id!r}; ids look like KEY-05")
         return row
 
     def count(self, status: Status) -> int:
-        """How many requirements have this status."""
+        """Returns how many requirements have this status."""
         return sum(row.status is status for row in self.rows.values())
 
 
 @cache
 def load_ledger() -> Ledger:
-    """Reads the ledger that is installed with the server, or that lies in the sources."""
+    """Reads the ledger that is installed with the server, or else the one in the sources."""
     return read_ledger((_SHIPPED if _SHIPPED.exists() else _IN_THE_SOURCES).read_text(encoding="utf-8"))
 
 
@@ -112,7 +112,7 @@ def read_ledger(text: str) -> Ledger:
         text: TOML: a table `areas`, and one table per requirement.
 
     Raises:
-        LedgerMalformed: A field is missing, unknown, or has a value that it cannot have.
+        LedgerMalformed: A field is missing or unknown, or has an invalid value.
     """
     tables = tomllib.loads(text)
     areas: dict[str, str] = tables.pop("areas", {})
@@ -121,7 +121,7 @@ def read_ledger(text: str) -> Ledger:
         if row.area not in areas:
             raise LedgerMalformed(f"{row.id}: there is no area {row.area}")
         if bool(row.reason) is (row.status is Status.MODELLED):
-            raise LedgerMalformed(f"{row.id}: a reason stands where something is missing, and only there")
+            raise LedgerMalformed(f"{row.id}: a reason is required unless the status is modelled, and only then")
     return Ledger(areas, rows)
 
 
@@ -138,5 +138,5 @@ def _requirement(name: str, table: dict[str, Any]) -> Requirement:
 
 
 def _one_line(text: str) -> str:
-    """A text without the line breaks that only keep the file readable."""
+    """Returns a text without its line breaks, which only keep the file readable."""
     return " ".join(text.split())

@@ -23,7 +23,7 @@ _STYLES = {Status.MODELLED: "green", Status.SIMPLIFIED: "yellow", Status.NOT_MOD
 def requirements(ids: tuple[str, ...], status: str | None, area: str | None, as_json: bool) -> None:
     """List what is modelled, simplified and absent, and where each behaviour is known from.
 
-    One ID shows all about it: also where it lives, and which values are the simulator's own policy and not WhatsApp's.
+    One ID shows all about it: also where its code is, and which values are the simulator's own policy, not WhatsApp's.
     """
     ledger = load_ledger()
     rows = _chosen(ledger, ids, status, area)
@@ -93,7 +93,7 @@ def _sheet(ledger: Ledger, row: Requirement) -> "RenderableType":
 
     sheet = Table.grid(padding=(0, 2, 0, 0))
     sheet.add_column(style="bold", no_wrap=True)
-    sheet.add_column(ratio=1, overflow="fold")  # a place can be longer than a terminal is wide
+    sheet.add_column(ratio=1, overflow="fold")  # a path can be longer than the terminal is wide
     policy = "\n".join(f"{name} = {value!r}" for name, value in _policy_values(row).items())
     lines: dict[str, str | Text] = {
         row.id: ledger.areas[row.area],

@@ -9,10 +9,13 @@ from pathlib import Path
 
 import click
 import grpc.aio
+from click.core import ParameterSource
 from rich.console import Console
 
 from interop_demo.processes import ChildFailed
 from tests.bench.bundles import measure_bundles
+from tests.bench.compare import ComparisonFailed, print_changes
+from tests.bench.compare import compare as compare_revisions
 from tests.bench.enlistments import measure_enlistments, measure_resolve
 from tests.bench.latency import measure_latency
 from tests.bench.media import measure_media
@@ -56,13 +59,27 @@ NAMES = [name for names in MEASUREMENTS.values() for name in names]
     show_default=True,
     help="Length of each sustained measurement.",
 )
+@click.option("--compare", metavar="REV", help="Measure this revision and the working tree in turn, and compare.")
+@click.option("--rounds", type=click.IntRange(2, 20), default=3, show_default=True, help="With --compare: how often.")
 @click.option("--full", is_flag=True, help="Blobs of 1 GiB instead of 256 MiB.")
 @click.option("--pairs", type=click.IntRange(1, 64), default=24, show_default=True, help="Senders under load.")
 @click.option("--batch", type=click.IntRange(1, 1024), default=128, show_default=True, help="Messages per frame.")
 @click.option(
     "--window", type=click.IntRange(1, 2048), default=512, show_default=True, help="Messages under way per sender."
 )
-def main(as_json: bool, only: tuple[str, ...], seconds: float, full: bool, pairs: int, batch: int, window: int) -> None:
+@click.pass_context
+def main(
+    context: click.Context,
+    as_json: bool,
+    only: tuple[str, ...],
+    seconds: float,
+    compare: str | None,
+    rounds: int,
+    full: bool,
+    pairs: int,
+    batch: int,
+    window: int,
+) -> None:
     """Measure the simulator, each figure beside what bare grpc.aio does on this machine in this run.
 
     Fails when the server loses, repeats or reorders anything; asserts no time. Names of figures:
@@ -72,6 +89,9 @@ def main(as_json: bool, only: tuple[str, ...], seconds: float, full: bool, pairs
     """
     if batch > window:
         raise click.UsageError("--batch must not exceed --window")
+    if compare is not None:
+        _compare(compare, rounds, [*(["--full"] if full else []), *_options(context, only)], as_json=as_json)
+        return
     machine = machine_facts()
     with tempfile.TemporaryDirectory(prefix="interopsim-bench-") as folder:
         settings = Settings(Path(folder), seconds, pairs, batch, window, FULL_BLOB_BYTES if full else BLOB_BYTES)
@@ -85,6 +105,29 @@ def main(as_json: bool, only: tuple[str, ...], seconds: float, full: bool, pairs
         click.echo(json.dumps({"figures": [figure.as_json() for figure in figures], "machine": machine}))
     else:
         Console(highlight=False).print(table(figures, machine))
+
+
+def _options(context: click.Context, only: tuple[str, ...]) -> list[str]:
+    """What was chosen for each measurement, as options: a revision may not know those that were not."""
+    chosen = ("seconds", "pairs", "batch", "window")
+    given = [name for name in chosen if context.get_parameter_source(name) is not ParameterSource.DEFAULT]
+    return [
+        *(word for name in only for word in ("--only", name)),
+        *(word for name in given for word in (f"--{name}", str(context.params[name]))),
+    ]
+
+
+def _compare(revision: str, rounds: int, options: list[str], *, as_json: bool) -> None:
+    try:
+        changes = asyncio.run(compare_revisions(revision, rounds, options))
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise SystemExit(INTERRUPTED) from None
+    except ComparisonFailed as error:
+        raise click.ClickException(str(error)) from error
+    if as_json:
+        click.echo(json.dumps({"changes": [change.as_json() for change in changes], "machine": machine_facts()}))
+    else:
+        print_changes(changes, revision)
 
 
 async def _run(settings: Settings, wanted: Collection[str]) -> list[Figure]:

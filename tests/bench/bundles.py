@@ -52,9 +52,10 @@ class _Taker:
         if [result.jid for result in response.results] != list(request.jids):
             raise WrongAnswer("the results do not stand in the order of the request")
         for result in response.results:
-            if not result.bundle.HasField("one_time_prekey"):
+            [bundle] = result.bundles
+            if not bundle.HasField("one_time_prekey"):
                 raise WrongAnswer(f"no one-time prekey, though {KEYS_PER_USER} a user were published: {result}")
-            key = result.bundle.one_time_prekey.public_key
+            key = bundle.one_time_prekey.public_key
             if key in self.taken:
                 raise WrongAnswer(f"a one-time prekey of {result.jid} was handed out twice")
             self.taken.add(key)

@@ -1,17 +1,12 @@
 """Which refusals the comments in protos/ document: by RPC, and by kind of stanza; knows no server."""
 
 import re
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-
-from google.protobuf import descriptor_pb2
-from grpc_tools import protoc
 
 from interop_server.core.errors import Reason
+from tests.proto_sources import comments, read_protos
 
-PROTOS = Path(__file__).parents[2] / "protos"
 TOKEN_REASONS = frozenset(reason.name for reason in Reason if reason.name.startswith("TOKEN_"))
 _REASONS = frozenset(reason.name for reason in Reason)
 _WORD = re.compile(r"\b[A-Z][A-Z_]*[A-Z]\b|every TOKEN_…")
@@ -56,8 +51,8 @@ def read_documented() -> tuple[Mapping[str, Documented], Mapping[str, frozenset[
     """
     methods: dict[str, str] = {}
     messages: dict[str, str] = {}
-    for file in _files():
-        for where, comment in _comments(file):
+    for file in read_protos():
+        for where, comment in comments(file):
             if len(where) == 4 and where[0] == 6 and where[2] == 2:
                 service = file.service[where[1]]
                 methods[f"/{file.package}.{service.name}/{service.method[where[3]].name}"] = comment
@@ -71,18 +66,3 @@ def read_documented() -> tuple[Mapping[str, Documented], Mapping[str, frozenset[
         by_method[method] = _documented(errors)
     by_message = {name: _reasons(_errors_of(comment)) for name, comment in messages.items()}
     return by_method, by_message
-
-
-def _files() -> Iterator[descriptor_pb2.FileDescriptorProto]:
-    with tempfile.TemporaryDirectory() as folder:
-        out = Path(folder) / "protos.bin"
-        sources = [str(path.relative_to(PROTOS)) for path in sorted(PROTOS.glob("interop_api/**/*.proto"))]
-        arguments = ["protoc", f"-I{PROTOS}", "--include_source_info", f"--descriptor_set_out={out}", *sources]
-        assert protoc.main(arguments) == 0
-        yield from descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file
-
-
-def _comments(file: descriptor_pb2.FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
-    for location in file.source_code_info.location:
-        if location.leading_comments:
-            yield tuple(location.path), location.leading_comments

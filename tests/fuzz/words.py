@@ -53,11 +53,10 @@ def words_of(target: Target) -> Vocabulary:
         ("e_keytype key_type", [b"\x05"]),
         ("actor", ["", *jids]),
         ("action", ["", "InteropService.Resolve"]),
-        ("outcome", ["", "refused"]),
         ("reason", ["", "SESSION_REQUIRED"]),
         ("requirement", ["", "OPT-09"]),
         ("request_id", [target.request_id]),
-        ("sub_code duration_seconds", [101, 102, 60, 3_600]),
+        ("sub_code expires_after_seconds", [101, 102, 60, 3_600]),
         ("registration_id", [key.registration_id for key in keys]),
         ("authkey", [state.auth_public_key for state in states]),
         ("token upload_token challenge_id", tokens),
@@ -66,11 +65,11 @@ def words_of(target: Target) -> Vocabulary:
         ("length", [len(BLOB), 1, 100]),
         ("offset", [0, 1, len(BLOB)]),
         ("terms_id", [TERMS_ID]),
-        ("page_token", ["", "AAAA"]),
+        ("page_token resume_token", ["", "AAAA", "node-1.0.1"]),
         ("advance_ms", [1, 1_000, DAY_MS, 31 * DAY_MS]),
         ("issuer", [target.issuer, "https://other.example"]),
         ("name", ["Messenger", "Fuzzed"]),
-        ("nack_code", [487, 500]),
+        ("nack_code", [487, 500, 588]),
         ("device_id", [0]),
         ("public_key", [os.urandom(32), os.urandom(32), os.urandom(1_568)]),
         ("signature", [os.urandom(64)]),
@@ -102,6 +101,7 @@ def _messages(target: Target, states: list[ClientState], nobody: ClientState) ->
     enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(40))
     text = {"type": stanza_pb2.MESSAGE_TYPE_TEXT, "enc": [enc]}
     delivered = stanza_pb2.RECEIPT_TYPE_DELIVERED
+    devices = [prekeys_pb2.KnownDevice(registration_id=state.signal.registration_id) for state in states]
     flow, reported = integrity_pb2.SPAM_FLOW_MESSAGE_MENU, integrity_pb2.ReportedMessage(message_id="m1")
     good = [
         *(signed_prekey(state.signal) for state in (*states, nobody)),
@@ -118,7 +118,7 @@ def _messages(target: Target, states: list[ClientState], nobody: ClientState) ->
         *(stanza_pb2.Receipt(type=delivered, to_jid=jid, message_ids=["m1", "m2"]) for jid in jids),
         *(stanza_pb2.Typing(state=stanza_pb2.TYPING_STATE_COMPOSING, to_jid=jid) for jid in jids),
         *(stanza_pb2.RetryReceipt(to_jid=jid, message_id="m1", retry_count=1, registration_id=1) for jid in jids),
-        *(prekeys_pb2.KnownRegistration(jid=jid, registration_id=number) for number, jid in enumerate(jids)),
+        *(prekeys_pb2.KnownRegistration(jid=jid, devices=[device]) for jid in jids for device in devices),
         *(target.login_of(line) for line in people.lines),
         target.login_of(people.third_party).interop_data,
         *(standing_pb2.ImposeSanctionRequest(jid=jid, kind=standing_pb2.SANCTION_KIND_BAN) for jid in jids),

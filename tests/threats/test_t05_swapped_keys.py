@@ -44,10 +44,11 @@ def swapped_bundle(keys: ClientState, *, whole: bool) -> Change:
             return message
         response = prekeys_pb2.TakePreKeyBundlesResponse.FromString(message)
         for result in response.results:
-            result.bundle.signed_prekey.public_key = theirs.signed_prekey.public_key
+            [bundle] = result.bundles
+            bundle.signed_prekey.public_key = theirs.signed_prekey.public_key
             if whole:
-                result.bundle.identity_key = theirs.identity_key
-                result.bundle.signed_prekey.signature = theirs.signed_prekey.signature
+                bundle.identity_key = theirs.identity_key
+                bundle.signed_prekey.signature = theirs.signed_prekey.signature
         return response.SerializeToString()
 
     return change

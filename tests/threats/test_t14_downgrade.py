@@ -143,9 +143,9 @@ def without_kem(method: str, message: bytes) -> bytes:
     if not method.endswith("/TakePreKeyBundles"):
         return message
     response = prekeys_pb2.TakePreKeyBundlesResponse.FromString(message)
-    for result in response.results:
+    for bundle in (bundle for result in response.results for bundle in result.bundles):
         for name in ("kem_prekey", "kem_is_last_resort", "kem_withdrawn"):
-            result.bundle.ClearField(name)
+            bundle.ClearField(name)
     return response.SerializeToString()
 
 

@@ -155,18 +155,18 @@ class AdminClient:
         return await self._call_standing("GetStanding", request, standing_pb2.GetStandingResponse)
 
     async def impose_sanction(
-        self, jid: str, kind: standing_pb2.SanctionKind.ValueType, duration_seconds: int = 0, sub_code: int = 0
+        self, jid: str, kind: standing_pb2.SanctionKind.ValueType, expires_after_seconds: int = 0, sub_code: int = 0
     ) -> None:
         """Imposes a sanction, as reports that count would.
 
         Args:
             jid: Of the account.
             kind: What it may not do.
-            duration_seconds: For how long; 0 for a ban for good.
+            expires_after_seconds: After how long it ends; 0 for a ban for good.
             sub_code: For a temporary ban: what it is for, as in `LoginFailure`.
         """
         request = standing_pb2.ImposeSanctionRequest(
-            jid=jid, kind=kind, sub_code=sub_code, duration_seconds=duration_seconds
+            jid=jid, kind=kind, sub_code=sub_code, expires_after_seconds=expires_after_seconds
         )
         await self._call_standing("ImposeSanction", request, standing_pb2.ImposeSanctionResponse)
 

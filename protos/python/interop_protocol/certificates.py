@@ -1,11 +1,11 @@
-"""The two-level chain that certifies the server's static key; knows neither where keys come from nor what time it is.
+"""The two-level chain that certifies the server's static key; knows neither key storage nor a clock.
 
 Leaf ← intermediate ← root. The chain travels as the payload of the handshake's second message, in a fixed layout:
 
     chain:        leaf details (56) ‖ leaf signature (64) ‖ intermediate details (56) ‖ intermediate signature (64)
     details:      serial (4) ‖ issuer serial (4) ‖ key (32) ‖ not before (8) ‖ not after (8), integers big-endian
 
-Each signature is XEdDSA over the details as they are, under the issuer's key.
+Each signature is XEdDSA over the encoded details, under the issuer's key.
 
 Simulator: WhatsApp writes details and chain as protobufs; the fields, the levels and the signatures are the same.
 Source: CHN-04.
@@ -21,7 +21,7 @@ from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import sign_xeddsa, verify_xeddsa
 
 ROOT_SERIAL = 0
-"""The root has no certificate; its serial is the one that WhatsApp's root has."""
+"""The root has no certificate; its serial is that of WhatsApp's root."""
 INTERMEDIATE_SERIAL = 1
 """Serial of an issued intermediate certificate; policy."""
 LEAF_SERIAL = 2
@@ -35,11 +35,11 @@ CHAIN_BYTES = _CHAIN.size
 CertificateErrorReason = Literal[
     "WRONG_ROOT", "WRONG_LEAF_KEY", "EXPIRED", "NOT_YET_VALID", "MALFORMED", "BROKEN_CHAIN"
 ]
-"""Why a chain is not to be trusted."""
+"""Why a chain is not trusted."""
 
 
 class CertificateError(Exception):
-    """A certificate chain is not to be trusted."""
+    """A certificate chain is not trusted."""
 
     def __init__(self, reason: CertificateErrorReason, detail: str) -> None:
         super().__init__(f"{reason}: {detail}")
@@ -48,7 +48,7 @@ class CertificateError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Validity:
-    """When a certificate may be used: both ends included."""
+    """The time during which a certificate may be used, both ends included."""
 
     not_before: int
     """Unix seconds."""
@@ -57,7 +57,7 @@ class Validity:
 
 
 class CertificateDetails(NamedTuple):
-    """What a certificate says."""
+    """The signed content of a certificate."""
 
     serial: int
     issuer_serial: int
@@ -81,7 +81,7 @@ class CertificateDetails(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """Details and the issuer's signature over exactly these bytes.
+    """The encoded details and the issuer's signature over exactly these bytes.
 
     Raises:
         CertificateError: MALFORMED: a length is wrong.
@@ -98,14 +98,14 @@ class Certificate:
 
     @property
     def decoded(self) -> CertificateDetails:
-        """What the certificate says; whether it is true is for `verify_chain`."""
+        """The details, not verified: `verify_chain` does that."""
         serial, issuer_serial, key, not_before, not_after = _DETAILS.unpack(self.details)
         return CertificateDetails(serial, issuer_serial, key, Validity(not_before, not_after))
 
 
 @dataclass(frozen=True, slots=True)
 class CertificateChain:
-    """What a server shows for its static key."""
+    """The certificates that a server sends to prove its static key."""
 
     leaf: Certificate
     """Certifies the static key."""
@@ -113,14 +113,14 @@ class CertificateChain:
     """Certifies the key that signed the leaf; signed by the root."""
 
     def encode(self) -> bytes:
-        """Returns the chain as it travels, `CHAIN_BYTES` long."""
+        """Returns the chain as sent, `CHAIN_BYTES` long."""
         return _CHAIN.pack(
             self.leaf.details, self.leaf.signature, self.intermediate.details, self.intermediate.signature
         )
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Reads a chain, trusting nothing in it.
+        """Parses a chain and verifies nothing but its length.
 
         Raises:
             CertificateError: MALFORMED: the length is wrong.
@@ -145,7 +145,7 @@ def issue_chain(
         intermediate_private: 32 bytes, Curve25519.
         leaf_public: The static key, 32 bytes.
         validity: Of both certificates.
-        nonces: Twice 64 fresh random bytes, for the two signatures.
+        nonces: 64 fresh random bytes for each of the two signatures.
 
     Raises:
         ValueError: A key or a nonce has a wrong length.
@@ -160,10 +160,10 @@ def issue_chain(
 
 
 def verify_chain(chain: CertificateChain, root_public: bytes, server_static: bytes, now: int) -> None:
-    """Checks that a root stands behind a server's static key. Returns if so.
+    """Checks that the trusted root certifies, through the chain, a server's static key. Returns if so.
 
     Args:
-        chain: What the server showed.
+        chain: The chain that the server sent.
         root_public: The trusted root, 32 bytes.
         server_static: The static key that the handshake proved, 32 bytes.
         now: Unix seconds.

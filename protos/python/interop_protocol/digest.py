@@ -1,4 +1,4 @@
-"""Hashes by which both ends compare what they hold; knows nothing of how either end stores it."""
+"""Hashes by which client and server compare keys, device lists and blocklists; knows nothing of how they store them."""
 
 import base64
 import hashlib
@@ -9,7 +9,7 @@ _PHASH_BYTES = 6
 
 
 class NumberedKey(Protocol):
-    """A one-time prekey, whatever class holds it."""
+    """A one-time prekey, of any class."""
 
     @property
     def key_id(self) -> int:
@@ -26,13 +26,13 @@ def key_digest(
     """Returns the digest of an account's public keys (KEY-10).
 
     SHA-1(identity key ‖ signed prekey ‖ its signature ‖ one-time prekeys by ascending id). SHA-1 is WhatsApp's choice:
-    the digest finds a broken store, it protects nothing.
+    the digest detects a damaged store; it is no protection against an attacker.
 
     Args:
         identity_key: 32 bytes, no type byte.
         signed_prekey: 32 bytes, no type byte.
         signature: 64 bytes, of the signed prekey.
-        one_time_prekeys: Those left, in any order.
+        one_time_prekeys: Those that the account still has, in any order.
 
     Returns:
         20 bytes.
@@ -47,7 +47,7 @@ def phash(device_jids: Iterable[str]) -> str:
     """Returns the hash of a participant's device list: `2:` and base64 of 6 bytes of SHA-256 (MSG-05).
 
     The hash is over the device JIDs, sorted and joined without anything between them. The JID of device 0, the primary,
-    is the account's own; that of another names it after a colon, `{user}:{device}@{server}`.
+    is the account's own; the JID of another device has the device id after a colon, `{user}:{device}@{server}`.
 
     Args:
         device_jids: The devices' JIDs, in any order.

@@ -1,4 +1,4 @@
-"""Base64url as the protocol writes binary values in text; knows nothing of what the values mean."""
+"""Base64url, in which the protocol writes binary values as text; knows nothing of what the values mean."""
 
 import base64
 
@@ -20,11 +20,12 @@ def decode_base64url(text: str, expected_length: int) -> bytes:
         expected_length: Length of the value in bytes.
 
     Raises:
-        ValueError: The text is not base64url, or not of a value of that length. The message does not repeat the text.
+        ValueError: The text is not base64url, or its value does not have that length. The message does not repeat the
+            text.
     """
     digits = (expected_length * 4 + 2) // 3
     padding = "=" * (-digits % 4)
-    # Compared before anything is decoded, so that the work is bounded by what was expected.
+    # Checked before decoding, so that the expected length bounds the work.
     if len(text) == digits:
         text += padding
     if len(text) != digits + len(padding):
@@ -33,7 +34,7 @@ def decode_base64url(text: str, expected_length: int) -> bytes:
         value = base64.b64decode(text, altchars=b"-_", validate=True)
     except ValueError as error:
         raise ValueError("not base64url") from error
-    # Encoding again refuses what the decoder lets pass: the standard alphabet, unused bits, padding in the wrong place.
+    # Encoding again refuses what the decoder accepts: the standard alphabet, unused bits, padding in the wrong place.
     if encode_base64url(value) + padding != text:
         raise ValueError("not canonical base64url")
     return value

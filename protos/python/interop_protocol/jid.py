@@ -1,4 +1,4 @@
-"""JIDs, the addresses of the protocol, and the texts that are none; knows no account."""
+"""JIDs, the addresses of the protocol, and why a text is not one; knows no account."""
 
 import re
 from functools import lru_cache
@@ -20,7 +20,7 @@ JidErrorReason = Literal[
     "UNSUPPORTED_DEVICE",
     "MALFORMED",
 ]
-"""Why a text is no JID of this service."""
+"""Why a text is not a JID of this service."""
 
 _NUMBER_SCHEMES = ("sms:", "smsto:", "mms:", "mmsto:", "tel:")
 _OTHER_SERVERS: dict[str, JidErrorReason] = {
@@ -42,7 +42,7 @@ _CACHED_JIDS = 16_384
 
 
 class JidError(ValueError):
-    """A text is no JID of this service.
+    """A text is not a JID of this service.
 
     The text itself may be personal data, so the message does not repeat it.
     """
@@ -53,7 +53,7 @@ class JidError(ValueError):
 
 
 class Jid(NamedTuple):
-    """The internal identifier of somebody who can be written to (MSG-01)."""
+    """The internal identifier of a user who can receive messages (MSG-01)."""
 
     user: str
     """Digits: the account's number at a partner, or a WhatsApp user's phone number without its plus sign."""
@@ -64,7 +64,7 @@ class Jid(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The one way to write this JID."""
+        """The canonical text of this JID."""
         return third_party_jid(self.integrator, self.user) if self.integrator else whatsapp_jid(self.user)
 
     @property
@@ -77,12 +77,12 @@ class Jid(NamedTuple):
 
 
 def third_party_jid(integrator: int, number: int | str) -> str:
-    """Writes the JID of a partner's account (ENL-12)."""
+    """Returns the JID of a partner's account (ENL-12)."""
     return f"{integrator}-{number}@{INTEROP_SERVER}"
 
 
 def whatsapp_jid(phone_number: str) -> str:
-    """Writes the JID of a WhatsApp user, from the digits of the phone number."""
+    """Returns the JID of a WhatsApp user, from the digits of the phone number."""
     return f"{phone_number}@{WHATSAPP_SERVER}"
 
 
@@ -94,12 +94,12 @@ def parse_jid(text: str) -> Jid:
     which is dropped. Source: ENL-12, KEY-08, MSG-01.
 
     Args:
-        text: What somebody sent as an address; anything.
+        text: Any text that a caller sent as an address.
 
     Raises:
         JidError: GROUP_ADDRESS, CALL_ADDRESS, UNSUPPORTED_ADDRESS (another kind of JID), NUMBER_BASED_ADDRESS (a URI
-            such as `sms:`), USER_VISIBLE_IDENTIFIER (no JID at all, such as a phone number, an e-mail address or a
-            username), UNSUPPORTED_DEVICE, or MALFORMED (empty, too long, or not the form of a JID of this service).
+            such as `sms:`), USER_VISIBLE_IDENTIFIER (not a JID at all, such as a phone number, an e-mail address or a
+            username), UNSUPPORTED_DEVICE, or MALFORMED (empty, too long, or not in the form of a JID of this service).
     """
     if len(text) > MAX_JID_CHARACTERS:
         raise JidError("MALFORMED")

@@ -1,15 +1,15 @@
-"""ML-KEM-1024 prekeys: what is one, and who signed it; knows no session, and nothing of who stores it."""
+"""ML-KEM-1024 prekeys: whether a key and its signature are valid; knows neither sessions nor stores."""
 
 from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES
 from interop_protocol.xeddsa_keys import verify_xeddsa
 
 
 def is_encapsulation_key(public_key: bytes) -> bool:
-    """Says whether bytes are an ML-KEM-1024 encapsulation key: of its length, with every coefficient reduced.
+    """Says whether bytes are an ML-KEM-1024 encapsulation key: of the right length, with every coefficient reduced.
 
     Source: FIPS 203, section 7.2, "Encapsulation key check".
     """
-    # Here: its 60 ms are not for a process that meets no KEM prekey.
+    # Imported here: it takes 60 ms, which a process without KEM prekeys need not spend.
     from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PublicKey
 
     if len(public_key) != KEM_PUBLIC_KEY_BYTES:

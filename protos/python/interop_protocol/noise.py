@@ -6,8 +6,8 @@
     <- e, ee, s, es      read_server_hello    server_hello
     -> s, se             client_finish        read_client_finish
 
-It is Noise but for one step: a standard peer mixes the empty payload of the first message into the handshake hash, and
-WhatsApp's clients do not. So a Noise library works only with that step left out.
+It differs from Noise in one step: a standard peer mixes the empty payload of the first message into the handshake hash,
+and WhatsApp's clients do not. So a Noise library works only if it leaves that step out.
 
 Source: CHN-02, CHN-05; The Noise Protocol Framework, revision 34, sections 5 and 7.5.
 """
@@ -38,7 +38,7 @@ class LocalProtocolError(Exception):
 
 
 class RemoteProtocolError(Exception):
-    """The peer broke the protocol, or somebody changed what it sent. The connection must end."""
+    """The peer broke the protocol, or an attacker changed what it sent. The connection must end."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -77,7 +77,7 @@ class _CipherState:
 
     def encrypt(self, plaintext: bytes, associated_data: bytes | None) -> bytes:
         nonce = self._nonce()
-        self._counter += 1  # first, so that no failure can make a nonce serve twice
+        self._counter += 1  # before use, so that no failure makes a nonce serve twice
         return self._aead.encrypt(nonce, plaintext, associated_data)
 
     def decrypt(self, ciphertext: bytes, associated_data: bytes | None) -> bytes:
@@ -99,7 +99,7 @@ class _SymmetricState:
     def __init__(self) -> None:
         self._handshake_hash = _PROTOCOL_NAME
         self._chaining_key = _PROTOCOL_NAME
-        # Noise has no key before the first DH result, and the pattern seals nothing before it.
+        # Noise has no key before the first DH result, and the pattern seals nothing until then.
         self._cipher = _CipherState(_PROTOCOL_NAME)
         self.mix_hash(PROLOGUE)
 
@@ -130,7 +130,7 @@ class _SymmetricState:
 
 
 class Transport:
-    """Seals and opens frames after the handshake: one counter a direction, no associated data (CHN-05)."""
+    """Seals and opens frames after the handshake: one counter per direction, no associated data (CHN-05)."""
 
     __slots__ = ("_receiving", "_sending")
 
@@ -142,7 +142,7 @@ class Transport:
         """Seals the next frame: the ciphertext is 16 bytes longer.
 
         Raises:
-            LocalProtocolError: 2^32 - 1 frames have been sealed; no counter may come again.
+            LocalProtocolError: 2^32 - 1 frames have been sealed; no counter may be used twice.
         """
         return self._sending.encrypt(plaintext, None)
 
@@ -150,7 +150,8 @@ class Transport:
         """Opens the next frame.
 
         Raises:
-            RemoteProtocolError: FRAME_AUTHENTICATION_FAILED: changed, repeated, out of order, or of another connection.
+            RemoteProtocolError: FRAME_AUTHENTICATION_FAILED: the frame was changed, is repeated or out of order, or
+                belongs to another connection.
             LocalProtocolError: 2^32 - 1 frames have been opened.
         """
         try:
@@ -160,10 +161,10 @@ class Transport:
 
 
 class _Handshake:
-    """What both roles share: their keys, and which step is due."""
+    """The part that both roles share: their keys, and the step that is due."""
 
     _STEPS: ClassVar[tuple[str, ...]]
-    """The public methods, in the only order."""
+    """The public methods, in the only order in which they may be called."""
 
     def __init__(self, static_private_key: bytes, ephemeral_private_key: bytes) -> None:
         self._static = X25519PrivateKey.from_private_bytes(static_private_key)
@@ -278,12 +279,12 @@ class ResponderHandshake(_Handshake):
         with self._step("read_client_hello"):
             _check_length("ephemeral key", ephemeral, PUBLIC_KEY_BYTES)
             self._remote_ephemeral = ephemeral
-            # `ee` belongs to the next message; computed here, a useless key is refused where it arrives.
+            # `ee` belongs to the next message. Computed here, it refuses a key of low order as soon as that arrives.
             self._ephemeral_secret = _exchange(self._ephemeral, ephemeral)
             self._symmetric.mix_hash(ephemeral)
 
     def server_hello(self, payload: bytes) -> ServerHello:
-        """Returns the second message, with the certificate chain as payload. Whoever connects can open it."""
+        """Returns the second message, with the certificate chain as payload. Any client that connects can open it."""
         with self._step("server_hello"):
             self._symmetric.mix_hash(self._ephemeral_public)
             self._symmetric.mix_key(self._ephemeral_secret)

@@ -22,6 +22,8 @@ MAX_PREKEY_ID = 16_777_215
 """KEY-02: three bytes; the next id after it is 1."""
 MAX_ONE_TIME_PREKEYS = 20_000
 """One-time prekeys in one list (KEY-04)."""
+MAX_DEVICES = 100
+"""Devices of one account that are named at once (KEY-08): as many as it can have in the protocol that is modelled."""
 MAX_BUNDLE_USERS = 256
 """Users in one request for prekey bundles (KEY-07); policy: the official schema has 100,000."""
 KEM_PUBLIC_KEY_BYTES = 1_568
@@ -38,22 +40,22 @@ MIN_INTEGRATOR = 1
 MAX_INTEGRATOR = 999
 """ENL-02."""
 MAX_JID_CHARACTERS = 128
-"""Longest text that is looked at as a JID; policy."""
+"""Longest text that is parsed as a JID; policy."""
 MAX_ACCOUNT_ID = (1 << 64) - 1
-"""Largest number of a third-party user's JID: it logs in as an unsigned 64-bit number (CHN-06)."""
+"""Largest number in a third-party user's JID: the client logs in with it as an unsigned 64-bit number (CHN-06)."""
 JID_NUMBER_MIN = 10_000_000_000_000
-"""Smallest number that a new JID is given (ENL-12); policy: 14 digits, as in Meta's sample."""
+"""Smallest number that the server gives to a new JID (ENL-12); policy: 14 digits, as in Meta's sample."""
 JID_NUMBER_MAX = 99_999_999_999_999
-"""Largest number that a new JID is given (ENL-12); policy."""
+"""Largest number that the server gives to a new JID (ENL-12); policy."""
 MAX_RESOLVE_USERS = 256
 """Identifiers in one request to resolve (OPT-08)."""
 
 MAX_RETRIES = 5
-"""How often a message may be asked for again (RCP-04); observed."""
+"""How often a recipient may ask for the same message again (RCP-04); observed."""
 
 SHA256_BYTES = 32
-"""Digests of ciphertexts and of blocklists (MED-05, ABU-02)."""
+"""The digest of a ciphertext or of a blocklist (MED-05, ABU-02)."""
 TAG_BYTES = 16
-"""What sealing with AES-GCM adds (CHN-02)."""
+"""The tag that AES-GCM adds to what it seals (CHN-02)."""
 MAX_FRAME_BYTES = (1 << 24) - 1
 """Hard cap of a frame: its length has three bytes (CHN-09). The server's own cap is lower."""

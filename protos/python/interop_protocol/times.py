@@ -1,4 +1,4 @@
-"""Times and durations as people write them; knows not what time it is.
+"""Times and durations as people write them; knows no clock.
 
 A time is ISO 8601 with its zone, `2026-01-01T00:00:00Z`; a duration is a sum of days, hours, minutes, seconds and
 milliseconds, `1d12h`.
@@ -17,14 +17,14 @@ def parse_time(text: str) -> int:
     """Returns milliseconds since the UNIX epoch.
 
     Raises:
-        ValueError: The text is no time with a zone. The message says how to write one.
+        ValueError: The text is not a time with a zone. The message says how to write one.
     """
     try:
         time = datetime.fromisoformat(text)
     except ValueError:
         time = None
     if time is None or time.tzinfo is None:
-        raise ValueError(f"{text!r} is no time with a zone: write 2026-01-01T00:00:00Z")
+        raise ValueError(f"{text!r} is not a time with a zone: write 2026-01-01T00:00:00Z")
     return (time - EPOCH) // timedelta(milliseconds=1)
 
 
@@ -42,8 +42,8 @@ def parse_duration(text: str) -> int:
     """Returns milliseconds.
 
     Raises:
-        ValueError: The text is no duration. The message says how to write one.
+        ValueError: The text is not a duration. The message says how to write one.
     """
     if not _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is no duration: write 30d, 12h, 5m, 90s, 250ms, or a sum such as 1d12h")
+        raise ValueError(f"{text!r} is not a duration: write 30d, 12h, 5m, 90s, 250ms, or a sum such as 1d12h")
     return sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))

@@ -1,4 +1,4 @@
-"""XEdDSA: signatures made and verified with Curve25519 keys; knows nothing of who owns a key or stores it."""
+"""XEdDSA: signatures made and verified with Curve25519 keys; knows nothing of a key's owner or store."""
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -8,7 +8,7 @@ from interop_protocol.sizes import PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATUR
 KEY_TYPE = 5
 """The type byte of a Curve25519 key (ENL-08)."""
 NONCE_BYTES = 64
-"""Randomness that one signature takes."""
+"""Random bytes that one signature needs."""
 
 _FIELD_PRIME = 2**255 - 19
 _SIGN_BIT = 0x80
@@ -31,7 +31,7 @@ def verify_xeddsa(public_key: bytes, message: bytes, signature: bytes) -> bool:
     _check_length("signature", signature, SIGNATURE_BYTES)
     u = int.from_bytes(public_key, "little") & (2**255 - 1)
     if (u + 1) % _FIELD_PRIME == 0:
-        return False  # u = -1 is on no Edwards point
+        return False  # u = -1 maps to no Edwards point
     y = (u - 1) * pow(u + 1, -1, _FIELD_PRIME) % _FIELD_PRIME
     sign = signature[-1] & _SIGN_BIT
     edwards_key = Ed25519PublicKey.from_public_bytes((y | sign << 248).to_bytes(PUBLIC_KEY_BYTES, "little"))
@@ -56,7 +56,7 @@ def sign_xeddsa(private_key: bytes, message: bytes, nonce: bytes) -> bytes:
     Raises:
         ValueError: The key or the nonce has a wrong length.
     """
-    import xeddsa  # here: its 20 ms are not for a process that only verifies
+    import xeddsa  # here: it takes 20 ms, which a process that only verifies need not spend
 
     _check_length("private key", private_key, PRIVATE_KEY_BYTES)
     _check_length("nonce", nonce, NONCE_BYTES)
@@ -88,7 +88,7 @@ def verify_signed_prekey(identity_key: bytes, signed_prekey: bytes, signature: b
         signature: 64 bytes.
 
     Raises:
-        ValueError: One of them has a wrong length.
+        ValueError: A key or the signature has a wrong length.
     """
     return verify_xeddsa(identity_key, signed_prekey_message(signed_prekey), signature)
 

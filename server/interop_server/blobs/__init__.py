@@ -1,1 +1,1 @@
-"""Where ciphertext blobs lie; knows no protocol, no metadata and no key."""
+"""Storage of ciphertext blobs; knows no protocol, no metadata and no key."""

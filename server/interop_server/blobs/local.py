@@ -1,4 +1,4 @@
-"""Blobs as local files, one per name; knows nothing of what they hold or who may read them.
+"""Blobs as local files, one per name; knows nothing of their content or of access rights.
 
 A blob lies at `ab/<name>` under the root, where `ab` are the first two digits of its name; an unfinished upload at
 `uploads/<name>.part`. Files are read, written and hashed in worker threads.
@@ -16,11 +16,11 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
 
 READ_BYTES = 512 * 1024
-"""Chunk size of a reader: larger ones are not faster, measured, and cost memory per download."""
+"""Chunk size of a reader: larger chunks measured no faster, and cost memory per download."""
 WRITE_BYTES = 1024 * 1024
-"""How much a writer gathers before it goes to a thread: below this, the hand-over costs more than the work."""
+"""How much a writer gathers before it writes in a thread: below this, the hand-over costs more than the write."""
 SYNC_BYTES = 16 << 20
-"""How much a writer lets wait before it asks the disk to begin with it."""
+"""How much a writer writes before it starts to sync it to disk."""
 _NAME = re.compile(r"[0-9a-f]{64}")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -31,7 +31,7 @@ class LocalBlobStore:
 
     Args:
         root: The directory; no other process may write to it.
-        clock: Dates unfinished uploads, so that they age by the same time as everything else.
+        clock: Dates unfinished uploads, so that they age by the server's time.
     """
 
     def __init__(self, root: Path, clock: Clock) -> None:
@@ -39,13 +39,13 @@ class LocalBlobStore:
         self._clock = clock
         self._writing: set[str] = set()
         self._may_have_uploads = True
-        """False when there is certainly no unfinished upload: then nobody need look."""
+        """False when there is certainly no unfinished upload, so that the folder need not be read."""
 
     async def open_writer(self, name: str) -> "LocalBlobWriter":
         """Opens a new upload, or the suspended one of that name, at its end.
 
         Raises:
-            BlockingIOError: Somebody else is writing it.
+            BlockingIOError: Another writer has it open.
             ValueError: The name is not 64 hexadecimal digits.
         """
         part, blob = self._part_path(name), self._blob_path(name)
@@ -63,7 +63,7 @@ class LocalBlobStore:
         return LocalBlobWriter(file, self._clock, lambda: self._writing.discard(name))
 
     async def committed_bytes(self, name: str) -> int:
-        """How much of an unfinished upload is kept.
+        """Returns how many bytes of an unfinished upload are kept; 0 when there is none of that name.
 
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
@@ -71,7 +71,7 @@ class LocalBlobStore:
         return await asyncio.to_thread(_size, self._part_path(name)) or 0
 
     async def open_reader(self, name: str) -> "LocalBlobReader | None":
-        """Finds a blob; None when there is none.
+        """Finds a blob; None when it does not exist.
 
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
@@ -81,7 +81,7 @@ class LocalBlobStore:
         return None if length is None else LocalBlobReader(path, length)
 
     async def delete(self, name: str) -> None:
-        """Deletes a blob, if it is there.
+        """Deletes a blob, if it exists.
 
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
@@ -89,20 +89,20 @@ class LocalBlobStore:
         await asyncio.to_thread(self._blob_path(name).unlink, missing_ok=True)
 
     async def oldest_upload_ms(self) -> int | None:
-        """When the unfinished upload that was left alone longest was last touched; None when there is none."""
+        """Returns when the oldest idle upload was last written; None when there is no idle upload."""
         if not self._may_have_uploads:
             return None
-        self._may_have_uploads = False  # before the look: an upload that begins meanwhile says so
+        self._may_have_uploads = False  # before listing: an upload that begins meanwhile sets it again
         idle = [name for name in await asyncio.to_thread(self._list_uploads) if name not in self._writing]
         touched = await asyncio.to_thread(self._touched_ms, idle)
         self._may_have_uploads |= bool(touched) or bool(self._writing)
         return min(touched, default=None)
 
     async def delete_stale_uploads(self, before_ms: int) -> int:
-        """Deletes unfinished uploads untouched since then, and returns how many; one being written is not touched."""
+        """Deletes the unfinished uploads last written before then, except those being written; returns how many."""
         names = await asyncio.to_thread(self._list_uploads)
         idle = [name for name in names if name not in self._writing]
-        self._writing.update(idle)  # nobody may resume an upload that is about to go
+        self._writing.update(idle)  # so that no client resumes an upload that is about to be deleted
         try:
             return await _in_thread(self._delete_stale, idle, before_ms)
         finally:
@@ -131,7 +131,7 @@ class LocalBlobStore:
 class LocalBlobWriter:
     """An upload in progress: hashes and writes one batch while the next one arrives.
 
-    Not for use by several tasks. Every way to close is idempotent, and the first one wins.
+    Only one task may use it. Each closing method is idempotent, and the first one called decides.
     """
 
     def __init__(self, file: "_PartFile", clock: Clock, release: Callable[[], None]) -> None:
@@ -148,15 +148,15 @@ class LocalBlobWriter:
 
     @property
     def committed_bytes(self) -> int:
-        """How many bytes were taken, also before a resumption."""
+        """How many bytes were accepted, including those before a resumption."""
         return self._accepted
 
     async def write(self, chunk: bytes | memoryview) -> None:
-        """Appends; a failure to write may only be raised by a later call.
+        """Appends a chunk. A failed write may raise only in a later call.
 
         Raises:
             ValueError: The writer is closed.
-            OSError: The disk refused.
+            OSError: A write failed.
         """
         if self._closing is not None:
             raise ValueError("the writer is closed")
@@ -168,7 +168,7 @@ class LocalBlobWriter:
             self._start_append()
 
     async def sha256(self) -> bytes:
-        """Hash of all that was written, also before a resumption: 32 bytes."""
+        """Returns the hash of everything written, including before a resumption: 32 bytes."""
         await self._flush()
         return self._file.hash.digest()
 
@@ -177,11 +177,11 @@ class LocalBlobWriter:
         await self._close(self._commit)
 
     async def suspend(self) -> None:
-        """Closes, keeping what was written for a resumption."""
+        """Closes, and keeps the bytes written for a resumption."""
         await self._close(self._keep)
 
     async def discard(self) -> None:
-        """Closes and forgets what was written."""
+        """Closes and deletes the bytes written."""
         await self._close(self._forget)
 
     async def _commit(self) -> None:
@@ -209,20 +209,20 @@ class LocalBlobWriter:
         self._sync_early()
 
     def _sync_early(self) -> None:
-        # Keeps the disk busy while bytes still come: left to the end, all of it would have to be waited for there.
+        # Keeps the disk busy while bytes still arrive: otherwise the commit would have to wait for all of them.
         if self._file.size - self._synced_bytes >= SYNC_BYTES and (self._syncing is None or self._syncing.done()):
             self._synced_bytes = self._file.size
             self._syncing = asyncio.ensure_future(asyncio.to_thread(self._file.sync))
             self._syncing.add_done_callback(_ignore_failure)
 
     async def _settle(self) -> None:
-        # Shielded and forgotten only when done: a cancelled caller must not let the next one into the file meanwhile.
+        # Shielded, and cleared only when done: after a cancelled call, the next one must not write at the same time.
         if self._appending is not None:
             await asyncio.shield(self._appending)
             self._appending = None
 
     async def _close(self, last: Callable[[], Awaitable[None]]) -> None:
-        # A task of its own, so that a caller cancelled while closing leaves neither an open file nor a taken name.
+        # A task of its own, so that a caller cancelled while closing leaves no open file and releases the name.
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close_and_release(last))
         await asyncio.shield(self._closing)
@@ -240,7 +240,7 @@ class LocalBlobWriter:
 
 
 class LocalBlobReader:
-    """A stored blob; holds no file open until it is read."""
+    """A stored blob; opens its file only when it is read."""
 
     def __init__(self, path: Path, length: int) -> None:
         self._path = path
@@ -248,14 +248,14 @@ class LocalBlobReader:
 
     @property
     def length(self) -> int:
-        """In bytes."""
+        """Length in bytes."""
         return self._length
 
     async def chunks(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """The bytes from offset on, that many, in chunks of at most 512 KiB.
+        """Yields `length` bytes from `offset` on, in chunks of at most 512 KiB.
 
         Raises:
-            Refusal: BLOB_EXPIRED when the blob was deleted since it was found.
+            Refusal: BLOB_EXPIRED when the blob was deleted after it was found.
             OSError: The file cannot be read, or is shorter than it was.
         """
         file = _BlobFile(self._path)
@@ -263,10 +263,10 @@ class LocalBlobReader:
         ahead = file.start_read(offset, end)
         try:
             while offset < end:
-                # Shielded: a cancelled reader must not leave a read behind on a file that is closed.
+                # Shielded: after a cancelled reader, no read may still run on a closed file.
                 chunk = await asyncio.shield(ahead)
                 offset += len(chunk)
-                # The next chunk is fetched while this one is on its way.
+                # Read the next chunk while this one is being sent.
                 ahead = file.start_read(offset, end)
                 yield chunk
         except FileNotFoundError as error:
@@ -277,7 +277,7 @@ class LocalBlobReader:
 
 
 class _BlobFile:
-    """A blob's file, opened when first read; blocking, for one thread at a time."""
+    """A blob's file, opened at the first read. It blocks, and one thread at a time may use it."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -302,7 +302,7 @@ class _BlobFile:
 
 
 class _PartFile:
-    """The file of an upload and the hash over it; blocking, for one thread at a time."""
+    """The file of an upload and its hash. It blocks, and one thread at a time may use it."""
 
     def __init__(self, part: Path, blob: Path) -> None:
         self._part = part
@@ -357,7 +357,7 @@ class _PartFile:
 
 
 async def _in_thread(call: Callable[_P, _T], *arguments: _P.args, **named: _P.kwargs) -> _T:
-    """Calls in a worker thread; when cancelled, lets the call end first, so that nothing goes on behind the caller."""
+    """Runs a call in a worker thread; a cancellation first waits for its end, so that it never outlives the caller."""
     running = asyncio.ensure_future(asyncio.to_thread(call, *arguments, **named))
     try:
         return await asyncio.shield(running)
@@ -367,7 +367,7 @@ async def _in_thread(call: Callable[_P, _T], *arguments: _P.args, **named: _P.kw
 
 
 def _ignore_failure(syncing: asyncio.Future[None]) -> None:
-    # A disk that fails early fails again where it counts: before the blob gets its name.
+    # A disk that fails now fails again at the sync of the commit, before the blob gets its name.
     if not syncing.cancelled():
         syncing.exception()
 

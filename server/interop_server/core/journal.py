@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from interop_server.core.errors import Refusal
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock, Rng
 
 MAX_ENTRIES = 100_000
@@ -17,6 +17,13 @@ MAX_ENTRIES = 100_000
 MAX_FIELD_CHARACTERS = 320
 """Longest text of a field: names come from outside; policy."""
 REQUEST_ID_BYTES = 8
+DEFAULT_NODE = "node-1"
+"""What a server process is called unless its operator says otherwise."""
+RUN_ID_BYTES = 4
+"""Of what tells one start of a node from the next: entries are numbered from 1 each time."""
+
+_MAX_TOKEN_CHARACTERS = 128
+_MAX_NUMBER_DIGITS = 18
 
 Outcome = Literal["accepted", "refused", "dropped", "done"]
 """Accepted, refused, dropped (whoever asked cannot tell it from accepted), or done by the server itself."""
@@ -61,11 +68,23 @@ class Journal:
     """The newest decisions, in memory. Recording is cheap: it stands on the path of every message.
 
     Source: SIM-07, OPT-09; the request ids make refusals explainable.
+
+    Args:
+        clock: Dates entries.
+        rng: Names refusals.
+        capacity: Most entries that are kept.
+        node: Name of the server process.
+        run: Tells this start of it from others.
     """
 
-    def __init__(self, clock: Clock, rng: Rng, capacity: int = MAX_ENTRIES) -> None:
+    def __init__(
+        self, clock: Clock, rng: Rng, capacity: int = MAX_ENTRIES, *, node: str = DEFAULT_NODE, run: str = ""
+    ) -> None:
         self._clock = clock
         self._rng = rng
+        self.node = node
+        """Name of the server process that decides."""
+        self._origin = f"{node}.{run}"
         # Plain tuples of text and numbers, which the garbage collector lets be: a hundred thousand of anything else
         # would make each of its full rounds long, and those fall into the path of messages.
         self._entries: deque[tuple[object, ...]] = deque(maxlen=capacity)
@@ -139,6 +158,22 @@ class Journal:
         start = min(max(0, number + 1 - first), len(self._entries))
         entries = map(JournalEntry._make, islice(self._entries, start, start + limit))
         return list(entries), max(0, first - number - 1)
+
+    def resume_token(self, number: int) -> str:
+        """Returns what a reader goes on with after the entry of that number."""
+        return f"{self._origin}.{number}"
+
+    def resume_after(self, token: str) -> int:
+        """Returns the number of the entry that a token was given with; 0 for an empty token, and for one of another
+        start or another node, whose entries are not here.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED.
+        """
+        origin, _, number = token.rpartition(".")
+        if len(token) > _MAX_TOKEN_CHARACTERS or (token and not (number.isascii() and number.isdigit())):
+            raise Refusal(Reason.REQUEST_MALFORMED, "`resume_token` is not one that a journal gave out")
+        return int(number[:_MAX_NUMBER_DIGITS]) if origin == self._origin else 0
 
     def count_naming(self, name: str) -> int:
         """How many kept entries name somebody, as actor or subject."""

@@ -234,7 +234,7 @@ class Delivery(NamedTuple):
     """A mailbox item on its way out."""
 
     delivery_id: int
-    """Grows with every item stored."""
+    """Grows with every item stored for its recipient; never 0."""
     item: MailboxItem
     inbox_mode: InboxMode
     """The recipient's choice now."""

@@ -246,6 +246,25 @@ class PublishedKeys(NamedTuple):
     signed_prekey: SignedPreKey
 
 
+PRIMARY_DEVICE = 0
+"""The one device that an account has here (KEY-08)."""
+
+
+class DeviceAddress(NamedTuple):
+    """One device of an account."""
+
+    jid: str
+    """The account's, without a device."""
+    device_id: int
+
+
+class KnownDevice(NamedTuple):
+    """What the taker of a bundle knows of a device (KEY-12)."""
+
+    device_id: int
+    registration_id: int
+
+
 class TakenBundle(NamedTuple):
     """A bundle as it left the store, and how many prekeys are left."""
 
@@ -260,6 +279,13 @@ class TakenBundle(NamedTuple):
     kem_is_last_resort: bool = False
     kem_withdrawn: bool = False
     """Whether the account has published KEM prekeys and holds none any more (KEY-16)."""
+
+
+class DeviceBundle(NamedTuple):
+    """A taken bundle, and whose keys are in it."""
+
+    device: DeviceAddress
+    taken: TakenBundle
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,1 @@
-"""The documented HTTP surface, and what is asked of partners' servers over HTTP; knows no gRPC, SQL or file."""
+"""The documented HTTP surface, and HTTP requests to partners' servers; knows no gRPC, SQL or file."""

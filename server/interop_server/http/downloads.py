@@ -1,4 +1,4 @@
-"""Blobs as HTTP serves them: whole, in ranges, or their head alone; knows nothing of where the bytes come from."""
+"""Serves blobs over HTTP: whole, a range, or the head only; knows nothing of where the bytes come from."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from interop_server.core.media.media import Download
 from interop_server.http.refusals import JOURNAL, action_of, refusal_response
 
 SEND_SECONDS = 60.0
-"""How long a reader may take for one chunk; policy."""
+"""How long a client may take to read one chunk; policy."""
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{1,15})?|-([0-9]{1,15}))", re.ASCII)
 _log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ class MediaAccess(Protocol):
         """Opens a blob by path, whole or a range.
 
         Raises:
-            Refusal: See `core.media`; also while the chunks are read.
+            Refusal: See `core.media`. Reading the chunks may raise it too.
         """
         ...
 
@@ -44,22 +44,22 @@ _WHOLE = _Range(None, None)
 
 
 async def respond_with_blob(request: web.Request, media: MediaAccess, direct_path: str) -> web.StreamResponse:
-    """Answers GET or HEAD with a blob, or with the one range that was asked for.
+    """Answers GET or HEAD with a blob, or with the one range that the client asks for.
 
     A Range header that asks for several ranges or is malformed is ignored, as RFC 9110, section 14.2, allows.
 
     Args:
         request: The request.
-        media: Where the blob is.
+        media: Opens the blob.
         direct_path: The path exactly as it came, nothing unescaped.
 
     Raises:
-        Refusal: The blob cannot be had; nothing was sent.
+        Refusal: The blob is not available; nothing was sent.
     """
     try:
         wanted = await _wanted_range(request, media, direct_path)
         async with media.open_download(direct_path, *wanted) as download:
-            # Before anything is sent: a reader that has it all goes on at once, and what it does then comes after this.
+            # Recorded before anything is sent: what the client does after the download must come later in the journal.
             request.app[JOURNAL].record(ANONYMOUS, action_of(request), "accepted")
             response = _head(download, is_partial=wanted != _WHOLE)
             await _send(request, response, download)
@@ -114,7 +114,7 @@ async def _send(request: web.Request, response: web.StreamResponse, download: Do
     except (Refusal, OSError) as error:
         _log.info("a download broke off: %s", error.reason.name if isinstance(error, Refusal) else type(error).__name__)
     finally:
-        # Too late for a status: breaking off is the only way to tell the reader that this is not all.
+        # Too late for a status: only an aborted connection tells the client that the download is incomplete.
         if not is_complete and request.transport is not None:
             request.transport.abort()
 

@@ -1,6 +1,7 @@
-"""The enlistment form as it arrives, and the outcome as it leaves; knows nothing of tokens or accounts.
+"""Parses the enlistment form and writes its outcome; knows nothing of tokens or accounts.
 
-Every outcome is an object under status 200, as documented: a bad form is a failure with a reason, never an HTTP error.
+Every outcome is a JSON object with status 200, as documented: a bad form is a failure with a reason, never an HTTP
+error.
 """
 
 import asyncio
@@ -17,7 +18,7 @@ from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 
 MAX_FORM_BYTES = 16 * 1024
-"""Policy: twice what the longest token and all keys take when every character of them is escaped."""
+"""Policy: twice the size of the longest token and all keys with every character escaped."""
 BODY_SECONDS = 10.0
 """How long a body may take to arrive; policy."""
 _MAX_FIELDS = 16
@@ -71,7 +72,7 @@ def parse_form(body: bytes) -> EnlistmentForm:
             raise Refusal(Reason.KEY_MALFORMED, f"{field.name}: {error}") from error
     version = fields.get("version", "1")
     if not _VERSION.fullmatch(version):
-        raise Refusal(Reason.REQUEST_MALFORMED, "version is no number")
+        raise Refusal(Reason.REQUEST_MALFORMED, "version is not a number")
     return EnlistmentForm(**keys, token=fields["token"], protocol_version=int(version))
 
 
@@ -81,7 +82,7 @@ def success(login: str) -> web.Response:
 
 
 def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
-    """Returns the documented outcome of a refused enlistment, with what to do about it (ENL-11)."""
+    """Returns the documented outcome of a refused enlistment, with advice on what to do about it (ENL-11)."""
     return web.json_response(
         {
             "reason": refusal.reason.name.lower(),
@@ -122,7 +123,7 @@ def _parse_fields(body: bytes) -> dict[str, str]:
             max_num_fields=_MAX_FIELDS,
         )
     except ValueError as error:
-        raise Refusal(Reason.REQUEST_MALFORMED, "the body is no form of ASCII and escaped UTF-8") from error
+        raise Refusal(Reason.REQUEST_MALFORMED, "the body is not a form of ASCII and escaped UTF-8") from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice")

@@ -15,17 +15,17 @@ class HttpJwksSource:
     """GETs key sets at the documented path. Source: ENL-03.
 
     Args:
-        timeout_seconds: For one fetch, all in all; policy.
+        timeout_seconds: For one whole fetch; policy.
     """
 
     def __init__(self, timeout_seconds: float = 5.0) -> None:
         self._timeout_seconds = timeout_seconds
 
     async def fetch(self, partner: Partner) -> str:
-        """The key set as JSON text.
+        """Returns the partner's key set as JSON text.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE with what went wrong.
+            Refusal: JWKS_UNAVAILABLE; its detail says what went wrong.
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):

@@ -1,14 +1,14 @@
-"""How requests to partners' servers are made: bounded, without state, redirects or traces; knows no endpoint."""
+"""HTTP sessions for requests to partners' servers, without cookies, proxies or decompression; knows no endpoint."""
 
 from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
 from aiohttp.client_exceptions import ClientConnectorError, ServerDisconnectedError
 
 TRANSPORT_ERRORS = (ClientError, OSError, ValueError)
-"""What a request to a server of any kind can raise; a TimeoutError is an OSError, a bad URL a ValueError."""
+"""All that a request to a partner's server can raise; a TimeoutError is an OSError, a bad URL a ValueError."""
 
 
 def open_session(timeout_seconds: float | None = None) -> ClientSession:
-    """Opens a session that keeps no cookies, unpacks nothing and takes no proxy from the environment.
+    """Opens a session that keeps no cookies, decompresses nothing and takes no proxy from the environment.
 
     Args:
         timeout_seconds: For a whole request; None when the caller sets the deadlines.
@@ -22,12 +22,12 @@ def open_session(timeout_seconds: float | None = None) -> ClientSession:
 
 
 def is_encoded(response: ClientResponse) -> bool:
-    """Says whether a body is compressed, though nobody asked for that."""
+    """Says whether a body is compressed, which the request did not allow."""
     return response.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity")
 
 
 def describe_failure(error: BaseException) -> str:
-    """Says in words what went wrong on the way, without repeating addresses or content."""
+    """Says in words what went wrong, without repeating addresses or content."""
     if isinstance(error, TimeoutError):
         return "the server did not answer in time"
     if isinstance(error, ClientConnectorError):

@@ -1,7 +1,7 @@
-"""Fetches blobs from partners' media servers over HTTP; knows nothing of who asks.
+"""Fetches blobs from partners' media servers over HTTP; knows nothing of the client that downloads.
 
-Only the registered host is asked, redirects are not followed, and every size and wait is bounded, so that a storage
-reference cannot turn the server into an open proxy (MED-03; threat T11).
+It asks only the registered host, follows no redirect and bounds every size and wait, so that a storage reference cannot
+turn the server into an open proxy (MED-03; threat T11).
 """
 
 import asyncio
@@ -20,21 +20,21 @@ from interop_server.core.ports import PartnerMedia
 from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, is_encoded, open_session
 
 GATHER_BYTES = 64 * 1024
-"""What a server must send in the time of one read: a trickle below that ends the download; policy."""
+"""How much a partner's server must send within one read's deadline: a slower trickle ends the download; policy."""
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15}|\*)")
 
 
 class _Answer(NamedTuple):
-    """What a server's answer promises."""
+    """What the head of a partner's answer promises."""
 
     total: int | None
     """Length of the whole blob."""
     skip: int
-    """Bytes before the ones that were asked for, from a server that ignores ranges."""
+    """Bytes to discard before the range, from a server that ignores ranges."""
     length: int | None
     """How many bytes to pass on; None for all that come."""
     is_exact: bool
-    """Whether fewer bytes than that are a failure, and not the end of a blob of unknown length."""
+    """Whether fewer bytes than that are a failure; False where they end a blob of unknown length."""
 
 
 class HttpPartnerMediaSource:
@@ -51,7 +51,7 @@ class HttpPartnerMediaSource:
 
         Args:
             media_url: The partner's registered media URL.
-            storage_reference: As the partner's user put it into the message; goes into the path as one segment.
+            storage_reference: As the partner's user put it into the message; one segment of the path.
             offset: First byte wanted.
             length: How many bytes; None for all to the end.
 
@@ -74,7 +74,7 @@ class HttpPartnerMediaSource:
     async def _request(self, session: ClientSession, url: str, headers: dict[str, str]) -> ClientResponse:
         try:
             async with asyncio.timeout(self._limits.partner_media_seconds):
-                # Taken as written, so that no `.` or `%` in the reference is resolved into another path.
+                # Used as written, so that no `.` or `%` in the reference resolves to another path.
                 return await session.get(URL(url, encoded=True), headers=headers, allow_redirects=False)
         except TRANSPORT_ERRORS as error:
             raise _unavailable(describe_failure(error)) from error
@@ -93,7 +93,7 @@ class HttpPartnerMediaSource:
 
 
 class _Body:
-    """A body as it arrives, each read against the clock and the sum against the size limit."""
+    """A body as it arrives; each read has a deadline, and the sum of all reads a size limit."""
 
     def __init__(self, response: ClientResponse, limits: Limits) -> None:
         self._content = response.content
@@ -101,10 +101,10 @@ class _Body:
         self._left_over = b""
 
     async def skip(self, count: int) -> None:
-        """Passes over the first bytes.
+        """Reads and discards the first bytes.
 
         Raises:
-            Refusal: RANGE_INVALID when the body ends before that; PARTNER_MEDIA_UNAVAILABLE.
+            Refusal: RANGE_INVALID when the body ends before them; PARTNER_MEDIA_UNAVAILABLE.
         """
         while count > 0:
             part = await self._read()
@@ -114,7 +114,7 @@ class _Body:
             count -= len(part)
 
     async def chunks(self, answer: _Answer, offset: int) -> AsyncIterator[bytes]:
-        """The bytes that were promised; they start at that offset in the blob.
+        """Yields the promised bytes, which start at `offset` in the blob.
 
         Raises:
             Refusal: PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE.

@@ -25,7 +25,7 @@ class TokenSigner(Protocol):
 
 
 class PushTarget(NamedTuple):
-    """Whom a push is for."""
+    """The user that a push tells to connect."""
 
     integrator: int
     external_id: str
@@ -36,11 +36,11 @@ class PushPolicy:
     """The bounds of pushing; all policy (LIF-02)."""
 
     max_waiting: int = 10_000
-    """Users whose push is queued, under way or to be retried; past this, pushes are dropped and counted."""
+    """Users with a push queued, in progress or to be retried; pushes for more users are dropped and counted."""
     concurrent_per_partner: int = 8
-    """Requests at a time to one partner, so that a slow one delays only itself."""
+    """Concurrent requests to one partner, so that a slow partner delays only its own pushes."""
     retry_delays_seconds: tuple[float, ...] = (0.2, 1.0, 5.0, 30.0)
-    """Before each retry; after the last one the push is given up."""
+    """The wait before each retry; after the last retry the push fails."""
     timeout_seconds: float = 10.0
     """For one request."""
 
@@ -53,7 +53,7 @@ class HttpPushGateway:
         get_signer: Returns the signer; awaited only when there is something to push.
         clock: Dates tokens and paces retries.
         policy: The bounds of pushing.
-        expect: Told of the task of each push: whoever moves the clock waits for those under way.
+        expect: Called with the task of each push, so that an advance of the clock waits for pushes in progress.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class HttpPushGateway:
         self._counters = {"push_sent": 0, "push_failed": 0, "push_dropped": 0, "push_coalesced": 0}
 
     def counters(self) -> dict[str, int]:
-        """What became of pushes so far, by name."""
+        """Returns how many pushes were sent, failed, dropped and coalesced so far, by name."""
         return dict(self._counters)
 
     def notify(self, integrator: int, external_id: str) -> None:
-        """Queues a push; never waits, and adds nothing when one for this user is on its way already."""
+        """Queues a push; never waits, and coalesces it with one that is already queued or in progress for this user."""
         target = PushTarget(integrator, external_id)
         if target in self._waiting:
             self._counters["push_coalesced"] += 1
             if target in self._requested:
-                # The partner may have acted on the request under way before this news: it needs another one.
+                # The partner may have acted on the current request before this one came: send another one after it.
                 self._again.add(target)
         elif len(self._waiting) >= self._policy.max_waiting:
             self._counters["push_dropped"] += 1
@@ -95,10 +95,10 @@ class HttpPushGateway:
             self._queue.put_nowait(target)
 
     async def run(self) -> None:
-        """Sends what is queued until cancelled."""
+        """Sends queued pushes until cancelled."""
         async with open_session(self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
             while True:
-                # One task a target, at most `max_waiting`: a target that waits for its retry holds up nobody.
+                # One task per target, at most `max_waiting`: a target that waits for its retry delays no other.
                 target = await self._queue.get()
                 self._expect(deliveries.create_task(self._deliver(session, target), name="push_retry"))
 
@@ -120,7 +120,7 @@ class HttpPushGateway:
         for delay_seconds in self._policy.retry_delays_seconds:
             if await self._try(session, partner, target):
                 return True
-            self._again.discard(target)  # the retry says it too
+            self._again.discard(target)  # the retry tells the partner anyway
             await self._clock.sleep(delay_seconds)
         return await self._try(session, partner, target)
 

@@ -28,10 +28,10 @@ def build_application(
     """Builds the HTTP surface. Source: ENL-11, MED-02, MED-04, LIF-01.
 
     Args:
-        enlist: Enlists and returns the internal identifier; gets the address that asks, too; raises Refusal.
+        enlist: Takes the form and the client's address, enlists and returns the internal identifier; raises Refusal.
         media: Opens blobs.
-        jwks: Returns the key set that partners verify pushes with.
-        journal: Where what becomes of requests is recorded.
+        jwks: Returns the key set with which partners verify pushes.
+        journal: Records the outcome of each request.
     """
 
     async def post_enlistment(request: web.Request) -> web.StreamResponse:
@@ -68,11 +68,11 @@ class HttpServer:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return self._port
 
     async def stop(self) -> None:
-        """Stops listening, lets running requests end for a second, then breaks them off."""
+        """Stops listening, gives running requests a second to end, then aborts them."""
         await self._runner.cleanup()
 
 
@@ -81,8 +81,8 @@ async def serve(application: web.Application, host: str, port: int) -> HttpServe
 
     Args:
         application: From `build_application`.
-        host: An address to listen at.
-        port: 0 for any free one.
+        host: The address on which to listen.
+        port: 0 for any free port.
 
     Raises:
         OSError: The port is taken.
@@ -104,15 +104,15 @@ async def serve(application: web.Application, host: str, port: int) -> HttpServe
 
 
 class _WithoutRequest(logging.Filter):
-    """Keeps what aiohttp quotes of a request that is none, tokens included, out of the log."""
+    """Keeps out of the log what aiohttp quotes from a request that is not HTTP, which may include tokens."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Leaves the kind of error, and nothing of what was sent."""
+        """Leaves only the kind of error in the record, and nothing that the client sent."""
         error = record.exc_info[1] if record.exc_info else None
         if not isinstance(error, HttpProcessingError):
             return True
         record.levelno, record.levelname = logging.INFO, logging.getLevelName(logging.INFO)
-        record.msg, record.args = "a request was no HTTP: %s", (type(error).__name__,)
+        record.msg, record.args = "a request was not HTTP: %s", (type(error).__name__,)
         record.exc_info = record.exc_text = None
         return _log.isEnabledFor(logging.INFO)
 
@@ -132,7 +132,7 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
         return refusal_response(request, refusal)
     except web.HTTPException as error:
         return _routing_refusal(request, error)
-    except Exception:  # noqa: BLE001 - the edge: whatever went wrong, the wire sees one opaque answer
+    except Exception:  # noqa: BLE001 - the edge: every unexpected error gives the client the same opaque answer
         _log.exception("an HTTP request failed unexpectedly")
         return refusal_response(request, Refusal(Reason.SERVER_FAULT))
 

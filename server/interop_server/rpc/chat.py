@@ -2,8 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -24,6 +25,7 @@ from interop_server.rpc.errors import CALLER, Context, stanza_error
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
+from interop_server.rpc.read_ahead import ReadAhead
 
 _log = logging.getLogger(__name__)
 
@@ -189,6 +191,7 @@ class _ChatStream:
         self._outbox = Outbox(edge.rules.limits)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
+        self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
         live.show_typing = self._show_typing
         self._heard_at_ms = edge.clock.now_ms()
 
@@ -201,30 +204,48 @@ class _ChatStream:
         low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
-        writing = asyncio.create_task(self._write())
-        watching = asyncio.create_task(self._watch(), name="silence")
-        others = [watching, *(asyncio.create_task(work) for work in (self._read(), self._pump.run(), self._ended()))]
+        writing = self._start(self._write())
+        watching = self._start(self._watch(), "silence")  # the name under which the clock reports what fired
+        others = [watching, *(self._start(work) for work in (self._work(), self._pump.run()))]
+        reading = asyncio.create_task(self._read())
         try:
-            done, _ = await asyncio.wait([writing, *others], return_when=asyncio.FIRST_COMPLETED)
-            await _cancel(others)
-            error = next((error for task in done if (error := task.exception()) is not None), None)
+            error = await asyncio.shield(self._live.over)
+            await _cancel([reading, *others])
             if isinstance(error, Refusal):
                 self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
         finally:
-            await _cancel([writing, *others])
+            await _cancel([writing, reading, *others])
         if error is not None:
             raise error
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._has_ended)
+        return task
+
+    def _has_ended(self, task: asyncio.Task[None]) -> None:
+        # Called in the order in which the tasks end: what ended first is why the channel ends.
+        if not task.cancelled():
+            self._live.finish(task.exception())
 
     def _show_typing(self, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
         return self._outbox.offer(typing_to(sender_jid, state, expires_after_seconds))
 
     async def _read(self) -> None:
-        while (plaintext := await self._channel.read()) is not None:
-            self._heard_at_ms = self._edge.clock.now_ms()
-            if not await self._inbound.receive(plaintext):
+        try:
+            while (plaintext := await self._channel.read()) is not None:
+                self._heard_at_ms = self._edge.clock.now_ms()
+                await self._ahead.put(plaintext)
+            self._ahead.finish()
+        except Exception as error:  # noqa: BLE001 - whatever ends the reading ends the channel, after the frames before it
+            self._ahead.finish(error)
+
+    async def _work(self) -> None:
+        while frames := await self._ahead.take():
+            if not await self._inbound.receive(frames):
                 return
 
     async def _write(self) -> None:
@@ -237,16 +258,12 @@ class _ChatStream:
         while True:
             left_ms = self._heard_at_ms + silent_ms - self._edge.clock.now_ms()
             if left_ms <= 0:
-                # At once, not after the last word: whoever has advanced the clock finds the session dead.
+                # Closed at once, not after the last word: an operator who advances the clock finds the session dead.
                 silent = Refusal(Reason.CONNECTION_SILENT)
                 self._rules.journal.refuse(silent, self._live.account.jid, "chat.stream")
                 await self._edge.departures.close(self._live)
                 raise silent
             await self._edge.clock.sleep(left_ms / SECOND_MS)
-
-    async def _ended(self) -> None:
-        # Shielded: whoever sees the connection off asks for the reason after this wait has been cancelled.
-        raise Refusal(await asyncio.shield(self._live.ended))
 
     def _login_success(self) -> stanza_pb2.Stanza:
         return stanza_pb2.Stanza(

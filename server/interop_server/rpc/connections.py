@@ -8,6 +8,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import TypingState
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.core.ports import Rng
+from interop_server.rpc.channel_state import TRANSITIONS, ChannelEvent, ChannelState
 
 SESSION_TOKEN_BYTES = 24
 
@@ -37,10 +38,10 @@ class LiveConnection:
         self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
         self.show_typing: ShowTyping = _show_nothing
         """Set by the stream that serves the connection."""
-        self.ended: asyncio.Future[Reason] = asyncio.get_running_loop().create_future()
-        """Why the server ends the connection."""
-        self.is_closed = False
-        """Whether the registry has forgotten it."""
+        self.state = ChannelState.OPEN
+        self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
+        """Why the channel ends, from then on: a Refusal when the server ends it, another error when the stream fails,
+        None when the client leaves."""
 
     @property
     def account(self) -> Account:
@@ -48,18 +49,36 @@ class LiveConnection:
         return self.facts.account
 
     @property
+    def is_closed(self) -> bool:
+        """Says whether the registry has forgotten it."""
+        return self.state is ChannelState.CLOSED
+
+    @property
     def end_reason(self) -> Reason | None:
         """Why the server ends the connection; None as long as it does not."""
-        return self.ended.result() if self.ended.done() else None
+        error = self.over.result() if self.over.done() else None
+        return error.reason if isinstance(error, Refusal) else None
 
     def wake(self) -> None:
         """Says that the mailbox may have something new."""
         self.changed.set()
 
     def end(self, reason: Reason) -> None:
-        """Ends the connection; the first reason counts."""
-        if not self.ended.done():
-            self.ended.set_result(reason)
+        """Ends the connection for a reason of the server's; the first cause counts."""
+        self.finish(Refusal(reason))
+
+    def finish(self, error: BaseException | None) -> None:
+        """Says why the channel ends, as in `over`; the first cause counts."""
+        if not self.over.done():
+            self._move(ChannelEvent.END)
+            self.over.set_result(error)
+
+    def close(self) -> None:
+        """Says that the registry has forgotten it."""
+        self._move(ChannelEvent.CLOSE)
+
+    def _move(self, event: ChannelEvent) -> None:
+        self.state = TRANSITIONS.get((self.state, event), self.state)
 
     def tell_prekeys_low(self, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the client once that few prekeys of these kinds are left (KEY-09)."""
@@ -108,7 +127,7 @@ class ConnectionRegistry:
 
     def close(self, connection: LiveConnection) -> None:
         """Forgets a connection and kills its session token."""
-        connection.is_closed = True
+        connection.close()
         self._by_token.pop(connection.session_token, None)
         account_id = connection.account.account_id
         if self._by_account.get(account_id) is connection:

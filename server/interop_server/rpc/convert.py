@@ -43,6 +43,7 @@ from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
     ConnectionMode,
+    DeviceBundle,
     KemPreKey,
     KemPreKeys,
     Login,
@@ -50,15 +51,14 @@ from interop_server.core.model import (
     PreKeyCounts,
     PublishedKeys,
     SignedPreKey,
-    TakenBundle,
 )
 from interop_server.rpc.errors import stanza_error
 
 MAX_RECEIPT_IDS = 256
 MAX_ACK_IDS = 4_096
 MAX_OFFLINE_BATCH = 200
-NACK_CODES = frozenset({487, 488, 489, 490, 491, 495, 496, 500})
-"""MSG-10; observed on the wire."""
+NACK_CODES = range(400, 600)
+"""MSG-10; those observed on the wire, and room for those to come: what is not taken is delivered again for ever."""
 
 _PEER = re.compile(r"ipv4:(?P<v4>[0-9.]+):\d+|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]:\d+")
 _STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -248,9 +248,13 @@ def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
 
 def _write_mismatch(mismatch: stanza_pb2.DeviceListMismatch, refusal: DeviceListMismatch) -> None:
     mismatch.phash = refusal.phash
-    mismatch.missing.extend(refusal.missing)
-    mismatch.extra.extend(refusal.extra)
-    mismatch.stale.extend(refusal.stale)
+    for devices, addresses in (
+        (mismatch.missing, refusal.missing),
+        (mismatch.extra, refusal.extra),
+        (mismatch.stale, refusal.stale),
+    ):
+        for address in addresses:
+            devices.add(jid=address.jid, device_id=address.device_id)
 
 
 def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stanza_pb2.Stanza:
@@ -422,12 +426,14 @@ def reported_message_from(message: integrity_pb2.ReportedMessage) -> ReportedMes
     return ReportedMessage(message.message_id, RevealedContent(message.plaintext, message.message_secret))
 
 
-def bundle_to(taken: TakenBundle) -> prekeys_pb2.PreKeyBundle:
-    """Returns a taken bundle."""
+def bundle_to(bundle_of: DeviceBundle) -> prekeys_pb2.PreKeyBundle:
+    """Returns a taken bundle of a device."""
+    device, taken = bundle_of
     keys, one_time = taken.keys, taken.one_time_prekey
     signed = keys.signed_prekey
     bundle = prekeys_pb2.PreKeyBundle(
         registration_id=keys.registration_id,
+        device=stanza_pb2.DeviceAddress(jid=device.jid, device_id=device.device_id),
         identity_key=keys.identity_key,
         signed_prekey=prekeys_pb2.SignedPreKey(
             key_id=signed.key_id, public_key=signed.public_key, signature=signed.signature

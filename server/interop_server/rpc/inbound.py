@@ -46,15 +46,28 @@ class Inbound:
         self._outbox = outbox
         self._is_open = True
 
-    async def receive(self, plaintext: bytes) -> bool:
-        """Takes the plaintext of one frame; False when the client says that it has closed (PRX-04).
+    async def receive(self, frames: Sequence[bytes]) -> bool:
+        """Takes the plaintexts of frames as one batch; False when the client says that it has closed (PRX-04).
 
         Raises:
-            Refusal: FRAME_MALFORMED or BATCH_TOO_LARGE.
+            Refusal: FRAME_MALFORMED or BATCH_TOO_LARGE, once the frames before the bad one were taken.
         """
-        batch = batch_from(plaintext, self._limits)
+        stanzas: list[stanza_pb2.Stanza] = []
+        malformed: Refusal | None = None
+        for frame in frames:
+            try:
+                stanzas += batch_from(frame, self._limits).stanzas
+            except Refusal as refusal:
+                malformed = refusal
+                break
+        await self._receive_all(stanzas)
+        if malformed is not None and self._is_open:
+            raise malformed
+        return self._is_open
+
+    async def _receive_all(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         messages: list[stanza_pb2.Stanza] = []
-        for stanza in batch.stanzas:
+        for stanza in stanzas:
             if stanza.HasField("message"):
                 messages.append(stanza)
                 continue
@@ -67,9 +80,8 @@ class Inbound:
                 self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
                 await self._outbox.add([refused_stanza(stanza, refusal)])
             if not self._is_open:
-                return False
+                return
         await self._send(messages)
-        return True
 
     async def _receive_one(self, stanza: stanza_pb2.Stanza) -> None:
         kind = stanza.WhichOneof("kind")
@@ -107,8 +119,11 @@ class Inbound:
             )
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
-        if not stanzas:
-            return
+        most = self._limits.max_batch_stanzas
+        for first in range(0, len(stanzas), most):
+            await self._send_batch(stanzas[first : first + most])
+
+    async def _send_batch(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         own_jid = self._live.account.jid
         messages: list[OutgoingMessage] = []
         refused: dict[int, SendOutcome] = {}
@@ -131,7 +146,7 @@ class Inbound:
 
     async def _nack(self, nack: stanza_pb2.Nack) -> None:
         if nack.nack_code not in NACK_CODES:
-            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is no nack code")
+            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is not a nack code: those lie in 400 to 599")
         if await self._pump.forget([nack.delivery_id]):
             self._rules.counts[f"nack_{nack.nack_code}"] += 1
             self._journal.record(

@@ -1,13 +1,13 @@
 """The journal service on the admin port: filter, stream, explain; knows no rule itself."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
 from interop_api.admin.v1alpha1 import journal_pb2 as pb
 from interop_api.admin.v1alpha1 import journal_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal, JournalEntry
+from interop_server.core.journal import Journal, JournalEntry, Outcome
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.errors import Context
@@ -15,6 +15,12 @@ from interop_server.rpc.errors import Context
 _PAGE = 512
 """Entries looked at between two turns of the event loop."""
 _REQUEST_ID_CHARACTERS = 16
+_OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
+    "accepted": pb.JOURNAL_OUTCOME_ACCEPTED,
+    "refused": pb.JOURNAL_OUTCOME_REFUSED,
+    "dropped": pb.JOURNAL_OUTCOME_DROPPED,
+    "done": pb.JOURNAL_OUTCOME_DONE,
+}
 
 Explain = Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
 """Statement, evidence and names of the limits that are policy, of a requirement."""
@@ -33,12 +39,13 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         self, request: pb.ReadJournalRequest, context: Context
     ) -> None:
         """Streams entries, oldest first."""
-        if request.outcome not in ("", "accepted", "refused", "dropped", "done"):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` is accepted, refused, dropped or done")
+        if request.outcome and request.outcome not in _OUTCOMES.values():
+            raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE")
+        after = self._journal.resume_after(request.resume_token)
         grown = asyncio.Event()
         unsubscribe = self._journal.subscribe(lambda _: grown.set())
         try:
-            await self._stream(request, context, grown)
+            await self._stream(request, context, after, grown)
         finally:
             unsubscribe()
 
@@ -53,15 +60,15 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         statement, evidence, policy = self._explain(entry.requirement)
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(
-            entry=entry_to(entry),
+            entry=self._entry_to(entry),
             advice=Refusal(Reason[entry.reason], entry.detail).advice,
             statement=statement,
             evidence=evidence,
             policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],
         )
 
-    async def _stream(self, request: pb.ReadJournalRequest, context: Context, grown: asyncio.Event) -> None:
-        after, missed = request.after, 0
+    async def _stream(self, request: pb.ReadJournalRequest, context: Context, after: int, grown: asyncio.Event) -> None:
+        missed = 0
         while True:
             grown.clear()
             entries, forgotten = self._journal.after(after, _PAGE)
@@ -69,7 +76,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             for entry in entries:
                 after = entry.number
                 if _matches(entry, request):
-                    await context.write(pb.ReadJournalResponse(entry=entry_to(entry), missed=missed))
+                    await context.write(pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed))
                     missed = 0
             if entries:
                 await self._clock.sleep(0)
@@ -78,17 +85,17 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             else:
                 return
 
-
-def entry_to(entry: JournalEntry) -> pb.JournalEntry:
-    """Returns an entry as a message."""
-    return pb.JournalEntry(**entry._asdict())
+    def _entry_to(self, entry: JournalEntry) -> pb.JournalEntry:
+        fields = {**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]}
+        token = self._journal.resume_token(entry.number)
+        return pb.JournalEntry(**fields, resume_token=token, node=self._journal.node)
 
 
 def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:
     return (
         request.actor in ("", entry.actor)
         and entry.action.startswith(request.action)
-        and request.outcome in ("", entry.outcome)
+        and request.outcome in (pb.JOURNAL_OUTCOME_UNSPECIFIED, _OUTCOMES[entry.outcome])
         and request.reason in ("", entry.reason)
         and request.requirement in ("", entry.requirement)
     )

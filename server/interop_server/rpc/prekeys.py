@@ -5,6 +5,7 @@ from interop_api.v1 import prekeys_pb2_grpc
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.prekeys import PreKeys
+from interop_server.core.model import KnownDevice
 from interop_server.rpc.convert import (
     bundle_to,
     kem_prekeys_from,
@@ -79,15 +80,15 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             if isinstance(outcome, Refusal):
                 self._journal.refuse(outcome, account.jid, "PreKeyService.TakePreKeyBundles", jid)
                 result.error.CopyFrom(stanza_error(outcome))
-            elif outcome is not None:
-                result.bundle.CopyFrom(bundle_to(outcome))
+            else:
+                result.bundles.extend(map(bundle_to, outcome))
         return response
 
     async def TakeMissingPreKeyBundles(
         self, request: pb.TakeMissingPreKeyBundlesRequest, context: Context
     ) -> pb.TakeMissingPreKeyBundlesResponse:
-        """Takes bundles of users whose registration id has changed."""
-        known = [(user.jid, user.registration_id) for user in request.users]
+        """Takes bundles of devices that the caller does not know as they are."""
+        known = [(user.jid, _known_devices_from(user)) for user in request.users]
         account = self._sessions.account(context)
         outcomes = await self._prekeys.take_missing(account, known)
         response = pb.TakeMissingPreKeyBundlesResponse()
@@ -96,10 +97,8 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             if isinstance(outcome, Refusal):
                 self._journal.refuse(outcome, account.jid, "PreKeyService.TakeMissingPreKeyBundles", jid)
                 result.error.CopyFrom(stanza_error(outcome))
-            elif outcome is None:
-                result.unchanged.SetInParent()
             else:
-                result.bundle.CopyFrom(bundle_to(outcome))
+                result.bundles.extend(map(bundle_to, outcome))
         return response
 
     async def RotateSignedPreKey(
@@ -121,3 +120,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             kem_prekey_ids=digest.kem_ids.one_time,
             kem_last_resort_id=digest.kem_ids.last_resort,
         )
+
+
+def _known_devices_from(user: pb.KnownRegistration) -> list[KnownDevice]:
+    return [KnownDevice(device.device_id, device.registration_id) for device in user.devices]

@@ -44,7 +44,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, "`kind` must be NEW_CHATS_LOCKED, TEMPORARY_BAN or BAN") from error
         now_ms = self._clock.now_ms()
-        sanction = scripted_sanction(kind, request.sub_code, request.duration_seconds, now_ms)
+        sanction = scripted_sanction(kind, request.sub_code, request.expires_after_seconds, now_ms)
         account = await self._standing.account(request.jid)
         await self._escalation.impose(account, sanction, OPERATOR, "scripted")
         return pb.ImposeSanctionResponse()

@@ -1,1 +1,1 @@
-"""What keeps the service running: clock, randomness, tokens, live connections, timers; knows no wire format."""
+"""The parts that keep the service running: clock, randomness, tokens, timers, journal file; knows no wire format."""

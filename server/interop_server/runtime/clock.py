@@ -1,4 +1,4 @@
-"""The server's one clock: it runs, stands still or is advanced, and wakes who sleeps; knows not what for."""
+"""The server's one clock: it runs, stands still or is advanced, and wakes sleeping tasks; knows none of their work."""
 
 import asyncio
 import bisect
@@ -14,31 +14,31 @@ from interop_server.core.limits import LATEST_TIME_MS
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 30.0
-"""How long, in real time, an advance waits for those it has woken to sleep again or to end."""
+"""How long, in real time, an advance waits for the tasks it has woken to sleep again or to end."""
 _LONGEST_WAIT_SECONDS = 60.0
-"""How long the event loop waits at most before the time of the machine is looked at again: it may have been set."""
+"""How long the event loop waits at most before it reads the machine's time again, which may have been set."""
 _MS_PER_SECOND = 1_000
 
 
 class AdjustableClock:
-    """Time in milliseconds since the UNIX epoch. It never goes backwards, whatever the machine's clock does.
+    """Time in milliseconds since the UNIX epoch. It never goes backwards, even when the machine's clock does.
 
-    Running, it is the machine's time plus what it was advanced by. Frozen, it stands still until it is advanced.
+    Running, it is the machine's time plus the sum of all advances. Frozen, it stands still until it is advanced.
 
-    An advance stops at each sleeper that falls due on the way, in the order of time: it sets the time, wakes that one
-    and goes on only when all who are awake have settled, which is to say, sleep again or have ended. So timers fire in
-    the same order however fast the machine is, and whoever advances finds everything done that was due. A task that
-    sleeps on this clock must therefore not wait for another one that does.
+    An advance stops at each sleeper that falls due on the way, in the order of time: it sets the time, wakes that task
+    and goes on only when all tasks that are awake have settled: they sleep again or have ended. So timers fire in the
+    same order on a fast and on a slow machine, and everything that was due is done when the advance returns. A task
+    that sleeps on this clock must therefore not wait for another task that does.
 
     Args:
-        frozen_at_ms: Where it stands still from the start; it runs with the machine's time when absent.
+        frozen_at_ms: The time at which it stands still from the start; None lets it run with the machine's time.
     """
 
     def __init__(self, frozen_at_ms: int | None = None) -> None:
         self._offset_ms = 0
         self._last_ms = 0
         self._standing_at_ms = frozen_at_ms
-        """Where time stands, frozen or while an advance is under way; None while it runs."""
+        """The time at which it stands, frozen or during an advance; None while it runs."""
         self._is_frozen = frozen_at_ms is not None
         self._sleepers = _Sleepers()
         self._awake: set[asyncio.Task[Any]] = set()
@@ -61,7 +61,7 @@ class AdjustableClock:
         return self._last_ms
 
     def start_from(self, floor_ms: int) -> None:
-        """Makes sure, before anything has asked for the time, that it begins no earlier than this.
+        """Makes the time begin no earlier than this; called before the first use of the clock.
 
         Raises:
             ValueError: It is frozen at an earlier time.
@@ -76,11 +76,11 @@ class AdjustableClock:
 
         Args:
             seconds: How long.
-            slack_seconds: How much later an advance may end the sleep, so that one waking serves for many. May be
-                infinite: then an advance that goes past the due time ends the sleep at its own end. Running time ends
-                it when it is due.
-            is_reported: Whether an advance says that this one fired. One that may find nothing to do says so by
-                `report`, when it has done something.
+            slack_seconds: How much later than due an advance may end the sleep, so that a task wakes once for many
+                items. May be infinite: then an advance that goes past the due time ends the sleep at its own end. While
+                time runs, the sleep ends when it is due.
+            is_reported: Whether the result of an advance counts this sleeper as fired. A task that may find nothing to
+                do sets False, and calls `report` after it has done something.
         """
         if seconds <= 0:
             await asyncio.sleep(0)
@@ -100,24 +100,24 @@ class AdjustableClock:
             self._sleepers.discard(sleeper)
 
     def expect(self, task: "asyncio.Task[Any]") -> None:
-        """Counts a task as awake until it sleeps or ends: an advance waits for it as for those that it has woken."""
+        """Counts a task as awake until it sleeps or ends: an advance waits for it as for a task that it has woken."""
         if task not in self._awake and not task.done():
             self._awake.add(task)
             self._nobody_awake.clear()
             task.add_done_callback(self._has_settled)
 
     def report(self, name: str) -> None:
-        """Counts something that was due and is done among what the advance under way has fired."""
+        """Counts work that was due and is done: the result of the current advance includes it."""
         self._fired[name] += 1
 
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
-        """Lets time stand still, and first advances it to a given time.
+        """Advances to a given time, if any, and stands still there.
 
         Args:
-            at_ms: Where it shall stand; where it is when absent.
+            at_ms: The time at which to stand still; None for the current time.
 
         Returns:
-            What has fired on the way there, as `advance` does.
+            The sleepers woken on the way there, as from `advance`.
 
         Raises:
             ValueError: That time has passed, or lies after the year 9999.
@@ -130,7 +130,7 @@ class AdjustableClock:
             return await self._advance_to(now_ms if at_ms is None else at_ms)
 
     async def resume(self) -> None:
-        """Lets time run on from where it stands."""
+        """Lets time run on from the time at which it stands."""
         async with self._turn:
             self._is_frozen = False
             self._run_on()
@@ -138,13 +138,13 @@ class AdjustableClock:
     async def advance(self, ms: int) -> dict[str, int]:
         """Moves time forward; returns when everything that fell due has fired and settled.
 
-        Several advances take place one after another. One that is cancelled leaves time where it stopped last.
+        Concurrent advances take place one after another. A cancelled advance leaves time where it stopped last.
 
         Args:
             ms: Milliseconds, 0 or more.
 
         Returns:
-            How often each sleeper was woken, by the name of its task, in the order of the first time.
+            How often each sleeper was woken, by the name of its task, in the order in which they first woke.
 
         Raises:
             ValueError: Time would go backwards, or past the year 9999.
@@ -160,7 +160,7 @@ class AdjustableClock:
 
     async def _advance_to(self, end_ms: int) -> dict[str, int]:
         if (caller := asyncio.current_task()) is not None:
-            self._has_settled(caller)  # it waits for the others here, so they must not wait for it
+            self._has_settled(caller)  # it waits here for the other tasks, so the advance must not wait for it
         await self._settle()
         self._fired = Counter()
         while (sleeper := self._sleepers.next_until(end_ms)) is not None:
@@ -182,7 +182,7 @@ class AdjustableClock:
 
     def _wake(self, sleeper: "_Sleeper") -> bool:
         self._sleepers.discard(sleeper)
-        if sleeper.woken.done():  # it has just been cancelled
+        if sleeper.woken.done():  # its task has just been cancelled
             return False
         self.expect(sleeper.task)
         sleeper.woken.set_result(None)
@@ -224,7 +224,7 @@ class AdjustableClock:
 
 @dataclass(eq=False, slots=True)
 class _Sleeper:
-    """A task that sleeps, and between when and when it may be woken."""
+    """A sleeping task, and the earliest and latest time at which to wake it."""
 
     due_ms: int
     latest_ms: float
@@ -232,11 +232,11 @@ class _Sleeper:
     woken: "asyncio.Future[None]"
     is_reported: bool
     number: int = 0
-    """Of those with the same times, who went to sleep first has the lowest."""
+    """Ascends with each sleep: of sleepers with equal times, the lowest number wakes first."""
 
 
 class _Sleepers:
-    """Those that sleep, in the order in which running time wakes them and in that in which an advance does."""
+    """The sleepers, in two orders: that in which running time wakes them, and that in which an advance does."""
 
     def __init__(self) -> None:
         self._by_due: list[_Sleeper] = []
@@ -256,11 +256,11 @@ class _Sleepers:
             del self._by_latest[bisect.bisect_left(self._by_latest, _latest_order(sleeper), key=_latest_order)]
 
     def first_due(self) -> _Sleeper | None:
-        """Whom running time wakes next."""
+        """The next sleeper that running time wakes."""
         return self._by_due[0] if self._by_due else None
 
     def next_until(self, end_ms: int) -> _Sleeper | None:
-        """Whom an advance to that time wakes next: at the latest time if it gets there, or else at its end."""
+        """The next sleeper that an advance to that time wakes: at its latest time, or at `end_ms` if earlier."""
         if self._by_latest and self._by_latest[0].latest_ms <= end_ms:
             return self._by_latest[0]
         return self._by_due[0] if self._by_due and self._by_due[0].due_ms <= end_ms else None
@@ -282,5 +282,5 @@ def _check_span(now_ms: int, end_ms: int) -> None:
 
 
 def machine_ms() -> int:
-    """Milliseconds since the UNIX epoch by the machine's own clock, whatever the server's says."""
+    """Milliseconds since the UNIX epoch by the machine's clock, which can differ from the server's."""
     return time.time_ns() // 1_000_000

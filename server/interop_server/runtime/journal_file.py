@@ -1,4 +1,4 @@
-"""The journal as a file of JSON lines, for whoever needs all of it or compares two runs; knows no decision."""
+"""The journal as a file of JSON lines: keeps every entry, so that an operator can compare runs; knows no decision."""
 
 import json
 from pathlib import Path
@@ -8,14 +8,14 @@ from interop_server.core.journal import Journal, JournalEntry
 
 
 def journal_line(entry: JournalEntry) -> str:
-    """Returns an entry as one line of JSON, without the fields that are empty: the same entry, the same bytes."""
+    """Returns an entry as one line of JSON, without its empty fields; equal entries give equal bytes."""
     return json.dumps({name: value for name, value in entry._asdict().items() if value != ""}, ensure_ascii=False)
 
 
 class JournalFile:
-    """Appends every entry to a file, as it happens.
+    """Appends every entry to a file as it is recorded.
 
-    A line is handed to the system at once, so that a killed process leaves what it decided; it is not synced.
+    Each line is written at once, so that a killed process loses none; the file is not synced to disk.
     """
 
     def __init__(self, file: TextIO) -> None:
@@ -23,7 +23,7 @@ class JournalFile:
 
     @classmethod
     def open(cls, path: Path, journal: Journal) -> Self:
-        """Begins to write to a file, which is created when there is none.
+        """Opens a file for appending, creates it if it does not exist, and subscribes to the journal.
 
         Raises:
             OSError: The file cannot be opened.
@@ -33,7 +33,7 @@ class JournalFile:
         return opened
 
     async def close(self) -> None:
-        """Closes the file; what is recorded afterwards is not written."""
+        """Closes the file; entries recorded afterwards are not written."""
         self._file.close()
 
     def _write(self, entry: JournalEntry) -> None:

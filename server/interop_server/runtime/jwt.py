@@ -1,6 +1,6 @@
 """JSON Web Tokens and key sets, read and signed with joserfc; knows nothing of what a claim means.
 
-joserfc takes long to import and a plain start needs none of it, so it is imported where it is first used.
+joserfc takes long to import and a plain start does not need it, so functions import it where they use it.
 """
 
 import asyncio
@@ -22,20 +22,20 @@ ALGORITHM = "RS256"
 PUSH_ISSUER = "WHATSAPP"
 PUSH_LIFE_SECONDS = 3_600
 MAX_TOKEN_CHARACTERS = 8_192
-"""A bound on the work spent on a token, above every limit of the protocol."""
+"""Bounds the work spent on a token; higher than every limit of the protocol."""
 MAX_KEYS = 64
-"""Keys of a set that are looked at; policy."""
+"""How many keys of a set are read; policy."""
 MIN_MODULUS_BITS = 2_048
 MAX_MODULUS_BITS = 8_192
-"""Verification time grows with the square of the modulus; policy."""
+"""Bounds verification time, which grows with the square of the modulus; policy."""
 _PUSH_KEY_NAME = "push-signing-key"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
-_EXPONENT = re.compile(r"[A-Za-z0-9_-]{1,6}")  # up to 32 bits: a longer exponent only costs time
+_EXPONENT = re.compile(r"[A-Za-z0-9_-]{1,6}")  # 32 bits fit: a longer exponent only costs time
 _MODULUS = re.compile(rf"[A-Za-z0-9_-]{{1,{(MAX_MODULUS_BITS // 8 * 4 + 2) // 3}}}")
 
 
 class JoserfcTokens:
-    """Reads partner tokens; every bad one is a Refusal. Source: ENL-04, ENL-05; threat T4."""
+    """Reads partner tokens; raises Refusal for every bad one. Source: ENL-04, ENL-05; threat T4."""
 
     def peek(self, token: str) -> TokenHeader:
         """Reads without verifying.
@@ -49,10 +49,10 @@ class JoserfcTokens:
     def key_ids(self, jwks: str) -> list[str]:
         """Ids of the usable keys in a key set: RSA of at least 2,048 bits, RS256, `use` sig (ENL-04, ENL-05).
 
-        A key id that the set gives twice is ambiguous, so none of its keys is usable.
+        A key id that occurs twice in the set is ambiguous, so keys with that id are not usable.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE when the text is no key set.
+            Refusal: JWKS_UNAVAILABLE when the text is not a key set.
         """
         return list(_usable_keys(jwks))
 
@@ -82,7 +82,7 @@ class PushSigner:
         private_key_pem: RSA private key, PEM.
 
     Raises:
-        ValueError: The PEM holds no RSA private key.
+        ValueError: The PEM does not hold an RSA private key.
     """
 
     def __init__(self, private_key_pem: bytes) -> None:
@@ -94,7 +94,7 @@ class PushSigner:
 
     @cached_property
     def key_id(self) -> str:
-        """The RFC 7638 thumbprint of the key: the same after a restart."""
+        """The RFC 7638 thumbprint of the key, hence the same after a restart."""
         return self._key.thumbprint()
 
     def sign(self, audience: str, issued_at: int) -> str:
@@ -110,7 +110,7 @@ class PushSigner:
         return jwt.encode({"alg": ALGORITHM, "kid": self.key_id, "typ": "JWT"}, claims, self._key)
 
     def public_jwks(self) -> dict[str, object]:
-        """The key set that partners verify pushes with."""
+        """Returns the key set with which partners verify pushes."""
         public = self._key.as_dict(private=False)
         return {
             "keys": [
@@ -120,10 +120,10 @@ class PushSigner:
 
 
 class PushSigners:
-    """Makes the server's push signer when it is first needed, from the key in the store (LIF-01).
+    """Makes the server's push signer at its first use, from the key in the store (LIF-01).
 
     Args:
-        secrets: Where the key outlives the process.
+        secrets: Keeps the key beyond the life of the process.
     """
 
     def __init__(self, secrets: SecretStore) -> None:
@@ -143,12 +143,12 @@ class PushSigners:
             return self._signer
 
     async def public_jwks(self) -> dict[str, object]:
-        """The key set that partners verify pushes with."""
+        """Returns the key set with which partners verify pushes."""
         return (await self.get()).public_jwks()
 
 
 def generate_rsa_private_key() -> bytes:
-    """Returns a new RSA key of 2,048 bits as PEM; takes a tenth of a second or more, so belongs in a thread."""
+    """Returns a new RSA key of 2,048 bits as PEM. Takes a tenth of a second or more: call it in a thread."""
     from cryptography.hazmat.primitives.asymmetric import rsa
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -160,13 +160,13 @@ def _parse_token(token: str) -> tuple[dict[str, object], dict[str, object]]:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise Refusal(Reason.TOKEN_MALFORMED, f"a token of more than {MAX_TOKEN_CHARACTERS} characters is not read")
     segments = token.split(".")
-    # An empty signature is left in: what it says of itself (`alg` none) is the better answer.
+    # An empty signature passes here, so that a token with `alg` none is refused for its algorithm.
     if len(segments) != 3 or not all(_SEGMENT.fullmatch(segment) for segment in (*segments[:2], segments[2] or "A")):
         raise Refusal(Reason.TOKEN_MALFORMED)
     try:
         header, claims = (_parse_object(_decode(segment)) for segment in segments[:2])
     except (ValueError, RecursionError) as error:
-        raise Refusal(Reason.TOKEN_MALFORMED, "header or claims are no JSON object") from error
+        raise Refusal(Reason.TOKEN_MALFORMED, "header or claims are not a JSON object") from error
     return header, claims
 
 
@@ -181,14 +181,14 @@ def _parse_object(text: str | bytes) -> dict[str, object]:
         parse_constant=_refuse_constant,
     )
     if not isinstance(parsed, dict):
-        raise ValueError("no JSON object")
-    # An escaped lone surrogate is JSON but no text (RFC 8259, section 8.2): no store and no wire can take it.
+        raise ValueError("not a JSON object")
+    # An escaped lone surrogate is JSON but not text (RFC 8259, section 8.2): no store and no wire can take it.
     json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     return parsed
 
 
 def _unique_members(members: list[tuple[str, object]]) -> dict[str, object]:
-    # Two readers of one token must not see different members (RFC 7519, section 4).
+    # Two parsers of one token must not see different members (RFC 7519, section 4).
     unique = dict(members)
     if len(unique) != len(members):
         raise ValueError("a member occurs twice")
@@ -196,7 +196,7 @@ def _unique_members(members: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _refuse_constant(name: str) -> object:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _text(members: Mapping[str, object], name: str) -> str:
@@ -209,7 +209,7 @@ def _usable_keys(jwks: str) -> "dict[str, RSAKey]":
     try:
         entries = _parse_object(jwks).get("keys")
     except (ValueError, RecursionError) as error:
-        raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set is no JSON object") from error
+        raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set is not a JSON object") from error
     if not isinstance(entries, list):
         raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set has no list `keys`")
     usable: dict[str, RSAKey] = {}
@@ -227,7 +227,7 @@ def _usable_keys(jwks: str) -> "dict[str, RSAKey]":
 
 
 def _import_key(entry: Mapping[str, object]) -> "RSAKey | None":
-    """Imports the public half of a key set entry; None when it is not usable."""
+    """Imports the public key of a key set entry; None when the entry is not usable."""
     from joserfc.errors import JoseError
     from joserfc.jwk import RSAKey
 

@@ -1,14 +1,14 @@
-"""Randomness: the system's, and one that repeats itself from a seed; knows nothing of what it is used for."""
+"""Randomness: the system's, and a sequence that a seed reproduces; knows nothing of its use."""
 
 import hashlib
 import secrets
 
 _BIAS_GUARD_BYTES = 16
-"""A number drawn from this many bytes more than its range needs is uniform to within 2^-128."""
+"""Bytes drawn beyond those that the range of a number needs: they make the number uniform to within 2^-128."""
 
 
 class SystemRng:
-    """The randomness of the machine, fit for secrets."""
+    """The operating system's randomness, fit for secrets."""
 
     def token_bytes(self, length: int) -> bytes:
         """That many random bytes."""
@@ -24,7 +24,7 @@ class SeededRng:
 
     Args:
         seed: Any integer.
-        purpose: What the sequence is for: each has its own, which does not depend on how much of another was drawn.
+        purpose: What the sequence is for. Each purpose has its own sequence, whatever was drawn from the others.
     """
 
     def __init__(self, seed: int, *purpose: str | int) -> None:

@@ -1,4 +1,4 @@
-"""Work that is done again and again by the clock, in tasks of its own; knows nothing of what the work is."""
+"""Repeated work, timed by the server's clock, in tasks of its own; knows nothing of what the work is."""
 
 import asyncio
 import logging
@@ -14,16 +14,16 @@ from interop_server.runtime.clock import AdjustableClock
 _log = logging.getLogger(__name__)
 
 SWEEP_SLACK_SECONDS = 1.0
-"""How much longer than its time something may stay while time leaps: what falls due within a second goes together.
-Nothing that is due is left when the leap ends, and reads never see it anyway."""
+"""How much later than due an advance of the clock may delete a thing: things due within a second are deleted together.
+Nothing that is due is left when the advance ends, and reads never return it anyway."""
 RETRY_MS = 60 * SECOND_MS
-"""When a sweep that failed, or left something behind, is tried again."""
+"""How long after a sweep that failed, or left something due, it runs again."""
 
 
 class Timers:
     """Starts tasks that work by the clock, and ends them.
 
-    Work that fails is logged and done again at its next time: a full disk now must not end it for good.
+    Work that fails is logged and runs again at its next time: a disk that is full now must not end it for good.
     """
 
     def __init__(self, clock: AdjustableClock, journal: Journal) -> None:
@@ -32,11 +32,11 @@ class Timers:
         self._tasks: list[asyncio.Task[None]] = []
 
     def repeat(self, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
-        """Does something now and then each time that long after it was done; once however far time leaps."""
+        """Runs work now, then again this long after each run ends; an advance of any length runs it once."""
         self._start(name, self._repeat(name, seconds, work))
 
     def sweep(self, sweep: Sweep) -> None:
-        """Takes away each thing of a kind when its time has come."""
+        """Deletes each thing of a kind when it is due."""
         self._start(sweep.name, self._sweep(sweep))
 
     async def stop(self) -> None:

@@ -72,7 +72,7 @@ async def test_both_sides_report(world: World, reveal: bool) -> None:
     assert all(len(report_id) == 16 and int(report_id, 16) >= 0 for report_id in ids) and ids[0] != ids[1]
     assert [await reports_against(world, client) for client in (alice, bob)] == [1, 1]
     [decision] = await decisions(world, alice)
-    assert (decision.outcome, decision.subject, decision.cause) == ("accepted", bob.jid, "")
+    assert (decision.outcome, decision.subject, decision.cause) == (journal_pb2.JOURNAL_OUTCOME_ACCEPTED, bob.jid, "")
 
 
 async def test_what_does_not_count_is_answered_alike(world: World) -> None:
@@ -104,8 +104,8 @@ async def test_what_does_not_count_is_answered_alike(world: World) -> None:
         await alice.report(bob.jid, [message], reveal=True)
     assert await reports_against(world, bob) == 1
     assert [(entry.outcome, entry.cause) for entry in await decisions(world, alice)][-2:] == [
-        ("accepted", ""),
-        ("dropped", "the reporter has reported them before"),
+        (journal_pb2.JOURNAL_OUTCOME_ACCEPTED, ""),
+        (journal_pb2.JOURNAL_OUTCOME_DROPPED, "the reporter has reported them before"),
     ]
 
 

@@ -120,7 +120,8 @@ async def test_thirty_days_without_a_connection(frozen_world: World) -> None:
     assert answers[0] == answers[1] == answers[2]
     assert [answer["error"]["reason"] for answer in answers[0]] == ["ERROR_REASON_RECIPIENT_NOT_REACHABLE"] * 3
     for action in ("stanza.message", "PreKeyService.TakePreKeyBundles"):
-        causes = [entry.cause for entry in await journal(world, actor=alice.jid, action=action, outcome="refused")]
+        wanted = {"action": action, "outcome": journal_pb2.JOURNAL_OUTCOME_REFUSED}
+        causes = [entry.cause for entry in await journal(world, actor=alice.jid, **wanted)]
         assert len(causes) == len(set(causes)) == 3, causes
     [unenlisted] = await journal(world, action="timer.unenlist")
     assert (unenlisted.subject, unenlisted.requirement, unenlisted.actor) == (old_jid, "LIF-04", "timer")

@@ -164,6 +164,8 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         "too many acks": (stanza(ack=stanza_pb2.Ack(delivery_ids=range(4_097))), "TOO_MANY_ITEMS"),
         "nack code 0": (stanza(nack=stanza_pb2.Nack(delivery_id=1)), malformed),
         "nack code 200": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=200)), malformed),
+        "nack code 399": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=399)), malformed),
+        "nack code 600": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=600)), malformed),
         "nack code 4294967295": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=2**32 - 1)), malformed),
         "0 of the backlog": (stanza(offline_batch=stanza_pb2.OfflineBatch()), malformed),
         "201 of the backlog": (stanza(offline_batch=stanza_pb2.OfflineBatch(count=201)), malformed),

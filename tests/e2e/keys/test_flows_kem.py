@@ -65,7 +65,7 @@ async def take(taker: InteropClient, of: InteropClient) -> prekeys_pb2.PreKeyBun
     """Takes one bundle as it is."""
     request = prekeys_pb2.TakePreKeyBundlesRequest(jids=[of.jid])
     response = await taker.transport.call(f"{SERVICE}TakePreKeyBundles", request, prekeys_pb2.TakePreKeyBundlesResponse)
-    return response.results[0].bundle
+    return response.results[0].bundles[0]
 
 
 async def counted(world: World, name: str) -> int:

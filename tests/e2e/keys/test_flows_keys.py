@@ -52,7 +52,8 @@ async def digest_of(client: InteropClient) -> prekeys_pb2.GetKeyDigestResponse:
 
 
 async def take_missing(client: InteropClient, jid: str, registration_id: int) -> prekeys_pb2.MissingPreKeyBundleResult:
-    known = prekeys_pb2.KnownRegistration(jid=jid, registration_id=registration_id)
+    device = prekeys_pb2.KnownDevice(device_id=0, registration_id=registration_id)
+    known = prekeys_pb2.KnownRegistration(jid=jid, devices=[device])
     response = await client.transport.call(
         f"{SERVICE}/TakeMissingPreKeyBundles",
         prekeys_pb2.TakeMissingPreKeyBundlesRequest(users=[known]),
@@ -237,14 +238,16 @@ async def test_only_bundles_of_changed_registrations_are_taken(world: World) -> 
     known = (await alice.take_prekey_bundle(bob.jid)).registration_id
     left = await bob.count_prekeys()
 
-    assert (await take_missing(alice, bob.jid, known)).HasField("unchanged")
+    assert await take_missing(alice, bob.jid, known) == prekeys_pb2.MissingPreKeyBundleResult(jid=bob.jid)
     assert await bob.count_prekeys() == left
 
     new_bob = world.device("bob", state=ClientState.generate())
     await new_bob.enlist(world.partner.issue_token("bob"))
     result = await take_missing(alice, bob.jid, known)
-    assert result.bundle.registration_id == new_bob.state.signal.publishable.registration_id != known
-    assert result.bundle.identity_key == new_bob.state.signal.publishable.identity_key
+    [bundle] = result.bundles
+    assert bundle.registration_id == new_bob.state.signal.publishable.registration_id != known
+    assert bundle.identity_key == new_bob.state.signal.publishable.identity_key
+    assert (bundle.device.jid, bundle.device.device_id) == (bob.jid, 0)
     missing = await take_missing(alice, f"{world.integrator}-10000000000001@interop", known)
     assert missing.error.requirement == "OPT-09"
 

@@ -236,7 +236,8 @@ async def test_a_request_for_bundles_names_each_user_once(world: World) -> None:
         async with no_trace(world.admin):
             with refused(reason, jids[-2:]):
                 await take(alice, *jids)
-            known = [prekeys_pb2.KnownRegistration(jid=jid, registration_id=1) for jid in jids]
+            device = prekeys_pb2.KnownDevice(registration_id=1)
+            known = [prekeys_pb2.KnownRegistration(jid=jid, devices=[device]) for jid in jids]
             with refused(reason, f"missing {jids[-2:]}"):
                 await alice.transport.call(
                     "/interop_api.v1.PreKeyService/TakeMissingPreKeyBundles",
@@ -245,7 +246,8 @@ async def test_a_request_for_bundles_names_each_user_once(world: World) -> None:
                 )
     assert await bob.count_prekeys() == 20
     results = await take(alice, *filler[:255], alias)
-    assert [result.HasField("bundle") for result in results] == [False] * 255 + [True]
+    assert [len(result.bundles) for result in results] == [0] * 255 + [1]
+    assert results[-1].bundles[0].device.jid == bob.jid
 
 
 async def test_a_batch_with_bad_addresses_keeps_its_order(world: World) -> None:

@@ -3,12 +3,13 @@
 import json
 import signal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from interop_client.errors import ServerRefusal
 from tests.e2e.conftest import World
-from tests.e2e.program import run, running
+from tests.e2e.program import ANY_PORTS, run, running
 from tests.e2e.raw import QUIET
 
 
@@ -18,6 +19,13 @@ async def refused_lookup(world: World) -> tuple[str, ServerRefusal]:
     with pytest.raises(ServerRefusal) as raised:
         await bob.resolve("+4915100000000")
     return bob.jid, raised.value
+
+
+async def entries_after(folder: Path, admin: tuple[str, str], token: str) -> list[dict[str, Any]]:
+    """What the journal of a server has after a token."""
+    ended = await run(folder, "journal", "--json", "--after", token, *admin)
+    assert (ended.code, ended.stderr) == (0, "")
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 @pytest.mark.requirement("SIM-07")
@@ -67,9 +75,27 @@ async def test_the_journal_is_shown_to_people_and_to_machines(world: World, tmp_
     filters = ("--outcome", "refused", "--reason", "RECIPIENT_NOT_REACHABLE", "--requirement", "OPT-09")
     ended = await run(tmp_path, "journal", "--json", "--actor", jid, "--action", "InteropService.", *filters, *admin)
     [entry] = [json.loads(line) for line in ended.stdout.splitlines()]
-    assert (entry["request_id"], entry["cause"]) == (refusal.request_id, "no such account")
-    ended = await run(tmp_path, "journal", "--actor", jid, "--after", str(2**40), *admin)
+    told = (entry["request_id"], entry["outcome"], entry["cause"])
+    assert told == (refusal.request_id, "refused", "no such account")
+    ended = await run(tmp_path, "journal", "--json", "--actor", jid, *admin)
+    entries = [json.loads(line) for line in ended.stdout.splitlines()]
+    ended = await run(tmp_path, "journal", "--actor", jid, "--after", entries[-1]["resume_token"], *admin)
     assert (ended.code, ended.stdout) == (0, "")
+
+
+async def test_an_entry_says_which_node_decided_and_where_to_read_on(tmp_path: Path) -> None:
+    """After a restart a token of the start before leads to the first entry since."""
+    token = ""
+    for _ in range(2):
+        async with running(tmp_path, "up", "--node", "east-1", "--db", "sim.db", *ANY_PORTS) as program:
+            admin = ("--admin", str((await program.ready_line())["admin"]))
+            assert (await run(tmp_path, "clock", "resume", *admin)).code == 0
+            entries = await entries_after(tmp_path, admin, token)
+            assert {(entry["node"], entry["outcome"]) for entry in entries} == {("east-1", "accepted")}
+            assert [entry["number"] for entry in entries] == list(range(1, len(entries) + 1))
+            token = entries[-1]["resume_token"]
+            assert len(token) <= 128
+            assert await entries_after(tmp_path, admin, token) == []
 
 
 async def test_a_follower_sees_what_happens_until_interrupted(world: World, tmp_path: Path) -> None:

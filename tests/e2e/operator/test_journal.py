@@ -13,6 +13,8 @@ from interop_client.messaging.events import TextReceived
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, refused
 
+ACCEPTED, REFUSED = journal_pb2.JOURNAL_OUTCOME_ACCEPTED, journal_pb2.JOURNAL_OUTCOME_REFUSED
+
 
 async def entries(world: World, **wanted: object) -> list[journal_pb2.JournalEntry]:
     return [response.entry async for response in world.admin.read_journal(**wanted)]
@@ -35,12 +37,13 @@ async def test_what_people_do_stands_in_the_journal_in_order(world: World) -> No
     actions = [entry.action for entry in own]
     assert actions.index("chat.login") < actions.index("PreKeyService.SetPreKeys") < actions.index("stanza.message")
     [message] = [entry for entry in own if entry.action == "stanza.message"]
-    assert (message.subject, message.outcome, message.requirement) == (sent.id, "accepted", "MSG-06")
+    assert (message.subject, message.outcome, message.requirement) == (sent.id, ACCEPTED, "MSG-06")
     assert {entry.action for entry in await entries(world, actor=bob.jid, action="PreKey")} <= {
         "PreKeyService.SetPreKeys", "PreKeyService.TakePreKeyBundles",
     }  # fmt: skip
-    assert await entries(world, actor=bob.jid, outcome="refused") == []
-    assert await entries(world, actor=bob.jid, after=own[-1].number) == []
+    assert await entries(world, actor=bob.jid, outcome=REFUSED) == []
+    assert await entries(world, actor=bob.jid, resume_token=own[-1].resume_token) == []
+    assert {entry.node for entry in own} == {"node-1"}
 
 
 async def test_a_follower_is_told_as_it_happens(world: World) -> None:
@@ -93,7 +96,10 @@ async def test_a_refusal_is_explained(world: World) -> None:
         with refused("REQUEST_MALFORMED", wrong):
             await world.admin.explain_refusal(wrong)
     with refused("REQUEST_MALFORMED"):
-        await entries(world, outcome="perhaps")
+        await entries(world, outcome=9)
+    for wrong in ("42x", "node-1.", "x" * 129):
+        with refused("REQUEST_MALFORMED", wrong):
+            await entries(world, resume_token=wrong)
 
 
 async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: World) -> None:
@@ -111,16 +117,16 @@ async def test_a_refused_login_and_a_refused_stanza_have_request_ids(world: Worl
 async def test_an_enlistment_is_recorded_once_whatever_becomes_of_it(world: World) -> None:
     """Its outcome is in the response: the call itself always succeeds (ENL-11)."""
     bob = world.device("bob")
-    before = [entry.number for entry in await entries(world)][-1]
+    before = [entry.resume_token for entry in await entries(world)][-1]
     with refused("TOKEN_MALFORMED"):
         await bob.enlist("no token")
     jid = await bob.enlist(world.partner.issue_token("bob"))
     own = [
         entry
-        for entry in await entries(world, after=before)
+        for entry in await entries(world, resume_token=before)
         if "nlist" in entry.action or "interop_reg" in entry.action
     ]
-    assert [(entry.outcome, entry.actor) for entry in own] == [("refused", "anonymous"), ("accepted", jid)]
+    assert [(entry.outcome, entry.actor) for entry in own] == [(REFUSED, "anonymous"), (ACCEPTED, jid)]
 
 
 async def test_what_the_server_does_by_itself_stands_there_too(world: World) -> None:
@@ -131,7 +137,7 @@ async def test_what_the_server_does_by_itself_stands_there_too(world: World) -> 
     await bob.close()
     async with asyncio.timeout(10):
         async for response in world.admin.read_journal(actor=bob.jid, action="chat.closed", follow=True):
-            assert response.entry.outcome == "done"
+            assert response.entry.outcome == journal_pb2.JOURNAL_OUTCOME_DONE
             break
     await alice.send_text(bob.jid, "are you there?")
     [push] = [entry for entry in await entries(world, action="push") if entry.subject == bob.jid]

@@ -227,6 +227,7 @@ async def test_a_killed_server_goes_on_after_its_newest_message(tmp_path: Path, 
         (("--freeze-at", "now"), "2026-01-01T00:00:00Z"),
         (("--freeze-at", "1999-12-31T23:59:59Z"), "2000"),
         (("--seed", "x"), "integer"),
+        (("--node", "a node"), "letters"),
     ],
 )
 async def test_a_start_that_cannot_be_is_refused(tmp_path: Path, arguments: tuple[str, ...], hint: str) -> None:

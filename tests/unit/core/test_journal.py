@@ -6,7 +6,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Journal, JournalEntry
 from interop_server.runtime.rng import SeededRng
 
-from .world import NOW_MS, World, message
+from .world import NOW_MS, World, message, refused
 
 
 def journal_of(world: World, capacity: int = 100) -> Journal:
@@ -57,6 +57,22 @@ async def test_old_entries_are_forgotten_and_a_reader_is_told_how_many(world: Wo
     assert ([entry.action for entry in entries], missed) == (["3", "4", "5"], 2)
     assert journal.after(2, 10)[1] == 0
     assert [entry.number for entry in journal.after(4, 10)[0]] == [5]
+
+
+async def test_a_reader_goes_on_where_it_was(world: World) -> None:
+    """By a token of this start of this node; after one of another follows all that is here."""
+    journal = Journal(world.clock, SeededRng(1), node="east-1", run="aa")
+    for number in range(3):
+        journal.record("a", f"{number}", "done")
+    token = journal.resume_token(2)
+    assert [entry.action for entry in journal.after(journal.resume_after(token), 10)[0]] == ["2"]
+    assert journal.resume_after("") == 0
+    for node, run in (("east-1", "bb"), ("west-1", "aa")):
+        assert Journal(world.clock, SeededRng(1), node=node, run=run).resume_after(token) == 0
+    assert journal.resume_after(journal.resume_token(2**64)) > 2
+    for wrong in ("x", "2x", "east-1.aa.", "east-1.aa.-1", "east-1.aa.²", "x" * 128 + ".1"):
+        with refused(Reason.REQUEST_MALFORMED):
+            journal.resume_after(wrong)
 
 
 async def test_long_texts_from_outside_are_cut(world: World) -> None:

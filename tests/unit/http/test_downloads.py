@@ -383,5 +383,5 @@ async def test_nothing_of_what_is_no_request_is_logged(world: World, caplog: pyt
             assert b" 400 " in (await reader.read()).split(b"\r\n")[0]
         writer.close()
         await writer.wait_closed()
-    assert "a request was no HTTP" in caplog.text
+    assert "a request was not HTTP" in caplog.text
     assert "canary" not in caplog.text

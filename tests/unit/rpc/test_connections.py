@@ -8,6 +8,7 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import TypingState
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
+from interop_server.rpc.channel_state import TRANSITIONS, ChannelState
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
 from interop_server.runtime.rng import SeededRng
 
@@ -79,13 +80,13 @@ async def test_a_second_login_replaces_the_first(registry: ConnectionRegistry) -
     """The first is told why, its session is dead at once, and its late closing harms nobody (CHN-11)."""
     first, bystander = connect(registry), connect(registry, BEA)
     second = connect(registry)
-    assert first.ended.result() is Reason.CONNECTION_REPLACED
+    assert first.end_reason is Reason.CONNECTION_REPLACED
     refused(Reason.SESSION_DEAD, registry.by_token, first.session_token)
     registry.close(first)
     assert registry.by_token(second.session_token) is second
     assert registry.wake(ADA.account_id)
     assert (first.changed.is_set(), second.changed.is_set()) == (False, True)
-    assert not second.ended.done() and not bystander.ended.done()
+    assert not second.over.done() and not bystander.over.done()
 
 
 async def test_waking_reaches_only_who_is_connected(registry: ConnectionRegistry) -> None:
@@ -102,7 +103,7 @@ async def test_the_first_reason_to_end_counts(registry: ConnectionRegistry) -> N
     registry.end(ADA.account_id, Reason.NOT_ENLISTED)
     registry.end(ADA.account_id, Reason.CONNECTION_REPLACED)
     registry.end(99, Reason.NOT_ENLISTED)
-    assert ada.ended.result() is Reason.NOT_ENLISTED
+    assert ada.end_reason is Reason.NOT_ENLISTED
     refused(Reason.SESSION_DEAD, registry.by_token, ada.session_token)
     again = connect(registry)
     assert registry.by_token(again.session_token) is again
@@ -161,7 +162,7 @@ async def test_draining_ends_all_and_lets_nobody_in(registry: ConnectionRegistry
     live = [connect(registry, BEA), connect(registry, ADA)]
     assert [each.account for each in registry.facts()] == [ADA, BEA]
     registry.drain()
-    assert [each.ended.result() for each in live] == [Reason.SERVER_DRAINING] * 2
+    assert [each.end_reason for each in live] == [Reason.SERVER_DRAINING] * 2
     refused(Reason.SERVER_DRAINING, connect, registry)
 
 
@@ -196,3 +197,26 @@ async def test_what_is_observed_of_a_client_belongs_to_the_connection_of_now(reg
         assert closed_at_ms() == shown
     connect(registry)
     assert closed_at_ms() is None
+
+
+def test_a_channel_has_one_table_of_states() -> None:
+    """Every state is reached, nothing leads back, and a closed channel stays closed (CHN-10, CHN-11)."""
+    order = list(ChannelState)
+    assert {state for state, _ in TRANSITIONS} == {ChannelState.OPEN, ChannelState.ENDING}
+    assert all(order.index(before) < order.index(after) for (before, _), after in TRANSITIONS.items())
+    assert set(TRANSITIONS.values()) | {ChannelState.OPEN} == set(ChannelState)
+
+
+@pytest.mark.requirement("CHN-10")
+async def test_of_two_causes_of_an_end_the_first_counts(registry: ConnectionRegistry) -> None:
+    """Whether the client leaves, the stream fails or the server ends it; and closing goes on from any of them."""
+    failure = OSError("the stream broke")
+    for first, second in ((None, failure), (failure, None), (Refusal(Reason.CONNECTION_SILENT), failure)):
+        ada = connect(registry)
+        ada.finish(first)
+        ada.finish(second)
+        ada.end(Reason.NOT_ENLISTED)
+        assert (ada.state, ada.over.result()) == (ChannelState.ENDING, first)
+        registry.close(ada)
+        ada.end(Reason.NOT_ENLISTED)
+        assert (ada.state, ada.over.result()) == (ChannelState.CLOSED, first)

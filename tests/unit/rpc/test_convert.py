@@ -40,6 +40,8 @@ from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
     ConnectionMode,
+    DeviceAddress,
+    DeviceBundle,
     InboxMode,
     KemPreKey,
     KemPreKeys,
@@ -54,6 +56,7 @@ from interop_server.core.model import (
 from interop_server.rpc import convert
 
 OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"
+DEVICE = DeviceAddress(PEER_JID, 3)
 STATIC_KEY = bytes(range(32))
 DIRECT, PROXY = chat_pb2.CONNECTION_MODE_DIRECT, chat_pb2.CONNECTION_MODE_PROXY
 WHATSAPP, INTEROP = chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP
@@ -350,7 +353,10 @@ def test_a_wrong_device_list_is_answered_with_the_right_one() -> None:
     refusal = DeviceListMismatch(jid, missing=[0], extra=[1, 7], stale=[0])
     [ack] = convert.send_acks_to([SendOutcome("a", refusal=refusal)]).send_acks.acks
     assert ack.error.reason == Reason.DEVICE_LIST_MISMATCH.value
-    expected = stanza_pb2.DeviceListMismatch(phash=phash([PEER_JID]), missing=[0], extra=[1, 7], stale=[0])
+    devices = {number: stanza_pb2.DeviceAddress(jid=PEER_JID, device_id=number) for number in (0, 1, 7)}
+    expected = stanza_pb2.DeviceListMismatch(
+        phash=phash([PEER_JID]), missing=[devices[0]], extra=[devices[1], devices[7]], stale=[devices[0]]
+    )
     assert ack.device_list_mismatch == expected
 
 
@@ -437,10 +443,11 @@ def test_keys_survive_the_wire_both_ways() -> None:
     assert convert.published_keys_from(request) == KEYS
     one_time = OneTimePreKey(7, b"o" * 32)
     assert convert.one_time_prekeys_from(request.one_time_prekeys) == [one_time]
-    bundle = convert.bundle_to(TakenBundle(KEYS, one_time, 5))
+    bundle = convert.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, one_time, 5)))
+    assert bundle.device == stanza_pb2.DeviceAddress(jid=PEER_JID, device_id=3)
     assert (bundle.registration_id, bundle.identity_key, bundle.signed_prekey) == (2**32 - 1, b"i" * 32, signed)
     assert bundle.one_time_prekey == request.one_time_prekeys[0]
-    assert not convert.bundle_to(TakenBundle(KEYS, None, 0)).HasField("one_time_prekey")
+    assert not convert.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, None, 0))).HasField("one_time_prekey")
     for key_type in (b"", b"\x04", b"\x05\x05"):
         request.key_type = key_type
         assert refusal_of(convert.published_keys_from, request).reason is Reason.KEY_MALFORMED
@@ -477,10 +484,10 @@ def test_kem_prekeys_are_read_and_written_field_by_field() -> None:
     assert convert.kem_prekeys_from(prekeys_pb2.KemPreKeys()) == KemPreKeys(None)
     for is_last_resort, kem_prekey in ((False, one_time), (True, last_resort)):
         taken = TakenBundle(KEYS, None, 0, kem_prekey, 0, is_last_resort)
-        bundle = convert.bundle_to(taken)
+        bundle = convert.bundle_to(DeviceBundle(DEVICE, taken))
         assert (bundle.kem_prekey, bundle.kem_is_last_resort) == (wire[is_last_resort], is_last_resort)
         assert not bundle.kem_withdrawn
-    withdrawn = convert.bundle_to(TakenBundle(KEYS, None, 0, kem_withdrawn=True))
+    withdrawn = convert.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, None, 0, kem_withdrawn=True)))
     assert (withdrawn.HasField("kem_prekey"), withdrawn.kem_withdrawn) == (False, True)
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from interop_admin.client import AdminClient
     from interop_api.admin.v1alpha1 import journal_pb2
 
+_OUTCOME_PREFIX = "JOURNAL_OUTCOME_"
 _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": "cyan"}
 
 
@@ -26,7 +27,13 @@ _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": 
 )
 @click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
 @click.option("--requirement", default="", metavar="ID", help="Only what rests on this requirement, such as OPT-09.")
-@click.option("--after", default=0, type=click.IntRange(min=0), metavar="NUMBER", help="Only entries after this one.")
+@click.option(
+    "--after",
+    "resume_token",
+    default="",
+    metavar="TOKEN",
+    help="Only entries after the one that has this `resume_token`, as --json shows it.",
+)
 @admin_option
 @json_option
 def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
@@ -36,7 +43,10 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
     """
 
     async def read(admin: "AdminClient") -> None:
-        async for response in admin.read_journal(outcome=outcome or "", **wanted):
+        from interop_api.admin.v1alpha1.journal_pb2 import JournalOutcome
+
+        wanted["outcome"] = JournalOutcome.Value(f"{_OUTCOME_PREFIX}{(outcome or 'unspecified').upper()}")
+        async for response in admin.read_journal(**wanted):
             if response.missed:
                 click.echo(f"{response.missed} older entries are not kept any more", err=True)
             click.echo(json.dumps(entry_as_json(response.entry)) if as_json else _line(response.entry))
@@ -48,14 +58,22 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
 
 
 def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
-    """Returns an entry's fields that are not empty, as in a journal file."""
-    return {field.name: value for field, value in entry.ListFields()}
+    """Returns an entry's fields that are not empty: those of a journal file, its node, and where to read on."""
+    return {field.name: value for field, value in entry.ListFields()} | {"outcome": _outcome_word(entry)}
 
 
 def _line(entry: "journal_pb2.JournalEntry") -> str:
-    outcome = click.style(entry.outcome, fg=_COLOURS.get(entry.outcome))
+    word = _outcome_word(entry)
+    outcome = click.style(word, fg=_COLOURS.get(word))
     why = " ".join(part for part in (entry.reason, entry.requirement and f"({entry.requirement})") if part)
     parts = (format_time(entry.at_ms), f"#{entry.number}", entry.actor, entry.action, entry.subject, outcome, why)
     line = " ".join(part for part in parts if part)
     more = (entry.detail, entry.cause and f"not told: {entry.cause}", entry.request_id and f"[{entry.request_id}]")
     return " · ".join((line, *(part for part in more if part)))
+
+
+def _outcome_word(entry: "journal_pb2.JournalEntry") -> str:
+    from interop_api.admin.v1alpha1.journal_pb2 import JournalOutcome
+
+    names = {number: name for name, number in JournalOutcome.items()}
+    return names.get(entry.outcome, str(entry.outcome)).removeprefix(_OUTCOME_PREFIX).lower()

@@ -12,18 +12,19 @@ from interop_client.signal.x3dh import PreKeyBundle
 
 
 def bundle_from(result: prekeys_pb2.PreKeyBundleResult) -> PreKeyBundle:
-    """Returns the bundle that was taken of one user.
+    """Returns the bundle that was taken of one user's primary device, which stands first (KEY-08).
 
     Raises:
         ServerRefusal: There is none.
     """
     if result.HasField("error"):
         raise refusal_from_stanza_error(result.error)
-    bundle = result.bundle
+    # A server that sends none at all has sent one without keys: it is refused when it is verified.
+    bundle = result.bundles[0] if result.bundles else prekeys_pb2.PreKeyBundle()
     one_time: Any = bundle.one_time_prekey if bundle.HasField("one_time_prekey") else None
     return PreKeyBundle(
         registration_id=bundle.registration_id,
-        device_id=bundle.device_id,
+        device_id=bundle.device.device_id,
         identity_key=bundle.identity_key,
         signed_prekey_id=bundle.signed_prekey.key_id,
         signed_prekey=bundle.signed_prekey.public_key,

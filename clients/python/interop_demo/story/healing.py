@@ -1,5 +1,6 @@
 """Step: a session that broke mends itself; knows nothing of how it was begun."""
 
+from interop_api.admin.v1alpha1.journal_pb2 import JOURNAL_OUTCOME_ACCEPTED
 from interop_demo.stage import Stage, expect
 
 
@@ -30,5 +31,5 @@ async def mend_a_session(stage: Stage) -> str:
 
 async def _count_retries(stage: Stage) -> int:
     async with stage.admin() as admin:
-        asked = admin.read_journal(actor=stage.bob.jid, action="stanza.retry_receipt", outcome="accepted")
+        asked = admin.read_journal(actor=stage.bob.jid, action="stanza.retry_receipt", outcome=JOURNAL_OUTCOME_ACCEPTED)
         return len([response async for response in asked])

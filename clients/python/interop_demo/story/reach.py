@@ -1,5 +1,6 @@
 """Step: a third-party user asks to be reachable for somebody who has not opted in; knows nothing of opting in."""
 
+from interop_api.admin.v1alpha1.journal_pb2 import JOURNAL_OUTCOME_DROPPED
 from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect
 
 _DISPLAY_NAME = "Bob from Pigeon"
@@ -29,7 +30,7 @@ async def ping(stage: Stage) -> str:
 
 async def _causes(stage: Stage) -> list[str]:
     async with stage.admin() as admin:
-        dropped = admin.read_journal(actor=stage.bob.jid, action="reachability_ping", outcome="dropped")
+        dropped = admin.read_journal(actor=stage.bob.jid, action="reachability_ping", outcome=JOURNAL_OUTCOME_DROPPED)
         causes = [response.entry.cause async for response in dropped]
     expect(len(causes) == 2 and all(causes), f"the journal has {causes}")
     return causes

@@ -52,6 +52,11 @@ class AccountServiceServicer:
 
         The connection ends. The JID is never given out again; a later enlistment of the same identifier gets a new one. To
         others the account is RECIPIENT_NOT_REACHABLE, with no hint of the cause.
+
+        Repeat: SESSION_DEAD when it was done, as after any end of the connection. Log in to find out: NOT_ENLISTED proves
+        that the account is gone. After a login that succeeds, call again.
+        Bounds: request and response: empty.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: Meta technical framework part 6; LIF-03.
         """

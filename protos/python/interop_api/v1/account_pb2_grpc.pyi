@@ -39,6 +39,11 @@ class AccountServiceStub:
 
     The connection ends. The JID is never given out again; a later enlistment of the same identifier gets a new one. To
     others the account is RECIPIENT_NOT_REACHABLE, with no hint of the cause.
+
+    Repeat: SESSION_DEAD when it was done, as after any end of the connection. Log in to find out: NOT_ENLISTED proves
+    that the account is gone. After a login that succeeds, call again.
+    Bounds: request and response: empty.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: Meta technical framework part 6; LIF-03.
     """
@@ -54,6 +59,11 @@ class AccountServiceAsyncStub(AccountServiceStub):
 
     The connection ends. The JID is never given out again; a later enlistment of the same identifier gets a new one. To
     others the account is RECIPIENT_NOT_REACHABLE, with no hint of the cause.
+
+    Repeat: SESSION_DEAD when it was done, as after any end of the connection. Log in to find out: NOT_ENLISTED proves
+    that the account is gone. After a login that succeeds, call again.
+    Bounds: request and response: empty.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: Meta technical framework part 6; LIF-03.
     """
@@ -72,6 +82,11 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
 
         The connection ends. The JID is never given out again; a later enlistment of the same identifier gets a new one. To
         others the account is RECIPIENT_NOT_REACHABLE, with no hint of the cause.
+
+        Repeat: SESSION_DEAD when it was done, as after any end of the connection. Log in to find out: NOT_ENLISTED proves
+        that the account is gone. After a login that succeeds, call again.
+        Bounds: request and response: empty.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: Meta technical framework part 6; LIF-03.
         """

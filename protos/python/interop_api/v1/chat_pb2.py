@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19interop_api/v1/chat.proto\x12\x0einterop_api.v1\"b\n\x0e\x43onnectRequest\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rame\"c\n\x0f\x43onnectResponse\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rame\"\xc4\x01\n\x10HandshakeMessage\x12\x33\n\x0c\x63lient_hello\x18\x02 \x01(\x0b\x32\x1b.interop_api.v1.ClientHelloH\x00\x12\x33\n\x0cserver_hello\x18\x03 \x01(\x0b\x32\x1b.interop_api.v1.ServerHelloH\x00\x12\x35\n\rclient_finish\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.ClientFinishH\x00\x42\t\n\x07messageJ\x04\x08\x01\x10\x02\" \n\x0b\x43lientHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0c\"E\n\x0bServerHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0c\x12\x12\n\nstatic_key\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0c\"3\n\x0c\x43lientFinish\x12\x12\n\nstatic_key\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0c\"\x9b\x02\n\x0cLoginPayload\x12\x10\n\x08username\x18\x01 \x01(\x04\x12(\n\x07product\x18\x14 \x01(\x0e\x32\x17.interop_api.v1.Product\x12\x36\n\x0cinterop_data\x18& \x01(\x0b\x32\x1b.interop_api.v1.InteropDataH\x00\x88\x01\x01\x12\x19\n\x10protocol_version\x18\xe9\x07 \x01(\r\x12\x38\n\x0f\x63onnection_mode\x18\xea\x07 \x01(\x0e\x32\x1e.interop_api.v1.ConnectionMode\x12\x12\n\tclient_ip\x18\xeb\x07 \x01(\t\x12\x1d\n\x14\x65nable_read_receipts\x18\xec\x07 \x01(\x08\x42\x0f\n\r_interop_data\"N\n\x0bInteropData\x12\x12\n\naccount_id\x18\x01 \x01(\x04\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x1c\n\x14\x65nable_read_receipts\x18\x03 \x01(\x08*4\n\x07Product\x12\x14\n\x10PRODUCT_WHATSAPP\x10\x00\x12\x13\n\x0fPRODUCT_INTEROP\x10\x02*h\n\x0e\x43onnectionMode\x12\x1f\n\x1b\x43ONNECTION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONNECTION_MODE_DIRECT\x10\x01\x12\x19\n\x15\x43ONNECTION_MODE_PROXY\x10\x02\x32]\n\x0b\x43hatService\x12N\n\x07\x43onnect\x12\x1e.interop_api.v1.ConnectRequest\x1a\x1f.interop_api.v1.ConnectResponse(\x01\x30\x01\x42T\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19interop_api/v1/chat.proto\x12\x0einterop_api.v1\"b\n\x0e\x43onnectRequest\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rame\"c\n\x0f\x43onnectResponse\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rame\"\xc4\x01\n\x10HandshakeMessage\x12\x33\n\x0c\x63lient_hello\x18\x02 \x01(\x0b\x32\x1b.interop_api.v1.ClientHelloH\x00\x12\x33\n\x0cserver_hello\x18\x03 \x01(\x0b\x32\x1b.interop_api.v1.ServerHelloH\x00\x12\x35\n\rclient_finish\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.ClientFinishH\x00\x42\t\n\x07messageJ\x04\x08\x01\x10\x02\"V\n\x0b\x43lientHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0cJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08J\x04\x08\x08\x10\tJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"W\n\x0bServerHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0c\x12\x12\n\nstatic_key\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0cJ\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\"E\n\x0c\x43lientFinish\x12\x12\n\nstatic_key\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0cJ\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06\"\xe9\x02\n\x0cLoginPayload\x12\x10\n\x08username\x18\x01 \x01(\x04\x12(\n\x07product\x18\x14 \x01(\x0e\x32\x17.interop_api.v1.Product\x12\x36\n\x0cinterop_data\x18& \x01(\x0b\x32\x1b.interop_api.v1.InteropDataH\x00\x88\x01\x01\x12\x19\n\x10protocol_version\x18\xe9\x07 \x01(\r\x12\x38\n\x0f\x63onnection_mode\x18\xea\x07 \x01(\x0e\x32\x1e.interop_api.v1.ConnectionMode\x12\x12\n\tclient_ip\x18\xeb\x07 \x01(\t\x12\x1d\n\x14\x65nable_read_receipts\x18\xec\x07 \x01(\x08\x42\x0f\n\r_interop_dataJ\x04\x08\x03\x10\x04J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08J\x04\x08\t\x10\nJ\x04\x08\x0c\x10\rJ\x04\x08\r\x10\x0eJ\x04\x08\x10\x10\x11J\x04\x08\x12\x10\x13J\x04\x08\x13\x10\x14J\x04\x08\x15\x10\x16J\x04\x08!\x10\"J\x04\x08(\x10\x31\"N\n\x0bInteropData\x12\x12\n\naccount_id\x18\x01 \x01(\x04\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x1c\n\x14\x65nable_read_receipts\x18\x03 \x01(\x08*F\n\x07Product\x12\x14\n\x10PRODUCT_WHATSAPP\x10\x00\x12\x13\n\x0fPRODUCT_INTEROP\x10\x02\"\x04\x08\x01\x10\x01\"\x04\x08\x03\x10\x03\"\x04\x08\x04\x10\x04*h\n\x0e\x43onnectionMode\x12\x1f\n\x1b\x43ONNECTION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONNECTION_MODE_DIRECT\x10\x01\x12\x19\n\x15\x43ONNECTION_MODE_PROXY\x10\x02\x32]\n\x0b\x43hatService\x12N\n\x07\x43onnect\x12\x1e.interop_api.v1.ConnectRequest\x1a\x1f.interop_api.v1.ConnectResponse(\x01\x30\x01\x42T\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,10 +32,10 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.chat_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
-  _globals['_PRODUCT']._serialized_start=969
-  _globals['_PRODUCT']._serialized_end=1021
-  _globals['_CONNECTIONMODE']._serialized_start=1023
-  _globals['_CONNECTIONMODE']._serialized_end=1127
+  _globals['_PRODUCT']._serialized_start=1137
+  _globals['_PRODUCT']._serialized_end=1207
+  _globals['_CONNECTIONMODE']._serialized_start=1209
+  _globals['_CONNECTIONMODE']._serialized_end=1313
   _globals['_CONNECTREQUEST']._serialized_start=45
   _globals['_CONNECTREQUEST']._serialized_end=143
   _globals['_CONNECTRESPONSE']._serialized_start=145
@@ -43,15 +43,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HANDSHAKEMESSAGE']._serialized_start=247
   _globals['_HANDSHAKEMESSAGE']._serialized_end=443
   _globals['_CLIENTHELLO']._serialized_start=445
-  _globals['_CLIENTHELLO']._serialized_end=477
-  _globals['_SERVERHELLO']._serialized_start=479
-  _globals['_SERVERHELLO']._serialized_end=548
-  _globals['_CLIENTFINISH']._serialized_start=550
-  _globals['_CLIENTFINISH']._serialized_end=601
-  _globals['_LOGINPAYLOAD']._serialized_start=604
-  _globals['_LOGINPAYLOAD']._serialized_end=887
-  _globals['_INTEROPDATA']._serialized_start=889
-  _globals['_INTEROPDATA']._serialized_end=967
-  _globals['_CHATSERVICE']._serialized_start=1129
-  _globals['_CHATSERVICE']._serialized_end=1222
+  _globals['_CLIENTHELLO']._serialized_end=531
+  _globals['_SERVERHELLO']._serialized_start=533
+  _globals['_SERVERHELLO']._serialized_end=620
+  _globals['_CLIENTFINISH']._serialized_start=622
+  _globals['_CLIENTFINISH']._serialized_end=691
+  _globals['_LOGINPAYLOAD']._serialized_start=694
+  _globals['_LOGINPAYLOAD']._serialized_end=1055
+  _globals['_INTEROPDATA']._serialized_start=1057
+  _globals['_INTEROPDATA']._serialized_end=1135
+  _globals['_CHATSERVICE']._serialized_start=1315
+  _globals['_CHATSERVICE']._serialized_end=1408
 # @@protoc_insertion_point(module_scope)

@@ -27,7 +27,13 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ChatServiceStub:
-    """The persistent connection between a client and the server."""
+    """The persistent connection between a client and the server.
+
+    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the session
+    token and all that they say can be read on the way, for this server has no TLS. It listens on loopback unless told
+    otherwise. Beyond one machine, put something that ends TLS in front of it; all clients then come from that one's
+    address, which rate limits (PRX-07) and a location policy (ENL-16) take for theirs.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -53,12 +59,36 @@ class ChatServiceStub:
     Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
     which dies with the stream.
 
+    What a gRPC library must be told, or would do by itself:
+      - No deadline on this call: the stream would end with it. The handshake has 20 s (HANDSHAKE_TIMEOUT).
+      - Take in messages of `max_frame_bytes` and 1 KiB more. The 4 MiB that a gRPC client takes by default are enough for
+        the default of 1 MiB. The server takes 16,777,215 bytes, on every call; gRPC itself ends a call that sends more
+        with RESOURCE_EXHAUSTED, which has no reason.
+      - HTTP/2 pings at most every 5 s, or gRPC ends the connection (GOAWAY, `too_many_pings`). They do not count as being
+        heard: only sealed frames do.
+      - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);
+        the server cannot tell.
+      - Read while you write. The server reads nothing more from a client for which 4 × `max_batch_stanzas` stanzas wait;
+        one that goes on not reading is dropped as silent.
+      - Half-closing ends the channel at once, with OK, and what was not sent by then is not sent. Await `send_acks` first.
+
+    After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
+    (errors.proto). Before connecting again wait `retry_after_ms` where it is told; otherwise 1 s, then twice as long each
+    time up to 5 minutes, with a random part. Of the login codes, waiting mends 500 and 503, and 402 when the ban is over.
+    After CONNECTION_REPLACED do not connect again unasked, or two clients of one account drive each other out for ever.
+
     Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
     when the next one is taken.
 
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
 
+    Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
+    the new stream; a login whose answer was lost is replaced by the next one.
+    Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
+    the handshake is over within 20 s (`handshake_seconds`); 1,000 logins at once, then 10 a second, from one client's
+    address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`).
+    Capability: none.
     Errors: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED, HANDSHAKE_TIMEOUT,
     FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED,
     CONNECTION_SILENT, SERVER_DRAINING; as `login_failure` also every TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE,
@@ -71,7 +101,13 @@ class ChatServiceStub:
 
 @_typing.type_check_only
 class ChatServiceAsyncStub(ChatServiceStub):
-    """The persistent connection between a client and the server."""
+    """The persistent connection between a client and the server.
+
+    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the session
+    token and all that they say can be read on the way, for this server has no TLS. It listens on loopback unless told
+    otherwise. Beyond one machine, put something that ends TLS in front of it; all clients then come from that one's
+    address, which rate limits (PRX-07) and a location policy (ENL-16) take for theirs.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     Connect: _aio.StreamStreamMultiCallable[_chat_pb2.ConnectRequest, _chat_pb2.ConnectResponse]  # type: ignore[assignment]
@@ -94,12 +130,36 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
     which dies with the stream.
 
+    What a gRPC library must be told, or would do by itself:
+      - No deadline on this call: the stream would end with it. The handshake has 20 s (HANDSHAKE_TIMEOUT).
+      - Take in messages of `max_frame_bytes` and 1 KiB more. The 4 MiB that a gRPC client takes by default are enough for
+        the default of 1 MiB. The server takes 16,777,215 bytes, on every call; gRPC itself ends a call that sends more
+        with RESOURCE_EXHAUSTED, which has no reason.
+      - HTTP/2 pings at most every 5 s, or gRPC ends the connection (GOAWAY, `too_many_pings`). They do not count as being
+        heard: only sealed frames do.
+      - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);
+        the server cannot tell.
+      - Read while you write. The server reads nothing more from a client for which 4 × `max_batch_stanzas` stanzas wait;
+        one that goes on not reading is dropped as silent.
+      - Half-closing ends the channel at once, with OK, and what was not sent by then is not sent. Await `send_acks` first.
+
+    After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
+    (errors.proto). Before connecting again wait `retry_after_ms` where it is told; otherwise 1 s, then twice as long each
+    time up to 5 minutes, with a random part. Of the login codes, waiting mends 500 and 503, and 402 when the ban is over.
+    After CONNECTION_REPLACED do not connect again unasked, or two clients of one account drive each other out for ever.
+
     Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
     when the next one is taken.
 
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
 
+    Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
+    the new stream; a login whose answer was lost is replaced by the next one.
+    Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
+    the handshake is over within 20 s (`handshake_seconds`); 1,000 logins at once, then 10 a second, from one client's
+    address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`).
+    Capability: none.
     Errors: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED, HANDSHAKE_TIMEOUT,
     FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED,
     CONNECTION_SILENT, SERVER_DRAINING; as `login_failure` also every TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE,
@@ -111,7 +171,13 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """
 
 class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
-    """The persistent connection between a client and the server."""
+    """The persistent connection between a client and the server.
+
+    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the session
+    token and all that they say can be read on the way, for this server has no TLS. It listens on loopback unless told
+    otherwise. Beyond one machine, put something that ends TLS in front of it; all clients then come from that one's
+    address, which rate limits (PRX-07) and a location policy (ENL-16) take for theirs.
+    """
 
     @_abc_1.abstractmethod
     def Connect(
@@ -138,12 +204,36 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
         which dies with the stream.
 
+        What a gRPC library must be told, or would do by itself:
+          - No deadline on this call: the stream would end with it. The handshake has 20 s (HANDSHAKE_TIMEOUT).
+          - Take in messages of `max_frame_bytes` and 1 KiB more. The 4 MiB that a gRPC client takes by default are enough for
+            the default of 1 MiB. The server takes 16,777,215 bytes, on every call; gRPC itself ends a call that sends more
+            with RESOURCE_EXHAUSTED, which has no reason.
+          - HTTP/2 pings at most every 5 s, or gRPC ends the connection (GOAWAY, `too_many_pings`). They do not count as being
+            heard: only sealed frames do.
+          - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);
+            the server cannot tell.
+          - Read while you write. The server reads nothing more from a client for which 4 × `max_batch_stanzas` stanzas wait;
+            one that goes on not reading is dropped as silent.
+          - Half-closing ends the channel at once, with OK, and what was not sent by then is not sent. Await `send_acks` first.
+
+        After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
+        (errors.proto). Before connecting again wait `retry_after_ms` where it is told; otherwise 1 s, then twice as long each
+        time up to 5 minutes, with a random part. Of the login codes, waiting mends 500 and 503, and 402 when the ban is over.
+        After CONNECTION_REPLACED do not connect again unasked, or two clients of one account drive each other out for ever.
+
         Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
         when the next one is taken.
 
         Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
         refusals are stanzas.
 
+        Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
+        the new stream; a login whose answer was lost is replaced by the next one.
+        Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
+        the handshake is over within 20 s (`handshake_seconds`); 1,000 logins at once, then 10 a second, from one client's
+        address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`).
+        Capability: none.
         Errors: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED, HANDSHAKE_TIMEOUT,
         FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED,
         CONNECTION_SILENT, SERVER_DRAINING; as `login_failure` also every TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE,

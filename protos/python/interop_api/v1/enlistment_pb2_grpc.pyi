@@ -46,6 +46,12 @@ class EnlistmentServiceStub:
     Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
     operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
+    Repeat: safe: the same form is answered with the same `login`, and counts against the limits once more. It sets the
+    form's keys again, so repeat the form that was sent last.
+    Bounds: request: the lengths below, and a token of at most 4,096 bytes; 20 enlistments of one user at once, then
+    one in 10 s (`enlist_identifier_…`); of one partner's users, and from one address, 10,000 at once, then 100 a
+    second (`enlist_partner_…`, `enlist_address_…`). Response: one outcome.
+    Capability: none.
     Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
     KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
     Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.
@@ -69,6 +75,12 @@ class EnlistmentServiceAsyncStub(EnlistmentServiceStub):
     Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
     operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
+    Repeat: safe: the same form is answered with the same `login`, and counts against the limits once more. It sets the
+    form's keys again, so repeat the form that was sent last.
+    Bounds: request: the lengths below, and a token of at most 4,096 bytes; 20 enlistments of one user at once, then
+    one in 10 s (`enlist_identifier_…`); of one partner's users, and from one address, 10,000 at once, then 100 a
+    second (`enlist_partner_…`, `enlist_address_…`). Response: one outcome.
+    Capability: none.
     Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
     KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
     Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.
@@ -95,6 +107,12 @@ class EnlistmentServiceServicer(metaclass=_abc_1.ABCMeta):
         Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
         operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
 
+        Repeat: safe: the same form is answered with the same `login`, and counts against the limits once more. It sets the
+        form's keys again, so repeat the form that was sent last.
+        Bounds: request: the lengths below, and a token of at most 4,096 bytes; 20 enlistments of one user at once, then
+        one in 10 s (`enlist_identifier_…`); of one partner's users, and from one address, 10,000 at once, then 100 a
+        second (`enlist_partner_…`, `enlist_address_…`). Response: one outcome.
+        Capability: none.
         Errors: BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, PROTOCOL_VERSION_TOO_OLD, LOCATION_NOT_ALLOWED,
         KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, RATE_LIMITED, BANNED and every TOKEN_… reason, all as `EnlistFailure`.
         Source: Meta technical framework 1.2; ENL-01 to ENL-17, PRX-07.

@@ -69,6 +69,9 @@ class IntegrityServiceServicer:
     def GetBlocklist(self, request, context):
         """Returns the caller's blocklist and its hash (ABU-01, ABU-02).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 10,000 JIDs (`max_blocked`), in one page.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
         """
@@ -81,6 +84,10 @@ class IntegrityServiceServicer:
 
         The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
         can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+
+        Repeat: safe.
+        Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
+        Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), TOO_MANY_ITEMS (10,000
         are blocked), SESSION_REQUIRED, SESSION_DEAD.
@@ -99,6 +106,12 @@ class IntegrityServiceServicer:
         without such a token revealed content proves nothing, and the delivery alone counts. What was revealed is not kept
         (ABU-04, ABU-08). Reports that count lead step by step to a lock on new chats, temporary bans and a permanent one, and
         are forgotten after thirty days (ABU-05). Not idempotent: every call gets an id of its own.
+
+        Repeat: with `request_id`, answered with the same report id. Without, another report with an id of its own, which
+        counts against the limit, but not a second time against the reported user.
+        Bounds: request: 1 to 16 messages, each revealed content at most 65,536 bytes; 20 reports at once, then one in
+        100 s (`report_…`). Response: one id.
+        Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
         SESSION_REQUIRED, SESSION_DEAD.
@@ -113,6 +126,11 @@ class IntegrityServiceServicer:
 
         A challenge replaces the one before it and can be answered once, for ten minutes. The code for the option CHANNEL comes
         as a notification `challenge_code`. Ten may be begun at once, then one every 144 minutes.
+
+        Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
+        first, and one more of the ten is used.
+        Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
+        Capability: none.
         Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """
@@ -124,6 +142,12 @@ class IntegrityServiceServicer:
         """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
 
         Any answer ends the challenge: a wrong one is not tried again. Two right ones count at once, then one every 12 hours.
+
+        Repeat: with `request_id`, answered as the first time. Without, CHALLENGE_INVALID, although the answer may have
+        counted: open a chat, or ask for another challenge.
+        Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
+        (`challenge_success_…`). Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """

@@ -114,6 +114,9 @@ class InteropServiceServicer:
     def ListPartners(self, request, context):
         """Lists the partners that a WhatsApp user may choose from (OPT-07).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: all partners that are not removed, at most 999, in one page.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: protocol facts 4.3; OPT-07.
         """
@@ -125,6 +128,10 @@ class InteropServiceServicer:
         """Records that the terms were shown, then that they were accepted (OPT-03). Idempotent.
 
         Accepting what was not shown is refused.
+
+        Repeat: safe.
+        Bounds: request: one id. Response: empty.
+        Capability: none.
         Errors: TERMS_NOT_ACCEPTED (not shown), REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-03.
@@ -137,6 +144,10 @@ class InteropServiceServicer:
         """Turns third-party chats on for exactly the named partners, replacing the set chosen before (OPT-03).
 
         Checks eligibility (OPT-04). Idempotent. An empty set is valid: on, but nobody chosen.
+
+        Repeat: safe, unless the set was changed in between: this one takes its place.
+        Bounds: request: 0 to 999 ids. Response: empty.
+        Capability: none.
         Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, PARTNER_UNKNOWN, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-01 to OPT-04.
@@ -148,6 +159,9 @@ class InteropServiceServicer:
     def OptOut(self, request, context):
         """Removes the named partners from the chosen set (OPT-03). Idempotent. Chats with them become read-only (OPT-06).
 
+        Repeat: safe, unless one of them was chosen again in between.
+        Bounds: request: 0 to 999 ids. Response: empty.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-02, OPT-03, OPT-06.
         """
@@ -159,6 +173,10 @@ class InteropServiceServicer:
         """Turns third-party chats off or on as a whole, keeping the chosen set (OPT-02). Idempotent.
 
         Turning on needs accepted terms and eligibility; turning off needs nothing.
+
+        Repeat: safe.
+        Bounds: request: one choice. Response: empty.
+        Capability: none.
         Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-02.
         """
@@ -169,6 +187,9 @@ class InteropServiceServicer:
     def SetInboxMode(self, request, context):
         """Chooses how third-party chats are shown (OPT-05). Idempotent; never changes routing.
 
+        Repeat: safe.
+        Bounds: request: one choice. Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-05.
         """
@@ -179,6 +200,9 @@ class InteropServiceServicer:
     def GetInteropSettings(self, request, context):
         """Returns the caller's choices.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 999 ids.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-02, OPT-05.
         """
@@ -192,6 +216,11 @@ class InteropServiceServicer:
         A WhatsApp user asks for users of partners, who must be chosen; a third-party user asks for WhatsApp users by phone
         number, who must have chosen the caller's partner. Every other case looks the same: RECIPIENT_NOT_REACHABLE
         per item (OPT-09). Rate limited.
+
+        Repeat: safe; counts against the limit once more.
+        Bounds: request: 1 to 256 users, each identifier at most 320 bytes; 1,024 look-ups at once, then 10 a second
+        (`resolve_…`). Response: one result for each user.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per item RECIPIENT_NOT_REACHABLE,
         REQUEST_MALFORMED.
         Source: OPT-08, OPT-09; threat T7.
@@ -203,6 +232,10 @@ class InteropServiceServicer:
     def ListThirdPartyChats(self, request, context):
         """Lists the caller's third-party chats, newest first, also those that are read-only (OPT-06).
 
+        Repeat: safe, changes nothing. A page token stays good; a chat that gets a message between two pages can be missed
+        by the second.
+        Bounds: request: a page of 1 to 1,000 chats. Response: at most as many.
+        Capability: none.
         Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.
         """
@@ -216,6 +249,10 @@ class InteropServiceServicer:
         Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
         them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
         later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+
+        Repeat: safe.
+        Bounds: request: one chat. Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
@@ -234,6 +271,11 @@ class InteropServiceServicer:
         pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
         it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
         the daily cap.
+
+        Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
+        Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
+        (`pings_per_day`). Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
         """
@@ -244,6 +286,9 @@ class InteropServiceServicer:
     def GetReachability(self, request, context):
         """Returns which reachability pings the caller lets through (OPT-11).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 999 ids.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -255,6 +300,10 @@ class InteropServiceServicer:
         """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
 
         At first all do: third parties may ask, that is what makes them reachable at all.
+
+        Repeat: safe, unless the choice was changed in between: this one takes its place.
+        Bounds: request: 0 to 999 ids. Response: empty.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -265,6 +314,9 @@ class InteropServiceServicer:
     def DeleteThirdPartyChat(self, request, context):
         """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
+        Repeat: safe; a chat that got a message in between is taken off the list again.
+        Bounds: request: one chat. Response: empty.
+        Capability: none.
         Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
         CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.

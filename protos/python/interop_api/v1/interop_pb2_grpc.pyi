@@ -38,6 +38,9 @@ class InteropServiceStub:
     ListPartners: _grpc.UnaryUnaryMultiCallable[_interop_pb2.ListPartnersRequest, _interop_pb2.ListPartnersResponse]
     """Lists the partners that a WhatsApp user may choose from (OPT-07).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: all partners that are not removed, at most 999, in one page.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: protocol facts 4.3; OPT-07.
     """
@@ -45,6 +48,10 @@ class InteropServiceStub:
     """Records that the terms were shown, then that they were accepted (OPT-03). Idempotent.
 
     Accepting what was not shown is refused.
+
+    Repeat: safe.
+    Bounds: request: one id. Response: empty.
+    Capability: none.
     Errors: TERMS_NOT_ACCEPTED (not shown), REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
     Source: OPT-03.
@@ -53,6 +60,10 @@ class InteropServiceStub:
     """Turns third-party chats on for exactly the named partners, replacing the set chosen before (OPT-03).
 
     Checks eligibility (OPT-04). Idempotent. An empty set is valid: on, but nobody chosen.
+
+    Repeat: safe, unless the set was changed in between: this one takes its place.
+    Bounds: request: 0 to 999 ids. Response: empty.
+    Capability: none.
     Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, PARTNER_UNKNOWN, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
     Source: OPT-01 to OPT-04.
@@ -60,6 +71,9 @@ class InteropServiceStub:
     OptOut: _grpc.UnaryUnaryMultiCallable[_interop_pb2.OptOutRequest, _interop_pb2.OptOutResponse]
     """Removes the named partners from the chosen set (OPT-03). Idempotent. Chats with them become read-only (OPT-06).
 
+    Repeat: safe, unless one of them was chosen again in between.
+    Bounds: request: 0 to 999 ids. Response: empty.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-02, OPT-03, OPT-06.
     """
@@ -67,18 +81,28 @@ class InteropServiceStub:
     """Turns third-party chats off or on as a whole, keeping the chosen set (OPT-02). Idempotent.
 
     Turning on needs accepted terms and eligibility; turning off needs nothing.
+
+    Repeat: safe.
+    Bounds: request: one choice. Response: empty.
+    Capability: none.
     Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-02.
     """
     SetInboxMode: _grpc.UnaryUnaryMultiCallable[_interop_pb2.SetInboxModeRequest, _interop_pb2.SetInboxModeResponse]
     """Chooses how third-party chats are shown (OPT-05). Idempotent; never changes routing.
 
+    Repeat: safe.
+    Bounds: request: one choice. Response: empty.
+    Capability: none.
     Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-05.
     """
     GetInteropSettings: _grpc.UnaryUnaryMultiCallable[_interop_pb2.GetInteropSettingsRequest, _interop_pb2.GetInteropSettingsResponse]
     """Returns the caller's choices.
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: at most 999 ids.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-02, OPT-05.
     """
@@ -88,6 +112,11 @@ class InteropServiceStub:
     A WhatsApp user asks for users of partners, who must be chosen; a third-party user asks for WhatsApp users by phone
     number, who must have chosen the caller's partner. Every other case looks the same: RECIPIENT_NOT_REACHABLE
     per item (OPT-09). Rate limited.
+
+    Repeat: safe; counts against the limit once more.
+    Bounds: request: 1 to 256 users, each identifier at most 320 bytes; 1,024 look-ups at once, then 10 a second
+    (`resolve_…`). Response: one result for each user.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per item RECIPIENT_NOT_REACHABLE,
     REQUEST_MALFORMED.
     Source: OPT-08, OPT-09; threat T7.
@@ -95,6 +124,10 @@ class InteropServiceStub:
     ListThirdPartyChats: _grpc.UnaryUnaryMultiCallable[_interop_pb2.ListThirdPartyChatsRequest, _interop_pb2.ListThirdPartyChatsResponse]
     """Lists the caller's third-party chats, newest first, also those that are read-only (OPT-06).
 
+    Repeat: safe, changes nothing. A page token stays good; a chat that gets a message between two pages can be missed
+    by the second.
+    Bounds: request: a page of 1 to 1,000 chats. Response: at most as many.
+    Capability: none.
     Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
     """
@@ -104,6 +137,10 @@ class InteropServiceStub:
     Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
     them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
     later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+
+    Repeat: safe.
+    Bounds: request: one chat. Response: empty.
+    Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
@@ -118,12 +155,20 @@ class InteropServiceStub:
     pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
     it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
     the daily cap.
+
+    Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
+    Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
+    (`pings_per_day`). Response: empty.
+    Capability: none.
     Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
     """
     GetReachability: _grpc.UnaryUnaryMultiCallable[_interop_pb2.GetReachabilityRequest, _interop_pb2.GetReachabilityResponse]
     """Returns which reachability pings the caller lets through (OPT-11).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: at most 999 ids.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-11.
     """
@@ -131,12 +176,19 @@ class InteropServiceStub:
     """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
 
     At first all do: third parties may ask, that is what makes them reachable at all.
+
+    Repeat: safe, unless the choice was changed in between: this one takes its place.
+    Bounds: request: 0 to 999 ids. Response: empty.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-11.
     """
     DeleteThirdPartyChat: _grpc.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]
     """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
+    Repeat: safe; a chat that got a message in between is taken off the list again.
+    Bounds: request: one chat. Response: empty.
+    Capability: none.
     Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
     CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
@@ -151,6 +203,9 @@ class InteropServiceAsyncStub(InteropServiceStub):
     ListPartners: _aio.UnaryUnaryMultiCallable[_interop_pb2.ListPartnersRequest, _interop_pb2.ListPartnersResponse]  # type: ignore[assignment]
     """Lists the partners that a WhatsApp user may choose from (OPT-07).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: all partners that are not removed, at most 999, in one page.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: protocol facts 4.3; OPT-07.
     """
@@ -158,6 +213,10 @@ class InteropServiceAsyncStub(InteropServiceStub):
     """Records that the terms were shown, then that they were accepted (OPT-03). Idempotent.
 
     Accepting what was not shown is refused.
+
+    Repeat: safe.
+    Bounds: request: one id. Response: empty.
+    Capability: none.
     Errors: TERMS_NOT_ACCEPTED (not shown), REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
     Source: OPT-03.
@@ -166,6 +225,10 @@ class InteropServiceAsyncStub(InteropServiceStub):
     """Turns third-party chats on for exactly the named partners, replacing the set chosen before (OPT-03).
 
     Checks eligibility (OPT-04). Idempotent. An empty set is valid: on, but nobody chosen.
+
+    Repeat: safe, unless the set was changed in between: this one takes its place.
+    Bounds: request: 0 to 999 ids. Response: empty.
+    Capability: none.
     Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, PARTNER_UNKNOWN, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
     Source: OPT-01 to OPT-04.
@@ -173,6 +236,9 @@ class InteropServiceAsyncStub(InteropServiceStub):
     OptOut: _aio.UnaryUnaryMultiCallable[_interop_pb2.OptOutRequest, _interop_pb2.OptOutResponse]  # type: ignore[assignment]
     """Removes the named partners from the chosen set (OPT-03). Idempotent. Chats with them become read-only (OPT-06).
 
+    Repeat: safe, unless one of them was chosen again in between.
+    Bounds: request: 0 to 999 ids. Response: empty.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-02, OPT-03, OPT-06.
     """
@@ -180,18 +246,28 @@ class InteropServiceAsyncStub(InteropServiceStub):
     """Turns third-party chats off or on as a whole, keeping the chosen set (OPT-02). Idempotent.
 
     Turning on needs accepted terms and eligibility; turning off needs nothing.
+
+    Repeat: safe.
+    Bounds: request: one choice. Response: empty.
+    Capability: none.
     Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-02.
     """
     SetInboxMode: _aio.UnaryUnaryMultiCallable[_interop_pb2.SetInboxModeRequest, _interop_pb2.SetInboxModeResponse]  # type: ignore[assignment]
     """Chooses how third-party chats are shown (OPT-05). Idempotent; never changes routing.
 
+    Repeat: safe.
+    Bounds: request: one choice. Response: empty.
+    Capability: none.
     Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-05.
     """
     GetInteropSettings: _aio.UnaryUnaryMultiCallable[_interop_pb2.GetInteropSettingsRequest, _interop_pb2.GetInteropSettingsResponse]  # type: ignore[assignment]
     """Returns the caller's choices.
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: at most 999 ids.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-02, OPT-05.
     """
@@ -201,6 +277,11 @@ class InteropServiceAsyncStub(InteropServiceStub):
     A WhatsApp user asks for users of partners, who must be chosen; a third-party user asks for WhatsApp users by phone
     number, who must have chosen the caller's partner. Every other case looks the same: RECIPIENT_NOT_REACHABLE
     per item (OPT-09). Rate limited.
+
+    Repeat: safe; counts against the limit once more.
+    Bounds: request: 1 to 256 users, each identifier at most 320 bytes; 1,024 look-ups at once, then 10 a second
+    (`resolve_…`). Response: one result for each user.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per item RECIPIENT_NOT_REACHABLE,
     REQUEST_MALFORMED.
     Source: OPT-08, OPT-09; threat T7.
@@ -208,6 +289,10 @@ class InteropServiceAsyncStub(InteropServiceStub):
     ListThirdPartyChats: _aio.UnaryUnaryMultiCallable[_interop_pb2.ListThirdPartyChatsRequest, _interop_pb2.ListThirdPartyChatsResponse]  # type: ignore[assignment]
     """Lists the caller's third-party chats, newest first, also those that are read-only (OPT-06).
 
+    Repeat: safe, changes nothing. A page token stays good; a chat that gets a message between two pages can be missed
+    by the second.
+    Bounds: request: a page of 1 to 1,000 chats. Response: at most as many.
+    Capability: none.
     Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-06.
     """
@@ -217,6 +302,10 @@ class InteropServiceAsyncStub(InteropServiceStub):
     Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
     them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
     later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+
+    Repeat: safe.
+    Bounds: request: one chat. Response: empty.
+    Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
@@ -231,12 +320,20 @@ class InteropServiceAsyncStub(InteropServiceStub):
     pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
     it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
     the daily cap.
+
+    Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
+    Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
+    (`pings_per_day`). Response: empty.
+    Capability: none.
     Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
     """
     GetReachability: _aio.UnaryUnaryMultiCallable[_interop_pb2.GetReachabilityRequest, _interop_pb2.GetReachabilityResponse]  # type: ignore[assignment]
     """Returns which reachability pings the caller lets through (OPT-11).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: at most 999 ids.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-11.
     """
@@ -244,12 +341,19 @@ class InteropServiceAsyncStub(InteropServiceStub):
     """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
 
     At first all do: third parties may ask, that is what makes them reachable at all.
+
+    Repeat: safe, unless the choice was changed in between: this one takes its place.
+    Bounds: request: 0 to 999 ids. Response: empty.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
     Source: OPT-11.
     """
     DeleteThirdPartyChat: _aio.UnaryUnaryMultiCallable[_interop_pb2.DeleteThirdPartyChatRequest, _interop_pb2.DeleteThirdPartyChatResponse]  # type: ignore[assignment]
     """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
+    Repeat: safe; a chat that got a message in between is taken off the list again.
+    Bounds: request: one chat. Response: empty.
+    Capability: none.
     Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
     CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
     CALLER_NOT_WHATSAPP_USER.
@@ -267,6 +371,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.ListPartnersResponse, _abc.Awaitable[_interop_pb2.ListPartnersResponse]]:
         """Lists the partners that a WhatsApp user may choose from (OPT-07).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: all partners that are not removed, at most 999, in one page.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: protocol facts 4.3; OPT-07.
         """
@@ -280,6 +387,10 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         """Records that the terms were shown, then that they were accepted (OPT-03). Idempotent.
 
         Accepting what was not shown is refused.
+
+        Repeat: safe.
+        Bounds: request: one id. Response: empty.
+        Capability: none.
         Errors: TERMS_NOT_ACCEPTED (not shown), REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-03.
@@ -294,6 +405,10 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         """Turns third-party chats on for exactly the named partners, replacing the set chosen before (OPT-03).
 
         Checks eligibility (OPT-04). Idempotent. An empty set is valid: on, but nobody chosen.
+
+        Repeat: safe, unless the set was changed in between: this one takes its place.
+        Bounds: request: 0 to 999 ids. Response: empty.
+        Capability: none.
         Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, PARTNER_UNKNOWN, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-01 to OPT-04.
@@ -307,6 +422,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.OptOutResponse, _abc.Awaitable[_interop_pb2.OptOutResponse]]:
         """Removes the named partners from the chosen set (OPT-03). Idempotent. Chats with them become read-only (OPT-06).
 
+        Repeat: safe, unless one of them was chosen again in between.
+        Bounds: request: 0 to 999 ids. Response: empty.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-02, OPT-03, OPT-06.
         """
@@ -320,6 +438,10 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         """Turns third-party chats off or on as a whole, keeping the chosen set (OPT-02). Idempotent.
 
         Turning on needs accepted terms and eligibility; turning off needs nothing.
+
+        Repeat: safe.
+        Bounds: request: one choice. Response: empty.
+        Capability: none.
         Errors: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-02.
         """
@@ -332,6 +454,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.SetInboxModeResponse, _abc.Awaitable[_interop_pb2.SetInboxModeResponse]]:
         """Chooses how third-party chats are shown (OPT-05). Idempotent; never changes routing.
 
+        Repeat: safe.
+        Bounds: request: one choice. Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-05.
         """
@@ -344,6 +469,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.GetInteropSettingsResponse, _abc.Awaitable[_interop_pb2.GetInteropSettingsResponse]]:
         """Returns the caller's choices.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 999 ids.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-02, OPT-05.
         """
@@ -359,6 +487,11 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         A WhatsApp user asks for users of partners, who must be chosen; a third-party user asks for WhatsApp users by phone
         number, who must have chosen the caller's partner. Every other case looks the same: RECIPIENT_NOT_REACHABLE
         per item (OPT-09). Rate limited.
+
+        Repeat: safe; counts against the limit once more.
+        Bounds: request: 1 to 256 users, each identifier at most 320 bytes; 1,024 look-ups at once, then 10 a second
+        (`resolve_…`). Response: one result for each user.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per item RECIPIENT_NOT_REACHABLE,
         REQUEST_MALFORMED.
         Source: OPT-08, OPT-09; threat T7.
@@ -372,6 +505,10 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.ListThirdPartyChatsResponse, _abc.Awaitable[_interop_pb2.ListThirdPartyChatsResponse]]:
         """Lists the caller's third-party chats, newest first, also those that are read-only (OPT-06).
 
+        Repeat: safe, changes nothing. A page token stays good; a chat that gets a message between two pages can be missed
+        by the second.
+        Bounds: request: a page of 1 to 1,000 chats. Response: at most as many.
+        Capability: none.
         Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.
         """
@@ -387,6 +524,10 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
         them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
         later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+
+        Repeat: safe.
+        Bounds: request: one chat. Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
@@ -407,6 +548,11 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
         it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
         the daily cap.
+
+        Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
+        Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
+        (`pings_per_day`). Response: empty.
+        Capability: none.
         Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
         """
@@ -419,6 +565,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.GetReachabilityResponse, _abc.Awaitable[_interop_pb2.GetReachabilityResponse]]:
         """Returns which reachability pings the caller lets through (OPT-11).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 999 ids.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -432,6 +581,10 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
         """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
 
         At first all do: third parties may ask, that is what makes them reachable at all.
+
+        Repeat: safe, unless the choice was changed in between: this one takes its place.
+        Bounds: request: 0 to 999 ids. Response: empty.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -444,6 +597,9 @@ class InteropServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_interop_pb2.DeleteThirdPartyChatResponse, _abc.Awaitable[_interop_pb2.DeleteThirdPartyChatResponse]]:
         """Deletes a third-party chat from the list (OPT-06). Idempotent; the peer is not told. A declined request stays declined.
 
+        Repeat: safe; a chat that got a message in between is taken off the list again.
+        Bounds: request: one chat. Response: empty.
+        Capability: none.
         Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
         CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.

@@ -64,6 +64,10 @@ class MediaServiceServicer:
     def GetMediaConnection(self, request, context):
         """Returns where to upload and a short-lived permission to do so (MED-05).
 
+        Repeat: safe: gives another permission, and the earlier ones stay good.
+        Bounds: request: empty. Response: one permission; an account holds the newest 256 for an hour each
+        (`upload_auth_seconds`).
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.8; MED-05.
         """
@@ -74,6 +78,9 @@ class MediaServiceServicer:
     def GetUploadStatus(self, request, context):
         """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: one permission and one token. Response: one number or one path.
+        Capability: none.
         Errors: UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, SESSION_REQUIRED, SESSION_DEAD.
         Source: MED-07.
         """
@@ -89,6 +96,12 @@ class MediaServiceServicer:
         bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
         upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
         its path at once.
+
+        Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
+        GetUploadStatus answers. Either way the blob is kept 30 days from then on.
+        Bounds: request: a blob of 1 byte to `max_blob_bytes` (2 GiB) in chunks of 1 byte to 1 MiB; a stream on which
+        nothing comes for 60 s counts as broken. Response: one path.
+        Capability: none.
         Errors: REQUEST_MALFORMED, UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, UPLOAD_LENGTH_MISMATCH, UPLOAD_HASH_MISMATCH,
         UPLOAD_OFFSET_MISMATCH, BLOB_TOO_LARGE, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: MED-05, MED-07.
@@ -102,6 +115,10 @@ class MediaServiceServicer:
 
         The first message has `start`; the following ones have `chunk`. A partner's blob ends early with an error when its
         server fails after the first byte.
+
+        Repeat: safe, changes nothing; go on with `offset` where the stream broke.
+        Bounds: request: one path. Response: a stream, each message at most 1 MiB and a few bytes.
+        Capability: none.
         Errors: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID, PARTNER_MEDIA_UNAVAILABLE,
         BLOB_TOO_LARGE, SESSION_REQUIRED, SESSION_DEAD.
         Source: MED-02 to MED-04.

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from interop_api.v1 import errors_pb2 as _errors_pb2
+from interop_api.v1 import stanza_pb2 as _stanza_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -142,7 +143,7 @@ class PreKeyBundle(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REGISTRATION_ID_FIELD_NUMBER: _builtins.int
-    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
     IDENTITY_KEY_FIELD_NUMBER: _builtins.int
     SIGNED_PREKEY_FIELD_NUMBER: _builtins.int
     ONE_TIME_PREKEY_FIELD_NUMBER: _builtins.int
@@ -151,14 +152,16 @@ class PreKeyBundle(_message.Message):
     KEM_WITHDRAWN_FIELD_NUMBER: _builtins.int
     registration_id: _builtins.int
     """Signal registration id: full 32-bit range."""
-    device_id: _builtins.int
-    """Always 0: one device per account (KEY-08)."""
     identity_key: _builtins.bytes
     """32 bytes, X25519."""
     kem_is_last_resort: _builtins.bool
     """Whether `kem_prekey` is the last-resort one, which other bundles hold too."""
     kem_withdrawn: _builtins.bool
     """Whether the account has published KEM prekeys before and holds none now: a downgrade to be shown (KEY-16, T14)."""
+    @_builtins.property
+    def device(self) -> _stanza_pb2.DeviceAddress:
+        """Whose keys these are."""
+
     @_builtins.property
     def signed_prekey(self) -> Global___SignedPreKey:
         """The current signed prekey."""
@@ -175,7 +178,7 @@ class PreKeyBundle(_message.Message):
         self,
         *,
         registration_id: _builtins.int = ...,
-        device_id: _builtins.int = ...,
+        device: _stanza_pb2.DeviceAddress | None = ...,
         identity_key: _builtins.bytes = ...,
         signed_prekey: Global___SignedPreKey | None = ...,
         one_time_prekey: Global___OneTimePreKey | None = ...,
@@ -183,9 +186,9 @@ class PreKeyBundle(_message.Message):
         kem_is_last_resort: _builtins.bool = ...,
         kem_withdrawn: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey", "_one_time_prekey", b"_one_time_prekey", "kem_prekey", b"kem_prekey", "one_time_prekey", b"one_time_prekey", "signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey", "_one_time_prekey", b"_one_time_prekey", "device", b"device", "kem_prekey", b"kem_prekey", "one_time_prekey", b"one_time_prekey", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey", "_one_time_prekey", b"_one_time_prekey", "device_id", b"device_id", "identity_key", b"identity_key", "kem_is_last_resort", b"kem_is_last_resort", "kem_prekey", b"kem_prekey", "kem_withdrawn", b"kem_withdrawn", "one_time_prekey", b"one_time_prekey", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey", "_one_time_prekey", b"_one_time_prekey", "device", b"device", "identity_key", b"identity_key", "kem_is_last_resort", b"kem_is_last_resort", "kem_prekey", b"kem_prekey", "kem_withdrawn", b"kem_withdrawn", "one_time_prekey", b"one_time_prekey", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__kem_prekey: _TypeAlias = _typing.Literal["kem_prekey"]  # noqa: Y015
     _WhichOneofArgType__kem_prekey: _TypeAlias = _typing.Literal["_kem_prekey", b"_kem_prekey"]  # noqa: Y015
@@ -409,7 +412,9 @@ class TakePreKeyBundlesRequest(_message.Message):
     JIDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def jids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 256 JIDs, each once. The official schema allows more; 256 is policy."""
+        """1 to 256 JIDs, each once. The official schema allows more; 256 is policy.
+        A suffix `:0` is dropped: with it and without it, the same user is named twice. The result repeats the JID as it came.
+        """
 
     def __init__(
         self,
@@ -450,37 +455,37 @@ Global___TakePreKeyBundlesResponse: _TypeAlias = TakePreKeyBundlesResponse  # no
 
 @_typing.final
 class PreKeyBundleResult(_message.Message):
-    """The bundle of one user, or why there is none."""
+    """The bundles of one user, or why there are none."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     JID_FIELD_NUMBER: _builtins.int
-    BUNDLE_FIELD_NUMBER: _builtins.int
+    BUNDLES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """The requested JID."""
     @_builtins.property
-    def bundle(self) -> Global___PreKeyBundle:
-        """The bundle."""
+    def bundles(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreKeyBundle]:
+        """One per device of the user, the primary first: exactly one today (KEY-08). Empty when `error` is set."""
 
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
-        """Why there is none."""
+        """Why there are none."""
 
     def __init__(
         self,
         *,
         jid: _builtins.str = ...,
-        bundle: Global___PreKeyBundle | None = ...,
+        bundles: _abc.Iterable[Global___PreKeyBundle] | None = ...,
         error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "error", b"error", "outcome", b"outcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "error", b"error", "jid", b"jid", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "bundles", b"bundles", "error", b"error", "jid", b"jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["bundle", "error"]  # noqa: Y015
-    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
 
 Global___PreKeyBundleResult: _TypeAlias = PreKeyBundleResult  # noqa: Y015
 
@@ -515,24 +520,52 @@ class KnownRegistration(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JID_FIELD_NUMBER: _builtins.int
-    REGISTRATION_ID_FIELD_NUMBER: _builtins.int
+    DEVICES_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """The user."""
+    @_builtins.property
+    def devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownDevice]:
+        """Devices that the caller has sessions with: 0 to 100, each once. Those that the user does not have are passed over."""
+
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+        devices: _abc.Iterable[Global___KnownDevice] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["devices", b"devices", "jid", b"jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KnownRegistration: _TypeAlias = KnownRegistration  # noqa: Y015
+
+@_typing.final
+class KnownDevice(_message.Message):
+    """What the caller knows of a device."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    REGISTRATION_ID_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.int
+    """The device's number."""
     registration_id: _builtins.int
     """The registration id that the caller's session was made with."""
     def __init__(
         self,
         *,
-        jid: _builtins.str = ...,
+        device_id: _builtins.int = ...,
         registration_id: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "registration_id", b"registration_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "registration_id", b"registration_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___KnownRegistration: _TypeAlias = KnownRegistration  # noqa: Y015
+Global___KnownDevice: _TypeAlias = KnownDevice  # noqa: Y015
 
 @_typing.final
 class TakeMissingPreKeyBundlesResponse(_message.Message):
@@ -565,57 +598,36 @@ class MissingPreKeyBundleResult(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JID_FIELD_NUMBER: _builtins.int
-    UNCHANGED_FIELD_NUMBER: _builtins.int
-    BUNDLE_FIELD_NUMBER: _builtins.int
+    BUNDLES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """The requested JID."""
     @_builtins.property
-    def unchanged(self) -> Global___Unchanged:
-        """The registration id is as the caller says; nothing was consumed."""
-
-    @_builtins.property
-    def bundle(self) -> Global___PreKeyBundle:
-        """The registration id differs: a fresh bundle."""
+    def bundles(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreKeyBundle]:
+        """One per device that is new or has another registration id, the primary first. Empty when the caller's sessions with
+        all devices are still good, and when `error` is set.
+        """
 
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
-        """Why there is none."""
+        """Why there are none."""
 
     def __init__(
         self,
         *,
         jid: _builtins.str = ...,
-        unchanged: Global___Unchanged | None = ...,
-        bundle: Global___PreKeyBundle | None = ...,
+        bundles: _abc.Iterable[Global___PreKeyBundle] | None = ...,
         error: _errors_pb2.Refusal | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "error", b"error", "outcome", b"outcome", "unchanged", b"unchanged"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bundle", b"bundle", "error", b"error", "jid", b"jid", "outcome", b"outcome", "unchanged", b"unchanged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error", b"_error", "bundles", b"bundles", "error", b"error", "jid", b"jid"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_outcome: _TypeAlias = _typing.Literal["unchanged", "bundle", "error"]  # noqa: Y015
-    _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
-    def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
+    _WhichOneofReturnType__error: _TypeAlias = _typing.Literal["error"]  # noqa: Y015
+    _WhichOneofArgType__error: _TypeAlias = _typing.Literal["_error", b"_error"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error) -> _WhichOneofReturnType__error | None: ...
 
 Global___MissingPreKeyBundleResult: _TypeAlias = MissingPreKeyBundleResult  # noqa: Y015
-
-@_typing.final
-class Unchanged(_message.Message):
-    """The caller's session is still good."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    def __init__(
-        self,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___Unchanged: _TypeAlias = Unchanged  # noqa: Y015
 
 @_typing.final
 class RotateSignedPreKeyRequest(_message.Message):
@@ -695,7 +707,9 @@ class GetKeyDigestResponse(_message.Message):
     signed_prekey_id: _builtins.int
     """Id of the current signed prekey."""
     digest: _builtins.bytes
-    """SHA-1(identity ‖ signed prekey ‖ its signature ‖ one-time prekeys, ascending by id): 20 bytes."""
+    """SHA-1(identity ‖ signed prekey ‖ its signature ‖ one-time prekeys, ascending by id): 20 bytes.
+    Keys are the 32 bytes as published, without the type byte 0x05; KEM prekeys are not in it (SPEC.md, Digests).
+    """
     kem_last_resort_id: _builtins.int
     """Id of the last-resort KEM prekey; absent when there is none."""
     @_builtins.property

@@ -101,6 +101,13 @@ class PreKeyServiceServicer:
         key of it has been taken since; a one-time prekey published once is never accepted again after it was taken.
         With post-quantum prekeys on, `kem_prekeys` are published along; an account that has published some and publishes none
         any more is flagged as downgraded (KEY-16).
+
+        Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
+        PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
+        between are gone.
+        Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
+        few bytes.
+        Capability: none.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
         IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -113,6 +120,11 @@ class PreKeyServiceServicer:
         """Adds one-time prekeys to those published (KEY-03).
 
         All or none: a refused list adds nothing.
+
+        Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
+        done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+        Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
+        Capability: none.
         Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
         SESSION_DEAD.
         Source: KEY-03, KEY-04.
@@ -124,6 +136,9 @@ class PreKeyServiceServicer:
     def DeleteOneTimePreKeys(self, request, context):
         """Deletes one-time prekeys by id. Idempotent: an id that is not there is ignored.
 
+        Repeat: safe.
+        Bounds: request: 1 to 20,000 ids. Response: empty.
+        Capability: none.
         Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
         """
@@ -136,6 +151,13 @@ class PreKeyServiceServicer:
 
         Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
         All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+
+        Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
+        list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
+        it is safe.
+        Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
+        few bytes.
+        Capability: none.
         Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
         PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
@@ -149,6 +171,10 @@ class PreKeyServiceServicer:
 
         Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
         (KEY-16).
+
+        Repeat: safe.
+        Bounds: request and response: empty.
+        Capability: none.
         Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15, KEY-16.
         """
@@ -159,6 +185,9 @@ class PreKeyServiceServicer:
     def CountOneTimePreKeys(self, request, context):
         """Counts the one-time prekeys that are left.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: two numbers.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
         """
@@ -167,11 +196,19 @@ class PreKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TakePreKeyBundles(self, request, context):
-        """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+        """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+        prekey, which nobody gets a second time (KEY-05).
 
         An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
         each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
         takes one user's bundles over and over drains their one-time prekeys (KEY-14).
+
+        Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
+        and counts against the limits once more; the key of the lost answer is lost.
+        Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
+        6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
+        each.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
         RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
         GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
@@ -182,9 +219,14 @@ class PreKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TakeMissingPreKeyBundles(self, request, context):
-        """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+        """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-        A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+        A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+        devices of a user, or one named twice, refuse the call as too many users or one named twice do.
+
+        Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+        Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
+        Capability: none.
         Errors: as TakePreKeyBundles.
         Source: KEY-12.
         """
@@ -196,6 +238,10 @@ class PreKeyServiceServicer:
         """Replaces the signed prekey. The previous one is in no bundle taken afterwards (KEY-11).
 
         Idempotent.
+
+        Repeat: safe.
+        Bounds: request: one prekey. Response: empty.
+        Capability: none.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-11.
         """
@@ -206,6 +252,9 @@ class PreKeyServiceServicer:
     def GetKeyDigest(self, request, context):
         """Returns what the server holds, so that a client can detect a broken store (KEY-10).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: about 4 bytes for each one-time prekey that is left.
+        Capability: none.
         Errors: PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-10.
         """

@@ -43,6 +43,13 @@ class PreKeyServiceStub:
     key of it has been taken since; a one-time prekey published once is never accepted again after it was taken.
     With post-quantum prekeys on, `kem_prekeys` are published along; an account that has published some and publishes none
     any more is flagged as downgraded (KEY-16).
+
+    Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
+    PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
+    between are gone.
+    Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
+    few bytes.
+    Capability: none.
     Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
     IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -51,6 +58,11 @@ class PreKeyServiceStub:
     """Adds one-time prekeys to those published (KEY-03).
 
     All or none: a refused list adds nothing.
+
+    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
+    done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+    Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
+    Capability: none.
     Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
     SESSION_DEAD.
     Source: KEY-03, KEY-04.
@@ -58,6 +70,9 @@ class PreKeyServiceStub:
     DeleteOneTimePreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteOneTimePreKeysRequest, _prekeys_pb2.DeleteOneTimePreKeysResponse]
     """Deletes one-time prekeys by id. Idempotent: an id that is not there is ignored.
 
+    Repeat: safe.
+    Bounds: request: 1 to 20,000 ids. Response: empty.
+    Capability: none.
     Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
@@ -66,6 +81,13 @@ class PreKeyServiceStub:
 
     Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
     All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+
+    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
+    list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
+    it is safe.
+    Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
+    few bytes.
+    Capability: none.
     Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
     PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15.
@@ -75,30 +97,50 @@ class PreKeyServiceStub:
 
     Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
     (KEY-16).
+
+    Repeat: safe.
+    Bounds: request and response: empty.
+    Capability: none.
     Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15, KEY-16.
     """
     CountOneTimePreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.CountOneTimePreKeysRequest, _prekeys_pb2.CountOneTimePreKeysResponse]
     """Counts the one-time prekeys that are left.
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: two numbers.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
     TakePreKeyBundles: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.TakePreKeyBundlesRequest, _prekeys_pb2.TakePreKeyBundlesResponse]
-    """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+    """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+    prekey, which nobody gets a second time (KEY-05).
 
     An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
     each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
     takes one user's bundles over and over drains their one-time prekeys (KEY-14).
+
+    Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
+    and counts against the limits once more; the key of the lost answer is lost.
+    Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
+    6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
+    each.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
     RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
     GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]
-    """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+    """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-    A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+    A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+    devices of a user, or one named twice, refuse the call as too many users or one named twice do.
+
+    Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+    Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
+    Capability: none.
     Errors: as TakePreKeyBundles.
     Source: KEY-12.
     """
@@ -106,12 +148,19 @@ class PreKeyServiceStub:
     """Replaces the signed prekey. The previous one is in no bundle taken afterwards (KEY-11).
 
     Idempotent.
+
+    Repeat: safe.
+    Bounds: request: one prekey. Response: empty.
+    Capability: none.
     Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-11.
     """
     GetKeyDigest: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.GetKeyDigestRequest, _prekeys_pb2.GetKeyDigestResponse]
     """Returns what the server holds, so that a client can detect a broken store (KEY-10).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: about 4 bytes for each one-time prekey that is left.
+    Capability: none.
     Errors: PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-10.
     """
@@ -131,6 +180,13 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     key of it has been taken since; a one-time prekey published once is never accepted again after it was taken.
     With post-quantum prekeys on, `kem_prekeys` are published along; an account that has published some and publishes none
     any more is flagged as downgraded (KEY-16).
+
+    Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
+    PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
+    between are gone.
+    Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
+    few bytes.
+    Capability: none.
     Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
     IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -139,6 +195,11 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     """Adds one-time prekeys to those published (KEY-03).
 
     All or none: a refused list adds nothing.
+
+    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
+    done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+    Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
+    Capability: none.
     Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
     SESSION_DEAD.
     Source: KEY-03, KEY-04.
@@ -146,6 +207,9 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     DeleteOneTimePreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteOneTimePreKeysRequest, _prekeys_pb2.DeleteOneTimePreKeysResponse]  # type: ignore[assignment]
     """Deletes one-time prekeys by id. Idempotent: an id that is not there is ignored.
 
+    Repeat: safe.
+    Bounds: request: 1 to 20,000 ids. Response: empty.
+    Capability: none.
     Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
@@ -154,6 +218,13 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
 
     Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
     All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+
+    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
+    list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
+    it is safe.
+    Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
+    few bytes.
+    Capability: none.
     Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
     PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15.
@@ -163,30 +234,50 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
 
     Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
     (KEY-16).
+
+    Repeat: safe.
+    Bounds: request and response: empty.
+    Capability: none.
     Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15, KEY-16.
     """
     CountOneTimePreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.CountOneTimePreKeysRequest, _prekeys_pb2.CountOneTimePreKeysResponse]  # type: ignore[assignment]
     """Counts the one-time prekeys that are left.
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: two numbers.
+    Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
     TakePreKeyBundles: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.TakePreKeyBundlesRequest, _prekeys_pb2.TakePreKeyBundlesResponse]  # type: ignore[assignment]
-    """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+    """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+    prekey, which nobody gets a second time (KEY-05).
 
     An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
     each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
     takes one user's bundles over and over drains their one-time prekeys (KEY-14).
+
+    Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
+    and counts against the limits once more; the key of the lost answer is lost.
+    Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
+    6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
+    each.
+    Capability: none.
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
     RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
     GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]  # type: ignore[assignment]
-    """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+    """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-    A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+    A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+    devices of a user, or one named twice, refuse the call as too many users or one named twice do.
+
+    Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+    Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
+    Capability: none.
     Errors: as TakePreKeyBundles.
     Source: KEY-12.
     """
@@ -194,12 +285,19 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     """Replaces the signed prekey. The previous one is in no bundle taken afterwards (KEY-11).
 
     Idempotent.
+
+    Repeat: safe.
+    Bounds: request: one prekey. Response: empty.
+    Capability: none.
     Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-11.
     """
     GetKeyDigest: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.GetKeyDigestRequest, _prekeys_pb2.GetKeyDigestResponse]  # type: ignore[assignment]
     """Returns what the server holds, so that a client can detect a broken store (KEY-10).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: about 4 bytes for each one-time prekey that is left.
+    Capability: none.
     Errors: PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-10.
     """
@@ -222,6 +320,13 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         key of it has been taken since; a one-time prekey published once is never accepted again after it was taken.
         With post-quantum prekeys on, `kem_prekeys` are published along; an account that has published some and publishes none
         any more is flagged as downgraded (KEY-16).
+
+        Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
+        PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
+        between are gone.
+        Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
+        few bytes.
+        Capability: none.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
         IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -236,6 +341,11 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Adds one-time prekeys to those published (KEY-03).
 
         All or none: a refused list adds nothing.
+
+        Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
+        done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+        Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
+        Capability: none.
         Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
         SESSION_DEAD.
         Source: KEY-03, KEY-04.
@@ -249,6 +359,9 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_prekeys_pb2.DeleteOneTimePreKeysResponse, _abc.Awaitable[_prekeys_pb2.DeleteOneTimePreKeysResponse]]:
         """Deletes one-time prekeys by id. Idempotent: an id that is not there is ignored.
 
+        Repeat: safe.
+        Bounds: request: 1 to 20,000 ids. Response: empty.
+        Capability: none.
         Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
         """
@@ -263,6 +376,13 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
         All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+
+        Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
+        list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
+        it is safe.
+        Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
+        few bytes.
+        Capability: none.
         Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
         PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
@@ -278,6 +398,10 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
         (KEY-16).
+
+        Repeat: safe.
+        Bounds: request and response: empty.
+        Capability: none.
         Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15, KEY-16.
         """
@@ -290,6 +414,9 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_prekeys_pb2.CountOneTimePreKeysResponse, _abc.Awaitable[_prekeys_pb2.CountOneTimePreKeysResponse]]:
         """Counts the one-time prekeys that are left.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: two numbers.
+        Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
         """
@@ -300,11 +427,19 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prekeys_pb2.TakePreKeyBundlesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prekeys_pb2.TakePreKeyBundlesResponse, _abc.Awaitable[_prekeys_pb2.TakePreKeyBundlesResponse]]:
-        """Takes one bundle per named user; each consumes one one-time prekey, which nobody gets a second time (KEY-05).
+        """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
+        prekey, which nobody gets a second time (KEY-05).
 
         An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
         each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
         takes one user's bundles over and over drains their one-time prekeys (KEY-14).
+
+        Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
+        and counts against the limits once more; the key of the lost answer is lost.
+        Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
+        6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
+        each.
+        Capability: none.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
         RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
         GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
@@ -317,9 +452,14 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _prekeys_pb2.TakeMissingPreKeyBundlesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_prekeys_pb2.TakeMissingPreKeyBundlesResponse, _abc.Awaitable[_prekeys_pb2.TakeMissingPreKeyBundlesResponse]]:
-        """Takes a bundle only for users whose registration id differs from the one that the caller knows (KEY-12).
+        """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-        A user whose id is as the caller says gets `unchanged`, and no key is consumed. Otherwise as TakePreKeyBundles.
+        A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
+        devices of a user, or one named twice, refuse the call as too many users or one named twice do.
+
+        Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
+        Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
+        Capability: none.
         Errors: as TakePreKeyBundles.
         Source: KEY-12.
         """
@@ -333,6 +473,10 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Replaces the signed prekey. The previous one is in no bundle taken afterwards (KEY-11).
 
         Idempotent.
+
+        Repeat: safe.
+        Bounds: request: one prekey. Response: empty.
+        Capability: none.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-11.
         """
@@ -345,6 +489,9 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_prekeys_pb2.GetKeyDigestResponse, _abc.Awaitable[_prekeys_pb2.GetKeyDigestResponse]]:
         """Returns what the server holds, so that a client can detect a broken store (KEY-10).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: about 4 bytes for each one-time prekey that is left.
+        Capability: none.
         Errors: PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-10.
         """

@@ -313,7 +313,10 @@ class Stanza(_message.Message):
     OFFLINE_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.int
     """Set by the server on what it delivers out of the mailbox (message, receipt, retry receipt, notification): names it
-    in `ack` and `nack`. Grows per recipient; 0 on everything else.
+    in `ack` and `nack`. Allocated under the recipient: from 1 and under 2^53, growing in the order of delivery, with gaps,
+    and without meaning beside the ids of another recipient.
+    A delivery keeps its id whenever it comes again, also on another connection and from another node: know repetitions by
+    it. 0 on everything else, among it the notification `prekeys_low`, which does not lie in the mailbox. Never ack 0.
     """
     offline: _builtins.bool
     """Set by the server on a delivery that waited for this connection: the backlog, or one sent before but not acked."""
@@ -430,7 +433,12 @@ Global___Stanza: _TypeAlias = Stanza  # noqa: Y015
 
 @_typing.final
 class LoginSuccess(_message.Message):
-    """The login succeeded."""
+    """The login succeeded.
+
+    Repeat: comes once, as the first stanza of a connection.
+    Bounds: one for each connection.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -441,7 +449,17 @@ class LoginSuccess(_message.Message):
     jid: _builtins.str
     """JID of the account that is now connected."""
     session_token: _builtins.str
-    """Token for unary calls: metadata `authorization: Bearer {session_token}`. Dies with the stream."""
+    """Token for unary calls: metadata `authorization: Bearer {session_token}`. Dies with the stream.
+
+    Opaque: 1 to 128 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; today 48 lower-case hexadecimal digits, which are 192
+    random bits. It stands for this account at this server, on any HTTP/2 connection to it, for unary calls and for the
+    streams of MediaService. It lives until the stream ends, for whatever reason; a server that was started anew does not
+    know it. From then on calls are refused with SESSION_DEAD; a call that was under way may still succeed. `Bearer` may be
+    written in any case. Keep the token out of logs.
+
+    A call's metadata has room for 8,192 bytes in all: above that gRPC may end it with RESOURCE_EXHAUSTED, from 16,384 on
+    it does, without a reason.
+    """
     server_time_ms: _builtins.int
     """Server time: milliseconds since the UNIX epoch."""
     @_builtins.property
@@ -508,7 +526,12 @@ Global___ChannelLimits: _TypeAlias = ChannelLimits  # noqa: Y015
 
 @_typing.final
 class LoginFailure(_message.Message):
-    """The login failed; the stream ends. Source: CHN-10."""
+    """The login failed; the stream ends. Source: CHN-10.
+
+    Repeat: comes once, as the only stanza of its stream. When to log in again is said at ChatService.Connect.
+    Bounds: one for each stream.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -555,7 +578,13 @@ Global___LoginFailure: _TypeAlias = LoginFailure  # noqa: Y015
 
 @_typing.final
 class StreamError(_message.Message):
-    """The stream ends after this stanza."""
+    """The stream ends after this stanza.
+
+    Repeat: comes once, as the last stanza. It can be missing when the stream breaks, and when the client does not read
+    for 2 s.
+    Bounds: one for each connection.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -579,7 +608,12 @@ Global___StreamError: _TypeAlias = StreamError  # noqa: Y015
 
 @_typing.final
 class Ping(_message.Message):
-    """Keep-alive (CHN-12)."""
+    """Keep-alive (CHN-12).
+
+    Repeat: safe: each is answered.
+    Bounds: none but those of the batch.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -601,7 +635,12 @@ Global___Ping: _TypeAlias = Ping  # noqa: Y015
 
 @_typing.final
 class Pong(_message.Message):
-    """Answer to a ping."""
+    """Answer to a ping.
+
+    Repeat: comes once for each ping, and not again on another connection.
+    Bounds: one for each ping.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -673,6 +712,13 @@ class Message(_message.Message):
     The first message of a third-party user to a WhatsApp user is a message request: it is delivered, marked as such,
     until the WhatsApp user accepts, writes back or declines. What comes after a decline is acked and goes nowhere (OPT-14).
 
+    Repeat: safe under the same id for 60 days (`sent_message_days`), to the same recipient: a message that was taken is
+    acked with the first timestamp, and not delivered twice. Send again, under the same id, whatever was not acked when a
+    connection ended. Never use an id for another message.
+    Bounds: a ciphertext of at most `ChannelLimits.max_ciphertext_bytes` (96 KiB); 10,000 messages from one sender to one
+    recipient at once, then 2,000 a second (`send_…`); a mailbox holds 20,000 items or 64 MiB (`max_mailbox_…`), each for
+    30 days; a third-party user opens 50 chats without an answer in 24 hours (`new_chats`, `new_chats_hours`).
+    Capability: none.
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
     ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED, NEW_CHATS_CAPPED,
@@ -696,7 +742,9 @@ class Message(_message.Message):
     id: _builtins.str
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
     to_jid: _builtins.str
-    """Recipient's JID. Empty on delivery."""
+    """Recipient's JID. Empty on delivery.
+    A device suffix `:0` is accepted and dropped; any other device is DEVICE_LIST_MISMATCH. So it is with every JID here.
+    """
     from_jid: _builtins.str
     """Sender's JID. Set by the server on delivery."""
     type: Global___MessageType.ValueType
@@ -741,7 +789,12 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class SendAcks(_message.Message):
-    """What became of messages, in the order in which they were sent."""
+    """What became of messages, in the order in which they were sent.
+
+    Repeat: does not come again by itself: send the message again, under the same id.
+    Bounds: one entry for each message of a batch, so at most `max_batch_stanzas`.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -809,8 +862,36 @@ class SendAck(_message.Message):
 Global___SendAck: _TypeAlias = SendAck  # noqa: Y015
 
 @_typing.final
+class DeviceAddress(_message.Message):
+    """One device of an account."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JID_FIELD_NUMBER: _builtins.int
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    jid: _builtins.str
+    """The account's JID, without a device."""
+    device_id: _builtins.int
+    """The device's number. 0, the primary: the only one that this server models (KEY-08)."""
+    def __init__(
+        self,
+        *,
+        jid: _builtins.str = ...,
+        device_id: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "jid", b"jid"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceAddress: _TypeAlias = DeviceAddress  # noqa: Y015
+
+@_typing.final
 class DeviceListMismatch(_message.Message):
-    """How the devices that a message was encrypted for differ from those that the recipient has (MSG-05)."""
+    """How the devices that a message was encrypted for differ from those that its recipient has (MSG-05). In a chat of two all
+    devices are the recipient's; each names its account, so that a list can hold those of several people.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -821,26 +902,27 @@ class DeviceListMismatch(_message.Message):
     phash: _builtins.str
     """Hash of the right list: `2:` and base64 of the first 6 bytes of SHA-256 over the device JIDs, sorted and joined. The
     JID of device 0 is the account's own.
+    Nothing stands between the JIDs; the base64 is of the standard alphabet, 8 characters without padding (SPEC.md, Digests).
     """
     @_builtins.property
-    def missing(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def missing(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices that the message has no ciphertext for."""
 
     @_builtins.property
-    def extra(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def extra(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices that the recipient does not have, at most 100."""
 
     @_builtins.property
-    def stale(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+    def stale(self) -> _containers.RepeatedCompositeFieldContainer[Global___DeviceAddress]:
         """Devices whose registration id is not the one that the sender knows: take a bundle and begin a new session."""
 
     def __init__(
         self,
         *,
         phash: _builtins.str = ...,
-        missing: _abc.Iterable[_builtins.int] | None = ...,
-        extra: _abc.Iterable[_builtins.int] | None = ...,
-        stale: _abc.Iterable[_builtins.int] | None = ...,
+        missing: _abc.Iterable[Global___DeviceAddress] | None = ...,
+        extra: _abc.Iterable[Global___DeviceAddress] | None = ...,
+        stale: _abc.Iterable[Global___DeviceAddress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -856,6 +938,14 @@ class Receipt(_message.Message):
     Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
     messages that the receipt's recipient never sent to its sender (RCP-05), or that long ago that it is not known any more:
     60 days, policy.
+
+    A receipt is not acked. One on its way when the connection ends is lost, and a full mailbox drops it. So send a
+    delivered receipt again when its message comes again, and a read receipt when the connection ended before a pong came
+    for a ping sent after it: stanzas are taken in order, so that pong proves that the receipt was.
+
+    Repeat: safe, but the peer gets it twice, which changes nothing for it. When to send one again is said above.
+    Bounds: 1 to 256 ids of at most 64 characters each. No rate; a full mailbox drops it.
+    Capability: none.
     Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
     Source: RCP-01, RCP-02, RCP-05.
@@ -909,6 +999,11 @@ class RetryReceipt(_message.Message):
     when the blob of a message is gone, `media_status` says so, and the sender uploads the file again and sends the message
     again (MED-08).
     An account may ask for 2,000 messages at once, and for 100 a second (policy); what comes faster is dropped, too.
+
+    Repeat: each one is delivered, and counts: at most five for a message and recipient. Send it before the ack of the
+    message that it asks for; when both are lost, the message comes again and is asked for again.
+    Bounds: one message; 2,000 at once, then 100 a second from one account (`retry_…`).
+    Capability: none.
     Errors, as `stanza_refused`: FRAME_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, USER_VISIBLE_IDENTIFIER,
     ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH,
     CONNECTION_MULTIPLEXED.
@@ -1023,6 +1118,10 @@ class Typing(_message.Message):
     """A person is typing. Client → server with `to_jid`; server → client with `from_jid` and `expires_after_seconds`. Never stored and
     never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
     sender, when the client reads too slowly, or when more come than a person can type (MSG-13).
+
+    Repeat: safe; there is nothing to repeat once it is old.
+    Bounds: 10 at once, then one a second, from one account (`typing_…`); it holds 20 s (`typing_seconds`).
+    Capability: none.
     Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
     Source: MSG-13.
@@ -1060,7 +1159,13 @@ Global___Typing: _TypeAlias = Typing  # noqa: Y015
 
 @_typing.final
 class Notification(_message.Message):
-    """Something the client should know."""
+    """Something the client should know.
+
+    Repeat: comes again, under the same delivery id, on every connection until it is acked; `prekeys_low` has no delivery
+    id and comes again on the next connection while few prekeys are left.
+    Bounds: one event, under 1 KiB.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1273,6 +1378,11 @@ Global___ChallengeCode: _TypeAlias = ChallengeCode  # noqa: Y015
 class Ack(_message.Message):
     """Deliveries that the client has stored: the server forgets them (MSG-09). Idempotent. Counts for what came on this
     connection: what came on an earlier one and was not acked there comes again, and is acked then.
+    An id that did not come on this connection, 0 included, is passed over without an answer.
+
+    Repeat: safe.
+    Bounds: at most 4,096 ids.
+    Capability: none.
     Errors, as `stanza_refused`: TOO_MANY_ITEMS.
     """
 
@@ -1299,7 +1409,11 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 @_typing.final
 class Nack(_message.Message):
     """A delivery that the client cannot take. Ends redelivery and is counted (MSG-10).
-    Errors, as `stanza_refused`: FRAME_MALFORMED (no such code).
+
+    Repeat: safe: what is not in flight on this connection is passed over.
+    Bounds: one delivery.
+    Capability: none.
+    Errors, as `stanza_refused`: FRAME_MALFORMED (the code lies outside 400 to 599).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1309,8 +1423,11 @@ class Nack(_message.Message):
     delivery_id: _builtins.int
     """The delivery."""
     nack_code: _builtins.int
-    """Public code: 487 parse, 488 unknown stanza, 489 unknown class, 490 unknown type, 491 invalid protobuf,
-    495 missing message secret, 496 old counter, 500 unhandled.
+    """Why: any number from 400 to 599, so that a newer client's reason ends redelivery too. Observed are 421 stale group
+    addressing, 463 new chats locked, 475 new chats capped, 479 malformed, 487 parse error, 488 unknown stanza, 489 unknown
+    class, 490 unknown type, 491 invalid protobuf, 493 invalid hosted companion, 495 missing message secret, 496 old
+    counter, 499 deleted on the peer, 500 unhandled, 550 unsupported revocation by an admin, 551 unsupported group
+    addressing, 552 database failure.
     """
     def __init__(
         self,
@@ -1328,7 +1445,12 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
 class OfflinePreview(_message.Message):
-    """What waited while the client was away. Always sent after `login_success`, also when all counts are 0."""
+    """What waited while the client was away. Always sent after `login_success`, also when all counts are 0.
+
+    Repeat: comes once for each connection.
+    Bounds: four numbers.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1363,6 +1485,15 @@ Global___OfflinePreview: _TypeAlias = OfflinePreview  # noqa: Y015
 @_typing.final
 class OfflineBatch(_message.Message):
     """Asks for the next part of the backlog. Adds up: two requests for 100 allow 200.
+
+    When there is a backlog, nothing out of the mailbox comes before this is sent, live messages included: they wait behind
+    it. Only what does not lie in the mailbox comes meanwhile: acks of own messages, pongs, refusals, typing, `prekeys_low`.
+    Without a backlog, `offline_end` follows `offline_preview` unasked. What was allowed and is not used up at `offline_end`
+    lapses; live deliveries need none of it.
+
+    Repeat: adds up, and does no harm: no more comes than the backlog holds, or than may be in flight.
+    Bounds: 1 to 200.
+    Capability: none.
     Errors, as `stanza_refused`: FRAME_MALFORMED.
     """
 
@@ -1386,7 +1517,12 @@ Global___OfflineBatch: _TypeAlias = OfflineBatch  # noqa: Y015
 
 @_typing.final
 class OfflineEnd(_message.Message):
-    """The backlog was sent completely; what follows is live."""
+    """The backlog was sent completely; what follows is live.
+
+    Repeat: comes once for each connection.
+    Bounds: one number.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1408,7 +1544,12 @@ Global___OfflineEnd: _TypeAlias = OfflineEnd  # noqa: Y015
 
 @_typing.final
 class ClientClosed(_message.Message):
-    """The end client of a proxy connection has closed."""
+    """The end client of a proxy connection has closed.
+
+    Repeat: not needed: the first one ends the connection.
+    Bounds: empty.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1426,6 +1567,10 @@ Global___ClientClosed: _TypeAlias = ClientClosed  # noqa: Y015
 @_typing.final
 class CallOffer(_message.Message):
     """An attempt to call.
+
+    Repeat: safe: refused each time.
+    Bounds: an id of which the first 64 characters come back.
+    Capability: none.
     Errors, as `stanza_refused`: CALLS_NOT_SUPPORTED, always.
     """
 
@@ -1453,7 +1598,12 @@ Global___CallOffer: _TypeAlias = CallOffer  # noqa: Y015
 
 @_typing.final
 class StanzaRefused(_message.Message):
-    """A stanza was refused; the connection goes on."""
+    """A stanza was refused; the connection goes on.
+
+    Repeat: does not come again.
+    Bounds: one for each refused stanza.
+    Capability: none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -137,7 +137,7 @@ class Standing:
         return (Sweep("ended_sanctions", "ABU-08", kept_ms, end_ms, delete),)
 
 
-def scripted_sanction(kind: SanctionKind, sub_code: int, duration_seconds: int, now_ms: int) -> Sanction:
+def scripted_sanction(kind: SanctionKind, sub_code: int, expires_after_seconds: int, now_ms: int) -> Sanction:
     """Returns the sanction that an operator asks for.
 
     Raises:
@@ -148,9 +148,9 @@ def scripted_sanction(kind: SanctionKind, sub_code: int, duration_seconds: int, 
     if kind is not SanctionKind.TEMPORARY_BAN and sub_code:
         raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` belongs to a temporary ban")
     if kind is SanctionKind.BAN:
-        if duration_seconds:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`duration_seconds` of a ban for good is 0")
+        if expires_after_seconds:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`expires_after_seconds` of a ban for good is 0")
         return Sanction(kind)
-    if not 1 <= duration_seconds <= MAX_SANCTION_SECONDS:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"`duration_seconds` lies in 1 to {MAX_SANCTION_SECONDS:,}")
-    return Sanction(kind, sub_code, now_ms + duration_seconds * SECOND_MS)
+    if not 1 <= expires_after_seconds <= MAX_SANCTION_SECONDS:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`expires_after_seconds` lies in 1 to {MAX_SANCTION_SECONDS:,}")
+    return Sanction(kind, sub_code, now_ms + expires_after_seconds * SECOND_MS)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interop_protocol.digest import key_digest
-from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
+from interop_protocol.sizes import MAX_DEVICES, MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.reach import view_routes
 from interop_server.core.errors import Reason, Refusal
@@ -19,9 +19,13 @@ from interop_server.core.keys.store import LastResortMissing, PreKeyReused, Stor
 from interop_server.core.limits import Limits
 from interop_server.core.messages import RouteFacts
 from interop_server.core.model import (
+    PRIMARY_DEVICE,
     Account,
+    DeviceAddress,
+    DeviceBundle,
     KemPreKeyIds,
     KemPreKeys,
+    KnownDevice,
     OneTimePreKey,
     PreKeyCounts,
     PreKeyKind,
@@ -32,8 +36,9 @@ from interop_server.core.model import (
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
 
-BundleOutcome = TakenBundle | Refusal | None
-"""A bundle, why there is none, or None when the caller's registration id is still right (KEY-12)."""
+BundleOutcome = tuple[DeviceBundle, ...] | Refusal
+"""A bundle of each device that the caller does not know as it is now: none when it knows all (KEY-12). Or why there is
+none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,18 +211,26 @@ class PreKeys:
         await self._take(account, reachable, outcomes)
         return [outcomes[jid] for jid in jids]
 
-    async def take_missing(self, account: Account, known: Sequence[tuple[str, int]]) -> list[BundleOutcome]:
-        """Takes a bundle per JID whose registration id differs from the known one; otherwise None (KEY-12).
+    async def take_missing(
+        self, account: Account, known: Sequence[tuple[str, Sequence[KnownDevice]]]
+    ) -> list[BundleOutcome]:
+        """Takes a bundle of each device that is not known, or has another registration id than the known one (KEY-12).
+
+        Args:
+            account: Who takes.
+            known: JIDs, and what the taker knows of the devices of each.
 
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
+        for _, devices in known:
+            _check_known_devices(devices)
         outcomes: dict[str, BundleOutcome] = {}
         reachable = await self._reachable(account, [jid for jid, _ in known], outcomes)
-        for jid, registration_id in known:
-            if jid in reachable and reachable[jid].registration_id == registration_id:
+        for jid, devices in known:
+            if jid in reachable and (PRIMARY_DEVICE, reachable[jid].registration_id) in devices:
                 del reachable[jid]
-                outcomes[jid] = None
+                outcomes[jid] = ()
         await self._take(account, reachable, outcomes)
         return [outcomes[jid] for jid, _ in known]
 
@@ -232,7 +245,7 @@ class PreKeys:
                 cause = "the recipient's account has just ended"
                 outcomes[jid] = Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause=cause)
             else:
-                outcomes[jid] = bundle
+                outcomes[jid] = (DeviceBundle(DeviceAddress(reachable[jid].jid, PRIMARY_DEVICE), bundle),)
                 self._note_taken(account, jid, account_id, bundle)
 
     def _limit(
@@ -325,6 +338,13 @@ class PreKeys:
         if enough := counted - few:
             self.connections.prekeys_refilled(account.account_id, frozenset(enough))
         return PreKeyKind.ONE_TIME in few
+
+
+def _check_known_devices(devices: Sequence[KnownDevice]) -> None:
+    if len(devices) > MAX_DEVICES:
+        raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_DEVICES} devices of a user")
+    if len({device.device_id for device in devices}) != len(devices):
+        raise Refusal(Reason.REQUEST_MALFORMED, "name each device of a user once")
 
 
 def _no_last_resort() -> Refusal:

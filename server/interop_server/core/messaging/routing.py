@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from interop_protocol.digest import phash
 from interop_protocol.jid import Jid
+from interop_protocol.sizes import MAX_DEVICES
 from interop_server.core.abuse.escalation import Escalation
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.first_contact import NewChats, acceptance, chat_entry
@@ -24,16 +25,11 @@ from interop_server.core.messages import (
 )
 from interop_server.core.messaging.arrivals import Arrivals
 from interop_server.core.messaging.store import StoreForMessaging
-from interop_server.core.model import Account
+from interop_server.core.model import PRIMARY_DEVICE, Account, DeviceAddress
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
 _ACTION = "stanza.message"
-
-_DEVICE = 0
-"""The one device that an account has here (KEY-08)."""
-_MAX_NAMED_DEVICES = 100
-"""Devices that a refusal names: as many as an account can have in the protocol that is modelled."""
 
 
 class DeviceListMismatch(Refusal):
@@ -52,9 +48,13 @@ class DeviceListMismatch(Refusal):
         detail = "the session is one with another device: take a bundle and begin a new one" if stale else ""
         super().__init__(Reason.DEVICE_LIST_MISMATCH, detail)
         self.phash = phash([jid.text])
-        self.missing = missing
-        self.extra = extra
-        self.stale = stale
+        self.missing = _devices(jid, missing)
+        self.extra = _devices(jid, extra)
+        self.stale = _devices(jid, stale)
+
+
+def _devices(jid: Jid, device_ids: Sequence[int]) -> list[DeviceAddress]:
+    return [DeviceAddress(jid.text, device_id) for device_id in device_ids]
 
 
 def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext:
@@ -64,13 +64,13 @@ def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext
         Refusal: GROUPS_NOT_SUPPORTED.
         DeviceListMismatch: There is none for that device, or one for another, or more than one.
     """
-    if len(enc) == 1 and enc[0].device_id == _DEVICE and enc[0].type is not CiphertextType.SENDER_KEY:
+    if len(enc) == 1 and enc[0].device_id == PRIMARY_DEVICE and enc[0].type is not CiphertextType.SENDER_KEY:
         return enc[0]
     if any(part.type is CiphertextType.SENDER_KEY for part in enc):
         raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
     devices = {part.device_id for part in enc}
-    extra = sorted(devices - {_DEVICE})[:_MAX_NAMED_DEVICES]
-    raise DeviceListMismatch(jid, missing=() if _DEVICE in devices else (_DEVICE,), extra=extra)
+    extra = sorted(devices - {PRIMARY_DEVICE})[:MAX_DEVICES]
+    raise DeviceListMismatch(jid, missing=() if PRIMARY_DEVICE in devices else (PRIMARY_DEVICE,), extra=extra)
 
 
 def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) -> None:
@@ -80,7 +80,7 @@ def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) 
         DeviceListMismatch: It was another one: the device is stale (MSG-05).
     """
     if part.registration_id is not None and part.registration_id != recipient.registration_id:
-        raise DeviceListMismatch(jid, stale=(_DEVICE,))
+        raise DeviceListMismatch(jid, stale=(PRIMARY_DEVICE,))
 
 
 @dataclass(slots=True)

@@ -200,7 +200,8 @@ def bundle_of(signal: SignalState) -> prekeys_pb2.TakePreKeyBundlesResponse:
             signature=keys.signed_prekey.signature,
         ),
     )
-    return prekeys_pb2.TakePreKeyBundlesResponse(results=[prekeys_pb2.PreKeyBundleResult(jid=PEER, bundle=bundle)])
+    result = prekeys_pb2.PreKeyBundleResult(jid=PEER, bundles=[bundle])
+    return prekeys_pb2.TakePreKeyBundlesResponse(results=[result])
 
 
 @pytest.mark.requirement("KEY-14")

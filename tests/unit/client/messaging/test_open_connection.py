@@ -368,7 +368,7 @@ async def test_several_first_messages_to_a_peer_share_one_bundle(
     answer = prekeys_pb2.PreKeyBundle(
         registration_id=bundle.registration_id, identity_key=bundle.identity_key, signed_prekey=signed
     )
-    result = prekeys_pb2.PreKeyBundleResult(jid=ALICE, bundle=answer)
+    result = prekeys_pb2.PreKeyBundleResult(jid=ALICE, bundles=[answer])
     transport.answers[method] = lambda _: prekeys_pb2.TakePreKeyBundlesResponse(results=[result])
     sends = [asyncio.create_task(bob.send_text(ALICE, str(number))) for number in range(5)]
     await transport.until(lambda: len(transport.of_kind("message")) == 5)

@@ -90,7 +90,7 @@ async def test_a_message_is_asked_for_five_times_then_given_up(
 
         transport.deliver(copy(6, retry_count=5))
         assert await bob.wait_for(Undecryptable) == Undecryptable(ALICE, "m1", "InvalidMessage")
-        await transport.until(lambda: [(n.delivery_id, n.code) for n in transport.of_kind("nack")] == [(6, 487)])
+        await transport.until(lambda: [(n.delivery_id, n.nack_code) for n in transport.of_kind("nack")] == [(6, 487)])
     assert state.signal.one_time_prekeys.keys() == own
     assert state.deliveries.asked == {}
 
@@ -170,7 +170,7 @@ async def test_what_a_retry_cannot_mend_is_given_up_at_once(
     transport.deliver(broken, unknown)
     events = [await bob.wait_for(Undecryptable) for _ in range(2)]
     assert [event.reason for event in events] == ["InvalidContent", "UntrustedIdentity"]
-    await transport.until(lambda: {n.delivery_id: n.code for n in transport.of_kind("nack")} == {11: 491, 12: 500})
+    await transport.until(lambda: {n.delivery_id: n.nack_code for n in transport.of_kind("nack")} == {11: 491, 12: 500})
     assert transport.of_kind("retry_receipt") == []
 
 
@@ -212,7 +212,8 @@ class Peer:
         bundle = prekeys_pb2.PreKeyBundle(
             registration_id=keys.registration_id, identity_key=keys.identity_key, signed_prekey=signed
         )
-        return prekeys_pb2.TakePreKeyBundlesResponse(results=[prekeys_pb2.PreKeyBundleResult(jid=ALICE, bundle=bundle)])
+        result = prekeys_pb2.PreKeyBundleResult(jid=ALICE, bundles=[bundle])
+        return prekeys_pb2.TakePreKeyBundlesResponse(results=[result])
 
     async def take(self, **refusal: Any) -> stanza_pb2.Message:
         """Takes the next message that Bob sends, or refuses it."""
@@ -412,7 +413,7 @@ async def test_a_stale_device_gets_a_new_session_once(
     peer.signal.registration_id += 1
     stale: dict[str, Any] = {
         "error": error("DEVICE_LIST_MISMATCH"),
-        "device_list_mismatch": stanza_pb2.DeviceListMismatch(phash="2:x", stale=[0]),
+        "device_list_mismatch": stanza_pb2.DeviceListMismatch(phash="2:x", stale=[stanza_pb2.DeviceAddress(jid=ALICE)]),
     }
     sending = [asyncio.create_task(bob.send_text(ALICE, text)) for text in ("one", "two")]
     refused = [await peer.take(**stale) for _ in sending]

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from interop_server.core.errors import Reason
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.keys.kem_prekeys import check_kem_prekeys
 from interop_server.core.model import (
     Account,
@@ -47,8 +47,9 @@ async def publisher(world: World, *key_ids: int) -> Account:
 
 async def take(world: World, user: Account, of: Account) -> TakenBundle:
     [outcome] = await world.prekeys.take(user, [of.jid])
-    assert isinstance(outcome, TakenBundle)
-    return outcome
+    assert not isinstance(outcome, Refusal)
+    [bundle] = outcome
+    return bundle.taken
 
 
 def entries(world: World, action: str) -> list[tuple[str, str, str]]:

@@ -14,6 +14,8 @@ from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
 from interop_server.core.model import (
     Account,
+    DeviceAddress,
+    KnownDevice,
     OneTimePreKey,
     PreKeyCounts,
     PreKeyKind,
@@ -44,9 +46,16 @@ def reason_of(outcome: BundleOutcome) -> Reason:
     return outcome.reason
 
 
+def known(registration_id: int) -> list[KnownDevice]:
+    """What a taker knows of a user's one device."""
+    return [KnownDevice(0, registration_id)]
+
+
 def bundle_of(outcome: BundleOutcome) -> TakenBundle:
-    assert isinstance(outcome, TakenBundle)
-    return outcome
+    assert not isinstance(outcome, Refusal)
+    [bundle] = outcome
+    assert bundle.device.device_id == 0
+    return bundle.taken
 
 
 @pytest.mark.requirement("KEY-01", "KEY-03")
@@ -270,7 +279,7 @@ async def test_a_request_names_each_user_once(world: World, jids: list[str], rea
     with refused(reason):
         await world.prekeys.take(user, jids)
     with refused(reason):
-        await world.prekeys.take_missing(user, [(jid, 0) for jid in jids])
+        await world.prekeys.take_missing(user, [(jid, known(0)) for jid in jids])
 
 
 async def test_bundles_are_gated_like_messages(world: World) -> None:
@@ -304,12 +313,36 @@ async def test_who_has_not_published_looks_like_nobody(world: World) -> None:
 async def test_a_known_registration_id_costs_no_key(world: World) -> None:
     """Only who has changed gets a new bundle; the rest is confirmed by silence (KEY-12)."""
     ada, bea, user = await publisher(world, 2), await world.enlisted("bea", keys=OTHER), await world.opted_in()
-    known = [(ada.jid, GOOD.registration_id), (bea.jid, 1), ("100-10000000000000@interop", 1)]
-    outcomes = await world.prekeys.take_missing(user, known)
-    assert outcomes[0] is None
+    nobody = "100-10000000000000@interop"
+    outcomes = await world.prekeys.take_missing(
+        user, [(ada.jid, known(GOOD.registration_id)), (bea.jid, known(1)), (nobody, known(1))]
+    )
+    assert outcomes[0] == ()
     assert bundle_of(outcomes[1]).keys == OTHER.published
     assert reason_of(outcomes[2]) is Reason.RECIPIENT_NOT_REACHABLE
     assert (await world.prekeys.count(ada)).one_time == 2
+
+
+@pytest.mark.requirement("KEY-08", "KEY-12")
+async def test_a_bundle_is_that_of_a_device(world: World) -> None:
+    """It names the account by its JID and the device by its number, however the taker wrote the JID (KEY-08).
+
+    Who knows no device gets the bundle of each, and devices that the user does not have change nothing.
+    """
+    ada, user = await publisher(world, 5), await world.opted_in()
+    for outcome in await world.prekeys.take(user, [ada.jid.replace("@", ":0@")]):
+        assert not isinstance(outcome, Refusal)
+        assert [bundle.device for bundle in outcome] == [DeviceAddress(ada.jid, 0)]
+    right = known(GOOD.registration_id)
+    for devices, taken in (([], 1), ([KnownDevice(1, GOOD.registration_id)], 1), ([KnownDevice(1, 1), *right], 0)):
+        [outcome] = await world.prekeys.take_missing(user, [(ada.jid, devices)])
+        assert not isinstance(outcome, Refusal) and len(outcome) == taken
+    most = [KnownDevice(number, 1) for number in range(100)]
+    await world.prekeys.take_missing(user, [(ada.jid, most)])
+    with refused(Reason.TOO_MANY_ITEMS):
+        await world.prekeys.take_missing(user, [(ada.jid, [*most, KnownDevice(100, 1)])])
+    with refused(Reason.REQUEST_MALFORMED):
+        await world.prekeys.take_missing(user, [(ada.jid, [*right, *known(7)])])
 
 
 async def test_an_account_deleted_while_it_is_asked_for_is_not_reachable(world: World) -> None:
@@ -415,12 +448,12 @@ async def test_only_what_is_taken_counts(world: World) -> None:
     ada, user, silent = await publisher(world, 20), await world.opted_in(), await world.opted_in("+491511234568")
     for _ in range(20):
         assert reason_of((await world.prekeys.take(ada, [silent.jid]))[0]) is Reason.RECIPIENT_NOT_REACHABLE
-        assert await world.prekeys.take_missing(user, [(ada.jid, GOOD.registration_id)]) == [None]
+        assert await world.prekeys.take_missing(user, [(ada.jid, known(GOOD.registration_id))]) == [()]
         assert reason_of((await world.prekeys.take(user, ["100-1@interop"]))[0]) is Reason.RECIPIENT_NOT_REACHABLE
     for _ in range(6):
-        bundle_of((await world.prekeys.take_missing(user, [(ada.jid, 1)]))[0])
-    assert reason_of((await world.prekeys.take_missing(user, [(ada.jid, 1)]))[0]) is Reason.RATE_LIMITED
-    assert await world.prekeys.take_missing(user, [(ada.jid, GOOD.registration_id)]) == [None]
+        bundle_of((await world.prekeys.take_missing(user, [(ada.jid, known(1))]))[0])
+    assert reason_of((await world.prekeys.take_missing(user, [(ada.jid, known(1))]))[0]) is Reason.RATE_LIMITED
+    assert await world.prekeys.take_missing(user, [(ada.jid, known(GOOD.registration_id))]) == [()]
 
 
 @pytest.mark.requirement("KEY-14")

@@ -13,7 +13,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import CiphertextType, MessageType, ReceiptType, RouteFacts, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
-from interop_server.core.model import Account, PartnerStatus
+from interop_server.core.model import Account, DeviceAddress, PartnerStatus
 from interop_server.core.rules import build_rules
 from interop_server.runtime import clock as clock_module
 from tests.unit.core.world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused
@@ -176,8 +176,10 @@ async def test_a_wrong_device_list_is_answered_with_the_right_one(
         [outcome] = await send(world, ada, message(jid, enc=enc))
         mismatch = outcome.refusal
         assert isinstance(mismatch, DeviceListMismatch)
-        assert (mismatch.phash, list(mismatch.missing), list(mismatch.extra)) == (phash([jid]), missing, extra)
-        assert mismatch.stale == ()
+        assert mismatch.phash == phash([jid])
+        assert mismatch.missing == [DeviceAddress(jid, device) for device in missing]
+        assert mismatch.extra == [DeviceAddress(jid, device) for device in extra]
+        assert mismatch.stale == []
 
 
 @pytest.mark.requirement("MSG-05")
@@ -194,8 +196,8 @@ async def test_a_session_with_a_replaced_device_is_stale(world: World) -> None:
     before = await world.store.count_rows()
     [outcome] = await send(world, user, to(ada.jid, right + 1)._replace(stanza_id="m3"))
     assert isinstance(outcome.refusal, DeviceListMismatch)
-    assert (outcome.refusal.stale, outcome.refusal.phash) == ((0,), phash([ada.jid]))
-    assert (outcome.refusal.missing, outcome.refusal.extra) == ((), ())
+    assert (outcome.refusal.stale, outcome.refusal.phash) == ([DeviceAddress(ada.jid, 0)], phash([ada.jid]))
+    assert (outcome.refusal.missing, outcome.refusal.extra) == ([], [])
     assert await world.store.count_rows() == before
     for sender, recipient, reason in ((shy, ada.jid, NOT_OPTED_IN), (ada, shy.jid, UNREACHABLE)):
         assert reasons(await send(world, sender, to(recipient, right + 1))) == [reason]

@@ -3,6 +3,10 @@
 isort:skip_file
 The simulator's own controls. Not part of any protocol under simulation; served on a second port, loopback by default.
 
+There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and read
+what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in front of
+it that checks who calls.
+
 Errors travel as in interop_api/v1/errors.proto.
 """
 

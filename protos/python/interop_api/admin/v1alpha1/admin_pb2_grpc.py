@@ -92,6 +92,9 @@ class AdminServiceServicer:
         at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
         may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
+        Repeat: safe, unless the partner was changed in between: this one takes its place.
+        Bounds: request: one partner, its texts as bounded below. Response: one number.
+        Capability: none.
         Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
         Source: ENL-01 to ENL-03.
         """
@@ -101,6 +104,10 @@ class AdminServiceServicer:
 
     def ListPartners(self, request, context):
         """Lists the registered partners.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 999 partners, in one page.
+        Capability: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +116,9 @@ class AdminServiceServicer:
     def RefreshJwks(self, request, context):
         """Fetches a partner's key set now instead of at the next timer (ENL-03).
 
+        Repeat: safe: the key set is fetched once more.
+        Bounds: request: one partner; a key set has at most 64 KiB, and is waited for 5 s. Response: one number.
+        Capability: none.
         Errors: NOT_REGISTERED, JWKS_UNAVAILABLE.
         Source: ENL-03.
         """
@@ -120,6 +130,10 @@ class AdminServiceServicer:
         """Registers a WhatsApp user: stands for the registration of a phone number, which is not simulated.
 
         Replaces the auth key of a user who is registered already. Everything else of the account stays.
+
+        Repeat: safe.
+        Bounds: request: one user. Response: one JID.
+        Capability: none.
         Errors: REQUEST_MALFORMED, KEY_MALFORMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -129,6 +143,10 @@ class AdminServiceServicer:
     def ChangeNumber(self, request, context):
         """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
+        Repeat: with `request_id`, answered as the first time. Without, NOT_REGISTERED, which may mean that the number was
+        changed: then GetStanding knows the new JID.
+        Bounds: request: one user. Response: one JID.
+        Capability: none.
         Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
         USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
         DEVICE_LIST_MISMATCH.
@@ -141,6 +159,10 @@ class AdminServiceServicer:
     def ListConnections(self, request, context):
         """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
+        them it passes the 4 MiB that a gRPC client takes by default.
+        Capability: none.
         Source: PRX-01, PRX-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -152,6 +174,10 @@ class AdminServiceServicer:
         protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
 
         It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+
+        Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+        Bounds: request: one account. Response: empty.
+        Capability: none.
         Errors: NOT_REGISTERED (no such account).
         Source: PRX-04.
         """
@@ -164,6 +190,10 @@ class AdminServiceServicer:
         in the mailbox until the client connects.
 
         Idempotent: at most one such request of an account waits or is not acked.
+
+        Repeat: safe until the client acks the notification, which then comes once more.
+        Bounds: request: one account. Response: empty.
+        Capability: none.
         Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
         GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
         Source: KEY-10.
@@ -174,6 +204,10 @@ class AdminServiceServicer:
 
     def GetStatistics(self, request, context):
         """Counts what is in the store and what was counted since the start.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: two short lists of names with a number each.
+        Capability: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -3,6 +3,10 @@
 isort:skip_file
 The simulator's own controls. Not part of any protocol under simulation; served on a second port, loopback by default.
 
+There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and read
+what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in front of
+it that checks who calls.
+
 Errors travel as in interop_api/v1/errors.proto.
 """
 
@@ -42,14 +46,25 @@ class AdminServiceStub:
     at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
     may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
+    Repeat: safe, unless the partner was changed in between: this one takes its place.
+    Bounds: request: one partner, its texts as bounded below. Response: one number.
+    Capability: none.
     Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
     Source: ENL-01 to ENL-03.
     """
     ListPartners: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPartnersRequest, _admin_pb2.ListPartnersResponse]
-    """Lists the registered partners."""
+    """Lists the registered partners.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: at most 999 partners, in one page.
+    Capability: none.
+    """
     RefreshJwks: _grpc.UnaryUnaryMultiCallable[_admin_pb2.RefreshJwksRequest, _admin_pb2.RefreshJwksResponse]
     """Fetches a partner's key set now instead of at the next timer (ENL-03).
 
+    Repeat: safe: the key set is fetched once more.
+    Bounds: request: one partner; a key set has at most 64 KiB, and is waited for 5 s. Response: one number.
+    Capability: none.
     Errors: NOT_REGISTERED, JWKS_UNAVAILABLE.
     Source: ENL-03.
     """
@@ -57,11 +72,19 @@ class AdminServiceStub:
     """Registers a WhatsApp user: stands for the registration of a phone number, which is not simulated.
 
     Replaces the auth key of a user who is registered already. Everything else of the account stays.
+
+    Repeat: safe.
+    Bounds: request: one user. Response: one JID.
+    Capability: none.
     Errors: REQUEST_MALFORMED, KEY_MALFORMED.
     """
     ChangeNumber: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ChangeNumberRequest, _admin_pb2.ChangeNumberResponse]
     """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
+    Repeat: with `request_id`, answered as the first time. Without, NOT_REGISTERED, which may mean that the number was
+    changed: then GetStanding knows the new JID.
+    Bounds: request: one user. Response: one JID.
+    Capability: none.
     Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
     DEVICE_LIST_MISMATCH.
@@ -70,6 +93,10 @@ class AdminServiceStub:
     ListConnections: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]
     """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
+    them it passes the 4 MiB that a gRPC client takes by default.
+    Capability: none.
     Source: PRX-01, PRX-05.
     """
     ObserveClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]
@@ -77,6 +104,10 @@ class AdminServiceStub:
     protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
 
     It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+
+    Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+    Bounds: request: one account. Response: empty.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account).
     Source: PRX-04.
     """
@@ -85,12 +116,21 @@ class AdminServiceStub:
     in the mailbox until the client connects.
 
     Idempotent: at most one such request of an account waits or is not acked.
+
+    Repeat: safe until the client acks the notification, which then comes once more.
+    Bounds: request: one account. Response: empty.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
     GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
     Source: KEY-10.
     """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
-    """Counts what is in the store and what was counted since the start."""
+    """Counts what is in the store and what was counted since the start.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: two short lists of names with a number each.
+    Capability: none.
+    """
 
 @_typing.type_check_only
 class AdminServiceAsyncStub(AdminServiceStub):
@@ -103,14 +143,25 @@ class AdminServiceAsyncStub(AdminServiceStub):
     at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
     may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
+    Repeat: safe, unless the partner was changed in between: this one takes its place.
+    Bounds: request: one partner, its texts as bounded below. Response: one number.
+    Capability: none.
     Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
     Source: ENL-01 to ENL-03.
     """
     ListPartners: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPartnersRequest, _admin_pb2.ListPartnersResponse]  # type: ignore[assignment]
-    """Lists the registered partners."""
+    """Lists the registered partners.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: at most 999 partners, in one page.
+    Capability: none.
+    """
     RefreshJwks: _aio.UnaryUnaryMultiCallable[_admin_pb2.RefreshJwksRequest, _admin_pb2.RefreshJwksResponse]  # type: ignore[assignment]
     """Fetches a partner's key set now instead of at the next timer (ENL-03).
 
+    Repeat: safe: the key set is fetched once more.
+    Bounds: request: one partner; a key set has at most 64 KiB, and is waited for 5 s. Response: one number.
+    Capability: none.
     Errors: NOT_REGISTERED, JWKS_UNAVAILABLE.
     Source: ENL-03.
     """
@@ -118,11 +169,19 @@ class AdminServiceAsyncStub(AdminServiceStub):
     """Registers a WhatsApp user: stands for the registration of a phone number, which is not simulated.
 
     Replaces the auth key of a user who is registered already. Everything else of the account stays.
+
+    Repeat: safe.
+    Bounds: request: one user. Response: one JID.
+    Capability: none.
     Errors: REQUEST_MALFORMED, KEY_MALFORMED.
     """
     ChangeNumber: _aio.UnaryUnaryMultiCallable[_admin_pb2.ChangeNumberRequest, _admin_pb2.ChangeNumberResponse]  # type: ignore[assignment]
     """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
+    Repeat: with `request_id`, answered as the first time. Without, NOT_REGISTERED, which may mean that the number was
+    changed: then GetStanding knows the new JID.
+    Bounds: request: one user. Response: one JID.
+    Capability: none.
     Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
     DEVICE_LIST_MISMATCH.
@@ -131,6 +190,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListConnections: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]  # type: ignore[assignment]
     """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
+    them it passes the 4 MiB that a gRPC client takes by default.
+    Capability: none.
     Source: PRX-01, PRX-05.
     """
     ObserveClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]  # type: ignore[assignment]
@@ -138,6 +201,10 @@ class AdminServiceAsyncStub(AdminServiceStub):
     protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
 
     It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+
+    Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+    Bounds: request: one account. Response: empty.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account).
     Source: PRX-04.
     """
@@ -146,12 +213,21 @@ class AdminServiceAsyncStub(AdminServiceStub):
     in the mailbox until the client connects.
 
     Idempotent: at most one such request of an account waits or is not acked.
+
+    Repeat: safe until the client acks the notification, which then comes once more.
+    Bounds: request: one account. Response: empty.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
     GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
     Source: KEY-10.
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
-    """Counts what is in the store and what was counted since the start."""
+    """Counts what is in the store and what was counted since the start.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: two short lists of names with a number each.
+    Capability: none.
+    """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """Registers partners and WhatsApp users, and shows what the server knows."""
@@ -167,6 +243,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
         may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
+        Repeat: safe, unless the partner was changed in between: this one takes its place.
+        Bounds: request: one partner, its texts as bounded below. Response: one number.
+        Capability: none.
         Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
         Source: ENL-01 to ENL-03.
         """
@@ -177,7 +256,12 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ListPartnersRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ListPartnersResponse, _abc.Awaitable[_admin_pb2.ListPartnersResponse]]:
-        """Lists the registered partners."""
+        """Lists the registered partners.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: at most 999 partners, in one page.
+        Capability: none.
+        """
 
     @_abc_1.abstractmethod
     def RefreshJwks(
@@ -187,6 +271,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.RefreshJwksResponse, _abc.Awaitable[_admin_pb2.RefreshJwksResponse]]:
         """Fetches a partner's key set now instead of at the next timer (ENL-03).
 
+        Repeat: safe: the key set is fetched once more.
+        Bounds: request: one partner; a key set has at most 64 KiB, and is waited for 5 s. Response: one number.
+        Capability: none.
         Errors: NOT_REGISTERED, JWKS_UNAVAILABLE.
         Source: ENL-03.
         """
@@ -200,6 +287,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Registers a WhatsApp user: stands for the registration of a phone number, which is not simulated.
 
         Replaces the auth key of a user who is registered already. Everything else of the account stays.
+
+        Repeat: safe.
+        Bounds: request: one user. Response: one JID.
+        Capability: none.
         Errors: REQUEST_MALFORMED, KEY_MALFORMED.
         """
 
@@ -211,6 +302,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ChangeNumberResponse, _abc.Awaitable[_admin_pb2.ChangeNumberResponse]]:
         """Moves a WhatsApp user to another number: a new JID, and eligibility is checked again (OPT-04).
 
+        Repeat: with `request_id`, answered as the first time. Without, NOT_REGISTERED, which may mean that the number was
+        changed: then GetStanding knows the new JID.
+        Bounds: request: one user. Response: one JID.
+        Capability: none.
         Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
         USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
         DEVICE_LIST_MISMATCH.
@@ -225,6 +320,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ListConnectionsResponse, _abc.Awaitable[_admin_pb2.ListConnectionsResponse]]:
         """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
+        them it passes the 4 MiB that a gRPC client takes by default.
+        Capability: none.
         Source: PRX-01, PRX-05.
         """
 
@@ -238,6 +337,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
 
         It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+
+        Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+        Bounds: request: one account. Response: empty.
+        Capability: none.
         Errors: NOT_REGISTERED (no such account).
         Source: PRX-04.
         """
@@ -252,6 +355,10 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         in the mailbox until the client connects.
 
         Idempotent: at most one such request of an account waits or is not acked.
+
+        Repeat: safe until the client acks the notification, which then comes once more.
+        Bounds: request: one account. Response: empty.
+        Capability: none.
         Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
         GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
         Source: KEY-10.
@@ -263,6 +370,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetStatisticsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetStatisticsResponse, _abc.Awaitable[_admin_pb2.GetStatisticsResponse]]:
-        """Counts what is in the store and what was counted since the start."""
+        """Counts what is in the store and what was counted since the start.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: two short lists of names with a number each.
+        Capability: none.
+        """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -63,6 +63,10 @@ class ClockServiceServicer:
 
     def GetClock(self, request, context):
         """Says what time it is for the server. Changes nothing.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: one clock.
+        Capability: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -72,6 +76,10 @@ class ClockServiceServicer:
         """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
         only moved. Idempotent.
 
+        Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+        Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
+        timer.
+        Capability: none.
         Errors: REQUEST_MALFORMED (`at_ms` has passed, lies more than 3,650 days ahead or after the year 9999).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -88,7 +96,12 @@ class ClockServiceServicer:
 
         Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
         the caller goes away, time stops at the timer that fired last. Not idempotent.
-        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+
+        Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
+        is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+        Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
+        Capability: none.
+        Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -96,6 +109,10 @@ class ClockServiceServicer:
 
     def ResumeClock(self, request, context):
         """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+
+        Repeat: safe.
+        Bounds: request: empty. Response: one clock.
+        Capability: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

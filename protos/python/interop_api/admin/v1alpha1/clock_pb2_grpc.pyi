@@ -44,11 +44,20 @@ class ClockServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClockServiceAsyncStub: ...
     GetClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]
-    """Says what time it is for the server. Changes nothing."""
+    """Says what time it is for the server. Changes nothing.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: one clock.
+    Capability: none.
+    """
     FreezeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.FreezeClockRequest, _clock_pb2.FreezeClockResponse]
     """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
     only moved. Idempotent.
 
+    Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+    Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
+    timer.
+    Capability: none.
     Errors: REQUEST_MALFORMED (`at_ms` has passed, lies more than 3,650 days ahead or after the year 9999).
     """
     AdvanceClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.AdvanceClockRequest, _clock_pb2.AdvanceClockResponse]
@@ -61,10 +70,20 @@ class ClockServiceStub:
 
     Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
     the caller goes away, time stops at the timer that fired last. Not idempotent.
-    Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+
+    Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
+    is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+    Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
+    Capability: none.
+    Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]
-    """Lets time run on from where it stands; a clock that runs runs on. Idempotent."""
+    """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+
+    Repeat: safe.
+    Bounds: request: empty. Response: one clock.
+    Capability: none.
+    """
 
 @_typing.type_check_only
 class ClockServiceAsyncStub(ClockServiceStub):
@@ -72,11 +91,20 @@ class ClockServiceAsyncStub(ClockServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]  # type: ignore[assignment]
-    """Says what time it is for the server. Changes nothing."""
+    """Says what time it is for the server. Changes nothing.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: empty. Response: one clock.
+    Capability: none.
+    """
     FreezeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.FreezeClockRequest, _clock_pb2.FreezeClockResponse]  # type: ignore[assignment]
     """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
     only moved. Idempotent.
 
+    Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+    Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
+    timer.
+    Capability: none.
     Errors: REQUEST_MALFORMED (`at_ms` has passed, lies more than 3,650 days ahead or after the year 9999).
     """
     AdvanceClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.AdvanceClockRequest, _clock_pb2.AdvanceClockResponse]  # type: ignore[assignment]
@@ -89,10 +117,20 @@ class ClockServiceAsyncStub(ClockServiceStub):
 
     Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
     the caller goes away, time stops at the timer that fired last. Not idempotent.
-    Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+
+    Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
+    is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+    Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
+    Capability: none.
+    Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]  # type: ignore[assignment]
-    """Lets time run on from where it stands; a clock that runs runs on. Idempotent."""
+    """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+
+    Repeat: safe.
+    Bounds: request: empty. Response: one clock.
+    Capability: none.
+    """
 
 class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
     """Reads and moves the clock (SIM-04). Errors travel as in interop_api/v1/errors.proto."""
@@ -103,7 +141,12 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.GetClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.GetClockResponse, _abc.Awaitable[_clock_pb2.GetClockResponse]]:
-        """Says what time it is for the server. Changes nothing."""
+        """Says what time it is for the server. Changes nothing.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: empty. Response: one clock.
+        Capability: none.
+        """
 
     @_abc_1.abstractmethod
     def FreezeClock(
@@ -114,6 +157,10 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
         only moved. Idempotent.
 
+        Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+        Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
+        timer.
+        Capability: none.
         Errors: REQUEST_MALFORMED (`at_ms` has passed, lies more than 3,650 days ahead or after the year 9999).
         """
 
@@ -132,7 +179,12 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
         the caller goes away, time stops at the timer that fired last. Not idempotent.
-        Errors: REQUEST_MALFORMED (`advance_ms` is 0, more than 3,650 days, or leads past the year 9999).
+
+        Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
+        is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+        Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
+        Capability: none.
+        Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
         """
 
     @_abc_1.abstractmethod
@@ -141,6 +193,11 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.ResumeClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.ResumeClockResponse, _abc.Awaitable[_clock_pb2.ResumeClockResponse]]:
-        """Lets time run on from where it stands; a clock that runs runs on. Idempotent."""
+        """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+
+        Repeat: safe.
+        Bounds: request: empty. Response: one clock.
+        Capability: none.
+        """
 
 def add_ClockServiceServicer_to_server(servicer: ClockServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

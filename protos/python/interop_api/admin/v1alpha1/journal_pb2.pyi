@@ -10,6 +10,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -21,26 +22,60 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _JournalOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _JournalOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    JOURNAL_OUTCOME_UNSPECIFIED: _JournalOutcome.ValueType  # 0
+    """In a request: any."""
+    JOURNAL_OUTCOME_ACCEPTED: _JournalOutcome.ValueType  # 1
+    """It was done as asked."""
+    JOURNAL_OUTCOME_REFUSED: _JournalOutcome.ValueType  # 2
+    """It was refused, and the asker was told why."""
+    JOURNAL_OUTCOME_DROPPED: _JournalOutcome.ValueType  # 3
+    """It came to nothing, and the asker cannot tell it from accepted."""
+    JOURNAL_OUTCOME_DONE: _JournalOutcome.ValueType  # 4
+    """The server did it by itself."""
+
+class JournalOutcome(_JournalOutcome, metaclass=_JournalOutcomeEnumTypeWrapper):
+    """What became of what was asked."""
+
+JOURNAL_OUTCOME_UNSPECIFIED: JournalOutcome.ValueType  # 0
+"""In a request: any."""
+JOURNAL_OUTCOME_ACCEPTED: JournalOutcome.ValueType  # 1
+"""It was done as asked."""
+JOURNAL_OUTCOME_REFUSED: JournalOutcome.ValueType  # 2
+"""It was refused, and the asker was told why."""
+JOURNAL_OUTCOME_DROPPED: JournalOutcome.ValueType  # 3
+"""It came to nothing, and the asker cannot tell it from accepted."""
+JOURNAL_OUTCOME_DONE: JournalOutcome.ValueType  # 4
+"""The server did it by itself."""
+Global___JournalOutcome: _TypeAlias = JournalOutcome  # noqa: Y015
+
 @_typing.final
 class ReadJournalRequest(_message.Message):
     """Request of ReadJournal. Empty fields match everything."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    AFTER_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
     ACTION_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REQUIREMENT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
-    after: _builtins.int
-    """Only entries with a number over this one."""
+    resume_token: _builtins.str
+    """Only entries after the one that had this token: empty for all. After a restart of the server the entries before it
+    are gone, and reading goes on with the first one since.
+    """
     actor: _builtins.str
     """Only entries of this actor, for example a JID."""
     action: _builtins.str
     """Only entries whose action begins with this, for example `InteropService.`."""
-    outcome: _builtins.str
+    outcome: Global___JournalOutcome.ValueType
     """Only entries with this outcome."""
     reason: _builtins.str
     """Only refusals for this reason, for example `RATE_LIMITED`."""
@@ -51,17 +86,17 @@ class ReadJournalRequest(_message.Message):
     def __init__(
         self,
         *,
-        after: _builtins.int = ...,
+        resume_token: _builtins.str = ...,
         actor: _builtins.str = ...,
         action: _builtins.str = ...,
-        outcome: _builtins.str = ...,
+        outcome: Global___JournalOutcome.ValueType = ...,
         reason: _builtins.str = ...,
         requirement: _builtins.str = ...,
         follow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "after", b"after", "follow", b"follow", "outcome", b"outcome", "reason", b"reason", "requirement", b"requirement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "follow", b"follow", "outcome", b"outcome", "reason", b"reason", "requirement", b"requirement", "resume_token", b"resume_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -112,8 +147,10 @@ class JournalEntry(_message.Message):
     CAUSE_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    NODE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """Rises by one with every entry, from 1."""
+    """For people: rises by one with every entry of a node since its start, from 1. Entries of several nodes have no order."""
     at_ms: _builtins.int
     """The server's clock: milliseconds since the UNIX epoch."""
     actor: _builtins.str
@@ -122,8 +159,8 @@ class JournalEntry(_message.Message):
     """What was asked, for example `InteropService.Resolve`, `stanza.message`, `chat.login`, `timer.unenlist`."""
     subject: _builtins.str
     """Whom or what it was about: a JID, the id of a message; may be empty."""
-    outcome: _builtins.str
-    """`accepted`, `refused`, `dropped` (the asker cannot tell it from accepted) or `done` (by the server itself)."""
+    outcome: Global___JournalOutcome.ValueType
+    """What became of it."""
     requirement: _builtins.str
     """The requirement that the answer rests on; empty when none says anything special."""
     reason: _builtins.str
@@ -134,6 +171,10 @@ class JournalEntry(_message.Message):
     """What the asker was told beyond the reason; may be empty."""
     request_id: _builtins.str
     """Names a refusal: 16 hexadecimal digits; otherwise empty."""
+    resume_token: _builtins.str
+    """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
+    node: _builtins.str
+    """Name of the server process that decided, as its operator gave it: `node-1` unless they did."""
     def __init__(
         self,
         *,
@@ -142,16 +183,18 @@ class JournalEntry(_message.Message):
         actor: _builtins.str = ...,
         action: _builtins.str = ...,
         subject: _builtins.str = ...,
-        outcome: _builtins.str = ...,
+        outcome: Global___JournalOutcome.ValueType = ...,
         requirement: _builtins.str = ...,
         reason: _builtins.str = ...,
         cause: _builtins.str = ...,
         detail: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        node: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ms", b"at_ms", "cause", b"cause", "detail", b"detail", "number", b"number", "outcome", b"outcome", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ms", b"at_ms", "cause", b"cause", "detail", b"detail", "node", b"node", "number", b"number", "outcome", b"outcome", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "resume_token", b"resume_token", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

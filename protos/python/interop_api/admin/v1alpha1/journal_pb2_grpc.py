@@ -55,8 +55,13 @@ class JournalServiceServicer:
         """Streams the entries that match, oldest first; with `follow` also those to come, until the caller ends the call.
 
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
-        so slowly that entries are gone before it gets to them is told how many it missed.
-        Errors: REQUEST_MALFORMED.
+        so slowly that entries are gone before it gets to them is told how many it missed. A reader that was interrupted goes
+        on after the last entry that it got with that entry's `resume_token`.
+
+        Repeat: safe, changes nothing; go on with the `resume_token` of the last entry that came.
+        Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
+        Capability: none.
+        Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -65,6 +70,9 @@ class JournalServiceServicer:
     def ExplainRefusal(self, request, context):
         """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
+        Repeat: safe, changes nothing.
+        Bounds: request: 16 digits. Response: one entry and a few sentences.
+        Capability: none.
         Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

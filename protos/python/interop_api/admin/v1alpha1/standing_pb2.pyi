@@ -194,26 +194,26 @@ class ImposeSanctionRequest(_message.Message):
     JID_FIELD_NUMBER: _builtins.int
     KIND_FIELD_NUMBER: _builtins.int
     SUB_CODE_FIELD_NUMBER: _builtins.int
-    DURATION_SECONDS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """The account."""
     kind: Global___SanctionKind.ValueType
     """What it may not do."""
     sub_code: _builtins.int
     """For a temporary ban, otherwise 0."""
-    duration_seconds: _builtins.int
-    """For how long, 1 second to 365 days; 0 for a ban for good."""
+    expires_after_seconds: _builtins.int
+    """After how long it ends, 1 second to 365 days; 0 for a ban for good."""
     def __init__(
         self,
         *,
         jid: _builtins.str = ...,
         kind: Global___SanctionKind.ValueType = ...,
         sub_code: _builtins.int = ...,
-        duration_seconds: _builtins.int = ...,
+        expires_after_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_seconds", b"duration_seconds", "jid", b"jid", "kind", b"kind", "sub_code", b"sub_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_seconds", b"expires_after_seconds", "jid", b"jid", "kind", b"kind", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

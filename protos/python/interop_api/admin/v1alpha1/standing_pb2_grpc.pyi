@@ -39,6 +39,10 @@ class StandingServiceStub:
     A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
     blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
     are connected directly from its address.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: one account. Response: at most three sanctions and a few numbers.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account).
     Source: ABU-05, ABU-07.
     """
@@ -48,13 +52,22 @@ class StandingServiceStub:
     Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
     What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
     enlistment of the same person, whatever became of the account.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+
+    Repeat: with `request_id`, answered as the first time. Without, the sanction begins anew: it ends as much later as
+    the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
+    Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
+    Capability: none.
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _grpc.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]
     """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
     A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+
+    Repeat: safe; also lifts what was imposed in between.
+    Bounds: request: one person. Response: empty.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
     Source: ABU-05.
     """
@@ -65,6 +78,11 @@ class StandingServiceStub:
     appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
     blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
     permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
+    kept.
+    Capability: none.
     Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
     Source: ABU-08.
     """
@@ -80,6 +98,10 @@ class StandingServiceAsyncStub(StandingServiceStub):
     A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
     blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
     are connected directly from its address.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: one account. Response: at most three sanctions and a few numbers.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account).
     Source: ABU-05, ABU-07.
     """
@@ -89,13 +111,22 @@ class StandingServiceAsyncStub(StandingServiceStub):
     Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
     What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
     enlistment of the same person, whatever became of the account.
-    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+
+    Repeat: with `request_id`, answered as the first time. Without, the sanction begins anew: it ends as much later as
+    the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
+    Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
+    Capability: none.
+    Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
     Source: ABU-05.
     """
     LiftSanctions: _aio.UnaryUnaryMultiCallable[_standing_pb2.LiftSanctionsRequest, _standing_pb2.LiftSanctionsResponse]  # type: ignore[assignment]
     """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
     A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+
+    Repeat: safe; also lifts what was imposed in between.
+    Bounds: request: one person. Response: empty.
+    Capability: none.
     Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
     Source: ABU-05.
     """
@@ -106,6 +137,11 @@ class StandingServiceAsyncStub(StandingServiceStub):
     appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
     blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
     permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+
+    Repeat: safe, changes nothing.
+    Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
+    kept.
+    Capability: none.
     Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
     Source: ABU-08.
     """
@@ -124,6 +160,10 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
         blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
         are connected directly from its address.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: one account. Response: at most three sanctions and a few numbers.
+        Capability: none.
         Errors: NOT_REGISTERED (no such account).
         Source: ABU-05, ABU-07.
         """
@@ -139,7 +179,12 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
         What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
         enlistment of the same person, whatever became of the account.
-        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and duration do not belong together).
+
+        Repeat: with `request_id`, answered as the first time. Without, the sanction begins anew: it ends as much later as
+        the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
+        Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
+        Capability: none.
+        Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
         Source: ABU-05.
         """
 
@@ -152,6 +197,10 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
         A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+
+        Repeat: safe; also lifts what was imposed in between.
+        Bounds: request: one person. Response: empty.
+        Capability: none.
         Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
         Source: ABU-05.
         """
@@ -168,6 +217,11 @@ class StandingServiceServicer(metaclass=_abc_1.ABCMeta):
         appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
         blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
         permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+
+        Repeat: safe, changes nothing.
+        Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
+        kept.
+        Capability: none.
         Errors: NOT_REGISTERED (there is and was no such account), REQUEST_MALFORMED.
         Source: ABU-08.
         """

@@ -195,7 +195,9 @@ class ProtocolMessage(_message.Message):
     EDITED_MESSAGE_FIELD_NUMBER: _builtins.int
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     type: Global___ProtocolMessageType.ValueType
-    """What to do."""
+    """What to do.
+    Absent is not REVOKE, although REVOKE is 0: it asks for nothing that a receiver knows, and nothing is deleted.
+    """
     timestamp_ms: _builtins.int
     """For an edit: when the person changed it, on their own clock: milliseconds since the UNIX epoch."""
     @_builtins.property

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!interop_api/e2ee/v1/session.proto\x12\x13interop_api.e2ee.v1\"\xb7\x01\n\rSignalMessage\x12\x18\n\x0bratchet_key\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x14\n\x07\x63ounter\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x1d\n\x10previous_counter\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x17\n\nciphertext\x18\x04 \x01(\x0cH\x03\x88\x01\x01\x42\x0e\n\x0c_ratchet_keyB\n\n\x08_counterB\x13\n\x11_previous_counterB\r\n\x0b_ciphertext\"\x97\x02\n\x13PreKeySignalMessage\x12\x17\n\npre_key_id\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08\x62\x61se_key\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x19\n\x0cidentity_key\x18\x03 \x01(\x0cH\x02\x88\x01\x01\x12\x14\n\x07message\x18\x04 \x01(\x0cH\x03\x88\x01\x01\x12\x1c\n\x0fregistration_id\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x1e\n\x11signed_pre_key_id\x18\x06 \x01(\rH\x05\x88\x01\x01\x42\r\n\x0b_pre_key_idB\x0b\n\t_base_keyB\x0f\n\r_identity_keyB\n\n\x08_messageB\x12\n\x10_registration_idB\x14\n\x12_signed_pre_key_idBY\n\x16\x64\x65v.interopsim.e2ee.v1P\x01Z!interopsim.dev/api/e2ee/v1;e2eev1\xa2\x02\x04IOPE\xaa\x02\x12Interopsim.E2ee.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!interop_api/e2ee/v1/session.proto\x12\x13interop_api.e2ee.v1\"\xc3\x01\n\rSignalMessage\x12\x18\n\x0bratchet_key\x18\x01 \x01(\x0cH\x00\x88\x01\x01\x12\x14\n\x07\x63ounter\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x1d\n\x10previous_counter\x18\x03 \x01(\rH\x02\x88\x01\x01\x12\x17\n\nciphertext\x18\x04 \x01(\x0cH\x03\x88\x01\x01\x42\x0e\n\x0c_ratchet_keyB\n\n\x08_counterB\x13\n\x11_previous_counterB\r\n\x0b_ciphertextJ\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\"\xa3\x02\n\x13PreKeySignalMessage\x12\x17\n\npre_key_id\x18\x01 \x01(\rH\x00\x88\x01\x01\x12\x15\n\x08\x62\x61se_key\x18\x02 \x01(\x0cH\x01\x88\x01\x01\x12\x19\n\x0cidentity_key\x18\x03 \x01(\x0cH\x02\x88\x01\x01\x12\x14\n\x07message\x18\x04 \x01(\x0cH\x03\x88\x01\x01\x12\x1c\n\x0fregistration_id\x18\x05 \x01(\rH\x04\x88\x01\x01\x12\x1e\n\x11signed_pre_key_id\x18\x06 \x01(\rH\x05\x88\x01\x01\x42\r\n\x0b_pre_key_idB\x0b\n\t_base_keyB\x0f\n\r_identity_keyB\n\n\x08_messageB\x12\n\x10_registration_idB\x14\n\x12_signed_pre_key_idJ\x04\x08\x07\x10\x08J\x04\x08\x08\x10\tBY\n\x16\x64\x65v.interopsim.e2ee.v1P\x01Z!interopsim.dev/api/e2ee/v1;e2eev1\xa2\x02\x04IOPE\xaa\x02\x12Interopsim.E2ee.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,7 +33,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\026dev.interopsim.e2ee.v1P\001Z!interopsim.dev/api/e2ee/v1;e2eev1\242\002\004IOPE\252\002\022Interopsim.E2ee.V1'
   _globals['_SIGNALMESSAGE']._serialized_start=59
-  _globals['_SIGNALMESSAGE']._serialized_end=242
-  _globals['_PREKEYSIGNALMESSAGE']._serialized_start=245
-  _globals['_PREKEYSIGNALMESSAGE']._serialized_end=524
+  _globals['_SIGNALMESSAGE']._serialized_end=254
+  _globals['_PREKEYSIGNALMESSAGE']._serialized_start=257
+  _globals['_PREKEYSIGNALMESSAGE']._serialized_end=548
 # @@protoc_insertion_point(module_scope)

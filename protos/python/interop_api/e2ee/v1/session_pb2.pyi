@@ -5,7 +5,8 @@ What two ends exchange inside `Enc.ciphertext`: Signal session messages, version
 
 The server never parses these. They are published because both sample clients, and any third party,
 must agree on them byte for byte; field numbers are those of libsignal's wire format, so that a
-libsignal client understands them without an adapter.
+libsignal client understands them without an adapter: up to release 0.74.1, the last that speaks version 3. How keys
+are derived is in protos/SPEC.md, X3DH and The Double Ratchet.
 
 On the wire each is `version byte ‖ protobuf`, and a SignalMessage is followed by an 8-byte MAC.
 The high nibble of the version byte is the session version (3), the low nibble the highest version
