@@ -8,7 +8,7 @@ PROTOS := $(shell find protos -name '*.proto')
 RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats fuzz lint fix docs gen gen-check release-contract bench up clean
+.PHONY: help demo test milestones threats fuzz lint fix docs gen gen-check stubs release-contract bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ fix: $(STAMP) ## Format the code and the protos
 docs: $(STAMP) ## Write what the documents repeat of docs/requirements.toml
 	@$(BIN)/python -m tests.ledger.docs
 
+stubs: $(STAMP) ## Generate and compile the contract's stubs in four languages; ARGS=--install gets the compilers
+	@$(BIN)/python -m tests.stubs $(ARGS)
+
 release-contract: $(STAMP) ## Keep the contract as released: from then on `make lint` refuses what breaks it
 	cd protos && ../$(BIN)/buf build --exclude-source-info --output $(RELEASED)
 
@@ -72,4 +75,4 @@ gen-check: gen ## Fail when the generated code is not what the protos say
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .evidence .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .stubs .evidence .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

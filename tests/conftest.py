@@ -1,3 +1,3 @@
-"""What all tests share: the record of what they prove."""
+"""What all tests share: the record of what they prove, and what they could not try."""
 
-pytest_plugins = ["tests.evidence"]
+pytest_plugins = ["tests.evidence", "tests.stubs.summary"]

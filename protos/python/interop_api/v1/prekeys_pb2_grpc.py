@@ -225,7 +225,8 @@ class PreKeyServiceServicer:
         devices of a user, or one named twice, refuse the call as too many users or one named twice do.
 
         Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
-        Bounds: request: 1 to 256 users. Limits and response as for TakePreKeyBundles; a user of whom nothing is taken counts against none.
+        Bounds: request: 1 to 256 users (`max_bundles`), each with at most 100 devices. Limits and response as for
+        TakePreKeyBundles; a user of whom nothing is taken counts against none.
         Capability: none.
         Errors: as TakePreKeyBundles.
         Source: KEY-12.
