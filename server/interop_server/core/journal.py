@@ -136,7 +136,7 @@ class Journal:
                     action,
                     subject[:MAX_FIELD_CHARACTERS],
                     "refused",
-                    refusal.reason.rule.requirement,
+                    refusal.requirement,
                     refusal.reason.name,
                     refusal.cause,
                     refusal.detail[:MAX_FIELD_CHARACTERS],

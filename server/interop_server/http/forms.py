@@ -15,6 +15,7 @@ from interop_protocol.encoding import decode_base64url
 from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
+from interop_server.http.refusals import refusal_to_json
 
 MAX_FORM_BYTES = 16 * 1024
 """Policy: twice what the longest token and all keys take when every character of them is escaped."""
@@ -82,15 +83,7 @@ def success(login: str) -> web.Response:
 
 def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
     """Returns the documented outcome of a refused enlistment, with what to do about it (ENL-11)."""
-    return web.json_response(
-        {
-            "reason": refusal.reason.name.lower(),
-            "status": "fail",
-            "requirement": refusal.reason.rule.requirement,
-            "advice": refusal.advice,
-        },
-        headers=headers,
-    )
+    return web.json_response({"status": "fail", **refusal_to_json(refusal)}, headers=headers)
 
 
 async def _read_body(request: web.Request) -> bytes:

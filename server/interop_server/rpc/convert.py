@@ -52,7 +52,7 @@ from interop_server.core.model import (
     PublishedKeys,
     SignedPreKey,
 )
-from interop_server.rpc.errors import stanza_error
+from interop_server.rpc.errors import refusal_to
 
 MAX_RECEIPT_IDS = 256
 MAX_ACK_IDS = 4_096
@@ -230,7 +230,7 @@ def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.St
     content = getattr(stanza, kind) if kind else None
     stanza_id = getattr(content, "id", "") or getattr(content, "message_id", "")
     text = stanza_id if isinstance(stanza_id, str) else ""
-    return stanza_pb2.Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=text[:64], error=stanza_error(refusal)))
+    return stanza_pb2.Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=text[:64], error=refusal_to(refusal)))
 
 
 def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
@@ -240,7 +240,7 @@ def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
     for outcome in outcomes:
         ack = acks.add(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
         if outcome.refusal is not None:
-            ack.error.CopyFrom(stanza_error(outcome.refusal))
+            ack.error.CopyFrom(refusal_to(outcome.refusal))
             if isinstance(outcome.refusal, DeviceListMismatch):
                 _write_mismatch(ack.device_list_mismatch, outcome.refusal)
     return stanza

@@ -8,7 +8,7 @@ from interop_server.core.consent.reachability import Reachability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.model import InboxMode
-from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.errors import Context, refusal_to
 from interop_server.rpc.session import Sessions
 
 
@@ -102,7 +102,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
             user = response.users.add(external_id=external_id, integrator=integrator)
             if isinstance(outcome, Refusal):
                 self._journal.refuse(outcome, account.jid, "InteropService.Resolve")
-                user.error.CopyFrom(stanza_error(outcome))
+                user.error.CopyFrom(refusal_to(outcome))
             else:
                 user.resolved.jid = outcome.jid
                 user.resolved.normalized_external_id = outcome.normalized

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from interop_client.errors import Recovery
 from interop_client.media.reference import MediaReference
 
 
@@ -327,6 +328,8 @@ class StanzaRefused:
     """What to do about it."""
     request_id: str
     """Names the refusal in the server's journal, for `interopsim explain`."""
+    recovery: Recovery
+    """What to do about it, for programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +340,8 @@ class ConnectionLost:
     """Name of the reason, as in ConnectionEnded."""
     advice: str
     """What to do about it; may be empty."""
+    recovery: Recovery = Recovery.UNKNOWN
+    """What to do about it, for programs."""
 
 
 Event = (

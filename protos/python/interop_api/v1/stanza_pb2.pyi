@@ -534,14 +534,9 @@ class LoginFailure(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     SUB_CODE_FIELD_NUMBER: _builtins.int
-    code: _builtins.int
-    """Failure code as observed on the wire: 400 malformed, 401 not authorised (enlist again), 402 temporarily banned,
-    403 locked, 405 client outdated, 406 banned, 500 an unexpected failure, 503 transient.
-    """
     expires_after_seconds: _builtins.int
     """For a temporary ban: seconds until it ends."""
     sub_code: _builtins.int
@@ -550,19 +545,20 @@ class LoginFailure(_message.Message):
     """
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
-        """Why."""
+        """Why. Its `code` is the failure code as observed on the wire: 400 malformed, 401 not authorised (enlist again), 402
+        temporarily banned, 403 locked, 405 client outdated, 406 banned, 500 an unexpected failure, 503 transient.
+        """
 
     def __init__(
         self,
         *,
-        code: _builtins.int = ...,
         error: _errors_pb2.Refusal | None = ...,
         expires_after_seconds: _builtins.int | None = ...,
         sub_code: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "code", b"code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_after_seconds: _TypeAlias = _typing.Literal["expires_after_seconds"]  # noqa: Y015
     _WhichOneofArgType__expires_after_seconds: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds"]  # noqa: Y015
