@@ -25,7 +25,7 @@ from interop_client.signal.store import SignalState
 from interop_client.state import ClientState
 from interop_protocol.noise import InitiatorHandshake, Transport
 from interop_server.core.errors import Reason
-from tests.refusals import may_rest_on
+from tests.refusals import ABOUT_A_FIELD, UNNAMEABLE, may_rest_on
 
 WAIT_SECONDS = 10.0
 """Longest wait for anything: nothing may hang."""
@@ -46,6 +46,9 @@ def check(refusal: ServerRefusal, reason: str) -> None:
     assert refusal.reason == reason, refusal
     assert may_rest_on(Reason[reason], refusal.requirement), refusal.requirement
     assert _SENTENCE.fullmatch(refusal.advice), refusal.advice
+    assert refusal.recovery.name == Reason[reason].recovery.name
+    if Reason[reason] in ABOUT_A_FIELD and not re.match(UNNAMEABLE, refusal.advice):
+        assert refusal.violations and all(each.field and each.description for each in refusal.violations), refusal
 
 
 def check_error(error: errors_pb2.Refusal, reason: str) -> None:

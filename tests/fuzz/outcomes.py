@@ -16,7 +16,7 @@ from interop_server.rpc.errors import DOMAIN
 from interop_server.rpc.statuses import STATUS_CODES
 from tests.fuzz.documented import read_documented
 from tests.fuzz.methods import message_class, path_of
-from tests.refusals import may_rest_on
+from tests.refusals import ABOUT_A_FIELD, UNNAMEABLE, may_rest_on
 
 GENERIC = frozenset({"REQUEST_MALFORMED", "SESSION_REQUIRED", "SESSION_DEAD"})
 """Allowed to every RPC: bytes that are no message of it, and calls without a living session."""
@@ -66,6 +66,7 @@ def check_item(error: errors_pb2.Refusal, allowed: frozenset[str]) -> str:
         assert error.retry_after_ms < 1 << 53, error
     _check_code(name, str(error.code))
     assert errors_pb2.Recovery.Name(error.recovery) == f"RECOVERY_{Reason[name].recovery.name}", error
+    _check_fields(error)
     return name
 
 
@@ -99,6 +100,13 @@ def _check_details(answer: Answer, info: error_details_pb2.ErrorInfo) -> None:
     assert facts == dict(info.metadata), answer
     assert errors_pb2.ErrorReason.Name(refusal.reason) == f"ERROR_REASON_{info.reason}", answer
     assert refusal.recovery == Reason[info.reason].recovery.value, answer
+    _check_fields(refusal)
+
+
+def _check_fields(refusal: errors_pb2.Refusal) -> None:
+    """Asserts that what was wrong with a request that could be read is named (SIM-01)."""
+    if Reason(refusal.reason) in ABOUT_A_FIELD and not re.match(UNNAMEABLE, refusal.advice):
+        assert refusal.violations and all(each.field and each.description for each in refusal.violations), refusal
 
 
 def _check_facts(reason: str, requirement: str, advice: str, request_id: str, code: str) -> None:

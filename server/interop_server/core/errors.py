@@ -1,10 +1,11 @@
 """How the rules refuse: one exception for all of them; the reasons stand in `reasons.py`. Knows no wire format."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from interop_server.core.reasons import Category, Reason, Recovery
 
-__all__ = ["Category", "FieldViolation", "Reason", "Recovery", "Refusal"]
+__all__ = ["Category", "FieldViolation", "Reason", "Recovery", "Refusal", "require_count"]
 
 
 class FieldViolation(NamedTuple):
@@ -50,7 +51,29 @@ class Refusal(Exception):
         self.request_id = ""
         """Names it in the journal, once it stands there."""
 
+    def put_under(self, path: str) -> None:
+        """Puts the fields that it names under the part of the request that they belong to, such as `keys[3]`."""
+        self.violations = tuple(violation._replace(field=f"{path}.{violation.field}") for violation in self.violations)
+
+    def rename_fields(self, names: Mapping[str, str]) -> None:
+        """Calls the fields that it names what the request calls them."""
+        self.violations = tuple(
+            violation._replace(field=names.get(violation.field, violation.field)) for violation in self.violations
+        )
+
     @property
     def advice(self) -> str:
         """What was wrong, where known, and what to do about it."""
         return f"{self.detail}. {self.reason.advice}" if self.detail else self.reason.advice
+
+
+def require_count(count: int, most: int, field: str, *, least: int = 1) -> None:
+    """Refuses a list that is too long, or too short.
+
+    Raises:
+        Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED.
+    """
+    if least <= count <= most:
+        return
+    reason = Reason.TOO_MANY_ITEMS if count > most else Reason.REQUEST_MALFORMED
+    raise Refusal(reason, f"`{field}` has {least} to {most:,} entries", field=field)

@@ -69,10 +69,10 @@ def parse_form(body: bytes) -> EnlistmentForm:
         try:
             keys[field.attribute] = decode_base64url(fields[field.name], field.length)
         except ValueError as error:
-            raise Refusal(Reason.KEY_MALFORMED, f"{field.name}: {error}") from error
+            raise Refusal(Reason.KEY_MALFORMED, f"{field.name}: {error}", field=field.name) from error
     version = fields.get("version", "1")
     if not _VERSION.fullmatch(version):
-        raise Refusal(Reason.REQUEST_MALFORMED, "version is no number")
+        raise Refusal(Reason.REQUEST_MALFORMED, "version is no number", field="version")
     return EnlistmentForm(**keys, token=fields["token"], protocol_version=int(version))
 
 
@@ -118,10 +118,14 @@ def _parse_fields(body: bytes) -> dict[str, str]:
         raise Refusal(Reason.REQUEST_MALFORMED, "the body is no form of ASCII and escaped UTF-8") from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice")
+        twice = {name for name in fields if [each for each, _ in pairs].count(name) > 1}
+        # Only by names that are documented: others are the client's own text.
+        field = min(twice & (_REQUIRED | _OPTIONAL), default="")
+        raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice", field=field)
     missing, unknown = _REQUIRED - fields.keys(), fields.keys() - _REQUIRED - _OPTIONAL
     if missing:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"the form lacks {', '.join(sorted(missing))}")
+        detail = f"the form lacks {', '.join(sorted(missing))}"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=min(missing))
     if unknown:
         raise Refusal(Reason.REQUEST_MALFORMED, f"the form has {len(unknown)} fields that are not documented")
     return fields

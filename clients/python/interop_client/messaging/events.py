@@ -322,6 +322,8 @@ class StanzaRefused:
 
     id: str
     """Id of the stanza, when it has one."""
+    kind: str
+    """What it was, such as `receipt` or `call_offer`; empty when the server did not know."""
     reason: str
     """Name of the reason."""
     advice: str

@@ -208,7 +208,12 @@ class Connection:
             elif kind == "stanza_refused":
                 refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
                 refused = StanzaRefused(
-                    stanza.stanza_refused.id, refusal.reason, refusal.advice, refusal.request_id, refusal.recovery
+                    stanza.stanza_refused.id,
+                    stanza.stanza_refused.kind,
+                    refusal.reason,
+                    refusal.advice,
+                    refusal.request_id,
+                    refusal.recovery,
                 )
                 self._parts.events.put(refused)
         if self._arrived:

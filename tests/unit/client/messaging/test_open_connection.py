@@ -304,11 +304,11 @@ async def test_receipts_and_refusals_are_told(bob: InteropClient, transport: Scr
     )
     transport.deliver(
         Stanza(receipt=receipt, delivery_id=3),
-        Stanza(stanza_refused=stanza_pb2.StanzaRefused(id="call", error=error)),
+        Stanza(stanza_refused=stanza_pb2.StanzaRefused(id="call", error=error, kind="call_offer")),
         Stanza(),
     )
     assert await bob.wait_for(ReceiptReceived) == ReceiptReceived(ALICE, True, ("a", "b"), 5)
-    refused = StanzaRefused("call", "CALLS_NOT_SUPPORTED", "Write.", "00ff", Recovery.NEVER)
+    refused = StanzaRefused("call", "call_offer", "CALLS_NOT_SUPPORTED", "Write.", "00ff", Recovery.NEVER)
     assert await bob.wait_for(StanzaRefused) == refused
     await transport.until(lambda: transport.acked == [3])
 
