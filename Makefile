@@ -62,7 +62,8 @@ stubs: $(STAMP) ## Generate and compile the contract's stubs in four languages; 
 release-contract: $(STAMP) ## Keep the contract as released: from then on `make lint` refuses what breaks it
 	cd protos && ../$(BIN)/buf build --exclude-source-info --output $(RELEASED)
 
-gen: $(STAMP) ## Generate protos/python/interop_api from protos/
+gen: $(STAMP) ## Write the reasons in errors.proto, and generate protos/python/interop_api from protos/
+	@$(BIN)/python -m tests.ledger.reasons
 	@find protos/python/interop_api -name '*_pb2*' -delete
 	@$(BIN)/python -m grpc_tools.protoc -Iprotos --plugin=protoc-gen-mypy=$(BIN)/protoc-gen-mypy \
 	  --plugin=protoc-gen-mypy_grpc=$(BIN)/protoc-gen-mypy_grpc --python_out=protos/python \
@@ -70,8 +71,8 @@ gen: $(STAMP) ## Generate protos/python/interop_api from protos/
 	  $(PROTOS)
 	@find protos/python/interop_api -name '*_pb2_grpc.py*' | xargs grep -L 'Servicer_to_server' | xargs -r rm
 
-gen-check: gen ## Fail when the generated code is not what the protos say
-	git diff --exit-code --stat -- protos/python/interop_api
+gen-check: gen ## Fail when reasons or generated code are not what the table and the protos say
+	git diff --exit-code --stat -- protos/interop_api/v1/errors.proto protos/python/interop_api
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
 
 clean: ## Remove the environment and caches

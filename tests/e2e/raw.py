@@ -25,6 +25,7 @@ from interop_client.signal.store import SignalState
 from interop_client.state import ClientState
 from interop_protocol.noise import InitiatorHandshake, Transport
 from interop_server.core.errors import Reason
+from tests.refusals import ABOUT_A_FIELD, UNNAMEABLE, may_rest_on
 
 WAIT_SECONDS = 10.0
 """Longest wait for anything: nothing may hang."""
@@ -43,8 +44,11 @@ _Call = grpc.aio.StreamStreamCall[Request, chat_pb2.ConnectResponse]
 def check(refusal: ServerRefusal, reason: str) -> None:
     """Asserts that a refusal is the expected one and says which rule was broken and what to do."""
     assert refusal.reason == reason, refusal
-    assert refusal.requirement == Reason[reason].rule.requirement
+    assert may_rest_on(Reason[reason], refusal.requirement), refusal.requirement
     assert _SENTENCE.fullmatch(refusal.advice), refusal.advice
+    assert refusal.recovery.name == Reason[reason].recovery.name
+    if Reason[reason] in ABOUT_A_FIELD and not re.match(UNNAMEABLE, refusal.advice):
+        assert refusal.violations and all(each.field and each.description for each in refusal.violations), refusal
 
 
 def check_error(error: errors_pb2.Refusal, reason: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from contextlib import suppress
 from random import Random
 from urllib.parse import quote, quote_from_bytes, urlsplit
@@ -16,6 +17,7 @@ from tests.fuzz.amount import BATCH
 from tests.fuzz.campaign import Campaign
 from tests.fuzz.outcomes import Undocumented, read
 from tests.fuzz.target import INTEGRATOR, Target
+from tests.refusals import ABOUT_A_FIELD, UNNAMEABLE, may_rest_on
 
 pytestmark = pytest.mark.requirement("SIM-01", "ENL-08", "ENL-11", "MED-03", "MED-04")
 
@@ -153,7 +155,12 @@ def check(request: bytes, answer: bytes) -> str:
         allowed = read()[0]["/interop_api.v1.MediaService/Download"].whole | {"REQUEST_MALFORMED"}
     if reason not in allowed:
         raise Undocumented(f"{reason} is not among {sorted(allowed)}")
-    assert outcome["requirement"] == Reason[reason].rule.requirement
+    assert may_rest_on(Reason[reason], outcome["requirement"])
+    assert outcome["recovery"] == Reason[reason].recovery.name.lower()
+    assert outcome["code"] == Reason[reason].code
+    assert f"x-request-id: {outcome['request_id']}" in [header.lower() for header in headers], head
+    if Reason[reason] in ABOUT_A_FIELD and not re.match(UNNAMEABLE, outcome["advice"]):
+        assert outcome["violations"], outcome
     assert any(header.lower().startswith("x-request-id: ") for header in headers), head
     return f"{status} {reason}"
 

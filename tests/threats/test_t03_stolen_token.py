@@ -98,6 +98,6 @@ async def test_a_stolen_token_at_enlistment_is_seen_by_everybody(world: World, a
     response = await enlist(world, world.partner.issue_token("bob"))
 
     assert response.success.login == bob.jid
-    assert (await bob.wait_for(ConnectionLost)).reason == "CONNECTION_REPLACED"
+    assert (await bob.wait_for(ConnectionLost)).reason == "KEYS_REPLACED"
     assert await alice.wait_for(IdentityChanged) == IdentityChanged(bob.jid)
     attack.holds("It works, as documented, but the victim's connection ends at once and every peer is told of new keys")

@@ -92,9 +92,9 @@ async def test_a_message_cannot_be_sent_unprotected(world: World, attack: Attack
     alice, bob = await world.whatsapp(), await world.third_party("bob", QUIET)
     attack.tries("Sending messages without a ciphertext, with one of no kind, of an unknown kind, or for a group")
     for kind, ciphertext, reason in (
-        (stanza_pb2.CIPHERTEXT_TYPE_UNSPECIFIED, b"in the clear", "FRAME_MALFORMED"),
-        (77, b"of another kind", "FRAME_MALFORMED"),
-        (stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, b"", "FRAME_MALFORMED"),
+        (stanza_pb2.CIPHERTEXT_TYPE_UNSPECIFIED, b"in the clear", "STANZA_MALFORMED"),
+        (77, b"of another kind", "STANZA_MALFORMED"),
+        (stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, b"", "STANZA_MALFORMED"),
         (stanza_pb2.CIPHERTEXT_TYPE_SENDER_KEY, b"for a group", "GROUPS_NOT_SUPPORTED"),
     ):
         message = sealed_message(alice.jid, "m", ciphertext).message

@@ -87,7 +87,7 @@ async def test_a_new_auth_key_of_a_whatsapp_user_ends_what_the_old_one_opened(wo
     other = await world.whatsapp_device(QUIET)
     attack.tries("Keeping a connection and a session token while the number is registered with other keys")
     await world.admin.put_whatsapp_user(f"+{alice.jid.partition('@')[0]}", other.state.auth_public_key)
-    assert (await alice.wait_for(ConnectionLost)).reason == "CONNECTION_REPLACED"
+    assert (await alice.wait_for(ConnectionLost)).reason == "KEYS_REPLACED"
     assert await refused(alice.get_settings()) == "SESSION_DEAD"
     assert await refused(alice.connect()) == "AUTH_KEY_MISMATCH"
     attack.holds("Both end at once, and the old auth key logs in no more")

@@ -1,8 +1,10 @@
 """Refusals explain themselves, in the same words on every wire, and never give away what they were about."""
 
+import json
 import re
 from enum import Enum
 
+import grpc
 import pytest
 from google.protobuf.internal.enum_type_wrapper import EnumTypeWrapper
 from google.rpc import error_details_pb2, status_pb2
@@ -13,28 +15,79 @@ from interop_api.admin.v1alpha1 import admin_pb2, standing_pb2
 from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_server.core import messages, model
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
-from interop_server.core.errors import RULES, Category, Reason, Refusal
+from interop_server.core.errors import Category, Reason, Recovery, Refusal
 from interop_server.core.media.media import parse_upload_token
+from interop_server.http.refusals import refusal_to_json
+from interop_server.ledger import load_ledger
 from interop_server.rpc.convert import login_from
-from interop_server.rpc.errors import STATUS_CODES, stanza_error, status_details
+from interop_server.rpc.errors import refusal_to, status_details
+from interop_server.rpc.statuses import STATUS_CODES
+from tests.ledger import reasons
 
+LEDGER = load_ledger()
 REQUIREMENT = re.compile(r"(ENL|CHN|PRX|KEY|OPT|MSG|RCP|MED|ABU|LIF|SIM)-[0-9]{2}")
 
 
 @pytest.mark.parametrize("reason", Reason)
-def test_every_reason_has_a_requirement_and_advice(reason: Reason) -> None:
-    """The id of what was broken, and a sentence that says what to do (SIM-01)."""
-    rule = RULES[reason]
-    assert reason.rule is rule
-    assert REQUIREMENT.fullmatch(rule.requirement)
-    assert re.fullmatch(r"[A-Z`].{8,}[.]", rule.advice)
-    assert "  " not in rule.advice
-    assert isinstance(rule.category, Category)
+def test_every_reason_has_a_whole_row(reason: Reason) -> None:
+    """The id of what was broken, what it means, what to do, for people and for programs, and its codes (SIM-01)."""
+    assert REQUIREMENT.fullmatch(reason.requirement) and reason.requirement in LEDGER.rows
+    for text in (reason.meaning, reason.advice):
+        assert re.fullmatch(r"[A-Z`].{8,}[.]", text)
+        assert "  " not in text
+    assert isinstance(reason.category, Category)
+    assert isinstance(reason.recovery, Recovery)
+    assert 400 <= reason.code < 600 and 400 <= reason.login_code < 600
+    assert 400 <= reason.http_status < 600
 
 
-def test_every_rule_has_a_reason() -> None:
-    """The table is complete and holds nothing else."""
-    assert set(RULES) == set(Reason)
+def test_no_two_reasons_share_a_number_or_a_name() -> None:
+    """A number is taken once: what was given up is not given out again."""
+    assert (
+        len(Reason.__members__) == len({reason.value for reason in Reason}) == len({reason.name for reason in Reason})
+    )
+    assert all(Reason(reason.value) is reason for reason in Reason)
+
+
+def test_what_asks_for_new_keys_has_the_code_on_which_clients_make_them() -> None:
+    """406, as observed; a ban has it, too, which is why a client decides by what to do and not by code (KEY-13)."""
+    assert {reason.code for reason in Reason if reason.recovery is Recovery.NEW_KEYS} == {406}
+    assert [reason for reason in Reason if reason.code == 406 and reason.recovery is not Recovery.NEW_KEYS] == [
+        Reason.BANNED
+    ]
+
+
+def test_the_contract_says_what_the_table_says() -> None:
+    """`make gen` writes errors.proto from it: number, meaning, and status in brackets."""
+    text = reasons.ERRORS_PROTO.read_text()
+    assert reasons.with_reasons(text) == text
+    for reason in Reason:
+        assert f"  ERROR_REASON_{reason.name} = {reason.value};\n" in text
+    changed = text.replace("[UNAUTHENTICATED]", "[UNAUTHORIZED]")
+    assert changed != text and reasons.with_reasons(changed) == text
+
+
+def test_a_contract_without_its_markers_is_noticed() -> None:
+    """Otherwise a reason would stay as it is for good."""
+    text = reasons.ERRORS_PROTO.read_text()
+    for wrong in (text.replace(reasons.BEGIN, ""), text.replace(reasons.END, "")):
+        with pytest.raises(reasons.MarkersMissing):
+            reasons.with_reasons(wrong)
+
+
+@pytest.mark.parametrize(
+    ("reason", "bracket"),
+    [
+        (Reason.TOKEN_EXPIRED, "[UNAUTHENTICATED]"),
+        (Reason.BANNED, "[PERMISSION_DENIED; code 406]"),
+        (Reason.RATE_LIMITED, "[RESOURCE_EXHAUSTED; login code 503]"),
+        (Reason.BLOB_EXPIRED, "[NOT_FOUND; code 410; HTTP 410]"),
+        (Reason.SERVER_FAULT, "[INTERNAL]"),
+    ],
+)
+def test_brackets_hold_the_status_and_what_is_special(reason: Reason, bracket: str) -> None:
+    """The status says the rest: it stands for all reasons of its kind."""
+    assert reasons.bracket(reason) == bracket
 
 
 def test_every_category_has_its_own_status() -> None:
@@ -43,8 +96,15 @@ def test_every_category_has_its_own_status() -> None:
     assert len(set(STATUS_CODES.values())) == len(Category)
 
 
+def test_a_fault_of_the_server_is_not_repeated_by_stock_policies() -> None:
+    """They repeat UNAVAILABLE by themselves, and a fault may come after the work was done."""
+    assert STATUS_CODES[Reason.SERVER_FAULT.category] is grpc.StatusCode.INTERNAL
+    assert [r for r in Reason if r.category is Category.INTERNAL] == [Reason.SERVER_FAULT]
+
+
 ENUMS: list[tuple[type[Enum], EnumTypeWrapper, str]] = [
     (Reason, errors_pb2.ErrorReason, "ERROR_REASON_"),
+    (Recovery, errors_pb2.Recovery, "RECOVERY_"),
     (model.PartnerStatus, interop_pb2.PartnerStatus, "PARTNER_STATUS_"),
     (model.IdentifierType, interop_pb2.IdentifierType, "IDENTIFIER_TYPE_"),
     (model.Platform, admin_pb2.DevicePlatform, "DEVICE_PLATFORM_"),
@@ -69,37 +129,92 @@ def test_names_and_numbers_are_those_of_the_wire(ours: type[Enum], wire: EnumTyp
     assert {member.name: member.value for member in ours if member.value} == on_the_wire
 
 
+Facts = dict[str, object]
+
+
+def facts_of(message: errors_pb2.Refusal) -> Facts:
+    """What a refusal as a message says."""
+    return {
+        "reason": errors_pb2.ErrorReason.Name(message.reason).removeprefix("ERROR_REASON_"),
+        "requirement": message.requirement,
+        "advice": message.advice,
+        "recovery": errors_pb2.Recovery.Name(message.recovery).removeprefix("RECOVERY_"),
+        "code": message.code,
+        "request_id": message.request_id,
+        "retry_after_ms": message.retry_after_ms if message.HasField("retry_after_ms") else None,
+        "violations": [(each.field, each.description) for each in message.violations],
+    }
+
+
+def facts_of_json(refusal: Refusal) -> Facts:
+    """The same for the object that goes over HTTP."""
+    facts = json.loads(json.dumps(refusal_to_json(refusal)))
+    violations = [(each["field"], each["description"]) for each in facts.pop("violations", [])]
+    for name in ("reason", "recovery"):
+        facts[name] = facts[name].upper()
+    return {"retry_after_ms": None, **facts, "violations": violations}
+
+
+def facts_of_status(status: status_pb2.Status) -> Facts:
+    """The same for the details that any gRPC client can read."""
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    bad = error_details_pb2.BadRequest()
+    assert status.details[0].Unpack(info) and info.domain == "interopsim"
+    delays = [retry.retry_delay.ToMilliseconds() for detail in status.details if detail.Unpack(retry)]
+    violations = [bad.field_violations for detail in status.details if detail.Unpack(bad)]
+    return {
+        "reason": info.reason,
+        **info.metadata,
+        "code": int(info.metadata["code"]),
+        "retry_after_ms": delays[0] if delays else None,
+        "violations": [(each.field, each.description) for each in (violations[0] if violations else ())],
+    }
+
+
 @pytest.mark.requirement("SIM-01")
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("retry_after_ms", [None, 0, 1_500])
-def test_both_wires_say_the_same(reason: Reason, retry_after_ms: int | None) -> None:
-    """Inside the chat channel and as a status: reason, requirement, advice and delay (SIM-01)."""
-    refusal = Refusal(reason, "the detail", retry_after_ms, cause="what the caller must not learn")
+@pytest.mark.parametrize("field", ["", "users[3].external_id"])
+def test_all_wires_say_the_same(reason: Reason, retry_after_ms: int | None, field: str) -> None:
+    """As a message, as a status and over HTTP: reason, requirement, advice, what to do, delay, fields (SIM-01)."""
+    refusal = Refusal(reason, "the detail", retry_after_ms, cause="what the caller must not learn", field=field)
     refusal.request_id = "request 1"
-    stanza = stanza_error(refusal)
+    message = refusal_to(refusal)
     status = status_pb2.Status.FromString(status_details(refusal))
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    assert status.details[0].Unpack(info)
-    assert errors_pb2.ErrorReason.Name(stanza.reason) == f"ERROR_REASON_{info.reason}" == f"ERROR_REASON_{reason.name}"
-    assert stanza.requirement == info.metadata["requirement"] == reason.rule.requirement
-    assert stanza.advice == info.metadata["advice"] == f"the detail. {reason.rule.advice}"
-    assert (info.domain, info.metadata["request_id"], stanza.request_id) == ("interopsim", "request 1", "request 1")
-    assert info.metadata["code"] == str(stanza.code) == str(reason.rule.code)
-    assert b"must not learn" not in stanza.SerializeToString() + status.SerializeToString()
-    assert status.code == STATUS_CODES[reason.rule.category].value[0]
+    expected: Facts = {
+        "reason": reason.name,
+        "requirement": reason.requirement,
+        "advice": f"the detail. {reason.advice}",
+        "recovery": reason.recovery.name,
+        "code": reason.code,
+        "request_id": "request 1",
+        "retry_after_ms": retry_after_ms,
+        "violations": [(field, "the detail")] if field else [],
+    }
+    packed = errors_pb2.Refusal()
+    assert status.details[1].Unpack(packed) and packed == message
+    assert facts_of(message) == facts_of_json(refusal) == facts_of_status(status) == expected
+    assert b"must not learn" not in message.SerializeToString() + status.SerializeToString()
+    assert status.code == STATUS_CODES[reason.category].value[0]
     assert status.message == f"{reason.name}: the detail"
-    assert stanza.HasField("retry_after_ms") == (len(status.details) == 2) == (retry_after_ms is not None)
-    if retry_after_ms is not None:
-        assert status.details[1].Unpack(retry)
-        assert stanza.retry_after_ms == retry.retry_delay.ToMilliseconds() == retry_after_ms
+
+
+def test_the_place_that_refuses_names_the_requirement() -> None:
+    """One reason serves many rules: what was broken is what is told, on every wire (SIM-01)."""
+    refusal = Refusal(Reason.RATE_LIMITED, requirement="OPT-12")
+    refusal.request_id = "request 1"
+    status = status_pb2.Status.FromString(status_details(refusal))
+    told = {facts["requirement"] for facts in (facts_of(refusal_to(refusal)), facts_of_status(status))}
+    assert told == {refusal_to_json(refusal)["requirement"]} == {"OPT-12"}
+    assert Refusal(Reason.RATE_LIMITED).requirement == Reason.RATE_LIMITED.requirement != "OPT-12"
 
 
 def test_without_a_detail_there_is_only_the_advice() -> None:
     """Two refusals of one reason are then the same in every byte (OPT-09)."""
     one, other = Refusal(Reason.RECIPIENT_NOT_REACHABLE), Refusal(Reason.RECIPIENT_NOT_REACHABLE)
-    assert one.advice == Reason.RECIPIENT_NOT_REACHABLE.rule.advice
+    assert one.advice == Reason.RECIPIENT_NOT_REACHABLE.advice
     assert str(one) == "RECIPIENT_NOT_REACHABLE"
-    assert stanza_error(one) == stanza_error(other)
+    assert refusal_to(one) == refusal_to(other)
     assert status_details(one) == status_details(other)
 
 
@@ -126,7 +241,7 @@ def test_a_refusal_never_holds_what_was_sent(secret: bytes, where: str) -> None:
         refusals.append(refusal_of(lambda: check_form_keys(form)))
     refusals.append(refusal_of(lambda: parse_upload_token(secret.hex())))
     for refusal in refusals:
-        said = stanza_error(refusal).SerializeToString() + status_details(refusal)
+        said = refusal_to(refusal).SerializeToString() + status_details(refusal)
         for form_of_secret in (secret, secret.hex().encode(), repr(secret).encode()):
             assert form_of_secret not in said
 

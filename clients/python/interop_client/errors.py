@@ -3,20 +3,51 @@
 Source: interop_api/v1/errors.proto.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from interop_api.v1 import errors_pb2, stanza_pb2
 
 if TYPE_CHECKING:
     import grpc.aio
 
-DOMAIN = "interopsim"
-"""Domain of the server's own `google.rpc.ErrorInfo`."""
-
 _DETAILS_KEY = "grpc-status-details-bin"
 _REASON_PREFIX = "ERROR_REASON_"
+_RECOVERY_PREFIX = "RECOVERY_"
 _MAX_DETAILS = 16
-_MAX_CODE_DIGITS = 4
+
+
+class Recovery(Enum):
+    """What to do after a refusal. Names are those of `Recovery` in errors.proto."""
+
+    UNKNOWN = "UNSPECIFIED"
+    """The server did not get as far as to say, or says something newer than this client."""
+    NEVER = "NEVER"
+    """Nothing by itself: the same meets the same refusal."""
+    SAME_AGAIN = "SAME_AGAIN"
+    """Send the same again: after `retry_after_ms`, or else with back-off."""
+    RECONNECT = "RECONNECT"
+    """Open a new connection: after `retry_after_ms`, or else with back-off."""
+    NEW_TOKEN = "NEW_TOKEN"
+    """Get a fresh token from the messenger's server, then try again."""
+    ENLIST = "ENLIST"
+    """Enlist (again)."""
+    NEW_KEYS = "NEW_KEYS"
+    """Make new keys and publish them (KEY-13)."""
+    REFRESH_DEVICES = "REFRESH_DEVICES"
+    """Begin a new session with the recipient's devices, then send again (MSG-05)."""
+    CHALLENGE = "CHALLENGE"
+    """Request a challenge and answer it (ABU-06)."""
+
+
+class Violation(NamedTuple):
+    """A field of the request that is not as it must be."""
+
+    field: str
+    """Its path, such as `users[3].external_id`."""
+    description: str
+    """What is wrong with it, for people."""
 
 
 class ServerRefusal(Exception):
@@ -27,20 +58,25 @@ class ServerRefusal(Exception):
             call failed before the server could explain itself, the name of the gRPC status, such as `UNAVAILABLE`.
         requirement: Id of the requirement that was broken, such as `OPT-09`; may be empty.
         advice: What to do about it, for people; may be empty.
-        retry_after_ms: Milliseconds after which a retry can succeed; None when a retry cannot help.
+        retry_after_ms: Milliseconds after which a new attempt can succeed; None when there is no estimate.
         request_id: Names the refusal in the server's journal, for `interopsim explain`; may be empty.
-        code: What stands for it on the wire that is modelled, such as 406, on which keys are made anew, or 503, after
-            which a retry with back-off can succeed (KEY-13); 0 when the server did not get as far as to say.
+        code: What stands for it on the wire that is modelled, such as 406 or 503, for information: what to do says
+            `recovery`. 0 when the server did not get as far as to say.
+        recovery: What to do about it, for programs.
+        violations: Which fields of the request are not as they must be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all that can be known of a refusal
         self,
         reason: str,
         requirement: str = "",
         advice: str = "",
         retry_after_ms: int | None = None,
         request_id: str = "",
+        *,
         code: int = 0,
+        recovery: Recovery = Recovery.UNKNOWN,
+        violations: Sequence[Violation] = (),
     ) -> None:
         super().__init__(f"{reason}: {advice}" if advice else reason)
         self.reason = reason
@@ -49,6 +85,8 @@ class ServerRefusal(Exception):
         self.retry_after_ms = retry_after_ms
         self.request_id = request_id
         self.code = code
+        self.recovery = recovery
+        self.violations = tuple(violations)
 
 
 class LoginRefused(ServerRefusal):
@@ -59,10 +97,18 @@ class LoginRefused(ServerRefusal):
     """
 
     def __init__(
-        self, refusal: ServerRefusal, code: int, expires_after_seconds: int | None, sub_code: int | None = None
+        self, refusal: ServerRefusal, expires_after_seconds: int | None = None, sub_code: int | None = None
     ) -> None:
-        facts = refusal.reason, refusal.requirement, refusal.advice, refusal.retry_after_ms, refusal.request_id
-        super().__init__(*facts, code)
+        super().__init__(
+            refusal.reason,
+            refusal.requirement,
+            refusal.advice,
+            refusal.retry_after_ms,
+            refusal.request_id,
+            code=refusal.code,
+            recovery=refusal.recovery,
+            violations=refusal.violations,
+        )
         self.expires_after_seconds = expires_after_seconds
         """For a temporary ban: seconds until it ends."""
         self.sub_code = sub_code
@@ -77,32 +123,68 @@ class ConnectionEnded(Exception):
         reason: Name of the reason, such as `CONNECTION_REPLACED`; `CLOSED` when this end closed it; otherwise the name
             of the gRPC status that ended the stream.
         advice: What to do about it, for people; may be empty.
+        recovery: What to do about it, for programs.
     """
 
-    def __init__(self, reason: str, advice: str = "") -> None:
+    def __init__(self, reason: str, advice: str = "", recovery: Recovery = Recovery.UNKNOWN) -> None:
         super().__init__(f"{reason}: {advice}" if advice else reason)
         self.reason = reason
         self.advice = advice
+        self.recovery = recovery
 
 
 def refusal_from_stanza_error(error: errors_pb2.Refusal) -> ServerRefusal:
     """Returns the refusal that came inside the chat channel or inside a response."""
-    retry_after_ms = error.retry_after_ms if error.HasField("retry_after_ms") else None
-    reason = _reason_name(error.reason)
-    return ServerRefusal(reason, error.requirement, error.advice, retry_after_ms, error.request_id, error.code)
+    return ServerRefusal(
+        _reason_name(error.reason),
+        error.requirement,
+        error.advice,
+        error.retry_after_ms if error.HasField("retry_after_ms") else None,
+        error.request_id,
+        code=error.code,
+        recovery=_recovery(error.recovery),
+        violations=[Violation(violation.field, violation.description) for violation in error.violations],
+    )
 
 
 def refusal_from_login_failure(failure: stanza_pb2.LoginFailure) -> LoginRefused:
     """Returns the refusal of a login."""
     expires_after_seconds = failure.expires_after_seconds if failure.HasField("expires_after_seconds") else None
     sub_code = failure.sub_code if failure.HasField("sub_code") else None
-    return LoginRefused(refusal_from_stanza_error(failure.error), failure.code, expires_after_seconds, sub_code)
+    return LoginRefused(refusal_from_stanza_error(failure.error), expires_after_seconds, sub_code)
+
+
+def refusal_from_json(facts: Mapping[str, Any]) -> ServerRefusal:
+    """Returns the refusal that came over HTTP.
+
+    Raises:
+        KeyError, TypeError, ValueError: It is none.
+    """
+    delay = facts.get("retry_after_ms")
+    return ServerRefusal(
+        str(facts["reason"]).upper(),
+        str(facts.get("requirement", "")),
+        str(facts.get("advice", "")),
+        None if delay is None else int(delay),
+        str(facts.get("request_id", "")),
+        code=int(facts.get("code", 0)),
+        recovery=recovery_named(str(facts.get("recovery", "")).upper()),
+        violations=[Violation(str(each["field"]), str(each["description"])) for each in facts.get("violations", ())],
+    )
+
+
+def recovery_named(name: str) -> Recovery:
+    """Returns the recovery of that name; UNKNOWN when this client does not know it."""
+    try:
+        return Recovery(name)
+    except ValueError:
+        return Recovery.UNKNOWN
 
 
 def refusal_from_rpc_error(error: "grpc.aio.AioRpcError") -> ServerRefusal:
     """Returns the refusal that a failed call carries in its trailer.
 
-    A trailer that is absent, malformed or of another domain leaves the gRPC status and its message.
+    A trailer that is absent, malformed or without the server's own details leaves the gRPC status and its message.
     """
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
@@ -115,31 +197,23 @@ def refusal_from_rpc_error(error: "grpc.aio.AioRpcError") -> ServerRefusal:
 def _refusal_from_details(details: bytes) -> ServerRefusal | None:
     # Imported at the first refusal: a client that meets none does not pay for it.
     from google.protobuf.message import DecodeError
-    from google.rpc import error_details_pb2, status_pb2
+    from google.rpc import status_pb2
 
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    has_retry = False
+    refusal = errors_pb2.Refusal()
     try:
         for detail in status_pb2.Status.FromString(details).details[:_MAX_DETAILS]:
-            detail.Unpack(info)
-            has_retry |= detail.Unpack(retry)
+            if detail.Unpack(refusal):
+                return refusal_from_stanza_error(refusal) if refusal.reason else None
     except DecodeError:
-        return None
-    if info.domain != DOMAIN or not info.reason:
-        return None
-    facts = info.metadata
-    return ServerRefusal(
-        info.reason,
-        facts.get("requirement", ""),
-        facts.get("advice", ""),
-        retry.retry_delay.ToMilliseconds() if has_retry else None,
-        facts.get("request_id", ""),
-        _code(facts.get("code", "")),
-    )
+        pass
+    return None
 
 
-def _code(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MAX_CODE_DIGITS else 0
+def _recovery(recovery: errors_pb2.Recovery.ValueType) -> Recovery:
+    try:
+        return recovery_named(errors_pb2.Recovery.Name(recovery).removeprefix(_RECOVERY_PREFIX))
+    except ValueError:  # newer than this client
+        return Recovery.UNKNOWN
 
 
 def _reason_name(reason: errors_pb2.ErrorReason.ValueType) -> str:

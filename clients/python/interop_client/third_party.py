@@ -13,8 +13,7 @@ from interop_client.client import InteropClient
 from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.connection.transport import DirectTransport
-from interop_client.errors import ServerRefusal, refusal_from_stanza_error
-from interop_client.keys.prekeys import REGENERATE_KEYS
+from interop_client.errors import Recovery, ServerRefusal, refusal_from_json, refusal_from_stanza_error
 from interop_client.media.crypto import MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, MediaHost, encrypted_blob
@@ -81,7 +80,7 @@ class ThirdPartyClient(InteropClient):
         try:
             return await self._enlist(token)
         except ServerRefusal as refusal:
-            if refusal.code != REGENERATE_KEYS:
+            if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
         self._signal.rotate_signed_prekey()
         await self._durable.commit()  # before it leaves: a prekey whose private half is lost loses its message
@@ -246,7 +245,7 @@ def _login_of(body: bytes) -> str:
         outcome = json.loads(body)
         if outcome["status"] == "ok":
             return str(outcome["login"])
-        reason = str(outcome["reason"])
+        refusal = refusal_from_json(outcome)
     except (ValueError, KeyError, TypeError) as error:
         raise ServerRefusal("ANSWER_MALFORMED", advice="The server did not answer with an outcome object.") from error
-    raise ServerRefusal(reason.upper(), advice=str(outcome.get("advice", "")))
+    raise refusal

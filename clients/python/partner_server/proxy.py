@@ -173,7 +173,7 @@ class _Relay:
         except ConnectionError:
             return None  # the client has left
         except (ConnectionEnded, RemoteProtocolError) as error:
-            return Ended(error.reason, error.advice if isinstance(error, ConnectionEnded) else "")
+            return _ended_by(error)
         return None
 
     async def _send(self, *stanzas: stanza_pb2.Stanza) -> None:
@@ -189,7 +189,7 @@ class _Relay:
         except (FrameMalformed, DecodeError) as error:
             return Ended("PROXY_FRAME_MALFORMED", str(error))
         except ConnectionEnded as error:
-            return Ended(error.reason, error.advice)
+            return _ended_by(error)
         return None
 
     async def _take(self, encoded: bytes) -> None:
@@ -240,14 +240,21 @@ async def _say_ended(socket: web.WebSocketResponse, ended: Ended, code: int) -> 
     await socket.close(code=code)
 
 
+def _ended_by(error: ConnectionEnded | RemoteProtocolError) -> Ended:
+    if isinstance(error, ConnectionEnded):
+        return Ended(error.reason, error.advice, recovery=error.recovery.value)
+    return Ended(error.reason)
+
+
 def _ended_by_login(error: Exception) -> Ended:
     if isinstance(error, LoginRefused):
         facts = (error.requirement, error.retry_after_ms, error.code, error.expires_after_seconds, error.request_id)
-        return Ended(error.reason, error.advice, *facts, sub_code=error.sub_code)
+        return Ended(error.reason, error.advice, *facts, sub_code=error.sub_code, recovery=error.recovery.value)
     if isinstance(error, ServerRefusal):
-        return Ended(error.reason, error.advice, error.requirement, error.retry_after_ms)
+        delay_ms, recovery = error.retry_after_ms, error.recovery.value
+        return Ended(error.reason, error.advice, error.requirement, delay_ms, recovery=recovery)
     if isinstance(error, ConnectionEnded):
-        return Ended(error.reason, error.advice)
+        return _ended_by(error)
     if isinstance(error, CertificateError | RemoteProtocolError):
         return Ended("PROXY_UPSTREAM_NOT_TRUSTED", f"WhatsApp's end of the handshake is wrong ({error.reason}).")
     return Ended("PROXY_UPSTREAM_TIMEOUT", "WhatsApp did not answer in time; reconnect with back-off.")

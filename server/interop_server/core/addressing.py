@@ -8,18 +8,22 @@ _REASONS = {
     "NUMBER_BASED_ADDRESS": Reason.NUMBER_BASED_NOT_SUPPORTED,
     "CALL_ADDRESS": Reason.CALLS_NOT_SUPPORTED,
     "USER_VISIBLE_IDENTIFIER": Reason.USER_VISIBLE_IDENTIFIER,
-    "UNSUPPORTED_DEVICE": Reason.DEVICE_LIST_MISMATCH,
+    "UNSUPPORTED_DEVICE": Reason.ADDRESS_NAMES_DEVICE,
 }
 
 
-def check_address(text: str) -> Jid:
+def check_address(text: str, field: str = "") -> Jid:
     """Parses the address of a recipient (MSG-01).
+
+    Args:
+        text: The address.
+        field: Where it stands in the request.
 
     Raises:
         Refusal: USER_VISIBLE_IDENTIFIER, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
-            DEVICE_LIST_MISMATCH or ADDRESS_MALFORMED.
+            ADDRESS_NAMES_DEVICE or ADDRESS_MALFORMED.
     """
     try:
         return parse_jid(text)
     except JidError as error:
-        raise Refusal(_REASONS.get(error.reason, Reason.ADDRESS_MALFORMED)) from error
+        raise Refusal(_REASONS.get(error.reason, Reason.ADDRESS_MALFORMED), field=field) from error

@@ -8,6 +8,8 @@ from interop_server.core.model import IdentifierType
 MAX_IDENTIFIER_BYTES = 320
 """As long as an e-mail address may be (RFC 3696, erratum 1690)."""
 
+_FIELD = "external_id"
+"""What requests call an identifier."""
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,255}")
 _PHONE = re.compile(r"\+?[0-9]{5,15}")
 _USERNAME = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
@@ -26,26 +28,33 @@ def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
     Raises:
         Refusal: REQUEST_MALFORMED.
     """
-    text = identifier.strip()
+    text, field = identifier.strip(), _FIELD
     if len(text.encode("utf-8", "surrogatepass")) > MAX_IDENTIFIER_BYTES:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes")
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes", field=field
+        )
     if kind is IdentifierType.PHONE:
         return normalize_phone_number(text)
     form = _EMAIL if kind is IdentifierType.EMAIL else _USERNAME
     if not form.fullmatch(text) or not _is_encodable(text):
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is no {kind.name.lower()}")
+        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is no {kind.name.lower()}", field=field)
     return text.casefold()
 
 
-def normalize_phone_number(number: str) -> str:
+def normalize_phone_number(number: str, field: str = _FIELD) -> str:
     """Returns an E.164 number as digits, without separators and `+`.
+
+    Args:
+        number: As a person writes it.
+        field: Where it stands in the request.
 
     Raises:
         Refusal: REQUEST_MALFORMED.
     """
     compact = number.translate({ord(character): None for character in " -().\u00a0"})
     if not _PHONE.fullmatch(compact) or compact.lstrip("+").startswith("0"):
-        raise Refusal(Reason.REQUEST_MALFORMED, "a phone number has 5 to 15 digits in E.164 form, like +4915112345678")
+        detail = "a phone number has 5 to 15 digits in E.164 form, like +4915112345678"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=field)
     return compact.removeprefix("+")
 
 
@@ -56,8 +65,9 @@ def normalize_e164_number(number: str) -> str:
         Refusal: REQUEST_MALFORMED.
     """
     if not number.startswith("+"):
-        raise Refusal(Reason.REQUEST_MALFORMED, "`phone_number` starts with `+` and the country code")
-    return normalize_phone_number(number)
+        detail = "`phone_number` starts with `+` and the country code"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="phone_number")
+    return normalize_phone_number(number, "phone_number")
 
 
 def _is_encodable(text: str) -> bool:

@@ -136,7 +136,7 @@ class Journal:
                     action,
                     subject[:MAX_FIELD_CHARACTERS],
                     "refused",
-                    refusal.reason.rule.requirement,
+                    refusal.requirement,
                     refusal.reason.name,
                     refusal.cause,
                     refusal.detail[:MAX_FIELD_CHARACTERS],
@@ -172,7 +172,9 @@ class Journal:
         """
         origin, _, number = token.rpartition(".")
         if len(token) > _MAX_TOKEN_CHARACTERS or (token and not (number.isascii() and number.isdigit())):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`resume_token` is not one that a journal gave out")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`resume_token` is not one that a journal gave out", field="resume_token"
+            )
         return int(number[:_MAX_NUMBER_DIGITS]) if origin == self._origin else 0
 
     def count_naming(self, name: str) -> int:

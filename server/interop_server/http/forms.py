@@ -16,6 +16,7 @@ from interop_protocol.encoding import decode_base64url
 from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
+from interop_server.http.refusals import refusal_to_json
 
 MAX_FORM_BYTES = 16 * 1024
 """Policy: twice the size of the longest token and all keys with every character escaped."""
@@ -69,10 +70,10 @@ def parse_form(body: bytes) -> EnlistmentForm:
         try:
             keys[field.attribute] = decode_base64url(fields[field.name], field.length)
         except ValueError as error:
-            raise Refusal(Reason.KEY_MALFORMED, f"{field.name}: {error}") from error
+            raise Refusal(Reason.KEY_MALFORMED, f"{field.name}: {error}", field=field.name) from error
     version = fields.get("version", "1")
     if not _VERSION.fullmatch(version):
-        raise Refusal(Reason.REQUEST_MALFORMED, "version is not a number")
+        raise Refusal(Reason.REQUEST_MALFORMED, "version is not a number", field="version")
     return EnlistmentForm(**keys, token=fields["token"], protocol_version=int(version))
 
 
@@ -83,15 +84,7 @@ def success(login: str) -> web.Response:
 
 def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
     """Returns the documented outcome of a refused enlistment, with advice on what to do about it (ENL-11)."""
-    return web.json_response(
-        {
-            "reason": refusal.reason.name.lower(),
-            "status": "fail",
-            "requirement": refusal.reason.rule.requirement,
-            "advice": refusal.advice,
-        },
-        headers=headers,
-    )
+    return web.json_response({"status": "fail", **refusal_to_json(refusal)}, headers=headers)
 
 
 async def _read_body(request: web.Request) -> bytes:
@@ -126,10 +119,14 @@ def _parse_fields(body: bytes) -> dict[str, str]:
         raise Refusal(Reason.REQUEST_MALFORMED, "the body is not a form of ASCII and escaped UTF-8") from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
-        raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice")
+        twice = {name for name in fields if [each for each, _ in pairs].count(name) > 1}
+        # Only by names that are documented: others are the client's own text.
+        field = min(twice & (_REQUIRED | _OPTIONAL), default="")
+        raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice", field=field)
     missing, unknown = _REQUIRED - fields.keys(), fields.keys() - _REQUIRED - _OPTIONAL
     if missing:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"the form lacks {', '.join(sorted(missing))}")
+        detail = f"the form lacks {', '.join(sorted(missing))}"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=min(missing))
     if unknown:
         raise Refusal(Reason.REQUEST_MALFORMED, f"the form has {len(unknown)} fields that are not documented")
     return fields

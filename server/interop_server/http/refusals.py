@@ -1,32 +1,12 @@
-"""Refusals as HTTP says them: a status and a JSON object; the one place that maps categories to statuses."""
+"""Refusals as HTTP says them: a status and a JSON object; knows no rule."""
 
 from collections.abc import Mapping
 
 from aiohttp import hdrs, web
 
-from interop_server.core.errors import Category, Reason, Refusal
+from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.core.limits import SECOND_MS
-
-_STATUS_OF_CATEGORY = {
-    Category.INVALID_REQUEST: 400,
-    Category.UNAUTHENTICATED: 401,
-    Category.PERMISSION_DENIED: 403,
-    Category.NOT_FOUND: 404,
-    Category.ALREADY_EXISTS: 409,
-    Category.FAILED_PRECONDITION: 409,
-    Category.ABORTED: 409,
-    Category.RESOURCE_EXHAUSTED: 429,
-    Category.UNAVAILABLE: 503,
-    Category.DEADLINE_EXCEEDED: 504,
-}
-_STATUS_OF_REASON = {
-    Reason.BLOB_EXPIRED: 410,
-    Reason.RANGE_INVALID: 416,
-    Reason.PARTNER_MEDIA_UNAVAILABLE: 502,
-    Reason.BLOB_TOO_LARGE: 502,  # nothing is uploaded over HTTP: it is the partner who sends too much
-}
-
 
 JOURNAL = web.AppKey("journal", Journal)
 """Where an application's refusals are recorded."""
@@ -47,10 +27,28 @@ def record_refusal(request: web.Request, refusal: Refusal) -> dict[str, str]:
     return headers
 
 
+def refusal_to_json(refusal: Refusal) -> dict[str, object]:
+    """Returns a refusal as an object with the fields of `Refusal` in errors.proto, less those that are absent."""
+    reason = refusal.reason
+    facts: dict[str, object] = {
+        "reason": reason.name.lower(),
+        "requirement": refusal.requirement,
+        "advice": refusal.advice,
+        "recovery": reason.recovery.name.lower(),
+        "code": refusal.code,
+        "request_id": refusal.request_id,
+    }
+    if refusal.retry_after_ms is not None:
+        facts["retry_after_ms"] = refusal.retry_after_ms
+    if refusal.violations:
+        facts["violations"] = [violation._asdict() for violation in refusal.violations]
+    return facts
+
+
 def refusal_response(
     request: web.Request, refusal: Refusal, *, status: int | None = None, headers: Mapping[str, str] | None = None
 ) -> web.Response:
-    """Returns a refusal as `{"reason", "requirement", "advice"}`.
+    """Returns a refusal as a status and an object.
 
     Args:
         request: What was refused.
@@ -58,10 +56,9 @@ def refusal_response(
         status: Instead of the one that belongs to the reason.
         headers: Further headers.
     """
-    reason, rule = refusal.reason, refusal.reason.rule
-    body = {"reason": reason.name.lower(), "requirement": rule.requirement, "advice": refusal.advice}
+    recorded = record_refusal(request, refusal)  # first: the object names the refusal as the journal does
     return web.json_response(
-        body,
-        status=status or _STATUS_OF_REASON.get(reason) or _STATUS_OF_CATEGORY[rule.category],
-        headers={**(headers or {}), **record_refusal(request, refusal)},
+        refusal_to_json(refusal),
+        status=status or refusal.reason.http_status,
+        headers={**(headers or {}), **recorded},
     )

@@ -45,7 +45,8 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         try:
             platform = Platform(request.platform)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`platform` must be ANDROID, IOS, WEB or DESKTOP") from error
+            detail = "`platform` must be ANDROID, IOS, WEB or DESKTOP"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="platform") from error
         account, eligible = await self._operator.put_whatsapp_user(request.phone_number, request.authkey, platform)
         return pb.PutWhatsAppUserResponse(jid=account.jid, eligible=eligible)
 
@@ -88,9 +89,14 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
 def _partner_from(partner: pb.Partner) -> Partner:
     try:
-        status, identifier_type = PartnerStatus(partner.status), IdentifierType(partner.identifier_type)
+        status = PartnerStatus(partner.status)
     except ValueError as error:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`status` and `identifier_type` must be set to known values") from error
+        raise Refusal(Reason.REQUEST_MALFORMED, "`status` is not known", field="partner.status") from error
+    try:
+        identifier_type = IdentifierType(partner.identifier_type)
+    except ValueError as error:
+        detail = "`identifier_type` is not known"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.identifier_type") from error
     return Partner(
         integrator=partner.integrator,
         name=partner.name,

@@ -12,7 +12,7 @@ from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.abuse.standing import BanRefusal
-from interop_server.core.errors import Category, Reason, Refusal
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import TypingState
@@ -21,7 +21,7 @@ from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import limits_to, peer_ip_from, typing_to
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
-from interop_server.rpc.errors import CALLER, Context, stanza_error
+from interop_server.rpc.errors import CALLER, Context, refusal_to
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
@@ -31,23 +31,6 @@ _log = logging.getLogger(__name__)
 
 LAST_WORD_SECONDS = 2.0
 """How long a client has to take in what is left for it, the reason included, when the server ends its connection."""
-
-_FAILURE_CODES = {
-    Category.INVALID_REQUEST: 400,
-    Category.UNAVAILABLE: 503,
-    Category.RESOURCE_EXHAUSTED: 503,
-    Category.FAILED_PRECONDITION: 405,
-}
-"""Login failure codes as observed on the wire (CHN-10); 401 for all others."""
-_OWN_FAILURE_CODES = {
-    Reason.TEMPORARILY_BANNED: 402,
-    Reason.PROXY_NOT_ALLOWED: 403,  # 403: nothing that the client does changes it
-    Reason.PARTNER_NOT_ACTIVE: 403,
-    Reason.LOCATION_NOT_ALLOWED: 403,
-    Reason.BANNED: 406,
-    Reason.SERVER_FAULT: 500,
-}
-"""Those of single reasons."""
 
 
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
@@ -104,6 +87,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         return live
 
     async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", claimed: str) -> None:
+        refusal.code = refusal.reason.login_code  # in the stanza and in the status of the call alike
         self._rules.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
         # Like every last word: a client that does not read must not hold the stream open.
         with suppress(TimeoutError):
@@ -119,9 +103,7 @@ def _claimed(login: Login | Refusal) -> str:
 
 
 def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
-    reason = refusal.reason
-    code = _OWN_FAILURE_CODES.get(reason) or _FAILURE_CODES.get(reason.rule.category, 401)
-    failure = stanza_pb2.LoginFailure(code=code, error=stanza_error(refusal))
+    failure = stanza_pb2.LoginFailure(error=refusal_to(refusal))
     if isinstance(refusal, BanRefusal) and refusal.retry_after_ms is not None:
         failure.sub_code = refusal.sub_code
         failure.expires_after_seconds = -(-refusal.retry_after_ms // SECOND_MS)
@@ -129,7 +111,7 @@ def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
 
 
 def _stream_error(refusal: Refusal) -> stanza_pb2.Stanza:
-    return stanza_pb2.Stanza(stream_error=stanza_pb2.StreamError(error=stanza_error(refusal)))
+    return stanza_pb2.Stanza(stream_error=stanza_pb2.StreamError(error=refusal_to(refusal)))
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:

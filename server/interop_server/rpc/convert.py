@@ -52,7 +52,7 @@ from interop_server.core.model import (
     PublishedKeys,
     SignedPreKey,
 )
-from interop_server.rpc.errors import stanza_error
+from interop_server.rpc.errors import refusal_to
 
 MAX_RECEIPT_IDS = 256
 MAX_ACK_IDS = 4_096
@@ -86,14 +86,17 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
     except DecodeError as error:
         raise Refusal(Reason.LOGIN_MALFORMED, "the payload is no LoginPayload") from error
     if login.product not in (chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP):
-        raise Refusal(Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP")
+        raise Refusal(Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP", field="product")
     if login.connection_mode not in (chat_pb2.CONNECTION_MODE_DIRECT, chat_pb2.CONNECTION_MODE_PROXY):
-        raise Refusal(Reason.LOGIN_MALFORMED, "`connection_mode` must be DIRECT or PROXY")
+        detail = "`connection_mode` must be DIRECT or PROXY"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="connection_mode")
     is_interop = login.product == chat_pb2.PRODUCT_INTEROP
     if is_interop != login.HasField("interop_data"):
-        raise Refusal(Reason.LOGIN_MALFORMED, "`interop_data` belongs to product INTEROP, and only there")
+        detail = "`interop_data` belongs to product INTEROP, and only there"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="interop_data")
     if is_interop == bool(login.username) or login.username >= _MAX_PHONE_NUMBER:
-        raise Refusal(Reason.LOGIN_MALFORMED, "`username` is a phone number of up to 15 digits, for product WHATSAPP")
+        detail = "`username` is a phone number of up to 15 digits, for product WHATSAPP"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="username")
     try:
         token = login.interop_data.token.decode("ascii")
     except UnicodeDecodeError as error:
@@ -133,28 +136,31 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     """Reads a message that a client sends.
 
     Raises:
-        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(message, own_jid)
+    _check_sender(message, own_jid, "message")
     stanza_id = message.id  # every look at a field makes a new object
     if not _STANZA_ID.fullmatch(stanza_id):
-        raise Refusal(Reason.FRAME_MALFORMED, "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`")
+        detail = "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.id")
     message_type = _MESSAGE_TYPES.get(message.type)
     if message_type is None:
-        raise Refusal(Reason.FRAME_MALFORMED, "`type` of the message is not known")
+        raise Refusal(Reason.STANZA_MALFORMED, "`type` of the message is not known", field="message.type")
     enc = []
-    for part in message.enc:
+    for index, part in enumerate(message.enc):
         ciphertext_type, ciphertext = _CIPHERTEXT_TYPES.get(part.type), part.ciphertext
         if ciphertext_type is None or not ciphertext:
-            raise Refusal(Reason.FRAME_MALFORMED, "every `enc` needs a known type and a ciphertext")
+            field = f"message.enc[{index}].{'type' if ciphertext_type is None else 'ciphertext'}"
+            raise Refusal(Reason.STANZA_MALFORMED, "every `enc` needs a known type and a ciphertext", field=field)
         registration_id = part.registration_id if part.HasField("registration_id") else None
         enc.append(DeviceCiphertext(ciphertext_type, part.device_id, ciphertext, registration_id))
     retry_count = message.retry_count
     if retry_count > MAX_RETRIES:
-        raise Refusal(Reason.FRAME_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}")
+        raise Refusal(Reason.STANZA_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}", field="message.retry_count")
     token = message.reporting_token
     if token and len(token) != REPORTING_TOKEN_BYTES:
-        raise Refusal(Reason.FRAME_MALFORMED, f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none")
+        detail = f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.reporting_token")
     return OutgoingMessage(stanza_id, message.to_jid, message_type, tuple(enc), retry_count, token)
 
 
@@ -162,15 +168,18 @@ def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
     """Reads a receipt that a client sends.
 
     Raises:
-        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(receipt, own_jid)
+    _check_sender(receipt, own_jid, "receipt")
     if receipt.type not in (stanza_pb2.RECEIPT_TYPE_DELIVERED, stanza_pb2.RECEIPT_TYPE_READ):
-        raise Refusal(Reason.FRAME_MALFORMED, "`type` of the receipt is not known")
+        raise Refusal(Reason.STANZA_MALFORMED, "`type` of the receipt is not known", field="receipt.type")
     if not 1 <= len(receipt.message_ids) <= MAX_RECEIPT_IDS:
-        raise Refusal(Reason.FRAME_MALFORMED, f"a receipt names 1 to {MAX_RECEIPT_IDS} messages")
-    if not all(_STANZA_ID.fullmatch(message_id) for message_id in receipt.message_ids):
-        raise Refusal(Reason.FRAME_MALFORMED, "a receipt names a message id of the wrong form")
+        detail = f"a receipt names 1 to {MAX_RECEIPT_IDS} messages"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="receipt.message_ids")
+    for index, message_id in enumerate(receipt.message_ids):
+        if not _STANZA_ID.fullmatch(message_id):
+            detail = "a receipt names a message id of the wrong form"
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field=f"receipt.message_ids[{index}]")
     return OutgoingReceipt(ReceiptType(receipt.type), receipt.to_jid, receipt.message_ids)
 
 
@@ -178,16 +187,19 @@ def retry_receipt_from(receipt: stanza_pb2.RetryReceipt, own_jid: str) -> RetryR
     """Reads a retry receipt that a client sends; what it must hold is checked by the rules.
 
     Raises:
-        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(receipt, own_jid)
+    _check_sender(receipt, own_jid, "retry_receipt")
     if not _STANZA_ID.fullmatch(receipt.message_id):
-        raise Refusal(Reason.FRAME_MALFORMED, "a retry receipt names a message id of the wrong form")
+        detail = "a retry receipt names a message id of the wrong form"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.message_id")
     if receipt.retry_count == 0:
-        raise Refusal(Reason.FRAME_MALFORMED, "`retry_count` counts this time, too: it begins with 1")
+        detail = "`retry_count` counts this time, too: it begins with 1"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.retry_count")
     reason = _RETRY_REASONS.get(receipt.reason)
     if reason is None:
-        raise Refusal(Reason.FRAME_MALFORMED, "`reason` of the retry receipt is not known")
+        detail = "`reason` of the retry receipt is not known"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.reason")
     return RetryReceipt(
         message_id=receipt.message_id,
         retry_count=receipt.retry_count,
@@ -207,21 +219,23 @@ def typing_from(typing: stanza_pb2.Typing, own_jid: str) -> TypingState:
     """Checks a sign of typing that a client sends and returns what it says.
 
     Raises:
-        Refusal: FRAME_MALFORMED or CONNECTION_MULTIPLEXED.
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(typing, own_jid)
+    _check_sender(typing, own_jid, "typing")
     state = _TYPING_STATES.get(typing.state)
     if state is None:
-        raise Refusal(Reason.FRAME_MALFORMED, "`state` of the sign of typing is not known")
+        raise Refusal(Reason.STANZA_MALFORMED, "`state` of the sign of typing is not known", field="typing.state")
     return state
 
 
 def _check_sender(
-    content: stanza_pb2.Message | stanza_pb2.Receipt | stanza_pb2.RetryReceipt | stanza_pb2.Typing, own_jid: str
+    content: stanza_pb2.Message | stanza_pb2.Receipt | stanza_pb2.RetryReceipt | stanza_pb2.Typing,
+    own_jid: str,
+    kind: str,
 ) -> None:
     sender = content.from_jid
     if sender and sender != own_jid:
-        raise Refusal(Reason.CONNECTION_MULTIPLEXED)
+        raise Refusal(Reason.CONNECTION_MULTIPLEXED, field=f"{kind}.from_jid")
 
 
 def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.Stanza:
@@ -230,7 +244,17 @@ def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.St
     content = getattr(stanza, kind) if kind else None
     stanza_id = getattr(content, "id", "") or getattr(content, "message_id", "")
     text = stanza_id if isinstance(stanza_id, str) else ""
-    return stanza_pb2.Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=text[:64], error=stanza_error(refusal)))
+    refused = stanza_pb2.StanzaRefused(id=text[:64], error=refusal_to(refusal), kind=kind or "")
+    return stanza_pb2.Stanza(stanza_refused=refused, ref=_ref(stanza))
+
+
+def pong_to(stanza: stanza_pb2.Stanza) -> stanza_pb2.Stanza:
+    """Returns the answer to a ping."""
+    return stanza_pb2.Stanza(pong=stanza_pb2.Pong(id=stanza.ping.id), ref=_ref(stanza))
+
+
+def _ref(stanza: stanza_pb2.Stanza) -> int | None:
+    return stanza.ref if stanza.HasField("ref") else None
 
 
 def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
@@ -240,7 +264,7 @@ def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
     for outcome in outcomes:
         ack = acks.add(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
         if outcome.refusal is not None:
-            ack.error.CopyFrom(stanza_error(outcome.refusal))
+            ack.error.CopyFrom(refusal_to(outcome.refusal))
             if isinstance(outcome.refusal, DeviceListMismatch):
                 _write_mismatch(ack.device_list_mismatch, outcome.refusal)
     return stanza
@@ -407,20 +431,22 @@ def published_keys_from(request: prekeys_pb2.SetPreKeysRequest) -> PublishedKeys
         Refusal: KEY_MALFORMED for another key type.
     """
     if request.key_type != b"\x05":
-        raise Refusal(Reason.KEY_MALFORMED, "`key_type` must be the one byte 0x05")
+        raise Refusal(Reason.KEY_MALFORMED, "`key_type` must be the one byte 0x05", field="key_type")
     return PublishedKeys(request.registration_id, request.identity_key, signed_prekey_from(request.signed_prekey))
 
 
-def reported_message_from(message: integrity_pb2.ReportedMessage) -> ReportedMessage:
-    """Reads a message that a report names; lengths of what is revealed are checked by the rules.
+def reported_message_from(message: integrity_pb2.ReportedMessage, index: int) -> ReportedMessage:
+    """Reads a message that a report names, by its index in it; lengths of what is revealed are checked by the rules.
 
     Raises:
         Refusal: REQUEST_MALFORMED.
     """
     if not _STANZA_ID.fullmatch(message.message_id):
-        raise Refusal(Reason.REQUEST_MALFORMED, "`message_id` is no id of a message")
+        field = f"messages[{index}].message_id"
+        raise Refusal(Reason.REQUEST_MALFORMED, "`message_id` is no id of a message", field=field)
     if message.HasField("plaintext") != message.HasField("message_secret"):
-        raise Refusal(Reason.REQUEST_MALFORMED, "`plaintext` and `message_secret` come together")
+        field = f"messages[{index}].{'message_secret' if message.HasField('plaintext') else 'plaintext'}"
+        raise Refusal(Reason.REQUEST_MALFORMED, "`plaintext` and `message_secret` come together", field=field)
     if not message.HasField("plaintext"):
         return ReportedMessage(message.message_id, None)
     return ReportedMessage(message.message_id, RevealedContent(message.plaintext, message.message_secret))

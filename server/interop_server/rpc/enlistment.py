@@ -5,7 +5,7 @@ from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
 from interop_server.rpc.convert import peer_ip_from
-from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, stanza_error
+from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, refusal_to
 
 
 class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
@@ -33,7 +33,7 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
         except Refusal as refusal:
             self._journal.refuse(refusal, ANONYMOUS, "EnlistmentService.Enlist")
             IS_RECORDED.set(True)
-            failure = enlistment_pb2.EnlistFailure(error=stanza_error(refusal))
+            failure = enlistment_pb2.EnlistFailure(error=refusal_to(refusal))
             return enlistment_pb2.EnlistResponse(failure=failure)
         CALLER.set(login)
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))

@@ -1,4 +1,4 @@
-"""Refusals on the gRPC wire: the one place that maps a category to a status; knows no rule."""
+"""Refusals on the gRPC wire: as a message and as a status; knows no rule."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -7,27 +7,15 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from interop_api.v1 import errors_pb2
-from interop_server.core.errors import Category, Reason, Refusal
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, OPERATOR, Journal
+from interop_server.rpc.statuses import STATUS_CODES
 
 DOMAIN = "interopsim"
 DETAILS_METADATA = "grpc-status-details-bin"
-
-STATUS_CODES = {
-    Category.INVALID_REQUEST: grpc.StatusCode.INVALID_ARGUMENT,
-    Category.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
-    Category.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
-    Category.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    Category.ALREADY_EXISTS: grpc.StatusCode.ALREADY_EXISTS,
-    Category.FAILED_PRECONDITION: grpc.StatusCode.FAILED_PRECONDITION,
-    Category.ABORTED: grpc.StatusCode.ABORTED,
-    Category.RESOURCE_EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    Category.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-    Category.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
-}
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -43,53 +31,66 @@ CALLER: ContextVar[str] = ContextVar("caller", default="")
 _log = logging.getLogger(__name__)
 
 
-def stanza_error(refusal: Refusal) -> errors_pb2.Refusal:
-    """Returns a refusal as it travels inside the chat channel."""
-    error = errors_pb2.Refusal(
+def refusal_to(refusal: Refusal) -> errors_pb2.Refusal:
+    """Returns a refusal as a message."""
+    message = errors_pb2.Refusal(
         reason=errors_pb2.ErrorReason.ValueType(refusal.reason.value),
-        requirement=refusal.reason.rule.requirement,
+        requirement=refusal.requirement,
         advice=refusal.advice,
         request_id=refusal.request_id,
-        code=refusal.reason.rule.code,
+        code=refusal.code,
+        recovery=errors_pb2.Recovery.ValueType(refusal.reason.recovery.value),
+        violations=[errors_pb2.FieldViolation(**violation._asdict()) for violation in refusal.violations],
     )
     if refusal.retry_after_ms is not None:
-        error.retry_after_ms = refusal.retry_after_ms
-    return error
+        message.retry_after_ms = refusal.retry_after_ms
+    return message
 
 
 def status_details(refusal: Refusal) -> bytes:
-    """Returns a refusal as a serialised `google.rpc.Status` with ErrorInfo, and RetryInfo where a retry can help."""
+    """Returns a refusal as a serialised `google.rpc.Status`: see errors.proto for the details that it has."""
     # Imported at the first refusal: a plain start must not pay for it.
     from google.protobuf.any_pb2 import Any as AnyMessage
     from google.rpc import error_details_pb2, status_pb2
 
-    rule = refusal.reason.rule
-    info = error_details_pb2.ErrorInfo(
-        reason=refusal.reason.name,
-        domain=DOMAIN,
-        metadata={
-            "requirement": rule.requirement,
-            "advice": refusal.advice,
-            "code": str(rule.code),
-            "request_id": refusal.request_id,
-        },
-    )
-    details = [AnyMessage()]
-    details[0].Pack(info)
-    if refusal.retry_after_ms is not None:
+    message = refusal_to(refusal)
+    details: list[Message] = [_error_info(refusal), message]
+    if message.HasField("retry_after_ms"):
         retry = error_details_pb2.RetryInfo()
-        retry.retry_delay.FromMilliseconds(refusal.retry_after_ms)
-        details.append(AnyMessage())
-        details[1].Pack(retry)
-    code = STATUS_CODES[rule.category].value[0]
-    serialized: bytes = status_pb2.Status(code=code, message=str(refusal), details=details).SerializeToString()
+        retry.retry_delay.FromMilliseconds(message.retry_after_ms)
+        details.append(retry)
+    if refusal.violations:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(**violation._asdict()) for violation in refusal.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    status = status_pb2.Status(code=STATUS_CODES[refusal.reason.category].value[0], message=str(refusal))
+    for detail in details:
+        packed = AnyMessage()
+        packed.Pack(detail)
+        status.details.append(packed)
+    serialized: bytes = status.SerializeToString()
     return serialized
+
+
+def _error_info(refusal: Refusal) -> Message:
+    from google.rpc import error_details_pb2
+
+    metadata = {
+        "requirement": refusal.requirement,
+        "advice": refusal.advice,
+        "recovery": refusal.reason.recovery.name,
+        "code": str(refusal.code),
+        "request_id": refusal.request_id,
+    }
+    info: Message = error_details_pb2.ErrorInfo(reason=refusal.reason.name, domain=DOMAIN, metadata=metadata)
+    return info
 
 
 async def abort(context: Context, refusal: Refusal) -> NoReturn:
     """Ends a call with the status and details of a refusal."""
     details = status_details(refusal)
-    await context.abort(STATUS_CODES[refusal.reason.rule.category], str(refusal), ((DETAILS_METADATA, details),))
+    await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), ((DETAILS_METADATA, details),))
     raise AssertionError("abort returned")
 
 

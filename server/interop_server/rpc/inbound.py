@@ -14,6 +14,7 @@ from interop_server.rpc.convert import (
     NACK_CODES,
     batch_from,
     message_from,
+    pong_to,
     receipt_from,
     refused_stanza,
     retry_receipt_from,
@@ -92,7 +93,7 @@ class Inbound:
         elif kind == "nack":
             await self._nack(stanza.nack)
         elif kind == "ping":
-            await self._outbox.add([stanza_pb2.Stanza(pong=stanza_pb2.Pong(id=stanza.ping.id))])
+            await self._outbox.add([pong_to(stanza)])
         elif kind == "offline_batch":
             self._offline_batch(stanza.offline_batch.count)
         elif kind == "client_closed":
@@ -101,9 +102,9 @@ class Inbound:
         elif kind == "call_offer":
             raise Refusal(Reason.CALLS_NOT_SUPPORTED)
         elif kind in _FOR_CLIENTS:
-            raise Refusal(Reason.FRAME_MALFORMED, f"{kind} comes from the server only")
+            raise Refusal(Reason.STANZA_UNKNOWN, f"{kind} comes from the server only")
         else:
-            raise Refusal(Reason.FRAME_MALFORMED, "the stanza has no kind that this server knows")
+            raise Refusal(Reason.STANZA_UNKNOWN, "the stanza has no kind that this server knows")
 
     async def _pass_on(self, stanza: stanza_pb2.Stanza) -> None:
         account = self._live.account
@@ -141,12 +142,14 @@ class Inbound:
 
     async def _ack(self, delivery_ids: Sequence[int]) -> None:
         if len(delivery_ids) > MAX_ACK_IDS:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"an ack names at most {MAX_ACK_IDS} deliveries")
+            detail = f"an ack names at most {MAX_ACK_IDS} deliveries"
+            raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids")
         await self._pump.forget(delivery_ids)
 
     async def _nack(self, nack: stanza_pb2.Nack) -> None:
         if nack.nack_code not in NACK_CODES:
-            raise Refusal(Reason.FRAME_MALFORMED, f"{nack.nack_code} is not a nack code: those lie in 400 to 599")
+            detail = f"{nack.nack_code} is not a nack code: those lie in 400 to 599"
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field="nack.nack_code")
         if await self._pump.forget([nack.delivery_id]):
             self._rules.counts[f"nack_{nack.nack_code}"] += 1
             self._journal.record(
@@ -158,5 +161,6 @@ class Inbound:
 
     def _offline_batch(self, count: int) -> None:
         if not 1 <= count <= MAX_OFFLINE_BATCH:
-            raise Refusal(Reason.FRAME_MALFORMED, f"ask for 1 to {MAX_OFFLINE_BATCH} deliveries")
+            detail = f"ask for 1 to {MAX_OFFLINE_BATCH} deliveries"
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field="offline_batch.count")
         self._pump.ask(count)

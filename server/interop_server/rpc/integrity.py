@@ -38,7 +38,7 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         elif request.action == pb.BLOCK_ACTION_UNBLOCK:
             digest = await self._blocklist.unblock(account, request.jid)
         else:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK", field="action")
         return pb.UpdateBlocklistResponse(digest=digest)
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
@@ -47,8 +47,8 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         try:
             spam_flow = SpamFlow(request.spam_flow)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`spam_flow` is not known") from error
-        messages = [reported_message_from(message) for message in request.messages]
+            raise Refusal(Reason.REQUEST_MALFORMED, "`spam_flow` is not known", field="spam_flow") from error
+        messages = [reported_message_from(message, index) for index, message in enumerate(request.messages)]
         return pb.ReportResponse(report_id=await self._reports.report(account, request.jid, spam_flow, messages))
 
     async def RequestChallenge(
@@ -69,6 +69,7 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         try:
             option = ChallengeOption(request.option)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`option` must be CHANNEL or CAPTCHA") from error
+            detail = "`option` must be CHANNEL or CAPTCHA"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="option") from error
         await self._challenges.answer(account, request.challenge_id, option, request.answer)
         return pb.AnswerChallengeResponse()

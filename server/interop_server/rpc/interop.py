@@ -8,7 +8,7 @@ from interop_server.core.consent.reachability import Reachability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.model import InboxMode
-from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.errors import Context, refusal_to
 from interop_server.rpc.session import Sessions
 
 
@@ -49,7 +49,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         """Records terms shown or accepted."""
         account = self._sessions.account(context)
         if request.result not in (pb.TERMS_RESULT_SHOWN, pb.TERMS_RESULT_ACCEPTED):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`result` must be SHOWN or ACCEPTED")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`result` must be SHOWN or ACCEPTED", field="result")
         accepted = request.result == pb.TERMS_RESULT_ACCEPTED
         await self._optin.record_terms(account, request.terms_id, accepted=accepted)
         return pb.RecordTermsResponse()
@@ -75,7 +75,8 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         """Chooses how third-party chats are shown."""
         account = self._sessions.account(context)
         if request.inbox_mode not in (stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`inbox_mode` must be SEPARATE or COMBINED")
+            detail = "`inbox_mode` must be SEPARATE or COMBINED"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="inbox_mode")
         await self._optin.set_inbox_mode(account, InboxMode(request.inbox_mode))
         return pb.SetInboxModeResponse()
 
@@ -102,7 +103,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
             user = response.users.add(external_id=external_id, integrator=integrator)
             if isinstance(outcome, Refusal):
                 self._journal.refuse(outcome, account.jid, "InteropService.Resolve")
-                user.error.CopyFrom(stanza_error(outcome))
+                user.error.CopyFrom(refusal_to(outcome))
             else:
                 user.resolved.jid = outcome.jid
                 user.resolved.normalized_external_id = outcome.normalized
@@ -132,7 +133,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         """Accepts or declines a message request."""
         account = self._sessions.account(context)
         if request.answer not in (pb.MESSAGE_REQUEST_ANSWER_ACCEPT, pb.MESSAGE_REQUEST_ANSWER_DECLINE):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`answer` must be ACCEPT or DECLINE")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`answer` must be ACCEPT or DECLINE", field="answer")
         accepted = request.answer == pb.MESSAGE_REQUEST_ANSWER_ACCEPT
         await self._requests.answer(account, request.peer_jid, accepted=accepted)
         return pb.AnswerMessageRequestResponse()

@@ -40,7 +40,8 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     ) -> None:
         """Streams entries, oldest first."""
         if request.outcome and request.outcome not in _OUTCOMES.values():
-            raise Refusal(Reason.REQUEST_MALFORMED, "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE")
+            detail = "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="outcome")
         after = self._journal.resume_after(request.resume_token)
         grown = asyncio.Event()
         unsubscribe = self._journal.subscribe(lambda _: grown.set())
@@ -53,7 +54,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         """Explains a refusal."""
         request_id = request.request_id.lower()
         if len(request_id) != _REQUEST_ID_CHARACTERS or set(request_id) - set("0123456789abcdef"):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`request_id` has 16 hexadecimal digits")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`request_id` has 16 hexadecimal digits", field="request_id")
         entry = self._journal.find(request_id)
         if entry is None:
             raise Refusal(Reason.NOT_REGISTERED, "no refusal that is still kept has this request id")

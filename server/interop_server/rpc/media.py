@@ -66,7 +66,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         account = self._sessions.account(context)
         first = await _next(context)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
-            raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`")
+            raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`", field="start")
         start = first.start
         upload = await self._media.start_upload(
             account, UploadRequest(start.auth, start.upload_token, start.length, start.offset)
@@ -103,7 +103,8 @@ async def _receive(upload: Upload, context: Context) -> str:
     try:
         while (chunk := await _next(context)) is not None:
             if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
-                raise Refusal(Reason.REQUEST_MALFORMED, "after the first message of an upload send chunks up to 1 MiB")
+                detail = "after the first message of an upload send chunks up to 1 MiB"
+                raise Refusal(Reason.REQUEST_MALFORMED, detail, field="chunk")
             await upload.write(chunk)
         return await upload.finish()
     finally:

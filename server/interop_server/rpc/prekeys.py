@@ -13,7 +13,7 @@ from interop_server.rpc.convert import (
     published_keys_from,
     signed_prekey_from,
 )
-from interop_server.rpc.errors import Context, stanza_error
+from interop_server.rpc.errors import Context, refusal_to
 from interop_server.rpc.session import Sessions
 
 
@@ -79,7 +79,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             result = response.results.add(jid=jid)
             if isinstance(outcome, Refusal):
                 self._journal.refuse(outcome, account.jid, "PreKeyService.TakePreKeyBundles", jid)
-                result.error.CopyFrom(stanza_error(outcome))
+                result.error.CopyFrom(refusal_to(outcome))
             else:
                 result.bundles.extend(map(bundle_to, outcome))
         return response
@@ -96,7 +96,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             result = response.results.add(jid=jid)
             if isinstance(outcome, Refusal):
                 self._journal.refuse(outcome, account.jid, "PreKeyService.TakeMissingPreKeyBundles", jid)
-                result.error.CopyFrom(stanza_error(outcome))
+                result.error.CopyFrom(refusal_to(outcome))
             else:
                 result.bundles.extend(map(bundle_to, outcome))
         return response

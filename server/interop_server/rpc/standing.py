@@ -42,7 +42,8 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         try:
             kind = SanctionKind(request.kind)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`kind` must be NEW_CHATS_LOCKED, TEMPORARY_BAN or BAN") from error
+            detail = "`kind` must be NEW_CHATS_LOCKED, TEMPORARY_BAN or BAN"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="kind") from error
         now_ms = self._clock.now_ms()
         sanction = scripted_sanction(kind, request.sub_code, request.expires_after_seconds, now_ms)
         account = await self._standing.account(request.jid)
@@ -56,7 +57,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         elif request.external_id:
             user = ExternalUser(request.integrator, request.external_id)
         else:
-            raise Refusal(Reason.REQUEST_MALFORMED, "name an account by `jid`, or a person by `external_id`")
+            raise _nobody_named()
         await self._standing.lift(user, OPERATOR, *SanctionKind)
         await self._reports.forget(user)
         return pb.LiftSanctionsResponse()
@@ -70,9 +71,14 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         elif request.external_id:
             records = self._audit.of_person(ExternalUser(request.integrator, request.external_id))
         else:
-            raise Refusal(Reason.REQUEST_MALFORMED, "name an account by `jid`, or a person by `external_id`")
+            raise _nobody_named()
         async for record in records:
             await context.write(pb.AuditAccountResponse(fields=[pb.KeptField(**kept._asdict()) for kept in record]))
+
+
+def _nobody_named() -> Refusal:
+    detail = "name an account by `jid`, or a person by `external_id`"
+    return Refusal(Reason.REQUEST_MALFORMED, detail, field="jid")
 
 
 def _sanction_to(sanction: Sanction) -> pb.Sanction:

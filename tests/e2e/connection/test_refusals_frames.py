@@ -136,7 +136,7 @@ async def test_a_batch_has_a_largest_size(world: World) -> None:
 
 def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
     """Stanzas that are refused on their own, with the reason."""
-    stanza, malformed = stanza_pb2.Stanza, "FRAME_MALFORMED"
+    stanza, malformed, unknown = stanza_pb2.Stanza, "STANZA_MALFORMED", "STANZA_UNKNOWN"
     delivered, number = stanza_pb2.RECEIPT_TYPE_DELIVERED, "4915112345678@s.whatsapp.net"
 
     def receipt(**changes: object) -> stanza_pb2.Stanza:
@@ -144,7 +144,7 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         return stanza(receipt=stanza_pb2.Receipt(**(fields | changes)))  # type: ignore[arg-type]
 
     server_only = {
-        kind: (stanza(**{kind: getattr(stanza(), kind)}), malformed)
+        kind: (stanza(**{kind: getattr(stanza(), kind)}), unknown)
         for kind in (
             "login_success",
             "login_failure",
@@ -158,9 +158,9 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         )
     }
     return server_only | {
-        "no kind": (stanza(), malformed),
-        "no kind, a delivery id": (stanza(delivery_id=1, offline=True), malformed),
-        "a kind of the future": (stanza.FromString(b"\xfa\x3f\x02ab"), malformed),
+        "no kind": (stanza(), unknown),
+        "no kind, a delivery id": (stanza(delivery_id=1, offline=True), unknown),
+        "a kind of the future": (stanza.FromString(b"\xfa\x3f\x02ab"), unknown),
         "too many acks": (stanza(ack=stanza_pb2.Ack(delivery_ids=range(4_097))), "TOO_MANY_ITEMS"),
         "nack code 0": (stanza(nack=stanza_pb2.Nack(delivery_id=1)), malformed),
         "nack code 200": (stanza(nack=stanza_pb2.Nack(delivery_id=1, nack_code=200)), malformed),
@@ -188,7 +188,7 @@ def bad_stanzas(own_jid: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
         "typing as another": (typing(number, from_jid=number), "CONNECTION_MULTIPLEXED"),
         "typing to a username": (typing("alice"), "USER_VISIBLE_IDENTIFIER"),
         "typing to a group": (typing("123@g.us"), "GROUPS_NOT_SUPPORTED"),
-        "a receipt to oneself, device 1": (receipt(to_jid=own_jid.replace("@", ":1@")), "DEVICE_LIST_MISMATCH"),
+        "a receipt to oneself, device 1": (receipt(to_jid=own_jid.replace("@", ":1@")), "ADDRESS_NAMES_DEVICE"),
     }
 
 
@@ -199,7 +199,7 @@ def typing(to: str, **changes: object) -> stanza_pb2.Stanza:
 
 def _bad_retry_receipts(number: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]:
     """Retry receipts that are refused: their form, their keys, their address."""
-    malformed, key_malformed = "FRAME_MALFORMED", "KEY_MALFORMED"
+    malformed, key_malformed = "STANZA_MALFORMED", "KEY_MALFORMED"
     keys = SignalState.generate().publishable
     signed = keys.signed_prekey
     bundle = {
@@ -244,17 +244,40 @@ async def test_a_bad_stanza_is_refused_and_the_connection_goes_on(world: World) 
     every_kind = {field.name for field in stanza_pb2.Stanza.DESCRIPTOR.oneofs_by_name["kind"].fields}
     assert len(every_kind - table.keys()) == 10  # the kinds that a client may send
     async with no_trace(world.admin), logged_in(world, bob) as (stream, _):
-        for name, (stanza, reason) in table.items():
+        for ref, (name, (stanza, reason)) in enumerate(table.items()):
             with case(name):
-                await stream.send_stanzas(stanza)
-                refused = (await stream.receive_kind("stanza_refused")).stanza_refused
+                await stream.send_stanzas(with_ref(stanza, ref))
+                answer = await stream.receive_kind("stanza_refused")
+                refused = answer.stanza_refused
                 check_error(refused.error, reason)
                 assert refused.id == (stanza.call_offer.id or stanza.retry_receipt.message_id)[:64]
+                assert refused.kind == (stanza.WhichOneof("kind") or "")
+                assert answer.HasField("ref") and answer.ref == ref
         await stream.send_stanzas(*(stanza for stanza, _ in table.values()), PING)
         answers: list[stanza_pb2.Stanza] = []
         while not any(answer.HasField("pong") for answer in answers):
             answers += await stream.receive()
         assert [answer.WhichOneof("kind") for answer in answers] == ["stanza_refused"] * len(table) + ["pong"]
+
+
+def with_ref(stanza: stanza_pb2.Stanza, ref: int) -> stanza_pb2.Stanza:
+    """Returns a stanza that the client calls by a number of its own."""
+    named = stanza_pb2.Stanza.FromString(stanza.SerializeToString())
+    named.ref = ref
+    return named
+
+
+async def test_a_client_knows_what_an_answer_answers(world: World) -> None:
+    """What it calls a stanza comes back on the pong and on the refusal; without a name of its own, nothing does."""
+    bob = await bobs_device(world)
+    async with logged_in(world, bob) as (stream, _):
+        most = 2**64 - 1
+        await stream.send_stanzas(with_ref(PING, most), with_ref(stanza_pb2.Stanza(), 0), PING)
+        answers: list[stanza_pb2.Stanza] = []
+        while len(answers) < 3:
+            answers += await stream.receive()
+        seen = [(answer.WhichOneof("kind"), answer.ref if answer.HasField("ref") else None) for answer in answers]
+        assert seen == [("pong", most), ("stanza_refused", 0), ("pong", None)]
 
 
 def message(to: str, **changes: object) -> stanza_pb2.Message:
@@ -266,7 +289,7 @@ def message(to: str, **changes: object) -> stanza_pb2.Message:
 
 def bad_messages(alice: str, most: int) -> dict[str, tuple[stanza_pb2.Message, str]]:
     """Messages to somebody who can be reached, and why they are refused all the same."""
-    malformed, devices = "FRAME_MALFORMED", "DEVICE_LIST_MISMATCH"
+    malformed, devices = "STANZA_MALFORMED", "DEVICE_LIST_MISMATCH"
 
     def enc(**changes: object) -> stanza_pb2.Enc:
         fields: dict[str, object] = {"type": stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, "ciphertext": b"sealed"}
@@ -299,7 +322,7 @@ def bad_messages(alice: str, most: int) -> dict[str, tuple[stanza_pb2.Message, s
         "two enc for one device": (message(alice, enc=[enc(), enc()]), devices),
         "device 1": (message(alice, enc=[enc(device_id=1)]), devices),
         "the largest device": (message(alice, enc=[enc(device_id=2**32 - 1)]), devices),
-        "device 1 in the address": (message(alice.replace("@", ":1@")), devices),
+        "device 1 in the address": (message(alice.replace("@", ":1@")), "ADDRESS_NAMES_DEVICE"),
         "a sender key": (message(alice, enc=[sender_key]), "GROUPS_NOT_SUPPORTED"),
         "a sender key beside": (message(alice, enc=[enc(), sender_key]), "GROUPS_NOT_SUPPORTED"),
         "no ciphertext": (message(alice, enc=[enc(ciphertext=b"")]), malformed),

@@ -48,8 +48,8 @@ class Run:
             receipt = ReceiptReceived(alice, self.is_read, self.ids, self.start_ms)
             transcript.add("Bob", "ReceiptReceived", receipt)
         with transcript.step("and then"):
-            refusal = ServerRefusal("RATE_LIMITED", "MSG-11", f"{self.advice}, {bob}", 500, self.request_id, 429)
-            transcript.add("Bob", "text", {"type": "LoginRefused", **vars(LoginRefused(refusal, 503, None))})
+            refusal = ServerRefusal("RATE_LIMITED", "MSG-11", f"{self.advice}, {bob}", 500, self.request_id, code=503)
+            transcript.add("Bob", "text", {"type": "LoginRefused", **vars(LoginRefused(refusal))})
         return transcript.normalised()
 
 

@@ -161,7 +161,7 @@ async def test_answers_and_addresses_that_are_none_are_refused(world: World) -> 
             ("120363000000000000@g.us", "GROUPS_NOT_SUPPORTED"),
             ("sms:+491511234567", "NUMBER_BASED_NOT_SUPPORTED"),
             ("x@call", "CALLS_NOT_SUPPORTED"),
-            ("491511234567:3@s.whatsapp.net", "DEVICE_LIST_MISMATCH"),
+            ("491511234567:3@s.whatsapp.net", "ADDRESS_NAMES_DEVICE"),
         ):
             with refused(reason, jid):
                 await answer(alice, jid, interop_pb2.MESSAGE_REQUEST_ANSWER_ACCEPT)

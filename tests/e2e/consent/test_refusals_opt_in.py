@@ -232,8 +232,8 @@ async def test_hostile_identifiers_resolve_to_nobody(world: World) -> None:
 async def test_look_ups_come_in_bounded_lists_at_a_bounded_rate(world: World) -> None:
     """0 and 257 are refused; who asks too much is told when to come back, and others are not held up (OPT-09)."""
     bob, carol = await world.third_party("bob", QUIET), await world.third_party("carol", QUIET)
-    for count in (0, 257):
-        with refused("TOO_MANY_ITEMS", count):
+    for count, reason in ((0, "REQUEST_MALFORMED"), (257, "TOO_MANY_ITEMS")):
+        with refused(reason, count):
             await look_up(bob, *[("+4915100000000", 0)] * count)
     refusal = None
     for _ in range(6):

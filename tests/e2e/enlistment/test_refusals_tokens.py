@@ -19,7 +19,7 @@ from joserfc.jwk import RSAKey
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import enlistment_pb2, interop_pb2
 from interop_client.connection.login import third_party_login
-from interop_client.errors import LoginRefused, ServerRefusal
+from interop_client.errors import LoginRefused, refusal_from_json
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_protocol.encoding import encode_base64url
@@ -204,7 +204,7 @@ class Doors:
             outcome = await response.json()
         if len(token) > MAX_FORM_BYTES:
             reason = "REQUEST_MALFORMED"  # a form that long is not read
-        check(ServerRefusal(outcome["reason"].upper(), outcome["requirement"], outcome["advice"]), reason)
+        check(refusal_from_json(outcome), reason)
 
     async def check_login(self, token: str, reason: str) -> None:
         """Logs in with the enlisted auth key, so that only the token is wrong."""

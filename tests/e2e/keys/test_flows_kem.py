@@ -125,7 +125,7 @@ async def test_bad_ones_are_refused_and_change_nothing(kem_world: World) -> None
     before = await digest_of(bob)
     other = await kem_world.third_party("carol", NO_REFILL)
     rows: list[tuple[str, list[prekeys_pb2.KemPreKey], str]] = [
-        ("nothing", [], "TOO_MANY_ITEMS"),
+        ("nothing", [], "REQUEST_MALFORMED"),
         ("too many", [kem_prekey(bob, 2)] * 5_001, "TOO_MANY_ITEMS"),
         ("id 0", [kem_prekey(bob, 0)], "KEY_MALFORMED"),
         ("id of four bytes", [kem_prekey(bob, 1 << 24)], "KEY_MALFORMED"),

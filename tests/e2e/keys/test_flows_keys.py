@@ -192,7 +192,7 @@ async def test_a_new_device_ends_the_old_one_and_all_that_it_could_read(world: W
 
         assert await new_bob.enlist(world.partner.issue_token("bob")) == bob.jid
 
-        assert await ended(wire.take_until("stream_error")) == "CONNECTION_REPLACED"
+        assert await ended(wire.take_until("stream_error")) == "KEYS_REPLACED"
         assert await refused(bob.count_prekeys()) == "SESSION_DEAD"
     await new_bob.connect()
     await new_bob.publish_prekeys(20)
@@ -214,7 +214,7 @@ async def test_the_old_device_cannot_come_back(world: World) -> None:
     bob, new_bob = await world.third_party("bob"), world.device("bob")
     await new_bob.enlist(world.partner.issue_token("bob"))
 
-    assert (await bob.wait_for(ConnectionLost)).reason == "CONNECTION_REPLACED"
+    assert (await bob.wait_for(ConnectionLost)).reason == "KEYS_REPLACED"
     assert await refused(bob.connect()) == "AUTH_KEY_MISMATCH"
 
 

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import enlistment_pb2, prekeys_pb2
 from interop_client.client import InteropClient
-from interop_client.errors import ServerRefusal
+from interop_client.errors import ServerRefusal, refusal_from_json
 from interop_client.state import ClientState
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MAX_PREKEY_ID
@@ -107,7 +107,7 @@ async def check_http(world: World, session: aiohttp.ClientSession, body: Any, re
         assert response.status == 200
         outcome = await response.json()
     assert outcome["status"] == "fail"
-    check(ServerRefusal(outcome["reason"].upper(), outcome["requirement"], outcome["advice"]), reason)
+    check(refusal_from_json(outcome), reason)
 
 
 @pytest.mark.requirement("ENL-08", "ENL-10", "ENL-11")
@@ -281,10 +281,10 @@ async def test_lists_of_prekeys_have_bounds(world: World) -> None:
     """Nothing to add, nothing to delete, too much to delete (KEY-03)."""
     bob = await world.third_party("bob", QUIET)
     async with no_trace(world.admin):
-        with refused("TOO_MANY_ITEMS", "nothing to add"):
+        with refused("REQUEST_MALFORMED", "nothing to add"):
             await call(bob, "AddOneTimePreKeys", prekeys_pb2.AddOneTimePreKeysRequest())
-        for count in (0, MAX_ONE_TIME_PREKEYS + 1):
-            with refused("TOO_MANY_ITEMS", f"{count} to delete"):
+        for count, reason in ((0, "REQUEST_MALFORMED"), (MAX_ONE_TIME_PREKEYS + 1, "TOO_MANY_ITEMS")):
+            with refused(reason, f"{count} to delete"):
                 request = prekeys_pb2.DeleteOneTimePreKeysRequest(key_ids=range(1, count + 1))
                 await call(bob, "DeleteOneTimePreKeys", request)
     assert await bob.count_prekeys() == 20

@@ -12,7 +12,7 @@ from yarl import URL
 from interop_api.v1 import interop_pb2, media_pb2
 from interop_client.client import InteropClient
 from interop_client.connection.transport import DirectTransport
-from interop_client.errors import ServerRefusal
+from interop_client.errors import refusal_from_json
 from tests.e2e.conftest import World
 from tests.e2e.media.test_refusals_uploads import Uploader, chunk
 from tests.e2e.raw import QUIET, WAIT_SECONDS, case, check, no_trace, refused
@@ -34,7 +34,7 @@ async def check_http(world: World, path: str, reason: str, status: int, **header
     url = URL(world.endpoint.http + path, encoded=True)
     async with aiohttp.ClientSession() as http, http.get(url, headers=headers, allow_redirects=False) as response:
         outcome = await response.json()
-    check(ServerRefusal(outcome["reason"].upper(), outcome["requirement"], outcome["advice"]), reason)
+    check(refusal_from_json(outcome), reason)
     assert response.status == status
 
 

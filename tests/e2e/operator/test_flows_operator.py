@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from interop_admin.endpoint import Endpoint
-from interop_client.errors import ServerRefusal
+from interop_client.errors import Recovery, ServerRefusal
 from partner_server import SigningKeys
 from tests.e2e.conftest import open_world, recorded_simulator
 from tests.e2e.outcomes import refused
@@ -42,7 +42,7 @@ async def test_a_fault_is_opaque_and_passes(tmp_path: Path, signing_keys: Signin
                 with pytest.raises(ServerRefusal) as raised:
                     await bob.get_blocklist()
                 check(raised.value, "SERVER_FAULT")
-                assert raised.value.code == 503  # on which clients retry, with back-off
+                assert (raised.value.code, raised.value.recovery) == (500, Recovery.SAME_AGAIN)  # with back-off
                 assert "blocked" not in repr(vars(raised.value))
                 await bob.ping()
                 assert await bob.count_prekeys() == 20

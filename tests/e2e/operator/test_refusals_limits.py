@@ -63,6 +63,23 @@ async def test_a_handshake_that_takes_too_long_is_ended(tmp_path: Path, signing_
                 check(await stream.ending(), "HANDSHAKE_TIMEOUT")
 
 
+@pytest.mark.requirement("ABU-01")
+async def test_a_full_blocklist_takes_nobody_more(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """Until somebody is taken off it; who is on it can be blocked again (ABU-01)."""
+    async with own_world(tmp_path, signing_keys, Limits(max_blocked=2)) as (world, _):
+        alice = await world.whatsapp_device(QUIET)
+        await alice.connect()
+        first, second, third = (f"{world.integrator}-1000000000000{number}@interop" for number in range(1, 4))
+        await alice.block(first)
+        await alice.block(second)
+        with refused("QUOTA_EXCEEDED"):
+            await alice.block(third)
+        await alice.block(second)
+        await alice.unblock(first)
+        await alice.block(third)
+        assert await alice.get_blocklist() == sorted([second, third])
+
+
 @pytest.mark.requirement("CHN-12")
 async def test_a_silent_connection_is_ended(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """After 180 seconds in which nothing came; whatever came starts them anew (CHN-12)."""

@@ -100,11 +100,15 @@ async def test_nobody_there_is_an_os_error(bob: ThirdPartyClient) -> None:
         await bob.enlist_over_http(url, "a.b.c")
 
 
+_BAD_KEYS = 406
+
+
 def outcome(code: int) -> enlistment_pb2.EnlistResponse:
     """What the server answers: a refusal with a code, or an account when the code is 0."""
     if not code:
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login="1-1@interop"))
-    error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_PREKEY_SIGNATURE_INVALID, code=code)
+    recovery = errors_pb2.RECOVERY_NEW_KEYS if code == _BAD_KEYS else errors_pb2.RECOVERY_NEW_TOKEN
+    error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_PREKEY_SIGNATURE_INVALID, code=code, recovery=recovery)
     return enlistment_pb2.EnlistResponse(failure=enlistment_pb2.EnlistFailure(error=error))
 
 

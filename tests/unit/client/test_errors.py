@@ -4,21 +4,34 @@ import grpc
 import grpc.aio
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
 from interop_api.v1 import errors_pb2, stanza_pb2
 from interop_client.errors import (
+    Recovery,
+    Violation,
+    refusal_from_json,
     refusal_from_login_failure,
     refusal_from_rpc_error,
     refusal_from_stanza_error,
 )
 
-METADATA = {"requirement": "MSG-11", "advice": "Slow down.", "request_id": "c0ffee", "code": "429"}
+REFUSAL = errors_pb2.Refusal(
+    reason=errors_pb2.ERROR_REASON_RATE_LIMITED,
+    requirement="MSG-11",
+    advice="Slow down.",
+    retry_after_ms=1500,
+    request_id="c0ffee",
+    code=429,
+    recovery=errors_pb2.RECOVERY_SAME_AGAIN,
+    violations=[errors_pb2.FieldViolation(field="users[3].external_id", description="is empty")],
+)
 
 
-def packed(*messages: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> bytes:
+def packed(*messages: Message) -> bytes:
     details = [AnyMessage() for _ in messages]
     for detail, message in zip(details, messages, strict=True):
         detail.Pack(message)
@@ -32,25 +45,40 @@ def rpc_error(trailer: bytes | None) -> grpc.aio.AioRpcError:
     )
 
 
-def test_a_status_tells_reason_requirement_advice_delay_and_request() -> None:
-    info = error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain="interopsim", metadata=METADATA)
-    retry = error_details_pb2.RetryInfo()
-    retry.retry_delay.FromMilliseconds(1500)
-    refusal = refusal_from_rpc_error(rpc_error(packed(info, retry)))
+def test_a_status_tells_all_that_the_refusal_in_it_says() -> None:
+    refusal = refusal_from_rpc_error(rpc_error(packed(error_details_pb2.ErrorInfo(reason="X"), REFUSAL)))
     assert (refusal.reason, refusal.requirement, refusal.advice) == ("RATE_LIMITED", "MSG-11", "Slow down.")
     assert (refusal.retry_after_ms, refusal.request_id, refusal.code) == (1500, "c0ffee", 429)
+    assert refusal.recovery is Recovery.SAME_AGAIN
+    assert refusal.violations == (Violation("users[3].external_id", "is empty"),)
 
 
-@pytest.mark.parametrize("code", ["", "-1", "4e2", "٤٠٦", "9" * 5_000])
-def test_a_code_that_is_no_number_is_none(code: str) -> None:
-    """Text from outside never becomes a fault of the client, nor a code that nobody sent."""
-    info = error_details_pb2.ErrorInfo(reason="RATE_LIMITED", domain="interopsim", metadata=METADATA | {"code": code})
-    assert refusal_from_rpc_error(rpc_error(packed(info))).code == 0
+def test_over_http_the_same_facts_travel_as_an_object() -> None:
+    facts = {
+        "reason": "rate_limited",
+        "requirement": "MSG-11",
+        "advice": "Slow down.",
+        "retry_after_ms": 1500,
+        "request_id": "c0ffee",
+        "code": 429,
+        "recovery": "same_again",
+        "violations": [{"field": "users[3].external_id", "description": "is empty"}],
+    }
+    assert vars(refusal_from_json(facts)) == vars(refusal_from_stanza_error(REFUSAL))
 
 
-def test_a_status_without_retry_info_promises_nothing() -> None:
-    info = error_details_pb2.ErrorInfo(reason="KEY_MALFORMED", domain="interopsim", metadata=METADATA)
-    assert refusal_from_rpc_error(rpc_error(packed(info))).retry_after_ms is None
+@pytest.mark.parametrize(
+    "facts", [{}, {"reason": "x", "code": "many"}, {"reason": "x", "violations": 5}, {"reason": "x", "code": []}]
+)
+def test_an_object_that_is_no_refusal_is_an_error(facts: dict[str, object]) -> None:
+    with pytest.raises((KeyError, TypeError, ValueError)):
+        refusal_from_json(facts)
+
+
+def test_a_refusal_without_a_delay_promises_nothing() -> None:
+    without = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_KEY_MALFORMED)
+    refusal = refusal_from_rpc_error(rpc_error(packed(without)))
+    assert (refusal.retry_after_ms, refusal.violations) == (None, ())
 
 
 @pytest.mark.parametrize(
@@ -62,11 +90,13 @@ def test_a_status_without_retry_info_promises_nothing() -> None:
         packed(error_details_pb2.RetryInfo()),
         packed(error_details_pb2.ErrorInfo(reason="STOCKOUT", domain="elsewhere.example")),
         packed(error_details_pb2.ErrorInfo(domain="interopsim")),
+        packed(errors_pb2.Refusal()),
     ],
 )
 def test_without_the_servers_own_details_the_status_remains(trailer: bytes | None) -> None:
     refusal = refusal_from_rpc_error(rpc_error(trailer))
     assert (refusal.reason, refusal.advice, refusal.code) == ("RESOURCE_EXHAUSTED", "slow down", 0)
+    assert refusal.recovery is Recovery.UNKNOWN
 
 
 @given(st.binary(max_size=200))
@@ -83,23 +113,36 @@ def test_a_stanza_error_tells_the_same_facts() -> None:
         retry_after_ms=60_000,
         request_id="c0ffee",
         code=429,
+        recovery=errors_pb2.RECOVERY_SAME_AGAIN,
     )
     refusal = refusal_from_stanza_error(error)
     assert (refusal.reason, refusal.requirement, refusal.advice) == ("MAILBOX_FULL", "MSG-11", "Wait.")
     assert (refusal.retry_after_ms, refusal.request_id, refusal.code) == (60_000, "c0ffee", 429)
+    assert refusal.recovery is Recovery.SAME_AGAIN
     assert str(refusal) == "MAILBOX_FULL: Wait."
 
 
-def test_a_reason_newer_than_this_client_keeps_its_number() -> None:
-    error = errors_pb2.Refusal(reason=errors_pb2.ErrorReason.ValueType(9999))
-    assert refusal_from_stanza_error(error).reason == "REASON_9999"
+def test_a_reason_newer_than_this_client_keeps_its_number_and_what_to_do() -> None:
+    error = errors_pb2.Refusal(reason=errors_pb2.ErrorReason.ValueType(9999), recovery=errors_pb2.RECOVERY_ENLIST)
+    refusal = refusal_from_stanza_error(error)
+    assert (refusal.reason, refusal.recovery) == ("REASON_9999", Recovery.ENLIST)
+
+
+def test_what_to_do_that_is_newer_than_this_client_is_unknown() -> None:
+    error = errors_pb2.Refusal(reason=1, recovery=errors_pb2.Recovery.ValueType(99))
+    assert refusal_from_stanza_error(error).recovery is Recovery.UNKNOWN
+
+
+def test_every_recovery_of_the_contract_is_known() -> None:
+    names = {name.removeprefix("RECOVERY_") for name in errors_pb2.Recovery.DESCRIPTOR.values_by_name}
+    assert names == {recovery.value for recovery in Recovery}
 
 
 def test_a_login_failure_tells_code_and_duration() -> None:
     error = errors_pb2.Refusal(
-        reason=errors_pb2.ERROR_REASON_NOT_ENLISTED, requirement="CHN-10", request_id="c0ffee", code=401
+        reason=errors_pb2.ERROR_REASON_NOT_ENLISTED, requirement="CHN-10", request_id="c0ffee", code=402
     )
-    refusal = refusal_from_login_failure(stanza_pb2.LoginFailure(code=402, error=error, expires_after_seconds=60))
+    refusal = refusal_from_login_failure(stanza_pb2.LoginFailure(error=error, expires_after_seconds=60))
     assert (refusal.reason, refusal.code, refusal.expires_after_seconds) == ("NOT_ENLISTED", 402, 60)
     assert refusal.request_id == "c0ffee"
-    assert refusal_from_login_failure(stanza_pb2.LoginFailure(code=401, error=error)).expires_after_seconds is None
+    assert refusal_from_login_failure(stanza_pb2.LoginFailure(error=error)).expires_after_seconds is None

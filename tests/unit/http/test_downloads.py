@@ -77,7 +77,7 @@ async def refused(session: ClientSession, path: str, status: int, reason: str, *
     async with session.get(path, headers=headers) as response:
         assert response.status == status
         body = await response.json()
-        assert body.keys() == {"reason", "requirement", "advice"}
+        assert body.keys() == {"reason", "requirement", "advice", "recovery", "code", "request_id"}
         assert body["reason"] == reason
         return response
 

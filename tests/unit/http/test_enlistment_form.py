@@ -113,11 +113,15 @@ async def test_padding_and_a_version_are_taken_too(session: ClientSession, desk:
 async def test_a_refusal_is_a_documented_outcome(session: ClientSession, desk: Desk, reason: Reason) -> None:
     """`bad_integrator` as in the public text; the others in the same form, with what to do."""
     desk.answer = Refusal(reason)
-    assert await post(session, urlencode(SAMPLE)) == {
+    outcome = await post(session, urlencode(SAMPLE))
+    assert len(outcome.pop("request_id")) == 16
+    assert outcome == {
         "reason": reason.name.lower(),
         "status": "fail",
-        "requirement": reason.rule.requirement,
-        "advice": reason.rule.advice,
+        "requirement": reason.requirement,
+        "advice": reason.advice,
+        "recovery": reason.recovery.name.lower(),
+        "code": reason.code,
     }
 
 
@@ -125,7 +129,7 @@ async def test_a_fault_gives_nothing_away(session: ClientSession, desk: Desk, ca
     """The only answer that is not 200: no outcome is known. The log has the trace, the wire has not."""
     desk.answer = RuntimeError("secret detail")
     async with session.post("/3p/interop_reg", data=SAMPLE) as response:
-        assert response.status == 503
+        assert response.status == 500
         text = await response.text()
     assert '"reason": "server_fault"' in text
     assert "secret" not in text
@@ -171,7 +175,7 @@ async def test_a_bad_form_is_a_failure_and_not_an_error(session: ClientSession, 
     body, reason = BAD_BODIES[case]
     answer = await post(session, body)
     assert (answer["status"], answer["reason"]) == ("fail", reason)
-    assert answer["requirement"] == Reason[reason.upper()].rule.requirement
+    assert answer["requirement"] == Reason[reason.upper()].requirement
     assert answer["advice"]
     assert desk.forms == []
 
@@ -245,7 +249,7 @@ async def test_an_unknown_path_or_method_is_answered_in_json(
     """With the status that HTTP has for it."""
     async with session.request(method, path) as response:
         assert response.status == status
-        assert (await response.json()).keys() == {"reason", "requirement", "advice"}
+        assert (await response.json()).keys() == {"reason", "requirement", "advice", "recovery", "code", "request_id"}
         assert response.headers["Server"] == "interopsim"
         assert (set(response.headers["Allow"].split(",")) if allow else None) == allow
 

@@ -1,5 +1,6 @@
 """Between the wire and the model: whatever comes in is read, or refused."""
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -67,6 +68,14 @@ def refusal_of(call: Any, *args: Any) -> Refusal:
     with pytest.raises(Refusal) as caught:
         call(*args)
     return caught.value
+
+
+def check_field(refusal: Refusal, kind: str, changes: dict[str, Any]) -> None:
+    """Asserts that a refusal names the field that was changed, from the stanza on (SIM-01)."""
+    [changed] = changes
+    [violation] = refusal.violations
+    assert re.fullmatch(rf"{kind}\.{changed}(\[\d+\](\.\w+)?)?", violation.field), violation
+    assert violation.description
 
 
 def interop_login(**changes: Any) -> bytes:
@@ -205,19 +214,24 @@ def test_a_message_is_read() -> None:
     [
         ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
         ({"from_jid": OWN_JID + " "}, Reason.CONNECTION_MULTIPLEXED),
-        *(({"id": text}, Reason.FRAME_MALFORMED) for text in ("", "i" * 65, "a b", "a\n", "é", "a/b", "\0", "a\u0661")),
-        ({"type": 0}, Reason.FRAME_MALFORMED),
-        ({"type": 99}, Reason.FRAME_MALFORMED),
-        ({"enc": [stanza_pb2.Enc(ciphertext=b"x")]}, Reason.FRAME_MALFORMED),
-        ({"enc": [stanza_pb2.Enc(type=99, ciphertext=b"x")]}, Reason.FRAME_MALFORMED),  # type: ignore[arg-type]
-        ({"enc": [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE)]}, Reason.FRAME_MALFORMED),
-        ({"retry_count": 6}, Reason.FRAME_MALFORMED),
-        *(({"reporting_token": bytes(length)}, Reason.FRAME_MALFORMED) for length in (1, 15, 17)),
+        *(
+            ({"id": text}, Reason.STANZA_MALFORMED)
+            for text in ("", "i" * 65, "a b", "a\n", "é", "a/b", "\0", "a\u0661")
+        ),
+        ({"type": 0}, Reason.STANZA_MALFORMED),
+        ({"type": 99}, Reason.STANZA_MALFORMED),
+        ({"enc": [stanza_pb2.Enc(ciphertext=b"x")]}, Reason.STANZA_MALFORMED),
+        ({"enc": [stanza_pb2.Enc(type=99, ciphertext=b"x")]}, Reason.STANZA_MALFORMED),  # type: ignore[arg-type]
+        ({"enc": [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE)]}, Reason.STANZA_MALFORMED),
+        ({"retry_count": 6}, Reason.STANZA_MALFORMED),
+        *(({"reporting_token": bytes(length)}, Reason.STANZA_MALFORMED) for length in (1, 15, 17)),
     ],
 )
 def test_a_malformed_message_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """One connection speaks for one account; ids and types have their form (PRX-03, MSG-03, MSG-04)."""
-    assert refusal_of(convert.message_from, message(**changes), OWN_JID).reason is reason
+    refusal = refusal_of(convert.message_from, message(**changes), OWN_JID)
+    assert refusal.reason is reason
+    check_field(refusal, "message", changes)
 
 
 def receipt(**changes: Any) -> stanza_pb2.Receipt:
@@ -229,17 +243,19 @@ def receipt(**changes: Any) -> stanza_pb2.Receipt:
     ("changes", "reason"),
     [
         ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
-        ({"type": 0}, Reason.FRAME_MALFORMED),
-        ({"type": 99}, Reason.FRAME_MALFORMED),
-        ({"message_ids": []}, Reason.FRAME_MALFORMED),
-        ({"message_ids": ["m"] * 257}, Reason.FRAME_MALFORMED),
-        ({"message_ids": ["m1", "a\nb"]}, Reason.FRAME_MALFORMED),
-        ({"message_ids": [""]}, Reason.FRAME_MALFORMED),
+        ({"type": 0}, Reason.STANZA_MALFORMED),
+        ({"type": 99}, Reason.STANZA_MALFORMED),
+        ({"message_ids": []}, Reason.STANZA_MALFORMED),
+        ({"message_ids": ["m"] * 257}, Reason.STANZA_MALFORMED),
+        ({"message_ids": ["m1", "a\nb"]}, Reason.STANZA_MALFORMED),
+        ({"message_ids": [""]}, Reason.STANZA_MALFORMED),
     ],
 )
 def test_a_malformed_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """A line feed in an id would make two of one (RCP-01, RCP-02, PRX-03)."""
-    assert refusal_of(convert.receipt_from, receipt(**changes), OWN_JID).reason is reason
+    refusal = refusal_of(convert.receipt_from, receipt(**changes), OWN_JID)
+    assert refusal.reason is reason
+    check_field(refusal, "receipt", changes)
 
 
 @pytest.mark.requirement("RCP-02")
@@ -262,16 +278,18 @@ def retry_receipt(**changes: Any) -> stanza_pb2.RetryReceipt:
     ("changes", "reason"),
     [
         ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
-        ({"message_id": ""}, Reason.FRAME_MALFORMED),
-        ({"message_id": "a b"}, Reason.FRAME_MALFORMED),
-        ({"retry_count": 0}, Reason.FRAME_MALFORMED),
-        ({"reason": 14}, Reason.FRAME_MALFORMED),
-        ({"reason": -1}, Reason.FRAME_MALFORMED),
+        ({"message_id": ""}, Reason.STANZA_MALFORMED),
+        ({"message_id": "a b"}, Reason.STANZA_MALFORMED),
+        ({"retry_count": 0}, Reason.STANZA_MALFORMED),
+        ({"reason": 14}, Reason.STANZA_MALFORMED),
+        ({"reason": -1}, Reason.STANZA_MALFORMED),
     ],
 )
 def test_a_malformed_retry_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """It counts from 1, and its reason has a name; how far it may count is for the rules (RCP-03)."""
-    assert refusal_of(convert.retry_receipt_from, retry_receipt(**changes), OWN_JID).reason is reason
+    refusal = refusal_of(convert.retry_receipt_from, retry_receipt(**changes), OWN_JID)
+    assert refusal.reason is reason
+    check_field(refusal, "retry_receipt", changes)
 
 
 @pytest.mark.requirement("RCP-03", "MED-08")
@@ -313,28 +331,39 @@ def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
     ("changes", "reason"),
     [
         ({"from_jid": PEER_JID}, Reason.CONNECTION_MULTIPLEXED),
-        ({"state": 0}, Reason.FRAME_MALFORMED),
-        ({"state": 4}, Reason.FRAME_MALFORMED),
+        ({"state": 0}, Reason.STANZA_MALFORMED),
+        ({"state": 4}, Reason.STANZA_MALFORMED),
     ],
 )
 def test_a_malformed_sign_of_typing_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """It says what somebody does, and nobody says it for another (MSG-13, PRX-03)."""
     typing = stanza_pb2.Typing(**{"to_jid": PEER_JID, "state": 1} | changes)
-    assert refusal_of(convert.typing_from, typing, OWN_JID).reason is reason
+    refusal = refusal_of(convert.typing_from, typing, OWN_JID)
+    assert refusal.reason is reason
+    check_field(refusal, "typing", changes)
 
 
-def test_a_refused_stanza_is_named_by_its_id() -> None:
-    """Which may be none, a number or very long (SIM-01)."""
-    refusal = Refusal(Reason.FRAME_MALFORMED, "why", retry_after_ms=7)
-    for stanza, stanza_id in (
-        (stanza_pb2.Stanza(), ""),
-        (ping(5), ""),
-        (stanza_pb2.Stanza(receipt=receipt()), ""),
-        (stanza_pb2.Stanza(retry_receipt=retry_receipt(message_id="m" * 99)), "m" * 64),
-        (stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id="c" * 99)), "c" * 64),
+def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_it() -> None:
+    """The id may be none, a number or very long; the client's own name is echoed when there is one (SIM-01)."""
+    refusal = Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7)
+    for stanza, stanza_id, kind in (
+        (stanza_pb2.Stanza(), "", ""),
+        (ping(5), "", "ping"),
+        (stanza_pb2.Stanza(receipt=receipt(), ref=0), "", "receipt"),
+        (stanza_pb2.Stanza(retry_receipt=retry_receipt(message_id="m" * 99), ref=1 << 63), "m" * 64, "retry_receipt"),
+        (stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id="c" * 99)), "c" * 64, "call_offer"),
     ):
-        refused = convert.refused_stanza(stanza, refusal).stanza_refused
-        assert (refused.id, refused.error.retry_after_ms) == (stanza_id, 7)
+        answer = convert.refused_stanza(stanza, refusal)
+        refused = answer.stanza_refused
+        assert (refused.id, refused.kind, refused.error.retry_after_ms) == (stanza_id, kind, 7)
+        assert (answer.HasField("ref"), answer.ref) == (stanza.HasField("ref"), stanza.ref)
+
+
+def test_a_pong_has_the_id_of_its_ping_and_what_the_client_calls_it() -> None:
+    """The client knows which ping it answers (CHN-12)."""
+    for stanza in (ping(5), stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=6), ref=9)):
+        pong = convert.pong_to(stanza)
+        assert (pong.pong.id, pong.HasField("ref"), pong.ref) == (stanza.ping.id, stanza.HasField("ref"), stanza.ref)
 
 
 def test_outcomes_become_acks_in_order() -> None:
@@ -495,14 +524,16 @@ def test_kem_prekeys_are_read_and_written_field_by_field() -> None:
 def test_a_reported_message_is_read_with_or_without_its_words() -> None:
     """Words and their secret come together; that they are empty is for the rules to judge."""
     message = integrity_pb2.ReportedMessage
-    assert convert.reported_message_from(message(message_id="m-1")) == ReportedMessage("m-1", None)
+    assert convert.reported_message_from(message(message_id="m-1"), 0) == ReportedMessage("m-1", None)
     revealed = message(message_id="m-1", plaintext=b"", message_secret=bytes(32))
-    assert convert.reported_message_from(revealed) == ReportedMessage("m-1", RevealedContent(b"", bytes(32)))
-    for wrong in (
-        message(),
-        message(message_id="x" * 65),
-        message(message_id="a b"),
-        message(message_id="m", plaintext=b"words"),
-        message(message_id="m", message_secret=bytes(32)),
+    assert convert.reported_message_from(revealed, 0) == ReportedMessage("m-1", RevealedContent(b"", bytes(32)))
+    for wrong, field in (
+        (message(), "message_id"),
+        (message(message_id="x" * 65), "message_id"),
+        (message(message_id="a b"), "message_id"),
+        (message(message_id="m", plaintext=b"words"), "message_secret"),
+        (message(message_id="m", message_secret=bytes(32)), "plaintext"),
     ):
-        assert refusal_of(convert.reported_message_from, wrong).reason is Reason.REQUEST_MALFORMED
+        refusal = refusal_of(convert.reported_message_from, wrong, 3)
+        assert refusal.reason is Reason.REQUEST_MALFORMED
+        assert [violation.field for violation in refusal.violations] == [f"messages[3].{field}"]

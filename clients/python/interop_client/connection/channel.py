@@ -131,7 +131,7 @@ class ChatChannel:
                 if len(stanzas) > 1:
                     yield stanzas[:-1]
                 refusal = refusal_from_stanza_error(stanzas[-1].stream_error.error)
-                raise ConnectionEnded(refusal.reason, refusal.advice)
+                raise ConnectionEnded(refusal.reason, refusal.advice, refusal.recovery)
         except ConnectionEnded as error:
             self._outbox.end(error)
             raise
@@ -174,7 +174,7 @@ class ChatChannel:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
             refusal = refusal_from_rpc_error(error)
-            raise ConnectionEnded(refusal.reason, refusal.advice) from error
+            raise ConnectionEnded(refusal.reason, refusal.advice, refusal.recovery) from error
         except asyncio.CancelledError:
             # grpc.aio reports a call that was cancelled here in the same way as a cancelled task.
             task = asyncio.current_task()

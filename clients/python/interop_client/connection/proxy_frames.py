@@ -98,6 +98,8 @@ class Ended:
     """Names WhatsApp's refusal in its journal; may be empty."""
     sub_code: int | None = None
     """For a temporary ban: what it is for."""
+    recovery: str = ""
+    """What to do about it, for programs: the name of WhatsApp's `Recovery`; empty when it did not say."""
 
     def encode(self) -> str:
         """The text frame."""
@@ -116,8 +118,18 @@ class Ended:
             _optional_int(fields, name)
             for name in ("retry_after_ms", "login_code", "expires_after_seconds", "sub_code")
         )
-        request_id = _field(fields, "request_id", str)
-        return cls(reason, advice, requirement, retry_after_ms, login_code, expires_after_seconds, request_id, sub_code)
+        request_id, recovery = _field(fields, "request_id", str), _field(fields, "recovery", str)
+        return cls(
+            reason,
+            advice,
+            requirement,
+            retry_after_ms,
+            login_code,
+            expires_after_seconds,
+            request_id,
+            sub_code,
+            recovery,
+        )
 
 
 class BatchFrame(NamedTuple):

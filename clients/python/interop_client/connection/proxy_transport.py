@@ -34,7 +34,14 @@ from interop_client.connection.proxy_frames import (
     ResponseFrame,
     decode_frame,
 )
-from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal, refusal_from_rpc_error
+from interop_client.errors import (
+    ConnectionEnded,
+    LoginRefused,
+    Recovery,
+    ServerRefusal,
+    recovery_named,
+    refusal_from_rpc_error,
+)
 
 LOGIN_SECONDS = 30.0
 """Longest wait for the outcome of a login: longer than the proxy waits for WhatsApp."""
@@ -235,7 +242,7 @@ class _Connection:
             async for message in self._socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     ended = Ended.decode(message.data)
-                    end = ConnectionEnded(ended.reason, ended.advice)
+                    end = ConnectionEnded(ended.reason, ended.advice, recovery_named(ended.recovery))
                     return
                 await self._take(decode_frame(message.data))
             end = ConnectionEnded("BROKEN", "The proxy ended the connection without a reason; reconnect.")
@@ -284,14 +291,22 @@ async def _read_login(socket: aiohttp.ClientWebSocketResponse) -> bytes:
 def _session_dead() -> ServerRefusal:
     """What the server says to whom it has ended the connection, and what their proxy cannot ask it any more."""
     advice = "The connection of this session has ended: connect again."
-    return ServerRefusal("SESSION_DEAD", "CHN-01", advice, code=401)
+    return ServerRefusal("SESSION_DEAD", "CHN-01", advice, code=401, recovery=Recovery.RECONNECT)
 
 
 def _refusal_from_ended(ended: Ended) -> ServerRefusal:
-    refusal = ServerRefusal(ended.reason, ended.requirement, ended.advice, ended.retry_after_ms, ended.request_id)
+    refusal = ServerRefusal(
+        ended.reason,
+        ended.requirement,
+        ended.advice,
+        ended.retry_after_ms,
+        ended.request_id,
+        code=ended.login_code or 0,
+        recovery=recovery_named(ended.recovery),
+    )
     if ended.login_code is None:
         return refusal
-    return LoginRefused(refusal, ended.login_code, ended.expires_after_seconds, ended.sub_code)
+    return LoginRefused(refusal, ended.expires_after_seconds, ended.sub_code)
 
 
 def _refusal_from_response(response: ResponseFrame) -> ServerRefusal:

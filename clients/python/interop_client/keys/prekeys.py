@@ -11,7 +11,7 @@ from google.protobuf.message import Message as Protobuf
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.connection.transport import Transport
-from interop_client.errors import ServerRefusal
+from interop_client.errors import Recovery, ServerRefusal
 from interop_client.signal.kem import KemPreKeyPublic
 from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import SignalState
@@ -23,12 +23,8 @@ DEFAULT_PREKEYS = 100
 """One-time prekeys published at once, unless the user says otherwise."""
 LOW_PREKEYS = 10
 """Fewer one-time prekeys than this are few (KEY-09)."""
-REGENERATE_KEYS = 406
-"""Code of refusals after which keys are made anew (KEY-13)."""
 RETRY_SECONDS = (0.5, 2.0, 8.0)
 """Waits before upkeep that met passing trouble is tried again (KEY-13)."""
-
-_FIRST_TRANSIENT_CODE = 500
 
 M = TypeVar("M", bound=Protobuf)
 T = TypeVar("T")
@@ -128,7 +124,7 @@ class OwnPreKeys:
         try:
             await self._set(count)
         except ServerRefusal as refusal:
-            if refusal.code != REGENERATE_KEYS:
+            if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
             self._signal.renew_signed_keys()
             await self._set(count)
@@ -153,7 +149,7 @@ class OwnPreKeys:
         try:
             await self._call("AddOneTimePreKeys", request, prekeys_pb2.AddOneTimePreKeysResponse)
         except ServerRefusal as refusal:
-            if refusal.code != REGENERATE_KEYS:
+            if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
             # The state is older than what the server holds, for example restored: what is there may be lost here.
             await self._publish(count)
@@ -221,7 +217,7 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
         try:
             return await work()
         except ServerRefusal as refusal:
-            if refusal.code < _FIRST_TRANSIENT_CODE:
+            if refusal.recovery is not Recovery.SAME_AGAIN:
                 raise
             await asyncio.sleep(max(seconds, (refusal.retry_after_ms or 0) / 1000))
     return await work()

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from interop_api.v1 import media_pb2
 from interop_client.connection.transport import BlobStreams, Transport
-from interop_client.errors import ServerRefusal
+from interop_client.errors import Recovery, ServerRefusal
 from interop_client.media.crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedMedia, MediaType, encrypt_file
 from interop_protocol.encoding import media_token
 
@@ -22,8 +22,8 @@ MAX_RESUMPTIONS = 5
 """How often an upload that breaks goes on before it fails."""
 
 _SERVICE = "/interop_api.v1.MediaService"
-_BREAKS = frozenset({"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "UPLOAD_OFFSET_MISMATCH", "SERVER_FAULT"})
-"""Reasons after which the server may know how to go on."""
+_BREAKS = frozenset({"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "UPLOAD_OFFSET_MISMATCH"})
+"""Statuses without a refusal, and the refusal, after which the server may know where to go on."""
 
 Progress = Callable[[int, int], None]
 """Called with the bytes sent so far and the bytes in all."""
@@ -121,7 +121,8 @@ async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress
             return (await transport.upload(_requests(blob, start, progress))).direct_path
         except ServerRefusal as refusal:
             attempt += 1
-            if refusal.reason not in _BREAKS or attempt > MAX_RESUMPTIONS:
+            can_go_on = refusal.recovery is Recovery.SAME_AGAIN or refusal.reason in _BREAKS
+            if not can_go_on or attempt > MAX_RESUMPTIONS:
                 raise
             await asyncio.sleep(_FIRST_PAUSE_SECONDS * 2 ** (attempt - 1))
 

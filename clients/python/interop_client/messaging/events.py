@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from interop_client.errors import Recovery
 from interop_client.media.reference import MediaReference
 
 
@@ -321,12 +322,16 @@ class StanzaRefused:
 
     id: str
     """Id of the stanza, when it has one."""
+    kind: str
+    """What it was, such as `receipt` or `call_offer`; empty when the server did not know."""
     reason: str
     """Name of the reason."""
     advice: str
     """What to do about it."""
     request_id: str
     """Names the refusal in the server's journal, for `interopsim explain`."""
+    recovery: Recovery
+    """What to do about it, for programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,6 +342,8 @@ class ConnectionLost:
     """Name of the reason, as in ConnectionEnded."""
     advice: str
     """What to do about it; may be empty."""
+    recovery: Recovery = Recovery.UNKNOWN
+    """What to do about it, for programs."""
 
 
 Event = (

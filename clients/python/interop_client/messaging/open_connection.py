@@ -178,7 +178,7 @@ class Connection:
         if self.is_faulty:
             end = ConnectionEnded("CLIENT_FAULT", "Read this client's log; go on from the saved state.")
         if self.is_faulty or not self._is_closing:
-            self._parts.events.put(ConnectionLost(end.reason, end.advice))
+            self._parts.events.put(ConnectionLost(end.reason, end.advice, end.recovery))
 
     async def _receive(self) -> ConnectionEnded:
         try:
@@ -207,7 +207,14 @@ class Connection:
                 self._parts.events.offer(Typing(stanza.typing.from_jid, state, stanza.typing.expires_after_seconds))
             elif kind == "stanza_refused":
                 refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
-                refused = StanzaRefused(stanza.stanza_refused.id, refusal.reason, refusal.advice, refusal.request_id)
+                refused = StanzaRefused(
+                    stanza.stanza_refused.id,
+                    stanza.stanza_refused.kind,
+                    refusal.reason,
+                    refusal.advice,
+                    refusal.request_id,
+                    refusal.recovery,
+                )
                 self._parts.events.put(refused)
         if self._arrived:
             self._arrival_or_end.set()

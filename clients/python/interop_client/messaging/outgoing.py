@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
-from interop_client.errors import ServerRefusal, refusal_from_stanza_error
+from interop_client.errors import Recovery, ServerRefusal, refusal_from_stanza_error
 from interop_client.messaging.contents import message_type, with_message_secret
 from interop_client.messaging.events import MessageResent, RetryUnanswered
 from interop_client.messaging.retries import bundle_of
@@ -130,7 +130,7 @@ class Outgoing:
         """Sends a message again that its recipient could not decrypt, in a new session.
 
         Raises:
-            ServerRefusal: Not now, but later: it has `retry_after_ms`.
+            ServerRefusal: Not now, but later: the same can be sent again.
             ConnectionEnded, TimeoutError: It may or may not have been taken.
         """
         peer: str = receipt.from_jid
@@ -143,7 +143,7 @@ class Outgoing:
         except SignalError as error:
             return RetryUnanswered(peer, receipt.message_id, type(error).__name__)
         except ServerRefusal as refusal:
-            if refusal.retry_after_ms is not None:
+            if refusal.recovery is Recovery.SAME_AGAIN:
                 raise
             return RetryUnanswered(peer, receipt.message_id, refusal.reason)
         return MessageResent(peer, receipt.message_id, receipt.retry_count, sent.timestamp_ms)

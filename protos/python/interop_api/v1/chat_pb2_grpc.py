@@ -72,7 +72,7 @@ class ChatServiceServicer:
         authenticate ends the stream. Frames are limited in size and batches in length (`LoginSuccess.limits`).
 
         One stream per account: a second login replaces the first, which gets a `stream_error` CONNECTION_REPLACED and
-        ends. The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
+        ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
         Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
         which dies with the stream.
 
@@ -107,7 +107,7 @@ class ChatServiceServicer:
         address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`).
         Capability: none.
         Errors: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED, HANDSHAKE_TIMEOUT,
-        FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED,
+        FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED, KEYS_REPLACED,
         CONNECTION_SILENT, SERVER_DRAINING; as `login_failure` also every TOKEN_… reason, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE,
         JWKS_UNAVAILABLE, LOGIN_MALFORMED, NOT_ENLISTED, ENLISTMENT_EXPIRED, AUTH_KEY_MISMATCH, PROTOCOL_VERSION_TOO_OLD,
         LOCATION_NOT_ALLOWED, PROXY_NOT_ALLOWED, CLIENT_ADDRESS_INVALID, TEMPORARILY_BANNED, BANNED, RATE_LIMITED and, for an

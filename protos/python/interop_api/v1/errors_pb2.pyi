@@ -3,27 +3,39 @@
 isort:skip_file
 Why the server refuses: one vocabulary for unary calls, stanzas and the HTTP surface.
 
-A unary call that is refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a
-`google.rpc.Status` with one `google.rpc.ErrorInfo`: `reason` is the name below without its `ERROR_REASON_`
-prefix, `domain` is `interopsim`, and `metadata` holds `requirement` (an id of docs/requirements.toml), `advice`
-(what to do about it), `code` (as in `Refusal`) and `request_id`. A `google.rpc.RetryInfo` follows where a retry
-can help. Inside the chat channel, and per item of a list, the same facts travel as a `Refusal`. Over HTTP the
-request id is the header `X-Request-Id`, and the delay `Retry-After`.
+Every refusal is a `Refusal`. Inside the chat channel, and per item of a list, it travels as it is. A call that is
+refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a `google.rpc.Status` with these details:
+  1. `google.rpc.ErrorInfo`: `reason` is the name below without its `ERROR_REASON_` prefix, `domain` is `interopsim`,
+     and `metadata` holds `requirement`, `advice`, `recovery` (a name below without its prefix), `code` and `request_id`;
+  2. the `Refusal`;
+  3. `google.rpc.RetryInfo`, when there is a `retry_after_ms`;
+  4. `google.rpc.BadRequest`, when there are `violations`.
+Over HTTP it is a JSON object with the same field names; reason and recovery are in lower case without their prefix,
+and what is absent or empty is left out. The delay is also the header `Retry-After`, in seconds.
+
+Every call is answered with the metadata `x-request-id`, at its end, and every HTTP request with the header
+`X-Request-Id`. The entry of the call in the server's journal has the same id. A client may choose it, by the same
+metadata or header: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; otherwise, or when it is anything else, the
+server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
+
+A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
 
 `interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
 import typing as _typing
 
-if sys.version_info >= (3, 10):
-    from typing import TypeAlias as _TypeAlias
+if sys.version_info >= (3, 11):
+    from typing import TypeAlias as _TypeAlias, Never as _Never
 else:
-    from typing_extensions import TypeAlias as _TypeAlias
+    from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -36,7 +48,11 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
     """Never sent."""
     ERROR_REASON_BAD_INTEGRATOR: _ErrorReason.ValueType  # 1
-    """The token's issuer is not a registered partner, or the token speaks for another one (ENL-01, T1). [PERMISSION_DENIED]"""
+    """Below this line `make gen` writes what core/reasons.py says.
+
+    The token's issuer is not a registered partner, or the token speaks for another one (ENL-01, T1).
+    [PERMISSION_DENIED; login code 401]
+    """
     ERROR_REASON_PARTNER_NOT_ACTIVE: _ErrorReason.ValueType  # 2
     """The partner is registered but onboarding, suspended or removed (ENL-01). [PERMISSION_DENIED]"""
     ERROR_REASON_TOKEN_TOO_LARGE: _ErrorReason.ValueType  # 3
@@ -58,13 +74,15 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_TOKEN_CLAIMS_INVALID: _ErrorReason.ValueType  # 11
     """A required claim is absent or has the wrong type or value (ENL-07). [UNAUTHENTICATED]"""
     ERROR_REASON_TOKEN_SUBJECT_MISMATCH: _ErrorReason.ValueType  # 12
-    """The token speaks for another user than the account that it is used for (ENL-07, T2). [PERMISSION_DENIED]"""
+    """The token speaks for another user than the account that it is used for (ENL-07, T2).
+    [PERMISSION_DENIED; login code 401]
+    """
     ERROR_REASON_JWKS_UNAVAILABLE: _ErrorReason.ValueType  # 13
     """No usable key set of the partner could be fetched so far (ENL-03). [UNAVAILABLE]"""
     ERROR_REASON_KEY_MALFORMED: _ErrorReason.ValueType  # 14
-    """A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02). [INVALID_ARGUMENT]"""
+    """A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02). [INVALID_ARGUMENT; code 406]"""
     ERROR_REASON_PREKEY_SIGNATURE_INVALID: _ErrorReason.ValueType  # 15
-    """A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT]"""
+    """A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT; code 406]"""
     ERROR_REASON_PROTOCOL_VERSION_TOO_OLD: _ErrorReason.ValueType  # 16
     """The client speaks an interop protocol version under the floor (ENL-15). [FAILED_PRECONDITION]"""
     ERROR_REASON_LOCATION_NOT_ALLOWED: _ErrorReason.ValueType  # 17
@@ -86,7 +104,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_FRAME_TOO_LARGE: _ErrorReason.ValueType  # 27
     """A frame is longer than the limit (CHN-09). [INVALID_ARGUMENT]"""
     ERROR_REASON_FRAME_MALFORMED: _ErrorReason.ValueType  # 28
-    """A frame's plaintext is not a batch of stanzas, or a stanza lacks what it needs (CHN-09). [INVALID_ARGUMENT]"""
+    """A frame's plaintext is not a batch of stanzas; the connection ends (CHN-09). [INVALID_ARGUMENT]"""
     ERROR_REASON_BATCH_TOO_LARGE: _ErrorReason.ValueType  # 29
     """A batch holds more stanzas than the limit (CHN-09). [INVALID_ARGUMENT]"""
     ERROR_REASON_CONNECTION_REPLACED: _ErrorReason.ValueType  # 30
@@ -106,31 +124,47 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_ENLISTMENT_EXPIRED: _ErrorReason.ValueType  # 37
     """The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04). [UNAUTHENTICATED]"""
     ERROR_REASON_TEMPORARILY_BANNED: _ErrorReason.ValueType  # 38
-    """The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED]"""
+    """The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED; code 402]"""
     ERROR_REASON_BANNED: _ErrorReason.ValueType  # 39
-    """The account is banned for good (ABU-05). [PERMISSION_DENIED]"""
+    """The account is banned for good (ABU-05). [PERMISSION_DENIED; code 406]"""
     ERROR_REASON_PROXY_NOT_ALLOWED: _ErrorReason.ValueType  # 40
     """The partner's agreement does not allow proxy mode (PRX-01). [PERMISSION_DENIED]"""
     ERROR_REASON_CLIENT_ADDRESS_INVALID: _ErrorReason.ValueType  # 41
     """Proxy mode without a public client IP address (PRX-02). [INVALID_ARGUMENT]"""
+    ERROR_REASON_KEYS_REPLACED: _ErrorReason.ValueType  # 42
+    """The account was enlisted or registered again with other keys: the connection was proved with keys that are not the
+    account's any more (ENL-14, CHN-07). [ABORTED]
+    """
+    ERROR_REASON_STANZA_MALFORMED: _ErrorReason.ValueType  # 43
+    """A stanza lacks what it needs, or a field of it is out of range or of the wrong form; the connection goes on
+    (CHN-09). [INVALID_ARGUMENT]
+    """
+    ERROR_REASON_STANZA_UNKNOWN: _ErrorReason.ValueType  # 44
+    """A stanza has no kind that the server knows, or one that only the server sends; the connection goes on (CHN-09).
+    [INVALID_ARGUMENT]
+    """
     ERROR_REASON_REQUEST_MALFORMED: _ErrorReason.ValueType  # 50
     """A request field is absent, too long, out of range or of the wrong form. [INVALID_ARGUMENT]"""
     ERROR_REASON_TOO_MANY_ITEMS: _ErrorReason.ValueType  # 51
-    """A list in the request is empty or too long. [INVALID_ARGUMENT]"""
+    """A list in the request is longer than the limit. [INVALID_ARGUMENT]"""
     ERROR_REASON_PREKEY_ID_DUPLICATE: _ErrorReason.ValueType  # 52
-    """One request holds the same prekey id twice (KEY-04). [INVALID_ARGUMENT]"""
+    """One request holds the same prekey id twice (KEY-04). [INVALID_ARGUMENT; code 406]"""
     ERROR_REASON_PREKEY_REUSED: _ErrorReason.ValueType  # 53
-    """A one-time prekey was published by this account before (KEY-04). [ALREADY_EXISTS]"""
+    """A one-time prekey was published by this account before (KEY-04). [ALREADY_EXISTS; code 406]"""
     ERROR_REASON_PREKEYS_NOT_SET: _ErrorReason.ValueType  # 54
     """The account has not published its keys (KEY-01). [FAILED_PRECONDITION]"""
     ERROR_REASON_IDENTITY_KEY_MISMATCH: _ErrorReason.ValueType  # 55
     """The identity key differs from the enlisted one (ENL-13). [FAILED_PRECONDITION]"""
     ERROR_REASON_KEM_PREKEYS_OFF: _ErrorReason.ValueType  # 56
     """Post-quantum prekeys are off (KEY-15). [FAILED_PRECONDITION]"""
+    ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 57
+    """As much of this kind is stored for the account as the limit allows (ABU-01). [RESOURCE_EXHAUSTED]"""
     ERROR_REASON_RECIPIENT_NOT_REACHABLE: _ErrorReason.ValueType  # 60
     """Unknown, un-enlisted, not opted in or otherwise out of reach: one answer for all (OPT-09). [NOT_FOUND]"""
     ERROR_REASON_SENDER_NOT_OPTED_IN: _ErrorReason.ValueType  # 61
-    """The sending WhatsApp user has third-party chats off, or off for this partner (OPT-01, OPT-06). [FAILED_PRECONDITION]"""
+    """The sending WhatsApp user has third-party chats off, or off for this partner (OPT-01, OPT-06).
+    [FAILED_PRECONDITION]
+    """
     ERROR_REASON_RECIPIENT_BLOCKED_BY_SENDER: _ErrorReason.ValueType  # 62
     """The sender has blocked the recipient (MSG-06). [FAILED_PRECONDITION]"""
     ERROR_REASON_USER_VISIBLE_IDENTIFIER: _ErrorReason.ValueType  # 63
@@ -152,15 +186,19 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_MAILBOX_FULL: _ErrorReason.ValueType  # 71
     """The recipient's mailbox is full; retry later (MSG-11). [RESOURCE_EXHAUSTED]"""
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 72
-    """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED]"""
+    """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED; login code 503]"""
     ERROR_REASON_NEW_CHATS_CAPPED: _ErrorReason.ValueType  # 73
     """The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
-    Code 475. [RESOURCE_EXHAUSTED]
+    [RESOURCE_EXHAUSTED; code 475]
     """
     ERROR_REASON_NEW_CHATS_LOCKED: _ErrorReason.ValueType  # 74
-    """The sender may not open new chats for a time, because of reports (ABU-05). Code 463. [RESOURCE_EXHAUSTED]"""
+    """The sender may not open new chats for a time, because of reports (ABU-05). [RESOURCE_EXHAUSTED; code 463]"""
     ERROR_REASON_CHALLENGE_INVALID: _ErrorReason.ValueType  # 75
     """The challenge is unknown, answered or expired, or the answer is wrong (ABU-06). [FAILED_PRECONDITION]"""
+    ERROR_REASON_ADDRESS_NAMES_DEVICE: _ErrorReason.ValueType  # 76
+    """An address names a device, where the account as a whole is meant (MSG-01). [FAILED_PRECONDITION]"""
+    ERROR_REASON_MESSAGE_ID_REUSED: _ErrorReason.ValueType  # 77
+    """The id of the message named a message to another recipient before (MSG-04). [ALREADY_EXISTS]"""
     ERROR_REASON_TERMS_NOT_ACCEPTED: _ErrorReason.ValueType  # 80
     """The terms were not shown and then accepted (OPT-03). [FAILED_PRECONDITION]"""
     ERROR_REASON_NOT_ELIGIBLE: _ErrorReason.ValueType  # 81
@@ -182,33 +220,40 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UPLOAD_OFFSET_MISMATCH: _ErrorReason.ValueType  # 94
     """The upload resumes at an offset that is not the committed one (MED-07). [FAILED_PRECONDITION]"""
     ERROR_REASON_BLOB_TOO_LARGE: _ErrorReason.ValueType  # 95
-    """The blob is larger than the limit (MED-07). [INVALID_ARGUMENT]"""
+    """The blob is larger than the limit (MED-07). [INVALID_ARGUMENT; HTTP 502]"""
     ERROR_REASON_BLOB_NOT_FOUND: _ErrorReason.ValueType  # 96
     """No blob has this path (MED-04). [NOT_FOUND]"""
     ERROR_REASON_BLOB_EXPIRED: _ErrorReason.ValueType  # 97
-    """The blob's retention has passed (MED-04). [NOT_FOUND; HTTP 410]"""
+    """The blob's retention has passed (MED-04). [NOT_FOUND; code 410; HTTP 410]"""
     ERROR_REASON_RANGE_INVALID: _ErrorReason.ValueType  # 98
     """The requested range lies outside the blob (MED-04). [INVALID_ARGUMENT; HTTP 416]"""
     ERROR_REASON_STORAGE_REFERENCE_INVALID: _ErrorReason.ValueType  # 99
     """A storage reference has forbidden characters or names another place (MED-03, T11). [INVALID_ARGUMENT]"""
     ERROR_REASON_PARTNER_MEDIA_UNAVAILABLE: _ErrorReason.ValueType  # 100
-    """The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03). [UNAVAILABLE]"""
+    """The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03).
+    [UNAVAILABLE; HTTP 502]
+    """
     ERROR_REASON_NOT_REGISTERED: _ErrorReason.ValueType  # 110
     """The admin request names something that does not exist. [NOT_FOUND]"""
     ERROR_REASON_ALREADY_REGISTERED: _ErrorReason.ValueType  # 111
     """The admin request adds something that exists already. [ALREADY_EXISTS]"""
     ERROR_REASON_SERVER_FAULT: _ErrorReason.ValueType  # 120
-    """The server met an unexpected failure; its log has the details. [UNAVAILABLE]"""
+    """The server met an unexpected failure; its log has the details. [INTERNAL]"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a refusal. Stable: a name is never reused for another meaning.
-    The gRPC status that a reason travels under is in brackets.
+    In brackets: the gRPC status that a reason travels under, and its code, the code of a login refused for it, and its
+    HTTP status where they are not those of all reasons with this gRPC status.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
 """Never sent."""
 ERROR_REASON_BAD_INTEGRATOR: ErrorReason.ValueType  # 1
-"""The token's issuer is not a registered partner, or the token speaks for another one (ENL-01, T1). [PERMISSION_DENIED]"""
+"""Below this line `make gen` writes what core/reasons.py says.
+
+The token's issuer is not a registered partner, or the token speaks for another one (ENL-01, T1).
+[PERMISSION_DENIED; login code 401]
+"""
 ERROR_REASON_PARTNER_NOT_ACTIVE: ErrorReason.ValueType  # 2
 """The partner is registered but onboarding, suspended or removed (ENL-01). [PERMISSION_DENIED]"""
 ERROR_REASON_TOKEN_TOO_LARGE: ErrorReason.ValueType  # 3
@@ -230,13 +275,15 @@ ERROR_REASON_TOKEN_LIFETIME_TOO_LONG: ErrorReason.ValueType  # 10
 ERROR_REASON_TOKEN_CLAIMS_INVALID: ErrorReason.ValueType  # 11
 """A required claim is absent or has the wrong type or value (ENL-07). [UNAUTHENTICATED]"""
 ERROR_REASON_TOKEN_SUBJECT_MISMATCH: ErrorReason.ValueType  # 12
-"""The token speaks for another user than the account that it is used for (ENL-07, T2). [PERMISSION_DENIED]"""
+"""The token speaks for another user than the account that it is used for (ENL-07, T2).
+[PERMISSION_DENIED; login code 401]
+"""
 ERROR_REASON_JWKS_UNAVAILABLE: ErrorReason.ValueType  # 13
 """No usable key set of the partner could be fetched so far (ENL-03). [UNAVAILABLE]"""
 ERROR_REASON_KEY_MALFORMED: ErrorReason.ValueType  # 14
-"""A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02). [INVALID_ARGUMENT]"""
+"""A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02). [INVALID_ARGUMENT; code 406]"""
 ERROR_REASON_PREKEY_SIGNATURE_INVALID: ErrorReason.ValueType  # 15
-"""A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT]"""
+"""A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT; code 406]"""
 ERROR_REASON_PROTOCOL_VERSION_TOO_OLD: ErrorReason.ValueType  # 16
 """The client speaks an interop protocol version under the floor (ENL-15). [FAILED_PRECONDITION]"""
 ERROR_REASON_LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 17
@@ -258,7 +305,7 @@ ERROR_REASON_FRAME_AUTHENTICATION_FAILED: ErrorReason.ValueType  # 26
 ERROR_REASON_FRAME_TOO_LARGE: ErrorReason.ValueType  # 27
 """A frame is longer than the limit (CHN-09). [INVALID_ARGUMENT]"""
 ERROR_REASON_FRAME_MALFORMED: ErrorReason.ValueType  # 28
-"""A frame's plaintext is not a batch of stanzas, or a stanza lacks what it needs (CHN-09). [INVALID_ARGUMENT]"""
+"""A frame's plaintext is not a batch of stanzas; the connection ends (CHN-09). [INVALID_ARGUMENT]"""
 ERROR_REASON_BATCH_TOO_LARGE: ErrorReason.ValueType  # 29
 """A batch holds more stanzas than the limit (CHN-09). [INVALID_ARGUMENT]"""
 ERROR_REASON_CONNECTION_REPLACED: ErrorReason.ValueType  # 30
@@ -278,31 +325,47 @@ ERROR_REASON_HANDSHAKE_TIMEOUT: ErrorReason.ValueType  # 36
 ERROR_REASON_ENLISTMENT_EXPIRED: ErrorReason.ValueType  # 37
 """The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04). [UNAUTHENTICATED]"""
 ERROR_REASON_TEMPORARILY_BANNED: ErrorReason.ValueType  # 38
-"""The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED]"""
+"""The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED; code 402]"""
 ERROR_REASON_BANNED: ErrorReason.ValueType  # 39
-"""The account is banned for good (ABU-05). [PERMISSION_DENIED]"""
+"""The account is banned for good (ABU-05). [PERMISSION_DENIED; code 406]"""
 ERROR_REASON_PROXY_NOT_ALLOWED: ErrorReason.ValueType  # 40
 """The partner's agreement does not allow proxy mode (PRX-01). [PERMISSION_DENIED]"""
 ERROR_REASON_CLIENT_ADDRESS_INVALID: ErrorReason.ValueType  # 41
 """Proxy mode without a public client IP address (PRX-02). [INVALID_ARGUMENT]"""
+ERROR_REASON_KEYS_REPLACED: ErrorReason.ValueType  # 42
+"""The account was enlisted or registered again with other keys: the connection was proved with keys that are not the
+account's any more (ENL-14, CHN-07). [ABORTED]
+"""
+ERROR_REASON_STANZA_MALFORMED: ErrorReason.ValueType  # 43
+"""A stanza lacks what it needs, or a field of it is out of range or of the wrong form; the connection goes on
+(CHN-09). [INVALID_ARGUMENT]
+"""
+ERROR_REASON_STANZA_UNKNOWN: ErrorReason.ValueType  # 44
+"""A stanza has no kind that the server knows, or one that only the server sends; the connection goes on (CHN-09).
+[INVALID_ARGUMENT]
+"""
 ERROR_REASON_REQUEST_MALFORMED: ErrorReason.ValueType  # 50
 """A request field is absent, too long, out of range or of the wrong form. [INVALID_ARGUMENT]"""
 ERROR_REASON_TOO_MANY_ITEMS: ErrorReason.ValueType  # 51
-"""A list in the request is empty or too long. [INVALID_ARGUMENT]"""
+"""A list in the request is longer than the limit. [INVALID_ARGUMENT]"""
 ERROR_REASON_PREKEY_ID_DUPLICATE: ErrorReason.ValueType  # 52
-"""One request holds the same prekey id twice (KEY-04). [INVALID_ARGUMENT]"""
+"""One request holds the same prekey id twice (KEY-04). [INVALID_ARGUMENT; code 406]"""
 ERROR_REASON_PREKEY_REUSED: ErrorReason.ValueType  # 53
-"""A one-time prekey was published by this account before (KEY-04). [ALREADY_EXISTS]"""
+"""A one-time prekey was published by this account before (KEY-04). [ALREADY_EXISTS; code 406]"""
 ERROR_REASON_PREKEYS_NOT_SET: ErrorReason.ValueType  # 54
 """The account has not published its keys (KEY-01). [FAILED_PRECONDITION]"""
 ERROR_REASON_IDENTITY_KEY_MISMATCH: ErrorReason.ValueType  # 55
 """The identity key differs from the enlisted one (ENL-13). [FAILED_PRECONDITION]"""
 ERROR_REASON_KEM_PREKEYS_OFF: ErrorReason.ValueType  # 56
 """Post-quantum prekeys are off (KEY-15). [FAILED_PRECONDITION]"""
+ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 57
+"""As much of this kind is stored for the account as the limit allows (ABU-01). [RESOURCE_EXHAUSTED]"""
 ERROR_REASON_RECIPIENT_NOT_REACHABLE: ErrorReason.ValueType  # 60
 """Unknown, un-enlisted, not opted in or otherwise out of reach: one answer for all (OPT-09). [NOT_FOUND]"""
 ERROR_REASON_SENDER_NOT_OPTED_IN: ErrorReason.ValueType  # 61
-"""The sending WhatsApp user has third-party chats off, or off for this partner (OPT-01, OPT-06). [FAILED_PRECONDITION]"""
+"""The sending WhatsApp user has third-party chats off, or off for this partner (OPT-01, OPT-06).
+[FAILED_PRECONDITION]
+"""
 ERROR_REASON_RECIPIENT_BLOCKED_BY_SENDER: ErrorReason.ValueType  # 62
 """The sender has blocked the recipient (MSG-06). [FAILED_PRECONDITION]"""
 ERROR_REASON_USER_VISIBLE_IDENTIFIER: ErrorReason.ValueType  # 63
@@ -324,15 +387,19 @@ ERROR_REASON_MESSAGE_TOO_LARGE: ErrorReason.ValueType  # 70
 ERROR_REASON_MAILBOX_FULL: ErrorReason.ValueType  # 71
 """The recipient's mailbox is full; retry later (MSG-11). [RESOURCE_EXHAUSTED]"""
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 72
-"""Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED]"""
+"""Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED; login code 503]"""
 ERROR_REASON_NEW_CHATS_CAPPED: ErrorReason.ValueType  # 73
 """The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
-Code 475. [RESOURCE_EXHAUSTED]
+[RESOURCE_EXHAUSTED; code 475]
 """
 ERROR_REASON_NEW_CHATS_LOCKED: ErrorReason.ValueType  # 74
-"""The sender may not open new chats for a time, because of reports (ABU-05). Code 463. [RESOURCE_EXHAUSTED]"""
+"""The sender may not open new chats for a time, because of reports (ABU-05). [RESOURCE_EXHAUSTED; code 463]"""
 ERROR_REASON_CHALLENGE_INVALID: ErrorReason.ValueType  # 75
 """The challenge is unknown, answered or expired, or the answer is wrong (ABU-06). [FAILED_PRECONDITION]"""
+ERROR_REASON_ADDRESS_NAMES_DEVICE: ErrorReason.ValueType  # 76
+"""An address names a device, where the account as a whole is meant (MSG-01). [FAILED_PRECONDITION]"""
+ERROR_REASON_MESSAGE_ID_REUSED: ErrorReason.ValueType  # 77
+"""The id of the message named a message to another recipient before (MSG-04). [ALREADY_EXISTS]"""
 ERROR_REASON_TERMS_NOT_ACCEPTED: ErrorReason.ValueType  # 80
 """The terms were not shown and then accepted (OPT-03). [FAILED_PRECONDITION]"""
 ERROR_REASON_NOT_ELIGIBLE: ErrorReason.ValueType  # 81
@@ -354,28 +421,82 @@ ERROR_REASON_UPLOAD_HASH_MISMATCH: ErrorReason.ValueType  # 93
 ERROR_REASON_UPLOAD_OFFSET_MISMATCH: ErrorReason.ValueType  # 94
 """The upload resumes at an offset that is not the committed one (MED-07). [FAILED_PRECONDITION]"""
 ERROR_REASON_BLOB_TOO_LARGE: ErrorReason.ValueType  # 95
-"""The blob is larger than the limit (MED-07). [INVALID_ARGUMENT]"""
+"""The blob is larger than the limit (MED-07). [INVALID_ARGUMENT; HTTP 502]"""
 ERROR_REASON_BLOB_NOT_FOUND: ErrorReason.ValueType  # 96
 """No blob has this path (MED-04). [NOT_FOUND]"""
 ERROR_REASON_BLOB_EXPIRED: ErrorReason.ValueType  # 97
-"""The blob's retention has passed (MED-04). [NOT_FOUND; HTTP 410]"""
+"""The blob's retention has passed (MED-04). [NOT_FOUND; code 410; HTTP 410]"""
 ERROR_REASON_RANGE_INVALID: ErrorReason.ValueType  # 98
 """The requested range lies outside the blob (MED-04). [INVALID_ARGUMENT; HTTP 416]"""
 ERROR_REASON_STORAGE_REFERENCE_INVALID: ErrorReason.ValueType  # 99
 """A storage reference has forbidden characters or names another place (MED-03, T11). [INVALID_ARGUMENT]"""
 ERROR_REASON_PARTNER_MEDIA_UNAVAILABLE: ErrorReason.ValueType  # 100
-"""The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03). [UNAVAILABLE]"""
+"""The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03).
+[UNAVAILABLE; HTTP 502]
+"""
 ERROR_REASON_NOT_REGISTERED: ErrorReason.ValueType  # 110
 """The admin request names something that does not exist. [NOT_FOUND]"""
 ERROR_REASON_ALREADY_REGISTERED: ErrorReason.ValueType  # 111
 """The admin request adds something that exists already. [ALREADY_EXISTS]"""
 ERROR_REASON_SERVER_FAULT: ErrorReason.ValueType  # 120
-"""The server met an unexpected failure; its log has the details. [UNAVAILABLE]"""
+"""The server met an unexpected failure; its log has the details. [INTERNAL]"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
+
+class _Recovery:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RECOVERY_UNSPECIFIED: _Recovery.ValueType  # 0
+    """Never sent. A value that the client does not know means the same as NEVER."""
+    RECOVERY_NEVER: _Recovery.ValueType  # 1
+    """The same request meets the same refusal: change it, or what it rests on, as `advice` says. A connection that ended
+    for such a reason is not opened again without a person's doing.
+    """
+    RECOVERY_SAME_AGAIN: _Recovery.ValueType  # 2
+    """Send the same again: after `retry_after_ms`, or else with back-off."""
+    RECOVERY_RECONNECT: _Recovery.ValueType  # 3
+    """Open a new connection: after `retry_after_ms`, or else with back-off. A call then needs the new session token."""
+    RECOVERY_NEW_TOKEN: _Recovery.ValueType  # 4
+    """Get a fresh token from the partner, then try again."""
+    RECOVERY_ENLIST: _Recovery.ValueType  # 5
+    """Enlist (again), then connect with the JID that this returns."""
+    RECOVERY_NEW_KEYS: _Recovery.ValueType  # 6
+    """Make new keys and publish them (KEY-13)."""
+    RECOVERY_REFRESH_DEVICES: _Recovery.ValueType  # 7
+    """Take the device list that came with the refusal, and bundles of what is new on it, then send again (MSG-05)."""
+    RECOVERY_CHALLENGE: _Recovery.ValueType  # 8
+    """Request a challenge and answer it, or wait for `retry_after_ms` (ABU-06)."""
+
+class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
+    """What a client does after a refusal."""
+
+RECOVERY_UNSPECIFIED: Recovery.ValueType  # 0
+"""Never sent. A value that the client does not know means the same as NEVER."""
+RECOVERY_NEVER: Recovery.ValueType  # 1
+"""The same request meets the same refusal: change it, or what it rests on, as `advice` says. A connection that ended
+for such a reason is not opened again without a person's doing.
+"""
+RECOVERY_SAME_AGAIN: Recovery.ValueType  # 2
+"""Send the same again: after `retry_after_ms`, or else with back-off."""
+RECOVERY_RECONNECT: Recovery.ValueType  # 3
+"""Open a new connection: after `retry_after_ms`, or else with back-off. A call then needs the new session token."""
+RECOVERY_NEW_TOKEN: Recovery.ValueType  # 4
+"""Get a fresh token from the partner, then try again."""
+RECOVERY_ENLIST: Recovery.ValueType  # 5
+"""Enlist (again), then connect with the JID that this returns."""
+RECOVERY_NEW_KEYS: Recovery.ValueType  # 6
+"""Make new keys and publish them (KEY-13)."""
+RECOVERY_REFRESH_DEVICES: Recovery.ValueType  # 7
+"""Take the device list that came with the refusal, and bundles of what is new on it, then send again (MSG-05)."""
+RECOVERY_CHALLENGE: Recovery.ValueType  # 8
+"""Request a challenge and answer it, or wait for `retry_after_ms` (ABU-06)."""
+Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
 
 @_typing.final
 class Refusal(_message.Message):
-    """A refusal inside the chat channel, or of one item of a list."""
+    """A refusal."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -385,6 +506,8 @@ class Refusal(_message.Message):
     RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     CODE_FIELD_NUMBER: _builtins.int
+    RECOVERY_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
     reason: Global___ErrorReason.ValueType
     """Why."""
     requirement: _builtins.str
@@ -392,13 +515,25 @@ class Refusal(_message.Message):
     advice: _builtins.str
     """A sentence that says what to do. For people, not for parsing."""
     retry_after_ms: _builtins.int
-    """Milliseconds after which a retry can succeed; absent when a retry cannot help."""
-    request_id: _builtins.str
-    """Names this refusal in the journal: 16 hexadecimal digits, for `interopsim explain`."""
-    code: _builtins.int
-    """The code that stands for this refusal on the wire that is modelled, as observed: 400, 401, 402, 403, 404, 405, 406,
-    409, 410, 423, 429, 463, 475 or 503. A client regenerates its keys on 406 and retries with back-off on 5xx (KEY-13).
+    """Milliseconds after which a new attempt can succeed. Absent means that there is no estimate, not that no attempt can
+    succeed: that is what `recovery` says.
     """
+    request_id: _builtins.str
+    """Names this refusal in the journal, for `interopsim explain`: the id of its call, or 16 hexadecimal digits of its own
+    for a stanza and for an item of a list.
+    """
+    code: _builtins.int
+    """The code that stands for this refusal on the wire that is modelled, as observed. For information: 400 malformed, 401
+    not authorised, 402 temporarily banned, 403 not allowed, 404 not found, 405 not in this state or client outdated, 406
+    keys are bad (KEY-13) or banned, 409 exists, 410 gone, 429 too much, 463 and 475 no new chats, 500 an unexpected
+    failure, 503 transient. The refusal of a login has the login's code (CHN-10), which for some reasons is another one.
+    """
+    recovery: Global___Recovery.ValueType
+    """What to do about it, for programs."""
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
+        """The fields of the request that are not as they must be; empty when it is about no nameable field."""
+
     def __init__(
         self,
         *,
@@ -408,13 +543,43 @@ class Refusal(_message.Message):
         retry_after_ms: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
         code: _builtins.int = ...,
+        recovery: Global___Recovery.ValueType = ...,
+        violations: _abc.Iterable[Global___FieldViolation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "advice", b"advice", "code", b"code", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "advice", b"advice", "code", b"code", "reason", b"reason", "recovery", b"recovery", "request_id", b"request_id", "requirement", b"requirement", "retry_after_ms", b"retry_after_ms", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__retry_after_ms: _TypeAlias = _typing.Literal["retry_after_ms"]  # noqa: Y015
     _WhichOneofArgType__retry_after_ms: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after_ms) -> _WhichOneofReturnType__retry_after_ms | None: ...
 
 Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
+
+@_typing.final
+class FieldViolation(_message.Message):
+    """A field of a request, or of a stanza, that is not as it must be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIELD_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    field: _builtins.str
+    """Its path from the request or the stanza on, by the names in these files, with indices from 0: `users[3].external_id`.
+    For the enlistment form the field's name.
+    """
+    description: _builtins.str
+    """What is wrong with it. For people."""
+    def __init__(
+        self,
+        *,
+        field: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "field", b"field"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FieldViolation: _TypeAlias = FieldViolation  # noqa: Y015

@@ -54,8 +54,8 @@ class IntegrityServiceStub:
     Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
     Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), TOO_MANY_ITEMS (10,000
-    are blocked), SESSION_REQUIRED, SESSION_DEAD.
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, QUOTA_EXCEEDED (10,000 are blocked),
+    SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-01, ABU-02.
     """
     Report: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]
@@ -74,7 +74,7 @@ class IntegrityServiceStub:
     100 s (`report_…`). Response: one id.
     Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, TOO_MANY_ITEMS, RATE_LIMITED,
     SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-03, ABU-04, ABU-05; threat T18.
     """
@@ -129,8 +129,8 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
     Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), TOO_MANY_ITEMS (10,000
-    are blocked), SESSION_REQUIRED, SESSION_DEAD.
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, QUOTA_EXCEEDED (10,000 are blocked),
+    SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-01, ABU-02.
     """
     Report: _aio.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]  # type: ignore[assignment]
@@ -149,7 +149,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     100 s (`report_…`). Response: one id.
     Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, TOO_MANY_ITEMS, RATE_LIMITED,
     SESSION_REQUIRED, SESSION_DEAD.
     Source: ABU-03, ABU-04, ABU-05; threat T18.
     """
@@ -213,8 +213,8 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
         Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), TOO_MANY_ITEMS (10,000
-        are blocked), SESSION_REQUIRED, SESSION_DEAD.
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, QUOTA_EXCEEDED (10,000 are blocked),
+        SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
         """
 
@@ -239,7 +239,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         100 s (`report_…`). Response: one id.
         Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, TOO_MANY_ITEMS, RATE_LIMITED,
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, TOO_MANY_ITEMS, RATE_LIMITED,
         SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-03, ABU-04, ABU-05; threat T18.
         """

@@ -221,8 +221,8 @@ class InteropServiceServicer:
         Bounds: request: 1 to 256 users, each identifier at most 320 bytes; 1,024 look-ups at once, then 10 a second
         (`resolve_…`). Response: one result for each user.
         Capability: none.
-        Errors: TOO_MANY_ITEMS, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per item RECIPIENT_NOT_REACHABLE,
-        REQUEST_MALFORMED.
+        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (an empty list), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per item
+        RECIPIENT_NOT_REACHABLE, REQUEST_MALFORMED.
         Source: OPT-08, OPT-09; threat T7.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -254,7 +254,7 @@ class InteropServiceServicer:
         Bounds: request: one chat. Response: empty.
         Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, SESSION_REQUIRED, SESSION_DEAD,
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-14.
         """
@@ -318,7 +318,7 @@ class InteropServiceServicer:
         Bounds: request: one chat. Response: empty.
         Capability: none.
         Errors: USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED,
-        CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device), SESSION_REQUIRED, SESSION_DEAD,
+        CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
         Source: OPT-06.
         """

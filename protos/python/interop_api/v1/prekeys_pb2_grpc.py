@@ -125,8 +125,8 @@ class PreKeyServiceServicer:
         done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
         Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
         Capability: none.
-        Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
-        SESSION_DEAD.
+        Errors: REQUEST_MALFORMED (an empty list), KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03, KEY-04.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -139,7 +139,7 @@ class PreKeyServiceServicer:
         Repeat: safe.
         Bounds: request: 1 to 20,000 ids. Response: empty.
         Capability: none.
-        Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
+        Errors: REQUEST_MALFORMED (an empty list), TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -158,8 +158,8 @@ class PreKeyServiceServicer:
         Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
         few bytes.
         Capability: none.
-        Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+        Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
+        PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -209,9 +209,9 @@ class PreKeyServiceServicer:
         6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
         each.
         Capability: none.
-        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
-        RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
+        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
+        per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
+        ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
         Source: KEY-05 to KEY-08; threat T6.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

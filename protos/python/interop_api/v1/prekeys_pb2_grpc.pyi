@@ -63,8 +63,8 @@ class PreKeyServiceStub:
     done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
     Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
     Capability: none.
-    Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
-    SESSION_DEAD.
+    Errors: REQUEST_MALFORMED (an empty list), KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+    PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03, KEY-04.
     """
     DeleteOneTimePreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteOneTimePreKeysRequest, _prekeys_pb2.DeleteOneTimePreKeysResponse]
@@ -73,7 +73,7 @@ class PreKeyServiceStub:
     Repeat: safe.
     Bounds: request: 1 to 20,000 ids. Response: empty.
     Capability: none.
-    Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
+    Errors: REQUEST_MALFORMED (an empty list), TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
     AddKemPreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.AddKemPreKeysRequest, _prekeys_pb2.AddKemPreKeysResponse]
@@ -88,8 +88,8 @@ class PreKeyServiceStub:
     Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
     few bytes.
     Capability: none.
-    Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-    PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+    Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
+    PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15.
     """
     DeleteKemPreKeys: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteKemPreKeysRequest, _prekeys_pb2.DeleteKemPreKeysResponse]
@@ -127,9 +127,9 @@ class PreKeyServiceStub:
     6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
     each.
     Capability: none.
-    Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
-    RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
+    Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
+    per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
+    ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _grpc.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]
@@ -201,8 +201,8 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
     Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
     Capability: none.
-    Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
-    SESSION_DEAD.
+    Errors: REQUEST_MALFORMED (an empty list), KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+    PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03, KEY-04.
     """
     DeleteOneTimePreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteOneTimePreKeysRequest, _prekeys_pb2.DeleteOneTimePreKeysResponse]  # type: ignore[assignment]
@@ -211,7 +211,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Repeat: safe.
     Bounds: request: 1 to 20,000 ids. Response: empty.
     Capability: none.
-    Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
+    Errors: REQUEST_MALFORMED (an empty list), TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-03.
     """
     AddKemPreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.AddKemPreKeysRequest, _prekeys_pb2.AddKemPreKeysResponse]  # type: ignore[assignment]
@@ -226,8 +226,8 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
     few bytes.
     Capability: none.
-    Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-    PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+    Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
+    PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15.
     """
     DeleteKemPreKeys: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.DeleteKemPreKeysRequest, _prekeys_pb2.DeleteKemPreKeysResponse]  # type: ignore[assignment]
@@ -265,9 +265,9 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
     each.
     Capability: none.
-    Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
-    RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
+    Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
+    per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
+    ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
     Source: KEY-05 to KEY-08; threat T6.
     """
     TakeMissingPreKeyBundles: _aio.UnaryUnaryMultiCallable[_prekeys_pb2.TakeMissingPreKeyBundlesRequest, _prekeys_pb2.TakeMissingPreKeyBundlesResponse]  # type: ignore[assignment]
@@ -348,8 +348,8 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
         Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
         Capability: none.
-        Errors: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED,
-        SESSION_DEAD.
+        Errors: REQUEST_MALFORMED (an empty list), KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03, KEY-04.
         """
 
@@ -364,7 +364,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: safe.
         Bounds: request: 1 to 20,000 ids. Response: empty.
         Capability: none.
-        Errors: KEY_MALFORMED, TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
+        Errors: REQUEST_MALFORMED (an empty list), TOO_MANY_ITEMS, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03.
         """
 
@@ -385,8 +385,8 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
         few bytes.
         Capability: none.
-        Errors: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+        Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
+        PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
         """
 
@@ -442,9 +442,9 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
         each.
         Capability: none.
-        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (a JID named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD; per user
-        RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH (the JID names a device).
+        Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
+        per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
+        ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
         Source: KEY-05 to KEY-08; threat T6.
         """
 

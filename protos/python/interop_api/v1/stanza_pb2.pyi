@@ -311,6 +311,7 @@ class Stanza(_message.Message):
     RETRY_RECEIPT_FIELD_NUMBER: _builtins.int
     DELIVERY_ID_FIELD_NUMBER: _builtins.int
     OFFLINE_FIELD_NUMBER: _builtins.int
+    REF_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.int
     """Set by the server on what it delivers out of the mailbox (message, receipt, retry receipt, notification): names it
     in `ack` and `nack`. Allocated under the recipient: from 1 and under 2^53, growing in the order of delivery, with gaps,
@@ -320,6 +321,8 @@ class Stanza(_message.Message):
     """
     offline: _builtins.bool
     """Set by the server on a delivery that waited for this connection: the backlog, or one sent before but not acked."""
+    ref: _builtins.int
+    """Chosen by the client for a stanza that it sends; comes back on the `pong` and on the `stanza_refused` that answer it."""
     @_builtins.property
     def login_success(self) -> Global___LoginSuccess:
         """Server → client, first of all: logged in."""
@@ -420,13 +423,19 @@ class Stanza(_message.Message):
         retry_receipt: Global___RetryReceipt | None = ...,
         delivery_id: _builtins.int = ...,
         offline: _builtins.bool = ...,
+        ref: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "retry_receipt", b"retry_receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error", "typing", b"typing"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ref", b"_ref", "ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "ref", b"ref", "retry_receipt", b"retry_receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error", "typing", b"typing"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "delivery_id", b"delivery_id", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline", b"offline", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "retry_receipt", b"retry_receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error", "typing", b"typing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ref", b"_ref", "ack", b"ack", "call_offer", b"call_offer", "client_closed", b"client_closed", "delivery_id", b"delivery_id", "kind", b"kind", "login_failure", b"login_failure", "login_success", b"login_success", "message", b"message", "nack", b"nack", "notification", b"notification", "offline", b"offline", "offline_batch", b"offline_batch", "offline_end", b"offline_end", "offline_preview", b"offline_preview", "ping", b"ping", "pong", b"pong", "receipt", b"receipt", "ref", b"ref", "retry_receipt", b"retry_receipt", "send_acks", b"send_acks", "stanza_refused", b"stanza_refused", "stream_error", b"stream_error", "typing", b"typing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ref: _TypeAlias = _typing.Literal["ref"]  # noqa: Y015
+    _WhichOneofArgType__ref: _TypeAlias = _typing.Literal["_ref", b"_ref"]  # noqa: Y015
     _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["login_success", "login_failure", "stream_error", "ping", "pong", "message", "send_acks", "receipt", "notification", "ack", "nack", "offline_preview", "offline_batch", "offline_end", "client_closed", "call_offer", "stanza_refused", "typing", "retry_receipt"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ref) -> _WhichOneofReturnType__ref | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
 Global___Stanza: _TypeAlias = Stanza  # noqa: Y015
@@ -535,14 +544,9 @@ class LoginFailure(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CODE_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
     SUB_CODE_FIELD_NUMBER: _builtins.int
-    code: _builtins.int
-    """Failure code as observed on the wire: 400 malformed, 401 not authorised (enlist again), 402 temporarily banned,
-    403 locked, 405 client outdated, 406 banned, 500 an unexpected failure, 503 transient.
-    """
     expires_after_seconds: _builtins.int
     """For a temporary ban: seconds until it ends."""
     sub_code: _builtins.int
@@ -551,19 +555,20 @@ class LoginFailure(_message.Message):
     """
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
-        """Why."""
+        """Why. Its `code` is the failure code as observed on the wire: 400 malformed, 401 not authorised (enlist again), 402
+        temporarily banned, 403 locked, 405 client outdated, 406 banned, 500 an unexpected failure, 503 transient.
+        """
 
     def __init__(
         self,
         *,
-        code: _builtins.int = ...,
         error: _errors_pb2.Refusal | None = ...,
         expires_after_seconds: _builtins.int | None = ...,
         sub_code: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "code", b"code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds", "_sub_code", b"_sub_code", "error", b"error", "expires_after_seconds", b"expires_after_seconds", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expires_after_seconds: _TypeAlias = _typing.Literal["expires_after_seconds"]  # noqa: Y015
     _WhichOneofArgType__expires_after_seconds: _TypeAlias = _typing.Literal["_expires_after_seconds", b"_expires_after_seconds"]  # noqa: Y015
@@ -721,9 +726,9 @@ class Message(_message.Message):
     Capability: none.
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
-    ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED, NEW_CHATS_CAPPED,
-    NEW_CHATS_LOCKED, CONNECTION_MULTIPLEXED, FRAME_MALFORMED. A message to a peer who has blocked the sender, or declined
-    their request, is acked and goes nowhere (ABU-02, OPT-14).
+    ADDRESS_NAMES_DEVICE, ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED,
+    NEW_CHATS_CAPPED, NEW_CHATS_LOCKED, CONNECTION_MULTIPLEXED, STANZA_MALFORMED. A message to a peer who has blocked the
+    sender, or declined their request, is acked and goes nowhere (ABU-02, OPT-14).
     Source: MSG-01 to MSG-14, OPT-14, RCP-04, ABU-05.
     """
 
@@ -743,7 +748,7 @@ class Message(_message.Message):
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
     to_jid: _builtins.str
     """Recipient's JID. Empty on delivery.
-    A device suffix `:0` is accepted and dropped; any other device is DEVICE_LIST_MISMATCH. So it is with every JID here.
+    A device suffix `:0` is accepted and dropped; any other device is ADDRESS_NAMES_DEVICE. So it is with every JID here.
     """
     from_jid: _builtins.str
     """Sender's JID. Set by the server on delivery."""
@@ -836,7 +841,7 @@ class SendAck(_message.Message):
 
     @_builtins.property
     def device_list_mismatch(self) -> Global___DeviceListMismatch:
-        """Set with DEVICE_LIST_MISMATCH, unless it is the address that names a device: what the recipient's device list is."""
+        """Set with DEVICE_LIST_MISMATCH: what the recipient's device list is."""
 
     def __init__(
         self,
@@ -946,8 +951,8 @@ class Receipt(_message.Message):
     Repeat: safe, but the peer gets it twice, which changes nothing for it. When to send one again is said above.
     Bounds: 1 to 256 ids of at most 64 characters each. No rate; a full mailbox drops it.
     Capability: none.
-    Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
+    Errors, as `stanza_refused`: STANZA_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, CONNECTION_MULTIPLEXED.
     Source: RCP-01, RCP-02, RCP-05.
     """
 
@@ -1004,8 +1009,8 @@ class RetryReceipt(_message.Message):
     message that it asks for; when both are lost, the message comes again and is asked for again.
     Bounds: one message; 2,000 at once, then 100 a second from one account (`retry_…`).
     Capability: none.
-    Errors, as `stanza_refused`: FRAME_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, USER_VISIBLE_IDENTIFIER,
-    ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH,
+    Errors, as `stanza_refused`: STANZA_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, USER_VISIBLE_IDENTIFIER,
+    ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE,
     CONNECTION_MULTIPLEXED.
     Source: RCP-03, RCP-04, RCP-05, MED-08.
     """
@@ -1122,8 +1127,8 @@ class Typing(_message.Message):
     Repeat: safe; there is nothing to repeat once it is old.
     Bounds: 10 at once, then one a second, from one account (`typing_…`); it holds 20 s (`typing_seconds`).
     Capability: none.
-    Errors, as `stanza_refused`: FRAME_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, CONNECTION_MULTIPLEXED.
+    Errors, as `stanza_refused`: STANZA_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
+    NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, CONNECTION_MULTIPLEXED.
     Source: MSG-13.
     """
 
@@ -1413,7 +1418,7 @@ class Nack(_message.Message):
     Repeat: safe: what is not in flight on this connection is passed over.
     Bounds: one delivery.
     Capability: none.
-    Errors, as `stanza_refused`: FRAME_MALFORMED (the code lies outside 400 to 599).
+    Errors, as `stanza_refused`: STANZA_MALFORMED (the code lies outside 400 to 599).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1494,7 +1499,7 @@ class OfflineBatch(_message.Message):
     Repeat: adds up, and does no harm: no more comes than the backlog holds, or than may be in flight.
     Bounds: 1 to 200.
     Capability: none.
-    Errors, as `stanza_refused`: FRAME_MALFORMED.
+    Errors, as `stanza_refused`: STANZA_MALFORMED.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1609,8 +1614,11 @@ class StanzaRefused(_message.Message):
 
     ID_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The `id` of the refused stanza, or the `message_id` of a retry receipt."""
+    kind: _builtins.str
+    """Its kind, as `Stanza.kind` names it: `receipt`, `typing`; empty when the server knows none of it."""
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
         """Why."""
@@ -1620,10 +1628,11 @@ class StanzaRefused(_message.Message):
         *,
         id: _builtins.str = ...,
         error: _errors_pb2.Refusal | None = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["error", b"error"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error", b"error", "id", b"id", "kind", b"kind"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,12 +26,12 @@ class Blocklist:
         """Blocks a JID, whether or not it exists, and returns the new hash.
 
         Raises:
-            Refusal: As `check_address`, or TOO_MANY_ITEMS.
+            Refusal: As `check_address`, or QUOTA_EXCEEDED.
         """
-        address = check_address(jid).text
+        address = check_address(jid, "jid").text
         blocked = await self.store.blocklist.list_jids(account.account_id)
         if address not in blocked and len(blocked) >= self.limits.max_blocked:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"{self.limits.max_blocked:,} users are blocked already")
+            raise Refusal(Reason.QUOTA_EXCEEDED, f"{self.limits.max_blocked:,} users are blocked already")
         await self.store.blocklist.put(account.account_id, address)
         return (await self.blocked(account))[1]
 
@@ -41,5 +41,5 @@ class Blocklist:
         Raises:
             Refusal: As `check_address`.
         """
-        await self.store.blocklist.delete(account.account_id, check_address(jid).text)
+        await self.store.blocklist.delete(account.account_id, check_address(jid, "jid").text)
         return (await self.blocked(account))[1]

@@ -85,7 +85,8 @@ class Challenges:
         """
         _require_third_party(account)
         if not 1 <= len(answer) <= MAX_ANSWER_CHARACTERS:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`answer` has 1 to {MAX_ANSWER_CHARACTERS} characters")
+            detail = f"`answer` has 1 to {MAX_ANSWER_CHARACTERS} characters"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="answer")
         challenge = self.pending(account)
         if challenge is None or challenge.token != token:
             raise Refusal(Reason.CHALLENGE_INVALID, cause="no such challenge is open")

@@ -8,7 +8,7 @@ from interop_server.core.abuse.escalation import Escalation
 from interop_server.core.abuse.scoring import report_weight_since_ms
 from interop_server.core.abuse.store import StoreForAbuse
 from interop_server.core.addressing import check_address
-from interop_server.core.errors import Reason, Refusal
+from interop_server.core.errors import Reason, Refusal, require_count
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.messages import ReportedMessage, SentMessage
@@ -42,7 +42,7 @@ class Reports:
         Raises:
             Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, or as `check_address`.
         """
-        address = check_address(jid).text
+        address = check_address(jid, "jid").text
         _check_messages(messages)
         self.rate.require(reporter.account_id)
         report_id = self.rng.token_bytes(_REPORT_ID_BYTES).hex()
@@ -110,12 +110,13 @@ def _is_made_up(
 
 
 def _check_messages(messages: Sequence[ReportedMessage]) -> None:
-    if not 1 <= len(messages) <= MAX_REPORTED_MESSAGES:
-        raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_REPORTED_MESSAGES} messages")
-    for message in messages:
+    require_count(len(messages), MAX_REPORTED_MESSAGES, "messages")
+    for index, message in enumerate(messages):
         if message.revealed is None:
             continue
         if len(message.revealed.plaintext) > MAX_REVEALED_BYTES:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`plaintext` has at most {MAX_REVEALED_BYTES:,} bytes")
+            detail = f"`plaintext` has at most {MAX_REVEALED_BYTES:,} bytes"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].plaintext")
         if len(message.revealed.message_secret) != MESSAGE_SECRET_BYTES:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`message_secret` has {MESSAGE_SECRET_BYTES} bytes")
+            detail = f"`message_secret` has {MESSAGE_SECRET_BYTES} bytes"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].message_secret")

@@ -144,13 +144,16 @@ def scripted_sanction(kind: SanctionKind, sub_code: int, expires_after_seconds: 
         Refusal: REQUEST_MALFORMED when kind, sub-code and duration do not belong together.
     """
     if kind is SanctionKind.TEMPORARY_BAN and sub_code not in SUB_CODES:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` of a temporary ban is 101, 102, 103, 104 or 106")
+        detail = "`sub_code` of a temporary ban is 101, 102, 103, 104 or 106"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="sub_code")
     if kind is not SanctionKind.TEMPORARY_BAN and sub_code:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` belongs to a temporary ban")
+        raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` belongs to a temporary ban", field="sub_code")
     if kind is SanctionKind.BAN:
         if expires_after_seconds:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`expires_after_seconds` of a ban for good is 0")
+            detail = "`expires_after_seconds` of a ban for good is 0"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="expires_after_seconds")
         return Sanction(kind)
     if not 1 <= expires_after_seconds <= MAX_SANCTION_SECONDS:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"`expires_after_seconds` lies in 1 to {MAX_SANCTION_SECONDS:,}")
+        detail = f"`expires_after_seconds` lies in 1 to {MAX_SANCTION_SECONDS:,}"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="expires_after_seconds")
     return Sanction(kind, sub_code, now_ms + expires_after_seconds * SECOND_MS)

@@ -114,9 +114,9 @@ def check_terms(login: Login, terms: PartnerTerms) -> None:
         raise Refusal(Reason.PARTNER_NOT_ACTIVE, f"the partner is {terms.status.name.lower()}")
     if login.mode is ConnectionMode.DIRECT:
         if login.client_ip:
-            raise Refusal(Reason.LOGIN_MALFORMED, "`client_ip` belongs to proxy mode")
+            raise Refusal(Reason.LOGIN_MALFORMED, "`client_ip` belongs to proxy mode", field="client_ip")
         return
     if not terms.proxy_allowed:
         raise Refusal(Reason.PROXY_NOT_ALLOWED)
     if not is_public_address(login.client_ip):
-        raise Refusal(Reason.CLIENT_ADDRESS_INVALID)
+        raise Refusal(Reason.CLIENT_ADDRESS_INVALID, field="client_ip")

@@ -13,6 +13,7 @@ from interop_server.core.ports import Clock, Connections, PushGateway
 _NO_PUSH = frozenset(
     {
         Reason.CONNECTION_REPLACED,
+        Reason.KEYS_REPLACED,
         Reason.NOT_ENLISTED,
         Reason.TEMPORARILY_BANNED,
         Reason.BANNED,

@@ -35,7 +35,7 @@ class MessageRequests:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
         """
         require_whatsapp(account)
-        jid = check_address(peer_jid).text
+        jid = check_address(peer_jid, "peer_jid").text
         facts = (await self.store.routes.get_facts(account, [jid])).get(jid)
         if facts is None or facts.request_state is None:
             self._record(account, jid, "dropped", cause="neither has written to the other")

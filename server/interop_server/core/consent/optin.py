@@ -11,7 +11,7 @@ from interop_protocol.sizes import MAX_INTEGRATOR, MAX_RESOLVE_USERS
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.reach import decide_route
 from interop_server.core.consent.store import StoreForConsent
-from interop_server.core.errors import Reason, Refusal
+from interop_server.core.errors import Reason, Refusal, require_count
 from interop_server.core.identifiers import normalize_identifier, normalize_phone_number
 from interop_server.core.limits import Limits
 from interop_server.core.messages import Chat, RouteFacts
@@ -98,7 +98,7 @@ class OptIn:
         """
         require_whatsapp(account)
         if terms_id != TERMS_ID:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}")
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}", field="terms_id")
         settings = await self.store.opt_in.get(account.account_id)
         if accepted and not settings.terms_shown:
             raise Refusal(Reason.TERMS_NOT_ACCEPTED, "terms that were not shown cannot be accepted")
@@ -164,15 +164,17 @@ class OptIn:
         """Turns (user-visible identifier, integrator) pairs into JIDs (OPT-08); every failure looks the same (OPT-09).
 
         Raises:
-            Refusal: TOO_MANY_ITEMS or RATE_LIMITED, for the request as a whole.
+            Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, for the request as a whole.
         """
-        if not 1 <= len(users) <= MAX_RESOLVE_USERS:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_RESOLVE_USERS} users")
+        require_count(len(users), MAX_RESOLVE_USERS, "users")
         self.resolve_rate.require(account.account_id, len(users))
         kinds = await self.store.partners.get_identifier_types(
             sorted({integrator for _, integrator in users if integrator})
         )
-        named = [_named(external_id, integrator, kinds.get(integrator)) for external_id, integrator in users]
+        named = [
+            _named(external_id, integrator, kinds.get(integrator), f"users[{index}]")
+            for index, (external_id, integrator) in enumerate(users)
+        ]
         # One look-up whoever is asked for, known or not, so that it takes the same time for each (OPT-09).
         facts = iter(
             await self.store.routes.look_up(account, [user for user in named if not isinstance(user, Refusal)])
@@ -187,7 +189,7 @@ class OptIn:
         """
         require_whatsapp(account)
         if page_size > MAX_PAGE:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}")
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}", field="page_size")
         limit = page_size or DEFAULT_PAGE
         chats = await self.store.chats.list_page(account.account_id, _parse_page_token(page_token), limit + 1)
         if len(chats) <= limit:
@@ -202,7 +204,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
         """
         require_whatsapp(account)
-        await self.store.chats.delete(account.account_id, check_address(peer_jid).text)
+        await self.store.chats.delete(account.account_id, check_address(peer_jid, "peer_jid").text)
 
     async def _check_may_turn_on(self, account: Account) -> None:
         settings = await self.store.opt_in.get(account.account_id)
@@ -212,15 +214,18 @@ class OptIn:
             raise Refusal(Reason.NOT_ELIGIBLE)
 
 
-def _named(external_id: str, integrator: int, kind: IdentifierType | None) -> tuple[int, str] | Refusal:
+def _named(external_id: str, integrator: int, kind: IdentifierType | None, place: str) -> tuple[int, str] | Refusal:
     """Returns who is asked for as (integrator, normalised identifier), or what is wrong with how they are named."""
-    if not 0 <= integrator <= MAX_INTEGRATOR or not external_id:
-        return Refusal(Reason.REQUEST_MALFORMED, "name an identifier, and a partner from 0 to 999")
     try:
+        if not external_id:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`external_id` is empty", field="external_id")
+        if not 0 <= integrator <= MAX_INTEGRATOR:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`integrator` lies in 0 to {MAX_INTEGRATOR}", field="integrator")
         if not integrator:
             return 0, normalize_phone_number(external_id)
         return integrator, normalize_identifier(external_id, kind) if kind else ""
     except Refusal as refusal:
+        refusal.put_under(place)
         return refusal
 
 
@@ -235,8 +240,7 @@ def _answer(account: Account, user: tuple[int, str], facts: RouteFacts | None) -
 
 
 def _unique_integrators(integrators: Sequence[int]) -> list[int]:
-    if len(integrators) > MAX_INTEGRATOR:
-        raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_INTEGRATOR} partners")
+    require_count(len(integrators), MAX_INTEGRATOR, "integrators", least=0)
     return sorted(set(integrators))
 
 
@@ -245,5 +249,6 @@ def _parse_page_token(token: str) -> tuple[int, str] | None:
         return None
     milliseconds, _, peer_jid = token.partition(":")
     if len(token) > 160 or not milliseconds.isascii() or not milliseconds.isdigit() or not peer_jid:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`page_token` is none that this server gave out")
+        detail = "`page_token` is none that this server gave out"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="page_token")
     return int(milliseconds[:18]), peer_jid

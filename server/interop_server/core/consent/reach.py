@@ -124,7 +124,7 @@ async def require_reachable(store: StoreForRoutes, sender: Account, jid: Jid) ->
     try:
         route, facts = view.decide(jid)
     except Refusal as refusal:
-        raise Dropped(refusal.reason.rule.requirement, refusal.cause or refusal.reason.name) from refusal
+        raise Dropped(refusal.requirement, refusal.cause or refusal.reason.name) from refusal
     if route is Route.DROP:
         raise Dropped(*why_dropped(facts))
     return facts

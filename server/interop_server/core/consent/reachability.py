@@ -10,7 +10,7 @@ from interop_protocol.jid import whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
 from interop_server.core.consent.optin import is_eligible, require_whatsapp
 from interop_server.core.consent.store import PingsUsedUp, StoreForConsent
-from interop_server.core.errors import Reason, Refusal
+from interop_server.core.errors import Reason, Refusal, require_count
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
@@ -54,10 +54,11 @@ class Reachability:
             Refusal: CALLER_NOT_WHATSAPP_USER, TOO_MANY_ITEMS or REQUEST_MALFORMED.
         """
         require_whatsapp(account)
-        if len(muted) > MAX_INTEGRATOR:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_INTEGRATOR} partners")
-        if not all(MIN_INTEGRATOR <= integrator <= MAX_INTEGRATOR for integrator in muted):
-            raise Refusal(Reason.REQUEST_MALFORMED, f"a partner lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}")
+        require_count(len(muted), MAX_INTEGRATOR, "muted_integrators", least=0)
+        for index, integrator in enumerate(muted):
+            if not MIN_INTEGRATOR <= integrator <= MAX_INTEGRATOR:
+                detail = f"a partner lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}"
+                raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"muted_integrators[{index}]")
         await self.store.reachability.put(account.account_id, ReachabilitySettings(enabled, frozenset(muted)))
 
     async def ping(self, account: Account, phone_number: str, display_name: str) -> None:
@@ -115,9 +116,8 @@ class Reachability:
 def _check_display_name(name: str) -> None:
     # Not printable are, among others, control characters and those that turn the direction of writing.
     if not 1 <= len(name) <= MAX_DISPLAY_NAME_CHARACTERS or not name.isprintable() or not name.strip():
-        raise Refusal(
-            Reason.REQUEST_MALFORMED, f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} printable characters"
-        )
+        detail = f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} printable characters"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="display_name")
 
 
 def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:

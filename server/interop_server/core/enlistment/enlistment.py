@@ -20,6 +20,14 @@ from interop_server.core.ports import Clock, Connections, Rng
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.shared_store import JidTaken
 
+_FORM_FIELDS = {
+    "identity_key": "e_ident",
+    "signed_prekey.key_id": "e_skey_id",
+    "signed_prekey.public_key": "e_skey_val",
+    "signed_prekey.signature": "e_skey_sig",
+}
+"""What the form calls the fields of published keys."""
+
 
 @dataclass(frozen=True, slots=True)
 class EnlistmentForm:
@@ -101,7 +109,7 @@ class Enlistment:
                 continue
         if enlisted.auth_key_changed or enlisted.identity_changed:
             # A live connection was proved with keys that are no longer the account's (ENL-14).
-            self.connections.end(enlisted.account.account_id, Reason.CONNECTION_REPLACED)
+            self.connections.end(enlisted.account.account_id, Reason.KEYS_REPLACED)
         for peer_id in enlisted.notified:
             self.connections.wake(peer_id)
         return enlisted.account.jid
@@ -132,11 +140,17 @@ def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
         ("e_skey_id", form.signed_prekey_id, 3),
     ):
         if len(value) != length:
-            raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(value)} bytes instead of {length}")
+            detail = f"{name} has {len(value)} bytes instead of {length}"
+            raise Refusal(Reason.KEY_MALFORMED, detail, field=name)
     if form.key_type[0] != KEY_TYPE:
-        raise Refusal(Reason.KEY_MALFORMED, f"e_keytype is {form.key_type[0]} instead of {KEY_TYPE}")
+        detail = f"e_keytype is {form.key_type[0]} instead of {KEY_TYPE}"
+        raise Refusal(Reason.KEY_MALFORMED, detail, field="e_keytype")
     signed_prekey = SignedPreKey(
         int.from_bytes(form.signed_prekey_id, "big"), form.signed_prekey, form.signed_prekey_signature
     )
     registration_id = int.from_bytes(form.registration_id, "big")
-    return check_published_keys(PublishedKeys(registration_id, form.identity_key, signed_prekey))
+    try:
+        return check_published_keys(PublishedKeys(registration_id, form.identity_key, signed_prekey))
+    except Refusal as refusal:
+        refusal.rename_fields(_FORM_FIELDS)
+        raise

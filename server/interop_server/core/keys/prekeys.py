@@ -11,7 +11,7 @@ from interop_protocol.digest import key_digest
 from interop_protocol.sizes import MAX_DEVICES, MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.reach import view_routes
-from interop_server.core.errors import Reason, Refusal
+from interop_server.core.errors import Reason, Refusal, require_count
 from interop_server.core.journal import Journal
 from interop_server.core.keys.kem_prekeys import check_kem_prekeys
 from interop_server.core.keys.published import check_prekey, check_published_keys, check_signed_prekey
@@ -91,7 +91,7 @@ class PreKeys:
         if not account.is_whatsapp:
             enlisted = await self._published(account)
             if keys.identity_key != enlisted.identity_key:
-                raise Refusal(Reason.IDENTITY_KEY_MISMATCH)
+                raise Refusal(Reason.IDENTITY_KEY_MISMATCH, field="identity_key")
         try:
             now_ms = self.clock.now_ms()
             notified = await self.store.prekeys.put(
@@ -109,11 +109,10 @@ class PreKeys:
         """Adds one-time prekeys and says whether few are left all the same (KEY-03).
 
         Raises:
-            Refusal: KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS or PREKEYS_NOT_SET.
+            Refusal: REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS or
+                PREKEYS_NOT_SET.
         """
-        if not one_time:
-            raise Refusal(Reason.TOO_MANY_ITEMS, "the list of one-time prekeys is empty")
-        check_one_time_prekeys(one_time)
+        check_one_time_prekeys(one_time, least=1)
         await self._published(account)
         try:
             count = await self.store.prekeys.add_one_time(account.account_id, one_time)
@@ -125,12 +124,12 @@ class PreKeys:
         """Adds KEM prekeys, replacing the last-resort one if one is given, and says whether few are left (KEY-15).
 
         Raises:
-            Refusal: KEM_PREKEYS_OFF, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED,
-                TOO_MANY_ITEMS or PREKEYS_NOT_SET.
+            Refusal: KEM_PREKEYS_OFF, REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
+                PREKEY_REUSED, TOO_MANY_ITEMS or PREKEYS_NOT_SET.
         """
         self._require_kem()
         if kem.last_resort is None and not kem.one_time:
-            raise Refusal(Reason.TOO_MANY_ITEMS, "the list of KEM prekeys is empty")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`kem_prekeys` holds no prekey", field="kem_prekeys")
         published = await self._published(account)
         await check_kem_prekeys(published.identity_key, kem, self.clock)
         try:
@@ -165,10 +164,9 @@ class PreKeys:
         """Deletes one-time prekeys by id (KEY-03); few that are left are told (KEY-09).
 
         Raises:
-            Refusal: TOO_MANY_ITEMS.
+            Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED.
         """
-        if not 1 <= len(key_ids) <= MAX_ONE_TIME_PREKEYS:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {MAX_ONE_TIME_PREKEYS:,} key ids")
+        require_count(len(key_ids), MAX_ONE_TIME_PREKEYS, "key_ids")
         await self.store.prekeys.delete_one_time(account.account_id, key_ids)
         if (low := await self.low_counts(account)) is not None:
             self.connections.notify_prekeys_low(account.account_id, *low)
@@ -207,7 +205,7 @@ class PreKeys:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
         outcomes: dict[str, BundleOutcome] = {}
-        reachable = await self._reachable(account, jids, outcomes)
+        reachable = await self._reachable(account, jids, outcomes, "jids[{}]")
         await self._take(account, reachable, outcomes)
         return [outcomes[jid] for jid in jids]
 
@@ -223,10 +221,10 @@ class PreKeys:
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
-        for _, devices in known:
-            _check_known_devices(devices)
+        for index, (_, devices) in enumerate(known):
+            _check_known_devices(devices, f"users[{index}].devices")
         outcomes: dict[str, BundleOutcome] = {}
-        reachable = await self._reachable(account, [jid for jid, _ in known], outcomes)
+        reachable = await self._reachable(account, [jid for jid, _ in known], outcomes, "users[{}].jid")
         for jid, devices in known:
             if jid in reachable and (PRIMARY_DEVICE, reachable[jid].registration_id) in devices:
                 del reachable[jid]
@@ -293,21 +291,30 @@ class PreKeys:
             self.connections.notify_prekeys_low(account_id, counts, few)
 
     async def _reachable(
-        self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome]
+        self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome], place: str
     ) -> dict[str, RouteFacts]:
-        """Returns those whose bundles may be taken, by JID; sets the outcomes of all others."""
-        if not 1 <= len(jids) <= self.limits.max_bundles:
-            raise Refusal(Reason.TOO_MANY_ITEMS, f"name 1 to {self.limits.max_bundles} users")
-        if len(set(jids)) != len(jids):
-            raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
+        """Returns those whose bundles may be taken, by JID; sets the outcomes of all others.
+
+        Args:
+            account: Who asks.
+            jids: For whose bundles.
+            outcomes: What becomes of each.
+            place: Where each JID stands in the request, with `{}` for its index.
+        """
+        require_count(len(jids), self.limits.max_bundles, place.partition("[")[0])
         addresses = {}
-        for jid in jids:
+        named: set[str] = set()
+        for index, jid in enumerate(jids):
+            field = place.format(index)
+            name = jid
             try:
-                addresses[jid] = check_address(jid)
+                addresses[jid] = check_address(jid, field)
+                name = addresses[jid].text
             except Refusal as refusal:
                 outcomes[jid] = refusal
-        if len({address.text for address in addresses.values()}) != len(addresses):
-            raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice")
+            if name in named:
+                raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice", field=field)
+            named.add(name)
         view = await view_routes(self.store, account, list(addresses.values()))
         reachable = {}
         for jid, address in addresses.items():
@@ -340,28 +347,28 @@ class PreKeys:
         return PreKeyKind.ONE_TIME in few
 
 
-def _check_known_devices(devices: Sequence[KnownDevice]) -> None:
-    if len(devices) > MAX_DEVICES:
-        raise Refusal(Reason.TOO_MANY_ITEMS, f"name at most {MAX_DEVICES} devices of a user")
+def _check_known_devices(devices: Sequence[KnownDevice], field: str) -> None:
+    require_count(len(devices), MAX_DEVICES, field, least=0)
     if len({device.device_id for device in devices}) != len(devices):
-        raise Refusal(Reason.REQUEST_MALFORMED, "name each device of a user once")
+        raise Refusal(Reason.REQUEST_MALFORMED, "name each device of a user once", field=field)
 
 
 def _no_last_resort() -> Refusal:
-    return Refusal(Reason.KEY_MALFORMED, "one-time KEM prekeys need a last-resort one beside them")
+    detail = "one-time KEM prekeys need a last-resort one beside them"
+    return Refusal(Reason.KEY_MALFORMED, detail, field="kem_prekeys.last_resort")
 
 
-def check_one_time_prekeys(one_time: Sequence[OneTimePreKey]) -> None:
-    """Checks a list of one-time prekeys (KEY-02, KEY-04).
+def check_one_time_prekeys(one_time: Sequence[OneTimePreKey], *, least: int = 0) -> None:
+    """Checks a list of one-time prekeys, of which there are at least so many (KEY-02, KEY-04).
 
     Raises:
-        Refusal: TOO_MANY_ITEMS, KEY_MALFORMED or PREKEY_ID_DUPLICATE.
+        Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE or PREKEY_REUSED.
     """
-    if len(one_time) > MAX_ONE_TIME_PREKEYS:
-        raise Refusal(Reason.TOO_MANY_ITEMS, f"at most {MAX_ONE_TIME_PREKEYS:,} one-time prekeys in a list")
-    for key_id, public_key in one_time:
-        check_prekey(key_id, public_key, "a one-time prekey")
+    field = "one_time_prekeys"
+    require_count(len(one_time), MAX_ONE_TIME_PREKEYS, field, least=least)
+    for index, (key_id, public_key) in enumerate(one_time):
+        check_prekey(key_id, public_key, "a one-time prekey", f"{field}[{index}]")
     if len({key_id for key_id, _ in one_time}) != len(one_time):
-        raise Refusal(Reason.PREKEY_ID_DUPLICATE)
+        raise Refusal(Reason.PREKEY_ID_DUPLICATE, field=field)
     if len({public_key for _, public_key in one_time}) != len(one_time):
-        raise Refusal(Reason.PREKEY_REUSED, "one key stands in the list under two ids")
+        raise Refusal(Reason.PREKEY_REUSED, "one key stands in the list under two ids", field=field)

@@ -9,12 +9,16 @@ from interop_server.core.model import PublishedKeys, SignedPreKey
 def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
     """Checks identity key and signed prekey (KEY-02, ENL-10), and returns them.
 
+    Fields are called as in SetPreKeysRequest: `identity_key`, `signed_prekey.key_id` and so on.
+
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
     if len(keys.identity_key) != PUBLIC_KEY_BYTES:
         raise Refusal(
-            Reason.KEY_MALFORMED, f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}"
+            Reason.KEY_MALFORMED,
+            f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}",
+            field="identity_key",
         )
     check_signed_prekey(keys.identity_key, keys.signed_prekey)
     return keys
@@ -26,23 +30,32 @@ def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> Non
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
-    check_prekey(signed_prekey.key_id, signed_prekey.public_key, "the signed prekey")
+    check_prekey(signed_prekey.key_id, signed_prekey.public_key, "the signed prekey", "signed_prekey")
     if len(signed_prekey.signature) != SIGNATURE_BYTES:
         raise Refusal(
             Reason.KEY_MALFORMED,
             f"the signed prekey's signature has {len(signed_prekey.signature)} bytes instead of {SIGNATURE_BYTES}",
+            field="signed_prekey.signature",
         )
     if not verify_signed_prekey(identity_key, signed_prekey.public_key, signed_prekey.signature):
-        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID)
+        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID, field="signed_prekey.signature")
 
 
-def check_prekey(key_id: int, public_key: bytes, name: str) -> None:
+def check_prekey(key_id: int, public_key: bytes, name: str, field: str) -> None:
     """Checks id and length of a prekey (KEY-02).
+
+    Args:
+        key_id: Its id.
+        public_key: The key.
+        name: What it is, for people.
+        field: Where it stands in the request.
 
     Raises:
         Refusal: KEY_MALFORMED.
     """
     if not 1 <= key_id <= MAX_PREKEY_ID:
-        raise Refusal(Reason.KEY_MALFORMED, f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}")
+        detail = f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}"
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.key_id")
     if len(public_key) != PUBLIC_KEY_BYTES:
-        raise Refusal(Reason.KEY_MALFORMED, f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}")
+        detail = f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}"
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.public_key")

@@ -19,6 +19,7 @@ from interop_server.core.mailbox_content import Receipt, encode
 from interop_server.core.messages import (
     MailboxItem,
     ReceiptType,
+    RetryKeys,
     RetryOutcome,
     RetryReceipt,
     RouteFacts,
@@ -38,6 +39,14 @@ MEDIA_STATUSES = frozenset({404, 410})
 """What a download can be answered with when the blob is gone (MED-08)."""
 
 _FIRST_WITH_KEYS = 2
+_KEY_FIELDS = {
+    "signed_prekey.key_id": "signed_prekey_id",
+    "signed_prekey.public_key": "signed_prekey",
+    "signed_prekey.signature": "signed_prekey_signature",
+    "one_time_prekey.key_id": "one_time_prekey_id",
+    "one_time_prekey.public_key": "one_time_prekey",
+}
+"""What `RetryKeys` calls the fields of published keys."""
 
 
 class OutgoingReceipt(NamedTuple):
@@ -83,7 +92,7 @@ class Receipts:
         Raises:
             Refusal: The address is none, as in `check_address`.
         """
-        jid = check_address(receipt.to_jid)
+        jid = check_address(receipt.to_jid, "receipt.to_jid")
         try:
             facts = await require_reachable(self.store, sender, jid)
             if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
@@ -120,7 +129,7 @@ class Receipts:
         Raises:
             Refusal: As `check_retry` or, for the address, as `check_address`.
         """
-        jid = check_address(to)
+        jid = check_address(to, "retry_receipt.to_jid")
         try:
             if retry.retry_count > MAX_RETRIES:
                 raise Dropped("RCP-04", "it was asked for too often")
@@ -186,13 +195,24 @@ def check_retry(retry: RetryReceipt) -> None:
     """Checks what a retry receipt must hold (RCP-03, MED-08), the signature in its bundle included (KEY-13).
 
     Raises:
-        Refusal: FRAME_MALFORMED, KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
+        Refusal: STANZA_MALFORMED, KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
     if retry.media_status is not None and retry.media_status not in MEDIA_STATUSES:
-        raise Refusal(Reason.FRAME_MALFORMED, "`media_status` is 404 or 410")
+        detail = "`media_status` is 404 or 410"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.media_status")
     if retry.keys is not None:
-        identity_key, signed_prekey, one_time_prekey = retry.keys
-        check_published_keys(PublishedKeys(retry.registration_id, identity_key, signed_prekey))
-        check_prekey(*one_time_prekey, "the one-time prekey")
+        _check_keys(retry.registration_id, retry.keys)
     elif retry.media_status is None and retry.retry_count >= _FIRST_WITH_KEYS:
-        raise Refusal(Reason.FRAME_MALFORMED, "`keys` are required from the second retry on")
+        detail = "`keys` are required from the second retry on"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.keys")
+
+
+def _check_keys(registration_id: int, keys: RetryKeys) -> None:
+    identity_key, signed_prekey, one_time_prekey = keys
+    try:
+        check_published_keys(PublishedKeys(registration_id, identity_key, signed_prekey))
+        check_prekey(*one_time_prekey, "the one-time prekey", "one_time_prekey")
+    except Refusal as refusal:
+        refusal.rename_fields(_KEY_FIELDS)
+        refusal.put_under("retry_receipt.keys")
+        raise

@@ -206,7 +206,7 @@ class Router:
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
         sender = batch.view.sender
         known = batch.routes.get(message.to_jid)
-        jid = check_address(message.to_jid) if known is None else known[0]
+        jid = check_address(message.to_jid, "message.to_jid") if known is None else known[0]
         part = check_devices(jid, message.enc)
         ciphertext = part.ciphertext
         if len(ciphertext) > self.limits.max_ciphertext_bytes:

@@ -41,7 +41,7 @@ class TypingIndicators:
         Raises:
             Refusal: The address is none, as in `check_address`.
         """
-        jid = check_address(to)
+        jid = check_address(to, "typing.to_jid")
         try:
             self._check_rate(sender)
             peer = await require_reachable(self.store, sender, jid)

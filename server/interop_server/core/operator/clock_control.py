@@ -28,11 +28,11 @@ class ClockControl:
             Refusal: REQUEST_MALFORMED.
         """
         if at_ms is not None and at_ms - self.clock.now_ms() > MAX_ADVANCE_MS:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`at_ms` lies more than 3,650 days ahead")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`at_ms` lies more than 3,650 days ahead", field="at_ms")
         try:
             fired = await self.clock.freeze(at_ms)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}") from error
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}", field="at_ms") from error
         await self.store.past.raise_time_floor(self.clock.now_ms())
         return fired
 
@@ -43,11 +43,12 @@ class ClockControl:
             Refusal: REQUEST_MALFORMED.
         """
         if not 0 < ms <= MAX_ADVANCE_MS:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms` must be 1 to {MAX_ADVANCE_MS} (3,650 days)")
+            detail = f"`advance_ms` must be 1 to {MAX_ADVANCE_MS} (3,650 days)"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="advance_ms")
         try:
             fired = await self.clock.advance(ms)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}") from error
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}", field="advance_ms") from error
         await self.store.past.raise_time_floor(self.clock.now_ms())
         return fired
 

@@ -105,14 +105,15 @@ class Operator:
             Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
         """
         if len(auth_key) != PUBLIC_KEY_BYTES:
-            raise Refusal(Reason.KEY_MALFORMED, f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}")
+            detail = f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}"
+            raise Refusal(Reason.KEY_MALFORMED, detail, field="authkey")
         digits = normalize_e164_number(phone_number)
         jid = whatsapp_jid(digits)
         before = await self.store.accounts.get(jid)
         account = await self.store.accounts.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
         if before is not None and before.auth_key != auth_key:
             # The live connection was proved with a key that is no longer the account's (CHN-07).
-            self.connections.end(account.account_id, Reason.CONNECTION_REPLACED)
+            self.connections.end(account.account_id, Reason.KEYS_REPLACED)
         eligible = is_eligible(account, self.limits)
         if before is not None and not eligible:
             await self.store.opt_in.put_enabled(account.account_id, False)
@@ -127,7 +128,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED, ALREADY_REGISTERED or REQUEST_MALFORMED.
         """
-        account = await self.store.accounts.get(check_address(jid).text)
+        account = await self.store.accounts.get(check_address(jid, "jid").text)
         if account is None or not account.is_whatsapp:
             raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
         digits = normalize_e164_number(phone_number)
@@ -149,18 +150,22 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED, or as `check_address`.
         """
-        account = await registered_account(self.store.accounts, check_address(jid).text)
+        account = await registered_account(self.store.accounts, check_address(jid, "jid").text)
         await self.store.mailbox.put([encode(DigestRequested(), account.account_id, self.clock.now_ms())])
         self.connections.wake(account.account_id)
 
 
 def _check_partner(partner: Partner) -> None:
     if not MIN_INTEGRATOR <= partner.integrator <= MAX_INTEGRATOR:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}")
+        detail = f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.integrator")
     if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"`name` has 1 to {MAX_NAME_CHARACTERS} characters")
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, f"`name` has 1 to {MAX_NAME_CHARACTERS} characters", field="partner.name"
+        )
     if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters")
+        detail = f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.issuer")
     _check_url("base_url", partner.base_url, required=True)
     _check_url("push_url", partner.push_url, required=False)
     _check_url("media_url", partner.media_url, required=False)
@@ -178,6 +183,5 @@ def _check_url(name: str, url: str, *, required: bool) -> None:
     except ValueError:
         is_absolute = has_more = False
     if not is_absolute or has_more or len(url) > MAX_URL_CHARACTERS:
-        raise Refusal(
-            Reason.REQUEST_MALFORMED, f"`{name}` must be an absolute http or https URL without query, fragment or user"
-        )
+        detail = f"`{name}` must be an absolute http or https URL without query, fragment or user"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"partner.{name}")

@@ -12,7 +12,7 @@ from interop_client.connection.address import ServerAddress
 from interop_client.connection.channel import KEEPALIVE_PING_ID, ChannelKeys, ChatChannel
 from interop_client.connection.login import third_party_login
 from interop_client.connection.transport import DirectTransport
-from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
+from interop_client.errors import ConnectionEnded, LoginRefused, Recovery, ServerRefusal
 from interop_protocol.certificates import CertificateError, Validity
 from interop_protocol.noise import RemoteProtocolError
 from tests.unit.client.conftest import NoiseServer, Peer, Stanza, public_key, serving
@@ -81,13 +81,19 @@ async def test_a_server_that_is_not_certified_gets_no_login(server: NoiseServer,
 
 async def test_a_refused_login_tells_its_code() -> None:
     async def script(peer: Peer) -> None:
-        error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_TOKEN_EXPIRED, requirement="ENL-05")
-        await peer.say(Stanza(login_failure=stanza_pb2.LoginFailure(code=401, error=error)))
+        error = errors_pb2.Refusal(
+            reason=errors_pb2.ERROR_REASON_TOKEN_EXPIRED,
+            requirement="ENL-05",
+            code=401,
+            recovery=errors_pb2.RECOVERY_NEW_TOKEN,
+        )
+        await peer.say(Stanza(login_failure=stanza_pb2.LoginFailure(error=error)))
 
     with pytest.raises(LoginRefused) as caught:
         async with open_channel(scripted(script)):
             pass
     assert (caught.value.reason, caught.value.code, caught.value.requirement) == ("TOKEN_EXPIRED", 401, "ENL-05")
+    assert caught.value.recovery is Recovery.NEW_TOKEN
 
 
 async def test_a_first_stanza_that_is_no_outcome_breaks_the_protocol() -> None:

@@ -8,7 +8,7 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.errors import ConnectionEnded, ServerRefusal
+from interop_client.errors import ConnectionEnded, Recovery, ServerRefusal
 from interop_client.keys import prekeys
 from interop_client.keys.prekeys import OwnPreKeys
 from interop_client.messaging.events import PqDowngrade
@@ -18,8 +18,9 @@ from interop_protocol.digest import key_digest
 from tests.unit.client.conftest import ScriptedTransport
 
 SERVICE = "/interop_api.v1.PreKeyService/"
-BAD_KEYS = ServerRefusal("KEY_MALFORMED", code=406)
-FAULT = ServerRefusal("SERVER_FAULT", code=503)
+BAD_KEYS = ServerRefusal("KEY_MALFORMED", recovery=Recovery.NEW_KEYS)
+FAULT = ServerRefusal("SERVER_FAULT", recovery=Recovery.SAME_AGAIN)
+BANNED = ServerRefusal("BANNED", code=406, recovery=Recovery.NEVER)
 PEER = "491511234567@s.whatsapp.net"
 
 
@@ -67,7 +68,7 @@ SET = prekeys_pb2.SetPreKeysResponse()
 async def test_keys_that_the_server_calls_bad_are_made_anew(
     own: OwnPreKeys, transport: ScriptedTransport, store: MemoryStore
 ) -> None:
-    """On 406 the signed prekey and the one-time prekeys are other ones, saved before they leave (KEY-13)."""
+    """When told to, the signed prekey and the one-time prekeys are other ones, saved before they leave (KEY-13)."""
     transport.answers[SERVICE + "SetPreKeys"] = answers(BAD_KEYS, SET)
     await own.publish(3)
     refused, taken = called(transport, "SetPreKeys")
@@ -83,7 +84,12 @@ async def test_keys_that_the_server_calls_bad_are_made_anew(
 
 @pytest.mark.parametrize(
     ("refusal", "attempts"),
-    [(BAD_KEYS, 2), (ServerRefusal("IDENTITY_KEY_MISMATCH", code=405), 1), (ServerRefusal("UNAVAILABLE"), 1)],
+    [
+        (BAD_KEYS, 2),
+        (ServerRefusal("IDENTITY_KEY_MISMATCH", recovery=Recovery.ENLIST), 1),
+        (BANNED, 1),
+        (ServerRefusal("UNAVAILABLE"), 1),
+    ],
 )
 async def test_what_new_keys_cannot_help_is_told(
     own: OwnPreKeys, transport: ScriptedTransport, refusal: ServerRefusal, attempts: int
@@ -100,7 +106,9 @@ async def test_prekeys_that_the_server_knows_already_are_replaced_with_all_other
     own: OwnPreKeys, transport: ScriptedTransport
 ) -> None:
     """A state that is older than what the server holds has lost private halves: everything is published anew."""
-    transport.answers[SERVICE + "AddOneTimePreKeys"] = answers(ServerRefusal("PREKEY_REUSED", code=406))
+    transport.answers[SERVICE + "AddOneTimePreKeys"] = answers(
+        ServerRefusal("PREKEY_REUSED", recovery=Recovery.NEW_KEYS)
+    )
     await own.add(4)
     [added] = called(transport, "AddOneTimePreKeys")
     [published] = called(transport, "SetPreKeys")
@@ -111,7 +119,9 @@ async def test_prekeys_that_the_server_knows_already_are_replaced_with_all_other
 async def test_prekeys_that_cannot_be_added_for_another_reason_are_not_replaced(
     own: OwnPreKeys, transport: ScriptedTransport
 ) -> None:
-    transport.answers[SERVICE + "AddOneTimePreKeys"] = answers(ServerRefusal("PREKEYS_NOT_SET", code=405))
+    transport.answers[SERVICE + "AddOneTimePreKeys"] = answers(
+        ServerRefusal("PREKEYS_NOT_SET", recovery=Recovery.NEVER)
+    )
     with pytest.raises(ServerRefusal, match="PREKEYS_NOT_SET"):
         await own.add(4)
     assert not called(transport, "SetPreKeys")
@@ -119,7 +129,7 @@ async def test_prekeys_that_cannot_be_added_for_another_reason_are_not_replaced(
 
 @pytest.mark.requirement("KEY-13")
 async def test_upkeep_waits_for_trouble_to_pass(own: OwnPreKeys, transport: ScriptedTransport) -> None:
-    """After a 503 it tries again, and ends with the trouble if that does not end (KEY-13)."""
+    """After a fault of the server it tries again, and ends with the trouble if that does not end (KEY-13)."""
     none_left = prekeys_pb2.CountOneTimePreKeysResponse(count=0)
     transport.answers[SERVICE + "CountOneTimePreKeys"] = answers(FAULT, FAULT, none_left)
     await own.publish(1)
@@ -138,7 +148,9 @@ async def test_upkeep_waits_for_trouble_to_pass(own: OwnPreKeys, transport: Scri
 async def test_upkeep_does_not_insist_on_what_was_refused(own: OwnPreKeys, transport: ScriptedTransport) -> None:
     """Trouble of another kind does not pass by waiting."""
     await own.publish(1)
-    transport.answers[SERVICE + "CountOneTimePreKeys"] = answers(ServerRefusal("SESSION_DEAD", code=401))
+    transport.answers[SERVICE + "CountOneTimePreKeys"] = answers(
+        ServerRefusal("SESSION_DEAD", recovery=Recovery.RECONNECT)
+    )
     with pytest.raises(ServerRefusal, match="SESSION_DEAD"):
         await own.refill(5)
     assert len(called(transport, "CountOneTimePreKeys")) == 1
@@ -181,10 +193,10 @@ async def test_keys_are_compared_by_their_digest(
 
 async def test_keys_that_the_server_does_not_have_are_published(own: OwnPreKeys, transport: ScriptedTransport) -> None:
     """Nothing to compare with is a difference too (KEY-10)."""
-    transport.answers[SERVICE + "GetKeyDigest"] = answers(ServerRefusal("PREKEYS_NOT_SET", code=405))
+    transport.answers[SERVICE + "GetKeyDigest"] = answers(ServerRefusal("PREKEYS_NOT_SET", recovery=Recovery.NEVER))
     assert not await own.repair(3)
     assert len(called(transport, "SetPreKeys")) == 1
-    transport.answers[SERVICE + "GetKeyDigest"] = answers(ServerRefusal("SESSION_DEAD", code=401))
+    transport.answers[SERVICE + "GetKeyDigest"] = answers(ServerRefusal("SESSION_DEAD", recovery=Recovery.RECONNECT))
     with pytest.raises(ServerRefusal, match="SESSION_DEAD"):
         await own.repair(3)
 
@@ -246,7 +258,7 @@ async def test_kem_prekeys_are_published_when_asked_for(
 @pytest.mark.requirement("KEY-13", "KEY-15")
 async def test_refused_kem_prekeys_are_made_anew(own_kem: OwnPreKeys, transport: ScriptedTransport) -> None:
     """A last resort that was withdrawn once is never taken again: another one is made (KEY-13)."""
-    transport.answers[SERVICE + "SetPreKeys"] = answers(ServerRefusal("PREKEY_REUSED", code=406), SET)
+    transport.answers[SERVICE + "SetPreKeys"] = answers(ServerRefusal("PREKEY_REUSED", recovery=Recovery.NEW_KEYS), SET)
     await own_kem.publish(1)
     refused, taken = called(transport, "SetPreKeys")
     assert refused.kem_prekeys.last_resort.public_key != taken.kem_prekeys.last_resort.public_key

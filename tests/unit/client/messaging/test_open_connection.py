@@ -8,7 +8,7 @@ import pytest
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.errors import ConnectionEnded, ServerRefusal
+from interop_client.errors import ConnectionEnded, Recovery, ServerRefusal
 from interop_client.messaging.contents import text_content, with_message_secret
 from interop_client.messaging.events import (
     ConnectionLost,
@@ -296,14 +296,20 @@ async def test_receipts_and_refusals_are_told(bob: InteropClient, transport: Scr
     receipt = stanza_pb2.Receipt(
         type=stanza_pb2.RECEIPT_TYPE_READ, message_ids=["a", "b"], timestamp_ms=5, from_jid=ALICE
     )
-    error = errors_pb2.Refusal(reason=errors_pb2.ERROR_REASON_CALLS_NOT_SUPPORTED, advice="Write.", request_id="00ff")
+    error = errors_pb2.Refusal(
+        reason=errors_pb2.ERROR_REASON_CALLS_NOT_SUPPORTED,
+        advice="Write.",
+        request_id="00ff",
+        recovery=errors_pb2.RECOVERY_NEVER,
+    )
     transport.deliver(
         Stanza(receipt=receipt, delivery_id=3),
-        Stanza(stanza_refused=stanza_pb2.StanzaRefused(id="call", error=error)),
+        Stanza(stanza_refused=stanza_pb2.StanzaRefused(id="call", error=error, kind="call_offer")),
         Stanza(),
     )
     assert await bob.wait_for(ReceiptReceived) == ReceiptReceived(ALICE, True, ("a", "b"), 5)
-    assert await bob.wait_for(StanzaRefused) == StanzaRefused("call", "CALLS_NOT_SUPPORTED", "Write.", "00ff")
+    refused = StanzaRefused("call", "call_offer", "CALLS_NOT_SUPPORTED", "Write.", "00ff", Recovery.NEVER)
+    assert await bob.wait_for(StanzaRefused) == refused
     await transport.until(lambda: transport.acked == [3])
 
 

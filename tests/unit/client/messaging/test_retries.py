@@ -381,7 +381,7 @@ async def test_a_resend_that_is_refused_is_told(transport: ScriptedTransport, bo
     assert (await bob.wait_for(RetryUnanswered)).reason == "RECIPIENT_NOT_REACHABLE"
     await transport.until(lambda: transport.acked == [50])
     transport.deliver(retry(sent.id, delivery_id=51))
-    await peer.take(error=error("MAILBOX_FULL", retry_after_ms=5))
+    await peer.take(error=error("MAILBOX_FULL", recovery=errors_pb2.RECOVERY_SAME_AGAIN))
     transport.deliver(retry(sent.id, delivery_id=52))
     await peer.take()
     await bob.wait_for(MessageResent)

@@ -43,7 +43,7 @@ async def test_a_blocklist_belongs_to_one_account(world: World) -> None:
         ("ada", Reason.USER_VISIBLE_IDENTIFIER),
         ("", Reason.ADDRESS_MALFORMED),
         ("1@g.us", Reason.GROUPS_NOT_SUPPORTED),
-        ("100-1:2@interop", Reason.DEVICE_LIST_MISMATCH),
+        ("100-1:2@interop", Reason.ADDRESS_NAMES_DEVICE),
     ],
 )
 async def test_only_people_can_be_blocked(world: World, jid: str, reason: Reason) -> None:
@@ -69,7 +69,7 @@ async def test_a_blocklist_is_bounded(build_world: Callable[..., Awaitable[World
     jids = [f"100-1000000000000{number}@interop" for number in range(3)]
     for jid in (*jids[:2], jids[0]):
         await world.blocklist.block(user, jid)
-    with refused(Reason.TOO_MANY_ITEMS):
+    with refused(Reason.QUOTA_EXCEEDED):
         await world.blocklist.block(user, jids[2])
     await world.blocklist.unblock(user, jids[0])
     assert await world.blocklist.block(user, jids[2]) == digest(*jids[1:])

@@ -132,8 +132,8 @@ async def test_a_report_has_a_form(world: World) -> None:
     user, ada = await world.opted_in(), await world.enlisted()
     await send(world, ada, user)
     one = ReportedMessage("m1", None)
-    for messages in ([], [one] * 17):
-        with refused(Reason.TOO_MANY_ITEMS):
+    for messages, reason in (([], Reason.REQUEST_MALFORMED), ([one] * 17, Reason.TOO_MANY_ITEMS)):
+        with refused(reason):
             await world.reports.report(user, ada.jid, SpamFlow.CONTACT_INFO, messages)
     for revealed in (
         RevealedContent(bytes(65_537), SECRET),

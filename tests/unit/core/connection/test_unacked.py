@@ -36,6 +36,7 @@ async def test_what_a_connection_leaves_un_acked_is_pushed_once(world: World, re
     "reason",
     [
         Reason.CONNECTION_REPLACED,
+        Reason.KEYS_REPLACED,
         Reason.NOT_ENLISTED,
         Reason.BANNED,
         Reason.TEMPORARILY_BANNED,

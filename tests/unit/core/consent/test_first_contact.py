@@ -329,7 +329,7 @@ async def test_who_writes_first_decides_how_a_chat_opens(world: World) -> None:
 
 def test_a_refusal_for_new_chats_has_its_observed_code() -> None:
     """475 on the wire (ABU-05)."""
-    assert Refusal(Reason.NEW_CHATS_CAPPED).reason.rule.code == 475
+    assert Refusal(Reason.NEW_CHATS_CAPPED).reason.code == 475
 
 
 @pytest.mark.requirement("ABU-05")

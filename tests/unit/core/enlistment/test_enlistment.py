@@ -242,7 +242,7 @@ async def test_a_new_identity_replaces_all_that_belonged_to_the_old(world: World
     assert await world.store.prekeys.get_published([ada.account_id]) == {ada.account_id: OTHER.published}
     assert (await world.prekeys.count(ada)).one_time == 0
     assert await world.waiting(ada) == []
-    assert world.connections.ended == [(ada.account_id, Reason.CONNECTION_REPLACED)]
+    assert world.connections.ended == [(ada.account_id, Reason.KEYS_REPLACED)]
     assert world.connections.woken[-1] == user.account_id
     notice = (await world.waiting(user))[-1]
     assert decode(notice) == IdentityChanged(ada.jid)
@@ -269,7 +269,7 @@ async def test_a_new_auth_key_ends_the_connection_and_nothing_else(world: World)
     waiting = await world.waiting(ada)
     jid = await world.enlistment.enlist(KEYS.form(token(), auth_key=OTHER.auth_key))
     assert jid == ada.jid
-    assert world.connections.ended == [(ada.account_id, Reason.CONNECTION_REPLACED)]
+    assert world.connections.ended == [(ada.account_id, Reason.KEYS_REPLACED)]
     assert (await world.prekeys.count(ada)).one_time == 20
     assert await world.waiting(ada) == waiting
     assert all(item.kind is StanzaKind.MESSAGE for item in await world.waiting(user))

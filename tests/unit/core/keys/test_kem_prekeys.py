@@ -151,7 +151,7 @@ async def test_one_time_ones_never_stand_alone(world: World) -> None:
     for call in (world.prekeys.add_kem(ada, alone), world.prekeys.publish(ada, GOOD, [], alone)):
         with refused(Reason.KEY_MALFORMED):
             await call
-    with refused(Reason.TOO_MANY_ITEMS):
+    with refused(Reason.REQUEST_MALFORMED):
         await world.prekeys.add_kem(ada, KemPreKeys(None))
     with refused(Reason.PREKEYS_NOT_SET):
         await world.prekeys.add_kem(await world.whatsapp_user(), kem(1))

@@ -242,9 +242,9 @@ BAD_KEYS: list[tuple[RetryKeys, Reason]] = [
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
-        (retry(count=2, keys=None), Reason.FRAME_MALFORMED),
-        (retry(media_status=200), Reason.FRAME_MALFORMED),
-        (retry(media_status=0), Reason.FRAME_MALFORMED),
+        (retry(count=2, keys=None), Reason.STANZA_MALFORMED),
+        (retry(media_status=200), Reason.STANZA_MALFORMED),
+        (retry(media_status=0), Reason.STANZA_MALFORMED),
         *((retry(keys=keys), reason) for keys, reason in BAD_KEYS),
     ],
 )

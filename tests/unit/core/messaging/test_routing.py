@@ -118,7 +118,7 @@ BAD_ADDRESSES: list[tuple[str, Reason]] = [
     ("x@call", Reason.CALLS_NOT_SUPPORTED),
     ("sms:+491511234567", Reason.NUMBER_BASED_NOT_SUPPORTED),
     ("tel:+491511234567", Reason.NUMBER_BASED_NOT_SUPPORTED),
-    ("491511234567:3@s.whatsapp.net", Reason.DEVICE_LIST_MISMATCH),
+    ("491511234567:3@s.whatsapp.net", Reason.ADDRESS_NAMES_DEVICE),
 ]
 
 

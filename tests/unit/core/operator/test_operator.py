@@ -191,7 +191,7 @@ async def test_registering_again_ends_what_rested_on_the_old_entry(world: World)
     number = f"+{user.external_id}"
     for _ in range(2):
         await world.operator.put_whatsapp_user(number, derived("new"), Platform.IOS)
-    assert world.connections.ended == [(user.account_id, Reason.CONNECTION_REPLACED)]
+    assert world.connections.ended == [(user.account_id, Reason.KEYS_REPLACED)]
     assert (await world.optin.settings(user)).chosen.enabled
     await world.operator.put_whatsapp_user(number, derived("new"), Platform.WEB)
     assert not (await world.optin.settings(user)).chosen.enabled

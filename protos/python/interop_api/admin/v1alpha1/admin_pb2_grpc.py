@@ -149,7 +149,7 @@ class AdminServiceServicer:
         Capability: none.
         Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
         USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-        DEVICE_LIST_MISMATCH.
+        ADDRESS_NAMES_DEVICE.
         Source: OPT-04.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -195,7 +195,7 @@ class AdminServiceServicer:
         Bounds: request: one account. Response: empty.
         Capability: none.
         Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
+        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
         Source: KEY-10.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

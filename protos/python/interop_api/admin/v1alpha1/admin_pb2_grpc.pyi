@@ -87,7 +87,7 @@ class AdminServiceStub:
     Capability: none.
     Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-    DEVICE_LIST_MISMATCH.
+    ADDRESS_NAMES_DEVICE.
     Source: OPT-04.
     """
     ListConnections: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]
@@ -121,7 +121,7 @@ class AdminServiceStub:
     Bounds: request: one account. Response: empty.
     Capability: none.
     Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
+    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
     Source: KEY-10.
     """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
@@ -184,7 +184,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Capability: none.
     Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-    DEVICE_LIST_MISMATCH.
+    ADDRESS_NAMES_DEVICE.
     Source: OPT-04.
     """
     ListConnections: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]  # type: ignore[assignment]
@@ -218,7 +218,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Bounds: request: one account. Response: empty.
     Capability: none.
     Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
+    GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
     Source: KEY-10.
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
@@ -308,7 +308,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Capability: none.
         Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
         USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-        DEVICE_LIST_MISMATCH.
+        ADDRESS_NAMES_DEVICE.
         Source: OPT-04.
         """
 
@@ -360,7 +360,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Bounds: request: one account. Response: empty.
         Capability: none.
         Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
-        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or DEVICE_LIST_MISMATCH.
+        GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
         Source: KEY-10.
         """
 
