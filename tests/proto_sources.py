@@ -8,6 +8,7 @@ from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 
 PROTOS = Path(__file__).parents[1] / "protos"
+GOOGLE_PROTOS = Path(protoc.__file__).parent / "_proto"
 
 
 def read_protos(folder: Path = PROTOS) -> list[descriptor_pb2.FileDescriptorProto]:
@@ -15,7 +16,8 @@ def read_protos(folder: Path = PROTOS) -> list[descriptor_pb2.FileDescriptorProt
     with tempfile.TemporaryDirectory() as out_folder:
         out = Path(out_folder) / "protos.bin"
         sources = [str(path.relative_to(folder)) for path in sorted(folder.rglob("*.proto"))]
-        arguments = ["protoc", f"-I{folder}", "--include_source_info", f"--descriptor_set_out={out}", *sources]
+        folders = (f"-I{folder}", f"-I{GOOGLE_PROTOS}")
+        arguments = ["protoc", *folders, "--include_source_info", f"--descriptor_set_out={out}", *sources]
         assert protoc.main(arguments) == 0
         return list(descriptor_pb2.FileDescriptorSet.FromString(out.read_bytes()).file)
 

@@ -19,4 +19,5 @@ def registration(
         status=interop_pb2.PARTNER_STATUS_ACTIVE,
         identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
         proxy_allowed=proxy_allowed,
+        group_messaging=False,
     )

@@ -65,6 +65,7 @@ def words_of(target: Target) -> Vocabulary:
         ("length", [len(BLOB), 1, 100]),
         ("offset", [0, 1, len(BLOB)]),
         ("terms_id", [TERMS_ID]),
+        ("paths", ["name", "status", "proxy_allowed", "integrator"]),
         ("page_token resume_token", ["", "AAAA", "node-1.0.1"]),
         ("advance_ms", [1, 1_000, DAY_MS, 31 * DAY_MS]),
         ("issuer", [target.issuer, "https://other.example"]),

@@ -39,9 +39,16 @@ class AdminClient:
         """Ends the connection to the service."""
         await self._channel.close()
 
-    async def put_partner(self, partner: admin_pb2.Partner) -> int:
-        """Registers a partner, or replaces what is registered; returns how many keys its key set holds now."""
+    async def put_partner(self, partner: admin_pb2.Partner, *changed: str) -> int:
+        """Registers a partner, or replaces what is registered; returns how many keys its key set holds now.
+
+        Args:
+            partner: What to register.
+            changed: Names of fields: only these change, of a partner that is registered. None: all of it.
+        """
         request = admin_pb2.PutPartnerRequest(partner=partner)
+        if changed:
+            request.update_mask.paths.extend(changed)
         return (await self._call("PutPartner", request, admin_pb2.PutPartnerResponse)).jwks_keys
 
     async def list_partners(self) -> list[admin_pb2.Partner]:

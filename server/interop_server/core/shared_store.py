@@ -3,7 +3,7 @@
 What holds for every call of the store stands in `core/store.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from interop_server.core.messages import Backlog, Delivery, MailboxItem, RetryOutcome, SentMessage, Stored
@@ -28,6 +28,20 @@ class PartnerStore(Protocol):
 
     async def put(self, partner: Partner) -> None:
         """Inserts or replaces a partner by integrator id.
+
+        Raises:
+            KeyError: Another integrator has this issuer.
+        """
+        ...
+
+    async def change(
+        self, integrator: int, change: Callable[[Partner | None], Partner]
+    ) -> tuple[Partner | None, Partner]:
+        """Puts what a function makes of a partner, in the same transaction, and returns it before and after.
+
+        Args:
+            integrator: Which.
+            change: Gets None when there is no such partner. What it raises is raised here, and nothing has changed.
 
         Raises:
             KeyError: Another integrator has this issuer.

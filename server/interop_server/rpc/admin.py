@@ -1,6 +1,7 @@
 """The admin service on its own port: convert, call one rule, answer; knows no rule itself."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
 
 from interop_api.admin.v1alpha1 import admin_pb2 as pb
 from interop_api.admin.v1alpha1 import admin_pb2_grpc
@@ -29,7 +30,10 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def PutPartner(self, request: pb.PutPartnerRequest, context: Context) -> pb.PutPartnerResponse:
         """Registers a partner."""
-        return pb.PutPartnerResponse(jwks_keys=await self._operator.put_partner(_partner_from(request.partner)))
+        values = partner_values_from(request)
+        integrator, may_be_new = request.partner.integrator, not request.HasField("update_mask")
+        keys = await self._operator.change_partner(integrator, values, may_be_new=may_be_new)
+        return pb.PutPartnerResponse(jwks_keys=keys)
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
         """Lists partners."""
@@ -87,29 +91,54 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         return pb.GetStatisticsResponse(stored=await self._count_rows(), counted=self._counted())
 
 
-def _partner_from(partner: pb.Partner) -> Partner:
-    try:
-        status = PartnerStatus(partner.status)
-    except ValueError as error:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`status` is not known", field="partner.status") from error
-    try:
-        identifier_type = IdentifierType(partner.identifier_type)
-    except ValueError as error:
-        detail = "`identifier_type` is not known"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.identifier_type") from error
-    return Partner(
-        integrator=partner.integrator,
-        name=partner.name,
-        issuer=partner.issuer,
-        base_url=partner.base_url.rstrip("/"),
-        push_url=partner.push_url,
-        media_url=partner.media_url.rstrip("/"),
-        status=status,
-        identifier_type=identifier_type,
-        icon=partner.icon,
-        proxy_allowed=partner.proxy_allowed,
-        group_messaging=partner.group_messaging,
-    )
+_VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {
+    "name": lambda partner: partner.name,
+    "issuer": lambda partner: partner.issuer,
+    "base_url": lambda partner: partner.base_url.rstrip("/"),
+    "push_url": lambda partner: partner.push_url,
+    "media_url": lambda partner: partner.media_url.rstrip("/"),
+    "status": lambda partner: PartnerStatus(partner.status),
+    "identifier_type": lambda partner: IdentifierType(partner.identifier_type),
+    "icon": lambda partner: partner.icon,
+    "proxy_allowed": lambda partner: partner.proxy_allowed,
+    "group_messaging": lambda partner: partner.group_messaging,
+}
+"""How the fields of a partner that can change are read."""
+
+
+def partner_values_from(request: pb.PutPartnerRequest) -> dict[str, Any]:
+    """Returns what a request says about a partner, by field: what its mask names, or else all that it has.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    names = _masked(request) if request.HasField("update_mask") else _set_in(request.partner)
+    values: dict[str, Any] = {}
+    for name in names:
+        try:
+            values[name] = _VALUES[name](request.partner)
+        except ValueError as error:
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`{name}` is not known", field=f"partner.{name}") from error
+    return values
+
+
+def _masked(request: pb.PutPartnerRequest) -> Sequence[str]:
+    names = request.update_mask.paths
+    if not names:
+        raise Refusal(Reason.REQUEST_MALFORMED, "`update_mask` names no field", field="update_mask")
+    for name in names:
+        if name not in _VALUES:
+            detail = f"`update_mask` names {name[:64]!r}, which is not a field that can change"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="update_mask")
+    return names
+
+
+def _set_in(partner: pb.Partner) -> Sequence[str]:
+    absent = {
+        "proxy_allowed": not partner.HasField("proxy_allowed"),
+        "group_messaging": not partner.HasField("group_messaging"),
+    }
+    return [name for name in _VALUES if not absent.get(name)]
 
 
 def _partner_to(partner: Partner) -> pb.Partner:

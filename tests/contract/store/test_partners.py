@@ -1,8 +1,12 @@
 """Partners and their key sets."""
 
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
-from interop_server.core.model import IdentifierType, PartnerStatus
+from interop_server.core.model import IdentifierType, Partner, PartnerStatus
 from interop_server.core.store import Store
 
 from .conftest import BATS, NOW_MS, OWLS, partner
@@ -47,6 +51,29 @@ async def test_an_issuer_belongs_to_one_integrator(store: Store) -> None:
         await store.partners.put(partner(OWLS, issuer=partner(BATS).issuer))
     assert await store.partners.get(OWLS) == partner(OWLS)
     await store.partners.put(partner(OWLS))
+
+
+async def test_a_change_sees_what_is_there_and_is_all_or_nothing(store: Store) -> None:
+    """Nothing comes between the look and the change; a change that fails leaves the partner as it was."""
+    before = partner(BATS)
+    renamed = replace(before, name="Bats & Sons", icon="")
+    assert await store.partners.change(BATS, lambda _: renamed) == (before, renamed)
+    assert await store.partners.change(50, lambda found: found or partner(50)) == (None, partner(50))
+
+    def append(digit: str) -> Callable[[Partner | None], Partner]:
+        return lambda found: replace(found or before, icon=(found or before).icon + digit)
+
+    await asyncio.gather(*(store.partners.change(BATS, append(str(digit))) for digit in range(10)))
+    assert await store.partners.get(BATS) == replace(renamed, icon="0123456789")
+
+    def refuse(_: Partner | None) -> Partner:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        await store.partners.change(OWLS, refuse)
+    with pytest.raises(KeyError):
+        await store.partners.change(OWLS, lambda _: partner(OWLS, name="Owl", issuer=before.issuer))
+    assert await store.partners.get(OWLS) == partner(OWLS)
 
 
 async def test_partners_are_listed_by_integrator_id(store: Store) -> None:

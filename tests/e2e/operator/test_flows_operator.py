@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from interop_admin.endpoint import Endpoint
+from interop_api.admin.v1alpha1 import admin_pb2
 from interop_client.errors import Recovery, ServerRefusal
 from partner_server import SigningKeys
-from tests.e2e.conftest import open_world, recorded_simulator
+from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET, check
 from tests.stores import broken_table
@@ -28,6 +29,29 @@ async def test_a_refresh_takes_a_withdrawn_key_out_of_use(endpoint: Endpoint, tm
 
         assert await refused(bob.enlist(old_token)) == "TOKEN_KEY_UNKNOWN"
         await bob.enlist(world.partner.issue_token("bob"))
+
+
+@pytest.mark.requirement("ENL-01")
+async def test_an_operator_that_knows_fewer_fields_resets_none_of_the_others(world: World) -> None:
+    """With a mask only what it names changes; without one, a flag that is absent stays as it is (ENL-01)."""
+    before = await world.register(icon="https://icons.example/owl.png", group_messaging=True)
+    changed = admin_pb2.Partner(integrator=world.integrator, name="Owls", proxy_allowed=False)
+    assert await world.admin.put_partner(changed, "name", "icon") == 1
+    before.MergeFrom(admin_pb2.Partner(name="Owls"))
+    before.icon = ""
+    assert before in await world.admin.list_partners()
+
+    older = admin_pb2.Partner()
+    older.CopyFrom(before)
+    older.ClearField("group_messaging")
+    older.ClearField("proxy_allowed")
+    await world.admin.put_partner(older)
+    assert before in await world.admin.list_partners()
+    assert before.proxy_allowed and before.group_messaging
+
+    await world.admin.put_partner(changed, "proxy_allowed")
+    before.proxy_allowed = False
+    assert before in await world.admin.list_partners()
 
 
 @pytest.mark.requirement("SIM-01", "KEY-13")

@@ -2,12 +2,16 @@
 
 from typing import Any
 
+import grpc.aio
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from interop_api.admin.v1alpha1 import admin_pb2
+from interop_client.connection.calls import unary_call
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, no_trace, refused, spare_integrators
 
+PUT_PARTNER = "/interop_api.admin.v1alpha1.AdminService/PutPartner"
 BAD_URLS = [
     "nonsense", "/path", "//127.0.0.1", "ftp://127.0.0.1", "file:///etc/passwd", "javascript:alert(1)", "http://", "http:///x",
     "http://:80", "http://127.0.0.1:0", "http://127.0.0.1:99999", "http://127.0.0.1:x", "http://user@127.0.0.1",
@@ -37,6 +41,27 @@ async def test_a_partner_must_be_registered_completely(world: World) -> None:
                 await world.admin.put_partner(partner)
         with refused("REQUEST_MALFORMED", "nothing"):
             await world.admin.put_partner(admin_pb2.Partner())
+    assert good in await world.admin.list_partners()
+
+
+async def test_a_mask_names_fields_that_can_change(world: World) -> None:
+    """Anything else changes nothing, and the refusal says what was wrong (ENL-01)."""
+    good = await world.register()
+    nobody = admin_pb2.Partner(integrator=next(spare_integrators), name="Nobody")
+    async with no_trace(world.admin):
+        for path in ("integrator", "nonsense", "name.first", "Name", ""):
+            with refused("REQUEST_MALFORMED", path) as caught:
+                await world.admin.put_partner(good, "name", path)
+            assert repr(path) in caught.value.advice
+        for path in ("name", "issuer", "status", "identifier_type", "base_url"):
+            with refused("REQUEST_MALFORMED", f"an empty {path}"):
+                await world.admin.put_partner(admin_pb2.Partner(integrator=good.integrator), path)
+        with refused("NOT_REGISTERED"):
+            await world.admin.put_partner(nobody, "name")
+        with refused("REQUEST_MALFORMED"):
+            request = admin_pb2.PutPartnerRequest(partner=good, update_mask=FieldMask())
+            async with grpc.aio.insecure_channel(world.endpoint.admin) as channel:
+                await unary_call(channel, PUT_PARTNER, request, admin_pb2.PutPartnerResponse)
     assert good in await world.admin.list_partners()
 
 

@@ -1,6 +1,8 @@
 """The operator's rules: who may be registered, and what can be asked of accounts; knows no wire format."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 from interop_protocol.jid import whatsapp_jid
@@ -22,6 +24,10 @@ MAX_NAME_CHARACTERS = 128
 MAX_URL_CHARACTERS = 512
 
 
+class _NotActive(Exception):
+    """A partner that is not active is not suspended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
     """Registers partners and WhatsApp users, and asks accounts for things. Source: ENL-01, ENL-02, OPT-04, KEY-10."""
@@ -33,23 +39,39 @@ class Operator:
     limits: Limits
 
     async def put_partner(self, partner: Partner) -> int:
-        """Registers or replaces a partner, and returns how many usable keys its key set holds now.
+        """Registers or replaces a partner as a whole, as `change_partner` does."""
+        values = {each.name: getattr(partner, each.name) for each in fields(partner)}
+        return await self.change_partner(partner.integrator, values, may_be_new=True)
+
+    async def change_partner(self, integrator: int, values: Mapping[str, Any], *, may_be_new: bool) -> int:
+        """Changes fields of a partner, and returns how many usable keys its key set holds now.
 
         Connections that it leaves without a right end (ENL-01, PRX-01).
 
+        Args:
+            integrator: Which partner.
+            values: New values by name of the field of `Partner`; all others stay.
+            may_be_new: Whether it is registered when there is none; then nothing that has no default may be missing.
+
         Raises:
-            Refusal: REQUEST_MALFORMED or ALREADY_REGISTERED.
+            Refusal: REQUEST_MALFORMED, ALREADY_REGISTERED or NOT_REGISTERED.
         """
-        _check_partner(partner)
-        before = await self.store.partners.get(partner.integrator)
+
+        def changed(before: Partner | None) -> Partner:
+            if before is None and not may_be_new:
+                raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
+            partner = Partner(**{"integrator": integrator, **values}) if before is None else replace(before, **values)
+            _check_partner(partner)
+            return partner
+
         try:
-            await self.store.partners.put(partner)
+            before, partner = await self.store.partners.change(integrator, changed)
         except KeyError as error:
             raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
         self._end_without_right(partner)
         if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
-            await self.store.partners.delete_jwks(partner.integrator)  # the last good copy was another server's
-        self.key_sets.forget(partner.integrator)
+            await self.store.partners.delete_jwks(integrator)  # the last good copy was another server's
+        self.key_sets.forget(integrator)
         try:
             return await self.key_sets.refresh(partner)
         except Refusal:
@@ -57,12 +79,17 @@ class Operator:
 
     async def suspend(self, integrator: int) -> bool:
         """Suspends a partner, like `put_partner` with that status; False when it is not active (ABU-07)."""
-        partner = await self.store.partners.get(integrator)
-        if partner is None or partner.status is not PartnerStatus.ACTIVE:
+
+        def suspended(partner: Partner | None) -> Partner:
+            if partner is None or partner.status is not PartnerStatus.ACTIVE:
+                raise _NotActive
+            return replace(partner, status=PartnerStatus.SUSPENDED)
+
+        try:
+            _, partner = await self.store.partners.change(integrator, suspended)
+        except _NotActive:
             return False
-        suspended = replace(partner, status=PartnerStatus.SUSPENDED)
-        await self.store.partners.put(suspended)
-        self._end_without_right(suspended)
+        self._end_without_right(partner)
         return True
 
     def _end_without_right(self, partner: Partner) -> None:

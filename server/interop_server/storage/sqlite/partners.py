@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus
@@ -70,6 +70,18 @@ class SqlitePartners(Concern, PartnerStore):
         await self._engine.write(lambda db: _put(db, partner))
 
     _GET = f"SELECT {_COLUMNS} FROM partner WHERE integrator = ?1"
+
+    async def change(
+        self, integrator: int, change: Callable[[Partner | None], Partner]
+    ) -> tuple[Partner | None, Partner]:
+        def put_changed(db: sqlite3.Connection) -> tuple[Partner | None, Partner]:
+            row = db.execute(self._GET, (integrator,)).fetchone()
+            before = _partner(row) if row else None
+            after = change(before)
+            _put(db, after)
+            return before, after
+
+        return await self._engine.write(put_changed)
 
     async def get(self, integrator: int) -> Partner | None:
         row = await self._row(self._GET, integrator)

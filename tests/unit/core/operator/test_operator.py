@@ -1,5 +1,6 @@
 """What the operator may register, and what a change of number does."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from tests.unit.core.world import BATS, OWLS, World, derived, jwk, key_set, mess
 
 KEY = derived("key")
 CAT = 300
+TAKEN = Reason.ALREADY_REGISTERED
 
 
 async def test_a_partner_is_registered_with_its_keys(world: World) -> None:
@@ -53,6 +55,20 @@ async def test_another_server_does_not_inherit_the_keys_of_the_one_before(world:
     await world.operator.put_partner(partner(BATS, base_url="https://elsewhere.example"))
     with refused(Reason.JWKS_UNAVAILABLE):
         await world.tokens.verify(token())
+
+
+async def test_a_change_of_one_field_leaves_the_others_alone(world: World) -> None:
+    """Of a partner that is registered; what it makes of the partner is checked as a whole (ENL-01)."""
+    operator, before = world.operator, partner(BATS, group_messaging=True)
+    await operator.put_partner(before)
+    assert await operator.change_partner(BATS, {"name": "Bats & Sons"}, may_be_new=False) == 1
+    assert (await operator.list_partners())[0] == replace(before, name="Bats & Sons")
+    for values, reason in (({"name": ""}, Reason.REQUEST_MALFORMED), ({"issuer": partner(OWLS).issuer}, TAKEN)):
+        with refused(reason):
+            await operator.change_partner(BATS, values, may_be_new=False)
+    with refused(Reason.NOT_REGISTERED):
+        await operator.change_partner(CAT, {"name": "Cat"}, may_be_new=False)
+    assert await operator.list_partners() == [replace(before, name="Bats & Sons"), partner(OWLS)]
 
 
 @pytest.mark.requirement("ENL-01", "PRX-01")

@@ -12,6 +12,7 @@ Errors travel as in interop_api/v1/errors.proto.
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -96,9 +97,11 @@ class Partner(_message.Message):
     icon: _builtins.str
     """Address of an icon; may be empty."""
     proxy_allowed: _builtins.bool
-    """Whether its agreement allows proxy mode (PRX-01)."""
+    """Whether its agreement allows proxy mode (PRX-01). Always set in answers; absent in PutPartner: as registered, and false
+    of a partner that is new.
+    """
     group_messaging: _builtins.bool
-    """Whether its agreement allows groups: listed to WhatsApp users, and nothing more (OPT-07, LIF-06)."""
+    """Whether its agreement allows groups: listed to WhatsApp users, and nothing more (OPT-07, LIF-06). Absent: likewise."""
     def __init__(
         self,
         *,
@@ -111,14 +114,21 @@ class Partner(_message.Message):
         status: _interop_pb2.PartnerStatus.ValueType = ...,
         identifier_type: _interop_pb2.IdentifierType.ValueType = ...,
         icon: _builtins.str = ...,
-        proxy_allowed: _builtins.bool = ...,
-        group_messaging: _builtins.bool = ...,
+        proxy_allowed: _builtins.bool | None = ...,
+        group_messaging: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_group_messaging", b"_group_messaging", "_proxy_allowed", b"_proxy_allowed", "group_messaging", b"group_messaging", "proxy_allowed", b"proxy_allowed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_url", b"base_url", "group_messaging", b"group_messaging", "icon", b"icon", "identifier_type", b"identifier_type", "integrator", b"integrator", "issuer", b"issuer", "media_url", b"media_url", "name", b"name", "proxy_allowed", b"proxy_allowed", "push_url", b"push_url", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_group_messaging", b"_group_messaging", "_proxy_allowed", b"_proxy_allowed", "base_url", b"base_url", "group_messaging", b"group_messaging", "icon", b"icon", "identifier_type", b"identifier_type", "integrator", b"integrator", "issuer", b"issuer", "media_url", b"media_url", "name", b"name", "proxy_allowed", b"proxy_allowed", "push_url", b"push_url", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__group_messaging: _TypeAlias = _typing.Literal["group_messaging"]  # noqa: Y015
+    _WhichOneofArgType__group_messaging: _TypeAlias = _typing.Literal["_group_messaging", b"_group_messaging"]  # noqa: Y015
+    _WhichOneofReturnType__proxy_allowed: _TypeAlias = _typing.Literal["proxy_allowed"]  # noqa: Y015
+    _WhichOneofArgType__proxy_allowed: _TypeAlias = _typing.Literal["_proxy_allowed", b"_proxy_allowed"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__group_messaging) -> _WhichOneofReturnType__group_messaging | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__proxy_allowed) -> _WhichOneofReturnType__proxy_allowed | None: ...
 
 Global___Partner: _TypeAlias = Partner  # noqa: Y015
 
@@ -129,18 +139,26 @@ class PutPartnerRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PARTNER_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def partner(self) -> Global___Partner:
         """The partner."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Names of fields of `partner` that are to change, at least one, and not `integrator`, which says whose. A field that it
+        names and `partner` lacks is emptied. Absent: the partner is registered, or replaced as a whole.
+        """
 
     def __init__(
         self,
         *,
         partner: Global___Partner | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

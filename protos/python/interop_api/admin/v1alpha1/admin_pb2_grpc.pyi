@@ -41,15 +41,17 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     PutPartner: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutPartnerRequest, _admin_pb2.PutPartnerResponse]
-    """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-    it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
-    at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
-    may not use any (PROXY_NOT_ALLOWED, PRX-01).
+    """Registers a partner, or replaces what is registered under its integrator id (ENL-01); with `update_mask`, changes the
+    fields that it names and leaves all others alone, also those that the caller does not know. Fetches its key set once
+    before it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right
+    end at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one
+    that may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
-    Repeat: safe, unless the partner was changed in between: this one takes its place.
+    Repeat: safe, unless what it changes was changed in between: this takes its place.
     Bounds: request: one partner, its texts as bounded below. Response: one number.
     Capability: none.
-    Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
+    Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
+    set, and there is no such partner).
     Source: ENL-01 to ENL-03.
     """
     ListPartners: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPartnersRequest, _admin_pb2.ListPartnersResponse]
@@ -138,15 +140,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutPartner: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutPartnerRequest, _admin_pb2.PutPartnerResponse]  # type: ignore[assignment]
-    """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-    it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
-    at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
-    may not use any (PROXY_NOT_ALLOWED, PRX-01).
+    """Registers a partner, or replaces what is registered under its integrator id (ENL-01); with `update_mask`, changes the
+    fields that it names and leaves all others alone, also those that the caller does not know. Fetches its key set once
+    before it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right
+    end at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one
+    that may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
-    Repeat: safe, unless the partner was changed in between: this one takes its place.
+    Repeat: safe, unless what it changes was changed in between: this takes its place.
     Bounds: request: one partner, its texts as bounded below. Response: one number.
     Capability: none.
-    Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
+    Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
+    set, and there is no such partner).
     Source: ENL-01 to ENL-03.
     """
     ListPartners: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPartnersRequest, _admin_pb2.ListPartnersResponse]  # type: ignore[assignment]
@@ -238,15 +242,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.PutPartnerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.PutPartnerResponse, _abc.Awaitable[_admin_pb2.PutPartnerResponse]]:
-        """Registers a partner, or replaces what is registered under its integrator id (ENL-01). Fetches its key set once before
-        it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right end
-        at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one that
-        may not use any (PROXY_NOT_ALLOWED, PRX-01).
+        """Registers a partner, or replaces what is registered under its integrator id (ENL-01); with `update_mask`, changes the
+        fields that it names and leaves all others alone, also those that the caller does not know. Fetches its key set once
+        before it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right
+        end at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one
+        that may not use any (PROXY_NOT_ALLOWED, PRX-01).
 
-        Repeat: safe, unless the partner was changed in between: this one takes its place.
+        Repeat: safe, unless what it changes was changed in between: this takes its place.
         Bounds: request: one partner, its texts as bounded below. Response: one number.
         Capability: none.
-        Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer).
+        Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
+        set, and there is no such partner).
         Source: ENL-01 to ENL-03.
         """
 
