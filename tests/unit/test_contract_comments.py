@@ -40,8 +40,13 @@ def problems(files: list[descriptor_pb2.FileDescriptorProto]) -> list[str]:
 
 def _stanzas(file: descriptor_pb2.FileDescriptorProto) -> Iterator[str]:
     for message in file.message_type:
-        if message.name == STANZA and [oneof.name for oneof in message.oneof_decl] == [KIND]:
-            yield from (field.type_name for field in message.field if field.HasField("oneof_index"))
+        kinds = [at for at, oneof in enumerate(message.oneof_decl) if oneof.name == KIND]
+        if message.name == STANZA and kinds:
+            yield from (
+                field.type_name
+                for field in message.field
+                if field.HasField("oneof_index") and field.oneof_index in kinds
+            )
 
 
 def _calls(
