@@ -178,7 +178,9 @@ class RawStream:
         first = (await self.receive())[0]
         if first.HasField("login_failure"):
             failure = refusal_from_login_failure(first.login_failure)
-            check(await self.ending(), failure.reason)
+            ending = await self.ending()
+            check(ending, failure.reason)
+            assert vars(ending) == vars(refusal_from_stanza_error(first.login_failure.error))
             raise failure
         return first.login_success
 
@@ -209,10 +211,13 @@ class RawStream:
         except ServerRefusal as refusal:
             return refusal
 
-    async def check_ends(self, reason: str) -> None:
-        """Asserts that the server ends a logged-in stream: a stream error says why, and so does the status."""
-        check_error((await self.receive_kind("stream_error")).stream_error.error, reason)
-        check(await self.ending(), reason)
+    async def check_ends(self, reason: str) -> ServerRefusal:
+        """Asserts that the server ends a logged-in stream: a stream error says why, and the status says the same."""
+        said = refusal_from_stanza_error((await self.receive_kind("stream_error")).stream_error.error)
+        ending = await self.ending()
+        check(ending, reason)
+        assert vars(ending) == vars(said)
+        return ending
 
 
 def hello_request(ephemeral: bytes) -> chat_pb2.ConnectRequest:

@@ -152,6 +152,13 @@ class Limits:
         2_048, COUNT, "MSG-09", "deliveries in flight to one client", "policy", most=1_000_000
     )
     handshake_seconds: int = limit(20, SECONDS, "CHN-01", "how long a handshake may take", "observed connect timeout")
+    reconnect_ms: int = limit(
+        SECOND_MS,
+        MILLISECONDS,
+        "CHN-10",
+        "when a client connects again that the stopping server let go, or whose handshake took too long",
+        "policy",
+    )
     certificate_days: int = limit(
         365,
         DAYS,

@@ -66,7 +66,7 @@ class ChallengeCode:
 
 
 Notification = IdentityChanged | ReachabilityPing | TrustedContact | DigestRequested | ChallengeCode
-"""PreKeysLow is none of them: it is told to a connected client, and never stored (KEY-09)."""
+"""Without PreKeysLow: the server tells it to a connected client, and never stores it (KEY-09)."""
 Content = Receipt | RetryReceipt | Notification
 
 _NOTIFICATIONS: dict[NotificationType, type[Notification]] = {

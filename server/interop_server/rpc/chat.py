@@ -88,6 +88,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", claimed: str) -> None:
         refusal.code = refusal.reason.login_code  # in the stanza and in the status of the call alike
+        _say_when(refusal, self._rules.limits)
         self._rules.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
         # Like every last word: a client that does not read must not hold the stream open.
         with suppress(TimeoutError):
@@ -100,6 +101,12 @@ def _claimed(login: Login | Refusal) -> str:
     if isinstance(login, Refusal):
         return ""
     return f"account {login.account_number}" if login.is_interop else whatsapp_jid(login.phone_number)
+
+
+def _say_when(refusal: Refusal, limits: Limits) -> None:
+    """Says when to come back to a server that stops: another one may be there by then (CHN-10)."""
+    if refusal.reason is Reason.SERVER_DRAINING:
+        refusal.retry_after_ms = limits.reconnect_ms
 
 
 def _login_failure(refusal: Refusal) -> stanza_pb2.Stanza:
@@ -194,6 +201,7 @@ class _ChatStream:
             error = await asyncio.shield(self._live.over)
             await _cancel([reading, *others])
             if isinstance(error, Refusal):
+                _say_when(error, self._rules.limits)
                 self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))

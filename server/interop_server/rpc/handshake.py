@@ -44,7 +44,7 @@ async def shake_hands(context: Context, identity: ServerIdentity, rng: Rng, limi
         async with asyncio.timeout(limits.handshake_seconds):
             return await _shake_hands(context, identity, rng)
     except TimeoutError as error:
-        raise Refusal(Reason.HANDSHAKE_TIMEOUT) from error
+        raise Refusal(Reason.HANDSHAKE_TIMEOUT, retry_after_ms=limits.reconnect_ms) from error
     except RemoteProtocolError as error:
         raise Refusal(Reason[error.reason]) from error
 

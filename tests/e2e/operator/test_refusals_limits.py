@@ -60,7 +60,9 @@ async def test_a_handshake_that_takes_too_long_is_ended(tmp_path: Path, signing_
         await half_way.hello(InitiatorHandshake(os.urandom(32), os.urandom(32)))
         for name, stream in (("silent", silent), ("half-way", half_way)):
             with case(name):
-                check(await stream.ending(), "HANDSHAKE_TIMEOUT")
+                ending = await stream.ending()
+                check(ending, "HANDSHAKE_TIMEOUT")
+                assert ending.retry_after_ms == Limits().reconnect_ms
 
 
 @pytest.mark.requirement("ABU-01")
@@ -108,7 +110,8 @@ async def test_a_stopping_server_says_so(tmp_path: Path, signing_keys: SigningKe
             await stream.log_in(alice.state.auth_private_key, whatsapp_login(alice.jid))
             await stream.receive_kind("offline_end")
             await simulator.stop()
-            await stream.check_ends("SERVER_DRAINING")
+            ending = await stream.check_ends("SERVER_DRAINING")
+            assert ending.retry_after_ms == Limits().reconnect_ms
 
 
 @pytest.mark.requirement("MSG-11")

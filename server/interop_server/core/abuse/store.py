@@ -114,7 +114,7 @@ class AuditStore(Protocol):
         Args:
             table: One that `core/abuse/audit.py` names.
             columns: What to show of each row.
-            about: The person's account id, JID and identifier, each None when there is none.
+            about: The person's account id, JID and identifier, each None if unknown.
             page: How many rows to pass over, and how many to return at most.
         """
         ...

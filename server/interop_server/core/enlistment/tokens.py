@@ -114,7 +114,8 @@ class KeySets:
         """Returns the partner's key set, refetched early if it lacks the key and that was not done just now.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE when there is no good copy, TOKEN_KEY_UNKNOWN when the copy lacks the key.
+            Refusal: JWKS_UNAVAILABLE when there is no good copy, TOKEN_KEY_UNKNOWN when the copy lacks the key; both
+                with the time until the partner is asked again.
         """
         cached = self._cached.get(partner.integrator)
         if cached is None:
@@ -122,16 +123,18 @@ class KeySets:
         if cached is not None and key_id in self.reader.key_ids(cached):
             self._cached[partner.integrator] = cached
             return cached
-        if self._may_ask(partner.integrator):
+        if not self._pause_left_ms(partner):
             try:
                 cached = await self._fetch(partner)
-            except Refusal:
+            except Refusal as refusal:
                 if cached is None:
+                    refusal.retry_after_ms = self._pause_left_ms(partner)
                     raise
+        left_ms = self._pause_left_ms(partner)
         if cached is None:
-            raise Refusal(Reason.JWKS_UNAVAILABLE, "no key set of this partner could be fetched so far")
+            raise Refusal(Reason.JWKS_UNAVAILABLE, "no key set of this partner could be fetched so far", left_ms)
         if key_id not in self.reader.key_ids(cached):
-            raise Refusal(Reason.TOKEN_KEY_UNKNOWN, f"the key set has no usable key {key_id[:64]!r}")
+            raise Refusal(Reason.TOKEN_KEY_UNKNOWN, f"the key set has no usable key {key_id[:64]!r}", left_ms)
         return cached
 
     async def refresh(self, partner: Partner) -> int:
@@ -169,7 +172,9 @@ class KeySets:
         self._cached[partner.integrator] = fetched
         return fetched
 
-    def _may_ask(self, integrator: int) -> bool:
-        asked_at_ms = self._asked_at_ms.get(integrator)
-        pause_ms = self.limits.jwks_early_refetch_seconds * SECOND_MS
-        return asked_at_ms is None or self.clock.now_ms() - asked_at_ms >= pause_ms
+    def _pause_left_ms(self, partner: Partner) -> int:
+        """How long until the partner may be asked early again; 0 when it may be asked now."""
+        asked_at_ms = self._asked_at_ms.get(partner.integrator)
+        if asked_at_ms is None:
+            return 0
+        return max(0, asked_at_ms + self.limits.jwks_early_refetch_seconds * SECOND_MS - self.clock.now_ms())

@@ -67,7 +67,7 @@ class PreKeyStore(Protocol):
         Raises:
             PreKeyReused: A key id is in the store, or key material was published before; the last-resort prekey that
                 is there may be given again. Nothing changed.
-            LastResortMissing: There is none, and none is given. Nothing changed.
+            LastResortMissing: The account has no last-resort prekey, and none is given. Nothing changed.
         """
         ...
 

@@ -29,7 +29,7 @@ _ABOUT = {
     "sent_message": "sender_id = :account_id OR recipient_id = :account_id",
 }
 """Which rows of a table are about the person. Parameters that are not known are NULL, and find nothing."""
-ABOUT_NOBODY = frozenset({"partner", "jwks", "server", "secret"})
+NOT_ABOUT_PEOPLE = frozenset({"partner", "jwks", "server", "secret"})
 """Tables that are about partners and about the server itself."""
 
 _ACCOUNT_COLUMNS = frozenset({"account_id", "recipient_id", "sender_id", "owner_id", "whatsapp_id", "third_party_id"})

@@ -39,12 +39,12 @@ class PreparedDatabase(NamedTuple):
 
 
 async def prepare_database(path: Path) -> PreparedDatabase:
-    """Creates the database when there is none or an empty one, and keeps other servers out; changes no other file.
+    """Creates the database if the file is absent or empty, and keeps other servers out; changes no other file.
 
     Raises:
-        WrongDatabase: The file is no database, somebody else's, of another version, in use, or cannot be opened.
+        WrongDatabase: The file is no database, another application's, of another version, in use, or cannot be opened.
     """
-    # Not through aiosqlite: a connection of it that fails to open leaves a thread behind that answers to nobody.
+    # Not through aiosqlite: a connection of it that fails to open leaves a thread behind that nothing can stop.
     return await asyncio.to_thread(_prepare, path)
 
 

@@ -153,7 +153,7 @@ _NEWEST_TIMESTAMP = """
 
 
 def newest_timestamp_ms(db: sqlite3.Connection) -> int:
-    """Returns the greatest timestamp of what waits and of messages that were sent before; 0 when there is none."""
+    """Returns the greatest timestamp of what waits and of messages that were sent before; 0 without any."""
     [(timestamp_ms,)] = db.execute(_NEWEST_TIMESTAMP).fetchall()
     return timestamp_ms or 0
 

@@ -43,7 +43,7 @@ class SqliteStore(Store):
 
     @classmethod
     async def open(cls, path: str | Path) -> Self:
-        """Opens a database file, which is created when there is none.
+        """Opens a database file, and creates it first if it does not exist.
 
         Raises:
             WrongDatabase: The file cannot serve as the store.

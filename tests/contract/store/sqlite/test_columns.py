@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from interop_server.core.abuse.audit import STORED
-from interop_server.storage.sqlite.audit import ABOUT_NOBODY
+from interop_server.storage.sqlite.audit import NOT_ABOUT_PEOPLE
 from interop_server.storage.sqlite.store import SqliteStore
 
 pytestmark = pytest.mark.requirement("ABU-08")
 
 
 async def test_every_column_has_a_purpose(tmp_path: Path) -> None:
-    """Whoever adds a column says in core/abuse/audit.py what it is kept for, or that its table is about nobody."""
+    """A new column is explained in core/abuse/audit.py, unless its table holds nothing about people."""
     store = await SqliteStore.open(tmp_path / "store.db")
     await store.close()
     with closing(sqlite3.connect(tmp_path / "store.db")) as db:
@@ -22,10 +22,10 @@ async def test_every_column_has_a_purpose(tmp_path: Path) -> None:
         columns = {
             (table, column)
             for table in tables
-            if not table.startswith("sqlite_") and table not in ABOUT_NOBODY
+            if not table.startswith("sqlite_") and table not in NOT_ABOUT_PEOPLE
             for _, column, *_ in db.execute(f"PRAGMA table_info({table})").fetchall()
         }
     explained = {(table, column) for table, kept in STORED.items() for column in kept.fields}
     assert columns - explained == set(), "add them to STORED in core/abuse/audit.py, with what they are kept for"
     assert explained - columns == set(), "these are not in the schema any more"
-    assert set(tables) >= ABOUT_NOBODY and not ABOUT_NOBODY & STORED.keys()
+    assert set(tables) >= NOT_ABOUT_PEOPLE and not NOT_ABOUT_PEOPLE & STORED.keys()

@@ -140,7 +140,7 @@ async def test_more_calls_than_fit_wait_for_their_turn(engine: Engine) -> None:
     assert order == list(range(2000))
 
 
-async def test_a_cancelled_call_harms_nobody(engine: Engine) -> None:
+async def test_a_cancelled_call_harms_no_other(engine: Engine) -> None:
     """Neither the calls beside it nor the closing."""
     calls = [asyncio.ensure_future(engine.write(partial(put, f"{n}"))) for n in range(5)]
     await asyncio.sleep(0)
@@ -202,7 +202,7 @@ def foreign_database(path: Path) -> None:
 
 
 async def test_files_that_are_no_store_are_refused_untouched(tmp_path: Path) -> None:
-    """Text, somebody else's database, a folder, a place that does not exist: a sentence names each."""
+    """Text, another application's database, a folder, a place that does not exist: a sentence names each."""
     text, foreign = tmp_path / "notes.txt", tmp_path / "other.db"
     text.write_text("nothing of the kind " * 100)
     foreign_database(foreign)

@@ -260,20 +260,23 @@ async def test_the_last_good_copy_stays(world: World, served: str | None) -> Non
         await world.key_sets.refresh(partner(BATS))
     await world.tokens.verify(token())
     world.clock.advance(PAUSE_MS)
-    with refused(Reason.TOKEN_KEY_UNKNOWN):
+    with refused(Reason.TOKEN_KEY_UNKNOWN) as caught:
         await world.tokens.verify(token(header={"kid": "invented"}))
+    assert caught.value.retry_after_ms == PAUSE_MS  # the partner may serve the key by then
     await world.tokens.verify(token())
 
 
 async def test_without_any_copy_the_partner_is_asked_with_pauses(world: World) -> None:
     """A partner that never answered is unavailable, not wrong; its token works once it is up (ENL-03, ENL-04)."""
     world.key_servers.down.add(BATS)
-    for _ in range(2):
-        with refused(Reason.JWKS_UNAVAILABLE):
+    for passed_ms in (0, 3):
+        world.clock.advance(passed_ms)
+        with refused(Reason.JWKS_UNAVAILABLE) as caught:
             await world.tokens.verify(token())
+        assert caught.value.retry_after_ms == PAUSE_MS - passed_ms
     assert world.key_servers.fetches == [BATS]
     world.key_servers.down.clear()
-    world.clock.advance(PAUSE_MS)
+    world.clock.advance(PAUSE_MS - 3)
     await world.tokens.verify(token())
 
 

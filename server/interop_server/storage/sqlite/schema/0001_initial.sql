@@ -230,7 +230,7 @@ CREATE TABLE sanction (
 
 CREATE INDEX sanction_by_expiry ON sanction (expires_at_ms);
 
--- Reports that counted: that somebody has reported somebody, and nothing of what. integrator is that of the reported.
+-- Reports that counted: reporter and reported user, and nothing of the content. integrator is that of the reported user.
 CREATE TABLE counted_report (
     integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
     reported_sha256 BLOB NOT NULL CHECK (length(reported_sha256) = 32),
