@@ -13,6 +13,8 @@ from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, journal_pb2, standi
 from interop_client.connection.calls import M, unary_call
 from interop_client.errors import refusal_from_rpc_error
 
+MAX_PAGE = 1_000
+"""Entries in a page of a list."""
 CLOCK_SECONDS = 600.0
 """Longest wait for the answer of a call that moves the clock: what falls due on the way is done first."""
 
@@ -85,9 +87,15 @@ class AdminClient:
         return await self._call("ChangeNumber", request, admin_pb2.ChangeNumberResponse)
 
     async def list_connections(self) -> list[admin_pb2.OpenConnection]:
-        """Returns the open connections, by JID."""
-        request = admin_pb2.ListConnectionsRequest()
-        return list((await self._call("ListConnections", request, admin_pb2.ListConnectionsResponse)).connections)
+        """Returns all open connections, by JID, page by page."""
+        connections: list[admin_pb2.OpenConnection] = []
+        request = admin_pb2.ListConnectionsRequest(page_size=MAX_PAGE)
+        while True:
+            page = await self._call("ListConnections", request, admin_pb2.ListConnectionsResponse)
+            connections += page.connections
+            if not page.next_page_token:
+                return connections
+            request.page_token = page.next_page_token
 
     async def observe_client(self, jid: str, *, is_open: bool) -> None:
         """Says whether the end client behind an account's connection is open: what only a test can know (PRX-04).

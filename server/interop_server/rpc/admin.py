@@ -9,7 +9,6 @@ from interop_api.v1 import chat_pb2, interop_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
 from interop_server.core.operator.operator import Operator
-from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.errors import Context
 
 
@@ -19,12 +18,10 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     def __init__(
         self,
         operator: Operator,
-        registry: ConnectionRegistry,
         count_rows: Callable[[], Awaitable[dict[str, int]]],
         counted: Callable[[], dict[str, int]],
     ) -> None:
         self._operator = operator
-        self._registry = registry
         self._count_rows = count_rows
         self._counted = counted
 
@@ -66,8 +63,9 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def ListConnections(self, request: pb.ListConnectionsRequest, context: Context) -> pb.ListConnectionsResponse:
         """Lists open connections."""
-        response = pb.ListConnectionsResponse()
-        for facts in self._registry.facts():
+        page, next_page_token = self._operator.list_connections(request.page_size, request.page_token)
+        response = pb.ListConnectionsResponse(next_page_token=next_page_token)
+        for facts in page:
             response.connections.add(
                 jid=facts.account.jid,
                 mode=chat_pb2.ConnectionMode.ValueType(facts.mode),

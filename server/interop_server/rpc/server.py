@@ -101,7 +101,7 @@ def admin_server(edge: Edge, count_rows: CountRows, counted: Counted, explain: E
     """Returns the server that the operator's calls go to."""
     rules, clock = edge.rules, edge.clock
     server = _server(rules.journal)
-    admin = AdminServicer(rules.operator, edge.registry, count_rows, counted)
+    admin = AdminServicer(rules.operator, count_rows, counted)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     journal = JournalServicer(rules.journal, clock, rules.limits, explain)
     journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)

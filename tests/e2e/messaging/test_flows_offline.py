@@ -9,6 +9,7 @@ from aiohttp import web
 
 from interop_api.v1 import stanza_pb2
 from interop_client.connection.transport import Transport
+from interop_client.errors import Recovery, ServerRefusal
 from interop_client.messaging.events import (
     IdentityChanged,
     OfflinePreview,
@@ -21,6 +22,7 @@ from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
+from tests.e2e.raw import QUIET
 from tests.e2e.wire import WAIT_SECONDS, Wire, message_ids, sealed_message
 
 BACKLOG = 450
@@ -293,7 +295,7 @@ async def test_a_push_says_who_should_connect_and_nothing_else(world: World) -> 
         await wire.ack([*waited, *await wire.take_until("message")])
         await wire.ping()
     eve = await away(world, "eve")
-    await send_sealed(alice, eve.jid, ["m"])
+    await send_sealed(alice, eve.jid, ["o"])
     after = await world.partner.wait_for_push("eve", timeout=WAIT_SECONDS)
     assert after.number == push.number + 1, "the message to Bob, who was connected, was pushed"
 
@@ -350,3 +352,15 @@ async def mailbox_of(transport: Transport) -> int:
     """How many messages wait for somebody who is not connected."""
     async with Wire(transport) as wire:
         return wire.preview.messages
+
+
+@pytest.mark.requirement("MSG-04")
+async def test_an_id_is_for_one_recipient(world: World) -> None:
+    """The second recipient gets nothing, and the sender is told, instead of an ack for what went nowhere (MSG-04)."""
+    alice, carol = await world.whatsapp(options=QUIET), await world.whatsapp(options=QUIET)
+    bob = await world.third_party("bob", QUIET)
+    await bob.send_encrypted(sealed_message(alice.jid, "once").message)
+    with pytest.raises(ServerRefusal) as refusal:
+        await bob.send_encrypted(sealed_message(carol.jid, "once").message)
+    assert (refusal.value.reason, refusal.value.recovery) == ("MESSAGE_ID_REUSED", Recovery.NEVER)
+    await bob.send_encrypted(sealed_message(carol.jid, "twice").message)

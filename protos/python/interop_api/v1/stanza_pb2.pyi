@@ -718,8 +718,10 @@ class Message(_message.Message):
     until the WhatsApp user accepts, writes back or declines. What comes after a decline is acked and goes nowhere (OPT-14).
 
     Repeat: safe under the same id for 60 days (`sent_message_days`), to the same recipient: a message that was taken is
-    acked with the first timestamp, and not delivered twice. Send again, under the same id, whatever was not acked when a
-    connection ended. Never use an id for another message.
+    acked with the first timestamp, and not delivered twice. It is recognised before every rule: also when the sender would
+    now be too fast, or the recipient out of reach. Send again, under the same id, whatever was not acked when a connection
+    ended. Never use an id for another message: to another recipient it is refused (MESSAGE_ID_REUSED), to the same one it is
+    taken for a repetition. Once the recipient's account is deleted, a repetition is RECIPIENT_NOT_REACHABLE.
     Bounds: a ciphertext of at most `ChannelLimits.max_ciphertext_bytes` (96 KiB); 10,000 messages from one sender to one
     recipient at once, then 2,000 a second (`send_…`); a mailbox holds 20,000 items or 64 MiB (`max_mailbox_…`), each for
     30 days; a third-party user opens 50 chats without an answer in 24 hours (`new_chats`, `new_chats_hours`).
@@ -727,8 +729,8 @@ class Message(_message.Message):
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
     ADDRESS_NAMES_DEVICE, ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED,
-    NEW_CHATS_CAPPED, NEW_CHATS_LOCKED, CONNECTION_MULTIPLEXED, STANZA_MALFORMED. A message to a peer who has blocked the
-    sender, or declined their request, is acked and goes nowhere (ABU-02, OPT-14).
+    NEW_CHATS_CAPPED, NEW_CHATS_LOCKED, CONNECTION_MULTIPLEXED, MESSAGE_ID_REUSED, STANZA_MALFORMED. A message to a peer
+    who has blocked the sender, or declined their request, is acked and goes nowhere (ABU-02, OPT-14).
     Source: MSG-01 to MSG-14, OPT-14, RCP-04, ABU-05.
     """
 

@@ -142,42 +142,49 @@ class Router:
             outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
         if items:
             decisions: list[Decision] = []
+            stored_items: list[MailboxItem] = []
             for index, item, stored in zip(taken, items, await self.store.mailbox.put_messages(items), strict=True):
+                if stored.other_recipient:
+                    outcomes[index] = SendOutcome(item.stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
+                    continue
                 if stored.duplicate:
                     outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
+                stored_items.append(item)
                 decisions.append(_decision(view, messages[index], item, stored))
             self.journal.record_all(sender.jid, _ACTION, decisions)
-            await self._accept_requests(view, items)
-            told = {item.recipient_id for item in items if not item.is_dropped}
+            await self._accept_requests(view, stored_items)
+            told = {item.recipient_id for item in stored_items if not item.is_dropped}
             for recipient in view.facts.values():
                 if recipient.account_id in told:
                     self.arrivals.announce(recipient)
         if new_chats is not None and new_chats.capped:
             await self.escalation.after_capped(sender, new_chats.capped)
-        return await self._acked_before(view, messages, outcomes)
+        return await self._recognised(view, messages, outcomes)
 
-    async def _acked_before(
+    async def _recognised(
         self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
     ) -> list[SendOutcome]:
-        """Acks what was refused for lack of room, but had been taken before: a repetition needs no room (MSG-11)."""
-        full = [
-            index
-            for index, outcome in enumerate(outcomes)
-            if outcome.refusal is not None and outcome.refusal.reason is Reason.MAILBOX_FULL
-        ]
-        if not full:
+        """Acks what a rule refused, but had been taken before: a repetition is recognised before every rule (MSG-04).
+
+        Costs nothing while nothing is refused; what no rule refused, the store recognises as it stores.
+        """
+        refused = [index for index, outcome in enumerate(outcomes) if outcome.refusal is not None]
+        if not refused:
             return outcomes
         sender = view.sender
-        sent = await self.store.sent.get(sender.account_id, [messages[index].stanza_id for index in full])
-        for index in full:
+        sent = await self.store.sent.get(sender.account_id, [messages[index].stanza_id for index in refused])
+        for index in refused:
             message = messages[index]
-            before = sent.get(message.stanza_id)
-            recipient = view.facts[check_address(message.to_jid).text]
-            if before is not None and not before.allows_resend(recipient.account_id, message.retry_count):
-                outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
-                self.journal.record(
-                    sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to_jid
-                )
+            before, recipient = sent.get(message.stanza_id), _known_recipient(view, message)
+            if before is None or recipient is None or before.allows_resend(recipient.account_id, message.retry_count):
+                continue
+            if before.recipient_id != recipient.account_id:
+                outcomes[index] = SendOutcome(message.stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
+                continue
+            outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
+            self.journal.record(
+                sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to_jid
+            )
         return outcomes
 
     async def _new_chats(self, view: RouteView) -> NewChats | None:
@@ -249,6 +256,14 @@ class Router:
         if batch.new_chats is not None and recipient.request_state is None:
             batch.new_chats.open(recipient.account_id)
         batch.usage[recipient.account_id] = usage
+
+
+def _known_recipient(view: RouteView, message: OutgoingMessage) -> RouteFacts | None:
+    """What is known of a message's recipient; None when the address is wrong or no account has it."""
+    try:
+        return view.facts.get(check_address(message.to_jid).text)
+    except Refusal:
+        return None
 
 
 def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:

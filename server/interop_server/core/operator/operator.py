@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from interop_protocol.jid import whatsapp_jid
+from interop_protocol.jid import JidError, parse_jid, whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
 from interop_server.core.accounts import registered_account
 from interop_server.core.addressing import check_address
@@ -15,8 +15,9 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.limits import Limits
 from interop_server.core.mailbox_content import DigestRequested, encode
-from interop_server.core.model import Account, ConnectionMode, Partner, PartnerStatus, Platform
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Partner, PartnerStatus, Platform
 from interop_server.core.operator.store import StoreForOperator
+from interop_server.core.paging import page_limit, unknown_page_token
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.shared_store import JidTaken
 
@@ -113,6 +114,20 @@ class Operator:
         if partner is None:
             raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
         return await self.key_sets.refresh(partner)
+
+    def list_connections(self, page_size: int, page_token: str) -> tuple[list[ConnectionFacts], str]:
+        """Lists a page of the open connections, by JID, and the token of the next page (PRX-01, PRX-05).
+
+        Raises:
+            Refusal: REQUEST_MALFORMED.
+        """
+        limit = page_limit(page_size)
+        try:
+            after = parse_jid(page_token).text if page_token else ""
+        except JidError as error:
+            raise unknown_page_token() from error
+        rest = [facts for facts in self.connections.facts() if facts.account.jid > after]
+        return rest[:limit], rest[limit - 1].account.jid if len(rest) > limit else ""
 
     async def observe_client(self, jid: str, is_open: bool) -> None:
         """Notes whether the end client behind an account's connection is open (PRX-04).

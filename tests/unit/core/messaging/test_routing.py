@@ -13,7 +13,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import CiphertextType, MessageType, ReceiptType, RouteFacts, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
-from interop_server.core.model import Account, DeviceAddress, PartnerStatus
+from interop_server.core.model import Account, DeviceAddress, MessageRequestState, PartnerStatus
 from interop_server.core.rules import build_rules
 from interop_server.runtime import clock as clock_module
 from tests.unit.core.world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused
@@ -303,6 +303,59 @@ async def test_the_same_id_again_is_acked_and_not_delivered_twice(world: World) 
     await world.mailbox.forget(user, [delivery.delivery_id for delivery in waiting])
     assert await send(world, ada, message(user)) == [SendOutcome("m1", NOW_MS)]
     assert await world.waiting(user) == []
+
+
+@pytest.mark.requirement("MSG-04")
+async def test_one_id_to_two_recipients_is_refused_not_lost(world: World) -> None:
+    """Also within one batch; the second recipient gets nothing, and the first message stays what it was (MSG-04)."""
+    ada, user, other = await world.enlisted(), await world.opted_in(), await world.opted_in("+33612345678")
+    reused = Reason.MESSAGE_ID_REUSED
+    assert reasons(await send(world, ada, message(user, "a"), message(other, "a"))) == [None, reused]
+    assert reasons(await send(world, ada, message(other, "a"), message(other, "b"))) == [reused, None]
+    assert [item.stanza_id for item in await world.waiting(user)] == ["a"]
+    assert [item.stanza_id for item in await world.waiting(other)] == ["b"]
+    await world.blocklist.block(ada, other.jid)
+    assert reasons(await send(world, ada, message(other, "a"), message(other, "new"))) == [
+        reused,
+        Reason.RECIPIENT_BLOCKED_BY_SENDER,
+    ]
+
+
+@pytest.mark.requirement("MSG-04")
+async def test_a_message_with_a_used_id_accepts_no_request(world: World) -> None:
+    """It is not stored, so it is no answer to the peer that it names (MSG-04, OPT-14)."""
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    await send(world, bea, message(user, "hello"))
+    await send(world, user, message(ada, "same"))
+    assert reasons(await send(world, user, message(bea, "same"))) == [Reason.MESSAGE_ID_REUSED]
+    facts = await world.store.routes.get_facts(user, [bea.jid])
+    assert facts[bea.jid].request_state is MessageRequestState.REQUESTED
+
+
+@pytest.mark.requirement("MSG-04")
+@pytest.mark.parametrize("rule", ["rate", "opted out", "blocked", "devices", "size", "new chats"])
+async def test_a_repetition_is_recognised_before_every_rule(build_world: BuildWorld, rule: str) -> None:
+    """A lost ack is answered with the first one, whatever has changed since; what is new meets the rule (MSG-04)."""
+    world = await build_world(send_burst=3, send_per_second=0.001, max_ciphertext_bytes=100, new_chats=1)
+    ada, user = await world.enlisted(), await world.opted_in()
+    assert reasons(await send(world, ada, message(user, "first"))) == [None]
+    repeated, new = message(user, "first"), message(user, "second")
+    if rule == "rate":
+        await send(world, ada, message(user, "x"), message(user, "y"))
+    elif rule == "opted out":
+        await world.optin.opt_out(user, [BATS])
+    elif rule == "blocked":
+        await world.blocklist.block(ada, user.jid)
+    elif rule == "devices":
+        repeated, new = (message(user, each, enc=()) for each in ("first", "second"))
+    elif rule == "size":
+        repeated, new = (message(user, each, bytes(101)) for each in ("first", "second"))
+    else:
+        new = message(await world.opted_in("+33612345678"), "second")
+    world.clock.advance(5_000)
+    again, refused_one = await send(world, ada, repeated, new)
+    assert again == SendOutcome("first", NOW_MS)
+    assert refused_one.refusal is not None
 
 
 async def test_two_senders_may_use_the_same_id(world: World) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.mailbox_content import DigestRequested, decode
-from interop_server.core.model import ConnectionMode, PartnerStatus, Platform
-from tests.unit.core.world import BATS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
+from interop_server.core.model import ConnectionFacts, ConnectionMode, PartnerStatus, Platform
+from tests.unit.core.world import BATS, NOW_MS, OWLS, World, derived, jwk, key_set, message, partner, refused, token
 
 KEY = derived("key")
 CAT = 300
@@ -89,6 +89,31 @@ async def test_a_partner_without_the_permission_has_no_connections_by_proxy(worl
     assert world.connections.ended_partners == []
     await world.operator.put_partner(partner(BATS))
     assert world.connections.ended_partners == [(BATS, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)]
+
+
+@pytest.mark.requirement("PRX-01", "PRX-05")
+async def test_open_connections_are_listed_page_by_page(world: World) -> None:
+    """Each once, by JID, whatever opens or ends between two pages; a token is one that a page gave out."""
+    connected = world.connections.known
+    jids = [f"100-1000000000000{number}@interop" for number in range(5)]
+    for number, jid in enumerate(jids):
+        account = replace(await world.enlisted(f"user{number}"), jid=jid)
+        connected[number] = ConnectionFacts(account, ConnectionMode.DIRECT, "", "", NOW_MS)
+
+    def page(size: int, token: str = "") -> tuple[list[str], str]:
+        facts, next_token = world.operator.list_connections(size, token)
+        return [each.account.jid for each in facts], next_token
+
+    first, token = page(2)
+    assert first == jids[:2] and token
+    del connected[0], connected[1]
+    second, token = page(2, token)
+    assert second == jids[2:4]
+    assert page(2, token) == (jids[4:], "")
+    assert page(3) == page(0) == page(1_000) == (jids[2:], "")
+    for size, wrong in ((1_001, ""), (1, "AAAA"), (1, "x" * 200)):
+        with refused(Reason.REQUEST_MALFORMED):
+            page(size, wrong)
 
 
 @pytest.mark.requirement("PRX-04")

@@ -161,10 +161,11 @@ class AdminServiceServicer:
     def ListConnections(self, request, context):
         """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-        Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
-        them it passes the 4 MiB that a gRPC client takes by default.
+        Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
+        not be listed, and every other one is listed once.
+        Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
         Capability: none.
+        Errors: REQUEST_MALFORMED.
         Source: PRX-01, PRX-05.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -95,10 +95,11 @@ class AdminServiceStub:
     ListConnections: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]
     """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-    Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
-    them it passes the 4 MiB that a gRPC client takes by default.
+    Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
+    not be listed, and every other one is listed once.
+    Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
     Capability: none.
+    Errors: REQUEST_MALFORMED.
     Source: PRX-01, PRX-05.
     """
     ObserveClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]
@@ -194,10 +195,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     ListConnections: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]  # type: ignore[assignment]
     """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-    Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
-    them it passes the 4 MiB that a gRPC client takes by default.
+    Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
+    not be listed, and every other one is listed once.
+    Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
     Capability: none.
+    Errors: REQUEST_MALFORMED.
     Source: PRX-01, PRX-05.
     """
     ObserveClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]  # type: ignore[assignment]
@@ -326,10 +328,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ListConnectionsResponse, _abc.Awaitable[_admin_pb2.ListConnectionsResponse]]:
         """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-        Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: all open connections in one page, about 200 bytes each: with more than 20,000 of
-        them it passes the 4 MiB that a gRPC client takes by default.
+        Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
+        not be listed, and every other one is listed once.
+        Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
         Capability: none.
+        Errors: REQUEST_MALFORMED.
         Source: PRX-01, PRX-05.
         """
 

@@ -1,0 +1,23 @@
+"""How long a page of a list is; knows no list."""
+
+from interop_server.core.errors import Reason, Refusal
+
+DEFAULT_PAGE = 100
+MAX_PAGE = 1_000
+MAX_PAGE_TOKEN_CHARACTERS = 160
+
+
+def page_limit(page_size: int) -> int:
+    """Returns how many entries a page has that was asked for with a size; 0 leaves the size to the server.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    if page_size > MAX_PAGE:
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}")
+    return page_size or DEFAULT_PAGE
+
+
+def unknown_page_token() -> Refusal:
+    """Returns the refusal of a token that came with no page."""
+    return Refusal(Reason.REQUEST_MALFORMED, "`page_token` is not one that this server gave out")
