@@ -14,10 +14,10 @@ def page_limit(page_size: int) -> int:
         Refusal: REQUEST_MALFORMED.
     """
     if page_size > MAX_PAGE:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}")
+        raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}", field="page_size")
     return page_size or DEFAULT_PAGE
 
 
 def unknown_page_token() -> Refusal:
     """Returns the refusal of a token that came with no page."""
-    return Refusal(Reason.REQUEST_MALFORMED, "`page_token` is not one that this server gave out")
+    return Refusal(Reason.REQUEST_MALFORMED, "`page_token` is not one that this server gave out", field="page_token")

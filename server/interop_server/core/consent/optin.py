@@ -186,13 +186,7 @@ class OptIn:
             Refusal: CALLER_NOT_WHATSAPP_USER or REQUEST_MALFORMED.
         """
         require_whatsapp(account)
-<<<<<<< HEAD
-        if page_size > MAX_PAGE:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`page_size` is over {MAX_PAGE}", field="page_size")
-        limit = page_size or DEFAULT_PAGE
-=======
         limit = page_limit(page_size)
->>>>>>> shapes
         chats = await self.store.chats.list_page(account.account_id, _parse_page_token(page_token), limit + 1)
         if len(chats) <= limit:
             return chats, ""
@@ -250,13 +244,7 @@ def _parse_page_token(token: str) -> tuple[int, str] | None:
     if not token:
         return None
     milliseconds, _, peer_jid = token.partition(":")
-<<<<<<< HEAD
-    if len(token) > 160 or not milliseconds.isascii() or not milliseconds.isdigit() or not peer_jid:
-        detail = "`page_token` is none that this server gave out"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="page_token")
-=======
     is_number = milliseconds.isascii() and milliseconds.isdigit()
     if len(token) > MAX_PAGE_TOKEN_CHARACTERS or not is_number or not peer_jid:
         raise unknown_page_token()
->>>>>>> shapes
     return int(milliseconds[:18]), peer_jid
