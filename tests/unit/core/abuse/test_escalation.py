@@ -1,5 +1,7 @@
 """What reports lead to: the steps, and that each further one is harder."""
 
+import itertools
+
 import pytest
 
 from interop_server.core.abuse.escalation import answer_to_reports
@@ -105,9 +107,12 @@ async def test_after_reports_are_forgotten_it_begins_anew(world: World) -> None:
     assert await world.standing.sanctions(ada.external_user) == []
 
 
+_ids = itertools.count()
+
+
 async def outcomes(world: World, sender: Account, *recipients: Account) -> list[Reason | None]:
     """What becomes of a message to each, all in one batch."""
-    batch = [message(recipient, f"{world.now}-{number}") for number, recipient in enumerate(recipients)]
+    batch = [message(recipient, f"m{next(_ids)}") for recipient in recipients]
     sent = await world.router.send_messages(sender, batch)
     return [outcome.refusal and outcome.refusal.reason for outcome in sent]
 
