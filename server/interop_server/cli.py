@@ -70,7 +70,7 @@ def _time(_context: click.Context, _parameter: click.Parameter, text: str | None
 
 def _node(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
     if not re.fullmatch("[A-Za-z0-9-]{1,32}", name):
-        raise click.BadParameter("a node is called by 1 to 32 letters, digits and hyphens.")
+        raise click.BadParameter("the name of a node is 1 to 32 letters, digits and hyphens.")
     return name
 
 
@@ -137,7 +137,7 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     default="node-1",
     show_default=True,
     callback=_node,
-    help="What this process is called in its journal.",
+    help="The name of this process in its journal.",
 )
 @click.option(
     "--journal",

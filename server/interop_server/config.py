@@ -32,4 +32,4 @@ class Config:
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""
     node: str = DEFAULT_NODE
-    """What this process is called in its journal: 1 to 32 letters, digits and hyphens."""
+    """The name of this process in its journal: 1 to 32 letters, digits and hyphens."""

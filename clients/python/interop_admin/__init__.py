@@ -1,4 +1,4 @@
-"""What the operator of a simulator uses: a client of the admin service, and the commands that call it.
+"""The operator's tools: a client of the admin service, and the commands that call it.
 
-Knows no protocol under simulation: to act for a user, take `interop_client`.
+Knows nothing of the simulated protocol: to act for a user, use `interop_client`.
 """

@@ -1,4 +1,4 @@
-"""The simulator's own controls, for tests and demonstrations; knows no protocol under simulation.
+"""A client of the simulator's own controls, for operators and tests; knows nothing of the simulated protocol.
 
 Source: interop_api/admin/v1alpha1.
 """
@@ -16,16 +16,16 @@ from interop_client.errors import refusal_from_rpc_error
 MAX_PAGE = 1_000
 """Entries in a page of a list."""
 CLOCK_SECONDS = 600.0
-"""Longest wait for the answer of a call that moves the clock: what falls due on the way is done first."""
+"""Longest wait for the answer to a call that moves the clock: the server first does everything that falls due."""
 
 
 class AdminClient:
     """A client of the admin service. An asynchronous context manager.
 
-    Every method raises ServerRefusal when the service refuses or is not there.
+    Every method raises ServerRefusal when the service refuses the call or cannot be reached.
 
     Args:
-        address: Of the admin service, `host:port`.
+        address: Address of the admin service, `host:port`.
     """
 
     def __init__(self, address: str) -> None:
@@ -42,11 +42,11 @@ class AdminClient:
         await self._channel.close()
 
     async def put_partner(self, partner: admin_pb2.Partner, *changed: str) -> int:
-        """Registers a partner, or replaces what is registered; returns how many keys its key set holds now.
+        """Registers a partner or replaces its registration; returns how many keys its key set holds now.
 
         Args:
-            partner: What to register.
-            changed: Names of fields: only these change, of a partner that is registered. None: all of it.
+            partner: The partner.
+            changed: Names of the only fields to change of a registered partner; without names, all fields.
         """
         request = admin_pb2.PutPartnerRequest(partner=partner)
         if changed:
@@ -73,7 +73,7 @@ class AdminClient:
 
         Args:
             phone_number: E.164 with a leading `+`.
-            auth_public_key: What the user's client proves in every handshake, 32 bytes.
+            auth_public_key: The key that the user's client proves in every handshake, 32 bytes.
             platform: Kind of device.
         """
         request = admin_pb2.PutWhatsAppUserRequest(
@@ -98,7 +98,7 @@ class AdminClient:
             request.page_token = page.next_page_token
 
     async def observe_client(self, jid: str, *, is_open: bool) -> None:
-        """Says whether the end client behind an account's connection is open: what only a test can know (PRX-04).
+        """Tells the server whether the end client behind a connection is open, which only a test can know (PRX-04).
 
         A connection that outlives its client has `client_closed_at_ms` in `list_connections` from then on.
         """
@@ -111,12 +111,12 @@ class AdminClient:
         await self._call("RequestKeyDigest", request, admin_pb2.RequestKeyDigestResponse)
 
     async def get_statistics(self) -> admin_pb2.GetStatisticsResponse:
-        """Returns what is stored and what was counted."""
+        """Returns how many records of each kind the server stores, and its counters."""
         request = admin_pb2.GetStatisticsRequest()
         return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
 
     async def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
-        """Yields what stands in the journal, oldest first.
+        """Yields the entries of the journal, oldest first.
 
         Args:
             **wanted: Fields of ReadJournalRequest: `actor`, `reason`, `follow`, …
@@ -135,21 +135,21 @@ class AdminClient:
             call.cancel()
 
     async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
-        """Returns what was refused under a request id, by which rule, and what to do about it."""
+        """Returns the refusal with a request id, its rule, and advice on what to do about it."""
         request = journal_pb2.ExplainRefusalRequest(request_id=request_id)
         method = "/interop_api.admin.v1alpha1.JournalService/ExplainRefusal"
         return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse)
 
     async def get_clock(self) -> clock_pb2.ClockState:
-        """Returns what the server's clock shows."""
+        """Returns the state of the server's clock."""
         response = await self._clock_call("GetClock", clock_pb2.GetClockRequest(), clock_pb2.GetClockResponse)
         return response.clock
 
     async def freeze_clock(self, at_ms: int | None = None) -> clock_pb2.FreezeClockResponse:
-        """Lets the server's time stand still; at a time to come, if one is given.
+        """Stops the server's time, after moving it to a later time if one is given.
 
         Args:
-            at_ms: Milliseconds since the UNIX epoch.
+            at_ms: Milliseconds since the UNIX epoch; None for the current time.
         """
         request = clock_pb2.FreezeClockRequest(at_ms=at_ms)
         return await self._clock_call("FreezeClock", request, clock_pb2.FreezeClockResponse)
@@ -160,25 +160,25 @@ class AdminClient:
         return await self._clock_call("AdvanceClock", request, clock_pb2.AdvanceClockResponse)
 
     async def resume_clock(self) -> clock_pb2.ClockState:
-        """Lets the server's time run on from where it stands."""
+        """Lets the server's time run on from the time at which it stands."""
         response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
         return response.clock
 
     async def get_standing(self, jid: str) -> standing_pb2.GetStandingResponse:
-        """Returns how an account stands: score, signals, sanctions in force."""
+        """Returns the standing of an account: score, signals, sanctions in force."""
         request = standing_pb2.GetStandingRequest(jid=jid)
         return await self._call_standing("GetStanding", request, standing_pb2.GetStandingResponse)
 
     async def impose_sanction(
         self, jid: str, kind: standing_pb2.SanctionKind.ValueType, expires_after_seconds: int = 0, sub_code: int = 0
     ) -> None:
-        """Imposes a sanction, as reports that count would.
+        """Imposes a sanction, as enough reports that count would.
 
         Args:
-            jid: Of the account.
-            kind: What it may not do.
-            expires_after_seconds: After how long it ends; 0 for a ban for good.
-            sub_code: For a temporary ban: what it is for, as in `LoginFailure`.
+            jid: JID of the account.
+            kind: The kind of sanction.
+            expires_after_seconds: After how long it ends; 0 for a permanent ban.
+            sub_code: For a temporary ban: its cause, as in `LoginFailure`.
         """
         request = standing_pb2.ImposeSanctionRequest(
             jid=jid, kind=kind, sub_code=sub_code, expires_after_seconds=expires_after_seconds
@@ -186,14 +186,14 @@ class AdminClient:
         await self._call_standing("ImposeSanction", request, standing_pb2.ImposeSanctionResponse)
 
     async def lift_sanctions(self, jid: str = "", integrator: int = 0, external_id: str = "") -> None:
-        """Lifts all sanctions of an account; or of a person without one, named by integrator and external id."""
+        """Lifts all sanctions of an account, or of a user without one, named by integrator and external id."""
         request = standing_pb2.LiftSanctionsRequest(jid=jid, integrator=integrator, external_id=external_id)
         await self._call_standing("LiftSanctions", request, standing_pb2.LiftSanctionsResponse)
 
     async def audit_account(
         self, jid: str = "", integrator: int = 0, external_id: str = ""
     ) -> AsyncIterator[list[standing_pb2.KeptField]]:
-        """Yields every record that the server keeps about an account; or about a person, named by the other two."""
+        """Yields every record that the server keeps about an account, or about a user, named by the other two."""
         request = standing_pb2.AuditAccountRequest(jid=jid, integrator=integrator, external_id=external_id)
         call = self._channel.unary_stream(
             "/interop_api.admin.v1alpha1.StandingService/AuditAccount",

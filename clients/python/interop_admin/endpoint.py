@@ -1,4 +1,4 @@
-"""Where a running simulator is, for its users and for its operator; opens no connection."""
+"""The addresses of a running simulator, for clients and for the operator; opens no connection."""
 
 import json
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from interop_client.connection.address import ServerAddress
 
 @dataclass(frozen=True, slots=True)
 class Endpoint(ServerAddress):
-    """One simulator. Everything that takes a ServerAddress takes it."""
+    """The addresses of one simulator. Use it wherever a ServerAddress is expected."""
 
     admin: str = ""
     """Address of the admin service, `host:port`."""
@@ -19,7 +19,7 @@ class Endpoint(ServerAddress):
         """Reads the line of JSON that `interopsim up` prints when it is ready.
 
         Raises:
-            ValueError: The line is not such a line.
+            ValueError: The text is not such a line.
         """
         try:
             facts = json.loads(line)

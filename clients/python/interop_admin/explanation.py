@@ -1,4 +1,4 @@
-"""An explained refusal in plain words, paragraph by paragraph; knows no terminal."""
+"""Explains a refusal in plain words, paragraph by paragraph; knows no terminal."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 
 class Paragraph(NamedTuple):
-    """A heading and what belongs under it."""
+    """A heading and its text."""
 
     heading: str
     text: str
 
 
 def paragraphs_of(explained: "journal_pb2.ExplainRefusalResponse") -> list[Paragraph]:
-    """Says what was refused, by which rule, and what would have made it succeed."""
+    """Returns what was refused, by which rule, and what would have made it succeed."""
     entry = explained.entry
     about = f" about {entry.subject}" if entry.subject else ""
     what = f"{entry.action} of {entry.actor}{about}, at {format_time(entry.at_ms)}: {entry.reason}."
@@ -26,8 +26,8 @@ def paragraphs_of(explained: "journal_pb2.ExplainRefusalResponse") -> list[Parag
         Paragraph("What would have made it succeed", explained.advice),
     ]
     if entry.cause:
-        cause = f"{entry.cause[:1].upper()}{entry.cause[1:]}. Other causes get the same answer, so nobody can tell."
-        paragraphs.append(Paragraph("Why, which whoever asked was not told", cause))
+        cause = f"{entry.cause[:1].upper()}{entry.cause[1:]}. Other causes get the same answer, so callers cannot tell."
+        paragraphs.append(Paragraph("Why, which the caller was not told", cause))
     if explained.policy:
         paragraphs.append(Paragraph("Values behind it that are policy, set with --limit", ", ".join(explained.policy)))
     return paragraphs

@@ -1,4 +1,4 @@
-"""What every client does, whichever side it is on: keys, sessions, messages, receipts; knows no enlistment or opt-in.
+"""The client of either side: keys, sessions, messages, receipts; knows no enlistment or opt-in.
 
 Source: KEY-01 to KEY-17, MSG-01 to MSG-14, RCP-01, ABU-01, OPT-08.
 """
@@ -52,7 +52,7 @@ from interop_client.signal.x3dh import PreKeyBundle
 from interop_client.state import ClientState, DurableState, StateStore
 
 WAIT_SECONDS = 10.0
-"""How long `wait_for` waits, unless the user says otherwise."""
+"""How long `wait_for` waits by default."""
 
 M = TypeVar("M", bound=Protobuf)
 
@@ -67,8 +67,8 @@ class InteropClient:
     Args:
         transport: How to reach the server.
         state: Keys and sessions; changes while the client works. Belongs to one client at a time.
-        store: Where the state is saved, always before what depends on it leaves; None saves nothing.
-        options: How to behave.
+        store: Saves the state, always before the client sends what depends on it; None saves nothing.
+        options: Choices of the application.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class InteropClient:
         self.state = state
         """Keys and sessions."""
         self.transport = transport
-        """How the server is reached. What it sends is not saved first: for stanzas without a secret."""
+        """Reaches the server. It does not save the state before it sends: only for stanzas without a secret."""
         self._options = options or ClientOptions()
         self._durable = DurableState(state, store)
         self._events = EventQueue(self._options.event_capacity)
@@ -105,13 +105,13 @@ class InteropClient:
         return self.state.jid
 
     async def connect(self) -> None:
-        """Connects and logs in, in place of a connection that may be open. The backlog then comes by itself.
+        """Connects and logs in, after closing any open connection. The server then sends the backlog unasked.
 
         Raises:
             LoginRefused: The server does not accept the login.
-            ServerRefusal: The server ended the handshake, or is not there.
-            CertificateError: The server is not the one that the root certifies.
-            ConnectionEnded: CLIENT_FAULT: an earlier connection left this state ahead of what is saved.
+            ServerRefusal: The server ended the handshake, or cannot be reached.
+            CertificateError: The root does not certify the server.
+            ConnectionEnded: CLIENT_FAULT: an earlier connection left this state ahead of the saved one.
         """
         if self._connection is not None:
             await self._connection.close()
@@ -132,7 +132,7 @@ class InteropClient:
         self._connection = Connection(parts, login)
 
     async def close(self) -> None:
-        """Ends the connection. Events that nobody took can still be taken. Idempotent."""
+        """Ends the connection. The application can still take the remaining events. Idempotent."""
         if self._connection is not None:
             await self._connection.close()
         await self.transport.close()
@@ -146,7 +146,7 @@ class InteropClient:
         await self.close()
 
     def events(self) -> AsyncIterator[Event]:
-        """Takes events in order of arrival, each once; ends when the client is closed and all are taken."""
+        """Yields events in order of arrival, each once; ends when the client is closed and all events are taken."""
         return self._events.all()
 
     @overload
@@ -154,14 +154,14 @@ class InteropClient:
     @overload
     async def wait_for(self, wanted: type[E], timeout_seconds: float | None = WAIT_SECONDS) -> E: ...
     async def wait_for(self, wanted: type[E] | Predicate, timeout_seconds: float | None = WAIT_SECONDS) -> E | Event:
-        """Takes the first event that is wanted, also one that has come already; the others stay.
+        """Takes the first wanted event, which may have come already; other events stay.
 
         Args:
-            wanted: Class of the event, or what says whether it is the one.
+            wanted: Class of the event, or a predicate.
             timeout_seconds: How long to wait; None waits for ever.
 
         Raises:
-            TimeoutError: It did not come in time.
+            TimeoutError: The event did not come in time.
             ConnectionEnded: The client is closed and the event has not come.
         """
         return await self._events.take(wanted, timeout_seconds)
@@ -176,13 +176,13 @@ class InteropClient:
         await self._open_connection.ping()
 
     async def publish_prekeys(self, count: int = DEFAULT_PREKEYS) -> None:
-        """Publishes identity, signed prekey and new one-time prekeys, in place of all that was published before.
+        """Publishes identity, signed prekey and new one-time prekeys, which replace all those published before.
 
         Args:
             count: One-time prekeys, 0 to 20,000.
 
         Raises:
-            ServerRefusal: The server does not take them.
+            ServerRefusal: The server refused them.
         """
         await self._prekeys.publish(count)
 
@@ -190,24 +190,24 @@ class InteropClient:
         """Adds new one-time prekeys, 1 to 20,000, to those published.
 
         Raises:
-            ServerRefusal: The server does not take them.
+            ServerRefusal: The server refused them.
         """
         await self._prekeys.add(count)
 
     async def count_prekeys(self) -> int:
-        """Returns how many one-time prekeys the server has left."""
+        """Returns how many one-time prekeys of this account the server has left."""
         return await self._prekeys.count()
 
     async def rotate_signed_prekey(self) -> None:
         """Replaces the signed prekey (KEY-11).
 
         Raises:
-            ServerRefusal: The server does not take it.
+            ServerRefusal: The server refused it.
         """
         await self._prekeys.rotate_signed_prekey()
 
     async def has_intact_prekeys(self) -> bool:
-        """Says whether the server holds the keys that this client thinks it does (KEY-10).
+        """Says whether the server holds the same keys as this client (KEY-10).
 
         Raises:
             ServerRefusal: PREKEYS_NOT_SET.
@@ -215,7 +215,7 @@ class InteropClient:
         return await self._prekeys.are_intact()
 
     async def take_prekey_bundle(self, jid: str) -> PreKeyBundle:
-        """Takes a bundle of somebody, which consumes one of their one-time prekeys.
+        """Takes a prekey bundle of another user, which consumes one of their one-time prekeys.
 
         Sending does this by itself when there is no session.
 
@@ -231,7 +231,7 @@ class InteropClient:
         return await self.send_message(to, text_content(text, reply_to))
 
     async def send_reaction(self, to: str, message_id: str, emoji: str, *, is_own_message: bool = False) -> SentMessage:
-        """Reacts to a message; an empty emoji takes the reaction off. See `send_message`.
+        """Reacts to a message; an empty emoji removes the reaction. See `send_message`.
 
         Args:
             to: JID of the other side of the chat.
@@ -242,14 +242,14 @@ class InteropClient:
         return await self.send_message(to, reaction_content(to, message_id, emoji, is_own_message=is_own_message))
 
     async def send_edit(self, to: str, message_id: str, text: str) -> SentMessage:
-        """Changes a text of this user's; within twenty minutes, or else the recipient's client leaves it (MSG-12).
+        """Edits a text that this user sent. The recipient's client ignores an edit after twenty minutes (MSG-12).
 
         See `send_message`.
         """
         return await self.send_message(to, edit_content(to, message_id, text, time.time_ns() // 1_000_000))
 
     async def send_deletion(self, to: str, message_id: str) -> SentMessage:
-        """Deletes a message of this user's for everybody (MSG-12). See `send_message`."""
+        """Deletes a message that this user sent, for sender and recipient (MSG-12). See `send_message`."""
         return await self.send_message(to, deletion_content(to, message_id))
 
     async def send_message(self, to: str, content: content_pb2.Message, message_id: str | None = None) -> SentMessage:
@@ -258,29 +258,30 @@ class InteropClient:
         Args:
             to: JID of the recipient.
             content: What to send.
-            message_id: Id of an earlier attempt, which ended in ConnectionEnded or TimeoutError: the server takes a
-                message once, however often it is sent. None makes a new id; `state.take_message_id` makes one, too.
+            message_id: Id of an earlier attempt, which ended in ConnectionEnded or TimeoutError: the server accepts
+                each message once, however often a client sends it. None makes a new id, as `state.take_message_id`
+                does.
 
         Raises:
-            ServerRefusal: The message was refused, or there is no bundle to begin a session with.
-            UnsupportedContent: Third-party chats do not support it (MSG-12).
-            SignalError: The recipient's bundle cannot be used; UntrustedIdentity when their identity key has changed
-                and no notification of it has come yet: see `accept_identity`; MissingKemPreKey when it lacks a KEM
-                prekey and `refuses_pq_downgrade` is set: see `accept_pq_downgrade`.
-            ConnectionEnded: The connection ended first: the message may or may not have been taken.
-            TimeoutError: No answer came in time; the same holds.
+            ServerRefusal: The server refused the message, or has no bundle with which to begin a session.
+            UnsupportedContent: Third-party chats do not support the content (MSG-12).
+            SignalError: The recipient's bundle is not usable; UntrustedIdentity when their identity key has changed
+                and no notification of that has come yet: see `accept_identity`; MissingKemPreKey when the bundle lacks
+                a KEM prekey and `refuses_pq_downgrade` is set: see `accept_pq_downgrade`.
+            ConnectionEnded: The connection ended first: the server may or may not have accepted the message.
+            TimeoutError: No answer came in time; the server may or may not have accepted the message.
         """
         return await self._outgoing.send(to, content, message_id or self.state.take_message_id())
 
     async def send_encrypted(self, message: stanza_pb2.Message) -> SentMessage:
-        """Sends a message stanza as it is, and returns when the server has stored it.
+        """Sends a message stanza unchanged, and returns when the server has stored it.
 
-        For what the caller encrypted, and for tests of what the server refuses; see `send_message`.
+        For messages that the caller encrypts, and for tests of the server's refusals; see `send_message`.
 
         Raises:
-            ServerRefusal: The message was refused.
-            ConnectionEnded: The connection ended first: the message may or may not have been taken.
-            TimeoutError: No answer came in time; the same holds.
+            ServerRefusal: The server refused the message.
+            ConnectionEnded: The connection ended first: the server may or may not have accepted the message.
+            TimeoutError: No answer came in time; the server may or may not have accepted the message.
         """
         ack = await self._send_stanza(message)
         if ack.HasField("error"):
@@ -290,18 +291,20 @@ class InteropClient:
     async def send_typing(
         self, to: str, state: stanza_pb2.TypingState.ValueType = stanza_pb2.TYPING_STATE_COMPOSING
     ) -> None:
-        """Tells somebody what this user is doing in their chat; goes nowhere when they cannot see it now (MSG-13).
+        """Shows the recipient that this user is typing; the server drops it if they cannot see it now (MSG-13).
 
         Raises:
-            ConnectionEnded: The connection is over.
+            ConnectionEnded: There is no open connection.
         """
         await self._open_connection.send(stanza_pb2.Stanza(typing=stanza_pb2.Typing(to_jid=to, state=state)))
 
     async def mark_read(self, *messages: Incoming) -> None:
-        """Tells senders that their messages were seen. Arrives only when both sides have read receipts on (RCP-01).
+        """Tells senders that this user has read their messages.
+
+        A read receipt arrives only if both sides have read receipts on (RCP-01).
 
         Raises:
-            ConnectionEnded: The connection is over.
+            ConnectionEnded: There is no open connection.
         """
         by_sender: dict[str, list[str]] = {}
         for message in messages:
@@ -310,15 +313,15 @@ class InteropClient:
             await self._open_connection.send(*receipts(stanza_pb2.RECEIPT_TYPE_READ, sender, ids))
 
     async def accept_identity(self, jid: str) -> None:
-        """Accepts whatever identity key somebody presents next, and forgets the sessions with them."""
+        """Accepts the identity key that the peer presents next, whichever it is, and forgets the sessions with them."""
         self._signal.accept_identity(jid)
         await self._durable.commit()
 
     async def accept_pq_downgrade(self, jid: str) -> None:
-        """Goes on without post-quantum prekeys with somebody, also when `refuses_pq_downgrade` is set (KEY-16).
+        """Goes on without post-quantum prekeys with a peer, even when `refuses_pq_downgrade` is set (KEY-16).
 
         Raises:
-            SignalError: The bundle that was refused cannot be used for another reason.
+            SignalError: The refused bundle is not usable for another reason.
         """
         self._signal.kem.seen.discard(jid)
         self._outgoing.use_refused_bundle(jid)
@@ -328,13 +331,13 @@ class InteropClient:
         """Downloads, verifies and decrypts a file.
 
         Args:
-            media: As MediaReceived has it.
-            target: Receives the file, as a whole or not at all.
+            media: From MediaReceived.
+            target: Path of the file, which is written completely or not at all.
             http: Base URL of the server's HTTP surface; empty downloads over gRPC, which needs a direct connection.
 
         Raises:
-            ServerRefusal: The server does not have it.
-            MediaTampered: It is not what the sender described.
+            ServerRefusal: The server does not have the blob.
+            MediaTampered: The blob is not the one that the sender described.
             OSError: The file cannot be written.
             ValueError: The transport has no blob streams, and no URL was given.
         """
@@ -346,18 +349,18 @@ class InteropClient:
             raise ValueError("this transport has no blob streams: download over HTTP")
 
     async def request_media_again(self, message: MediaReceived, refusal: ServerRefusal) -> bool:
-        """Asks the sender of a file whose blob is gone to upload it again: `MediaReceived` follows, with the same id.
+        """Asks the sender of a file to upload its deleted blob again: `MediaReceived` follows, with the same id.
 
         Args:
             message: The message.
-            refusal: What `download` was refused with: BLOB_NOT_FOUND or BLOB_EXPIRED.
+            refusal: The refusal of `download`: BLOB_NOT_FOUND or BLOB_EXPIRED.
 
         Returns:
-            Whether they were asked; False when they have been five times (RCP-04).
+            Whether this client asked the sender; False when it has already asked five times (RCP-04).
 
         Raises:
-            ValueError: The download was refused for another reason: the blob may be there.
-            ConnectionEnded: The connection is over.
+            ValueError: The download was refused for another reason: the blob may still exist.
+            ConnectionEnded: There is no open connection.
         """
         if refusal.reason not in _MEDIA_STATUSES:
             raise ValueError(f"{refusal.reason} does not say that the blob is gone")
@@ -382,11 +385,11 @@ class InteropClient:
         return await self._outgoing.send(request.sender, again, request.message_id, request.retry_count)
 
     async def resolve(self, external_id: str, integrator: int = 0) -> str:
-        """Returns the JID behind a user-visible identifier (OPT-08).
+        """Returns the JID of the user with a user-visible identifier (OPT-08).
 
         Args:
             external_id: The identifier.
-            integrator: The partner whose user it is; 0 for a WhatsApp user's phone number.
+            integrator: The partner of the user; 0 for a WhatsApp user's phone number.
 
         Raises:
             ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason.
@@ -401,15 +404,15 @@ class InteropClient:
         return resolved.resolved.jid
 
     async def block(self, jid: str) -> None:
-        """Keeps somebody away, who is not told (ABU-02). Idempotent."""
+        """Blocks a user; the server does not tell them (ABU-02). Idempotent."""
         await self._update_blocklist(integrity_pb2.BLOCK_ACTION_BLOCK, jid)
 
     async def unblock(self, jid: str) -> None:
-        """Takes somebody off the blocklist. Idempotent."""
+        """Removes a user from the blocklist. Idempotent."""
         await self._update_blocklist(integrity_pb2.BLOCK_ACTION_UNBLOCK, jid)
 
     async def get_blocklist(self) -> list[str]:
-        """Returns the JIDs that are blocked, ascending."""
+        """Returns the blocked JIDs, ascending."""
         request = integrity_pb2.GetBlocklistRequest()
         response = await self._call("IntegrityService/GetBlocklist", request, integrity_pb2.GetBlocklistResponse)
         return list(response.jids)
@@ -422,16 +425,16 @@ class InteropClient:
         reveal: bool = False,
         spam_flow: integrity_pb2.SpamFlow.ValueType = integrity_pb2.SPAM_FLOW_MESSAGE_MENU,
     ) -> str:
-        """Reports somebody and returns the report's id. Whether it counts is told to nobody (ABU-03, ABU-04).
+        """Reports a user and returns the report's id. The server tells no client whether it counts (ABU-03, ABU-04).
 
         Args:
-            jid: Who is reported.
-            messages: Messages of theirs, 1 to 16.
-            reveal: Whether to show the server what those say that came with proof of it.
-            spam_flow: Where in the app the report was made.
+            jid: The reported user.
+            messages: 1 to 16 messages from them.
+            reveal: Whether to show the server the content of those messages that came with a reporting token.
+            spam_flow: Where in the app the user reports.
 
         Raises:
-            ServerRefusal: The report was not taken.
+            ServerRefusal: The server refused the report.
         """
         reported = [reported_message(message, reveal=reveal) for message in messages]
         request = integrity_pb2.ReportRequest(jid=jid, spam_flow=spam_flow, messages=reported)
@@ -447,7 +450,7 @@ class InteropClient:
         return await self._open_connection.send_message(message)
 
     async def _answer_retries(self) -> None:
-        """Answers the requests that have come. What cannot be answered now is not acked, and so comes again."""
+        """Answers the waiting retry requests. One that fails is not acked, so that the server sends it again."""
         connection, retries = self._open_connection, self._inbox.retries
         while retries:
             delivery_id, receipt = retries.popleft()
@@ -458,7 +461,7 @@ class InteropClient:
                 continue
             except ConnectionEnded:
                 raise
-            except Exception:  # noqa: BLE001 - the application's `find_sent` failed: the others are answered all the same
+            except Exception:  # noqa: BLE001 - the application's `find_sent` failed: answer the other requests anyway
                 _log.exception("message %s could not be found", receipt.message_id)
                 continue
             self._events.put(event)

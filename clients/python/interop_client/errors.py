@@ -1,4 +1,4 @@
-"""What can end a call, a login or a connection; knows no transport beyond the two forms in which refusals travel.
+"""The exceptions that end a call, a login or a connection; knows of the transport only the two forms of a refusal.
 
 Source: interop_api/v1/errors.proto.
 """
@@ -22,15 +22,15 @@ class Recovery(Enum):
     """What to do after a refusal. Names are those of `Recovery` in errors.proto."""
 
     UNKNOWN = "UNSPECIFIED"
-    """The server did not get as far as to say, or says something newer than this client."""
+    """The call failed before the server could say, or the server says something newer than this client."""
     NEVER = "NEVER"
-    """Nothing by itself: the same meets the same refusal."""
+    """Do nothing: the same request would be refused again."""
     SAME_AGAIN = "SAME_AGAIN"
-    """Send the same again: after `retry_after_ms`, or else with back-off."""
+    """Send the same request again: after `retry_after_ms`, or else with back-off."""
     RECONNECT = "RECONNECT"
     """Open a new connection: after `retry_after_ms`, or else with back-off."""
     NEW_TOKEN = "NEW_TOKEN"
-    """Get a fresh token from the messenger's server, then try again."""
+    """Get a new token from the partner's server, then try again."""
     ENLIST = "ENLIST"
     """Enlist (again)."""
     NEW_KEYS = "NEW_KEYS"
@@ -42,16 +42,16 @@ class Recovery(Enum):
 
 
 class Violation(NamedTuple):
-    """A field of the request that is not as it must be."""
+    """A field of the request that is not valid."""
 
     field: str
-    """Its path, such as `users[3].external_id`."""
+    """Path of the field, such as `users[3].external_id`."""
     description: str
-    """What is wrong with it, for people."""
+    """What is wrong with the field, for people."""
 
 
 class ServerRefusal(Exception):
-    """The server said no, and why.
+    """The server refused a request, and said why.
 
     Args:
         reason: Name of the reason, such as `RECIPIENT_NOT_REACHABLE`: the `ErrorReason` without its prefix. When the
@@ -60,10 +60,10 @@ class ServerRefusal(Exception):
         advice: What to do about it, for people; may be empty.
         retry_after_ms: Milliseconds after which a new attempt can succeed; None when there is no estimate.
         request_id: Names the refusal in the server's journal, for `interopsim explain`; may be empty.
-        code: What stands for it on the wire that is modelled, such as 406 or 503, for information: what to do says
-            `recovery`. 0 when the server did not get as far as to say.
+        code: WhatsApp's code for the reason, such as 406 or 503, for information only: act on `recovery`. 0 when the
+            call failed before the server could send one.
         recovery: What to do about it, for programs.
-        violations: Which fields of the request are not as they must be.
+        violations: The fields of the request that are not valid.
     """
 
     def __init__(  # noqa: PLR0913 - all that can be known of a refusal
@@ -92,8 +92,8 @@ class ServerRefusal(Exception):
 class LoginRefused(ServerRefusal):
     """The handshake succeeded, the login did not (CHN-10).
 
-    Its code is one of logins, as observed on the wire: 401 enlist again, 402 banned for a time, 403 locked, 405 client
-    outdated, 406 banned, 500 the server's own fault, 503 try later.
+    Its code is one of the login codes observed on the wire: 401 enlist again, 402 banned for a time, 403 locked, 405
+    client outdated, 406 banned, 500 the server's own fault, 503 try later.
     """
 
     def __init__(
@@ -112,12 +112,12 @@ class LoginRefused(ServerRefusal):
         self.expires_after_seconds = expires_after_seconds
         """For a temporary ban: seconds until it ends."""
         self.sub_code = sub_code
-        """For a temporary ban, what it is for: 101 too many chats with people who do not know the sender, 102 blocked
-        or reported by many, 103 too many groups, 104 the same message too often, 106 too many broadcasts."""
+        """For a temporary ban, the cause: 101 too many chats with recipients who do not know the sender, 102 blocked or
+        reported by many users, 103 too many groups, 104 the same message too often, 106 too many broadcasts."""
 
 
 class ConnectionEnded(Exception):
-    """The chat channel is over. What was sent and not acked may or may not have been taken.
+    """The chat channel has ended. The server may or may not have accepted stanzas that it has not acked.
 
     Args:
         reason: Name of the reason, such as `CONNECTION_REPLACED`; `CLOSED` when this end closed it; otherwise the name
@@ -134,7 +134,7 @@ class ConnectionEnded(Exception):
 
 
 def refusal_from_stanza_error(error: errors_pb2.Refusal) -> ServerRefusal:
-    """Returns the refusal that came inside the chat channel or inside a response."""
+    """Returns the refusal in a stanza of the chat channel or in a response."""
     return ServerRefusal(
         _reason_name(error.reason),
         error.requirement,
@@ -155,10 +155,10 @@ def refusal_from_login_failure(failure: stanza_pb2.LoginFailure) -> LoginRefused
 
 
 def refusal_from_json(facts: Mapping[str, Any]) -> ServerRefusal:
-    """Returns the refusal that came over HTTP.
+    """Returns the refusal in a JSON object from the HTTP surface.
 
     Raises:
-        KeyError, TypeError, ValueError: It is none.
+        KeyError, TypeError, ValueError: The object is not a refusal.
     """
     delay = facts.get("retry_after_ms")
     return ServerRefusal(
@@ -184,7 +184,8 @@ def recovery_named(name: str) -> Recovery:
 def refusal_from_rpc_error(error: "grpc.aio.AioRpcError") -> ServerRefusal:
     """Returns the refusal that a failed call carries in its trailer.
 
-    A trailer that is absent, malformed or without the server's own details leaves the gRPC status and its message.
+    When the trailer is absent, malformed or without the server's own details, the refusal has the gRPC status and its
+    message.
     """
     for key, value in error.trailing_metadata() or ():
         if key == _DETAILS_KEY and isinstance(value, bytes):
@@ -195,7 +196,7 @@ def refusal_from_rpc_error(error: "grpc.aio.AioRpcError") -> ServerRefusal:
 
 
 def _refusal_from_details(details: bytes) -> ServerRefusal | None:
-    # Imported at the first refusal: a client that meets none does not pay for it.
+    # Imported at the first refusal, so that a client without one does not pay for it.
     from google.protobuf.message import DecodeError
     from google.rpc import status_pb2
 

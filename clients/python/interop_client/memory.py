@@ -1,7 +1,7 @@
-"""What a client remembers of deliveries, beside keys and sessions; knows no key and no wire.
+"""A client's memory of deliveries, besides keys and sessions; knows no key and no wire.
 
-All of it is bounded and saved with the state: a client that forgot it would show a message twice, ask for one for ever,
-or let an old text be changed.
+All of it is bounded and saved with the state: without it, a client would show a message twice, ask for one for ever, or
+accept an edit of an old text.
 """
 
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from itertools import islice
 from typing import Any, Self, TypeVar
 
 MAX_ASKED = 1_000
-"""Messages that were asked for again and are remembered, the newest."""
+"""How many messages that this client asked for again it remembers; it forgets the oldest."""
 
 EDIT_WINDOW_MS = 1_200_000
-"""How long after a text its sender may change it: twenty minutes, by the server's time; observed."""
+"""How long after a text its sender may edit it: twenty minutes, by the server's time; observed."""
 MAX_TEXTS = 256
-"""Texts that can be changed and are remembered, the newest."""
+"""How many texts that senders may still edit the client remembers; it forgets the oldest."""
 
 MessageName = tuple[str, str]
 """JID of the sender, and id of the message."""
@@ -24,48 +24,48 @@ V = TypeVar("V")
 
 @dataclass(slots=True)
 class Asked:
-    """How a message was asked for again."""
+    """This client's requests to send a message again."""
 
     count: int = 0
-    """How often."""
+    """How often it asked."""
     prekey_ids: list[int] = field(default_factory=list)
-    """One-time prekeys that were given to its sender alone, and never published."""
+    """One-time prekeys that it gave to the sender alone, and never published."""
 
 
 @dataclass(slots=True)
 class DeliveryMemory:
-    """What is remembered of deliveries."""
+    """A client's memory of deliveries."""
 
     last_delivery_id: int = 0
-    """The newest delivery that was opened. Ids rise: what comes later with this id or a lower one was there before."""
+    """The newest delivery that was opened. Ids rise: a later delivery with this id or a lower one is a repetition."""
     asked: dict[MessageName, Asked] = field(default_factory=dict)
-    """Messages that were asked for again, oldest first."""
+    """Messages that this client asked for again, oldest first."""
 
     texts: dict[MessageName, int] = field(default_factory=dict)
-    """When the server took the texts that can still be changed, oldest first."""
+    """Texts that senders may still edit, oldest first, with the time at which the server accepted each."""
 
     def text_came(self, name: MessageName, timestamp_ms: int) -> None:
-        """Notes a text, and forgets those that cannot be changed any more."""
+        """Remembers a text, and forgets those that their senders may no longer edit."""
         self.texts.setdefault(name, timestamp_ms)
         late = [other for other, at_ms in self.texts.items() if timestamp_ms - at_ms > EDIT_WINDOW_MS]
         for other in late or list(islice(self.texts, max(0, len(self.texts) - MAX_TEXTS))):
             del self.texts[other]
 
     def may_edit(self, name: MessageName, timestamp_ms: int) -> bool:
-        """Says whether a text may be changed by what the server took at that time."""
+        """Says whether an edit that the server accepted at that time may change a text."""
         came_ms = self.texts.get(name)
         return came_ms is not None and timestamp_ms - came_ms <= EDIT_WINDOW_MS
 
     def opened(self, delivery_id: int) -> None:
-        """Notes that a delivery was opened."""
+        """Remembers that a delivery was opened."""
         self.last_delivery_id = max(self.last_delivery_id, delivery_id)
 
     def ask_again(self, name: MessageName, came_with: int) -> Asked:
-        """Counts a message as asked for once more, and returns how often that was.
+        """Counts another request for a message, and returns the requests for it.
 
         Args:
             name: The message.
-            came_with: `retry_count` of the copy that came: whoever forgot how often they asked counts on from it.
+            came_with: `retry_count` of the copy that came: a client that has forgotten its requests counts on from it.
         """
         asked = self.asked.pop(name, Asked())
         self.asked[name] = asked  # the newest
@@ -73,17 +73,17 @@ class DeliveryMemory:
         return asked
 
     def forget_asked(self, name: MessageName) -> list[int]:
-        """Forgets a message that need not be asked for any more, and returns the ids of the prekeys it was given."""
+        """Forgets the requests for a message, and returns the ids of the prekeys given to its sender."""
         asked = self.asked.pop(name, None)
         return asked.prekey_ids if asked is not None else []
 
     def forget_oldest_asked(self) -> list[int]:
-        """Forgets what is beyond the bound, and returns the ids of the prekeys that it was given."""
+        """Forgets the oldest requests beyond the bound, and returns the ids of the prekeys given to the senders."""
         beyond = list(islice(self.asked, max(0, len(self.asked) - MAX_ASKED)))
         return [key_id for name in beyond for key_id in self.forget_asked(name)]
 
     def to_json(self) -> dict[str, Any]:
-        """Returns it in a form that JSON can hold."""
+        """Returns the memory as a value that JSON can hold."""
         return {
             "last_delivery_id": self.last_delivery_id,
             "asked": [[*name, asked.count, asked.prekey_ids] for name, asked in self.asked.items()],
@@ -92,10 +92,10 @@ class DeliveryMemory:
 
     @classmethod
     def from_json(cls, saved: dict[str, Any]) -> Self:
-        """Restores it from what `to_json` returned.
+        """Restores the memory from a value of `to_json`.
 
         Raises:
-            ValueError, KeyError, TypeError: It is something else.
+            ValueError, KeyError, TypeError: The value is not one of `to_json`.
         """
         asked = {(sender, message_id): Asked(count, ids) for sender, message_id, count, ids in saved["asked"]}
         texts = {(sender, message_id): timestamp_ms for sender, message_id, timestamp_ms in saved["texts"]}

@@ -1,4 +1,4 @@
-"""How a client behaves, as its application chooses; knows nothing of how it is done."""
+"""The application's choices for a client; knows nothing of the code that uses them."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,24 +10,25 @@ from interop_client.messaging.outgoing import FindSent
 
 @dataclass(frozen=True, slots=True)
 class ClientOptions:
-    """How a client behaves."""
+    """The application's choices for a client."""
 
     refill_count: int = DEFAULT_PREKEYS
-    """One-time prekeys added when the server says that few are left; 0 adds none. The first are for the application
-    to publish."""
+    """How many one-time prekeys the client adds when the server has few left; 0 adds none. The application must publish
+    the first ones."""
     kem_prekeys: int = 0
-    """One-time post-quantum prekeys published along, with a last-resort one, 0 to 5,000; 0 publishes none. The server
-    must have them switched on (KEY-15)."""
+    """How many one-time post-quantum prekeys the client publishes too, with a last-resort one, 0 to 5,000; 0 publishes
+    none. The server must have them switched on (KEY-15)."""
     refuses_pq_downgrade: bool = False
-    """What a client does that meets a bundle without the KEM prekey that the peer is known to have: it always tells
-    (`PqDowngrade`), and begins no session when this is set (KEY-16)."""
+    """Whether the client begins no session with a bundle that lacks a KEM prekey although the peer is known to have
+    published some. It gives `PqDowngrade` in any case (KEY-16)."""
     sends_delivered_receipts: bool = True
-    """Whether senders are told that their messages have arrived."""
+    """Whether the client tells senders that their messages have arrived."""
     event_capacity: int = 10_000
-    """Events that wait to be taken before no further deliveries are opened."""
+    """How many events may wait for the application before the client opens no further deliveries."""
     on_event: Callable[[Event], Awaitable[None]] | None = None
-    """Awaited for each event before its delivery is acked. An app that must not lose a message stores it here: what
-    it has not finished when it crashes comes again, so it should know messages by sender and id."""
+    """Awaited for each event before the client acks its delivery. An application that must not lose a message stores it
+    here. A delivery that it has not finished when it crashes comes again, so it should recognise messages by sender and
+    id."""
     find_sent: FindSent | None = None
-    """Finds what was sent to a JID under an id, to be sent again, when it is not among the last 512 of this process. An
-    app that keeps `SentMessage.content` can find it after a restart, too."""
+    """Finds the content sent to a JID under an id, to send it again, when it is not among the last 512 of this process.
+    An application that keeps `SentMessage.content` can find it even after a restart."""

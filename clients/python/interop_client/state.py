@@ -1,7 +1,7 @@
-"""What a client must not lose, and how it is kept; knows no network.
+"""The state that a client must not lose, and where it is saved; knows no network.
 
-A client that forgets is a danger to itself: a message key used before a crash and again after it breaks the
-encryption, and an acked message whose keys were not saved is gone. So the rule is: save, then let the result leave.
+A client must not lose its state: a message key used before a crash and again after it breaks the encryption, and an
+acked message whose keys were not saved is lost. So the rule is: save first, then send.
 
 Source: Signal, "The Double Ratchet Algorithm", section 2; MSG-09.
 """
@@ -37,11 +37,11 @@ class ClientState:
     signal: SignalState = field(repr=False)
     """Keys and sessions for message encryption."""
     deliveries: DeliveryMemory = field(default_factory=DeliveryMemory)
-    """What is remembered of deliveries."""
+    """The client's memory of deliveries."""
     next_number: int = 1
-    """Ends the next message id."""
+    """The number at the end of the next message id."""
     id_prefix: str = field(default_factory=lambda: os.urandom(_ID_PREFIX_BYTES).hex(), compare=False)
-    """Begins every message id. Not saved: a state that comes from an old backup must not repeat one either."""
+    """The beginning of every message id. Not saved, so that a state restored from an old backup repeats no id."""
 
     @classmethod
     def generate(cls, jid: str = "") -> Self:
@@ -50,7 +50,7 @@ class ClientState:
 
     @property
     def auth_public_key(self) -> bytes:
-        """The public half of the auth key, 32 bytes: what is enlisted."""
+        """The public auth key, 32 bytes, as enlisted."""
         return X25519PrivateKey.from_private_bytes(self.auth_private_key).public_key().public_bytes_raw()
 
     def take_message_id(self) -> str:
@@ -59,7 +59,7 @@ class ClientState:
         return f"{self.id_prefix}-{number}"
 
     def to_bytes(self) -> bytes:
-        """Returns everything, private keys included: a line of JSON, then the Signal state as it encodes itself."""
+        """Returns the whole state, private keys included: a line of JSON, then the encoded `SignalState`."""
         header = {
             "format": _FORMAT,
             "jid": self.jid,
@@ -71,10 +71,10 @@ class ClientState:
 
     @classmethod
     def from_bytes(cls, saved: bytes) -> Self:
-        """Restores a state from what `to_bytes` returned.
+        """Restores a state from the bytes of `to_bytes`.
 
         Raises:
-            InvalidSnapshot: The bytes are no saved state that this release can read.
+            InvalidSnapshot: The bytes are not a saved state that this release can read.
         """
         line, _, signal = saved.partition(_HEADER_END)
         try:
@@ -86,19 +86,19 @@ class ClientState:
             state = SignalState.from_bytes(signal)
             return cls(auth_private_key=auth_private_key, signal=state, deliveries=deliveries, **header)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise InvalidSnapshot("this is no saved client state") from error
+            raise InvalidSnapshot("this is not a saved client state") from error
 
 
 class StateStore(Protocol):
-    """Where a state is kept."""
+    """Keeps a saved state."""
 
     def save(self, snapshot: bytes) -> None:
-        """Replaces what is kept. It is durable on return; when it fails, the one before is still there.
+        """Replaces the saved state. The new one is durable on return; after a failure, the old one is still there.
 
         Called on a thread of its own, never twice at the same time.
 
         Raises:
-            OSError: It could not be saved.
+            OSError: The state could not be saved.
         """
         ...
 
@@ -108,10 +108,10 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self.snapshot = b""
-        """What was saved last; empty before."""
+        """The snapshot saved last; empty before the first."""
 
     def save(self, snapshot: bytes) -> None:
-        """Replaces what is kept."""
+        """Replaces the saved state. See StateStore."""
         self.snapshot = snapshot
 
 
@@ -126,11 +126,11 @@ class StateFile:
         self._path = path
 
     def load(self) -> ClientState | None:
-        """Returns the saved state; None when there is none.
+        """Returns the saved state; None when the file does not exist.
 
         Raises:
-            InvalidSnapshot: The file holds no state that this release can read.
-            OSError: It cannot be read.
+            InvalidSnapshot: The file does not hold a state that this release can read.
+            OSError: The file cannot be read.
         """
         try:
             return ClientState.from_bytes(self._path.read_bytes())
@@ -155,11 +155,11 @@ class StateFile:
 
 
 class DurableState:
-    """A state and where it is kept. Callers that commit at the same time share one save.
+    """A state and its store. Callers that commit at the same time share one save.
 
     Args:
-        state: The state; its owner changes it, between two commits, in memory.
-        store: Where to keep it; None keeps nothing, for an account that does not outlive its process.
+        state: The state; its owner changes it in memory between two commits.
+        store: Keeps the state; None saves nothing, for an account that does not outlive its process.
     """
 
     def __init__(self, state: ClientState, store: StateStore | None) -> None:
@@ -173,7 +173,7 @@ class DurableState:
         """Returns when the state as it is now is durable.
 
         Raises:
-            OSError: It could not be saved: nothing that depends on it may leave.
+            OSError: The state could not be saved: the caller must not send what depends on it.
         """
         if self._store is None:
             return

@@ -1,4 +1,4 @@
-"""The client of a third-party messenger's user; knows nothing of the messenger's own server but its tokens.
+"""The client of a third-party user; knows nothing of the partner's own server but its tokens.
 
 Source: ENL-07 to ENL-15, MED-02, ABU-06, LIF-03.
 """
@@ -28,12 +28,12 @@ from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATI
 from interop_protocol.xeddsa_keys import KEY_TYPE
 
 ENLISTMENT_PATH = "/3p/interop_reg"
-"""Where the documented form is posted to."""
+"""The path to which the client posts the documented form."""
 
 _MAX_OUTCOME_BYTES = 64 * 1024
 
 TokenSource = Callable[[], Awaitable[str]]
-"""Gets a token from the messenger's own server: they are short-lived, so each login asks for one."""
+"""Gets a token from the partner's own server: tokens are short-lived, so each login asks for a new one."""
 
 
 class ThirdPartyClient(InteropClient):
@@ -53,12 +53,12 @@ class ThirdPartyClient(InteropClient):
         """Makes a client that connects itself.
 
         Args:
-            server: Where it is, and which root to trust.
+            server: Its address, and the root to trust.
             state: Keys and sessions.
             get_token: Gets a token for each login.
-            store: Where the state is saved; None saves nothing.
-            options: How to behave.
-            login: What to choose at login.
+            store: Saves the state; None saves nothing.
+            options: Choices of the application.
+            login: Choices at login.
         """
 
         async def log_in() -> Any:
@@ -69,13 +69,13 @@ class ThirdPartyClient(InteropClient):
     async def enlist(self, token: str) -> str:
         """Enlists this user, or renews the enlistment, and returns the JID.
 
-        A signed prekey that the server calls bad is made anew, once (KEY-13).
+        When the server refuses the signed prekey, the client makes a new one and tries again, once (KEY-13).
 
         Args:
-            token: A token that the messenger issued for this user.
+            token: A token that the partner issued for this user.
 
         Raises:
-            ServerRefusal: The user is not enlisted.
+            ServerRefusal: The server did not enlist the user.
         """
         try:
             return await self._enlist(token)
@@ -83,7 +83,7 @@ class ThirdPartyClient(InteropClient):
             if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
         self._signal.rotate_signed_prekey()
-        await self._durable.commit()  # before it leaves: a prekey whose private half is lost loses its message
+        await self._durable.commit()  # before sending: without its private key, the message that uses it is lost
         return await self._enlist(token)
 
     async def _enlist(self, token: str) -> str:
@@ -99,15 +99,15 @@ class ThirdPartyClient(InteropClient):
 
         Args:
             base_url: Of the server's HTTP surface.
-            token: A token that the messenger issued for this user.
+            token: A token that the partner issued for this user.
             auth_public_key: The auth key of a proxy that will connect for this user, 32 bytes; empty enlists this
                 client's own.
 
         Raises:
-            ServerRefusal: The user is not enlisted, or the answer is none.
-            OSError: The server is not there or too slow.
+            ServerRefusal: The server did not enlist the user, or its answer is malformed.
+            OSError: The server cannot be reached or is too slow.
         """
-        from interop_client.connection.http import http_request, read_body  # here: see there
+        from interop_client.connection.http import http_request, read_body  # imported here: slow, as its docstring says
 
         request = self._enlistment(token, auth_public_key)
         form = {
@@ -121,19 +121,19 @@ class ThirdPartyClient(InteropClient):
         return await self._keep_jid(_login_of(body))
 
     async def delete_account(self) -> None:
-        """Deletes the account, which ends the connection. The JID is never given out again (LIF-03).
+        """Deletes the account, which ends the connection. The server never gives its JID to another account (LIF-03).
 
         Raises:
-            ServerRefusal: The account was not deleted.
+            ServerRefusal: The server did not delete the account.
         """
         request = account_pb2.DeleteAccountRequest()
         await self._call("AccountService/DeleteAccount", request, account_pb2.DeleteAccountResponse)
 
     async def request_challenge(self) -> integrity_pb2.RequestChallengeResponse:
-        """Begins a challenge, in place of the one before. The code for one way to answer it comes as ChallengeCode.
+        """Begins a challenge, which replaces any earlier one. The code for one way to answer it comes as ChallengeCode.
 
         Raises:
-            ServerRefusal: RATE_LIMITED: too many were begun.
+            ServerRefusal: RATE_LIMITED: the account has begun too many.
         """
         request = integrity_pb2.RequestChallengeRequest()
         return await self._call("IntegrityService/RequestChallenge", request, integrity_pb2.RequestChallengeResponse)
@@ -144,28 +144,28 @@ class ThirdPartyClient(InteropClient):
         answer: str,
         option: integrity_pb2.ChallengeOption.ValueType = integrity_pb2.CHALLENGE_OPTION_CHANNEL,
     ) -> None:
-        """Answers a challenge: what kept the account from opening new chats is lifted (ABU-06).
+        """Answers a challenge, after which the account may open new chats again (ABU-06).
 
         Args:
             challenge_id: The challenge.
-            answer: The code that came as ChallengeCode; or the digits of the prompt in reverse.
+            answer: The code that came as ChallengeCode, or the digits of the prompt in reverse.
             option: Which of the two.
 
         Raises:
-            ServerRefusal: CHALLENGE_INVALID: the answer is wrong or late, and the challenge over; RATE_LIMITED.
+            ServerRefusal: CHALLENGE_INVALID: the answer is wrong or late, and the challenge has ended; RATE_LIMITED.
         """
         request = integrity_pb2.AnswerChallengeRequest(challenge_id=challenge_id, option=option, answer=answer)
         await self._call("IntegrityService/AnswerChallenge", request, integrity_pb2.AnswerChallengeResponse)
 
     async def send_reachability_ping(self, phone_number: str, display_name: str) -> None:
-        """Lets a WhatsApp user know that this user would like to write; whether it arrives is not told (OPT-10).
+        """Tells a WhatsApp user that this user would like to write (OPT-10). The server does not say if it arrives.
 
         Args:
             phone_number: Of the WhatsApp user, with `+` and country code.
-            display_name: What this user calls themselves: 1 to 64 printable characters.
+            display_name: The name that this user shows: 1 to 64 printable characters.
 
         Raises:
-            ServerRefusal: REQUEST_MALFORMED or RATE_LIMITED, with the delay after which another can be sent.
+            ServerRefusal: REQUEST_MALFORMED, or RATE_LIMITED with the delay before the next ping.
         """
         request = interop_pb2.SendReachabilityPingRequest(phone_number=phone_number, display_name=display_name)
         await self._call("InteropService/SendReachabilityPing", request, interop_pb2.SendReachabilityPingResponse)
@@ -173,18 +173,18 @@ class ThirdPartyClient(InteropClient):
     async def send_image(
         self, to: str, path: Path, host: MediaHost, *, mimetype: str = "image/png", caption: str = ""
     ) -> SentMessage:
-        """Sends a picture, which stays, encrypted, on the messenger's own media server.
+        """Sends an image, whose encrypted blob stays on the partner's own media server.
 
         Args:
             to: JID of the recipient.
-            path: The picture.
+            path: The image file.
             host: Stores the encrypted blob.
-            mimetype: Of the picture.
+            mimetype: Of the image.
             caption: Text to show under it.
 
         Raises:
             OSError: The file cannot be read.
-            ServerRefusal: As `send_message`, with the rest of what that raises.
+            ServerRefusal: As `send_message`, with its other exceptions.
         """
         async with encrypted_blob(path, MediaType.IMAGE) as blob:
             direct_path = self._path_of(await host(blob.path))
@@ -202,14 +202,14 @@ class ThirdPartyClient(InteropClient):
         """Stores a file once more, and sends its message again under the same id (MED-08).
 
         Args:
-            request: Of whoever found it gone.
+            request: The recipient's request.
             path: The file.
             host: Stores the encrypted blob.
 
         Raises:
-            LookupError: What was sent is not known any more, here or to `ClientOptions.find_sent`.
+            LookupError: Neither this client nor `ClientOptions.find_sent` knows the message any more.
             OSError: The file cannot be read.
-            ServerRefusal: As `send_message`, with the rest of what that raises.
+            ServerRefusal: As `send_message`, with its other exceptions.
         """
 
         async def store(blob: Blob) -> str:

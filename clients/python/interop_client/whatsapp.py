@@ -1,4 +1,4 @@
-"""The client of a WhatsApp user, as far as third-party chats go; knows no registration of phone numbers.
+"""The client of a WhatsApp user, for third-party chats only; knows no registration of phone numbers.
 
 Source: OPT-01 to OPT-11, OPT-14, MED-04, MED-05.
 """
@@ -22,19 +22,19 @@ from interop_client.options import ClientOptions
 from interop_client.state import ClientState, StateStore
 
 TERMS_ID = "20240306"
-"""The version of the terms that users accept (OPT-03)."""
+"""The version of the terms that WhatsApp users accept (OPT-03)."""
 
 _PAGE_SIZE = 100
 
 
 class WhatsAppClient(InteropClient):
-    """A WhatsApp user, who is registered with the admin service.
+    """The client of a WhatsApp user, who is registered with the admin service.
 
     Args:
-        transport: How to reach the server; must move blobs, too.
+        transport: Reaches the server, and moves blobs.
         state: Keys and sessions.
-        store: Where the state is saved; None saves nothing.
-        options: How to behave.
+        store: Saves the state; None saves nothing.
+        options: Choices of the application.
     """
 
     def __init__(
@@ -60,11 +60,11 @@ class WhatsAppClient(InteropClient):
         """Makes a client that connects itself.
 
         Args:
-            server: Where it is, and which root to trust.
+            server: Its address, and the root to trust.
             state: Keys and sessions; its JID is `{digits}@s.whatsapp.net`.
-            store: Where the state is saved; None saves nothing.
-            options: How to behave.
-            login: What to choose at login.
+            store: Saves the state; None saves nothing.
+            options: Choices of the application.
+            login: Choices at login.
         """
 
         async def log_in() -> Any:
@@ -73,27 +73,27 @@ class WhatsAppClient(InteropClient):
         return cls(DirectTransport(server, state.auth_private_key, log_in), state, store, options)
 
     async def accept_terms(self) -> None:
-        """Records that the terms were shown, and then accepted (OPT-03)."""
+        """Records that the user was shown the terms, and then that they accepted them (OPT-03)."""
         await self.record_terms(interop_pb2.TERMS_RESULT_SHOWN)
         await self.record_terms(interop_pb2.TERMS_RESULT_ACCEPTED)
 
     async def record_terms(self, result: interop_pb2.TermsResult.ValueType) -> None:
-        """Records one step of that.
+        """Records one step of accepting the terms (OPT-03).
 
         Raises:
-            ServerRefusal: TERMS_NOT_ACCEPTED: they were not shown before.
+            ServerRefusal: TERMS_NOT_ACCEPTED: the user was not shown them before.
         """
         request = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
         await self._call("InteropService/RecordTerms", request, interop_pb2.RecordTermsResponse)
 
     async def list_partners(self) -> list[interop_pb2.PartnerListing]:
-        """Returns the partners to choose from, by integrator id (OPT-07)."""
+        """Returns the partners that the user can choose, by integrator id (OPT-07)."""
         request = interop_pb2.ListPartnersRequest()
         response = await self._call("InteropService/ListPartners", request, interop_pb2.ListPartnersResponse)
         return list(response.partners)
 
     async def opt_in(self, integrators: Iterable[int]) -> None:
-        """Turns third-party chats on for exactly these partners, in place of those chosen before.
+        """Turns third-party chats on for exactly these partners, and off for all others.
 
         Raises:
             ServerRefusal: TERMS_NOT_ACCEPTED, NOT_ELIGIBLE or PARTNER_UNKNOWN.
@@ -102,12 +102,12 @@ class WhatsAppClient(InteropClient):
         await self._call("InteropService/OptIn", request, interop_pb2.OptInResponse)
 
     async def opt_out(self, integrators: Iterable[int]) -> None:
-        """Takes these partners off those chosen: their chats become read-only (OPT-06)."""
+        """Removes these partners from the user's choice: their chats become read-only (OPT-06)."""
         request = interop_pb2.OptOutRequest(integrators=integrators)
         await self._call("InteropService/OptOut", request, interop_pb2.OptOutResponse)
 
     async def set_third_party_chats(self, enabled: bool) -> None:
-        """Turns third-party chats on or off as a whole, and keeps what was chosen (OPT-02).
+        """Turns third-party chats on or off as a whole, and keeps the chosen partners (OPT-02).
 
         Raises:
             ServerRefusal: TERMS_NOT_ACCEPTED or NOT_ELIGIBLE.
@@ -116,7 +116,7 @@ class WhatsAppClient(InteropClient):
         await self._call("InteropService/SetThirdPartyChats", request, interop_pb2.SetThirdPartyChatsResponse)
 
     async def set_inbox_mode(self, mode: stanza_pb2.InboxMode.ValueType) -> None:
-        """Chooses how third-party chats are shown (OPT-05)."""
+        """Chooses how the inbox shows third-party chats (OPT-05)."""
         request = interop_pb2.SetInboxModeRequest(inbox_mode=mode)
         await self._call("InteropService/SetInboxMode", request, interop_pb2.SetInboxModeResponse)
 
@@ -126,22 +126,22 @@ class WhatsAppClient(InteropClient):
         return await self._call("InteropService/GetReachability", request, interop_pb2.GetReachabilityResponse)
 
     async def set_reachability(self, enabled: bool, muted: Iterable[int] = ()) -> None:
-        """Chooses which reachability pings come through; whose ping does not is not told (OPT-11).
+        """Chooses which reachability pings come through; the server does not tell senders (OPT-11).
 
         Args:
-            enabled: Whether any do.
-            muted: Messengers whose users' pings do not, in place of those muted before.
+            enabled: Whether any come through.
+            muted: Partners whose users' pings do not come through; replaces those muted before.
         """
         request = interop_pb2.SetReachabilityRequest(enabled=enabled, muted_integrators=muted)
         await self._call("InteropService/SetReachability", request, interop_pb2.SetReachabilityResponse)
 
     async def get_settings(self) -> interop_pb2.GetInteropSettingsResponse:
-        """Returns what this user has chosen."""
+        """Returns this user's choices."""
         request = interop_pb2.GetInteropSettingsRequest()
         return await self._call("InteropService/GetInteropSettings", request, interop_pb2.GetInteropSettingsResponse)
 
     async def list_chats(self) -> AsyncIterator[interop_pb2.ThirdPartyChat]:
-        """Yields this user's third-party chats, newest first, also those that are read-only (OPT-06)."""
+        """Yields this user's third-party chats, newest first, including read-only ones (OPT-06)."""
         page_token = ""
         while True:
             request = interop_pb2.ListThirdPartyChatsRequest(page_size=_PAGE_SIZE, page_token=page_token)
@@ -155,11 +155,17 @@ class WhatsAppClient(InteropClient):
                 return
 
     async def accept_message_request(self, peer_jid: str) -> None:
-        """Lets a third-party user write, who is told so. Writing to them does the same (OPT-14). Idempotent."""
+        """Accepts a third-party user's message request; the server tells them. Writing to them does the same (OPT-14).
+
+        Idempotent.
+        """
         await self._answer_message_request(peer_jid, interop_pb2.MESSAGE_REQUEST_ANSWER_ACCEPT)
 
     async def decline_message_request(self, peer_jid: str) -> None:
-        """Hears no more of a third-party user, who is not told (OPT-14). Idempotent; can be accepted later."""
+        """Declines a third-party user's message request; the server does not tell them (OPT-14).
+
+        No more of their messages come. Idempotent; the user can accept later.
+        """
         await self._answer_message_request(peer_jid, interop_pb2.MESSAGE_REQUEST_ANSWER_DECLINE)
 
     async def _answer_message_request(self, peer_jid: str, answer: interop_pb2.MessageRequestAnswer.ValueType) -> None:
@@ -167,24 +173,24 @@ class WhatsAppClient(InteropClient):
         await self._call("InteropService/AnswerMessageRequest", request, interop_pb2.AnswerMessageRequestResponse)
 
     async def delete_chat(self, peer_jid: str) -> None:
-        """Deletes a third-party chat from the list; the peer is not told. Idempotent."""
+        """Deletes a third-party chat from the list; the server does not tell the peer. Idempotent."""
         request = interop_pb2.DeleteThirdPartyChatRequest(peer_jid=peer_jid)
         await self._call("InteropService/DeleteThirdPartyChat", request, interop_pb2.DeleteThirdPartyChatResponse)
 
     async def send_document(
         self, to: str, path: Path, *, mimetype: str = "application/octet-stream", progress: Progress | None = None
     ) -> SentMessage:
-        """Sends a file: encrypts it, uploads the blob, and sends what opens it.
+        """Sends a file: encrypts it, uploads the blob, and sends its path and key.
 
         Args:
             to: JID of the recipient.
-            path: The file; its name is told, its folder is not.
+            path: The file; the recipient sees its name, but not its folder.
             mimetype: Of the file.
-            progress: Told how much of the blob was sent.
+            progress: Called with how much of the blob was sent.
 
         Raises:
             OSError: The file cannot be read.
-            ServerRefusal: The upload was refused; or as `send_message`, with the rest of what that raises.
+            ServerRefusal: The server refused the upload; or as `send_message`, with its other exceptions.
         """
         async with encrypted_blob(path, MediaType.DOCUMENT) as blob:
             direct_path = await upload_blob(self._uploads, blob, progress)
@@ -204,14 +210,14 @@ class WhatsAppClient(InteropClient):
         """Uploads a file once more, and sends its message again under the same id (MED-08).
 
         Args:
-            request: Of whoever found it gone.
+            request: The recipient's request.
             path: The file.
-            progress: Told how much of the blob was sent.
+            progress: Called with how much of the blob was sent.
 
         Raises:
-            LookupError: What was sent is not known any more, here or to `ClientOptions.find_sent`.
+            LookupError: Neither this client nor `ClientOptions.find_sent` knows the message any more.
             OSError: The file cannot be read.
-            ServerRefusal: The upload was refused; or as `send_message`, with the rest of what that raises.
+            ServerRefusal: The server refused the upload; or as `send_message`, with its other exceptions.
         """
 
         async def store(blob: Blob) -> str:

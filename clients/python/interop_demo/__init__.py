@@ -1,1 +1,1 @@
-"""The story that `interopsim demo` tells: two people on two messengers, in separate processes; knows no server code."""
+"""The story of `interopsim demo`: people on two messengers, each in a process of their own; knows no server code."""

@@ -1,4 +1,4 @@
-"""`interopsim demo`: reads options, refuses wrong input before anything starts, reports; knows no step."""
+"""`interopsim demo`: reads options, refuses wrong input before anything starts, and reports; knows no step."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from interop_demo.timeline import StepResult
 
 INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
+"""Exit code after Ctrl-C, as in shells."""
 _DEFAULT_TEXT = "Hello Alice, this is Bob. I write from Pigeon, not from WhatsApp."
 _DAY_SECONDS = 86_400
 _VERSIONS_OF = ("interopsim", "grpcio", "protobuf", "cryptography")
@@ -55,24 +55,24 @@ def _start_of_today_ms() -> int:
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
     metavar="N",
-    help="Play it so that the server's journal is the same each time: the same ids, and clocks that stand still.",
+    help="Make the server's journal the same each time: the same ids, and clocks that stand still.",
 )
 @click.option(
     "--at",
     "at_ms",
     metavar="TIME",
     callback=_read_time,
-    help="With --seed: where the clocks stand, such as 2027-01-01T00:00:00Z; else at the beginning of today, UTC.",
+    help="With --seed: where the clocks stand, such as 2027-01-01T00:00:00Z; by default the beginning of today, UTC.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line; the story on stderr.")
 def demo(keep: Path | None, as_json: bool, explains: bool, seed: int | None, at_ms: int | None, **given: Any) -> None:
-    """Play the whole story: two messengers, three people, one simulator, each a process of its own.
+    """Play the whole story: two messengers, three people, one simulator, in separate processes.
 
     Alice uses WhatsApp; Bob and Carol use another messenger. Exits with 0 only if every step held.
     """
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a terminal that lacks a character must not end the story
+            stream.reconfigure(errors="replace")  # a character that the terminal lacks must not end the story
     if at_ms is not None and seed is None:
         raise click.UsageError("--at belongs to --seed.")
     _check_given(**given)

@@ -1,4 +1,4 @@
-"""What any person's device can be told to do, on either messenger; knows no process and no story.
+"""The commands of a person's device, on either messenger; knows no process and no story.
 
 Each public coroutine of a device is a command: `person` calls it by name with the fields of a request.
 """
@@ -30,28 +30,28 @@ from interop_client.state import ClientState, StateFile
 from interop_demo.search import files_under, key_secret, search
 
 WAIT_SECONDS = 20.0
-"""Longest wait for something that must come."""
+"""Longest wait for an event that must come."""
 PREKEYS = 50
 OPTIONS = ClientOptions(refill_count=0)
-"""Prekeys are published when the story says so, so that what the server stores can be compared before and after."""
+"""Only the story publishes prekeys, so that it can compare what the server stores before and after a step."""
 
 E = TypeVar("E", bound=Event)
 
 
 class CommandFailed(Exception):
-    """What was asked cannot be done, or did not happen in time."""
+    """The device cannot carry out a command, or an expected event did not come in time."""
 
 
 @dataclass(frozen=True, slots=True)
 class DevicePlace:
-    """Where a device is, and who looks."""
+    """The surroundings of a device."""
 
     folder: Path
-    """Of this device alone."""
+    """The folder of this device alone."""
     progress: Progress
-    """Told how far uploads are."""
+    """Called with the progress of uploads."""
     id_prefix: str = ""
-    """Begins the ids of its messages; a random one when empty."""
+    """The beginning of its message ids; empty for a random one."""
 
 
 class Device(ABC):
@@ -72,21 +72,21 @@ class Device(ABC):
         """The connected client.
 
         Raises:
-            CommandFailed: There is none.
+            CommandFailed: The device is not connected.
         """
         if self._client is None:
             raise CommandFailed("not connected")
         return self._client
 
     def load_state(self) -> ClientState:
-        """Returns what the device saved before it was switched off, or a new state."""
+        """Returns the state that the device saved before it was switched off, or a new one."""
         state = self._file.load() or ClientState.generate()
         state.id_prefix = self._id_prefix or state.id_prefix
         return state
 
     @property
     def file(self) -> StateFile:
-        """Where the state is kept."""
+        """The file with the saved state."""
         return self._file
 
     @abstractmethod
@@ -94,7 +94,7 @@ class Device(ABC):
         """Makes the client for a new connection."""
 
     async def connect(self, simulator: dict[str, str]) -> dict[str, Any]:
-        """Connects, in place of a connection that may be open."""
+        """Connects, after closing any open connection."""
         await self.disconnect()
         self._client = await self.make_client(address_of(simulator))
         await self._client.connect()
@@ -108,25 +108,25 @@ class Device(ABC):
         return {}
 
     async def publish_prekeys(self) -> dict[str, Any]:
-        """Publishes prekeys and has the server prove that it holds them."""
+        """Publishes prekeys and compares them with those that the server holds."""
         await self.client.publish_prekeys(PREKEYS)
         return {"count": await self.client.count_prekeys(), "intact": await self.client.has_intact_prekeys()}
 
     async def resolve(self, external_id: str, integrator: int = 0) -> dict[str, Any]:
-        """Looks somebody up."""
+        """Looks up the JID of a user."""
         return {"jid": await self.client.resolve(external_id, integrator)}
 
     async def take_bundle(self, jid: str) -> dict[str, Any]:
-        """Takes somebody's prekey bundle, which a session begins with."""
+        """Takes a user's prekey bundle, with which a session begins."""
         bundle = await self.client.take_prekey_bundle(jid)
         return {"has_one_time_prekey": bundle.one_time_prekey_id is not None}
 
     async def send_text(self, to: str, text: str, reply_to: str = "") -> dict[str, Any]:
-        """Sends a text, as an answer when `reply_to` is the id of a text that was waited for."""
+        """Sends a text, as an answer when `reply_to` is the id of a text that this device has received."""
         return _facts(await self.client.send_text(to, text, self._read.get(reply_to)))
 
     async def send_garbage(self, to: str) -> dict[str, Any]:
-        """Sends a message stanza that no session made: for addresses that there is no session with."""
+        """Sends a message stanza with random bytes, for addresses without a session."""
         enc = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=os.urandom(64))
         message = stanza_pb2.Message(
             id=self.client.state.take_message_id(), to_jid=to, type=stanza_pb2.MESSAGE_TYPE_TEXT, enc=(enc,)
@@ -134,7 +134,7 @@ class Device(ABC):
         return _facts(await self.client.send_encrypted(message))
 
     async def offer_call(self, to: str) -> dict[str, Any]:
-        """Offers a call, and returns why it was refused."""
+        """Offers a call, and returns why the server refuses it."""
         call_id = self.client.state.take_message_id()
         await self.client.transport.send(stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id=call_id, to_jid=to)))
         refused = await self._wait(
@@ -150,7 +150,7 @@ class Device(ABC):
         return _told(text)
 
     async def wait_for_receipts(self, ids: list[str], is_read: bool) -> dict[str, Any]:
-        """Waits until there is a receipt for each of some messages."""
+        """Waits until a receipt has come for each of these messages."""
         missing, what = set(ids), "read" if is_read else "delivered"
         while missing:
             event = await self._wait(
@@ -161,7 +161,7 @@ class Device(ABC):
         return {}
 
     async def mark_read(self, message_id: str) -> dict[str, Any]:
-        """Says that a text that was waited for was seen."""
+        """Tells the sender that this user has read a text."""
         await self.client.mark_read(self._read[message_id])
         return {}
 
@@ -172,10 +172,10 @@ class Device(ABC):
         return {"sender": received.sender, "id": received.id, "path": received.media.direct_path}
 
     async def download(self, message_id: str, http: str = "") -> dict[str, Any]:
-        """Downloads a file that was waited for; over HTTP when a base URL is given.
+        """Downloads a received file; over HTTP when a base URL is given.
 
         Raises:
-            CommandFailed: It is not what its sender described.
+            CommandFailed: The file is not what its sender described.
         """
         target = self.folder / f"received-{message_id}"
         media = self._media[message_id].media
@@ -186,31 +186,31 @@ class Device(ABC):
         return {"file": str(target), "mimetype": media.mimetype, "name": media.name}
 
     async def take_backlog(self) -> dict[str, Any]:
-        """Takes all that waited at the server, and all that came with it."""
+        """Takes all texts that waited on the server, and those that came right after them."""
         preview = await self._wait_for(OfflinePreview, "the preview of what waited")
         await self._wait_for(OfflineEnd, "the end of what waited")
-        await self.client.ping()  # what the server sent after it, if anything, is here now, too
+        await self.client.ping()  # then all that the server sent after the backlog has come, too
         return {"announced": preview.messages, "texts": await self._texts_that_are_here()}
 
     async def take_texts(self) -> dict[str, Any]:
-        """Takes the texts that are here already."""
+        """Takes the texts that have come already."""
         await self.client.ping()
         return {"texts": await self._texts_that_are_here()}
 
     async def block(self, jid: str) -> dict[str, Any]:
-        """Blocks somebody."""
+        """Blocks a user."""
         await self.client.block(jid)
         return {"blocked": await self.client.get_blocklist()}
 
     async def back_up(self) -> dict[str, Any]:
-        """Keeps a copy of all that the device knows now."""
+        """Keeps a copy of the device's current state."""
         self._backup = self.client.state.to_bytes()
         return {}
 
     async def restore_backup(self, simulator: dict[str, str]) -> dict[str, Any]:
-        """Goes back to that copy and connects: what came since is forgotten, keys included.
+        """Goes back to that copy and connects: the device loses everything since then, keys included.
 
-        The ids of messages go on all the same: an id that was used before would be taken for a repetition.
+        Only the message ids go on: the server would take a message with a used id for a repetition.
         """
         next_number = self.client.state.next_number
         await self.disconnect()
@@ -220,7 +220,7 @@ class Device(ABC):
         return await self.connect(simulator)
 
     async def report(self, jid: str, message_id: str) -> dict[str, Any]:
-        """Reports somebody for a text that was waited for, and reveals what it says."""
+        """Reports a user for a received text, and reveals its content."""
         return {"report_id": await self.client.report(jid, [self._read[message_id]], reveal=True)}
 
     async def wait_for_loss(self) -> dict[str, Any]:
@@ -229,7 +229,7 @@ class Device(ABC):
         return {"reason": lost.reason}
 
     async def find_own_keys(self, folders: list[str]) -> dict[str, Any]:
-        """Searches folders for this device's private identity key: here, so that the key never leaves the device."""
+        """Searches folders for this device's private identity key: in this process, so that the key never leaves it."""
         secret = key_secret("private identity key", self.load_state().signal.identity.private_key)
         findings = search([secret], files_under(*(Path(folder) for folder in folders)))
         own = search([secret], [self.folder / "state"])
@@ -256,15 +256,15 @@ class Device(ABC):
 
 
 def _facts(sent: SentMessage) -> dict[str, Any]:
-    """What the story is told of a message that was sent; not what it says."""
+    """Returns the facts of a sent message that the story needs, without its content."""
     return {"id": sent.id, "timestamp_ms": sent.timestamp_ms}
 
 
 def _told(text: TextReceived) -> dict[str, Any]:
-    """What the story is told of a text; not the secret that proves who wrote it."""
+    """Returns the facts of a text that the story needs, without the secret that proves who wrote it."""
     return {name: getattr(text, name) for name in ("sender", "id", "text", "reply_to", "offline", "request_state")}
 
 
 def address_of(simulator: dict[str, str]) -> ServerAddress:
-    """Reads where a simulator is out of its ready line."""
+    """Returns the addresses of a simulator from its ready line."""
     return ServerAddress(simulator["grpc"], bytes.fromhex(simulator["root_public_key"]), simulator["http"])

@@ -1,4 +1,4 @@
-"""What goes through the demo: the user's own text and files, or generated ones; knows no process and no network."""
+"""The text and files that the demo sends: the user's own or generated ones; knows no process and no network."""
 
 import os
 import struct
@@ -9,21 +9,21 @@ from pathlib import Path
 MAX_TEXT_BYTES = 65_536
 """Longest text in a message, as UTF-8 (content.proto)."""
 MAX_FILE_BYTES = 255 << 20
-"""Longest file: encrypted, it fits into the 256 MiB that the messenger's media server takes."""
+"""Longest file: encrypted, it fits into the 256 MiB that the partner's media server accepts."""
 MIMETYPES = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg", b"GIF8": "image/gif"}
-"""Image types by the bytes that a file begins with; WebP is recognised apart."""
+"""Image types by the bytes that a file begins with; WebP is recognised separately."""
 
 _IMAGE_SIDE = 96
 _HEAD_BYTES = 16
 
 
 class InputRefused(ValueError):
-    """The user's input cannot be sent; the message says which and why."""
+    """The demo cannot send an input of the user; the message says which and why."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What people send to each other."""
+    """The text and files that people send to each other."""
 
     text: str
     """Bob's message."""
@@ -36,10 +36,10 @@ class Inputs:
 
 
 def check_text(text: str) -> None:
-    """Goes on when a text can be sent.
+    """Checks that the demo can send a text.
 
     Raises:
-        InputRefused: It is empty, too long, or no Unicode text.
+        InputRefused: The text is empty, too long, or not valid Unicode.
     """
     if not text.strip():
         raise InputRefused("the text is empty")
@@ -52,10 +52,10 @@ def check_text(text: str) -> None:
 
 
 def check_file(path: Path) -> Path:
-    """Returns the path of a file when it can be sent.
+    """Checks that the demo can send a file, and returns its path.
 
     Raises:
-        InputRefused: It is missing, no file, unreadable, empty or too large.
+        InputRefused: The file is missing, not a regular file, unreadable, empty or too large.
     """
     try:
         if not path.exists():
@@ -77,7 +77,7 @@ def image_mimetype(path: Path) -> str:
     """Returns the type of an image that was checked with `check_file`.
 
     Raises:
-        InputRefused: It is neither PNG, JPEG, GIF nor WebP.
+        InputRefused: The image is neither PNG, JPEG, GIF nor WebP.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
@@ -101,7 +101,7 @@ def make_pdf(text: str) -> bytes:
     """Makes a PDF of one page.
 
     Args:
-        text: What is on it: ASCII without parentheses and backslashes.
+        text: The text of the page: ASCII without parentheses and backslashes.
     """
     content = f"BT /F1 18 Tf 72 720 Td ({text}) Tj ET".encode("ascii")
     objects = (

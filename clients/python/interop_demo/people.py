@@ -1,4 +1,4 @@
-"""People as the story sees them: each a process that is asked to do something; knows no story and no server."""
+"""The people of the story: each a process that takes commands; knows no story and no server."""
 
 import asyncio
 import json
@@ -13,14 +13,14 @@ SILENCE_SECONDS = 60.0
 
 
 class Refused(Exception):
-    """The server refused what a person tried.
+    """The server refused a person's request.
 
     Args:
         reason: Name of the reason.
         requirement: Id of the requirement; may be empty.
         advice: What to do about it.
         request_id: Names the refusal in the server's journal.
-        **login: Of a login: `code`, and of a ban also `sub_code` and `expires_after_seconds`.
+        **login: For a login: `code`, and for a ban also `sub_code` and `expires_after_seconds`.
     """
 
     def __init__(self, reason: str, requirement: str, advice: str, request_id: str, **login: int) -> None:
@@ -35,7 +35,7 @@ class Refused(Exception):
 
 
 class CouldNot(Exception):
-    """A person could not do what they were asked to, for another reason than a refusal."""
+    """A person's device could not carry out a command, for a reason other than a refusal."""
 
 
 class Person:
@@ -44,8 +44,8 @@ class Person:
     Args:
         name: First name.
         messenger: Name of the messenger that this person uses.
-        folder: Of the device; made when the person starts.
-        settings: For the process; see `person`.
+        folder: Folder of the device; made when the person starts.
+        settings: Settings of the process; see `person`.
     """
 
     def __init__(self, name: str, messenger: str, folder: Path, settings: dict[str, str]) -> None:
@@ -55,9 +55,9 @@ class Person:
         arguments = ["-m", "interop_demo.person", json.dumps({"folder": str(folder), **settings})]
         self.process = Child(f"{name}'s device", arguments, folder / "device.log")
         self.jid = ""
-        """JID at the server, once there is one."""
+        """The person's JID; empty until the server has given one."""
         self.user = settings["user"]
-        """What people know them by: e-mail address or phone number."""
+        """User-visible identifier: e-mail address or phone number."""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.messenger})"
@@ -66,25 +66,25 @@ class Person:
         """Switches the device on.
 
         Raises:
-            ChildFailed: It does not start.
+            ChildFailed: The device's process does not start.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         await self.process.start()
 
     async def stop(self) -> None:
-        """Switches the device off. What it saved stays."""
+        """Switches the device off. Its saved state stays."""
         await self.process.stop()
 
     async def ask(self, do: str, progress: Progress | None = None, **fields: Any) -> dict[str, Any]:
-        """Has the person do something and returns what came of it.
+        """Gives the person's device a command and returns the result.
 
         Args:
             do: Name of a command of the device.
-            progress: Told how far an upload is.
-            **fields: Of the command.
+            progress: Called with the progress of an upload.
+            **fields: Fields of the command.
 
         Raises:
-            Refused: The server says no.
+            Refused: The server refused the request.
             CouldNot: Something else went wrong.
             ChildFailed: The device's process has ended or hangs.
         """

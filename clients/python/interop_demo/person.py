@@ -1,11 +1,11 @@
-"""One person's device as a process: reads a command a line, answers each with a line; knows no story.
+"""One person's device as a process: reads one command per line, answers each with a line; knows no story.
 
-`python -m interop_demo.person SETTINGS`, where SETTINGS is JSON: `folder`, `user`, for a third-party user `messenger`
-and perhaps `client_ip`, and perhaps `id_prefix`, which begins message ids that are to be the same each time.
+`python -m interop_demo.person SETTINGS`, where SETTINGS is JSON: `folder`, `user`; for a third-party user `messenger`
+and optionally `client_ip`; and optionally `id_prefix`, the beginning of message ids that must be the same each time.
 
 A command is `{"do": NAME, …}` with the fields of the device's coroutine NAME; its answer is `{"done": …}`,
-`{"refused": …}` when the server says no, or `{"failed": …}`. Before the answer, `{"progress": [SENT, TOTAL]}` may come
-any number of times. Ends with stdin, or on SIGTERM.
+`{"refused": …}` when the server refuses, or `{"failed": …}`. Before the answer, `{"progress": [SENT, TOTAL]}` may come
+any number of times. The process ends with stdin, or on SIGTERM.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""Plays the story from beginning to end and keeps account of it; knows no step's content."""
+"""Plays the story from beginning to end and records the results; knows no step's content."""
 
 import asyncio
 import signal
@@ -19,14 +19,14 @@ from interop_demo.story import STEPS, Step
 from interop_demo.timeline import StepResult, Timeline
 
 _EXPECTED = (StepFailed, Refused, CouldNot, ChildFailed, ServerRefusal, TimeoutError, OSError, aiohttp.ClientError)
-"""What a step can fail with; anything else is a bug of the demo."""
+"""The errors with which a step can fail; any other error is a bug of the demo."""
 
 
 class Account:
-    """What came of each step.
+    """The results of the steps.
 
     Args:
-        steps: All of them, in order.
+        steps: All steps, in order.
     """
 
     def __init__(self, steps: Sequence[Step]) -> None:
@@ -49,7 +49,7 @@ class Account:
         await stage.see_off()
 
     def results(self) -> list[StepResult]:
-        """Returns a result for every step, also for those that were not played."""
+        """Returns a result for every step, including those not played."""
         played = len(self._results)
         why = "not run: an earlier step failed" if self._has_failure else "not run: interrupted"
         return self._results + [StepResult(step.name, False, 0, why) for step in self._steps[played:]]
@@ -60,16 +60,16 @@ class Account:
 
 
 async def play(inputs: Inputs, root: Path, console: Console, staging: Staging) -> tuple[list[StepResult], bool]:
-    """Plays the whole story, and ends every process that it started, also on SIGINT and SIGTERM.
+    """Plays the whole story, and ends every process that it started, even on SIGINT and SIGTERM.
 
     Args:
-        inputs: What people send.
-        root: Folder for all that servers and devices keep.
-        console: Where the story is told.
-        staging: How it is played.
+        inputs: The text and files that people send.
+        root: Folder for all files of servers and devices.
+        console: Shows the story.
+        staging: How to play it.
 
     Returns:
-        What came of each step, and whether a signal ended the story early.
+        The result of each step, and whether a signal ended the story early.
     """
     timeline = Timeline(console, len(STEPS))
     timeline.introduce(
@@ -82,7 +82,7 @@ async def play(inputs: Inputs, root: Path, console: Console, staging: Staging) -
 
     def interrupt(number: int) -> None:
         signals.append(number)
-        if len(signals) == 1:  # a second one must not interrupt the cleaning up
+        if len(signals) == 1:  # a second signal must not interrupt the clean-up
             playing.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -1,4 +1,4 @@
-"""Child processes that say when they are ready: start, stop, kill; knows nothing of what they do."""
+"""Starts, stops and kills child processes that say when they are ready; knows nothing of what they do."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ LOG_TAIL_CHARACTERS = 2000
 
 
 class ChildFailed(Exception):
-    """A child did not become ready; the message ends with the last lines that it logged."""
+    """A child did not become ready, or has ended; the message ends with the last lines of its log."""
 
 
 class Child:
@@ -29,17 +29,17 @@ class Child:
         """Describes a child; nothing runs yet.
 
         Args:
-            name: For messages.
-            arguments: What follows the Python interpreter, for example `-m interop_server up`.
-            log: Where its stderr goes; appended to. Its temporary files go into the same folder, so that whoever
-                removes the folder removes them too, however the child ended.
+            name: Name for messages.
+            arguments: Arguments of the Python interpreter, for example `-m interop_server up`.
+            log: File to which its stderr is appended. Its temporary files go into the same folder, so that removing the
+                folder removes them too, however the child ended.
         """
         self.name = name
         self.log = log
         self._arguments = list(arguments)
         self._process: asyncio.subprocess.Process | None = None
         self.ready: Mapping[str, Any] = {}
-        """What the ready line said."""
+        """The content of the ready line."""
 
     @property
     def pid(self) -> int:
@@ -47,10 +47,10 @@ class Child:
         return self._running().pid
 
     async def start(self) -> Mapping[str, Any]:
-        """Starts the process and returns what its ready line says.
+        """Starts the process and returns the content of its ready line.
 
         Raises:
-            ChildFailed: It ended, or said nothing in time.
+            ChildFailed: The process ended, or printed no ready line in time.
         """
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -60,7 +60,7 @@ class Child:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.log.parent)},
-                start_new_session=True,  # Ctrl-C reaches the parent, which ends its children in order
+                start_new_session=True,  # so that Ctrl-C reaches only the parent, which ends its children in order
                 limit=1 << 26,
             )
         try:
@@ -86,7 +86,7 @@ class Child:
         """Writes a line to the child's stdin.
 
         Raises:
-            ChildFailed: It no longer reads.
+            ChildFailed: The child no longer reads.
         """
         stdin = self._running().stdin
         assert stdin is not None
@@ -148,7 +148,7 @@ def simulator(log: Path, db: Path | None = None, arguments: Sequence[str] = ()) 
 
     Args:
         log: See Child.
-        db: Database to keep; None for one that is gone at exit.
+        db: Database file to keep; None for one that is deleted at exit.
         arguments: Further options of `interopsim up`.
     """
     command = ["-m", "interop_server", "up"]
@@ -158,5 +158,5 @@ def simulator(log: Path, db: Path | None = None, arguments: Sequence[str] = ()) 
 
 
 def partner_server(log: Path, data: Path) -> Child:
-    """Describes a third-party messenger's server on a free loopback port, with its blobs and keys in a folder."""
+    """Describes a partner's server on a free loopback port, with its blobs and keys in a folder."""
     return Child("the messenger's server", ["-m", "partner_server", "--data", str(data)], log)

@@ -1,4 +1,4 @@
-"""Looks for plaintexts in files, byte by byte; knows nothing of who wrote the files or why."""
+"""Searches files for plaintexts, byte by byte; knows nothing of the programs that wrote the files."""
 
 import hashlib
 from base64 import b64encode, urlsafe_b64encode
@@ -8,7 +8,7 @@ from pathlib import Path
 
 WINDOW_BYTES = 32
 WINDOWS = 8
-"""Parts of a file that are looked for, from its first bytes to its last."""
+"""How many parts of a file to search for, from its first bytes to its last."""
 MIN_PATTERN_BYTES = 8
 """Shorter patterns occur by chance in some megabytes of ciphertext."""
 MIN_DISTINCT_BYTES = 10
@@ -21,30 +21,30 @@ _MAX_PADDING = 16
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """Something that must not be found."""
+    """A text, key or file that the search must not find."""
 
     name: str
-    """For people."""
+    """Name for messages."""
     patterns: tuple[bytes, ...] = field(repr=False)
-    """Each gives it away on its own; none when it is too short or too uniform to be recognised."""
+    """Each pattern alone reveals the secret; empty when it is too short or too uniform to recognise."""
     sha256: bytes | None = None
-    """Digest of a whole file; None for what is no file."""
+    """Digest of a whole file; None for a text or key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What a search came to."""
+    """The result of a search."""
 
     files: int
-    """Files searched."""
+    """How many files were searched."""
     bytes: int
-    """Their length in all."""
+    """Their total length."""
     hits: tuple[str, ...]
-    """What was found where."""
+    """Each secret found, with the file."""
 
 
 def text_secret(name: str, text: str) -> Secret:
-    """Returns what gives a text away: the text; a short one, only as it is encoded and padded before encryption."""
+    """Returns the secret of a text: its bytes; for a short text, only the forms in which it is encoded and padded."""
     plain = text.encode()
     if len(plain) >= MIN_PATTERN_BYTES:
         return Secret(name, (plain,))
@@ -54,12 +54,12 @@ def text_secret(name: str, text: str) -> Secret:
 
 
 def key_secret(name: str, key: bytes) -> Secret:
-    """Returns what gives a key away: its bytes, and the forms in which keys are written down."""
+    """Returns the secret of a key: its bytes, in hexadecimal and in both forms of base64."""
     return Secret(name, (key, key.hex().encode(), b64encode(key).rstrip(b"="), urlsafe_b64encode(key).rstrip(b"=")))
 
 
 def file_secret(name: str, path: Path) -> Secret:
-    """Returns what gives a file away: windows spread over it, and the digest of the whole."""
+    """Returns the secret of a file: windows spread over it, and the digest of the whole."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -81,7 +81,7 @@ def files_under(*roots: Path) -> Iterator[Path]:
 
 
 def search(secrets: Sequence[Secret], files: Iterable[Path]) -> Findings:
-    """Looks for secrets in files. A file that goes away meanwhile is left out: it holds nothing any more."""
+    """Searches files for secrets. Skips a file that was deleted meanwhile: it holds nothing any more."""
     overlap = max((len(pattern) for secret in secrets for pattern in secret.patterns), default=1) - 1
     count = size = 0
     hits: set[str] = set()

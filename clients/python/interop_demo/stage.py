@@ -1,4 +1,4 @@
-"""The processes that the story plays on, and what is known of them; knows no step."""
+"""The stage of the story: its processes, and the calls and checks that steps share; knows no step."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -21,36 +21,36 @@ MESSENGER = "Pigeon"
 """The third-party messenger of the story."""
 WHATSAPP = "WhatsApp"
 INTEGRATOR = 17
-"""The messenger's number at WhatsApp."""
+"""The messenger's integrator id at WhatsApp."""
 ALICE_NUMBER = "+491701234567"
 BOB_ADDRESS = "bob@pigeon.example"
 CAROL_ADDRESS = "carol@pigeon.example"
 CAROL_IP = "203.0.113.7"
-"""Where Carol's phone is, as her messenger's load balancer sees it; reserved for documentation (RFC 5737)."""
+"""Address of Carol's phone, as her messenger's load balancer sees it; reserved for documentation (RFC 5737)."""
 SETTLE_SECONDS = 10.0
 POLL_SECONDS = 0.01
 
 
 class StepFailed(Exception):
-    """Something did not hold; the message says what."""
+    """A check of a step failed; the message says which."""
 
 
 def expect(holds: bool, otherwise: str) -> None:
-    """Goes on when something holds.
+    """Checks a claim.
 
     Args:
-        holds: Whether it does.
-        otherwise: What it means when it does not.
+        holds: Whether the claim holds.
+        otherwise: The failure message if it does not.
 
     Raises:
-        StepFailed: It does not.
+        StepFailed: The claim does not hold.
     """
     if not holds:
         raise StepFailed(otherwise)
 
 
 async def together(*work: Coroutine[Any, Any, Any]) -> None:
-    """Does several things at the same time; the first that fails ends the others and says why."""
+    """Runs coroutines at the same time; the first that fails ends the others, and its error is raised."""
     try:
         async with asyncio.TaskGroup() as tasks:
             for coroutine in work:
@@ -61,40 +61,40 @@ async def together(*work: Coroutine[Any, Any, Any]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """Where everything lies."""
+    """The folders of all processes."""
 
     root: Path
 
     @property
     def simulator(self) -> Path:
-        """All that the simulator keeps and logs."""
+        """The simulator's database, blobs and logs."""
         return self.root / "simulator"
 
     @property
     def messenger(self) -> Path:
-        """All that the third-party messenger's server keeps and logs; its proxy is the same process."""
+        """The blobs, keys and logs of the partner's server, which includes its proxy."""
         return self.root / "messenger"
 
     def device(self, name: str) -> Path:
-        """All that a person's device keeps."""
+        """Returns the folder with all files of a person's device."""
         return self.root / "devices" / name.lower()
 
 
 @dataclass(frozen=True, slots=True)
 class Staging:
-    """How the story is played."""
+    """How to play the story."""
 
     explains: bool = False
-    """Whether each refusal is explained as it happens."""
+    """Whether to explain each refusal as it happens."""
     seed: int | None = None
-    """Makes every id that the server hands out the same in every playing of the story."""
+    """Makes every id from the server the same each time the story is played."""
     at_ms: int = 0
-    """With a seed: where the clocks of both servers stand, in milliseconds since the UNIX epoch."""
+    """With a seed: the time at which the clocks of both servers stand, in milliseconds since the UNIX epoch."""
 
 
 @dataclass(slots=True)
 class Stage:
-    """Servers and people. An asynchronous context manager: whatever happens, it leaves no process behind."""
+    """Servers and people. An asynchronous context manager: it always ends all their processes."""
 
     inputs: Inputs
     folders: Folders
@@ -106,11 +106,11 @@ class Stage:
     bob: Person = field(init=False)
     carol: Person = field(init=False)
     secrets: list[Secret] = field(default_factory=list)
-    """What must not be found at the end."""
+    """The secrets that the search at the end must not find."""
     carols_text: str = ""
-    """Id of what Carol wrote to Alice."""
+    """Id of Carol's text to Alice."""
     explained: int = 0
-    """How many refusals were explained so far."""
+    """How many refusals could be explained so far."""
 
     def __post_init__(self) -> None:
         folders = self.folders
@@ -125,10 +125,10 @@ class Stage:
         return self.simulator.ready
 
     async def start(self) -> None:
-        """Starts the servers and people, as far as possible at the same time.
+        """Starts servers and devices, as far as possible at the same time.
 
         Raises:
-            ChildFailed: One of them does not start.
+            ChildFailed: A process does not start.
         """
         for folder in (self.folders.simulator, self.folders.messenger):
             folder.mkdir(parents=True, exist_ok=True)
@@ -143,12 +143,12 @@ class Stage:
             await self.set_messenger_clock(self.staging.at_ms, is_frozen=True)
 
     async def tell_messenger(self) -> None:
-        """Tells the messenger's server where the simulator is now."""
+        """Tells the partner's server the simulator's current addresses."""
         addresses = {name: self.addresses[name] for name in ("grpc", "http", "root_public_key")}
         await self._post_to_messenger("/admin/simulator", addresses)
 
     async def set_messenger_clock(self, now_ms: int, *, is_frozen: bool) -> None:
-        """Has the messenger's server follow the simulator's clock, by which its tokens are judged."""
+        """Sets the clock of the partner's server to the simulator's, by which the simulator judges its tokens."""
         await self._post_to_messenger("/admin/clock", {"now_ms": now_ms, "frozen": is_frozen})
 
     async def _post_to_messenger(self, path: str, fields: Mapping[str, Any]) -> None:
@@ -157,7 +157,7 @@ class Stage:
             expect(response.ok, f"the messenger's server answered {response.status}: {await response.text()}")
 
     async def list_pushes(self, user: str, after: int, wait_seconds: float) -> list[dict[str, Any]]:
-        """Returns the pushes that the messenger's server took for a user, waiting for one if there is none."""
+        """Returns the pushes that the partner's server has accepted for a user; waits for one if there is none."""
         query = {"user": user, "after": str(after), "wait_seconds": str(wait_seconds)}
         async with aiohttp.ClientSession() as session:
             url = f"{self.messenger.ready['base_url']}/pushes"
@@ -166,10 +166,10 @@ class Stage:
                 return list((await response.json())["pushes"])
 
     async def expect_refusal(self, reason: str, person: Person, do: str, **fields: Any) -> Refused:
-        """Has a person try what the server must refuse for exactly one reason, and returns the refusal.
+        """Gives a person's device a command that the server must refuse for this reason, and returns the refusal.
 
         Raises:
-            StepFailed: It was not refused, for another reason, or cannot be explained.
+            StepFailed: The server did not refuse it, refused it for another reason, or cannot explain the refusal.
         """
         try:
             await person.ask(do, **fields)
@@ -180,7 +180,7 @@ class Stage:
         raise StepFailed(f"{person} was not refused, expected {reason}")
 
     async def explain(self, request_id: str) -> None:
-        """Checks that a refusal can be explained, as `interopsim explain` does, and tells it when that is wanted.
+        """Checks that the simulator can explain a refusal, as in `interopsim explain`; shows it if `explains` is set.
 
         Raises:
             StepFailed: The requirement, its evidence or the remedy is missing.
@@ -201,7 +201,7 @@ class Stage:
         """Waits until the mailboxes are empty, and returns how much the simulator stores, by kind.
 
         Raises:
-            StepFailed: Something stays in a mailbox.
+            StepFailed: A mailbox does not become empty.
         """
         try:
             async with self.admin() as admin, asyncio.timeout(SETTLE_SECONDS):
@@ -214,10 +214,10 @@ class Stage:
             raise StepFailed(f"the mailboxes are not empty after {SETTLE_SECONDS:.0f} s") from error
 
     async def wait_until_gone(self, person: Person) -> None:
-        """Waits until the simulator has noticed that a person is not connected any more.
+        """Waits until the simulator has noticed that a person is no longer connected.
 
         Raises:
-            StepFailed: It does not.
+            StepFailed: The simulator still lists the connection.
         """
         try:
             async with self.admin() as admin, asyncio.timeout(SETTLE_SECONDS):
@@ -229,10 +229,10 @@ class Stage:
             raise StepFailed(f"{person.name} is still connected after {SETTLE_SECONDS:.0f} s") from error
 
     async def wait_until_recorded(self, action: str) -> None:
-        """Waits until the simulator that runs now has an action in its journal.
+        """Waits until the running simulator has an action in its journal.
 
         Raises:
-            StepFailed: It has not.
+            StepFailed: The action is not in the journal in time.
         """
         try:
             async with (
@@ -245,12 +245,12 @@ class Stage:
             raise StepFailed(f"{action} is not in the journal after {SETTLE_SECONDS:.0f} s") from error
 
     def keep_secret(self, name: str, text: str) -> str:
-        """Notes a text that must not be found at the end, and returns it."""
+        """Adds a text to the secrets that the search at the end must not find, and returns it."""
         self.secrets.append(text_secret(name, text))
         return text
 
     async def see_off(self) -> None:
-        """Switches all devices off, one after the other: also the last lines of a seeded journal are the same."""
+        """Switches all devices off, one after the other, so that a seeded journal ends with the same lines."""
         for person in (self.carol, self.bob, self.alice):
             await person.stop()
             await self.wait_until_gone(person)
@@ -260,7 +260,7 @@ class Stage:
 
     async def __aexit__(self, *_: object) -> None:
         people = [person for name in ("alice", "bob", "carol") if (person := getattr(self, name, None)) is not None]
-        # People first: who is connected to a server that stops would only log that it did.
+        # People first: a device whose server stops would only log the lost connection.
         await asyncio.gather(*(person.stop() for person in people), return_exceptions=True)
         await asyncio.gather(self.simulator.stop(), self.messenger.stop(), return_exceptions=True)
 

@@ -1,4 +1,4 @@
-"""The device of a third-party messenger's user; knows its messenger's server by URL only."""
+"""The device of a third-party user; knows its partner's server by URL only."""
 
 import asyncio
 import os
@@ -19,13 +19,13 @@ _CHUNK_BYTES = 256 * 1024
 
 
 class ThirdPartyDevice(Device):
-    """Connects itself, or through the messenger's proxy when it was enlisted for that.
+    """Connects itself, or through the partner's proxy when the user has enlisted for that.
 
     Args:
-        place: Where it is.
-        messenger: Base URL of the messenger's server.
+        place: The surroundings of the device.
+        messenger: Base URL of the partner's server.
         user: User-visible identifier.
-        client_ip: Public address that the messenger's load balancer sees; empty for a user who connects directly.
+        client_ip: Public address that the partner's load balancer sees; empty for a user who connects directly.
     """
 
     def __init__(self, place: DevicePlace, messenger: str, user: str, client_ip: str = "") -> None:
@@ -44,19 +44,19 @@ class ThirdPartyDevice(Device):
         return ThirdPartyClient(transport, state, self.file, OPTIONS)
 
     async def enlist(self, simulator: dict[str, str]) -> dict[str, Any]:
-        """Enlists with the documented form post; with the proxy's auth key when the proxy is to connect."""
+        """Enlists with the documented form post, with the proxy's auth key if the user connects through the proxy."""
         server = address_of(simulator)
         client = ThirdPartyClient.direct(server, self.load_state(), self._get_token, self.file)
         auth_key = bytes.fromhex(await self._get_proxy_key()) if self._client_ip else b""
         return {"jid": await client.enlist_over_http(server.http, await self._get_token(), auth_key)}
 
     async def send_image(self, to: str, file: str, mimetype: str) -> dict[str, Any]:
-        """Sends a picture that the messenger hosts."""
+        """Sends an image that the partner's server hosts."""
         sent = await self._third_party.send_image(to, Path(file), self._host, mimetype=mimetype)
         return {"id": sent.id}
 
     async def ping_reachability(self, phone_number: str, display_name: str) -> dict[str, Any]:
-        """Tells a WhatsApp user that this one would like to write; what became of it is told to nobody."""
+        """Tells a WhatsApp user that this user would like to write; the server does not say whether it arrives."""
         await self._third_party.send_reachability_ping(phone_number, display_name)
         return {}
 

@@ -1,4 +1,4 @@
-"""Tells what happens as it happens, and what came of it; knows no process and decides nothing."""
+"""Shows the story as it happens, and the results; knows no process and decides nothing."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -21,28 +21,28 @@ if TYPE_CHECKING:
 _MAX_QUOTE_CHARACTERS = 60
 _SERVER = "server"
 _INDENT = 28
-"""Columns before what somebody did."""
+"""Columns before the text of a line."""
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What came of one step of the story."""
+    """The result of one step of the story."""
 
     name: str
-    """What the step is about."""
+    """The heading of the step."""
     ok: bool
-    """Whether all of it held."""
+    """Whether all checks held."""
     ms: int
     """How long it took, in milliseconds."""
     detail: str
-    """What was checked; of a step that failed or was not run, why."""
+    """A summary of the checks; for a step that failed or was not run, the cause."""
 
 
 class Timeline:
     """Writes to a console.
 
     Args:
-        console: Where to.
+        console: The console.
         total: How many steps there are.
     """
 
@@ -53,7 +53,7 @@ class Timeline:
         self._unexplained: journal_pb2.ExplainRefusalResponse | None = None
 
     def introduce(self, *lines: str) -> None:
-        """Writes what the reader must know first."""
+        """Writes the introduction."""
         for line in lines:
             self._console.print(Text(line))
 
@@ -64,7 +64,7 @@ class Timeline:
         self._last = time.perf_counter()
 
     def tell(self, who: object, what: str) -> None:
-        """Writes that somebody did something, and how long it took since the line before."""
+        """Writes an actor and an action, with the time since the line before."""
         now = time.perf_counter()
         milliseconds, self._last = (now - self._last) * 1000, now
         row = Table.grid(padding=(0, 1))
@@ -75,17 +75,17 @@ class Timeline:
         self._console.print(row)
 
     def decide(self, what: str) -> None:
-        """Writes what the server decided, and why where it is to be explained."""
+        """Writes a decision of the server, and its explanation if one is due."""
         self.tell(_SERVER, what)
         self._explain_now()
 
     def explain(self, explained: "journal_pb2.ExplainRefusalResponse") -> None:
-        """Writes why something was refused and what would have made it succeed, once the refusal itself is told."""
+        """Explains a refusal, and what would have made the request succeed, after the line that shows the refusal."""
         self._explain_now()
         self._unexplained = explained
 
     def end(self, result: StepResult) -> None:
-        """Writes what came of a step."""
+        """Writes the result of a step."""
         self._explain_now()
         style = "bold green" if result.ok else "bold red"
         text = f"{'held' if result.ok else 'FAILED'}: {result.detail}"
@@ -99,7 +99,7 @@ class Timeline:
 
     @contextmanager
     def progress(self, what: str) -> Iterator[ReportProgress]:
-        """Shows how far a transfer is, while it lasts and only on a terminal."""
+        """Shows the progress of a transfer while it lasts, on a terminal only."""
         if not self._console.is_terminal:
             yield lambda sent, total: None
             return
@@ -126,7 +126,7 @@ class Timeline:
 
 
 def quote(text: str) -> str:
-    """Returns a text as it may stand in a line: short, and without control characters."""
+    """Returns a text for use in a line: shortened, and without control characters."""
     shown = "".join(character if character.isprintable() else " " for character in text)
     return f"“{shown}”" if len(shown) <= _MAX_QUOTE_CHARACTERS else f"“{shown[:_MAX_QUOTE_CHARACTERS]}…”"
 

@@ -1,4 +1,4 @@
-"""The device of a WhatsApp user; knows no other messenger's server."""
+"""The device of a WhatsApp user; knows no partner's server."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +17,7 @@ class WhatsAppDevice(Device):
     """Connects itself.
 
     Args:
-        place: Where it is.
+        place: The surroundings of the device.
         user: The phone number, E.164 with a leading `+`.
     """
 
@@ -30,14 +30,14 @@ class WhatsAppDevice(Device):
         return WhatsAppClient.direct(server, self.load_state(), self.file, OPTIONS)
 
     async def make_keys(self) -> dict[str, Any]:
-        """Makes and saves the device's keys, and returns the public one that it is registered with."""
+        """Makes and saves the device's keys, and returns the public auth key with which the operator registers it."""
         state = self.load_state()
         state.jid = whatsapp_jid(self._user.removeprefix("+"))
         self.file.save(state.to_bytes())
         return {"auth_public_key": state.auth_public_key.hex()}
 
     async def get_settings(self) -> dict[str, Any]:
-        """Returns what the user has chosen for third-party chats."""
+        """Returns the user's choices for third-party chats."""
         settings = await self._whatsapp.get_settings()
         return {
             "enabled": settings.enabled,
@@ -48,43 +48,43 @@ class WhatsAppDevice(Device):
         }
 
     async def list_partners(self) -> dict[str, Any]:
-        """Returns the messengers to choose from."""
+        """Returns the partners that the user can choose."""
         partners = await self._whatsapp.list_partners()
         return {"partners": [{"integrator": partner.integrator, "name": partner.name} for partner in partners]}
 
     async def see_terms(self) -> dict[str, Any]:
-        """Records that the terms were shown."""
+        """Records that the user was shown the terms."""
         await self._whatsapp.record_terms(interop_pb2.TERMS_RESULT_SHOWN)
         return {}
 
     async def accept_terms(self) -> dict[str, Any]:
-        """Records that the terms were accepted."""
+        """Records that the user accepted the terms."""
         await self._whatsapp.record_terms(interop_pb2.TERMS_RESULT_ACCEPTED)
         return {}
 
     async def opt_in(self, integrators: list[int]) -> dict[str, Any]:
-        """Turns third-party chats on for some messengers."""
+        """Turns third-party chats on for these partners."""
         await self._whatsapp.opt_in(integrators)
         return {}
 
     async def opt_out(self, integrators: list[int]) -> dict[str, Any]:
-        """Turns third-party chats off for some messengers."""
+        """Turns third-party chats off for these partners."""
         await self._whatsapp.opt_out(integrators)
         return {}
 
     async def wait_for_reachability_ping(self) -> dict[str, Any]:
-        """Waits until a third-party user asks to be reachable."""
+        """Waits until a third-party user pings this user."""
         ping = asdict(await self._wait_for(ReachabilityPing, "a reachability ping"))
         del ping["timestamp_ms"]
         return {"told": ping}
 
     async def accept_request(self, jid: str) -> dict[str, Any]:
-        """Accepts somebody's message request."""
+        """Accepts a third-party user's message request."""
         await self._whatsapp.accept_message_request(jid)
         return {}
 
     async def choose_separate_inbox(self) -> dict[str, Any]:
-        """Puts third-party chats into a folder of their own."""
+        """Chooses an inbox of their own for third-party chats."""
         await self._whatsapp.set_inbox_mode(stanza_pb2.INBOX_MODE_SEPARATE)
         return {}
 

@@ -1,8 +1,8 @@
-"""A small third-party messenger server: tokens, JWKS, pushes, media and the optional proxy; knows no simulator code.
+"""A small partner's server: tokens, JWKS, pushes, media and the optional proxy; knows no simulator code.
 
-It is what a partner runs beside its clients, reduced to what interoperability asks of it. Read `server` first for the
-routes, then the module of the route you need. Login, user directory and TLS of a real messenger are left out, and each
-module says where they would be.
+It is the server that a partner runs for its clients, reduced to the parts that interoperability needs. Read `server`
+first for the routes, then the module of the route you need. It has no login, user directory or TLS, as a real partner
+has, and each module says where they would be.
 """
 
 from partner_server.keys import SigningKeys

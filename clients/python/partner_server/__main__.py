@@ -1,4 +1,4 @@
-"""Runs the messenger's server: `python -m partner_server`."""
+"""Runs the partner's server: `python -m partner_server`."""
 
 from partner_server.cli import main
 

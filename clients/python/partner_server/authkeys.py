@@ -1,6 +1,7 @@
 """The chat-channel auth keys that the proxy holds for its users; knows nothing of connections.
 
-An auth key proves to WhatsApp who connects; it decrypts no message. Message keys stay on the users' devices (PRX-06).
+An auth key proves to WhatsApp which user connects; it decrypts no message. Message keys stay on the users' devices
+(PRX-06).
 """
 
 import hashlib
@@ -13,13 +14,13 @@ MAX_AUTH_KEYS = 10_000
 
 
 class TooManyAuthKeys(Exception):
-    """No key is made for a new user: the folder is full."""
+    """The folder is full, so that a new user gets no key."""
 
 
 class AuthKeys:
     """One X25519 key per user, made at the first request and kept in a folder.
 
-    Reads and writes files: inside an event loop, call from a thread. A real messenger would keep these in an HSM or
+    Reads and writes files: inside an event loop, call it in a thread. A real partner would keep the keys in an HSM or
     encrypted at rest; here they are files that only their owner can read.
     """
 
@@ -28,15 +29,15 @@ class AuthKeys:
         self._folder = folder
 
     def get_or_create(self, user: str) -> X25519PrivateKey:
-        """The user's private key.
+        """Returns the user's private key; makes one at the first call.
 
         Raises:
-            TooManyAuthKeys: The user has none, and there are too many.
+            TooManyAuthKeys: The user has no key, and the folder is full.
         """
         return self.get(user) or self._create(user)
 
     def get(self, user: str) -> X25519PrivateKey | None:
-        """The user's private key, if one was made."""
+        """Returns the user's private key; None before the first `get_or_create`."""
         try:
             return X25519PrivateKey.from_private_bytes(self._path_of(user).read_bytes())
         except FileNotFoundError:
@@ -51,7 +52,7 @@ class AuthKeys:
         with os.fdopen(descriptor, "wb") as file:
             file.write(key.private_bytes_raw())
         try:
-            # A link fails when the name is taken: of two first requests at once, both get the key of the first.
+            # A link fails when the name exists: two concurrent first requests both get the key of the faster one.
             os.link(partial, self._path_of(user))
         except FileExistsError:
             return X25519PrivateKey.from_private_bytes(self._path_of(user).read_bytes())

@@ -1,4 +1,4 @@
-"""The command line of the messenger's server: reads options, runs until a signal; knows nothing of the routes."""
+"""The command line of the partner's server: reads options, runs until a signal; knows nothing of the routes."""
 
 import asyncio
 import json
@@ -20,9 +20,9 @@ from partner_server.simulator import read_endpoint
     "--data",
     required=True,
     type=click.Path(file_okay=False, path_type=Path),
-    help="Where blobs and auth keys lie; made when missing.",
+    help="Folder for blobs and auth keys; made when missing.",
 )
-@click.option("--issuer", default="", help="The `iss` of its tokens. Without it: the base URL.")
+@click.option("--issuer", default="", help="The `iss` of its tokens; by default the base URL.")
 @click.option("--simulator-grpc", metavar="HOST:PORT", help="Where clients of the simulator connect.")
 @click.option("--simulator-http", metavar="URL", help="Where the simulator serves its public keys.")
 @click.option("--root", metavar="HEX", help="The simulator's root public key.")
@@ -31,7 +31,7 @@ def main(
 ) -> None:
     """Run a small third-party messenger server until Ctrl-C or SIGTERM.
 
-    Prints one line of JSON on stdout when it is ready. Serves on loopback only. The simulator may be named later:
+    Prints one line of JSON on stdout when it is ready. Serves on loopback only. You can name the simulator later:
     POST /admin/simulator {"grpc": …, "http": …, "root_public_key": …}.
 
     Example: python -m partner_server --data partner

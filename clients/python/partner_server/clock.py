@@ -1,4 +1,4 @@
-"""The messenger's time: the machine's, unless it is told to follow a simulator's; knows no timer."""
+"""The partner's time: the machine's, or that of a simulator; knows no timer."""
 
 import time
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from collections.abc import Callable
 class PartnerClock:
     """Seconds since the UNIX epoch, as a callable.
 
-    A simulator whose clock was moved refuses tokens that are dated by the machine's.
+    A simulator whose clock an operator has moved refuses tokens dated by the machine's clock.
 
     Args:
-        machine: What it follows at first.
+        machine: The clock that it follows until `set` is called.
     """
 
     def __init__(self, machine: Callable[[], float] = time.time) -> None:
@@ -19,15 +19,15 @@ class PartnerClock:
         self._frozen_at: float | None = None
 
     def __call__(self) -> float:
-        """The time now."""
+        """Returns the current time."""
         return self._machine() + self._offset if self._frozen_at is None else self._frozen_at
 
     def set(self, seconds: float, *, is_frozen: bool) -> None:
-        """Makes it a certain time.
+        """Sets the time.
 
         Args:
             seconds: Since the UNIX epoch.
-            is_frozen: Whether it stays that time; otherwise time runs on from there.
+            is_frozen: Whether time stands still then; otherwise it runs on from there.
         """
         self._frozen_at = seconds if is_frozen else None
         self._offset = seconds - self._machine()

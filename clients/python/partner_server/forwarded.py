@@ -1,4 +1,4 @@
-"""Finds out the address of a proxied client; opens nothing.
+"""Finds the address of a proxied client; opens nothing.
 
 Source: PRX-02; RFC 7239.
 """
@@ -15,9 +15,9 @@ class ClientAddressUnknown(Exception):
 
 
 def client_ip_of(request: web.Request) -> str:
-    """The address of the client behind a request: whether it is a public one is WhatsApp's to judge.
+    """Returns the address of the client behind a request; WhatsApp decides whether it is a public one.
 
-    The `Forwarded` header is believed. A real messenger's edge drops what clients themselves put there, and its load
+    It trusts the `Forwarded` header. A real partner's edge drops what clients put there themselves, and its load
     balancer adds the last element, which is the one that counts.
 
     Raises:

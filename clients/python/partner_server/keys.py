@@ -1,4 +1,4 @@
-"""The RSA keys that a messenger signs its users' tokens with; knows nothing of tokens or HTTP."""
+"""The RSA keys with which a partner signs its users' tokens; knows nothing of tokens or HTTP."""
 
 from joserfc.jwk import KeySet, RSAKey
 
@@ -6,7 +6,7 @@ RSA_BITS = 2048
 
 
 class SigningKeys:
-    """One key that signs, and the public halves of all that still verify.
+    """One key that signs, and the keys that still verify.
 
     Generating a key takes tenths of a second: inside an event loop, create and rotate in a thread.
 
@@ -23,14 +23,14 @@ class SigningKeys:
 
     @property
     def verification_keys(self) -> KeySet:
-        """Every key that is still served."""
+        """All keys in the served key set."""
         return KeySet(list(self._keys))
 
     def rotate(self, *, keep_old: bool = True) -> str:
         """Signs with a new key from now on.
 
         Args:
-            keep_old: Whether tokens signed so far go on verifying. False stands for a key that leaked.
+            keep_old: Whether tokens signed so far still verify. False models a key that leaked.
 
         Returns:
             The new key's `kid`.
@@ -40,7 +40,7 @@ class SigningKeys:
         return str(key.kid)
 
     def jwks(self) -> dict[str, list[dict[str, str]]]:
-        """The key set as served: per key `kid`, `kty`, `alg`, `use`, `n` and `e`, and nothing private."""
+        """Returns the key set as served: per key `kid`, `kty`, `alg`, `use`, `n` and `e`, and nothing private."""
         return {"keys": [_public_form(key) for key in self._keys]}
 
 

@@ -1,7 +1,7 @@
-"""The messenger's media server: keeps ciphertext blobs by reference; knows no key, no content and no WhatsApp.
+"""The partner's media server: keeps ciphertext blobs by reference; knows no key, no content and no WhatsApp.
 
-WhatsApp's media proxy GETs `{media URL}/{reference}` (MED-02). Uploads come from the messenger's own clients; a real
-messenger would ask them for their login here.
+WhatsApp's media proxy GETs `{media URL}/{reference}` (MED-02). Uploads come from the partner's own clients; a real
+partner would ask them for their login here.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ _REFERENCE = re.compile(r"[A-Za-z0-9_.~-]{1,256}")
 
 
 class BlobTooLarge(Exception):
-    """A blob is over the limit; nothing of it was kept."""
+    """A blob is larger than the limit; nothing of it was kept."""
 
 
 def is_storage_reference(reference: str) -> bool:
-    """Whether a reference is 1 to 256 unreserved characters of RFC 3986, and no relative path (MED-03)."""
+    """Says whether a reference is 1 to 256 unreserved characters of RFC 3986, and not a relative path (MED-03)."""
     return _REFERENCE.fullmatch(reference) is not None and reference not in (".", "..")
 
 
@@ -37,15 +37,15 @@ class MediaFolder:
         self._max_blob_bytes = max_blob_bytes
 
     def path_of(self, reference: str) -> Path:
-        """Where the blob of a reference lies, whether it is there or not."""
-        # Hashed: the file system has its own ideas of case, length and reserved names.
+        """Returns the path for the blob of a reference, whether the blob exists or not."""
+        # Hashed, since file systems differ in case, length and reserved names.
         return self._folder / hashlib.sha256(reference.encode()).hexdigest()
 
     async def put(self, reference: str, chunks: AsyncIterator[bytes]) -> int:
         """Stores a blob as it arrives and returns its length in bytes.
 
         Raises:
-            BlobTooLarge: It is over the limit.
+            BlobTooLarge: The blob is larger than the limit.
         """
         length = 0
         partial = await asyncio.to_thread(self._create_partial)
@@ -77,7 +77,7 @@ class MediaRoutes:
         self._folder = folder
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application."""
+        """Returns the routes for an application."""
         return [
             web.put("/media/{reference}", this_machine_only(self._put)),
             web.get("/media/{reference}", self._get),
@@ -95,7 +95,7 @@ class MediaRoutes:
         path = self._folder.path_of(_reference_of(request))
         if not await asyncio.to_thread(path.is_file):
             raise web.HTTPNotFound(text="no such blob")
-        # FileResponse answers ranges and HEAD, and streams: a blob is never held in memory.
+        # FileResponse answers ranges and HEAD, and streams, so that no blob is in memory as a whole.
         return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
 
 

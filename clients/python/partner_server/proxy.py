@@ -1,9 +1,9 @@
 """The optional proxy: one connection to WhatsApp per client WebSocket; sees no plaintext and keeps nothing.
 
-It holds the users' chat-channel auth keys and speaks Noise for them, so a client needs no more than a WebSocket. What
-is in a batch stays encrypted on the clients, and nothing is buffered for a client that is away: WhatsApp's mailbox
-does that. Neither way has a queue here: each side is read only as fast as the other takes it. Blobs do not come this
-way; clients move them over HTTP. The protocol with the client is described in `interop_client.connection.proxy_frames`.
+It holds the users' chat-channel auth keys and speaks Noise for them, so a client needs only a WebSocket. The clients
+encrypt the content of a batch. The proxy buffers nothing for an offline client: WhatsApp's mailbox does that. Neither
+direction has a queue here: the proxy reads each side only as fast as the other side accepts. Blobs do not go through
+the proxy: clients move them over HTTP. `interop_client.connection.proxy_frames` describes the protocol with the client.
 
 Source: PRX-01 to PRX-06.
 """
@@ -42,17 +42,17 @@ from partner_server.upstream import Upstream
 HELLO_SECONDS = 10.0
 """Longest wait for a client's hello."""
 CLOSE_SECONDS = 2.0
-"""Longest wait for a client to hear why its connection ended, and again for it to confirm the close."""
+"""Longest wait until a client has received the reason of the end, and again until it confirms the close."""
 MAX_CONNECTIONS = 1_000
-"""Clients at a time."""
+"""How many clients may be connected at a time."""
 MAX_CALLS = 16
-"""Unary calls under way for one client; past this, its WebSocket is not read."""
+"""How many unary calls of one client may be in progress; beyond that, the proxy does not read its WebSocket."""
 
 _log = logging.getLogger(__name__)
 
 
 class _Refused(Exception):
-    """The proxy itself does not let a client through."""
+    """The proxy itself refuses a client."""
 
     def __init__(self, reason: str, advice: str) -> None:
         super().__init__(reason)
@@ -63,9 +63,9 @@ class Proxy:
     """Accepts clients' WebSockets.
 
     Args:
-        issuer: Recognises the tokens that this messenger gave its users.
-        auth_keys: What proves to WhatsApp who connects.
-        get_endpoint: Where WhatsApp is now; None while nobody has said.
+        issuer: Verifies the tokens that this partner issued to its users.
+        auth_keys: Prove to WhatsApp which user connects.
+        get_endpoint: Returns WhatsApp's current addresses; None until they are set.
         now: Seconds since the UNIX epoch.
     """
 
@@ -121,7 +121,7 @@ class Proxy:
 
     def _login_of(self, hello: Hello, request: web.Request) -> chat_pb2.LoginPayload:
         try:
-            # WhatsApp checks the token too; but the auth key is lent by this proxy, so it must know to whom.
+            # WhatsApp verifies the token too, but this proxy uses its own auth key, so it must know for which user.
             self._issuer.verify_token(hello.token, hello.user, self._now())
             options = LoginOptions(read_receipts=hello.read_receipts, client_ip=client_ip_of(request))
             return third_party_login(hello.jid, hello.token, options)
@@ -142,7 +142,7 @@ class Proxy:
 
 
 class _Relay:
-    """Carries frames both ways between a client and its connection to WhatsApp, until one of them ends."""
+    """Relays frames in both directions between a client and its connection to WhatsApp, until one of them ends."""
 
     def __init__(self, socket: web.WebSocketResponse, upstream: Upstream) -> None:
         self._socket = socket
@@ -151,13 +151,13 @@ class _Relay:
         self._call_slots = asyncio.Semaphore(MAX_CALLS)
 
     async def run(self) -> Ended | None:
-        """Relays, and leaves no connection behind; None when it was the client who left."""
+        """Relays until one side ends, and then ends the other; None when the client has left."""
         tasks = (asyncio.create_task(self._from_whatsapp()), asyncio.create_task(self._from_client()))
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return next((ended for ended in (task.result() for task in tasks if task in done) if ended), None)
         finally:
-            # First: a cancelled read would tear the stream down before `client_closed` is said on it.
+            # First, since a cancelled read would break the stream before `client_closed` is sent on it.
             await self._upstream.close()
             everything = {*tasks, *self._calls}
             for task in everything:

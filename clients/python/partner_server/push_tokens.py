@@ -1,4 +1,4 @@
-"""Tells WhatsApp's pushes from anybody else's; knows nothing of what a push says."""
+"""Verifies that a push comes from WhatsApp; knows nothing of a push's content."""
 
 import asyncio
 import json
@@ -22,14 +22,14 @@ _FETCH_TIMEOUT = aiohttp.ClientTimeout(total=5)
 
 
 class JwksUnavailable(Exception):
-    """WhatsApp's key set cannot be had now, so a push can be neither believed nor refused: try again later."""
+    """WhatsApp's key set is not available now, so a push can be neither accepted nor refused: try again later."""
 
 
 class WhatsAppKeys:
     """WhatsApp's public keys, fetched over HTTP and cached.
 
-    Fetches when the copy is old or a token names a key that it lacks; with a copy at hand, at most once in ten seconds:
-    a forged `kid` must not turn this server into a load on WhatsApp's. Fetches never overlap.
+    Fetches when the copy is old or lacks the key that a token names; once it has a copy, at most once in ten seconds,
+    so that forged `kid`s cannot make this server flood WhatsApp's. Fetches never overlap.
     """
 
     def __init__(self, http: aiohttp.ClientSession, now: Callable[[], float]) -> None:
@@ -41,16 +41,16 @@ class WhatsAppKeys:
         self._fetching = asyncio.Lock()
 
     def point_to(self, base_url: str) -> None:
-        """Takes keys from this simulator from now on, and forgets those of another."""
+        """Fetches keys from this simulator from now on, and forgets those of another."""
         self._url = base_url + JWKS_PATH
         self._keys = None
         self._fetched_at = float("-inf")
 
     async def keys_for(self, key_id: str) -> KeySet:
-        """The key set, fetched afresh when it does not hold `key_id`.
+        """Returns the key set; fetches it anew when it lacks `key_id`.
 
         Raises:
-            JwksUnavailable: No key set was fetched so far.
+            JwksUnavailable: No fetch has succeeded so far.
         """
         async with self._fetching:
             age = self._now() - self._fetched_at
@@ -70,7 +70,7 @@ class WhatsAppKeys:
                 text = await _read_bounded(response)
             self._keys = KeySet.import_key_set(json.loads(text))
         except (aiohttp.ClientError, TimeoutError, JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
-            # An old copy is better than none (RFC 7517 sets no life): only a first fetch has nothing to fall back on.
+            # An old copy is better than no copy (RFC 7517 sets no lifetime): only a first fetch has no copy to use.
             if self._keys is None:
                 raise JwksUnavailable("WhatsApp's key set could not be fetched") from error
         self._fetched_at = self._now()
@@ -88,7 +88,7 @@ async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
 class PushVerifier:
     """Verifies the bearer token of a push.
 
-    Source: LIF-01: RS256, `iss` WHATSAPP, `aud` this server, a life of an hour.
+    Source: LIF-01: RS256, `iss` WHATSAPP, `aud` this server, valid for an hour.
     """
 
     def __init__(self, keys: WhatsAppKeys, audience: str, now: Callable[[], float]) -> None:
@@ -100,8 +100,8 @@ class PushVerifier:
         """Checks an `Authorization` header.
 
         Raises:
-            TokenRefused: The token is not WhatsApp's, or not for this server, or not for now.
-            JwksUnavailable: Nobody can say.
+            TokenRefused: The token is not WhatsApp's, or not for this server, or not valid now.
+            JwksUnavailable: The token cannot be verified without WhatsApp's key set.
         """
         scheme, _, token = authorization.partition(" ")
         if scheme.lower() != "bearer" or not 0 < len(token) <= MAX_TOKEN_BYTES:
@@ -110,7 +110,7 @@ class PushVerifier:
         now = self._now()
         expires_at, issued_at = claims.get("exp"), claims.get("iat")
         if claims.get("iss") != WHATSAPP_ISSUER or claims.get("aud") != self._audience:
-            raise TokenRefused("the token is from somebody else or for somebody else")
+            raise TokenRefused("the token is from another issuer or for another audience")
         if not isinstance(expires_at, int) or expires_at <= now - CLOCK_SKEW_SECONDS:
             raise TokenRefused("the token has expired")
         if not isinstance(issued_at, int) or issued_at > now + CLOCK_SKEW_SECONDS:
@@ -119,7 +119,7 @@ class PushVerifier:
     async def _verified_claims(self, token: str) -> dict[str, object]:
         try:
             key_id = jws.extract_compact(token.encode()).headers().get("kid")
-            # Without this a key set of one would verify a token that names no key (ENL-05).
+            # Without this check, a key set of one key would verify a token that names no key (ENL-05).
             if not isinstance(key_id, str) or not key_id:
                 raise TokenRefused("the token names no key")
             keys = await self._keys.keys_for(key_id)

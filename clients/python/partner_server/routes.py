@@ -1,7 +1,7 @@
-"""The messenger's HTTP routes but media and proxy; knows no lifecycle.
+"""The partner's HTTP routes except media and proxy; knows no lifecycle.
 
-For everyone: `GET /.well-known/oauth/openid/jwks`, `POST /whatsapp/push`. For this machine only, because a real
-messenger has its own login and network in their place: `POST /tokens`, `GET /proxy/authkey`, `GET /pushes`,
+For every client: `GET /.well-known/oauth/openid/jwks`, `POST /whatsapp/push`. For this machine only, because a real
+partner has its own login and network in their place: `POST /tokens`, `GET /proxy/authkey`, `GET /pushes`,
 `POST /admin/simulator`, `POST /admin/clock`.
 """
 
@@ -24,15 +24,15 @@ from partner_server.tokens import TokenIssuer, TokenRefused, is_user_identifier
 JWKS_PATH = "/.well-known/oauth/openid/jwks"
 PUSH_PATH = "/whatsapp/push"
 MAX_WAIT_SECONDS = 60.0
-"""Longest that `GET /pushes` waits."""
+"""How long `GET /pushes` waits at most."""
 MAX_TIME_MS = 253_402_300_800_000
-"""The year 10,000: what no date has."""
+"""The beginning of the year 10,000, which no date can express; exclusive."""
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def this_machine_only(answer: Answer) -> Answer:
-    """Refuses requests that come over a network."""
+    """Wraps a handler so that it refuses requests from other machines."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
         if not _is_loopback(request.remote):
@@ -44,7 +44,7 @@ def this_machine_only(answer: Answer) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Routes:
-    """What the routes answer from."""
+    """The routes, and the parts that they use."""
 
     issuer: TokenIssuer
     inbox: PushInbox
@@ -54,7 +54,7 @@ class Routes:
     clock: PartnerClock
 
     def routes(self) -> list[web.RouteDef]:
-        """The routes, for an application."""
+        """Returns the routes for an application."""
         return [
             web.get(JWKS_PATH, self._get_jwks),
             web.post(PUSH_PATH, self._take_push),
@@ -99,7 +99,7 @@ class Routes:
         return web.json_response({"user": user, "public_key": key.public_key().public_bytes_raw().hex()})
 
     async def _list_pushes(self, request: web.Request) -> web.Response:
-        """Lists pushes: of `user`, with a number over `after`; waits `wait_seconds` for one when there are none."""
+        """Lists the pushes for `user` with a number above `after`; waits `wait_seconds` for one when there are none."""
         user = request.query.get("user")
         try:
             after = int(request.query.get("after", "0"))

@@ -1,4 +1,4 @@
-"""The messenger's server: puts its parts together and runs them on one port; knows nothing of the command line."""
+"""The partner's server: puts its parts together and runs them on one port; knows nothing of the command line."""
 
 import asyncio
 import socket
@@ -24,37 +24,37 @@ from partner_server.routes import PUSH_PATH, Routes
 from partner_server.tokens import DEFAULT_TTL_SECONDS, TokenIssuer
 
 MAX_BODY_BYTES = 16 * 1024
-"""Of every request but an upload."""
+"""Longest body of a request, except of an upload."""
 STOP_SECONDS = 5.0
-"""How long requests under way may take when the server stops."""
+"""How long running requests may take when the server stops."""
 BACKLOG = 128
-"""Connections that may wait to be accepted."""
+"""How many connections may wait to be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartnerSettings:
-    """How a messenger's server runs."""
+    """The settings of a partner's server."""
 
     folder: Path
-    """Where blobs and auth keys lie; made when missing."""
+    """Folder for blobs and auth keys; made when missing."""
     host: str = "127.0.0.1"
-    """What it binds to; the name in its URLs."""
+    """The address that it binds to; also the host in its URLs."""
     port: int = 0
     """0 lets the system choose."""
     issuer: str = ""
     """The `iss` of its tokens; its base URL when empty."""
     endpoint: ServerAddress | None = None
-    """The simulator, when it is known already."""
+    """The simulator's addresses, if known already."""
     max_blob_bytes: int = 256 << 20
     """Longest blob that it hosts."""
 
 
 class PartnerServer:
-    """A messenger's server. Use it as an async context manager, or call `start` and `stop`; it runs once.
+    """A partner's server. Use it as an async context manager, or call `start` and `stop`; it runs once.
 
     Args:
-        settings: How it runs.
-        keys: What signs its tokens; made at the start when absent.
+        settings: Its settings.
+        keys: The keys that sign its tokens; None makes them at the start.
         now: The machine's time: seconds since the UNIX epoch.
     """
 
@@ -69,14 +69,14 @@ class PartnerServer:
         self._whatsapp_keys: WhatsAppKeys | None = None
         self._resources = AsyncExitStack()
         self.base_url = ""
-        """What it is registered under; known once it runs."""
+        """The base URL under which to register it; empty until it runs."""
 
     @property
     def keys(self) -> SigningKeys:
-        """What signs its tokens.
+        """The keys that sign its tokens.
 
         Raises:
-            RuntimeError: It was given none and has not started.
+            RuntimeError: It was given no keys and has not started.
         """
         if self._keys is None:
             raise RuntimeError("the server has not started")
@@ -89,24 +89,24 @@ class PartnerServer:
 
     @property
     def push_url(self) -> str:
-        """Where WhatsApp posts pushes."""
+        """The URL to which WhatsApp posts pushes."""
         return self.base_url + PUSH_PATH
 
     @property
     def media_url(self) -> str:
-        """What WhatsApp adds `/{reference}` to."""
+        """The URL to which WhatsApp adds `/{reference}`."""
         return f"{self.base_url}/media"
 
     @property
     def proxy_url(self) -> str:
-        """Where clients open the proxy's WebSocket."""
+        """The URL at which clients open the proxy's WebSocket."""
         return f"{self.base_url}/proxy"
 
     async def start(self) -> None:
         """Begins to serve.
 
         Raises:
-            OSError: The port is taken, or the folder cannot be used.
+            OSError: The port is in use, or the folder cannot be used.
         """
         if self._keys is None:
             self._keys = await asyncio.to_thread(SigningKeys)
@@ -121,14 +121,14 @@ class PartnerServer:
         await self._resources.aclose()
 
     def set_simulator(self, endpoint: ServerAddress) -> None:
-        """Says where the simulator is from now on; connections that are open stay as they are."""
+        """Sets the simulator's addresses; open connections stay as they are."""
         self._endpoint = endpoint
         if self._whatsapp_keys is not None:
             self._whatsapp_keys.point_to(endpoint.http)
 
     @property
     def clock(self) -> PartnerClock:
-        """Its time."""
+        """The clock of the server."""
         return self._now
 
     def issue_token(self, user: str, ttl: int = DEFAULT_TTL_SECONDS, **overrides: object) -> str:
@@ -136,10 +136,10 @@ class PartnerServer:
         return TokenIssuer(self.issuer, self.keys).issue_token(user, self._now(), ttl, **overrides)
 
     async def wait_for_push(self, user: str, timeout: float, after: int = 0) -> Push:
-        """Waits for a push to a user with a number over `after`; one that came already counts.
+        """Waits for a push for a user with a number above `after`, which may have come already.
 
         Raises:
-            TimeoutError: None came within `timeout` seconds.
+            TimeoutError: No push came within `timeout` seconds.
         """
         return await self._inbox.wait(user, after, timeout)
 
@@ -151,7 +151,7 @@ class PartnerServer:
         await self.stop()
 
     async def _serve(self) -> None:
-        # Bound first: with port 0, the address that tokens and pushes name is not known before.
+        # Bound first: with port 0, the address in tokens and pushes is not known before.
         listener = self._resources.enter_context(
             socket.create_server((self._settings.host, self._settings.port), backlog=BACKLOG)
         )

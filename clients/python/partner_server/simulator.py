@@ -1,4 +1,4 @@
-"""Reads where the WhatsApp side is from text; connects to nothing."""
+"""Reads the addresses of the simulator, which acts as WhatsApp, from text; connects to nothing."""
 
 from urllib.parse import urlsplit
 
@@ -7,7 +7,7 @@ from interop_protocol.sizes import PUBLIC_KEY_BYTES
 
 
 def read_endpoint(grpc: object, http: object, root_public_key: object) -> ServerAddress:
-    """Reads the addresses of a simulator as a request, a command line or a ready line has them.
+    """Reads the addresses of a simulator from the fields of a request, a command line or a ready line.
 
     Args:
         grpc: `host:port` of the chat service.
@@ -15,7 +15,7 @@ def read_endpoint(grpc: object, http: object, root_public_key: object) -> Server
         root_public_key: 64 hex digits.
 
     Raises:
-        ValueError: One is of another form; the message says which and what it must be.
+        ValueError: A field is malformed; the message says which, and what it must be.
     """
     if not (isinstance(grpc, str) and isinstance(http, str) and isinstance(root_public_key, str)):
         raise ValueError("`grpc`, `http` and `root_public_key` must be text")

@@ -1,4 +1,4 @@
-"""Tokens by which a messenger vouches for its users; knows nothing of HTTP and reads no clock."""
+"""Tokens by which a partner vouches for its users; knows nothing of HTTP and reads no clock."""
 
 from dataclasses import dataclass
 
@@ -14,31 +14,31 @@ MAX_USER_CHARACTERS = 256
 
 
 class TokenRefused(Exception):
-    """A token does not prove what it is used for; the message says why and holds nothing of the token."""
+    """A token does not verify or is for another use; the message says why and contains nothing of the token."""
 
 
 def is_user_identifier(value: object) -> bool:
-    """Whether a value can be a user-visible identifier: 1 to 256 printable characters."""
+    """Says whether a value can be a user-visible identifier: 1 to 256 printable characters."""
     return isinstance(value, str) and 0 < len(value) <= MAX_USER_CHARACTERS and value.isprintable()
 
 
 @dataclass(frozen=True, slots=True)
 class TokenIssuer:
-    """Issues and recognises the tokens of one messenger."""
+    """Issues and verifies the tokens of one partner."""
 
     issuer: str
-    """The `iss` under which the messenger is registered."""
+    """The `iss` under which the partner is registered."""
     keys: SigningKeys
-    """What it signs with."""
+    """The keys that sign and verify."""
 
     def issue_token(self, user: str, now: float, ttl: int = DEFAULT_TTL_SECONDS, **overrides: object) -> str:
-        """Vouches for a user.
+        """Issues a token that vouches for a user.
 
         Args:
             user: User-visible identifier, becomes `sub`.
             now: Seconds since the UNIX epoch.
-            ttl: Life in seconds.
-            **overrides: Claims to set to another value, or with None to leave out: for tests of a verifier.
+            ttl: Lifetime in seconds.
+            **overrides: Claims with other values, or None to leave one out: for tests of a verifier.
 
         Returns:
             A compact JWS, signed with RS256 under the current key.
@@ -59,10 +59,10 @@ class TokenIssuer:
         return jwt.encode({"alg": "RS256", "kid": str(key.kid)}, present, key, algorithms=["RS256"])
 
     def verify_token(self, token: str, user: str, now: float) -> None:
-        """Checks that the messenger itself issued a token, to this user, and that it is still good.
+        """Checks that this partner issued a token to this user, and that it has not expired.
 
         Raises:
-            TokenRefused: It is not.
+            TokenRefused: Another issuer signed it, it is for another user or use, or it has expired.
         """
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused("the token is too long")

@@ -28,11 +28,11 @@ from interop_client.connection.proxy_frames import RequestFrame, ResponseFrame
 from interop_client.errors import ConnectionEnded
 
 CALL_SECONDS = 30.0
-"""Longest wait for the answer of a unary call."""
+"""Longest wait for the answer to a unary call."""
 CLIENT_CLOSED_SECONDS = 1.0
-"""Longest wait for room to say `client_closed`; without it the connection ends just the same."""
+"""Longest wait for room to send `client_closed`; the connection ends even if it is not sent."""
 
-# One TCP connection per client (PRX-03): without it, the clients of a process share one.
+# One TCP connection per client (PRX-03): without this option, the clients of a process share one.
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 
 
@@ -50,7 +50,7 @@ def _unary_methods() -> frozenset[str]:
 
 
 UNARY_METHODS = _unary_methods()
-"""What a client may call through the proxy: the contract's unary methods, and nothing else on that server."""
+"""The methods that a client may call through the proxy: the unary ones of the contract, and no others of the server."""
 
 
 class Upstream:
@@ -66,12 +66,12 @@ class Upstream:
         """Connects and logs in.
 
         Args:
-            endpoint: WhatsApp.
+            endpoint: WhatsApp's addresses.
             auth_private_key: The user's static key, 32 bytes.
             payload: The user's login, in proxy mode.
 
         Raises:
-            ServerRefusal: WhatsApp refuses, or is not there; for the rest see ChatChannel.open.
+            ServerRefusal: WhatsApp refuses, or cannot be reached; for other errors see ChatChannel.open.
         """
         channel = grpc.aio.insecure_channel(endpoint.grpc, options=_OPTIONS)
         try:
@@ -82,14 +82,14 @@ class Upstream:
             raise
 
     def login_success(self) -> stanza_pb2.LoginSuccess:
-        """What WhatsApp said at login, without the session token: calls are made here, so a client needs none."""
+        """Returns WhatsApp's answer to the login without the session token: the proxy makes the client's calls."""
         login = stanza_pb2.LoginSuccess()
         login.CopyFrom(self.chat.login)
         login.ClearField("session_token")
         return login
 
     async def call(self, frame: RequestFrame) -> ResponseFrame:
-        """Relays a unary call without reading it; a refusal is an answer like any other."""
+        """Relays a unary call without reading it; returns a refusal as an answer like any other."""
         if frame.method not in UNARY_METHODS:
             message = "The proxy relays the unary methods of interop_api.v1."
             return _refusal(frame, grpc.StatusCode.UNIMPLEMENTED, message)
@@ -105,7 +105,7 @@ class Upstream:
         return ResponseFrame(frame.call_id, 0, response)
 
     async def close(self) -> None:
-        """Says that the client has closed and ends the connection at once (PRX-04). Never raises."""
+        """Tells WhatsApp that the client has closed, and ends the connection at once (PRX-04). Never raises."""
         with suppress(ConnectionEnded, TimeoutError):
             async with asyncio.timeout(CLIENT_CLOSED_SECONDS):
                 await self.chat.send(stanza_pb2.Stanza(client_closed=stanza_pb2.ClientClosed()))

@@ -8,7 +8,7 @@ from interop_client.errors import ServerRefusal
 
 
 async def main() -> None:
-    """Enlists Bob twice, and once more with a token that nobody may accept."""
+    """Enlists Bob twice, and tries once more with an expired token."""
     async with messenger(integrator=101) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         try:

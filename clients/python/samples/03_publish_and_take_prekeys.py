@@ -1,4 +1,4 @@
-"""Bob publishes prekeys, and Alice takes a bundle of them: each one-time prekey is given out once."""
+"""Bob publishes prekeys, and Alice takes bundles of them: the server gives out each one-time prekey once."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ async def main() -> None:
             expect(first.one_time_prekey_id != second.one_time_prekey_id, "and each its own one-time prekey.")
 
             third = await alice.take_prekey_bundle(bob.jid)
-            expect(third.one_time_prekey is None, "With none left, a bundle comes without one: that is no error.")
+            expect(third.one_time_prekey is None, "With none left, a bundle comes without one: that is not an error.")
 
             await bob.rotate_signed_prekey()
             fourth = await alice.take_prekey_bundle(bob.jid)

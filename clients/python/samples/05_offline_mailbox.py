@@ -1,4 +1,4 @@
-"""Alice writes while Bob is away: his messenger is woken by a push, and the mailbox keeps what she wrote, in order."""
+"""Alice writes while Bob is offline: the server pushes to his messenger, and the mailbox keeps her texts in order."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ async def main() -> None:
             for number in range(MESSAGES):
                 await alice.send_text(bob.jid, f"Message {number}")
             push = await bobs_messenger.server.wait_for_push("bob", timeout=10)
-            expect(json.loads(push.body) == {"to": "bob"}, f"Bob's messenger was told no more than this: {push.body}")
+            expect(json.loads(push.body) == {"to": "bob"}, f"The push to Bob's messenger says only this: {push.body}")
 
             async with bob:
                 preview = await bob.wait_for(OfflinePreview)

@@ -1,4 +1,4 @@
-"""Files both ways: Alice uploads an encrypted document; Bob's encrypted picture stays with his own messenger."""
+"""Files in both directions: Alice uploads an encrypted document; Bob's messenger hosts his encrypted picture."""
 
 import asyncio
 import os
@@ -12,7 +12,7 @@ from interop_client.messaging.events import MediaReceived
 
 
 async def main() -> None:
-    """Sends one file each way, and reads it over gRPC and over HTTP."""
+    """Sends one file in each direction, and downloads Alice's over gRPC and over HTTP."""
     async with messenger(integrator=106) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))

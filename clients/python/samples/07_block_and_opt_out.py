@@ -1,4 +1,4 @@
-"""Ways to be left alone: Alice blocks Bob, who is not told; then she opts out of everything from his messenger."""
+"""Two ways to refuse messages: Alice blocks Bob, and he is not told; then she opts out of his messenger."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -10,7 +10,7 @@ from interop_client.messaging.events import TextReceived
 
 
 async def refused(attempt: Awaitable[object]) -> str:
-    """Returns the reason for which an attempt is refused; empty when it is not."""
+    """Returns the reason for which the server refuses an attempt; empty when it does not."""
     try:
         await attempt
     except ServerRefusal as refusal:

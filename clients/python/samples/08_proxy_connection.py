@@ -16,7 +16,7 @@ CLIENT_IP = "203.0.113.7"
 
 
 async def carol_behind_the_proxy(messenger: Messenger) -> ThirdPartyClient:
-    """Enlists Carol with the proxy's auth key for her, and returns her client."""
+    """Enlists Carol with the auth key that the proxy holds for her, and returns her client."""
     server, state = messenger.server, ClientState.generate()
 
     async def get_token() -> str:
@@ -31,7 +31,7 @@ async def carol_behind_the_proxy(messenger: Messenger) -> ThirdPartyClient:
 
 
 async def main() -> None:
-    """Talks through the proxy, and looks at the connection from the other end."""
+    """Talks through the proxy, and looks at the connection as the server's operator."""
     async with messenger(integrator=108) as carols_messenger:
         carol = await carol_behind_the_proxy(carols_messenger)
         alice = await whatsapp_user(108)

@@ -12,13 +12,13 @@ async def main() -> None:
     async with messenger(integrator=109) as bobs_messenger:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
-        alice = await whatsapp_user()  # has opted in for nobody
+        alice = await whatsapp_user()  # has opted in for no partner
         number = f"+{alice.jid.partition('@')[0]}"
         async with bob, alice:
             await bob.publish_prekeys()
             await bob.send_reachability_ping(number, "Bob B.")
             await bob.send_reachability_ping("+4915100000000", "Bob B.")
-            expect(True, "Bob pings Alice, and a number that nobody has: he cannot tell the difference.")
+            expect(True, "Bob pings Alice, and an unused number: he cannot tell the difference.")
 
             ping = await alice.wait_for(ReachabilityPing)
             expect(ping.display_name == "Bob B.", f"Alice learns that {ping.display_name} is on {ping.partner_name}.")
@@ -35,7 +35,7 @@ async def main() -> None:
 
             await alice.set_reachability(True, [ping.integrator])
             muted = list((await alice.get_reachability()).muted_integrators)
-            expect(muted == [ping.integrator], "She wants no more pings from his messenger, of which nobody is told.")
+            expect(muted == [ping.integrator], "She mutes pings from his messenger; the server tells no sender.")
 
 
 asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Spam: Alice reports Bob and shows what he wrote, and the server can tell that it is true; then he is banned."""
+"""Spam: Alice reports Bob and reveals his text, and the server verifies that he sent it; then he is banned."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ HOUR = 3_600
 
 
 async def main() -> None:
-    """Reports, is locked out, and comes back."""
+    """Lets Alice report Bob, bans him, and lifts the ban."""
     async with messenger(integrator=110) as bobs_messenger, AdminClient(endpoint().admin) as admin:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
@@ -31,7 +31,7 @@ async def main() -> None:
             same = dict((await admin.get_standing(bob.jid)).points) == points
             expect(same, "Her second one is answered alike, and does not count.")
 
-            # Five people would have to report him; the operator can do the same.
+            # Without the operator, five people would have to report him.
             await admin.impose_sanction(bob.jid, standing_pb2.SANCTION_KIND_TEMPORARY_BAN, HOUR, sub_code=102)
             expect((await bob.wait_for(ConnectionLost)).reason == "TEMPORARILY_BANNED", "Bob is banned for an hour.")
             try:

@@ -1,4 +1,4 @@
-"""Sets the stage for the samples: a messenger of their own, registered with the simulator, and people on both sides."""
+"""The stage of the samples: runs a messenger's server, registers it with the simulator, makes users of both sides."""
 
 import os
 import secrets
@@ -21,7 +21,7 @@ from partner_server import PartnerServer, PartnerSettings
 
 
 def endpoint() -> Endpoint:
-    """Returns the simulator to use: INTEROPSIM holds the JSON line that `interopsim up` prints when it is ready."""
+    """Returns the simulator's addresses from INTEROPSIM, the JSON line that `interopsim up` prints when it is ready."""
     try:
         return Endpoint.from_ready_line(os.environ["INTEROPSIM"])
     except (KeyError, ValueError):
@@ -29,7 +29,7 @@ def endpoint() -> Endpoint:
 
 
 def expect(claim: bool, sentence: str) -> None:
-    """Prints a sentence that is true, or ends the sample with it."""
+    """Prints a sentence if its claim is true, or else ends the sample with it."""
     if not claim:
         sys.exit(f"NOT SO: {sentence}")
     print(sentence)
@@ -43,7 +43,7 @@ class Messenger:
     integrator: int
 
     def user(self, name: str, options: ClientOptions | None = None) -> ThirdPartyClient:
-        """Returns the client of one of its users, on a new device. Not enlisted yet."""
+        """Returns the client of a user of this messenger, on a new device, not enlisted yet."""
 
         async def get_token() -> str:
             return self.server.issue_token(name)
@@ -74,7 +74,7 @@ async def messenger(integrator: int) -> AsyncIterator[Messenger]:
 
 
 async def whatsapp_user(*integrators: int) -> WhatsAppClient:
-    """Returns the connected client of a new WhatsApp user who has opted in for these integrators, if for any."""
+    """Returns the connected client of a new WhatsApp user who has opted in for these integrators, if any are given."""
     state = ClientState.generate()
     phone_number = f"+316{secrets.randbelow(10**8):08}"
     async with AdminClient(endpoint().admin) as admin:

@@ -1,4 +1,4 @@
-"""What both ends of the protocol must agree on, as pure functions of bytes; knows no gRPC, protobuf, clock or socket.
+"""The parts on which client and server must agree, as pure functions of bytes; knows no gRPC, protobuf or clock.
 
 | module | what it fixes |
 |---|---|

@@ -23,7 +23,7 @@ MAX_PREKEY_ID = 16_777_215
 MAX_ONE_TIME_PREKEYS = 20_000
 """One-time prekeys in one list (KEY-04)."""
 MAX_DEVICES = 100
-"""Devices of one account that are named at once (KEY-08): as many as it can have in the protocol that is modelled."""
+"""Devices of one account in one list (KEY-08): as many as an account can have in the protocol that is modelled."""
 MAX_BUNDLE_USERS = 256
 """Users in one request for prekey bundles (KEY-07); policy: the official schema has 100,000."""
 KEM_PUBLIC_KEY_BYTES = 1_568

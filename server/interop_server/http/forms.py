@@ -120,7 +120,7 @@ def _parse_fields(body: bytes) -> dict[str, str]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         twice = {name for name in fields if [each for each, _ in pairs].count(name) > 1}
-        # Only by names that are documented: others are the client's own text.
+        # Only documented names are repeated: other names are the client's own text.
         field = min(twice & (_REQUIRED | _OPTIONAL), default="")
         raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice", field=field)
     missing, unknown = _REQUIRED - fields.keys(), fields.keys() - _REQUIRED - _OPTIONAL

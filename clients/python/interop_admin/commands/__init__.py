@@ -1,1 +1,1 @@
-"""The commands of `interopsim` that ask a running simulator, over its admin port."""
+"""The commands of `interopsim` that call a running simulator over its admin port."""

@@ -1,4 +1,4 @@
-"""`interopsim audit`: shows what a running simulator keeps about an account; knows no table."""
+"""`interopsim audit`: shows every record that a running simulator keeps about an account; knows no table."""
 
 import json
 from typing import TYPE_CHECKING
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from interop_api.admin.v1alpha1 import standing_pb2
 
 _SHOWN_RECORDS = 3
-"""Records of a place that are printed for people: all prekeys of an account look alike."""
+"""How many records of a place are printed for people: all prekeys of an account look alike."""
 _SHOWN_CHARACTERS = 36
-"""Of a value: keys are long."""
+"""How many characters of a value are printed for people: keys are long."""
 
 
 @click.command(epilog="Example: interopsim audit 100-12345678901234@interop")
@@ -22,9 +22,9 @@ _SHOWN_CHARACTERS = 36
 @admin_option
 @json_option
 def audit(jid: str, admin_address: str, as_json: bool) -> None:
-    """Show every field that the simulator keeps about JID, what for, and for how long.
+    """Show every field that the simulator keeps about JID, with its purpose and how long it is kept.
 
-    Of many records of a kind the first three are shown, and of a long value its beginning; --json shows all.
+    Shows the first three records of a kind, and the beginning of a long value; --json shows all.
     """
 
     async def read(admin: "AdminClient") -> "list[list[standing_pb2.KeptField]]":

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class Written(click.ParamType[int]):
-    """A value that has a notation of its own.
+    """A parameter with a notation of its own.
 
     Args:
-        name: What it is called in help.
-        read: Reads the notation; its ValueError says how to write one.
+        name: The name of the type in help texts.
+        read: Reads the notation; the message of its ValueError says how to write a value.
     """
 
     def __init__(self, name: str, read: Callable[[str], int]) -> None:
@@ -26,7 +26,7 @@ class Written(click.ParamType[int]):
         self._read = read
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Reads what was written on the command line."""
+        """Reads the value from the command line."""
         if isinstance(value, int):
             return value
         try:
@@ -39,7 +39,7 @@ class Written(click.ParamType[int]):
 def clock() -> None:
     """Show, freeze and move the clock of a running simulator.
 
-    Every timer that falls due while it moves fires, in order, before the command ends.
+    Every timer that falls due during a move fires, in order, before the command ends.
     """
 
 
@@ -47,7 +47,7 @@ def clock() -> None:
 @admin_option
 @json_option
 def show(admin_address: str, as_json: bool) -> None:
-    """Say what time it is for the simulator."""
+    """Show the simulator's time."""
     _print(call_admin(admin_address, lambda admin: admin.get_clock()), None, as_json)
 
 
@@ -81,7 +81,7 @@ def advance(duration_ms: int, admin_address: str, as_json: bool) -> None:
 @admin_option
 @json_option
 def resume(admin_address: str, as_json: bool) -> None:
-    """Let time run on from where it stands."""
+    """Let time run on from the time at which it stands."""
     _print(call_admin(admin_address, lambda admin: admin.resume_clock()), None, as_json)
 
 

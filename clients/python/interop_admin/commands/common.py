@@ -1,6 +1,6 @@
-"""What the commands share: options, and a call whose refusal is told in a sentence; knows no single command.
+"""The part that all commands share: options, and a call whose refusal becomes a sentence; knows no single command.
 
-Nothing but click is imported before a command runs: asking for help costs nothing.
+Only click is imported before a command runs, so that help is fast.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 
 def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]") -> T:
-    """Makes calls to a running simulator and returns what came of them.
+    """Makes calls to a running simulator and returns their result.
 
     Raises:
-        ClickException: The simulator refused, or none is there; the message is a sentence that says what to do.
+        ClickException: The simulator refused, or cannot be reached; the message is a sentence that says what to do.
     """
     from interop_admin.client import AdminClient
     from interop_client.errors import ServerRefusal

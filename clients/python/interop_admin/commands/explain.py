@@ -19,7 +19,7 @@ _WIDTH = 100
 def explain(request_id: str, admin_address: str, as_json: bool) -> None:
     """Explain a refusal: what was refused, by which requirement, and what would have made it succeed.
 
-    REQUEST_ID stands in every refusal: `request_id`, or the header X-Request-Id over HTTP.
+    Every refusal has a REQUEST_ID: the field `request_id`, or the header X-Request-Id over HTTP.
     """
     explained = call_admin(admin_address, lambda admin: admin.explain_refusal(request_id))
     if as_json:

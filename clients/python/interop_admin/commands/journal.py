@@ -1,4 +1,4 @@
-"""`interopsim journal`: shows what a running simulator decided; knows nothing of how it decides."""
+"""`interopsim journal`: shows the decisions of a running simulator; knows nothing of how it decides."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -17,29 +17,29 @@ _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": 
 
 
 @click.command(epilog="Example: interopsim journal --actor 17-4711@interop --outcome refused --follow")
-@click.option("--follow", is_flag=True, help="Go on with what is still to come, until Ctrl-C.")
+@click.option("--follow", is_flag=True, help="Go on with new entries as they come, until Ctrl-C.")
 @click.option("--actor", default="", metavar="WHO", help="Only what this JID, `operator`, `timer` or `anonymous` did.")
 @click.option("--action", default="", metavar="PREFIX", help="Only actions that begin so: InteropService., stanza.")
 @click.option(
     "--outcome",
     type=click.Choice(["accepted", "refused", "dropped", "done"]),
-    help="Only this outcome. Who asked cannot tell dropped from accepted.",
+    help="Only this outcome. The caller cannot tell dropped from accepted.",
 )
 @click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
-@click.option("--requirement", default="", metavar="ID", help="Only what rests on this requirement, such as OPT-09.")
+@click.option("--requirement", default="", metavar="ID", help="Only entries of this requirement, such as OPT-09.")
 @click.option(
     "--after",
     "resume_token",
     default="",
     metavar="TOKEN",
-    help="Only entries after the one that has this `resume_token`, as --json shows it.",
+    help="Only entries after the one with this `resume_token`, which --json shows.",
 )
 @admin_option
 @json_option
 def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
-    """Show what a running simulator decided, in order: when, who, what, about whom, the outcome and the rule.
+    """Show the decisions of a running simulator, in order: time, actor, action, subject, outcome and rule.
 
-    With --json a line of JSON for each entry.
+    With --json, prints one line of JSON per entry.
     """
 
     async def read(admin: "AdminClient") -> None:
@@ -48,7 +48,7 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
         wanted["outcome"] = JournalOutcome.Value(f"{_OUTCOME_PREFIX}{(outcome or 'unspecified').upper()}")
         async for response in admin.read_journal(**wanted):
             if response.missed:
-                click.echo(f"{response.missed} older entries are not kept any more", err=True)
+                click.echo(f"{response.missed} older entries are no longer kept", err=True)
             click.echo(json.dumps(entry_as_json(response.entry)) if as_json else _line(response.entry))
 
     try:
@@ -58,7 +58,7 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
 
 
 def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
-    """Returns an entry's fields that are not empty: those of a journal file, its node, and where to read on."""
+    """Returns the fields of an entry that are not empty: those of a journal file, its node, and its resume token."""
     return {field.name: value for field, value in entry.ListFields()} | {"outcome": _outcome_word(entry)}
 
 

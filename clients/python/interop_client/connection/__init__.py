@@ -1,1 +1,1 @@
-"""How stanzas, calls and blobs reach the server and come back: directly or through a proxy; knows no message."""
+"""How clients and server exchange stanzas, calls and blobs, directly or through a proxy; knows no message."""

@@ -1,11 +1,11 @@
-"""Where a server is and what proves that it is the right one; opens no connection."""
+"""A server's addresses and the root that certifies it; opens no connection."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
-    """One server, as its users know it."""
+    """One server, as its clients know it."""
 
     grpc: str
     """Address of the gRPC surface, `host:port`."""

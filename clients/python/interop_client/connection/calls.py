@@ -1,4 +1,4 @@
-"""One unary call over gRPC, and the refusal it may end in; knows no channel and no session."""
+"""One unary call over gRPC, with its refusal as an exception; knows no chat channel and no session."""
 
 from typing import Any, TypeVar
 

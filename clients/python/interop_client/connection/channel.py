@@ -1,6 +1,6 @@
 """One chat channel over a gRPC stream: handshake, login, then sealed batches; knows nothing of what stanzas mean.
 
-Whoever terminates Noise needs exactly this: a client that connects itself, or a partner's proxy that holds the
+Two kinds of programs terminate Noise and need this: a client that connects itself, and a partner's proxy that holds the
 client's auth key and connects on its behalf (PRX-01).
 
 Source: interop_api/v1/chat.proto; CHN-01 to CHN-12.
@@ -40,22 +40,22 @@ DEFAULT_SILENT_SECONDS = 180
 """CHN-12; for a server that names no limit."""
 
 KEEPALIVE_PING_ID = 0
-"""Id of the pings that a channel sends by itself; pings with an id of their own are the user's."""
+"""Id of the pings that a channel sends by itself; pings that the application sends have other ids."""
 
 _KEEPALIVE_SHARE = 2 / 3
-"""Pings go out after this share of the allowed time, so that a slow network still keeps it."""
+"""The channel pings after this share of the allowed time, so that pings arrive in time even on a slow network."""
 
 _Call = grpc.aio.StreamStreamCall[chat_pb2.ConnectRequest, chat_pb2.ConnectResponse]
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelKeys:
-    """What a channel proves and what it demands."""
+    """The key that a channel proves, and the root that it requires."""
 
     auth_private_key: bytes = field(repr=False)
     """The client's static key, 32 bytes (CHN-07)."""
     root_public_key: bytes
-    """The root that must stand behind the server's static key, 32 bytes (CHN-04)."""
+    """The root that must certify the server's static key, 32 bytes (CHN-04)."""
     now: Callable[[], float] = time.time
     """Unix seconds, for the validity of certificates."""
 
@@ -63,7 +63,7 @@ class ChannelKeys:
 class ChatChannel:
     """An open channel. Made by `open`; ends with `close`, or when the server ends it.
 
-    `send` may be called by many tasks, `receive` by one.
+    Many tasks may call `send`, one task `receive`.
     """
 
     def __init__(self, call: _Call, noise: Transport, first: Sequence[stanza_pb2.Stanza]) -> None:
@@ -71,7 +71,7 @@ class ChatChannel:
         self._noise = noise
         self._first: Sequence[stanza_pb2.Stanza] = first[1:]
         self.login = first[0].login_success
-        """What the server said at login: JID, session token, limits."""
+        """The server's answer to the login: JID, session token, limits."""
         self._outbox = Outbox(self.login.limits)
         self._is_closing = False
         self._is_receiving = False
@@ -87,9 +87,9 @@ class ChatChannel:
 
         Raises:
             LoginRefused: The server does not accept the login.
-            ServerRefusal: The server ended the handshake, or is not there.
-            CertificateError: The server is not the one that the root certifies.
-            RemoteProtocolError: The server broke the protocol, or somebody in between changed what was sent.
+            ServerRefusal: The server ended the handshake, or cannot be reached.
+            CertificateError: The root does not certify the server.
+            RemoteProtocolError: The server broke the protocol, or an attacker changed what it sent.
             TimeoutError: No login within `HANDSHAKE_SECONDS`.
         """
         call: _Call = chat_pb2_grpc.ChatServiceStub(channel).Connect()
@@ -104,10 +104,10 @@ class ChatChannel:
             raise
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
-        """Puts stanzas on their way, in order; waits only while too much is on its way already.
+        """Queues stanzas for sending, in order; waits only while the outbox is full.
 
         Raises:
-            ConnectionEnded: The channel is over.
+            ConnectionEnded: The channel has ended.
             ValueError: A stanza alone is longer than a frame may be.
         """
         await self._outbox.add(*stanzas)
@@ -117,7 +117,7 @@ class ChatChannel:
 
         Raises:
             ConnectionEnded: The server ended the channel, or it broke.
-            RemoteProtocolError: A frame did not authenticate, or holds no batch.
+            RemoteProtocolError: A frame did not authenticate, or is not a batch.
         """
         self._is_receiving = True
         first, self._first = self._first, ()
@@ -142,9 +142,10 @@ class ChatChannel:
             self._is_receiving = False
 
     async def close(self) -> None:
-        """Sends what waits, ends the stream and frees what it held. Idempotent; never raises.
+        """Sends the waiting stanzas, ends the stream and frees its resources. Idempotent; never raises.
 
-        A task inside `receive` must not be cancelled before: grpc.aio cancels the call with it, and what waits is lost.
+        The caller must not cancel a task inside `receive` before: grpc.aio then cancels the call, and waiting stanzas
+        are lost.
         """
         self._is_closing = True
         self._outbox.end(ConnectionEnded("CLOSED"))
@@ -153,7 +154,7 @@ class ChatChannel:
         try:
             async with asyncio.timeout(CLOSE_SECONDS):
                 await asyncio.wait((write,))
-                # The call has a status only when everything that came has been read, by this task or another.
+                # The call has a status only after this task or another has read everything that came.
                 if not self._is_receiving:
                     await self._drain()
                 await self._call.code()
@@ -176,7 +177,7 @@ class ChatChannel:
             refusal = refusal_from_rpc_error(error)
             raise ConnectionEnded(refusal.reason, refusal.advice, refusal.recovery) from error
         except asyncio.CancelledError:
-            # grpc.aio reports a call that was cancelled here in the same way as a cancelled task.
+            # grpc.aio raises the same error when this end cancelled the call and when the task is cancelled.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
@@ -196,7 +197,7 @@ class ChatChannel:
                 await self._call.write(chat_pb2.ConnectRequest(sealed=self._noise.encrypt(batch)))
             await self._call.done_writing()
         except (grpc.aio.AioRpcError, asyncio.InvalidStateError) as error:
-            # The stream is over; why, the reader finds out. Here it only must not take anything more.
+            # The stream has ended; the reader finds out why. Here, only refuse further stanzas.
             self._outbox.end(ConnectionEnded("BROKEN", str(error)))
 
     async def _keep_alive(self) -> None:
@@ -238,7 +239,7 @@ async def _log_in(call: _Call, noise: Transport) -> Sequence[stanza_pb2.Stanza]:
     if stanzas[0].HasField("login_failure"):
         raise refusal_from_login_failure(stanzas[0].login_failure)
     if not stanzas[0].HasField("login_success"):
-        raise RemoteProtocolError("FRAME_MALFORMED", "the first stanza is no outcome of the login")
+        raise RemoteProtocolError("FRAME_MALFORMED", "the first stanza is not the outcome of the login")
     return stanzas
 
 
@@ -259,7 +260,7 @@ def _open_frame(response: chat_pb2.ConnectResponse, noise: Transport) -> Sequenc
     try:
         stanzas = stanza_pb2.Batch.FromString(noise.decrypt(response.sealed)).stanzas
     except DecodeError as error:
-        raise RemoteProtocolError("FRAME_MALFORMED", "a frame holds no batch") from error
+        raise RemoteProtocolError("FRAME_MALFORMED", "a frame is not a batch") from error
     if not stanzas:
         raise RemoteProtocolError("FRAME_MALFORMED", "a batch holds no stanza")
     return stanzas

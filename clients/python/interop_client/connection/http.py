@@ -1,6 +1,6 @@
 """One HTTP request with deadlines, no redirects, and errors of the standard library; knows no protocol.
 
-Imported where it is used: it brings aiohttp, whose import is slow, and many clients make no HTTP request.
+Functions import it where they use it: it imports aiohttp, which is slow, and many clients make no HTTP request.
 """
 
 from collections.abc import AsyncIterator
@@ -21,13 +21,13 @@ async def http_request(method: str, url: str, body: Any = None) -> AsyncIterator
 
     Args:
         method: Such as `GET`.
-        url: Where.
+        url: The URL.
         body: Fields of a form, or an open file.
 
     Raises:
-        ServerRefusal: `HTTP_{status}`, when that is neither 200 nor 201.
-        ConnectionError: The server is not there, or broke off.
-        TimeoutError: It was silent for too long.
+        ServerRefusal: `HTTP_{status}`, when the status is neither 200 nor 201.
+        ConnectionError: The server cannot be reached, or ended the connection early.
+        TimeoutError: The server was silent for too long.
     """
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=IDLE_SECONDS, sock_read=IDLE_SECONDS)
     try:
@@ -45,7 +45,7 @@ async def http_request(method: str, url: str, body: Any = None) -> AsyncIterator
 
 
 async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
-    """Returns a whole answer.
+    """Returns the whole body of an answer.
 
     Raises:
         ServerRefusal: ANSWER_TOO_LARGE.

@@ -12,12 +12,12 @@ from interop_protocol.sizes import PROTOCOL_VERSION
 
 @dataclass(frozen=True, slots=True)
 class LoginOptions:
-    """What a client may choose at login."""
+    """The choices of a client at login."""
 
     read_receipts: bool = True
     """Whether this user sends and receives read receipts (RCP-01)."""
     client_ip: str = ""
-    """Set by a proxy: the end client's public IP address. Makes the login one in proxy mode."""
+    """The end client's public IP address, set by a proxy only: it makes this a login in proxy mode."""
     protocol_version: int = PROTOCOL_VERSION
     """Interop protocol version (ENL-15)."""
 
@@ -28,10 +28,10 @@ def third_party_login(jid: str, token: str, options: LoginOptions | None = None)
     Args:
         jid: As the enlistment returned it, `{integrator}-{number}@interop`.
         token: A token that the partner issued for this user.
-        options: What to choose.
+        options: Choices; the defaults when None.
 
     Raises:
-        JidError: The JID is none.
+        JidError: `jid` is not a JID.
     """
     options = options or LoginOptions()
     return chat_pb2.LoginPayload(
@@ -46,14 +46,14 @@ def third_party_login(jid: str, token: str, options: LoginOptions | None = None)
 
 
 def whatsapp_login(jid: str, options: LoginOptions | None = None) -> chat_pb2.LoginPayload:
-    """Returns the login of a WhatsApp user, whose auth key is proof enough.
+    """Returns the login of a WhatsApp user, whose auth key alone proves who they are.
 
     Args:
         jid: `{digits}@s.whatsapp.net`.
-        options: What to choose.
+        options: Choices; the defaults when None.
 
     Raises:
-        JidError: The JID is none.
+        JidError: `jid` is not a JID.
     """
     options = options or LoginOptions()
     return chat_pb2.LoginPayload(

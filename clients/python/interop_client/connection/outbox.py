@@ -1,4 +1,4 @@
-"""What waits to be sent on a chat channel, in batches as large as the limits allow; knows no cipher and no stream."""
+"""Stanzas waiting to be sent on a chat channel, in batches as large as the limits allow; knows no cipher or stream."""
 
 import asyncio
 from collections import deque
@@ -12,16 +12,17 @@ DEFAULT_MAX_BATCH_STANZAS = 128
 """For a server that names no limit."""
 
 _WAITING_BATCHES = 4
-"""How many full batches may wait before whoever adds more has to wait too."""
+"""How many full batches may wait before `add` waits too."""
 
 
 class Outbox:
-    """Stanzas on their way out. A frame costs far more than a stanza, so all that waits shares as few as possible.
+    """Waiting stanzas. A frame costs far more than a stanza, so waiting stanzas share as few frames as possible.
 
-    Bounded: adding waits while much waits already, so a slow connection slows its user down and holds no memory.
+    Bounded: `add` waits while the outbox is full, so that a slow connection slows the sender down and uses little
+    memory.
 
     Args:
-        limits: As the server gave them at login.
+        limits: From the server's answer to the login.
     """
 
     def __init__(self, limits: stanza_pb2.ChannelLimits) -> None:
@@ -38,11 +39,11 @@ class Outbox:
         """Adds stanzas in order, each as soon as there is room.
 
         Raises:
-            ValueError: One alone is longer than a frame may be; the ones before it were added.
-            Exception: What the outbox was ended with.
+            ValueError: A stanza alone is longer than a frame may be; those before it were added.
+            Exception: The exception that was passed to `end`.
         """
         for stanza in stanzas:
-            # A serialised batch of one; batches of protobufs concatenate, so a frame is a plain join of these.
+            # A serialised batch of one stanza. Serialised batches concatenate, so a frame is a plain join of them.
             encoded = stanza_pb2.Batch(stanzas=(stanza,)).SerializeToString()
             if len(encoded) > self._max_bytes:
                 raise ValueError(f"a stanza takes {len(encoded)} bytes, a frame holds {self._max_bytes}")
@@ -74,7 +75,7 @@ class Outbox:
         return b"".join(parts)
 
     def end(self, reason: Exception) -> None:
-        """Refuses everything further with an exception. What waits can still be taken out."""
+        """Makes further calls of `add` raise this exception. `next_batch` still returns the waiting stanzas."""
         if self._end is None:
             self._end = reason
             self._content_or_end.set()

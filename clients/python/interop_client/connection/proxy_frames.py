@@ -1,21 +1,21 @@
-"""What a client and its messenger's proxy say to each other over a WebSocket; opens none, and reads no stanza.
+"""The protocol between a client and its partner's proxy over a WebSocket; opens no WebSocket, and reads no stanza.
 
-WhatsApp does not see this protocol and does not define it: each messenger has its own (PRX-01). This is the sample's.
+WhatsApp does not see this protocol and does not define it: each partner has its own (PRX-01). This is the sample's.
 
 1. The client sends a text frame, `Hello`.
-2. The proxy logs in to WhatsApp and sends a batch whose first stanza is `login_success`, less its session token: that
-   stays with the proxy, which makes the unary calls.
+2. The proxy logs in to WhatsApp and sends a batch whose first stanza is `login_success` without its session token: the
+   proxy keeps the token, because it makes the unary calls.
 3. Both sides send binary frames: a type byte, then
    - 0x01, both ways: a serialised `Batch`;
    - 0x02, client → proxy, a unary call: call id (u32), length of the method's name (u16), the name, the request;
    - 0x03, proxy → client, its answer: call id (u32), gRPC status code (u8), the response; when the code is not 0, the
      `google.rpc.Status` of `grpc-status-details-bin`, or one of the code and message alone.
    Numbers are big-endian.
-4. A text frame from the proxy, `Ended`, says at any time that and why the connection to WhatsApp ended or was refused;
-   the WebSocket closes after it. When the client closes, the proxy ends its connection to WhatsApp at once (PRX-04).
+4. When the connection to WhatsApp ends or is refused, the proxy sends a text frame, `Ended`, with the reason, and then
+   closes the WebSocket. When the client closes, the proxy ends its connection to WhatsApp at once (PRX-04).
 
-Message encryption is not the proxy's business: what is in a batch is encrypted on the clients (PRX-06). Blobs do not
-travel here: clients move them over HTTP.
+The proxy does not encrypt messages: the clients encrypt the content of a batch (PRX-06). Blobs do not go through the
+proxy: clients move them over HTTP.
 """
 
 import json
@@ -26,10 +26,10 @@ from typing import NamedTuple, Self, TypeVar
 from interop_protocol.sizes import MAX_JID_CHARACTERS, MAX_TOKEN_BYTES
 
 MAX_FRAME_BYTES = (4 << 20) + 1024
-"""Room for the largest response that gRPC takes by default, 4 MiB, and a header."""
+"""Room for the largest response that gRPC accepts by default, 4 MiB, and a header."""
 MAX_METHOD_BYTES = 256
 HEARTBEAT_SECONDS = 20.0
-"""WebSocket pings go out this often, so that either side notices that the other is gone."""
+"""Each side sends a WebSocket ping this often, so that it notices when the other is gone."""
 
 _BATCH, _REQUEST, _RESPONSE = 1, 2, 3
 _REQUEST_HEADER = struct.Struct(">BIH")
@@ -45,19 +45,19 @@ class FrameMalformed(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """Who connects."""
+    """The user who connects."""
 
     user: str
     """User-visible identifier: 1 to 256 printable characters."""
     token: str = field(repr=False)
-    """A token that the messenger issued to the user: for the proxy, and for WhatsApp after it."""
+    """A token that the partner issued to the user: the proxy verifies it and logs in to WhatsApp with it."""
     jid: str
     """JID that the user's enlistment returned."""
     read_receipts: bool = True
     """Whether the user sends and receives read receipts."""
 
     def encode(self) -> str:
-        """The text frame."""
+        """Returns the text frame."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -65,7 +65,7 @@ class Hello:
         """Reads and validates the text frame.
 
         Raises:
-            FrameMalformed: It is no hello.
+            FrameMalformed: The text is not a hello.
         """
         fields = _json_object(text)
         user, token, jid = (_field(fields, name, str) for name in ("user", "token", "jid"))
@@ -89,20 +89,20 @@ class Ended:
     requirement: str = ""
     """The requirement that was broken; may be empty."""
     retry_after_ms: int | None = None
-    """Milliseconds after which a retry can succeed."""
+    """Milliseconds after which a retry can succeed; None when a retry cannot help."""
     login_code: int | None = None
-    """Set when WhatsApp refused the login: its failure code (CHN-10)."""
+    """The failure code when WhatsApp refused the login (CHN-10)."""
     expires_after_seconds: int | None = None
     """For a temporary ban: seconds until it ends."""
     request_id: str = ""
-    """Names WhatsApp's refusal in its journal; may be empty."""
+    """Names the refusal in the simulator's journal; may be empty."""
     sub_code: int | None = None
-    """For a temporary ban: what it is for."""
+    """For a temporary ban: the cause."""
     recovery: str = ""
-    """What to do about it, for programs: the name of WhatsApp's `Recovery`; empty when it did not say."""
+    """What to do about it, for programs: the name of the server's `Recovery`; empty when it did not give one."""
 
     def encode(self) -> str:
-        """The text frame."""
+        """Returns the text frame."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -110,7 +110,7 @@ class Ended:
         """Reads and validates the text frame.
 
         Raises:
-            FrameMalformed: It is no such frame.
+            FrameMalformed: The text is not such a frame.
         """
         fields = _json_object(text)
         reason, advice, requirement = (_field(fields, name, str) for name in ("reason", "advice", "requirement"))
@@ -139,7 +139,7 @@ class BatchFrame(NamedTuple):
     """A serialised `Batch`."""
 
     def encode(self) -> bytes:
-        """The binary frame."""
+        """Returns the binary frame."""
         return bytes((_BATCH,)) + self.batch
 
 
@@ -153,7 +153,7 @@ class RequestFrame(NamedTuple):
     request: bytes
 
     def encode(self) -> bytes:
-        """The binary frame."""
+        """Returns the binary frame."""
         method = self.method.encode()
         return _REQUEST_HEADER.pack(_REQUEST, self.call_id, len(method)) + method + self.request
 
@@ -168,7 +168,7 @@ class ResponseFrame(NamedTuple):
     """The response, or a `google.rpc.Status`."""
 
     def encode(self) -> bytes:
-        """The binary frame."""
+        """Returns the binary frame."""
         return _RESPONSE_HEADER.pack(_RESPONSE, self.call_id, self.code) + self.body
 
 
@@ -176,7 +176,7 @@ def decode_frame(frame: bytes) -> BatchFrame | RequestFrame | ResponseFrame:
     """Reads a binary frame.
 
     Raises:
-        FrameMalformed: It is none.
+        FrameMalformed: The bytes are not such a frame.
     """
     kind = frame[0] if frame else None
     try:

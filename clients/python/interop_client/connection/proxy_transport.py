@@ -1,6 +1,6 @@
-"""Reaches the server through the messenger's proxy; holds no auth key, speaks no Noise.
+"""Reaches the server through the partner's proxy; holds no auth key, speaks no Noise.
 
-Blobs do not go through the proxy: clients move them over HTTP, to and from their own messenger's media server and the
+Blobs do not go through the proxy: clients move them over HTTP, to and from their own partner's media server and the
 simulator's.
 
 Source: PRX-01 to PRX-05; the protocol with the proxy: `proxy_frames`.
@@ -50,7 +50,7 @@ CALL_SECONDS = 35.0
 CLOSE_SECONDS = 2.0
 """Longest wait for the proxy to confirm that the WebSocket closes."""
 MAX_WAITING_FRAMES = 64
-"""Frames that wait for `receive`; past this, nothing more is read from the proxy, except for a call's answer."""
+"""How many frames may wait for `receive`; beyond that, the client reads from the proxy only while a call waits."""
 
 _BROKEN = (aiohttp.ClientError, ConnectionError)
 
@@ -59,26 +59,26 @@ M = TypeVar("M", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class ProxyLogin:
-    """Who connects through the proxy."""
+    """The user who connects through the proxy."""
 
     user: str
     """User-visible identifier."""
     jid: str
     """JID that the enlistment returned."""
     get_token: Callable[[], Awaitable[str]]
-    """Gets a token of the messenger: tokens are short-lived, so each connection asks for its own."""
+    """Gets a token from the partner: tokens are short-lived, so each connection asks for a new one."""
     read_receipts: bool = True
     """Whether the user sends and receives read receipts."""
 
 
 class ProxyTransport:
-    """A client behind its messenger's proxy: one WebSocket for chat and calls. A `Transport`.
+    """A client behind its partner's proxy: one WebSocket for chat and calls. A `Transport`.
 
     Args:
         url: The proxy's WebSocket, such as `http://127.0.0.1:8080/proxy`.
-        login: Who connects.
-        client_ip: Sent as `Forwarded: for=` (RFC 7239), in the place of the load balancer before a real proxy, which
-            alone knows the client's address. Empty: the proxy takes the address that the WebSocket comes from.
+        login: The user who connects.
+        client_ip: Sent as `Forwarded: for=` (RFC 7239). A real proxy gets it from its load balancer, which alone knows
+            the client's address. Empty: the proxy uses the address that the WebSocket comes from.
     """
 
     def __init__(self, url: str, login: ProxyLogin, client_ip: str = "") -> None:
@@ -88,11 +88,11 @@ class ProxyTransport:
         self._connection: _Connection | None = None
 
     async def connect(self) -> stanza_pb2.LoginSuccess:
-        """Opens the chat channel, in place of one that may be open. See Transport.
+        """Opens the chat channel, after closing any open one. See Transport.
 
         Raises:
             LoginRefused: The server does not accept the login.
-            ServerRefusal: The server or the proxy ended the handshake, or is not there.
+            ServerRefusal: The server or the proxy ended the handshake, or cannot be reached.
             TimeoutError: The login took too long.
         """
         await self.close()
@@ -102,7 +102,7 @@ class ProxyTransport:
         return self._connection.login
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
-        """Puts stanzas on their way. See Transport."""
+        """Queues stanzas for sending. See Transport."""
         await self._open_connection.send(stanzas)
 
     def receive(self) -> AsyncIterator[Sequence[stanza_pb2.Stanza]]:
@@ -117,10 +117,10 @@ class ProxyTransport:
         try:
             return response_type.FromString(response)
         except DecodeError as error:
-            raise ServerRefusal("PROXY_FRAME_MALFORMED", advice="The response is no such message.") from error
+            raise ServerRefusal("PROXY_FRAME_MALFORMED", advice="The response is not such a message.") from error
 
     async def close(self) -> None:
-        """Ends the channel and frees what it held. See Transport."""
+        """Ends the channel and frees its resources. See Transport."""
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
@@ -133,12 +133,12 @@ class ProxyTransport:
 
 
 class _Connection:
-    """One WebSocket after its login. One task reads it, and parts batches from answers."""
+    """One WebSocket after its login. One task reads it, and separates batches from answers to calls."""
 
     def __init__(self, http: aiohttp.ClientSession, socket: aiohttp.ClientWebSocketResponse, first: bytes) -> None:
         stanzas = stanza_pb2.Batch.FromString(first).stanzas
         if not stanzas or not stanzas[0].HasField("login_success"):
-            raise FrameMalformed("the first stanza is no success of a login")
+            raise FrameMalformed("the first stanza is not the success of a login")
         self.login = stanzas[0].login_success
         self._http = http
         self._socket = socket
@@ -231,7 +231,7 @@ class _Connection:
         await self._http.close()
 
     async def _write(self) -> None:
-        # A broken socket ends the reader too, which says why.
+        # A broken socket also ends the reader, which reports why.
         with suppress(*_BROKEN):
             while (batch := await self._outbox.next_batch()) is not None:
                 await self._socket.send_bytes(BatchFrame(batch).encode())
@@ -261,7 +261,7 @@ class _Connection:
             raise FrameMalformed("a proxy makes no calls")
         stanzas = stanza_pb2.Batch.FromString(frame.batch).stanzas
         async with self._changed:
-            # Whoever is to empty the queue may be waiting for a call, whose answer comes behind this batch.
+            # The task that empties the queue may be waiting for a call whose answer comes after this batch.
             await self._changed.wait_for(lambda: len(self._waiting) < MAX_WAITING_FRAMES or self._calls)
             self._waiting.append(stanzas)
             self._changed.notify_all()
@@ -284,12 +284,12 @@ async def _read_login(socket: aiohttp.ClientWebSocketResponse) -> bytes:
         raise ServerRefusal("UNAVAILABLE", advice="The proxy closed the connection.")
     frame = decode_frame(message.data)
     if not isinstance(frame, BatchFrame):
-        raise FrameMalformed("the first frame is no batch")
+        raise FrameMalformed("the first frame is not a batch")
     return frame.batch
 
 
 def _session_dead() -> ServerRefusal:
-    """What the server says to whom it has ended the connection, and what their proxy cannot ask it any more."""
+    """The server's refusal of calls in an ended session; made here, since the proxy can no longer ask the server."""
     advice = "The connection of this session has ended: connect again."
     return ServerRefusal("SESSION_DEAD", "CHN-01", advice, code=401, recovery=Recovery.RECONNECT)
 
@@ -316,7 +316,7 @@ def _refusal_from_response(response: ResponseFrame) -> ServerRefusal:
         trailer = grpc.aio.Metadata(("grpc-status-details-bin", response.body))
         code = codes.get(response.code, grpc.StatusCode.UNKNOWN)
         return refusal_from_rpc_error(grpc.aio.AioRpcError(code, grpc.aio.Metadata(), trailer, message))
-    return ServerRefusal("PROXY_FRAME_MALFORMED", advice="The proxy's answer to a refused call is no Status.")
+    return ServerRefusal("PROXY_FRAME_MALFORMED", advice="The proxy's answer to a refused call is not a Status.")
 
 
 def _forwarded_node(client_ip: str) -> str:

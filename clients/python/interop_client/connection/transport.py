@@ -17,26 +17,26 @@ TRANSFER_SECONDS = 3600.0
 """Longest wait for one upload or download."""
 
 LoginFactory = Callable[[], Awaitable[chat_pb2.LoginPayload]]
-"""Makes the payload of a new login: tokens are short-lived, so each connection asks for its own."""
+"""Makes the payload of a new login: tokens are short-lived, so each connection asks for a new one."""
 
 _OPTIONS = (("grpc.use_local_subchannel_pool", 1),)
 """One connection per client (PRX-03): without it, the clients of a process share one TCP connection."""
 
 
 class Transport(Protocol):
-    """What a client needs to reach the server."""
+    """Reaches the server for a client."""
 
     async def connect(self) -> stanza_pb2.LoginSuccess:
-        """Opens the chat channel, in place of one that may be open.
+        """Opens the chat channel, after closing any open one.
 
         Raises:
             LoginRefused: The server does not accept the login.
-            ServerRefusal: The server ended the handshake, or is not there.
+            ServerRefusal: The server ended the handshake, or cannot be reached.
         """
         ...
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
-        """Puts stanzas on their way, in order; waits only while too much is on its way already.
+        """Queues stanzas for sending, in order; waits only while too many are waiting to be sent.
 
         Raises:
             ConnectionEnded: There is no open channel.
@@ -65,13 +65,13 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Ends the channel and frees what it held. Idempotent; never raises."""
+        """Ends the channel and frees its resources. Idempotent; never raises."""
         ...
 
 
 @runtime_checkable
 class BlobStreams(Protocol):
-    """What moving blobs over gRPC needs."""
+    """Moves blobs over gRPC."""
 
     async def upload(self, requests: AsyncIterator[media_pb2.UploadRequest]) -> media_pb2.UploadResponse:
         """Uploads one blob. See MediaService.Upload.
@@ -94,7 +94,7 @@ class DirectTransport:
     """A client that connects itself: one gRPC channel for chat, calls and blobs.
 
     Args:
-        server: Where it is, and which root to trust.
+        server: Its address, and the root to trust.
         auth_private_key: The client's static key, 32 bytes.
         login: Makes the payload of each login.
     """
@@ -107,12 +107,12 @@ class DirectTransport:
         self._chat: ChatChannel | None = None
 
     async def connect(self) -> stanza_pb2.LoginSuccess:
-        """Opens the chat channel, in place of one that may be open.
+        """Opens the chat channel, after closing any open one.
 
         Raises:
             LoginRefused: The server does not accept the login.
-            ServerRefusal: The server ended the handshake, or is not there.
-            CertificateError: The server is not the one that the root certifies.
+            ServerRefusal: The server ended the handshake, or cannot be reached.
+            CertificateError: The root does not certify the server.
             RemoteProtocolError: The server broke the protocol.
             TimeoutError: The login took too long.
         """
@@ -123,7 +123,7 @@ class DirectTransport:
         return self._chat.login
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
-        """Puts stanzas on their way. See Transport."""
+        """Queues stanzas for sending. See Transport."""
         await self._open_chat.send(*stanzas)
 
     def receive(self) -> AsyncIterator[Sequence[stanza_pb2.Stanza]]:
@@ -158,7 +158,7 @@ class DirectTransport:
             call.cancel()
 
     async def close(self) -> None:
-        """Ends the channel and frees what it held. See Transport."""
+        """Ends the channel and frees its resources. See Transport."""
         chat, self._chat = self._chat, None
         if chat is not None:
             await chat.close()

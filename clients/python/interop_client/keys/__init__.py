@@ -1,1 +1,1 @@
-"""An account's prekeys at the server, and other people's bundles from there; knows no message."""
+"""The account's own prekeys on the server, and other users' bundles from it; knows no message."""

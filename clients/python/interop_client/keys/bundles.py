@@ -1,4 +1,4 @@
-"""Other people's prekey bundles, as the server hands them out; each is still to be verified.
+"""Parses other users' prekey bundles, as the server sends them; does not verify them.
 
 Source: KEY-05 to KEY-07, KEY-15, KEY-16.
 """
@@ -12,14 +12,14 @@ from interop_client.signal.x3dh import PreKeyBundle
 
 
 def bundle_from(result: prekeys_pb2.PreKeyBundleResult) -> PreKeyBundle:
-    """Returns the bundle that was taken of one user's primary device, which stands first (KEY-08).
+    """Returns the bundle of one user's primary device, which comes first (KEY-08).
 
     Raises:
-        ServerRefusal: There is none.
+        ServerRefusal: The server returned no bundle of this user.
     """
     if result.HasField("error"):
         raise refusal_from_stanza_error(result.error)
-    # A server that sends none at all has sent one without keys: it is refused when it is verified.
+    # A result without bundles becomes a bundle without keys, which its verification refuses.
     bundle = result.bundles[0] if result.bundles else prekeys_pb2.PreKeyBundle()
     one_time: Any = bundle.one_time_prekey if bundle.HasField("one_time_prekey") else None
     return PreKeyBundle(

@@ -1,4 +1,4 @@
-"""An account's own prekeys, published, refilled, compared and made anew; knows no message.
+"""Publishes, refills, compares and renews an account's own prekeys; knows no message.
 
 Source: KEY-01 to KEY-04, KEY-09 to KEY-15.
 """
@@ -20,24 +20,24 @@ from interop_protocol.digest import key_digest
 from interop_protocol.xeddsa_keys import KEY_TYPE
 
 DEFAULT_PREKEYS = 100
-"""One-time prekeys published at once, unless the user says otherwise."""
+"""How many one-time prekeys a client publishes at once by default."""
 LOW_PREKEYS = 10
-"""Fewer one-time prekeys than this are few (KEY-09)."""
+"""The client refills when the server has fewer one-time prekeys than this (KEY-09)."""
 RETRY_SECONDS = (0.5, 2.0, 8.0)
-"""Waits before upkeep that met passing trouble is tried again (KEY-13)."""
+"""The wait before each retry of upkeep after a transient failure (KEY-13)."""
 
 M = TypeVar("M", bound=Protobuf)
 T = TypeVar("T")
 
 
 class OwnPreKeys:
-    """One account's prekeys, here and at the server.
+    """One account's prekeys, in the client and on the server.
 
     Args:
         transport: Calls the server.
-        state: Holds the private halves.
-        durable: Saves them, always before their public halves leave.
-        kem_count: One-time KEM prekeys to publish along, with a last-resort one; 0 publishes none (KEY-15).
+        state: Holds the private keys.
+        durable: Saves them, always before the client publishes their public keys.
+        kem_count: How many one-time KEM prekeys to publish too, with a last-resort one; 0 publishes none (KEY-15).
     """
 
     def __init__(self, transport: Transport, state: ClientState, durable: DurableState, kem_count: int = 0) -> None:
@@ -48,32 +48,32 @@ class OwnPreKeys:
         self._lock = asyncio.Lock()
 
     async def publish(self, count: int) -> None:
-        """Publishes identity, signed prekey and new one-time prekeys, in place of all that was published before.
+        """Publishes identity, signed prekey and new one-time prekeys, which replace all those published before.
 
         Raises:
-            ServerRefusal: The server does not take them, nor others that were made instead.
+            ServerRefusal: The server refused them, or also those that the client made anew after code 406.
         """
         async with self._lock:
             await self._publish(count)
 
     async def add(self, count: int) -> None:
-        """Adds new one-time prekeys to those published; publishes all keys anew when the server knows them already.
+        """Adds new one-time prekeys to those published; publishes all keys anew when the server has their ids already.
 
         Raises:
-            ServerRefusal: The server does not take them.
+            ServerRefusal: The server refused them.
         """
         async with self._lock:
             await self._add(count)
 
     async def count(self) -> int:
-        """Returns how many one-time prekeys the server has left."""
+        """Returns how many one-time prekeys of this account the server has left."""
         return (await self._counts()).count
 
     async def rotate_signed_prekey(self) -> None:
         """Replaces the signed prekey (KEY-11).
 
         Raises:
-            ServerRefusal: The server does not take it.
+            ServerRefusal: The server refused it.
         """
         async with self._lock:
             signed_prekey = _signed_prekey(self._signal.rotate_signed_prekey())
@@ -82,9 +82,10 @@ class OwnPreKeys:
             await self._call("RotateSignedPreKey", request, prekeys_pb2.RotateSignedPreKeyResponse)
 
     async def are_intact(self) -> bool:
-        """Says whether the server holds the keys that this client thinks it does (KEY-10).
+        """Says whether the server holds the same keys as this client (KEY-10).
 
-        A one-time prekey that the server does not hold was taken: its message may be on the way.
+        One-time prekeys that the server no longer holds do not count: a sender took them, and their messages may still
+        come.
 
         Raises:
             ServerRefusal: PREKEYS_NOT_SET.
@@ -102,21 +103,21 @@ class OwnPreKeys:
         )
 
     async def refill(self, count: int) -> None:
-        """Adds one-time prekeys if the server still has few, patiently.
+        """Adds one-time prekeys if the server still has few; retries like `patiently`.
 
         Raises:
-            ServerRefusal: The server does not take them.
+            ServerRefusal: The server refused them.
         """
         await patiently(lambda: self._refill(count))
 
     async def repair(self, count: int) -> bool:
-        """Compares the keys with the server's and publishes all anew if they differ, patiently (KEY-10).
+        """Compares the keys with the server's and publishes all anew if they differ (KEY-10); retries like `patiently`.
 
         Returns:
-            Whether they were intact.
+            Whether they were the same.
 
         Raises:
-            ServerRefusal: They cannot be compared, or the server does not take the new ones.
+            ServerRefusal: The server refused the comparison or the new keys.
         """
         return await patiently(lambda: self._repair(count))
 
@@ -139,7 +140,7 @@ class OwnPreKeys:
             one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
             kem_prekeys=self._new_kem_prekeys(with_last_resort=True) if self._kem_count else None,
         )
-        await self._durable.commit()  # a prekey whose private half is lost loses its message
+        await self._durable.commit()  # without a prekey's private key, the message that uses it is lost
         await self._call("SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
 
     async def _add(self, count: int) -> None:
@@ -151,7 +152,7 @@ class OwnPreKeys:
         except ServerRefusal as refusal:
             if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
-            # The state is older than what the server holds, for example restored: what is there may be lost here.
+            # The state is older than the server's, for example restored: private keys of published prekeys may be lost.
             await self._publish(count)
 
     async def _add_kem(self) -> None:
@@ -174,13 +175,13 @@ class OwnPreKeys:
 
     async def _refill(self, count: int) -> None:
         async with self._lock:
-            # The notice may be older than what the application has published since.
+            # The application may have published prekeys after the server sent the notification.
             if not self._signal.has_generated_one_time_prekeys:
                 return
             left = await self._counts()
             if left.count < LOW_PREKEYS:
                 await self._add(count)
-            # Without a last-resort prekey none were published: that is for the application to do.
+            # Without a last-resort prekey, the application has not published KEM prekeys yet, and must do it itself.
             if self._kem_count and self._signal.kem.last_resort is not None and left.kem_count < LOW_PREKEYS:
                 await self._add_kem()
 
@@ -208,10 +209,10 @@ class OwnPreKeys:
 
 
 async def patiently(work: Callable[[], Awaitable[T]]) -> T:
-    """Does some work, again and again while the server has trouble that passes, with growing waits (KEY-13).
+    """Does some work, and retries it after transient refusals with growing waits, as `RETRY_SECONDS` says (KEY-13).
 
     Raises:
-        ServerRefusal: Of another kind; or the trouble does not pass.
+        ServerRefusal: A refusal that is not transient, or the refusal of the last retry.
     """
     for seconds in RETRY_SECONDS:
         try:

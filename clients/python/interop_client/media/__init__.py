@@ -1,1 +1,1 @@
-"""Files: encrypted and uploaded, downloaded and decrypted; knows no message."""
+"""Encrypts and uploads files, downloads and decrypts them; knows no message."""

@@ -1,4 +1,4 @@
-"""Media encryption: a file becomes a blob, and a blob the file again; knows no upload, download or message.
+"""Media encryption: encrypts a file to a blob, and decrypts a blob to the file; knows no upload, download or message.
 
     blob = AES-256-CBC(plaintext, PKCS #7) ‖ first 10 bytes of HMAC-SHA256(MAC key, IV ‖ ciphertext)
 
@@ -25,14 +25,14 @@ from cryptography.hazmat.primitives.padding import PKCS7
 MEDIA_KEY_BYTES = 32
 MAC_BYTES = 10
 CHUNK_BYTES = 1 << 20
-"""How much of a file is held at once."""
+"""How much of a file is in memory at once."""
 
 _BLOCK_BYTES = 16
 _EXPANDED_BYTES = 112
 
 
 class MediaType(Enum):
-    """What a file is, and so with which info string its key is expanded."""
+    """The type of a file; its value is the info string with which the media key is expanded."""
 
     IMAGE = b"WhatsApp Image Keys"
     VIDEO = b"WhatsApp Video Keys"
@@ -44,12 +44,12 @@ class MediaType(Enum):
 
 @dataclass(frozen=True, slots=True)
 class EncryptedMedia:
-    """What the sender of a blob tells its receiver, besides the media key."""
+    """The description of a blob that its sender gives to the recipient, besides the media key."""
 
     plaintext_sha256: bytes
     """32 bytes."""
     plaintext_length: int
-    """In bytes."""
+    """Length in bytes."""
     ciphertext_sha256: bytes
     """SHA-256 of the blob, MAC included: 32 bytes."""
 
@@ -60,7 +60,7 @@ class EncryptedMedia:
 
 
 class MediaCheck(Enum):
-    """What a blob must stand up to, in the order of checking."""
+    """The checks that a blob must pass, in this order."""
 
     CIPHERTEXT_LENGTH = auto()
     CIPHERTEXT_SHA256 = auto()
@@ -71,10 +71,10 @@ class MediaCheck(Enum):
 
 
 class MediaTampered(Exception):
-    """A blob, or what it decrypts to, is not what its sender described.
+    """A blob or its plaintext is not what the sender described.
 
     Args:
-        check: The one that failed.
+        check: The check that failed.
     """
 
     def __init__(self, check: MediaCheck) -> None:
@@ -84,7 +84,7 @@ class MediaTampered(Exception):
 
 @dataclass(frozen=True, slots=True)
 class MediaKeys:
-    """What a media key expands to."""
+    """The keys that a media key expands to."""
 
     iv: bytes = field(repr=False)
     """16 bytes."""
@@ -98,7 +98,7 @@ class MediaKeys:
         """Expands a media key.
 
         Raises:
-            ValueError: The media key has not 32 bytes.
+            ValueError: The media key does not have 32 bytes.
         """
         if len(media_key) != MEDIA_KEY_BYTES:
             raise ValueError(f"a media key has {len(media_key)} bytes instead of {MEDIA_KEY_BYTES}")
@@ -107,28 +107,28 @@ class MediaKeys:
 
     @property
     def cipher(self) -> Cipher[CBC]:
-        """The cipher that these keys set up."""
+        """The cipher with these keys."""
         return Cipher(AES256(self.cipher_key), CBC(self.iv))
 
     def new_mac(self) -> hmac.HMAC:
-        """Begins a MAC, which covers the IV first."""
+        """Returns a new MAC, which already covers the IV."""
         return hmac.new(self.mac_key, self.iv, "sha256")
 
 
 def encrypt_file(source: BinaryIO, target: BinaryIO, media_key: bytes, media_type: MediaType) -> EncryptedMedia:
-    """Encrypts a file, from where it stands to its end, into a blob.
+    """Encrypts a file, from its current position to its end, to a blob.
 
     Args:
         source: The plaintext.
         target: Receives the blob.
         media_key: 32 random bytes, used for this file only.
-        media_type: What the file is.
+        media_type: The type of the file.
 
     Returns:
-        What to tell the receiver.
+        The description of the blob for the recipient.
 
     Raises:
-        ValueError: The media key has not 32 bytes.
+        ValueError: The media key does not have 32 bytes.
     """
     keys = MediaKeys.expand(media_key, media_type)
     encryptor, padder, mac = keys.cipher.encryptor(), PKCS7(_BLOCK_BYTES * 8).padder(), keys.new_mac()
@@ -153,22 +153,22 @@ def encrypt_file(source: BinaryIO, target: BinaryIO, media_key: bytes, media_typ
 def decrypt_file(
     source: BinaryIO, target: BinaryIO, media_key: bytes, media_type: MediaType, expected: EncryptedMedia
 ) -> None:
-    """Decrypts a blob, from where it stands to its end.
+    """Decrypts a blob, from its current position to its end.
 
-    The blob is read twice: once to verify all of it, once to decrypt. So no byte of plaintext is written before the
-    whole blob proved authentic, without a second copy on disk as verifying while decrypting would need.
+    It reads the blob twice: once to verify all of it, once to decrypt it. So it writes no plaintext before the whole
+    blob is verified, and needs no second copy on disk, as verifying while decrypting would.
 
     Args:
         source: The blob; must be seekable.
         target: Receives the plaintext. Discard it when this function raises.
-        media_key: As the sender told it, 32 bytes.
-        media_type: As the sender told it.
-        expected: What the sender told of the blob.
+        media_key: From the sender, 32 bytes.
+        media_type: From the sender.
+        expected: The sender's description of the blob.
 
     Raises:
-        MediaTampered: The blob is not what the sender described. The checks from PADDING on come after the target was
-            written to: they fail when the sender itself was wrong, or the blob changed between the two readings.
-        ValueError: The media key has not 32 bytes.
+        MediaTampered: The blob is not what the sender described. The checks from PADDING on run after plaintext was
+            written: they fail when the sender's description was wrong, or the blob changed between the two reads.
+        ValueError: The media key does not have 32 bytes.
     """
     keys = MediaKeys.expand(media_key, media_type)
     start = source.tell()
@@ -215,7 +215,7 @@ def _decrypt_verified(source: BinaryIO, target: BinaryIO, keys: MediaKeys, expec
 
 
 def _ciphertext_chunks(source: BinaryIO, expected: EncryptedMedia) -> Iterator[bytes]:
-    """Yields the blob without its MAC: never more than its sender announced, whatever the source holds."""
+    """Yields the blob without its MAC: never more bytes than its sender announced, even if the source is longer."""
     left = expected.ciphertext_length - MAC_BYTES
     while left:
         chunk = source.read(min(left, CHUNK_BYTES))

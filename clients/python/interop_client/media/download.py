@@ -1,4 +1,4 @@
-"""Files on their way in: a blob is downloaded, verified and decrypted; knows no message and no session.
+"""Downloads, verifies and decrypts blobs; knows no message and no session.
 
 Source: MED-01 to MED-06; interop_api/v1/media.proto.
 """
@@ -27,12 +27,12 @@ async def download_over_grpc(streams: BlobStreams, reference: MediaReference, ta
 
     Args:
         streams: The connection.
-        reference: What to download.
-        target: Receives the plaintext, as a whole or not at all.
+        reference: Describes the blob.
+        target: Path of the plaintext, which is written completely or not at all.
 
     Raises:
-        ServerRefusal: The server does not have it.
-        MediaTampered: It is not what the sender described.
+        ServerRefusal: The server does not have the blob.
+        MediaTampered: The blob is not the one that the sender described.
         OSError: The file cannot be written.
     """
     responses = streams.download(media_pb2.DownloadRequest(direct_path=reference.direct_path))
@@ -44,15 +44,15 @@ async def download_over_http(base_url: str, reference: MediaReference, target: P
 
     Args:
         base_url: Of the server's HTTP surface.
-        reference: What to download.
-        target: Receives the plaintext, as a whole or not at all.
+        reference: Describes the blob.
+        target: Path of the plaintext, which is written completely or not at all.
 
     Raises:
-        ServerRefusal: The server does not have it; the reason is `HTTP_{status}` unless the status has a name here.
-        MediaTampered: It is not what the sender described.
-        OSError: The server is not there or too slow, or the file cannot be written.
+        ServerRefusal: BLOB_NOT_FOUND for status 404, BLOB_EXPIRED for 410, or else `HTTP_{status}`.
+        MediaTampered: The blob is not the one that the sender described.
+        OSError: The server cannot be reached or is too slow, or the file cannot be written.
     """
-    from interop_client.connection.http import http_request  # here: see there
+    from interop_client.connection.http import http_request  # imported here: it is slow, as its docstring says
 
     try:
         async with http_request("GET", base_url.rstrip("/") + reference.direct_path) as response:
@@ -69,7 +69,7 @@ async def _chunks(responses: AsyncIterator[media_pb2.DownloadResponse]) -> Async
 
 async def _receive(chunks: AsyncIterator[bytes], reference: MediaReference, target: Path) -> None:
     left = reference.encrypted.ciphertext_length
-    # Beside the target, so that the plaintext takes the target's name only when it is complete and proved.
+    # Beside the target, so that the plaintext gets the target's name only when it is complete and verified.
     with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
         blob_path, plaintext_path = Path(folder) / "blob", Path(folder) / "plaintext"
         with await asyncio.to_thread(blob_path.open, "wb") as blob:

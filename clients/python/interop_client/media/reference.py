@@ -1,4 +1,4 @@
-"""What a message says of its file; knows no way to get it.
+"""A message's description of its file; knows no upload or download.
 
 Source: MED-01 to MED-06.
 """
@@ -10,17 +10,17 @@ from interop_client.media.crypto import EncryptedMedia, MediaType
 
 @dataclass(frozen=True, slots=True)
 class MediaReference:
-    """Where a blob is, and what opens and proves it. Travels inside an encrypted message."""
+    """The path of a blob, its key and its digests. Part of an encrypted message."""
 
     media_type: MediaType
-    """Which keys it needs."""
+    """Decides which keys the media key expands to."""
     direct_path: str
     """`/v/t…` or `/interop/whatsapp/download/{integrator}/{storage_reference}/`."""
     media_key: bytes = field(repr=False)
     """32 bytes."""
     encrypted: EncryptedMedia
-    """Lengths and digests that it must match."""
+    """Lengths and digests that the blob must match."""
     mimetype: str = ""
-    """As the sender says; may be empty."""
+    """From the sender, not verified; may be empty."""
     name: str = ""
-    """File name of a document, without a folder, or caption of a picture or film; may be empty."""
+    """File name of a document, without a folder, or caption of an image or video; may be empty."""

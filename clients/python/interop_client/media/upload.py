@@ -1,4 +1,4 @@
-"""Files on their way out: a file becomes a blob, which is uploaded or hosted; knows no message.
+"""Encrypts files and uploads their blobs to the server or to a partner's media server; knows no message.
 
 Source: MED-05 to MED-07; interop_api/v1/media.proto.
 """
@@ -19,47 +19,47 @@ from interop_client.media.crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedM
 from interop_protocol.encoding import media_token
 
 MAX_RESUMPTIONS = 5
-"""How often an upload that breaks goes on before it fails."""
+"""How often a broken upload is resumed before it fails."""
 
 _SERVICE = "/interop_api.v1.MediaService"
 _BREAKS = frozenset({"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "UPLOAD_OFFSET_MISMATCH"})
-"""Statuses without a refusal, and the refusal, after which the server may know where to go on."""
+"""The gRPC statuses without a refusal, and the refusal, after which the upload may be resumable."""
 
 Progress = Callable[[int, int], None]
-"""Called with the bytes sent so far and the bytes in all."""
+"""Called with the number of bytes sent so far and the total."""
 MediaHost = Callable[[Path], Awaitable[str]]
-"""Stores a blob on the messenger's own media server and returns its storage reference (MED-02)."""
+"""Stores a blob on the partner's own media server and returns its storage reference (MED-02)."""
 
 _FIRST_PAUSE_SECONDS = 0.1
-"""Before the first resumption, and twice as long before each further one: the server may still hold the stream."""
+"""The wait before the first resumption, doubled before each further one: the server may still hold the old stream."""
 
 _REFERENCE_BYTES = 16
 
 
 class UploadTransport(Transport, BlobStreams, Protocol):
-    """What an upload needs: calls and blob streams in the same session."""
+    """The transport of an upload: calls and blob streams in the same session."""
 
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """A file that was encrypted to be sent."""
+    """A file encrypted for sending."""
 
     path: Path
-    """The ciphertext and its MAC."""
+    """The file with the ciphertext and its MAC."""
     media_type: MediaType
-    """Which keys it needs."""
+    """Decides which keys the media key expands to."""
     media_key: bytes = field(repr=False)
     """32 bytes, used for this file only."""
     encrypted: EncryptedMedia
-    """What to tell the receiver."""
+    """The description of the blob for the recipient."""
 
 
 @asynccontextmanager
 async def encrypted_blob(source: Path, media_type: MediaType) -> AsyncIterator[Blob]:
-    """Encrypts a file into a temporary one, which is gone at the end of the block.
+    """Encrypts a file to a temporary one, which is deleted at the end of the block.
 
     Raises:
-        OSError: The file cannot be read, or the blob not be written.
+        OSError: The file cannot be read, or the blob cannot be written.
     """
     media_key = os.urandom(MEDIA_KEY_BYTES)
     with TemporaryDirectory(prefix="interop-") as folder:
@@ -74,11 +74,11 @@ def media_host(base_url: str) -> MediaHost:
     The host raises ServerRefusal, `HTTP_{status}`, or OSError.
 
     Args:
-        base_url: Of the messenger's own media server.
+        base_url: Of the partner's own media server.
     """
 
     async def store(path: Path) -> str:
-        from interop_client.connection.http import http_request  # here: see there
+        from interop_client.connection.http import http_request  # imported here: it is slow, as its docstring says
 
         storage_reference = os.urandom(_REFERENCE_BYTES).hex()
         with await asyncio.to_thread(path.open, "rb") as blob:
@@ -89,15 +89,15 @@ def media_host(base_url: str) -> MediaHost:
 
 
 async def upload_blob(transport: UploadTransport, blob: Blob, progress: Progress | None = None) -> str:
-    """Uploads a blob, going on where the server has it when the stream breaks, and returns its path.
+    """Uploads a blob and returns its path; after a broken stream, resumes with the bytes that the server lacks.
 
     Args:
         transport: An open connection of a WhatsApp user.
-        blob: What to upload.
-        progress: Told what was sent; after a break it may go back.
+        blob: The blob.
+        progress: Called after each chunk; the number can fall after a break.
 
     Raises:
-        ServerRefusal: The upload was refused, or broke more than `MAX_RESUMPTIONS` times.
+        ServerRefusal: The server refused the upload, or it broke more than `MAX_RESUMPTIONS` times.
     """
     connection = await transport.call(
         f"{_SERVICE}/GetMediaConnection", media_pb2.GetMediaConnectionRequest(), media_pb2.GetMediaConnectionResponse

@@ -1,1 +1,1 @@
-"""Messages, receipts and retries, in and out: contents, deliveries, and what the user is told of them."""
+"""Messages, receipts and retries, sent and received: contents, deliveries, and events for the application."""

@@ -1,4 +1,4 @@
-"""What people send, as the `Message` of content.proto and back; knows no encryption and no wire.
+"""Writes and reads contents as the `Message` of content.proto; knows no encryption and no wire.
 
 Source: interop_api/e2ee/v1/content.proto; MSG-12.
 """
@@ -39,7 +39,7 @@ _FIELDS = {media_type: field for field, media_type in _MEDIA_TYPES.items()}
 
 
 def text_content(text: str, reply_to: Incoming | None = None) -> content_pb2.Message:
-    """Returns a text, as an answer to a message or on its own."""
+    """Returns the content of a text, as an answer to a message or on its own."""
     if reply_to is None:
         return content_pb2.Message(conversation=text)
     context = content_pb2.ContextInfo(stanza_id=reply_to.id, participant=reply_to.sender)
@@ -49,20 +49,20 @@ def text_content(text: str, reply_to: Incoming | None = None) -> content_pb2.Mes
 
 
 def reaction_content(peer: str, message_id: str, emoji: str, *, is_own_message: bool = False) -> content_pb2.Message:
-    """Returns a reaction; an empty emoji takes one off.
+    """Returns the content of a reaction; an empty emoji removes a reaction.
 
     Args:
         peer: JID of the other side of the chat.
         message_id: Id of the message reacted to.
         emoji: The reaction.
-        is_own_message: Whether the one who reacts wrote that message.
+        is_own_message: Whether the user who reacts sent that message.
     """
     key = content_pb2.MessageKey(remote_jid=peer, from_me=is_own_message, id=message_id)
     return content_pb2.Message(reaction_message=content_pb2.ReactionMessage(key=key, text=emoji))
 
 
 def media_content(reference: MediaReference) -> content_pb2.Message:
-    """Returns a file."""
+    """Returns the content of a media message."""
     content = content_pb2.Message()
     field = _FIELDS[reference.media_type]
     media: Any = getattr(content, field)
@@ -80,7 +80,7 @@ def media_content(reference: MediaReference) -> content_pb2.Message:
 def with_blob(
     content: content_pb2.Message, encrypted: EncryptedMedia, media_key: bytes, path: str
 ) -> content_pb2.Message:
-    """Returns a file that was uploaded again: all that was said of it, with another blob (MED-08)."""
+    """Returns the content of a media message with another blob, for a file that was uploaded again (MED-08)."""
     again = content_pb2.Message()
     again.CopyFrom(content)
     [field] = content_fields(content)
@@ -94,19 +94,19 @@ def with_blob(
 
 
 def media_type_of(content: content_pb2.Message) -> MediaType | None:
-    """Returns which keys a file needs; None when the content is no file."""
+    """Returns the media type of a content; None when it is not a media message."""
     fields_set = content_fields(content)
     return _MEDIA_TYPES.get(fields_set[0]) if fields_set else None
 
 
 def edit_content(peer: str, message_id: str, text: str, at_ms: int) -> content_pb2.Message:
-    """Returns a change of an own text.
+    """Returns the content that edits one of the sender's texts.
 
     Args:
         peer: JID of the other side of the chat.
         message_id: Id of the message.
         text: The new text.
-        at_ms: When the person changed it, on their own clock: milliseconds since the UNIX epoch.
+        at_ms: When the sender edited it, on their own clock: milliseconds since the UNIX epoch.
     """
     change = content_pb2.ProtocolMessage(
         key=content_pb2.MessageKey(remote_jid=peer, from_me=True, id=message_id),
@@ -118,7 +118,7 @@ def edit_content(peer: str, message_id: str, text: str, at_ms: int) -> content_p
 
 
 def deletion_content(peer: str, message_id: str) -> content_pb2.Message:
-    """Returns the deletion of an own message for everybody."""
+    """Returns the content that deletes one of the sender's messages on both sides."""
     change = content_pb2.ProtocolMessage(
         key=content_pb2.MessageKey(remote_jid=peer, from_me=True, id=message_id),
         type=content_pb2.PROTOCOL_MESSAGE_TYPE_REVOKE,
@@ -127,7 +127,7 @@ def deletion_content(peer: str, message_id: str) -> content_pb2.Message:
 
 
 def with_message_secret(content: content_pb2.Message) -> content_pb2.Message:
-    """Returns a content with a message secret, the key of its reporting token (ABU-04): its own, or else a new one."""
+    """Returns a content with a message secret, the key of its reporting token (ABU-04); adds one if it has none."""
     sent = content_pb2.Message()
     sent.CopyFrom(content)
     if not content.message_context_info.message_secret:
@@ -136,7 +136,7 @@ def with_message_secret(content: content_pb2.Message) -> content_pb2.Message:
 
 
 def reported_message(message: Incoming, *, reveal: bool) -> integrity_pb2.ReportedMessage:
-    """Returns a message as a report names it, with what it says when that is revealed and can be proved (ABU-04)."""
+    """Returns a message for a report, with its plaintext if the recipient reveals it and can prove it (ABU-04)."""
     reported = integrity_pb2.ReportedMessage(message_id=message.id)
     if reveal and message.evidence is not None:
         reported.plaintext = message.evidence.plaintext
@@ -145,21 +145,22 @@ def reported_message(message: Incoming, *, reveal: bool) -> integrity_pb2.Report
 
 
 def message_type(content: content_pb2.Message) -> stanza_pb2.MessageType.ValueType:
-    """Returns what the server may know of a content."""
+    """Returns the type of a content, which is all that the server may know of it."""
     if content.HasField("reaction_message"):
         return stanza_pb2.MESSAGE_TYPE_REACTION
     return stanza_pb2.MESSAGE_TYPE_MEDIA if media_type_of(content) is not None else stanza_pb2.MESSAGE_TYPE_TEXT
 
 
 def message_event(content: content_pb2.Message, envelope: Incoming) -> Message:
-    """Returns what came, for the user.
+    """Returns the event of a received content.
 
     Args:
-        content: The decrypted content, with exactly one field set, or with what is not supported.
-        envelope: What the stanza says.
+        content: The decrypted content, with exactly one field set, or an unsupported one.
+        envelope: The facts from the stanza.
 
     Raises:
-        InvalidContent: A media message lacks what is needed to open it, or a change what it changes.
+        InvalidContent: A media message lacks the key, digests or path of its blob; an edit or deletion names no
+            message; or an edit has no new text.
     """
     facts: dict[str, Any] = {fact.name: getattr(envelope, fact.name) for fact in fields(Incoming)}
     if (kind := unsupported_kind(content)) is not None:
@@ -206,7 +207,7 @@ def _media_reference(content: content_pb2.Message) -> MediaReference:
         media_key=media.media_key,
         encrypted=EncryptedMedia(media.file_sha256, media.file_length, media.file_enc_sha256),
         mimetype=media.mimetype,
-        # A name is the sender's text: a folder in it must not become one here.
+        # The sender chose the name: a folder in it must not become a folder here.
         name=_own_name(field, media),
     )
 

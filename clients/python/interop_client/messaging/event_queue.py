@@ -1,4 +1,4 @@
-"""The queue in which events wait until the application takes them; knows no single event."""
+"""The queue in which events wait until the application takes them; knows no particular event."""
 
 import asyncio
 import contextlib
@@ -14,10 +14,10 @@ Predicate = Callable[[Event], bool]
 
 
 class EventQueue:
-    """Events that nobody has taken yet. Each is taken once, by whoever asks for it first, in order of arrival.
+    """Events that the application has not taken yet. The first matching `take` gets an event, in order of arrival.
 
     Args:
-        capacity: How many may wait before `room` waits.
+        capacity: How many events may wait before `room` waits.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -30,13 +30,13 @@ class EventQueue:
         self._room.set()
 
     async def room(self) -> None:
-        """Waits for room. While somebody waits for a certain event there always is: it may be the next one."""
+        """Waits for room. There is always room while a `take` waits: the next event may be the wanted one."""
         while self._is_bounded and len(self._events) >= self._capacity and not self._waiters:
             self._room.clear()
             await self._room.wait()
 
     def put(self, event: Event) -> None:
-        """Gives an event to whoever waits for it, or keeps it. Never refuses one: `room` is what bounds."""
+        """Gives an event to the `take` that waits for it, or keeps it. Never refuses an event: `room` is the bound."""
         for predicate, future in self._waiters:
             if not future.done() and predicate(event):
                 future.set_result(event)
@@ -44,7 +44,7 @@ class EventQueue:
         self._events.append(event)
 
     def offer(self, event: Event) -> None:
-        """Gives an event that is worth nothing later to whoever waits for it, or keeps it while there is room."""
+        """Puts an event that is useless later, unless the queue is full and no `take` waits."""
         if self._waiters or len(self._events) < self._capacity:
             self.put(event)
 
@@ -53,15 +53,15 @@ class EventQueue:
     @overload
     async def take(self, wanted: type[E], timeout_seconds: float | None) -> E: ...
     async def take(self, wanted: type[E] | Predicate, timeout_seconds: float | None) -> E | Event:
-        """Takes the first event that is wanted, also one that has come already; the others stay.
+        """Takes the first wanted event, which may have come already; other events stay.
 
         Args:
-            wanted: Class of the event, or what says whether it is the one.
+            wanted: Class of the event, or a predicate.
             timeout_seconds: How long to wait; None waits for ever.
 
         Raises:
-            TimeoutError: It did not come in time.
-            ConnectionEnded: The queue is closed and does not hold it.
+            TimeoutError: The event did not come in time.
+            ConnectionEnded: The queue is closed and does not hold the event.
         """
         predicate: Predicate = (lambda event: isinstance(event, wanted)) if isinstance(wanted, type) else wanted
         for index, event in enumerate(self._events):
@@ -83,29 +83,29 @@ class EventQueue:
                 return await future
         except BaseException:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._events.appendleft(future.result())  # given, but its taker is gone
+                self._events.appendleft(future.result())  # given to this call, which no longer waits
             raise
         finally:
             self._waiters.remove(waiter)
 
     async def all(self) -> AsyncIterator[Event]:
-        """Takes events as they come, until the queue is closed and empty."""
+        """Yields events as they come, until the queue is closed and empty."""
         with contextlib.suppress(ConnectionEnded):
             while True:
                 yield await self.take(lambda event: True, None)
 
     def lift_bound(self) -> None:
-        """Ends all waiting for room: whoever fills the queue is about to stop."""
+        """Ends all waiting for room: the connection that fills the queue is about to stop."""
         self._is_bounded = False
         self._room.set()
 
     def close(self) -> None:
-        """Ends all waiting for events. Those kept can still be taken."""
+        """Ends all waiting for events. The application can still take those in the queue."""
         self._is_closed = True
         for _, future in self._waiters:
             if not future.done():
                 future.set_exception(ConnectionEnded("CLOSED"))
 
     def open(self) -> None:
-        """Makes all waiting possible again after `lift_bound` and `close`."""
+        """Makes waiting possible again after `lift_bound` and `close`."""
         self._is_bounded, self._is_closed = True, False

@@ -1,4 +1,4 @@
-"""What a client tells its user; knows no wire format."""
+"""The events that a client gives to the application; knows no wire format."""
 
 from dataclasses import dataclass, field
 
@@ -8,79 +8,79 @@ from interop_client.media.reference import MediaReference
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What proves to the server what a message says, should its recipient report it (ABU-04)."""
+    """Proves to the server what a message says, when its recipient reports it (ABU-04)."""
 
     plaintext: bytes = field(repr=False)
-    """The message as it was encrypted, without padding."""
+    """The decrypted message, without padding."""
     message_secret: bytes = field(repr=False)
-    """32 bytes, from inside it."""
+    """32 bytes, part of the plaintext."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What every message has."""
+    """The fields of every message."""
 
     sender: str
-    """JID of who sent it."""
+    """JID of the sender."""
     id: str
     """Id of the message, unique per sender."""
     timestamp_ms: int
-    """When the server took it: milliseconds since the UNIX epoch."""
+    """When the server accepted it: milliseconds since the UNIX epoch."""
     inbox_mode: str
     """How a WhatsApp user wants to see it: `SEPARATE` or `COMBINED`; empty for a third-party user (OPT-05)."""
     request_state: str
     """For a WhatsApp user: `REQUESTED` while the sender waits for an answer to their first message, `ACCEPTED`, or
     `DECLINED`; empty for a third-party user (OPT-14)."""
     offline: bool
-    """Whether it waited for this connection."""
+    """Whether it waited on the server for this connection."""
     retry_count: int = field(default=0, kw_only=True, compare=False)
-    """0 for a first sending; otherwise which request of this client's it answers (RCP-04)."""
+    """0 for a first sending; otherwise the number of this client's request that it answers (RCP-04)."""
     evidence: Evidence | None = field(default=None, kw_only=True, repr=False, compare=False)
-    """What proves to the server what it says. None when its sender gave no reporting token, or a wrong one: then a
-    report of it can name it, but not show its words."""
+    """Proves to the server what the message says. None when the sender gave no reporting token or a wrong one: a report
+    can then name the message, but not reveal its content."""
 
 
 @dataclass(frozen=True, slots=True)
 class TextReceived(Incoming):
-    """Somebody wrote."""
+    """A peer sent a text."""
 
     text: str
-    """What they wrote."""
+    """The text."""
     reply_to: str | None
     """Id of the message that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaReceived(Incoming):
-    """Somebody sent a file, which is still to be downloaded."""
+    """A peer sent a file, which the application has to download."""
 
     media: MediaReference
-    """Where it is and what opens it."""
+    """The path and the key of its blob."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReactionReceived(Incoming):
-    """Somebody reacted to a message."""
+    """A peer reacted to a message."""
 
     target_id: str
     """Id of that message."""
     emoji: str
-    """The reaction; empty when it was taken off."""
+    """The reaction; empty when the peer removed it."""
 
 
 @dataclass(frozen=True, slots=True)
 class EditReceived(Incoming):
-    """Somebody changed a text of theirs, within twenty minutes (MSG-12)."""
+    """A peer edited one of their texts, within twenty minutes (MSG-12)."""
 
     target_id: str
-    """Id of the message that they changed."""
+    """Id of the edited message."""
     text: str
-    """What it says now."""
+    """The new text."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionReceived(Incoming):
-    """Somebody deleted a message of theirs for everybody (MSG-12)."""
+    """A peer deleted one of their messages on both sides (MSG-12)."""
 
     target_id: str
     """Id of that message."""
@@ -88,36 +88,36 @@ class DeletionReceived(Incoming):
 
 @dataclass(frozen=True, slots=True)
 class ChangeRefused(Incoming):
-    """Somebody wanted to change or delete a message and may not: leave it as it is (MSG-12)."""
+    """A peer tried to edit or delete a message and may not: leave the message as it is (MSG-12)."""
 
     target_id: str
     """Id of the message."""
     reason: str
-    """`NOT_OWN`: they say themselves that it is not theirs; `TOO_LATE`: for an edit, twenty minutes have passed, or the
-    message is not among the newest that came within that time."""
+    """`NOT_OWN`: the change itself says that the peer did not send the message; `TOO_LATE`: for an edit, twenty minutes
+    have passed, or the message is not among the newest that came within that time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unsupported(Incoming):
-    """Somebody sent what third-party chats do not support: say that it cannot be shown (MSG-12)."""
+    """A peer sent a content that third-party chats do not support: show that it cannot be shown (MSG-12)."""
 
     kind: str
-    """`STICKER`, `DISAPPEARING_MESSAGES`, `PROTOCOL_MESSAGE_{type}`, or `FIELD_{number}` of what has no name here."""
+    """`STICKER`, `DISAPPEARING_MESSAGES`, `PROTOCOL_MESSAGE_{type}`, or `FIELD_{number}` for a field unknown here."""
 
 
 Message = (
     TextReceived | MediaReceived | ReactionReceived | EditReceived | DeletionReceived | ChangeRefused | Unsupported
 )
-"""What a person sent."""
+"""A message that a peer sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class Undecryptable:
-    """A message came that cannot be read, and that it does not help to ask for again; the server was told and will not
-    bring it again."""
+    """A message came that the client cannot decrypt, and that it would not help to ask for again. The client has told
+    the server, which will not deliver it again."""
 
     sender: str
-    """JID of who sent it."""
+    """JID of the sender."""
     id: str
     """Id of the message."""
     reason: str
@@ -126,37 +126,37 @@ class Undecryptable:
 
 @dataclass(frozen=True, slots=True)
 class MessageAwaited:
-    """A message came that cannot be read yet. The client has asked its sender for it again, who is to send it under
-    the same id; `Undecryptable` follows when that has failed five times (RCP-03, RCP-04)."""
+    """A message came that the client cannot decrypt yet. The client has asked its sender to send it again under the
+    same id; `Undecryptable` follows when that has failed five times (RCP-03, RCP-04)."""
 
     sender: str
-    """JID of who sent it."""
+    """JID of the sender."""
     id: str
     """Id of the message."""
     retry_count: int
-    """How often it was asked for, this time included."""
+    """How often the client has asked for it, this time included."""
     reason: str
     """Name of the error in `interop_client.signal.errors`, such as `NoSession`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryRequested:
-    """A recipient could not decrypt a message of this user's. The client sends it again by itself: `MessageResent` or
-    `RetryUnanswered` follows (RCP-03)."""
+    """A recipient could not decrypt a message that this user sent. The client sends it again by itself: `MessageResent`
+    or `RetryUnanswered` follows (RCP-03)."""
 
     sender: str
     """JID of the recipient of the message, who asks for it."""
     message_id: str
     """Id of the message."""
     retry_count: int
-    """How often they have asked, this time included."""
+    """How often the recipient has asked, this time included."""
     reason: int
     """`RetryReason` of stanza.proto."""
 
 
 @dataclass(frozen=True, slots=True)
 class MessageResent:
-    """A message was sent again because its recipient had asked for it. No delivery: `on_event` does not see it."""
+    """The client sent a message again on the recipient's request. Not a delivery: `on_event` does not see it."""
 
     to_jid: str
     """JID of the recipient."""
@@ -165,66 +165,68 @@ class MessageResent:
     retry_count: int
     """Of the request that this answers."""
     timestamp_ms: int
-    """When the server took it: milliseconds since the UNIX epoch."""
+    """When the server accepted it: milliseconds since the UNIX epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class RetryUnanswered:
-    """A message that its recipient had asked for could not be sent again. No delivery: `on_event` does not see it."""
+    """The client could not send a message again that its recipient asked for. Not a delivery: `on_event` does not see
+    it."""
 
     to_jid: str
     """JID of the recipient."""
     id: str
     """Id of the message."""
     reason: str
-    """`CONTENT_UNKNOWN` when what it says is not kept any more, see `ClientOptions.find_sent`; the reason of the
-    server's refusal; or the name of an error in `interop_client.signal.errors`."""
+    """`CONTENT_UNKNOWN` when neither client nor application still has its content, see `ClientOptions.find_sent`; the
+    reason of the server's refusal; or the name of an error in `interop_client.signal.errors`."""
 
 
 @dataclass(frozen=True, slots=True)
 class MediaRetryRequested:
-    """A recipient found the file of a message gone: `resend_media` uploads it and sends the message again (MED-08)."""
+    """A recipient could not download the file of a message, since its blob is gone: `resend_media` uploads the file and
+    sends the message again (MED-08)."""
 
     sender: str
     """JID of the recipient of the message, who asks for it."""
     message_id: str
     """Id of the message."""
     retry_count: int
-    """How often they have asked, this time included."""
+    """How often the recipient has asked, this time included."""
     status: int
-    """What the download was answered with: 404 or 410."""
+    """The status of the recipient's download: 404 or 410."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """Somebody is typing to this user (MSG-13). No delivery: `on_event` does not see it, and while too many events wait
-    it is dropped."""
+    """A peer is typing to this user (MSG-13). Not a delivery: `on_event` does not see it, and the client drops it while
+    too many events wait."""
 
     sender: str
-    """JID of who is typing."""
+    """JID of the peer."""
     state: str
     """`COMPOSING`, `RECORDING` or `PAUSED`."""
     expires_after_seconds: int
-    """Forget it after so many seconds, or when a message of theirs comes."""
+    """Forget it after so many seconds, or when a message from the peer comes."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiptReceived:
-    """The recipient's device has messages, or the recipient has seen them. May come twice for the same message."""
+    """The recipient's device has messages, or the recipient has read them. May come twice for the same message."""
 
     sender: str
     """JID of the recipient of the messages, who sent the receipt."""
     is_read: bool
-    """Whether they were seen; otherwise they were delivered."""
+    """Whether the recipient has read them; otherwise their device has received them."""
     message_ids: tuple[str, ...]
     """Ids of the messages."""
     timestamp_ms: int
-    """When the server took the receipt: milliseconds since the UNIX epoch."""
+    """When the server accepted the receipt: milliseconds since the UNIX epoch."""
 
 
 @dataclass(frozen=True, slots=True)
 class IdentityChanged:
-    """A peer has a new identity key: show a security notice. The next message goes to the new key (KEY-17)."""
+    """A peer has a new identity key: warn the user. The next message goes to the new key (KEY-17)."""
 
     jid: str
     """The peer."""
@@ -232,12 +234,12 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True)
 class PreKeysLow:
-    """Few one-time prekeys are left at the server (KEY-09)."""
+    """The server has few one-time prekeys of this account left (KEY-09)."""
 
     count: int
-    """How many."""
+    """How many are left."""
     kem_count: int | None = None
-    """How many one-time KEM prekeys are left; None when none were published (KEY-15)."""
+    """How many one-time KEM prekeys are left; None when the account has published none (KEY-15)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,16 +254,16 @@ class ChallengeCode:
 
 @dataclass(frozen=True, slots=True)
 class ReachabilityPing:
-    """A third-party user would like to write: to a WhatsApp user who has not opted in for their messenger (OPT-10)."""
+    """A third-party user would like to write to this WhatsApp user, who has not opted in for their partner (OPT-10)."""
 
     integrator: int
-    """The messenger."""
+    """The partner of the third-party user."""
     partner_name: str
-    """Its name."""
+    """The partner's name."""
     display_name: str
-    """What the third-party user calls themselves; nobody has verified it."""
+    """The name that the third-party user gives themselves; not verified."""
     timestamp_ms: int
-    """When: milliseconds since the UNIX epoch."""
+    """When the third-party user sent it: milliseconds since the UNIX epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,14 +278,15 @@ class TrustedContact:
 
 @dataclass(frozen=True, slots=True)
 class DigestRequested:
-    """The server asks for a comparison of keys. The client makes it by itself; `PreKeysCompared` follows (KEY-10)."""
+    """The server asks the client to compare keys. The client does so by itself; `PreKeysCompared` follows (KEY-10)."""
 
 
 @dataclass(frozen=True, slots=True)
 class PqDowngrade:
-    """A bundle that was taken lacks the KEM prekey that the peer is known to have (KEY-16).
+    """A peer's bundle lacks a KEM prekey, although the peer is known to have published some (KEY-16).
 
-    The peer has stopped publishing them, or somebody between keeps them away. No delivery: `on_event` does not see it.
+    The peer has stopped publishing KEM prekeys, or an attacker withholds them. Not a delivery: `on_event` does not see
+    it.
     """
 
     jid: str
@@ -292,15 +295,16 @@ class PqDowngrade:
 
 @dataclass(frozen=True, slots=True)
 class PreKeysCompared:
-    """The keys were compared with the server's because it had asked. No delivery: `on_event` does not see it."""
+    """The client compared its keys with the server's, which had asked for it. Not a delivery: `on_event` does not see
+    it."""
 
     were_intact: bool
-    """Whether they were the same; otherwise all were published anew."""
+    """Whether they were the same; otherwise the client has published all anew."""
 
 
 @dataclass(frozen=True, slots=True)
 class OfflinePreview:
-    """What waited while the client was away; it follows by itself (MSG-08)."""
+    """How many deliveries waited while the client was offline; they follow without a request (MSG-08)."""
 
     messages: int
     receipts: int
@@ -310,10 +314,10 @@ class OfflinePreview:
 
 @dataclass(frozen=True, slots=True)
 class OfflineEnd:
-    """All that waited has come."""
+    """All waiting deliveries have come."""
 
     count: int
-    """How many deliveries it was."""
+    """How many deliveries waited."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +327,7 @@ class StanzaRefused:
     id: str
     """Id of the stanza, when it has one."""
     kind: str
-    """What it was, such as `receipt` or `call_offer`; empty when the server did not know."""
+    """Kind of the stanza, such as `receipt` or `call_offer`; empty when the server did not know it."""
     reason: str
     """Name of the reason."""
     advice: str
@@ -369,4 +373,4 @@ Event = (
     | StanzaRefused
     | ConnectionLost
 )
-"""Anything that a client tells."""
+"""Any event that a client gives to the application."""

@@ -1,4 +1,4 @@
-"""What the server delivers, decrypted, and what to answer; knows no network and saves nothing.
+"""Decrypts the server's deliveries and decides the answers; knows no network and saves nothing.
 
 Source: MSG-09, MSG-10, RCP-01, RCP-03, RCP-04, MED-08, KEY-17.
 """
@@ -41,9 +41,9 @@ from interop_client.state import ClientState
 from interop_protocol.franking import is_reporting_token
 
 DELIVERY_KINDS = frozenset({"message", "receipt", "retry_receipt", "notification", "offline_preview", "offline_end"})
-"""Kinds of stanzas that `open` understands; their order matters."""
+"""Kinds of stanzas that `open` understands and must get in order of arrival."""
 MAX_RECEIPT_IDS = 256
-"""Message ids in one receipt (RCP-02)."""
+"""How many message ids one receipt may have (RCP-02)."""
 
 _NACK_PARSE = 487
 _NACK_PROTOBUF = 491
@@ -66,19 +66,19 @@ _CIPHERTEXT_TYPES = {
 
 @dataclass(slots=True)
 class Answers:
-    """What to tell the server about deliveries, once the state is saved."""
+    """The client's answers to deliveries, to send once the state is saved."""
 
     acks: list[int] = field(default_factory=list)
-    """Deliveries that are safe."""
+    """Ids of deliveries that the server may delete."""
     nacks: dict[int, int] = field(default_factory=dict)
-    """Code of each delivery that cannot be taken (MSG-10)."""
+    """Code for each delivery that the client cannot process, by its id (MSG-10)."""
     delivered: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    """Ids of the messages that were decrypted, by sender."""
+    """Ids of the decrypted messages, by sender."""
     retries: list[stanza_pb2.RetryReceipt] = field(default_factory=list)
-    """Requests for messages that were not."""
+    """Requests to send messages again that the client could not decrypt."""
 
     def stanzas(self) -> Iterator[stanza_pb2.Stanza]:
-        """Yields the stanzas that say all this."""
+        """Yields the stanzas of all answers."""
         for retry in self.retries:  # before the acks, after which the server forgets the message
             yield stanza_pb2.Stanza(retry_receipt=retry)
         for sender, ids in self.delivered.items():
@@ -92,7 +92,7 @@ class Answers:
 def receipts(
     receipt_type: stanza_pb2.ReceiptType.ValueType, to: str, message_ids: list[str]
 ) -> Iterator[stanza_pb2.Stanza]:
-    """Yields the receipts for messages of one sender, as few as the limit allows."""
+    """Yields the receipts for messages from one sender, as few as the limit allows."""
     for at in range(0, len(message_ids), MAX_RECEIPT_IDS):
         ids = message_ids[at : at + MAX_RECEIPT_IDS]
         yield stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=receipt_type, to_jid=to, message_ids=ids))
@@ -102,20 +102,20 @@ class Inbox:
     """Opens deliveries with the keys of one account.
 
     Args:
-        state: Its keys and sessions, and what it remembers; opening changes them.
+        state: The account's keys, sessions and memory of deliveries; opening changes them.
     """
 
     def __init__(self, state: ClientState) -> None:
         self._state = state
         self._signal = state.signal
         self.retries: deque[tuple[int, stanza_pb2.RetryReceipt]] = deque()
-        """Requests to send messages again, each with its delivery id: acked when they are answered."""
+        """Recipients' requests to send messages again, each with its delivery id, which is acked after the answer."""
 
     def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
-        """Opens one delivery and notes how to answer it.
+        """Opens one delivery and adds its answer to `answers`.
 
         Returns:
-            What to tell the user; None for what they know already or cannot use.
+            The event for the application; None for a repeated message or an unknown notification.
         """
         kind = stanza.WhichOneof("kind")
         is_repeated = 0 < stanza.delivery_id <= self._state.deliveries.last_delivery_id
@@ -144,7 +144,7 @@ class Inbox:
             event = message_event(content, replace(envelope, evidence=self._evidence(message, content, plaintext)))
         except SignalError as error:
             if isinstance(error, DuplicateMessage) and is_repeated:
-                # It was opened before, and the ack got lost: the user has it already.
+                # The client opened it before, but the ack was lost: the application has it already.
                 answers.acks.append(stanza.delivery_id)
                 return None
             return self._closed(stanza, error, answers)
@@ -155,7 +155,7 @@ class Inbox:
         return event
 
     def _within_time(self, event: Message) -> Message:
-        """Lets a text be changed for twenty minutes, by the server's time (MSG-12)."""
+        """Allows edits of a text for twenty minutes, by the server's time (MSG-12)."""
         deliveries = self._state.deliveries
         if isinstance(event, TextReceived):
             deliveries.text_came((event.sender, event.id), event.timestamp_ms)
@@ -167,7 +167,7 @@ class Inbox:
         return event
 
     def _closed(self, stanza: stanza_pb2.Stanza, error: SignalError, answers: Answers) -> Event:
-        """Decides about a message that could not be opened: asks for it again, or gives up."""
+        """Decides about a message that could not be opened: asks the sender for it again, or gives up."""
         message = stanza.message
         sender, reason = message.from_jid, type(error).__name__
         name = (sender, message.id)
@@ -207,7 +207,7 @@ class Inbox:
         kind = notification.WhichOneof("event")
         if kind == "identity_changed":
             jid = notification.identity_changed.jid
-            self._signal.accept_identity(jid)  # the next key that the peer presents is pinned
+            self._signal.accept_identity(jid)  # pins the next key that the peer presents
             return IdentityChanged(jid)
         if kind == "prekeys_low":
             low = notification.prekeys_low
@@ -221,7 +221,7 @@ class Inbox:
             return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
         if kind == "digest_requested":
             return DigestRequested()
-        return None  # newer than this client
+        return None  # a kind that is newer than this client
 
 
 def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:

@@ -1,8 +1,8 @@
-"""One open chat channel as a client uses it: deliveries in order, answers to who waits for them; knows no account API.
+"""One open chat channel of a client: delivers in order and passes answers to their senders; knows no account API.
 
-Two tasks: one reads and never waits for the user, so that answers always come through; one opens deliveries, in
-order, and waits while the user has not taken earlier events. The server bounds what lies between them: it sends no
-more deliveries than it has acks for.
+Two tasks: one reads and never waits for the application, so that answers always come through; one opens deliveries in
+order, and waits while the application has not taken earlier events. The server bounds the deliveries between the two
+tasks: it sends no more than it may without acks.
 
 Source: MSG-04, MSG-08, MSG-09.
 """
@@ -30,15 +30,15 @@ from interop_client.state import DurableState
 from interop_protocol.noise import RemoteProtocolError
 
 MAX_OFFLINE_BATCH = 200
-"""Deliveries of the backlog that one request asks for (MSG-08)."""
+"""How many deliveries of the backlog one request asks for (MSG-08)."""
 ANSWER_SECONDS = 30.0
-"""Longest wait for what became of a stanza."""
+"""Longest wait for the answer to a stanza."""
 
 _DELIVERIES_AT_ONCE = 64
-"""Deliveries opened between two saves: more save less often, fewer keep the event loop more responsive."""
+"""Deliveries opened between two saves: more need fewer saves, fewer keep the event loop more responsive."""
 _DEFAULT_MAX_UNACKED = 4_096
 _NOT_ACKED_KINDS = 64
-"""Room for stanzas that come in order with the deliveries and are not acked."""
+"""Room for stanzas that come in order with the deliveries but need no ack."""
 
 _TYPING_STATES = {
     stanza_pb2.TYPING_STATE_COMPOSING: "COMPOSING",
@@ -54,22 +54,22 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectionParts:
-    """What a connection works with."""
+    """The parts that a connection uses."""
 
     transport: Transport
     inbox: Inbox
     durable: DurableState
     events: EventQueue
     on_event: Callable[[Event], Awaitable[None]] | None
-    """Awaited for each event before the state is saved and the delivery acked."""
+    """Awaited for each event before the client saves the state and acks the delivery."""
     upkeep: Mapping[type[Event], Callable[[], Awaitable[None]]]
-    """What the client does by itself after an event of a class, beside the deliveries; once at a time."""
+    """The client's own work after an event of each class, in a task beside the deliveries; one task per class."""
     sends_delivered_receipts: bool
 
 
 @dataclass(slots=True)
 class _Backlog:
-    """How much of the backlog was asked for and has not come."""
+    """How many deliveries of the backlog the client has asked for and not received."""
 
     outstanding: int = 0
     is_open: bool = False
@@ -77,13 +77,13 @@ class _Backlog:
 
 @dataclass(slots=True)
 class _Waiting:
-    """Who waits for an answer."""
+    """The callers that wait for an answer, by message id or ping id."""
 
     sends: dict[str, asyncio.Future[stanza_pb2.SendAck]] = field(default_factory=dict)
     pings: dict[int, asyncio.Future[None]] = field(default_factory=dict)
 
     def fail(self, error: ConnectionEnded) -> None:
-        """Tells all of them that no answer will come."""
+        """Raises an error in all of them: no answer will come."""
         futures: tuple[asyncio.Future[Any], ...] = (*self.sends.values(), *self.pings.values())
         for future in futures:
             if not future.done():
@@ -94,8 +94,8 @@ class Connection:
     """A connection from login to its end. `close` ends it, if the server has not.
 
     Args:
-        parts: What it works with.
-        login: What the server said at login.
+        parts: The parts that it uses.
+        login: The server's answer to the login.
     """
 
     def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
@@ -111,23 +111,23 @@ class Connection:
         self._upkeep: dict[type[Event], asyncio.Task[None]] = {}
         self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
         self.is_faulty = False
-        """Whether it ended because this end failed while it opened a delivery, so that memory is ahead of the store."""
+        """Whether the client failed to open or save a delivery, so that its memory is ahead of its store."""
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
         """Sends stanzas that have no answer.
 
         Raises:
-            ConnectionEnded: The connection is over.
+            ConnectionEnded: The connection has ended.
         """
         if self._end is not None:
             raise self._end
         await self._parts.transport.send(*stanzas)
 
     async def send_message(self, message: stanza_pb2.Message) -> stanza_pb2.SendAck:
-        """Sends a message and waits for what became of it.
+        """Sends a message and waits for the server's answer.
 
         Raises:
-            ConnectionEnded: The connection ended first: the message may or may not have been taken.
+            ConnectionEnded: The connection ended first: the server may or may not have accepted the message.
             TimeoutError: No answer came in time.
         """
         return await self._answered(self._waiting.sends, message.id, stanza_pb2.Stanza(message=message))
@@ -143,11 +143,11 @@ class Connection:
         await self._answered(self._waiting.pings, ping.id, stanza_pb2.Stanza(ping=ping))
 
     async def close(self) -> None:
-        """Sends what waits and ends the connection. What has arrived and was not opened yet comes again next time."""
+        """Sends waiting stanzas and ends the connection. Deliveries not opened yet come again in the next one."""
         self._is_closing = True
         self._arrival_or_end.set()
         self._parts.events.lift_bound()
-        self._cancel_upkeep()  # before the session goes that it needs
+        self._cancel_upkeep()  # before the end of the session, which it needs
         await self._parts.transport.close()
         await self._task
 
@@ -159,7 +159,7 @@ class Connection:
                 await self.send(stanza)
                 return await answer
         finally:
-            if waiting.get(key) is answer:  # not when the same message was sent once more meanwhile
+            if waiting.get(key) is answer:  # another one if the caller has sent the same message again meanwhile
                 del waiting[key]
 
     async def _run(self) -> None:
@@ -228,8 +228,8 @@ class Connection:
                     self._arrival_or_end.clear()
                     await self._arrival_or_end.wait()
         except ConnectionEnded:
-            pass  # the acks did not get out: the deliveries come again and are known
-        except Exception:  # noqa: BLE001 - the user's code or the user's disk failed: nothing more may be acked
+            pass  # the acks were not sent: the deliveries come again, and the client will know them
+        except Exception:  # noqa: BLE001 - the application's code or its disk failed: ack nothing more
             _log.exception("a delivery could not be opened or saved: the connection ends")
             self.is_faulty = True
             await self._parts.transport.close()
@@ -267,7 +267,7 @@ class Connection:
             await self._parts.upkeep[kind]()
         except (ServerRefusal, ConnectionEnded, OSError) as error:
             if self._is_over:
-                return  # a client that leaves keeps nothing up; the next connection is told again
+                return  # a closed client does no upkeep; the server tells the next connection again
             _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
 
     def _cancel_upkeep(self) -> None:

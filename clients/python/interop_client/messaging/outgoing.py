@@ -1,6 +1,6 @@
-"""Messages on their way out: sessions, encryption, and sending again what was asked for; knows no connection.
+"""Sends messages: sessions, encryption, and sending again on request; knows no connection.
 
-Source: MSG-04, MSG-05, RCP-03, RCP-04; facts of when a session is made anew: observed in open clients (WIRE).
+Source: MSG-04, MSG-05, RCP-03, RCP-04; when a session is renewed: observed in open clients (WIRE).
 """
 
 import asyncio
@@ -22,9 +22,9 @@ from interop_client.state import ClientState, DurableState
 from interop_protocol.franking import reporting_token
 
 MAX_SENT = 512
-"""Messages that are kept to be sent again, the newest."""
+"""How many sent messages the client keeps to send them again; it forgets the oldest."""
 RENEWAL_SECONDS = 3600.0
-"""A session is made anew at most once in this time for each peer, unless they give the keys for it; observed."""
+"""The client renews the session with a peer at most once in this time, unless the peer sends keys for it; observed."""
 
 _CIPHERTEXT_TYPES = {
     CiphertextType.PREKEY: stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE,
@@ -32,36 +32,35 @@ _CIPHERTEXT_TYPES = {
 }
 
 FindSent = Callable[[str, str], Awaitable[content_pb2.Message | None]]
-"""Finds what was sent to a JID under an id; None when it is not known either."""
+"""Finds the content sent to a JID under an id; None when the application does not know it either."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentMessage:
-    """A message that the server has taken."""
+    """A message that the server has accepted."""
 
     id: str
-    """Its id."""
+    """Id of the message."""
     timestamp_ms: int
-    """When: milliseconds since the UNIX epoch."""
+    """When the server accepted it: milliseconds since the UNIX epoch."""
     content: content_pb2.Message | None = field(default=None, repr=False, compare=False)
-    """What it says, message secret included: to be kept for `ClientOptions.find_sent`; None when the caller encrypted
-    it."""
+    """Its content with the message secret, to keep for `ClientOptions.find_sent`; None when the caller encrypted it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OutgoingParts:
-    """What sending works with."""
+    """The parts that sending uses."""
 
     state: ClientState
     durable: DurableState
     take_bundle: Callable[[str], Awaitable[PreKeyBundle]]
-    """Takes a bundle of a JID from the server."""
+    """Takes a prekey bundle of a JID from the server."""
     check_bundle: Callable[[str, PreKeyBundle], None]
-    """Raises a SignalError when no session shall begin with a bundle."""
+    """Raises a SignalError when no session may begin with a bundle."""
     send: Callable[[stanza_pb2.Message], Awaitable[stanza_pb2.SendAck]]
-    """Sends a stanza and returns what became of it."""
+    """Sends a stanza and returns the server's answer."""
     find_sent: FindSent | None
-    """Finds what is not kept here any more."""
+    """Finds contents that the client no longer keeps."""
 
 
 class Outgoing:
@@ -77,14 +76,14 @@ class Outgoing:
     async def send(self, to: str, content: content_pb2.Message, message_id: str, retry_count: int = 0) -> SentMessage:
         """Encrypts a content, sends it, and returns when the server has stored it.
 
-        A recipient whose device was replaced gets it in a new session: the message that was refused for that is free
-        to be sent again under its id (MSG-05).
+        When the server refuses it because the recipient has replaced their device, sends it in a new session under the
+        same id (MSG-05).
 
         Args:
             to: JID of the recipient.
             content: What to send.
-            message_id: Its id.
-            retry_count: Of the retry receipt that it answers; 0 when none.
+            message_id: Id of the message.
+            retry_count: Of the retry receipt that it answers; 0 for a first sending.
 
         Raises:
             ServerRefusal, SignalError, ConnectionEnded, TimeoutError: As `InteropClient.send_message`.
@@ -111,16 +110,16 @@ class Outgoing:
         return SentMessage(ack.id, ack.timestamp_ms, sent)
 
     def use_refused_bundle(self, peer: str) -> None:
-        """Begins a session with the bundle that waits for a person's decision about it, if there is one.
+        """Begins a session with the bundle that waits for the user's decision, if there is one.
 
         Raises:
-            SignalError: It cannot be used for another reason.
+            SignalError: The bundle is not usable for another reason.
         """
         if (bundle := self._refused_bundles.pop(peer, None)) is not None:
             self._signal.process_bundle(peer, bundle)
 
     async def find(self, to: str, message_id: str) -> content_pb2.Message | None:
-        """Returns what was sent to a JID under an id, if it is known here or to the application."""
+        """Returns the content sent to a JID under an id, if this client or the application still has it."""
         content = self._sent.get((to, message_id))
         if content is None and self._parts.find_sent is not None:
             content = await self._parts.find_sent(to, message_id)
@@ -130,8 +129,8 @@ class Outgoing:
         """Sends a message again that its recipient could not decrypt, in a new session.
 
         Raises:
-            ServerRefusal: Not now, but later: the same can be sent again.
-            ConnectionEnded, TimeoutError: It may or may not have been taken.
+            ServerRefusal: The server may accept the same message later.
+            ConnectionEnded, TimeoutError: The server may or may not have accepted it.
         """
         peer: str = receipt.from_jid
         content = await self.find(peer, receipt.message_id)
@@ -155,7 +154,7 @@ class Outgoing:
         message.enc.add(
             type=_CIPHERTEXT_TYPES[ciphertext.type], ciphertext=ciphertext.body, registration_id=registration_id
         )
-        await self._parts.durable.commit()  # before it leaves: a message key must never be used twice
+        await self._parts.durable.commit()  # before sending: a message key must never be used twice
         return await self._parts.send(message)
 
     def _remember(self, to: str, message_id: str, content: content_pb2.Message) -> None:
@@ -165,17 +164,17 @@ class Outgoing:
             self._sent.popitem(last=False)
 
     async def _ensure_session(self, peer: str) -> None:
-        async with self._session_lock:  # several first messages to a peer share one bundle
+        async with self._session_lock:  # so that concurrent first messages to a peer share one bundle
             if not self._signal.has_session(peer):
                 bundle = self._refused_bundles.pop(peer, None) or await self._parts.take_bundle(peer)
-                if not self._signal.has_session(peer):  # their first message may have come in the meantime
+                if not self._signal.has_session(peer):  # the peer's first message may have come meanwhile
                     self._begin_session(peer, bundle)
 
     async def _renew_session(self, peer: str, receipt: stanza_pb2.RetryReceipt) -> None:
-        """Begins a new session for a retry: with the keys that came, or from the server, but seldom."""
+        """Begins a new session for a retry, with the keys in the receipt, or else, but seldom, with a new bundle."""
         async with self._session_lock:
             if receipt.HasField("keys"):
-                self._signal.process_bundle(peer, bundle_of(receipt))  # with the identity that is pinned, or not at all
+                self._signal.process_bundle(peer, bundle_of(receipt))  # raises unless the identity is the pinned one
                 return
             now = asyncio.get_running_loop().time()
             if now - self._renewed_at.get(peer, -RENEWAL_SECONDS) < RENEWAL_SECONDS:
@@ -185,12 +184,12 @@ class Outgoing:
             except ServerRefusal:
                 if not self._signal.has_session(peer):
                     raise
-                return  # the session that there is may do; or else keys will come
+                return  # the existing session may work; otherwise, the next receipt brings keys
             self._begin_session(peer, bundle)
             self._renewed_at[peer] = now
 
     async def _replace_session(self, peer: str, stale: int) -> None:
-        """Begins a session with the device that the peer has now, unless another message has done so meanwhile."""
+        """Begins a session with the peer's new device, unless another message has done so meanwhile."""
         async with self._session_lock:
             if self._signal.remote_registration_id(peer) == stale:
                 self._begin_session(peer, await self._parts.take_bundle(peer))
@@ -200,7 +199,7 @@ class Outgoing:
             self._parts.check_bundle(peer, bundle)
             self._signal.process_bundle(peer, bundle)
         except (UntrustedIdentity, MissingKemPreKey):
-            # Kept until the person has decided: bundles are limited, and each costs the peer a prekey (KEY-14).
+            # Kept until the user has decided: bundles are limited, and each costs the peer a prekey (KEY-14).
             self._refused_bundles[peer] = bundle
             raise
 

@@ -1,7 +1,7 @@
-"""Asking for messages again, as a recipient does; knows no network and saves nothing.
+"""A recipient's requests to send messages again; knows no network and saves nothing.
 
-The first request has a count and a reason. From the second on it brings a bundle made for this purpose, so that the
-sender can begin a new session that the recipient is sure to hold the keys of. Source: RCP-03, RCP-04, MED-08.
+The first request has a count and a reason. From the second on, it also has a bundle made for this purpose, so that the
+sender can begin a new session whose keys the recipient certainly has. Source: RCP-03, RCP-04, MED-08.
 """
 
 from interop_api.v1 import stanza_pb2
@@ -16,9 +16,10 @@ _FIRST_WITH_KEYS = 2
 
 
 def can_help(error: SignalError) -> bool:
-    """Says whether a message that could not be opened is worth asking for again.
+    """Says whether asking for a message again can help after an error.
 
-    Its content is the same each time; and whether to trust another identity key is for a person to decide.
+    It cannot when the content is invalid, since it would be the same again, or when the user must first decide whether
+    to trust another identity key.
     """
     return not isinstance(error, InvalidContent | UntrustedIdentity)
 
@@ -26,14 +27,14 @@ def can_help(error: SignalError) -> bool:
 def ask_again(
     state: ClientState, name: MessageName, came_with: int, *, reason: int = 0, media_status: int | None = None
 ) -> stanza_pb2.RetryReceipt | None:
-    """Returns a request for a message, and counts it; None when it was asked for often enough. Save the state first.
+    """Returns a request for a message, and counts it; None after the last allowed request. Save the state first.
 
     Args:
-        state: Changes.
+        state: Counts the request; changes.
         name: The message.
         came_with: `retry_count` of the copy that came.
         reason: Why the message could not be opened, as `SignalError.retry_reason`.
-        media_status: What the download of its blob was answered with, when that is what is asked for.
+        media_status: The status of the blob's download, in a request for the blob; None in a request for the message.
     """
     sender, message_id = name
     asked = state.deliveries.ask_again(name, came_with)
@@ -55,7 +56,7 @@ def ask_again(
 
 
 def end_asking(state: ClientState, name: MessageName) -> None:
-    """Forgets that a message was asked for, and the prekeys that were made for it and that nobody used."""
+    """Forgets the requests for a message, and deletes the prekeys made for them that the sender has not used."""
     state.signal.delete_one_time_prekeys(state.deliveries.forget_asked(name))
 
 
@@ -74,7 +75,7 @@ def _fresh_keys(signal: SignalState, asked: Asked) -> stanza_pb2.RetryKeys:
 
 
 def bundle_of(receipt: stanza_pb2.RetryReceipt) -> PreKeyBundle:
-    """Returns the bundle in a retry receipt, which is still to be verified."""
+    """Returns the bundle in a retry receipt, not verified."""
     keys = receipt.keys
     return PreKeyBundle(
         registration_id=receipt.registration_id,

@@ -1,21 +1,21 @@
 """End-to-end encryption: X3DH and the Double Ratchet, wire-compatible with libsignal's session version 3.
 
-Pure functions of bytes and randomness: knows no network, clock or file. `SignalState` is all that an application
-needs; a reader who wants to write their own follows the modules in this order:
+Pure functions of bytes and randomness: knows no network, clock or file. An application needs only `SignalState`; to
+write an implementation of your own, read the modules in this order:
 
 | module | Signal's specification |
 |---|---|
 | `keys` | key pairs, prekeys, the 0x05 type byte |
 | `x3dh` | the first secret of a session, from a prekey bundle |
-| `kem` | post-quantum prekeys: published and watched over, not used |
+| `kem` | post-quantum prekeys: published and checked for, not used |
 | `chain` | the symmetric-key ratchet |
 | `ratchet` | the Double Ratchet |
 | `messages` | SignalMessage and PreKeySignalMessage |
-| `session` | which of several sessions encrypts or decrypts |
-| `store` | all that a device keeps, with the operations on it |
+| `session` | the choice of the session that encrypts or decrypts |
+| `store` | a device's state, with the operations on it |
 | `snapshot` | its saved form |
 | `content` | the plaintext: `Message`, padded |
-| `errors` | one class for each decision that a caller can take |
+| `errors` | one class for each decision of a caller |
 """
 
 from interop_client.signal.content import decode_message, encode_message

@@ -17,19 +17,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from interop_client.signal.errors import DuplicateMessage, TooFarInFuture
 
 MAX_FORWARD_JUMP = 2_000
-"""How many messages of a chain may be missing before one; policy: libsignal follows 25,000, its JavaScript port 2,000.
+"""How many messages of a chain may be missing before one; policy: libsignal allows 25,000, its JavaScript port 2,000.
 
-Each costs two HMACs before the message can be authenticated, so this bounds what a forged counter can cost.
+Each costs two HMACs before the message can be authenticated, so this bounds the cost of a forged counter.
 """
 MAX_SKIPPED_KEYS = 2_000
-"""Secrets of missing messages that a chain keeps, the newest; as libsignal."""
+"""How many secrets of missing messages a chain keeps; it forgets the oldest. As in libsignal."""
 
 _SALT = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
 class MessageKeys:
-    """What protects one message."""
+    """The keys that protect one message."""
 
     cipher_key: bytes = field(repr=False)
     """32 bytes, AES-256-CBC."""
@@ -65,16 +65,16 @@ class ChainKey:
 
 @dataclass(frozen=True, slots=True)
 class ChainStep:
-    """What taking the key of one received message does to its chain, once the message proves authentic."""
+    """The change that one received message makes to its chain, applied once the message is authenticated."""
 
     counter: int
     """Number of the message."""
     secret: bytes = field(repr=False)
     """32 bytes."""
     chain_key: ChainKey
-    """Where the chain stands afterwards."""
+    """The chain's position afterwards."""
     skipped: dict[int, bytes] = field(default_factory=dict, repr=False)
-    """Secrets of the messages passed over, by number."""
+    """Secrets of the messages skipped, by number."""
 
 
 @dataclass(slots=True)
@@ -82,9 +82,9 @@ class ReceivingChain:
     """The chain of the messages sent under one of the other party's ratchet keys."""
 
     ratchet_key: bytes
-    """That key, 32 bytes."""
+    """The other party's ratchet key, 32 bytes."""
     chain_key: ChainKey
-    """The next message expected."""
+    """The position of the next message expected."""
     skipped: dict[int, bytes] = field(default_factory=dict, repr=False)
     """Secrets of messages that have not come yet, by number; oldest first."""
 
@@ -92,7 +92,7 @@ class ReceivingChain:
         """Finds the key of a message without changing the chain.
 
         Raises:
-            DuplicateMessage: Its key was used before, or dropped as too old.
+            DuplicateMessage: Its key was used before, or was forgotten as too old.
             TooFarInFuture: More than `MAX_FORWARD_JUMP` messages are missing before it.
         """
         if counter < self.chain_key.counter:
@@ -108,7 +108,7 @@ class ReceivingChain:
         return ChainStep(counter, position.message_secret(), position.next(), skipped)
 
     def commit(self, step: ChainStep) -> None:
-        """Takes a step, whose message was authentic: its key is gone for good."""
+        """Applies a step after its message was authenticated: deletes the key of the message for good."""
         self.skipped.pop(step.counter, None)
         self.skipped.update(step.skipped)
         for oldest in list(islice(self.skipped, max(0, len(self.skipped) - MAX_SKIPPED_KEYS))):

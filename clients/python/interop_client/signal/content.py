@@ -1,4 +1,4 @@
-"""What a session protects: the `Message` protobuf with its padding; knows no keys.
+"""The plaintext of a session: the `Message` protobuf with its padding; knows no keys.
 
 Source: `interop_api/e2ee/v1/content.proto`; MSG-12.
 """
@@ -14,9 +14,9 @@ from interop_client.signal.keys import Entropy
 
 MAX_PADDING_BYTES = 16
 STICKER_FIELD = 26
-"""Of `Message` as observed; not in content.proto, since stickers are not supported in third-party chats."""
+"""Observed field of `Message`; not in content.proto, since third-party chats do not support stickers."""
 EPHEMERAL_FIELD = 40
-"""Likewise: a message that disappears."""
+"""Likewise, for a disappearing message."""
 MAX_TEXT_BYTES = 65_536
 """Longest text, in UTF-8."""
 
@@ -31,7 +31,7 @@ def pad(plaintext: bytes, length: int) -> bytes:
 
     Args:
         plaintext: Any bytes.
-        length: Bytes of padding to append, 1 to 16; each holds this number.
+        length: How many bytes of padding to append, 1 to 16; each holds this number.
 
     Raises:
         ValueError: The length is out of range.
@@ -45,7 +45,7 @@ def unpad(padded: bytes) -> bytes:
     """Removes the padding.
 
     Raises:
-        InvalidContent: There is none, or its bytes differ.
+        InvalidContent: There is no padding, or its bytes differ.
     """
     length = padded[-1] if padded else 0
     if not 1 <= length <= MAX_PADDING_BYTES or padded[-length:] != bytes((length,)) * length:
@@ -59,11 +59,11 @@ def pad_at_random(plaintext: bytes, entropy: Entropy = os.urandom) -> bytes:
 
 
 def serialize_message(message: content_pb2.Message) -> bytes:
-    """Returns a message as a plaintext without padding: what a reporting token covers.
+    """Returns a message as a plaintext without padding, as a reporting token covers it.
 
     Raises:
-        UnsupportedContent: It holds what third-party chats do not support (MSG-12).
-        InvalidContent: Not exactly one content field is set, or a text is too long.
+        UnsupportedContent: The message has a content that third-party chats do not support (MSG-12).
+        InvalidContent: The message does not have exactly one content field, or a text is too long.
     """
     if (kind := unsupported_kind(message)) is not None or _unknown_fields(message):
         raise UnsupportedContent(f"third-party chats do not support this: {kind or _unknown_fields(message)}")
@@ -93,25 +93,25 @@ def parse_message(plaintext: bytes) -> content_pb2.Message:
     """Reads a message from a plaintext without padding.
 
     Raises:
-        InvalidContent: It is no protobuf, or not exactly one content field is set, or a text is too long; not when it
-            holds what third-party chats do not support.
+        InvalidContent: The plaintext is not a `Message`, does not have exactly one content field, or has a text that is
+            too long. A content that third-party chats do not support does not raise.
     """
     message = content_pb2.Message()
     try:
         message.ParseFromString(plaintext)
     except DecodeError as error:
-        raise InvalidContent("the plaintext is no Message") from error
+        raise InvalidContent("the plaintext is not a Message") from error
     if unsupported_kind(message) is None:
         _check(message)
     return message
 
 
 def unsupported_kind(message: content_pb2.Message) -> str | None:
-    """Returns what a message holds that third-party chats do not support; None when it is something else (MSG-12)."""
+    """Returns the kind of a content that third-party chats do not support; None for any other content (MSG-12)."""
     if message.HasField("protocol_message") and message.protocol_message.type not in _SUPPORTED_CHANGES:
         return _CHANGES.get(message.protocol_message.type, f"PROTOCOL_MESSAGE_{message.protocol_message.type}")
     if content_fields(message):
-        return None  # unknown fields beside a content are of a newer release, and ignored
+        return None  # unknown fields beside a content come from a newer release, and are ignored
     unknown = _unknown_fields(message)
     return _FIELDS.get(unknown[0], f"FIELD_{unknown[0]}") if unknown else None
 
@@ -122,7 +122,7 @@ def _unknown_fields(message: content_pb2.Message) -> list[int]:
 
 
 def content_fields(message: content_pb2.Message) -> list[str]:
-    """Returns the names of the content fields that are set: all but what goes with every message."""
+    """Returns the names of the content fields that are set: all but `message_context_info`."""
     return [field.name for field, _ in message.ListFields() if field.name != "message_context_info"]
 
 

@@ -1,4 +1,4 @@
-"""What can go wrong in a Signal session, one class for each decision that the caller can take; knows no transport.
+"""The errors of a Signal session, one class for each decision of the caller; knows no transport.
 
 Each class carries `retry_reason`, the code that a retry receipt names for it (protocol facts 4.6). Zero means that a
 retry would not help.
@@ -8,7 +8,7 @@ from typing import ClassVar
 
 
 class SignalError(Exception):
-    """Anything that keeps a message from being encrypted or decrypted, or a session from being built."""
+    """A message cannot be encrypted or decrypted, or a session cannot be built."""
 
     retry_reason: ClassVar[int] = 0
     """Reason code of a retry receipt; 0 when there is nothing to retry."""
@@ -27,12 +27,12 @@ class InvalidKey(SignalError):
 
 
 class UntrustedIdentity(SignalError):
-    """The other party's identity key is not the one known so far: ask the person, then accept or refuse it.
+    """The other party's identity key is not the one known so far: ask the user, then accept or refuse it.
 
     Args:
         remote: JID of the other party.
-        known: Its identity key as pinned, 32 bytes.
-        presented: The one it presents now, 32 bytes.
+        known: The pinned identity key, 32 bytes.
+        presented: The identity key presented now, 32 bytes.
     """
 
     retry_reason = 2
@@ -45,13 +45,13 @@ class UntrustedIdentity(SignalError):
 
 
 class InvalidKeyId(SignalError):
-    """A prekey message names a prekey that is not held any more: the sender must take a new bundle."""
+    """A prekey message names a prekey that this device no longer holds: the sender must take a new bundle."""
 
     retry_reason = 3
 
 
 class InvalidMessage(SignalError):
-    """The bytes are no message of session version 3: ask for it again."""
+    """The bytes are not a message of session version 3: ask for it again."""
 
     retry_reason = 4
 
@@ -63,23 +63,23 @@ class InvalidSignature(SignalError):
 
 
 class MissingKemPreKey(SignalError):
-    """A bundle lacks the KEM prekey that the party is known to have: ask the person, then go on without or wait."""
+    """A bundle lacks a KEM prekey, although the party has published some before: ask the user whether to go on."""
 
 
 class TooFarInFuture(SignalError):
-    """The message's counter is further ahead of its chain than is followed: a new session is needed."""
+    """The message's counter is too far ahead of its chain: a new session is needed."""
 
     retry_reason = 6
 
 
 class BadMac(SignalError):
-    """The message belongs to a session held here, but was altered on its way: ask for it again."""
+    """The message belongs to a session of this device, but was altered in transit: ask for it again."""
 
     retry_reason = 7
 
 
 class InvalidSession(SignalError):
-    """No session held here fits the message: its sender uses a lost one, or it was altered; begin a new session."""
+    """No session here fits the message: its sender uses a lost one, or it was altered; begin a new session."""
 
     retry_reason = 8
 
@@ -87,20 +87,20 @@ class InvalidSession(SignalError):
 class DuplicateMessage(SignalError):
     """The message's key was used before.
 
-    When it is the same delivery again, acknowledge it and show nothing. Otherwise its sender works from an old backup
-    and has used the key twice: ask for the message again, under another one.
+    If it is the same delivery again, ack it and show nothing. Otherwise the sender has restored an old backup and used
+    the key twice: ask for the message again, under another key.
     """
 
     retry_reason = 9
 
 
 class InvalidContent(SignalError):
-    """The message is authentic, but its plaintext is no valid content: sending it again would not help."""
+    """The message is authentic, but its plaintext is not a valid content: sending it again would not help."""
 
 
 class UnsupportedContent(InvalidContent):
-    """The content is of a kind that third-party chats do not support: do not send it (MSG-12)."""
+    """Third-party chats do not support this kind of content: do not send it (MSG-12)."""
 
 
 class InvalidSnapshot(SignalError):
-    """The bytes are no saved state that this release can read."""
+    """The bytes are not a saved state that this release can read."""

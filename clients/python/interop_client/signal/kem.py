@@ -1,8 +1,8 @@
-"""Post-quantum prekeys of one device, and whose were seen; knows no session, network, clock or file.
+"""Post-quantum prekeys of one device, and the parties that have some; knows no session, network, clock or file.
 
-They are made, signed, published and looked for, and no session uses them: sessions are classical X3DH. How a session
-with a KEM prekey is set up on WhatsApp's wire is not public. What a device gains is that it notices when a peer's KEM
-prekeys, which it has seen before, are kept from it (KEY-16, T14).
+A device makes, signs and publishes them and looks for them in bundles, but no session uses them: sessions are classical
+X3DH. How a session with a KEM prekey is set up on WhatsApp's wire is not public. The gain is that a device notices when
+an attacker withholds a peer's KEM prekeys after it has seen some (KEY-16, T14).
 """
 
 from collections.abc import Iterable
@@ -13,12 +13,12 @@ from interop_protocol.sizes import MAX_KEM_PREKEYS, MIN_PREKEY_ID
 from interop_protocol.xeddsa_keys import NONCE_BYTES, sign_xeddsa
 
 SEED_BYTES = 64
-"""The private half of an ML-KEM-1024 key, as it is kept: d and z of FIPS 203."""
+"""The private key of ML-KEM-1024 in its stored form: d and z of FIPS 203."""
 
 
 @dataclass(frozen=True, slots=True)
 class KemPreKeyPublic:
-    """The public half of a KEM prekey."""
+    """A KEM prekey as published, without its seed."""
 
     key_id: int
     """1 to 16,777,215."""
@@ -30,16 +30,16 @@ class KemPreKeyPublic:
 
 @dataclass(slots=True)
 class KemKeys:
-    """What a device keeps of KEM prekeys."""
+    """A device's KEM prekeys, and the remote parties that have had some."""
 
     one_time: dict[int, bytes] = field(default_factory=dict, repr=False)
-    """Seeds of the newest one-time prekeys by id, oldest first. No message tells when one is used up."""
+    """Seeds of the newest one-time prekeys by id, oldest first. No message tells the device when one is used up."""
     last_resort: tuple[int, bytes] | None = field(default=None, repr=False)
-    """Id and seed of the last-resort prekey, once there is one."""
+    """Id and seed of the last-resort prekey; None before the first one."""
     next_id: int = MIN_PREKEY_ID
     """Id of the next prekey to make."""
     seen: set[str] = field(default_factory=set)
-    """Remote parties whose bundle has contained a KEM prekey."""
+    """Remote parties that had a KEM prekey in a bundle."""
 
     def generate_one_time(self, count: int, identity: KeyPair, entropy: Entropy) -> list[KemPreKeyPublic]:
         """Makes one-time prekeys to upload.
@@ -67,7 +67,7 @@ class KemKeys:
         return _public(*self.last_resort, identity, entropy)
 
     def holds(self, last_resort: int | None, one_time: Iterable[int]) -> bool:
-        """Says whether the private halves of all these prekeys are here, and the last-resort one is the current one."""
+        """Says whether this device has the seeds of all these prekeys, and the last-resort one is its current one."""
         own = None if self.last_resort is None else self.last_resort[0]
         return last_resort == own and self.one_time.keys() >= set(one_time)
 
@@ -78,7 +78,7 @@ class KemKeys:
 
 
 def _public(key_id: int, seed: bytes, identity: KeyPair, entropy: Entropy) -> KemPreKeyPublic:
-    # Here: its 60 ms are not for a device that publishes no KEM prekey.
+    # Imported here: it takes 60 ms, which a device without KEM prekeys need not spend.
     from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
 
     public_key = MLKEM1024PrivateKey.from_seed_bytes(seed).public_key().public_bytes_raw()

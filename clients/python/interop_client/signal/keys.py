@@ -1,7 +1,8 @@
 """Curve25519 key pairs and the public keys that an account publishes; knows no message and no session.
 
-Keys are 32 raw bytes everywhere in this package and on the interop server's wire. Inside Signal messages, and in what
-an identity key signs, a public key carries the type byte 0x05 in front: `encode_public_key`, `decode_public_key`.
+Keys are 32 raw bytes everywhere in this package and on the interop server's wire. Inside Signal messages, and inside
+the bytes that an identity key signs, a public key has the type byte 0x05 in front: `encode_public_key`,
+`decode_public_key`.
 """
 
 from collections.abc import Callable
@@ -15,12 +16,12 @@ from interop_protocol.sizes import MAX_PREKEY_ID, MIN_PREKEY_ID, PRIVATE_KEY_BYT
 from interop_protocol.xeddsa_keys import KEY_TYPE, NONCE_BYTES, sign_xeddsa, signed_prekey_message
 
 ENCODED_KEY_BYTES = 1 + PUBLIC_KEY_BYTES
-"""A public key with its type byte."""
+"""Length of a public key with its type byte."""
 
 _TYPE_BYTE = bytes((KEY_TYPE,))
 
 Entropy = Callable[[int], bytes]
-"""Returns that many unpredictable bytes; `os.urandom` unless a test needs to repeat itself."""
+"""Returns that many unpredictable bytes: `os.urandom`, except in tests that must be reproducible."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,10 @@ class KeyPair:
 
     @classmethod
     def from_private(cls, private_key: bytes) -> Self:
-        """Completes a key pair from its private half.
+        """Returns the key pair of a private key.
 
         Raises:
-            InvalidKey: It has not 32 bytes.
+            InvalidKey: The private key does not have 32 bytes.
         """
         if len(private_key) != PRIVATE_KEY_BYTES:
             raise InvalidKey(f"a private key has {len(private_key)} bytes instead of {PRIVATE_KEY_BYTES}")
@@ -57,7 +58,7 @@ class KeyPair:
             public_key: 32 bytes, no type byte.
 
         Raises:
-            InvalidKey: The key has a wrong length, or is one with which every secret is zero.
+            InvalidKey: The key has a wrong length, or has low order, so that every shared secret is zero.
         """
         try:
             return self._x25519.exchange(X25519PublicKey.from_public_bytes(public_key))
@@ -67,7 +68,7 @@ class KeyPair:
 
 @dataclass(frozen=True, slots=True)
 class PreKeyPublic:
-    """The public half of a one-time prekey."""
+    """A one-time prekey as published, without its private key."""
 
     key_id: int
     """1 to 16,777,215."""
@@ -77,7 +78,7 @@ class PreKeyPublic:
 
 @dataclass(frozen=True, slots=True)
 class SignedPreKeyPublic:
-    """The public half of a signed prekey."""
+    """A signed prekey as published, without its private key."""
 
     key_id: int
     """1 to 16,777,215."""
@@ -89,7 +90,7 @@ class SignedPreKeyPublic:
 
 @dataclass(frozen=True, slots=True)
 class SignedPreKey:
-    """A signed prekey, with its private half."""
+    """A signed prekey with its private key."""
 
     key_id: int
     """1 to 16,777,215."""
@@ -107,7 +108,7 @@ class SignedPreKey:
 
     @property
     def public(self) -> SignedPreKeyPublic:
-        """What of it is published."""
+        """The part that the account publishes."""
         return SignedPreKeyPublic(self.key_id, self.key_pair.public_key, self.signature)
 
 
@@ -120,7 +121,7 @@ def decode_public_key(encoded: bytes) -> bytes:
     """Returns the 32-byte public key in an encoded one.
 
     Raises:
-        InvalidKey: It is not 33 bytes that begin with 0x05.
+        InvalidKey: The encoded key is not 33 bytes that begin with 0x05.
     """
     if len(encoded) != ENCODED_KEY_BYTES or encoded[:1] != _TYPE_BYTE:
         raise InvalidKey("a public key is not 33 bytes that begin with 0x05")

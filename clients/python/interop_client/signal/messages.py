@@ -1,9 +1,9 @@
-"""The two messages of a session as bytes, session version 3; knows how they are authenticated, not by which key.
+"""The two messages of a session as bytes, session version 3; knows how to authenticate them, not the choice of the key.
 
     SignalMessage        version byte ‖ protobuf ‖ MAC (8 bytes)
-    PreKeySignalMessage  version byte ‖ protobuf, in which a whole SignalMessage lies
+    PreKeySignalMessage  version byte ‖ protobuf, which contains a whole SignalMessage
 
-Fields that this release does not know are ignored, as protobuf has it; the MAC covers the bytes as received.
+Fields that this release does not know are ignored, as in all protobufs; the MAC covers the bytes as received.
 Source: libsignal session version 3; field numbers in `interop_api/e2ee/v1/session.proto`.
 """
 
@@ -20,7 +20,7 @@ from interop_client.signal.keys import decode_public_key, encode_public_key
 SESSION_VERSION = 3
 MAC_BYTES = 8
 MAX_MESSAGE_BYTES = 1 << 20
-"""Longest message that is looked at; policy, as long as the server's longest frame."""
+"""Longest message that a device reads; policy, as long as the server's longest frame."""
 
 _VERSION_BYTE = bytes((SESSION_VERSION << 4 | SESSION_VERSION,))
 _BLOCK_BYTES = 16
@@ -28,19 +28,19 @@ _BLOCK_BYTES = 16
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """What a SignalMessage says in clear."""
+    """The part of a SignalMessage that is not encrypted."""
 
     ratchet_key: bytes
-    """The sender's, 32 bytes."""
+    """The sender's ratchet key, 32 bytes."""
     counter: int
     """Number of the message in its chain, from 0."""
     previous_counter: int
-    """Messages sent in the chain before."""
+    """How many messages the sender sent in the chain before."""
 
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """What binds a SignalMessage to its sender and receiver."""
+    """The values that bind a SignalMessage to its sender and recipient."""
 
     mac_key: bytes = field(repr=False)
     """32 bytes."""
@@ -60,17 +60,17 @@ class SignalMessage:
     """One Double Ratchet message."""
 
     header: Header
-    """What it says in clear."""
+    """The part that is not encrypted."""
     ciphertext: bytes
     """One or more blocks of 16 bytes."""
     covered: bytes
-    """What the MAC covers: version byte and protobuf, as received."""
+    """The bytes that the MAC covers: version byte and protobuf, as received."""
     mac: bytes
     """8 bytes."""
 
     @classmethod
     def seal(cls, header: Header, ciphertext: bytes, authentication: Authentication) -> Self:
-        """Makes a message."""
+        """Makes a message with its MAC."""
         proto = session_pb2.SignalMessage(
             ratchet_key=encode_public_key(header.ratchet_key),
             counter=header.counter,
@@ -86,11 +86,11 @@ class SignalMessage:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Reads a message, which is not authenticated yet.
+        """Reads a message without authenticating it.
 
         Raises:
-            InvalidMessage: The bytes are no SignalMessage of session version 3.
-            InvalidKey: Its ratchet key is none.
+            InvalidMessage: The bytes are not a SignalMessage of session version 3.
+            InvalidKey: Its ratchet key is malformed.
         """
         _check_version(body)
         covered, mac = body[:-MAC_BYTES], body[-MAC_BYTES:]
@@ -107,7 +107,7 @@ class SignalMessage:
         """Checks the MAC.
 
         Raises:
-            BadMac: It is another one.
+            BadMac: The MAC does not match.
         """
         if not hmac.compare_digest(self.mac, authentication.mac(self.covered)):
             raise BadMac("the MAC does not match")
@@ -115,18 +115,18 @@ class SignalMessage:
 
 @dataclass(frozen=True, slots=True)
 class PreKeySignalMessage:
-    """A first message of a session, with what its recipient needs to build it."""
+    """A first message of a session, with the keys from which the recipient builds the session."""
 
     registration_id: int
-    """The initiator's; 0 when it does not say."""
+    """The initiator's; 0 when the message does not say."""
     signed_prekey_id: int
-    """The recipient's signed prekey that was used."""
+    """Id of the recipient's signed prekey that the initiator used."""
     one_time_prekey_id: int | None
-    """The recipient's one-time prekey that was used, if any."""
+    """Id of the recipient's one-time prekey that the initiator used, if any."""
     base_key: bytes
     """The initiator's base key, 32 bytes; it names the session."""
     identity_key: bytes
-    """The initiator's, 32 bytes."""
+    """The initiator's identity key, 32 bytes."""
     message: SignalMessage
     """The message itself."""
 
@@ -144,11 +144,11 @@ class PreKeySignalMessage:
 
     @classmethod
     def decode(cls, body: bytes) -> Self:
-        """Reads a message, which is not authenticated yet.
+        """Reads a message without authenticating it.
 
         Raises:
-            InvalidMessage: The bytes are no PreKeySignalMessage of session version 3.
-            InvalidKey: One of its keys is none.
+            InvalidMessage: The bytes are not a PreKeySignalMessage of session version 3.
+            InvalidKey: One of its keys is malformed.
         """
         _check_version(body)
         proto = session_pb2.PreKeySignalMessage()
@@ -169,13 +169,13 @@ def _check_version(body: bytes) -> None:
     if not 1 < len(body) <= MAX_MESSAGE_BYTES:
         raise InvalidMessage(f"a message has {len(body)} bytes")
     session_version, highest_known = body[0] >> 4, body[0] & 0x0F
-    # libsignal writes 0x34 for session version 3: the low nibble only says what else the sender could speak.
+    # libsignal writes 0x34 for session version 3: the low nibble is only the highest version that the sender knows.
     if session_version != SESSION_VERSION or highest_known < SESSION_VERSION:
-        raise InvalidMessage(f"version byte 0x{body[0]:02x}: only session version {SESSION_VERSION} is spoken")
+        raise InvalidMessage(f"version byte 0x{body[0]:02x}: only session version {SESSION_VERSION} is supported")
 
 
 def _parse(proto: session_pb2.SignalMessage | session_pb2.PreKeySignalMessage, body: bytes) -> None:
     try:
         proto.ParseFromString(body)
     except DecodeError as error:
-        raise InvalidMessage("the message is no protobuf") from error
+        raise InvalidMessage("the message is not a protobuf") from error

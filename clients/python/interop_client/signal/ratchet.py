@@ -1,9 +1,9 @@
 """The Double Ratchet: a new chain for each turn of the conversation; knows no message format and no identity.
 
-In the words of the specification: `root_key` is RK, `ratchet_key` DHs, `sending_chain` CKs, and `receiving_chains`
-hold every DHr with its CKr and its share of MKSKIPPED. As in libsignal, the last chains of the other party stay open
-when it begins a new one, so their late messages need no key derived in advance and the `previous_counter` of a message
-(PN) is sent, but not needed.
+In the terms of the specification: `root_key` is RK, `ratchet_key` DHs, `sending_chain` CKs, and `receiving_chains`
+hold each DHr with its CKr and its share of MKSKIPPED. As in libsignal, the other party's last chains stay open when it
+begins a new one. So late messages need no key derived in advance, and the `previous_counter` of a message (PN) is sent,
+but not needed.
 
 Source: Signal, "The Double Ratchet Algorithm", sections 2.3, 2.4 and 3.
 """
@@ -19,7 +19,7 @@ from interop_client.signal.errors import NoSession
 from interop_client.signal.keys import Entropy, KeyPair
 
 MAX_RECEIVING_CHAINS = 5
-"""Chains of the other party that stay open, the newest; as libsignal."""
+"""How many of the other party's newest chains stay open; as in libsignal."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,40 +31,40 @@ class SendingStep:
     counter: int
     """Number of the message in its chain, from 0."""
     previous_counter: int
-    """Messages sent in the chain before."""
+    """How many messages the sender sent in the chain before."""
     message_keys: MessageKeys
-    """What protects it."""
+    """The keys that protect the message."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReceivingStep:
-    """What one received message does to the ratchet, once it proves authentic."""
+    """The change that one received message makes to the ratchet, applied once the message is authenticated."""
 
     chain: ReceivingChain
-    """The chain of the message: an open one, or the one that its ratchet key begins."""
+    """The chain of the message: an open one, or a new one that its ratchet key begins."""
     chain_step: ChainStep
-    """What the message does to that chain."""
+    """The change that the message makes to that chain."""
     root_key: bytes | None = field(repr=False)
     """The root key after a new chain was derived from it; None when the chain was open."""
 
     @property
     def message_keys(self) -> MessageKeys:
-        """What protects the message."""
+        """The keys that protect the message."""
         return MessageKeys.expand(self.chain_step.secret)
 
 
 @dataclass(slots=True)
 class DoubleRatchet:
-    """One side's half of a conversation's keys."""
+    """One side's keys of a conversation."""
 
     root_key: bytes = field(repr=False)
     """32 bytes."""
     ratchet_key: KeyPair
     """This side's current ratchet key."""
     sending_chain: ChainKey | None
-    """None on the responder's side until a message was received."""
+    """None on the responder's side until it has received a message."""
     previous_counter: int = 0
-    """Messages sent in the chain before the current one."""
+    """How many messages this side sent in the chain before the current one."""
     receiving_chains: list[ReceivingChain] = field(default_factory=list)
     """The other side's chains, oldest first."""
 
@@ -90,10 +90,10 @@ class DoubleRatchet:
         return cls(root_key, signed_prekey, sending_chain=None)
 
     def send(self) -> SendingStep:
-        """Takes the keys of the next message to send: they are never given again.
+        """Returns the keys of the next message to send, each time new ones.
 
         Raises:
-            NoSession: A responder has received nothing yet.
+            NoSession: This side is the responder and has received no message yet.
         """
         if self.sending_chain is None:
             raise NoSession("the initiator has to speak first")
@@ -110,7 +110,7 @@ class DoubleRatchet:
         """Finds the keys of a received message without changing the ratchet.
 
         Args:
-            remote_ratchet_key: As the message has it, 32 bytes.
+            remote_ratchet_key: From the message, 32 bytes.
             counter: Number of the message in its chain.
 
         Raises:
@@ -126,7 +126,7 @@ class DoubleRatchet:
         return ReceivingStep(chain, chain.step(counter), root_key)
 
     def commit(self, step: ReceivingStep, entropy: Entropy) -> None:
-        """Takes a step, whose message was authentic; a new chain of the other party begins a new one of ours."""
+        """Applies a step after its message was authenticated; a new chain of the other party begins a new one here."""
         step.chain.commit(step.chain_step)
         if step.root_key is None:
             return

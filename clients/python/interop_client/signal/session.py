@@ -1,8 +1,8 @@
-"""Sessions with one party: which one encrypts, which one decrypts; knows nothing of prekeys and of other parties.
+"""Sessions with one party: chooses the one that encrypts or decrypts; knows nothing of prekeys and of other parties.
 
 Both parties can begin a session at the same time, or one can lose its state and begin again, so messages of several
-sessions can be on their way at once. A record keeps the current session, which encrypts, and the ones before it, which
-only decrypt. A session that decrypts becomes the current one: so both sides come to agree.
+sessions can be in transit at once. A record keeps the current session, which encrypts, and the ones before it, which
+only decrypt. A session that decrypts becomes the current one, so that both sides come to use the same one.
 """
 
 from contextlib import suppress
@@ -20,19 +20,19 @@ from interop_client.signal.messages import Authentication, Header, SignalMessage
 from interop_client.signal.ratchet import DoubleRatchet
 
 MAX_ARCHIVED_SESSIONS = 40
-"""Sessions that a record keeps besides the current one, the newest; as libsignal."""
+"""How many sessions a record keeps besides the current one; it forgets the oldest. As in libsignal."""
 
 _BLOCK_BITS = 128
 
 
 @dataclass(frozen=True, slots=True)
 class PendingPreKey:
-    """What an initiator repeats with each message until the responder has answered."""
+    """The prekey ids that an initiator repeats with each message until the responder has answered."""
 
     signed_prekey_id: int
-    """The responder's signed prekey that was used."""
+    """Id of the responder's signed prekey that the initiator used."""
     one_time_prekey_id: int | None
-    """The responder's one-time prekey that was used, if any."""
+    """Id of the responder's one-time prekey that the initiator used, if any."""
 
 
 @dataclass(slots=True)
@@ -48,7 +48,7 @@ class Session:
     base_key: bytes
     """The initiator's base key, 32 bytes: names the session."""
     ratchet: DoubleRatchet
-    """Its keys."""
+    """The keys of the session."""
     pending: PendingPreKey | None = None
     """Set on the initiator's side until the responder has answered."""
 
@@ -56,7 +56,7 @@ class Session:
         """Encrypts the next message.
 
         Raises:
-            NoSession: A responder has received nothing yet.
+            NoSession: This side is the responder and has received no message yet.
         """
         step = self.ratchet.send()
         header = Header(step.ratchet_key, step.counter, step.previous_counter)
@@ -64,14 +64,14 @@ class Session:
         return SignalMessage.seal(header, _encrypt(step.message_keys, plaintext), authentication)
 
     def decrypt(self, message: SignalMessage, entropy: Entropy) -> bytes:
-        """Decrypts a message; the session changes only when it is authentic.
+        """Decrypts a message; the session changes only if the message is authentic.
 
         Raises:
-            BadMac: It was altered, or is of another session.
-            DuplicateMessage: It was decrypted before.
+            BadMac: The message was altered, or belongs to another session.
+            DuplicateMessage: The message was decrypted before.
             TooFarInFuture: Too many messages are missing before it.
             InvalidKey: No secret can be agreed with its ratchet key.
-            InvalidMessage: It is authentic, but badly padded.
+            InvalidMessage: The message is authentic, but badly padded.
         """
         step = self.ratchet.step(message.header.ratchet_key, message.header.counter)
         keys = step.message_keys
@@ -84,10 +84,10 @@ class Session:
 
 @dataclass(slots=True)
 class SessionRecord:
-    """What is remembered of one party."""
+    """The identity key of one party, and the sessions with it."""
 
     remote_identity: bytes
-    """Its identity key, 32 bytes: pinned when first seen. Every session of the record is bound to it."""
+    """The party's identity key, 32 bytes: pinned when first seen. Every session of the record is bound to it."""
     sessions: list[Session] = field(default_factory=list)
     """The current one first, then the archived ones, newest first."""
 
@@ -96,39 +96,39 @@ class SessionRecord:
         """The session that encrypts.
 
         Raises:
-            NoSession: There is none.
+            NoSession: There is no session.
         """
         if not self.sessions:
             raise NoSession("no session was begun with this party")
         return self.sessions[0]
 
     def promote(self, session: Session) -> None:
-        """Makes a session, new or archived, the current one; the oldest beyond the bound is forgotten."""
+        """Makes a session, new or archived, the current one; forgets the oldest beyond the bound."""
         if not self.sessions or self.sessions[0] is not session:
             others = [other for other in self.sessions if other is not session]
             self.sessions = [session, *others][: 1 + MAX_ARCHIVED_SESSIONS]
 
     def begun_with(self, base_key: bytes) -> Session | None:
-        """Returns the session that this base key (32 bytes) names, if it is held."""
+        """Returns the session that this base key (32 bytes) names, if the record has it."""
         return next((session for session in self.sessions if session.base_key == base_key), None)
 
     def decrypt(self, message: SignalMessage, entropy: Entropy) -> bytes:
         """Decrypts a message with the session that it belongs to.
 
         Raises:
-            NoSession: There is none at all.
-            InvalidSession: None of them fits.
-            BadMac: One of them knows the message's ratchet key, but the message was altered.
-            DuplicateMessage: It was decrypted before.
+            NoSession: There is no session.
+            InvalidSession: The message fits no session.
+            BadMac: A session knows the message's ratchet key, but the message was altered.
+            DuplicateMessage: The message was decrypted before.
             TooFarInFuture: Too many messages are missing before it.
             InvalidKey: No secret can be agreed with its ratchet key.
-            InvalidMessage: It is authentic, but badly padded.
+            InvalidMessage: The message is authentic, but badly padded.
         """
         for session in self.sessions:
             if session.ratchet.knows(message.header.ratchet_key):
                 return self._decrypt_with(session, message, entropy)
         for session in [self.current, *self.sessions[1:]]:
-            # Only the MAC tells whose new ratchet key this is.
+            # Only the MAC tells to which session a new ratchet key belongs.
             with suppress(BadMac):
                 return self._decrypt_with(session, message, entropy)
         raise InvalidSession(f"none of {len(self.sessions)} sessions fits the message")

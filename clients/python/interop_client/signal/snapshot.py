@@ -1,6 +1,6 @@
-"""The saved form of a device's keys and sessions: versioned JSON; knows how to write and read it, not when.
+"""The saved form of a device's keys and sessions: versioned JSON; writes and reads it, knows no file.
 
-Binary values are base64 text, numbers are numbers, and of key pairs only the private half is written. Version 2:
+Binary values are base64 text, numbers are numbers, and a key pair is saved as its private key only. Version 2:
 
     {"version": 2, "registration_id": n, "identity": private,
      "signed_prekeys": [[id, private, signature], ...],             current one last
@@ -12,9 +12,9 @@ Binary values are base64 text, numbers are numbers, and of key pairs only the pr
               "root_key": secret, "ratchet_key": private, "sending_chain": null or [secret, counter],
               "previous_counter": n, "receiving_chains": [[ratchet public, secret, counter, [[n, secret], ...]], ...]}
 
-Version 1, which is read as well, has no "kem".
+Version 1, which this release reads too, has no "kem".
 
-It holds every secret of the device: keep it as one keeps a private key.
+It contains every secret of the device: protect it like a private key.
 """
 
 import json
@@ -35,7 +35,7 @@ _READABLE = (1, 2)
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a state consists of; the fields are those of `SignalState`."""
+    """The parts of a state; the fields are those of `SignalState`."""
 
     registration_id: int
     """32 bits, not 0."""
@@ -44,11 +44,11 @@ class Parts:
     signed_prekeys: dict[int, SignedPreKey]
     """By id; the current one last."""
     one_time_prekeys: dict[int, bytes]
-    """Private halves by id."""
+    """Private keys by id."""
     next_one_time_prekey_id: int
     """Id of the next one-time prekey to make."""
     records: dict[str, SessionRecord]
-    """What is known of each remote party."""
+    """Identity key and sessions of each remote party."""
     kem: KemKeys
     """Post-quantum prekeys."""
 
@@ -80,12 +80,12 @@ def decode(saved: bytes) -> Parts:
     """Reads the saved form.
 
     Raises:
-        InvalidSnapshot: It is damaged, or of a version that this release does not know.
+        InvalidSnapshot: The form is damaged, or has a version that this release does not know.
     """
     try:
         document = json.loads(saved)
         if document["version"] not in _READABLE:
-            raise InvalidSnapshot(f"version {document['version']} is none of {_READABLE}")
+            raise InvalidSnapshot(f"version {document['version']} is not one of {_READABLE}")
         return _decode_parts(document)
     except (ValueError, TypeError, AttributeError, LookupError, InvalidKey) as error:
         raise InvalidSnapshot("the saved state is damaged") from error

@@ -1,7 +1,7 @@
-"""All that one device keeps for its Signal sessions, and does with it; knows no network, clock or file.
+"""One device's state for its Signal sessions, and the operations on it; knows no network, clock or file.
 
-A state changes in memory only. Save `to_bytes()` after every call that may have changed it, and do so before the
-result leaves: a ciphertext sent from a state that was lost would use its message key a second time.
+A state changes in memory only. Save `to_bytes()` after every call that may have changed it, and before you send the
+result: if the state is lost after a ciphertext was sent, the next one uses its message key a second time.
 """
 
 import os
@@ -28,11 +28,11 @@ from interop_client.signal.x3dh import PreKeyBundle
 from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID
 
 MAX_SIGNED_PREKEYS = 5
-"""Signed prekeys that are kept, the current one included: first messages are on their way for up to 30 days."""
+"""How many signed prekeys a device keeps, the current one included: a first message can take up to 30 days to come."""
 
 
 class CiphertextType(Enum):
-    """What protects a message. Names follow `CiphertextType` in stanza.proto."""
+    """The type of an encrypted message. Names follow `CiphertextType` in stanza.proto."""
 
     PREKEY = "pkmsg"
     DOUBLE_RATCHET = "msg"
@@ -43,42 +43,42 @@ class Ciphertext:
     """An encrypted message."""
 
     type: CiphertextType
-    """How to read the body."""
+    """The type of the body."""
     body: bytes
     """PreKeySignalMessage or SignalMessage."""
 
 
 @dataclass(frozen=True, slots=True)
 class PublicKeys:
-    """What an account publishes, besides its one-time prekeys."""
+    """The keys that an account publishes, besides its one-time prekeys."""
 
     registration_id: int
     """32 bits, not 0."""
     identity_key: bytes
     """32 bytes."""
     signed_prekey: SignedPreKeyPublic
-    """The current one."""
+    """The current signed prekey."""
 
 
 @dataclass(slots=True)
 class SignalState:
     """One device's keys and sessions.
 
-    Remote parties are named by their JID as text; this class takes any string.
+    Remote parties are named by their JIDs as text; this class accepts any string.
     """
 
     registration_id: int
-    """32 bits, not 0; changes when the device starts anew."""
+    """32 bits, not 0; changes when the user sets up the device anew."""
     identity: KeyPair
     """The identity key."""
     signed_prekeys: dict[int, SignedPreKey]
     """By id; the current one last."""
     one_time_prekeys: dict[int, bytes] = field(default_factory=dict, repr=False)
-    """Private halves of the prekeys that no message has used yet, by id."""
+    """Private keys of the prekeys that no message has used yet, by id."""
     next_one_time_prekey_id: int = MIN_PREKEY_ID
     """Id of the next one-time prekey to make."""
     records: dict[str, SessionRecord] = field(default_factory=dict)
-    """What is known of each remote party."""
+    """Identity key and sessions of each remote party."""
     kem: KemKeys = field(default_factory=KemKeys)
     """Post-quantum prekeys, which no session uses."""
     entropy: Entropy = field(default=os.urandom, repr=False, compare=False)
@@ -100,10 +100,10 @@ class SignalState:
 
     @classmethod
     def from_bytes(cls, saved: bytes, entropy: Entropy = os.urandom) -> Self:
-        """Restores a state from what `to_bytes` returned.
+        """Restores a state from the bytes of `to_bytes`.
 
         Raises:
-            InvalidSnapshot: The bytes are no saved state that this release can read.
+            InvalidSnapshot: The bytes are not a saved state that this release can read.
         """
         parts = snapshot.decode(saved)
         return cls(
@@ -133,7 +133,7 @@ class SignalState:
 
     @property
     def publishable(self) -> PublicKeys:
-        """The public keys to upload; one-time prekeys are uploaded as they are generated."""
+        """The public keys to upload; one-time prekeys are uploaded when they are generated."""
         return PublicKeys(self.registration_id, self.identity.public_key, self._signed_prekey.public)
 
     @property
@@ -141,7 +141,7 @@ class SignalState:
         return self.signed_prekeys[next(reversed(self.signed_prekeys))]
 
     def rotate_signed_prekey(self) -> SignedPreKeyPublic:
-        """Makes a new signed prekey the current one; the ones before it still open sessions, up to a bound (KEY-11)."""
+        """Makes a new signed prekey the current one; a bounded number of old ones still opens sessions (KEY-11)."""
         rotated = SignedPreKey.generate(next_prekey_id(self._signed_prekey.key_id), self.identity, self.entropy)
         self.signed_prekeys[rotated.key_id] = rotated
         if len(self.signed_prekeys) > MAX_SIGNED_PREKEYS:
@@ -155,7 +155,7 @@ class SignalState:
             count: 1 to 20,000.
 
         Returns:
-            Their public halves, with ids that rise and begin again at 1 after 16,777,215.
+            The prekeys without their private keys, with ids that rise and begin again at 1 after 16,777,215.
 
         Raises:
             ValueError: The count is out of range.
@@ -174,11 +174,11 @@ class SignalState:
 
     @property
     def has_generated_one_time_prekeys(self) -> bool:
-        """Says whether there ever were any."""
+        """Says whether this device has ever made one-time prekeys."""
         return bool(self.one_time_prekeys) or self.next_one_time_prekey_id != MIN_PREKEY_ID
 
     def unused_one_time_prekeys(self) -> list[PreKeyPublic]:
-        """Returns the public halves of the one-time prekeys that no message has used yet: to compare or upload."""
+        """Returns the one-time prekeys that no message has used yet, without private keys, to compare or upload."""
         return [
             PreKeyPublic(key_id, KeyPair.from_private(private_key).public_key)
             for key_id, private_key in self.one_time_prekeys.items()
@@ -197,42 +197,42 @@ class SignalState:
         return self.kem.publishable_last_resort(self.identity, self.entropy)
 
     def renew_signed_keys(self) -> None:
-        """Makes all anew that the identity key signs and that is used more than once: after these were refused."""
+        """Renews the signed prekey and the last-resort KEM prekey, after the server has refused them."""
         self.rotate_signed_prekey()
         if self.kem.last_resort is not None:
             self.kem.renew_last_resort(self.entropy)
 
     def is_pq_downgrade(self, remote: str, bundle: PreKeyBundle) -> bool:
-        """Says whether a party's bundle lacks the KEM prekey that it ought to have (KEY-16).
+        """Says whether a party's bundle lacks a KEM prekey that it should have (KEY-16).
 
-        That is when an earlier bundle had one, or when the server itself says that they were withdrawn.
+        It should if an earlier bundle had one, or if the server says that the party has published some before.
         """
         return bundle.kem_prekey is None and (bundle.kem_withdrawn or remote in self.kem.seen)
 
     def has_session(self, remote: str) -> bool:
-        """Says whether a message to this party can be encrypted without its bundle."""
+        """Says whether there is a session with this party, so that no bundle is needed."""
         return remote in self.records and bool(self.records[remote].sessions)
 
     def remote_registration_id(self, remote: str) -> int | None:
-        """Returns the registration id of the device that the current session is with; None when it is not known."""
+        """Returns the registration id of the party's device in the current session; None when it is not known."""
         return self._known(remote).current.remote_registration_id or None if self.has_session(remote) else None
 
     def delete_one_time_prekeys(self, key_ids: Iterable[int]) -> None:
-        """Forgets one-time prekeys that nobody will use any more. Idempotent."""
+        """Deletes one-time prekeys that no sender will use any more. Idempotent."""
         for key_id in key_ids:
             self.one_time_prekeys.pop(key_id, None)
 
     def delete_session(self, remote: str) -> None:
-        """Forgets all sessions with a party, not its identity. Idempotent."""
+        """Deletes all sessions with a party, but keeps its identity key. Idempotent."""
         if remote in self.records:
             self.records[remote].sessions.clear()
 
     def trusted_identity(self, remote: str) -> bytes | None:
-        """Returns the identity key pinned for a party (32 bytes), if any was seen."""
+        """Returns the identity key pinned for a party (32 bytes); None when none is pinned."""
         return self.records[remote].remote_identity if remote in self.records else None
 
     def accept_identity(self, remote: str, identity_key: bytes | None = None) -> None:
-        """Lets a party have another identity key, and forgets the sessions that were bound to the one before.
+        """Accepts another identity key of a party, and deletes the sessions bound to the one before.
 
         Args:
             remote: The party.
@@ -250,9 +250,9 @@ class SignalState:
         The session is a classical one: a KEM prekey is verified and remembered, not used (see `kem`).
 
         Raises:
-            InvalidKey: One of the bundle's keys is none.
-            InvalidSignature: One of its signed keys is not signed by its identity key.
-            UntrustedIdentity: Its identity key is not the one pinned.
+            InvalidKey: A key of the bundle is malformed.
+            InvalidSignature: The bundle's identity key did not sign one of its signed keys.
+            UntrustedIdentity: The bundle's identity key is not the pinned one.
         """
         bundle.verify()
         self._check_identity(remote, bundle.identity_key)
@@ -274,7 +274,7 @@ class SignalState:
         """Encrypts a message with the current session; save the state before sending the result.
 
         Raises:
-            NoSession: None was begun.
+            NoSession: There is no session with this party.
         """
         session = self._known(remote).current
         pending, message = session.pending, session.encrypt(plaintext)
@@ -294,7 +294,7 @@ class SignalState:
         """Decrypts a message; the state changes only when the message is authentic.
 
         Raises:
-            SignalError: One of its subclasses, each of which is a decision to take; see `errors`.
+            SignalError: One of its subclasses, each for another decision of the caller; see `errors`.
         """
         if type is CiphertextType.DOUBLE_RATCHET:
             return self._known(remote).decrypt(SignalMessage.decode(body), self.entropy)

@@ -1,12 +1,12 @@
 """Extended Triple Diffie-Hellman: the first secret of a session; knows nothing of the messages that follow.
 
-The initiator has the responder's prekey bundle, the responder only the initiator's first message. With I the identity
-keys, S the signed prekey, O the one-time prekey and E the initiator's base ("ephemeral") key, both compute
+The initiator has the responder's prekey bundle, the responder has only the initiator's first message. With I for the
+identity keys, S the signed prekey, O the one-time prekey and E the initiator's base ("ephemeral") key, both compute
 
     HKDF(salt = 0^32, ikm = F ‖ DH(I_i,S_r) ‖ DH(E_i,I_r) ‖ DH(E_i,S_r) [‖ DH(E_i,O_r)], info = "WhisperText")
 
-with F = 0xFF^32. Its first 32 bytes are the root key. libsignal expands 32 more, the key of a chain in which no
-message is ever sent, because the responder's first act is a ratchet step.
+with F = 0xFF^32. Its first 32 bytes are the root key. libsignal expands 32 more bytes, the key of a chain in which no
+message is ever sent, because the responder begins with a ratchet step.
 
 Source: Signal, "The X3DH Key Agreement Protocol", sections 2.2 and 3.3; white paper 3.2.
 """
@@ -29,7 +29,7 @@ _SALT = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class PreKeyBundle:
-    """What a sender takes from the server to open a session with one device."""
+    """The keys that a sender takes from the server to open a session with one device."""
 
     registration_id: int
     """32 bits."""
@@ -44,13 +44,13 @@ class PreKeyBundle:
     signed_prekey_signature: bytes
     """64 bytes."""
     one_time_prekey_id: int | None = None
-    """Absent, as the key is, when the store is empty (KEY-06)."""
+    """None, like the key, when the server has no one-time prekey left (KEY-06)."""
     one_time_prekey: bytes | None = None
     """32 bytes."""
     kem_prekey: KemPreKeyPublic | None = None
-    """Absent unless the device has published KEM prekeys. Not used for the agreement (KEY-15)."""
+    """None unless the device has published KEM prekeys. Not used for the agreement (KEY-15)."""
     kem_withdrawn: bool = False
-    """Whether the server says that the device has published KEM prekeys and holds none any more (KEY-16)."""
+    """Whether the server says that the device has published KEM prekeys before and has none now (KEY-16)."""
 
     def verify(self) -> None:
         """Checks that the identity key signed the signed prekey, and the KEM prekey if there is one.
@@ -113,8 +113,8 @@ def responder_root_key(
 
     Args:
         identity: The responder's identity key.
-        signed_prekey: The one that the initiator names.
-        one_time_prekey: The one that the initiator names, if any.
+        signed_prekey: The signed prekey that the initiator names.
+        one_time_prekey: The one-time prekey that the initiator names, if any.
         initiator_identity: 32 bytes.
         initiator_base_key: 32 bytes.
 

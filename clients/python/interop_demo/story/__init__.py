@@ -1,6 +1,6 @@
 """The story that the demo plays, step by step; knows no command line.
 
-Each step does something on the stage, checks what came of it, and returns what it checked.
+Each step acts on the stage, checks the result, and returns a summary of the checks.
 """
 
 from collections.abc import Awaitable, Callable
@@ -27,9 +27,9 @@ class Step:
     """One step of the story."""
 
     name: str
-    """What it is about."""
+    """The heading of the step."""
     play: Callable[[Stage], Awaitable[str]]
-    """Plays it and returns what was checked; raises when something does not hold."""
+    """Plays the step and returns a summary of its checks; raises when a check fails."""
 
 
 STEPS = (

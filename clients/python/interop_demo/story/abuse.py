@@ -1,4 +1,4 @@
-"""Step: somebody is reported, and banned for a time; knows nothing of blocking."""
+"""Step: a WhatsApp user reports a sender, and the server bans them for a time; knows nothing of blocking."""
 
 from interop_demo.people import Refused
 from interop_demo.stage import MESSENGER, Stage, expect
@@ -7,7 +7,7 @@ _BLOCKED_OR_REPORTED_BY_MANY = 102
 
 
 async def report_and_ban(stage: Stage) -> str:
-    """Has Alice report Carol's text, which here is enough for a ban, and Carol try to come back."""
+    """Lets Alice report Carol's text, which is enough for a ban here, and Carol try to connect again."""
     alice, carol = stage.alice, stage.carol
     report_id = (await alice.ask("report", jid=carol.jid, message_id=stage.carols_text))["report_id"]
     stage.timeline.tell(alice, f"reports Carol's text and reveals what it says: report {report_id}")

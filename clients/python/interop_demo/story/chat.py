@@ -1,4 +1,4 @@
-"""Steps 5 and 6: two people on two messengers talk and send files; knows no refusal."""
+"""Steps: two people on two messengers talk and send files; knows no refusal."""
 
 import asyncio
 import hashlib
@@ -12,7 +12,7 @@ from interop_demo.timeline import quote
 
 
 async def exchange_texts(stage: Stage) -> str:
-    """Has Bob write to Alice and Alice answer, with receipts for both."""
+    """Lets Bob write to Alice and Alice answer, with receipts for both."""
     alice, bob = stage.alice, stage.bob
     text = stage.keep_secret("Bob's text", stage.inputs.text)
     reply = stage.keep_secret("Alice's reply", "Hello Bob, WhatsApp here. Your message made it across.")
@@ -42,7 +42,7 @@ async def _ask_and_accept(stage: Stage, text: str) -> str:
 
 
 async def exchange_files(stage: Stage) -> str:
-    """Has Bob send the image, which his messenger hosts, and Alice the document, which the simulator hosts."""
+    """Lets Bob send the image, which his messenger hosts, and Alice the document, which the simulator hosts."""
     inputs, alice, bob = stage.inputs, stage.alice, stage.bob
     with stage.timeline.progress("Bob's image") as progress:
         sent = await bob.ask(

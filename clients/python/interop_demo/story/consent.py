@@ -1,14 +1,14 @@
-"""Steps 3, 4 and 9: who may write to whom is the WhatsApp user's choice; knows no media and no proxy."""
+"""Steps: a WhatsApp user chooses which third-party users may write to them; knows no media and no proxy."""
 
 from interop_demo.people import Person
 from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect
 
 _SENT = "sent_message"
-"""Where the server remembers which messages it has taken, by id."""
+"""The kind of record by which the server remembers the ids of accepted messages."""
 
 
 async def refuse_uninvited(stage: Stage) -> str:
-    """Has Bob try to reach Alice, who has not opted in."""
+    """Lets Bob try to reach Alice, who has not opted in."""
     alice, bob = stage.alice, stage.bob
     before = await stage.settle()
     refused = await stage.expect_refusal("RECIPIENT_NOT_REACHABLE", bob, "resolve", external_id=ALICE_NUMBER)
@@ -25,7 +25,7 @@ async def refuse_uninvited(stage: Stage) -> str:
 
 
 async def opt_in(stage: Stage) -> str:
-    """Has Alice accept the terms, choose Bob's messenger and the separate inbox."""
+    """Lets Alice accept the terms, and choose Bob's messenger and the separate inbox."""
     alice, tell = stage.alice, stage.timeline.tell
     await stage.expect_refusal("TERMS_NOT_ACCEPTED", alice, "opt_in", integrators=[INTEGRATOR])
     stage.timeline.decide("no third-party chats before the terms are accepted")
@@ -46,7 +46,7 @@ async def opt_in(stage: Stage) -> str:
 
 
 async def block_and_opt_out(stage: Stage) -> str:
-    """Has Alice block Carol, then opt out of the messenger."""
+    """Lets Alice block Carol, then opt out of the messenger."""
     await _block(stage)
     await _opt_out(stage)
     return "Carol is not told, her message is gone; both directions refused after the opt-out; the chats are read-only"
@@ -60,13 +60,13 @@ async def _block(stage: Stage) -> None:
     before = await stage.settle()
     await carol.ask("send_text", to=alice.jid, text=stage.keep_secret("Carol's blocked text", "Why no answer, Alice?"))
     after = await stage.settle()
-    before[_SENT] += 1  # the id alone: a repetition is acked with the same time, as for anybody
-    expect(after == before, f"the server stored something else than the id: {_difference(before, after)}")
+    before[_SENT] += 1  # only the id, so that a repetition is acked with the same time, as for any sender
+    expect(after == before, f"the server stored something other than the id: {_difference(before, after)}")
     stage.timeline.tell(carol, "writes to Alice: acked, so that the block does not show, but neither kept nor sent")
     text = stage.keep_secret("Bob's text after the block", "Are you still there, Alice? This is Bob.")
     await bob.ask("send_text", to=alice.jid, text=text)
     received = await alice.ask("wait_for_text")
-    expect((received["sender"], received["text"]) == (bob.jid, text), "not Bob's text is what reached Alice next")
+    expect((received["sender"], received["text"]) == (bob.jid, text), "the next text that reached Alice is not Bob's")
     expect((await alice.ask("take_texts"))["texts"] == [], "Carol's text reached Alice")
     await stage.settle()
     stage.timeline.tell(bob, "writes after that: Alice has his message, and never gets Carol's")

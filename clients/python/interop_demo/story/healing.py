@@ -1,11 +1,11 @@
-"""Step: a session that broke mends itself; knows nothing of how it was begun."""
+"""Step: a broken session mends itself; knows nothing of how it began."""
 
 from interop_api.admin.v1alpha1.journal_pb2 import JOURNAL_OUTCOME_ACCEPTED
 from interop_demo.stage import Stage, expect
 
 
 async def mend_a_session(stage: Stage) -> str:
-    """Has Bob's phone fall back to an older backup, so that it cannot read what Alice writes, and read it after all."""
+    """Lets Bob restore an old backup, so that his phone cannot decrypt Alice's text, asks for it again, and can."""
     alice, bob = stage.alice, stage.bob
     await bob.ask("back_up")
     stage.timeline.tell(bob, "makes a backup of his phone")
@@ -21,12 +21,12 @@ async def mend_a_session(stage: Stage) -> str:
     text = stage.keep_secret("Alice's text to the restored phone", "Bob, dinner at eight?")
     sent = await alice.ask("send_text", to=bob.jid, text=text)
     received = await bob.ask("wait_for_text")
-    expect((received["id"], received["text"]) == (sent["id"], text), "the text did not come, or another one")
+    expect((received["id"], received["text"]) == (sent["id"], text), "another text came")
     await stage.settle()
     retries = await _count_retries(stage)
     expect(retries >= 1, "nothing had to be mended")
     stage.timeline.tell(alice, f"writes; Bob's phone cannot decrypt it and asks again, {retries} time(s); then it can")
-    return "sent again under the same id by Alice's client, without anybody's doing, and decrypted; it arrived once"
+    return "sent again under the same id by Alice's client, by itself, and decrypted; it arrived once"
 
 
 async def _count_retries(stage: Stage) -> int:

@@ -1,4 +1,4 @@
-"""Step 7: messages wait for who is away, even when the server crashes; knows no media and no refusal."""
+"""Step: messages wait for an offline recipient, even when the server crashes; knows no media and no refusal."""
 
 import json
 from typing import Any
@@ -16,7 +16,7 @@ _TEXTS = (
 
 
 async def survive_a_crash(stage: Stage) -> str:
-    """Has Bob go offline, Alice write, the simulator die, and Bob come back."""
+    """Lets Bob go offline and Alice write, kills the simulator, and lets Bob come back."""
     await stage.settle()
     pushes = await stage.list_pushes(stage.bob.user, 0, 0)
     last_push = pushes[-1]["number"] if pushes else 0
@@ -46,7 +46,7 @@ async def _check_push(stage: Stage, last_push: int) -> None:
     pushes = await stage.list_pushes(stage.bob.user, last_push, PUSH_SECONDS)
     expect(bool(pushes), f"no push reached {MESSENGER}'s server within {PUSH_SECONDS:.0f} s")
     for push in pushes:
-        expect(json.loads(push["body"]) == {"to": stage.bob.user}, "a push says more than whom it is for")
+        expect(json.loads(push["body"]) == {"to": stage.bob.user}, "a push does not name its user alone")
     stage.timeline.decide(f"pushes to {MESSENGER}'s server, which verifies the JWT: {pushes[0]['body']}")
 
 
@@ -61,7 +61,8 @@ async def _crash(stage: Stage) -> None:
     expect(stage.addresses["root_public_key"] == before["root_public_key"], "the simulator lost its identity")
     stage.timeline.decide("is killed with SIGKILL, and started again on the same database; its identity is the same")
     await stage.tell_messenger()
-    await stage.wait_until_recorded("timer.key_sets")  # read over the network while people already come back
+    # The simulator reads key sets over the network while people already connect: wait, so that the order is the same.
+    await stage.wait_until_recorded("timer.key_sets")
     await stage.alice.ask("connect", simulator=dict(stage.addresses))
     stage.timeline.tell(stage.alice, "reconnects")
 

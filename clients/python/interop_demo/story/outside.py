@@ -1,4 +1,4 @@
-"""Step 10: what is outside interoperability is refused, each with its own reason; knows no other refusal."""
+"""Step: the server refuses what interoperability does not include, each for its own reason; knows no other refusal."""
 
 from interop_demo.stage import ALICE_NUMBER, Stage, expect
 
@@ -6,7 +6,7 @@ GROUP_JID = "120363041234567890@g.us"
 
 
 async def refuse_what_is_outside(stage: Stage) -> str:
-    """Has Bob try an SMS, a call and a group."""
+    """Lets Bob try an SMS, a call and a group."""
     bob = stage.bob
     before = await stage.settle()
     refused = await stage.expect_refusal("NUMBER_BASED_NOT_SUPPORTED", bob, "send_garbage", to=f"sms:{ALICE_NUMBER}")

@@ -1,4 +1,4 @@
-"""Step 8: a client behind its messenger's proxy; knows nothing of direct connections but that they differ."""
+"""Step: a client connects through its partner's proxy; knows nothing of direct connections."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from interop_demo.stage import CAROL_IP, MESSENGER, Stage, expect
 
 
 async def talk_through_the_proxy(stage: Stage) -> str:
-    """Has Carol enlist with the proxy's auth key, connect through it, and talk to Alice."""
+    """Lets Carol enlist with the proxy's auth key, connect through it, and talk to Alice."""
     alice, carol, addresses = stage.alice, stage.carol, dict(stage.addresses)
     carol.jid = (await carol.ask("enlist", simulator=addresses))["jid"]
     stage.timeline.tell(carol, f"enlists with an auth key that {MESSENGER}'s proxy holds for her, becomes {carol.jid}")

@@ -1,4 +1,4 @@
-"""Step: a third-party user asks to be reachable for somebody who has not opted in; knows nothing of opting in."""
+"""Step: a third-party user pings a WhatsApp user who has not opted in; knows nothing of opting in."""
 
 from interop_api.admin.v1alpha1.journal_pb2 import JOURNAL_OUTCOME_DROPPED
 from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expect
@@ -8,7 +8,7 @@ _NOBODYS_NUMBER = "+491700000000"
 
 
 async def ping(stage: Stage) -> str:
-    """Has Bob ping Alice, somebody who does not exist, and Alice once more."""
+    """Lets Bob ping Alice, then a number that does not exist, then Alice once more."""
     alice, bob = stage.alice, stage.bob
     await bob.ask("ping_reachability", phone_number=ALICE_NUMBER, display_name=_DISPLAY_NAME)
     stage.timeline.tell(bob, f"pings {ALICE_NUMBER}: he would like to be able to write to her")
@@ -20,7 +20,7 @@ async def ping(stage: Stage) -> str:
     for number in (_NOBODYS_NUMBER, ALICE_NUMBER):
         await bob.ask("ping_reachability", phone_number=number, display_name=_DISPLAY_NAME)
     stage.timeline.tell(
-        bob, f"pings {_NOBODYS_NUMBER}, which nobody has, and Alice again: both are taken like the first"
+        bob, f"pings {_NOBODYS_NUMBER}, which is unused, and Alice again: both are accepted like the first"
     )
     await stage.settle()
     causes = await _causes(stage)

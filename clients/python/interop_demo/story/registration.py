@@ -1,4 +1,4 @@
-"""Steps 1 and 2: who takes part gets known to the simulator; knows no message."""
+"""Steps: the simulator gets to know the messenger, Alice and Bob; knows no message."""
 
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
@@ -7,7 +7,7 @@ from interop_demo.stage import ALICE_NUMBER, INTEGRATOR, MESSENGER, Stage, expec
 
 
 async def register(stage: Stage) -> str:
-    """Registers the messenger and Alice's number with the simulator's operator."""
+    """Registers the messenger and Alice's number with the simulator, as its operator does."""
     tell = stage.timeline.tell
     await stage.start()
     tell("five processes", "are ready: the simulator, Pigeon's server, and a device each for Alice, Bob and Carol")
@@ -30,10 +30,10 @@ async def register(stage: Stage) -> str:
 
 
 async def enlist(stage: Stage) -> str:
-    """Has Bob enlist with a token, connect and publish prekeys."""
+    """Lets Bob enlist with a token, connect and publish prekeys."""
     bob, addresses = stage.bob, dict(stage.addresses)
     bob.jid = (await bob.ask("enlist", simulator=addresses))["jid"]
-    expect(bob.jid.startswith(f"{INTEGRATOR}-") and bob.jid.endswith("@interop"), f"{bob.jid} is no JID of a partner")
+    expect(bob.jid.startswith(f"{INTEGRATOR}-") and bob.jid.endswith("@interop"), f"{bob.jid} is not a partner's JID")
     stage.timeline.tell(bob, f"enlists with a token of {MESSENGER}: POST /3p/interop_reg, becomes {bob.jid}")
     await bob.ask("connect", simulator=addresses)
     async with stage.admin() as admin:

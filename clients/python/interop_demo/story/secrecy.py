@@ -1,4 +1,4 @@
-"""Step 11: nothing that people said is anywhere on a server; knows nothing of how it was said."""
+"""Step: no server holds a plaintext of the story; knows nothing of how people sent them."""
 
 import asyncio
 
@@ -9,9 +9,9 @@ _MEBIBYTE = 1 << 20
 
 
 async def find_no_plaintext(stage: Stage) -> str:
-    """Searches database, blobs and logs of both servers for everything that was sent."""
+    """Searches database, blobs and logs of both servers for everything that people sent."""
     folders = stage.folders
-    # What a server must know is found: without this, a search that finds nothing would prove nothing.
+    # A control: the search must find what the server must know, or else finding nothing would prove nothing.
     control = await asyncio.to_thread(
         search, [text_secret("Bob's identifier", stage.bob.user)], files_under(folders.simulator)
     )

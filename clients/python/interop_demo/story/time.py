@@ -1,4 +1,4 @@
-"""Step: thirty days pass by the clock; knows no report."""
+"""Step: thirty days pass on the simulator's clock; knows no report."""
 
 from interop_demo.stage import Stage, expect
 
@@ -7,7 +7,7 @@ _DAY_MS = 86_400_000
 
 
 async def let_thirty_days_pass(stage: Stage) -> str:
-    """Has Bob stay away for thirty days, which the operator's clock makes short, and enlist again."""
+    """Lets Bob stay offline for thirty days, through which the operator advances the clock, and enlist again."""
     alice, bob = stage.alice, stage.bob
     await bob.stop()
     await stage.wait_until_gone(bob)
@@ -29,6 +29,6 @@ async def let_thirty_days_pass(stage: Stage) -> str:
     stage.timeline.tell(bob, f"enlists again and becomes {bob.jid}")
     await alice.ask("connect", simulator=dict(stage.addresses))
     chats = (await alice.ask("list_chats"))["chats"]
-    expect(old_jid not in {chat["peer"] for chat in chats}, "the chat with who Bob was is still there")
-    stage.timeline.tell(alice, "reconnects: her silent connection had ended; the chat with who Bob was is gone")
+    expect(old_jid not in {chat["peer"] for chat in chats}, "the chat with Bob's old JID is still there")
+    stage.timeline.tell(alice, "reconnects: her silent connection had ended; the chat with Bob's old JID is gone")
     return f"un-enlisted at the end of {_DAYS} days, told so with ENLISTMENT_EXPIRED; a new JID after enlisting again"

@@ -100,7 +100,7 @@ async def test_a_first_stanza_that_is_no_outcome_breaks_the_protocol() -> None:
     async def script(peer: Peer) -> None:
         await peer.say(ping(1))
 
-    with pytest.raises(RemoteProtocolError, match="no outcome"):
+    with pytest.raises(RemoteProtocolError, match="not the outcome"):
         async with open_channel(scripted(script)):
             pass
 

@@ -57,5 +57,5 @@ def test_a_message_without_one_sound_content_is_refused(message: content_pb2.Mes
 
 def test_bytes_that_are_no_protobuf_are_refused() -> None:
     """An authentic sender can still be wrong."""
-    with pytest.raises(InvalidContent, match="no Message"):
+    with pytest.raises(InvalidContent, match="not a Message"):
         decode_message(pad(b"\xff\xff", 3))
