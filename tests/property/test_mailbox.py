@@ -148,7 +148,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def expire(self, before_ms: int) -> None:
         """What is older goes."""
         old = [item for items in self.waiting.values() for item in items if item.timestamp_ms < before_ms]
-        assert self.runner.run(self.store.mailbox.delete_expired(before_ms)) == len(old)
+        assert self.runner.run(self.store.mailbox.delete_expired(before_ms, 1_000)) == len(old)
         for account_id, items in self.waiting.items():
             self.waiting[account_id] = [item for item in items if item.timestamp_ms >= before_ms]
 
@@ -156,7 +156,7 @@ class MailboxMachine(RuleBasedStateMachine):
     def forget(self, before_ms: int) -> None:
         """Ids of messages that are older are free again."""
         kept = {name: sent for name, sent in self.sent.items() if sent.first.timestamp_ms >= before_ms}
-        assert self.runner.run(self.store.sent.delete_expired(before_ms)) == len(self.sent) - len(kept)
+        assert self.runner.run(self.store.sent.delete_expired(before_ms, 1_000)) == len(self.sent) - len(kept)
         self.sent = kept
 
     @rule()

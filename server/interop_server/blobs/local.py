@@ -98,13 +98,16 @@ class LocalBlobStore:
         self._may_have_uploads |= bool(touched) or bool(self._writing)
         return min(touched, default=None)
 
-    async def delete_stale_uploads(self, before_ms: int) -> int:
-        """Deletes the unfinished uploads last written before then, except those being written; returns how many."""
+    async def delete_stale_uploads(self, before_ms: int, most: int) -> int:
+        """Deletes unfinished uploads last written before then, at most that many; returns how many.
+
+        Those being written stay.
+        """
         names = await asyncio.to_thread(self._list_uploads)
         idle = [name for name in names if name not in self._writing]
         self._writing.update(idle)  # so that no client resumes an upload that is about to be deleted
         try:
-            return await _in_thread(self._delete_stale, idle, before_ms)
+            return await _in_thread(self._delete_stale, idle, before_ms, most)
         finally:
             self._writing.difference_update(idle)
 
@@ -114,12 +117,12 @@ class LocalBlobStore:
     def _touched_ms(self, names: list[str]) -> list[int]:
         return [part.stat().st_mtime_ns // 1_000_000 for name in names if (part := self._part_path(name)).exists()]
 
-    def _delete_stale(self, names: list[str], before_ms: int) -> int:
+    def _delete_stale(self, names: list[str], before_ms: int, most: int) -> int:
         parts = [self._part_path(name) for name in names]
         stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * 1_000_000]
-        for part in stale:
+        for part in stale[:most]:
             part.unlink()
-        return len(stale)
+        return len(stale[:most])
 
     def _part_path(self, name: str) -> Path:
         return self._root / "uploads" / f"{_checked(name)}.part"

@@ -242,8 +242,8 @@ class BlobStore(Protocol):
         """When the unfinished upload that was left alone longest was last touched; None when there is none."""
         ...
 
-    async def delete_stale_uploads(self, before_ms: int) -> int:
-        """Deletes unfinished uploads untouched since then, and returns how many."""
+    async def delete_stale_uploads(self, before_ms: int, most: int) -> int:
+        """Deletes at most that many unfinished uploads untouched since then, and returns how many."""
         ...
 
 

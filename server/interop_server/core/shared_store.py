@@ -189,7 +189,7 @@ class MailboxStore(Protocol):
         """Deletes acked deliveries; ids of other accounts' deliveries are ignored."""
         ...
 
-    async def delete_expired(self, before_ms: int) -> int:
+    async def delete_expired(self, before_ms: int, most: int) -> int:
         """Deletes items older than that, and returns how many."""
         ...
 
@@ -208,7 +208,7 @@ class SentMessageStore(Protocol):
         """A sender's remembered messages, by id; ids of messages not remembered are left out."""
         ...
 
-    async def delete_expired(self, before_ms: int) -> int:
+    async def delete_expired(self, before_ms: int, most: int) -> int:
         """Forgets messages that were first sent before that, acked or not, and returns how many."""
         ...
 

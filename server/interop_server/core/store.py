@@ -9,6 +9,7 @@ What holds for every call:
 - A call that several concerns take part in stands with the concern that owns its rule, and says what else it writes.
 - It sees every call that returned before it was made. Calls under way at the same time run in any order, except where a
   concern says more.
+- What expires is deleted with `most` rows at once: a sweep takes as many steps as it needs, and lets others in between.
 - `get` never changes state, `take` consumes, `put` inserts or replaces, `add` fails when present, `delete` is
   idempotent. `list_all` and `list_…` return what there is, which may be nothing.
 """

@@ -4,6 +4,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+STEP = 1_000
+"""Things deleted in one step: others get a turn between two of them, also when a million expire at once."""
+
 
 class Swept(NamedTuple):
     """What became of one look at a kind of thing."""
@@ -26,8 +29,8 @@ class Sweep:
     """How long after its time a thing is kept."""
     oldest_ms: Callable[[], Awaitable[int | None]]
     """Returns the time of the oldest thing; None when there is none."""
-    delete: Callable[[int], Awaitable[int]]
-    """Deletes all things whose time lies before the given one, and returns how many."""
+    delete: Callable[[int, int], Awaitable[int]]
+    """Deletes things whose time lies before the given one, at most so many, and returns how many."""
     stored_for_ms: int | None = None
     """How long a new thing is kept at least, where its time is not that at which it is stored."""
 
@@ -40,7 +43,8 @@ class Sweep:
         """Deletes what is due."""
         due_ms, taken = await self.next_due_ms(), 0
         if due_ms is not None and due_ms <= now_ms:
-            taken = await self.delete(now_ms - self.kept_ms + 1)
+            while count := await self.delete(now_ms - self.kept_ms + 1, STEP):
+                taken += count
             due_ms = await self.next_due_ms()
         again_ms = now_ms + self.retention_ms
         return Swept(taken, again_ms if due_ms is None else min(due_ms, again_ms))

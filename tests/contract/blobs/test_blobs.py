@@ -248,8 +248,8 @@ async def test_stale_uploads_go_by_the_clock_of_the_service(blobs: BlobStore, cl
     await later.write(b"abcd")
     await later.suspend()
     assert await blobs.oldest_upload_ms() == clock.now_ms() - 3_600_000
-    assert await blobs.delete_stale_uploads(clock.now_ms() - 3_600_000) == 0
-    assert await blobs.delete_stale_uploads(clock.now_ms() - 1) == 1
+    assert await blobs.delete_stale_uploads(clock.now_ms() - 3_600_000, 1_000) == 0
+    assert await blobs.delete_stale_uploads(clock.now_ms() - 1, 1_000) == 1
     assert await blobs.oldest_upload_ms() == clock.now_ms()
     assert (await blobs.committed_bytes(NAME), await blobs.committed_bytes(OTHER_NAME)) == (0, 4)
     await writing.write(b"ab")
@@ -260,7 +260,7 @@ async def test_stale_uploads_go_by_the_clock_of_the_service(blobs: BlobStore, cl
 async def test_nothing_is_stale_in_an_empty_store(blobs: BlobStore, clock: ManualClock) -> None:
     """Before the first upload, and when the last one is whole."""
     assert await blobs.oldest_upload_ms() is None
-    assert await blobs.delete_stale_uploads(clock.now_ms()) == 0
+    assert await blobs.delete_stale_uploads(clock.now_ms(), 1_000) == 0
     writing = await blobs.open_writer(NAME)
     await writing.write(b"abc")
     assert await blobs.oldest_upload_ms() is None

@@ -39,7 +39,7 @@ async def test_a_strange_file_among_the_uploads_is_left_alone(root: Path, local:
     """It is not ours to delete."""
     (root / "uploads").mkdir(parents=True)
     (root / "uploads" / "notes.part").write_text("mine")
-    assert await local.delete_stale_uploads(1 << 45) == 0
+    assert await local.delete_stale_uploads(1 << 45, 1_000) == 0
     assert files(root) == ["uploads/notes.part"]
 
 

@@ -62,9 +62,9 @@ async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) ->
     assert await store.media.list_expired(0, NOW_MS + 2000) == [BLOB]
     assert await store.media.list_expired(NOW_MS + 1500, NOW_MS + 2000) == []
 
-    assert await store.media.delete_expired(NOW_MS + 1000) == 0
+    assert await store.media.delete_expired(NOW_MS + 1000, 1_000) == 0
     assert await store.media.get_by_sha256(BLOB.sha256) is not None
-    assert await store.media.delete_expired(NOW_MS + 2000) == 1
+    assert await store.media.delete_expired(NOW_MS + 2000, 1_000) == 1
     assert await store.media.get_by_sha256(BLOB.sha256) is None
 
 

@@ -296,12 +296,13 @@ async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
     await store.mailbox.put([world.receipt(user, account, NOW_MS)])
-    assert await store.mailbox.delete_expired(NOW_MS + 2) == 3
-    assert await store.mailbox.delete_expired(NOW_MS + 2) == 0
+    assert await store.mailbox.delete_expired(NOW_MS + 2, 2) == 2, "no more than asked for: a step"
+    assert await store.mailbox.delete_expired(NOW_MS + 2, 2) == 1
+    assert await store.mailbox.delete_expired(NOW_MS + 2, 1_000) == 0
     assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
     again = [world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)]
     assert await store.mailbox.put_messages(again) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
-    assert [await store.sent.delete_expired(NOW_MS + 2) for _ in range(2)] == [2, 0]
+    assert [await store.sent.delete_expired(NOW_MS + 2, 1_000) for _ in range(2)] == [2, 0]
     assert await store.mailbox.put_messages(again) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
 
 
@@ -317,14 +318,14 @@ async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world
     await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
     await store.mailbox.put([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
     assert await known() == (NOW_MS + 1, NOW_MS + 3, NOW_MS + 9)
-    await store.mailbox.delete_expired(NOW_MS + 4)
+    await store.mailbox.delete_expired(NOW_MS + 4, 1_000)
     assert await known() == (NOW_MS + 5, NOW_MS + 3, NOW_MS + 9)
     waiting = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
     await store.mailbox.delete(account.account_id, [delivery.delivery_id for delivery in waiting])
     assert await known() == (None, NOW_MS + 3, NOW_MS + 7)
-    await store.sent.delete_expired(NOW_MS + 4)
+    await store.sent.delete_expired(NOW_MS + 4, 1_000)
     assert await known() == (None, NOW_MS + 5, NOW_MS + 7)
-    await store.sent.delete_expired(NOW_MS + 8)
+    await store.sent.delete_expired(NOW_MS + 8, 1_000)
     assert await known() == (None, None, 0)
 
 

@@ -186,8 +186,8 @@ async def test_pings_go_with_time_and_with_their_people(store: Store, world: Wor
     for at_ms, ping in ((NOW_MS, notice(ada, user)), (NOW_MS + 1, None), (NOW_MS + 2, None)):
         await store.reachability.put_ping(ada.account_id, at_ms, MANY, ping)
     assert await store.reachability.oldest_ping_ms() == NOW_MS
-    assert await store.reachability.delete_expired_pings(NOW_MS + 2) == 2
-    assert await store.reachability.delete_expired_pings(NOW_MS + 2) == 0
+    assert await store.reachability.delete_expired_pings(NOW_MS + 2, 1_000) == 2
+    assert await store.reachability.delete_expired_pings(NOW_MS + 2, 1_000) == 0
     assert await store.reachability.oldest_ping_ms() == NOW_MS + 2
     await store.accounts.delete(ada.account_id)
     assert await store.reachability.oldest_ping_ms() is None

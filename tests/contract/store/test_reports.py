@@ -45,8 +45,8 @@ async def test_reports_are_forgotten(store: Store) -> None:
     for number, (reported, reporter) in enumerate([(ADA, BOB), (ADA, CAROL), (EVE, BOB)]):
         await store.reports.add(reported, reporter, NOW_MS + number, 0)
     assert await store.reports.oldest_ms() == NOW_MS
-    assert await store.reports.delete_expired(NOW_MS) == 0
-    assert await store.reports.delete_expired(NOW_MS + 1) == 1
+    assert await store.reports.delete_expired(NOW_MS, 1_000) == 0
+    assert await store.reports.delete_expired(NOW_MS + 1, 1_000) == 1
     assert await store.reports.oldest_ms() == NOW_MS + 1
     for _ in range(2):
         await store.reports.delete(ADA)

@@ -75,11 +75,11 @@ async def test_ended_sanctions_are_forgotten(store: Store) -> None:
     await store.standing.put(ADA, ban_until(NOW_MS + 20))
     await store.standing.put(ADA, LOCK)
     assert await store.standing.next_end_ms() == NOW_MS + 10
-    assert await store.standing.delete_ended(NOW_MS + 10) == 0
-    assert await store.standing.delete_ended(NOW_MS + 11) == 1
+    assert await store.standing.delete_ended(NOW_MS + 10, 1_000) == 0
+    assert await store.standing.delete_ended(NOW_MS + 11, 1_000) == 1
     assert await store.standing.next_end_ms() == NOW_MS + 20
     assert await store.standing.list_in_force(ADA, NOW_MS) == [ban_until(NOW_MS + 20), BAN]
-    assert await store.standing.delete_ended(2**62) == 1
+    assert await store.standing.delete_ended(2**62, 1_000) == 1
     assert await store.standing.list_in_force(ADA, 0) == [BAN]
 
 

@@ -37,7 +37,7 @@ class Shelf:
         self.looks += 1
         return min(self._put_ms, default=None)
 
-    async def _delete(self, before_ms: int) -> int:
+    async def _delete(self, before_ms: int, _most: int) -> int:
         if self.is_broken:
             raise OSError("the disk is full")
         due = [put_ms for put_ms in self._put_ms if put_ms < before_ms]

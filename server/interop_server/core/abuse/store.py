@@ -39,7 +39,7 @@ class StandingStore(Protocol):
         """How many of a partner's users are banned for good."""
         ...
 
-    async def delete_ended(self, before_ms: int) -> int:
+    async def delete_ended(self, before_ms: int, most: int) -> int:
         """Forgets sanctions that ended before that, and returns how many."""
         ...
 
@@ -62,7 +62,7 @@ class ReportStore(Protocol):
         """Forgets all reports of one person."""
         ...
 
-    async def delete_expired(self, before_ms: int) -> int:
+    async def delete_expired(self, before_ms: int, most: int) -> int:
         """Forgets reports from before that, and returns how many."""
         ...
 

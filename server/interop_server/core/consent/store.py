@@ -117,7 +117,7 @@ class ReachabilityStore(Protocol):
         """When the oldest kept ping was sent."""
         ...
 
-    async def delete_expired_pings(self, before_ms: int) -> int:
+    async def delete_expired_pings(self, before_ms: int, most: int) -> int:
         """Forgets pings that were sent before that, and returns how many."""
         ...
 

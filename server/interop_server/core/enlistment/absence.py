@@ -61,7 +61,7 @@ class Absence:
             ),
         )
 
-    async def _end_before(self, before_ms: int) -> int:
+    async def _end_before(self, before_ms: int, _most: int) -> int:
         await self.note_connected()  # or accounts that have been connected for long would look as if they were away
         until_ms, count = before_ms - 1, 0
         while absent := await self.store.accounts.list_absent(until_ms, _AT_ONCE):

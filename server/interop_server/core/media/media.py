@@ -240,7 +240,7 @@ class Media:
     async def _next_expiry_ms(self) -> int | None:
         return await self.store.media.next_expiry_ms(self._swept.until_ms)
 
-    async def _delete_blobs(self, before_ms: int) -> int:
+    async def _delete_blobs(self, before_ms: int, _most: int) -> int:
         expired = await self.store.media.list_expired(self._swept.until_ms, before_ms)
         for blob in expired:
             known = await self.store.media.get_by_sha256(blob.sha256)

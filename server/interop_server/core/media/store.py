@@ -25,7 +25,7 @@ class MediaStore(Protocol):
         """The earliest expiry of a blob from that time on; None without such a blob."""
         ...
 
-    async def delete_expired(self, before_ms: int) -> int:
+    async def delete_expired(self, before_ms: int, most: int) -> int:
         """Forgets blobs whose expiry lies before that, and returns how many."""
         ...
 

@@ -285,10 +285,14 @@ class SqliteMailbox(Concern, MailboxStore):
     async def delete(self, account_id: int, delivery_ids: Sequence[int]) -> None:
         await self._engine.write_batch(_delete, [(account_id, delivery_id) for delivery_id in delivery_ids])
 
-    _DELETE_EXPIRED = "DELETE FROM mailbox WHERE timestamp_ms < ?1"
+    _DELETE_EXPIRED = """
+        DELETE FROM mailbox WHERE delivery_id IN (
+            SELECT delivery_id FROM mailbox WHERE timestamp_ms < ?1 LIMIT ?2
+        )
+    """
 
-    async def delete_expired(self, before_ms: int) -> int:
-        return await self._change(self._DELETE_EXPIRED, before_ms)
+    async def delete_expired(self, before_ms: int, most: int) -> int:
+        return await self._change(self._DELETE_EXPIRED, before_ms, most)
 
     _OLDEST = "SELECT min(timestamp_ms) FROM mailbox"
 

@@ -43,7 +43,11 @@ class SqliteMedia(Concern, MediaStore):
     async def next_expiry_ms(self, from_ms: int) -> int | None:
         return await self._number(self._NEXT_EXPIRY, from_ms)
 
-    _DELETE_EXPIRED = "DELETE FROM media WHERE expires_at_ms < ?1"
+    _DELETE_EXPIRED = """
+        DELETE FROM media WHERE sha256 IN (
+            SELECT sha256 FROM media WHERE expires_at_ms < ?1 LIMIT ?2
+        )
+    """
 
-    async def delete_expired(self, before_ms: int) -> int:
-        return await self._change(self._DELETE_EXPIRED, before_ms)
+    async def delete_expired(self, before_ms: int, most: int) -> int:
+        return await self._change(self._DELETE_EXPIRED, before_ms, most)

@@ -152,7 +152,11 @@ class SqliteReachability(Concern, ReachabilityStore):
     async def oldest_ping_ms(self) -> int | None:
         return await self._number(self._OLDEST_PING)
 
-    _DELETE_EXPIRED_PINGS = "DELETE FROM reachability_ping WHERE sent_at_ms < ?1"
+    _DELETE_EXPIRED_PINGS = """
+        DELETE FROM reachability_ping WHERE ping_id IN (
+            SELECT ping_id FROM reachability_ping WHERE sent_at_ms < ?1 LIMIT ?2
+        )
+    """
 
-    async def delete_expired_pings(self, before_ms: int) -> int:
-        return await self._change(self._DELETE_EXPIRED_PINGS, before_ms)
+    async def delete_expired_pings(self, before_ms: int, most: int) -> int:
+        return await self._change(self._DELETE_EXPIRED_PINGS, before_ms, most)

@@ -74,10 +74,14 @@ class SqliteReports(Concern, ReportStore):
     async def delete(self, reported: ExternalUser) -> None:
         await self._change(self._DELETE, reported.integrator, user_sha256(reported))
 
-    _DELETE_EXPIRED = "DELETE FROM counted_report WHERE counted_at_ms < ?1"
+    _DELETE_EXPIRED = """
+        DELETE FROM counted_report WHERE (integrator, reported_sha256, reporter_sha256) IN (
+            SELECT integrator, reported_sha256, reporter_sha256 FROM counted_report WHERE counted_at_ms < ?1 LIMIT ?2
+        )
+    """
 
-    async def delete_expired(self, before_ms: int) -> int:
-        return await self._change(self._DELETE_EXPIRED, before_ms)
+    async def delete_expired(self, before_ms: int, most: int) -> int:
+        return await self._change(self._DELETE_EXPIRED, before_ms, most)
 
     _OLDEST = "SELECT min(counted_at_ms) FROM counted_report"
 

@@ -99,10 +99,14 @@ class SqliteSentMessages(Concern, SentMessageStore):
         sent = await self._engine.read(lambda db: sent_before(db, keys))
         return {stanza_id: message for (_, stanza_id), message in sent.items()}
 
-    _DELETE_EXPIRED = "DELETE FROM sent_message WHERE timestamp_ms < ?1"
+    _DELETE_EXPIRED = """
+        DELETE FROM sent_message WHERE (sender_id, stanza_id) IN (
+            SELECT sender_id, stanza_id FROM sent_message WHERE timestamp_ms < ?1 LIMIT ?2
+        )
+    """
 
-    async def delete_expired(self, before_ms: int) -> int:
-        return await self._change(self._DELETE_EXPIRED, before_ms)
+    async def delete_expired(self, before_ms: int, most: int) -> int:
+        return await self._change(self._DELETE_EXPIRED, before_ms, most)
 
     _OLDEST = "SELECT min(timestamp_ms) FROM sent_message"
 

@@ -63,10 +63,14 @@ class SqliteStanding(Concern, StandingStore):
         [(count,)] = await self._rows(self._COUNT_BANNED, integrator)
         return int(count)
 
-    _DELETE_ENDED = "DELETE FROM sanction WHERE expires_at_ms < ?1"
+    _DELETE_ENDED = """
+        DELETE FROM sanction WHERE (integrator, user_sha256, kind) IN (
+            SELECT integrator, user_sha256, kind FROM sanction WHERE expires_at_ms < ?1 LIMIT ?2
+        )
+    """
 
-    async def delete_ended(self, before_ms: int) -> int:
-        return await self._change(self._DELETE_ENDED, before_ms)
+    async def delete_ended(self, before_ms: int, most: int) -> int:
+        return await self._change(self._DELETE_ENDED, before_ms, most)
 
     _NEXT_END = "SELECT min(expires_at_ms) FROM sanction"
 

@@ -9,6 +9,7 @@ from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
 from interop_server.core.media.media import Upload, UploadRequest
 from interop_server.core.model import Account
+from interop_server.core.sweeps import STEP, Sweep
 from tests.unit.core.world import NOW_MS, ClientKeys, World, message, refused, token
 
 HOUR_MS = 3_600_000
@@ -137,3 +138,24 @@ async def test_a_sweep_says_when_the_next_thing_falls_due(world: World) -> None:
     assert await sweeps["blobs"].next_due_ms() is None
     assert await sweeps["blob_traces"].next_due_ms() == NOW_MS + 60 * DAY_MS
     assert await sweeps["blob_traces"].take_away(NOW_MS + 60 * DAY_MS) == (1, NOW_MS + 120 * DAY_MS)
+
+
+@pytest.mark.requirement("MSG-07")
+async def test_a_sweep_lets_others_in_between_its_steps() -> None:
+    """However many things are due: none is left, and no step deletes more than its share."""
+    left, steps = [3 * STEP + 1], []
+
+    async def oldest_ms() -> int | None:
+        return NOW_MS if left[0] else None
+
+    async def delete(before_ms: int, most: int) -> int:
+        assert before_ms == NOW_MS + 1
+        count = min(left[0], most)
+        left[0] -= count
+        steps.append(count)
+        return count
+
+    sweep = Sweep("things", "MSG-07", DAY_MS, oldest_ms, delete)
+    assert await sweep.take_away(NOW_MS + DAY_MS - 1) == (0, NOW_MS + DAY_MS)
+    assert await sweep.take_away(NOW_MS + DAY_MS) == (3 * STEP + 1, NOW_MS + 2 * DAY_MS)
+    assert steps == [STEP, STEP, STEP, 1, 0]
