@@ -57,5 +57,15 @@ SHA256_BYTES = 32
 """The digest of a ciphertext or of a blocklist (MED-05, ABU-02)."""
 TAG_BYTES = 16
 """The tag that AES-GCM adds to what it seals (CHN-02)."""
+MAX_ACK_IDS = 4_096
+"""Delivery ids in one ack (MSG-09); policy."""
+MAX_RECEIPT_IDS = 256
+"""Message ids in one receipt (RCP-02)."""
+MAX_OFFLINE_BATCH = 200
+"""Deliveries of the backlog that one request asks for (MSG-08)."""
+MAX_SERVER_FRAME_BYTES = (4 << 20) - 64
+"""Longest sealed frame of the server (CHN-09): with what gRPC adds it is under 4 MiB, the default of gRPC clients."""
+MIN_CLIENT_FRAME_BYTES = 128 << 10
+"""No client may ask for shorter frames than this (CHN-09); policy: a stanza of usual limits fits."""
 MAX_FRAME_BYTES = (1 << 24) - 1
 """Hard cap of a frame: its length has three bytes (CHN-09). The server's own cap is lower."""

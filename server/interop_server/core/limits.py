@@ -6,7 +6,12 @@
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
-from interop_protocol.sizes import MAX_BUNDLE_USERS, MAX_FRAME_BYTES
+from interop_protocol.sizes import (
+    MAX_BUNDLE_USERS,
+    MAX_FRAME_BYTES,
+    MAX_SERVER_FRAME_BYTES,
+    MIN_CLIENT_FRAME_BYTES,
+)
 
 SECOND_MS = 1_000
 HOUR_MS = 3_600 * SECOND_MS
@@ -20,6 +25,9 @@ EEA_CALLING_CODES = (
     "372", "385", "386", "39", "40", "420", "421", "423", "43", "45", "46", "47", "48", "49",
 )  # fmt: skip
 
+
+STANZA_OVERHEAD_BYTES = 512
+"""More than a message stanza holds beside its ciphertext: ids, addresses, tag and field headers."""
 
 STEADY = "the same, for each second after the burst"
 
@@ -146,7 +154,12 @@ class Limits:
     )
     max_batch_stanzas: int = limit(1_024, COUNT, "CHN-09", "most stanzas in a batch", "policy", most=65_536)
     max_ciphertext_bytes: int = limit(
-        96 * 1_024, BYTES, "MSG-11", "largest ciphertext of a message", "policy, Signal's cap for an envelope"
+        96 * 1_024,
+        BYTES,
+        "MSG-11",
+        "largest ciphertext of a message",
+        "policy, Signal's cap for an envelope",
+        most=MAX_SERVER_FRAME_BYTES - STANZA_OVERHEAD_BYTES,
     )
     max_unacked_deliveries: int = limit(
         2_048, COUNT, "MSG-09", "deliveries in flight to one client", "policy", most=1_000_000
@@ -373,6 +386,16 @@ class Limits:
     )
 
     @property
+    def min_client_frame_bytes(self) -> int:
+        """The shortest frames that a client may ask for: every stanza fits into one (CHN-09)."""
+        return max(MIN_CLIENT_FRAME_BYTES, self.max_ciphertext_bytes + STANZA_OVERHEAD_BYTES)
+
+    def frame_bytes_for(self, client_takes: int | None) -> int:
+        """Returns the longest sealed frame that is sent to a client, who may have named its own bound (CHN-09)."""
+        bounds = (self.max_frame_bytes, MAX_SERVER_FRAME_BYTES)
+        return min(bounds if client_takes is None else (*bounds, client_takes))
+
+    @property
     def unenlist_ms(self) -> int:
         """How long an enlistment lasts without a connection (LIF-04)."""
         return self.unenlist_days * DAY_MS
@@ -420,9 +443,9 @@ def conflicts(limits: Limits) -> list[str]:
     """Returns, as sentences, which limits cannot work together; empty when all can."""
     checks = (
         (
-            limits.max_ciphertext_bytes + _STANZA_OVERHEAD_BYTES > limits.max_frame_bytes,
+            limits.max_ciphertext_bytes + STANZA_OVERHEAD_BYTES > limits.max_frame_bytes,
             f"max_ciphertext_bytes={limits.max_ciphertext_bytes} does not fit into a frame: keep it "
-            f"{_STANZA_OVERHEAD_BYTES:,} bytes under max_frame_bytes={limits.max_frame_bytes}.",
+            f"{STANZA_OVERHEAD_BYTES:,} bytes under max_frame_bytes={limits.max_frame_bytes}.",
         ),
         (
             limits.keepalive_seconds >= limits.silent_seconds,
@@ -441,7 +464,3 @@ def conflicts(limits: Limits) -> list[str]:
         ),
     )
     return [sentence for is_wrong, sentence in checks if is_wrong]
-
-
-_STANZA_OVERHEAD_BYTES = 512
-"""More than a message stanza holds beside its ciphertext: ids, addresses, tag and field headers."""

@@ -418,6 +418,8 @@ class Login:
     client_ip: str
     read_receipts: bool
     is_interop: bool
+    max_frame_bytes: int | None = None
+    """The longest frame that the client takes; None when it does not say."""
 
 
 @dataclass(frozen=True, slots=True)

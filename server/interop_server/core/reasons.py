@@ -215,7 +215,7 @@ class Reason(Enum):
         "The login did not arrive in time (CHN-01).",
         "Send the handshake without pauses; reconnect.")
     ENLISTMENT_EXPIRED = _Row(37, Category.UNAUTHENTICATED, "LIF-04", Recovery.ENLIST,
-        "The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04).",
+        "The account was un-enlisted because it had not connected for thirty days by default: enlist again (LIF-04).",
         "Thirty days passed without a connection: enlist again, you get a new JID.")
     TEMPORARILY_BANNED = _Row(38, Category.PERMISSION_DENIED, "ABU-05", Recovery.RECONNECT,
         "The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05).",

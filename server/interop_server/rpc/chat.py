@@ -75,7 +75,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             peer_address=context.peer(),
             connected_at_ms=self._edge.clock.now_ms(),
         )
-        live = self._edge.registry.open(facts, login.read_receipts)
+        live = self._edge.registry.open(facts, login.read_receipts, login.max_frame_bytes)
         try:
             # Once more: a ban that came since the first look has found no connection to end.
             await self._rules.logins.check_standing(account)
@@ -177,7 +177,7 @@ class _ChatStream:
         self._rules = edge.rules
         self._live = live
         self._channel = channel
-        self._outbox = Outbox(edge.rules.limits)
+        self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)

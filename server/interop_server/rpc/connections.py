@@ -27,10 +27,14 @@ class LiveConnection:
     Its session token lives exactly as long (CHN-01).
     """
 
-    def __init__(self, facts: ConnectionFacts, session_token: str, read_receipts: bool) -> None:
+    def __init__(
+        self, facts: ConnectionFacts, session_token: str, read_receipts: bool, max_frame_bytes: int | None = None
+    ) -> None:
         self.facts = facts
         self.session_token = session_token
         self.read_receipts = read_receipts
+        self.max_frame_bytes = max_frame_bytes
+        """The longest frame that the client takes; None when it has not said."""
         self.changed = asyncio.Event()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
         self.prekeys_low: PreKeyCounts | None = None
@@ -103,7 +107,7 @@ class ConnectionRegistry:
         self._by_token: dict[str, LiveConnection] = {}
         self._is_draining = False
 
-    def open(self, facts: ConnectionFacts, read_receipts: bool) -> LiveConnection:
+    def open(self, facts: ConnectionFacts, read_receipts: bool, max_frame_bytes: int | None = None) -> LiveConnection:
         """Registers a connection; replaces and ends the account's other one (CHN-11).
 
         Raises:
@@ -116,7 +120,7 @@ class ConnectionRegistry:
             self._by_token.pop(previous.session_token, None)
             previous.end(Reason.CONNECTION_REPLACED)
         token = self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
-        connection = LiveConnection(facts, token, read_receipts)
+        connection = LiveConnection(facts, token, read_receipts, max_frame_bytes)
         self._by_account[account_id] = connection
         self._by_token[token] = connection
         return connection

@@ -9,7 +9,7 @@ from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, integrity_pb2, prekeys_pb2, stanza_pb2
 from interop_protocol.franking import REPORTING_TOKEN_BYTES
-from interop_protocol.sizes import MAX_RETRIES
+from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH, MAX_RECEIPT_IDS, MAX_RETRIES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.mailbox_content import (
@@ -40,7 +40,6 @@ from interop_server.core.messages import (
     TypingState,
 )
 from interop_server.core.messaging.receipts import OutgoingReceipt
-from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.core.model import (
     ConnectionMode,
     DeviceBundle,
@@ -54,9 +53,6 @@ from interop_server.core.model import (
 )
 from interop_server.rpc.errors import refusal_to
 
-MAX_RECEIPT_IDS = 256
-MAX_ACK_IDS = 4_096
-MAX_OFFLINE_BATCH = 200
 NACK_CODES = range(400, 600)
 """MSG-10; those observed on the wire, and room for those to come: what is not taken is delivered again for ever."""
 
@@ -112,6 +108,7 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
         client_ip=login.client_ip,
         read_receipts=receipts,
         is_interop=is_interop,
+        max_frame_bytes=login.max_frame_bytes if login.HasField("max_frame_bytes") else None,
     )
 
 
@@ -257,30 +254,6 @@ def _ref(stanza: stanza_pb2.Stanza) -> int | None:
     return stanza.ref if stanza.HasField("ref") else None
 
 
-def send_acks_to(outcomes: list[SendOutcome]) -> stanza_pb2.Stanza:
-    """Returns what became of messages as one stanza."""
-    stanza = stanza_pb2.Stanza()
-    acks = stanza.send_acks.acks
-    for outcome in outcomes:
-        ack = acks.add(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
-        if outcome.refusal is not None:
-            ack.error.CopyFrom(refusal_to(outcome.refusal))
-            if isinstance(outcome.refusal, DeviceListMismatch):
-                _write_mismatch(ack.device_list_mismatch, outcome.refusal)
-    return stanza
-
-
-def _write_mismatch(mismatch: stanza_pb2.DeviceListMismatch, refusal: DeviceListMismatch) -> None:
-    mismatch.phash = refusal.phash
-    for devices, addresses in (
-        (mismatch.missing, refusal.missing),
-        (mismatch.extra, refusal.extra),
-        (mismatch.stale, refusal.stale),
-    ):
-        for address in addresses:
-            devices.add(jid=address.jid, device_id=address.device_id)
-
-
 def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stanza_pb2.Stanza:
     """Returns a mailbox item as it is delivered."""
     stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
@@ -399,6 +372,14 @@ def limits_to(limits: Limits) -> stanza_pb2.ChannelLimits:
         max_unacked_deliveries=limits.max_unacked_deliveries,
         keepalive_seconds=limits.keepalive_seconds,
         silent_seconds=limits.silent_seconds,
+        max_ack_ids=MAX_ACK_IDS,
+        max_receipt_ids=MAX_RECEIPT_IDS,
+        max_offline_batch=MAX_OFFLINE_BATCH,
+        handshake_seconds=limits.handshake_seconds,
+        max_mailbox_items=limits.max_mailbox_items,
+        max_mailbox_bytes=limits.max_mailbox_bytes,
+        mailbox_days=limits.mailbox_days,
+        sent_message_days=limits.sent_message_days,
     )
 
 

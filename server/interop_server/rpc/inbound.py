@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 
 from interop_api.v1 import stanza_pb2
+from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert import (
-    MAX_ACK_IDS,
-    MAX_OFFLINE_BATCH,
     NACK_CODES,
     batch_from,
     message_from,
@@ -18,11 +17,11 @@ from interop_server.rpc.convert import (
     receipt_from,
     refused_stanza,
     retry_receipt_from,
-    send_acks_to,
     typing_from,
 )
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.outbox import Outbox
+from interop_server.rpc.send_acks import send_acks_to
 
 _FOR_CLIENTS = frozenset(
     {
@@ -138,7 +137,7 @@ class Inbound:
         for outcome in ordered:
             if outcome.refusal is not None:
                 self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
-        await self._outbox.add([send_acks_to(ordered)])
+        await self._outbox.add(send_acks_to(ordered, self._outbox.max_bytes))
 
     async def _ack(self, delivery_ids: Sequence[int]) -> None:
         if len(delivery_ids) > MAX_ACK_IDS:

@@ -23,11 +23,16 @@ class Outbox:
     They wait as the bytes that they are in a batch: a batch is then a plain join, and no message is copied.
 
     Bounded: adding waits while too much waits already, so a client that does not read slows down only itself.
+
+    Args:
+        limits: Bound batches and frames.
+        client_takes: Longest sealed frame that the client takes; None when it has not said.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, client_takes: int | None = None) -> None:
         self._max_stanzas = limits.max_batch_stanzas
-        self._max_bytes = limits.max_frame_bytes - TAG_BYTES
+        self.max_bytes = limits.frame_bytes_for(client_takes) - TAG_BYTES
+        """Of a batch."""
         self._waiting: deque[bytes] = deque()
         self._has_content = asyncio.Event()
         self._has_room = asyncio.Event()
@@ -74,7 +79,7 @@ class Outbox:
         size = 0
         while self._waiting and len(parts) < self._max_stanzas:
             size += len(self._waiting[0])
-            if size > self._max_bytes and parts:
+            if size > self.max_bytes and parts:
                 break
             parts.append(self._waiting.popleft())
         if not self._waiting and not self._is_finished:

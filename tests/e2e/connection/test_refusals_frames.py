@@ -11,7 +11,8 @@ from interop_client.client import InteropClient
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.signal import SignalState
 from tests.e2e.conftest import World
-from tests.e2e.raw import QUIET, RawStream, case, check_error, flipped, no_trace
+from tests.e2e.raw import QUIET, RawStream, case, check_error, flipped, no_trace, refused
+from tests.e2e.wire import message_ids, sealed_message
 
 PING = stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=7))
 
@@ -83,6 +84,31 @@ async def test_a_frame_has_a_longest_length(world: World) -> None:
         assert (await stream.receive_kind("pong")).pong.id == 7
         await stream.seal(bytes(room + 1))
         await stream.check_ends("FRAME_TOO_LARGE")
+
+
+@pytest.mark.requirement("CHN-09")
+async def test_the_server_keeps_to_the_frames_that_a_client_takes(world: World) -> None:
+    """What waits is told in more frames then, and nothing is lost; frames that are too short are refused (CHN-09)."""
+    alice, bob = await world.whatsapp(options=QUIET), await bobs_device(world)
+    for number in range(6):
+        await alice.send_encrypted(sealed_message(bob.jid, f"m{number}", bytes(60_000)).message)
+    payload = third_party_login(bob.jid, world.partner.issue_token("bob"))
+    payload.max_frame_bytes = 131_072
+    lengths, stanzas = [], []
+    async with RawStream(world.endpoint.grpc) as stream:
+        await stream.log_in(bob.state.auth_private_key, payload)
+        await stream.receive_kind("offline_preview")
+        await stream.send_stanzas(stanza_pb2.Stanza(offline_batch=stanza_pb2.OfflineBatch(count=10)))
+        while not (stanzas and stanzas[-1].HasField("offline_end")):
+            sealed = (await stream.read()).sealed
+            lengths.append(len(sealed))
+            stanzas += stanza_pb2.Batch.FromString(stream.noise.decrypt(sealed)).stanzas
+    assert message_ids(stanzas) == [f"m{number}" for number in range(6)]
+    assert 100_000 < max(lengths) <= 131_072
+    payload.max_frame_bytes -= 1
+    async with RawStream(world.endpoint.grpc) as stream:
+        with refused("LOGIN_MALFORMED"):
+            await stream.log_in(bob.state.auth_private_key, payload)
 
 
 def _varint(number: int) -> bytes:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from interop_api.v1 import stanza_pb2
-from interop_protocol.sizes import TAG_BYTES
+from interop_protocol.sizes import MAX_FRAME_BYTES, TAG_BYTES
 from interop_server.core.limits import Limits
 from interop_server.rpc.outbox import Outbox
 
@@ -63,6 +63,17 @@ def test_nothing_is_lost_and_every_frame_fits(groups: list[list[int]], max_stanz
             assert len(plaintext) + TAG_BYTES <= max_bytes or len(batch) == 1
 
     asyncio.run(story())
+
+
+@pytest.mark.requirement("CHN-09")
+@pytest.mark.parametrize(
+    ("configured", "client_takes", "longest"),
+    [(1_000, None, 1_000), (1_000, 600, 600), (600, 1_000, 600), (MAX_FRAME_BYTES, None, (4 << 20) - 64)],
+)
+def test_a_frame_is_no_longer_than_either_end_takes(configured: int, client_takes: int | None, longest: int) -> None:
+    """The least counts: what is configured, what the client has named, and 4 MiB with what gRPC adds."""
+    outbox = Outbox(Limits(max_frame_bytes=configured), client_takes)
+    assert outbox.max_bytes == longest - TAG_BYTES
 
 
 async def test_what_waits_shares_a_frame() -> None:

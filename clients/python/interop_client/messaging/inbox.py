@@ -39,11 +39,10 @@ from interop_client.signal.errors import DuplicateMessage, InvalidContent, Inval
 from interop_client.signal.store import CiphertextType
 from interop_client.state import ClientState
 from interop_protocol.franking import is_reporting_token
+from interop_protocol.sizes import MAX_RECEIPT_IDS
 
 DELIVERY_KINDS = frozenset({"message", "receipt", "retry_receipt", "notification", "offline_preview", "offline_end"})
 """Kinds of stanzas that `open` understands and must get in order of arrival."""
-MAX_RECEIPT_IDS = 256
-"""How many message ids one receipt may have (RCP-02)."""
 
 _NACK_PARSE = 487
 _NACK_PROTOBUF = 491

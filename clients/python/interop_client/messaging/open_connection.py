@@ -28,9 +28,8 @@ from interop_client.messaging.events import (
 from interop_client.messaging.inbox import DELIVERY_KINDS, Answers, Inbox
 from interop_client.state import DurableState
 from interop_protocol.noise import RemoteProtocolError
+from interop_protocol.sizes import MAX_OFFLINE_BATCH
 
-MAX_OFFLINE_BATCH = 200
-"""How many deliveries of the backlog one request asks for (MSG-08)."""
 ANSWER_SECONDS = 30.0
 """Longest wait for the answer to a stanza."""
 
@@ -101,6 +100,7 @@ class Connection:
     def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
         self._parts = parts
         self._max_arrived = (login.limits.max_unacked_deliveries or _DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
+        self._max_offline_batch = login.limits.max_offline_batch or MAX_OFFLINE_BATCH
         self._arrived: deque[stanza_pb2.Stanza] = deque()
         self._arrival_or_end = asyncio.Event()
         self._waiting = _Waiting()
@@ -250,8 +250,8 @@ class Connection:
         await self._parts.durable.commit()
         await self._parts.transport.send(*answers.stanzas())
         if self._backlog.is_open and self._backlog.outstanding <= 0:
-            self._backlog.outstanding += MAX_OFFLINE_BATCH
-            batch = stanza_pb2.OfflineBatch(count=MAX_OFFLINE_BATCH)
+            self._backlog.outstanding += self._max_offline_batch
+            batch = stanza_pb2.OfflineBatch(count=self._max_offline_batch)
             await self._parts.transport.send(stanza_pb2.Stanza(offline_batch=batch))
 
     async def _tell(self, event: Event) -> None:

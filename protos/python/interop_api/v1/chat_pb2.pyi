@@ -262,6 +262,7 @@ class LoginPayload(_message.Message):
     CONNECTION_MODE_FIELD_NUMBER: _builtins.int
     CLIENT_IP_FIELD_NUMBER: _builtins.int
     ENABLE_READ_RECEIPTS_FIELD_NUMBER: _builtins.int
+    MAX_FRAME_BYTES_FIELD_NUMBER: _builtins.int
     username: _builtins.int
     """For a WhatsApp user: the phone number's digits. Otherwise 0."""
     product: Global___Product.ValueType
@@ -274,6 +275,11 @@ class LoginPayload(_message.Message):
     """In proxy mode the end client's public IP address, IPv4 or IPv6 text (PRX-02). Otherwise empty."""
     enable_read_receipts: _builtins.bool
     """Whether this user sends and receives read receipts; for a WhatsApp user. Third-party users say it in `interop_data`."""
+    max_frame_bytes: _builtins.int
+    """Largest sealed frame that the client takes, in bytes: 131,072 or more, and 512 over `max_ciphertext_bytes` where the
+    server is configured with a larger one. The server keeps to it where its own bound is not smaller
+    (`ChannelLimits.max_frame_bytes`). Absent: the client takes what the server sends.
+    """
     @_builtins.property
     def interop_data(self) -> Global___InteropData:
         """For a third-party user: account and token."""
@@ -288,14 +294,20 @@ class LoginPayload(_message.Message):
         connection_mode: Global___ConnectionMode.ValueType = ...,
         client_ip: _builtins.str = ...,
         enable_read_receipts: _builtins.bool = ...,
+        max_frame_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "interop_data", b"interop_data"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "client_ip", b"client_ip", "connection_mode", b"connection_mode", "enable_read_receipts", b"enable_read_receipts", "interop_data", b"interop_data", "product", b"product", "protocol_version", b"protocol_version", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "client_ip", b"client_ip", "connection_mode", b"connection_mode", "enable_read_receipts", b"enable_read_receipts", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes", "product", b"product", "protocol_version", b"protocol_version", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__interop_data: _TypeAlias = _typing.Literal["interop_data"]  # noqa: Y015
     _WhichOneofArgType__interop_data: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data"]  # noqa: Y015
+    _WhichOneofReturnType__max_frame_bytes: _TypeAlias = _typing.Literal["max_frame_bytes"]  # noqa: Y015
+    _WhichOneofArgType__max_frame_bytes: _TypeAlias = _typing.Literal["_max_frame_bytes", b"_max_frame_bytes"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interop_data) -> _WhichOneofReturnType__interop_data | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_frame_bytes) -> _WhichOneofReturnType__max_frame_bytes | None: ...
 
 Global___LoginPayload: _TypeAlias = LoginPayload  # noqa: Y015
 

@@ -55,15 +55,17 @@ class ChatServiceStub:
     authenticate ends the stream. Frames are limited in size and batches in length (`LoginSuccess.limits`).
 
     One stream per account: a second login replaces the first, which gets a `stream_error` CONNECTION_REPLACED and
-    ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
+    ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends
+    something (a `ping` will do) at least every 30 s by default (`keepalive_seconds`); one that is silent for 180 s by
+    default (`silent_seconds`) is dropped.
     Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
     which dies with the stream.
 
     What a gRPC library must be told, or would do by itself:
-      - No deadline on this call: the stream would end with it. The handshake has 20 s (HANDSHAKE_TIMEOUT).
-      - Take in messages of `max_frame_bytes` and 1 KiB more. The 4 MiB that a gRPC client takes by default are enough for
-        the default of 1 MiB. The server takes 16,777,215 bytes, on every call; gRPC itself ends a call that sends more
-        with RESOURCE_EXHAUSTED, which has no reason.
+      - No deadline on this call: the stream would end with it. The handshake has 20 s by default (HANDSHAKE_TIMEOUT).
+      - The 4 MiB that a gRPC client takes by default are enough, whatever the server is configured with: it sends no
+        longer messages on the channel. A client that takes less says so (`LoginPayload.max_frame_bytes`). The server takes
+        16,777,215 bytes, on every call; gRPC itself ends a call that sends more with RESOURCE_EXHAUSTED, which has no reason.
       - HTTP/2 pings at most every 5 s, or gRPC ends the connection (GOAWAY, `too_many_pings`). They do not count as being
         heard: only sealed frames do.
       - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);
@@ -126,15 +128,17 @@ class ChatServiceAsyncStub(ChatServiceStub):
     authenticate ends the stream. Frames are limited in size and batches in length (`LoginSuccess.limits`).
 
     One stream per account: a second login replaces the first, which gets a `stream_error` CONNECTION_REPLACED and
-    ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
+    ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends
+    something (a `ping` will do) at least every 30 s by default (`keepalive_seconds`); one that is silent for 180 s by
+    default (`silent_seconds`) is dropped.
     Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
     which dies with the stream.
 
     What a gRPC library must be told, or would do by itself:
-      - No deadline on this call: the stream would end with it. The handshake has 20 s (HANDSHAKE_TIMEOUT).
-      - Take in messages of `max_frame_bytes` and 1 KiB more. The 4 MiB that a gRPC client takes by default are enough for
-        the default of 1 MiB. The server takes 16,777,215 bytes, on every call; gRPC itself ends a call that sends more
-        with RESOURCE_EXHAUSTED, which has no reason.
+      - No deadline on this call: the stream would end with it. The handshake has 20 s by default (HANDSHAKE_TIMEOUT).
+      - The 4 MiB that a gRPC client takes by default are enough, whatever the server is configured with: it sends no
+        longer messages on the channel. A client that takes less says so (`LoginPayload.max_frame_bytes`). The server takes
+        16,777,215 bytes, on every call; gRPC itself ends a call that sends more with RESOURCE_EXHAUSTED, which has no reason.
       - HTTP/2 pings at most every 5 s, or gRPC ends the connection (GOAWAY, `too_many_pings`). They do not count as being
         heard: only sealed frames do.
       - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);
@@ -200,15 +204,17 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
         authenticate ends the stream. Frames are limited in size and batches in length (`LoginSuccess.limits`).
 
         One stream per account: a second login replaces the first, which gets a `stream_error` CONNECTION_REPLACED and
-        ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends something (a `ping` will do) at least every 30 s; a client silent for 180 s is dropped.
+        ends. So does one whose account gets other keys, by another enlistment: with KEYS_REPLACED (ENL-14). The client sends
+        something (a `ping` will do) at least every 30 s by default (`keepalive_seconds`); one that is silent for 180 s by
+        default (`silent_seconds`) is dropped.
         Nothing else is served before the handshake: unary calls need the session token that `login_success` carries,
         which dies with the stream.
 
         What a gRPC library must be told, or would do by itself:
-          - No deadline on this call: the stream would end with it. The handshake has 20 s (HANDSHAKE_TIMEOUT).
-          - Take in messages of `max_frame_bytes` and 1 KiB more. The 4 MiB that a gRPC client takes by default are enough for
-            the default of 1 MiB. The server takes 16,777,215 bytes, on every call; gRPC itself ends a call that sends more
-            with RESOURCE_EXHAUSTED, which has no reason.
+          - No deadline on this call: the stream would end with it. The handshake has 20 s by default (HANDSHAKE_TIMEOUT).
+          - The 4 MiB that a gRPC client takes by default are enough, whatever the server is configured with: it sends no
+            longer messages on the channel. A client that takes less says so (`LoginPayload.max_frame_bytes`). The server takes
+            16,777,215 bytes, on every call; gRPC itself ends a call that sends more with RESOURCE_EXHAUSTED, which has no reason.
           - HTTP/2 pings at most every 5 s, or gRPC ends the connection (GOAWAY, `too_many_pings`). They do not count as being
             heard: only sealed frames do.
           - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);

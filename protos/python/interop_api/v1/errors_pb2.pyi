@@ -122,7 +122,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_HANDSHAKE_TIMEOUT: _ErrorReason.ValueType  # 36
     """The login did not arrive in time (CHN-01). [DEADLINE_EXCEEDED]"""
     ERROR_REASON_ENLISTMENT_EXPIRED: _ErrorReason.ValueType  # 37
-    """The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04). [UNAUTHENTICATED]"""
+    """The account was un-enlisted because it had not connected for thirty days by default: enlist again (LIF-04).
+    [UNAUTHENTICATED]
+    """
     ERROR_REASON_TEMPORARILY_BANNED: _ErrorReason.ValueType  # 38
     """The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED; code 402]"""
     ERROR_REASON_BANNED: _ErrorReason.ValueType  # 39
@@ -323,7 +325,9 @@ ERROR_REASON_SERVER_DRAINING: ErrorReason.ValueType  # 35
 ERROR_REASON_HANDSHAKE_TIMEOUT: ErrorReason.ValueType  # 36
 """The login did not arrive in time (CHN-01). [DEADLINE_EXCEEDED]"""
 ERROR_REASON_ENLISTMENT_EXPIRED: ErrorReason.ValueType  # 37
-"""The account was un-enlisted because it had not connected for thirty days: enlist again (LIF-04). [UNAUTHENTICATED]"""
+"""The account was un-enlisted because it had not connected for thirty days by default: enlist again (LIF-04).
+[UNAUTHENTICATED]
+"""
 ERROR_REASON_TEMPORARILY_BANNED: ErrorReason.ValueType  # 38
 """The account is banned for a time; `LoginFailure.sub_code` says what for (ABU-05). [PERMISSION_DENIED; code 402]"""
 ERROR_REASON_BANNED: ErrorReason.ValueType  # 39

@@ -89,7 +89,7 @@ class IntegrityServiceServicer:
         Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
         Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
-        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, QUOTA_EXCEEDED (10,000 are blocked),
+        NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, QUOTA_EXCEEDED (`max_blocked` are blocked),
         SESSION_REQUIRED, SESSION_DEAD.
         Source: ABU-01, ABU-02.
         """
@@ -101,11 +101,12 @@ class IntegrityServiceServicer:
         """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
 
         The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
-        delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days. A
-        report that reveals something else than what was sent, as the message's reporting token shows, does not count at all;
-        without such a token revealed content proves nothing, and the delivery alone counts. What was revealed is not kept
-        (ABU-04, ABU-08). Reports that count lead step by step to a lock on new chats, temporary bans and a permanent one, and
-        are forgotten after thirty days (ABU-05). Not idempotent: every call gets an id of its own.
+        delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
+        default (`report_days`, `report_weight_days`). A report that reveals something else than what was sent, as the
+        message's reporting token shows, does not count at all; without such a token revealed content proves nothing, and the
+        delivery alone counts. What was revealed is not kept (ABU-04, ABU-08). Reports that count lead step by step to a lock
+        on new chats, temporary bans and a permanent one, and are forgotten after that time (ABU-05). Not idempotent: every
+        call gets an id of its own.
 
         Repeat: with `request_id`, answered with the same report id. Without, another report with an id of its own, which
         counts against the limit, but not a second time against the reported user.
@@ -124,8 +125,9 @@ class IntegrityServiceServicer:
     def RequestChallenge(self, request, context):
         """Begins a challenge, which lifts a limit on new chats when it is answered (ABU-06).
 
-        A challenge replaces the one before it and can be answered once, for ten minutes. The code for the option CHANNEL comes
-        as a notification `challenge_code`. Ten may be begun at once, then one every 144 minutes.
+        A challenge replaces the one before it and can be answered once, for ten minutes by default (`challenge_seconds`). The
+        code for the option CHANNEL comes as a notification `challenge_code`. By default ten may be begun at once, then one
+        every 144 minutes.
 
         Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
         first, and one more of the ten is used.
@@ -141,7 +143,8 @@ class IntegrityServiceServicer:
     def AnswerChallenge(self, request, context):
         """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
 
-        Any answer ends the challenge: a wrong one is not tried again. Two right ones count at once, then one every 12 hours.
+        Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
+        12 hours.
 
         Repeat: with `request_id`, answered as the first time. Without, CHALLENGE_INVALID, although the answer may have
         counted: open a chat, or ask for another challenge.

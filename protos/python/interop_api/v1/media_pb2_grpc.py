@@ -93,12 +93,13 @@ class MediaServiceServicer:
 
         Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
         chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
-        bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
-        upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
-        its path at once.
+        bytes came, what came is kept for an hour by default (`stale_upload_seconds`). When more come than were declared, or
+        they do not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
+        uploading what is there answers its path at once.
 
         Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
-        GetUploadStatus answers. Either way the blob is kept 30 days from then on.
+        GetUploadStatus answers. Either way the blob is kept from then on for 30 days by
+        default (`media_days`).
         Bounds: request: a blob of 1 byte to `max_blob_bytes` (2 GiB) in chunks of 1 byte to 1 MiB; a stream on which
         nothing comes for 60 s counts as broken. Response: one path.
         Capability: none.

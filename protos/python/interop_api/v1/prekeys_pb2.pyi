@@ -412,7 +412,7 @@ class TakePreKeyBundlesRequest(_message.Message):
     JIDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def jids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """1 to 256 JIDs, each once. The official schema allows more; 256 is policy.
+        """1 to 256 JIDs by default (`max_bundles`), each once. The official schema allows more.
         A suffix `:0` is dropped: with it and without it, the same user is named twice. The result repeats the JID as it came.
         """
 
@@ -498,7 +498,7 @@ class TakeMissingPreKeyBundlesRequest(_message.Message):
     USERS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownRegistration]:
-        """1 to 256 users, each once."""
+        """1 to 256 users by default, each once."""
 
     def __init__(
         self,

@@ -493,7 +493,9 @@ Global___LoginSuccess: _TypeAlias = LoginSuccess  # noqa: Y015
 
 @_typing.final
 class ChannelLimits(_message.Message):
-    """Limits of the chat channel, as configured. Values are simulator policy unless a comment says otherwise."""
+    """Limits of the chat channel, as configured: all numbers that a client must know of it. Elsewhere in these comments the same
+    numbers stand with their defaults. Values are simulator policy unless a comment says otherwise.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -503,10 +505,21 @@ class ChannelLimits(_message.Message):
     MAX_UNACKED_DELIVERIES_FIELD_NUMBER: _builtins.int
     KEEPALIVE_SECONDS_FIELD_NUMBER: _builtins.int
     SILENT_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_ACK_IDS_FIELD_NUMBER: _builtins.int
+    MAX_RECEIPT_IDS_FIELD_NUMBER: _builtins.int
+    MAX_OFFLINE_BATCH_FIELD_NUMBER: _builtins.int
+    HANDSHAKE_SECONDS_FIELD_NUMBER: _builtins.int
+    MAX_MAILBOX_ITEMS_FIELD_NUMBER: _builtins.int
+    MAX_MAILBOX_BYTES_FIELD_NUMBER: _builtins.int
+    MAILBOX_DAYS_FIELD_NUMBER: _builtins.int
+    SENT_MESSAGE_DAYS_FIELD_NUMBER: _builtins.int
     max_frame_bytes: _builtins.int
-    """Largest sealed frame in bytes; always under 2^24 (CHN-09)."""
+    """Largest sealed frame that the server takes, in bytes; always under 2^24 (CHN-09). The server sends none that is longer,
+    nor one over `LoginPayload.max_frame_bytes`, nor over 4,194,240 bytes: with what gRPC adds it stays under the 4 MiB that
+    a gRPC client takes by default.
+    """
     max_batch_stanzas: _builtins.int
-    """Most stanzas in a batch."""
+    """Most stanzas in a batch, either way."""
     max_ciphertext_bytes: _builtins.int
     """Largest `Enc.ciphertext` in bytes (MSG-11)."""
     max_unacked_deliveries: _builtins.int
@@ -515,6 +528,22 @@ class ChannelLimits(_message.Message):
     """The client sends something at least this often, in seconds (CHN-12)."""
     silent_seconds: _builtins.int
     """The server drops a client that was silent this long, in seconds (CHN-12)."""
+    max_ack_ids: _builtins.int
+    """Most delivery ids in an `ack`."""
+    max_receipt_ids: _builtins.int
+    """Most message ids in a receipt (RCP-02)."""
+    max_offline_batch: _builtins.int
+    """Most deliveries that one `offline_batch` asks for (MSG-08)."""
+    handshake_seconds: _builtins.int
+    """How long a handshake may take, in seconds (CHN-01)."""
+    max_mailbox_items: _builtins.int
+    """Most items that a mailbox holds (MSG-11)."""
+    max_mailbox_bytes: _builtins.int
+    """Most bytes of content that a mailbox holds (MSG-11)."""
+    mailbox_days: _builtins.int
+    """How long a mailbox keeps an item, in days (MSG-07)."""
+    sent_message_days: _builtins.int
+    """How long it is known that a message was sent, in days: so long its id is recognised, and receipts find it (MSG-04)."""
     def __init__(
         self,
         *,
@@ -524,10 +553,18 @@ class ChannelLimits(_message.Message):
         max_unacked_deliveries: _builtins.int = ...,
         keepalive_seconds: _builtins.int = ...,
         silent_seconds: _builtins.int = ...,
+        max_ack_ids: _builtins.int = ...,
+        max_receipt_ids: _builtins.int = ...,
+        max_offline_batch: _builtins.int = ...,
+        handshake_seconds: _builtins.int = ...,
+        max_mailbox_items: _builtins.int = ...,
+        max_mailbox_bytes: _builtins.int = ...,
+        mailbox_days: _builtins.int = ...,
+        sent_message_days: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["keepalive_seconds", b"keepalive_seconds", "max_batch_stanzas", b"max_batch_stanzas", "max_ciphertext_bytes", b"max_ciphertext_bytes", "max_frame_bytes", b"max_frame_bytes", "max_unacked_deliveries", b"max_unacked_deliveries", "silent_seconds", b"silent_seconds"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handshake_seconds", b"handshake_seconds", "keepalive_seconds", b"keepalive_seconds", "mailbox_days", b"mailbox_days", "max_ack_ids", b"max_ack_ids", "max_batch_stanzas", b"max_batch_stanzas", "max_ciphertext_bytes", b"max_ciphertext_bytes", "max_frame_bytes", b"max_frame_bytes", "max_mailbox_bytes", b"max_mailbox_bytes", "max_mailbox_items", b"max_mailbox_items", "max_offline_batch", b"max_offline_batch", "max_receipt_ids", b"max_receipt_ids", "max_unacked_deliveries", b"max_unacked_deliveries", "sent_message_days", b"sent_message_days", "silent_seconds", b"silent_seconds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -944,7 +981,7 @@ class Receipt(_message.Message):
     """Tells the sender of messages what happened to them. Client → server with `to_jid`; server → client with `from_jid`.
     Kept in the mailbox like a message. Dropped and counted, without an answer, when the two may not talk; so are ids of
     messages that the receipt's recipient never sent to its sender (RCP-05), or that long ago that it is not known any more:
-    60 days, policy.
+    `ChannelLimits.sent_message_days`.
 
     A receipt is not acked. One on its way when the connection ends is lost, and a full mailbox drops it. So send a
     delivered receipt again when its message comes again, and a read receipt when the connection ended before a pong came
@@ -1002,10 +1039,10 @@ class RetryReceipt(_message.Message):
     The recipient of a message that cannot be decrypted sends one with `retry_count` 1, from the second on with `keys`: a
     fresh bundle, so that the sender can begin a new session without asking the server. The server forwards at most five
     per message and recipient (RCP-04); what goes beyond that, and what concerns a message that its recipient was never
-    sent, or more than 60 days ago (policy), is dropped and counted, without an answer (RCP-05). It also serves media:
+    sent, or longer ago than `sent_message_days`, is dropped and counted, without an answer (RCP-05). It also serves media:
     when the blob of a message is gone, `media_status` says so, and the sender uploads the file again and sends the message
     again (MED-08).
-    An account may ask for 2,000 messages at once, and for 100 a second (policy); what comes faster is dropped, too.
+    By default an account may ask for 2,000 messages at once, and for 100 a second; what comes faster is dropped, too.
 
     Repeat: each one is delivered, and counts: at most five for a message and recipient. Send it before the ack of the
     message that it asks for; when both are lost, the message comes again and is asked for again.
@@ -1122,8 +1159,8 @@ Global___RetryKeys: _TypeAlias = RetryKeys  # noqa: Y015
 
 @_typing.final
 class Typing(_message.Message):
-    """A person is typing. Client → server with `to_jid`; server → client with `from_jid` and `expires_after_seconds`. Never stored and
-    never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
+    """A person is typing. Client → server with `to_jid`; server → client with `from_jid` and `expires_after_seconds`. Never
+    stored and never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
     sender, when the client reads too slowly, or when more come than a person can type (MSG-13).
 
     Repeat: safe; there is nothing to repeat once it is old.

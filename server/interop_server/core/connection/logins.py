@@ -49,6 +49,7 @@ class Logins:
         """
         self._count(login, peer_ip)
         check_protocol_version(login.protocol_version, self.limits)
+        check_frame_bytes(login, self.limits)
         if login.is_interop:
             account = await self._third_party(login, peer_ip)
         else:
@@ -102,6 +103,17 @@ class Logins:
         if account is None:
             raise Refusal(Reason.NOT_ENLISTED, "no WhatsApp user has this number")
         return account
+
+
+def check_frame_bytes(login: Login, limits: Limits) -> None:
+    """Checks that all that the server sends fits into the frames that a client takes (CHN-09).
+
+    Raises:
+        Refusal: LOGIN_MALFORMED.
+    """
+    if login.max_frame_bytes is not None and login.max_frame_bytes < limits.min_client_frame_bytes:
+        detail = f"`max_frame_bytes` is at least {limits.min_client_frame_bytes:,}"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="max_frame_bytes")
 
 
 def check_terms(login: Login, terms: PartnerTerms) -> None:

@@ -34,6 +34,19 @@ async def test_a_login_records_the_read_receipt_setting(world: World) -> None:
         assert facts[ada.jid].read_receipts is read_receipts
 
 
+@pytest.mark.requirement("CHN-09")
+async def test_a_client_takes_frames_that_every_stanza_fits_into(world: World) -> None:
+    """Any that is long enough, for a larger ciphertext a longer one, and none when it does not say (CHN-09)."""
+    ada, wide = await world.enlisted(), world.with_limits(max_ciphertext_bytes=500_000)
+    for rules, least in ((world, 131_072), (wide, 500_512)):
+        for fits in (None, least, 2**32 - 1):
+            await rules.logins.log_in(world.login(ada, max_frame_bytes=fits))
+        for short in (0, least - 1):
+            with refused(Reason.LOGIN_MALFORMED) as caught:
+                await rules.logins.log_in(world.login(ada, max_frame_bytes=short))
+            assert f"{least:,}" in caught.value.detail
+
+
 BAD_LOGINS: list[Any] = [
     pytest.param({"static_key": BEA.auth_key}, Reason.AUTH_KEY_MISMATCH, id="right token, another user's key"),
     pytest.param({"static_key": derived("any")}, Reason.AUTH_KEY_MISMATCH, id="right token, any key"),
