@@ -19,7 +19,7 @@ from interop_server.core.errors import Category, Reason, Recovery, Refusal
 from interop_server.core.media.media import parse_upload_token
 from interop_server.http.refusals import refusal_to_json
 from interop_server.ledger import load_ledger
-from interop_server.rpc.convert import login_from
+from interop_server.rpc.convert.login import login_from
 from interop_server.rpc.errors import refusal_to, status_details
 from interop_server.rpc.statuses import STATUS_CODES
 from tests.ledger import reasons

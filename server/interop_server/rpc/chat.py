@@ -18,7 +18,8 @@ from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import TypingState
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.rpc.connections import LiveConnection
-from interop_server.rpc.convert import limits_to, peer_ip_from, typing_to
+from interop_server.rpc.convert.login import limits_to, peer_ip_from
+from interop_server.rpc.convert.outbound import typing_to
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import CALLER, Context, refusal_to

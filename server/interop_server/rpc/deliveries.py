@@ -11,7 +11,7 @@ from interop_server.core.limits import Limits
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.ports import Clock
 from interop_server.rpc.connections import LiveConnection
-from interop_server.rpc.convert import delivery_to, prekeys_low_to, preview_to
+from interop_server.rpc.convert.outbound import delivery_to, prekeys_low_to, preview_to
 from interop_server.rpc.outbox import Outbox
 
 _PAGE = 256

@@ -4,7 +4,7 @@ from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, Journal
-from interop_server.rpc.convert import peer_ip_from
+from interop_server.rpc.convert.login import peer_ip_from
 from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, refusal_to
 
 

@@ -12,7 +12,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Login
 from interop_server.core.ports import Rng
-from interop_server.rpc.convert import login_from
+from interop_server.rpc.convert.login import login_from
 from interop_server.rpc.errors import Context
 
 

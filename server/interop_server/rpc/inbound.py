@@ -1,6 +1,6 @@
 """What a client sends on its chat channel, stanza by stanza; knows no frame and no rule."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
@@ -9,16 +9,15 @@ from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
-from interop_server.rpc.convert import (
+from interop_server.rpc.convert.inbound import (
     NACK_CODES,
     batch_from,
     message_from,
-    pong_to,
     receipt_from,
-    refused_stanza,
     retry_receipt_from,
     typing_from,
 )
+from interop_server.rpc.convert.outbound import pong_to, refused_stanza
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
@@ -85,38 +84,59 @@ class Inbound:
 
     async def _receive_one(self, stanza: stanza_pb2.Stanza) -> None:
         kind = stanza.WhichOneof("kind")
-        if kind in ("receipt", "retry_receipt", "typing"):
-            await self._pass_on(stanza)
-        elif kind == "ack":
-            await self._ack(stanza.ack.delivery_ids)
-        elif kind == "nack":
-            await self._nack(stanza.nack)
-        elif kind == "ping":
-            await self._outbox.add([pong_to(stanza)])
-        elif kind == "offline_batch":
-            self._offline_batch(stanza.offline_batch.count)
-        elif kind == "client_closed":
-            self._journal.record(self._live.account.jid, "stanza.client_closed", "accepted", requirement="PRX-04")
-            self._is_open = False
-        elif kind == "call_offer":
-            raise Refusal(Reason.CALLS_NOT_SUPPORTED)
+        act = _ACTS.get(kind or "")
+        if act is not None:
+            await act(self, stanza)
         elif kind in _FOR_CLIENTS:
             raise Refusal(Reason.STANZA_UNKNOWN, f"{kind} comes from the server only")
         else:
             raise Refusal(Reason.STANZA_UNKNOWN, "the stanza has no kind that this server knows")
 
-    async def _pass_on(self, stanza: stanza_pb2.Stanza) -> None:
+    async def _receipt(self, stanza: stanza_pb2.Stanza) -> None:
         account = self._live.account
-        if stanza.HasField("receipt"):
-            receipt = receipt_from(stanza.receipt, account.jid)
-            await self._rules.receipts.send(account, receipt, self._live.read_receipts)
-        elif stanza.HasField("retry_receipt"):
-            retry = retry_receipt_from(stanza.retry_receipt, account.jid)
-            await self._rules.receipts.send_retry(account, stanza.retry_receipt.to_jid, retry)
-        else:
-            await self._rules.typing_indicators.show(
-                account, stanza.typing.to_jid, typing_from(stanza.typing, account.jid)
-            )
+        await self._rules.receipts.send(account, receipt_from(stanza.receipt, account.jid), self._live.read_receipts)
+
+    async def _retry_receipt(self, stanza: stanza_pb2.Stanza) -> None:
+        account, receipt = self._live.account, stanza.retry_receipt
+        await self._rules.receipts.send_retry(account, receipt.to_jid, retry_receipt_from(receipt, account.jid))
+
+    async def _typing(self, stanza: stanza_pb2.Stanza) -> None:
+        account, typing = self._live.account, stanza.typing
+        await self._rules.typing_indicators.show(account, typing.to_jid, typing_from(typing, account.jid))
+
+    async def _ack(self, stanza: stanza_pb2.Stanza) -> None:
+        delivery_ids = stanza.ack.delivery_ids
+        if len(delivery_ids) > MAX_ACK_IDS:
+            detail = f"an ack names at most {MAX_ACK_IDS} deliveries"
+            raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids")
+        await self._pump.forget(delivery_ids)
+
+    async def _nack(self, stanza: stanza_pb2.Stanza) -> None:
+        nack, account = stanza.nack, self._live.account
+        if nack.nack_code not in NACK_CODES:
+            detail = f"{nack.nack_code} is not a nack code: those lie in 400 to 599"
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field="nack.nack_code")
+        if await self._pump.forget([nack.delivery_id]):
+            self._rules.counts[f"nack_{nack.nack_code}"] += 1
+            code = str(nack.nack_code)
+            self._journal.record(account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=code)
+
+    async def _ping(self, stanza: stanza_pb2.Stanza) -> None:
+        await self._outbox.add([pong_to(stanza)])
+
+    async def _offline_batch(self, stanza: stanza_pb2.Stanza) -> None:
+        count = stanza.offline_batch.count
+        if not 1 <= count <= MAX_OFFLINE_BATCH:
+            detail = f"ask for 1 to {MAX_OFFLINE_BATCH} deliveries"
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field="offline_batch.count")
+        self._pump.ask(count)
+
+    async def _client_closed(self, _: stanza_pb2.Stanza) -> None:
+        self._journal.record(self._live.account.jid, "stanza.client_closed", "accepted", requirement="PRX-04")
+        self._is_open = False
+
+    async def _call_offer(self, _: stanza_pb2.Stanza) -> None:
+        raise Refusal(Reason.CALLS_NOT_SUPPORTED)
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         most = self._limits.max_batch_stanzas
@@ -139,27 +159,19 @@ class Inbound:
                 self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
         await self._outbox.add(send_acks_to(ordered, self._outbox.max_bytes))
 
-    async def _ack(self, delivery_ids: Sequence[int]) -> None:
-        if len(delivery_ids) > MAX_ACK_IDS:
-            detail = f"an ack names at most {MAX_ACK_IDS} deliveries"
-            raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids")
-        await self._pump.forget(delivery_ids)
-
-    async def _nack(self, nack: stanza_pb2.Nack) -> None:
-        if nack.nack_code not in NACK_CODES:
-            detail = f"{nack.nack_code} is not a nack code: those lie in 400 to 599"
-            raise Refusal(Reason.STANZA_MALFORMED, detail, field="nack.nack_code")
-        if await self._pump.forget([nack.delivery_id]):
-            self._rules.counts[f"nack_{nack.nack_code}"] += 1
-            self._journal.record(
-                self._live.account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=str(nack.nack_code)
-            )
-
     def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)
 
-    def _offline_batch(self, count: int) -> None:
-        if not 1 <= count <= MAX_OFFLINE_BATCH:
-            detail = f"ask for 1 to {MAX_OFFLINE_BATCH} deliveries"
-            raise Refusal(Reason.STANZA_MALFORMED, detail, field="offline_batch.count")
-        self._pump.ask(count)
+
+_ACTS: dict[str, Callable[[Inbound, stanza_pb2.Stanza], Awaitable[None]]] = {
+    "receipt": Inbound._receipt,
+    "retry_receipt": Inbound._retry_receipt,
+    "typing": Inbound._typing,
+    "ack": Inbound._ack,
+    "nack": Inbound._nack,
+    "ping": Inbound._ping,
+    "offline_batch": Inbound._offline_batch,
+    "client_closed": Inbound._client_closed,
+    "call_offer": Inbound._call_offer,
+}
+"""What is done with each kind of stanza that a client sends, messages apart: those go in batches."""

@@ -8,7 +8,7 @@ from interop_server.core.abuse.reports import Reports
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import ChallengeOption, SpamFlow
-from interop_server.rpc.convert import reported_message_from
+from interop_server.rpc.convert.reports import reported_message_from
 from interop_server.rpc.errors import Context
 from interop_server.rpc.session import Sessions
 

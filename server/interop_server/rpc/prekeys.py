@@ -6,7 +6,7 @@ from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.model import KnownDevice
-from interop_server.rpc.convert import (
+from interop_server.rpc.convert.keys import (
     bundle_to,
     kem_prekeys_from,
     one_time_prekeys_from,

@@ -51,7 +51,7 @@ from interop_server.core.model import (
     SignedPreKey,
     TakenBundle,
 )
-from interop_server.rpc import convert
+from interop_server.rpc.convert import inbound, keys, login, outbound, reports
 
 OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"
 DEVICE = DeviceAddress(PEER_JID, 3)
@@ -90,9 +90,9 @@ def whatsapp_login(**changes: Any) -> bytes:
 def test_a_third_party_users_login_is_read() -> None:
     """Account number, token and settings come from `interop_data` (CHN-06, PRX-01)."""
     expected = Login(STATIC_KEY, "", 2**64 - 1, "a.b.c", 1, ConnectionMode.DIRECT, "", True, True)
-    assert convert.login_from(interop_login(), STATIC_KEY) == expected
+    assert login.login_from(interop_login(), STATIC_KEY) == expected
     by_proxy = interop_login(connection_mode=PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1)
-    assert convert.login_from(by_proxy, STATIC_KEY) == replace(
+    assert login.login_from(by_proxy, STATIC_KEY) == replace(
         expected, mode=ConnectionMode.PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1
     )
 
@@ -102,14 +102,14 @@ def test_a_third_party_users_login_is_read() -> None:
 def test_the_read_receipt_setting_is_the_products_own(outer: bool, inner: bool) -> None:
     """A third-party user's stands in `interop_data`, a WhatsApp user's beside it (RCP-01)."""
     data = chat_pb2.InteropData(account_id=1, token=b"a.b.c", enable_read_receipts=inner)
-    assert convert.login_from(interop_login(interop_data=data, enable_read_receipts=outer), b"").read_receipts is inner
-    assert convert.login_from(whatsapp_login(enable_read_receipts=outer), b"").read_receipts is outer
+    assert login.login_from(interop_login(interop_data=data, enable_read_receipts=outer), b"").read_receipts is inner
+    assert login.login_from(whatsapp_login(enable_read_receipts=outer), b"").read_receipts is outer
 
 
 def test_a_whatsapp_users_login_is_read() -> None:
     """A number is all that it says of itself (CHN-06)."""
-    login = convert.login_from(whatsapp_login(username=10**15 - 1), STATIC_KEY)
-    assert login == Login(STATIC_KEY, "9" * 15, 0, "", 2, ConnectionMode.DIRECT, "", False, False)
+    read = login.login_from(whatsapp_login(username=10**15 - 1), STATIC_KEY)
+    assert read == Login(STATIC_KEY, "9" * 15, 0, "", 2, ConnectionMode.DIRECT, "", False, False)
 
 
 @pytest.mark.parametrize(
@@ -135,14 +135,14 @@ def test_a_whatsapp_users_login_is_read() -> None:
 )
 def test_a_malformed_login_is_refused(payload: bytes, reason: Reason) -> None:
     """Each product has its own fields, and no others (CHN-06)."""
-    assert refusal_of(convert.login_from, payload, STATIC_KEY).reason is reason
+    assert refusal_of(login.login_from, payload, STATIC_KEY).reason is reason
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_login_or_refused(payload: bytes) -> None:
     """Nothing but a Refusal escapes (CHN-06)."""
     try:
-        assert convert.login_from(payload, STATIC_KEY).static_key == STATIC_KEY
+        assert login.login_from(payload, STATIC_KEY).static_key == STATIC_KEY
     except Refusal as refusal:
         assert refusal.reason in (Reason.LOGIN_MALFORMED, Reason.TOKEN_MALFORMED)
 
@@ -151,22 +151,22 @@ def test_any_bytes_are_a_login_or_refused(payload: bytes) -> None:
 def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
     """And so is every stanza in it, whatever it claims to be (CHN-09)."""
     try:
-        batch = convert.batch_from(plaintext, Limits())
+        batch = inbound.batch_from(plaintext, Limits())
     except Refusal as refusal:
         assert refusal.reason is Reason.FRAME_MALFORMED
         return
     assert batch.stanzas
     for stanza in batch.stanzas:
         for read in (
-            lambda stanza=stanza: convert.message_from(stanza.message, OWN_JID),
-            lambda stanza=stanza: convert.receipt_from(stanza.receipt, OWN_JID),
-            lambda stanza=stanza: convert.retry_receipt_from(stanza.retry_receipt, OWN_JID),
-            lambda stanza=stanza: convert.typing_from(stanza.typing, OWN_JID),
+            lambda stanza=stanza: inbound.message_from(stanza.message, OWN_JID),
+            lambda stanza=stanza: inbound.receipt_from(stanza.receipt, OWN_JID),
+            lambda stanza=stanza: inbound.retry_receipt_from(stanza.retry_receipt, OWN_JID),
+            lambda stanza=stanza: inbound.typing_from(stanza.typing, OWN_JID),
         ):
             try:
                 read()
             except Refusal as refusal:
-                answer = convert.refused_stanza(stanza, refusal)
+                answer = outbound.refused_stanza(stanza, refusal)
                 assert answer.WhichOneof("kind") == "stanza_refused"
                 assert answer.ByteSize() < 1_000 + len(plaintext)
 
@@ -180,9 +180,9 @@ def test_a_batch_holds_one_stanza_up_to_the_limit() -> None:
     limits = Limits(max_batch_stanzas=3)
     for count, reason in ((0, Reason.FRAME_MALFORMED), (4, Reason.BATCH_TOO_LARGE)):
         plaintext = stanza_pb2.Batch(stanzas=[ping()] * count).SerializeToString()
-        assert refusal_of(convert.batch_from, plaintext, limits).reason is reason
+        assert refusal_of(inbound.batch_from, plaintext, limits).reason is reason
     full = stanza_pb2.Batch(stanzas=[ping(number) for number in range(3)])
-    assert convert.batch_from(full.SerializeToString(), limits) == full
+    assert inbound.batch_from(full.SerializeToString(), limits) == full
 
 
 def message(**changes: Any) -> stanza_pb2.Message:
@@ -195,13 +195,13 @@ def test_a_message_is_read() -> None:
     """The address as text: what it means is for the rules (MSG-01, MSG-03)."""
     enc = (DeviceCiphertext(CiphertextType.DOUBLE_RATCHET, 3, b"x", None),)
     expected = OutgoingMessage("A-z_0.9", PEER_JID, MessageType.MEDIA, enc)
-    assert convert.message_from(message(), OWN_JID) == expected
-    assert convert.message_from(message(from_jid=OWN_JID), OWN_JID) == expected
+    assert inbound.message_from(message(), OWN_JID) == expected
+    assert inbound.message_from(message(from_jid=OWN_JID), OWN_JID) == expected
     known = stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"x", registration_id=0)
-    assert convert.message_from(message(enc=[known]), OWN_JID).enc[0].registration_id == 0
+    assert inbound.message_from(message(enc=[known]), OWN_JID).enc[0].registration_id == 0
     resent = message(retry_count=5, reporting_token=bytes(16))
-    assert convert.message_from(resent, OWN_JID) == expected._replace(retry_count=5, reporting_token=bytes(16))
-    assert convert.message_from(message(id="i" * 64, enc=[], to_jid="any\ntext"), OWN_JID) == OutgoingMessage(
+    assert inbound.message_from(resent, OWN_JID) == expected._replace(retry_count=5, reporting_token=bytes(16))
+    assert inbound.message_from(message(id="i" * 64, enc=[], to_jid="any\ntext"), OWN_JID) == OutgoingMessage(
         "i" * 64, "any\ntext", MessageType.MEDIA, ()
     )
 
@@ -226,7 +226,7 @@ def test_a_message_is_read() -> None:
 )
 def test_a_malformed_message_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """One connection speaks for one account; ids and types have their form (PRX-03, MSG-03, MSG-04)."""
-    refusal = refusal_of(convert.message_from, message(**changes), OWN_JID)
+    refusal = refusal_of(inbound.message_from, message(**changes), OWN_JID)
     assert refusal.reason is reason
     check_field(refusal, "message", changes)
 
@@ -250,7 +250,7 @@ def receipt(**changes: Any) -> stanza_pb2.Receipt:
 )
 def test_a_malformed_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """A line feed in an id would make two of one (RCP-01, RCP-02, PRX-03)."""
-    refusal = refusal_of(convert.receipt_from, receipt(**changes), OWN_JID)
+    refusal = refusal_of(inbound.receipt_from, receipt(**changes), OWN_JID)
     assert refusal.reason is reason
     check_field(refusal, "receipt", changes)
 
@@ -262,7 +262,7 @@ def test_a_receipt_is_read(kind: ReceiptType) -> None:
     expected = OutgoingReceipt(kind, PEER_JID, ["m"] * 256)
     for changes in ({}, {"from_jid": OWN_JID}):
         named = receipt(type=int(kind), message_ids=["m"] * 256, **changes)
-        assert convert.receipt_from(named, OWN_JID) == expected
+        assert inbound.receipt_from(named, OWN_JID) == expected
 
 
 def retry_receipt(**changes: Any) -> stanza_pb2.RetryReceipt:
@@ -284,7 +284,7 @@ def retry_receipt(**changes: Any) -> stanza_pb2.RetryReceipt:
 )
 def test_a_malformed_retry_receipt_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """It counts from 1, and its reason has a name; how far it may count is for the rules (RCP-03)."""
-    refusal = refusal_of(convert.retry_receipt_from, retry_receipt(**changes), OWN_JID)
+    refusal = refusal_of(inbound.retry_receipt_from, retry_receipt(**changes), OWN_JID)
     assert refusal.reason is reason
     check_field(refusal, "retry_receipt", changes)
 
@@ -303,10 +303,10 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
     )
     for changes in ({}, {"keys": keys}, {"media_status": 404}):
         sent = retry_receipt(reason=int(reason), retry_count=2**32 - 1, **changes)
-        read = convert.retry_receipt_from(sent, OWN_JID)
+        read = inbound.retry_receipt_from(sent, OWN_JID)
         assert (read.message_id, read.retry_count, read.reason) == ("m1", 2**32 - 1, reason)
         item = encode(read._replace(retry_count=5), 9, 77, sender_id=7, sender_jid=OWN_JID)
-        stanza = convert.delivery_to(Delivery(9, item, InboxMode.SEPARATE), to_whatsapp=True, offline=False)
+        stanza = outbound.delivery_to(Delivery(9, item, InboxMode.SEPARATE), to_whatsapp=True, offline=False)
         sent.ClearField("to_jid")
         sent.from_jid = OWN_JID
         sent.retry_count, sent.timestamp_ms = 5, 77
@@ -318,9 +318,9 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
 def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
     """It says who and for how long (MSG-13)."""
     typing = stanza_pb2.Typing(to_jid=PEER_JID, state=int(state), from_jid=OWN_JID)
-    assert convert.typing_from(typing, OWN_JID) is state
+    assert inbound.typing_from(typing, OWN_JID) is state
     expected = stanza_pb2.Typing(state=int(state), expires_after_seconds=5, from_jid=OWN_JID)
-    assert convert.typing_to(OWN_JID, state, 5) == stanza_pb2.Stanza(typing=expected)
+    assert outbound.typing_to(OWN_JID, state, 5) == stanza_pb2.Stanza(typing=expected)
 
 
 @pytest.mark.requirement("MSG-13")
@@ -335,7 +335,7 @@ def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
 def test_a_malformed_sign_of_typing_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """It says what somebody does, and nobody says it for another (MSG-13, PRX-03)."""
     typing = stanza_pb2.Typing(**{"to_jid": PEER_JID, "state": 1} | changes)
-    refusal = refusal_of(convert.typing_from, typing, OWN_JID)
+    refusal = refusal_of(inbound.typing_from, typing, OWN_JID)
     assert refusal.reason is reason
     check_field(refusal, "typing", changes)
 
@@ -350,7 +350,7 @@ def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_
         (stanza_pb2.Stanza(retry_receipt=retry_receipt(message_id="m" * 99), ref=1 << 63), "m" * 64, "retry_receipt"),
         (stanza_pb2.Stanza(call_offer=stanza_pb2.CallOffer(id="c" * 99)), "c" * 64, "call_offer"),
     ):
-        answer = convert.refused_stanza(stanza, refusal)
+        answer = outbound.refused_stanza(stanza, refusal)
         refused = answer.stanza_refused
         assert (refused.id, refused.kind, refused.error.retry_after_ms) == (stanza_id, kind, 7)
         assert (answer.HasField("ref"), answer.ref) == (stanza.HasField("ref"), stanza.ref)
@@ -359,7 +359,7 @@ def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_
 def test_a_pong_has_the_id_of_its_ping_and_what_the_client_calls_it() -> None:
     """The client knows which ping it answers (CHN-12)."""
     for stanza in (ping(5), stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=6), ref=9)):
-        pong = convert.pong_to(stanza)
+        pong = outbound.pong_to(stanza)
         assert (pong.pong.id, pong.HasField("ref"), pong.ref) == (stanza.ping.id, stanza.HasField("ref"), stanza.ref)
 
 
@@ -374,7 +374,7 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
     """With the inbox mode for WhatsApp users only (MSG-02, MSG-09, OPT-05)."""
     subtype = CiphertextType.PREKEY_MESSAGE
     stored = delivery(MailboxItem(1, 2, PEER_JID, StanzaKind.MESSAGE, subtype, 2, "m1", 77, b"\xff\0"))
-    stanza = convert.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
+    stanza = outbound.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
     enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"\xff\0")]
     fields = {"id": "m1", "from_jid": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
     expected = stanza_pb2.Message(**fields)
@@ -383,14 +383,14 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
         expected.request_state = stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED
     assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
     resent = stored.item._replace(retry_count=3, reporting_token=bytes(16))
-    again = convert.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
+    again = outbound.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
     assert (again.retry_count, again.reporting_token) == (3, bytes(16))
 
 
 def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
     """Several messages in one receipt; one event in a notification (RCP-02, KEY-09, KEY-10, KEY-17)."""
     receipt = encode(Receipt(ReceiptType.READ, ("a", "b")), 1, 77, sender_id=2, sender_jid=PEER_JID)
-    read = convert.delivery_to(delivery(receipt), to_whatsapp=True, offline=False)
+    read = outbound.delivery_to(delivery(receipt), to_whatsapp=True, offline=False)
     fields = {"from_jid": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
     assert read.receipt == stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, **fields)
     for content, event in (
@@ -413,19 +413,19 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
         ),
         (DigestRequested(), {"digest_requested": stanza_pb2.DigestRequested()}),
     ):
-        stanza = convert.delivery_to(delivery(encode(content, 1, 77)), to_whatsapp=False, offline=True)
+        stanza = outbound.delivery_to(delivery(encode(content, 1, 77)), to_whatsapp=False, offline=True)
         assert stanza.notification == stanza_pb2.Notification(**event, timestamp_ms=77)
     low = stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77)
-    assert convert.prekeys_low_to(PreKeyCounts(3), 77).notification == low
+    assert outbound.prekeys_low_to(PreKeyCounts(3), 77).notification == low
     low.prekeys_low.kem_count = 0
-    assert convert.prekeys_low_to(PreKeyCounts(3, 0), 77).notification == low
+    assert outbound.prekeys_low_to(PreKeyCounts(3, 0), 77).notification == low
 
 
 def test_preview_and_limits_say_what_they_are_given() -> None:
     """Field by field (MSG-08, CHN-09)."""
-    preview = convert.preview_to(Backlog(1, 2, 3, 4, 99)).offline_preview
+    preview = outbound.preview_to(Backlog(1, 2, 3, 4, 99)).offline_preview
     assert (preview.messages, preview.receipts, preview.notifications) == (1, 2, 3)
-    limits = convert.limits_to(Limits())
+    limits = login.limits_to(Limits())
     fixed = {"max_ack_ids": 4_096, "max_receipt_ids": 256, "max_offline_batch": 200}
     for field in limits.DESCRIPTOR.fields:
         assert getattr(limits, field.name) == (fixed.get(field.name) or getattr(Limits(), field.name)) > 0
@@ -444,17 +444,17 @@ def test_keys_survive_the_wire_both_ways() -> None:
         signed_prekey=signed,
         one_time_prekeys=[prekeys_pb2.OneTimePreKey(key_id=7, public_key=b"o" * 32)],
     )
-    assert convert.published_keys_from(request) == KEYS
+    assert keys.published_keys_from(request) == KEYS
     one_time = OneTimePreKey(7, b"o" * 32)
-    assert convert.one_time_prekeys_from(request.one_time_prekeys) == [one_time]
-    bundle = convert.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, one_time, 5)))
+    assert keys.one_time_prekeys_from(request.one_time_prekeys) == [one_time]
+    bundle = keys.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, one_time, 5)))
     assert bundle.device == stanza_pb2.DeviceAddress(jid=PEER_JID, device_id=3)
     assert (bundle.registration_id, bundle.identity_key, bundle.signed_prekey) == (2**32 - 1, b"i" * 32, signed)
     assert bundle.one_time_prekey == request.one_time_prekeys[0]
-    assert not convert.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, None, 0))).HasField("one_time_prekey")
+    assert not keys.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, None, 0))).HasField("one_time_prekey")
     for key_type in (b"", b"\x04", b"\x05\x05"):
         request.key_type = key_type
-        assert refusal_of(convert.published_keys_from, request).reason is Reason.KEY_MALFORMED
+        assert refusal_of(keys.published_keys_from, request).reason is Reason.KEY_MALFORMED
 
 
 @pytest.mark.parametrize(
@@ -472,7 +472,7 @@ def test_keys_survive_the_wire_both_ways() -> None:
 )
 def test_a_peer_is_known_by_its_address(peer: str, address: str) -> None:
     """In each form that gRPC gives it; where it has none, nothing is known."""
-    assert convert.peer_ip_from(peer) == address
+    assert login.peer_ip_from(peer) == address
 
 
 @pytest.mark.requirement("KEY-15", "KEY-16")
@@ -483,15 +483,15 @@ def test_kem_prekeys_are_read_and_written_field_by_field() -> None:
         prekeys_pb2.KemPreKey(key_id=key.key_id, public_key=key.public_key, signature=key.signature)
         for key in (one_time, last_resort)
     ]
-    read = convert.kem_prekeys_from(prekeys_pb2.KemPreKeys(one_time=wire[:1], last_resort=wire[1]))
+    read = keys.kem_prekeys_from(prekeys_pb2.KemPreKeys(one_time=wire[:1], last_resort=wire[1]))
     assert read == KemPreKeys(last_resort, (one_time,))
-    assert convert.kem_prekeys_from(prekeys_pb2.KemPreKeys()) == KemPreKeys(None)
+    assert keys.kem_prekeys_from(prekeys_pb2.KemPreKeys()) == KemPreKeys(None)
     for is_last_resort, kem_prekey in ((False, one_time), (True, last_resort)):
         taken = TakenBundle(KEYS, None, 0, kem_prekey, 0, is_last_resort)
-        bundle = convert.bundle_to(DeviceBundle(DEVICE, taken))
+        bundle = keys.bundle_to(DeviceBundle(DEVICE, taken))
         assert (bundle.kem_prekey, bundle.kem_is_last_resort) == (wire[is_last_resort], is_last_resort)
         assert not bundle.kem_withdrawn
-    withdrawn = convert.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, None, 0, kem_withdrawn=True)))
+    withdrawn = keys.bundle_to(DeviceBundle(DEVICE, TakenBundle(KEYS, None, 0, kem_withdrawn=True)))
     assert (withdrawn.HasField("kem_prekey"), withdrawn.kem_withdrawn) == (False, True)
 
 
@@ -499,9 +499,9 @@ def test_kem_prekeys_are_read_and_written_field_by_field() -> None:
 def test_a_reported_message_is_read_with_or_without_its_words() -> None:
     """Words and their secret come together; that they are empty is for the rules to judge."""
     message = integrity_pb2.ReportedMessage
-    assert convert.reported_message_from(message(message_id="m-1"), 0) == ReportedMessage("m-1", None)
+    assert reports.reported_message_from(message(message_id="m-1"), 0) == ReportedMessage("m-1", None)
     revealed = message(message_id="m-1", plaintext=b"", message_secret=bytes(32))
-    assert convert.reported_message_from(revealed, 0) == ReportedMessage("m-1", RevealedContent(b"", bytes(32)))
+    assert reports.reported_message_from(revealed, 0) == ReportedMessage("m-1", RevealedContent(b"", bytes(32)))
     for wrong, field in (
         (message(), "message_id"),
         (message(message_id="x" * 65), "message_id"),
@@ -509,6 +509,6 @@ def test_a_reported_message_is_read_with_or_without_its_words() -> None:
         (message(message_id="m", plaintext=b"words"), "message_secret"),
         (message(message_id="m", message_secret=bytes(32)), "plaintext"),
     ):
-        refusal = refusal_of(convert.reported_message_from, wrong, 3)
+        refusal = refusal_of(reports.reported_message_from, wrong, 3)
         assert refusal.reason is Reason.REQUEST_MALFORMED
         assert [violation.field for violation in refusal.violations] == [f"messages[3].{field}"]

@@ -1,0 +1,1 @@
+"""Between protobuf messages and the model, by area: total functions; no rule and no store."""

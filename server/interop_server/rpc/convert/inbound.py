@@ -1,0 +1,147 @@
+"""Stanzas that a client sends: form is validated once, here; knows no rule and no store."""
+
+import re
+
+from google.protobuf.message import DecodeError
+
+from interop_api.v1 import stanza_pb2
+from interop_protocol.franking import REPORTING_TOKEN_BYTES
+from interop_protocol.sizes import MAX_RECEIPT_IDS, MAX_RETRIES
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.messages import (
+    CiphertextType,
+    DeviceCiphertext,
+    MessageType,
+    OutgoingMessage,
+    ReceiptType,
+    RetryKeys,
+    RetryReason,
+    RetryReceipt,
+    TypingState,
+)
+from interop_server.core.messaging.receipts import OutgoingReceipt
+from interop_server.core.model import (
+    OneTimePreKey,
+    SignedPreKey,
+)
+from interop_server.rpc.convert.enums import known
+
+_STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+NACK_CODES = range(400, 600)
+"""MSG-10; those observed on the wire, and room for those to come: what is not taken is delivered again for ever."""
+
+
+def batch_from(plaintext: bytes, limits: Limits) -> stanza_pb2.Batch:
+    """Reads the plaintext of a sealed frame.
+
+    Raises:
+        Refusal: FRAME_MALFORMED or BATCH_TOO_LARGE.
+    """
+    try:
+        batch = stanza_pb2.Batch.FromString(plaintext)
+    except DecodeError as error:
+        raise Refusal(Reason.FRAME_MALFORMED, "the frame holds no Batch") from error
+    if not batch.stanzas:
+        raise Refusal(Reason.FRAME_MALFORMED, "the batch is empty")
+    if len(batch.stanzas) > limits.max_batch_stanzas:
+        raise Refusal(Reason.BATCH_TOO_LARGE, f"the limit is {limits.max_batch_stanzas} stanzas")
+    return batch
+
+
+def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
+    """Reads a message that a client sends.
+
+    Raises:
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    _check_sender(message, own_jid, "message")
+    stanza_id = message.id  # every look at a field makes a new object
+    if not _STANZA_ID.fullmatch(stanza_id):
+        detail = "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.id")
+    message_type = known(MessageType, message.type, "message.type", Reason.STANZA_MALFORMED)
+    enc = []
+    for index, part in enumerate(message.enc):
+        ciphertext_type = known(CiphertextType, part.type, f"message.enc[{index}].type", Reason.STANZA_MALFORMED)
+        ciphertext = part.ciphertext
+        if not ciphertext:
+            field = f"message.enc[{index}].ciphertext"
+            raise Refusal(Reason.STANZA_MALFORMED, "`ciphertext` is empty", field=field)
+        registration_id = part.registration_id if part.HasField("registration_id") else None
+        enc.append(DeviceCiphertext(ciphertext_type, part.device_id, ciphertext, registration_id))
+    retry_count = message.retry_count
+    if retry_count > MAX_RETRIES:
+        raise Refusal(Reason.STANZA_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}", field="message.retry_count")
+    token = message.reporting_token
+    if token and len(token) != REPORTING_TOKEN_BYTES:
+        detail = f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.reporting_token")
+    return OutgoingMessage(stanza_id, message.to_jid, message_type, tuple(enc), retry_count, token)
+
+
+def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
+    """Reads a receipt that a client sends.
+
+    Raises:
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    _check_sender(receipt, own_jid, "receipt")
+    receipt_type = known(ReceiptType, receipt.type, "receipt.type", Reason.STANZA_MALFORMED)
+    if not 1 <= len(receipt.message_ids) <= MAX_RECEIPT_IDS:
+        detail = f"a receipt names 1 to {MAX_RECEIPT_IDS} messages"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="receipt.message_ids")
+    for index, message_id in enumerate(receipt.message_ids):
+        if not _STANZA_ID.fullmatch(message_id):
+            detail = "a receipt names a message id of the wrong form"
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field=f"receipt.message_ids[{index}]")
+    return OutgoingReceipt(receipt_type, receipt.to_jid, receipt.message_ids)
+
+
+def retry_receipt_from(receipt: stanza_pb2.RetryReceipt, own_jid: str) -> RetryReceipt:
+    """Reads a retry receipt that a client sends; what it must hold is checked by the rules.
+
+    Raises:
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    _check_sender(receipt, own_jid, "retry_receipt")
+    if not _STANZA_ID.fullmatch(receipt.message_id):
+        detail = "a retry receipt names a message id of the wrong form"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.message_id")
+    if receipt.retry_count == 0:
+        detail = "`retry_count` counts this time, too: it begins with 1"
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.retry_count")
+    reason = known(RetryReason, receipt.reason, "retry_receipt.reason", Reason.STANZA_MALFORMED)
+    return RetryReceipt(
+        message_id=receipt.message_id,
+        retry_count=receipt.retry_count,
+        reason=reason,
+        registration_id=receipt.registration_id,
+        keys=_retry_keys_from(receipt.keys) if receipt.HasField("keys") else None,
+        media_status=receipt.media_status if receipt.HasField("media_status") else None,
+    )
+
+
+def _retry_keys_from(keys: stanza_pb2.RetryKeys) -> RetryKeys:
+    signed_prekey = SignedPreKey(keys.signed_prekey_id, keys.signed_prekey, keys.signed_prekey_signature)
+    return RetryKeys(keys.identity_key, signed_prekey, OneTimePreKey(keys.one_time_prekey_id, keys.one_time_prekey))
+
+
+def typing_from(typing: stanza_pb2.Typing, own_jid: str) -> TypingState:
+    """Reads a typing indicator that a client sends.
+
+    Raises:
+        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
+    """
+    _check_sender(typing, own_jid, "typing")
+    return known(TypingState, typing.state, "typing.state", Reason.STANZA_MALFORMED)
+
+
+def _check_sender(
+    content: stanza_pb2.Message | stanza_pb2.Receipt | stanza_pb2.RetryReceipt | stanza_pb2.Typing,
+    own_jid: str,
+    kind: str,
+) -> None:
+    sender = content.from_jid
+    if sender and sender != own_jid:
+        raise Refusal(Reason.CONNECTION_MULTIPLEXED, field=f"{kind}.from_jid")

@@ -1,0 +1,81 @@
+"""The login, from its payload to the limits that answer it; knows no rule and no store."""
+
+import re
+from urllib.parse import unquote
+
+from google.protobuf.message import DecodeError
+
+from interop_api.v1 import chat_pb2, stanza_pb2
+from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH, MAX_RECEIPT_IDS
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
+from interop_server.core.model import ConnectionMode, Login
+from interop_server.rpc.convert.enums import known
+
+_PEER = re.compile(r"ipv4:(?P<v4>[0-9.]+):\d+|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]:\d+")
+_MAX_PHONE_NUMBER = 10**15
+
+
+def peer_ip_from(peer: str) -> str:
+    """Returns the address in what gRPC calls a peer, such as `ipv4:127.0.0.1:443`; empty when it has none."""
+    match = _PEER.fullmatch(unquote(peer))
+    return (match["v4"] or match["v6"]) if match else ""
+
+
+def login_from(payload: bytes, static_key: bytes) -> Login:
+    """Reads the payload of the last handshake message (CHN-06).
+
+    Raises:
+        Refusal: LOGIN_MALFORMED.
+    """
+    try:
+        login = chat_pb2.LoginPayload.FromString(payload)
+    except DecodeError as error:
+        raise Refusal(Reason.LOGIN_MALFORMED, "the payload is no LoginPayload") from error
+    if login.product not in (chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP):
+        raise Refusal(Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP", field="product")
+    mode = known(ConnectionMode, login.connection_mode, "connection_mode", Reason.LOGIN_MALFORMED)
+    is_interop = login.product == chat_pb2.PRODUCT_INTEROP
+    if is_interop != login.HasField("interop_data"):
+        detail = "`interop_data` belongs to product INTEROP, and only there"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="interop_data")
+    if is_interop == bool(login.username) or login.username >= _MAX_PHONE_NUMBER:
+        detail = "`username` is a phone number of up to 15 digits, for product WHATSAPP"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="username")
+    try:
+        token = login.interop_data.token.decode("ascii")
+    except UnicodeDecodeError as error:
+        raise Refusal(Reason.TOKEN_MALFORMED) from error
+    receipts = login.interop_data.enable_read_receipts if is_interop else login.enable_read_receipts
+    return Login(
+        static_key=static_key,
+        phone_number="" if is_interop else str(login.username),
+        account_number=login.interop_data.account_id,
+        token=token,
+        protocol_version=login.protocol_version,
+        mode=mode,
+        client_ip=login.client_ip,
+        read_receipts=receipts,
+        is_interop=is_interop,
+        max_frame_bytes=login.max_frame_bytes if login.HasField("max_frame_bytes") else None,
+    )
+
+
+def limits_to(limits: Limits) -> stanza_pb2.ChannelLimits:
+    """Returns the limits that a client must know."""
+    return stanza_pb2.ChannelLimits(
+        max_frame_bytes=limits.max_frame_bytes,
+        max_batch_stanzas=limits.max_batch_stanzas,
+        max_ciphertext_bytes=limits.max_ciphertext_bytes,
+        max_unacked_deliveries=limits.max_unacked_deliveries,
+        keepalive_seconds=limits.keepalive_seconds,
+        silent_seconds=limits.silent_seconds,
+        max_ack_ids=MAX_ACK_IDS,
+        max_receipt_ids=MAX_RECEIPT_IDS,
+        max_offline_batch=MAX_OFFLINE_BATCH,
+        handshake_seconds=limits.handshake_seconds,
+        max_mailbox_items=limits.max_mailbox_items,
+        max_mailbox_bytes=limits.max_mailbox_bytes,
+        mailbox_days=limits.mailbox_days,
+        sent_message_days=limits.sent_message_days,
+    )
