@@ -29,6 +29,7 @@ from interop_server.identity import load_identity
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
+from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
 from interop_server.runtime.clock import AdjustableClock, machine_ms
 from interop_server.runtime.journal_file import JournalFile
@@ -106,7 +107,8 @@ class Simulator:
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
-        edge = Edge(rules, registry, departures, clock, self._rng("handshakes"))
+        repeats = Repeats(clock, config.limits)
+        edge = Edge(rules, registry, departures, repeats, clock, self._rng("handshakes"))
 
         self._write_journal(rules.journal)
         http_url = await self._serve_http(
@@ -118,6 +120,7 @@ class Simulator:
         def counted() -> dict[str, int]:
             return {**rules.counts, **push.counters()}
 
+        self._stops.append(repeats.settle)
         admin = admin_server(edge, store.count_rows, counted, _explain)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
         self._stops.append(departures.settle)

@@ -48,8 +48,28 @@ class Refusal(Exception):
         self.violations: tuple[FieldViolation, ...] = (FieldViolation(field, detail or reason.advice),) if field else ()
         self.code = reason.code
         """The code that stands for it on the wire that is modelled."""
-        self.request_id = ""
-        """Names it in the journal, once it stands there."""
+        self._request_id = ""
+
+    @property
+    def request_id(self) -> str:
+        """Names it in the journal. Nothing may go out that does not stand there."""
+        assert self._request_id, f"{self} was not recorded"
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, request_id: str) -> None:
+        self._request_id = request_id
+
+    @property
+    def is_recorded(self) -> bool:
+        """Says whether it stands in the journal."""
+        return bool(self._request_id)
+
+    def again(self) -> "Refusal":
+        """Returns the same refusal of another call, which is yet to be recorded."""
+        again = Refusal(self.reason, self.detail, self.retry_after_ms, cause=self.cause, requirement=self.requirement)
+        again.violations, again.code = self.violations, self.code
+        return again
 
     def put_under(self, path: str) -> None:
         """Puts the fields that it names under the part of the request that they belong to, such as `keys[3]`."""

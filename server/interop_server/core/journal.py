@@ -4,6 +4,7 @@ An entry never holds a secret, a token, a key, a ciphertext or anything that a p
 addresses, ids, names of rules and numbers.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -22,6 +23,7 @@ DEFAULT_NODE = "node-1"
 RUN_ID_BYTES = 4
 """Of what tells one start of a node from the next: entries are numbered from 1 each time."""
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_TOKEN_CHARACTERS = 128
 _MAX_NUMBER_DIGITS = 18
 
@@ -36,6 +38,11 @@ SERVER = "server"
 """Actor of what follows from what somebody else did."""
 TIMER = "timer"
 """Actor of what the server does when its time has come."""
+
+
+def is_request_id(text: str) -> bool:
+    """Says whether a client may call a request that."""
+    return _REQUEST_ID.fullmatch(text) is not None
 
 
 class JournalEntry(NamedTuple):
@@ -84,7 +91,9 @@ class Journal:
         self._rng = rng
         self.node = node
         """Name of the server process that decides."""
+        self._run = run
         self._origin = f"{node}.{run}"
+        self._unrecorded = 0
         # Plain tuples of text and numbers, which the garbage collector lets be: a hundred thousand of anything else
         # would make each of its full rounds long, and those fall into the path of messages.
         self._entries: deque[tuple[object, ...]] = deque(maxlen=capacity)
@@ -101,6 +110,7 @@ class Journal:
         requirement: str = "",
         cause: str = "",
         detail: str = "",
+        request_id: str = "",
     ) -> None:
         """Records a decision that is no refusal.
 
@@ -112,8 +122,9 @@ class Journal:
             requirement: Id of the rule that answered.
             cause: What whoever asked is not told.
             detail: Anything else, such as a count.
+            request_id: Of the call that was decided; empty for what is no call.
         """
-        self._add((actor, action, subject, outcome, requirement, "", cause, detail, ""))
+        self._add((actor, action, subject, outcome, requirement, "", cause, detail, request_id))
 
     def record_all(self, actor: str, action: str, decisions: Iterable[Decision]) -> None:
         """Records decisions that fell together, none of them a refusal. See `record`."""
@@ -126,10 +137,18 @@ class Journal:
                 read(JournalEntry._make(fields))
         self._number = number
 
-    def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "") -> Refusal:
-        """Records a refusal, unless it stands here already, and gives it its request id; returns it."""
-        if not refusal.request_id:
-            refusal.request_id = self._rng.token_bytes(REQUEST_ID_BYTES).hex()
+    def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "", *, request_id: str = "") -> Refusal:
+        """Records a refusal, unless it stands here already, and gives it its request id; returns it.
+
+        Args:
+            refusal: What was refused.
+            actor: As in `record`.
+            action: As in `record`.
+            subject: As in `record`.
+            request_id: Of the call that was refused, if the client has chosen one.
+        """
+        if not refusal.is_recorded:
+            refusal.request_id = request_id or self.new_request_id()
             self._add(
                 (
                     actor,
@@ -144,6 +163,18 @@ class Journal:
                 )
             )
         return refusal
+
+    def new_request_id(self) -> str:
+        """Returns an id for a call that is recorded."""
+        return self._rng.token_bytes(REQUEST_ID_BYTES).hex()
+
+    def unrecorded_request_id(self) -> str:
+        """Returns an id for a call that is not recorded.
+
+        Draws nothing: how often somebody looks must not change what the same seed gives.
+        """
+        self._unrecorded += 1
+        return f"{self._run:0>{2 * RUN_ID_BYTES}}{self._unrecorded:08x}"
 
     def _add(self, fields: tuple[str, ...]) -> None:
         self._number += 1
@@ -182,9 +213,10 @@ class Journal:
         return sum(name in (entry.actor, entry.subject) for entry in map(JournalEntry._make, self._entries))
 
     def find(self, request_id: str) -> JournalEntry | None:
-        """Returns the kept refusal of that request id."""
+        """Returns the newest kept refusal of that request id."""
         entries = map(JournalEntry._make, reversed(self._entries))
-        return next((entry for entry in entries if entry.request_id == request_id), None)
+        found = (entry for entry in entries if entry.request_id == request_id and entry.outcome == "refused")
+        return next(found, None)
 
     def subscribe(self, read: Callable[[JournalEntry], None]) -> Callable[[], None]:
         """Calls a function with every entry from now on, in the middle of the decision: it must return at once.

@@ -182,6 +182,12 @@ class Limits:
     )
     keepalive_seconds: int = limit(30, SECONDS, "CHN-12", "how often a client says something at least", "observed")
     silent_seconds: int = limit(180, SECONDS, "CHN-12", "how long a client may be silent", "observed")
+    repeat_seconds: int = limit(
+        600, SECONDS, "SIM-01", "how long a call's answer is remembered for a repetition under its request id", "policy"
+    )
+    repeat_answers: int = limit(100, COUNT, "SIM-01", "how many are remembered of one caller", "policy")
+    repeat_bytes: int = limit(4 << 20, BYTES, "SIM-01", "how much is remembered of one caller", "policy")
+    repeat_total_bytes: int = limit(64 << 20, BYTES, "SIM-01", "how much is remembered of all callers", "policy")
     prekeys_low_count: int = limit(
         10,
         COUNT,

@@ -9,7 +9,7 @@ from interop_api.v1 import chat_pb2, interop_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
 from interop_server.core.operator.operator import Operator
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):

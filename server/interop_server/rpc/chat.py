@@ -13,16 +13,16 @@ from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.abuse.standing import BanRefusal
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import ANONYMOUS
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import TypingState
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
+from interop_server.rpc.calls import Call, Context, call_of
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert.login import limits_to, peer_ip_from
 from interop_server.rpc.convert.outbound import typing_to
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
-from interop_server.rpc.errors import CALLER, Context, refusal_to
+from interop_server.rpc.errors import refusal_to
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
@@ -46,34 +46,34 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self, request_iterator: AsyncIterator[chat_pb2.ConnectRequest], context: Context
     ) -> None:
         """Runs one channel until either side ends it."""
-        edge = self._edge
+        edge, call = self._edge, call_of(context)
         handshaken = await shake_hands(context, self._identity, edge.rng, edge.rules.limits)
         channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
         try:
-            live = await self._open(handshaken.login, context)
+            live = await self._open(handshaken.login, call)
         except Refusal as refusal:
-            await self._refuse(refusal, channel, _claimed(handshaken.login))
+            await self._refuse(refusal, channel, call, _claimed(handshaken.login))
             raise
         except Exception as error:
             # Also an unexpected failure is told in the channel (CHN-10), and opaque as everywhere.
             _log.exception("a login failed")
             fault = Refusal(Reason.SERVER_FAULT)
-            await self._refuse(fault, channel, _claimed(handshaken.login))
+            await self._refuse(fault, channel, call, _claimed(handshaken.login))
             raise fault from error
         try:
-            await _ChatStream(edge, live, channel).run()
+            await _ChatStream(edge, live, channel, call).run()
         finally:
             await edge.departures.close(live)
 
-    async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
+    async def _open(self, login: Login | Refusal, call: Call) -> LiveConnection:
         if isinstance(login, Refusal):
             raise login
-        account = await self._rules.logins.log_in(login, peer_ip_from(context.peer()))
+        account = await self._rules.logins.log_in(login, peer_ip_from(call.peer()))
         facts = ConnectionFacts(
             account=account,
             mode=login.mode,
             client_ip=login.client_ip if login.mode is ConnectionMode.PROXY else "",
-            peer_address=context.peer(),
+            peer_address=call.peer(),
             connected_at_ms=self._edge.clock.now_ms(),
         )
         live = self._edge.registry.open(facts, login.read_receipts, login.max_frame_bytes)
@@ -83,14 +83,14 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         except BaseException:
             self._edge.registry.close(live)
             raise
-        CALLER.set(account.jid)
+        call.belongs_to(account)
         self._rules.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
         return live
 
-    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", claimed: str) -> None:
+    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", call: Call, claimed: str) -> None:
         refusal.code = refusal.reason.login_code  # in the stanza and in the status of the call alike
         _say_when(refusal, self._rules.limits)
-        self._rules.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
+        call.refuse(refusal, "chat.login", claimed)
         # Like every last word: a client that does not read must not hold the stream open.
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
@@ -173,8 +173,9 @@ class _SealedChannel:
 class _ChatStream:
     """A logged-in channel: reads, writes, delivers and watches until one of them is done."""
 
-    def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel) -> None:
+    def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel, call: Call) -> None:
         self._edge = edge
+        self._call = call
         self._rules = edge.rules
         self._live = live
         self._channel = channel
@@ -203,7 +204,7 @@ class _ChatStream:
             await _cancel([reading, *others])
             if isinstance(error, Refusal):
                 _say_when(error, self._rules.limits)
-                self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
+                self._call.refuse(error, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
@@ -251,7 +252,7 @@ class _ChatStream:
             if left_ms <= 0:
                 # Closed at once, not after the last word: an operator who advances the clock finds the session dead.
                 silent = Refusal(Reason.CONNECTION_SILENT)
-                self._rules.journal.refuse(silent, self._live.account.jid, "chat.stream")
+                self._call.refuse(silent, "chat.stream")
                 await self._edge.departures.close(self._live)
                 raise silent
             await self._edge.clock.sleep(left_ms / SECOND_MS)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from interop_api.admin.v1alpha1 import clock_pb2 as pb
 from interop_api.admin.v1alpha1 import clock_pb2_grpc
 from interop_server.core.operator.clock_control import ClockControl
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
 
 
 class ClockServicer(clock_pb2_grpc.ClockServiceServicer):

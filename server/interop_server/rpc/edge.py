@@ -6,6 +6,7 @@ from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
+from interop_server.rpc.repeats import Repeats
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Edge:
     rules: Rules
     registry: ConnectionRegistry
     departures: Departures
+    repeats: Repeats
     clock: Clock
     rng: Rng
     """For handshakes."""

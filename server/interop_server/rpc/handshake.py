@@ -12,8 +12,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Login
 from interop_server.core.ports import Rng
+from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.login import login_from
-from interop_server.rpc.errors import Context
 
 
 @dataclass(frozen=True, slots=True)

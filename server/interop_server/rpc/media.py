@@ -17,9 +17,8 @@ from interop_api.v1 import media_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.media.media import Media, Upload, UploadRequest
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context, caller
 from interop_server.rpc.fields import field_header
-from interop_server.rpc.session import Sessions
 
 MAX_CHUNK_BYTES = 1 << 20
 STALL_SECONDS = 60.0
@@ -35,8 +34,7 @@ _MAX_VARINT_BYTES = 4
 class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     """See MediaService in media.proto."""
 
-    def __init__(self, sessions: Sessions, media: Media, http_url: str, limits: Limits) -> None:
-        self._sessions = sessions
+    def __init__(self, media: Media, http_url: str, limits: Limits) -> None:
         self._media = media
         self._http_url = http_url
         self._limits = limits
@@ -45,7 +43,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request: pb.GetMediaConnectionRequest, context: Context
     ) -> pb.GetMediaConnectionResponse:
         """Grants an upload."""
-        auth = self._media.grant_upload(self._sessions.account(context))
+        auth = self._media.grant_upload(caller(context))
         return pb.GetMediaConnectionResponse(
             auth=auth,
             auth_expires_after_seconds=self._limits.upload_auth_seconds,
@@ -55,7 +53,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
 
     async def GetUploadStatus(self, request: pb.GetUploadStatusRequest, context: Context) -> pb.GetUploadStatusResponse:
         """Says how much of an upload is stored."""
-        account = self._sessions.account(context)
+        account = caller(context)
         committed, direct_path = await self._media.upload_status(account, request.auth, request.upload_token)
         return pb.GetUploadStatusResponse(committed_bytes=committed, direct_path=direct_path)
 
@@ -63,7 +61,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadRequest | memoryview], context: Context
     ) -> pb.UploadResponse:
         """Takes a blob in chunks."""
-        account = self._sessions.account(context)
+        account = caller(context)
         first = await _next(context)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`", field="start")
@@ -79,7 +77,6 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request: pb.DownloadRequest, context: Context
     ) -> None:
         """Streams a blob or a range of it."""
-        self._sessions.account(context)
         offset = request.offset if request.HasField("offset") else None
         length = request.length if request.HasField("length") else None
         async with self._media.open_download(request.direct_path, offset, length) as download:

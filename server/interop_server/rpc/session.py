@@ -2,8 +2,8 @@
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account
+from interop_server.rpc.calls import Context
 from interop_server.rpc.connections import ConnectionRegistry
-from interop_server.rpc.errors import CALLER, Context
 
 _SCHEME = "bearer "
 
@@ -22,7 +22,5 @@ class Sessions:
         """
         for key, value in context.invocation_metadata() or ():
             if key == "authorization" and isinstance(value, str) and value[: len(_SCHEME)].lower() == _SCHEME:
-                account = self._registry.by_token(value[len(_SCHEME) :]).account
-                CALLER.set(account.jid)
-                return account
+                return self._registry.by_token(value[len(_SCHEME) :]).account
         raise Refusal(Reason.SESSION_REQUIRED)

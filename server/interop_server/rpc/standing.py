@@ -10,7 +10,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import OPERATOR
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
 
 
 class StandingServicer(standing_pb2_grpc.StandingServiceServicer):

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -61,10 +61,19 @@ WHATSAPP, INTEROP = chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP
 INTEROP_DATA = chat_pb2.InteropData(account_id=2**64 - 1, token=b"a.b.c", enable_read_receipts=True)
 
 
+R = TypeVar("R", bound=Refusal)
+
+
 def refusal_of(call: Any, *args: Any) -> Refusal:
     with pytest.raises(Refusal) as caught:
         call(*args)
     return caught.value
+
+
+def recorded(refusal: R) -> R:
+    """Only what stands in the journal goes out."""
+    refusal.request_id = "00ff00ff00ff00ff"
+    return refusal
 
 
 def check_field(refusal: Refusal, kind: str, changes: dict[str, Any]) -> None:
@@ -166,7 +175,7 @@ def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
             try:
                 read()
             except Refusal as refusal:
-                answer = outbound.refused_stanza(stanza, refusal)
+                answer = outbound.refused_stanza(stanza, recorded(refusal))
                 assert answer.WhichOneof("kind") == "stanza_refused"
                 assert answer.ByteSize() < 1_000 + len(plaintext)
 
@@ -342,7 +351,7 @@ def test_a_malformed_sign_of_typing_is_refused(changes: dict[str, Any], reason: 
 
 def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_it() -> None:
     """The id may be none, a number or very long; the client's own name is echoed when there is one (SIM-01)."""
-    refusal = Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7)
+    refusal = recorded(Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7))
     for stanza, stanza_id, kind in (
         (stanza_pb2.Stanza(), "", ""),
         (ping(5), "", "ping"),

@@ -20,6 +20,15 @@ server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
 
 A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
 
+Repeating a call after a lost answer: requests whose repetition would be done twice have a field `request_id`, which the
+client chooses: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`. The same caller repeating the same call with the
+same `request_id` and the same bytes gets the answer of the first, and nothing is done again; while the first is under
+way, the repetition waits for it. It goes on when its caller breaks off. A refusal is the answer, too, unless its
+`recovery` is SAME_AGAIN, after which the repetition is a new attempt. With other bytes the id is REQUEST_MALFORMED.
+The server remembers the 100 newest answers of a caller, of together 4 MiB, for 600 seconds, and 64 MiB of all callers
+(`repeat_…`), in memory: after a restart a repetition is a new call. The metadata `x-request-id` is something else: it
+names one call, and a repetition is another call.
+
 `interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
 """
 

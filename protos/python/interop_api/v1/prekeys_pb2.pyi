@@ -213,12 +213,15 @@ class SetPreKeysRequest(_message.Message):
     SIGNED_PREKEY_FIELD_NUMBER: _builtins.int
     ONE_TIME_PREKEYS_FIELD_NUMBER: _builtins.int
     KEM_PREKEYS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     registration_id: _builtins.int
     """Signal registration id: full 32-bit range."""
     key_type: _builtins.bytes
     """Key type: exactly one byte, 0x05."""
     identity_key: _builtins.bytes
     """32 bytes, X25519."""
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property
     def signed_prekey(self) -> Global___SignedPreKey:
         """The signed prekey."""
@@ -240,10 +243,11 @@ class SetPreKeysRequest(_message.Message):
         signed_prekey: Global___SignedPreKey | None = ...,
         one_time_prekeys: _abc.Iterable[Global___OneTimePreKey] | None = ...,
         kem_prekeys: Global___KemPreKeys | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys", "kem_prekeys", b"kem_prekeys", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys", "identity_key", b"identity_key", "kem_prekeys", b"kem_prekeys", "key_type", b"key_type", "one_time_prekeys", b"one_time_prekeys", "registration_id", b"registration_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys", "identity_key", b"identity_key", "kem_prekeys", b"kem_prekeys", "key_type", b"key_type", "one_time_prekeys", b"one_time_prekeys", "registration_id", b"registration_id", "request_id", b"request_id", "signed_prekey", b"signed_prekey"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__kem_prekeys: _TypeAlias = _typing.Literal["kem_prekeys"]  # noqa: Y015
     _WhichOneofArgType__kem_prekeys: _TypeAlias = _typing.Literal["_kem_prekeys", b"_kem_prekeys"]  # noqa: Y015
@@ -280,6 +284,9 @@ class AddOneTimePreKeysRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ONE_TIME_PREKEYS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property
     def one_time_prekeys(self) -> _containers.RepeatedCompositeFieldContainer[Global___OneTimePreKey]:
         """1 to 20,000."""
@@ -288,10 +295,11 @@ class AddOneTimePreKeysRequest(_message.Message):
         self,
         *,
         one_time_prekeys: _abc.Iterable[Global___OneTimePreKey] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["one_time_prekeys", b"one_time_prekeys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["one_time_prekeys", b"one_time_prekeys", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -410,6 +418,9 @@ class TakePreKeyBundlesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     JIDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property
     def jids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """1 to 256 JIDs by default (`max_bundles`), each once. The official schema allows more.
@@ -420,10 +431,11 @@ class TakePreKeyBundlesRequest(_message.Message):
         self,
         *,
         jids: _abc.Iterable[_builtins.str] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jids", b"jids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jids", b"jids", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -496,6 +508,9 @@ class TakeMissingPreKeyBundlesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     USERS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property
     def users(self) -> _containers.RepeatedCompositeFieldContainer[Global___KnownRegistration]:
         """1 to 256 users by default, each once."""
@@ -504,10 +519,11 @@ class TakeMissingPreKeyBundlesRequest(_message.Message):
         self,
         *,
         users: _abc.Iterable[Global___KnownRegistration] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["users", b"users"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "users", b"users"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -748,6 +764,9 @@ class AddKemPreKeysRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     KEM_PREKEYS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property
     def kem_prekeys(self) -> Global___KemPreKeys:
         """What to add: at least one prekey. The last resort may be absent when one is published already."""
@@ -756,10 +775,11 @@ class AddKemPreKeysRequest(_message.Message):
         self,
         *,
         kem_prekeys: Global___KemPreKeys | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["kem_prekeys", b"kem_prekeys"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kem_prekeys", b"kem_prekeys"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kem_prekeys", b"kem_prekeys", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -117,7 +117,7 @@ class PreKeys:
         try:
             count = await self.store.prekeys.add_one_time(account.account_id, one_time)
         except PreKeyReused as error:
-            raise Refusal(Reason.PREKEY_REUSED) from error
+            raise Refusal(Reason.PREKEY_REUSED, field="one_time_prekeys") from error
         return self._refilled(account, PreKeyCounts(count))
 
     async def add_kem(self, account: Account, kem: KemPreKeys) -> bool:
@@ -135,7 +135,7 @@ class PreKeys:
         try:
             count = await self.store.prekeys.add_kem(account.account_id, kem)
         except PreKeyReused as error:
-            raise Refusal(Reason.PREKEY_REUSED) from error
+            raise Refusal(Reason.PREKEY_REUSED, field="kem_prekeys") from error
         except LastResortMissing as error:
             raise _no_last_resort() from error
         is_low = count < self.limits.prekeys_low_count

@@ -170,7 +170,7 @@ class JournalEntry(_message.Message):
     detail: _builtins.str
     """What the asker was told beyond the reason; may be empty."""
     request_id: _builtins.str
-    """Names a refusal: 16 hexadecimal digits; otherwise empty."""
+    """Names a call, by the id that it was answered with, and a refusal. Empty for what is neither."""
     resume_token: _builtins.str
     """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
     node: _builtins.str
@@ -208,7 +208,7 @@ class ExplainRefusalRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """As it stands in the refusal: 16 hexadecimal digits."""
+    """As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained."""
     def __init__(
         self,
         *,

@@ -71,7 +71,7 @@ class JournalServiceServicer:
         """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
         Repeat: safe, changes nothing.
-        Bounds: request: 16 digits. Response: one entry and a few sentences.
+        Bounds: request: 64 characters. Response: one entry and a few sentences.
         Capability: none.
         Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
         """

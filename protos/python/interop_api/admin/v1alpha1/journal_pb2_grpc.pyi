@@ -52,7 +52,7 @@ class JournalServiceStub:
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
     Repeat: safe, changes nothing.
-    Bounds: request: 16 digits. Response: one entry and a few sentences.
+    Bounds: request: 64 characters. Response: one entry and a few sentences.
     Capability: none.
     Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
     """
@@ -78,7 +78,7 @@ class JournalServiceAsyncStub(JournalServiceStub):
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
     Repeat: safe, changes nothing.
-    Bounds: request: 16 digits. Response: one entry and a few sentences.
+    Bounds: request: 64 characters. Response: one entry and a few sentences.
     Capability: none.
     Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
     """
@@ -113,7 +113,7 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
         Repeat: safe, changes nothing.
-        Bounds: request: 16 digits. Response: one entry and a few sentences.
+        Bounds: request: 64 characters. Response: one entry and a few sentences.
         Capability: none.
         Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
         """

@@ -195,6 +195,7 @@ class ImposeSanctionRequest(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     SUB_CODE_FIELD_NUMBER: _builtins.int
     EXPIRES_AFTER_SECONDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """The account."""
     kind: Global___SanctionKind.ValueType
@@ -203,6 +204,8 @@ class ImposeSanctionRequest(_message.Message):
     """For a temporary ban, otherwise 0."""
     expires_after_seconds: _builtins.int
     """After how long it ends, 1 second to 365 days; 0 for a ban for good."""
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     def __init__(
         self,
         *,
@@ -210,10 +213,11 @@ class ImposeSanctionRequest(_message.Message):
         kind: Global___SanctionKind.ValueType = ...,
         sub_code: _builtins.int = ...,
         expires_after_seconds: _builtins.int = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_seconds", b"expires_after_seconds", "jid", b"jid", "kind", b"kind", "sub_code", b"sub_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_after_seconds", b"expires_after_seconds", "jid", b"jid", "kind", b"kind", "request_id", b"request_id", "sub_code", b"sub_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
