@@ -9,6 +9,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import ChallengeOption, SpamFlow
 from interop_server.rpc.calls import Context, caller
+from interop_server.rpc.convert.enums import known
 from interop_server.rpc.convert.reports import reported_message_from
 
 
@@ -40,10 +41,7 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
         """Takes a report."""
         account = caller(context)
-        try:
-            spam_flow = SpamFlow(request.spam_flow)
-        except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`spam_flow` is not known", field="spam_flow") from error
+        spam_flow = known(SpamFlow, request.spam_flow, "spam_flow")
         messages = [reported_message_from(message, index) for index, message in enumerate(request.messages)]
         return pb.ReportResponse(report_id=await self._reports.report(account, request.jid, spam_flow, messages))
 
@@ -62,10 +60,6 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
     async def AnswerChallenge(self, request: pb.AnswerChallengeRequest, context: Context) -> pb.AnswerChallengeResponse:
         """Answers a challenge."""
         account = caller(context)
-        try:
-            option = ChallengeOption(request.option)
-        except ValueError as error:
-            detail = "`option` must be CHANNEL or CAPTCHA"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="option") from error
+        option = known(ChallengeOption, request.option, "option")
         await self._challenges.answer(account, request.challenge_id, option, request.answer)
         return pb.AnswerChallengeResponse()

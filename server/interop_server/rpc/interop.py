@@ -9,6 +9,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.model import InboxMode
 from interop_server.rpc.calls import Context, caller
+from interop_server.rpc.convert.enums import known
 from interop_server.rpc.errors import refusal_to
 
 
@@ -72,10 +73,8 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
     async def SetInboxMode(self, request: pb.SetInboxModeRequest, context: Context) -> pb.SetInboxModeResponse:
         """Chooses how third-party chats are shown."""
         account = caller(context)
-        if request.inbox_mode not in (stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED):
-            detail = "`inbox_mode` must be SEPARATE or COMBINED"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="inbox_mode")
-        await self._optin.set_inbox_mode(account, InboxMode(request.inbox_mode))
+        inbox_mode = known(InboxMode, request.inbox_mode, "inbox_mode")
+        await self._optin.set_inbox_mode(account, inbox_mode)
         return pb.SetInboxModeResponse()
 
     async def GetInteropSettings(

@@ -11,6 +11,7 @@ from interop_server.core.journal import OPERATOR
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Context
+from interop_server.rpc.convert.enums import known
 
 
 class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
@@ -39,11 +40,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
 
     async def ImposeSanction(self, request: pb.ImposeSanctionRequest, context: Context) -> pb.ImposeSanctionResponse:
         """Imposes a sanction."""
-        try:
-            kind = SanctionKind(request.kind)
-        except ValueError as error:
-            detail = "`kind` must be NEW_CHATS_LOCKED, TEMPORARY_BAN or BAN"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="kind") from error
+        kind = known(SanctionKind, request.kind, "kind")
         now_ms = self._clock.now_ms()
         sanction = scripted_sanction(kind, request.sub_code, request.expires_after_seconds, now_ms)
         account = await self._standing.account(request.jid)
