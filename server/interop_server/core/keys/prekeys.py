@@ -153,7 +153,7 @@ class PreKeys:
         await self.store.prekeys.delete_kem(account.account_id)
 
     async def low_counts(self, account: Account) -> tuple[PreKeyCounts, frozenset[PreKeyKind]] | None:
-        """Returns a published account's counts and the kinds of which few are left; None without such a kind (KEY-09)."""
+        """A published account's counts and the kinds of which few are left; None without such a kind (KEY-09)."""
         if account.account_id not in await self.store.prekeys.get_published([account.account_id]):
             return None
         counts = await self.store.prekeys.count(account.account_id)
