@@ -249,8 +249,8 @@ Global___ClientFinish: _TypeAlias = ClientFinish  # noqa: Y015
 
 @_typing.final
 class LoginPayload(_message.Message):
-    """Who logs in and how. Travels sealed in ClientFinish. Fields under 1000 are numbered as observed on the wire; the
-    names of the others are not public and are the simulator's.
+    """Which user logs in, and how. Travels sealed in ClientFinish. Fields under 1000 are numbered as observed on the wire;
+    the names of the others are not public and are the simulator's.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -273,7 +273,7 @@ class LoginPayload(_message.Message):
     client_ip: _builtins.str
     """In proxy mode the end client's public IP address, IPv4 or IPv6 text (PRX-02). Otherwise empty."""
     enable_read_receipts: _builtins.bool
-    """Whether this user sends and receives read receipts; for a WhatsApp user. Third-party users say it in `interop_data`."""
+    """Whether this WhatsApp user sends and receives read receipts. Third-party users say it in `interop_data`."""
     @_builtins.property
     def interop_data(self) -> Global___InteropData:
         """For a third-party user: account and token."""

@@ -51,7 +51,7 @@ class MediaServiceStub:
     Source: protocol facts 4.8; MED-05.
     """
     GetUploadStatus: _grpc.UnaryUnaryMultiCallable[_media_pb2.GetUploadStatusRequest, _media_pb2.GetUploadStatusResponse]
-    """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+    """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
     Repeat: safe, changes nothing.
     Bounds: request: one permission and one token. Response: one number or one path.
@@ -63,10 +63,10 @@ class MediaServiceStub:
     """Uploads a blob in chunks; resumable (MED-07).
 
     Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
-    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
-    bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
-    upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
-    its path at once.
+    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all
+    declared bytes came, the received bytes are kept for an hour. When more bytes come than were declared, or they do
+    not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
+    uploading a stored blob answers its path at once.
 
     Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
     GetUploadStatus answers. Either way the blob is kept 30 days from then on.
@@ -107,7 +107,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
     Source: protocol facts 4.8; MED-05.
     """
     GetUploadStatus: _aio.UnaryUnaryMultiCallable[_media_pb2.GetUploadStatusRequest, _media_pb2.GetUploadStatusResponse]  # type: ignore[assignment]
-    """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+    """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
     Repeat: safe, changes nothing.
     Bounds: request: one permission and one token. Response: one number or one path.
@@ -119,10 +119,10 @@ class MediaServiceAsyncStub(MediaServiceStub):
     """Uploads a blob in chunks; resumable (MED-07).
 
     Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
-    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
-    bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
-    upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
-    its path at once.
+    chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all
+    declared bytes came, the received bytes are kept for an hour. When more bytes come than were declared, or they do
+    not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
+    uploading a stored blob answers its path at once.
 
     Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
     GetUploadStatus answers. Either way the blob is kept 30 days from then on.
@@ -172,7 +172,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_pb2.GetUploadStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.GetUploadStatusResponse, _abc.Awaitable[_media_pb2.GetUploadStatusResponse]]:
-        """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+        """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
         Repeat: safe, changes nothing.
         Bounds: request: one permission and one token. Response: one number or one path.
@@ -190,10 +190,10 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Uploads a blob in chunks; resumable (MED-07).
 
         Only the first message has `start`, and it has nothing else; all later ones have `chunk`. The first byte of the first
-        chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
-        bytes came, what came is kept for an hour. When more come than were declared, or they do not hash to the token, the
-        upload is discarded. The blob is durable when the response arrives. Idempotent: uploading what is there answers
-        its path at once.
+        chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all
+        declared bytes came, the received bytes are kept for an hour. When more bytes come than were declared, or they do
+        not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
+        uploading a stored blob answers its path at once.
 
         Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
         GetUploadStatus answers. Either way the blob is kept 30 days from then on.
