@@ -1,4 +1,4 @@
-"""What every service works with: the rules, and the live connections of this node."""
+"""What every service uses: the rules, and the live connections of this node."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from interop_server.rpc.departures import Departures
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One node's edge."""
+    """The parts of one node that its services share."""
 
     rules: Rules
     registry: ConnectionRegistry

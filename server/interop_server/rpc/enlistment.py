@@ -1,4 +1,4 @@
-"""Enlistment: convert, call one rule, answer; knows no rule itself."""
+"""The enlistment service: converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
@@ -16,7 +16,7 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
         self._journal = journal
 
     async def Enlist(self, request: enlistment_pb2.EnlistRequest, context: Context) -> enlistment_pb2.EnlistResponse:
-        """Enlists; the outcome is in the response."""
+        """Enlists a user; the outcome is in the response."""
         form = EnlistmentForm(
             auth_key=request.authkey,
             key_type=request.e_keytype,

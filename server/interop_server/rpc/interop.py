@@ -1,4 +1,4 @@
-"""The interop service: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""The interop service: authenticates, converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import interop_pb2 as pb
 from interop_api.v1 import interop_pb2_grpc, stanza_pb2
@@ -141,7 +141,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
     async def SendReachabilityPing(
         self, request: pb.SendReachabilityPingRequest, context: Context
     ) -> pb.SendReachabilityPingResponse:
-        """Takes a ping, whatever becomes of it."""
+        """Takes a ping; the answer is the same whether or not it is delivered."""
         await self._reachability.ping(self._sessions.account(context), request.phone_number, request.display_name)
         return pb.SendReachabilityPingResponse()
 
