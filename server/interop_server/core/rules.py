@@ -62,7 +62,7 @@ class Ports:
     location: LocationPolicy
     clock: MovableClock
     rng: Callable[[str], Rng]
-    """A source of randomness for each purpose, so that a seed makes each reproducible by itself."""
+    """A source of randomness for each purpose, so that a seed makes each one reproducible on its own."""
     limits: Limits
     node: str = DEFAULT_NODE
     """Name of the server process."""
@@ -70,12 +70,12 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules, by the names that the edges know them by."""
+    """The rules, by the names that the servers use."""
 
     limits: Limits
     journal: Journal
     counts: Counter[str]
-    """What was counted since the start, by name."""
+    """Counters since the start, by name."""
     absence: Absence
     audit: Audit
     blocklist: Blocklist

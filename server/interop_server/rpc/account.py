@@ -1,4 +1,4 @@
-"""The end of an account: authenticate, call one rule, answer; knows no rule itself."""
+"""The account service: authenticates, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import account_pb2, account_pb2_grpc
 from interop_server.core.connection.deletion import AccountDeletion

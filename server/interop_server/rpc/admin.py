@@ -1,4 +1,4 @@
-"""The admin service on its own port: convert, call one rule, answer; knows no rule itself."""
+"""The admin service on its own port: converts, calls one rule, answers; knows no rule itself."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -98,11 +98,11 @@ _VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {
     "proxy_allowed": lambda partner: partner.proxy_allowed,
     "group_messaging": lambda partner: partner.group_messaging,
 }
-"""How the fields of a partner that can change are read."""
+"""How the changeable fields of a partner are read."""
 
 
 def partner_values_from(request: pb.PutPartnerRequest) -> dict[str, Any]:
-    """Returns what a request says about a partner, by field: what its mask names, or else all that it has.
+    """Returns a request's values for a partner, by field: the fields that its mask names, or all fields without a mask.
 
     Raises:
         Refusal: REQUEST_MALFORMED.

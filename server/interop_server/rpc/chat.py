@@ -1,4 +1,4 @@
-"""The chat channel: one stream from handshake to its end; knows no rule and no storage."""
+"""The chat channel: one stream, from the handshake to its end; knows no rule and no storage."""
 
 import asyncio
 import logging
@@ -31,7 +31,7 @@ from interop_server.rpc.read_ahead import ReadAhead
 _log = logging.getLogger(__name__)
 
 LAST_WORD_SECONDS = 2.0
-"""How long a client has to take in what is left for it, the reason included, when the server ends its connection."""
+"""How long a client may take to read the remaining stanzas, with the reason, when the server ends the connection."""
 
 
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
@@ -55,7 +55,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             await self._refuse(refusal, channel, call, _claimed(handshaken.login))
             raise
         except Exception as error:
-            # Also an unexpected failure is told in the channel (CHN-10), and opaque as everywhere.
+            # An unexpected failure is also told in the channel (CHN-10), and is as opaque as elsewhere.
             _log.exception("a login failed")
             fault = Refusal(Reason.SERVER_FAULT)
             await self._refuse(fault, channel, call, _claimed(handshaken.login))
@@ -78,7 +78,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         )
         live = self._edge.registry.open(facts, login.read_receipts, login.max_frame_bytes)
         try:
-            # Once more: a ban that came since the first look has found no connection to end.
+            # Check again: a ban imposed since the first check has found no connection to end.
             await self._rules.logins.check_standing(account)
         except BaseException:
             self._edge.registry.close(live)
@@ -98,14 +98,14 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
 
 def _claimed(login: Login | Refusal) -> str:
-    """Whom a login claims to be, proved or not, for the journal; empty when it says nothing of the kind."""
+    """Returns the account that a login claims, proved or not, for the journal; empty when it claims none."""
     if isinstance(login, Refusal):
         return ""
     return f"account {login.account_number}" if login.is_interop else whatsapp_jid(login.phone_number)
 
 
 def _say_when(refusal: Refusal, limits: Limits) -> None:
-    """Says when to come back to a server that stops: another one may be there by then (CHN-10)."""
+    """Sets the delay after which to return to a stopping server: another one may run by then (CHN-10)."""
     if refusal.reason is Reason.SERVER_DRAINING:
         refusal.retry_after_ms = limits.reconnect_ms
 
@@ -129,7 +129,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 class _SealedChannel:
-    """Sealed frames on a stream, both ways."""
+    """Sends and receives sealed frames on a stream."""
 
     def __init__(self, context: Context, transport: Transport, limits: Limits) -> None:
         self._context = context
@@ -171,7 +171,7 @@ class _SealedChannel:
 
 
 class _ChatStream:
-    """A logged-in channel: reads, writes, delivers and watches until one of them is done."""
+    """A logged-in channel: reads, writes, delivers and watches for silence until one of these ends."""
 
     def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel, call: Call) -> None:
         self._edge = edge
@@ -190,13 +190,13 @@ class _ChatStream:
         """Runs the channel to its end.
 
         Raises:
-            Refusal: Why the server ended it; the client has been told in a stream error.
+            Refusal: The reason why the server ended it; the client has received it in a stream error.
         """
         low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
         writing = self._start(self._write())
-        watching = self._start(self._watch(), "silence")  # the name under which the clock reports what fired
+        watching = self._start(self._watch(), "silence")  # the clock reports fired timers under this name
         others = [watching, *(self._start(work) for work in (self._work(), self._pump.run()))]
         reading = asyncio.create_task(self._read())
         try:
@@ -219,7 +219,7 @@ class _ChatStream:
         return task
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
-        # Called in the order in which the tasks end: what ended first is why the channel ends.
+        # Called in the order in which the tasks end: the first cause is the reason of the channel's end.
         if not task.cancelled():
             self._live.finish(task.exception())
 
@@ -232,7 +232,7 @@ class _ChatStream:
                 self._heard_at_ms = self._edge.clock.now_ms()
                 await self._ahead.put(plaintext)
             self._ahead.finish()
-        except Exception as error:  # noqa: BLE001 - whatever ends the reading ends the channel, after the frames before it
+        except Exception as error:  # noqa: BLE001 - an error of the reader ends the channel, after the frames before it
             self._ahead.finish(error)
 
     async def _work(self) -> None:
@@ -250,7 +250,7 @@ class _ChatStream:
         while True:
             left_ms = self._heard_at_ms + silent_ms - self._edge.clock.now_ms()
             if left_ms <= 0:
-                # Closed at once, not after the last word: an operator who advances the clock finds the session dead.
+                # Closed at once, not after the last stanza: an operator who advances the clock finds the session dead.
                 silent = Refusal(Reason.CONNECTION_SILENT)
                 self._call.refuse(silent, "chat.stream")
                 await self._edge.departures.close(self._live)

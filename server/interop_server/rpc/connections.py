@@ -1,4 +1,4 @@
-"""The live connections of this node: who is connected, how to wake them, how to end them; knows no wire format."""
+"""The live connections of this node: which accounts have one, how to wake and end it; knows no wire format."""
 
 import asyncio
 from collections.abc import Callable, Set
@@ -14,7 +14,7 @@ SESSION_TOKEN_BYTES = 24
 
 
 ShowTyping = Callable[[str, TypingState, int], bool]
-"""Shows that somebody (JID) is typing, for so many seconds; False when that cannot be done at once."""
+"""Shows a sender's typing state, by JID, for a number of seconds; False when that cannot be done at once."""
 
 
 def _show_nothing(sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
@@ -38,18 +38,18 @@ class LiveConnection:
         self.changed = asyncio.Event()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
         self.prekeys_low: PreKeyCounts | None = None
-        """Counts that the client is yet to be told (KEY-09)."""
+        """Counts that the client has not been told yet (KEY-09)."""
         self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
         self.show_typing: ShowTyping = _show_nothing
         """Set by the stream that serves the connection."""
         self.state = ChannelState.OPEN
         self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        """Why the channel ends, from then on: a Refusal when the server ends it, another error when the stream fails,
-        None when the client leaves."""
+        """Resolves when the channel ends: to a Refusal when the server ends it, to another error when the stream fails,
+        to None when the client leaves."""
 
     @property
     def account(self) -> Account:
-        """Whose connection this is."""
+        """The account of this connection."""
         return self.facts.account
 
     @property
@@ -59,26 +59,26 @@ class LiveConnection:
 
     @property
     def end_reason(self) -> Reason | None:
-        """Why the server ends the connection; None as long as it does not."""
+        """The reason why the server ends the connection; None while it does not."""
         error = self.over.result() if self.over.done() else None
         return error.reason if isinstance(error, Refusal) else None
 
     def wake(self) -> None:
-        """Says that the mailbox may have something new."""
+        """Notes that the mailbox may have new items."""
         self.changed.set()
 
     def end(self, reason: Reason) -> None:
-        """Ends the connection for a reason of the server's; the first cause counts."""
+        """Ends the connection for a reason of the server; the first cause counts."""
         self.finish(Refusal(reason))
 
     def finish(self, error: BaseException | None) -> None:
-        """Says why the channel ends, as in `over`; the first cause counts."""
+        """Sets the cause of the channel's end, as in `over`; the first cause counts."""
         if not self.over.done():
             self._move(ChannelEvent.END)
             self.over.set_result(error)
 
     def close(self) -> None:
-        """Says that the registry has forgotten it."""
+        """Notes that the registry has forgotten the connection."""
         self._move(ChannelEvent.CLOSE)
 
     def _move(self, event: ChannelEvent) -> None:
@@ -92,7 +92,7 @@ class LiveConnection:
             self.changed.set()
 
     def prekeys_refilled(self, kinds: frozenset[PreKeyKind]) -> None:
-        """Allows the next notice of these kinds."""
+        """Allows the next notification of these kinds."""
         self._told_prekeys_low -= kinds
         if not self._told_prekeys_low:
             self.prekeys_low = None
@@ -126,7 +126,7 @@ class ConnectionRegistry:
         return connection
 
     def connected(self) -> Set[int]:
-        """Ids of the accounts that are connected now."""
+        """Returns the ids of the accounts that are connected now."""
         return self._by_account.keys()
 
     def close(self, connection: LiveConnection) -> None:
@@ -149,12 +149,12 @@ class ConnectionRegistry:
         return connection
 
     def facts_of(self, account_id: int) -> ConnectionFacts | None:
-        """What is known of an account's connection; None when it has none (PRX-05)."""
+        """Returns the facts about an account's connection; None without a connection (PRX-05)."""
         connection = self._by_account.get(account_id)
         return None if connection is None else connection.facts
 
     def facts(self) -> list[ConnectionFacts]:
-        """What is known of all open connections, by JID (PRX-05)."""
+        """Returns the facts about all open connections, by JID (PRX-05)."""
         return sorted(
             (connection.facts for connection in self._by_account.values()), key=lambda facts: facts.account.jid
         )
@@ -166,7 +166,7 @@ class ConnectionRegistry:
             connection.end(Reason.SERVER_DRAINING)
 
     def wake(self, account_id: int) -> bool:
-        """Tells a connection that its mailbox has something; False when the account is not connected."""
+        """Tells a connection that its mailbox has new items; False when the account is not connected."""
         connection = self._by_account.get(account_id)
         if connection is None:
             return False
@@ -185,10 +185,10 @@ class ConnectionRegistry:
                 self._end(connection, reason)
 
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
-        """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
+        """Records since when the end client behind the account's connection, if any, is closed; None means open."""
         if (connection := self._by_account.get(account_id)) is not None:
             if closed_at_ms is not None and connection.facts.client_closed_at_ms is not None:
-                return  # the first time counts
+                return  # the first report counts
             connection.facts = replace(connection.facts, client_closed_at_ms=closed_at_ms)
 
     def _end(self, connection: LiveConnection, reason: Reason) -> None:
@@ -196,16 +196,16 @@ class ConnectionRegistry:
         connection.end(reason)
 
     def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
-        """Shows that somebody is typing; False when the account is not connected, or reads too slowly (MSG-13)."""
+        """Shows a typing indicator; False when the account is not connected, or reads too slowly (MSG-13)."""
         connection = self._by_account.get(account_id)
         return connection is not None and connection.show_typing(sender_jid, state, expires_after_seconds)
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
-        """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""
+        """Tells the account that few prekeys are left, if connected and not told since the last refill (KEY-09)."""
         if (connection := self._by_account.get(account_id)) is not None:
             connection.tell_prekeys_low(counts, few)
 
     def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
-        """Allows the next notice of these kinds."""
+        """Allows the next notification of these kinds."""
         if (connection := self._by_account.get(account_id)) is not None:
             connection.prekeys_refilled(kinds)

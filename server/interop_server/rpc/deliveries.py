@@ -1,7 +1,7 @@
-"""Brings a mailbox to its client: backlog when asked, then live, never more in flight than allowed; knows no rule.
+"""Delivers a mailbox to its client: backlog on request, then live items, within the limit in flight; knows no rule.
 
-The mailbox is the only queue: what is not acked stays there: a broken connection loses nothing (MSG-09); backlog and
-live traffic come out of the same place, so their order is the order of storing (MSG-08).
+The mailbox is the only queue. Un-acked items stay in it, so a broken connection loses nothing (MSG-09). Backlog and
+live items come from the same queue, so they are delivered in the order of storing (MSG-08).
 """
 
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ class DeliveryPump:
         return len(known)
 
     async def run(self) -> None:
-        """Delivers the backlog as the client asks for it, marks its end, then delivers live for ever."""
+        """Delivers the backlog as the client asks for it, marks its end, then delivers live items until cancelled."""
         await self._deliver_backlog()
         while True:
             self._live.changed.clear()

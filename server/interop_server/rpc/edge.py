@@ -1,4 +1,4 @@
-"""What every service works with: the rules, and the live connections of this node."""
+"""What every service uses: the rules, and the live connections of this node."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from interop_server.rpc.repeats import Repeats
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One node's edge."""
+    """The parts of one node that its services share."""
 
     rules: Rules
     registry: ConnectionRegistry

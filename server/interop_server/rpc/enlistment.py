@@ -1,4 +1,4 @@
-"""Enlistment: convert, call one rule, answer; knows no rule itself."""
+"""The enlistment service: converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm

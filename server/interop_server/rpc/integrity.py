@@ -1,4 +1,4 @@
-"""The integrity service: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""The integrity service: authenticates, converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import integrity_pb2 as pb
 from interop_api.v1 import integrity_pb2_grpc

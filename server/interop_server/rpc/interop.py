@@ -1,4 +1,4 @@
-"""The interop service: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""The interop service: authenticates, converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import interop_pb2 as pb
 from interop_api.v1 import interop_pb2_grpc, stanza_pb2

@@ -1,4 +1,4 @@
-"""The journal service on the admin port: filter, stream, explain; knows no rule itself."""
+"""The journal service on the admin port: filters, streams, explains; knows no rule itself."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -22,7 +22,7 @@ _OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
 }
 
 Explain = Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
-"""Statement, evidence and names of the limits that are policy, of a requirement."""
+"""Returns a requirement's statement, its evidence and the names of its limits that are policy."""
 
 
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):

@@ -1,4 +1,4 @@
-"""The prekey service: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""The prekey service: authenticates, converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import prekeys_pb2 as pb
 from interop_api.v1 import prekeys_pb2_grpc
@@ -86,7 +86,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
     async def TakeMissingPreKeyBundles(
         self, request: pb.TakeMissingPreKeyBundlesRequest, context: Context
     ) -> pb.TakeMissingPreKeyBundlesResponse:
-        """Takes bundles of devices that the caller does not know as they are."""
+        """Takes bundles of devices whose current state the caller does not know."""
         known = [(user.jid, _known_devices_from(user)) for user in request.users]
         account = caller(context)
         outcomes = await self._prekeys.take_missing(account, known)

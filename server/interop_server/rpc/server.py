@@ -1,4 +1,4 @@
-"""The two gRPC servers: which services each has, and how it listens; knows no rule and no implementation of a port."""
+"""The two gRPC servers: the services of each, and how it listens; knows no rule and no implementation of a port."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -71,15 +71,15 @@ Counted = Callable[[], dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A server that listens."""
+    """A listening server."""
 
     port: int
     stops: tuple[Callable[[], Awaitable[None]], ...]
-    """What stops it, to be called last to first: health says NOT_SERVING, then calls get time to finish."""
+    """Functions that stop it, called last to first: health says NOT_SERVING, then calls get time to finish."""
 
 
 def client_server(edge: Edge, identity: ServerIdentity, http_url: str) -> grpc.aio.Server:
-    """Returns the server that clients connect to."""
+    """Returns the server for clients."""
     rules = edge.rules
     server = _server(edge)
     enlistment = EnlistmentServicer(rules.enlistment)
@@ -97,7 +97,7 @@ def client_server(edge: Edge, identity: ServerIdentity, http_url: str) -> grpc.a
 
 
 def admin_server(edge: Edge, count_rows: CountRows, counted: Counted, explain: Explain) -> grpc.aio.Server:
-    """Returns the server that the operator's calls go to."""
+    """Returns the server for the operator."""
     rules, clock = edge.rules, edge.clock
     server = _server(edge)
     admin = AdminServicer(rules.operator, count_rows, counted)
@@ -114,7 +114,7 @@ async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *,
     """Starts a server; health says SERVING when this returns.
 
     Raises:
-        RuntimeError: The address cannot be listened on.
+        RuntimeError: The server cannot listen on the address.
     """
     services = [each.full_name for each in (_ADMIN_SERVICES if is_admin else _CLIENT_SERVICES)]
     health_servicer = health.aio.HealthServicer()
@@ -134,7 +134,7 @@ async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *,
 def _server(edge: Edge) -> grpc.aio.Server:
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
-        # gRPC itself refuses what is longer than the hard cap (CHN-09); the configured limits lie far below it.
+        # gRPC refuses messages over the hard cap (CHN-09); the configured limits lie far below it.
         ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),

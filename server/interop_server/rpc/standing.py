@@ -1,4 +1,4 @@
-"""The standing service on the admin port: convert, call one rule, answer; knows no rule itself."""
+"""The standing service on the admin port: converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.admin.v1alpha1 import standing_pb2 as pb
 from interop_api.admin.v1alpha1 import standing_pb2_grpc
@@ -26,7 +26,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         self._clock = clock
 
     async def GetStanding(self, request: pb.GetStandingRequest, context: Context) -> pb.GetStandingResponse:
-        """Says how an account stands."""
+        """Returns an account's standing."""
         account = await self._standing.account(request.jid)
         sanctions = await self._standing.sanctions(account.external_user)
         score = await self._scoring.score(account)
@@ -62,7 +62,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
     async def AuditAccount(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
         self, request: pb.AuditAccountRequest, context: Context
     ) -> None:
-        """Shows everything that is kept about somebody."""
+        """Shows everything that is kept about a person."""
         if request.jid:
             records = self._audit.of_account(request.jid)
         elif request.external_id:

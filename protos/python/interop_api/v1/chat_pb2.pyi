@@ -249,8 +249,8 @@ Global___ClientFinish: _TypeAlias = ClientFinish  # noqa: Y015
 
 @_typing.final
 class LoginPayload(_message.Message):
-    """Who logs in and how. Travels sealed in ClientFinish. Fields under 1000 are numbered as observed on the wire; the
-    names of the others are not public and are the simulator's.
+    """Which user logs in, and how. Travels sealed in ClientFinish. Fields under 1000 are numbered as observed on the wire;
+    the names of the others are not public and are the simulator's.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -253,8 +253,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a refusal. Stable: a name is never reused for another meaning.
-    In brackets: the gRPC status that a reason travels under, and its code, the code of a login refused for it, and its
-    HTTP status where they are not those of all reasons with this gRPC status.
+    In brackets: the gRPC status of the reason. Then its code, the code of a login refused for it, and its HTTP status,
+    each only where it differs from those of other reasons with this gRPC status.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -464,8 +464,8 @@ class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.Val
     RECOVERY_UNSPECIFIED: _Recovery.ValueType  # 0
     """Never sent. A value that the client does not know means the same as NEVER."""
     RECOVERY_NEVER: _Recovery.ValueType  # 1
-    """The same request meets the same refusal: change it, or what it rests on, as `advice` says. A connection that ended
-    for such a reason is not opened again without a person's doing.
+    """The same request is refused again: change the request, or what it depends on, as `advice` says. A client does not
+    reopen a connection that ended for such a reason unless a person acts.
     """
     RECOVERY_SAME_AGAIN: _Recovery.ValueType  # 2
     """Send the same again: after `retry_after_ms`, or else with back-off."""
@@ -478,7 +478,7 @@ class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.Val
     RECOVERY_NEW_KEYS: _Recovery.ValueType  # 6
     """Make new keys and publish them (KEY-13)."""
     RECOVERY_REFRESH_DEVICES: _Recovery.ValueType  # 7
-    """Take the device list that came with the refusal, and bundles of what is new on it, then send again (MSG-05)."""
+    """Take the device list from the refusal, and bundles for devices that are new on it, then send again (MSG-05)."""
     RECOVERY_CHALLENGE: _Recovery.ValueType  # 8
     """Request a challenge and answer it, or wait for `retry_after_ms` (ABU-06)."""
 
@@ -488,8 +488,8 @@ class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
 RECOVERY_UNSPECIFIED: Recovery.ValueType  # 0
 """Never sent. A value that the client does not know means the same as NEVER."""
 RECOVERY_NEVER: Recovery.ValueType  # 1
-"""The same request meets the same refusal: change it, or what it rests on, as `advice` says. A connection that ended
-for such a reason is not opened again without a person's doing.
+"""The same request is refused again: change the request, or what it depends on, as `advice` says. A client does not
+reopen a connection that ended for such a reason unless a person acts.
 """
 RECOVERY_SAME_AGAIN: Recovery.ValueType  # 2
 """Send the same again: after `retry_after_ms`, or else with back-off."""
@@ -502,7 +502,7 @@ RECOVERY_ENLIST: Recovery.ValueType  # 5
 RECOVERY_NEW_KEYS: Recovery.ValueType  # 6
 """Make new keys and publish them (KEY-13)."""
 RECOVERY_REFRESH_DEVICES: Recovery.ValueType  # 7
-"""Take the device list that came with the refusal, and bundles of what is new on it, then send again (MSG-05)."""
+"""Take the device list from the refusal, and bundles for devices that are new on it, then send again (MSG-05)."""
 RECOVERY_CHALLENGE: Recovery.ValueType  # 8
 """Request a challenge and answer it, or wait for `retry_after_ms` (ABU-06)."""
 Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
@@ -532,20 +532,20 @@ class Refusal(_message.Message):
     succeed: that is what `recovery` says.
     """
     request_id: _builtins.str
-    """Names this refusal in the journal, for `interopsim explain`: the id of its call, or 16 hexadecimal digits of its own
-    for a stanza and for an item of a list.
+    """Names this refusal in the journal, for `interopsim explain`: the id of its call. A stanza and an item of a list
+    have an id of their own, 16 hexadecimal digits.
     """
     code: _builtins.int
-    """The code that stands for this refusal on the wire that is modelled, as observed. For information: 400 malformed, 401
-    not authorised, 402 temporarily banned, 403 not allowed, 404 not found, 405 not in this state or client outdated, 406
-    keys are bad (KEY-13) or banned, 409 exists, 410 gone, 429 too much, 463 and 475 no new chats, 500 an unexpected
-    failure, 503 transient. The refusal of a login has the login's code (CHN-10), which for some reasons is another one.
+    """The code of this refusal on the modelled wire, as observed. For information: 400 malformed, 401 not authorised, 402
+    temporarily banned, 403 not allowed, 404 not found, 405 not in this state or client outdated, 406 keys are bad
+    (KEY-13) or banned, 409 exists, 410 gone, 429 too much, 463 and 475 no new chats, 500 an unexpected failure, 503
+    transient. The refusal of a login has the login's code (CHN-10), which differs for some reasons.
     """
     recovery: Global___Recovery.ValueType
     """What to do about it, for programs."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
-        """The fields of the request that are not as they must be; empty when it is about no nameable field."""
+        """The wrong fields of the request; empty when no single field is wrong."""
 
     def __init__(
         self,
@@ -571,14 +571,15 @@ Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 
 @_typing.final
 class FieldViolation(_message.Message):
-    """A field of a request, or of a stanza, that is not as it must be."""
+    """A field of a request, or of a stanza, that is wrong."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Its path from the request or the stanza on, by the names in these files, with indices from 0: `users[3].external_id`.
+    """Its path from the request or the stanza on, by the names in these files, with indices from 0:
+    `users[3].external_id`.
     For the enlistment form the field's name.
     """
     description: _builtins.str

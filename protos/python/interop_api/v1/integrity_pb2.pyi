@@ -205,7 +205,7 @@ class ReportRequest(_message.Message):
     MESSAGES_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
-    """Who is reported."""
+    """The reported user."""
     spam_flow: Global___SpamFlow.ValueType
     """Where the report was made."""
     request_id: _builtins.str
@@ -242,7 +242,7 @@ class ReportedMessage(_message.Message):
     message_id: _builtins.str
     """Its id."""
     plaintext: _builtins.bytes
-    """What it says, when the reporter reveals it: the serialised `Message` of content.proto, at most 65,536 bytes."""
+    """The content, when the reporter reveals it: the serialised `Message` of content.proto, at most 65,536 bytes."""
     message_secret: _builtins.bytes
     """The message secret from inside it, 32 bytes: what its reporting token is verified with. Required with `plaintext`."""
     def __init__(

@@ -29,7 +29,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IntegrityServiceStub:
-    """Lets people keep others away. Every call needs a session."""
+    """Lets users block and report others, and answer challenges. Every call needs a session."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -45,10 +45,10 @@ class IntegrityServiceStub:
     Source: ABU-01, ABU-02.
     """
     UpdateBlocklist: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.UpdateBlocklistRequest, _integrity_pb2.UpdateBlocklistResponse]
-    """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+    """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-    The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-    can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+    The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+    blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
     Repeat: safe.
     Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -59,7 +59,7 @@ class IntegrityServiceStub:
     Source: ABU-01, ABU-02.
     """
     Report: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]
-    """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+    """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
     The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
     delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -94,7 +94,7 @@ class IntegrityServiceStub:
     Source: ABU-06.
     """
     AnswerChallenge: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.AnswerChallengeRequest, _integrity_pb2.AnswerChallengeResponse]
-    """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+    """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
     Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
     12 hours.
@@ -110,7 +110,7 @@ class IntegrityServiceStub:
 
 @_typing.type_check_only
 class IntegrityServiceAsyncStub(IntegrityServiceStub):
-    """Lets people keep others away. Every call needs a session."""
+    """Lets users block and report others, and answer challenges. Every call needs a session."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBlocklist: _aio.UnaryUnaryMultiCallable[_integrity_pb2.GetBlocklistRequest, _integrity_pb2.GetBlocklistResponse]  # type: ignore[assignment]
@@ -123,10 +123,10 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Source: ABU-01, ABU-02.
     """
     UpdateBlocklist: _aio.UnaryUnaryMultiCallable[_integrity_pb2.UpdateBlocklistRequest, _integrity_pb2.UpdateBlocklistResponse]  # type: ignore[assignment]
-    """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+    """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-    The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-    can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+    The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+    blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
     Repeat: safe.
     Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -137,7 +137,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Source: ABU-01, ABU-02.
     """
     Report: _aio.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]  # type: ignore[assignment]
-    """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+    """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
     The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
     delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -172,7 +172,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Source: ABU-06.
     """
     AnswerChallenge: _aio.UnaryUnaryMultiCallable[_integrity_pb2.AnswerChallengeRequest, _integrity_pb2.AnswerChallengeResponse]  # type: ignore[assignment]
-    """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+    """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
     Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
     12 hours.
@@ -187,7 +187,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     """
 
 class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Lets people keep others away. Every call needs a session."""
+    """Lets users block and report others, and answer challenges. Every call needs a session."""
 
     @_abc_1.abstractmethod
     def GetBlocklist(
@@ -210,10 +210,10 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integrity_pb2.UpdateBlocklistRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integrity_pb2.UpdateBlocklistResponse, _abc.Awaitable[_integrity_pb2.UpdateBlocklistResponse]]:
-        """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+        """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-        The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-        can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+        The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+        blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
         Repeat: safe.
         Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -230,7 +230,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integrity_pb2.ReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integrity_pb2.ReportResponse, _abc.Awaitable[_integrity_pb2.ReportResponse]]:
-        """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+        """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
         The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
         delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -277,7 +277,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integrity_pb2.AnswerChallengeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integrity_pb2.AnswerChallengeResponse, _abc.Awaitable[_integrity_pb2.AnswerChallengeResponse]]:
-        """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+        """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
         Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
         12 hours.

@@ -1,6 +1,6 @@
-"""What is kept about somebody, field by field, and why: the catalogue that every table answers to; knows no SQL.
+"""What is kept about a person, field by field, and why: the catalogue of all tables; knows no SQL.
 
-What a table or a connection has and this catalogue has not is not shown, and a test fails: nothing is kept in silence.
+A table or connection field that is missing here is not shown, and a test fails: the server keeps nothing undeclared.
 Source: ABU-08.
 """
 
@@ -17,17 +17,17 @@ from interop_server.core.model import Account, ExternalUser
 from interop_server.core.ports import ConnectionSignals
 
 _PAGE = 500
-"""Records read at once."""
+"""Records read per query."""
 _SECRET = "a secret, shown to nobody"
 _LIFE = "as long as the account lasts"
 
 
 class Kept(NamedTuple):
-    """What is kept in one place about somebody."""
+    """What is kept about a person in one place."""
 
     requirement: str
     until: str
-    """How long; names limits in braces."""
+    """How long it is kept; names limits in braces."""
     fields: dict[str, str]
     """What each field is kept for."""
 
@@ -273,7 +273,7 @@ IN_MEMORY: dict[str, Kept] = {
 
 
 class KeptField(NamedTuple):
-    """One field of one record. Fields are those of `KeptField` in standing.proto."""
+    """One field of one record. Its fields are those of `KeptField` in standing.proto."""
 
     place: str
     field: str
@@ -283,7 +283,7 @@ class KeptField(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Shows everything that is kept about somebody."""
+    """Shows everything that is kept about a person."""
 
     store: StoreForAbuse
     connections: ConnectionSignals
@@ -292,7 +292,7 @@ class Audit:
     limits: Limits
 
     async def of_account(self, jid: str) -> AsyncIterator[list[KeptField]]:
-        """Yields every record that is kept about an account, or about one that was, by place.
+        """Yields every record that is kept about an account, existing or ended, by place.
 
         Raises:
             Refusal: NOT_REGISTERED when nothing is kept.

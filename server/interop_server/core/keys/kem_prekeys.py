@@ -1,6 +1,6 @@
-"""What post-quantum prekeys must be; knows no store and no wire format.
+"""Checks post-quantum prekeys; knows no store and no wire format.
 
-Sessions do not use them: how a session would is not public. They are kept, given out and watched over.
+The server keeps, gives out and counts them. Sessions do not use them: how a session would is not public.
 """
 
 from interop_protocol.kem_keys import is_encapsulation_key, verify_kem_prekey
@@ -10,7 +10,7 @@ from interop_server.core.model import KemPreKey, KemPreKeys
 from interop_server.core.ports import Clock
 
 _CHECKED_AT_ONCE = 16
-"""Keys checked before others get a turn: each takes tenths of a millisecond, and 5,000 may come at once."""
+"""Keys checked before other tasks get a turn: each takes tenths of a millisecond, and 5,000 may come at once."""
 
 
 async def check_kem_prekeys(identity_key: bytes, kem: KemPreKeys, clock: Clock) -> None:

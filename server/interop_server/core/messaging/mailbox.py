@@ -13,7 +13,7 @@ from interop_server.core.sweeps import Sweep
 
 @dataclass(frozen=True, slots=True)
 class Mailbox:
-    """Reads mailboxes and forgets what was acked. Source: MSG-07 to MSG-09."""
+    """Reads mailboxes and deletes what was acked. Source: MSG-07 to MSG-09."""
 
     store: StoreForMessaging
     clock: Clock
@@ -28,11 +28,11 @@ class Mailbox:
         return await self.store.mailbox.list_deliveries(account.account_id, after, limit, self._since_ms())
 
     async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
-        """Forgets acked deliveries (MSG-09)."""
+        """Deletes acked deliveries (MSG-09)."""
         await self.store.mailbox.delete(account.account_id, delivery_ids)
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """Waiting items, and what is remembered of messages that were sent (MSG-07, MSG-04)."""
+        """Waiting items, and the memory of sent messages (MSG-07, MSG-04)."""
         store, limits = self.store, self.limits
         return (
             Sweep("mailbox_items", "MSG-07", limits.mailbox_ms, store.mailbox.oldest_ms, store.mailbox.delete_expired),
@@ -44,5 +44,5 @@ class Mailbox:
 
 
 def kept_since_ms(now_ms: int, limits: Limits) -> int:
-    """Returns the timestamp of the oldest item that is kept: after 30 days to the millisecond it is gone (MSG-07)."""
+    """Returns the earliest timestamp of an item that is kept: after exactly 30 days an item expires (MSG-07)."""
     return now_ms - limits.mailbox_ms + 1

@@ -1,4 +1,4 @@
-"""That somebody is typing: shown at once or never; knows no store but the facts that decide who may reach whom."""
+"""Typing indicators: shown at once or dropped; knows of the store only the facts that decide a route."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from interop_server.core.ports import Connections
 from interop_server.core.ratelimit import RateLimit
 
 TYPING_DROPPED = "typing_dropped"
-"""Counts signs of typing that nobody saw (MSG-13)."""
+"""Counts typing indicators that were dropped (MSG-13)."""
 
 _ACTION = "stanza.typing"
 
 
 @dataclass(frozen=True, slots=True)
 class TypingIndicators:
-    """Shows signs of typing, and drops without an answer those that cannot be shown now. Source: MSG-13."""
+    """Shows typing indicators, and silently drops those that cannot be shown now. Source: MSG-13."""
 
     store: StoreForMessaging
     connections: Connections
@@ -31,15 +31,15 @@ class TypingIndicators:
     rate: RateLimit
 
     async def show(self, sender: Account, to: str, state: TypingState) -> None:
-        """Shows one sign.
+        """Shows one typing indicator.
 
         Args:
-            sender: Who is typing.
-            to: JID of whom they are typing to.
-            state: What they do.
+            sender: The account whose user is typing.
+            to: JID of the recipient.
+            state: What the user is doing.
 
         Raises:
-            Refusal: The address is none, as in `check_address`.
+            Refusal: The address is invalid, as in `check_address`.
         """
         jid = check_address(to, "typing.to_jid")
         try:
