@@ -274,7 +274,7 @@ class LoginPayload(_message.Message):
     client_ip: _builtins.str
     """In proxy mode the end client's public IP address, IPv4 or IPv6 text (PRX-02). Otherwise empty."""
     enable_read_receipts: _builtins.bool
-    """Whether this user sends and receives read receipts; for a WhatsApp user. Third-party users say it in `interop_data`."""
+    """Whether this WhatsApp user sends and receives read receipts. Third-party users say it in `interop_data`."""
     max_frame_bytes: _builtins.int
     """Largest sealed frame that the client takes, in bytes: 131,072 or more, and 512 over `max_ciphertext_bytes` where the
     server is configured with a larger one. The server keeps to it where its own bound is not smaller

@@ -203,7 +203,7 @@ class ImposeSanctionRequest(_message.Message):
     sub_code: _builtins.int
     """The sub-code of a temporary ban, otherwise 0."""
     expires_after_seconds: _builtins.int
-    """After how long it ends, 1 second to 365 days; 0 for a ban for good."""
+    """After how long it ends, 1 second to 365 days; 0 for a permanent ban."""
     request_id: _builtins.str
     """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     def __init__(
