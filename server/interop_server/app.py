@@ -142,7 +142,7 @@ class Simulator:
         self._stops.append(lambda: store.past.raise_time_floor(self._clock.now_ms()))
         if self._config.seed is not None:
             self._start_number = await store.past.take_start_number()
-            _log.warning("ids and keys follow from the seed: whoever knows it knows them")
+            _log.warning("ids and keys are derived from the seed: anyone who knows it can compute them")
 
     def _rng(self, purpose: str) -> Rng:
         seed = self._config.seed

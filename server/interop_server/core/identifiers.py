@@ -37,7 +37,7 @@ def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
         return normalize_phone_number(text)
     form = _EMAIL if kind is IdentifierType.EMAIL else _USERNAME
     if not form.fullmatch(text) or not _is_encodable(text):
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is no {kind.name.lower()}", field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is not a valid {kind.name.lower()}", field=field)
     return text.casefold()
 
 

@@ -162,7 +162,7 @@ def _decode_retry(item: MailboxItem) -> RetryReceipt:
 
 def _number(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{value!r} is not a whole number")
     return value
 
 

@@ -167,7 +167,7 @@ class Reason(Enum):
         "A handshake message or frame came where the protocol allows none (CHN-01).",
         "Send client_hello, await server_hello, send client_finish, then only sealed frames.")
     HANDSHAKE_MALFORMED = _Row(21, Category.INVALID_REQUEST, "CHN-03", Recovery.NEVER,
-        "A handshake message has a wrong length or is no handshake message (CHN-03).",
+        "A handshake message has a wrong length or is not a handshake message (CHN-03).",
         "Check the lengths of the handshake fields.")
     HANDSHAKE_AUTHENTICATION_FAILED = _Row(22, Category.UNAUTHENTICATED, "CHN-02", Recovery.NEVER,
         "A handshake message was altered or made with other keys (CHN-02).",
@@ -280,7 +280,7 @@ class Reason(Enum):
         "An address is a user-visible identifier, not a JID (MSG-01).",
         "Address people by JID; get it from Resolve.")
     ADDRESS_MALFORMED = _Row(64, Category.INVALID_REQUEST, "MSG-01", Recovery.NEVER,
-        "An address is no JID of this service (MSG-01).",
+        "An address is not a JID of this service (MSG-01).",
         "Use `{integrator}-{number}@interop` or `{digits}@s.whatsapp.net`.")
     NUMBER_BASED_NOT_SUPPORTED = _Row(65, Category.FAILED_PRECONDITION, "MSG-12", Recovery.NEVER,
         "SMS and other number-based messages are not interoperable (DMA art. 7; MSG-12).",
@@ -307,7 +307,7 @@ class Reason(Enum):
         "Too many requests of this kind; retry after the delay (MSG-11, OPT-09).",
         "Slow down; retry after the delay.", login_code=503)
     NEW_CHATS_CAPPED = _Row(73, Category.RESOURCE_EXHAUSTED, "ABU-05", Recovery.CHALLENGE,
-        "The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, "
+        "The sender has opened too many new chats that are unanswered; wait, or answer a challenge (ABU-05, "
         "ABU-06).",
         "Wait for answers or for the delay, or answer a challenge: RequestChallenge.", code=475)
     NEW_CHATS_LOCKED = _Row(74, Category.RESOURCE_EXHAUSTED, "ABU-05", Recovery.CHALLENGE,

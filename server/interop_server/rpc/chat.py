@@ -153,7 +153,7 @@ class _SealedChannel:
         try:
             request = await self._context.read()
         except DecodeError as error:
-            raise Refusal(Reason.FRAME_MALFORMED, "the bytes are no ConnectRequest") from error
+            raise Refusal(Reason.FRAME_MALFORMED, "the bytes are not a ConnectRequest") from error
         if not isinstance(request, chat_pb2.ConnectRequest):
             return None
         if request.WhichOneof("frame") != "sealed":

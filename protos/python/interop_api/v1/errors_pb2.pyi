@@ -99,7 +99,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_HANDSHAKE_OUT_OF_ORDER: _ErrorReason.ValueType  # 20
     """A handshake message or frame came where the protocol allows none (CHN-01). [FAILED_PRECONDITION]"""
     ERROR_REASON_HANDSHAKE_MALFORMED: _ErrorReason.ValueType  # 21
-    """A handshake message has a wrong length or is no handshake message (CHN-03). [INVALID_ARGUMENT]"""
+    """A handshake message has a wrong length or is not a handshake message (CHN-03). [INVALID_ARGUMENT]"""
     ERROR_REASON_HANDSHAKE_AUTHENTICATION_FAILED: _ErrorReason.ValueType  # 22
     """A handshake message was altered or made with other keys (CHN-02). [UNAUTHENTICATED]"""
     ERROR_REASON_LOGIN_MALFORMED: _ErrorReason.ValueType  # 23
@@ -181,7 +181,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_USER_VISIBLE_IDENTIFIER: _ErrorReason.ValueType  # 63
     """An address is a user-visible identifier, not a JID (MSG-01). [INVALID_ARGUMENT]"""
     ERROR_REASON_ADDRESS_MALFORMED: _ErrorReason.ValueType  # 64
-    """An address is no JID of this service (MSG-01). [INVALID_ARGUMENT]"""
+    """An address is not a JID of this service (MSG-01). [INVALID_ARGUMENT]"""
     ERROR_REASON_NUMBER_BASED_NOT_SUPPORTED: _ErrorReason.ValueType  # 65
     """SMS and other number-based messages are not interoperable (DMA art. 7; MSG-12). [FAILED_PRECONDITION]"""
     ERROR_REASON_CALLS_NOT_SUPPORTED: _ErrorReason.ValueType  # 66
@@ -199,7 +199,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 72
     """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED; login code 503]"""
     ERROR_REASON_NEW_CHATS_CAPPED: _ErrorReason.ValueType  # 73
-    """The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
+    """The sender has opened too many new chats that are unanswered; wait, or answer a challenge (ABU-05, ABU-06).
     [RESOURCE_EXHAUSTED; code 475]
     """
     ERROR_REASON_NEW_CHATS_LOCKED: _ErrorReason.ValueType  # 74
@@ -302,7 +302,7 @@ ERROR_REASON_LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 17
 ERROR_REASON_HANDSHAKE_OUT_OF_ORDER: ErrorReason.ValueType  # 20
 """A handshake message or frame came where the protocol allows none (CHN-01). [FAILED_PRECONDITION]"""
 ERROR_REASON_HANDSHAKE_MALFORMED: ErrorReason.ValueType  # 21
-"""A handshake message has a wrong length or is no handshake message (CHN-03). [INVALID_ARGUMENT]"""
+"""A handshake message has a wrong length or is not a handshake message (CHN-03). [INVALID_ARGUMENT]"""
 ERROR_REASON_HANDSHAKE_AUTHENTICATION_FAILED: ErrorReason.ValueType  # 22
 """A handshake message was altered or made with other keys (CHN-02). [UNAUTHENTICATED]"""
 ERROR_REASON_LOGIN_MALFORMED: ErrorReason.ValueType  # 23
@@ -384,7 +384,7 @@ ERROR_REASON_RECIPIENT_BLOCKED_BY_SENDER: ErrorReason.ValueType  # 62
 ERROR_REASON_USER_VISIBLE_IDENTIFIER: ErrorReason.ValueType  # 63
 """An address is a user-visible identifier, not a JID (MSG-01). [INVALID_ARGUMENT]"""
 ERROR_REASON_ADDRESS_MALFORMED: ErrorReason.ValueType  # 64
-"""An address is no JID of this service (MSG-01). [INVALID_ARGUMENT]"""
+"""An address is not a JID of this service (MSG-01). [INVALID_ARGUMENT]"""
 ERROR_REASON_NUMBER_BASED_NOT_SUPPORTED: ErrorReason.ValueType  # 65
 """SMS and other number-based messages are not interoperable (DMA art. 7; MSG-12). [FAILED_PRECONDITION]"""
 ERROR_REASON_CALLS_NOT_SUPPORTED: ErrorReason.ValueType  # 66
@@ -402,7 +402,7 @@ ERROR_REASON_MAILBOX_FULL: ErrorReason.ValueType  # 71
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 72
 """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED; login code 503]"""
 ERROR_REASON_NEW_CHATS_CAPPED: ErrorReason.ValueType  # 73
-"""The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
+"""The sender has opened too many new chats that are unanswered; wait, or answer a challenge (ABU-05, ABU-06).
 [RESOURCE_EXHAUSTED; code 475]
 """
 ERROR_REASON_NEW_CHATS_LOCKED: ErrorReason.ValueType  # 74
@@ -528,8 +528,8 @@ class Refusal(_message.Message):
     advice: _builtins.str
     """A sentence that says what to do. For people, not for parsing."""
     retry_after_ms: _builtins.int
-    """Milliseconds after which a new attempt can succeed. Absent means that there is no estimate, not that no attempt can
-    succeed: that is what `recovery` says.
+    """Milliseconds after which a new attempt can succeed. Absent when there is no estimate; `recovery` says whether an attempt
+    can succeed at all.
     """
     request_id: _builtins.str
     """Names this refusal in the journal, for `interopsim explain`: the id of its call. A stanza and an item of a list

@@ -18,7 +18,7 @@ from interop_server.core.ports import ConnectionSignals
 
 _PAGE = 500
 """Records read per query."""
-_SECRET = "a secret, shown to nobody"
+_SECRET = "a secret, never shown"
 _LIFE = "as long as the account lasts"
 
 
@@ -64,7 +64,7 @@ STORED: dict[str, Kept] = {
         {
             "account_id": "whose keys",
             "registration_id": "tells a device from its successor",
-            "identity_key": "public key, given to whoever may write to them",
+            "identity_key": "public key, given to users who may write to them",
             "signed_prekey_id": "names the next",
             "signed_prekey": "public key, for new sessions",
             "signed_prekey_signature": "proves that the identity key vouches for it",
@@ -128,7 +128,7 @@ STORED: dict[str, Kept] = {
         "until it is withdrawn",
         {
             "account_id": "who has chosen",
-            "integrator": "a messenger whose users may write",
+            "integrator": "a partner whose users may write",
         },
     ),
     "muted_partner": Kept(
@@ -136,7 +136,7 @@ STORED: dict[str, Kept] = {
         "until it is let through again",
         {
             "account_id": "who does not want to be asked",
-            "integrator": "a messenger whose users may not ask",
+            "integrator": "a partner whose users may not ask",
         },
     ),
     "reachability_ping": Kept(
@@ -144,8 +144,8 @@ STORED: dict[str, Kept] = {
         "until it is answered, {limits.ping_days} days at most",
         {
             "ping_id": "tells it from others",
-            "sender_id": "who asks; to the one who was asked nobody in particular",
-            "recipient_id": "who was asked, when it was delivered, so that nobody is asked twice",
+            "sender_id": "who asks; not told to the user who was asked",
+            "recipient_id": "who was asked, when it was delivered, so that no user is asked twice",
             "sent_at_ms": "counts against what one may send in a day",
         },
     ),
@@ -197,7 +197,7 @@ STORED: dict[str, Kept] = {
     ),
     "blocked": Kept(
         "ABU-01",
-        "until it is unblocked, or the account of whoever blocked ends",
+        "until it is unblocked, or the blocking account ends",
         {
             "account_id": "who has blocked; others are not named",
             "jid": "who is blocked",

@@ -46,7 +46,7 @@ class PartnerTokens:
         if header.algorithm != "RS256":
             raise Refusal(Reason.TOKEN_ALGORITHM_REFUSED, f"the header says alg={header.algorithm[:32]!r}")
         if not header.issuer:
-            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`iss` is absent or no string")
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`iss` is absent or not a string")
         partner = await self.store.partners.get_by_issuer(header.issuer)
         if partner is None:
             raise Refusal(Reason.BAD_INTEGRATOR)
@@ -82,14 +82,14 @@ class PartnerTokens:
             raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`aud` must be {self.limits.token_audience!r}")
         subject = claims.get("sub")
         if not isinstance(subject, str) or not subject:
-            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`sub` is absent or no string")
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`sub` is absent or not a string")
         return subject
 
 
 def _seconds(claims: Mapping[str, object], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`{name}` is absent or no number of seconds")
+        raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`{name}` is absent or not a number of seconds")
     return value
 
 

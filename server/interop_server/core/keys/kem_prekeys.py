@@ -43,7 +43,7 @@ async def check_kem_prekeys(identity_key: bytes, kem: KemPreKeys, clock: Clock) 
 
 def _check_key(identity_key: bytes, prekey: KemPreKey, place: str) -> None:
     if not is_encapsulation_key(prekey.public_key):
-        detail = f"KEM prekey {prekey.key_id} is no ML-KEM-1024 encapsulation key"
+        detail = f"KEM prekey {prekey.key_id} is not an ML-KEM-1024 encapsulation key"
         raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.public_key")
     if not verify_kem_prekey(identity_key, prekey.public_key, prekey.signature):
         detail = f"KEM prekey {prekey.key_id}: sign the key without a type byte"

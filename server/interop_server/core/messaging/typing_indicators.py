@@ -57,4 +57,4 @@ class TypingIndicators:
 
     def _check_rate(self, sender: Account) -> None:
         if self.rate.take(sender.account_id):
-            raise Dropped("MSG-13", "the sender types faster than anybody can")
+            raise Dropped("MSG-13", "the sender types faster than a person can")

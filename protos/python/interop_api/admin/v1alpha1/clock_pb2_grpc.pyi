@@ -6,7 +6,7 @@ admin port.
 
 There is one clock for everything: retention of messages, blobs and uploads, thirty days without a connection, key sets,
 tokens, certificates, rates, silent connections, retries of pushes, timestamps. Only waits for the network are in real
-time: the handshake, a peer that does not read or send, calls to a messenger's server. Time never goes backwards,
+time: the handshake, a peer that does not read or send, calls to a partner's server. Time never goes backwards,
 even over a restart on the same database.
 
 A partner that issues tokens for a simulator whose clock was moved must date them by that clock (TOKEN_EXPIRED,
