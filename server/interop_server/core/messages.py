@@ -3,8 +3,9 @@
 Numbers of the enums are those of `protos/interop_api`, so that conversion is a cast.
 """
 
+from dataclasses import dataclass
 from enum import Enum, IntEnum, auto
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from interop_server.core.model import InboxMode, MessageRequestState, OneTimePreKey, SignedPreKey
 
@@ -57,6 +58,19 @@ class TypingState(IntEnum):
     COMPOSING = 1
     RECORDING = 2
     PAUSED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Indicator:
+    """What a person is doing in a chat just now: the peer sees it at once or never. One class for each kind."""
+
+    kind: ClassVar[str]
+    """Its kind of stanza, as the wire names it."""
+
+    @property
+    def detail(self) -> str:
+        """What the journal says of it beside its kind."""
+        return ""
 
 
 class NotificationType(IntEnum):

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from interop_server.core.errors import Reason
-from interop_server.core.messages import TypingState
+from interop_server.core.messages import Indicator
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Partner, PreKeyCounts, PreKeyKind
 
 
@@ -153,8 +153,8 @@ class Connections(ConnectionSignals, Protocol):
         """Records since when the end client behind an account's connection, if any, is closed; None means open."""
         ...
 
-    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
-        """Shows a typing indicator; False when the account is not connected, or reads too slowly (MSG-13)."""
+    def show(self, account_id: int, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
+        """Shows what the sender is doing; False when the account is not connected, or reads too slowly (MSG-13)."""
         ...
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:

@@ -27,10 +27,10 @@ from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.limits import Limits
 from interop_server.core.media.media import Media
 from interop_server.core.messaging.arrivals import Arrivals
+from interop_server.core.messaging.indicators import Indicators
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.messaging.receipts import Receipts
 from interop_server.core.messaging.routing import Router
-from interop_server.core.messaging.typing_indicators import TypingIndicators
 from interop_server.core.operator.clock_control import ClockControl
 from interop_server.core.operator.operator import Operator
 from interop_server.core.ports import (
@@ -84,6 +84,7 @@ class Rules:
     deletion: AccountDeletion
     enlistment: Enlistment
     escalation: Escalation
+    indicators: Indicators
     key_sets: KeySets
     logins: Logins
     mailbox: Mailbox
@@ -99,7 +100,6 @@ class Rules:
     scoring: Scoring
     standing: Standing
     tokens: PartnerTokens
-    typing_indicators: TypingIndicators
     unacked_push: UnackedPush
 
     def sweeps(self) -> tuple[Sweep, ...]:
@@ -161,6 +161,7 @@ def build_rules(ports: Ports) -> Rules:
             identifier_rate=rate("enlist_identifier"),
         ),
         escalation=escalation,
+        indicators=Indicators(store, connections, journal, counts, limits, rate("typing")),
         key_sets=key_sets,
         logins=Logins(
             store,
@@ -195,6 +196,5 @@ def build_rules(ports: Ports) -> Rules:
         scoring=scoring,
         standing=standing,
         tokens=tokens,
-        typing_indicators=TypingIndicators(store, connections, journal, counts, limits, rate("typing")),
         unacked_push=UnackedPush(store, connections, push, journal, clock, limits),
     )

@@ -14,12 +14,12 @@ from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_server.core.abuse.standing import BanRefusal
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
-from interop_server.core.messages import TypingState
+from interop_server.core.messages import Indicator
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.rpc.calls import Call, Context, call_of
 from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.convert.indicators import indicator_to
 from interop_server.rpc.convert.login import limits_to, peer_ip_from
-from interop_server.rpc.convert.outbound import typing_to
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import refusal_to
@@ -183,7 +183,7 @@ class _ChatStream:
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
-        live.show_typing = self._show_typing
+        live.show = self._show
         self._heard_at_ms = edge.clock.now_ms()
 
     async def run(self) -> None:
@@ -223,8 +223,8 @@ class _ChatStream:
         if not task.cancelled():
             self._live.finish(task.exception())
 
-    def _show_typing(self, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
-        return self._outbox.offer(typing_to(sender_jid, state, expires_after_seconds))
+    def _show(self, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
+        return self._outbox.offer(indicator_to(sender_jid, indicator, expires_after_seconds))
 
     async def _read(self) -> None:
         try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Set
 from dataclasses import replace
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.messages import TypingState
+from interop_server.core.messages import Indicator
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.core.ports import Rng
 from interop_server.rpc.channel_state import TRANSITIONS, ChannelEvent, ChannelState
@@ -13,11 +13,11 @@ from interop_server.rpc.channel_state import TRANSITIONS, ChannelEvent, ChannelS
 SESSION_TOKEN_BYTES = 24
 
 
-ShowTyping = Callable[[str, TypingState, int], bool]
-"""Shows a sender's typing state, by JID, for a number of seconds; False when that cannot be done at once."""
+Show = Callable[[str, Indicator, int], bool]
+"""Shows what a sender (JID) is doing, for so many seconds; False when that cannot be done at once."""
 
 
-def _show_nothing(sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
+def _show_nothing(sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
     return False
 
 
@@ -40,7 +40,7 @@ class LiveConnection:
         self.prekeys_low: PreKeyCounts | None = None
         """Counts that the client has not been told yet (KEY-09)."""
         self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
-        self.show_typing: ShowTyping = _show_nothing
+        self.show: Show = _show_nothing
         """Set by the stream that serves the connection."""
         self.state = ChannelState.OPEN
         self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
@@ -195,10 +195,10 @@ class ConnectionRegistry:
         self._by_token.pop(connection.session_token, None)
         connection.end(reason)
 
-    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
-        """Shows a typing indicator; False when the account is not connected, or reads too slowly (MSG-13)."""
+    def show(self, account_id: int, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
+        """Shows what the sender is doing; False when the account is not connected, or reads too slowly (MSG-13)."""
         connection = self._by_account.get(account_id)
-        return connection is not None and connection.show_typing(sender_jid, state, expires_after_seconds)
+        return connection is not None and connection.show(sender_jid, indicator, expires_after_seconds)
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the account that few prekeys are left, if connected and not told since the last refill (KEY-09)."""

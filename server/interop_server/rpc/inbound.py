@@ -15,8 +15,8 @@ from interop_server.rpc.convert.inbound import (
     message_from,
     receipt_from,
     retry_receipt_from,
-    typing_from,
 )
+from interop_server.rpc.convert.indicators import INDICATORS
 from interop_server.rpc.convert.outbound import pong_to, refused_stanza
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.outbox import Outbox
@@ -100,9 +100,9 @@ class Inbound:
         account, receipt = self._live.account, stanza.retry_receipt
         await self._rules.receipts.send_retry(account, receipt.to_jid, retry_receipt_from(receipt, account.jid))
 
-    async def _typing(self, stanza: stanza_pb2.Stanza) -> None:
-        account, typing = self._live.account, stanza.typing
-        await self._rules.typing_indicators.show(account, typing.to_jid, typing_from(typing, account.jid))
+    async def _indicator(self, stanza: stanza_pb2.Stanza) -> None:
+        account, read = self._live.account, INDICATORS[stanza.WhichOneof("kind") or ""]
+        await self._rules.indicators.show(account, *read(stanza, account.jid))
 
     async def _ack(self, stanza: stanza_pb2.Stanza) -> None:
         delivery_ids = stanza.ack.delivery_ids
@@ -166,12 +166,12 @@ class Inbound:
 _ACTS: dict[str, Callable[[Inbound, stanza_pb2.Stanza], Awaitable[None]]] = {
     "receipt": Inbound._receipt,
     "retry_receipt": Inbound._retry_receipt,
-    "typing": Inbound._typing,
     "ack": Inbound._ack,
     "nack": Inbound._nack,
     "ping": Inbound._ping,
     "offline_batch": Inbound._offline_batch,
     "client_closed": Inbound._client_closed,
     "call_offer": Inbound._call_offer,
+    **dict.fromkeys(INDICATORS, Inbound._indicator),
 }
 """What is done with each kind of stanza that a client sends, messages apart: those go in batches."""

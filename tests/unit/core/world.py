@@ -29,10 +29,10 @@ from interop_server.core.limits import Limits
 from interop_server.core.messages import (
     CiphertextType,
     DeviceCiphertext,
+    Indicator,
     MailboxItem,
     MessageType,
     OutgoingMessage,
-    TypingState,
 )
 from interop_server.core.model import (
     Account,
@@ -187,7 +187,7 @@ class RecordedConnections:
     def __init__(self) -> None:
         self.online: set[int] = set()
         self.woken: list[int] = []
-        self.typing: list[tuple[int, str, TypingState, int]] = []
+        self.shown: list[tuple[int, str, Indicator, int]] = []
         self.ended: list[tuple[int, Reason]] = []
         self.ended_partners: list[tuple[int, Reason, ConnectionMode | None]] = []
         self.observed: list[tuple[int, int | None]] = []
@@ -217,9 +217,9 @@ class RecordedConnections:
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
         self.observed.append((account_id, closed_at_ms))
 
-    def show_typing(self, account_id: int, sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
+    def show(self, account_id: int, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
         if account_id in self.online:
-            self.typing.append((account_id, sender_jid, state, expires_after_seconds))
+            self.shown.append((account_id, sender_jid, indicator, expires_after_seconds))
         return account_id in self.online
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.messages import TypingState
+from interop_server.core.messages import Indicator, TypingState
+from interop_server.core.messaging.indicators import Typing
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.rpc.channel_state import TRANSITIONS, ChannelState
 from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
@@ -59,21 +60,21 @@ async def test_a_session_dies_with_its_connection(registry: ConnectionRegistry) 
 @pytest.mark.requirement("MSG-13")
 async def test_typing_is_shown_on_the_open_connection_only(registry: ConnectionRegistry) -> None:
     """Nobody who is away sees it, nor anybody before their stream runs; a stream that is full says so (MSG-13)."""
-    shown: list[tuple[str, TypingState, int]] = []
+    shown: list[tuple[str, Indicator, int]] = []
 
-    def show(sender_jid: str, state: TypingState, expires_after_seconds: int) -> bool:
-        shown.append((sender_jid, state, expires_after_seconds))
+    def show(sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
+        shown.append((sender_jid, indicator, expires_after_seconds))
         return len(shown) == 1
 
-    typing = (ADA.account_id, BEA.jid, TypingState.RECORDING, 5)
-    assert not registry.show_typing(*typing)
+    typing = (ADA.account_id, BEA.jid, Typing(TypingState.RECORDING), 5)
+    assert not registry.show(*typing)
     ada = connect(registry)
-    assert not registry.show_typing(*typing)
-    ada.show_typing = show
-    assert [registry.show_typing(*typing) for _ in range(2)] == [True, False]
+    assert not registry.show(*typing)
+    ada.show = show
+    assert [registry.show(*typing) for _ in range(2)] == [True, False]
     assert shown == [typing[1:]] * 2
     registry.close(ada)
-    assert not registry.show_typing(*typing)
+    assert not registry.show(*typing)
 
 
 async def test_a_second_login_replaces_the_first(registry: ConnectionRegistry) -> None:

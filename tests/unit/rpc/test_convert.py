@@ -25,6 +25,7 @@ from interop_server.core.messages import (
     CiphertextType,
     Delivery,
     DeviceCiphertext,
+    Indicator,
     MailboxItem,
     MessageType,
     OutgoingMessage,
@@ -35,6 +36,7 @@ from interop_server.core.messages import (
     StanzaKind,
     TypingState,
 )
+from interop_server.core.messaging.indicators import Typing
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.model import (
     ConnectionMode,
@@ -51,7 +53,7 @@ from interop_server.core.model import (
     SignedPreKey,
     TakenBundle,
 )
-from interop_server.rpc.convert import inbound, keys, login, outbound, reports
+from interop_server.rpc.convert import inbound, indicators, keys, login, outbound, reports
 
 OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"
 DEVICE = DeviceAddress(PEER_JID, 3)
@@ -170,7 +172,7 @@ def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
             lambda stanza=stanza: inbound.message_from(stanza.message, OWN_JID),
             lambda stanza=stanza: inbound.receipt_from(stanza.receipt, OWN_JID),
             lambda stanza=stanza: inbound.retry_receipt_from(stanza.retry_receipt, OWN_JID),
-            lambda stanza=stanza: inbound.typing_from(stanza.typing, OWN_JID),
+            lambda stanza=stanza: indicators.typing_from(stanza, OWN_JID),
         ):
             try:
                 read()
@@ -327,9 +329,9 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
 def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
     """It says who and for how long (MSG-13)."""
     typing = stanza_pb2.Typing(to_jid=PEER_JID, state=int(state), from_jid=OWN_JID)
-    assert inbound.typing_from(typing, OWN_JID) is state
+    assert indicators.typing_from(stanza_pb2.Stanza(typing=typing), OWN_JID) == (PEER_JID, Typing(state))
     expected = stanza_pb2.Typing(state=int(state), expires_after_seconds=5, from_jid=OWN_JID)
-    assert outbound.typing_to(OWN_JID, state, 5) == stanza_pb2.Stanza(typing=expected)
+    assert indicators.indicator_to(OWN_JID, Typing(state), 5) == stanza_pb2.Stanza(typing=expected)
 
 
 @pytest.mark.requirement("MSG-13")
@@ -344,9 +346,15 @@ def test_a_sign_of_typing_is_read_and_delivered(state: TypingState) -> None:
 def test_a_malformed_sign_of_typing_is_refused(changes: dict[str, Any], reason: Reason) -> None:
     """It says what somebody does, and nobody says it for another (MSG-13, PRX-03)."""
     typing = stanza_pb2.Typing(**{"to_jid": PEER_JID, "state": 1} | changes)
-    refusal = refusal_of(inbound.typing_from, typing, OWN_JID)
+    refusal = refusal_of(indicators.typing_from, stanza_pb2.Stanza(typing=typing), OWN_JID)
     assert refusal.reason is reason
     check_field(refusal, "typing", changes)
+
+
+def test_an_indicator_that_nobody_can_write_is_an_error() -> None:
+    """A kind that was added to the rules alone is found at once, not shown as something else."""
+    with pytest.raises(TypeError, match="Indicator"):
+        indicators.indicator_to(OWN_JID, Indicator(), 5)
 
 
 def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_it() -> None:

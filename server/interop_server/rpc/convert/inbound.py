@@ -18,7 +18,6 @@ from interop_server.core.messages import (
     RetryKeys,
     RetryReason,
     RetryReceipt,
-    TypingState,
 )
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.model import (
@@ -55,7 +54,7 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     Raises:
         Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(message, own_jid, "message")
+    check_sender(message.from_jid, own_jid, "message")
     stanza_id = message.id  # every look at a field makes a new object
     if not _STANZA_ID.fullmatch(stanza_id):
         detail = "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
@@ -86,7 +85,7 @@ def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
     Raises:
         Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(receipt, own_jid, "receipt")
+    check_sender(receipt.from_jid, own_jid, "receipt")
     receipt_type = known(ReceiptType, receipt.type, "receipt.type", Reason.STANZA_MALFORMED)
     if not 1 <= len(receipt.message_ids) <= MAX_RECEIPT_IDS:
         detail = f"a receipt names 1 to {MAX_RECEIPT_IDS} messages"
@@ -104,7 +103,7 @@ def retry_receipt_from(receipt: stanza_pb2.RetryReceipt, own_jid: str) -> RetryR
     Raises:
         Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
-    _check_sender(receipt, own_jid, "retry_receipt")
+    check_sender(receipt.from_jid, own_jid, "retry_receipt")
     if not _STANZA_ID.fullmatch(receipt.message_id):
         detail = "a retry receipt names a message id of the wrong form"
         raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.message_id")
@@ -127,21 +126,11 @@ def _retry_keys_from(keys: stanza_pb2.RetryKeys) -> RetryKeys:
     return RetryKeys(keys.identity_key, signed_prekey, OneTimePreKey(keys.one_time_prekey_id, keys.one_time_prekey))
 
 
-def typing_from(typing: stanza_pb2.Typing, own_jid: str) -> TypingState:
-    """Reads a typing indicator that a client sends.
+def check_sender(sender: str, own_jid: str, kind: str) -> None:
+    """Checks that a stanza names its own connection's account as its sender, or nobody.
 
     Raises:
-        Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
+        Refusal: CONNECTION_MULTIPLEXED.
     """
-    _check_sender(typing, own_jid, "typing")
-    return known(TypingState, typing.state, "typing.state", Reason.STANZA_MALFORMED)
-
-
-def _check_sender(
-    content: stanza_pb2.Message | stanza_pb2.Receipt | stanza_pb2.RetryReceipt | stanza_pb2.Typing,
-    own_jid: str,
-    kind: str,
-) -> None:
-    sender = content.from_jid
     if sender and sender != own_jid:
         raise Refusal(Reason.CONNECTION_MULTIPLEXED, field=f"{kind}.from_jid")

@@ -20,7 +20,6 @@ from interop_server.core.messages import (
     MailboxItem,
     RetryReceipt,
     StanzaKind,
-    TypingState,
 )
 from interop_server.core.model import (
     PreKeyCounts,
@@ -127,15 +126,6 @@ def _retry_receipt_to(retry: RetryReceipt, item: MailboxItem) -> stanza_pb2.Retr
         receipt.keys.one_time_prekey_id = one_time_prekey.key_id
         receipt.keys.one_time_prekey = one_time_prekey.public_key
     return receipt
-
-
-def typing_to(sender_jid: str, state: TypingState, expires_after_seconds: int) -> stanza_pb2.Stanza:
-    """Returns a sign of typing as it is delivered (MSG-13)."""
-    stanza = stanza_pb2.Stanza()
-    stanza.typing.from_jid = sender_jid
-    stanza.typing.state = stanza_pb2.TypingState.ValueType(state)
-    stanza.typing.expires_after_seconds = expires_after_seconds
-    return stanza
 
 
 def prekeys_low_to(counts: PreKeyCounts, now_ms: int) -> stanza_pb2.Stanza:

@@ -6,13 +6,14 @@ import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.messages import TypingState
+from interop_server.core.messaging.indicators import Typing
 from interop_server.core.model import Account
 from tests.unit.core.world import World, refused
 
 pytestmark = pytest.mark.requirement("MSG-13")
 
 BuildWorld = Callable[..., Awaitable[World]]
-COMPOSING = TypingState.COMPOSING
+COMPOSING = Typing(TypingState.COMPOSING)
 
 
 async def both(world: World) -> tuple[Account, Account]:
@@ -28,12 +29,12 @@ async def test_it_is_shown_to_a_peer_who_is_connected(world: World, state: Typin
     ada, user = await both(world)
     before = await world.store.count_rows()
     with world.quiet():
-        await world.typing_indicators.show(ada, user.jid, state)
-        await world.typing_indicators.show(user, ada.jid, state)
+        await world.indicators.show(ada, user.jid, Typing(state))
+        await world.indicators.show(user, ada.jid, Typing(state))
     seconds = world.limits.typing_seconds
-    assert world.connections.typing == [
-        (user.account_id, ada.jid, state, seconds),
-        (ada.account_id, user.jid, state, seconds),
+    assert world.connections.shown == [
+        (user.account_id, ada.jid, Typing(state), seconds),
+        (ada.account_id, user.jid, Typing(state), seconds),
     ]
     assert await world.store.count_rows() == before
     assert world.counts == {}
@@ -60,11 +61,11 @@ async def test_nobody_else_sees_it_and_nobody_is_told(world: World) -> None:
             (ada, "4915100000000@s.whatsapp.net"),
             (ada, bea.jid),
         ):
-            await world.typing_indicators.show(sender, to, COMPOSING)
+            await world.indicators.show(sender, to, COMPOSING)
             entry = world.journal.after(0, 1_000)[0][-1]
             assert (entry.actor, entry.outcome, entry.subject) == (sender.jid, "dropped", to)
             causes.append(entry.cause)
-    assert world.connections.typing == []
+    assert world.connections.shown == []
     assert await world.store.count_rows() == before
     assert world.counts == {"typing_dropped": 8}
     assert len(set(causes)) == 7 and all(causes)
@@ -75,13 +76,13 @@ async def test_nobody_types_faster_than_people_do(build_world: BuildWorld) -> No
     world = await build_world(typing_burst=2, typing_per_second=1.0)
     ada, user = await both(world)
     for _ in range(4):
-        await world.typing_indicators.show(ada, user.jid, COMPOSING)
-    await world.typing_indicators.show(user, ada.jid, COMPOSING)
-    assert [sender for _, sender, _, _ in world.connections.typing] == [ada.jid, ada.jid, user.jid]
+        await world.indicators.show(ada, user.jid, COMPOSING)
+    await world.indicators.show(user, ada.jid, COMPOSING)
+    assert [sender for _, sender, _, _ in world.connections.shown] == [ada.jid, ada.jid, user.jid]
     assert world.counts == {"typing_dropped": 2}
     world.clock.advance(1_000)
-    await world.typing_indicators.show(ada, user.jid, COMPOSING)
-    assert len(world.connections.typing) == 4
+    await world.indicators.show(ada, user.jid, COMPOSING)
+    assert len(world.connections.shown) == 4
 
 
 async def test_nobody_at_an_address_is_refused_like_in_a_message(world: World) -> None:
@@ -89,4 +90,4 @@ async def test_nobody_at_an_address_is_refused_like_in_a_message(world: World) -
     ada = await world.enlisted()
     for _ in range(world.limits.typing_burst + 1):
         with refused(Reason.USER_VISIBLE_IDENTIFIER):
-            await world.typing_indicators.show(ada, "eve@bats.example", COMPOSING)
+            await world.indicators.show(ada, "eve@bats.example", COMPOSING)
