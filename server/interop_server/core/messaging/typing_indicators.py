@@ -46,7 +46,7 @@ class TypingIndicators:
             self._check_rate(sender)
             peer = await require_reachable(self.store, sender, jid)
             if not self.connections.show_typing(peer.account_id, sender.jid, state, self.limits.typing_seconds):
-                raise Dropped("MSG-13", "the peer is not connected, or reads too slowly")
+                raise Dropped("MSG-13", "the peer is not connected, reads too slowly, or does not know typing")
         except Dropped as dropped:
             self.counts[TYPING_DROPPED] += 1
             self.journal.record(
