@@ -420,6 +420,8 @@ class Login:
     is_interop: bool
     max_frame_bytes: int | None = None
     """The longest frame that the client takes; None when it does not say."""
+    capabilities: frozenset[int] = frozenset()
+    """Optional parts that the client knows, by number; also those that this server does not know."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ def build_rules(ports: Ports) -> Rules:
             client_rate=rate("login_client"),
             proxy_rate=rate("login_proxy"),
         ),
-        mailbox=Mailbox(store, clock, limits),
+        mailbox=Mailbox(store, journal, counts, clock, limits),
         media=Media(store, ports.blobs, ports.partner_media, clock, rng("media"), limits),
         operator=operator,
         optin=OptIn(store, clock, limits, rate("resolve")),

@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
 
+from interop_server.core.capabilities import NO_CAPABILITIES, Capability
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, OPERATOR, Journal, is_request_id
 from interop_server.core.model import Account
@@ -62,6 +63,8 @@ class Call:
         self.method = method
         self.account: Account | None = None
         """Whose session it is made in; None where it needs none."""
+        self.capabilities = NO_CAPABILITIES
+        """Optional parts that the client and the server know."""
         self.actor = OPERATOR if method.is_admin else ANONYMOUS
         """Who makes it, for the journal."""
         self.request_id = _chosen_id(context)
@@ -71,9 +74,9 @@ class Call:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
 
-    def belongs_to(self, account: Account) -> None:
-        """Says who makes it."""
-        self.account, self.actor = account, account.jid
+    def belongs_to(self, account: Account, capabilities: frozenset[Capability] = NO_CAPABILITIES) -> None:
+        """Says who makes it, and which optional parts their client knows."""
+        self.account, self.actor, self.capabilities = account, account.jid, capabilities
 
     def accept(self, detail: str = "") -> None:
         """Records that it was done as asked, unless what became of it stands in the journal already."""

@@ -4,6 +4,8 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -11,13 +13,15 @@ from google.protobuf.message import DecodeError
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
+from interop_protocol.sizes import PROTOCOL_VERSION
 from interop_server.core.abuse.standing import BanRefusal
+from interop_server.core.capabilities import Capability, offered
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.rpc.calls import Call, Context, call_of
-from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.connections import ClientTraits, LiveConnection
 from interop_server.rpc.convert.indicators import indicator_to
 from interop_server.rpc.convert.login import limits_to, peer_ip_from
 from interop_server.rpc.deliveries import DeliveryPump
@@ -76,7 +80,9 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             peer_address=call.peer(),
             connected_at_ms=self._edge.clock.now_ms(),
         )
-        live = self._edge.registry.open(facts, login.read_receipts, login.max_frame_bytes)
+        common = frozenset(known for known in offered(self._rules.limits) if known in login.capabilities)
+        client = ClientTraits(login.read_receipts, login.max_frame_bytes, common)
+        live = self._edge.registry.open(facts, client)
         try:
             # Check again: a ban imposed since the first check has found no connection to end.
             await self._rules.logins.check_standing(account)
@@ -95,6 +101,11 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await channel.send(_login_failure(refusal))
+
+
+@cache
+def _server_version() -> str:
+    return version("interopsim")
 
 
 def _claimed(login: Login | Refusal) -> str:
@@ -183,7 +194,8 @@ class _ChatStream:
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
-        live.show = self._show
+        if Capability.TYPING in live.capabilities:
+            live.show = self._show
         self._heard_at_ms = edge.clock.now_ms()
 
     async def run(self) -> None:
@@ -264,5 +276,9 @@ class _ChatStream:
                 session_token=self._live.session_token,
                 server_time_ms=self._edge.clock.now_ms(),
                 limits=limits_to(self._rules.limits),
+                capabilities=[chat_pb2.Capability.ValueType(known) for known in sorted(offered(self._rules.limits))],
+                server_version=_server_version(),
+                min_protocol_version=self._rules.limits.min_protocol_version,
+                max_protocol_version=PROTOCOL_VERSION,
             )
         )

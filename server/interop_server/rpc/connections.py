@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Callable, Set
 from dataclasses import replace
+from typing import NamedTuple
 
+from interop_server.core.capabilities import NO_CAPABILITIES, Capability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import Indicator
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
@@ -21,20 +23,29 @@ def _show_nothing(sender_jid: str, indicator: Indicator, expires_after_seconds: 
     return False
 
 
+class ClientTraits(NamedTuple):
+    """What a client has said of itself at login."""
+
+    read_receipts: bool
+    """Whether its user sends and receives read receipts (RCP-01)."""
+    max_frame_bytes: int | None = None
+    """The longest frame that it takes; None when it has not said."""
+    capabilities: frozenset[Capability] = NO_CAPABILITIES
+    """Optional parts that it and the server know."""
+
+
 class LiveConnection:
     """One account's chat channel while it is open.
 
     Its session token lives exactly as long (CHN-01).
     """
 
-    def __init__(
-        self, facts: ConnectionFacts, session_token: str, read_receipts: bool, max_frame_bytes: int | None = None
-    ) -> None:
+    def __init__(self, facts: ConnectionFacts, session_token: str, client: ClientTraits) -> None:
         self.facts = facts
         self.session_token = session_token
-        self.read_receipts = read_receipts
-        self.max_frame_bytes = max_frame_bytes
-        """The longest frame that the client takes; None when it has not said."""
+        self.read_receipts = client.read_receipts
+        self.max_frame_bytes = client.max_frame_bytes
+        self.capabilities = client.capabilities
         self.changed = asyncio.Event()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
         self.prekeys_low: PreKeyCounts | None = None
@@ -86,6 +97,8 @@ class LiveConnection:
 
     def tell_prekeys_low(self, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the client once that few prekeys of these kinds are left (KEY-09)."""
+        if Capability.KEM_PREKEYS not in self.capabilities:
+            counts, few = PreKeyCounts(counts.one_time), few - {PreKeyKind.KEM}
         if not few <= self._told_prekeys_low:
             self._told_prekeys_low |= few
             self.prekeys_low = counts
@@ -107,7 +120,7 @@ class ConnectionRegistry:
         self._by_token: dict[str, LiveConnection] = {}
         self._is_draining = False
 
-    def open(self, facts: ConnectionFacts, read_receipts: bool, max_frame_bytes: int | None = None) -> LiveConnection:
+    def open(self, facts: ConnectionFacts, client: ClientTraits) -> LiveConnection:
         """Registers a connection; replaces and ends the account's other one (CHN-11).
 
         Raises:
@@ -120,7 +133,7 @@ class ConnectionRegistry:
             self._by_token.pop(previous.session_token, None)
             previous.end(Reason.CONNECTION_REPLACED)
         token = self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
-        connection = LiveConnection(facts, token, read_receipts, max_frame_bytes)
+        connection = LiveConnection(facts, token, client)
         self._by_account[account_id] = connection
         self._by_token[token] = connection
         return connection

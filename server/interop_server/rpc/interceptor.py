@@ -57,7 +57,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             call = Call(context, method, self._journal)
             try:
                 if method.needs_session:
-                    call.belongs_to(self._sessions.account(context))
+                    connection = self._sessions.connection(context)
+                    call.belongs_to(connection.account, connection.capabilities)
                 response = await self._perform(behavior, parse(request), request, call)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)

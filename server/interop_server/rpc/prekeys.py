@@ -2,11 +2,12 @@
 
 from interop_api.v1 import prekeys_pb2 as pb
 from interop_api.v1 import prekeys_pb2_grpc
+from interop_server.core.capabilities import Capability
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.model import KnownDevice
-from interop_server.rpc.calls import Context, caller
+from interop_server.rpc.calls import Context, call_of, caller
 from interop_server.rpc.convert.keys import (
     bundle_to,
     kem_prekeys_from,
@@ -72,7 +73,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
     ) -> pb.TakePreKeyBundlesResponse:
         """Takes bundles."""
         account = caller(context)
-        outcomes = await self._prekeys.take(account, list(request.jids))
+        outcomes = await self._prekeys.take(account, list(request.jids), with_kem=_knows_kem(context))
         response = pb.TakePreKeyBundlesResponse()
         for jid, outcome in zip(request.jids, outcomes, strict=True):
             result = response.results.add(jid=jid)
@@ -89,7 +90,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
         """Takes bundles of devices whose current state the caller does not know."""
         known = [(user.jid, _known_devices_from(user)) for user in request.users]
         account = caller(context)
-        outcomes = await self._prekeys.take_missing(account, known)
+        outcomes = await self._prekeys.take_missing(account, known, with_kem=_knows_kem(context))
         response = pb.TakeMissingPreKeyBundlesResponse()
         for (jid, _), outcome in zip(known, outcomes, strict=True):
             result = response.results.add(jid=jid)
@@ -119,6 +120,10 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
             kem_prekey_ids=digest.kem_ids.one_time,
             kem_last_resort_id=digest.kem_ids.last_resort,
         )
+
+
+def _knows_kem(context: Context) -> bool:
+    return Capability.KEM_PREKEYS in call_of(context).capabilities
 
 
 def _known_devices_from(user: pb.KnownRegistration) -> list[KnownDevice]:

@@ -102,6 +102,8 @@ def test_a_third_party_users_login_is_read() -> None:
     """Account number, token and settings come from `interop_data` (CHN-06, PRX-01)."""
     expected = Login(STATIC_KEY, "", 2**64 - 1, "a.b.c", 1, ConnectionMode.DIRECT, "", True, True)
     assert login.login_from(interop_login(), STATIC_KEY) == expected
+    said = login.login_from(interop_login(capabilities=[1, 99, 1], max_frame_bytes=200_000), STATIC_KEY)
+    assert said == replace(expected, capabilities=frozenset({1, 99}), max_frame_bytes=200_000)
     by_proxy = interop_login(connection_mode=PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1)
     assert login.login_from(by_proxy, STATIC_KEY) == replace(
         expected, mode=ConnectionMode.PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1
@@ -399,6 +401,9 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
         expected.inbox_mode = stanza_pb2.INBOX_MODE_COMBINED
         expected.request_state = stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED
     assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
+    plain = outbound.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline, knows_requests=False).message
+    expected.ClearField("request_state")
+    assert plain == expected
     resent = stored.item._replace(retry_count=3, reporting_token=bytes(16))
     again = outbound.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
     assert (again.retry_count, again.reporting_token) == (3, bytes(16))

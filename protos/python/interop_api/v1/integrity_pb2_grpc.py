@@ -132,7 +132,7 @@ class IntegrityServiceServicer:
         Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
         first, and one more of the ten is used.
         Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """
@@ -150,7 +150,7 @@ class IntegrityServiceServicer:
         counted: open a chat, or ask for another challenge.
         Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
         (`challenge_success_…`). Response: empty.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """

@@ -89,7 +89,7 @@ class IntegrityServiceStub:
     Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
     first, and one more of the ten is used.
     Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
@@ -103,7 +103,7 @@ class IntegrityServiceStub:
     counted: open a chat, or ask for another challenge.
     Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
     (`challenge_success_…`). Response: empty.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
@@ -167,7 +167,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
     first, and one more of the ten is used.
     Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
@@ -181,7 +181,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     counted: open a chat, or ask for another challenge.
     Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
     (`challenge_success_…`). Response: empty.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
@@ -266,7 +266,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
         first, and one more of the ten is used.
         Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """
@@ -286,7 +286,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         counted: open a chat, or ask for another challenge.
         Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
         (`challenge_success_…`). Response: empty.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """

@@ -253,7 +253,7 @@ class InteropServiceServicer:
 
         Repeat: safe.
         Bounds: request: one chat. Response: empty.
-        Capability: none.
+        Capability: MESSAGE_REQUESTS.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
@@ -276,7 +276,7 @@ class InteropServiceServicer:
         Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
         Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
         (`pings_per_day`). Response: empty.
-        Capability: none.
+        Capability: REACHABILITY_PINGS.
         Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
         """
@@ -289,7 +289,7 @@ class InteropServiceServicer:
 
         Repeat: safe, changes nothing.
         Bounds: request: empty. Response: at most 999 ids.
-        Capability: none.
+        Capability: REACHABILITY_PINGS.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -304,7 +304,7 @@ class InteropServiceServicer:
 
         Repeat: safe, unless the choice was changed in between: this one takes its place.
         Bounds: request: 0 to 999 ids. Response: empty.
-        Capability: none.
+        Capability: REACHABILITY_PINGS.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """

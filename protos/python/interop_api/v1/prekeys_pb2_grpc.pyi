@@ -49,7 +49,7 @@ class PreKeyServiceStub:
     between are gone.
     Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
     few bytes.
-    Capability: none.
+    Capability: none; KEM_PREKEYS for `kem_prekeys`.
     Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
     IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -87,7 +87,7 @@ class PreKeyServiceStub:
     it is safe.
     Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
     few bytes.
-    Capability: none.
+    Capability: KEM_PREKEYS.
     Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
     PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15.
@@ -99,7 +99,7 @@ class PreKeyServiceStub:
 
     Repeat: safe.
     Bounds: request and response: empty.
-    Capability: none.
+    Capability: KEM_PREKEYS.
     Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15, KEY-16.
     """
@@ -125,7 +125,7 @@ class PreKeyServiceStub:
     Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
     6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
     each.
-    Capability: none.
+    Capability: none; KEM_PREKEYS for `kem_prekey`, `kem_is_last_resort` and `kem_withdrawn`: without it none is taken.
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
     per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
     ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
@@ -141,7 +141,7 @@ class PreKeyServiceStub:
     Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
     Bounds: request: 1 to 256 users (`max_bundles`), each with at most 100 devices. Limits and response as for
     TakePreKeyBundles; a user whose devices give no bundle counts against no limit.
-    Capability: none.
+    Capability: as TakePreKeyBundles.
     Errors: as TakePreKeyBundles.
     Source: KEY-12.
     """
@@ -187,7 +187,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     between are gone.
     Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
     few bytes.
-    Capability: none.
+    Capability: none; KEM_PREKEYS for `kem_prekeys`.
     Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
     IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -225,7 +225,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     it is safe.
     Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
     few bytes.
-    Capability: none.
+    Capability: KEM_PREKEYS.
     Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
     PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15.
@@ -237,7 +237,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
 
     Repeat: safe.
     Bounds: request and response: empty.
-    Capability: none.
+    Capability: KEM_PREKEYS.
     Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
     Source: KEY-15, KEY-16.
     """
@@ -263,7 +263,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
     6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
     each.
-    Capability: none.
+    Capability: none; KEM_PREKEYS for `kem_prekey`, `kem_is_last_resort` and `kem_withdrawn`: without it none is taken.
     Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
     per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
     ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
@@ -279,7 +279,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
     Bounds: request: 1 to 256 users (`max_bundles`), each with at most 100 devices. Limits and response as for
     TakePreKeyBundles; a user whose devices give no bundle counts against no limit.
-    Capability: none.
+    Capability: as TakePreKeyBundles.
     Errors: as TakePreKeyBundles.
     Source: KEY-12.
     """
@@ -328,7 +328,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         between are gone.
         Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
         few bytes.
-        Capability: none.
+        Capability: none; KEM_PREKEYS for `kem_prekeys`.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
         IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -384,7 +384,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         it is safe.
         Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
         few bytes.
-        Capability: none.
+        Capability: KEM_PREKEYS.
         Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
         PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
@@ -402,7 +402,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeat: safe.
         Bounds: request and response: empty.
-        Capability: none.
+        Capability: KEM_PREKEYS.
         Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15, KEY-16.
         """
@@ -440,7 +440,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
         6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
         each.
-        Capability: none.
+        Capability: none; KEM_PREKEYS for `kem_prekey`, `kem_is_last_resort` and `kem_withdrawn`: without it none is taken.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
         per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
         ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
@@ -462,7 +462,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
         Bounds: request: 1 to 256 users (`max_bundles`), each with at most 100 devices. Limits and response as for
         TakePreKeyBundles; a user whose devices give no bundle counts against no limit.
-        Capability: none.
+        Capability: as TakePreKeyBundles.
         Errors: as TakePreKeyBundles.
         Source: KEY-12.
         """

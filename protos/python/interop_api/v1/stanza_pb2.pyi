@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from interop_api.v1 import chat_pb2 as _chat_pb2
 from interop_api.v1 import errors_pb2 as _errors_pb2
 import builtins as _builtins
 import sys
@@ -455,6 +456,10 @@ class LoginSuccess(_message.Message):
     SESSION_TOKEN_FIELD_NUMBER: _builtins.int
     SERVER_TIME_MS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    SERVER_VERSION_FIELD_NUMBER: _builtins.int
+    MIN_PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
+    MAX_PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """JID of the account that is now connected."""
     session_token: _builtins.str
@@ -471,9 +476,19 @@ class LoginSuccess(_message.Message):
     """
     server_time_ms: _builtins.int
     """Server time: milliseconds since the UNIX epoch."""
+    server_version: _builtins.str
+    """Release of the server, for people and for logs: 1 to 64 characters."""
+    min_protocol_version: _builtins.int
+    """Oldest interop protocol version that the server takes (ENL-15)."""
+    max_protocol_version: _builtins.int
+    """Newest interop protocol version that the server knows: with a newer client it speaks this one (ENL-15)."""
     @_builtins.property
     def limits(self) -> Global___ChannelLimits:
         """The limits that this server enforces on the channel."""
+
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_chat_pb2.Capability.ValueType]:
+        """What of the optional parts the server knows: a client sends only what needs one of these, or none."""
 
     def __init__(
         self,
@@ -482,10 +497,14 @@ class LoginSuccess(_message.Message):
         session_token: _builtins.str = ...,
         server_time_ms: _builtins.int = ...,
         limits: Global___ChannelLimits | None = ...,
+        capabilities: _abc.Iterable[_chat_pb2.Capability.ValueType] | None = ...,
+        server_version: _builtins.str = ...,
+        min_protocol_version: _builtins.int = ...,
+        max_protocol_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "limits", b"limits", "server_time_ms", b"server_time_ms", "session_token", b"session_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "jid", b"jid", "limits", b"limits", "max_protocol_version", b"max_protocol_version", "min_protocol_version", b"min_protocol_version", "server_time_ms", b"server_time_ms", "server_version", b"server_version", "session_token", b"session_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -764,7 +783,7 @@ class Message(_message.Message):
     Bounds: a ciphertext of at most `ChannelLimits.max_ciphertext_bytes` (96 KiB); 10,000 messages from one sender to one
     recipient at once, then 2,000 a second (`send_…`); a mailbox holds 20,000 items or 64 MiB (`max_mailbox_…`), each for
     30 days; a third-party user opens 50 chats without an answer in 24 hours (`new_chats`, `new_chats_hours`).
-    Capability: none.
+    Capability: none; MESSAGE_REQUESTS for `request_state`.
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
     ADDRESS_NAMES_DEVICE, ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED,
@@ -802,7 +821,9 @@ class Message(_message.Message):
     retry_count: _builtins.int
     """0 for a first sending; on a resend the `retry_count` of the retry receipt that it answers, 1 to 5 (RCP-04)."""
     request_state: Global___MessageRequestState.ValueType
-    """On delivery to a WhatsApp user: whether the chat is a message request that waits for an answer (OPT-14)."""
+    """On delivery to a WhatsApp user whose client knows message requests: whether the chat is one that waits for an answer
+    (OPT-14).
+    """
     reporting_token: _builtins.bytes
     """Lets the recipient prove to the server what the sender wrote, should they report it (ABU-04): 16 bytes, or empty.
     HMAC over the message, see interop_protocol/franking.py; its key is inside the message. Carried to the recipient.
@@ -1164,11 +1185,11 @@ Global___RetryKeys: _TypeAlias = RetryKeys  # noqa: Y015
 class Typing(_message.Message):
     """A person is typing. Client → server with `to_jid`; server → client with `from_jid` and `expires_after_seconds`. Never
     stored and never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
-    sender, when the client reads too slowly, or when more come than a person can type (MSG-13).
+    sender, when the client reads too slowly or does not know typing, or when more come than a person can type (MSG-13).
 
     Repeat: safe; there is nothing to repeat once it is old.
     Bounds: 10 at once, then one a second, from one account (`typing_…`); it holds 20 s (`typing_seconds`).
-    Capability: none.
+    Capability: TYPING.
     Errors, as `stanza_refused`: STANZA_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, CONNECTION_MULTIPLEXED.
     Source: MSG-13.
@@ -1211,7 +1232,7 @@ class Notification(_message.Message):
     Repeat: comes again, under the same delivery id, on every connection until it is acked; `prekeys_low` has no delivery
     id and comes again on the next connection while few prekeys are left.
     Bounds: one event, under 1 KiB.
-    Capability: none.
+    Capability: REACHABILITY_PINGS, TRUSTED_CONTACTS, KEY_DIGESTS and CHALLENGES, each for its event; none for the other two.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1492,7 +1513,8 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
 class OfflinePreview(_message.Message):
-    """How much waited while the client was away. Always sent after `login_success`, also when all counts are 0.
+    """How much waited while the client was away. Always sent after `login_success`, also when all counts are 0. Notifications
+    that need a capability which the client has not named are counted, and do not come.
 
     Repeat: comes once for each connection.
     Bounds: four numbers.
@@ -1575,7 +1597,7 @@ class OfflineEnd(_message.Message):
 
     COUNT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many deliveries the backlog held."""
+    """How many deliveries of the backlog were sent."""
     def __init__(
         self,
         *,

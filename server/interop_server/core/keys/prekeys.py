@@ -198,25 +198,31 @@ class PreKeys:
         kem_ids = await self.store.prekeys.get_kem_ids(account.account_id)
         return KeyDigest(keys, [key.key_id for key in one_time], digest, kem_ids)
 
-    async def take(self, account: Account, jids: Sequence[str]) -> list[BundleOutcome]:
+    async def take(self, account: Account, jids: Sequence[str], *, with_kem: bool = True) -> list[BundleOutcome]:
         """Takes one bundle per JID, in order; one bad JID does not fail the rest (KEY-05 to KEY-07).
+
+        Args:
+            account: Who takes.
+            jids: Of whom.
+            with_kem: Whether the taker knows KEM prekeys; otherwise none is taken (KEY-15).
 
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
         outcomes: dict[str, BundleOutcome] = {}
         reachable = await self._reachable(account, jids, outcomes, "jids[{}]")
-        await self._take(account, reachable, outcomes)
+        await self._take(account, reachable, outcomes, with_kem)
         return [outcomes[jid] for jid in jids]
 
     async def take_missing(
-        self, account: Account, known: Sequence[tuple[str, Sequence[KnownDevice]]]
+        self, account: Account, known: Sequence[tuple[str, Sequence[KnownDevice]]], *, with_kem: bool = True
     ) -> list[BundleOutcome]:
         """Takes a bundle of each device that is unknown or known with another registration id (KEY-12).
 
         Args:
             account: The account that takes.
             known: JIDs, and what the caller knows of the devices of each.
+            with_kem: As for `take`.
 
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
@@ -229,14 +235,14 @@ class PreKeys:
             if jid in reachable and (PRIMARY_DEVICE, reachable[jid].registration_id) in devices:
                 del reachable[jid]
                 outcomes[jid] = ()
-        await self._take(account, reachable, outcomes)
+        await self._take(account, reachable, outcomes, with_kem)
         return [outcomes[jid] for jid, _ in known]
 
     async def _take(
-        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
+        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome], with_kem: bool
     ) -> None:
         due = self._limit(account, reachable, outcomes)
-        taken = await self.store.prekeys.take_bundles(list(due.values())) if due else {}
+        taken = await self.store.prekeys.take_bundles(list(due.values()), with_kem=with_kem) if due else {}
         for jid, account_id in due.items():
             bundle = taken.get(account_id)
             if bundle is None:

@@ -83,12 +83,12 @@ class PreKeyStore(Protocol):
         """Published keys by account id; accounts that have not published are left out. Consumes nothing."""
         ...
 
-    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
+    async def take_bundles(self, account_ids: Sequence[int], *, with_kem: bool = True) -> dict[int, TakenBundle]:
         """Takes a bundle of each account that has published, with one one-time prekey each while any are left.
 
         The one-time prekeys are removed in one statement; two concurrent calls never return the same one (KEY-05). The
         lowest key id goes first. The same holds for KEM prekeys; when these are used up, the last-resort one is
-        returned (KEY-15).
+        returned (KEY-15). `with_kem` False leaves them alone, and the bundle says nothing of them.
         """
         ...
 

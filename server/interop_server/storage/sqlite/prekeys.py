@@ -168,7 +168,7 @@ _COUNT_TAKEN = f"""
 """
 
 
-def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
+def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int], with_kem: bool) -> dict[int, TakenBundle]:
     accounts = json.dumps(list(account_ids))
     taken = {
         account_id: OneTimePreKey(key_id, public_key)
@@ -176,8 +176,8 @@ def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[in
     }
     rows = db.execute(_COUNT_TAKEN, (accounts,)).fetchall()
     bundles = {row[0]: TakenBundle(_published_keys(row[:-2]), taken.get(row[0]), row[-2]) for row in rows}
-    if with_kem := [row[0] for row in rows if row[-1]]:
-        _add_kem_to(bundles, db, with_kem)
+    if with_kem and (publishers := [row[0] for row in rows if row[-1]]):
+        _add_kem_to(bundles, db, publishers)
     return bundles
 
 
@@ -257,8 +257,8 @@ class SqlitePreKeys(Concern, PreKeyStore):
         rows = await self._rows(self._GET_PUBLISHED, json.dumps(list(account_ids)))
         return {row[0]: _published_keys(row) for row in rows}
 
-    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
-        return await self._engine.write(lambda db: _take_bundles(db, account_ids))
+    async def take_bundles(self, account_ids: Sequence[int], *, with_kem: bool = True) -> dict[int, TakenBundle]:
+        return await self._engine.write(lambda db: _take_bundles(db, account_ids, with_kem))
 
     _ROTATE_SIGNED = """
         UPDATE published_keys SET signed_prekey_id = ?2, signed_prekey = ?3, signed_prekey_signature = ?4
