@@ -28,7 +28,9 @@ HOLDS = {
     "hosts direct_path icon",
     "an id": "id message_id message_ids request_id report_id challenge_id requirement terms_id",
     "a name that is meant to be shown": "display_name partner_name name",
-    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt digits answer",
+    "what the server says, or is to be told back": "advice description page_token next_page_token captcha_prompt "
+    "digits answer",
+    "the name of a field or of a stanza": "field kind",
 }
 """What the fields of each name are for; none of it is what people write to each other, or opens it."""
 REVEALED = {"interop_api.v1.ReportedMessage.plaintext", "interop_api.v1.ReportedMessage.message_secret"}
