@@ -108,8 +108,14 @@ def parse_message(plaintext: bytes) -> content_pb2.Message:
 
 def unsupported_kind(message: content_pb2.Message) -> str | None:
     """Returns the kind of a content that third-party chats do not support; None for any other content (MSG-12)."""
-    if message.HasField("protocol_message") and message.protocol_message.type not in _SUPPORTED_CHANGES:
-        return _CHANGES.get(message.protocol_message.type, f"PROTOCOL_MESSAGE_{message.protocol_message.type}")
+    if message.HasField("protocol_message"):
+        change = message.protocol_message
+        if not change.HasField("type"):
+            return (
+                "PROTOCOL_MESSAGE_WITHOUT_TYPE"  # what is absent is not REVOKE, although that is 0: nothing is deleted
+            )
+        if change.type not in _SUPPORTED_CHANGES:
+            return _CHANGES.get(change.type, f"PROTOCOL_MESSAGE_{change.type}")
     if content_fields(message):
         return None  # unknown fields beside a content come from a newer release, and are ignored
     unknown = _unknown_fields(message)

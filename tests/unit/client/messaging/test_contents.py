@@ -167,3 +167,12 @@ def test_every_message_has_a_secret_of_its_own() -> None:
 def test_a_file_name_brings_no_folder() -> None:
     event = delivered(media_content(replace(REFERENCE, name="../../etc/passwd")))
     assert isinstance(event, MediaReceived) and event.media.name == "passwd"
+
+
+def test_a_change_without_a_type_deletes_nothing() -> None:
+    """REVOKE is 0, but what is absent is not REVOKE: it is a change that this client does not know."""
+    key = content_pb2.MessageKey(from_me=True, id="m1")
+    absent = content_pb2.Message(protocol_message=content_pb2.ProtocolMessage(key=key))
+    assert unsupported_kind(absent) == "PROTOCOL_MESSAGE_WITHOUT_TYPE"
+    absent.protocol_message.type = content_pb2.PROTOCOL_MESSAGE_TYPE_REVOKE
+    assert unsupported_kind(absent) is None
