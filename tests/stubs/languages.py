@@ -13,10 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from grpc_tools import protoc
+
 ROOT = Path(__file__).parents[2]
 TOOLS = ROOT / ".stubs"
 """Where npm's packages go, and all that is generated: for a look at it, and kept out of git."""
 DEBIAN_JARS = Path("/usr/share/java")
+FOLDERS = ("-I.", f"-I{Path(protoc.__file__).parent / '_proto'}")
+"""Where `protoc` looks: in the contract, then among types of Google, which Debian has in a package of its own."""
 DEBIAN_GO = Path("/usr/share/gocode")
 GO_MODULE = "interopsim.dev"
 """What `go_package` begins with."""
@@ -133,7 +137,7 @@ class Go(Language):
         options = [
             f"--{kind}_{what}" for kind in ("go", "go-grpc") for what in (f"out={out}", f"opt=module={GO_MODULE}")
         ]
-        _run(["protoc", "-I.", *options, *_files(protos)], protos)
+        _run(["protoc", *FOLDERS, *options, *_files(protos)], protos)
         settings = {"GO111MODULE": "off", "GOFLAGS": "", "GOPATH": f"{work}:{DEBIAN_GO}", "GOCACHE": str(TOOLS / "go")}
         _run(["go", "build", f"{GO_MODULE}/..."], work, settings)
 
@@ -161,7 +165,8 @@ class Java(Language):
         sources.mkdir()
         classes.mkdir()
         plugin = f"--plugin=protoc-gen-grpc-java={shutil.which('grpc_java_plugin')}"
-        _run(["protoc", "-I.", f"--java_out={sources}", plugin, f"--grpc-java_out={sources}", *_files(protos)], protos)
+        options = (f"--java_out={sources}", plugin, f"--grpc-java_out={sources}")
+        _run(["protoc", *FOLDERS, *options, *_files(protos)], protos)
         # A quick compilation by a compiler that is itself not optimised first: there is no third run to win it back in.
         options = ["-J-XX:TieredStopAtLevel=1", "-J-XX:+UseSerialGC", "-nowarn", "-proc:none", "-d", str(classes)]
         class_path = ":".join(map(str, self._jars()))
