@@ -1,6 +1,6 @@
 """The composition root: builds every part, starts them in order and stops them in reverse; reads top to bottom.
 
-Nothing else in the server knows which implementation stands behind a port.
+Nothing else in the server knows which implementation a port has.
 """
 
 import asyncio
@@ -29,6 +29,7 @@ from interop_server.identity import load_identity
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
+from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
 from interop_server.runtime.clock import AdjustableClock, machine_ms
 from interop_server.runtime.journal_file import JournalFile
@@ -41,7 +42,7 @@ _log = logging.getLogger(__name__)
 
 
 class ClockBehind(Exception):
-    """The clock shall stand at a time that has passed; the message is a sentence that says which and what to do."""
+    """The clock is set to a time that has passed; the message is a sentence that says which and what to do."""
 
 
 class FileUnusable(Exception):
@@ -49,22 +50,22 @@ class FileUnusable(Exception):
 
 
 class Simulator:
-    """One server. Start it in the loop that it shall live in; stop it exactly once."""
+    """One server. Start it in the event loop that it runs in; stop it exactly once."""
 
     def __init__(self, config: Config, clock: AdjustableClock | None = None) -> None:
         self._config = config
         self._clock = clock or AdjustableClock(config.freeze_at_ms)
         self._start_number = 0
-        """Which start on this database it is, when that matters: what follows from the seed must not come again."""
+        """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self) -> Addresses:
-        """Starts everything; health says SERVING when it returns.
+        """Starts everything; health says SERVING when this returns.
 
         Raises:
-            AddressUnusable: An address is taken, or not one of this machine's. What was started is stopped again.
-            ClockBehind: The clock shall stand at a time that the database has seen pass; likewise.
-            FileUnusable: The file for the journal cannot be written; likewise.
+            AddressUnusable: An address is taken, or not one of this machine's. Everything started is stopped again.
+            ClockBehind: The clock is set to a time that has passed on the database; likewise.
+            FileUnusable: The journal file cannot be written; likewise.
             WrongDatabase: The database file cannot be used; likewise.
         """
         try:
@@ -82,7 +83,7 @@ class Simulator:
         config, clock = self._config, self._clock
         store, blob_folder = await self._open_store()
         await self._take_up_the_past(store)
-        # Clients check certificates by the machine's clock, unless theirs is set like the server's.
+        # Clients check certificates by the machine's clock, unless their clock is set like the server's.
         times_ms = (clock.now_ms(), machine_ms())
         certified = await load_identity(store.secrets, times_ms, self._rng("identity"), config.limits.certificate_days)
 
@@ -106,7 +107,8 @@ class Simulator:
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
-        edge = Edge(rules, registry, departures, clock, self._rng("handshakes"))
+        repeats = Repeats(clock, config.limits)
+        edge = Edge(rules, registry, departures, repeats, clock, self._rng("handshakes"))
 
         self._write_journal(rules.journal)
         http_url = await self._serve_http(
@@ -118,6 +120,7 @@ class Simulator:
         def counted() -> dict[str, int]:
             return {**rules.counts, **push.counters()}
 
+        self._stops.append(repeats.settle)
         admin = admin_server(edge, store.count_rows, counted, _explain)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
         self._stops.append(departures.settle)
@@ -139,7 +142,7 @@ class Simulator:
         self._stops.append(lambda: store.past.raise_time_floor(self._clock.now_ms()))
         if self._config.seed is not None:
             self._start_number = await store.past.take_start_number()
-            _log.warning("ids and keys follow from the seed: whoever knows it knows them")
+            _log.warning("ids and keys are derived from the seed: anyone who knows it can compute them")
 
     def _rng(self, purpose: str) -> Rng:
         seed = self._config.seed
@@ -204,7 +207,7 @@ class Simulator:
 
 
 def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
-    from interop_server.ledger import load_ledger  # a plain start explains nothing
+    from interop_server.ledger import load_ledger  # loaded on demand: a plain start explains nothing
 
     row = load_ledger().get(requirement)
     return row.statement, [evidence.value for evidence in row.evidence], row.policy

@@ -76,7 +76,8 @@ async def fire_plaintexts(target: Target, campaign: Campaign, random: Random) ->
                 if end is None:
                     ping = stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=2**64 - at))
                     await stream.send_stanzas(ping)
-                    while (await stream.receive_kind("pong")).pong.id != ping.ping.id:
+                    # What was fired may hold pings, too: their pongs can come in the same frame as this one's.
+                    while not any(each.pong.id == ping.ping.id for each in await stream.receive()):
                         pass
                 elif (reason := allowed(await stream.ending())) != end:
                     raise Undocumented(f"{reason} in place of {end}: {plaintext[:1_000].hex()}")

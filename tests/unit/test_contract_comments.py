@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2
 
+from interop_server.core.capabilities import Capability
 from interop_server.core.limits import Limits
 from tests.proto_sources import comments, read_protos
 
@@ -15,6 +16,7 @@ SAID = ("Repeat", "Bounds", "Capability")
 """What is said of every call and every stanza, in this order: whether it may be repeated, its bounds, what it needs."""
 STANZA, KIND = "Stanza", "kind"
 _ADMIN = "interop_api.admin."
+_NAME = re.compile(r"\b[A-Z]+_[A-Z_]+\b|\b[A-Z]{3,}\b")
 _MESSAGES, _SERVICES, _METHODS, _FIELDS, _NESTED = 4, 6, 2, 2, 3
 """Numbers of these lists in a file, a service and a message, as paths of source information have them."""
 
@@ -96,6 +98,13 @@ def unknown_limits(files: list[descriptor_pb2.FileDescriptorProto]) -> list[str]
     ]
 
 
+def unknown_capabilities(files: list[descriptor_pb2.FileDescriptorProto]) -> list[str]:
+    """What `Capability:` names in capitals, and is no capability."""
+    text = "\n".join(comment for file in files for _, comment in comments(file))
+    named = [found for line in re.findall(r"^\s*Capability:(.*)", text, re.MULTILINE) for found in _NAME.findall(line)]
+    return [name for name in named if name not in {known.name for known in Capability}]
+
+
 def test_every_call_every_stanza_and_every_field_says_what_it_must() -> None:
     """Whether it may be repeated after a lost answer, what bounds it, which capability it needs, how it is refused."""
     assert problems(read_protos()) == []
@@ -104,6 +113,11 @@ def test_every_call_every_stanza_and_every_field_says_what_it_must() -> None:
 def test_bounds_name_limits_that_exist() -> None:
     """A reader of a bound finds the limit behind it."""
     assert unknown_limits(read_protos()) == []
+
+
+def test_capabilities_are_those_that_there_are() -> None:
+    """A reader finds what to name at login."""
+    assert unknown_capabilities(read_protos()) == []
 
 
 BROKEN = """\
@@ -116,7 +130,7 @@ service ThingService {
   // Repeat: safe.
   // Bounds: `gone_burst`, `bundle_…`, `gone_…`,
   // `Ping.silent`, `bundle_burst`.
-  // Capability: none.
+  // Capability: none; TYPING for one thing, TELEPATHY for another.
   // Errors: REQUEST_MALFORMED.
   // Source: KEY-05.
   rpc Good(GoodRequest) returns (GoodResponse);
@@ -162,6 +176,7 @@ def test_the_search_finds_what_is_left_unsaid(tmp_path: Path) -> None:
     (tmp_path / "broken.proto").write_text(BROKEN)
     files = read_protos(tmp_path)
     assert unknown_limits(files) == ["gone_burst", "gone_…"]
+    assert unknown_capabilities(files) == ["TELEPATHY"]
     assert problems(files) == [
         "ThingService.Silent: no Repeat:",
         "ThingService.Silent: no Bounds:",

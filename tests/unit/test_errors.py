@@ -1,8 +1,10 @@
 """Refusals explain themselves, in the same words on every wire, and never give away what they were about."""
 
+import ast
 import json
 import re
 from enum import Enum
+from pathlib import Path
 
 import grpc
 import pytest
@@ -11,6 +13,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+import interop_server
 from interop_api.admin.v1alpha1 import admin_pb2, standing_pb2
 from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_server.core import messages, model
@@ -23,6 +26,7 @@ from interop_server.rpc.convert.login import login_from
 from interop_server.rpc.errors import refusal_to, status_details
 from interop_server.rpc.statuses import STATUS_CODES
 from tests.ledger import reasons
+from tests.refusals import ABOUT_A_FIELD
 
 LEDGER = load_ledger()
 REQUIREMENT = re.compile(r"(ENL|CHN|PRX|KEY|OPT|MSG|RCP|MED|ABU|LIF|SIM)-[0-9]{2}")
@@ -212,10 +216,66 @@ def test_the_place_that_refuses_names_the_requirement() -> None:
 def test_without_a_detail_there_is_only_the_advice() -> None:
     """Two refusals of one reason are then the same in every byte (OPT-09)."""
     one, other = Refusal(Reason.RECIPIENT_NOT_REACHABLE), Refusal(Reason.RECIPIENT_NOT_REACHABLE)
+    one.request_id = other.request_id = "request 1"
     assert one.advice == Reason.RECIPIENT_NOT_REACHABLE.advice
     assert str(one) == "RECIPIENT_NOT_REACHABLE"
     assert refusal_to(one) == refusal_to(other)
     assert status_details(one) == status_details(other)
+
+
+UNREADABLE = {"rpc/interceptor.py": 1, "http/surface.py": 1, "http/forms.py": 7}
+"""How often what cannot be read, or is of no form as a whole, is refused: there is no field to name."""
+
+
+def refusals_without_a_field(source: str) -> int:
+    """How often a reason that is about a field is given without one."""
+    about = {reason.name for reason in ABOUT_A_FIELD}
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args)
+    refused = (call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Refusal")
+    return sum(
+        isinstance(call.args[0], ast.Attribute)
+        and call.args[0].attr in about
+        and "field" not in {keyword.arg for keyword in call.keywords}
+        for call in refused
+    )
+
+
+@pytest.mark.requirement("SIM-01")
+def test_every_place_that_refuses_a_field_names_it() -> None:
+    """Read from the source, so that none is forgotten (SIM-01)."""
+    root = Path(next(iter(interop_server.__path__)))
+    found = {
+        file.relative_to(root).as_posix(): count
+        for file in sorted(root.rglob("*.py"))
+        if (count := refusals_without_a_field(file.read_text()))
+    }
+    assert found == UNREADABLE
+
+
+def test_the_search_for_forgotten_fields_finds_them() -> None:
+    """A search that finds nothing proves something only if it can find."""
+    assert refusals_without_a_field('raise Refusal(Reason.REQUEST_MALFORMED, "why")') == 1
+    assert refusals_without_a_field('raise Refusal(Reason.REQUEST_MALFORMED, "why", field="jid")') == 0
+    assert refusals_without_a_field("raise Refusal(Reason.NOT_REGISTERED)") == 0
+
+
+def test_nothing_goes_out_that_the_journal_does_not_know() -> None:
+    """On no wire: a refusal that nobody recorded could not be explained (SIM-07)."""
+    refusal = Refusal(Reason.NOT_REGISTERED)
+    assert not refusal.is_recorded
+    for say in (refusal_to, status_details, refusal_to_json):
+        with pytest.raises(AssertionError, match="was not recorded"):
+            say(refusal)
+
+
+def test_the_same_refusal_of_another_call_says_the_same_and_is_yet_to_be_recorded() -> None:
+    """A repetition is another call, with an entry of its own."""
+    first = Refusal(Reason.KEY_MALFORMED, "the detail", 5, cause="the cause", field="keys[0]", requirement="KEY-02")
+    first.request_id = "request 1"
+    again = first.again()
+    assert not again.is_recorded
+    again.request_id = "request 1"
+    assert vars(again) == vars(first) and str(again) == str(first)
 
 
 @given(st.binary(min_size=16, max_size=70), st.sampled_from(["auth_key", "identity_key", "signed_prekey", "token"]))
@@ -241,6 +301,7 @@ def test_a_refusal_never_holds_what_was_sent(secret: bytes, where: str) -> None:
         refusals.append(refusal_of(lambda: check_form_keys(form)))
     refusals.append(refusal_of(lambda: parse_upload_token(secret.hex())))
     for refusal in refusals:
+        refusal.request_id = "request 1"
         said = refusal_to(refusal).SerializeToString() + status_details(refusal)
         for form_of_secret in (secret, secret.hex().encode(), repr(secret).encode()):
             assert form_of_secret not in said

@@ -63,7 +63,8 @@ def suite(pytester: pytest.Pytester) -> Path:
     here = Path(__file__).parents[1]
     pytester.makefile(".ini", pytest=INI)
     tests = pytester.mkdir("tests")
-    for name in ("conftest.py", "evidence.py"):
+    (tests / "stubs").mkdir()
+    for name in ("conftest.py", "evidence.py", "stubs/summary.py"):
         (tests / name).write_text((here / name).read_text())
     (tests / "test_suite.py").write_text(SUITE)
     (tests / "test_unmarked.py").write_text("def test_nothing(): pass")

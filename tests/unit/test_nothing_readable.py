@@ -28,7 +28,8 @@ HOLDS = {
     "hosts direct_path icon",
     "an id": "id message_id message_ids request_id report_id challenge_id requirement terms_id",
     "a name that is meant to be shown": "display_name partner_name name",
-    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt digits answer",
+    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt digits answer "
+    "field description kind server_version",
 }
 """What the fields of each name are for; none of it is what people write to each other, or opens it."""
 REVEALED = {"interop_api.v1.ReportedMessage.plaintext", "interop_api.v1.ReportedMessage.message_secret"}
@@ -108,6 +109,12 @@ def test_the_proxy_has_no_calls_of_its_own() -> None:
     """It relays those of the contract; its hello and its last word hold nothing else that a person wrote."""
     relayed = {name.rpartition("/")[0].removeprefix("/") for name in UNARY_METHODS}
     assert relayed <= {service.full_name for service in services()}
-    assert {field.name for field in fields(proxy_frames.Hello)} == {"user", "token", "jid", "read_receipts"}
+    assert {field.name for field in fields(proxy_frames.Hello)} == {
+        "user",
+        "token",
+        "jid",
+        "read_receipts",
+        "capabilities",
+    }
     told = {"reason", "advice", "requirement", "retry_after_ms", "login_code", "expires_after_seconds"}
     assert {field.name for field in fields(proxy_frames.Ended)} >= told

@@ -123,7 +123,10 @@ class Proxy:
         try:
             # WhatsApp verifies the token too, but this proxy uses its own auth key, so it must know for which user.
             self._issuer.verify_token(hello.token, hello.user, self._now())
-            options = LoginOptions(read_receipts=hello.read_receipts, client_ip=client_ip_of(request))
+            known = [chat_pb2.Capability.ValueType(number) for number in hello.capabilities]
+            options = LoginOptions(
+                read_receipts=hello.read_receipts, client_ip=client_ip_of(request), capabilities=known
+            )
             return third_party_login(hello.jid, hello.token, options)
         except TokenRefused as error:
             raise _Refused("PROXY_TOKEN_REFUSED", f"Get a new token: {error}.") from error

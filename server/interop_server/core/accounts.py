@@ -1,4 +1,4 @@
-"""Accounts that an operator names by their JID; knows no rule about them."""
+"""Looks up accounts that an operator names by their JID; knows no rule about them."""
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account

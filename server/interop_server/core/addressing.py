@@ -1,4 +1,4 @@
-"""Which addresses may stand in a stanza, and what is said to those that may not; knows no account."""
+"""Which addresses a stanza may name, and the refusals of others; knows no account."""
 
 from interop_protocol.jid import Jid, JidError, parse_jid
 from interop_server.core.errors import Reason, Refusal
@@ -17,7 +17,7 @@ def check_address(text: str, field: str = "") -> Jid:
 
     Args:
         text: The address.
-        field: Where it stands in the request.
+        field: Path of the address in the request.
 
     Raises:
         Refusal: USER_VISIBLE_IDENTIFIER, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,

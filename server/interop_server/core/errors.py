@@ -1,4 +1,4 @@
-"""How the rules refuse: one exception for all of them; the reasons stand in `reasons.py`. Knows no wire format."""
+"""How the rules refuse: one exception for all; `reasons.py` holds the reasons. Knows no wire format."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -9,10 +9,10 @@ __all__ = ["Category", "FieldViolation", "Reason", "Recovery", "Refusal", "requi
 
 
 class FieldViolation(NamedTuple):
-    """A field of the request that is not as it must be."""
+    """A field of the request that is wrong."""
 
     field: str
-    """Where, as a path in the request: `users[3].external_id`."""
+    """The field's path in the request: `users[3].external_id`."""
     description: str
     """What is wrong with it."""
 
@@ -21,12 +21,12 @@ class Refusal(Exception):
     """A typed refusal: the only exception that the rules raise on purpose.
 
     Args:
-        reason: Why.
-        detail: What exactly, for the caller: names fields and limits, never secrets or other people's data.
-        retry_after_ms: After how long a new attempt can succeed; None when nobody can tell.
-        cause: What the caller must not learn, for the operator's journal alone (OPT-09, OPT-11, LIF-05).
-        field: The field of the request that it is about, as a path; empty when it is about no single one.
-        requirement: Id of the requirement that was broken, when it is not the usual one of the reason.
+        reason: The reason.
+        detail: The details for the caller: names fields and limits, never secrets or other people's data.
+        retry_after_ms: The delay after which a new attempt can succeed; None when that is unknown.
+        cause: Details that the caller must not learn, for the operator's journal alone (OPT-09, OPT-11, LIF-05).
+        field: Path of the wrong field of the request; empty when no single field is wrong.
+        requirement: Id of the requirement that was broken, if it is not the reason's usual one.
     """
 
     def __init__(
@@ -48,22 +48,42 @@ class Refusal(Exception):
         self.violations: tuple[FieldViolation, ...] = (FieldViolation(field, detail or reason.advice),) if field else ()
         self.code = reason.code
         """The code that stands for it on the wire that is modelled."""
-        self.request_id = ""
-        """Names it in the journal, once it stands there."""
+        self._request_id = ""
+
+    @property
+    def request_id(self) -> str:
+        """Names it in the journal. Nothing may go out that does not stand there."""
+        assert self._request_id, f"{self} was not recorded"
+        return self._request_id
+
+    @request_id.setter
+    def request_id(self, request_id: str) -> None:
+        self._request_id = request_id
+
+    @property
+    def is_recorded(self) -> bool:
+        """Says whether it stands in the journal."""
+        return bool(self._request_id)
+
+    def again(self) -> "Refusal":
+        """Returns the same refusal of another call, which is yet to be recorded."""
+        again = Refusal(self.reason, self.detail, self.retry_after_ms, cause=self.cause, requirement=self.requirement)
+        again.violations, again.code = self.violations, self.code
+        return again
 
     def put_under(self, path: str) -> None:
-        """Puts the fields that it names under the part of the request that they belong to, such as `keys[3]`."""
+        """Prefixes the paths of its fields with the part of the request that they belong to, such as `keys[3]`."""
         self.violations = tuple(violation._replace(field=f"{path}.{violation.field}") for violation in self.violations)
 
     def rename_fields(self, names: Mapping[str, str]) -> None:
-        """Calls the fields that it names what the request calls them."""
+        """Renames its fields to the request's names."""
         self.violations = tuple(
             violation._replace(field=names.get(violation.field, violation.field)) for violation in self.violations
         )
 
     @property
     def advice(self) -> str:
-        """What was wrong, where known, and what to do about it."""
+        """Returns what was wrong, if known, and what to do about it."""
         return f"{self.detail}. {self.reason.advice}" if self.detail else self.reason.advice
 
 

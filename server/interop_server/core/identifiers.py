@@ -1,4 +1,4 @@
-"""User-visible identifiers: their form and their normal form; knows nothing of who has them."""
+"""User-visible identifiers: their form and their normal form; knows no account that has them."""
 
 import re
 
@@ -6,10 +6,10 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType
 
 MAX_IDENTIFIER_BYTES = 320
-"""As long as an e-mail address may be (RFC 3696, erratum 1690)."""
+"""The largest length of an e-mail address (RFC 3696, erratum 1690)."""
 
 _FIELD = "external_id"
-"""What requests call an identifier."""
+"""The name of an identifier's field in requests."""
 _EMAIL = re.compile(r"[^@\s\x00-\x1f\x7f]{1,64}@[^@\s\x00-\x1f\x7f]{1,255}")
 _PHONE = re.compile(r"\+?[0-9]{5,15}")
 _USERNAME = re.compile(r"[^\s@\x00-\x1f\x7f]{1,64}")
@@ -19,8 +19,8 @@ def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
     """Returns the form under which an identifier is stored and compared (OPT-08).
 
     Args:
-        identifier: As a person writes it.
-        kind: What the partner calls its users by.
+        identifier: The identifier, as a user writes it.
+        kind: The kind of identifier that the partner uses.
 
     Returns:
         E-mail addresses and user names in lower case, phone numbers as digits.
@@ -37,7 +37,7 @@ def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
         return normalize_phone_number(text)
     form = _EMAIL if kind is IdentifierType.EMAIL else _USERNAME
     if not form.fullmatch(text) or not _is_encodable(text):
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is no {kind.name.lower()}", field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is not a valid {kind.name.lower()}", field=field)
     return text.casefold()
 
 
@@ -45,8 +45,8 @@ def normalize_phone_number(number: str, field: str = _FIELD) -> str:
     """Returns an E.164 number as digits, without separators and `+`.
 
     Args:
-        number: As a person writes it.
-        field: Where it stands in the request.
+        number: The number, as a user writes it.
+        field: Path of the number in the request.
 
     Raises:
         Refusal: REQUEST_MALFORMED.

@@ -1,9 +1,10 @@
-"""What the server decided, in order, and why; knows no wire, no file and who reads it.
+"""What the server decided, in order, and why; knows no wire format, no file and no reader.
 
-An entry never holds a secret, a token, a key, a ciphertext or anything that a person wrote: whoever records gives
+An entry never holds a secret, a token, a key, a ciphertext or anything that a person wrote. Callers give only
 addresses, ids, names of rules and numbers.
 """
 
+import re
 from collections import deque
 from collections.abc import Callable, Iterable
 from itertools import islice
@@ -13,33 +14,39 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock, Rng
 
 MAX_ENTRIES = 100_000
-"""Entries that are kept; policy. Older ones are forgotten."""
+"""Entries that are kept; policy. Older entries are forgotten."""
 MAX_FIELD_CHARACTERS = 320
-"""Longest text of a field: names come from outside; policy."""
+"""Longest text of a field; policy. Names come from outside."""
 REQUEST_ID_BYTES = 8
 DEFAULT_NODE = "node-1"
-"""What a server process is called unless its operator says otherwise."""
+"""Name of a server process unless its operator chooses another."""
 RUN_ID_BYTES = 4
-"""Of what tells one start of a node from the next: entries are numbered from 1 each time."""
+"""Length of the id that tells one start of a node from another: each start numbers its entries from 1."""
 
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _MAX_TOKEN_CHARACTERS = 128
 _MAX_NUMBER_DIGITS = 18
 
 Outcome = Literal["accepted", "refused", "dropped", "done"]
-"""Accepted, refused, dropped (whoever asked cannot tell it from accepted), or done by the server itself."""
+"""Accepted, refused, dropped (which looks like accepted to the caller), or done by the server itself."""
 
 ANONYMOUS = "anonymous"
-"""Actor of what is refused before anybody is known. Not an address: the same inputs give the same journal."""
+"""Actor of a refusal before the caller is known. Not an address: the same inputs give the same journal."""
 OPERATOR = "operator"
 """Actor of admin calls."""
 SERVER = "server"
-"""Actor of what follows from what somebody else did."""
+"""Actor of decisions that follow from another actor's action."""
 TIMER = "timer"
 """Actor of what the server does when its time has come."""
 
 
+def is_request_id(text: str) -> bool:
+    """Says whether a client may call a request that."""
+    return _REQUEST_ID.fullmatch(text) is not None
+
+
 class JournalEntry(NamedTuple):
-    """One decision. Fields are those of `JournalEntry` in journal.proto."""
+    """One decision. Its fields are those of `JournalEntry` in journal.proto."""
 
     number: int
     at_ms: int
@@ -55,7 +62,7 @@ class JournalEntry(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What is recorded of one of many decisions, all about the same action of the same actor."""
+    """What differs between decisions about the same action of the same actor."""
 
     outcome: Outcome
     subject: str
@@ -65,16 +72,16 @@ class Decision(NamedTuple):
 
 
 class Journal:
-    """The newest decisions, in memory. Recording is cheap: it stands on the path of every message.
+    """The newest decisions, in memory. Recording must be cheap: every message is recorded.
 
-    Source: SIM-07, OPT-09; the request ids make refusals explainable.
+    Source: SIM-07, OPT-09; clients quote request ids, and the journal explains those refusals.
 
     Args:
-        clock: Dates entries.
-        rng: Names refusals.
+        clock: Gives the time of entries.
+        rng: Makes request ids.
         capacity: Most entries that are kept.
         node: Name of the server process.
-        run: Tells this start of it from others.
+        run: Tells this start of the process from others.
     """
 
     def __init__(
@@ -84,7 +91,9 @@ class Journal:
         self._rng = rng
         self.node = node
         """Name of the server process that decides."""
+        self._run = run
         self._origin = f"{node}.{run}"
+        self._unrecorded = 0
         # Plain tuples of text and numbers, which the garbage collector lets be: a hundred thousand of anything else
         # would make each of its full rounds long, and those fall into the path of messages.
         self._entries: deque[tuple[object, ...]] = deque(maxlen=capacity)
@@ -101,22 +110,24 @@ class Journal:
         requirement: str = "",
         cause: str = "",
         detail: str = "",
+        request_id: str = "",
     ) -> None:
-        """Records a decision that is no refusal.
+        """Records a decision that is not a refusal.
 
         Args:
             actor: Who asked: a JID, `ANONYMOUS`, `OPERATOR`, `SERVER` or `TIMER`.
             action: What was asked, as `Service.Method`, `stanza.kind` or `timer.name`.
-            outcome: What became of it.
-            subject: Whom or what it was about.
-            requirement: Id of the rule that answered.
-            cause: What whoever asked is not told.
+            outcome: The outcome.
+            subject: What the decision is about, such as a JID or an id.
+            requirement: Id of the rule that decided.
+            cause: What the actor is not told.
             detail: Anything else, such as a count.
+            request_id: Of the call that was decided; empty for what is no call.
         """
-        self._add((actor, action, subject, outcome, requirement, "", cause, detail, ""))
+        self._add((actor, action, subject, outcome, requirement, "", cause, detail, request_id))
 
     def record_all(self, actor: str, action: str, decisions: Iterable[Decision]) -> None:
-        """Records decisions that fell together, none of them a refusal. See `record`."""
+        """Records decisions that were made together and are not refusals. See `record`."""
         now_ms, number, entries = self._clock.now_ms(), self._number, self._entries
         for outcome, subject, requirement, cause, detail in decisions:
             number += 1
@@ -126,10 +137,18 @@ class Journal:
                 read(JournalEntry._make(fields))
         self._number = number
 
-    def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "") -> Refusal:
-        """Records a refusal, unless it stands here already, and gives it its request id; returns it."""
-        if not refusal.request_id:
-            refusal.request_id = self._rng.token_bytes(REQUEST_ID_BYTES).hex()
+    def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "", *, request_id: str = "") -> Refusal:
+        """Records a refusal, unless it stands here already, and gives it its request id; returns it.
+
+        Args:
+            refusal: What was refused.
+            actor: As in `record`.
+            action: As in `record`.
+            subject: As in `record`.
+            request_id: Of the call that was refused, if the client has chosen one.
+        """
+        if not refusal.is_recorded:
+            refusal.request_id = request_id or self.new_request_id()
             self._add(
                 (
                     actor,
@@ -145,6 +164,18 @@ class Journal:
             )
         return refusal
 
+    def new_request_id(self) -> str:
+        """Returns an id for a call that is recorded."""
+        return self._rng.token_bytes(REQUEST_ID_BYTES).hex()
+
+    def unrecorded_request_id(self) -> str:
+        """Returns an id for a call that is not recorded.
+
+        Draws nothing: how often somebody looks must not change what the same seed gives.
+        """
+        self._unrecorded += 1
+        return f"{self._run:0>{2 * RUN_ID_BYTES}}{self._unrecorded:08x}"
+
     def _add(self, fields: tuple[str, ...]) -> None:
         self._number += 1
         entry = (self._number, self._clock.now_ms(), *fields)
@@ -153,19 +184,19 @@ class Journal:
             read(JournalEntry._make(entry))
 
     def after(self, number: int, limit: int) -> tuple[list[JournalEntry], int]:
-        """Returns the oldest kept entries after a number, and how many before them are forgotten."""
+        """Returns the oldest kept entries after a number, and how many earlier ones are forgotten."""
         first = self._number - len(self._entries) + 1
         start = min(max(0, number + 1 - first), len(self._entries))
         entries = map(JournalEntry._make, islice(self._entries, start, start + limit))
         return list(entries), max(0, first - number - 1)
 
     def resume_token(self, number: int) -> str:
-        """Returns what a reader goes on with after the entry of that number."""
+        """Returns the token with which a reader resumes after the entry of that number."""
         return f"{self._origin}.{number}"
 
     def resume_after(self, token: str) -> int:
-        """Returns the number of the entry that a token was given with; 0 for an empty token, and for one of another
-        start or another node, whose entries are not here.
+        """Returns the number of the entry that a token names; 0 for an empty token, and for a token of another start or
+        another node, whose entries are not here.
 
         Raises:
             Refusal: REQUEST_MALFORMED.
@@ -178,19 +209,20 @@ class Journal:
         return int(number[:_MAX_NUMBER_DIGITS]) if origin == self._origin else 0
 
     def count_naming(self, name: str) -> int:
-        """How many kept entries name somebody, as actor or subject."""
+        """Returns how many kept entries name an actor or subject."""
         return sum(name in (entry.actor, entry.subject) for entry in map(JournalEntry._make, self._entries))
 
     def find(self, request_id: str) -> JournalEntry | None:
-        """Returns the kept refusal of that request id."""
+        """Returns the newest kept refusal of that request id."""
         entries = map(JournalEntry._make, reversed(self._entries))
-        return next((entry for entry in entries if entry.request_id == request_id), None)
+        found = (entry for entry in entries if entry.request_id == request_id and entry.outcome == "refused")
+        return next(found, None)
 
     def subscribe(self, read: Callable[[JournalEntry], None]) -> Callable[[], None]:
-        """Calls a function with every entry from now on, in the middle of the decision: it must return at once.
+        """Calls a function with every entry from now on, during the decision: it must return at once.
 
         Returns:
-            What ends it.
+            A function that ends the subscription.
         """
         self._readers.append(read)
         return lambda: self._readers.remove(read)

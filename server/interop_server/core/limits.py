@@ -17,9 +17,9 @@ SECOND_MS = 1_000
 HOUR_MS = 3_600 * SECOND_MS
 DAY_MS = 24 * HOUR_MS
 EARLIEST_TIME_MS = 946_684_800_000
-"""2000-01-01: no clock begins earlier. SIM-04; policy."""
+"""2000-01-01: no clock starts earlier. SIM-04; policy."""
 LATEST_TIME_MS = 253_402_300_799_999
-"""The last millisecond of the year 9999: what is later has no usual notation. SIM-04; policy."""
+"""The last millisecond of the year 9999: later times have no usual notation. SIM-04; policy."""
 EEA_CALLING_CODES = (
     "30", "31", "32", "33", "34", "351", "352", "353", "354", "356", "357", "358", "359", "36", "370", "371",
     "372", "385", "386", "39", "40", "420", "421", "423", "43", "45", "46", "47", "48", "49",
@@ -33,14 +33,14 @@ STEADY = "the same, for each second after the burst"
 
 
 class Unit(NamedTuple):
-    """What a limit counts, and the range that makes sense for it unless the limit has one of its own."""
+    """What a limit counts, and its range unless the limit has its own."""
 
     name: str
     least: float
     most: float
 
 
-# A hundred years at most of what counts time, so that no time that is computed with it overflows.
+# At most a hundred years for limits of time, so that no computed time overflows.
 DAYS = Unit("days", 1, 36_500)
 HOURS = Unit("hours", 1, 876_000)
 SECONDS = Unit("seconds", 1, 3_153_600_000)
@@ -54,20 +54,20 @@ SWITCH = Unit("true or false", 0, 0)
 
 
 class About(NamedTuple):
-    """What a limit is: everything but its value."""
+    """Everything about a limit except its value."""
 
     requirements: tuple[str, ...]
     purpose: str
     """What it bounds."""
     origin: str
-    """Whether the value is documented, observed or policy, and what it follows."""
+    """Whether the value is documented, observed or policy, and what it is derived from."""
     unit: Unit
     least: float
     most: float
 
     @property
     def is_policy(self) -> bool:
-        """Says whether the value is the simulator's own choice, because none is public."""
+        """Says whether the value is the simulator's own choice, because no value is public."""
         return "policy" in self.origin
 
 
@@ -89,7 +89,7 @@ def limit(  # noqa: PLR0913 - a row of a table
         requirements: Ids of the requirements that it serves, separated by spaces.
         purpose: What it bounds.
         origin: Where the value comes from.
-        least: The smallest value that makes sense, where it is not the unit's.
+        least: The smallest sensible value, if it is not the unit's.
         most: The largest, likewise.
     """
     bounds = (unit.least if least is None else least, unit.most if most is None else most)
@@ -182,6 +182,12 @@ class Limits:
     )
     keepalive_seconds: int = limit(30, SECONDS, "CHN-12", "how often a client says something at least", "observed")
     silent_seconds: int = limit(180, SECONDS, "CHN-12", "how long a client may be silent", "observed")
+    repeat_seconds: int = limit(
+        600, SECONDS, "SIM-01", "how long a call's answer is remembered for a repetition under its request id", "policy"
+    )
+    repeat_answers: int = limit(100, COUNT, "SIM-01", "how many are remembered of one caller", "policy")
+    repeat_bytes: int = limit(4 << 20, BYTES, "SIM-01", "how much is remembered of one caller", "policy")
+    repeat_total_bytes: int = limit(64 << 20, BYTES, "SIM-01", "how much is remembered of all callers", "policy")
     prekeys_low_count: int = limit(
         10,
         COUNT,
@@ -427,12 +433,12 @@ class Limits:
 
 
 def about(name: str) -> About:
-    """Returns what a limit is, by name."""
+    """Returns everything about a limit but its value, by name."""
     return _ABOUT[name]
 
 
 def policy_of(requirement: str) -> tuple[str, ...]:
-    """Returns the names of the limits that serve a requirement, and whose values are the simulator's own choice."""
+    """Returns the names of the limits that serve a requirement and whose values are the simulator's own choice."""
     return tuple(name for name, each in _ABOUT.items() if each.is_policy and requirement in each.requirements)
 
 
@@ -440,7 +446,7 @@ _ABOUT: dict[str, About] = {each.name: each.metadata["about"] for each in fields
 
 
 def conflicts(limits: Limits) -> list[str]:
-    """Returns, as sentences, which limits cannot work together; empty when all can."""
+    """Returns sentences about the limits that cannot work together; empty when all can."""
     checks = (
         (
             limits.max_ciphertext_bytes + STANZA_OVERHEAD_BYTES > limits.max_frame_bytes,

@@ -1,6 +1,6 @@
-"""What mailbox items say, other than messages: receipts, retry receipts and notifications, and how each is stored.
+"""The content of mailbox items other than messages: receipts, retry receipts, notifications, and how it is stored.
 
-A message is ciphertext and stays as it came. How anything else becomes bytes, only `encode` and `decode` know. This
+A message is ciphertext and is stored unchanged. Only `encode` and `decode` know how other content becomes bytes. This
 module knows no store and no wire format.
 """
 
@@ -37,7 +37,7 @@ class IdentityChanged:
 
 @dataclass(frozen=True, slots=True)
 class ReachabilityPing:
-    """A third-party user would like to write: neither identifier, no key and no chat (OPT-10)."""
+    """A third-party user would like to write. It holds no identifier, no key and no chat (OPT-10)."""
 
     integrator: int
     partner_name: str
@@ -46,7 +46,7 @@ class ReachabilityPing:
 
 @dataclass(frozen=True, slots=True)
 class TrustedContact:
-    """A WhatsApp user knows the third-party user from now on, until a time (OPT-14)."""
+    """A WhatsApp user counts the third-party user as known from now on, until a time (OPT-14)."""
 
     jid: str
     expires_at_ms: int
@@ -54,7 +54,7 @@ class TrustedContact:
 
 @dataclass(frozen=True, slots=True)
 class DigestRequested:
-    """The client shall compare its keys with the server's (KEY-10)."""
+    """Asks the client to compare its keys with the server's (KEY-10)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,7 @@ class ChallengeCode:
 
 
 Notification = IdentityChanged | ReachabilityPing | TrustedContact | DigestRequested | ChallengeCode
-"""Without PreKeysLow: the server tells it to a connected client, and never stores it (KEY-09)."""
+"""Without PreKeysLow, which the server sends only to connected clients and never stores (KEY-09)."""
 Content = Receipt | RetryReceipt | Notification
 
 _NOTIFICATIONS: dict[NotificationType, type[Notification]] = {
@@ -80,13 +80,13 @@ _TYPES = {kind: about for about, kind in _NOTIFICATIONS.items()}
 
 
 class ContentUnreadable(Exception):
-    """A mailbox item holds what no version of this server wrote."""
+    """A mailbox item holds content that no version of this server wrote."""
 
 
 def encode(
     content: Content, recipient_id: int, now_ms: int, *, sender_id: int = 0, sender_jid: str = ""
 ) -> MailboxItem:
-    """Returns a content as it is stored; without a sender it is the server's own."""
+    """Returns content as a mailbox item; without a sender, the server itself is the sender."""
     stanza_id, retry_count = "", 0
     if isinstance(content, Receipt):
         kind, subtype, encoded = StanzaKind.RECEIPT, int(content.type), "\n".join(content.message_ids)
@@ -110,7 +110,7 @@ def encode(
 
 
 def decode(item: MailboxItem) -> Content:
-    """Returns what a stored item says.
+    """Returns the content of a stored item.
 
     Raises:
         ContentUnreadable: It is a message, of an unknown kind, or malformed.
@@ -162,7 +162,7 @@ def _decode_retry(item: MailboxItem) -> RetryReceipt:
 
 def _number(value: object) -> int:
     if type(value) is not int:
-        raise TypeError(f"{value!r} is no whole number")
+        raise TypeError(f"{value!r} is not a whole number")
     return value
 
 

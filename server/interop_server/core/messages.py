@@ -1,4 +1,4 @@
-"""What passes between people, and what is kept of it; knows nothing of how it is sent or stored.
+"""What users send each other, and what is kept of it; knows nothing of how it is sent or stored.
 
 Numbers of the enums are those of `protos/interop_api`, so that conversion is a cast.
 """
@@ -74,7 +74,7 @@ class Indicator:
 
 
 class NotificationType(IntEnum):
-    """What a stored notification is about. Numbers are those of the fields of `Notification`; 1 is never stored."""
+    """What a stored notification is about. Numbers are the field numbers of `Notification`; 1 is never stored."""
 
     IDENTITY_CHANGED = 2
     REACHABILITY_PING = 3
@@ -93,12 +93,12 @@ class StanzaKind(IntEnum):
 
 
 class RouteFacts(NamedTuple):
-    """All that decides whether a sender may reach a recipient, read in one query (MSG-06)."""
+    """All facts that decide whether a sender may reach a recipient, read in one query (MSG-06)."""
 
     account_id: int
     jid: str
     integrator: int
-    """Of the recipient; 0 for a WhatsApp user."""
+    """The recipient's partner; 0 for a WhatsApp user."""
     external_id: str
     partner_active: bool
     """Whether the partner of the third-party end is active."""
@@ -109,14 +109,14 @@ class RouteFacts(NamedTuple):
     read_receipts: bool
     """Whether the recipient has read receipts on (RCP-01)."""
     mailbox_items: int
-    """What waits for the recipient; not counted, and 0, when the WhatsApp end has not opted in (OPT-09)."""
+    """Items that wait for the recipient; not counted, and 0, when the WhatsApp end has not opted in (OPT-09)."""
     mailbox_bytes: int
     request_state: MessageRequestState | None = None
-    """Where the first contact of the two stands; None when neither has written (OPT-14)."""
+    """State of the first contact; None when neither user has written (OPT-14)."""
     trusted_until_ms: int = 0
-    """End of the third-party end's newest trusted-contact mark; 0 when there was none (OPT-14)."""
+    """End of the third-party user's newest trusted-contact mark; 0 without a mark (OPT-14)."""
     registration_id: int | None = None
-    """That the recipient has published; None before (MSG-05)."""
+    """The registration id that the recipient has published; None before (MSG-05)."""
 
 
 class DeviceCiphertext(NamedTuple):
@@ -126,7 +126,7 @@ class DeviceCiphertext(NamedTuple):
     device_id: int
     ciphertext: bytes
     registration_id: int | None = None
-    """The one that the sender's session was made with, where it says so (MSG-05)."""
+    """The registration id that the sender's session was made with; None if the sender does not say (MSG-05)."""
 
 
 class OutgoingMessage(NamedTuple):
@@ -141,7 +141,7 @@ class OutgoingMessage(NamedTuple):
     retry_count: int = 0
     """0 for a first sending, 1 to 5 for an answer to a retry receipt (RCP-04)."""
     reporting_token: bytes = b""
-    """16 bytes, or none (ABU-04)."""
+    """16 bytes, or empty (ABU-04)."""
 
 
 class ReportedMessage(NamedTuple):
@@ -149,16 +149,16 @@ class ReportedMessage(NamedTuple):
 
     stanza_id: str
     revealed: "RevealedContent | None"
-    """What it says, when the reporter reveals it."""
+    """What the reporter reveals of the message; None when they reveal nothing."""
 
 
 class RevealedContent(NamedTuple):
-    """What a reporter reveals of a message. Used once, to verify it, and kept nowhere (ABU-04, ABU-08)."""
+    """What a reporter reveals of a message. Used once, to verify it, and never kept (ABU-04, ABU-08)."""
 
     plaintext: bytes
     """The serialised `Message` of content.proto."""
     message_secret: bytes
-    """32 bytes, from inside it."""
+    """32 bytes, taken from the plaintext."""
 
 
 class RetryKeys(NamedTuple):
@@ -175,33 +175,33 @@ class RetryReceipt(NamedTuple):
 
     message_id: str
     retry_count: int
-    """How often, this time included."""
+    """How often the recipient has asked, this time included."""
     reason: RetryReason
     registration_id: int
     keys: RetryKeys | None
     media_status: int | None
-    """404 or 410 when it is the blob that is missing (MED-08)."""
+    """404 or 410 when the recipient lacks the blob (MED-08)."""
 
 
 class RetryOutcome(Enum):
-    """What became of a retry receipt in the store."""
+    """What happened to a retry receipt in the store."""
 
     FORWARDED = auto()
     NEVER_SENT = auto()
     """Its recipient never sent that message to its sender (RCP-05)."""
     TOO_MANY = auto()
-    """Enough were forwarded for that message (RCP-04)."""
+    """Enough retry receipts were forwarded for that message (RCP-04)."""
 
 
 class ChatEntry(NamedTuple):
-    """What a message does to the chat of its two ends (OPT-06, OPT-14). `first_contact.chat_entry` decides it."""
+    """What a message changes in the chat of its two ends (OPT-06, OPT-14). `first_contact.chat_entry` decides it."""
 
     whatsapp_id: int
     third_party_id: int
     opens_as: MessageRequestState
     """State of the first contact if this message opens the chat."""
     is_listed: bool
-    """Whether the WhatsApp user's list shows the chat from now on; if not, it stays as it is."""
+    """Whether the WhatsApp user's list shows the chat from now on. False leaves the list as it is."""
 
 
 class MailboxItem(NamedTuple):
@@ -216,20 +216,20 @@ class MailboxItem(NamedTuple):
     subtype: int
     """CiphertextType, ReceiptType, NotificationType or RetryReason."""
     message_type: int
-    """MessageType; 0 when the item is no message."""
+    """MessageType; 0 when the item is not a message."""
     stanza_id: str
-    """Id of the message, also of the one that a retry receipt asks for; empty for a receipt or notification."""
+    """Id of the message, or of the message that a retry receipt asks for; empty for a receipt or notification."""
     timestamp_ms: int
     content: bytes
-    """The ciphertext of a message; of anything else what `mailbox_content.encode` makes."""
+    """The ciphertext of a message; otherwise what `mailbox_content.encode` returns."""
     retry_count: int = 0
     """Of a message or retry receipt: 0 for a first sending."""
     reporting_token: bytes = b""
-    """Of a message: 16 bytes, or none."""
+    """Of a message: 16 bytes, or empty."""
     is_dropped: bool = False
-    """Whether a message is remembered as sent, and goes nowhere (ABU-02, OPT-14)."""
+    """Whether a message is remembered as sent but not delivered (ABU-02, OPT-14)."""
     chat: ChatEntry | None = None
-    """Of a message that is put; None when it is read, and for everything else."""
+    """Of a message that is put; None when an item is read, and for other kinds of items."""
 
 
 class RequestAnswer(NamedTuple):
@@ -239,9 +239,9 @@ class RequestAnswer(NamedTuple):
     third_party_id: int
     state: MessageRequestState
     trusted_until_ms: int = 0
-    """End of the trusted-contact mark that comes with it; 0 for none."""
+    """End of the trusted-contact mark that is put; 0 for none."""
     notice: MailboxItem | None = None
-    """Tells the third-party user of that mark."""
+    """The notification of that mark to the third-party user."""
 
 
 class Delivery(NamedTuple):
@@ -257,37 +257,37 @@ class Delivery(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """What became of a stored message."""
+    """The result of storing a message."""
 
     timestamp_ms: int
-    """Of a duplicate: of the first time that (sender, id) was stored (MSG-04)."""
+    """Of a duplicate: when this (sender, id) was first stored (MSG-04)."""
     duplicate: bool
     other_recipient: bool = False
-    """Of a duplicate: whether the first was to another recipient, so that this is no repetition of it."""
+    """Of a duplicate: whether the first message was to another recipient, so that this one does not repeat it."""
 
 
 class SentMessage(NamedTuple):
-    """What is remembered of a message that was taken, long after it was acked: never what it says."""
+    """What is remembered of an accepted message, long after it was acked: never its content."""
 
     recipient_id: int
     timestamp_ms: int
-    """Of its first sending."""
+    """When it was first sent."""
     reporting_token: bytes
     """Of its last sending: 16 bytes, or none (ABU-04)."""
     is_dropped: bool
-    """Whether it went nowhere."""
+    """Whether it was dropped."""
     retry_count: int
     """Of the last sending that was delivered (RCP-04)."""
     retries_allowed: int
     """The largest count of a retry receipt that was forwarded to its sender."""
 
     def allows_resend(self, recipient_id: int, retry_count: int) -> bool:
-        """Says whether sending it again is an answer that was asked for, not a duplicate (RCP-04)."""
+        """Says whether sending it again answers a retry receipt, and is not a duplicate (RCP-04)."""
         return recipient_id == self.recipient_id and self.retry_count < retry_count <= self.retries_allowed
 
 
 class Backlog(NamedTuple):
-    """What waits for a recipient at the moment of connecting (MSG-08)."""
+    """What waits for a recipient at the time of a login (MSG-08)."""
 
     messages: int
     receipts: int
@@ -298,7 +298,7 @@ class Backlog(NamedTuple):
 
     @property
     def total(self) -> int:
-        """All that waits."""
+        """All waiting items."""
         return self.messages + self.receipts + self.notifications + self.retry_receipts
 
 
@@ -311,4 +311,4 @@ class Chat(NamedTuple):
     last_message_at_ms: int
     read_only: bool
     request_state: MessageRequestState
-    """Whether it is a message request, and what came of it (OPT-14)."""
+    """Whether the chat is a message request, and how it was answered (OPT-14)."""

@@ -1,4 +1,4 @@
-"""What the rules talk about: partners, accounts, keys, connections; knows nothing of how any of it is sent or stored.
+"""What the rules talk about: partners, accounts, keys, connections; knows nothing of how these are sent or stored.
 
 Numbers of the enums are those of `protos/interop_api`, so that conversion is a cast.
 """
@@ -18,7 +18,7 @@ class PartnerStatus(IntEnum):
 
 
 class IdentifierType(IntEnum):
-    """What a partner calls its users by (ENL-02)."""
+    """The kind of identifier that a partner uses for its users (ENL-02)."""
 
     EMAIL = 1
     PHONE = 2
@@ -42,12 +42,12 @@ class InboxMode(IntEnum):
 
 
 class AccountEnd(IntEnum):
-    """How a third-party account ended: all that is kept of it, beside its JID (LIF-03, LIF-04)."""
+    """How a third-party account ended. Only this and the JID are kept of it (LIF-03, LIF-04)."""
 
     DELETED = 1
     """By its user."""
     EXPIRED = 2
-    """By itself, after thirty days without a connection."""
+    """By expiry, after thirty days without a connection."""
 
 
 class ConnectionMode(IntEnum):
@@ -58,7 +58,7 @@ class ConnectionMode(IntEnum):
 
 
 class MessageRequestState(IntEnum):
-    """Where a first contact stands (OPT-14)."""
+    """State of a first contact (OPT-14)."""
 
     REQUESTED = 1
     ACCEPTED = 2
@@ -66,7 +66,7 @@ class MessageRequestState(IntEnum):
 
 
 class SpamFlow(IntEnum):
-    """Where in an app a report was made (ABU-03)."""
+    """Where in an app a user made a report (ABU-03)."""
 
     MESSAGE_MENU = 1
     CONTACT_INFO = 2
@@ -82,7 +82,7 @@ class ChallengeOption(IntEnum):
 
 
 class SanctionKind(IntEnum):
-    """What an account may not do for a time (ABU-05)."""
+    """What a sanction forbids (ABU-05)."""
 
     NEW_CHATS_LOCKED = 1
     TEMPORARY_BAN = 2
@@ -99,21 +99,21 @@ class Partner:
     issuer: str
     """The `iss` of its tokens; unique."""
     base_url: str
-    """Where `/.well-known/oauth/openid/jwks` is added to."""
+    """The URL that `/.well-known/oauth/openid/jwks` is appended to."""
     push_url: str
-    """Where pushes are posted to; empty for none."""
+    """The URL that pushes are posted to; empty for none."""
     media_url: str
-    """Where `/{storage_reference}` is added to; empty for none."""
+    """The URL that `/{storage_reference}` is appended to; empty for none."""
     status: PartnerStatus
     identifier_type: IdentifierType
     icon: str = ""
     proxy_allowed: bool = False
     group_messaging: bool = False
-    """Listed to WhatsApp users, and nothing more (OPT-07, LIF-06)."""
+    """Shown to WhatsApp users, and without any other effect (OPT-07, LIF-06)."""
 
 
 class ExternalUser(NamedTuple):
-    """A person as their messenger names them: the same also when they have no account any more."""
+    """A person as their partner names them: the same person even after their account has ended."""
 
     integrator: int
     """The partner, 1 to 999; 0 for a WhatsApp user."""
@@ -123,7 +123,7 @@ class ExternalUser(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Somebody who can connect: a WhatsApp user or a third-party user."""
+    """A user who can connect: a WhatsApp user or a third-party user."""
 
     account_id: int
     """Row id: never leaves the server."""
@@ -137,7 +137,7 @@ class Account:
     platform: Platform | None = None
     """Of a WhatsApp user."""
     last_connected_at_ms: int = field(default=0, compare=False)
-    """When it was last known to be connected, or enlisted if it never was; as it stood when this was read."""
+    """When it was last known to be connected, or enlisted if it never was; as of the time when this was read."""
 
     @property
     def is_whatsapp(self) -> bool:
@@ -146,30 +146,30 @@ class Account:
 
     @property
     def external_user(self) -> ExternalUser:
-        """Who it is, whichever account they have."""
+        """Returns the person, who stays the same if their account changes."""
         return ExternalUser(self.integrator, self.external_id)
 
 
 @dataclass(frozen=True, slots=True)
 class Sanction:
-    """What somebody may not do (ABU-05)."""
+    """What a person may not do (ABU-05)."""
 
     kind: SanctionKind
     sub_code: int = 0
     """For a temporary ban, one of `SUB_CODES`; otherwise 0."""
     expires_at_ms: int | None = None
-    """None for a ban for good, and only there."""
+    """None for a permanent ban, and only for that."""
 
 
 class Complaints(NamedTuple):
-    """What seems to be wrong with somebody, in numbers of people (ABU-07)."""
+    """Complaints about a user, in numbers of people (ABU-07)."""
 
     reporters: int
-    """Who have reported them, so that it counted."""
+    """People whose report of the user counted."""
     blockers: int
-    """Who have a chat with them and have blocked them."""
+    """People who have a chat with the user and have blocked them."""
     unanswered_chats: int
-    """WhatsApp users whom they wrote to first, and who have not answered."""
+    """WhatsApp users whom the user wrote to first, and who have not answered."""
 
 
 class SignedPreKey(NamedTuple):
@@ -208,16 +208,16 @@ class KemPreKeys(NamedTuple):
 
 
 class KemPreKeyIds(NamedTuple):
-    """Which KEM prekeys an account holds (KEY-10, KEY-15)."""
+    """The ids of the KEM prekeys that an account holds (KEY-10, KEY-15)."""
 
     last_resort: int | None
-    """None when it holds none at all."""
+    """None when the account holds no KEM prekeys."""
     one_time: list[int]
     """Ascending."""
 
 
 class PreKeyKind(Enum):
-    """Which prekeys can run low (KEY-09, KEY-15)."""
+    """The kinds of prekeys that can run low (KEY-09, KEY-15)."""
 
     ONE_TIME = "one-time"
     KEM = "one-time KEM"
@@ -231,13 +231,13 @@ class PreKeyCounts(NamedTuple):
     """None when the account holds no KEM prekeys, not even a last-resort one."""
 
     def few(self, threshold: int) -> frozenset[PreKeyKind]:
-        """Says of which kinds fewer than the threshold are left (KEY-09)."""
+        """Returns the kinds of which fewer than the threshold are left (KEY-09)."""
         counted = ((PreKeyKind.ONE_TIME, self.one_time), (PreKeyKind.KEM, self.kem))
         return frozenset(kind for kind, count in counted if count is not None and count < threshold)
 
 
 class PublishedKeys(NamedTuple):
-    """What an account publishes, without its one-time prekeys (KEY-01)."""
+    """The keys that an account publishes, without its one-time prekeys (KEY-01)."""
 
     registration_id: int
     """Full 32-bit range."""
@@ -254,23 +254,23 @@ class DeviceAddress(NamedTuple):
     """One device of an account."""
 
     jid: str
-    """The account's, without a device."""
+    """The account's JID, without a device."""
     device_id: int
 
 
 class KnownDevice(NamedTuple):
-    """What the taker of a bundle knows of a device (KEY-12)."""
+    """What a caller that takes bundles knows of a device (KEY-12)."""
 
     device_id: int
     registration_id: int
 
 
 class TakenBundle(NamedTuple):
-    """A bundle as it left the store, and how many prekeys are left."""
+    """A bundle taken from the store, and how many prekeys are left."""
 
     keys: PublishedKeys
     one_time_prekey: OneTimePreKey | None
-    """None when the store was empty (KEY-06)."""
+    """None when none was left (KEY-06)."""
     remaining: int
     kem_prekey: KemPreKey | None = None
     """A one-time KEM prekey, or else the last-resort one; None when the account holds none (KEY-15)."""
@@ -278,11 +278,11 @@ class TakenBundle(NamedTuple):
     """One-time KEM prekeys that are left; None when the account holds no KEM prekey."""
     kem_is_last_resort: bool = False
     kem_withdrawn: bool = False
-    """Whether the account has published KEM prekeys and holds none any more (KEY-16)."""
+    """Whether the account has published KEM prekeys and no longer holds any (KEY-16)."""
 
 
 class DeviceBundle(NamedTuple):
-    """A taken bundle, and whose keys are in it."""
+    """A taken bundle, and the device that its keys belong to."""
 
     device: DeviceAddress
     taken: TakenBundle
@@ -302,7 +302,7 @@ class NewEnlistment:
     protocol_version: int
     now_ms: int
     recent_since_ms: int = 0
-    """Peers of chats with a message since then are told of a changed identity (KEY-17)."""
+    """Peers of chats with a message since then are notified of a changed identity (KEY-17)."""
 
 
 class Enlisted(NamedTuple):
@@ -349,13 +349,13 @@ class ReachabilitySettings(NamedTuple):
 
 
 class PingFacts(NamedTuple):
-    """All that decides whether a reachability ping is delivered but how many there are, read in one query (OPT-11)."""
+    """All facts but the number of pings that decide whether a reachability ping is delivered; one query (OPT-11)."""
 
     partner_name: str
-    """Of the sender's partner."""
+    """Name of the sender's partner."""
     partner_active: bool
     recipient: Account | None
-    """None when nobody has the number."""
+    """None when no WhatsApp user has the number."""
     opted_in: bool
     """Whether the recipient has third-party chats on and has chosen the sender's partner."""
     enabled: bool
@@ -365,27 +365,27 @@ class PingFacts(NamedTuple):
 
 
 class PingBounds(NamedTuple):
-    """How many reachability pings there may be (OPT-12)."""
+    """Limits on the number of reachability pings (OPT-12)."""
 
     counted_since_ms: int
-    """Pings of the sender after that count."""
+    """The sender's pings after that time count."""
     most_counted: int
     outstanding_since_ms: int
-    """A ping after that is outstanding until its recipient opts in."""
+    """A ping after that time is outstanding until its recipient opts in."""
     most_outstanding: int
-    """For one recipient."""
+    """Most outstanding pings for one recipient."""
 
 
 class PingFate(Enum):
-    """What became of a reachability ping."""
+    """What happened to a reachability ping."""
 
     DELIVERED = auto()
     DROPPED = auto()
-    """There was nothing to deliver."""
+    """There was no notification to deliver."""
     OUTSTANDING = auto()
-    """Dropped: one of the sender's is outstanding."""
+    """Dropped: an earlier ping of the sender is outstanding."""
     CROWDED = auto()
-    """Dropped: as many as may be are outstanding for the recipient."""
+    """Dropped: the recipient has as many outstanding pings as allowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -420,6 +420,8 @@ class Login:
     is_interop: bool
     max_frame_bytes: int | None = None
     """The longest frame that the client takes; None when it does not say."""
+    capabilities: frozenset[int] = frozenset()
+    """Optional parts that the client knows, by number; also those that this server does not know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,11 +435,11 @@ class ConnectionFacts:
     peer_address: str
     connected_at_ms: int
     client_closed_at_ms: int | None = None
-    """Since when its end client is closed, as a test has observed it (PRX-04); None while it is open."""
+    """Since when its end client is closed, as the operator has reported (PRX-04); None while it is open."""
     fingerprint: str = field(default="")
     """Slot for a transport fingerprint in direct mode (PRX-05); this server takes none."""
 
     @property
     def signals_available(self) -> bool:
-        """Says whether peer address and fingerprint speak for the end client (PRX-05)."""
+        """Says whether peer address and fingerprint belong to the end client (PRX-05)."""
         return self.mode is ConnectionMode.DIRECT

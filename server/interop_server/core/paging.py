@@ -1,4 +1,4 @@
-"""How long a page of a list is; knows no list."""
+"""The length of a list's page; knows no list."""
 
 from interop_server.core.errors import Reason, Refusal
 
@@ -8,7 +8,7 @@ MAX_PAGE_TOKEN_CHARACTERS = 160
 
 
 def page_limit(page_size: int) -> int:
-    """Returns how many entries a page has that was asked for with a size; 0 leaves the size to the server.
+    """Returns how many entries a page of the requested size has; 0 leaves the size to the server.
 
     Raises:
         Refusal: REQUEST_MALFORMED.
@@ -19,5 +19,5 @@ def page_limit(page_size: int) -> int:
 
 
 def unknown_page_token() -> Refusal:
-    """Returns the refusal of a token that came with no page."""
+    """Returns the refusal of a token that the server did not give out with a page."""
     return Refusal(Reason.REQUEST_MALFORMED, "`page_token` is not one that this server gave out", field="page_token")

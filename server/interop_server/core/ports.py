@@ -1,4 +1,4 @@
-"""What the rules need from outside but the store, as small interfaces by noun; knows no implementation."""
+"""What the rules need from outside, except the store: small interfaces by noun; knows no implementation."""
 
 from collections.abc import AsyncIterator, Mapping, Set
 from contextlib import AbstractAsyncContextManager
@@ -17,42 +17,42 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float, slack_seconds: float = 0.0) -> None:
-        """Returns when this clock has advanced by that much.
+        """Returns when this clock has advanced by a duration.
 
         Args:
-            seconds: How long.
-            slack_seconds: How much later a leap of this clock may end the sleep, so that one waking serves for many;
-                may be infinite. Time that runs by itself ends it when it is due.
+            seconds: The duration.
+            slack_seconds: How much later a leap of this clock may end the sleep, so that one wake-up serves many
+                sleepers; may be infinite. Time that runs by itself ends the sleep on time.
         """
         ...
 
 
 class MovableClock(Clock, Protocol):
-    """A clock that an operator moves. What fires is returned as how often, by name, in the order of the first time."""
+    """A clock that an operator moves. Calls return how often each timer fired, by name, in order of first firing."""
 
     @property
     def is_frozen(self) -> bool:
-        """Whether time stands still until it is advanced."""
+        """Whether time stands still until an operator advances it."""
         ...
 
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
-        """Lets time stand still, and first advances it to a given time.
+        """Stops the clock, after it is advanced to a given time.
 
         Raises:
-            ValueError: That time has passed, or lies after the last one.
+            ValueError: That time has passed, or lies after the last possible time.
         """
         ...
 
     async def advance(self, ms: int) -> dict[str, int]:
-        """Moves time forward; returns when everything that fell due has fired and done its work.
+        """Moves time forward; returns when all timers that fell due have fired and finished their work.
 
         Raises:
-            ValueError: It leads backwards, or past the last time.
+            ValueError: It leads backwards, or past the last possible time.
         """
         ...
 
     async def resume(self) -> None:
-        """Lets time run on from where it stands."""
+        """Lets the clock run on from its present time."""
         ...
 
 
@@ -60,16 +60,16 @@ class Rng(Protocol):
     """The only source of randomness."""
 
     def token_bytes(self, length: int) -> bytes:
-        """That many random bytes."""
+        """Returns that many random bytes."""
         ...
 
     def number(self, low: int, high: int) -> int:
-        """A random number from low to high, both included."""
+        """Returns a random number from low to high, both included."""
         ...
 
 
 class TokenHeader(NamedTuple):
-    """What a token says of itself before anything of it is verified."""
+    """What a token claims before it is verified."""
 
     algorithm: str
     key_id: str
@@ -93,7 +93,7 @@ class TokenReader(Protocol):
         """Ids of the usable keys in a key set: RSA of at least 2,048 bits, RS256, `use` sig (ENL-04, ENL-05).
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE when the text is no key set.
+            Refusal: JWKS_UNAVAILABLE when the text is not a key set.
         """
         ...
 
@@ -110,23 +110,23 @@ class JwksSource(Protocol):
     """Fetches partners' key sets."""
 
     async def fetch(self, partner: Partner) -> str:
-        """The key set as JSON text.
+        """Returns the key set as JSON text.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE with what went wrong.
+            Refusal: JWKS_UNAVAILABLE with the failure.
         """
         ...
 
 
 class ConnectionSignals(Protocol):
-    """What is known of the connections of this node beside what is said on them (PRX-05)."""
+    """Facts about the connections of this node, apart from what clients send on them (PRX-05)."""
 
     def facts_of(self, account_id: int) -> ConnectionFacts | None:
-        """Of an account's connection; None when it has none."""
+        """Returns facts about an account's connection; None without a connection."""
         ...
 
     def facts(self) -> list[ConnectionFacts]:
-        """Of all connections, by JID."""
+        """Returns facts about all connections, by JID."""
         ...
 
 
@@ -134,11 +134,11 @@ class Connections(ConnectionSignals, Protocol):
     """The connections of this node."""
 
     def wake(self, account_id: int) -> bool:
-        """Tells a connection that its mailbox has something; False when the account is not connected."""
+        """Tells a connection that its mailbox has new items; False when the account is not connected."""
         ...
 
     def connected(self) -> Set[int]:
-        """Ids of the accounts that are connected now."""
+        """Returns the ids of the accounts that are connected now."""
         ...
 
     def end(self, account_id: int, reason: Reason) -> None:
@@ -146,11 +146,11 @@ class Connections(ConnectionSignals, Protocol):
         ...
 
     def end_partner(self, integrator: int, reason: Reason, mode: ConnectionMode | None = None) -> None:
-        """Ends the connections of a partner's users, or those of one mode, as `end` does."""
+        """Ends the connections of a partner's users, or only those of one mode, as `end` does."""
         ...
 
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
-        """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
+        """Records since when the end client behind an account's connection, if any, is closed; None means open."""
         ...
 
     def show(self, account_id: int, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
@@ -160,12 +160,12 @@ class Connections(ConnectionSignals, Protocol):
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the account, if connected, that few prekeys of these kinds are left (KEY-09).
 
-        Not when it was told of all these kinds since their last refill.
+        Does nothing when the account was notified of all these kinds since their last refill.
         """
         ...
 
     def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
-        """Allows the next notice of these kinds."""
+        """Allows the next notification of these kinds."""
         ...
 
 
@@ -173,7 +173,7 @@ class PushGateway(Protocol):
     """Tells a partner's server that one of its users should connect."""
 
     def notify(self, integrator: int, external_id: str) -> None:
-        """Queues a push; never waits, coalesces per user (LIF-02)."""
+        """Queues a push; never waits, and merges pushes to the same user (LIF-02)."""
         ...
 
 
@@ -182,15 +182,15 @@ class BlobWriter(Protocol):
 
     @property
     def committed_bytes(self) -> int:
-        """How many bytes are written."""
+        """Returns how many bytes are written."""
         ...
 
     async def write(self, chunk: bytes | memoryview) -> None:
-        """Appends."""
+        """Appends a chunk."""
         ...
 
     async def sha256(self) -> bytes:
-        """Hash of all that was written, also before a resumption: 32 bytes."""
+        """Returns the hash of all bytes, also of those written before a resumption: 32 bytes."""
         ...
 
     async def commit(self) -> None:
@@ -198,11 +198,11 @@ class BlobWriter(Protocol):
         ...
 
     async def suspend(self) -> None:
-        """Closes, keeping what was written for a resumption."""
+        """Closes, and keeps the written bytes for a resumption."""
         ...
 
     async def discard(self) -> None:
-        """Closes and forgets what was written."""
+        """Closes, and deletes the written bytes."""
         ...
 
 
@@ -211,27 +211,27 @@ class BlobReader(Protocol):
 
     @property
     def length(self) -> int:
-        """In bytes."""
+        """Length of the blob in bytes."""
         ...
 
     def chunks(self, offset: int, length: int) -> AsyncIterator[bytes]:
-        """The bytes from offset on, that many, in chunks of at most 1 MiB."""
+        """Yields that many bytes from an offset on, in chunks of at most 1 MiB."""
         ...
 
 
 class BlobStore(Protocol):
-    """Where ciphertext blobs lie, by name (the hex SHA-256 that they must have)."""
+    """Stores ciphertext blobs by name, which is the hex SHA-256 that they must have."""
 
     async def open_writer(self, name: str) -> BlobWriter:
         """Opens a new upload, or the suspended one of that name, at its end.
 
         Raises:
-            BlockingIOError: Somebody else is writing it.
+            BlockingIOError: Another caller is writing it.
         """
         ...
 
     async def committed_bytes(self, name: str) -> int:
-        """How much of an unfinished upload is kept."""
+        """Returns how many bytes of an unfinished upload are kept."""
         ...
 
     async def open_reader(self, name: str) -> BlobReader | None: ...  # noqa: D102
@@ -239,7 +239,7 @@ class BlobStore(Protocol):
     async def delete(self, name: str) -> None: ...  # noqa: D102
 
     async def oldest_upload_ms(self) -> int | None:
-        """When the unfinished upload that was left alone longest was last touched; None when there is none."""
+        """Returns the time of the last change of the unfinished upload that is untouched longest; None without one."""
         ...
 
     async def delete_stale_uploads(self, before_ms: int, most: int) -> int:
@@ -248,13 +248,13 @@ class BlobStore(Protocol):
 
 
 class PartnerMedia(NamedTuple):
-    """A blob as it streams from a partner's server."""
+    """A blob that streams from a partner's server."""
 
     total_bytes: int | None
     """Length of the whole blob; None when the server does not say."""
     offset: int
     chunks: AsyncIterator[bytes]
-    """Raises Refusal PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE when the server fails on the way."""
+    """Raises Refusal PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE when the server fails during the stream."""
 
 
 class PartnerMediaSource(Protocol):

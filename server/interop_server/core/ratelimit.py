@@ -1,4 +1,4 @@
-"""A token bucket per key; knows no clock but the one it is given."""
+"""A token bucket per key; knows no clock but the given one."""
 
 from collections import OrderedDict
 from collections.abc import Hashable
@@ -20,7 +20,7 @@ class RateLimit:
         clock: Tells the time.
         burst: How much a full bucket holds.
         per_second: How fast it fills.
-        requirement: Id of the rule behind it, for refusals.
+        requirement: Id of the rule that the limit serves, for refusals.
     """
 
     def __init__(self, clock: Clock, burst: int, per_second: float, requirement: str) -> None:
@@ -32,17 +32,17 @@ class RateLimit:
 
     @classmethod
     def of(cls, clock: Clock, limits: Limits, name: str) -> Self:
-        """Makes the one that the limits `{name}_burst` and `{name}_per_second` describe."""
+        """Makes the rate limit that the limits `{name}_burst` and `{name}_per_second` describe."""
         burst, per_second = f"{name}_burst", f"{name}_per_second"
         return cls(clock, getattr(limits, burst), getattr(limits, per_second), about(burst).requirements[0])
 
     def wait_ms(self, key: Hashable, amount: int = 1) -> int:
-        """Returns after how many milliseconds the key's bucket holds the amount: 0 when it does now. Takes nothing."""
+        """Returns in how many milliseconds the key's bucket will hold the amount: 0 when it does now. Takes nothing."""
         level, _ = self._level(key)
         return self._wait_ms(amount, level)
 
     def take(self, key: Hashable, amount: int = 1) -> int:
-        """Takes from the key's bucket and returns 0; or takes nothing and returns how long to wait, as `wait_ms`."""
+        """Takes from the key's bucket and returns 0; or takes nothing and returns the wait, as `wait_ms` does."""
         level, now_ms = self._level(key)
         if wait_ms := self._wait_ms(amount, level):
             return wait_ms

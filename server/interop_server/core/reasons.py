@@ -1,4 +1,4 @@
-"""Every reason for a refusal, one row each: what it means and what follows from it; knows no gRPC and no HTTP library.
+"""Every reason for a refusal, one row each: its meaning and its consequences; knows no gRPC and no HTTP library.
 
 `make gen` writes the enum `ErrorReason` of errors.proto from this table.
 """
@@ -10,7 +10,7 @@ from typing import Self
 
 @unique
 class Category(Enum):
-    """What kind of refusal a reason is, with the codes that stand for the kind over HTTP and on the modelled wire."""
+    """The kind of refusal that a reason is, with the kind's codes over HTTP and on the modelled wire."""
 
     INVALID_REQUEST = 1, 400, 400
     UNAUTHENTICATED = 2, 401, 401
@@ -25,9 +25,9 @@ class Category(Enum):
     INTERNAL = 11, 500, 500
 
     code: int
-    """The code that stands for it on the wire that is modelled, as observed (KEY-13, CHN-10)."""
+    """The kind's code on the modelled wire, as observed (KEY-13, CHN-10)."""
     http_status: int
-    """The status that it has over HTTP."""
+    """The kind's status over HTTP."""
 
     def __new__(cls, number: int, code: int, http_status: int) -> Self:
         """Makes a member whose value is its number."""
@@ -42,11 +42,11 @@ class Recovery(Enum):
     """What a client does after a refusal. Names and numbers are those of `Recovery` in errors.proto."""
 
     NEVER = 1
-    """The same request meets the same refusal: change it, or what it rests on, as the advice says."""
+    """The same request is refused again: change the request, or what it depends on, as the advice says."""
     SAME_AGAIN = 2
-    """Send the same again after the delay that was named, or else with back-off."""
+    """Send the same again after the delay in the refusal, or else with back-off."""
     RECONNECT = 3
-    """Open a new connection, after the delay that was named, or else with back-off."""
+    """Open a new connection, after the delay in the refusal, or else with back-off."""
     NEW_TOKEN = 4
     """Get a fresh token from the partner, then try again."""
     ENLIST = 5
@@ -54,7 +54,7 @@ class Recovery(Enum):
     NEW_KEYS = 6
     """Make new keys and publish them."""
     REFRESH_DEVICES = 7
-    """Take the device list that came with the refusal, and bundles of what is new on it, then send again."""
+    """Take the device list from the refusal, and bundles for devices that are new on it, then send again."""
     CHALLENGE = 8
     """Request a challenge and answer it."""
 
@@ -65,7 +65,7 @@ _NEW_KEYS = 406
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """What belongs to a reason."""
+    """The properties of a reason."""
 
     number: int
     category: Category
@@ -80,24 +80,24 @@ class _Row:
 
 @unique
 class Reason(Enum):
-    """Why something was refused. Names and numbers are those of `ErrorReason` in errors.proto."""
+    """Why a request, stanza or login was refused. Names and numbers are those of `ErrorReason` in errors.proto."""
 
     category: Category
     """What kind of refusal it is."""
     requirement: str
-    """Id of the requirement that is usually broken; the place that refuses may name another."""
+    """Id of the requirement that is usually broken; the code that refuses may name another."""
     recovery: Recovery
     """What a client does about it."""
     meaning: str
-    """What it says, as the contract has it."""
+    """The reason's comment in the contract."""
     advice: str
-    """What to do about it, for people."""
+    """What a person can do about it."""
     code: int
-    """The code that stands for it on the wire that is modelled: its own, or that of its category."""
+    """The code on the modelled wire: the reason's own, or that of its category."""
     login_code: int
-    """The same for the refusal of a login (CHN-10)."""
+    """The code when a login is refused (CHN-10)."""
     http_status: int
-    """The status that it has over HTTP: its own, or that of its category."""
+    """The status over HTTP: the reason's own, or that of its category."""
 
     def __new__(cls, row: _Row) -> Self:
         """Makes a member whose value is its number on the wire."""
@@ -167,7 +167,7 @@ class Reason(Enum):
         "A handshake message or frame came where the protocol allows none (CHN-01).",
         "Send client_hello, await server_hello, send client_finish, then only sealed frames.")
     HANDSHAKE_MALFORMED = _Row(21, Category.INVALID_REQUEST, "CHN-03", Recovery.NEVER,
-        "A handshake message has a wrong length or is no handshake message (CHN-03).",
+        "A handshake message has a wrong length or is not a handshake message (CHN-03).",
         "Check the lengths of the handshake fields.")
     HANDSHAKE_AUTHENTICATION_FAILED = _Row(22, Category.UNAUTHENTICATED, "CHN-02", Recovery.NEVER,
         "A handshake message was altered or made with other keys (CHN-02).",
@@ -280,7 +280,7 @@ class Reason(Enum):
         "An address is a user-visible identifier, not a JID (MSG-01).",
         "Address people by JID; get it from Resolve.")
     ADDRESS_MALFORMED = _Row(64, Category.INVALID_REQUEST, "MSG-01", Recovery.NEVER,
-        "An address is no JID of this service (MSG-01).",
+        "An address is not a JID of this service (MSG-01).",
         "Use `{integrator}-{number}@interop` or `{digits}@s.whatsapp.net`.")
     NUMBER_BASED_NOT_SUPPORTED = _Row(65, Category.FAILED_PRECONDITION, "MSG-12", Recovery.NEVER,
         "SMS and other number-based messages are not interoperable (DMA art. 7; MSG-12).",
@@ -307,7 +307,7 @@ class Reason(Enum):
         "Too many requests of this kind; retry after the delay (MSG-11, OPT-09).",
         "Slow down; retry after the delay.", login_code=503)
     NEW_CHATS_CAPPED = _Row(73, Category.RESOURCE_EXHAUSTED, "ABU-05", Recovery.CHALLENGE,
-        "The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, "
+        "The sender has opened too many new chats that are unanswered; wait, or answer a challenge (ABU-05, "
         "ABU-06).",
         "Wait for answers or for the delay, or answer a challenge: RequestChallenge.", code=475)
     NEW_CHATS_LOCKED = _Row(74, Category.RESOURCE_EXHAUSTED, "ABU-05", Recovery.CHALLENGE,

@@ -62,7 +62,7 @@ class Ports:
     location: LocationPolicy
     clock: MovableClock
     rng: Callable[[str], Rng]
-    """A source of randomness for each purpose, so that a seed makes each reproducible by itself."""
+    """A source of randomness for each purpose, so that a seed makes each one reproducible on its own."""
     limits: Limits
     node: str = DEFAULT_NODE
     """Name of the server process."""
@@ -70,12 +70,12 @@ class Ports:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules, by the names that the edges know them by."""
+    """The rules, by the names that the servers use."""
 
     limits: Limits
     journal: Journal
     counts: Counter[str]
-    """What was counted since the start, by name."""
+    """Counters since the start, by name."""
     absence: Absence
     audit: Audit
     blocklist: Blocklist
@@ -174,7 +174,7 @@ def build_rules(ports: Ports) -> Rules:
             client_rate=rate("login_client"),
             proxy_rate=rate("login_proxy"),
         ),
-        mailbox=Mailbox(store, clock, limits),
+        mailbox=Mailbox(store, journal, counts, clock, limits),
         media=Media(store, ports.blobs, ports.partner_media, clock, rng("media"), limits),
         operator=operator,
         optin=OptIn(store, clock, limits, rate("resolve")),

@@ -1,6 +1,6 @@
 """What several rooms need of the store: partners, accounts, mailboxes and the messages sent; knows no database.
 
-What holds for every call of the store stands in `core/store.py`.
+`core/store.py` says what holds for every call of the store.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,11 +37,11 @@ class PartnerStore(Protocol):
     async def change(
         self, integrator: int, change: Callable[[Partner | None], Partner]
     ) -> tuple[Partner | None, Partner]:
-        """Puts what a function makes of a partner, in the same transaction, and returns it before and after.
+        """Puts the partner that a function returns, in the same transaction, and returns it before and after.
 
         Args:
-            integrator: Which.
-            change: Gets None when there is no such partner. What it raises is raised here, and nothing has changed.
+            integrator: The partner.
+            change: Receives None for an unknown partner. What it raises is raised here, and nothing changes.
 
         Raises:
             KeyError: Another integrator has this issuer.
@@ -79,13 +79,14 @@ class AccountStore(Protocol):
     async def enlist(self, enlistment: NewEnlistment) -> Enlisted:
         """Adds a third-party account, or replaces the keys of the one with this (integrator, external_id) (ENL-13).
 
-        A known identifier keeps its JID and the given one stays unused. A changed identity key deletes the account's
+        A known identifier keeps its JID, and the given JID stays unused. A changed identity key deletes the account's
         one-time and KEM prekeys and mailbox, and adds an IdentityChanged item to the mailbox of every peer of a chat
         with a message since `recent_since_ms`, at most one un-acked per pair (ENL-14, KEY-17). The signed prekey and
         registration id are replaced in any case, and the account counts as connected now (LIF-04).
 
         Raises:
-            JidTaken: The identifier is new, and the JID was given out before, also to an account deleted since.
+            JidTaken: The identifier is new, and the JID was given out before, even to an account that was deleted
+                since.
         """
         ...
 
@@ -111,9 +112,9 @@ class AccountStore(Protocol):
         """Records a login: the user's read-receipt setting and the time.
 
         Returns:
-            What the account's partner allows, read in the same transaction: a later change of the partner finds this
-            login recorded. A WhatsApp user has no partner: may connect, but not by proxy. None when the account is
-            gone.
+            What the account's partner allows, read in the same transaction, so that a later change of the partner finds
+            this login recorded. A WhatsApp user has no partner: the user may connect, but not by proxy. None when the
+            account no longer exists.
         """
         ...
 
@@ -122,15 +123,15 @@ class AccountStore(Protocol):
         ...
 
     async def oldest_connection_ms(self) -> int | None:
-        """When the third-party account that has been away longest was last connected; None without such accounts."""
+        """When the longest-absent third-party account was last connected; None without such accounts."""
         ...
 
     async def list_absent(self, until_ms: int, limit: int) -> list[int]:
-        """Ids of third-party accounts last connected at that time or earlier, the longest away first."""
+        """Ids of third-party accounts last connected at that time or earlier, the longest absent first."""
         ...
 
     async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:
-        """Deletes, as `delete` does, those of these third-party accounts that were not connected since (LIF-04).
+        """Deletes, as `delete` does, those of these third-party accounts that have not connected since (LIF-04).
 
         Returns:
             The JIDs of the deleted accounts.
@@ -138,11 +139,11 @@ class AccountStore(Protocol):
         ...
 
     async def delete(self, account_id: int) -> None:
-        """Deletes the account with keys, mailbox, blocklist, chats and mapping; its JID stays given out (LIF-03)."""
+        """Deletes the account with keys, mailbox, blocklist, chats and mapping; its JID is never reused (LIF-03)."""
         ...
 
     async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:
-        """How third-party accounts ended, by JID; JIDs of accounts that have not ended are left out."""
+        """How third-party accounts ended, by JID; accounts that have not ended are left out."""
         ...
 
 
@@ -155,15 +156,15 @@ class MailboxStore(Protocol):
     """
 
     async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
-        """Stores messages, each once per (sender_id, stanza_id), and opens or touches their `chat`.
+        """Stores messages, each once per (sender_id, stanza_id), and opens or updates their `chat`.
 
-        A duplicate changes nothing and gets the first timestamp (MSG-04), even long after the first was acked. It also
-        learns whether the first went to another recipient. A message to the same recipient with a higher `retry_count`
-        than the last is no duplicate when a retry receipt with at least that count was forwarded (RCP-04). A dropped
-        message is remembered as far as its sender can see: no mailbox gets it, and only a WhatsApp sender's own list of
-        chats shows it.
+        A duplicate changes nothing. Its result holds the first timestamp (MSG-04), even long after the first was acked,
+        and says whether the first went to another recipient. A message to the same recipient with a higher
+        `retry_count` than the last is not a duplicate when a retry receipt with at least that count was forwarded
+        (RCP-04). A dropped message is remembered where its sender could notice it: it enters no mailbox, and only a
+        WhatsApp sender's own list of chats shows it.
 
-        This call owns the rule that a message is taken once, hence it also writes sent messages and chats.
+        This call owns the rule that a message is accepted once, so it also writes sent messages and chats.
         """
         ...
 
@@ -172,10 +173,11 @@ class MailboxStore(Protocol):
         ...
 
     async def put_retry_receipt(self, item: MailboxItem, most: int) -> RetryOutcome:
-        """Stores a retry receipt for the sender of the message that it names, and allows them to send that again.
+        """Stores a retry receipt for the sender of the message that it names, and allows the sender to resend it.
 
-        Nothing is stored when the message was not sent by `recipient_id` to `sender_id` or was dropped, nor when `most`
-        were stored for it already, whatever counts they named (RCP-04, RCP-05). Reads and writes the sent message.
+        Stores nothing when the message was not sent by `recipient_id` to `sender_id` or was dropped, or when `most`
+        retry receipts were stored for it already, whatever their counts (RCP-04, RCP-05). Reads and writes the sent
+        message.
         """
         ...
 
@@ -199,13 +201,13 @@ class MailboxStore(Protocol):
 
 
 class SentMessageStore(Protocol):
-    """Which messages were sent, to which recipient and when, long after they were acked; never what they say.
+    """Which messages were sent, to which recipient and when, long after they were acked; never their content.
 
     They are written by `MailboxStore.put_messages`.
     """
 
     async def get(self, sender_id: int, stanza_ids: Sequence[str]) -> dict[str, SentMessage]:
-        """A sender's remembered messages, by id; ids of messages not remembered are left out."""
+        """A sender's remembered messages, by id; ids of other messages are left out."""
         ...
 
     async def delete_expired(self, before_ms: int, most: int) -> int:
@@ -221,7 +223,7 @@ class SecretStore(Protocol):
     """The server's own key material, so that it is the same after a restart."""
 
     async def get_or_put(self, name: str, candidate: bytes) -> bytes:
-        """The secret of that name; without one, the candidate becomes it."""
+        """The secret of that name; if there is none, the candidate becomes it."""
         ...
 
     async def get(self, name: str) -> bytes | None: ...

@@ -1,12 +1,12 @@
 """The store as a whole: everything that outlives the process, concern by concern; knows no database.
 
-Each concern is an interface that stands where its rules stand: in the `store.py` of a room, or in `shared_store.py`
-when several rooms share it. An engine, a folder of `interop_server.storage`, fills all of them.
+Each concern is an interface beside its rules: in the `store.py` of a room, or in `shared_store.py` when several rooms
+share it. An engine, a folder of `interop_server.storage`, implements all of them.
 
 What holds for every call:
 
-- It is one transaction. It happened completely and is durable when it returns, or it did not happen.
-- A call that several concerns take part in stands with the concern that owns its rule, and says what else it writes.
+- It is one transaction. When it returns, it happened completely and is durable; otherwise it did not happen at all.
+- A call that writes to several concerns belongs to the concern that owns its rule, and says what else it writes.
 - It sees every call that returned before it was made. Calls under way at the same time run in any order, except where a
   concern says more.
 - What expires is deleted with `most` rows at once: a sweep takes as many steps as it needs, and lets others in between.
@@ -27,7 +27,7 @@ from interop_server.core.shared_store import AccountStore, MailboxStore, Partner
 
 @dataclass(frozen=True, eq=False)
 class Store(ABC):
-    """All concerns. A rule takes those that it needs: see `StoreForMessaging` and its like."""
+    """All concerns. A rule takes those that it needs: see, for example, `StoreForMessaging`."""
 
     partners: PartnerStore
     accounts: AccountStore
@@ -53,4 +53,4 @@ class Store(ABC):
 
     @abstractmethod
     async def close(self) -> None:
-        """Finishes the calls under way, and lets go of the database."""
+        """Finishes the calls in progress, and closes the database."""

@@ -1,4 +1,4 @@
-"""Expiry: when the next thing of a kind is due, and how to delete it; knows no timer."""
+"""Expiry: when the next item of a kind is due, and how to delete it; knows no timer."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -9,34 +9,34 @@ STEP = 1_000
 
 
 class Swept(NamedTuple):
-    """What became of one look at a kind of thing."""
+    """The result of one sweep of a kind of item."""
 
     taken: int
     """How many were deleted."""
     again_ms: int
-    """When to look again: nothing can be due earlier."""
+    """When to sweep again: nothing can be due earlier."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """One kind of thing that expires. Each has a time, and is due `kept_ms` after it, to the millisecond."""
+    """One kind of item that expires. Each item has a time, and is due exactly `kept_ms` milliseconds after it."""
 
     name: str
     """What expires, in the plural."""
     requirement: str
     """Id of the rule behind it."""
     kept_ms: int
-    """How long after its time a thing is kept."""
+    """How long after its time an item is kept."""
     oldest_ms: Callable[[], Awaitable[int | None]]
     """Returns the time of the oldest thing; None when there is none."""
     delete: Callable[[int, int], Awaitable[int]]
     """Deletes things whose time lies before the given one, at most so many, and returns how many."""
     stored_for_ms: int | None = None
-    """How long a new thing is kept at least, where its time is not that at which it is stored."""
+    """The shortest time that a new item is kept, if its time is not the time when it is stored."""
 
     @property
     def retention_ms(self) -> int:
-        """How long a new thing is kept at least: nothing that is stored from now on is due earlier."""
+        """Returns the shortest time that a new item is kept: no item that is stored from now on is due earlier."""
         return self.kept_ms if self.stored_for_ms is None else self.stored_for_ms
 
     async def take_away(self, now_ms: int) -> Swept:
@@ -50,6 +50,6 @@ class Sweep:
         return Swept(taken, again_ms if due_ms is None else min(due_ms, again_ms))
 
     async def next_due_ms(self) -> int | None:
-        """Returns when the next thing is due; None when there is none."""
+        """Returns when the next item is due; None when there is no item."""
         oldest_ms = await self.oldest_ms()
         return None if oldest_ms is None else oldest_ms + self.kept_ms

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS
 from interop_server.core.media.media import Download
-from interop_server.http.refusals import JOURNAL, action_of, refusal_response
+from interop_server.http.refusals import record_acceptance, refusal_response
 
 SEND_SECONDS = 60.0
 """How long a client may take to read one chunk; policy."""
@@ -60,8 +60,8 @@ async def respond_with_blob(request: web.Request, media: MediaAccess, direct_pat
         wanted = await _wanted_range(request, media, direct_path)
         async with media.open_download(direct_path, *wanted) as download:
             # Recorded before anything is sent: what the client does after the download must come later in the journal.
-            request.app[JOURNAL].record(ANONYMOUS, action_of(request), "accepted")
             response = _head(download, is_partial=wanted != _WHOLE)
+            response.headers.update(record_acceptance(request, ANONYMOUS))
             await _send(request, response, download)
             return response
     except Refusal as refusal:

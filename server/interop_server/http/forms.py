@@ -77,9 +77,9 @@ def parse_form(body: bytes) -> EnlistmentForm:
     return EnlistmentForm(**keys, token=fields["token"], protocol_version=int(version))
 
 
-def success(login: str) -> web.Response:
+def success(login: str, headers: Mapping[str, str]) -> web.Response:
     """Returns the documented outcome of an enlistment (ENL-11)."""
-    return web.json_response({"login": login, "status": "ok"})
+    return web.json_response({"login": login, "status": "ok"}, headers=headers)
 
 
 def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:

@@ -12,7 +12,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.http.downloads import MediaAccess, respond_with_blob
 from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
-from interop_server.http.refusals import JOURNAL, action_of, record_refusal, refusal_response
+from interop_server.http.refusals import JOURNAL, name_response, record_acceptance, record_refusal, refusal_response
 
 SERVER_NAME = "interopsim"
 _SHUTDOWN_SECONDS = 1.0
@@ -39,8 +39,7 @@ def build_application(
             login = await enlist(await read_form(request), request.remote or "")
         except Refusal as refusal:
             return failure(refusal, record_refusal(request, refusal))
-        journal.record(login, action_of(request), "accepted")
-        return success(login)
+        return success(login, record_acceptance(request, login))
 
     async def get_blob(request: web.Request) -> web.StreamResponse:
         # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
@@ -56,6 +55,7 @@ def build_application(
     application.router.add_get("/interop/whatsapp/download/{rest:.*}", get_blob, name="partner_media")
     application.router.add_get("/.well-known/jwks", get_jwks, name="jwks")
     application.on_response_prepare.append(_name_server)
+    application.on_response_prepare.append(name_response)
     return application
 
 

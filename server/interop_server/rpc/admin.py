@@ -1,4 +1,4 @@
-"""The admin service on its own port: convert, call one rule, answer; knows no rule itself."""
+"""The admin service on its own port: converts, calls one rule, answers; knows no rule itself."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -9,7 +9,8 @@ from interop_api.v1 import chat_pb2, interop_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
 from interop_server.core.operator.operator import Operator
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
+from interop_server.rpc.convert.enums import known
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
@@ -43,11 +44,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def PutWhatsAppUser(self, request: pb.PutWhatsAppUserRequest, context: Context) -> pb.PutWhatsAppUserResponse:
         """Registers a WhatsApp user."""
-        try:
-            platform = Platform(request.platform)
-        except ValueError as error:
-            detail = "`platform` must be ANDROID, IOS, WEB or DESKTOP"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="platform") from error
+        platform = known(Platform, request.platform, "platform")
         account, eligible = await self._operator.put_whatsapp_user(request.phone_number, request.authkey, platform)
         return pb.PutWhatsAppUserResponse(jid=account.jid, eligible=eligible)
 
@@ -95,29 +92,23 @@ _VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {
     "base_url": lambda partner: partner.base_url.rstrip("/"),
     "push_url": lambda partner: partner.push_url,
     "media_url": lambda partner: partner.media_url.rstrip("/"),
-    "status": lambda partner: PartnerStatus(partner.status),
-    "identifier_type": lambda partner: IdentifierType(partner.identifier_type),
+    "status": lambda partner: known(PartnerStatus, partner.status, "partner.status"),
+    "identifier_type": lambda partner: known(IdentifierType, partner.identifier_type, "partner.identifier_type"),
     "icon": lambda partner: partner.icon,
     "proxy_allowed": lambda partner: partner.proxy_allowed,
     "group_messaging": lambda partner: partner.group_messaging,
 }
-"""How the fields of a partner that can change are read."""
+"""How the changeable fields of a partner are read."""
 
 
 def partner_values_from(request: pb.PutPartnerRequest) -> dict[str, Any]:
-    """Returns what a request says about a partner, by field: what its mask names, or else all that it has.
+    """Returns a request's values for a partner, by field: the fields that its mask names, or all fields without a mask.
 
     Raises:
         Refusal: REQUEST_MALFORMED.
     """
     names = _masked(request) if request.HasField("update_mask") else _set_in(request.partner)
-    values: dict[str, Any] = {}
-    for name in names:
-        try:
-            values[name] = _VALUES[name](request.partner)
-        except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`{name}` is not known", field=f"partner.{name}") from error
-    return values
+    return {name: _VALUES[name](request.partner) for name in names}
 
 
 def _masked(request: pb.PutPartnerRequest) -> Sequence[str]:

@@ -3,30 +3,31 @@
     OPEN ──end──▶ ENDING ──close──▶ CLOSED
       └────────────close──────────────▲
 
-What the table does not have changes nothing: the first cause of an end counts, and closing twice is closing once.
+Transitions that the table does not list change nothing: the first cause of an end counts, and a second close is
+ignored.
 """
 
 from enum import Enum, auto
 
 
 class ChannelState(Enum):
-    """Where a logged-in chat channel stands."""
+    """The state of a logged-in chat channel."""
 
     OPEN = auto()
     """Stanzas go both ways."""
     ENDING = auto()
-    """Why it ends is known; the last word is on its way, and nothing more is taken from the client."""
+    """The reason of the end is known; the last stanza is being sent, and the client's stanzas are no longer read."""
     CLOSED = auto()
-    """The registry has forgotten it: its session token is dead, and the account counts as away."""
+    """The registry has forgotten it: its session token is dead, and the account counts as absent."""
 
 
 class ChannelEvent(Enum):
-    """What moves it on."""
+    """An event that changes the state."""
 
     END = auto()
     """The server ends it, the client leaves, or its stream fails."""
     CLOSE = auto()
-    """Its end has been noted."""
+    """Its end has been recorded."""
 
 
 TRANSITIONS: dict[tuple[ChannelState, ChannelEvent], ChannelState] = {

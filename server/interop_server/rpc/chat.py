@@ -1,9 +1,11 @@
-"""The chat channel: one stream from handshake to its end; knows no rule and no storage."""
+"""The chat channel: one stream, from the handshake to its end; knows no rule and no storage."""
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import suppress
+from functools import cache
+from importlib.metadata import version
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -11,18 +13,20 @@ from google.protobuf.message import DecodeError
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
+from interop_protocol.sizes import PROTOCOL_VERSION
 from interop_server.core.abuse.standing import BanRefusal
+from interop_server.core.capabilities import Capability, offered
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import ANONYMOUS
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
-from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.calls import Call, Context, call_of
+from interop_server.rpc.connections import ClientTraits, LiveConnection
 from interop_server.rpc.convert.indicators import indicator_to
 from interop_server.rpc.convert.login import limits_to, peer_ip_from
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
-from interop_server.rpc.errors import CALLER, Context, refusal_to
+from interop_server.rpc.errors import refusal_to
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
@@ -31,7 +35,7 @@ from interop_server.rpc.read_ahead import ReadAhead
 _log = logging.getLogger(__name__)
 
 LAST_WORD_SECONDS = 2.0
-"""How long a client has to take in what is left for it, the reason included, when the server ends its connection."""
+"""How long a client may take to read the remaining stanzas, with the reason, when the server ends the connection."""
 
 
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
@@ -46,66 +50,73 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self, request_iterator: AsyncIterator[chat_pb2.ConnectRequest], context: Context
     ) -> None:
         """Runs one channel until either side ends it."""
-        edge = self._edge
+        edge, call = self._edge, call_of(context)
         handshaken = await shake_hands(context, self._identity, edge.rng, edge.rules.limits)
         channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
         try:
-            live = await self._open(handshaken.login, context)
+            live = await self._open(handshaken.login, call)
         except Refusal as refusal:
-            await self._refuse(refusal, channel, _claimed(handshaken.login))
+            await self._refuse(refusal, channel, call, _claimed(handshaken.login))
             raise
         except Exception as error:
-            # Also an unexpected failure is told in the channel (CHN-10), and opaque as everywhere.
+            # An unexpected failure is also told in the channel (CHN-10), and is as opaque as elsewhere.
             _log.exception("a login failed")
             fault = Refusal(Reason.SERVER_FAULT)
-            await self._refuse(fault, channel, _claimed(handshaken.login))
+            await self._refuse(fault, channel, call, _claimed(handshaken.login))
             raise fault from error
         try:
-            await _ChatStream(edge, live, channel).run()
+            await _ChatStream(edge, live, channel, call).run()
         finally:
             await edge.departures.close(live)
 
-    async def _open(self, login: Login | Refusal, context: Context) -> LiveConnection:
+    async def _open(self, login: Login | Refusal, call: Call) -> LiveConnection:
         if isinstance(login, Refusal):
             raise login
-        account = await self._rules.logins.log_in(login, peer_ip_from(context.peer()))
+        account = await self._rules.logins.log_in(login, peer_ip_from(call.peer()))
         facts = ConnectionFacts(
             account=account,
             mode=login.mode,
             client_ip=login.client_ip if login.mode is ConnectionMode.PROXY else "",
-            peer_address=context.peer(),
+            peer_address=call.peer(),
             connected_at_ms=self._edge.clock.now_ms(),
         )
-        live = self._edge.registry.open(facts, login.read_receipts, login.max_frame_bytes)
+        common = frozenset(known for known in offered(self._rules.limits) if known in login.capabilities)
+        client = ClientTraits(login.read_receipts, login.max_frame_bytes, common)
+        live = self._edge.registry.open(facts, client)
         try:
-            # Once more: a ban that came since the first look has found no connection to end.
+            # Check again: a ban imposed since the first check has found no connection to end.
             await self._rules.logins.check_standing(account)
         except BaseException:
             self._edge.registry.close(live)
             raise
-        CALLER.set(account.jid)
+        call.belongs_to(account)
         self._rules.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
         return live
 
-    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", claimed: str) -> None:
+    async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", call: Call, claimed: str) -> None:
         refusal.code = refusal.reason.login_code  # in the stanza and in the status of the call alike
         _say_when(refusal, self._rules.limits)
-        self._rules.journal.refuse(refusal, ANONYMOUS, "chat.login", claimed)
+        call.refuse(refusal, "chat.login", claimed)
         # Like every last word: a client that does not read must not hold the stream open.
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await channel.send(_login_failure(refusal))
 
 
+@cache
+def _server_version() -> str:
+    return version("interopsim")
+
+
 def _claimed(login: Login | Refusal) -> str:
-    """Whom a login claims to be, proved or not, for the journal; empty when it says nothing of the kind."""
+    """Returns the account that a login claims, proved or not, for the journal; empty when it claims none."""
     if isinstance(login, Refusal):
         return ""
     return f"account {login.account_number}" if login.is_interop else whatsapp_jid(login.phone_number)
 
 
 def _say_when(refusal: Refusal, limits: Limits) -> None:
-    """Says when to come back to a server that stops: another one may be there by then (CHN-10)."""
+    """Sets the delay after which to return to a stopping server: another one may run by then (CHN-10)."""
     if refusal.reason is Reason.SERVER_DRAINING:
         refusal.retry_after_ms = limits.reconnect_ms
 
@@ -129,7 +140,7 @@ async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 class _SealedChannel:
-    """Sealed frames on a stream, both ways."""
+    """Sends and receives sealed frames on a stream."""
 
     def __init__(self, context: Context, transport: Transport, limits: Limits) -> None:
         self._context = context
@@ -153,7 +164,7 @@ class _SealedChannel:
         try:
             request = await self._context.read()
         except DecodeError as error:
-            raise Refusal(Reason.FRAME_MALFORMED, "the bytes are no ConnectRequest") from error
+            raise Refusal(Reason.FRAME_MALFORMED, "the bytes are not a ConnectRequest") from error
         if not isinstance(request, chat_pb2.ConnectRequest):
             return None
         if request.WhichOneof("frame") != "sealed":
@@ -171,10 +182,11 @@ class _SealedChannel:
 
 
 class _ChatStream:
-    """A logged-in channel: reads, writes, delivers and watches until one of them is done."""
+    """A logged-in channel: reads, writes, delivers and watches for silence until one of these ends."""
 
-    def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel) -> None:
+    def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel, call: Call) -> None:
         self._edge = edge
+        self._call = call
         self._rules = edge.rules
         self._live = live
         self._channel = channel
@@ -182,20 +194,21 @@ class _ChatStream:
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, self._pump, live, self._outbox)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
-        live.show = self._show
+        if Capability.TYPING in live.capabilities:
+            live.show = self._show
         self._heard_at_ms = edge.clock.now_ms()
 
     async def run(self) -> None:
         """Runs the channel to its end.
 
         Raises:
-            Refusal: Why the server ended it; the client has been told in a stream error.
+            Refusal: The reason why the server ended it; the client has received it in a stream error.
         """
         low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
         writing = self._start(self._write())
-        watching = self._start(self._watch(), "silence")  # the name under which the clock reports what fired
+        watching = self._start(self._watch(), "silence")  # the clock reports fired timers under this name
         others = [watching, *(self._start(work) for work in (self._work(), self._pump.run()))]
         reading = asyncio.create_task(self._read())
         try:
@@ -203,7 +216,7 @@ class _ChatStream:
             await _cancel([reading, *others])
             if isinstance(error, Refusal):
                 _say_when(error, self._rules.limits)
-                self._rules.journal.refuse(error, self._live.account.jid, "chat.stream")
+                self._call.refuse(error, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
@@ -218,7 +231,7 @@ class _ChatStream:
         return task
 
     def _has_ended(self, task: asyncio.Task[None]) -> None:
-        # Called in the order in which the tasks end: what ended first is why the channel ends.
+        # Called in the order in which the tasks end: the first cause is the reason of the channel's end.
         if not task.cancelled():
             self._live.finish(task.exception())
 
@@ -231,7 +244,7 @@ class _ChatStream:
                 self._heard_at_ms = self._edge.clock.now_ms()
                 await self._ahead.put(plaintext)
             self._ahead.finish()
-        except Exception as error:  # noqa: BLE001 - whatever ends the reading ends the channel, after the frames before it
+        except Exception as error:  # noqa: BLE001 - an error of the reader ends the channel, after the frames before it
             self._ahead.finish(error)
 
     async def _work(self) -> None:
@@ -249,9 +262,9 @@ class _ChatStream:
         while True:
             left_ms = self._heard_at_ms + silent_ms - self._edge.clock.now_ms()
             if left_ms <= 0:
-                # Closed at once, not after the last word: an operator who advances the clock finds the session dead.
+                # Closed at once, not after the last stanza: an operator who advances the clock finds the session dead.
                 silent = Refusal(Reason.CONNECTION_SILENT)
-                self._rules.journal.refuse(silent, self._live.account.jid, "chat.stream")
+                self._call.refuse(silent, "chat.stream")
                 await self._edge.departures.close(self._live)
                 raise silent
             await self._edge.clock.sleep(left_ms / SECOND_MS)
@@ -263,5 +276,9 @@ class _ChatStream:
                 session_token=self._live.session_token,
                 server_time_ms=self._edge.clock.now_ms(),
                 limits=limits_to(self._rules.limits),
+                capabilities=[chat_pb2.Capability.ValueType(known) for known in sorted(offered(self._rules.limits))],
+                server_version=_server_version(),
+                min_protocol_version=self._rules.limits.min_protocol_version,
+                max_protocol_version=PROTOCOL_VERSION,
             )
         )

@@ -1,11 +1,11 @@
-"""The clock service on the admin port: convert, call one rule, answer; knows no rule itself."""
+"""The clock service on the admin port: converts, calls one rule, answers; knows no rule itself."""
 
 from collections.abc import Mapping
 
 from interop_api.admin.v1alpha1 import clock_pb2 as pb
 from interop_api.admin.v1alpha1 import clock_pb2_grpc
 from interop_server.core.operator.clock_control import ClockControl
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
 
 
 class ClockServicer(clock_pb2_grpc.ClockServiceServicer):
@@ -15,11 +15,11 @@ class ClockServicer(clock_pb2_grpc.ClockServiceServicer):
         self._control = control
 
     async def GetClock(self, request: pb.GetClockRequest, context: Context) -> pb.GetClockResponse:
-        """Says what time it is."""
+        """Returns the time."""
         return pb.GetClockResponse(clock=self._clock())
 
     async def FreezeClock(self, request: pb.FreezeClockRequest, context: Context) -> pb.FreezeClockResponse:
-        """Lets time stand still."""
+        """Stops the clock."""
         fired = await self._control.freeze(request.at_ms if request.HasField("at_ms") else None)
         return pb.FreezeClockResponse(clock=self._clock(), fired=_fired_to(fired))
 
@@ -29,7 +29,7 @@ class ClockServicer(clock_pb2_grpc.ClockServiceServicer):
         return pb.AdvanceClockResponse(clock=self._clock(), fired=_fired_to(fired))
 
     async def ResumeClock(self, request: pb.ResumeClockRequest, context: Context) -> pb.ResumeClockResponse:
-        """Lets time run on."""
+        """Lets the clock run on."""
         await self._control.resume()
         return pb.ResumeClockResponse(clock=self._clock())
 

@@ -1,9 +1,11 @@
-"""The live connections of this node: who is connected, how to wake them, how to end them; knows no wire format."""
+"""The live connections of this node: which accounts have one, how to wake and end it; knows no wire format."""
 
 import asyncio
 from collections.abc import Callable, Set
 from dataclasses import replace
+from typing import NamedTuple
 
+from interop_server.core.capabilities import NO_CAPABILITIES, Capability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import Indicator
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
@@ -21,35 +23,44 @@ def _show_nothing(sender_jid: str, indicator: Indicator, expires_after_seconds: 
     return False
 
 
+class ClientTraits(NamedTuple):
+    """What a client has said of itself at login."""
+
+    read_receipts: bool
+    """Whether its user sends and receives read receipts (RCP-01)."""
+    max_frame_bytes: int | None = None
+    """The longest frame that it takes; None when it has not said."""
+    capabilities: frozenset[Capability] = NO_CAPABILITIES
+    """Optional parts that it and the server know."""
+
+
 class LiveConnection:
     """One account's chat channel while it is open.
 
     Its session token lives exactly as long (CHN-01).
     """
 
-    def __init__(
-        self, facts: ConnectionFacts, session_token: str, read_receipts: bool, max_frame_bytes: int | None = None
-    ) -> None:
+    def __init__(self, facts: ConnectionFacts, session_token: str, client: ClientTraits) -> None:
         self.facts = facts
         self.session_token = session_token
-        self.read_receipts = read_receipts
-        self.max_frame_bytes = max_frame_bytes
-        """The longest frame that the client takes; None when it has not said."""
+        self.read_receipts = client.read_receipts
+        self.max_frame_bytes = client.max_frame_bytes
+        self.capabilities = client.capabilities
         self.changed = asyncio.Event()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
         self.prekeys_low: PreKeyCounts | None = None
-        """Counts that the client is yet to be told (KEY-09)."""
+        """Counts that the client has not been told yet (KEY-09)."""
         self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
         self.show: Show = _show_nothing
         """Set by the stream that serves the connection."""
         self.state = ChannelState.OPEN
         self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
-        """Why the channel ends, from then on: a Refusal when the server ends it, another error when the stream fails,
-        None when the client leaves."""
+        """Resolves when the channel ends: to a Refusal when the server ends it, to another error when the stream fails,
+        to None when the client leaves."""
 
     @property
     def account(self) -> Account:
-        """Whose connection this is."""
+        """The account of this connection."""
         return self.facts.account
 
     @property
@@ -59,26 +70,26 @@ class LiveConnection:
 
     @property
     def end_reason(self) -> Reason | None:
-        """Why the server ends the connection; None as long as it does not."""
+        """The reason why the server ends the connection; None while it does not."""
         error = self.over.result() if self.over.done() else None
         return error.reason if isinstance(error, Refusal) else None
 
     def wake(self) -> None:
-        """Says that the mailbox may have something new."""
+        """Notes that the mailbox may have new items."""
         self.changed.set()
 
     def end(self, reason: Reason) -> None:
-        """Ends the connection for a reason of the server's; the first cause counts."""
+        """Ends the connection for a reason of the server; the first cause counts."""
         self.finish(Refusal(reason))
 
     def finish(self, error: BaseException | None) -> None:
-        """Says why the channel ends, as in `over`; the first cause counts."""
+        """Sets the cause of the channel's end, as in `over`; the first cause counts."""
         if not self.over.done():
             self._move(ChannelEvent.END)
             self.over.set_result(error)
 
     def close(self) -> None:
-        """Says that the registry has forgotten it."""
+        """Notes that the registry has forgotten the connection."""
         self._move(ChannelEvent.CLOSE)
 
     def _move(self, event: ChannelEvent) -> None:
@@ -86,13 +97,15 @@ class LiveConnection:
 
     def tell_prekeys_low(self, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
         """Tells the client once that few prekeys of these kinds are left (KEY-09)."""
+        if Capability.KEM_PREKEYS not in self.capabilities:
+            counts, few = PreKeyCounts(counts.one_time), few - {PreKeyKind.KEM}
         if not few <= self._told_prekeys_low:
             self._told_prekeys_low |= few
             self.prekeys_low = counts
             self.changed.set()
 
     def prekeys_refilled(self, kinds: frozenset[PreKeyKind]) -> None:
-        """Allows the next notice of these kinds."""
+        """Allows the next notification of these kinds."""
         self._told_prekeys_low -= kinds
         if not self._told_prekeys_low:
             self.prekeys_low = None
@@ -107,7 +120,7 @@ class ConnectionRegistry:
         self._by_token: dict[str, LiveConnection] = {}
         self._is_draining = False
 
-    def open(self, facts: ConnectionFacts, read_receipts: bool, max_frame_bytes: int | None = None) -> LiveConnection:
+    def open(self, facts: ConnectionFacts, client: ClientTraits) -> LiveConnection:
         """Registers a connection; replaces and ends the account's other one (CHN-11).
 
         Raises:
@@ -120,13 +133,13 @@ class ConnectionRegistry:
             self._by_token.pop(previous.session_token, None)
             previous.end(Reason.CONNECTION_REPLACED)
         token = self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
-        connection = LiveConnection(facts, token, read_receipts, max_frame_bytes)
+        connection = LiveConnection(facts, token, client)
         self._by_account[account_id] = connection
         self._by_token[token] = connection
         return connection
 
     def connected(self) -> Set[int]:
-        """Ids of the accounts that are connected now."""
+        """Returns the ids of the accounts that are connected now."""
         return self._by_account.keys()
 
     def close(self, connection: LiveConnection) -> None:
@@ -149,12 +162,12 @@ class ConnectionRegistry:
         return connection
 
     def facts_of(self, account_id: int) -> ConnectionFacts | None:
-        """What is known of an account's connection; None when it has none (PRX-05)."""
+        """Returns the facts about an account's connection; None without a connection (PRX-05)."""
         connection = self._by_account.get(account_id)
         return None if connection is None else connection.facts
 
     def facts(self) -> list[ConnectionFacts]:
-        """What is known of all open connections, by JID (PRX-05)."""
+        """Returns the facts about all open connections, by JID (PRX-05)."""
         return sorted(
             (connection.facts for connection in self._by_account.values()), key=lambda facts: facts.account.jid
         )
@@ -166,7 +179,7 @@ class ConnectionRegistry:
             connection.end(Reason.SERVER_DRAINING)
 
     def wake(self, account_id: int) -> bool:
-        """Tells a connection that its mailbox has something; False when the account is not connected."""
+        """Tells a connection that its mailbox has new items; False when the account is not connected."""
         connection = self._by_account.get(account_id)
         if connection is None:
             return False
@@ -185,10 +198,10 @@ class ConnectionRegistry:
                 self._end(connection, reason)
 
     def observe_client(self, account_id: int, closed_at_ms: int | None) -> None:
-        """Notes since when the end client behind the account's connection, if any, is closed; None: it is open."""
+        """Records since when the end client behind the account's connection, if any, is closed; None means open."""
         if (connection := self._by_account.get(account_id)) is not None:
             if closed_at_ms is not None and connection.facts.client_closed_at_ms is not None:
-                return  # the first time counts
+                return  # the first report counts
             connection.facts = replace(connection.facts, client_closed_at_ms=closed_at_ms)
 
     def _end(self, connection: LiveConnection, reason: Reason) -> None:
@@ -201,11 +214,11 @@ class ConnectionRegistry:
         return connection is not None and connection.show(sender_jid, indicator, expires_after_seconds)
 
     def notify_prekeys_low(self, account_id: int, counts: PreKeyCounts, few: frozenset[PreKeyKind]) -> None:
-        """Tells the account, if connected and not told since the last refill, that few prekeys are left (KEY-09)."""
+        """Tells the account that few prekeys are left, if connected and not told since the last refill (KEY-09)."""
         if (connection := self._by_account.get(account_id)) is not None:
             connection.tell_prekeys_low(counts, few)
 
     def prekeys_refilled(self, account_id: int, kinds: frozenset[PreKeyKind]) -> None:
-        """Allows the next notice of these kinds."""
+        """Allows the next notification of these kinds."""
         if (connection := self._by_account.get(account_id)) is not None:
             connection.prekeys_refilled(kinds)

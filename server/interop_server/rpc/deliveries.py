@@ -1,13 +1,15 @@
-"""Brings a mailbox to its client: backlog when asked, then live, never more in flight than allowed; knows no rule.
+"""Delivers a mailbox to its client: backlog on request, then live items, within the limit in flight; knows no rule.
 
-The mailbox is the only queue: what is not acked stays there: a broken connection loses nothing (MSG-09); backlog and
-live traffic come out of the same place, so their order is the order of storing (MSG-08).
+The mailbox is the only queue. Un-acked items stay in it, so a broken connection loses nothing (MSG-09). Backlog and
+live items come from the same queue, so they are delivered in the order of storing (MSG-08).
 """
 
 from collections.abc import Sequence
 
 from interop_api.v1 import stanza_pb2
+from interop_server.core.capabilities import Capability, withheld_from
 from interop_server.core.limits import Limits
+from interop_server.core.messages import Delivery, StanzaKind
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.ports import Clock
 from interop_server.rpc.connections import LiveConnection
@@ -27,6 +29,8 @@ class DeliveryPump:
         self._outbox = outbox
         self._clock = clock
         self._max_unacked = limits.max_unacked_deliveries
+        self._withheld = withheld_from(live.capabilities)
+        self._knows_requests = Capability.MESSAGE_REQUESTS in live.capabilities
         self._unacked: set[int] = set()
         self._credit = 0
         self._cursor = 0
@@ -45,8 +49,15 @@ class DeliveryPump:
             self._live.changed.set()
         return len(known)
 
+    async def nack(self, delivery_id: int, code: int) -> None:
+        """Forgets a delivery that the client cannot take, if it is in flight (MSG-10)."""
+        if delivery_id in self._unacked:
+            self._unacked.remove(delivery_id)
+            await self._mailbox.nack(self._live.account, delivery_id, code)
+            self._live.changed.set()
+
     async def run(self) -> None:
-        """Delivers the backlog as the client asks for it, marks its end, then delivers live for ever."""
+        """Delivers the backlog as the client asks for it, marks its end, then delivers live items until cancelled."""
         await self._deliver_backlog()
         while True:
             self._live.changed.clear()
@@ -74,18 +85,36 @@ class DeliveryPump:
     async def _deliver_page(self, limit: int, *, offline: bool, up_to: int | None) -> int:
         if limit <= 0:
             return 0
-        deliveries = await self._mailbox.deliveries(self._live.account, self._cursor, limit)
-        if up_to is not None:
-            deliveries = [delivery for delivery in deliveries if delivery.delivery_id <= up_to]
-        if not deliveries:
-            return 0
-        self._cursor = deliveries[-1].delivery_id
+        deliveries = await self._next_deliveries(limit, up_to)
         self._unacked.update(delivery.delivery_id for delivery in deliveries)
-        to_whatsapp = self._live.account.is_whatsapp
+        to_whatsapp, knows_requests = self._live.account.is_whatsapp, self._knows_requests
         await self._outbox.add(
-            [delivery_to(delivery, to_whatsapp=to_whatsapp, offline=offline) for delivery in deliveries]
+            [
+                delivery_to(delivery, to_whatsapp=to_whatsapp, offline=offline, knows_requests=knows_requests)
+                for delivery in deliveries
+            ]
         )
         return len(deliveries)
+
+    async def _next_deliveries(self, limit: int, up_to: int | None) -> Sequence[Delivery]:
+        """The next deliveries that the client has the capabilities for; none when nothing more waits."""
+        while True:
+            found = await self._mailbox.deliveries(self._live.account, self._cursor, limit)
+            if up_to is not None:
+                found = [delivery for delivery in found if delivery.delivery_id <= up_to]
+            if not found:
+                return ()
+            self._cursor = found[-1].delivery_id
+            if not self._withheld:
+                return found
+            withheld = [delivery for delivery in found if self._is_withheld(delivery)]
+            if withheld:
+                await self._mailbox.withhold(self._live.account, withheld)
+            if len(withheld) < len(found):
+                return [delivery for delivery in found if not self._is_withheld(delivery)]
+
+    def _is_withheld(self, delivery: Delivery) -> bool:
+        return delivery.item.kind is StanzaKind.NOTIFICATION and delivery.item.subtype in self._withheld
 
     async def _tell_prekeys_low(self) -> None:
         if (counts := self._live.prekeys_low) is not None:

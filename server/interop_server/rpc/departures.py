@@ -1,4 +1,4 @@
-"""What is done when a connection is over: it is noted, forgotten, and may be worth a push; knows no stream."""
+"""The end of a connection: it is recorded, forgotten, and may cause a push; knows no stream."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 class Departures:
-    """Sees connections off, each in a task of its own: gRPC cancels the call of a client that breaks off."""
+    """Closes connections, each in a task of its own, because gRPC cancels the call of a client that disconnects."""
 
     def __init__(
         self, registry: ConnectionRegistry, absence: Absence, unacked_push: UnackedPush, journal: Journal
@@ -25,7 +25,7 @@ class Departures:
         self._under_way: dict[LiveConnection, asyncio.Task[None]] = {}
 
     async def close(self, live: LiveConnection) -> None:
-        """Forgets a connection, once it is noted that it ended; goes on when whoever waits for it is cancelled."""
+        """Forgets a connection once its end is recorded; goes on even when the waiting caller is cancelled."""
         if live.is_closed:
             return
         task = self._under_way.get(live)
@@ -36,12 +36,12 @@ class Departures:
         await asyncio.shield(task)
 
     async def settle(self) -> None:
-        """Waits for those that are under way."""
+        """Waits for the tasks that are running."""
         await asyncio.gather(*self._under_way.values(), return_exceptions=True)
 
     async def _close(self, live: LiveConnection) -> None:
         try:
-            if live.end_reason is not Reason.SERVER_DRAINING:  # noted for all when draining began
+            if live.end_reason is not Reason.SERVER_DRAINING:  # recorded for all connections when draining began
                 await self._absence.begin(live.account)
         finally:
             self._registry.close(live)

@@ -1,4 +1,4 @@
-"""What every service works with: the rules, and the live connections of this node."""
+"""What every service uses: the rules, and the live connections of this node."""
 
 from dataclasses import dataclass
 
@@ -6,15 +6,17 @@ from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
+from interop_server.rpc.repeats import Repeats
 
 
 @dataclass(frozen=True, slots=True)
 class Edge:
-    """One node's edge."""
+    """The parts of one node that its services share."""
 
     rules: Rules
     registry: ConnectionRegistry
     departures: Departures
+    repeats: Repeats
     clock: Clock
     rng: Rng
     """For handshakes."""

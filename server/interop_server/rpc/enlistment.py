@@ -1,22 +1,22 @@
-"""Enlistment: convert, call one rule, answer; knows no rule itself."""
+"""The enlistment service: converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
-from interop_server.core.journal import ANONYMOUS, Journal
+from interop_server.rpc.calls import Context, call_of
 from interop_server.rpc.convert.login import peer_ip_from
-from interop_server.rpc.errors import CALLER, IS_RECORDED, Context, refusal_to
+from interop_server.rpc.errors import refusal_to
 
 
 class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
     """See EnlistmentService in enlistment.proto."""
 
-    def __init__(self, enlistment: Enlistment, journal: Journal) -> None:
+    def __init__(self, enlistment: Enlistment) -> None:
         self._enlistment = enlistment
-        self._journal = journal
 
     async def Enlist(self, request: enlistment_pb2.EnlistRequest, context: Context) -> enlistment_pb2.EnlistResponse:
         """Enlists; the outcome is in the response."""
+        call = call_of(context)
         form = EnlistmentForm(
             auth_key=request.authkey,
             key_type=request.e_keytype,
@@ -31,9 +31,8 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
         try:
             login = await self._enlistment.enlist(form, peer_ip_from(context.peer()))
         except Refusal as refusal:
-            self._journal.refuse(refusal, ANONYMOUS, "EnlistmentService.Enlist")
-            IS_RECORDED.set(True)
+            call.refuse(refusal)
             failure = enlistment_pb2.EnlistFailure(error=refusal_to(refusal))
             return enlistment_pb2.EnlistResponse(failure=failure)
-        CALLER.set(login)
+        call.actor = login
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))

@@ -1,12 +1,12 @@
-"""Headers of length-delimited protobuf fields, for messages that are written without copying what they hold."""
+"""Headers of length-delimited protobuf fields, for messages that are written without copying their content."""
 
 
 def field_header(number: int, length: int) -> bytes:
-    """Returns what stands before the bytes of a field: its tag and their length.
+    """Returns the bytes that precede a field's content: its tag and the content's length.
 
     Args:
-        number: Of the field, 1 to 15.
-        length: In bytes.
+        number: Number of the field, 1 to 15.
+        length: Length of the content in bytes.
     """
     header = bytearray((number << 3 | 2,))
     while length >= 0x80:

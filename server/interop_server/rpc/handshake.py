@@ -1,4 +1,4 @@
-"""From a stream to a login: the server's side of the Noise handshake; knows no stanza but the login's outcome."""
+"""The server's side of the Noise handshake, from a stream to a login; knows no stanza but the login's outcome."""
 
 import asyncio
 from dataclasses import dataclass
@@ -12,23 +12,23 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import Login
 from interop_server.core.ports import Rng
+from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.login import login_from
-from interop_server.rpc.errors import Context
 
 
 @dataclass(frozen=True, slots=True)
 class ServerIdentity:
-    """The server's Noise key pair and what certifies it (CHN-04)."""
+    """The server's Noise key pair and its certificates (CHN-04)."""
 
     static_private_key: bytes
     """32 bytes, X25519."""
     certificate_chain: bytes
-    """As it travels in the payload of ServerHello."""
+    """In the form of ServerHello's payload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Handshaken:
-    """A finished handshake. The login is a refusal when its payload was none."""
+    """A finished handshake. The login is a refusal when its payload was invalid."""
 
     transport: Transport
     login: Login | Refusal

@@ -112,14 +112,11 @@ class Inbound:
         await self._pump.forget(delivery_ids)
 
     async def _nack(self, stanza: stanza_pb2.Stanza) -> None:
-        nack, account = stanza.nack, self._live.account
+        nack = stanza.nack
         if nack.nack_code not in NACK_CODES:
             detail = f"{nack.nack_code} is not a nack code: those lie in 400 to 599"
             raise Refusal(Reason.STANZA_MALFORMED, detail, field="nack.nack_code")
-        if await self._pump.forget([nack.delivery_id]):
-            self._rules.counts[f"nack_{nack.nack_code}"] += 1
-            code = str(nack.nack_code)
-            self._journal.record(account.jid, "stanza.nack", "accepted", requirement="MSG-10", detail=code)
+        await self._pump.nack(nack.delivery_id, nack.nack_code)
 
     async def _ping(self, stanza: stanza_pb2.Stanza) -> None:
         await self._outbox.add([pong_to(stanza)])

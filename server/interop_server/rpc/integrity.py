@@ -1,4 +1,4 @@
-"""The integrity service: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""The integrity service: authenticates, converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import integrity_pb2 as pb
 from interop_api.v1 import integrity_pb2_grpc
@@ -8,18 +8,15 @@ from interop_server.core.abuse.reports import Reports
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import ChallengeOption, SpamFlow
+from interop_server.rpc.calls import Context, caller
+from interop_server.rpc.convert.enums import known
 from interop_server.rpc.convert.reports import reported_message_from
-from interop_server.rpc.errors import Context
-from interop_server.rpc.session import Sessions
 
 
 class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
     """See IntegrityService in integrity.proto."""
 
-    def __init__(
-        self, sessions: Sessions, blocklist: Blocklist, reports: Reports, challenges: Challenges, limits: Limits
-    ) -> None:
-        self._sessions = sessions
+    def __init__(self, blocklist: Blocklist, reports: Reports, challenges: Challenges, limits: Limits) -> None:
         self._blocklist = blocklist
         self._reports = reports
         self._challenges = challenges
@@ -27,12 +24,12 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
 
     async def GetBlocklist(self, request: pb.GetBlocklistRequest, context: Context) -> pb.GetBlocklistResponse:
         """Returns the caller's blocklist."""
-        jids, digest = await self._blocklist.blocked(self._sessions.account(context))
+        jids, digest = await self._blocklist.blocked(caller(context))
         return pb.GetBlocklistResponse(jids=jids, digest=digest)
 
     async def UpdateBlocklist(self, request: pb.UpdateBlocklistRequest, context: Context) -> pb.UpdateBlocklistResponse:
         """Blocks or unblocks."""
-        account = self._sessions.account(context)
+        account = caller(context)
         if request.action == pb.BLOCK_ACTION_BLOCK:
             digest = await self._blocklist.block(account, request.jid)
         elif request.action == pb.BLOCK_ACTION_UNBLOCK:
@@ -43,11 +40,8 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
         """Takes a report."""
-        account = self._sessions.account(context)
-        try:
-            spam_flow = SpamFlow(request.spam_flow)
-        except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`spam_flow` is not known", field="spam_flow") from error
+        account = caller(context)
+        spam_flow = known(SpamFlow, request.spam_flow, "spam_flow")
         messages = [reported_message_from(message, index) for index, message in enumerate(request.messages)]
         return pb.ReportResponse(report_id=await self._reports.report(account, request.jid, spam_flow, messages))
 
@@ -55,7 +49,7 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         self, request: pb.RequestChallengeRequest, context: Context
     ) -> pb.RequestChallengeResponse:
         """Begins a challenge."""
-        challenge = await self._challenges.begin(self._sessions.account(context))
+        challenge = await self._challenges.begin(caller(context))
         return pb.RequestChallengeResponse(
             challenge_id=challenge.token,
             options=[pb.CHALLENGE_OPTION_CHANNEL, pb.CHALLENGE_OPTION_CAPTCHA],
@@ -65,11 +59,7 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
 
     async def AnswerChallenge(self, request: pb.AnswerChallengeRequest, context: Context) -> pb.AnswerChallengeResponse:
         """Answers a challenge."""
-        account = self._sessions.account(context)
-        try:
-            option = ChallengeOption(request.option)
-        except ValueError as error:
-            detail = "`option` must be CHANNEL or CAPTCHA"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="option") from error
+        account = caller(context)
+        option = known(ChallengeOption, request.option, "option")
         await self._challenges.answer(account, request.challenge_id, option, request.answer)
         return pb.AnswerChallengeResponse()

@@ -1,4 +1,4 @@
-"""The interop service: authenticate, convert, call one rule, answer; knows no rule itself."""
+"""The interop service: authenticates, converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.v1 import interop_pb2 as pb
 from interop_api.v1 import interop_pb2_grpc, stanza_pb2
@@ -8,8 +8,9 @@ from interop_server.core.consent.reachability import Reachability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.model import InboxMode
-from interop_server.rpc.errors import Context, refusal_to
-from interop_server.rpc.session import Sessions
+from interop_server.rpc.calls import Context, caller
+from interop_server.rpc.convert.enums import known
+from interop_server.rpc.errors import refusal_to
 
 
 class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
@@ -17,13 +18,11 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
 
     def __init__(
         self,
-        sessions: Sessions,
         optin: OptIn,
         requests: MessageRequests,
         reachability: Reachability,
         journal: Journal,
     ) -> None:
-        self._sessions = sessions
         self._optin = optin
         self._requests = requests
         self._reachability = reachability
@@ -31,7 +30,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
         """Lists partners."""
-        listing = await self._optin.list_partners(self._sessions.account(context))
+        listing = await self._optin.list_partners(caller(context))
         response = pb.ListPartnersResponse()
         for partner, opted_in in listing:
             response.partners.add(
@@ -47,7 +46,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
 
     async def RecordTerms(self, request: pb.RecordTermsRequest, context: Context) -> pb.RecordTermsResponse:
         """Records terms shown or accepted."""
-        account = self._sessions.account(context)
+        account = caller(context)
         if request.result not in (pb.TERMS_RESULT_SHOWN, pb.TERMS_RESULT_ACCEPTED):
             raise Refusal(Reason.REQUEST_MALFORMED, "`result` must be SHOWN or ACCEPTED", field="result")
         accepted = request.result == pb.TERMS_RESULT_ACCEPTED
@@ -56,35 +55,33 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
 
     async def OptIn(self, request: pb.OptInRequest, context: Context) -> pb.OptInResponse:
         """Sets the complete set of chosen partners."""
-        await self._optin.opt_in(self._sessions.account(context), list(request.integrators))
+        await self._optin.opt_in(caller(context), list(request.integrators))
         return pb.OptInResponse()
 
     async def OptOut(self, request: pb.OptOutRequest, context: Context) -> pb.OptOutResponse:
         """Removes partners from the set."""
-        await self._optin.opt_out(self._sessions.account(context), list(request.integrators))
+        await self._optin.opt_out(caller(context), list(request.integrators))
         return pb.OptOutResponse()
 
     async def SetThirdPartyChats(
         self, request: pb.SetThirdPartyChatsRequest, context: Context
     ) -> pb.SetThirdPartyChatsResponse:
         """Turns third-party chats on or off."""
-        await self._optin.set_enabled(self._sessions.account(context), request.enabled)
+        await self._optin.set_enabled(caller(context), request.enabled)
         return pb.SetThirdPartyChatsResponse()
 
     async def SetInboxMode(self, request: pb.SetInboxModeRequest, context: Context) -> pb.SetInboxModeResponse:
         """Chooses how third-party chats are shown."""
-        account = self._sessions.account(context)
-        if request.inbox_mode not in (stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED):
-            detail = "`inbox_mode` must be SEPARATE or COMBINED"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="inbox_mode")
-        await self._optin.set_inbox_mode(account, InboxMode(request.inbox_mode))
+        account = caller(context)
+        inbox_mode = known(InboxMode, request.inbox_mode, "inbox_mode")
+        await self._optin.set_inbox_mode(account, inbox_mode)
         return pb.SetInboxModeResponse()
 
     async def GetInteropSettings(
         self, request: pb.GetInteropSettingsRequest, context: Context
     ) -> pb.GetInteropSettingsResponse:
         """Returns the caller's choices."""
-        settings = await self._optin.settings(self._sessions.account(context))
+        settings = await self._optin.settings(caller(context))
         chosen = settings.chosen
         return pb.GetInteropSettingsResponse(
             enabled=chosen.enabled,
@@ -96,7 +93,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
 
     async def Resolve(self, request: pb.ResolveRequest, context: Context) -> pb.ResolveResponse:
         """Turns user-visible identifiers into JIDs."""
-        account = self._sessions.account(context)
+        account = caller(context)
         users = [(user.external_id, user.integrator) for user in request.users]
         response = pb.ResolveResponse()
         for (external_id, integrator), outcome in zip(users, await self._optin.resolve(account, users), strict=True):
@@ -113,7 +110,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         self, request: pb.ListThirdPartyChatsRequest, context: Context
     ) -> pb.ListThirdPartyChatsResponse:
         """Lists the caller's third-party chats."""
-        account = self._sessions.account(context)
+        account = caller(context)
         chats, next_page_token = await self._optin.list_chats(account, request.page_size, request.page_token)
         response = pb.ListThirdPartyChatsResponse(next_page_token=next_page_token)
         for chat in chats:
@@ -131,7 +128,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         self, request: pb.AnswerMessageRequestRequest, context: Context
     ) -> pb.AnswerMessageRequestResponse:
         """Accepts or declines a message request."""
-        account = self._sessions.account(context)
+        account = caller(context)
         if request.answer not in (pb.MESSAGE_REQUEST_ANSWER_ACCEPT, pb.MESSAGE_REQUEST_ANSWER_DECLINE):
             raise Refusal(Reason.REQUEST_MALFORMED, "`answer` must be ACCEPT or DECLINE", field="answer")
         accepted = request.answer == pb.MESSAGE_REQUEST_ANSWER_ACCEPT
@@ -142,17 +139,17 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         self, request: pb.SendReachabilityPingRequest, context: Context
     ) -> pb.SendReachabilityPingResponse:
         """Takes a ping, whatever becomes of it."""
-        await self._reachability.ping(self._sessions.account(context), request.phone_number, request.display_name)
+        await self._reachability.ping(caller(context), request.phone_number, request.display_name)
         return pb.SendReachabilityPingResponse()
 
     async def GetReachability(self, request: pb.GetReachabilityRequest, context: Context) -> pb.GetReachabilityResponse:
         """Returns which pings the caller lets through."""
-        settings = await self._reachability.settings(self._sessions.account(context))
+        settings = await self._reachability.settings(caller(context))
         return pb.GetReachabilityResponse(enabled=settings.enabled, muted_integrators=sorted(settings.muted))
 
     async def SetReachability(self, request: pb.SetReachabilityRequest, context: Context) -> pb.SetReachabilityResponse:
         """Chooses which pings come through."""
-        account = self._sessions.account(context)
+        account = caller(context)
         await self._reachability.choose(account, request.enabled, list(request.muted_integrators))
         return pb.SetReachabilityResponse()
 
@@ -160,5 +157,5 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         self, request: pb.DeleteThirdPartyChatRequest, context: Context
     ) -> pb.DeleteThirdPartyChatResponse:
         """Deletes a chat from the list."""
-        await self._optin.delete_chat(self._sessions.account(context), request.peer_jid)
+        await self._optin.delete_chat(caller(context), request.peer_jid)
         return pb.DeleteThirdPartyChatResponse()

@@ -1,4 +1,4 @@
-"""The journal service on the admin port: filter, stream, explain; knows no rule itself."""
+"""The journal service on the admin port: filters, streams, explains; knows no rule itself."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
@@ -7,14 +7,13 @@ from dataclasses import fields
 from interop_api.admin.v1alpha1 import journal_pb2 as pb
 from interop_api.admin.v1alpha1 import journal_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal, JournalEntry, Outcome
+from interop_server.core.journal import Journal, JournalEntry, Outcome, is_request_id
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
 
 _PAGE = 512
 """Entries looked at between two turns of the event loop."""
-_REQUEST_ID_CHARACTERS = 16
 _OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
     "accepted": pb.JOURNAL_OUTCOME_ACCEPTED,
     "refused": pb.JOURNAL_OUTCOME_REFUSED,
@@ -23,7 +22,7 @@ _OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
 }
 
 Explain = Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
-"""Statement, evidence and names of the limits that are policy, of a requirement."""
+"""Returns a requirement's statement, its evidence and the names of its limits that are policy."""
 
 
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
@@ -52,10 +51,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
 
     async def ExplainRefusal(self, request: pb.ExplainRefusalRequest, context: Context) -> pb.ExplainRefusalResponse:
         """Explains a refusal."""
-        request_id = request.request_id.lower()
-        if len(request_id) != _REQUEST_ID_CHARACTERS or set(request_id) - set("0123456789abcdef"):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`request_id` has 16 hexadecimal digits", field="request_id")
-        entry = self._journal.find(request_id)
+        if not is_request_id(request.request_id):
+            detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id")
+        entry = self._journal.find(request.request_id)
         if entry is None:
             raise Refusal(Reason.NOT_REGISTERED, "no refusal that is still kept has this request id")
         statement, evidence, policy = self._explain(entry.requirement)

@@ -1,7 +1,7 @@
-"""The media service: authenticate, convert, stream, answer; knows no rule and no file.
+"""The media service: authenticates, converts, streams, answers; knows no rule and no file.
 
-Most bytes that the server moves are chunks, and a protobuf message copies what it holds at every step. So both streams
-read and write the one field `chunk` on the wire themselves; every other message goes the usual way.
+Most bytes that the server moves are chunks, and a protobuf message copies its content at every step. So both streams
+read and write the one field `chunk` on the wire themselves; every other message is parsed and serialised as usual.
 """
 
 import asyncio
@@ -17,26 +17,24 @@ from interop_api.v1 import media_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.media.media import Media, Upload, UploadRequest
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context, caller
 from interop_server.rpc.fields import field_header
-from interop_server.rpc.session import Sessions
 
 MAX_CHUNK_BYTES = 1 << 20
 STALL_SECONDS = 60.0
-"""How long an upload may send nothing before it counts as broken off; policy."""
+"""How long an upload may send nothing before it counts as broken; policy."""
 
 _CHUNK_FIELD = 2
 """`chunk` in UploadRequest and in DownloadResponse."""
 _CHUNK_TAG = field_header(_CHUNK_FIELD, 0)[0]
 _MAX_VARINT_BYTES = 4
-"""Room for the length of any message that gRPC lets through."""
+"""Room for the length of any message that gRPC accepts."""
 
 
 class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     """See MediaService in media.proto."""
 
-    def __init__(self, sessions: Sessions, media: Media, http_url: str, limits: Limits) -> None:
-        self._sessions = sessions
+    def __init__(self, media: Media, http_url: str, limits: Limits) -> None:
         self._media = media
         self._http_url = http_url
         self._limits = limits
@@ -45,7 +43,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request: pb.GetMediaConnectionRequest, context: Context
     ) -> pb.GetMediaConnectionResponse:
         """Grants an upload."""
-        auth = self._media.grant_upload(self._sessions.account(context))
+        auth = self._media.grant_upload(caller(context))
         return pb.GetMediaConnectionResponse(
             auth=auth,
             auth_expires_after_seconds=self._limits.upload_auth_seconds,
@@ -55,7 +53,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
 
     async def GetUploadStatus(self, request: pb.GetUploadStatusRequest, context: Context) -> pb.GetUploadStatusResponse:
         """Says how much of an upload is stored."""
-        account = self._sessions.account(context)
+        account = caller(context)
         committed, direct_path = await self._media.upload_status(account, request.auth, request.upload_token)
         return pb.GetUploadStatusResponse(committed_bytes=committed, direct_path=direct_path)
 
@@ -63,7 +61,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request_iterator: AsyncIterator[pb.UploadRequest | memoryview], context: Context
     ) -> pb.UploadResponse:
         """Takes a blob in chunks."""
-        account = self._sessions.account(context)
+        account = caller(context)
         first = await _next(context)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
             raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`", field="start")
@@ -79,7 +77,6 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request: pb.DownloadRequest, context: Context
     ) -> None:
         """Streams a blob or a range of it."""
-        self._sessions.account(context)
         offset = request.offset if request.HasField("offset") else None
         length = request.length if request.HasField("length") else None
         async with self._media.open_download(request.direct_path, offset, length) as download:
@@ -91,7 +88,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
 
 
 async def _next(context: Context) -> object:
-    """Returns the next message; None at the end, or when none comes: who is silent holds no blob for ever."""
+    """Returns the next message; None at the end, or after a silence: a silent client must not hold a blob for ever."""
     with suppress(TimeoutError):
         async with asyncio.timeout(STALL_SECONDS):
             message = await context.read()
@@ -108,12 +105,12 @@ async def _receive(upload: Upload, context: Context) -> str:
             await upload.write(chunk)
         return await upload.finish()
     finally:
-        # A broken stream keeps what came for a resumption; after finish or a discard there is nothing left to keep.
+        # A broken stream keeps the received bytes for a resumption; after finish or discard this does nothing.
         await upload.suspend()
 
 
 def upload_request_from(serialized: bytes) -> pb.UploadRequest | memoryview:
-    """Reads a message of an upload: a chunk as a view of the bytes as they came, anything else as a message."""
+    """Parses a message of an upload: a chunk as a view of the received bytes, anything else as a message."""
     if serialized[:1] == bytes((_CHUNK_TAG,)):
         length, shift = 0, 0
         for at, byte in enumerate(serialized[1 : 1 + _MAX_VARINT_BYTES], start=2):
@@ -128,14 +125,14 @@ def upload_request_from(serialized: bytes) -> pb.UploadRequest | memoryview:
 
 
 def download_response_to(response: pb.DownloadResponse | bytes) -> bytes:
-    """Writes a message of a download: a chunk, or the first message."""
+    """Serialises a message of a download: a chunk, or the first message."""
     if isinstance(response, pb.DownloadResponse):
         return response.SerializeToString()
     return b"".join((field_header(_CHUNK_FIELD, len(response)), response))
 
 
 def add_media_service(servicer: MediaServicer, server: grpc.aio.Server) -> None:
-    """Adds the media service to a server, with codecs of its own for the two streams."""
+    """Adds the media service to a server, with its own codecs for the two streams."""
     handlers: dict[str, Any] = {
         "GetMediaConnection": grpc.unary_unary_rpc_method_handler(
             servicer.GetMediaConnection,

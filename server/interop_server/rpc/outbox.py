@@ -1,4 +1,4 @@
-"""What waits to be sent on one chat channel; knows no handshake and no stream."""
+"""The queue of stanzas to send on one chat channel; knows no handshake and no stream."""
 
 import asyncio
 from collections import deque
@@ -12,15 +12,15 @@ from interop_server.rpc.fields import field_header
 _STANZAS_FIELD = 1
 """`stanzas` in Batch."""
 _HEADERS = [field_header(_STANZAS_FIELD, length) for length in range(1_024)]
-"""Of stanzas of usual length: looking up is cheaper than encoding."""
+"""Headers for stanzas of usual length: a look-up is cheaper than encoding."""
 _WAITING_BATCHES = 4
-"""How many full batches may wait before whoever adds more has to wait too."""
+"""How many full batches may wait before a caller that adds more must wait too."""
 
 
 class Outbox:
-    """Stanzas on their way to a client, flushed in batches: everything that waits goes into as few frames as fit.
+    """Stanzas to a client, flushed in batches: all waiting stanzas go into as few frames as fit.
 
-    They wait as the bytes that they are in a batch: a batch is then a plain join, and no message is copied.
+    A stanza waits in its serialised form inside a batch, so a batch is a plain join, and no message is copied.
 
     Bounded: adding waits while too much waits already, so a client that does not read slows down only itself.
 
@@ -47,7 +47,7 @@ class Outbox:
         self._put(stanzas)
 
     def offer(self, stanza: stanza_pb2.Stanza) -> bool:
-        """Adds a stanza if there is room now; False when there is none: what cannot wait is not worth waiting for."""
+        """Adds a stanza if there is room now; otherwise drops it and returns False."""
         if self._is_finished or not self._has_room.is_set():
             return False
         self._put((stanza,))
@@ -61,7 +61,7 @@ class Outbox:
             self._has_room.clear()
 
     def finish(self, last: stanza_pb2.Stanza) -> None:
-        """Adds the last stanza, whether or not there is room; what is added later is not sent."""
+        """Adds the last stanza, whether or not there is room; stanzas added later are not sent."""
         self._waiting.append(_encoded(last))
         self._is_finished = True
         self._has_content.set()
@@ -90,7 +90,7 @@ class Outbox:
 
 
 def _encoded(stanza: stanza_pb2.Stanza) -> bytes:
-    """Returns a stanza as it stands in a batch."""
+    """Returns a stanza in its serialised form inside a batch."""
     body = stanza.SerializeToString()
     length = len(body)
     return (_HEADERS[length] if length < len(_HEADERS) else field_header(_STANZAS_FIELD, length)) + body

@@ -1,6 +1,6 @@
-"""Frames that were read before the ones ahead of them were worked on; knows no stream and no stanza.
+"""Frames that were read while earlier frames are still being worked on; knows no stream and no stanza.
 
-Clients send one stanza in a frame. Reading ahead lets the worker take all frames that wait as one batch, so that one
+Clients send one stanza in a frame. Reading ahead lets the worker take all waiting frames as one batch, so that one
 commit serves them all.
 """
 
@@ -8,14 +8,15 @@ import asyncio
 from collections import deque
 
 MAX_FRAMES = 1_024
-"""Frames that wait: objects cost memory whatever their length."""
+"""Most frames that wait: objects cost memory whatever their length."""
 
 
 class ReadAhead:
-    """A queue for one reader and one worker. Bounded: a reader waits while too much waits, and the client with it.
+    """A queue for one reader and one worker. Bounded: when it is full, the reader waits, and so does the client.
 
     Args:
-        max_bytes: How much may wait before the reader has to, and how much is taken at once: one frame is always taken.
+        max_bytes: Bytes that may wait before the reader must wait, and that are taken at once; one frame is always
+            taken.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -37,16 +38,16 @@ class ReadAhead:
         self._note_room()
 
     def finish(self, error: Exception | None = None) -> None:
-        """Says that nothing more comes, and why when the stream did not just end."""
+        """Marks the end of the frames; with an error unless the stream ended normally."""
         self._is_finished = True
         self._error = error
         self._has_content.set()
 
     async def take(self) -> list[bytes]:
-        """Waits for frames and returns as many as fit into one batch, in order; none when the stream has ended.
+        """Waits for frames and returns as many as fit into one batch, in order; empty when the stream has ended.
 
         Raises:
-            Exception: What `finish` was told, once all frames from before it were taken.
+            Exception: The error given to `finish`, once all earlier frames were taken.
         """
         await self._has_content.wait()
         taken: list[bytes] = []

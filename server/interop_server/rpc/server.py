@@ -1,4 +1,4 @@
-"""The two gRPC servers: which services each has, and how it listens; knows no rule and no implementation of a port."""
+"""The two gRPC servers: the services of each, and how it listens; knows no rule and no implementation of a port."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -32,16 +32,15 @@ from interop_api.v1 import (
     prekeys_pb2_grpc,
 )
 from interop_protocol.sizes import MAX_FRAME_BYTES
-from interop_server.core.journal import Journal
 from interop_server.rpc.account import AccountServicer
 from interop_server.rpc.admin import AdminServicer
 from interop_server.rpc.chat import ChatServicer
 from interop_server.rpc.clock import ClockServicer
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.enlistment import EnlistmentServicer
-from interop_server.rpc.errors import RefusalInterceptor
 from interop_server.rpc.handshake import ServerIdentity
 from interop_server.rpc.integrity import IntegrityServicer
+from interop_server.rpc.interceptor import CallInterceptor
 from interop_server.rpc.interop import InteropServicer
 from interop_server.rpc.journal import Explain, JournalServicer
 from interop_server.rpc.media import MediaServicer, add_media_service
@@ -72,35 +71,35 @@ Counted = Callable[[], dict[str, int]]
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """A server that listens."""
+    """A listening server."""
 
     port: int
     stops: tuple[Callable[[], Awaitable[None]], ...]
-    """What stops it, to be called last to first: health says NOT_SERVING, then calls get time to finish."""
+    """Functions that stop it, called last to first: health says NOT_SERVING, then calls get time to finish."""
 
 
 def client_server(edge: Edge, identity: ServerIdentity, http_url: str) -> grpc.aio.Server:
-    """Returns the server that clients connect to."""
+    """Returns the server for clients."""
     rules = edge.rules
-    server, sessions = _server(rules.journal), Sessions(edge.registry)
-    enlistment = EnlistmentServicer(rules.enlistment, rules.journal)
+    server = _server(edge)
+    enlistment = EnlistmentServicer(rules.enlistment)
     enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(enlistment, server)
     chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(edge, identity), server)
-    prekeys = PreKeyServicer(sessions, rules.prekeys, rules.journal)
+    prekeys = PreKeyServicer(rules.prekeys, rules.journal)
     prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)
-    interop = InteropServicer(sessions, rules.optin, rules.requests, rules.reachability, rules.journal)
+    interop = InteropServicer(rules.optin, rules.requests, rules.reachability, rules.journal)
     interop_pb2_grpc.add_InteropServiceServicer_to_server(interop, server)
-    add_media_service(MediaServicer(sessions, rules.media, http_url, rules.limits), server)
-    integrity = IntegrityServicer(sessions, rules.blocklist, rules.reports, rules.challenges, rules.limits)
+    add_media_service(MediaServicer(rules.media, http_url, rules.limits), server)
+    integrity = IntegrityServicer(rules.blocklist, rules.reports, rules.challenges, rules.limits)
     integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
-    account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(sessions, rules.deletion), server)
+    account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(rules.deletion), server)
     return server
 
 
 def admin_server(edge: Edge, count_rows: CountRows, counted: Counted, explain: Explain) -> grpc.aio.Server:
-    """Returns the server that the operator's calls go to."""
+    """Returns the server for the operator."""
     rules, clock = edge.rules, edge.clock
-    server = _server(rules.journal)
+    server = _server(edge)
     admin = AdminServicer(rules.operator, count_rows, counted)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     journal = JournalServicer(rules.journal, clock, rules.limits, explain)
@@ -115,7 +114,7 @@ async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *,
     """Starts a server; health says SERVING when this returns.
 
     Raises:
-        RuntimeError: The address cannot be listened on.
+        RuntimeError: The server cannot listen on the address.
     """
     services = [each.full_name for each in (_ADMIN_SERVICES if is_admin else _CLIENT_SERVICES)]
     health_servicer = health.aio.HealthServicer()
@@ -132,12 +131,13 @@ async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *,
     return Listening(port, (stop, health_servicer.enter_graceful_shutdown))
 
 
-def _server(journal: Journal) -> grpc.aio.Server:
+def _server(edge: Edge) -> grpc.aio.Server:
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
-        # gRPC itself refuses what is longer than the hard cap (CHN-09); the configured limits lie far below it.
+        # gRPC refuses messages over the hard cap (CHN-09); the configured limits lie far below it.
         ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    return grpc.aio.server(interceptors=(RefusalInterceptor(journal),), options=options)
+    interceptor = CallInterceptor(edge.rules.journal, Sessions(edge.registry), edge.repeats)
+    return grpc.aio.server(interceptors=(interceptor,), options=options)

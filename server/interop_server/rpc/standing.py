@@ -1,4 +1,4 @@
-"""The standing service on the admin port: convert, call one rule, answer; knows no rule itself."""
+"""The standing service on the admin port: converts, calls one rule, answers; knows no rule itself."""
 
 from interop_api.admin.v1alpha1 import standing_pb2 as pb
 from interop_api.admin.v1alpha1 import standing_pb2_grpc
@@ -10,7 +10,8 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import OPERATOR
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.core.ports import Clock
-from interop_server.rpc.errors import Context
+from interop_server.rpc.calls import Context
+from interop_server.rpc.convert.enums import known
 
 
 class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
@@ -25,7 +26,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
         self._clock = clock
 
     async def GetStanding(self, request: pb.GetStandingRequest, context: Context) -> pb.GetStandingResponse:
-        """Says how an account stands."""
+        """Returns an account's standing."""
         account = await self._standing.account(request.jid)
         sanctions = await self._standing.sanctions(account.external_user)
         score = await self._scoring.score(account)
@@ -39,11 +40,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
 
     async def ImposeSanction(self, request: pb.ImposeSanctionRequest, context: Context) -> pb.ImposeSanctionResponse:
         """Imposes a sanction."""
-        try:
-            kind = SanctionKind(request.kind)
-        except ValueError as error:
-            detail = "`kind` must be NEW_CHATS_LOCKED, TEMPORARY_BAN or BAN"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="kind") from error
+        kind = known(SanctionKind, request.kind, "kind")
         now_ms = self._clock.now_ms()
         sanction = scripted_sanction(kind, request.sub_code, request.expires_after_seconds, now_ms)
         account = await self._standing.account(request.jid)
@@ -65,7 +62,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
     async def AuditAccount(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
         self, request: pb.AuditAccountRequest, context: Context
     ) -> None:
-        """Shows everything that is kept about somebody."""
+        """Shows everything that is kept about a person."""
         if request.jid:
             records = self._audit.of_account(request.jid)
         elif request.external_id:

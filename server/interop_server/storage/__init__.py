@@ -1,7 +1,7 @@
 """Engines of the `Store` port, each a folder with its own SQL; knows no rule of the protocol, no wire and no blob.
 
-A new engine is a folder whose classes fill every concern of `core/store.py`, an opener here, and an entry in
-`tests/stores.py`, which puts it under the contract of all engines.
+A new engine is a folder whose classes implement every concern of `core/store.py`, an opener here, and an entry in
+`tests/stores.py`, which runs the contract of all engines against it.
 """
 
 from pathlib import Path

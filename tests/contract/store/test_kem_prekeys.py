@@ -108,6 +108,17 @@ async def test_bundles_take_the_lowest_id_first_and_then_the_last_resort(store: 
         assert not bundles[other].kem_withdrawn
 
 
+async def test_who_does_not_know_them_takes_none(store: Store, world: World) -> None:
+    """Neither a one-time one nor a word about them; all are there for the next one who does (KEY-15)."""
+    account_id = (await world.third_party_user(1)).account_id
+    await store.prekeys.put(account_id, published_keys(7), one_time_prekeys(1, 2), 1, kem=kem_prekeys(900, 5))
+    bundle = (await store.prekeys.take_bundles([account_id], with_kem=False))[account_id]
+    assert (bundle.kem_prekey, bundle.kem_remaining, bundle.kem_withdrawn) == (None, None, False)
+    assert bundle.one_time_prekey is not None
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(900, [5])
+    assert (await store.prekeys.take_bundles([account_id]))[account_id].kem_prekey == kem_prekey(5)
+
+
 @pytest.mark.requirement("KEY-16")
 async def test_that_there_were_some_is_never_forgotten(store: Store, world: World) -> None:
     """Withdrawn, left out when all keys are set, or gone with the identity (KEY-16)."""

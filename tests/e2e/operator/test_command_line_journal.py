@@ -53,7 +53,7 @@ async def test_a_refusal_is_explained_in_plain_words(world: World, tmp_path: Pat
 
 async def test_what_cannot_be_explained_is_told_in_a_sentence(world: World, tmp_path: Path) -> None:
     """No stack trace, and what to do."""
-    for request_id, said in (("0" * 16, "NOT_REGISTERED"), ("nonsense", "16 hexadecimal digits")):
+    for request_id, said in (("0" * 16, "NOT_REGISTERED"), ("no id", "1 to 64 characters")):
         ended = await run(tmp_path, "explain", request_id, "--admin", world.endpoint.admin)
         assert (ended.code, ended.stdout) == (1, "")
         assert said in ended.stderr

@@ -92,7 +92,7 @@ async def test_a_refusal_is_explained(world: World) -> None:
     assert explained.statement and explained.evidence
     with refused("NOT_REGISTERED"):
         await world.admin.explain_refusal("0" * 16)
-    for wrong in ("", "0" * 15, "x" * 16, "é" * 16):
+    for wrong in ("", "0" * 65, "x y", "é" * 16):
         with refused("REQUEST_MALFORMED", wrong):
             await world.admin.explain_refusal(wrong)
     with refused("REQUEST_MALFORMED"):

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
+from interop_client.connection.login import CAPABILITIES
 from interop_client.errors import ConnectionEnded
 from interop_protocol.certificates import Validity, issue_chain
 from interop_protocol.noise import ResponderHandshake, Transport
@@ -30,7 +31,9 @@ class ScriptedTransport:
     """A Transport whose other end is the test."""
 
     def __init__(self, limits: stanza_pb2.ChannelLimits | None = None) -> None:
-        self.login = stanza_pb2.LoginSuccess(jid="12-1@interop", session_token="t", limits=limits)
+        self.login = stanza_pb2.LoginSuccess(
+            jid="12-1@interop", session_token="t", limits=limits, capabilities=CAPABILITIES
+        )
         self.sent: list[Stanza] = []
         self.calls: list[tuple[str, Message]] = []
         self.answers: dict[str, Callable[[Message], Message]] = {}

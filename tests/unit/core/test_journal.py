@@ -2,8 +2,10 @@
 
 import re
 
+import pytest
+
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Journal, JournalEntry
+from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Journal, JournalEntry, is_request_id
 from interop_server.runtime.rng import SeededRng
 
 from .world import NOW_MS, World, message, refused
@@ -46,6 +48,37 @@ async def test_a_refusal_is_recorded_once_and_gets_one_request_id(world: World) 
         ANONYMOUS, "RECIPIENT_NOT_REACHABLE", "OPT-09", "no such account", "refused",
     )  # fmt: skip
     assert journal.find("0" * 16) is None
+
+
+async def test_a_refused_call_is_found_by_what_its_client_called_it(world: World) -> None:
+    """The newest, when one id was used for several; what was accepted under it is no refusal."""
+    journal = journal_of(world)
+    for action in ("first", "second"):
+        refusal = journal.refuse(Refusal(Reason.NOT_REGISTERED), ANONYMOUS, action, request_id="my-call.1")
+        assert refusal.request_id == "my-call.1"
+    journal.record(ANONYMOUS, "third", "accepted", request_id="my-call.1")
+    found = journal.find("my-call.1")
+    assert found is not None and found.action == "second"
+    assert [entry.request_id for entry in journal.after(0, 10)[0]] == ["my-call.1"] * 3
+
+
+@pytest.mark.parametrize("text", ["a", "A-Z_0.9", "0" * 16, "x" * 64])
+def test_a_client_may_call_a_request(text: str) -> None:
+    assert is_request_id(text)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 65, "a b", "a\n", "é", "a/b", "\0", "\N{FULLWIDTH DIGIT ONE}"])
+def test_a_client_may_not_call_a_request(text: str) -> None:
+    """What it is called stands in logs, headers and command lines."""
+    assert not is_request_id(text)
+
+
+async def test_what_is_not_recorded_changes_no_other_id(world: World) -> None:
+    """However often somebody looks, the same seed gives the same ids; and each look has one of its own (SIM-04)."""
+    looked_at, left_alone = (Journal(world.clock, SeededRng(1), run="00ff00ff") for _ in range(2))
+    looks = [looked_at.unrecorded_request_id() for _ in range(3)]
+    assert len(set(looks)) == 3 and all(re.fullmatch(r"00ff00ff[0-9a-f]{8}", look) for look in looks)
+    assert looked_at.new_request_id() == left_alone.new_request_id()
 
 
 async def test_old_entries_are_forgotten_and_a_reader_is_told_how_many(world: World) -> None:

@@ -1,5 +1,6 @@
 """The enlistment form over HTTP: every outcome is an object under status 200 (ENL-08, ENL-09, ENL-11)."""
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlencode
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal
+from interop_server.core.journal import Journal, is_request_id
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
 from interop_server.http.surface import HttpServer, build_application, serve
 
@@ -264,6 +265,27 @@ async def test_a_refusal_names_itself_and_says_when_to_try_again(
         entry = journal.find(response.headers["X-Request-Id"])
     assert entry is not None
     assert (entry.action, entry.reason) == ("http.interop_reg", "RATE_LIMITED")
+
+
+@pytest.mark.parametrize("chosen", ["", "my-call_1.0", "x" * 64, "x" * 65, "a b", "ü"])
+async def test_an_answer_names_its_request(session: ClientSession, desk: Desk, journal: Journal, chosen: str) -> None:
+    """As the client calls it, if it may; the journal has what was decided under the same name."""
+    headers = {"X-Request-Id": chosen} if chosen else {}
+    is_taken = is_request_id(chosen)
+    desk.answer = "100-12345678901234@interop"
+    for answer in (desk.answer, Refusal(Reason.BAD_INTEGRATOR)):
+        desk.answer = answer
+        async with session.post("/3p/interop_reg", data=SAMPLE, headers=headers) as response:
+            name = response.headers["X-Request-Id"]
+            outcome = await response.json()
+        [*_, entry], _ = journal.after(0, 100)
+        assert entry.request_id == name == outcome.get("request_id", name)
+        assert name == chosen if is_taken else re.fullmatch(r"[0-9a-f]{16}", name)
+    recorded = len(journal.after(0, 100)[0])
+    async with session.get("/.well-known/jwks", headers=headers) as response:
+        name = response.headers["X-Request-Id"]
+    assert name == chosen if is_taken else re.fullmatch(r"[0-9a-f]{16}", name)
+    assert len(journal.after(0, 100)[0]) == recorded  # who looks decides nothing
 
 
 async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal) -> None:

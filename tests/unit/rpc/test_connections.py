@@ -5,12 +5,14 @@ from typing import Any
 
 import pytest
 
+from interop_server.core.capabilities import offered
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import Limits
 from interop_server.core.messages import Indicator, TypingState
 from interop_server.core.messaging.indicators import Typing
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.rpc.channel_state import TRANSITIONS, ChannelState
-from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.rpc.connections import ClientTraits, ConnectionRegistry, LiveConnection
 from interop_server.runtime.rng import SeededRng
 
 ADA = Account(1, "100-10000000000001@interop", 100, "ada", bytes(32))
@@ -27,7 +29,7 @@ def facts(account: Account = ADA) -> ConnectionFacts:
 
 
 def connect(registry: ConnectionRegistry, account: Account = ADA) -> LiveConnection:
-    return registry.open(facts(account), read_receipts=True)
+    return registry.open(facts(account), ClientTraits(True, capabilities=offered(Limits(kem_prekeys=True))))
 
 
 def refused(reason: Reason, call: Any, *args: Any) -> None:
@@ -121,6 +123,16 @@ def test_few_is_told_of_each_kind() -> None:
     assert PreKeyCounts(10, 10).few(10) == PreKeyCounts(10).few(10) == frozenset()
 
 
+@pytest.mark.requirement("KEY-09", "KEY-15")
+async def test_a_client_without_kem_prekeys_hears_nothing_of_them(registry: ConnectionRegistry) -> None:
+    """Few of them are no reason to tell it, and are not told along (KEY-09)."""
+    ada = registry.open(facts(), ClientTraits(True))
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(20, 1), KEM)
+    assert ada.prekeys_low is None
+    registry.notify_prekeys_low(ADA.account_id, PreKeyCounts(9, 1), ONE_TIME | KEM)
+    assert ada.prekeys_low == PreKeyCounts(9)
+
+
 async def test_low_prekeys_are_told_once_until_they_are_refilled(registry: ConnectionRegistry) -> None:
     """A refill allows the next notice; so does a new connection (KEY-09)."""
     ada, bea = connect(registry, ADA), connect(registry, BEA)
@@ -171,7 +183,7 @@ async def test_draining_ends_all_and_lets_nobody_in(registry: ConnectionRegistry
 async def test_a_partners_connections_end_together(registry: ConnectionRegistry) -> None:
     """All, or those of one mode; nobody else's, and their sessions are dead at once."""
     ada = connect(registry)
-    bea = registry.open(replace(facts(BEA), mode=ConnectionMode.PROXY), read_receipts=True)
+    bea = registry.open(replace(facts(BEA), mode=ConnectionMode.PROXY), ClientTraits(True))
     owl = connect(registry, replace(ADA, account_id=3, integrator=200))
     registry.end_partner(100, Reason.PROXY_NOT_ALLOWED, ConnectionMode.PROXY)
     assert (bea.end_reason, ada.end_reason, owl.end_reason) == (Reason.PROXY_NOT_ALLOWED, None, None)

@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -63,10 +63,19 @@ WHATSAPP, INTEROP = chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP
 INTEROP_DATA = chat_pb2.InteropData(account_id=2**64 - 1, token=b"a.b.c", enable_read_receipts=True)
 
 
+R = TypeVar("R", bound=Refusal)
+
+
 def refusal_of(call: Any, *args: Any) -> Refusal:
     with pytest.raises(Refusal) as caught:
         call(*args)
     return caught.value
+
+
+def recorded(refusal: R) -> R:
+    """Only what stands in the journal goes out."""
+    refusal.request_id = "00ff00ff00ff00ff"
+    return refusal
 
 
 def check_field(refusal: Refusal, kind: str, changes: dict[str, Any]) -> None:
@@ -93,6 +102,8 @@ def test_a_third_party_users_login_is_read() -> None:
     """Account number, token and settings come from `interop_data` (CHN-06, PRX-01)."""
     expected = Login(STATIC_KEY, "", 2**64 - 1, "a.b.c", 1, ConnectionMode.DIRECT, "", True, True)
     assert login.login_from(interop_login(), STATIC_KEY) == expected
+    said = login.login_from(interop_login(capabilities=[1, 99, 1], max_frame_bytes=200_000), STATIC_KEY)
+    assert said == replace(expected, capabilities=frozenset({1, 99}), max_frame_bytes=200_000)
     by_proxy = interop_login(connection_mode=PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1)
     assert login.login_from(by_proxy, STATIC_KEY) == replace(
         expected, mode=ConnectionMode.PROXY, client_ip="198.51.100.7", protocol_version=2**32 - 1
@@ -168,7 +179,7 @@ def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
             try:
                 read()
             except Refusal as refusal:
-                answer = outbound.refused_stanza(stanza, refusal)
+                answer = outbound.refused_stanza(stanza, recorded(refusal))
                 assert answer.WhichOneof("kind") == "stanza_refused"
                 assert answer.ByteSize() < 1_000 + len(plaintext)
 
@@ -350,7 +361,7 @@ def test_an_indicator_that_nobody_can_write_is_an_error() -> None:
 
 def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_it() -> None:
     """The id may be none, a number or very long; the client's own name is echoed when there is one (SIM-01)."""
-    refusal = Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7)
+    refusal = recorded(Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7))
     for stanza, stanza_id, kind in (
         (stanza_pb2.Stanza(), "", ""),
         (ping(5), "", "ping"),
@@ -390,6 +401,9 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
         expected.inbox_mode = stanza_pb2.INBOX_MODE_COMBINED
         expected.request_state = stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED
     assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
+    plain = outbound.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline, knows_requests=False).message
+    expected.ClearField("request_state")
+    assert plain == expected
     resent = stored.item._replace(retry_count=3, reporting_token=bytes(16))
     again = outbound.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
     assert (again.retry_count, again.reporting_token) == (3, bytes(16))

@@ -8,7 +8,7 @@ import pytest
 from interop_server.core.errors import Reason
 from interop_server.core.journal import Journal
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
-from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.rpc.connections import ClientTraits, ConnectionRegistry, LiveConnection
 from interop_server.rpc.departures import Departures
 from interop_server.runtime.rng import SeededRng
 from tests.manual_clock import ManualClock
@@ -42,7 +42,9 @@ class Scene:
         absence: Any = self.absence
         self.departures = Departures(self.registry, absence, absence, journal)
         account = Account(7, "1-7@interop", 1, "ada", bytes(32))
-        self.live: LiveConnection = self.registry.open(ConnectionFacts(account, ConnectionMode.DIRECT, "", "", 0), True)
+        self.live: LiveConnection = self.registry.open(
+            ConnectionFacts(account, ConnectionMode.DIRECT, "", "", 0), ClientTraits(True)
+        )
 
 
 async def test_a_connection_is_noted_before_it_is_forgotten() -> None:

@@ -3,11 +3,23 @@
 Source: interop_api/v1/chat.proto, LoginPayload; CHN-06, PRX-02.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interop_api.v1 import chat_pb2
 from interop_protocol.jid import parse_jid
 from interop_protocol.sizes import PROTOCOL_VERSION
+
+CAPABILITIES = (
+    chat_pb2.CAPABILITY_TYPING,
+    chat_pb2.CAPABILITY_REACHABILITY_PINGS,
+    chat_pb2.CAPABILITY_TRUSTED_CONTACTS,
+    chat_pb2.CAPABILITY_CHALLENGES,
+    chat_pb2.CAPABILITY_KEY_DIGESTS,
+    chat_pb2.CAPABILITY_MESSAGE_REQUESTS,
+    chat_pb2.CAPABILITY_KEM_PREKEYS,
+)
+"""Optional parts of the protocol that this SDK knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +32,8 @@ class LoginOptions:
     """The end client's public IP address, set by a proxy only: it makes this a login in proxy mode."""
     protocol_version: int = PROTOCOL_VERSION
     """Interop protocol version (ENL-15)."""
+    capabilities: Sequence[chat_pb2.Capability.ValueType] = CAPABILITIES
+    """Optional parts that the client knows: what needs another one is not sent to it."""
 
 
 def third_party_login(jid: str, token: str, options: LoginOptions | None = None) -> chat_pb2.LoginPayload:
@@ -42,6 +56,7 @@ def third_party_login(jid: str, token: str, options: LoginOptions | None = None)
         protocol_version=options.protocol_version,
         connection_mode=_mode(options),
         client_ip=options.client_ip,
+        capabilities=options.capabilities,
     )
 
 
@@ -63,6 +78,7 @@ def whatsapp_login(jid: str, options: LoginOptions | None = None) -> chat_pb2.Lo
         connection_mode=_mode(options),
         client_ip=options.client_ip,
         enable_read_receipts=options.read_receipts,
+        capabilities=options.capabilities,
     )
 
 

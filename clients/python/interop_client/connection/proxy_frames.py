@@ -35,6 +35,8 @@ _BATCH, _REQUEST, _RESPONSE = 1, 2, 3
 _REQUEST_HEADER = struct.Struct(">BIH")
 _RESPONSE_HEADER = struct.Struct(">BIB")
 _MAX_USER_CHARACTERS = 256
+_MAX_CAPABILITIES = 64
+_MAX_ENUM = 2**31 - 1
 
 _T = TypeVar("_T")
 
@@ -55,6 +57,8 @@ class Hello:
     """JID that the user's enlistment returned."""
     read_receipts: bool = True
     """Whether the user sends and receives read receipts."""
+    capabilities: tuple[int, ...] = ()
+    """Optional parts of WhatsApp's protocol that the client knows, by number: the proxy names these at login."""
 
     def encode(self) -> str:
         """Returns the text frame."""
@@ -75,7 +79,7 @@ class Hello:
             raise FrameMalformed("`token` must be a JWS of at most 4,096 bytes")
         if not 0 < len(jid) <= MAX_JID_CHARACTERS:
             raise FrameMalformed("`jid` must be a JID")
-        return cls(user, token, jid, _field(fields, "read_receipts", bool))
+        return cls(user, token, jid, _field(fields, "read_receipts", bool), _capabilities(fields))
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +215,16 @@ def _field(fields: dict[str, object], name: str, kind: type[_T]) -> _T:
     if not isinstance(value, kind):
         raise FrameMalformed(f"`{name}` must be a {kind.__name__}")
     return value
+
+
+def _capabilities(fields: dict[str, object]) -> tuple[int, ...]:
+    """Those that a hello names; none when it is of a client that knows no capabilities."""
+    numbers: object = fields.get("capabilities", [])
+    if not isinstance(numbers, list) or len(numbers) > _MAX_CAPABILITIES:
+        raise FrameMalformed(f"`capabilities` must be a list of at most {_MAX_CAPABILITIES} numbers")
+    if not all(type(number) is int and 0 <= number <= _MAX_ENUM for number in numbers):
+        raise FrameMalformed(f"`capabilities` must be numbers from 0 to {_MAX_ENUM:,}")
+    return tuple(numbers)
 
 
 def _optional_int(fields: dict[str, object], name: str) -> int | None:

@@ -22,6 +22,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from interop_api.v1 import stanza_pb2
+from interop_client.connection.login import CAPABILITIES
 from interop_client.connection.outbox import Outbox
 from interop_client.connection.proxy_frames import (
     HEARTBEAT_SECONDS,
@@ -69,6 +70,8 @@ class ProxyLogin:
     """Gets a token from the partner: tokens are short-lived, so each connection asks for a new one."""
     read_receipts: bool = True
     """Whether the user sends and receives read receipts."""
+    capabilities: tuple[int, ...] = CAPABILITIES
+    """Optional parts of the protocol that the client knows."""
 
 
 class ProxyTransport:
@@ -97,7 +100,7 @@ class ProxyTransport:
         """
         await self.close()
         login = self._login
-        hello = Hello(login.user, await login.get_token(), login.jid, login.read_receipts)
+        hello = Hello(login.user, await login.get_token(), login.jid, login.read_receipts, login.capabilities)
         self._connection = await _Connection.open(self._url, self._headers, hello)
         return self._connection.login
 

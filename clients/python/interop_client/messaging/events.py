@@ -111,6 +111,10 @@ Message = (
 """A message that a peer sent."""
 
 
+UNKNOWN_TYPE = "UNKNOWN_TYPE"
+"""Why a message that is newer than this client is not opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Undecryptable:
     """A message came that the client cannot decrypt, and that it would not help to ask for again. The client has told
@@ -121,7 +125,8 @@ class Undecryptable:
     id: str
     """Id of the message."""
     reason: str
-    """Name of the error in `interop_client.signal.errors`, such as `NoSession`."""
+    """Name of the error in `interop_client.signal.errors`, such as `NoSession`; or `UNKNOWN_TYPE` when the message, or
+    its ciphertext, is of a type that is newer than this client."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.messaging.contents import message_event
 from interop_client.messaging.events import (
+    UNKNOWN_TYPE,
     ChallengeCode,
     ChangeRefused,
     DigestRequested,
@@ -45,6 +46,8 @@ DELIVERY_KINDS = frozenset({"message", "receipt", "retry_receipt", "notification
 """Kinds of stanzas that `open` understands and must get in order of arrival."""
 
 _NACK_PARSE = 487
+_NACK_UNKNOWN_STANZA = 488
+_NACK_UNKNOWN_TYPE = 490
 _NACK_PROTOBUF = 491
 _NACK_UNHANDLED = 500
 
@@ -57,6 +60,9 @@ _REQUEST_STATES = {
     stanza_pb2.MESSAGE_REQUEST_STATE_ACCEPTED: "ACCEPTED",
     stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED: "DECLINED",
 }
+_MESSAGE_TYPES = frozenset(stanza_pb2.MessageType.values())
+_ENC_TYPES = frozenset(stanza_pb2.CiphertextType.values())
+_RECEIPT_TYPES = frozenset(stanza_pb2.ReceiptType.values())
 _CIPHERTEXT_TYPES = {
     stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE: CiphertextType.PREKEY,
     stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET: CiphertextType.DOUBLE_RATCHET,
@@ -114,11 +120,13 @@ class Inbox:
         """Opens one delivery and adds its answer to `answers`.
 
         Returns:
-            The event for the application; None for a repeated message or an unknown notification.
+            The event for the application; None for a repeated message, or a kind that is newer than this client.
         """
         kind = stanza.WhichOneof("kind")
         is_repeated = 0 < stanza.delivery_id <= self._state.deliveries.last_delivery_id
         self._state.deliveries.opened(stanza.delivery_id)
+        if (code := _code_of_unknown(stanza)) is not None:
+            return _unknown_event(stanza, code, answers)
         if kind == "message":
             return self._open_message(stanza, answers, is_repeated=is_repeated)
         if kind == "retry_receipt":
@@ -202,7 +210,7 @@ class Inbox:
         enc = message.enc[0]
         return self._signal.decrypt(sender, _CIPHERTEXT_TYPES[enc.type], enc.ciphertext)
 
-    def _notification_event(self, notification: stanza_pb2.Notification) -> Event | None:
+    def _notification_event(self, notification: stanza_pb2.Notification) -> Event:
         kind = notification.WhichOneof("event")
         if kind == "identity_changed":
             jid = notification.identity_changed.jid
@@ -218,9 +226,29 @@ class Inbox:
             return ReachabilityPing(ping.integrator, ping.partner_name, ping.display_name, notification.timestamp_ms)
         if kind == "trusted_contact":
             return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
-        if kind == "digest_requested":
-            return DigestRequested()
-        return None  # a kind that is newer than this client
+        return DigestRequested()
+
+
+def _code_of_unknown(stanza: stanza_pb2.Stanza) -> int | None:
+    """Returns the nack code of a stanza that is newer than this client; None when all that matters is known."""
+    kind = stanza.WhichOneof("kind")
+    if kind is None or (kind == "notification" and stanza.notification.WhichOneof("event") is None):
+        return _NACK_UNKNOWN_STANZA
+    message = stanza.message
+    is_known = (
+        message.type in _MESSAGE_TYPES
+        and all(enc.type in _ENC_TYPES for enc in message.enc)
+        and stanza.receipt.type in _RECEIPT_TYPES
+    )
+    return None if is_known else _NACK_UNKNOWN_TYPE
+
+
+def _unknown_event(stanza: stanza_pb2.Stanza, code: int, answers: Answers) -> Event | None:
+    if stanza.delivery_id:
+        answers.nacks[stanza.delivery_id] = code
+    if stanza.HasField("message"):
+        return Undecryptable(stanza.message.from_jid, stanza.message.id, UNKNOWN_TYPE)
+    return None
 
 
 def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:

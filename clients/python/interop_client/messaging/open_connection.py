@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.connection.transport import Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.messaging.event_queue import EventQueue
@@ -100,6 +100,7 @@ class Connection:
     def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
         self._parts = parts
         self._max_arrived = (login.limits.max_unacked_deliveries or _DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
+        self._server_knows_typing = chat_pb2.CAPABILITY_TYPING in login.capabilities
         self._max_offline_batch = login.limits.max_offline_batch or MAX_OFFLINE_BATCH
         self._arrived: deque[stanza_pb2.Stanza] = deque()
         self._arrival_or_end = asyncio.Event()
@@ -122,6 +123,15 @@ class Connection:
         if self._end is not None:
             raise self._end
         await self._parts.transport.send(*stanzas)
+
+    async def send_typing(self, typing: stanza_pb2.Typing) -> None:
+        """Sends a sign of typing, unless the server does not know any.
+
+        Raises:
+            ConnectionEnded: The connection is over.
+        """
+        if self._server_knows_typing:
+            await self.send(stanza_pb2.Stanza(typing=typing))
 
     async def send_message(self, message: stanza_pb2.Message) -> stanza_pb2.SendAck:
         """Sends a message and waits for the server's answer.
@@ -195,7 +205,7 @@ class Connection:
     def _sort(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         for stanza in stanzas:
             kind = stanza.WhichOneof("kind")
-            if kind in DELIVERY_KINDS:
+            if kind in DELIVERY_KINDS or (kind is None and stanza.delivery_id):
                 self._arrived.append(stanza)
             elif kind == "send_acks":
                 for ack in stanza.send_acks.acks:
@@ -203,8 +213,7 @@ class Connection:
             elif kind == "pong":
                 _answer(self._waiting.pings.get(stanza.pong.id), None)
             elif kind == "typing":
-                state = _TYPING_STATES.get(stanza.typing.state, "")
-                self._parts.events.offer(Typing(stanza.typing.from_jid, state, stanza.typing.expires_after_seconds))
+                self._show_typing(stanza.typing)
             elif kind == "stanza_refused":
                 refusal = refusal_from_stanza_error(stanza.stanza_refused.error)
                 refused = StanzaRefused(
@@ -218,6 +227,10 @@ class Connection:
                 self._parts.events.put(refused)
         if self._arrived:
             self._arrival_or_end.set()
+
+    def _show_typing(self, typing: stanza_pb2.Typing) -> None:
+        if (state := _TYPING_STATES.get(typing.state)) is not None:  # one that is newer than this client says nothing
+            self._parts.events.offer(Typing(typing.from_jid, state, typing.expires_after_seconds))
 
     async def _deliver(self) -> None:
         try:

@@ -3,8 +3,10 @@
 isort:skip_file
 The chat channel: one bidirectional stream per client, Noise inside."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -66,6 +68,54 @@ CONNECTION_MODE_DIRECT: ConnectionMode.ValueType  # 1
 CONNECTION_MODE_PROXY: ConnectionMode.ValueType  # 2
 """An intermediary run by the partner holds the connection on the client's behalf (PRX-01)."""
 Global___ConnectionMode: _TypeAlias = ConnectionMode  # noqa: Y015
+
+class _Capability:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CapabilityEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Capability.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    CAPABILITY_UNSPECIFIED: _Capability.ValueType  # 0
+    """Passed over, like every number that the reader does not know."""
+    CAPABILITY_TYPING: _Capability.ValueType  # 1
+    """The stanza `typing` (MSG-13)."""
+    CAPABILITY_REACHABILITY_PINGS: _Capability.ValueType  # 2
+    """The notification `reachability_ping`, and the calls about reachability (OPT-10)."""
+    CAPABILITY_TRUSTED_CONTACTS: _Capability.ValueType  # 3
+    """The notification `trusted_contact` (OPT-14)."""
+    CAPABILITY_CHALLENGES: _Capability.ValueType  # 4
+    """The notification `challenge_code`, and the calls about challenges (ABU-06)."""
+    CAPABILITY_KEY_DIGESTS: _Capability.ValueType  # 5
+    """The notification `digest_requested` (KEY-10)."""
+    CAPABILITY_MESSAGE_REQUESTS: _Capability.ValueType  # 6
+    """`Message.request_state`, and AnswerMessageRequest (OPT-14)."""
+    CAPABILITY_KEM_PREKEYS: _Capability.ValueType  # 7
+    """Post-quantum prekeys, in bundles, counts and publications (KEY-15). The server names it when they are switched on."""
+
+class Capability(_Capability, metaclass=_CapabilityEnumTypeWrapper):
+    """Optional parts of the protocol. Each side names at login those that it knows, and sends only what the other has named; what
+    comes later, such as groups and edits, gets numbers here. The base needs none: messages of two people and their acks,
+    receipts and retry receipts, `identity_changed` and `prekeys_low`, the backlog, keep-alive. Names and numbers are the
+    simulator's.
+    """
+
+CAPABILITY_UNSPECIFIED: Capability.ValueType  # 0
+"""Passed over, like every number that the reader does not know."""
+CAPABILITY_TYPING: Capability.ValueType  # 1
+"""The stanza `typing` (MSG-13)."""
+CAPABILITY_REACHABILITY_PINGS: Capability.ValueType  # 2
+"""The notification `reachability_ping`, and the calls about reachability (OPT-10)."""
+CAPABILITY_TRUSTED_CONTACTS: Capability.ValueType  # 3
+"""The notification `trusted_contact` (OPT-14)."""
+CAPABILITY_CHALLENGES: Capability.ValueType  # 4
+"""The notification `challenge_code`, and the calls about challenges (ABU-06)."""
+CAPABILITY_KEY_DIGESTS: Capability.ValueType  # 5
+"""The notification `digest_requested` (KEY-10)."""
+CAPABILITY_MESSAGE_REQUESTS: Capability.ValueType  # 6
+"""`Message.request_state`, and AnswerMessageRequest (OPT-14)."""
+CAPABILITY_KEM_PREKEYS: Capability.ValueType  # 7
+"""Post-quantum prekeys, in bundles, counts and publications (KEY-15). The server names it when they are switched on."""
+Global___Capability: _TypeAlias = Capability  # noqa: Y015
 
 @_typing.final
 class ConnectRequest(_message.Message):
@@ -249,8 +299,8 @@ Global___ClientFinish: _TypeAlias = ClientFinish  # noqa: Y015
 
 @_typing.final
 class LoginPayload(_message.Message):
-    """Who logs in and how. Travels sealed in ClientFinish. Fields under 1000 are numbered as observed on the wire; the
-    names of the others are not public and are the simulator's.
+    """Which user logs in, and how. Travels sealed in ClientFinish. Fields under 1000 are numbered as observed on the wire;
+    the names of the others are not public and are the simulator's.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -262,6 +312,7 @@ class LoginPayload(_message.Message):
     CONNECTION_MODE_FIELD_NUMBER: _builtins.int
     CLIENT_IP_FIELD_NUMBER: _builtins.int
     ENABLE_READ_RECEIPTS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
     MAX_FRAME_BYTES_FIELD_NUMBER: _builtins.int
     username: _builtins.int
     """For a WhatsApp user: the phone number's digits. Otherwise 0."""
@@ -274,7 +325,7 @@ class LoginPayload(_message.Message):
     client_ip: _builtins.str
     """In proxy mode the end client's public IP address, IPv4 or IPv6 text (PRX-02). Otherwise empty."""
     enable_read_receipts: _builtins.bool
-    """Whether this user sends and receives read receipts; for a WhatsApp user. Third-party users say it in `interop_data`."""
+    """Whether this WhatsApp user sends and receives read receipts. Third-party users say it in `interop_data`."""
     max_frame_bytes: _builtins.int
     """Largest sealed frame that the client takes, in bytes: 131,072 or more, and 512 over `max_ciphertext_bytes` where the
     server is configured with a larger one. The server keeps to it where its own bound is not smaller
@@ -283,6 +334,13 @@ class LoginPayload(_message.Message):
     @_builtins.property
     def interop_data(self) -> Global___InteropData:
         """For a third-party user: account and token."""
+
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[Global___Capability.ValueType]:
+        """What of the optional parts the client knows. What needs another one is not sent to it: nobody's typing is shown, a bundle
+        has no KEM prekey, a field is left empty. A stored notification that needs it is taken out of the mailbox when its turn
+        comes, as if the client had answered it with nack 488. Behind a proxy these are the end client's.
+        """
 
     def __init__(
         self,
@@ -294,11 +352,12 @@ class LoginPayload(_message.Message):
         connection_mode: Global___ConnectionMode.ValueType = ...,
         client_ip: _builtins.str = ...,
         enable_read_receipts: _builtins.bool = ...,
+        capabilities: _abc.Iterable[Global___Capability.ValueType] | None = ...,
         max_frame_bytes: _builtins.int | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "client_ip", b"client_ip", "connection_mode", b"connection_mode", "enable_read_receipts", b"enable_read_receipts", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes", "product", b"product", "protocol_version", b"protocol_version", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "capabilities", b"capabilities", "client_ip", b"client_ip", "connection_mode", b"connection_mode", "enable_read_receipts", b"enable_read_receipts", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes", "product", b"product", "protocol_version", b"protocol_version", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__interop_data: _TypeAlias = _typing.Literal["interop_data"]  # noqa: Y015
     _WhichOneofArgType__interop_data: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data"]  # noqa: Y015

@@ -29,10 +29,10 @@ GRPC_VERSION: str
 class ChatServiceStub:
     """The persistent connection between a client and the server.
 
-    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the session
-    token and all that they say can be read on the way, for this server has no TLS. It listens on loopback unless told
-    otherwise. Beyond one machine, put something that ends TLS in front of it; all clients then come from that one's
-    address, which rate limits (PRX-07) and a location policy (ENL-16) take for theirs.
+    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the
+    session token and all their content can be read on the way, because this server has no TLS. It listens on loopback by
+    default. Beyond one machine, put a proxy that ends TLS in front of it. All clients then come from that proxy's
+    address, and rate limits (PRX-07) and a location policy (ENL-16) take it for theirs.
     """
 
     @_typing.overload
@@ -76,11 +76,12 @@ class ChatServiceStub:
 
     After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
     (errors.proto). Before connecting again wait `retry_after_ms` where it is told; otherwise 1 s, then twice as long each
-    time up to 5 minutes, with a random part. Of the login codes, waiting mends 500 and 503, and 402 when the ban is over.
-    After CONNECTION_REPLACED do not connect again unasked, or two clients of one account drive each other out for ever.
+    time up to 5 minutes, with a random part. Of the login codes, waiting helps with 500 and 503, and with 402 once the
+    ban is over.
+    After CONNECTION_REPLACED do not reconnect unasked, or two clients of one account replace each other for ever.
 
     Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
-    when the next one is taken.
+    when the next one is accepted.
 
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
@@ -105,10 +106,10 @@ class ChatServiceStub:
 class ChatServiceAsyncStub(ChatServiceStub):
     """The persistent connection between a client and the server.
 
-    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the session
-    token and all that they say can be read on the way, for this server has no TLS. It listens on loopback unless told
-    otherwise. Beyond one machine, put something that ends TLS in front of it; all clients then come from that one's
-    address, which rate limits (PRX-07) and a location policy (ENL-16) take for theirs.
+    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the
+    session token and all their content can be read on the way, because this server has no TLS. It listens on loopback by
+    default. Beyond one machine, put a proxy that ends TLS in front of it. All clients then come from that proxy's
+    address, and rate limits (PRX-07) and a location policy (ENL-16) take it for theirs.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -149,11 +150,12 @@ class ChatServiceAsyncStub(ChatServiceStub):
 
     After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
     (errors.proto). Before connecting again wait `retry_after_ms` where it is told; otherwise 1 s, then twice as long each
-    time up to 5 minutes, with a random part. Of the login codes, waiting mends 500 and 503, and 402 when the ban is over.
-    After CONNECTION_REPLACED do not connect again unasked, or two clients of one account drive each other out for ever.
+    time up to 5 minutes, with a random part. Of the login codes, waiting helps with 500 and 503, and with 402 once the
+    ban is over.
+    After CONNECTION_REPLACED do not reconnect unasked, or two clients of one account replace each other for ever.
 
     Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
-    when the next one is taken.
+    when the next one is accepted.
 
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
@@ -177,10 +179,10 @@ class ChatServiceAsyncStub(ChatServiceStub):
 class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """The persistent connection between a client and the server.
 
-    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the session
-    token and all that they say can be read on the way, for this server has no TLS. It listens on loopback unless told
-    otherwise. Beyond one machine, put something that ends TLS in front of it; all clients then come from that one's
-    address, which rate limits (PRX-07) and a location policy (ENL-16) take for theirs.
+    Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the
+    session token and all their content can be read on the way, because this server has no TLS. It listens on loopback by
+    default. Beyond one machine, put a proxy that ends TLS in front of it. All clients then come from that proxy's
+    address, and rate limits (PRX-07) and a location policy (ENL-16) take it for theirs.
     """
 
     @_abc_1.abstractmethod
@@ -225,11 +227,12 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
 
         After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
         (errors.proto). Before connecting again wait `retry_after_ms` where it is told; otherwise 1 s, then twice as long each
-        time up to 5 minutes, with a random part. Of the login codes, waiting mends 500 and 503, and 402 when the ban is over.
-        After CONNECTION_REPLACED do not connect again unasked, or two clients of one account drive each other out for ever.
+        time up to 5 minutes, with a random part. Of the login codes, waiting helps with 500 and 503, and with 402 once the
+        ban is over.
+        After CONNECTION_REPLACED do not reconnect unasked, or two clients of one account replace each other for ever.
 
         Logins are limited by the client's address and, through a proxy, by the proxy's as well (PRX-07); RATE_LIMITED says
-        when the next one is taken.
+        when the next one is accepted.
 
         Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
         refusals are stanzas.

@@ -85,7 +85,7 @@ class EnlistResponse(_message.Message):
 
     @_builtins.property
     def failure(self) -> Global___EnlistFailure:
-        """The user is not; nothing changed."""
+        """The user is not enlisted; nothing changed."""
 
     def __init__(
         self,

@@ -47,17 +47,17 @@ class EnlistmentServiceServicer:
     """
 
     def Enlist(self, request, context):
-        """Enlists the user that the token speaks for, or replaces the keys of one who is enlisted already.
+        """Enlists the user that the token names, or replaces the keys of a user who is enlisted already.
 
         Also served as the documented HTTP form post, `POST /3p/interop_reg`, whose outcome object carries status 200
         in both cases. The outcome is in the response, not in the gRPC status, for the same reason.
 
         A new user-visible identifier gets a new JID; the same identifier keeps its JID, and a changed identity key
-        drops the account's one-time prekeys, ends its connection, purges what is queued for it and notifies its peers.
+        drops the account's one-time prekeys, ends its connection, purges its mailbox and notifies its peers.
         Idempotent for an identical retry. The account exists when the response arrives.
 
-        Limited per partner and per user-visible identifier (ENL-17), and by the address that it comes from (PRX-07). When the
-        operator has chosen a location policy, it is asked what is known of where the user is (ENL-16).
+        Limited per partner and per user-visible identifier (ENL-17), and per address of the caller (PRX-07). If the
+        operator has chosen a location policy, it decides from what is known about the user's location (ENL-16).
 
         Repeat: safe: the same form is answered with the same `login`, and counts against the limits once more. It sets the
         form's keys again, so repeat the form that was sent last.

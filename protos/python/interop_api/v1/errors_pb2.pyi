@@ -20,6 +20,15 @@ server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
 
 A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
 
+Repeating a call after a lost answer: requests whose repetition would be done twice have a field `request_id`, which the
+client chooses: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`. The same caller repeating the same call with the
+same `request_id` and the same bytes gets the answer of the first, and nothing is done again; while the first is under
+way, the repetition waits for it. It goes on when its caller breaks off. A refusal is the answer, too, unless its
+`recovery` is SAME_AGAIN, after which the repetition is a new attempt. With other bytes the id is REQUEST_MALFORMED.
+The server remembers the 100 newest answers of a caller, of together 4 MiB, for 600 seconds, and 64 MiB of all callers
+(`repeat_…`), in memory: after a restart a repetition is a new call. The metadata `x-request-id` is something else: it
+names one call, and a repetition is another call.
+
 `interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
 """
 
@@ -90,7 +99,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_HANDSHAKE_OUT_OF_ORDER: _ErrorReason.ValueType  # 20
     """A handshake message or frame came where the protocol allows none (CHN-01). [FAILED_PRECONDITION]"""
     ERROR_REASON_HANDSHAKE_MALFORMED: _ErrorReason.ValueType  # 21
-    """A handshake message has a wrong length or is no handshake message (CHN-03). [INVALID_ARGUMENT]"""
+    """A handshake message has a wrong length or is not a handshake message (CHN-03). [INVALID_ARGUMENT]"""
     ERROR_REASON_HANDSHAKE_AUTHENTICATION_FAILED: _ErrorReason.ValueType  # 22
     """A handshake message was altered or made with other keys (CHN-02). [UNAUTHENTICATED]"""
     ERROR_REASON_LOGIN_MALFORMED: _ErrorReason.ValueType  # 23
@@ -172,7 +181,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_USER_VISIBLE_IDENTIFIER: _ErrorReason.ValueType  # 63
     """An address is a user-visible identifier, not a JID (MSG-01). [INVALID_ARGUMENT]"""
     ERROR_REASON_ADDRESS_MALFORMED: _ErrorReason.ValueType  # 64
-    """An address is no JID of this service (MSG-01). [INVALID_ARGUMENT]"""
+    """An address is not a JID of this service (MSG-01). [INVALID_ARGUMENT]"""
     ERROR_REASON_NUMBER_BASED_NOT_SUPPORTED: _ErrorReason.ValueType  # 65
     """SMS and other number-based messages are not interoperable (DMA art. 7; MSG-12). [FAILED_PRECONDITION]"""
     ERROR_REASON_CALLS_NOT_SUPPORTED: _ErrorReason.ValueType  # 66
@@ -190,7 +199,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_RATE_LIMITED: _ErrorReason.ValueType  # 72
     """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED; login code 503]"""
     ERROR_REASON_NEW_CHATS_CAPPED: _ErrorReason.ValueType  # 73
-    """The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
+    """The sender has opened too many new chats that are unanswered; wait, or answer a challenge (ABU-05, ABU-06).
     [RESOURCE_EXHAUSTED; code 475]
     """
     ERROR_REASON_NEW_CHATS_LOCKED: _ErrorReason.ValueType  # 74
@@ -244,8 +253,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a refusal. Stable: a name is never reused for another meaning.
-    In brackets: the gRPC status that a reason travels under, and its code, the code of a login refused for it, and its
-    HTTP status where they are not those of all reasons with this gRPC status.
+    In brackets: the gRPC status of the reason. Then its code, the code of a login refused for it, and its HTTP status,
+    each only where it differs from those of other reasons with this gRPC status.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
@@ -293,7 +302,7 @@ ERROR_REASON_LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 17
 ERROR_REASON_HANDSHAKE_OUT_OF_ORDER: ErrorReason.ValueType  # 20
 """A handshake message or frame came where the protocol allows none (CHN-01). [FAILED_PRECONDITION]"""
 ERROR_REASON_HANDSHAKE_MALFORMED: ErrorReason.ValueType  # 21
-"""A handshake message has a wrong length or is no handshake message (CHN-03). [INVALID_ARGUMENT]"""
+"""A handshake message has a wrong length or is not a handshake message (CHN-03). [INVALID_ARGUMENT]"""
 ERROR_REASON_HANDSHAKE_AUTHENTICATION_FAILED: ErrorReason.ValueType  # 22
 """A handshake message was altered or made with other keys (CHN-02). [UNAUTHENTICATED]"""
 ERROR_REASON_LOGIN_MALFORMED: ErrorReason.ValueType  # 23
@@ -375,7 +384,7 @@ ERROR_REASON_RECIPIENT_BLOCKED_BY_SENDER: ErrorReason.ValueType  # 62
 ERROR_REASON_USER_VISIBLE_IDENTIFIER: ErrorReason.ValueType  # 63
 """An address is a user-visible identifier, not a JID (MSG-01). [INVALID_ARGUMENT]"""
 ERROR_REASON_ADDRESS_MALFORMED: ErrorReason.ValueType  # 64
-"""An address is no JID of this service (MSG-01). [INVALID_ARGUMENT]"""
+"""An address is not a JID of this service (MSG-01). [INVALID_ARGUMENT]"""
 ERROR_REASON_NUMBER_BASED_NOT_SUPPORTED: ErrorReason.ValueType  # 65
 """SMS and other number-based messages are not interoperable (DMA art. 7; MSG-12). [FAILED_PRECONDITION]"""
 ERROR_REASON_CALLS_NOT_SUPPORTED: ErrorReason.ValueType  # 66
@@ -393,7 +402,7 @@ ERROR_REASON_MAILBOX_FULL: ErrorReason.ValueType  # 71
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 72
 """Too many requests of this kind; retry after the delay (MSG-11, OPT-09). [RESOURCE_EXHAUSTED; login code 503]"""
 ERROR_REASON_NEW_CHATS_CAPPED: ErrorReason.ValueType  # 73
-"""The sender has opened too many new chats that nobody answered; wait, or answer a challenge (ABU-05, ABU-06).
+"""The sender has opened too many new chats that are unanswered; wait, or answer a challenge (ABU-05, ABU-06).
 [RESOURCE_EXHAUSTED; code 475]
 """
 ERROR_REASON_NEW_CHATS_LOCKED: ErrorReason.ValueType  # 74
@@ -455,8 +464,8 @@ class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.Val
     RECOVERY_UNSPECIFIED: _Recovery.ValueType  # 0
     """Never sent. A value that the client does not know means the same as NEVER."""
     RECOVERY_NEVER: _Recovery.ValueType  # 1
-    """The same request meets the same refusal: change it, or what it rests on, as `advice` says. A connection that ended
-    for such a reason is not opened again without a person's doing.
+    """The same request is refused again: change the request, or what it depends on, as `advice` says. A client does not
+    reopen a connection that ended for such a reason unless a person acts.
     """
     RECOVERY_SAME_AGAIN: _Recovery.ValueType  # 2
     """Send the same again: after `retry_after_ms`, or else with back-off."""
@@ -469,7 +478,7 @@ class _RecoveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Recovery.Val
     RECOVERY_NEW_KEYS: _Recovery.ValueType  # 6
     """Make new keys and publish them (KEY-13)."""
     RECOVERY_REFRESH_DEVICES: _Recovery.ValueType  # 7
-    """Take the device list that came with the refusal, and bundles of what is new on it, then send again (MSG-05)."""
+    """Take the device list from the refusal, and bundles for devices that are new on it, then send again (MSG-05)."""
     RECOVERY_CHALLENGE: _Recovery.ValueType  # 8
     """Request a challenge and answer it, or wait for `retry_after_ms` (ABU-06)."""
 
@@ -479,8 +488,8 @@ class Recovery(_Recovery, metaclass=_RecoveryEnumTypeWrapper):
 RECOVERY_UNSPECIFIED: Recovery.ValueType  # 0
 """Never sent. A value that the client does not know means the same as NEVER."""
 RECOVERY_NEVER: Recovery.ValueType  # 1
-"""The same request meets the same refusal: change it, or what it rests on, as `advice` says. A connection that ended
-for such a reason is not opened again without a person's doing.
+"""The same request is refused again: change the request, or what it depends on, as `advice` says. A client does not
+reopen a connection that ended for such a reason unless a person acts.
 """
 RECOVERY_SAME_AGAIN: Recovery.ValueType  # 2
 """Send the same again: after `retry_after_ms`, or else with back-off."""
@@ -493,7 +502,7 @@ RECOVERY_ENLIST: Recovery.ValueType  # 5
 RECOVERY_NEW_KEYS: Recovery.ValueType  # 6
 """Make new keys and publish them (KEY-13)."""
 RECOVERY_REFRESH_DEVICES: Recovery.ValueType  # 7
-"""Take the device list that came with the refusal, and bundles of what is new on it, then send again (MSG-05)."""
+"""Take the device list from the refusal, and bundles for devices that are new on it, then send again (MSG-05)."""
 RECOVERY_CHALLENGE: Recovery.ValueType  # 8
 """Request a challenge and answer it, or wait for `retry_after_ms` (ABU-06)."""
 Global___Recovery: _TypeAlias = Recovery  # noqa: Y015
@@ -519,24 +528,24 @@ class Refusal(_message.Message):
     advice: _builtins.str
     """A sentence that says what to do. For people, not for parsing."""
     retry_after_ms: _builtins.int
-    """Milliseconds after which a new attempt can succeed. Absent means that there is no estimate, not that no attempt can
-    succeed: that is what `recovery` says.
+    """Milliseconds after which a new attempt can succeed. Absent when there is no estimate; `recovery` says whether an attempt
+    can succeed at all.
     """
     request_id: _builtins.str
-    """Names this refusal in the journal, for `interopsim explain`: the id of its call, or 16 hexadecimal digits of its own
-    for a stanza and for an item of a list.
+    """Names this refusal in the journal, for `interopsim explain`: the id of its call. A stanza and an item of a list
+    have an id of their own, 16 hexadecimal digits.
     """
     code: _builtins.int
-    """The code that stands for this refusal on the wire that is modelled, as observed. For information: 400 malformed, 401
-    not authorised, 402 temporarily banned, 403 not allowed, 404 not found, 405 not in this state or client outdated, 406
-    keys are bad (KEY-13) or banned, 409 exists, 410 gone, 429 too much, 463 and 475 no new chats, 500 an unexpected
-    failure, 503 transient. The refusal of a login has the login's code (CHN-10), which for some reasons is another one.
+    """The code of this refusal on the modelled wire, as observed. For information: 400 malformed, 401 not authorised, 402
+    temporarily banned, 403 not allowed, 404 not found, 405 not in this state or client outdated, 406 keys are bad
+    (KEY-13) or banned, 409 exists, 410 gone, 429 too much, 463 and 475 no new chats, 500 an unexpected failure, 503
+    transient. The refusal of a login has the login's code (CHN-10), which differs for some reasons.
     """
     recovery: Global___Recovery.ValueType
     """What to do about it, for programs."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
-        """The fields of the request that are not as they must be; empty when it is about no nameable field."""
+        """The wrong fields of the request; empty when no single field is wrong."""
 
     def __init__(
         self,
@@ -562,14 +571,15 @@ Global___Refusal: _TypeAlias = Refusal  # noqa: Y015
 
 @_typing.final
 class FieldViolation(_message.Message):
-    """A field of a request, or of a stanza, that is not as it must be."""
+    """A field of a request, or of a stanza, that is wrong."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     FIELD_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     field: _builtins.str
-    """Its path from the request or the stanza on, by the names in these files, with indices from 0: `users[3].external_id`.
+    """Its path from the request or the stanza on, by the names in these files, with indices from 0:
+    `users[3].external_id`.
     For the enlistment form the field's name.
     """
     description: _builtins.str

@@ -203,10 +203,13 @@ class ReportRequest(_message.Message):
     JID_FIELD_NUMBER: _builtins.int
     SPAM_FLOW_FIELD_NUMBER: _builtins.int
     MESSAGES_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
-    """Who is reported."""
+    """The reported user."""
     spam_flow: Global___SpamFlow.ValueType
     """Where the report was made."""
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property
     def messages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReportedMessage]:
         """Messages of theirs: 1 to 16."""
@@ -217,10 +220,11 @@ class ReportRequest(_message.Message):
         jid: _builtins.str = ...,
         spam_flow: Global___SpamFlow.ValueType = ...,
         messages: _abc.Iterable[Global___ReportedMessage] | None = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "messages", b"messages", "spam_flow", b"spam_flow"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "messages", b"messages", "request_id", b"request_id", "spam_flow", b"spam_flow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -238,7 +242,7 @@ class ReportedMessage(_message.Message):
     message_id: _builtins.str
     """Its id."""
     plaintext: _builtins.bytes
-    """What it says, when the reporter reveals it: the serialised `Message` of content.proto, at most 65,536 bytes."""
+    """The content, when the reporter reveals it: the serialised `Message` of content.proto, at most 65,536 bytes."""
     message_secret: _builtins.bytes
     """The message secret from inside it, 32 bytes: what its reporting token is verified with. Required with `plaintext`."""
     def __init__(
@@ -291,12 +295,17 @@ class RequestChallengeRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     def __init__(
         self,
+        *,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -347,22 +356,26 @@ class AnswerChallengeRequest(_message.Message):
     CHALLENGE_ID_FIELD_NUMBER: _builtins.int
     OPTION_FIELD_NUMBER: _builtins.int
     ANSWER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     challenge_id: _builtins.str
     """The challenge."""
     option: Global___ChallengeOption.ValueType
     """How it is answered."""
     answer: _builtins.str
     """The answer: 1 to 64 characters."""
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     def __init__(
         self,
         *,
         challenge_id: _builtins.str = ...,
         option: Global___ChallengeOption.ValueType = ...,
         answer: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "challenge_id", b"challenge_id", "option", b"option"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "challenge_id", b"challenge_id", "option", b"option", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

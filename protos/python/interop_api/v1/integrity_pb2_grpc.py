@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class IntegrityServiceStub:
-    """Lets people keep others away. Every call needs a session.
+    """Lets users block and report others, and answer challenges. Every call needs a session.
     """
 
     def __init__(self, channel):
@@ -63,7 +63,7 @@ class IntegrityServiceStub:
 
 
 class IntegrityServiceServicer:
-    """Lets people keep others away. Every call needs a session.
+    """Lets users block and report others, and answer challenges. Every call needs a session.
     """
 
     def GetBlocklist(self, request, context):
@@ -80,10 +80,10 @@ class IntegrityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def UpdateBlocklist(self, request, context):
-        """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+        """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-        The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-        can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+        The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+        blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
         Repeat: safe.
         Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -98,7 +98,7 @@ class IntegrityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Report(self, request, context):
-        """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+        """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
         The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
         delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -132,7 +132,7 @@ class IntegrityServiceServicer:
         Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
         first, and one more of the ten is used.
         Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """
@@ -141,7 +141,7 @@ class IntegrityServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnswerChallenge(self, request, context):
-        """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+        """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
         Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
         12 hours.
@@ -150,7 +150,7 @@ class IntegrityServiceServicer:
         counted: open a chat, or ask for another challenge.
         Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
         (`challenge_success_…`). Response: empty.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """
@@ -195,7 +195,7 @@ def add_IntegrityServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class IntegrityService:
-    """Lets people keep others away. Every call needs a session.
+    """Lets users block and report others, and answer challenges. Every call needs a session.
     """
 
     @staticmethod

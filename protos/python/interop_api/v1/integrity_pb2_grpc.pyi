@@ -29,7 +29,7 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class IntegrityServiceStub:
-    """Lets people keep others away. Every call needs a session."""
+    """Lets users block and report others, and answer challenges. Every call needs a session."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -45,10 +45,10 @@ class IntegrityServiceStub:
     Source: ABU-01, ABU-02.
     """
     UpdateBlocklist: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.UpdateBlocklistRequest, _integrity_pb2.UpdateBlocklistResponse]
-    """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+    """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-    The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-    can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+    The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+    blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
     Repeat: safe.
     Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -59,7 +59,7 @@ class IntegrityServiceStub:
     Source: ABU-01, ABU-02.
     """
     Report: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]
-    """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+    """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
     The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
     delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -89,12 +89,12 @@ class IntegrityServiceStub:
     Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
     first, and one more of the ten is used.
     Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
     AnswerChallenge: _grpc.UnaryUnaryMultiCallable[_integrity_pb2.AnswerChallengeRequest, _integrity_pb2.AnswerChallengeResponse]
-    """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+    """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
     Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
     12 hours.
@@ -103,14 +103,14 @@ class IntegrityServiceStub:
     counted: open a chat, or ask for another challenge.
     Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
     (`challenge_success_…`). Response: empty.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
 
 @_typing.type_check_only
 class IntegrityServiceAsyncStub(IntegrityServiceStub):
-    """Lets people keep others away. Every call needs a session."""
+    """Lets users block and report others, and answer challenges. Every call needs a session."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetBlocklist: _aio.UnaryUnaryMultiCallable[_integrity_pb2.GetBlocklistRequest, _integrity_pb2.GetBlocklistResponse]  # type: ignore[assignment]
@@ -123,10 +123,10 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Source: ABU-01, ABU-02.
     """
     UpdateBlocklist: _aio.UnaryUnaryMultiCallable[_integrity_pb2.UpdateBlocklistRequest, _integrity_pb2.UpdateBlocklistResponse]  # type: ignore[assignment]
-    """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+    """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-    The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-    can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+    The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+    blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
     Repeat: safe.
     Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -137,7 +137,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Source: ABU-01, ABU-02.
     """
     Report: _aio.UnaryUnaryMultiCallable[_integrity_pb2.ReportRequest, _integrity_pb2.ReportResponse]  # type: ignore[assignment]
-    """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+    """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
     The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
     delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -167,12 +167,12 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
     first, and one more of the ten is used.
     Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
     AnswerChallenge: _aio.UnaryUnaryMultiCallable[_integrity_pb2.AnswerChallengeRequest, _integrity_pb2.AnswerChallengeResponse]  # type: ignore[assignment]
-    """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+    """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
     Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
     12 hours.
@@ -181,13 +181,13 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
     counted: open a chat, or ask for another challenge.
     Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
     (`challenge_success_…`). Response: empty.
-    Capability: none.
+    Capability: CHALLENGES.
     Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
     Source: ABU-06.
     """
 
 class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Lets people keep others away. Every call needs a session."""
+    """Lets users block and report others, and answer challenges. Every call needs a session."""
 
     @_abc_1.abstractmethod
     def GetBlocklist(
@@ -210,10 +210,10 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integrity_pb2.UpdateBlocklistRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integrity_pb2.UpdateBlocklistResponse, _abc.Awaitable[_integrity_pb2.UpdateBlocklistResponse]]:
-        """Blocks or unblocks one user. Idempotent; holds from the very next stanza on.
+        """Blocks or unblocks one user. Idempotent; applies to the very next stanza.
 
-        The blocked user is not told: what they send is acked and goes nowhere (ABU-02). A JID that does not exist
-        can be blocked like any other, so that blocking tells nothing about it (OPT-09).
+        The blocked user is not told: their stanzas are acked but not delivered (ABU-02). A JID that does not exist can be
+        blocked like any other, so that blocking reveals nothing about it (OPT-09).
 
         Repeat: safe.
         Bounds: request: one user; a list holds at most 10,000 (`max_blocked`). Response: 32 bytes.
@@ -230,7 +230,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integrity_pb2.ReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integrity_pb2.ReportResponse, _abc.Awaitable[_integrity_pb2.ReportResponse]]:
-        """Reports somebody, naming messages of theirs and optionally revealing what they say (ABU-03).
+        """Reports a user, naming messages of theirs and optionally revealing what they say (ABU-03).
 
         The answer is a report id in any case; whether the report counts is not told (T18). It counts when a named message was
         delivered from the reported to the reporter within seven days, once per reporter and reported user in thirty days, by
@@ -266,7 +266,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: with `request_id`, answered with the same challenge. Without, another challenge takes the place of the
         first, and one more of the ten is used.
         Bounds: request: empty; 10 at once, then one every 144 minutes (`challenge_…`). Response: one challenge.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """
@@ -277,7 +277,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _integrity_pb2.AnswerChallengeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_integrity_pb2.AnswerChallengeResponse, _abc.Awaitable[_integrity_pb2.AnswerChallengeResponse]]:
-        """Answers a challenge; afterwards the lock on new chats is lifted, and the cap on them begins anew (ABU-06).
+        """Answers a challenge. A right answer lifts the lock on new chats, and restarts the count against their cap (ABU-06).
 
         Any answer ends the challenge: a wrong one is not tried again. By default two right ones count at once, then one in
         12 hours.
@@ -286,7 +286,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
         counted: open a chat, or ask for another challenge.
         Bounds: request: an answer of 1 to 64 characters; 2 right answers at once, then one every 12 hours
         (`challenge_success_…`). Response: empty.
-        Capability: none.
+        Capability: CHALLENGES.
         Errors: REQUEST_MALFORMED, CHALLENGE_INVALID, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: ABU-06.
         """

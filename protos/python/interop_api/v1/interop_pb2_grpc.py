@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class InteropServiceStub:
-    """Opt-in, inbox and look-up. Every call needs a session. A change holds from the very next stanza on (OPT-02).
+    """Opt-in, inbox and look-up. Every call needs a session. A change applies to the very next stanza (OPT-02).
     """
 
     def __init__(self, channel):
@@ -108,7 +108,7 @@ class InteropServiceStub:
 
 
 class InteropServiceServicer:
-    """Opt-in, inbox and look-up. Every call needs a session. A change holds from the very next stanza on (OPT-02).
+    """Opt-in, inbox and look-up. Every call needs a session. A change applies to the very next stanza (OPT-02).
     """
 
     def ListPartners(self, request, context):
@@ -127,7 +127,7 @@ class InteropServiceServicer:
     def RecordTerms(self, request, context):
         """Records that the terms were shown, then that they were accepted (OPT-03). Idempotent.
 
-        Accepting what was not shown is refused.
+        Terms that were not shown cannot be accepted.
 
         Repeat: safe.
         Bounds: request: one id. Response: empty.
@@ -143,7 +143,7 @@ class InteropServiceServicer:
     def OptIn(self, request, context):
         """Turns third-party chats on for exactly the named partners, replacing the set chosen before (OPT-03).
 
-        Checks eligibility (OPT-04). Idempotent. An empty set is valid: on, but nobody chosen.
+        Checks eligibility (OPT-04). Idempotent. An empty set is valid: third-party chats are on, but no partner is chosen.
 
         Repeat: safe, unless the set was changed in between: this one takes its place.
         Bounds: request: 0 to 999 ids. Response: empty.
@@ -213,9 +213,9 @@ class InteropServiceServicer:
     def Resolve(self, request, context):
         """Turns user-visible identifiers into JIDs (OPT-08).
 
-        A WhatsApp user asks for users of partners, who must be chosen; a third-party user asks for WhatsApp users by phone
-        number, who must have chosen the caller's partner. Every other case looks the same: RECIPIENT_NOT_REACHABLE
-        per item (OPT-09). Rate limited.
+        A WhatsApp user asks for users of partners that the WhatsApp user has chosen. A third-party user asks, by phone
+        number, for WhatsApp users who have chosen the caller's partner. Every other case looks the same:
+        RECIPIENT_NOT_REACHABLE per item (OPT-09). Rate limited.
 
         Repeat: safe; counts against the limit once more.
         Bounds: request: 1 to 256 users, each identifier at most 320 bytes; 1,024 look-ups at once, then 10 a second
@@ -232,8 +232,8 @@ class InteropServiceServicer:
     def ListThirdPartyChats(self, request, context):
         """Lists the caller's third-party chats, newest first, also those that are read-only (OPT-06).
 
-        Repeat: safe, changes nothing. A page token stays good; a chat that gets a message between two pages can be missed
-        by the second.
+        Repeat: safe, changes nothing. A page token stays valid; the second page can miss a chat that gets a message
+        between two pages.
         Bounds: request: a page of 1 to 1,000 chats. Response: at most as many.
         Capability: none.
         Errors: REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
@@ -244,15 +244,16 @@ class InteropServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AnswerMessageRequest(self, request, context):
-        """Accepts or declines a message request (OPT-14). Idempotent; holds from the very next message on.
+        """Accepts or declines a message request (OPT-14). Idempotent; applies to the very next message.
 
-        Accepting gives the third-party user a trusted-contact mark, of which they are notified. Declining is not told to
-        them: what they send is acked and goes nowhere, like what a blocked sender sends. A declined request can be accepted
-        later. Writing to the third-party user accepts by itself. A peer that never wrote is answered like one that did.
+        Accepting gives the third-party user a trusted-contact mark, and a notification of it. Declining is not told to
+        them: their messages are acked but not delivered, like those of a blocked sender. A declined request can be
+        accepted later. Writing to the third-party user accepts by itself. The answer is the same for a peer that never
+        wrote.
 
         Repeat: safe.
         Bounds: request: one chat. Response: empty.
-        Capability: none.
+        Capability: MESSAGE_REQUESTS.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
         NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, SESSION_REQUIRED, SESSION_DEAD,
         CALLER_NOT_WHATSAPP_USER.
@@ -265,17 +266,17 @@ class InteropServiceServicer:
     def SendReachabilityPing(self, request, context):
         """Tells a WhatsApp user that a third-party user would like to be able to write (OPT-10).
 
-        The WhatsApp user is named by phone number: whoever is not opted in has no JID that a third party could learn. What
-        arrives is a notification with the partner and the display name, no more. The answer is the same whether it was
-        delivered or dropped: dropped when the number is not registered, does not qualify, is opted in already, has turned
-        pings off as a whole or for the partner, has blocked the caller, has a ping of the caller outstanding, which is so until
-        it opts in or the ping expires, or has very many outstanding (OPT-11, OPT-12). Not idempotent: each call counts against
-        the daily cap.
+        The WhatsApp user is named by phone number: a third party cannot learn the JID of a user who has not opted in. The
+        notification holds the partner and the display name, no more. The answer is the same whether the ping was delivered
+        or dropped. A ping is dropped when the number is not registered, does not qualify, is opted in already, has turned
+        pings off as a whole or for the partner, or has blocked the caller. It is also dropped when an earlier ping of the
+        caller is outstanding, which ends when the user opts in or the ping expires, or when very many pings are
+        outstanding for the user (OPT-11, OPT-12). Not idempotent: each call counts against the daily cap.
 
         Repeat: the WhatsApp user is not asked twice, but each call counts against the cap of the day.
         Bounds: request: a number of 5 to 15 digits and a name of 1 to 64 characters; 20 calls in 24 hours
         (`pings_per_day`). Response: empty.
-        Capability: none.
+        Capability: REACHABILITY_PINGS.
         Errors: REQUEST_MALFORMED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_THIRD_PARTY_USER.
         Source: Meta technical framework part 3 and milestone 6; OPT-10, OPT-11, OPT-12.
         """
@@ -288,7 +289,7 @@ class InteropServiceServicer:
 
         Repeat: safe, changes nothing.
         Bounds: request: empty. Response: at most 999 ids.
-        Capability: none.
+        Capability: REACHABILITY_PINGS.
         Errors: SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -297,13 +298,13 @@ class InteropServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetReachability(self, request, context):
-        """Chooses which reachability pings come through, replacing the choice before (OPT-11). Idempotent.
+        """Chooses which reachability pings come through, replacing the earlier choice (OPT-11). Idempotent.
 
-        At first all do: third parties may ask, that is what makes them reachable at all.
+        By default all pings come through: only then can third-party users ask to be reachable.
 
         Repeat: safe, unless the choice was changed in between: this one takes its place.
         Bounds: request: 0 to 999 ids. Response: empty.
-        Capability: none.
+        Capability: REACHABILITY_PINGS.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: OPT-11.
         """
@@ -408,7 +409,7 @@ def add_InteropServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class InteropService:
-    """Opt-in, inbox and look-up. Every call needs a session. A change holds from the very next stanza on (OPT-02).
+    """Opt-in, inbox and look-up. Every call needs a session. A change applies to the very next stanza (OPT-02).
     """
 
     @staticmethod

@@ -113,7 +113,7 @@ class GetUploadStatusResponse(_message.Message):
     COMMITTED_BYTES_FIELD_NUMBER: _builtins.int
     DIRECT_PATH_FIELD_NUMBER: _builtins.int
     committed_bytes: _builtins.int
-    """How many bytes are safely stored: where to go on. 0 for an unknown upload."""
+    """How many bytes are safely stored: the offset to resume at. 0 for an unknown upload."""
     direct_path: _builtins.str
     """Path of the blob, when the upload is complete. Otherwise empty."""
     def __init__(

@@ -76,7 +76,7 @@ class MediaServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetUploadStatus(self, request, context):
-        """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+        """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
         Repeat: safe, changes nothing.
         Bounds: request: one permission and one token. Response: one number or one path.

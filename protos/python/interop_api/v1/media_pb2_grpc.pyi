@@ -51,7 +51,7 @@ class MediaServiceStub:
     Source: protocol facts 4.8; MED-05.
     """
     GetUploadStatus: _grpc.UnaryUnaryMultiCallable[_media_pb2.GetUploadStatusRequest, _media_pb2.GetUploadStatusResponse]
-    """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+    """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
     Repeat: safe, changes nothing.
     Bounds: request: one permission and one token. Response: one number or one path.
@@ -108,7 +108,7 @@ class MediaServiceAsyncStub(MediaServiceStub):
     Source: protocol facts 4.8; MED-05.
     """
     GetUploadStatus: _aio.UnaryUnaryMultiCallable[_media_pb2.GetUploadStatusRequest, _media_pb2.GetUploadStatusResponse]  # type: ignore[assignment]
-    """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+    """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
     Repeat: safe, changes nothing.
     Bounds: request: one permission and one token. Response: one number or one path.
@@ -174,7 +174,7 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _media_pb2.GetUploadStatusRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_media_pb2.GetUploadStatusResponse, _abc.Awaitable[_media_pb2.GetUploadStatusResponse]]:
-        """Returns how much of an upload is safely stored, so that it can go on there (MED-07).
+        """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
         Repeat: safe, changes nothing.
         Bounds: request: one permission and one token. Response: one number or one path.

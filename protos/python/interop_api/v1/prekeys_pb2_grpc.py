@@ -97,17 +97,17 @@ class PreKeyServiceServicer:
         """Publishes identity, signed prekey and one-time prekeys, replacing all that the account published before (KEY-03).
 
         For a third-party user the identity key must equal the enlisted one; to change it, enlist again.
-        A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry only when no
-        key of it has been taken since; a one-time prekey published once is never accepted again after it was taken.
-        With post-quantum prekeys on, `kem_prekeys` are published along; an account that has published some and publishes none
-        any more is flagged as downgraded (KEY-16).
+        A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry only while none
+        of its keys has been taken; a one-time prekey is never accepted again after it was taken. With post-quantum prekeys
+        on, `kem_prekeys` are published along. An account that has published some before and now publishes none is flagged
+        as downgraded (KEY-16).
 
         Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
         PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
         between are gone.
         Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
         few bytes.
-        Capability: none.
+        Capability: none; KEM_PREKEYS for `kem_prekeys`.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
         IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
@@ -150,14 +150,14 @@ class PreKeyServiceServicer:
         """Adds one-time KEM prekeys to those published, and replaces the last-resort one when the request has one (KEY-15).
 
         Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
-        All or none. Signatures verify under the published identity key. One-time prekeys never stand without a last-resort one.
+        All or none. Signatures verify under the published identity key. One-time KEM prekeys need a last-resort one.
 
         Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
         list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
         it is safe.
         Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
         few bytes.
-        Capability: none.
+        Capability: KEM_PREKEYS.
         Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
         PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
@@ -169,12 +169,11 @@ class PreKeyServiceServicer:
     def DeleteKemPreKeys(self, request, context):
         """Withdraws all KEM prekeys, the last-resort one included (KEY-15). Idempotent.
 
-        Bundles taken afterwards say that the account has withdrawn them: silence would be a downgrade that nobody sees
-        (KEY-16).
+        Bundles taken afterwards say that the account has withdrawn them: otherwise the downgrade would be hidden (KEY-16).
 
         Repeat: safe.
         Bounds: request and response: empty.
-        Capability: none.
+        Capability: KEM_PREKEYS.
         Errors: KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15, KEY-16.
         """
@@ -196,19 +195,19 @@ class PreKeyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TakePreKeyBundles(self, request, context):
-        """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one one-time
-        prekey, which nobody gets a second time (KEY-05).
+        """Takes a bundle of each device of each named user: one per user, who has one device (KEY-08). Each consumes one
+        one-time prekey, which no other caller gets (KEY-05).
 
-        An empty store gives a bundle without one (KEY-06). Results stand in the order of the request, success or error
-        each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per caller and user: who
-        takes one user's bundles over and over drains their one-time prekeys (KEY-14).
+        A user without one-time prekeys gives a bundle without one (KEY-06). Results stand in the order of the request,
+        success or error each: one bad user does not fail the rest (KEY-07). Not idempotent. Limited per caller, and per
+        caller and user: a caller who takes a user's bundles over and over drains that user's one-time prekeys (KEY-14).
 
         Repeat: with `request_id`, answered with the same bundles. Without, it takes the next one-time prekey of each user
         and counts against the limits once more; the key of the lost answer is lost.
         Bounds: request: 1 to 256 users (`max_bundles`). 1,024 bundles at once, then 10 a second (`bundle_…`); of one user
         6 at once, then one in 100 s (`bundle_target_…`). Response: one result for each user, with KEM prekeys about 2 KiB
         each.
-        Capability: none.
+        Capability: none; KEM_PREKEYS for `kem_prekey`, `kem_is_last_resort` and `kem_withdrawn`: without it none is taken.
         Errors: TOO_MANY_ITEMS, REQUEST_MALFORMED (no JID, or one named twice), RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD;
         per user RATE_LIMITED, RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, ROUTE_NOT_SUPPORTED, USER_VISIBLE_IDENTIFIER,
         ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE.
@@ -221,13 +220,14 @@ class PreKeyServiceServicer:
     def TakeMissingPreKeyBundles(self, request, context):
         """Takes bundles only of devices that the caller does not know, or knows under another registration id (KEY-12).
 
-        A device that is as the caller says gives no bundle, and no key is consumed. Otherwise as TakePreKeyBundles. Too many
-        devices of a user, or one named twice, refuse the call as too many users or one named twice do.
+        A device that matches what the caller knows gives no bundle, and no key is consumed. Otherwise as
+        TakePreKeyBundles. Too many devices of a user, or a device named twice, refuse the whole call, as too many users or
+        a user named twice do.
 
         Repeat: as TakePreKeyBundles, for the devices that differ; nothing is taken for the others.
         Bounds: request: 1 to 256 users (`max_bundles`), each with at most 100 devices. Limits and response as for
-        TakePreKeyBundles; a user of whom nothing is taken counts against none.
-        Capability: none.
+        TakePreKeyBundles; a user whose devices give no bundle counts against no limit.
+        Capability: as TakePreKeyBundles.
         Errors: as TakePreKeyBundles.
         Source: KEY-12.
         """

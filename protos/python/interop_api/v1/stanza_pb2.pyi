@@ -3,7 +3,7 @@
 isort:skip_file
 What travels in sealed frames: batches of stanzas.
 
-Everything that the server pushes, and everything a client says without needing an answer of its own, is a stanza.
+Everything that the server pushes, and everything a client sends without needing an answer, is a stanza.
 Requests with an answer (`iq` in XMPP) are unary calls of the other services.
 """
 
@@ -12,6 +12,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from interop_api.v1 import chat_pb2 as _chat_pb2
 from interop_api.v1 import errors_pb2 as _errors_pb2
 import builtins as _builtins
 import sys
@@ -68,7 +69,7 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     """A reaction, or the removal of one."""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
-    """What a message is, as far as the server may know."""
+    """The kind of a message, as far as the server may know."""
 
 MESSAGE_TYPE_UNSPECIFIED: MessageType.ValueType  # 0
 """Refused."""
@@ -120,7 +121,7 @@ class _MessageRequestStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_M
     """The WhatsApp user declined. The third-party user is not told."""
 
 class MessageRequestState(_MessageRequestState, metaclass=_MessageRequestStateEnumTypeWrapper):
-    """Where a first contact stands, as the WhatsApp user sees it (OPT-14)."""
+    """State of a first contact, as the WhatsApp user sees it (OPT-14)."""
 
 MESSAGE_REQUEST_STATE_UNSPECIFIED: MessageRequestState.ValueType  # 0
 """On a message to a third-party user."""
@@ -170,9 +171,9 @@ class _RetryReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryReas
     RETRY_REASON_NO_SESSION: _RetryReason.ValueType  # 1
     """There is no session."""
     RETRY_REASON_INVALID_KEY: _RetryReason.ValueType  # 2
-    """A key is none."""
+    """A key is invalid."""
     RETRY_REASON_INVALID_KEY_ID: _RetryReason.ValueType  # 3
-    """A prekey is not held, or was used."""
+    """The device does not hold the prekey, or has used it already."""
     RETRY_REASON_INVALID_MESSAGE: _RetryReason.ValueType  # 4
     """The ciphertext has a wrong form."""
     RETRY_REASON_INVALID_SIGNATURE: _RetryReason.ValueType  # 5
@@ -205,9 +206,9 @@ buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
 RETRY_REASON_NO_SESSION: RetryReason.ValueType  # 1
 """There is no session."""
 RETRY_REASON_INVALID_KEY: RetryReason.ValueType  # 2
-"""A key is none."""
+"""A key is invalid."""
 RETRY_REASON_INVALID_KEY_ID: RetryReason.ValueType  # 3
-"""A prekey is not held, or was used."""
+"""The device does not hold the prekey, or has used it already."""
 RETRY_REASON_INVALID_MESSAGE: RetryReason.ValueType  # 4
 """The ciphertext has a wrong form."""
 RETRY_REASON_INVALID_SIGNATURE: RetryReason.ValueType  # 5
@@ -243,7 +244,7 @@ class _TypingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TypingSta
     TYPING_STATE_RECORDING: _TypingState.ValueType  # 2
     """Recording a voice message."""
     TYPING_STATE_PAUSED: _TypingState.ValueType  # 3
-    """Not any more."""
+    """No longer typing or recording."""
 
 class TypingState(_TypingState, metaclass=_TypingStateEnumTypeWrapper):
     """What a person is doing in a chat."""
@@ -255,13 +256,13 @@ TYPING_STATE_COMPOSING: TypingState.ValueType  # 1
 TYPING_STATE_RECORDING: TypingState.ValueType  # 2
 """Recording a voice message."""
 TYPING_STATE_PAUSED: TypingState.ValueType  # 3
-"""Not any more."""
+"""No longer typing or recording."""
 Global___TypingState: _TypeAlias = TypingState  # noqa: Y015
 
 @_typing.final
 class Batch(_message.Message):
-    """The plaintext of one sealed frame. Both sides put all that is waiting into one batch: a frame costs far more than a
-    stanza. Order within a batch is order of sending.
+    """The plaintext of one sealed frame. Both sides put all waiting stanzas into one batch, because a frame costs far more
+    than a stanza. Order within a batch is order of sending.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -313,11 +314,11 @@ class Stanza(_message.Message):
     OFFLINE_FIELD_NUMBER: _builtins.int
     REF_FIELD_NUMBER: _builtins.int
     delivery_id: _builtins.int
-    """Set by the server on what it delivers out of the mailbox (message, receipt, retry receipt, notification): names it
-    in `ack` and `nack`. Allocated under the recipient: from 1 and under 2^53, growing in the order of delivery, with gaps,
-    and without meaning beside the ids of another recipient.
-    A delivery keeps its id whenever it comes again, also on another connection and from another node: know repetitions by
-    it. 0 on everything else, among it the notification `prekeys_low`, which does not lie in the mailbox. Never ack 0.
+    """Set by the server on each delivery from the mailbox (message, receipt, retry receipt, notification): names it in
+    `ack` and `nack`. Allocated per recipient: from 1 and under 2^53, growing in the order of delivery, with gaps. Ids
+    of different recipients are unrelated. A delivery keeps its id when it comes again, also on another connection and
+    from another node: recognise repetitions by it. 0 on all other stanzas, including the notification `prekeys_low`, which
+    is not in the mailbox. Never ack 0.
     """
     offline: _builtins.bool
     """Set by the server on a delivery that waited for this connection: the backlog, or one sent before but not acked."""
@@ -349,7 +350,7 @@ class Stanza(_message.Message):
 
     @_builtins.property
     def send_acks(self) -> Global___SendAcks:
-        """Server → sender: what became of messages."""
+        """Server → sender: the outcome of messages."""
 
     @_builtins.property
     def receipt(self) -> Global___Receipt:
@@ -361,7 +362,7 @@ class Stanza(_message.Message):
 
     @_builtins.property
     def ack(self) -> Global___Ack:
-        """Recipient → server: deliveries that are safe with the recipient."""
+        """Recipient → server: deliveries that the recipient has stored."""
 
     @_builtins.property
     def nack(self) -> Global___Nack:
@@ -369,15 +370,15 @@ class Stanza(_message.Message):
 
     @_builtins.property
     def offline_preview(self) -> Global___OfflinePreview:
-        """Server → client: what waited while the client was away."""
+        """Server → client: how much waited while the client was away."""
 
     @_builtins.property
     def offline_batch(self) -> Global___OfflineBatch:
-        """Client → server: asks for the next part of it."""
+        """Client → server: asks for the next part of the backlog."""
 
     @_builtins.property
     def offline_end(self) -> Global___OfflineEnd:
-        """Server → client: all of it was sent."""
+        """Server → client: the whole backlog was sent."""
 
     @_builtins.property
     def client_closed(self) -> Global___ClientClosed:
@@ -397,7 +398,7 @@ class Stanza(_message.Message):
 
     @_builtins.property
     def retry_receipt(self) -> Global___RetryReceipt:
-        """Both ways: a message could not be decrypted, or its blob not be fetched; send it again."""
+        """Both ways: a message could not be decrypted, or its blob could not be fetched; send it again."""
 
     def __init__(
         self,
@@ -455,6 +456,10 @@ class LoginSuccess(_message.Message):
     SESSION_TOKEN_FIELD_NUMBER: _builtins.int
     SERVER_TIME_MS_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    CAPABILITIES_FIELD_NUMBER: _builtins.int
+    SERVER_VERSION_FIELD_NUMBER: _builtins.int
+    MIN_PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
+    MAX_PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """JID of the account that is now connected."""
     session_token: _builtins.str
@@ -463,17 +468,27 @@ class LoginSuccess(_message.Message):
     Opaque: 1 to 128 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; today 48 lower-case hexadecimal digits, which are 192
     random bits. It stands for this account at this server, on any HTTP/2 connection to it, for unary calls and for the
     streams of MediaService. It lives until the stream ends, for whatever reason; a server that was started anew does not
-    know it. From then on calls are refused with SESSION_DEAD; a call that was under way may still succeed. `Bearer` may be
+    know it. From then on calls are refused with SESSION_DEAD; a call in progress may still succeed. `Bearer` may be
     written in any case. Keep the token out of logs.
 
-    A call's metadata has room for 8,192 bytes in all: above that gRPC may end it with RESOURCE_EXHAUSTED, from 16,384 on
-    it does, without a reason.
+    A call's metadata has room for 8,192 bytes in all. Above that, gRPC may end the call with RESOURCE_EXHAUSTED; from
+    16,384 bytes on it always does. That status has no reason.
     """
     server_time_ms: _builtins.int
     """Server time: milliseconds since the UNIX epoch."""
+    server_version: _builtins.str
+    """Release of the server, for people and for logs: 1 to 64 characters."""
+    min_protocol_version: _builtins.int
+    """Oldest interop protocol version that the server takes (ENL-15)."""
+    max_protocol_version: _builtins.int
+    """Newest interop protocol version that the server knows: with a newer client it speaks this one (ENL-15)."""
     @_builtins.property
     def limits(self) -> Global___ChannelLimits:
         """The limits that this server enforces on the channel."""
+
+    @_builtins.property
+    def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_chat_pb2.Capability.ValueType]:
+        """What of the optional parts the server knows: a client sends only what needs one of these, or none."""
 
     def __init__(
         self,
@@ -482,10 +497,14 @@ class LoginSuccess(_message.Message):
         session_token: _builtins.str = ...,
         server_time_ms: _builtins.int = ...,
         limits: Global___ChannelLimits | None = ...,
+        capabilities: _abc.Iterable[_chat_pb2.Capability.ValueType] | None = ...,
+        server_version: _builtins.str = ...,
+        min_protocol_version: _builtins.int = ...,
+        max_protocol_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "limits", b"limits", "server_time_ms", b"server_time_ms", "session_token", b"session_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "jid", b"jid", "limits", b"limits", "max_protocol_version", b"max_protocol_version", "min_protocol_version", b"min_protocol_version", "server_time_ms", b"server_time_ms", "server_version", b"server_version", "session_token", b"session_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -523,7 +542,7 @@ class ChannelLimits(_message.Message):
     max_ciphertext_bytes: _builtins.int
     """Largest `Enc.ciphertext` in bytes (MSG-11)."""
     max_unacked_deliveries: _builtins.int
-    """Most deliveries in flight to this client: no further ones come until it acks."""
+    """Most deliveries in flight to this client: the server sends no more until the client acks."""
     keepalive_seconds: _builtins.int
     """The client sends something at least this often, in seconds (CHN-12)."""
     silent_seconds: _builtins.int
@@ -751,23 +770,25 @@ class Message(_message.Message):
     Server → recipient: `id`, `from_jid`, `type`, `enc`, `timestamp_ms`, `retry_count`, and for a WhatsApp recipient
     `inbox_mode` and `request_state`. Comes again after a reconnect until it is acked (MSG-09).
 
-    The first message of a third-party user to a WhatsApp user is a message request: it is delivered, marked as such,
-    until the WhatsApp user accepts, writes back or declines. What comes after a decline is acked and goes nowhere (OPT-14).
+    The first message of a third-party user to a WhatsApp user is a message request. It is delivered, and marked as a
+    request until the WhatsApp user accepts, writes back or declines. Messages after a decline are acked but not
+    delivered (OPT-14).
 
-    Repeat: safe under the same id for 60 days (`sent_message_days`), to the same recipient: a message that was taken is
-    acked with the first timestamp, and not delivered twice. It is recognised before every rule: also when the sender would
-    now be too fast, or the recipient out of reach. Send again, under the same id, whatever was not acked when a connection
-    ended. Never use an id for another message: to another recipient it is refused (MESSAGE_ID_REUSED), to the same one it is
-    taken for a repetition. Once the recipient's account is deleted, a repetition is RECIPIENT_NOT_REACHABLE.
+    Repeat: safe under the same id for 60 days (`sent_message_days`), to the same recipient: an accepted message is acked
+    with the first timestamp, and not delivered twice. The server recognises the repetition before every other rule, even
+    when the sender would now be too fast, or the recipient out of reach. When a connection has ended, send again, under
+    the same id, every message that was not acked. Never use an id for another message: to another recipient it is
+    refused (MESSAGE_ID_REUSED), to the same recipient it counts as a repetition. Once the recipient's account is
+    deleted, a repetition is RECIPIENT_NOT_REACHABLE.
     Bounds: a ciphertext of at most `ChannelLimits.max_ciphertext_bytes` (96 KiB); 10,000 messages from one sender to one
     recipient at once, then 2,000 a second (`send_…`); a mailbox holds 20,000 items or 64 MiB (`max_mailbox_…`), each for
     30 days; a third-party user opens 50 chats without an answer in 24 hours (`new_chats`, `new_chats_hours`).
-    Capability: none.
+    Capability: none; MESSAGE_REQUESTS for `request_state`.
     Errors, in the entry of `send_acks`: RECIPIENT_NOT_REACHABLE, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER,
     USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, GROUPS_NOT_SUPPORTED,
     ADDRESS_NAMES_DEVICE, ROUTE_NOT_SUPPORTED, DEVICE_LIST_MISMATCH, MESSAGE_TOO_LARGE, MAILBOX_FULL, RATE_LIMITED,
     NEW_CHATS_CAPPED, NEW_CHATS_LOCKED, CONNECTION_MULTIPLEXED, MESSAGE_ID_REUSED, STANZA_MALFORMED. A message to a peer
-    who has blocked the sender, or declined their request, is acked and goes nowhere (ABU-02, OPT-14).
+    who has blocked the sender, or declined their request, is acked but not delivered (ABU-02, OPT-14).
     Source: MSG-01 to MSG-14, OPT-14, RCP-04, ABU-05.
     """
 
@@ -787,20 +808,22 @@ class Message(_message.Message):
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
     to_jid: _builtins.str
     """Recipient's JID. Empty on delivery.
-    A device suffix `:0` is accepted and dropped; any other device is ADDRESS_NAMES_DEVICE. So it is with every JID here.
+    In every JID here, a device suffix `:0` is accepted and dropped; any other device is ADDRESS_NAMES_DEVICE.
     """
     from_jid: _builtins.str
     """Sender's JID. Set by the server on delivery."""
     type: Global___MessageType.ValueType
     """What the message is."""
     timestamp_ms: _builtins.int
-    """When the server took the message: milliseconds since the UNIX epoch, never decreasing per recipient (MSG-14)."""
+    """When the server accepted the message: milliseconds since the UNIX epoch, never decreasing per recipient (MSG-14)."""
     inbox_mode: Global___InboxMode.ValueType
     """The recipient's choice, on delivery to a WhatsApp user."""
     retry_count: _builtins.int
     """0 for a first sending; on a resend the `retry_count` of the retry receipt that it answers, 1 to 5 (RCP-04)."""
     request_state: Global___MessageRequestState.ValueType
-    """On delivery to a WhatsApp user: whether the chat is a message request that waits for an answer (OPT-14)."""
+    """On delivery to a WhatsApp user whose client knows message requests: whether the chat is one that waits for an answer
+    (OPT-14).
+    """
     reporting_token: _builtins.bytes
     """Lets the recipient prove to the server what the sender wrote, should they report it (ABU-04): 16 bytes, or empty.
     HMAC over the message, see interop_protocol/franking.py; its key is inside the message. Carried to the recipient.
@@ -833,7 +856,7 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class SendAcks(_message.Message):
-    """What became of messages, in the order in which they were sent.
+    """The outcome of messages, in the order in which they were sent.
 
     Repeat: does not come again by itself: send the message again, under the same id.
     Bounds: one entry for each message of a batch, so at most `max_batch_stanzas`.
@@ -862,7 +885,7 @@ Global___SendAcks: _TypeAlias = SendAcks  # noqa: Y015
 
 @_typing.final
 class SendAck(_message.Message):
-    """What became of one message."""
+    """The outcome of one message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -873,14 +896,14 @@ class SendAck(_message.Message):
     id: _builtins.str
     """Id of the message."""
     timestamp_ms: _builtins.int
-    """When the server took it: milliseconds since the UNIX epoch. 0 when it was refused."""
+    """When the server accepted it: milliseconds since the UNIX epoch. 0 when it was refused."""
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
         """Set when the message was refused; then nothing was stored."""
 
     @_builtins.property
     def device_list_mismatch(self) -> Global___DeviceListMismatch:
-        """Set with DEVICE_LIST_MISMATCH: what the recipient's device list is."""
+        """Set with DEVICE_LIST_MISMATCH: how the device lists differ."""
 
     def __init__(
         self,
@@ -933,8 +956,8 @@ Global___DeviceAddress: _TypeAlias = DeviceAddress  # noqa: Y015
 
 @_typing.final
 class DeviceListMismatch(_message.Message):
-    """How the devices that a message was encrypted for differ from those that its recipient has (MSG-05). In a chat of two all
-    devices are the recipient's; each names its account, so that a list can hold those of several people.
+    """How the devices that a message was encrypted for differ from its recipient's devices (MSG-05). In a chat of two, all
+    devices are the recipient's; each names its account, so that a list can hold devices of several people.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -983,11 +1006,12 @@ class Receipt(_message.Message):
     messages that the receipt's recipient never sent to its sender (RCP-05), or that long ago that it is not known any more:
     `ChannelLimits.sent_message_days`.
 
-    A receipt is not acked. One on its way when the connection ends is lost, and a full mailbox drops it. So send a
-    delivered receipt again when its message comes again, and a read receipt when the connection ended before a pong came
-    for a ping sent after it: stanzas are taken in order, so that pong proves that the receipt was.
+    A receipt is not acked. A receipt in transit when the connection ends is lost, and a full mailbox drops it. So send a
+    delivered receipt again when its message comes again. Send a read receipt again when the connection ended before the
+    pong for a ping that was sent after it: the server takes stanzas in order, so that pong proves that it has the
+    receipt.
 
-    Repeat: safe, but the peer gets it twice, which changes nothing for it. When to send one again is said above.
+    Repeat: safe; the peer gets it twice, which changes nothing for the peer. When to repeat is said above.
     Bounds: 1 to 256 ids of at most 64 characters each. No rate; a full mailbox drops it.
     Capability: none.
     Errors, as `stanza_refused`: STANZA_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
@@ -1009,7 +1033,7 @@ class Receipt(_message.Message):
     from_jid: _builtins.str
     """JID of the recipient of the messages. Set by the server on delivery."""
     timestamp_ms: _builtins.int
-    """When the server took the receipt: milliseconds since the UNIX epoch."""
+    """When the server accepted the receipt: milliseconds since the UNIX epoch."""
     @_builtins.property
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of the messages: 1 to 256."""
@@ -1073,16 +1097,16 @@ class RetryReceipt(_message.Message):
     """Id of the message."""
     retry_count: _builtins.int
     """How often this message was asked for again, this time included: 1 to 5. Count on from the `retry_count` of the
-    message that came: a resend with a count that was sent before is taken for a repetition.
+    received message: a resend with a count that was sent before counts as a repetition.
     """
     reason: Global___RetryReason.ValueType
     """Why."""
     registration_id: _builtins.int
     """The recipient's registration id: full 32-bit range."""
     media_status: _builtins.int
-    """What the download of the message's blob was answered with: 404 or 410; absent when decryption failed."""
+    """The status that the download of the message's blob got: 404 or 410; absent when decryption failed."""
     timestamp_ms: _builtins.int
-    """When the server took the receipt: milliseconds since the UNIX epoch."""
+    """When the server accepted the receipt: milliseconds since the UNIX epoch."""
     @_builtins.property
     def keys(self) -> Global___RetryKeys:
         """A fresh bundle of the recipient's; required from the second retry on unless `media_status` is set."""
@@ -1161,11 +1185,11 @@ Global___RetryKeys: _TypeAlias = RetryKeys  # noqa: Y015
 class Typing(_message.Message):
     """A person is typing. Client → server with `to_jid`; server → client with `from_jid` and `expires_after_seconds`. Never
     stored and never waited for: dropped, without an answer, when the peer is not connected, is not opted in, or has blocked the
-    sender, when the client reads too slowly, or when more come than a person can type (MSG-13).
+    sender, when the client reads too slowly or does not know typing, or when more come than a person can type (MSG-13).
 
     Repeat: safe; there is nothing to repeat once it is old.
     Bounds: 10 at once, then one a second, from one account (`typing_…`); it holds 20 s (`typing_seconds`).
-    Capability: none.
+    Capability: TYPING.
     Errors, as `stanza_refused`: STANZA_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
     NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED, ADDRESS_NAMES_DEVICE, CONNECTION_MULTIPLEXED.
     Source: MSG-13.
@@ -1180,11 +1204,11 @@ class Typing(_message.Message):
     to_jid: _builtins.str
     """JID of the peer. Empty on delivery."""
     from_jid: _builtins.str
-    """JID of who types. Set by the server on delivery."""
+    """JID of the user who types. Set by the server on delivery."""
     state: Global___TypingState.ValueType
-    """What they do."""
+    """What the user does."""
     expires_after_seconds: _builtins.int
-    """On delivery: forget it after so many seconds."""
+    """On delivery: stop showing it after this many seconds."""
     def __init__(
         self,
         *,
@@ -1208,7 +1232,7 @@ class Notification(_message.Message):
     Repeat: comes again, under the same delivery id, on every connection until it is acked; `prekeys_low` has no delivery
     id and comes again on the next connection while few prekeys are left.
     Bounds: one event, under 1 KiB.
-    Capability: none.
+    Capability: REACHABILITY_PINGS, TRUSTED_CONTACTS, KEY_DIGESTS and CHALLENGES, each for its event; none for the other two.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1297,7 +1321,7 @@ Global___PreKeysLow: _TypeAlias = PreKeysLow  # noqa: Y015
 
 @_typing.final
 class IdentityChanged(_message.Message):
-    """A peer has a new identity key: drop the session and show a security notice (KEY-17)."""
+    """A peer has a new identity key: drop the session and show a security warning (KEY-17)."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1319,8 +1343,8 @@ Global___IdentityChanged: _TypeAlias = IdentityChanged  # noqa: Y015
 
 @_typing.final
 class ReachabilityPing(_message.Message):
-    """A third-party user asks to be reachable for a WhatsApp user. No message, no key and no chat comes with it, and neither
-    identifier is told: the partner and a display name only (OPT-10).
+    """A third-party user asks a WhatsApp user to become reachable. It contains the partner and a display name, but no
+    message, no key, no chat and neither user's identifier (OPT-10).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1333,7 +1357,7 @@ class ReachabilityPing(_message.Message):
     partner_name: _builtins.str
     """Its name."""
     display_name: _builtins.str
-    """What the third-party user calls themselves: 1 to 64 characters, not verified by anybody."""
+    """The name that the third-party user gives themselves: 1 to 64 characters, not verified."""
     def __init__(
         self,
         *,
@@ -1420,9 +1444,9 @@ Global___ChallengeCode: _TypeAlias = ChallengeCode  # noqa: Y015
 
 @_typing.final
 class Ack(_message.Message):
-    """Deliveries that the client has stored: the server forgets them (MSG-09). Idempotent. Counts for what came on this
-    connection: what came on an earlier one and was not acked there comes again, and is acked then.
-    An id that did not come on this connection, 0 included, is passed over without an answer.
+    """Deliveries that the client has stored: the server forgets them (MSG-09). Idempotent. Applies to deliveries of this
+    connection: a delivery of an earlier connection that was not acked there comes again, and is acked then.
+    An id that did not come on this connection, 0 included, is ignored without an answer.
 
     Repeat: safe.
     Bounds: at most 4,096 ids.
@@ -1454,7 +1478,7 @@ Global___Ack: _TypeAlias = Ack  # noqa: Y015
 class Nack(_message.Message):
     """A delivery that the client cannot take. Ends redelivery and is counted (MSG-10).
 
-    Repeat: safe: what is not in flight on this connection is passed over.
+    Repeat: safe: a delivery that is not in flight on this connection is ignored.
     Bounds: one delivery.
     Capability: none.
     Errors, as `stanza_refused`: STANZA_MALFORMED (the code lies outside 400 to 599).
@@ -1489,7 +1513,8 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 
 @_typing.final
 class OfflinePreview(_message.Message):
-    """What waited while the client was away. Always sent after `login_success`, also when all counts are 0.
+    """How much waited while the client was away. Always sent after `login_success`, also when all counts are 0. Notifications
+    that need a capability which the client has not named are counted, and do not come.
 
     Repeat: comes once for each connection.
     Bounds: four numbers.
@@ -1530,12 +1555,12 @@ Global___OfflinePreview: _TypeAlias = OfflinePreview  # noqa: Y015
 class OfflineBatch(_message.Message):
     """Asks for the next part of the backlog. Adds up: two requests for 100 allow 200.
 
-    When there is a backlog, nothing out of the mailbox comes before this is sent, live messages included: they wait behind
-    it. Only what does not lie in the mailbox comes meanwhile: acks of own messages, pongs, refusals, typing, `prekeys_low`.
-    Without a backlog, `offline_end` follows `offline_preview` unasked. What was allowed and is not used up at `offline_end`
-    lapses; live deliveries need none of it.
+    When there is a backlog, no delivery from the mailbox comes before this is sent; live messages wait behind the
+    backlog. Only stanzas outside the mailbox come meanwhile: acks of own messages, pongs, refusals, typing,
+    `prekeys_low`. Without a backlog, `offline_end` follows `offline_preview` unasked. An allowance that is left at
+    `offline_end` lapses; live deliveries need none.
 
-    Repeat: adds up, and does no harm: no more comes than the backlog holds, or than may be in flight.
+    Repeat: adds up, and does no harm: the server sends no more than the backlog holds, or than may be in flight.
     Bounds: 1 to 200.
     Capability: none.
     Errors, as `stanza_refused`: STANZA_MALFORMED.
@@ -1572,7 +1597,7 @@ class OfflineEnd(_message.Message):
 
     COUNT_FIELD_NUMBER: _builtins.int
     count: _builtins.int
-    """How many deliveries it held."""
+    """How many deliveries of the backlog were sent."""
     def __init__(
         self,
         *,
@@ -1625,7 +1650,7 @@ class CallOffer(_message.Message):
     id: _builtins.str
     """Chosen by the caller; comes back in the refusal."""
     to_jid: _builtins.str
-    """Whom."""
+    """The account to call."""
     def __init__(
         self,
         *,
@@ -1657,7 +1682,7 @@ class StanzaRefused(_message.Message):
     id: _builtins.str
     """The `id` of the refused stanza, or the `message_id` of a retry receipt."""
     kind: _builtins.str
-    """Its kind, as `Stanza.kind` names it: `receipt`, `typing`; empty when the server knows none of it."""
+    """Its kind, as `Stanza.kind` names it: `receipt`, `typing`; empty when the server knows no such kind."""
     @_builtins.property
     def error(self) -> _errors_pb2.Refusal:
         """Why."""

@@ -1,1 +1,1 @@
-"""Spam, fraud and blocking (ABU): blocklists, reports, scores, sanctions, challenges, and what is kept about people."""
+"""Abuse (ABU): blocklists, reports, scores, sanctions, challenges, and the catalogue of what is kept about people."""

@@ -1,6 +1,6 @@
-"""What is kept about somebody, field by field, and why: the catalogue that every table answers to; knows no SQL.
+"""What is kept about a person, field by field, and why: the catalogue of all tables; knows no SQL.
 
-What a table or a connection has and this catalogue has not is not shown, and a test fails: nothing is kept in silence.
+A table or connection field that is missing here is not shown, and a test fails: the server keeps nothing undeclared.
 Source: ABU-08.
 """
 
@@ -17,17 +17,17 @@ from interop_server.core.model import Account, ExternalUser
 from interop_server.core.ports import ConnectionSignals
 
 _PAGE = 500
-"""Records read at once."""
-_SECRET = "a secret, shown to nobody"
+"""Records read per query."""
+_SECRET = "a secret, never shown"
 _LIFE = "as long as the account lasts"
 
 
 class Kept(NamedTuple):
-    """What is kept in one place about somebody."""
+    """What is kept about a person in one place."""
 
     requirement: str
     until: str
-    """How long; names limits in braces."""
+    """How long it is kept; names limits in braces."""
     fields: dict[str, str]
     """What each field is kept for."""
 
@@ -64,7 +64,7 @@ STORED: dict[str, Kept] = {
         {
             "account_id": "whose keys",
             "registration_id": "tells a device from its successor",
-            "identity_key": "public key, given to whoever may write to them",
+            "identity_key": "public key, given to users who may write to them",
             "signed_prekey_id": "names the next",
             "signed_prekey": "public key, for new sessions",
             "signed_prekey_signature": "proves that the identity key vouches for it",
@@ -128,7 +128,7 @@ STORED: dict[str, Kept] = {
         "until it is withdrawn",
         {
             "account_id": "who has chosen",
-            "integrator": "a messenger whose users may write",
+            "integrator": "a partner whose users may write",
         },
     ),
     "muted_partner": Kept(
@@ -136,7 +136,7 @@ STORED: dict[str, Kept] = {
         "until it is let through again",
         {
             "account_id": "who does not want to be asked",
-            "integrator": "a messenger whose users may not ask",
+            "integrator": "a partner whose users may not ask",
         },
     ),
     "reachability_ping": Kept(
@@ -144,8 +144,8 @@ STORED: dict[str, Kept] = {
         "until it is answered, {limits.ping_days} days at most",
         {
             "ping_id": "tells it from others",
-            "sender_id": "who asks; to the one who was asked nobody in particular",
-            "recipient_id": "who was asked, when it was delivered, so that nobody is asked twice",
+            "sender_id": "who asks; not told to the user who was asked",
+            "recipient_id": "who was asked, when it was delivered, so that no user is asked twice",
             "sent_at_ms": "counts against what one may send in a day",
         },
     ),
@@ -197,7 +197,7 @@ STORED: dict[str, Kept] = {
     ),
     "blocked": Kept(
         "ABU-01",
-        "until it is unblocked, or the account of whoever blocked ends",
+        "until it is unblocked, or the blocking account ends",
         {
             "account_id": "who has blocked; others are not named",
             "jid": "who is blocked",
@@ -273,7 +273,7 @@ IN_MEMORY: dict[str, Kept] = {
 
 
 class KeptField(NamedTuple):
-    """One field of one record. Fields are those of `KeptField` in standing.proto."""
+    """One field of one record. Its fields are those of `KeptField` in standing.proto."""
 
     place: str
     field: str
@@ -283,7 +283,7 @@ class KeptField(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """Shows everything that is kept about somebody."""
+    """Shows everything that is kept about a person."""
 
     store: StoreForAbuse
     connections: ConnectionSignals
@@ -292,7 +292,7 @@ class Audit:
     limits: Limits
 
     async def of_account(self, jid: str) -> AsyncIterator[list[KeptField]]:
-        """Yields every record that is kept about an account, or about one that was, by place.
+        """Yields every record that is kept about an account, existing or ended, by place.
 
         Raises:
             Refusal: NOT_REGISTERED when nothing is kept.

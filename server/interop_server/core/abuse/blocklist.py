@@ -12,7 +12,7 @@ from interop_server.core.model import Account
 
 @dataclass(frozen=True, slots=True)
 class Blocklist:
-    """Who has blocked whom. For a WhatsApp user this is the separate interop blocklist. Source: ABU-01, ABU-02."""
+    """The JIDs that each account has blocked; for a WhatsApp user the interop blocklist. Source: ABU-01, ABU-02."""
 
     store: StoreForAbuse
     limits: Limits

@@ -1,6 +1,6 @@
-"""Challenges: how somebody who may not open new chats can show that they read their channel; knows no wire format.
+"""Challenges: a locked user shows that they read their channel, to open new chats again; knows no wire format.
 
-What is asked lives in memory only, and its answer is a secret: it is told to whoever it is asked of, and to no journal.
+A challenge lives in memory only. Its answer is a secret: only the challenged account is told, and no journal.
 """
 
 import hmac
@@ -23,14 +23,14 @@ _DIGITS = 6
 
 
 class Challenge(NamedTuple):
-    """What is asked of an account."""
+    """A challenge for an account."""
 
     token: str
     """Names the challenge: 32 hexadecimal digits."""
     prompt: str
-    """What to read: the digits of the answer in reverse. Simulator: stands for a picture."""
+    """What the user reads: the digits of the answer in reverse. Simulator: stands for a picture."""
     code: str
-    """What comes on the account's channel: 6 digits."""
+    """What arrives on the account's channel: 6 digits."""
     expires_at_ms: int
 
     def is_answer(self, option: ChallengeOption, answer: str) -> bool:
@@ -41,7 +41,7 @@ class Challenge(NamedTuple):
 
 @dataclass(slots=True)
 class Challenges:
-    """Begins challenges and takes the answers. Source: ABU-06."""
+    """Begins challenges and checks answers. Source: ABU-06."""
 
     store: StoreForAbuse
     standing: Standing
@@ -52,10 +52,10 @@ class Challenges:
     begin_rate: RateLimit
     success_rate: RateLimit
     _pending: OrderedDict[int, Challenge] = field(init=False, default_factory=OrderedDict)
-    """By account id, the oldest first: all are kept equally long."""
+    """By account id, the oldest first: all are kept for the same time."""
 
     async def begin(self, account: Account) -> Challenge:
-        """Begins a challenge in place of the one before, and sends the code to the account's channel.
+        """Begins a challenge in place of the earlier one, and sends the code to the account's channel.
 
         Raises:
             Refusal: CALLER_NOT_THIRD_PARTY_USER or RATE_LIMITED.

@@ -1,6 +1,6 @@
-"""What abuse leads to, step by step: a lock on new chats, temporary bans, a ban for good; knows no report's content.
+"""What abuse leads to, step by step: a lock on new chats, temporary bans, a permanent ban; knows no report's content.
 
-Every threshold is policy: that abuse has graduated answers with these codes is observed, at how many is not public.
+Every threshold is policy. The graduated answers with these codes are observed; their thresholds are not public.
 """
 
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from interop_server.core.ratelimit import RateLimit
 
 
 def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -> Sanction | None:
-    """Returns what another report that counts leads to. Source: ABU-05, ABU-07.
+    """Returns the sanction that another counted report leads to. Source: ABU-05, ABU-07.
 
     Args:
-        reporters: People whose reports of somebody count, this one included.
-        score: Everything that speaks against them.
-        now_ms: Now.
-        limits: The steps.
+        reporters: People whose reports of the user count, this one included.
+        score: The user's score, all points together.
+        now_ms: The time now.
+        limits: The thresholds.
     """
     beyond = reporters - limits.reports_until_ban
     bans, is_step = divmod(beyond, max(1, limits.reports_until_next_ban))
@@ -36,14 +36,14 @@ def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -
 
 
 def capped_rate(clock: Clock, limits: Limits) -> RateLimit:
-    """Returns what counts a sender's attempts to open chats beyond the cap (ABU-05)."""
+    """Returns the counter of a sender's attempts to open chats beyond the cap (ABU-05)."""
     per_second = max(1, limits.capped_until_ban) * SECOND_MS / limits.new_chats_ms
     return RateLimit(clock, limits.capped_until_ban, per_second, "ABU-05")
 
 
 @dataclass(frozen=True, slots=True)
 class Escalation:
-    """Imposes what follows. Source: ABU-05."""
+    """Imposes the sanctions that follow from abuse. Source: ABU-05."""
 
     standing: Standing
     scoring: Scoring
@@ -53,7 +53,7 @@ class Escalation:
     capped_rate: RateLimit
 
     async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
-        """Imposes a sanction, with what follows for the account's partner. See `Standing.impose`."""
+        """Imposes a sanction, with the consequences for the account's partner. See `Standing.impose`."""
         await self.standing.impose(account, sanction, actor, cause)
         if sanction.kind is SanctionKind.BAN:
             await self.suspension.after_ban(account.integrator)
@@ -62,8 +62,8 @@ class Escalation:
         """Answers a report that counts.
 
         Args:
-            reported: Who was reported.
-            reporter: By whom.
+            reported: The account that was reported.
+            reporter: The account that reported it.
             reporters: People whose reports count, this one included.
         """
         score = (await self.scoring.score(reported)).total
@@ -73,11 +73,11 @@ class Escalation:
             await self.impose(reported, sanction, reporter.jid, cause)
 
     async def after_capped(self, sender: Account, attempts: int) -> None:
-        """Answers attempts to open chats beyond the cap: who does not stop is banned for a time (sub-code 101).
+        """Answers attempts to open chats beyond the cap: a sender who goes on is banned for a time (sub-code 101).
 
         Args:
-            sender: Whose attempts.
-            attempts: How many more.
+            sender: The account that tried.
+            attempts: The number of new attempts.
         """
         if self.capped_rate.take(sender.account_id, attempts):
             expires_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
@@ -86,7 +86,7 @@ class Escalation:
                 await self.impose(sender, sanction, sender.jid, "went on beyond the cap on new chats")
 
     async def _is_outlasted(self, account: Account, sanction: Sanction) -> bool:
-        """Says whether one of its kind that is in force ends no earlier: a longer one was scripted."""
+        """Says whether a sanction of the same kind in force ends later or at the same time, such as a scripted one."""
         return any(
             known.kind is sanction.kind and (known.expires_at_ms or 0) >= (sanction.expires_at_ms or 0)
             for known in await self.standing.sanctions(account.external_user)

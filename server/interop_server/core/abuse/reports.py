@@ -1,4 +1,4 @@
-"""Reports: which count, which do not, and what nobody is told; keeps and logs nothing of what was revealed."""
+"""Reports: which count and which do not, told to no client; keeps and logs nothing of what a reporter reveals."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -62,18 +62,18 @@ class Reports:
         return report_id
 
     async def forget(self, reported: ExternalUser) -> None:
-        """Forgets the reports that have counted against somebody."""
+        """Forgets the counted reports of a user."""
         await self.store.reports.delete(reported)
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """Reports that weigh no more (ABU-08)."""
+        """Reports that no longer weigh (ABU-08)."""
         kept_ms = self.limits.report_weight_days * DAY_MS
         return (Sweep("reports", "ABU-08", kept_ms, self.store.reports.oldest_ms, self.store.reports.delete_expired),)
 
     async def _count(
         self, reporter: Account, reported: Account | None, messages: Sequence[ReportedMessage]
     ) -> tuple[str, int]:
-        """Returns why a report does not count, or else how many people have reported somebody."""
+        """Returns why a report does not count, or else how many people have reported the user."""
         if reported is None:
             return "there is no such account", 0
         now_ms = self.clock.now_ms()
@@ -97,7 +97,7 @@ class Reports:
 def _is_made_up(
     message: ReportedMessage, delivered: Mapping[str, SentMessage], reporter: Account, reported: Account
 ) -> bool:
-    """Says whether revealed content is not what was sent. Where the sender gave no token, it proves nothing at all."""
+    """Says whether revealed content differs from what was sent. Without a token from the sender it proves nothing."""
     if message.revealed is None:
         return False
     record = delivered.get(message.stanza_id)

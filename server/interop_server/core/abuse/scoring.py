@@ -1,7 +1,7 @@
-"""How much speaks for somebody being a spammer: points by what they are for; knows no sanction and no wire.
+"""How likely a user is a spammer, in points by cause; knows no sanction and no wire format.
 
-What is known of a connection itself speaks for whoever holds it: in proxy mode that is the proxy, so it is marked as
-unavailable there and gives no points. Source: ABU-07, PRX-05.
+Facts about a connection are facts about the client that holds it. In proxy mode that is the proxy, so they are marked
+unavailable there and give no points. Source: ABU-07, PRX-05.
 """
 
 from collections import Counter
@@ -18,12 +18,12 @@ UNAVAILABLE = "unavailable"
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """What speaks against somebody."""
+    """A user's points and the signals of their connection."""
 
     points: dict[str, int]
-    """By what they are for: `reports`, `blocks`, `unanswered_chats`, `shared_address`."""
+    """By cause: `reports`, `blocks`, `unanswered_chats`, `shared_address`."""
     signals: dict[str, str]
-    """Of the connection, by name: `mode`, `peer_address`, `fingerprint`; empty when there is none."""
+    """Of the connection, by name: `mode`, `peer_address`, `fingerprint`; empty without a connection."""
 
     @property
     def total(self) -> int:
@@ -41,14 +41,14 @@ class Scoring:
     limits: Limits
 
     async def score(self, account: Account) -> Score:
-        """Returns what speaks against an account now."""
+        """Returns an account's score now."""
         complaints = await self.store.reports.count_complaints(account, self._since_ms())
         facts = self.connections.facts_of(account.account_id)
         shared = 0 if facts is None else self._shared_address_points(facts, self._direct_hosts())
         return Score(self._points(complaints, shared), {} if facts is None else _signals(facts))
 
     async def partner_score(self, integrator: int) -> int:
-        """Returns the sum over a partner's users; 0 for WhatsApp, which is none."""
+        """Returns the sum over a partner's users; 0 for WhatsApp, which is not a partner."""
         if integrator == 0:
             return 0
         complaints = await self.store.reports.count_complaints_of_partner(integrator, self._since_ms())
@@ -69,7 +69,7 @@ class Scoring:
         }
 
     def _direct_hosts(self) -> Counter[str]:
-        """How many third-party users are connected directly from each address."""
+        """Returns how many third-party users are connected directly from each address."""
         facts = (facts for facts in self.connections.facts() if facts.signals_available and facts.account.integrator)
         return Counter(_host(each) for each in facts)
 
@@ -84,7 +84,7 @@ class Scoring:
 
 
 def report_weight_since_ms(now_ms: int, limits: Limits) -> int:
-    """Returns the time from which on reports weigh now (ABU-05)."""
+    """Returns the time since which reports weigh now (ABU-05)."""
     return now_ms - limits.report_weight_days * DAY_MS + 1
 
 
@@ -98,5 +98,5 @@ def _signals(facts: ConnectionFacts) -> dict[str, str]:
 
 
 def _host(facts: ConnectionFacts) -> str:
-    """The peer address without its port."""
+    """Returns the peer address without its port."""
     return facts.peer_address.rpartition(":")[0]

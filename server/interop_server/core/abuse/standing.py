@@ -1,6 +1,6 @@
-"""How people stand with the server: what they may not do, since when and until when; knows no wire and no reason why.
+"""The sanctions against people: what they may not do, since when and until when; knows no wire format and no causes.
 
-A sanction holds for a person, not for an account: who deletes theirs and enlists again stands as before.
+A sanction holds for a person, not an account: a user who deletes their account and enlists again is still sanctioned.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ SUB_CODES = {
 }
 """What a temporary ban is for; observed on the wire (ABU-05)."""
 MAX_SANCTION_SECONDS = 365 * DAY_MS // SECOND_MS
-"""Longest that ends by itself; policy."""
+"""Longest duration of a sanction that ends by itself; policy."""
 
 _BANS = {SanctionKind.TEMPORARY_BAN: Reason.TEMPORARILY_BANNED, SanctionKind.BAN: Reason.BANNED}
 
 
 class BanRefusal(Refusal):
-    """A login of somebody who is banned.
+    """A banned person tried to log in.
 
     Args:
         sanction: The ban.
@@ -47,7 +47,7 @@ class BanRefusal(Refusal):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Imposes sanctions, holds people to them and lifts them. Source: ABU-05."""
+    """Imposes, enforces and lifts sanctions. Source: ABU-05."""
 
     store: StoreForAbuse
     connections: Connections
@@ -68,24 +68,24 @@ class Standing:
         return await self.store.standing.list_in_force(user, self.clock.now_ms())
 
     async def locked_until_ms(self, user: ExternalUser) -> int | None:
-        """Returns until when somebody may open no new chats; None when they may."""
+        """Returns until when a person may open no new chats; None without such a lock."""
         locks = (
             each.expires_at_ms for each in await self.sanctions(user) if each.kind is SanctionKind.NEW_CHATS_LOCKED
         )
         return next(locks, None)
 
     async def check_may_connect(self, user: ExternalUser) -> None:
-        """Refuses a login of somebody who is banned.
+        """Refuses a login of a banned person.
 
         Raises:
-            BanRefusal: BANNED or TEMPORARILY_BANNED, with what is left of the ban.
+            BanRefusal: BANNED or TEMPORARILY_BANNED, with the rest of the ban.
         """
         bans = [sanction for sanction in await self.sanctions(user) if sanction.kind in _BANS]
         if bans:
             raise BanRefusal(max(bans, key=lambda ban: ban.kind), self.clock.now_ms())
 
     async def check_may_enlist(self, user: ExternalUser) -> None:
-        """Refuses the enlistment of somebody who is banned for good.
+        """Refuses the enlistment of a permanently banned person.
 
         Raises:
             Refusal: BANNED.
@@ -94,13 +94,13 @@ class Standing:
             raise Refusal(Reason.BANNED)
 
     async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
-        """Imposes a sanction in place of one of its kind; a ban ends the account's connection.
+        """Imposes a sanction in place of an earlier one of its kind; a ban ends the account's connection.
 
         Args:
-            account: Who is sanctioned.
-            sanction: What they may not do.
-            actor: Whose doing brought it about.
-            cause: What brought it about.
+            account: The account of the sanctioned person.
+            sanction: The sanction.
+            actor: Whose action led to the sanction, for the journal.
+            cause: Why, for the journal.
         """
         await self.store.standing.put(account.external_user, sanction)
         until = "for good" if sanction.expires_at_ms is None else f"until {sanction.expires_at_ms}"
@@ -118,12 +118,12 @@ class Standing:
             self.connections.end(account.account_id, _BANS[sanction.kind])
 
     async def lift(self, user: ExternalUser, actor: str, *kinds: SanctionKind) -> None:
-        """Lifts sanctions of these kinds.
+        """Lifts sanctions of some kinds.
 
         Args:
-            user: Whose sanctions.
-            actor: Who lifts them.
-            kinds: Which.
+            user: The sanctioned person.
+            actor: Who lifts the sanctions, for the journal.
+            kinds: The kinds to lift.
         """
         await self.store.standing.delete(user, kinds)
         what = ", ".join(kind.name.lower() for kind in kinds)

@@ -7,7 +7,7 @@ from interop_server.core.model import Account, Complaints, ExternalUser, Sanctio
 from interop_server.core.shared_store import AccountStore, MailboxStore, SentMessageStore
 
 KeptValue = int | str | bytes | None
-"""What the store keeps in one field."""
+"""The value of one stored field."""
 
 
 class BlocklistStore(Protocol):
@@ -30,13 +30,13 @@ class StandingStore(Protocol):
         ...
 
     async def put(self, user: ExternalUser, sanction: Sanction) -> None:
-        """Imposes a sanction in place of one of its kind."""
+        """Imposes a sanction in place of an earlier one of its kind."""
         ...
 
     async def delete(self, user: ExternalUser, kinds: Sequence[SanctionKind]) -> None: ...
 
     async def count_banned(self, integrator: int) -> int:
-        """How many of a partner's users are banned for good."""
+        """How many of a partner's users are permanently banned."""
         ...
 
     async def delete_ended(self, before_ms: int, most: int) -> int:
@@ -44,7 +44,7 @@ class StandingStore(Protocol):
         ...
 
     async def next_end_ms(self) -> int | None:
-        """When the first of the sanctions that end does, or did; None without such sanctions."""
+        """When the earliest end of a sanction is, or was; None when no sanction ends by itself."""
         ...
 
 
@@ -69,7 +69,7 @@ class ReportStore(Protocol):
     async def oldest_ms(self) -> int | None: ...
 
     async def count_complaints(self, account: Account, since_ms: int) -> Complaints:
-        """What there is against an account; of reports and of chats that it opened, those since a time."""
+        """The complaints about an account; of reports and of chats that it opened, only those since a time."""
         ...
 
     async def count_complaints_of_partner(self, integrator: int, since_ms: int) -> Complaints:
@@ -80,7 +80,7 @@ class ReportStore(Protocol):
 class NewChatStore(Protocol):
     """Chats that third-party users opened and that no WhatsApp user has answered: what the cap on new chats counts.
 
-    An accepted message request and a trusted-contact mark are answers. A decline and a block are not: they must not
+    An accepted message request and a trusted-contact mark count as answers. A decline and a block do not: they must not
     show (OPT-14).
     """
 
@@ -92,7 +92,7 @@ class NewChatStore(Protocol):
         ...
 
     async def reset(self, account_id: int, now_ms: int) -> None:
-        """Lets `list_unanswered` begin anew: chats opened until now no longer count (ABU-06)."""
+        """Restarts `list_unanswered`: chats opened until now no longer count (ABU-06)."""
         ...
 
 
@@ -106,16 +106,16 @@ class AuditStore(Protocol):
         about: tuple[int | None, str | None, ExternalUser | None],
         page: tuple[int, int],
     ) -> list[tuple[KeptValue, ...]]:
-        """Rows of a table that are about one person, in an order that stays while nothing changes.
+        """Rows of a table that are about one person, in an order that is stable while nothing changes.
 
         Accounts are shown as JIDs, contents as their length, and other users who blocked or reported the person only as
         "another user".
 
         Args:
             table: One that `core/abuse/audit.py` names.
-            columns: What to show of each row.
+            columns: The columns to show.
             about: The person's account id, JID and identifier, each None if unknown.
-            page: How many rows to pass over, and how many to return at most.
+            page: How many rows to skip, and how many to return at most.
         """
         ...
 

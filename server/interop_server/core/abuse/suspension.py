@@ -1,4 +1,4 @@
-"""What many bans mean for a messenger: it is suspended as a whole; knows nothing of what its users were banned for."""
+"""Suspends a partner as a whole when many of its users are banned; knows no cause of those bans."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,16 +9,16 @@ from interop_server.core.limits import Limits
 
 
 class Partners(Protocol):
-    """Who can suspend partners: the operator's rules, which know routing, as routing knows this."""
+    """The operator's rules, which can suspend partners. They know routing, and routing knows this module."""
 
     async def suspend(self, integrator: int) -> bool:
-        """Suspends a partner; False when it is not active."""
+        """Suspends a partner; returns False when it is not active."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Suspension:
-    """Suspends partners whose users are banned in numbers. Off by default; policy. Source: ABU-07."""
+    """Suspends partners with many banned users. Off by default; policy. Source: ABU-07."""
 
     store: StoreForAbuse
     partners: Partners
@@ -26,7 +26,7 @@ class Suspension:
     limits: Limits
 
     async def after_ban(self, integrator: int) -> None:
-        """Looks at a partner of whose users another one was banned for good; 0, WhatsApp, is none."""
+        """Checks the partner of a user who has just been permanently banned; ignores 0, WhatsApp."""
         until = self.limits.banned_users_until_suspension
         if not integrator or not until:
             return

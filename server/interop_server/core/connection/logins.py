@@ -1,4 +1,4 @@
-"""Who may connect: the decision about a login; knows no handshake bytes and no stream."""
+"""Which clients may connect: the decision about a login; knows no handshake bytes and no stream."""
 
 from dataclasses import dataclass
 
@@ -36,11 +36,11 @@ class Logins:
     proxy_rate: RateLimit
 
     async def log_in(self, login: Login, peer_ip: str = "") -> Account:
-        """Returns the account that a login proves, after recording the connection time.
+        """Returns the account that a login proves, after recording the time of the connection.
 
         Args:
             login: What the client says.
-            peer_ip: Where the connection comes from: the client's address, or its proxy's; empty when not known.
+            peer_ip: Where the connection comes from: the client's address or its proxy's; empty when unknown.
 
         Raises:
             Refusal: PROTOCOL_VERSION_TOO_OLD, LOGIN_MALFORMED, NOT_ENLISTED, ENLISTMENT_EXPIRED, AUTH_KEY_MISMATCH, a
@@ -56,16 +56,16 @@ class Logins:
             account = await self._whatsapp(login)
         if account.auth_key != login.static_key:
             raise Refusal(Reason.AUTH_KEY_MISMATCH)
-        await self.check_standing(account)  # only now: a ban is nobody else's business
+        await self.check_standing(account)  # only after the proof of the key: a ban is visible only to its own account
         terms = await self.store.accounts.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())
-        # Again, for either may just have gone; whatever goes from here on finds the connection, and ends it.
+        # Check again: account or partner may have changed meanwhile. Later changes find this connection and end it.
         if terms is None:
             raise await self.absence.refusal_of(account.jid)
         check_terms(login, terms)
         return account
 
     async def check_standing(self, account: Account) -> None:
-        """Checks that a person may be connected.
+        """Checks that a user may be connected.
 
         Raises:
             Refusal: TEMPORARILY_BANNED or BANNED.
@@ -73,7 +73,7 @@ class Logins:
         await self.standing.check_may_connect(account.external_user)
 
     def _count(self, login: Login, peer_ip: str) -> None:
-        # From this machine all clients of a test come, as all clients of a proxy come from its address.
+        # All clients of a test connect from this machine, as all clients of a proxy connect from its address.
         is_shared = login.mode is ConnectionMode.PROXY or is_loopback(peer_ip)
         (self.proxy_rate if is_shared else self.client_rate).require(rate_limit_key(peer_ip))
 
@@ -81,7 +81,7 @@ class Logins:
         token = await self.tokens.verify(login.token)
         check_terms(login, PartnerTerms(token.partner.status, token.partner.proxy_allowed))
         if login.mode is ConnectionMode.PROXY:
-            # Only now: whoever is no proxy must not use up what is another client's.
+            # Only after the token: an unverified proxy must not use up another client's limit.
             self.client_rate.require(rate_limit_key(login.client_ip))
         jid = third_party_jid(token.partner.integrator, login.account_number)
         account = await self.store.accounts.get(jid)

@@ -1,4 +1,4 @@
-"""What a connection leaves un-acked when it ends: worth a push (LIF-01); knows no stream and no timer."""
+"""Pushes for a connection that ended before everything was acked (LIF-01); knows no stream and no timer."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ _NO_PUSH = frozenset(
         Reason.SERVER_DRAINING,
     }
 )
-"""Ends after which the client is there already, may not come, or was told to come back."""
+"""Ends after which a push is useless: the client is connected, may not connect, or was told to reconnect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,11 @@ class UnackedPush:
     limits: Limits
 
     async def send(self, account: Account, reason: Reason | None) -> None:
-        """Pushes once when a third-party user left messages or retry receipts un-acked and went (LIF-01).
+        """Pushes once when a third-party user disconnected and left messages or retry receipts un-acked (LIF-01).
 
         Args:
-            account: Whose connection it was; it has no other.
-            reason: Why the server ended it; None when the client did.
+            account: The account whose connection ended; it has no other connection.
+            reason: Why the server ended the connection; None when the client ended it.
         """
         if account.is_whatsapp or reason in _NO_PUSH:
             return

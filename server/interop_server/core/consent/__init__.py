@@ -1,1 +1,1 @@
-"""Who may reach whom (OPT): opt-in, routes, first contact, reachability pings."""
+"""Consent (OPT): opt-in, routes, message requests, first contact, reachability pings."""

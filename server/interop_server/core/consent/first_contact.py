@@ -1,7 +1,7 @@
-"""What two people owe each other before they know each other; knows no wire format, no store and no message.
+"""First contact: message requests, trusted contacts and unanswered chats; knows no wire format, store or message.
 
-A third party who writes first makes a message request. Writing back, or accepting, makes them a trusted contact for a
-time. Until somebody answers, the chats that a third party opens are counted.
+A third-party user who writes first makes a message request. A WhatsApp user who writes back, or accepts, makes them a
+trusted contact for a time. The chats that a third-party user opens are counted until the WhatsApp user answers.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from interop_server.core.model import Account, MessageRequestState
 def trusted_until_ms(now_ms: int, limits: Limits) -> int:
     """Returns when a trusted-contact mark that is given now ends (OPT-14).
 
-    Time is cut into buckets, and all marks of one bucket end together: a mark is worth renewing only in a later one.
+    Time is divided into buckets, and all marks of one bucket end together: only a later bucket renews a mark.
     """
     bucket_ms = limits.trusted_bucket_days * DAY_MS
     return (now_ms // bucket_ms + limits.trusted_buckets) * bucket_ms
@@ -28,10 +28,11 @@ def has_declined(facts: RouteFacts) -> bool:
 
 
 def chat_entry(sender: Account, recipient_id: int, *, is_dropped: bool) -> ChatEntry:
-    """Returns what a message does to the chat of its two ends (OPT-06, OPT-14).
+    """Returns what a message changes in the chat of its sender and recipient (OPT-06, OPT-14).
 
     A WhatsApp user who writes first accepts the chat by writing; a third-party user who writes first makes a message
-    request. The list of chats is the WhatsApp user's: it shows what they sent, dropped or not, and what reached them.
+    request. Only the WhatsApp user has a list of chats. It shows the chats that they wrote to, even when the message
+    was dropped, and the chats whose messages reached them.
     """
     if sender.is_whatsapp:
         return ChatEntry(sender.account_id, recipient_id, MessageRequestState.ACCEPTED, is_listed=True)
@@ -39,14 +40,15 @@ def chat_entry(sender: Account, recipient_id: int, *, is_dropped: bool) -> ChatE
 
 
 def acceptance(whatsapp: Account, peer: RouteFacts, now_ms: int, limits: Limits, *, tell: bool) -> RequestAnswer | None:
-    """Returns what a WhatsApp user changes by accepting a third-party user or writing to them; None for nothing.
+    """Returns what changes when a WhatsApp user accepts a third-party user or writes to them; None for nothing.
 
     Args:
-        whatsapp: Who accepts.
-        peer: Of the third-party user, as seen from there.
-        now_ms: When.
+        whatsapp: The WhatsApp user.
+        peer: Facts of the third-party user, as seen from the WhatsApp user.
+        now_ms: The time now.
         limits: How long the mark holds.
-        tell: Whether anything of the WhatsApp user's reaches the third-party user now. A mark comes with its notice.
+        tell: Whether the third-party user may be told. Without that no mark is given: a mark comes with its
+            notification.
     """
     until_ms = trusted_until_ms(now_ms, limits)
     if not tell or until_ms <= peer.trusted_until_ms:
@@ -62,9 +64,9 @@ class NewChats:
     """How many further chats a third-party user may open now. Source: ABU-05.
 
     Args:
-        opened_at_ms: When they opened those that nobody has answered and that count still, newest first.
-        locked_until_ms: Until when they may open none at all; None when they may.
-        now_ms: Now.
+        opened_at_ms: When the user opened the chats that are unanswered and still count, newest first.
+        locked_until_ms: Until when the user may open no chat at all; None without such a lock.
+        now_ms: The time now.
         limits: How many may be open.
     """
 
@@ -75,14 +77,14 @@ class NewChats:
         self._now_ms = now_ms
         self._limits = limits
         self.capped = 0
-        """How often the cap was met."""
+        """How many attempts the cap refused."""
 
     def open(self, recipient_id: int) -> None:
-        """Opens one.
+        """Opens a chat with a recipient; a second call for the same recipient changes nothing.
 
         Raises:
-            Refusal: NEW_CHATS_LOCKED with what is left of the lock, or NEW_CHATS_CAPPED with the delay after which a
-                chat counts no more.
+            Refusal: NEW_CHATS_LOCKED with the rest of the lock, or NEW_CHATS_CAPPED with the delay after which a chat
+                no longer counts.
         """
         if recipient_id in self._opening:
             return

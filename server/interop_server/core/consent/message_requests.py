@@ -17,7 +17,7 @@ from interop_server.core.ports import Clock, Connections, PushGateway
 
 @dataclass(frozen=True, slots=True)
 class MessageRequests:
-    """Accepts and declines. Source: OPT-14."""
+    """Accepts and declines message requests. Source: OPT-14."""
 
     store: StoreForConsent
     connections: Connections
@@ -29,7 +29,7 @@ class MessageRequests:
     async def answer(self, account: Account, peer_jid: str, *, accepted: bool) -> None:
         """Accepts or declines the message request of a third-party user.
 
-        Whether there is a request is not told: a peer who never wrote is answered like one who did.
+        The caller does not learn whether there is a request: a peer who never wrote gets the same answer.
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.

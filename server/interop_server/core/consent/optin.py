@@ -1,6 +1,6 @@
-"""Third-party chats as a WhatsApp user controls them, and look-up; knows no wire format.
+"""How a WhatsApp user controls third-party chats, and how identifiers are looked up; knows no wire format.
 
-Nothing is cached: a change holds for the very next stanza (OPT-02).
+Nothing is cached: a change applies to the very next stanza (OPT-02).
 """
 
 from collections.abc import Sequence
@@ -29,11 +29,11 @@ from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
 TERMS_ID = "20240306"
-"""The terms that are shown and accepted; observed on the wire."""
+"""The terms that a client shows and its user accepts; observed on the wire."""
 
 
 class Found(NamedTuple):
-    """A look-up that succeeded (OPT-08). Holds no profile field."""
+    """A successful look-up (OPT-08). Holds no profile field."""
 
     jid: str
     normalized: str
@@ -41,7 +41,7 @@ class Found(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A WhatsApp user's choices, and whether they qualify."""
+    """A WhatsApp user's choices, and whether the user qualifies."""
 
     chosen: InteropSettings
     eligible: bool
@@ -55,7 +55,7 @@ def is_eligible(account: Account, limits: Limits) -> bool:
 
 
 def require_whatsapp(account: Account) -> None:
-    """Refuses callers that are third-party users.
+    """Refuses third-party users.
 
     Raises:
         Refusal: CALLER_NOT_WHATSAPP_USER.
@@ -74,7 +74,7 @@ class OptIn:
     resolve_rate: RateLimit
 
     async def list_partners(self, account: Account) -> list[tuple[Partner, bool]]:
-        """Lists all partners but the removed, with whether the caller has chosen each (OPT-07).
+        """Lists all partners except removed ones, and whether the caller has chosen each (OPT-07).
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER.
@@ -89,7 +89,7 @@ class OptIn:
         ]
 
     async def record_terms(self, account: Account, terms_id: str, *, accepted: bool) -> None:
-        """Records terms shown, or accepted after they were shown (OPT-03).
+        """Records that terms were shown, or that they were accepted after they were shown (OPT-03).
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, REQUEST_MALFORMED or TERMS_NOT_ACCEPTED.
@@ -173,7 +173,7 @@ class OptIn:
             _named(external_id, integrator, kinds.get(integrator), f"users[{index}]")
             for index, (external_id, integrator) in enumerate(users)
         ]
-        # One look-up whoever is asked for, known or not, so that it takes the same time for each (OPT-09).
+        # The store is asked about every named user, known or not, so that each takes the same time (OPT-09).
         facts = iter(
             await self.store.routes.look_up(account, [user for user in named if not isinstance(user, Refusal)])
         )
@@ -211,7 +211,7 @@ class OptIn:
 
 
 def _named(external_id: str, integrator: int, kind: IdentifierType | None, place: str) -> tuple[int, str] | Refusal:
-    """Returns who is asked for as (integrator, normalised identifier), or what is wrong with how they are named."""
+    """Returns the user to look up as (integrator, normalised identifier), or what is wrong with the request's entry."""
     try:
         if not external_id:
             raise Refusal(Reason.REQUEST_MALFORMED, "`external_id` is empty", field="external_id")

@@ -1,6 +1,6 @@
-"""Who may reach whom: one decision, for messages, receipts, typing and prekey bundles; knows no wire format.
+"""Whether a sender may reach a recipient: one decision for messages, receipts, typing indicators and prekey bundles.
 
-No path is more open than another, since all of them ask here.
+Knows no wire format. Every path asks here, so no path is more open than another.
 """
 
 from collections.abc import Sequence
@@ -22,11 +22,11 @@ _ABSENT = {
 
 
 class Route(Enum):
-    """What becomes of a stanza that is not refused."""
+    """What happens to a stanza that is not refused."""
 
     DELIVER = auto()
     DROP = auto()
-    """Acknowledged, but goes nowhere: the recipient has blocked or declined the sender (ABU-02, OPT-14)."""
+    """Acknowledged but not delivered: the recipient has blocked or declined the sender (ABU-02, OPT-14)."""
 
 
 def decide_route(
@@ -35,10 +35,10 @@ def decide_route(
     """Decides whether a sender may reach a recipient.
 
     Args:
-        sender: Who asks.
-        recipient_is_whatsapp: What the recipient's JID says.
-        facts: What the store knows of the recipient as seen from the sender; None when it knows nothing.
-        end: How the recipient's account ended, if it did: for the operator only (LIF-05).
+        sender: The account that sends.
+        recipient_is_whatsapp: Whether the recipient's JID is that of a WhatsApp user.
+        facts: What the store knows of the recipient, as seen from the sender; None when it knows nothing.
+        end: How the recipient's account ended, if it did: only for the operator's journal (LIF-05).
 
     Raises:
         Refusal: ROUTE_NOT_SUPPORTED, SENDER_NOT_OPTED_IN, RECIPIENT_BLOCKED_BY_SENDER or RECIPIENT_NOT_REACHABLE, which
@@ -57,47 +57,48 @@ def decide_route(
     if not facts.partner_active:
         raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the partner is not active")
     if facts.sender_blocked_recipient:
-        # Last: anybody may block any JID, so said earlier it would tell which JIDs exist (OPT-09).
+        # Last, because any JID can be blocked: an earlier check would reveal which JIDs exist (OPT-09).
         raise Refusal(Reason.RECIPIENT_BLOCKED_BY_SENDER)
     return Route.DROP if facts.recipient_blocked_sender or has_declined(facts) else Route.DELIVER
 
 
 def why_dropped(facts: RouteFacts) -> tuple[str, str]:
-    """Returns the requirement and the cause that stand in the journal for what is dropped."""
+    """Returns the requirement and the cause that the journal gives for a dropped stanza."""
     if facts.recipient_blocked_sender:
         return "ABU-02", "the recipient has blocked the sender"
     return "OPT-14", "the recipient has declined the sender's message request"
 
 
 class RouteView(NamedTuple):
-    """What decides about a sender's routes to some recipients."""
+    """What decides a sender's routes to some recipients."""
 
     sender: Account
     facts: dict[str, RouteFacts]
-    """Of the recipients that exist, by JID."""
+    """Facts of the recipients that exist, by JID."""
     opted_in: frozenset[int]
-    """Partners that a WhatsApp sender has opted in for; read only when a recipient does not exist."""
+    """Partners that a WhatsApp sender has opted in for; read only if a recipient does not exist or is not opted in."""
     ends: dict[str, AccountEnd]
-    """How recipients' accounts have ended, by JID; likewise."""
+    """How recipients' accounts ended, by JID. Read in the same case."""
 
     def decide(self, jid: Jid) -> tuple[Route, RouteFacts]:
-        """Decides about one of the recipients, and returns what is known of them.
+        """Decides the route to one of the recipients, and returns it with the facts about the recipient.
 
         Raises:
             Refusal: As `decide_route`.
         """
         facts = self.facts.get(jid.text)
         if facts is None and self.sender.is_whatsapp and jid.integrator and jid.integrator not in self.opted_in:
-            # As for a recipient who exists: a sender who has not opted in must not learn which JIDs do (OPT-09).
+            # Same answer as for an existing recipient: a sender who has not opted in must not learn which JIDs exist
+            # (OPT-09).
             raise Refusal(Reason.SENDER_NOT_OPTED_IN)
         route = decide_route(self.sender, jid.is_whatsapp, facts, self.ends.get(jid.text))
         return route, self.facts[jid.text]
 
 
 async def view_routes(store: StoreForRoutes, sender: Account, jids: Sequence[Jid]) -> RouteView:
-    """Reads what decides about a sender's routes to recipients, each named once."""
+    """Reads what decides a sender's routes to recipients, each named once."""
     facts = await store.routes.get_facts(sender, [jid.text for jid in jids]) if jids else {}
-    # To somebody who has not opted in, who exists costs as much as who does not (OPT-09).
+    # A sender who has not opted in causes the same work whether or not the recipient exists (OPT-09).
     if not sender.is_whatsapp or sum(each.opted_in for each in facts.values()) == len(jids):
         return RouteView(sender, facts, frozenset(), {})
     opted_in = (await store.opt_in.get(sender.account_id)).opted_in
@@ -106,7 +107,7 @@ async def view_routes(store: StoreForRoutes, sender: Account, jids: Sequence[Jid
 
 
 class Dropped(Exception):
-    """A stanza that is not answered goes nowhere: by which requirement, and why, for the journal alone."""
+    """A stanza without an answer is dropped: the requirement and the cause are for the journal only."""
 
     def __init__(self, requirement: str, cause: str) -> None:
         super().__init__(cause)
@@ -115,10 +116,10 @@ class Dropped(Exception):
 
 
 async def require_reachable(store: StoreForRoutes, sender: Account, jid: Jid) -> RouteFacts:
-    """Returns what is known of a peer whom an account may talk to, for stanzas that are not answered.
+    """Returns the facts about a peer that an account may talk to, for stanzas that get no answer.
 
     Raises:
-        Dropped: The two may not talk.
+        Dropped: The account may not talk to the peer.
     """
     view = await view_routes(store, sender, [jid])
     try:

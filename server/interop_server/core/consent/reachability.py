@@ -1,6 +1,6 @@
-"""Reachability pings: who may ask whom to become reachable, and who hears of it; knows no wire format.
+"""Reachability pings: which users may send them, and which users receive them; knows no wire format.
 
-What becomes of a ping is not told, and each takes one look-up and one write, whatever becomes of it (OPT-11).
+The sender never learns what happened to a ping: every ping takes one look-up and one write (OPT-11).
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _CAUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Reachability:
-    """Takes pings, and who lets them through. Source: OPT-10, OPT-11, OPT-12."""
+    """Takes pings, and keeps which pings each WhatsApp user lets through. Source: OPT-10, OPT-11, OPT-12."""
 
     store: StoreForConsent
     connections: Connections
@@ -48,7 +48,7 @@ class Reachability:
         return await self.store.reachability.get(account.account_id)
 
     async def choose(self, account: Account, enabled: bool, muted: Sequence[int]) -> None:
-        """Chooses which pings come through, replacing the choice before (OPT-11).
+        """Chooses which pings come through, replacing the earlier choice (OPT-11).
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, TOO_MANY_ITEMS or REQUEST_MALFORMED.
@@ -62,7 +62,7 @@ class Reachability:
         await self.store.reachability.put(account.account_id, ReachabilitySettings(enabled, frozenset(muted)))
 
     async def ping(self, account: Account, phone_number: str, display_name: str) -> None:
-        """Tells a WhatsApp user that the caller would like to write, or nobody: the caller learns no difference.
+        """Tells a WhatsApp user that the caller would like to write, or drops the ping: the caller cannot tell which.
 
         Raises:
             Refusal: CALLER_NOT_THIRD_PARTY_USER, REQUEST_MALFORMED or RATE_LIMITED.
@@ -86,7 +86,7 @@ class Reachability:
         self._record(account, whatsapp_jid(digits), cause or _CAUSES.get(fate, ""))
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """Pings that are neither outstanding nor counted any more (OPT-12)."""
+        """Pings that are no longer outstanding and no longer count (OPT-12)."""
         kept_ms = max(self.limits.ping_ms, DAY_MS)
         return (
             Sweep(
@@ -114,7 +114,7 @@ class Reachability:
 
 
 def _check_display_name(name: str) -> None:
-    # Not printable are, among others, control characters and those that turn the direction of writing.
+    # Not printable are, for example, control characters and characters that change the direction of writing.
     if not 1 <= len(name) <= MAX_DISPLAY_NAME_CHARACTERS or not name.isprintable() or not name.strip():
         detail = f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} printable characters"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field="display_name")
@@ -133,6 +133,6 @@ def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:
 
 
 def _notice(sender: Account, recipient: Account, partner_name: str, display_name: str, now_ms: int) -> MailboxItem:
-    """Tells of the partner and the display name, no more: neither identifier, no key and no chat (OPT-10)."""
+    """Returns the notification. It holds partner and display name, but no identifier, key or chat (OPT-10)."""
     ping = ReachabilityPing(sender.integrator, partner_name, display_name)
     return encode(ping, recipient.account_id, now_ms, sender_id=sender.account_id)

@@ -35,13 +35,13 @@ class RouteStore(Protocol):
     """
 
     async def get_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:
-        """Facts of each existing account among the JIDs, as seen from the sender."""
+        """Facts of the existing accounts among the JIDs, by JID, as seen from the sender."""
         ...
 
     async def look_up(self, sender: Account, users: Sequence[tuple[int, str]]) -> list[RouteFacts | None]:
-        """The same of accounts named by (integrator, external_id), one for each; None for one that does not exist.
+        """The same for accounts named by (integrator, external_id), one for each; None where no account exists.
 
-        Costs the same for each of them: it does not count what waits, so that its mailbox figures are 0 (OPT-09).
+        Costs the same for each of them: it does not count waiting items, so the mailbox figures are 0 (OPT-09).
         """
         ...
 
@@ -77,14 +77,14 @@ class ChatStore(Protocol):
         ...
 
     async def delete(self, account_id: int, peer_jid: str) -> None:
-        """Takes a chat off the list. The state of the first contact is kept (OPT-14)."""
+        """Removes a chat from the list. The state of the first contact is kept (OPT-14)."""
         ...
 
     async def put_answers(self, answers: Sequence[RequestAnswer]) -> None:
-        """Changes the state of first contacts; without a chat between the two, nothing changes.
+        """Changes the state of first contacts; without a chat between the two users, nothing changes.
 
-        A trusted-contact mark that ends later than the one before is put, and its notice goes into the mailbox of the
-        third-party user. Any other mark is not put, nor is its notice.
+        A trusted-contact mark is put if it ends later than the earlier one; then its notification goes into the mailbox
+        of the third-party user. Otherwise neither is put.
         """
         ...
 
@@ -103,10 +103,10 @@ class ReachabilityStore(Protocol):
     async def put_ping(
         self, sender_id: int, sent_at_ms: int, bounds: PingBounds, notice: MailboxItem | None
     ) -> PingFate:
-        """Counts a ping, and delivers its notice, if it has one and the bounds allow it.
+        """Counts a ping, and delivers its notification if there is one and the bounds allow it.
 
-        A dropped ping is counted and kept like a delivered one, except that its recipient is not kept. It also writes
-        the notice into the recipient's mailbox.
+        A dropped ping is counted and kept like a delivered one, but without its recipient. A delivered ping also writes
+        the notification into the recipient's mailbox.
 
         Raises:
             PingsUsedUp: The sender has sent as many as the bounds allow. Nothing changed.
@@ -123,7 +123,7 @@ class ReachabilityStore(Protocol):
 
 
 class StoreForRoutes(Protocol):
-    """The concerns of the store that decide whether one account may reach another; rooms above this one decide too."""
+    """Which concerns of the store decide whether one account may reach another; rooms above this one use it too."""
 
     @property
     def accounts(self) -> AccountStore: ...

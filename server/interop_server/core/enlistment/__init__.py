@@ -1,1 +1,1 @@
-"""How a user of a partner becomes an account, and stays one (ENL): tokens, key sets, identifiers, location."""
+"""Enlistment (ENL): how a partner's user gets an account and keeps it: tokens, key sets, identifiers, location."""

@@ -1,4 +1,4 @@
-"""How long third-party accounts are without a connection: thirty days of it end the enlistment; knows no timer."""
+"""Absence: an enlistment ends after thirty days without a connection; knows no timer."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,12 @@ from interop_server.core.ports import Clock, Connections
 from interop_server.core.sweeps import Sweep
 
 _AT_ONCE = 200
-"""Accounts that one transaction un-enlists: more would keep messages waiting."""
+"""Accounts un-enlisted in one transaction: more would delay messages."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """Notes when accounts were last connected, and ends enlistments that rest too long. Source: LIF-01, LIF-04."""
+    """Records when accounts were last connected, and ends expired enlistments. Source: LIF-01, LIF-04."""
 
     store: StoreForEnlistment
     connections: Connections
@@ -25,15 +25,15 @@ class Absence:
     limits: Limits
 
     async def begin(self, account: Account) -> None:
-        """Notes the end of a connection: from now on the account is without one."""
+        """Records the end of a connection: the account is absent from now on."""
         await self.store.accounts.set_last_connected([account.account_id], self.clock.now_ms())
 
     async def note_connected(self) -> None:
-        """Notes that whoever is connected was so until now: what a crash makes of a long connection (LIF-04)."""
+        """Records which accounts are still connected, so that a crash does not lengthen an absence (LIF-04)."""
         await self.store.accounts.set_last_connected(sorted(self.connections.connected()), self.clock.now_ms())
 
     async def is_over(self, account: Account) -> bool:
-        """Says whether an account's enlistment has ended, and ends it if it is due: nobody need wait for the sweep."""
+        """Says whether an account's enlistment has expired, and ends it if it is due, without waiting for the sweep."""
         until_ms = self.clock.now_ms() - self.limits.unenlist_ms
         if account.is_whatsapp or account.last_connected_at_ms > until_ms:
             return False
@@ -42,9 +42,10 @@ class Absence:
         return bool(await self._unenlist([account.account_id], until_ms))
 
     async def refusal_of(self, jid: str) -> Refusal:
-        """Returns why nobody can log in as an account that is not there (LIF-03, LIF-04).
+        """Returns why no client can log in as a missing account (LIF-03, LIF-04).
 
-        No more is kept of an un-enlisted account than that it was: whoever has a token of the same partner is told.
+        Only the expiry itself is remembered of an expired enlistment. Any client with a token of the same partner is
+        told.
         """
         end = (await self.store.accounts.list_ends([jid])).get(jid)
         if end is AccountEnd.EXPIRED:

@@ -1,4 +1,4 @@
-"""Enlistment: how a token and a set of keys become an account; knows no HTTP form and no gRPC."""
+"""Enlistment: turns a token and a set of keys into an account; knows no HTTP form and no gRPC."""
 
 from dataclasses import dataclass
 
@@ -26,12 +26,12 @@ _FORM_FIELDS = {
     "signed_prekey.public_key": "e_skey_val",
     "signed_prekey.signature": "e_skey_sig",
 }
-"""What the form calls the fields of published keys."""
+"""Names that the form gives to the fields of published keys."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnlistmentForm:
-    """The documented form, its binary values decoded but not yet checked (ENL-08)."""
+    """The documented form; binary values are decoded but not yet checked (ENL-08)."""
 
     auth_key: bytes
     key_type: bytes
@@ -62,11 +62,11 @@ class Enlistment:
     identifier_rate: RateLimit
 
     async def enlist(self, form: EnlistmentForm, peer_ip: str = "") -> str:
-        """Enlists the user that the form's token speaks for, or replaces their keys (ENL-13); returns their JID.
+        """Enlists the user that the form's token names, or replaces their keys (ENL-13); returns their JID.
 
         Args:
             form: The form.
-            peer_ip: Where it comes from: the client's address or its messenger's server's; empty when not known.
+            peer_ip: Where the form comes from: the client's address or its partner's server's; empty when unknown.
 
         Raises:
             Refusal: See EnlistmentService.Enlist. Nothing changed.
@@ -79,16 +79,16 @@ class Enlistment:
             external_id = normalize_identifier(token.external_id, token.partner.identifier_type)
         except Refusal as refusal:
             raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`sub`: {refusal.detail}") from refusal
-        # A messenger's server may enlist for its users: then its address says nothing of theirs.
+        # A partner's server may enlist its users: then its address says nothing about theirs.
         client_ip = "" if is_own_server(token.partner, peer_ip) else peer_ip
         require_location(self.location, token.partner, external_id, client_ip)
-        # Only now: whoever has no token must not use up what is a messenger's or a user's.
+        # Only after the token: a caller without one must not use up the limit of a partner or a user.
         self.identifier_rate.require((token.partner.integrator, external_id))
         self.partner_rate.require(token.partner.integrator)
         await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
         known = await self.store.accounts.get_by_external_id(token.partner.integrator, external_id)
         if known is not None:
-            await self.absence.is_over(known)  # then this enlistment begins afresh (LIF-04)
+            await self.absence.is_over(known)  # an expired enlistment ends here, and this one starts afresh (LIF-04)
         now_ms = self.clock.now_ms()
         while True:
             jid = third_party_jid(token.partner.integrator, self.rng.number(JID_NUMBER_MIN, JID_NUMBER_MAX))
@@ -108,7 +108,7 @@ class Enlistment:
             except JidTaken:  # one in 10^14 per account: draw again
                 continue
         if enlisted.auth_key_changed or enlisted.identity_changed:
-            # A live connection was proved with keys that are no longer the account's (ENL-14).
+            # The live connection was proved with keys that are no longer the account's (ENL-14).
             self.connections.end(enlisted.account.account_id, Reason.KEYS_REPLACED)
         for peer_id in enlisted.notified:
             self.connections.wake(peer_id)
@@ -116,7 +116,7 @@ class Enlistment:
 
 
 def check_protocol_version(version: int, limits: Limits) -> None:
-    """Refuses interop protocol versions under the floor (ENL-15).
+    """Refuses interop protocol versions below the minimum (ENL-15).
 
     Raises:
         Refusal: PROTOCOL_VERSION_TOO_OLD.

@@ -1,7 +1,8 @@
-"""Where third-party users must be, as policies that can be replaced; knows no file, no database of places and no wire.
+"""Where third-party users must be, as replaceable policies; knows no file, no database of places and no wire format.
 
-Of what is public, users must be located in the European Economic Area. How that is tested, and how often, is not: here
-it is asked at enlistment and at each connection, of what is known then. What is not known speaks against nobody.
+According to public documents, users must be located in the European Economic Area. How that is tested, and how often,
+is not public. This server tests it at enlistment and at each connection, with what it knows then. What it does not know
+never counts against a user.
 
 Source: ENL-16; threat T17.
 """
@@ -20,34 +21,34 @@ EEA_COUNTRIES = frozenset(
         "LT", "LU", "LV", "MT", "NL", "NO", "PL", "PT", "RO", "SE", "SI", "SK",
     }
 )  # fmt: skip
-"""The European Economic Area, by ISO 3166 codes."""
+"""The European Economic Area, as ISO 3166 codes."""
 
 
 class Whereabouts(NamedTuple):
-    """What is known of where a user is."""
+    """What is known about a user's location."""
 
     phone_number: str = ""
-    """Digits; empty when the partner calls its users by something else."""
+    """Digits; empty when the partner does not identify its users by phone number."""
     client_ip: str = ""
-    """Of the end client; empty when it is not known."""
+    """Of the end client; empty when unknown."""
 
 
 class LocationPolicy(Protocol):
-    """Decides by a user's whereabouts whether they may take part."""
+    """Decides from a user's whereabouts whether they may take part."""
 
     def objection(self, whereabouts: Whereabouts) -> str:
-        """What speaks against them, for the user and the journal; empty when nothing does."""
+        """Returns the objection, for the user and the journal; empty without an objection."""
         ...
 
 
 def require_location(policy: LocationPolicy, partner: Partner, external_id: str, client_ip: str) -> None:
-    """Holds a partner's user to the location policy.
+    """Applies the location policy to a partner's user.
 
     Args:
-        policy: What decides.
-        partner: Whose user it is.
+        policy: The policy.
+        partner: The user's partner.
         external_id: The normalised user-visible identifier.
-        client_ip: Where the user's client is; empty when that is not known.
+        client_ip: Address of the user's client; empty when unknown.
 
     Raises:
         Refusal: LOCATION_NOT_ALLOWED.
@@ -58,42 +59,42 @@ def require_location(policy: LocationPolicy, partner: Partner, external_id: str,
 
 
 class Anywhere:
-    """Users may be anywhere: the default, for a simulator is used where its tests are."""
+    """Users may be anywhere: the default, because a simulator runs wherever its tests run."""
 
     def objection(self, whereabouts: Whereabouts) -> str:
-        """Nothing."""
+        """Never objects."""
         return ""
 
 
 @dataclass(frozen=True, slots=True)
 class EeaNumbers:
-    """Users called by a phone number need one of the area."""
+    """Users identified by phone number need a number of the European Economic Area."""
 
     calling_codes: tuple[str, ...]
     """As in `Limits.eligible_calling_codes`."""
 
     def objection(self, whereabouts: Whereabouts) -> str:
-        """A number with another calling code."""
+        """Objects to a number with another calling code."""
         if not whereabouts.phone_number or whereabouts.phone_number.startswith(self.calling_codes):
             return ""
         return "the phone number's calling code is of no country of the European Economic Area"
 
 
 class EeaNetworks:
-    """Users need an address in a network that is listed for a country of the area.
+    """Users need an address in a network that is listed for a country of the European Economic Area.
 
-    Of several networks that an address lies in the smallest counts. An address that is not public, such as that of this
-    machine, says nothing unless it is listed; a public one that is not listed is outside.
+    If several networks contain an address, the smallest counts. A public address that is not listed is outside. A
+    non-public address, such as that of this machine, counts only if it is listed.
     """
 
     def __init__(self, countries: dict[str, str]) -> None:
         """Takes a list of networks.
 
         Args:
-            countries: Country of each network, such as `203.0.113.0/24` → `DE`.
+            countries: The country of each network, such as `203.0.113.0/24` → `DE`.
 
         Raises:
-            ValueError: A network is none, or is listed twice; the message says which.
+            ValueError: A network is invalid, or is listed twice; the message says which.
         """
         self._countries: dict[tuple[int, int, int], str] = {}
         for text, country in countries.items():
@@ -105,7 +106,7 @@ class EeaNetworks:
         self._lengths = sorted(lengths, reverse=True)
 
     def objection(self, whereabouts: Whereabouts) -> str:
-        """An address in a country outside, or in none that is known."""
+        """Objects to an address in a country outside, or in an unlisted network."""
         address = parse_address(whereabouts.client_ip)
         if address is None:
             return ""
@@ -126,10 +127,10 @@ class EeaNetworks:
 
 
 def parse_networks(text: str) -> EeaNetworks:
-    """Reads a list of networks, on each line one and its country, such as `203.0.113.0/24 DE`; `#` begins a comment.
+    """Parses a list with a network and its country on each line, such as `203.0.113.0/24 DE`; `#` begins a comment.
 
     Raises:
-        ValueError: A line is none; the message says which, and what is wrong.
+        ValueError: A line is invalid; the message says which, and what is wrong.
     """
     countries: dict[str, str] = {}
     for number, line in enumerate(text.splitlines(), start=1):

@@ -1,4 +1,4 @@
-"""What a partner's token must hold, and which key set it is verified against; knows no JWT library and no HTTP."""
+"""Checks partners' tokens, and chooses the key set that verifies them; knows no JWT library and no HTTP."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +14,11 @@ from interop_server.core.ports import Clock, JwksSource, TokenReader
 
 
 class VerifiedToken(NamedTuple):
-    """Whom a token speaks for."""
+    """The user that a verified token names."""
 
     partner: Partner
     external_id: str
-    """The user-visible identifier, as the token has it."""
+    """The user-visible identifier, as it stands in the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class PartnerTokens:
     limits: Limits
 
     async def verify(self, token: str) -> VerifiedToken:
-        """Verifies a token and returns whom it speaks for.
+        """Verifies a token and returns the user that it names.
 
         Raises:
             Refusal: TOKEN_TOO_LARGE, BAD_INTEGRATOR, PARTNER_NOT_ACTIVE, JWKS_UNAVAILABLE, or another TOKEN_… reason.
@@ -46,7 +46,7 @@ class PartnerTokens:
         if header.algorithm != "RS256":
             raise Refusal(Reason.TOKEN_ALGORITHM_REFUSED, f"the header says alg={header.algorithm[:32]!r}")
         if not header.issuer:
-            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`iss` is absent or no string")
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`iss` is absent or not a string")
         partner = await self.store.partners.get_by_issuer(header.issuer)
         if partner is None:
             raise Refusal(Reason.BAD_INTEGRATOR)
@@ -82,14 +82,14 @@ class PartnerTokens:
             raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`aud` must be {self.limits.token_audience!r}")
         subject = claims.get("sub")
         if not isinstance(subject, str) or not subject:
-            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`sub` is absent or no string")
+            raise Refusal(Reason.TOKEN_CLAIMS_INVALID, "`sub` is absent or not a string")
         return subject
 
 
 def _seconds(claims: Mapping[str, object], name: str) -> float:
     value = claims.get(name)
     if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < 1e12:
-        raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`{name}` is absent or no number of seconds")
+        raise Refusal(Reason.TOKEN_CLAIMS_INVALID, f"`{name}` is absent or not a number of seconds")
     return value
 
 
@@ -97,7 +97,8 @@ def _seconds(claims: Mapping[str, object], name: str) -> float:
 class KeySets:
     """Partners' key sets: the last good copy of each, in memory and in the store.
 
-    Tokens are verified only against the cached copy; an unknown `kid` causes at most one bounded early refetch.
+    Tokens are verified only against the cached copy; an unknown `kid` causes at most one early refetch in a bounded
+    time.
     Source: ENL-03, ENL-04.
     """
 
@@ -111,11 +112,11 @@ class KeySets:
     _asked_at_ms: dict[int, int] = field(init=False, default_factory=dict)
 
     async def with_key(self, partner: Partner, key_id: str) -> str:
-        """Returns the partner's key set, refetched early if it lacks the key and that was not done just now.
+        """Returns the partner's key set; refetches it early if it lacks the key, unless that was done recently.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE when there is no good copy, TOKEN_KEY_UNKNOWN when the copy lacks the key; both
-                with the time until the partner is asked again.
+            Refusal: JWKS_UNAVAILABLE without a good copy, TOKEN_KEY_UNKNOWN when the copy lacks the key; both with the
+                time until the partner is asked again.
         """
         cached = self._cached.get(partner.integrator)
         if cached is None:
@@ -141,12 +142,12 @@ class KeySets:
         """Fetches a key set now and returns how many usable keys it holds.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE; the last good copy stays.
+            Refusal: JWKS_UNAVAILABLE; the last good copy is kept.
         """
         return len(self.reader.key_ids(await self._fetch(partner)))
 
     async def refresh_all(self) -> None:
-        """Fetches the key sets of all partners; one that cannot be fetched is journalled, and its last copy stays."""
+        """Fetches the key sets of all partners; a failure is journalled, and that partner's last copy is kept."""
         for partner in await self.store.partners.list_all():
             subject = str(partner.integrator)
             try:
@@ -156,7 +157,7 @@ class KeySets:
                 self.journal.refuse(refusal, TIMER, "timer.key_sets", subject)
 
     def forget(self, integrator: int) -> None:
-        """Drops the copy in memory, when the partner's registration changed."""
+        """Drops the copy in memory, because the partner's registration changed."""
         self._cached.pop(integrator, None)
         self._asked_at_ms.pop(integrator, None)
 
@@ -173,7 +174,7 @@ class KeySets:
         return fetched
 
     def _pause_left_ms(self, partner: Partner) -> int:
-        """How long until the partner may be asked early again; 0 when it may be asked now."""
+        """Returns how long until the partner may be asked early again; 0 when it may be asked now."""
         asked_at_ms = self._asked_at_ms.get(partner.integrator)
         if asked_at_ms is None:
             return 0

@@ -1,1 +1,1 @@
-"""Public keys (KEY): what is published, what it must be, and how bundles are taken."""
+"""Public keys (KEY): what accounts publish, how it is checked, and how bundles are taken."""

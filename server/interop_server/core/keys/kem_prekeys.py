@@ -1,6 +1,6 @@
-"""What post-quantum prekeys must be; knows no store and no wire format.
+"""Checks post-quantum prekeys; knows no store and no wire format.
 
-Sessions do not use them: how a session would is not public. They are kept, given out and watched over.
+The server keeps, gives out and counts them. Sessions do not use them: how a session would is not public.
 """
 
 from interop_protocol.kem_keys import is_encapsulation_key, verify_kem_prekey
@@ -10,7 +10,7 @@ from interop_server.core.model import KemPreKey, KemPreKeys
 from interop_server.core.ports import Clock
 
 _CHECKED_AT_ONCE = 16
-"""Keys checked before others get a turn: each takes tenths of a millisecond, and 5,000 may come at once."""
+"""Keys checked before other tasks get a turn: each takes tenths of a millisecond, and 5,000 may come at once."""
 
 
 async def check_kem_prekeys(identity_key: bytes, kem: KemPreKeys, clock: Clock) -> None:
@@ -43,7 +43,7 @@ async def check_kem_prekeys(identity_key: bytes, kem: KemPreKeys, clock: Clock) 
 
 def _check_key(identity_key: bytes, prekey: KemPreKey, place: str) -> None:
     if not is_encapsulation_key(prekey.public_key):
-        detail = f"KEM prekey {prekey.key_id} is no ML-KEM-1024 encapsulation key"
+        detail = f"KEM prekey {prekey.key_id} is not an ML-KEM-1024 encapsulation key"
         raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.public_key")
     if not verify_kem_prekey(identity_key, prekey.public_key, prekey.signature):
         detail = f"KEM prekey {prekey.key_id}: sign the key without a type byte"

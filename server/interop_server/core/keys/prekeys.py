@@ -1,6 +1,6 @@
 """Publishing and taking prekeys; knows no wire format.
 
-Taking is gated like sending: who may not write to a person gets no bundle of theirs (OPT-01, T6, T7).
+Taking a bundle is decided like sending: a caller who may not write to a user gets no bundle of theirs (OPT-01, T6, T7).
 """
 
 from collections import Counter
@@ -37,8 +37,8 @@ from interop_server.core.ports import Clock, Connections
 from interop_server.core.ratelimit import RateLimit
 
 BundleOutcome = tuple[DeviceBundle, ...] | Refusal
-"""A bundle of each device that the caller does not know as it is now: none when it knows all (KEY-12). Or why there is
-none."""
+"""A bundle of each device whose current state the caller does not know, so none when the caller knows all (KEY-12); or
+why the caller gets no bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class KeyDigest:
     keys: PublishedKeys
     one_time_prekey_ids: list[int]
     digest: bytes
-    """20 bytes; not over KEM prekeys."""
+    """20 bytes; does not cover KEM prekeys."""
     kem_ids: KemPreKeyIds
 
 
@@ -60,9 +60,9 @@ class PreKeys:
     connections: Connections
     journal: Journal
     counts: Counter[str]
-    """How often prekeys were taken (`prekey_taken`, `prekey_kem_taken`), were used up when a bundle was taken
-    (`prekey_exhausted`), and were refused to callers that take too many (`prekey_fetch_limited`): signs of an account
-    being drained (KEY-14). And how many bundles lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
+    """Signs of an account being drained (KEY-14): prekeys that were taken (`prekey_taken`, `prekey_kem_taken`), bundles
+    without a one-time prekey (`prekey_exhausted`), and refusals to callers that take too many (`prekey_fetch_limited`).
+    Also bundles that lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
     clock: Clock
     limits: Limits
     taker_rate: RateLimit
@@ -75,9 +75,9 @@ class PreKeys:
         one_time: Sequence[OneTimePreKey],
         kem: KemPreKeys | None = None,
     ) -> bool:
-        """Replaces all of an account's keys and says whether few one-time prekeys are left (KEY-03).
+        """Replaces all keys of an account, and says whether few one-time prekeys are left (KEY-03).
 
-        Without KEM prekeys the account holds none any more (KEY-16).
+        Without KEM prekeys in the call, the account holds none afterwards (KEY-16).
 
         Raises:
             Refusal: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
@@ -106,7 +106,7 @@ class PreKeys:
         return self._refilled(account, PreKeyCounts(len(one_time), None if kem is None else len(kem.one_time)))
 
     async def add(self, account: Account, one_time: Sequence[OneTimePreKey]) -> bool:
-        """Adds one-time prekeys and says whether few are left all the same (KEY-03).
+        """Adds one-time prekeys, and says whether few are left even so (KEY-03).
 
         Raises:
             Refusal: REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS or
@@ -117,7 +117,7 @@ class PreKeys:
         try:
             count = await self.store.prekeys.add_one_time(account.account_id, one_time)
         except PreKeyReused as error:
-            raise Refusal(Reason.PREKEY_REUSED) from error
+            raise Refusal(Reason.PREKEY_REUSED, field="one_time_prekeys") from error
         return self._refilled(account, PreKeyCounts(count))
 
     async def add_kem(self, account: Account, kem: KemPreKeys) -> bool:
@@ -135,7 +135,7 @@ class PreKeys:
         try:
             count = await self.store.prekeys.add_kem(account.account_id, kem)
         except PreKeyReused as error:
-            raise Refusal(Reason.PREKEY_REUSED) from error
+            raise Refusal(Reason.PREKEY_REUSED, field="kem_prekeys") from error
         except LastResortMissing as error:
             raise _no_last_resort() from error
         is_low = count < self.limits.prekeys_low_count
@@ -144,7 +144,7 @@ class PreKeys:
         return is_low
 
     async def delete_kem(self, account: Account) -> None:
-        """Withdraws all KEM prekeys; the bundles that are taken afterwards say so (KEY-15, KEY-16).
+        """Withdraws all KEM prekeys; bundles taken afterwards say so (KEY-15, KEY-16).
 
         Raises:
             Refusal: KEM_PREKEYS_OFF.
@@ -153,7 +153,7 @@ class PreKeys:
         await self.store.prekeys.delete_kem(account.account_id)
 
     async def low_counts(self, account: Account) -> tuple[PreKeyCounts, frozenset[PreKeyKind]] | None:
-        """What a published account has left, and of which kinds that is few; None when of neither (KEY-09)."""
+        """A published account's counts and the kinds of which few are left; None without such a kind (KEY-09)."""
         if account.account_id not in await self.store.prekeys.get_published([account.account_id]):
             return None
         counts = await self.store.prekeys.count(account.account_id)
@@ -161,7 +161,7 @@ class PreKeys:
         return (counts, few) if few else None
 
     async def delete(self, account: Account, key_ids: Sequence[int]) -> None:
-        """Deletes one-time prekeys by id (KEY-03); few that are left are told (KEY-09).
+        """Deletes one-time prekeys by id (KEY-03), and notifies the account if few are left (KEY-09).
 
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED.
@@ -198,25 +198,31 @@ class PreKeys:
         kem_ids = await self.store.prekeys.get_kem_ids(account.account_id)
         return KeyDigest(keys, [key.key_id for key in one_time], digest, kem_ids)
 
-    async def take(self, account: Account, jids: Sequence[str]) -> list[BundleOutcome]:
+    async def take(self, account: Account, jids: Sequence[str], *, with_kem: bool = True) -> list[BundleOutcome]:
         """Takes one bundle per JID, in order; one bad JID does not fail the rest (KEY-05 to KEY-07).
+
+        Args:
+            account: Who takes.
+            jids: Of whom.
+            with_kem: Whether the taker knows KEM prekeys; otherwise none is taken (KEY-15).
 
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
         """
         outcomes: dict[str, BundleOutcome] = {}
         reachable = await self._reachable(account, jids, outcomes, "jids[{}]")
-        await self._take(account, reachable, outcomes)
+        await self._take(account, reachable, outcomes, with_kem)
         return [outcomes[jid] for jid in jids]
 
     async def take_missing(
-        self, account: Account, known: Sequence[tuple[str, Sequence[KnownDevice]]]
+        self, account: Account, known: Sequence[tuple[str, Sequence[KnownDevice]]], *, with_kem: bool = True
     ) -> list[BundleOutcome]:
-        """Takes a bundle of each device that is not known, or has another registration id than the known one (KEY-12).
+        """Takes a bundle of each device that is unknown or known with another registration id (KEY-12).
 
         Args:
-            account: Who takes.
-            known: JIDs, and what the taker knows of the devices of each.
+            account: The account that takes.
+            known: JIDs, and what the caller knows of the devices of each.
+            with_kem: As for `take`.
 
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED, for the request as a whole.
@@ -229,14 +235,14 @@ class PreKeys:
             if jid in reachable and (PRIMARY_DEVICE, reachable[jid].registration_id) in devices:
                 del reachable[jid]
                 outcomes[jid] = ()
-        await self._take(account, reachable, outcomes)
+        await self._take(account, reachable, outcomes, with_kem)
         return [outcomes[jid] for jid, _ in known]
 
     async def _take(
-        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
+        self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome], with_kem: bool
     ) -> None:
         due = self._limit(account, reachable, outcomes)
-        taken = await self.store.prekeys.take_bundles(list(due.values())) if due else {}
+        taken = await self.store.prekeys.take_bundles(list(due.values()), with_kem=with_kem) if due else {}
         for jid, account_id in due.items():
             bundle = taken.get(account_id)
             if bundle is None:
@@ -249,7 +255,7 @@ class PreKeys:
     def _limit(
         self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
     ) -> dict[str, int]:
-        """Returns the account ids of those of whom the account may take a bundle now, and counts them (KEY-14)."""
+        """Returns the account ids whose bundles may be taken now, and counts them against the limits (KEY-14)."""
         due: dict[str, int] = {}
         if wait_ms := self.taker_rate.wait_ms(account.account_id, len(reachable)):
             self.counts["prekey_fetch_limited"] += 1
@@ -293,13 +299,13 @@ class PreKeys:
     async def _reachable(
         self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome], place: str
     ) -> dict[str, RouteFacts]:
-        """Returns those whose bundles may be taken, by JID; sets the outcomes of all others.
+        """Returns the facts of users whose bundles may be taken, by JID; sets the outcomes of all others.
 
         Args:
-            account: Who asks.
-            jids: For whose bundles.
-            outcomes: What becomes of each.
-            place: Where each JID stands in the request, with `{}` for its index.
+            account: The account that asks.
+            jids: The users whose bundles it asks for.
+            outcomes: The outcome for each JID; this call adds refusals.
+            place: The path of each JID in the request, with `{}` for its index.
         """
         require_count(len(jids), self.limits.max_bundles, place.partition("[")[0])
         addresses = {}
@@ -322,7 +328,8 @@ class PreKeys:
                 _, facts = view.decide(address)
                 if facts.registration_id is None:
                     raise Refusal(Reason.RECIPIENT_NOT_REACHABLE, cause="the recipient has published no keys")
-                # Whoever is blocked still gets a bundle, as they still get an ack: it must not show (ABU-02, OPT-09).
+                # A blocked caller still gets a bundle, as they still get an ack: a block must not show (ABU-02,
+                # OPT-09).
                 reachable[jid] = facts
             except Refusal as refusal:
                 outcomes[jid] = refusal
@@ -339,7 +346,7 @@ class PreKeys:
             raise Refusal(Reason.KEM_PREKEYS_OFF)
 
     def _refilled(self, account: Account, counts: PreKeyCounts) -> bool:
-        """Allows the next notice of what is not few, and says whether few one-time prekeys are left (KEY-09)."""
+        """Allows new notifications of kinds with enough left; says whether few one-time prekeys are left (KEY-09)."""
         few = counts.few(self.limits.prekeys_low_count)
         counted = {PreKeyKind.ONE_TIME} if counts.kem is None else set(PreKeyKind)
         if enough := counted - few:
@@ -359,7 +366,7 @@ def _no_last_resort() -> Refusal:
 
 
 def check_one_time_prekeys(one_time: Sequence[OneTimePreKey], *, least: int = 0) -> None:
-    """Checks a list of one-time prekeys, of which there are at least so many (KEY-02, KEY-04).
+    """Checks a list of one-time prekeys, which must have at least `least` entries (KEY-02, KEY-04).
 
     Raises:
         Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE or PREKEY_REUSED.

@@ -1,4 +1,4 @@
-"""What published keys must be: form, ranges and signatures; knows no store and no wire format."""
+"""Checks published keys: form, ranges and signatures; knows no store and no wire format."""
 
 from interop_protocol.sizes import MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import verify_signed_prekey
@@ -7,9 +7,9 @@ from interop_server.core.model import PublishedKeys, SignedPreKey
 
 
 def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
-    """Checks identity key and signed prekey (KEY-02, ENL-10), and returns them.
+    """Checks identity key and signed prekey (KEY-02, ENL-10), and returns the keys.
 
-    Fields are called as in SetPreKeysRequest: `identity_key`, `signed_prekey.key_id` and so on.
+    A refusal names fields as in SetPreKeysRequest: `identity_key`, `signed_prekey.key_id` and so on.
 
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
@@ -47,8 +47,8 @@ def check_prekey(key_id: int, public_key: bytes, name: str, field: str) -> None:
     Args:
         key_id: Its id.
         public_key: The key.
-        name: What it is, for people.
-        field: Where it stands in the request.
+        name: The name of the prekey in the refusal's text.
+        field: Path of the prekey in the request.
 
     Raises:
         Refusal: KEY_MALFORMED.

@@ -16,15 +16,15 @@ from interop_server.core.model import (
 
 
 class PreKeyReused(Exception):
-    """A one-time prekey was published by this account before (KEY-04)."""
+    """The account has published this one-time prekey before (KEY-04)."""
 
 
 class LastResortMissing(Exception):
-    """One-time KEM prekeys come for an account that has no last-resort one (KEY-15)."""
+    """One-time KEM prekeys were given for an account that has no last-resort one (KEY-15)."""
 
 
 class PreKeyStore(Protocol):
-    """Accounts' public keys."""
+    """The accounts' public keys."""
 
     async def put(
         self,
@@ -41,8 +41,8 @@ class PreKeyStore(Protocol):
         `AccountStore.enlist`; returns the account ids of those peers.
 
         Raises:
-            PreKeyReused: A prekey was published before and is not in the store any more. Nothing changed.
-            LastResortMissing: There are one-time KEM prekeys and no last-resort one. Nothing changed.
+            PreKeyReused: A prekey was published before and is no longer in the store. Nothing changed.
+            LastResortMissing: There are one-time KEM prekeys without a last-resort one. Nothing changed.
         """
         ...
 
@@ -57,7 +57,7 @@ class PreKeyStore(Protocol):
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None: ...
 
     async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:
-        """All that are left, by id ascending."""
+        """The prekeys that are left, by id ascending."""
         ...
 
     async def add_kem(self, account_id: int, kem: KemPreKeys) -> int:
@@ -65,14 +65,14 @@ class PreKeyStore(Protocol):
         there are now.
 
         Raises:
-            PreKeyReused: A key id is in the store, or key material was published before; the last-resort prekey that
-                is there may be given again. Nothing changed.
-            LastResortMissing: The account has no last-resort prekey, and none is given. Nothing changed.
+            PreKeyReused: A key id is in the store, or key material was published before; the present last-resort prekey
+                may be given again. Nothing changed.
+            LastResortMissing: The account has no last-resort prekey, and the call gives none. Nothing changed.
         """
         ...
 
     async def delete_kem(self, account_id: int) -> None:
-        """Deletes all KEM prekeys of an account. It stays known that there were some (KEY-16)."""
+        """Deletes all KEM prekeys of an account. The store remembers that there were some (KEY-16)."""
         ...
 
     async def get_kem_ids(self, account_id: int) -> KemPreKeyIds: ...
@@ -83,11 +83,12 @@ class PreKeyStore(Protocol):
         """Published keys by account id; accounts that have not published are left out. Consumes nothing."""
         ...
 
-    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
-        """Takes a bundle of each account that has published, with one one-time prekey each while there are any.
+    async def take_bundles(self, account_ids: Sequence[int], *, with_kem: bool = True) -> dict[int, TakenBundle]:
+        """Takes a bundle of each account that has published, with one one-time prekey each while any are left.
 
-        The one-time prekeys leave in one statement; two concurrent calls never return the same one (KEY-05).
-        The lowest key id goes first. The same holds for KEM prekeys, after which comes the last-resort one (KEY-15).
+        The one-time prekeys are removed in one statement; two concurrent calls never return the same one (KEY-05). The
+        lowest key id goes first. The same holds for KEM prekeys; when these are used up, the last-resort one is
+        returned (KEY-15). `with_kem` False leaves them alone, and the bundle says nothing of them.
         """
         ...
 

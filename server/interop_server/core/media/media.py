@@ -25,7 +25,7 @@ PROXY_PREFIX = "/interop/whatsapp/download/"
 _STORAGE_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}")
 _INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
 MAX_UPLOAD_AUTHS = 256
-"""Permissions to upload that one account holds at once (MED-05); policy. The oldest goes for a new one."""
+"""Permissions to upload that one account holds at once (MED-05); policy. A new one replaces the oldest."""
 
 
 class _Grant(NamedTuple):
@@ -40,12 +40,12 @@ class _SweptUntil:
     """How far the sweep of blobs has come."""
 
     until_ms: int = 0
-    """Blobs that expired earlier are gone already."""
+    """Blobs that expired earlier are already deleted."""
 
 
 @dataclass(frozen=True, slots=True)
 class UploadRequest:
-    """What an uploader announces (MED-07)."""
+    """What a client declares before it uploads (MED-07)."""
 
     auth: str
     token: str
@@ -55,7 +55,7 @@ class UploadRequest:
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A blob, or a range of one, on its way out."""
+    """A blob, or a range of one, that is being downloaded."""
 
     total_bytes: int | None
     """Length of the whole blob; None when a partner's server does not say."""
@@ -66,7 +66,7 @@ class Download:
 
 
 class Upload:
-    """One upload in progress: fed with chunks, then finished or suspended."""
+    """One upload in progress: receives chunks, then is finished or suspended."""
 
     def __init__(self, media: "Media", account: Account, sha256: bytes, length: int, writer: BlobWriter) -> None:
         self._media = media
@@ -79,7 +79,7 @@ class Upload:
         """Appends a chunk.
 
         Raises:
-            Refusal: UPLOAD_LENGTH_MISMATCH when it goes past the declared length; the upload is discarded.
+            Refusal: UPLOAD_LENGTH_MISMATCH when the chunk exceeds the declared length; the upload is discarded.
         """
         if self._writer.committed_bytes + len(chunk) > self._length:
             await self._writer.discard()
@@ -90,12 +90,12 @@ class Upload:
         """Checks length and hash, makes the blob durable and returns its path.
 
         Raises:
-            Refusal: UPLOAD_LENGTH_MISMATCH, and what came is kept for a resumption; or UPLOAD_HASH_MISMATCH, and the
-                upload is discarded.
+            Refusal: UPLOAD_LENGTH_MISMATCH, and the received bytes are kept for a resumption; or UPLOAD_HASH_MISMATCH,
+                and the upload is discarded.
         """
         written = self._writer.committed_bytes
         if written < self._length:
-            # A connection that breaks can look exactly like a stream that its sender ended too early.
+            # A connection that breaks can look exactly like a stream that the uploader ended too early.
             await self._writer.suspend()
             raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"{written} bytes came instead of the declared {self._length}")
         if await self._writer.sha256() != self._sha256:
@@ -105,7 +105,7 @@ class Upload:
         return await self._media.register(self._account, self._sha256, self._length)
 
     async def suspend(self) -> None:
-        """Keeps what came so far for a resumption."""
+        """Keeps the received bytes for a resumption."""
         await self._writer.suspend()
 
 
@@ -120,7 +120,7 @@ class Media:
     rng: Rng
     limits: Limits
     _grants: dict[int, deque[_Grant]] = field(init=False, default_factory=dict)
-    """By account, the account with the newest last, each account's newest last."""
+    """By account, the most recently granted account last; an account's newest permission last."""
     _swept: _SweptUntil = field(init=False, default_factory=_SweptUntil)
 
     def grant_upload(self, account: Account) -> str:
@@ -148,7 +148,7 @@ class Media:
         return await self.blobs.committed_bytes(sha256.hex()), ""
 
     async def start_upload(self, account: Account, request: UploadRequest) -> Upload | str:
-        """Opens an upload, or returns the path at once when the blob is there already.
+        """Opens an upload, or returns the path at once when the blob is already stored.
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, UPLOAD_AUTH_INVALID, UPLOAD_TOKEN_INVALID, BLOB_TOO_LARGE,
@@ -176,7 +176,7 @@ class Media:
         return Upload(self, account, sha256, request.length, writer)
 
     async def register(self, account: Account, sha256: bytes, length: int) -> str:
-        """Gives a stored blob a path, or extends the life of the one that it has; returns the path."""
+        """Gives a stored blob a path, or extends the life of its present one; returns the path."""
         now_ms = self.clock.now_ms()
         blob = MediaBlob(
             direct_path=UPLOAD_PREFIX + encode_base64url(self.rng.token_bytes(24)),
@@ -190,16 +190,16 @@ class Media:
 
     @asynccontextmanager
     async def open_download(self, direct_path: str, offset: int | None, length: int | None) -> AsyncIterator[Download]:
-        """Opens a blob by path, of either kind, whole or a range.
+        """Opens a whole blob or a range of it, by a path of either kind.
 
         Args:
             direct_path: `/v/t…` or `/interop/whatsapp/download/{integrator}/{storage_reference}/`.
             offset: First byte wanted; None for the start.
-            length: How many bytes; None for all to the end.
+            length: How many bytes; None for the rest of the blob.
 
         Raises:
             Refusal: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID,
-                PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE. The last two also while the chunks are read.
+                PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE. The last two also occur while the chunks are read.
         """
         if direct_path.startswith(PROXY_PREFIX):
             media_url, reference = await self._partner_place(direct_path)
@@ -219,9 +219,9 @@ class Media:
         yield Download(reader.length, start, count, reader.chunks(start, count))
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """Blobs, the traces of them, and unfinished uploads (MED-07).
+        """Blobs, their traces, and unfinished uploads (MED-07).
 
-        It stays known as long again as a blob was kept that it was there, so that its path answers "expired" and not
+        The trace of a blob is kept for as long again as the blob was, so that its path answers "expired" and not
         "unknown" (MED-04).
         """
         blobs, media_ms = self.blobs, self.limits.media_days * DAY_MS
@@ -244,7 +244,7 @@ class Media:
         expired = await self.store.media.list_expired(self._swept.until_ms, before_ms)
         for blob in expired:
             known = await self.store.media.get_by_sha256(blob.sha256)
-            if known is not None and known.expires_at_ms < before_ms:  # or else it has just been uploaded again
+            if known is not None and known.expires_at_ms < before_ms:  # otherwise it has just been uploaded again
                 await self.blobs.delete(blob.sha256.hex())
         self._swept.until_ms = before_ms
         return len(expired)
@@ -273,7 +273,7 @@ class Media:
 
 
 def parse_upload_token(token: str) -> bytes:
-    """Returns the SHA-256 that an upload token stands for (MED-05).
+    """Returns the SHA-256 that an upload token encodes (MED-05).
 
     Raises:
         Refusal: UPLOAD_TOKEN_INVALID.
@@ -288,7 +288,7 @@ def check_range(total: int, offset: int | None, length: int | None) -> tuple[int
     """Returns the first byte and the number of bytes of a range within a blob (MED-04).
 
     Raises:
-        Refusal: RANGE_INVALID when nothing of it lies inside.
+        Refusal: RANGE_INVALID when the range lies outside the blob.
     """
     start = offset or 0
     if start >= total or length == 0:

@@ -7,10 +7,10 @@ from interop_server.core.shared_store import PartnerStore
 
 
 class MediaStore(Protocol):
-    """What is known of uploaded blobs."""
+    """What is known about uploaded blobs."""
 
     async def put(self, blob: MediaBlob) -> MediaBlob:
-        """Adds a blob; when one with this hash exists, extends its expiry and returns it with its own path."""
+        """Adds a blob; if one with this hash exists, extends its expiry and returns it with its own path."""
         ...
 
     async def get(self, direct_path: str) -> MediaBlob | None: ...
@@ -18,7 +18,7 @@ class MediaStore(Protocol):
     async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...
 
     async def list_expired(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
-        """Blobs whose expiry lies from the first time on and before the second."""
+        """Blobs whose expiry lies between the first time, inclusive, and the second, exclusive."""
         ...
 
     async def next_expiry_ms(self, from_ms: int) -> int | None:

@@ -1,4 +1,4 @@
-"""What all that goes into a mailbox has in common: the room for it, and who is told; knows no kind of stanza."""
+"""What all mailbox items have in common: the room they need, and how the recipient is told; knows no kind of stanza."""
 
 from dataclasses import dataclass
 
@@ -18,16 +18,16 @@ class Arrivals:
     limits: Limits
 
     def has_room(self, items: int, size: int) -> bool:
-        """Says whether a mailbox may hold that many items, of that many bytes together (MSG-11)."""
+        """Says whether a mailbox may hold that many items, of that many bytes in total (MSG-11)."""
         return items <= self.limits.max_mailbox_items and size <= self.limits.max_mailbox_bytes
 
     def announce(self, recipient: RouteFacts) -> None:
-        """Tells a recipient that something waits: on their connection, or else, at a partner, with a push (LIF-01)."""
+        """Tells a recipient that something waits: on their connection, else with a push to their partner (LIF-01)."""
         if self.connections.wake(recipient.account_id) or not recipient.integrator:
             return
         self.push.notify(recipient.integrator, recipient.external_id)
         self.journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
 
     def wake(self, recipient: RouteFacts) -> None:
-        """Tells a recipient who is connected; what waits is not worth a push."""
+        """Tells a recipient on their connection, if they have one; these items are not worth a push."""
         self.connections.wake(recipient.account_id)

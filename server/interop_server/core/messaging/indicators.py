@@ -58,7 +58,7 @@ class Indicators:
             self._check_rate(sender)
             peer = await require_reachable(self.store, sender, jid)
             if not self.connections.show(peer.account_id, sender.jid, indicator, self.limits.typing_seconds):
-                raise Dropped("MSG-13", "the peer is not connected, or reads too slowly")
+                raise Dropped("MSG-13", "the peer is not connected, reads too slowly, or does not know it")
         except Dropped as dropped:
             self.counts[f"{indicator.kind}_dropped"] += 1
             self.journal.record(

@@ -1,7 +1,7 @@
-"""What becomes of receipts, and of receipts that ask for a message again; knows no wire format and no connection.
+"""Routes receipts, and receipts that ask for a message again; knows no wire format and no connection.
 
-A receipt is never answered: what may not go through is dropped, so that nobody learns from it who exists, who has
-blocked whom or what was sent. The journal says why, and it is counted.
+A receipt is never answered. A receipt that may not go through is dropped, so that its sender cannot learn which
+accounts exist, which have blocked it or what was sent. The journal gives the cause, and a counter counts it.
 """
 
 from collections import Counter
@@ -36,7 +36,7 @@ RECEIPTS_DROPPED = "receipt_dropped"
 RETRIES_DROPPED = "retry_dropped"
 """Counts dropped retry receipts (RCP-04, RCP-05)."""
 MEDIA_STATUSES = frozenset({404, 410})
-"""What a download can be answered with when the blob is gone (MED-08)."""
+"""The status that a download gets when the blob is gone (MED-08)."""
 
 _FIRST_WITH_KEYS = 2
 _KEY_FIELDS = {
@@ -46,7 +46,7 @@ _KEY_FIELDS = {
     "one_time_prekey.key_id": "one_time_prekey_id",
     "one_time_prekey.public_key": "one_time_prekey",
 }
-"""What `RetryKeys` calls the fields of published keys."""
+"""Names that `RetryKeys` gives to the fields of published keys."""
 
 
 class OutgoingReceipt(NamedTuple):
@@ -81,16 +81,16 @@ class Receipts:
     async def send(self, sender: Account, receipt: OutgoingReceipt, own: bool) -> None:
         """Routes one receipt, without the messages that its recipient never sent to its sender (RCP-05).
 
-        Drops it when the two may not talk, when read receipts are off on either side (RCP-01), and when the mailbox of
-        its recipient is full (MSG-11).
+        Drops it when the two accounts may not talk, when read receipts are off on either side (RCP-01), and when the
+        recipient's mailbox is full (MSG-11).
 
         Args:
-            sender: Who sends it.
+            sender: The account that sends the receipt.
             receipt: What it says.
             own: Whether the sender has read receipts on.
 
         Raises:
-            Refusal: The address is none, as in `check_address`.
+            Refusal: The address is invalid, as in `check_address`.
         """
         jid = check_address(receipt.to_jid, "receipt.to_jid")
         try:
@@ -116,14 +116,14 @@ class Receipts:
         self.arrivals.wake(facts)
 
     async def send_retry(self, sender: Account, to: str, retry: RetryReceipt) -> None:
-        """Forwards a retry receipt to whom the message came from (RCP-03), at most five per message (RCP-04).
+        """Forwards a retry receipt to the sender of the message (RCP-03), at most five times per message (RCP-04).
 
-        Drops it when the two may not talk, when that message was never sent to its sender (RCP-05), and when the
-        mailbox of its recipient is full (MSG-11).
+        Drops it when the two accounts may not talk, when that message was never sent to the asking account (RCP-05),
+        and when the mailbox of the message's sender is full (MSG-11).
 
         Args:
-            sender: Who asks for the message again.
-            to: JID of its sender.
+            sender: The account that asks for the message again.
+            to: JID of the message's sender.
             retry: What the receipt says.
 
         Raises:
@@ -168,7 +168,7 @@ class Receipts:
             raise Dropped("MSG-11", "the sender asks for too many messages at once")
 
     def _item(self, content: Receipt | RetryReceipt, sender: Account, facts: RouteFacts) -> MailboxItem:
-        """Returns what goes into the mailbox of the recipient, which must have room for it."""
+        """Returns the item for the recipient's mailbox, which must have room for it."""
         sender_id, sender_jid = sender.account_id, sender.jid
         item = encode(content, facts.account_id, self.clock.now_ms(), sender_id=sender_id, sender_jid=sender_jid)
         if not self.arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + len(item.content)):
@@ -192,7 +192,7 @@ class Receipts:
 
 
 def check_retry(retry: RetryReceipt) -> None:
-    """Checks what a retry receipt must hold (RCP-03, MED-08), the signature in its bundle included (KEY-13).
+    """Checks what a retry receipt must hold (RCP-03, MED-08), including the signature in its bundle (KEY-13).
 
     Raises:
         Refusal: STANZA_MALFORMED, KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.

@@ -1,4 +1,4 @@
-"""What becomes of messages; knows no wire format and no connection."""
+"""Routes messages: checks, stores and announces them; knows no wire format and no connection."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -33,13 +33,13 @@ _ACTION = "stanza.message"
 
 
 class DeviceListMismatch(Refusal):
-    """DEVICE_LIST_MISMATCH with what the recipient's device list is (MSG-05).
+    """DEVICE_LIST_MISMATCH with the recipient's actual device list (MSG-05).
 
     Args:
         jid: The recipient, whose one device has the number 0.
         missing: Devices that the message has no ciphertext for.
         extra: Devices that the recipient does not have.
-        stale: Devices whose registration id is another one than the sender knows.
+        stale: Devices that have another registration id than the one that the sender knows.
     """
 
     def __init__(
@@ -58,11 +58,11 @@ def _devices(jid: Jid, device_ids: Sequence[int]) -> list[DeviceAddress]:
 
 
 def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext:
-    """Returns the one ciphertext of a message, which is for the one device of its recipient (MSG-03, KEY-08).
+    """Returns the one ciphertext of a message, which is for the recipient's one device (MSG-03, KEY-08).
 
     Raises:
         Refusal: GROUPS_NOT_SUPPORTED.
-        DeviceListMismatch: There is none for that device, or one for another, or more than one.
+        DeviceListMismatch: It lacks a ciphertext for that device, or has one for another device, or more than one.
     """
     if len(enc) == 1 and enc[0].device_id == PRIMARY_DEVICE and enc[0].type is not CiphertextType.SENDER_KEY:
         return enc[0]
@@ -74,10 +74,10 @@ def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext
 
 
 def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) -> None:
-    """Checks that a session was made with the device that the recipient has now, where its sender says with which.
+    """Checks that the session belongs to the recipient's current device, if the sender names a registration id.
 
     Raises:
-        DeviceListMismatch: It was another one: the device is stale (MSG-05).
+        DeviceListMismatch: It belongs to another device: the device is stale (MSG-05).
     """
     if part.registration_id is not None and part.registration_id != recipient.registration_id:
         raise DeviceListMismatch(jid, stale=(PRIMARY_DEVICE,))
@@ -85,21 +85,21 @@ def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) 
 
 @dataclass(slots=True)
 class _Batch:
-    """What the messages of one batch have in common, and use up together."""
+    """What the messages of one batch share and use up together."""
 
     view: RouteView
     new_chats: NewChats | None
-    """Chats that the sender may open; None when every recipient knows the sender."""
+    """Chats that the sender may open; None when the sender already has a chat with every recipient."""
     timestamp_ms: int
     routes: dict[str, tuple[Jid, Route, RouteFacts, ChatEntry]] = field(default_factory=dict)
-    """What was decided about recipients so far, by the text of their address: most messages of a batch go to one."""
+    """Decisions so far, by the recipient's address as text: most messages of a batch go to the same recipient."""
     usage: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Items and bytes in the mailboxes that the batch goes to, itself included."""
+    """Items and bytes in the recipients' mailboxes, including those of this batch."""
 
 
 @dataclass(frozen=True, slots=True)
 class SendOutcome:
-    """What became of one message."""
+    """What happened to one message."""
 
     stanza_id: str
     timestamp_ms: int = 0
@@ -119,14 +119,15 @@ class Router:
     send_rate: RateLimit
 
     async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
-        """Routes a batch of messages: checks each, stores those that it takes in one transaction, then notifies.
+        """Routes a batch of messages: checks each, stores the accepted ones in one transaction, then notifies.
 
-        One outcome per message, in order, once all that was accepted is durable. Refused messages leave no trace.
+        Returns one outcome per message, in order, once every accepted one is durable. A refused message leaves no
+        trace.
         """
         view = await view_routes(self.store, sender, _addresses(messages))
         new_chats = await self._new_chats(view)
-        # Without an await before the store's queue: with a clock that never goes backwards, also not over a restart, it
-        # never decreases for a recipient (MSG-14).
+        # Nothing is awaited between this and the store's queue, and the clock never goes backwards, even over a
+        # restart: so the timestamp never decreases for a recipient (MSG-14).
         timestamp_ms = self.clock.now_ms()
         batch = _Batch(view, new_chats, timestamp_ms)
         outcomes: list[SendOutcome] = []
@@ -164,9 +165,9 @@ class Router:
     async def _recognised(
         self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
     ) -> list[SendOutcome]:
-        """Acks what a rule refused, but had been taken before: a repetition is recognised before every rule (MSG-04).
+        """Acks messages that a rule refused but that were accepted before: a repetition takes precedence (MSG-04).
 
-        Costs nothing while nothing is refused; what no rule refused, the store recognises as it stores.
+        Costs nothing while nothing is refused. The store recognises repetitions among the messages that it stores.
         """
         refused = [index for index, outcome in enumerate(outcomes) if outcome.refusal is not None]
         if not refused:
@@ -189,7 +190,7 @@ class Router:
 
     async def _new_chats(self, view: RouteView) -> NewChats | None:
         if view.sender.is_whatsapp or not any(map(_is_first_contact, view.facts.values())):
-            return None  # without asking the store: nobody is written to for the first time
+            return None  # without asking the store: the sender opens no new chat
         now_ms, limits = self.clock.now_ms(), self.limits
         opened_at_ms = await self.store.new_chats.list_unanswered(
             view.sender.account_id, now_ms - limits.new_chats_ms, limits.new_chats
@@ -198,7 +199,8 @@ class Router:
         return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
 
     async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> None:
-        # Whoever writes to a third-party user knows them (OPT-14). Mostly the mark is there, and nothing is written.
+        # A WhatsApp user who writes to a third-party user trusts them (OPT-14). Usually the mark exists: nothing is
+        # written.
         if not view.sender.is_whatsapp:
             return
         now_ms, dropped = self.clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
@@ -228,7 +230,7 @@ class Router:
         _, route, recipient, entry = known
         check_registration(jid, part, recipient)
         self.send_rate.require((sender.account_id, recipient.account_id))
-        # Whoever is dropped meets the same limits as anybody, or the block would show (OPT-09).
+        # A dropped message meets the same limits as any other, so that a block does not show (OPT-09).
         self._take_room(batch, recipient, len(ciphertext))
         return MailboxItem(
             recipient.account_id,
@@ -259,7 +261,7 @@ class Router:
 
 
 def _known_recipient(view: RouteView, message: OutgoingMessage) -> RouteFacts | None:
-    """What is known of a message's recipient; None when the address is wrong or no account has it."""
+    """Returns what is known of a message's recipient; None when the address is invalid or no account has it."""
     try:
         return view.facts.get(check_address(message.to_jid).text)
     except Refusal:
@@ -267,7 +269,7 @@ def _known_recipient(view: RouteView, message: OutgoingMessage) -> RouteFacts | 
 
 
 def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:
-    """What stands in the journal about a message that was taken."""
+    """Returns what the journal says about an accepted message."""
     if stored.duplicate:
         return Decision("accepted", item.stanza_id, "MSG-04", "", message.to_jid)
     if item.is_dropped:
@@ -277,16 +279,16 @@ def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stor
 
 
 def _is_first_contact(facts: RouteFacts) -> bool:
-    # Whoever is not opted in is not written to at all, and must cost no more than somebody unknown (OPT-09).
+    # Messages to a recipient who is not opted in are refused anyway: same cost as for an unknown recipient (OPT-09).
     return facts.request_state is None and facts.opted_in and not facts.integrator
 
 
 def _addresses(messages: Sequence[OutgoingMessage]) -> list[Jid]:
     jids = {}
-    for address in dict.fromkeys(message.to_jid for message in messages):  # in order: a set has another in each process
+    for address in dict.fromkeys(message.to_jid for message in messages):  # a set has no stable order
         try:
             jid = check_address(address)
         except Refusal:
-            continue  # refused again, with its reason, where the message itself is looked at
+            continue  # refused again, with its reason, when the message itself is checked
         jids[jid.text] = jid
     return list(jids.values())

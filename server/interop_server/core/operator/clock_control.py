@@ -13,7 +13,7 @@ MAX_ADVANCE_MS = 3_650 * DAY_MS
 
 @dataclass(frozen=True, slots=True)
 class ClockControl:
-    """Freezes, advances and resumes the clock; remembers where it got, so that no restart leads back (MSG-14).
+    """Freezes, advances and resumes the clock, and remembers its time, so that no restart moves it backwards (MSG-14).
 
     Source: SIM-04.
     """
@@ -22,7 +22,7 @@ class ClockControl:
     store: StoreForOperator
 
     async def freeze(self, at_ms: int | None) -> dict[str, int]:
-        """Lets time stand still, at a time to come if one is given; returns what fired on the way, by name.
+        """Stops the clock, at a future time if one is given; returns what fired on the way, by name.
 
         Raises:
             Refusal: REQUEST_MALFORMED.
@@ -53,5 +53,5 @@ class ClockControl:
         return fired
 
     async def resume(self) -> None:
-        """Lets time run on from where it stands."""
+        """Lets the clock run on from its present time."""
         await self.clock.resume()

@@ -1,4 +1,4 @@
-"""The operator's rules: who may be registered, and what can be asked of accounts; knows no wire format."""
+"""The operator's rules: registration of partners and WhatsApp users, and requests to accounts; knows no wire format."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -26,12 +26,12 @@ MAX_URL_CHARACTERS = 512
 
 
 class _NotActive(Exception):
-    """A partner that is not active is not suspended."""
+    """A partner cannot be suspended, because it is not active."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Registers partners and WhatsApp users, and asks accounts for things. Source: ENL-01, ENL-02, OPT-04, KEY-10."""
+    """Registers partners and WhatsApp users, and requests key digests. Source: ENL-01, ENL-02, OPT-04, KEY-10."""
 
     store: StoreForOperator
     key_sets: KeySets
@@ -47,12 +47,12 @@ class Operator:
     async def change_partner(self, integrator: int, values: Mapping[str, Any], *, may_be_new: bool) -> int:
         """Changes fields of a partner, and returns how many usable keys its key set holds now.
 
-        Connections that it leaves without a right end (ENL-01, PRX-01).
+        Ends connections that the changed partner no longer allows (ENL-01, PRX-01).
 
         Args:
-            integrator: Which partner.
-            values: New values by name of the field of `Partner`; all others stay.
-            may_be_new: Whether it is registered when there is none; then nothing that has no default may be missing.
+            integrator: The partner.
+            values: New values by field name of `Partner`; other fields keep theirs.
+            may_be_new: Whether an unknown partner is registered; then every field without a default needs a value.
 
         Raises:
             Refusal: REQUEST_MALFORMED, ALREADY_REGISTERED or NOT_REGISTERED.
@@ -71,7 +71,7 @@ class Operator:
             raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
         self._end_without_right(partner)
         if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
-            await self.store.partners.delete_jwks(integrator)  # the last good copy was another server's
+            await self.store.partners.delete_jwks(integrator)  # the last good copy came from another server
         self.key_sets.forget(integrator)
         try:
             return await self.key_sets.refresh(partner)
@@ -79,7 +79,7 @@ class Operator:
             return 0  # the timer, or the first token, tries again
 
     async def suspend(self, integrator: int) -> bool:
-        """Suspends a partner, like `put_partner` with that status; False when it is not active (ABU-07)."""
+        """Suspends a partner, like `put_partner` with that status; returns False when it is not active (ABU-07)."""
 
         def suspended(partner: Partner | None) -> Partner:
             if partner is None or partner.status is not PartnerStatus.ACTIVE:
@@ -94,7 +94,7 @@ class Operator:
         return True
 
     def _end_without_right(self, partner: Partner) -> None:
-        # Only when that is stored: a login taken before has its connection by now, and a later one is refused.
+        # Called after the change is stored: an earlier login has its connection by now, and a later one is refused.
         if partner.status is not PartnerStatus.ACTIVE:
             self.connections.end_partner(partner.integrator, Reason.PARTNER_NOT_ACTIVE)
         elif not partner.proxy_allowed:
@@ -130,7 +130,7 @@ class Operator:
         return rest[:limit], rest[limit - 1].account.jid if len(rest) > limit else ""
 
     async def observe_client(self, jid: str, is_open: bool) -> None:
-        """Notes whether the end client behind an account's connection is open (PRX-04).
+        """Records whether the end client behind an account's connection is open (PRX-04).
 
         Raises:
             Refusal: NOT_REGISTERED.
@@ -141,7 +141,7 @@ class Operator:
     async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
         """Registers a WhatsApp user or replaces auth key and platform; returns the account and whether it qualifies.
 
-        Another auth key ends a live connection; who no longer qualifies takes part no longer (OPT-04).
+        Another auth key ends a live connection. Third-party chats go off if the user no longer qualifies (OPT-04).
 
         Raises:
             Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
@@ -162,10 +162,10 @@ class Operator:
         return account, eligible
 
     async def change_number(self, jid: str, phone_number: str) -> tuple[str, bool]:
-        """Moves a WhatsApp user to another number; who no longer qualifies takes part no longer (OPT-04).
+        """Moves a WhatsApp user to another number; turns third-party chats off if they no longer qualify (OPT-04).
 
         Returns:
-            The JID from now on, and whether it qualifies.
+            The JID from now on, and whether the user qualifies.
 
         Raises:
             Refusal: NOT_REGISTERED, ALREADY_REGISTERED or REQUEST_MALFORMED.
@@ -220,7 +220,7 @@ def _check_url(name: str, url: str, *, required: bool) -> None:
     try:
         parts = urlsplit(url)
         is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        # Looked for in the text: an empty query, fragment or user is one too.
+        # Checked in the text, because an empty query, fragment or user counts too.
         has_more = "?" in url or "#" in url or "@" in parts.netloc
     except ValueError:
         is_absolute = has_more = False

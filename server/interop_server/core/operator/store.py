@@ -7,18 +7,18 @@ from interop_server.core.shared_store import AccountStore, MailboxStore, Partner
 
 
 class PastStore(Protocol):
-    """What the server must know of its own past."""
+    """What the server must remember of its own past."""
 
     async def take_start_number(self) -> int:
-        """Counts a start: 1 the first time, and never the same number twice."""
+        """Counts a start: 1 for the first start, and no number twice."""
         ...
 
     async def raise_time_floor(self, ms: int) -> None:
-        """Remembers that the server's clock has shown a time; an earlier one than before changes nothing."""
+        """Remembers a time that the server's clock has shown; a time before the remembered one changes nothing."""
         ...
 
     async def get_time_floor_ms(self) -> int:
-        """The latest of the remembered times and of the timestamps of stored and sent messages (MSG-14); 0 if none."""
+        """The latest of the remembered time and the timestamps of stored and sent messages (MSG-14); 0 if none."""
         ...
 
 

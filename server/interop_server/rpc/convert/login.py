@@ -58,6 +58,7 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
         read_receipts=receipts,
         is_interop=is_interop,
         max_frame_bytes=login.max_frame_bytes if login.HasField("max_frame_bytes") else None,
+        capabilities=frozenset(login.capabilities),
     )
 
 

@@ -46,17 +46,26 @@ def _ref(stanza: stanza_pb2.Stanza) -> int | None:
     return stanza.ref if stanza.HasField("ref") else None
 
 
-def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool) -> stanza_pb2.Stanza:
-    """Returns a mailbox item as it is delivered."""
+def delivery_to(
+    delivery: Delivery, *, to_whatsapp: bool, offline: bool, knows_requests: bool = True
+) -> stanza_pb2.Stanza:
+    """Returns a mailbox item as it is delivered.
+
+    Args:
+        delivery: The item.
+        to_whatsapp: Whether its recipient is a WhatsApp user, who sees inbox mode and message requests.
+        offline: Whether it has waited for the connection.
+        knows_requests: Whether the client knows message requests.
+    """
     stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
     if delivery.item.kind is StanzaKind.MESSAGE:
-        _write_message(stanza.message, delivery, to_whatsapp)
+        _write_message(stanza.message, delivery, to_whatsapp, knows_requests)
     else:
         _write_content(stanza, delivery.item)
     return stanza
 
 
-def _write_message(message: stanza_pb2.Message, delivery: Delivery, to_whatsapp: bool) -> None:
+def _write_message(message: stanza_pb2.Message, delivery: Delivery, to_whatsapp: bool, knows_requests: bool) -> None:
     item = delivery.item
     message.id = item.stanza_id
     message.from_jid = item.sender_jid
@@ -69,7 +78,7 @@ def _write_message(message: stanza_pb2.Message, delivery: Delivery, to_whatsapp:
         message.reporting_token = item.reporting_token
     if to_whatsapp:
         message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
-        if delivery.request_state is not None:
+        if knows_requests and delivery.request_state is not None:
             message.request_state = stanza_pb2.MessageRequestState.ValueType(delivery.request_state)
 
 

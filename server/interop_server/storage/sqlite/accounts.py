@@ -1,4 +1,4 @@
-"""Accounts and the JIDs given to them, in SQLite; knows no token and no connection."""
+"""Accounts and the JIDs given out to them, in SQLite; knows no token and no connection."""
 
 import json
 import sqlite3
@@ -83,7 +83,7 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
     return Enlisted(_account(row), identity_changed, auth_key != new.auth_key, notified)
 
 
-# A WhatsApp user's JID is the phone number, which may come back after a deletion: unlike a partner's it is reused.
+# A WhatsApp user's JID is the phone number, which can return after a deletion: unlike a third-party JID it is reused.
 _GIVE_AGAIN = "INSERT INTO given_jid (jid) VALUES (?1) ON CONFLICT DO NOTHING"
 _PUT_WHATSAPP_USER = f"""
     INSERT INTO account (jid, integrator, external_id, auth_key, platform, created_at_ms, last_connected_at_ms)
@@ -118,12 +118,12 @@ _PUT_END = "UPDATE given_jid SET ended = ?2 WHERE jid = ?1"
 
 
 def _end(db: sqlite3.Connection, account_id: int, how: AccountEnd) -> str:
-    """Deletes an account; how a third-party user's account ended is kept."""
+    """Deletes an account; remembers how a third-party user's account ended."""
     rows = db.execute(_DELETE, (account_id,)).fetchall()
     if not rows:
         return ""
     [(jid, integrator)] = rows
-    if integrator:  # a WhatsApp user's JID is the number, and can come back
+    if integrator:  # a WhatsApp user's JID is the number, and can be registered again
         db.execute(_PUT_END, (jid, how))
     return str(jid)
 

@@ -1,4 +1,4 @@
-"""What is kept about one person, in SQLite: which rows of each table are about them; knows not what they are for."""
+"""What is kept about one person, in SQLite: which rows of each table are about them; knows no purpose of a field."""
 
 from collections.abc import Sequence
 
@@ -28,12 +28,12 @@ _ABOUT = {
     "sanction": "integrator = :integrator AND user_sha256 = :sha256",
     "sent_message": "sender_id = :account_id OR recipient_id = :account_id",
 }
-"""Which rows of a table are about the person. Parameters that are not known are NULL, and find nothing."""
+"""Which rows of a table are about the person. An unknown parameter is NULL, and matches no row."""
 NOT_ABOUT_PEOPLE = frozenset({"partner", "jwks", "server", "secret"})
 """Tables that are about partners and about the server itself."""
 
 _ACCOUNT_COLUMNS = frozenset({"account_id", "recipient_id", "sender_id", "owner_id", "whatsapp_id", "third_party_id"})
-"""Row ids never leave the server: they are shown as JIDs."""
+"""Columns with row ids, which never leave the server: they are shown as JIDs."""
 
 
 _OTHER = "'another user'"

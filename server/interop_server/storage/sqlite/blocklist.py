@@ -1,4 +1,4 @@
-"""The JIDs that each account has blocked, in SQLite; knows nothing of what a block does."""
+"""The JIDs that each account has blocked, in SQLite; knows nothing of the effect of a block."""
 
 from interop_server.core.abuse.store import BlocklistStore
 from interop_server.storage.sqlite.concern import Concern

@@ -1,4 +1,4 @@
-"""Chats and their first contacts in SQLite; knows no rule of who may answer and what a mark is worth."""
+"""Chats and their first contacts in SQLite; knows no rule about answers and marks."""
 
 import sqlite3
 from collections.abc import Sequence

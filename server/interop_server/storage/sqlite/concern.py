@@ -1,11 +1,11 @@
-"""What every concern of the store is made of: the engine, and calls of one statement; knows no table."""
+"""The base of every concern of the store: the engine, and calls of one statement; knows no table."""
 
 from typing import Any
 
 from interop_server.storage.sqlite.engine import Engine
 
 Value = int | str | bytes | None
-"""What a statement takes in place of `?1`, `?2` and so on."""
+"""The value of a parameter, such as `?1`, in a statement."""
 
 
 def choose(condition: str, then: str, otherwise: str) -> str:
@@ -14,7 +14,7 @@ def choose(condition: str, then: str, otherwise: str) -> str:
 
 
 class Concern:
-    """Reads and writes through one engine. A call of more than one statement is a function of a connection."""
+    """Reads and writes through one engine. A call with several statements is a function of a connection."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -27,7 +27,7 @@ class Concern:
         return rows[0] if rows else None
 
     async def _number(self, sql: str, *values: Value) -> int | None:
-        """Returns the one number of a query for a minimum or a maximum; None when there is nothing to compare."""
+        """Returns the one number of a query for a minimum or a maximum; None when no row matches."""
         [(number,)] = await self._rows(sql, *values)
         return None if number is None else int(number)
 

@@ -1,4 +1,4 @@
-"""Creates a database file, or recognises one as ours; knows what is in the schema files only by their numbers."""
+"""Creates a database file, or recognises one of this program; knows the schema files only by their version numbers."""
 
 import asyncio
 import fcntl
@@ -13,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 from interop_server.storage import WrongDatabase
 
 APPLICATION_ID = 0x49_4F_50_53
-"""Marks a database file as ours in its header: "IOPS"."""
+"""Marks a database file in its header as one of this program: "IOPS"."""
 
 
 def _schema() -> list[str]:
@@ -22,29 +22,30 @@ def _schema() -> list[str]:
 
 
 def _version(schema: Sequence[str]) -> int:
-    """Returns a positive number that stands for the text of a schema: nothing migrates, so each text is a version."""
+    """Returns a positive number for the text of a schema: nothing is migrated, so each text is its own version."""
     return zlib.crc32("\0".join(schema).encode()) >> 1 | 1
 
 
 class PreparedDatabase(NamedTuple):
-    """A database file that is ours, and ours alone until it is released."""
+    """A database file of this program, locked for this process until it is released."""
 
     uri: str
     """`file:` URI without a query."""
     lock: BinaryIO
 
     def release(self) -> None:
-        """Lets others open the file; after every connection to it is closed."""
+        """Unlocks the file for other processes; call it after every connection to the file is closed."""
         self.lock.close()
 
 
 async def prepare_database(path: Path) -> PreparedDatabase:
-    """Creates the database if the file is absent or empty, and keeps other servers out; changes no other file.
+    """Creates the database if the file is absent or empty, and locks other servers out; changes no other file.
 
     Raises:
-        WrongDatabase: The file is no database, another application's, of another version, in use, or cannot be opened.
+        WrongDatabase: The file is not a database, is another application's or version's, is in use, or cannot be
+            opened.
     """
-    # Not through aiosqlite: a connection of it that fails to open leaves a thread behind that nothing can stop.
+    # Not through aiosqlite: a connection that fails to open leaves a thread behind that cannot be stopped.
     return await asyncio.to_thread(_prepare, path)
 
 
@@ -77,7 +78,7 @@ def _check_or_create(uri: str, path: Path) -> None:
 def _lock_file(path: Path) -> BinaryIO:
     lock = path.open("rb")
     try:
-        # Held while the file is open, and by a killed process no longer. SQLite's own locks are of another kind.
+        # Held while the file is open; released when the process is killed. Independent of SQLite's own locks.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         lock.close()
@@ -86,7 +87,7 @@ def _lock_file(path: Path) -> BinaryIO:
 
 
 def _create_file(path: Path) -> None:
-    # It holds the server's private keys. SQLite gives the files beside it the same mode.
+    # The file holds the server's private keys. SQLite gives its companion files the same mode.
     path.touch(mode=0o600, exist_ok=True)
 
 
@@ -110,7 +111,7 @@ def _is_new(db: sqlite3.Connection, path: Path) -> bool:
 
 def _apply_schema(db: sqlite3.Connection) -> None:
     schema = _schema()
-    # One transaction, header fields included: a killed process leaves an empty database or a whole one.
+    # One transaction, header fields included: a killed process leaves either an empty or a complete database.
     db.executescript(
         "\n".join(
             [

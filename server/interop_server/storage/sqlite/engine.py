@@ -1,11 +1,11 @@
-"""Runs whole groups of operations where aiosqlite would commit: its `commit()` is our way onto the connection's thread.
+"""Runs groups of operations inside aiosqlite's `commit()`, because that call runs on the connection's own thread.
 
 aiosqlite gives each connection a thread, and every statement is a hop to it and back. Here `connection.commit()` does
 not commit: `_VisitedConnection` overrides it to run a group of waiting operations on that thread, in one hop. The group
 begins and commits its own transaction.
 
-An operation is a plain function of a `sqlite3.Connection`. Those that wait while a group runs become the next group, so
-that under load many calls share one hop and, when they write, one commit and one fsync. Knows no table.
+An operation is a plain function of a `sqlite3.Connection`. Operations that wait while a group runs form the next group.
+So under load many calls share one hop and, when they write, one commit and one fsync. Knows no table.
 """
 
 import asyncio
@@ -20,15 +20,15 @@ Result = TypeVar("Result")
 Item = TypeVar("Item")
 Operation = Callable[[sqlite3.Connection], Result]
 BatchOperation = Callable[[sqlite3.Connection, list[Item]], list[Result]]
-"""Returns one result per item. Calls of a group that share it run as one, their items in the order of the calls."""
+"""Returns one result per item. Calls of a group that share the function run as one, with items in call order."""
 
 _MAX_WAITING = 256
-"""Calls in a lane at once; further ones wait their turn, first come, first served."""
+"""Most calls in a lane at once; further calls wait in order of arrival."""
 
 _BUSY_SECONDS = 5.0
 _CACHED_STATEMENTS = 256
 
-# FULL: in WAL mode anything less may lose commits when the power fails.
+# FULL: in WAL mode, any weaker setting can lose commits when the power fails.
 _WRITER_PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
@@ -40,10 +40,10 @@ _READER_PRAGMAS = ("query_only = ON", "cache_size = -16000")
 
 
 class _VisitedConnection(sqlite3.Connection):
-    """A connection whose `commit` runs a function of ours, on the connection's own thread, and commits nothing itself.
+    """A connection whose `commit` runs a given function on the connection's own thread, and commits nothing itself.
 
-    aiosqlite has no public call that runs a function over there, and one hop per statement costs more than most
-    statements. A connection class of one's own (`factory`) and `commit` are public in both libraries.
+    aiosqlite has no public call that runs a function on its thread, and one hop per statement costs more than most
+    statements. A connection class passed as `factory`, and `commit`, are public in both libraries.
     """
 
     def __init__(self, visit: Operation[None], *args: Any, **kwargs: Any) -> None:
@@ -51,12 +51,12 @@ class _VisitedConnection(sqlite3.Connection):
         self._visit = visit
 
     def commit(self) -> None:
-        """Runs the visit, which begins and commits what it needs."""
+        """Runs the function, which begins and commits its own transaction."""
         self._visit(self)
 
 
 class _Call:
-    """One waiting call: what to run, and what came of it."""
+    """One waiting call: its operation and its result."""
 
     __slots__ = ("error", "future", "items", "operation", "result")
 
@@ -77,7 +77,7 @@ class _Call:
 
 
 def _merged(group: Sequence[_Call]) -> list[list[_Call]]:
-    """Puts calls of the same batch operation together, at the place of the first."""
+    """Merges calls of the same batch operation, at the place of the first."""
     steps: list[list[_Call]] = []
     batches: dict[Callable[..., Any], list[_Call]] = {}
     for call in group:
@@ -104,7 +104,7 @@ def _run_step(db: sqlite3.Connection, step: Sequence[_Call]) -> None:
 
 
 class _HalfWritten(Exception):
-    """An operation failed after it had written."""
+    """An operation failed after its first write."""
 
 
 def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
@@ -126,10 +126,10 @@ def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
 
 
 def _write_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
-    """Runs a group in one transaction; no call can spoil another.
+    """Runs a group in one transaction, so that a failing call does not affect the others.
 
-    A refusal that comes before its call's first write concerns that call alone. When a call fails later than that, the
-    transaction is undone and every call gets one of its own: rare, hence cheaper than a savepoint around each.
+    A refusal before a call's first write affects only that call. When a call fails later, the transaction is rolled
+    back and every call gets a transaction of its own: this is rare, so it is cheaper than a savepoint around each call.
     """
     try:
         _transact(db, _merged(group))
@@ -148,7 +148,7 @@ def _read_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
     for step in _merged(group):
         try:
             _run_step(db, step)
-        except Exception as error:  # noqa: BLE001 - it belongs to the callers, who get it
+        except Exception as error:  # noqa: BLE001 - raised again in the callers
             for call in step:
                 call.error = error
 
@@ -183,7 +183,7 @@ class _Lane:
     async def call(self, operation: Callable[..., Any], items: list[Any] | None = None) -> Any:
         if self._closed:
             raise ValueError("the store is closed")
-        # The semaphore is fair, so that calls keep their order also when the lane is full.
+        # The semaphore is fair, so calls keep their order even when the lane is full.
         async with self._slots:
             call = _Call(operation, items, asyncio.get_running_loop().create_future())
             self._queue.put_nowait(call)
@@ -208,7 +208,7 @@ class _Lane:
             self._group = [call for call in waiting if call is not None and not call.future.cancelled()]
             try:
                 await self._connection.commit()  # runs `_visit` with the group on the connection's thread
-            except Exception as error:  # noqa: BLE001 - BEGIN or COMMIT failed: nothing of the group has happened
+            except Exception as error:  # noqa: BLE001 - BEGIN or COMMIT failed: the group wrote nothing
                 for call in self._group:
                     call.error = error
             for call in self._group:
@@ -218,14 +218,14 @@ class _Lane:
 
 
 class Engine:
-    """One writing and one reading connection to a database file."""
+    """A writing and a reading connection to one database file."""
 
     def __init__(self) -> None:
         self._writer = _Lane(_write_group)
         self._reader = _Lane(_read_group)
 
     async def open(self, uri: str) -> None:
-        """Connects to a database that has its schema.
+        """Connects to a database that already has its schema.
 
         Args:
             uri: `file:` URI without a query.
@@ -238,21 +238,21 @@ class Engine:
             raise
 
     async def write(self, operation: Operation[Result]) -> Result:
-        """Runs an operation in a transaction and returns when that is durable.
+        """Runs an operation in a transaction; returns when the transaction is durable.
 
         Args:
-            operation: Checks, then writes; runs again from the start when another one of its group fails.
+            operation: Checks, then writes; runs again from the start when another operation of its group fails.
 
         Raises:
-            Exception: What the operation raises, or the sqlite3.Error of the commit; nothing has changed then.
+            Exception: What the operation raises, or the sqlite3.Error of the commit; then nothing has changed.
         """
         result: Result = await self._writer.call(operation)
         return result
 
     async def write_batch(self, operation: BatchOperation[Item, Result], items: Sequence[Item]) -> list[Result]:
-        """Runs a batch operation as `write` does, together with the other calls of it that wait.
+        """Runs a batch operation as `write` does, merged with other waiting calls of the same operation.
 
-        They run at the place of the first of them: a call can so run before calls of `write` that were made earlier.
+        They run at the place of the first one, so a call can run before calls of `write` that were made earlier.
         """
         results: list[Result] = await self._writer.call(operation, list(items))
         return results
@@ -263,11 +263,11 @@ class Engine:
         return result
 
     async def read_batch(self, operation: BatchOperation[Item, Result], items: Sequence[Item]) -> list[Result]:
-        """Runs a batch operation as `read` does, together with the other calls of it that wait."""
+        """Runs a batch operation as `read` does, merged with other waiting calls of the same operation."""
         results: list[Result] = await self._reader.call(operation, list(items))
         return results
 
     async def close(self) -> None:
-        """Finishes what waits, moves the write-ahead log into the database file and disconnects."""
+        """Finishes waiting calls, moves the write-ahead log into the database file and disconnects."""
         await self._reader.close()
         await self._writer.close()

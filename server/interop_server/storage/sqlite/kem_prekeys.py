@@ -1,6 +1,6 @@
 """KEM prekeys in SQLite, as parts of the transactions that change or take an account's keys; knows no session.
 
-As with one-time prekeys, a list travels as a JSON array of ids and its keys in one blob each.
+As with one-time prekeys, a list is passed as a JSON array of ids and one blob for each kind of value.
 """
 
 import json
@@ -18,17 +18,17 @@ _IS_HELD = """
 
 
 def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
-    """Adds KEM prekeys to those that are there, and returns how many one-time ones there are now.
+    """Adds KEM prekeys to the stored ones, and returns how many one-time ones there are now.
 
     Raises:
-        PreKeyReused: An id or a key is there, or was.
-        LastResortMissing: There is no last-resort one.
+        PreKeyReused: An id is in the store, or a key was published before.
+        LastResortMissing: There is no last-resort prekey.
     """
     held = _last_resort(db, account_id)
     last_resort = kem.last_resort or held
     if last_resort is None:
         raise LastResortMissing
-    # It may be signed anew: a signature is not the key.
+    # The same key may come with a new signature.
     is_held = held is not None and last_resort[:2] == held[:2]
     fresh = [*kem.one_time, *([] if is_held else [last_resort])]
     _check_distinct([*kem.one_time, last_resort])
@@ -43,11 +43,11 @@ _LIST_PUBLIC_KEYS = "SELECT public_key FROM kem_prekey WHERE account_id = ?1"
 
 
 def replace_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys | None) -> None:
-    """Puts KEM prekeys in place of those that are there; None leaves none.
+    """Puts KEM prekeys in place of the stored ones; None deletes them.
 
     Raises:
-        PreKeyReused: A key was published before and is not there any more.
-        LastResortMissing: There are some, but no last-resort one.
+        PreKeyReused: A key was published before and is no longer in the store.
+        LastResortMissing: There are one-time prekeys without a last-resort one.
     """
     if kem is None:
         delete_kem_prekeys(db, account_id)
@@ -73,7 +73,7 @@ _DELETE_LAST_RESORT = """
 
 
 def delete_kem_prekeys(db: sqlite3.Connection, account_id: int) -> None:
-    """Deletes all KEM prekeys of an account; they stay in its history, and that there were some stays known."""
+    """Deletes all KEM prekeys of an account. Its history keeps them, and that there were some is remembered."""
     db.execute(_EMPTY, (account_id,))
     db.execute(_DELETE_LAST_RESORT, (account_id,))
 
@@ -86,7 +86,7 @@ _TAKE = """
 
 
 def take_kem_prekeys(db: sqlite3.Connection, account_ids: Iterable[int]) -> dict[int, KemPreKey]:
-    """Takes one one-time KEM prekey of each account that has any, the lowest id first; the counts are the caller's."""
+    """Takes one one-time KEM prekey per account that has any, the lowest id first; the caller updates the counts."""
     rows = db.execute(_TAKE, (json.dumps(list(account_ids)),)).fetchall()
     return {account_id: KemPreKey(*prekey) for account_id, *prekey in rows}
 

@@ -1,6 +1,6 @@
-"""The mailbox in SQLite: what waits, and what storing a message changes beside it; knows no connection.
+"""The mailbox in SQLite: what waits, and what else changes when a message is stored; knows no connection.
 
-Rows travel as two parameters, a JSON array of their fields and all contents in one blob, so that a group of any size is
+Rows are passed as two parameters: a JSON array of their fields, and all contents in one blob. So a group of any size is
 one statement: the work is done in C, without the interpreter lock, and the statement is compiled once.
 """
 
@@ -32,14 +32,14 @@ from interop_server.storage.sqlite.sent_messages import (
 )
 
 REQUEST_STATES = (None, *MessageRequestState)
-"""By their number in the tables; 0 for no chat."""
-# Looked up for each message that is delivered: calling an enumeration takes far longer.
+"""By their number in the tables; 0 stands for no chat."""
+# Looked up for each delivered message: calling an enumeration takes far longer.
 _KINDS = {int(kind): kind for kind in StanzaKind}
 _INBOX_MODES = {int(mode): mode for mode in InboxMode}
 
 
 def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
-    """Stores items in their order, messages once per (sender, id) unless they were asked for again."""
+    """Stores items in their order, messages once per (sender, id) unless a retry receipt allows a resend."""
     before = sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
     gone = _gone(db, items)
     sent: dict[tuple[int, str], MailboxItem] = {}
@@ -62,7 +62,7 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
             stored.append(Stored(first.timestamp_ms, True, first.recipient_id != item.recipient_id))
             continue
         stored.append(Stored(item.timestamp_ms, False))
-        # Accounts can go while their messages are under way: those vanish, like what was in the mailbox (LIF-05).
+        # An account can end while its messages are on the way: these vanish, like its mailbox (LIF-05).
         if item.recipient_id not in gone and item.sender_id not in gone:
             fresh.append(item)
     messages = [item for item in fresh if item.kind is StanzaKind.MESSAGE]
@@ -92,7 +92,7 @@ _INSERT = """
 
 def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
     fields: list[tuple[Any, ...]] = []
-    contents = [b"-"]  # part of an empty blob is NULL: with this one nothing is cut from an empty blob
+    contents = [b"-"]  # a part of an empty blob is NULL; with this byte the blob is never empty
     start = 2
     for item in items:
         content = item.content + item.reporting_token
@@ -135,12 +135,12 @@ def _put_retry_receipt(db: sqlite3.Connection, item: MailboxItem, most: int) -> 
 
 
 def put_notice(db: sqlite3.Connection, notice: MailboxItem) -> None:
-    """Stores a notification as part of a call that is no batch of mailbox items."""
+    """Stores a notification as part of a call that is not a batch of mailbox items."""
     put_items(db, [notice._replace(timestamp_ms=_not_before_others(db, notice.timestamp_ms))])
 
 
 def _not_before_others(db: sqlite3.Connection, now_ms: int) -> int:
-    # A later call may run earlier in the same group of calls: a recipient's times must not decrease (MSG-14).
+    # A later call may run earlier in the same group: a recipient's timestamps must not decrease (MSG-14).
     return max(now_ms, newest_timestamp_ms(db))
 
 
@@ -153,7 +153,7 @@ _NEWEST_TIMESTAMP = """
 
 
 def newest_timestamp_ms(db: sqlite3.Connection) -> int:
-    """Returns the greatest timestamp of what waits and of messages that were sent before; 0 without any."""
+    """Returns the greatest timestamp of waiting items and of sent messages; 0 without any."""
     [(timestamp_ms,)] = db.execute(_NEWEST_TIMESTAMP).fetchall()
     return timestamp_ms or 0
 
@@ -162,7 +162,7 @@ _EMPTY = "DELETE FROM mailbox WHERE recipient_id = ?1"
 
 
 def empty_mailbox(db: sqlite3.Connection, account_id: int) -> None:
-    """Deletes all that waits for an account."""
+    """Deletes an account's whole mailbox."""
     db.execute(_EMPTY, (account_id,))
 
 
@@ -179,11 +179,12 @@ _PUT_NOTICES = f"""
 
 
 def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int, recent_since_ms: int) -> list[int]:
-    """Puts a notice into the mailbox of every recent peer, in place of one that waits there, and returns those peers.
+    """Puts a notification into every recent peer's mailbox, replacing a waiting one, and returns the peers.
 
-    In place of it, because the one before may be with its recipient already and only its ack be under way: a peer who
-    has begun a session with the key in between must learn that it has changed again. A chat that does not stand on the
-    WhatsApp user's list does not tell that user: they have heard nothing of it.
+    The recipient may have received the earlier notification, with only its ack on the way. A peer who has begun a
+    session with the earlier key must learn that the key has changed again. So the new notification replaces the earlier
+    one, and is not left out. A WhatsApp user whose list does not show the chat is not notified: they never heard of the
+    account.
     """
     [(jid,)] = db.execute(_GET_JID, (account_id,)).fetchall()
     notice = encode(IdentityChanged(jid), 0, _not_before_others(db, now_ms), sender_id=account_id, sender_jid=jid)

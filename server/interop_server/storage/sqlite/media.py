@@ -1,4 +1,4 @@
-"""What is known of uploaded blobs, in SQLite; knows nothing of where their bytes lie."""
+"""What is known about uploaded blobs, in SQLite; knows nothing of where their bytes are stored."""
 
 from interop_server.core.media.store import MediaStore
 from interop_server.core.model import MediaBlob

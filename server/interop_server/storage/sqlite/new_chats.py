@@ -1,4 +1,4 @@
-"""Chats that no WhatsApp user has answered, in SQLite; knows nothing of how many there may be."""
+"""Chats that no WhatsApp user has answered, in SQLite; knows no cap on them."""
 
 from interop_server.core.abuse.store import NewChatStore
 from interop_server.storage.sqlite.concern import Concern

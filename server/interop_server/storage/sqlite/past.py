@@ -1,4 +1,4 @@
-"""What the server knows of its own past, in SQLite; knows nothing of what follows from it."""
+"""What the server remembers of its own past, in SQLite; knows nothing of its use."""
 
 import sqlite3
 

@@ -1,7 +1,7 @@
 """Published keys and one-time prekeys in SQLite; knows nothing of signatures.
 
-Lists of keys travel as two parameters, a JSON array of ids and the keys in one blob, so that 20,000 of them take one
-statement and not 20,000 turns at the interpreter lock.
+Lists of keys are passed as two parameters, a JSON array of ids and the keys in one blob, so that 20,000 of them take
+one statement and not 20,000 turns at the interpreter lock.
 """
 
 import json
@@ -48,7 +48,7 @@ _PUT_PUBLISHED = f"""
 
 
 def put_published_keys(db: sqlite3.Connection, account_id: int, keys: PublishedKeys) -> None:
-    """Inserts or replaces what an account publishes, leaving its one-time prekeys alone."""
+    """Inserts or replaces an account's published keys, without its one-time prekeys."""
     db.execute(_PUT_PUBLISHED, (account_id, keys.registration_id, keys.identity_key, *keys.signed_prekey))
 
 
@@ -56,7 +56,7 @@ _EMPTY = "DELETE FROM one_time_prekey WHERE account_id = ?1"
 
 
 def delete_all_prekeys(db: sqlite3.Connection, account_id: int) -> None:
-    """Empties an account's one-time and KEM prekeys; they stay in its history."""
+    """Deletes an account's one-time and KEM prekeys; its history keeps them."""
     db.execute(_EMPTY, (account_id,))
     _recount(db, account_id)
     delete_kem_prekeys(db, account_id)
@@ -119,7 +119,7 @@ def _put(
     one_time: Sequence[OneTimePreKey],
     kem: KemPreKeys | None,
 ) -> bool:
-    """Replaces all keys, and says whether the identity key is another one than before."""
+    """Replaces all keys, and says whether the identity key has changed."""
     _check_distinct(one_time)
     kept = {public_key for (public_key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
     _check_unpublished(db, account_id, [key.public_key for key in one_time if key.public_key not in kept])
@@ -168,7 +168,7 @@ _COUNT_TAKEN = f"""
 """
 
 
-def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
+def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int], with_kem: bool) -> dict[int, TakenBundle]:
     accounts = json.dumps(list(account_ids))
     taken = {
         account_id: OneTimePreKey(key_id, public_key)
@@ -176,8 +176,8 @@ def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int]) -> dict[in
     }
     rows = db.execute(_COUNT_TAKEN, (accounts,)).fetchall()
     bundles = {row[0]: TakenBundle(_published_keys(row[:-2]), taken.get(row[0]), row[-2]) for row in rows}
-    if with_kem := [row[0] for row in rows if row[-1]]:
-        _add_kem_to(bundles, db, with_kem)
+    if with_kem and (publishers := [row[0] for row in rows if row[-1]]):
+        _add_kem_to(bundles, db, publishers)
     return bundles
 
 
@@ -257,8 +257,8 @@ class SqlitePreKeys(Concern, PreKeyStore):
         rows = await self._rows(self._GET_PUBLISHED, json.dumps(list(account_ids)))
         return {row[0]: _published_keys(row) for row in rows}
 
-    async def take_bundles(self, account_ids: Sequence[int]) -> dict[int, TakenBundle]:
-        return await self._engine.write(lambda db: _take_bundles(db, account_ids))
+    async def take_bundles(self, account_ids: Sequence[int], *, with_kem: bool = True) -> dict[int, TakenBundle]:
+        return await self._engine.write(lambda db: _take_bundles(db, account_ids, with_kem))
 
     _ROTATE_SIGNED = """
         UPDATE published_keys SET signed_prekey_id = ?2, signed_prekey = ?3, signed_prekey_signature = ?4

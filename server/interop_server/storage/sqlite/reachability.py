@@ -1,4 +1,4 @@
-"""Reachability pings in SQLite; knows no rule of who may be pinged."""
+"""Reachability pings in SQLite; knows no rule about the users who may be pinged."""
 
 import json
 import sqlite3
@@ -117,7 +117,7 @@ def _put(db: sqlite3.Connection, account_id: int, settings: ReachabilitySettings
 
 
 class SqliteReachability(Concern, ReachabilityStore):
-    """The tables of pings and of the settings that let them through."""
+    """The tables of pings and of the settings that let pings through."""
 
     _GET = """
         SELECT pings_enabled, (SELECT json_group_array(integrator) FROM muted_partner WHERE account_id = ?1)

@@ -1,4 +1,4 @@
-"""Reports that counted, and complaints by number of people, in SQLite; knows nothing of what follows from them."""
+"""Reports that counted, and complaints in numbers of people, in SQLite; knows no consequence of them."""
 
 import sqlite3
 

@@ -1,4 +1,4 @@
-"""The facts that decide whether a sender may reach a recipient, in SQLite; knows no rule that decides by them."""
+"""The facts that decide whether a sender may reach a recipient, in SQLite; knows no rule that uses them."""
 
 import json
 import sqlite3
@@ -12,23 +12,23 @@ from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.mailbox import REQUEST_STATES
 
 _MAX_COUNTED_ITEMS = 100_000
-"""Of a mailbox, per look: five times the default limit, so that no mailbox makes routing slow."""
+"""Items counted per look-up: five times the default limit, so that no mailbox makes routing slow."""
 
 
 def _facts_query(accounts: str, integrator: str, account_id: str, jid: str, waiting: str) -> str:
     """Returns the query for facts of recipients, each as seen from the sender of its row.
 
     A row names the sender: account id, integrator and JID are `value ->> 0`, `value ->> 1` and `value ->> 2`. The
-    third-party end is the recipient unless that is a WhatsApp user, and the WhatsApp end the other way round. Between
-    two of the same side there is no opt-in: WhatsApp users cannot choose partner 0, third-party users cannot choose.
+    third-party end is the recipient, unless the recipient is a WhatsApp user; the WhatsApp end is the other one. Two
+    users of the same side have no opt-in: WhatsApp users cannot choose partner 0, and third-party users cannot choose.
 
     Args:
-        accounts: Joins `account` to the rows by what names the recipient.
+        accounts: Joins `account` to the rows by the recipient's JID or identifier.
         integrator: Of the recipient.
         account_id: Of the recipient.
         jid: Of the recipient.
-        waiting: Items and bytes in the recipient's mailbox; looked at only when the two may talk, since a full mailbox
-            takes longer to count (OPT-09).
+        waiting: Items and bytes in the recipient's mailbox. Evaluated only when the two accounts may talk, because a
+            full mailbox takes longer to count (OPT-09).
     """
     whatsapp_id = choose("value ->> 1 = 0", "value ->> 0", account_id)
     third_party_id = choose("value ->> 1 = 0", account_id, "value ->> 0")
@@ -112,7 +112,7 @@ def _look_up(db: sqlite3.Connection, ends: list[tuple[int, int, str, int, str]])
 
 
 class SqliteRoutes(Concern, RouteStore):
-    """Reads of all tables that decide about a route, in one query."""
+    """Reads the facts that decide a route from all tables, in one query."""
 
     async def get_facts(self, sender: Account, jids: Sequence[str]) -> dict[str, RouteFacts]:
         ends = [(sender.account_id, sender.integrator, sender.jid, jid) for jid in jids]

@@ -1,4 +1,4 @@
-"""The server's own key material in SQLite; knows nothing of what it opens."""
+"""The server's own key material in SQLite; knows no use of a key."""
 
 import sqlite3
 

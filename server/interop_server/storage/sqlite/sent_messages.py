@@ -17,7 +17,7 @@ _GET = """
 
 
 def sent_before(db: sqlite3.Connection, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], SentMessage]:
-    """Returns what is remembered of messages named by sender and stanza id."""
+    """Returns what is remembered of messages, by sender and stanza id."""
     rows = db.execute(_GET, (json.dumps(keys),)).fetchall()
     return {(sender_id, stanza_id): _sent_message(facts) for sender_id, stanza_id, *facts in rows}
 
@@ -50,7 +50,7 @@ def add_sent(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
     ]
     db.execute(_ADD, (json.dumps(fields),))
     for message in messages:
-        if message.is_dropped or message.retry_count:  # seldom, so that the others need not carry it
+        if message.is_dropped or message.retry_count:  # rare, so the insert does not carry these columns
             marks = (message.is_dropped, message.retry_count)
             db.execute(_MARK, (message.sender_id, message.stanza_id, *marks))
 
@@ -61,7 +61,7 @@ _MARK_SENT_AGAIN = """
 
 
 def mark_sent_again(db: sqlite3.Connection, message: MailboxItem) -> None:
-    """Remembers a resend, with its reporting token: what the recipient got before could not be read."""
+    """Remembers a resend, with its reporting token, because the recipient could not read the earlier message."""
     values = (message.sender_id, message.stanza_id, message.retry_count, message.reporting_token.hex())
     db.execute(_MARK_SENT_AGAIN, values)
 
@@ -87,7 +87,7 @@ _ALLOW_RESEND = f"""
 
 
 def allow_resend(db: sqlite3.Connection, retry_receipt: MailboxItem) -> None:
-    """Counts a retry receipt, and lets its recipient send that message again."""
+    """Counts a retry receipt, and lets its recipient resend the message."""
     db.execute(_ALLOW_RESEND, (retry_receipt.recipient_id, retry_receipt.stanza_id, retry_receipt.retry_count))
 
 

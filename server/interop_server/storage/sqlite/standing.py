@@ -1,4 +1,4 @@
-"""Sanctions in SQLite; knows nothing of what a sanction forbids."""
+"""Sanctions in SQLite; knows no effect of a sanction."""
 
 import hashlib
 import json
@@ -10,11 +10,11 @@ from interop_server.core.model import ExternalUser, Sanction, SanctionKind
 from interop_server.storage.sqlite.concern import Concern
 
 _HASHES = (("sanction", "user_sha256"), ("counted_report", "reported_sha256"), ("counted_report", "reporter_sha256"))
-"""Where people are named by a hash: table and column."""
+"""Where a hash identifies a person: table and column."""
 
 
 def user_sha256(user: ExternalUser) -> bytes:
-    """Returns the hash that names a person in what outlives their account: 32 bytes."""
+    """Returns the hash that identifies a person in records that outlive their account: 32 bytes."""
     return hashlib.sha256(f"{user.integrator}:{user.external_id}".encode()).digest()
 
 

@@ -69,10 +69,11 @@ def test_the_layout_is_as_documented() -> None:
 
 
 def test_hello_and_ended_are_read_as_they_were_written() -> None:
-    hello = Hello("bob@bats.example", "a.b.c", "100-1@interop", read_receipts=False)
+    hello = Hello("bob@bats.example", "a.b.c", "100-1@interop", read_receipts=False, capabilities=(1, 99))
     ended = Ended("NOT_ENLISTED", "Enlist.", "CHN-10", None, 401, None, "c0ffee")
     assert Hello.decode(hello.encode()) == hello
     assert Ended.decode(ended.encode()) == ended
+    assert Hello.decode(json.dumps(HELLO)).capabilities == ()  # of a client that knows no capabilities
 
 
 def test_a_hello_does_not_show_its_token() -> None:
@@ -94,6 +95,13 @@ def test_a_hello_does_not_show_its_token() -> None:
         {"jid": "1" * 129},
         {"jid": None},
         {"read_receipts": 1},
+        {"capabilities": None},
+        {"capabilities": {"1": 1}},
+        {"capabilities": ["1"]},
+        {"capabilities": [True]},
+        {"capabilities": [-1]},
+        {"capabilities": [2**31]},
+        {"capabilities": [1] * 65},
     ],
 )
 def test_a_hello_that_lacks_something_is_refused(change: dict[str, object]) -> None:

@@ -105,6 +105,20 @@ async def test_adding_appends_and_replaces_the_last_resort(world: World) -> None
     assert (await world.prekeys.digest(ada)).kem_ids == KemPreKeyIds(101, [4])
 
 
+async def test_a_taker_that_does_not_know_them_leaves_them(world: World) -> None:
+    """Its bundle says nothing of them, and nobody is told that few are left (KEY-15)."""
+    ada, user = await publisher(world, 1), await world.opted_in()
+    for outcome in (
+        *(await world.prekeys.take(user, [ada.jid], with_kem=False)),
+        *(await world.prekeys.take_missing(user, [(ada.jid, [])], with_kem=False)),
+    ):
+        assert not isinstance(outcome, Refusal)
+        assert [bundle.taken.kem_prekey for bundle in outcome] == [None]
+    assert await world.prekeys.count(ada) == PreKeyCounts(18, 1)
+    assert world.connections.low == []
+    assert (await take(world, user, ada)).kem_prekey == KEYS.kem(1)
+
+
 def changed(**changes: Any) -> KemPreKey:
     return KEYS.kem(5)._replace(**changes)
 

@@ -49,6 +49,23 @@ async def test_only_what_the_recipient_acked_is_forgotten(world: World) -> None:
     assert left == [deliveries[0], deliveries[2], deliveries[4]]
 
 
+@pytest.mark.requirement("MSG-10")
+async def test_what_a_client_cannot_take_is_forgotten_and_counted(world: World) -> None:
+    """Whether it says so itself or lacks the capability; the journal says which of the two (MSG-10)."""
+    _, user = await fill(world)
+    await world.operator.request_key_digest(user.jid)
+    *messages, digest = await world.mailbox.deliveries(user, 0, 10)
+    await world.mailbox.nack(user, messages[0].delivery_id, 588)
+    await world.mailbox.withhold(user, [digest])
+    assert await world.mailbox.deliveries(user, 0, 10) == messages[1:]
+    assert (world.counts["nack_588"], world.counts["nack_488"]) == (1, 1)
+    nacked, withheld = world.journal.after(0, 1_000)[0][-2:]
+    assert (nacked.actor, nacked.outcome, nacked.requirement, nacked.detail) == (user.jid, "accepted", "MSG-10", "588")
+    assert (withheld.actor, withheld.subject, withheld.outcome) == ("server", user.jid, "done")
+    assert (withheld.requirement, withheld.action) == ("MSG-10", nacked.action)
+    assert "488" in withheld.detail and "KEY_DIGESTS" in withheld.detail
+
+
 @pytest.mark.requirement("MSG-07")
 async def test_the_mailbox_keeps_a_message_for_thirty_days(world: World) -> None:
     """On their last millisecond it is delivered, after them there is nothing, swept or not (MSG-07)."""

@@ -27,7 +27,7 @@ from interop_api.v1 import chat_pb2 as interop__api_dot_v1_dot_chat__pb2
 from interop_api.v1 import interop_pb2 as interop__api_dot_v1_dot_interop__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/admin.proto\x12\x1ainterop_api.admin.v1alpha1\x1a google/protobuf/field_mask.proto\x1a\x19interop_api/v1/chat.proto\x1a\x1cinterop_api/v1/interop.proto\"\xc8\x02\n\x07Partner\x12\x12\n\nintegrator\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12\x10\n\x08push_url\x18\x05 \x01(\t\x12\x11\n\tmedia_url\x18\x06 \x01(\t\x12-\n\x06status\x18\x07 \x01(\x0e\x32\x1d.interop_api.v1.PartnerStatus\x12\x37\n\x0fidentifier_type\x18\x08 \x01(\x0e\x32\x1e.interop_api.v1.IdentifierType\x12\x0c\n\x04icon\x18\t \x01(\t\x12\x1a\n\rproxy_allowed\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x1c\n\x0fgroup_messaging\x18\x0b \x01(\x08H\x01\x88\x01\x01\x42\x10\n\x0e_proxy_allowedB\x12\n\x10_group_messaging\"z\n\x11PutPartnerRequest\x12\x34\n\x07partner\x18\x01 \x01(\x0b\x32#.interop_api.admin.v1alpha1.Partner\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\'\n\x12PutPartnerResponse\x12\x11\n\tjwks_keys\x18\x01 \x01(\r\"\x15\n\x13ListPartnersRequest\"M\n\x14ListPartnersResponse\x12\x35\n\x08partners\x18\x01 \x03(\x0b\x32#.interop_api.admin.v1alpha1.Partner\"(\n\x12RefreshJwksRequest\x12\x12\n\nintegrator\x18\x01 \x01(\r\"(\n\x13RefreshJwksResponse\x12\x11\n\tjwks_keys\x18\x01 \x01(\r\"}\n\x16PutWhatsAppUserRequest\x12\x14\n\x0cphone_number\x18\x01 \x01(\t\x12\x0f\n\x07\x61uthkey\x18\x02 \x01(\x0c\x12<\n\x08platform\x18\x03 \x01(\x0e\x32*.interop_api.admin.v1alpha1.DevicePlatform\"8\n\x17PutWhatsAppUserResponse\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x10\n\x08\x65ligible\x18\x02 \x01(\x08\"8\n\x13\x43hangeNumberRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x14\n\x0cphone_number\x18\x02 \x01(\t\"5\n\x14\x43hangeNumberResponse\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x10\n\x08\x65ligible\x18\x02 \x01(\x08\"?\n\x16ListConnectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"s\n\x17ListConnectionsResponse\x12?\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32*.interop_api.admin.v1alpha1.OpenConnection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xed\x01\n\x0eOpenConnection\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12,\n\x04mode\x18\x02 \x01(\x0e\x32\x1e.interop_api.v1.ConnectionMode\x12\x11\n\tclient_ip\x18\x03 \x01(\t\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\x12$\n\x1c\x63onnection_signals_available\x18\x05 \x01(\x08\x12\x17\n\x0f\x63onnected_at_ms\x18\x06 \x01(\x03\x12 \n\x13\x63lient_closed_at_ms\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x16\n\x14_client_closed_at_ms\"4\n\x14ObserveClientRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x0f\n\x07is_open\x18\x02 \x01(\x08\"\x17\n\x15ObserveClientResponse\"&\n\x17RequestKeyDigestRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"\x1a\n\x18RequestKeyDigestResponse\"\x16\n\x14GetStatisticsRequest\"\x96\x02\n\x15GetStatisticsResponse\x12M\n\x06stored\x18\x01 \x03(\x0b\x32=.interop_api.admin.v1alpha1.GetStatisticsResponse.StoredEntry\x12O\n\x07\x63ounted\x18\x02 \x03(\x0b\x32>.interop_api.admin.v1alpha1.GetStatisticsResponse.CountedEntry\x1a-\n\x0bStoredEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0c\x43ountedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\x9d\x01\n\x0e\x44\x65vicePlatform\x12\x1f\n\x1b\x44\x45VICE_PLATFORM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45VICE_PLATFORM_ANDROID\x10\x01\x12\x17\n\x13\x44\x45VICE_PLATFORM_IOS\x10\x02\x12\x17\n\x13\x44\x45VICE_PLATFORM_WEB\x10\x03\x12\x1b\n\x17\x44\x45VICE_PLATFORM_DESKTOP\x10\x04\x32\xb4\x08\n\x0c\x41\x64minService\x12k\n\nPutPartner\x12-.interop_api.admin.v1alpha1.PutPartnerRequest\x1a..interop_api.admin.v1alpha1.PutPartnerResponse\x12q\n\x0cListPartners\x12/.interop_api.admin.v1alpha1.ListPartnersRequest\x1a\x30.interop_api.admin.v1alpha1.ListPartnersResponse\x12n\n\x0bRefreshJwks\x12..interop_api.admin.v1alpha1.RefreshJwksRequest\x1a/.interop_api.admin.v1alpha1.RefreshJwksResponse\x12z\n\x0fPutWhatsAppUser\x12\x32.interop_api.admin.v1alpha1.PutWhatsAppUserRequest\x1a\x33.interop_api.admin.v1alpha1.PutWhatsAppUserResponse\x12q\n\x0c\x43hangeNumber\x12/.interop_api.admin.v1alpha1.ChangeNumberRequest\x1a\x30.interop_api.admin.v1alpha1.ChangeNumberResponse\x12z\n\x0fListConnections\x12\x32.interop_api.admin.v1alpha1.ListConnectionsRequest\x1a\x33.interop_api.admin.v1alpha1.ListConnectionsResponse\x12t\n\rObserveClient\x12\x30.interop_api.admin.v1alpha1.ObserveClientRequest\x1a\x31.interop_api.admin.v1alpha1.ObserveClientResponse\x12}\n\x10RequestKeyDigest\x12\x33.interop_api.admin.v1alpha1.RequestKeyDigestRequest\x1a\x34.interop_api.admin.v1alpha1.RequestKeyDigestResponse\x12t\n\rGetStatistics\x12\x30.interop_api.admin.v1alpha1.GetStatisticsRequest\x1a\x31.interop_api.admin.v1alpha1.GetStatisticsResponseBu\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/admin.proto\x12\x1ainterop_api.admin.v1alpha1\x1a google/protobuf/field_mask.proto\x1a\x19interop_api/v1/chat.proto\x1a\x1cinterop_api/v1/interop.proto\"\xc8\x02\n\x07Partner\x12\x12\n\nintegrator\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06issuer\x18\x03 \x01(\t\x12\x10\n\x08\x62\x61se_url\x18\x04 \x01(\t\x12\x10\n\x08push_url\x18\x05 \x01(\t\x12\x11\n\tmedia_url\x18\x06 \x01(\t\x12-\n\x06status\x18\x07 \x01(\x0e\x32\x1d.interop_api.v1.PartnerStatus\x12\x37\n\x0fidentifier_type\x18\x08 \x01(\x0e\x32\x1e.interop_api.v1.IdentifierType\x12\x0c\n\x04icon\x18\t \x01(\t\x12\x1a\n\rproxy_allowed\x18\n \x01(\x08H\x00\x88\x01\x01\x12\x1c\n\x0fgroup_messaging\x18\x0b \x01(\x08H\x01\x88\x01\x01\x42\x10\n\x0e_proxy_allowedB\x12\n\x10_group_messaging\"z\n\x11PutPartnerRequest\x12\x34\n\x07partner\x18\x01 \x01(\x0b\x32#.interop_api.admin.v1alpha1.Partner\x12/\n\x0bupdate_mask\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\"\'\n\x12PutPartnerResponse\x12\x11\n\tjwks_keys\x18\x01 \x01(\r\"\x15\n\x13ListPartnersRequest\"M\n\x14ListPartnersResponse\x12\x35\n\x08partners\x18\x01 \x03(\x0b\x32#.interop_api.admin.v1alpha1.Partner\"(\n\x12RefreshJwksRequest\x12\x12\n\nintegrator\x18\x01 \x01(\r\"(\n\x13RefreshJwksResponse\x12\x11\n\tjwks_keys\x18\x01 \x01(\r\"}\n\x16PutWhatsAppUserRequest\x12\x14\n\x0cphone_number\x18\x01 \x01(\t\x12\x0f\n\x07\x61uthkey\x18\x02 \x01(\x0c\x12<\n\x08platform\x18\x03 \x01(\x0e\x32*.interop_api.admin.v1alpha1.DevicePlatform\"8\n\x17PutWhatsAppUserResponse\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x10\n\x08\x65ligible\x18\x02 \x01(\x08\"L\n\x13\x43hangeNumberRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x14\n\x0cphone_number\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"5\n\x14\x43hangeNumberResponse\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x10\n\x08\x65ligible\x18\x02 \x01(\x08\"?\n\x16ListConnectionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\r\x12\x12\n\npage_token\x18\x02 \x01(\t\"s\n\x17ListConnectionsResponse\x12?\n\x0b\x63onnections\x18\x01 \x03(\x0b\x32*.interop_api.admin.v1alpha1.OpenConnection\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xed\x01\n\x0eOpenConnection\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12,\n\x04mode\x18\x02 \x01(\x0e\x32\x1e.interop_api.v1.ConnectionMode\x12\x11\n\tclient_ip\x18\x03 \x01(\t\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\x12$\n\x1c\x63onnection_signals_available\x18\x05 \x01(\x08\x12\x17\n\x0f\x63onnected_at_ms\x18\x06 \x01(\x03\x12 \n\x13\x63lient_closed_at_ms\x18\x07 \x01(\x03H\x00\x88\x01\x01\x42\x16\n\x14_client_closed_at_ms\"4\n\x14ObserveClientRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x0f\n\x07is_open\x18\x02 \x01(\x08\"\x17\n\x15ObserveClientResponse\"&\n\x17RequestKeyDigestRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"\x1a\n\x18RequestKeyDigestResponse\"\x16\n\x14GetStatisticsRequest\"\x96\x02\n\x15GetStatisticsResponse\x12M\n\x06stored\x18\x01 \x03(\x0b\x32=.interop_api.admin.v1alpha1.GetStatisticsResponse.StoredEntry\x12O\n\x07\x63ounted\x18\x02 \x03(\x0b\x32>.interop_api.admin.v1alpha1.GetStatisticsResponse.CountedEntry\x1a-\n\x0bStoredEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\x1a.\n\x0c\x43ountedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01*\x9d\x01\n\x0e\x44\x65vicePlatform\x12\x1f\n\x1b\x44\x45VICE_PLATFORM_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x44\x45VICE_PLATFORM_ANDROID\x10\x01\x12\x17\n\x13\x44\x45VICE_PLATFORM_IOS\x10\x02\x12\x17\n\x13\x44\x45VICE_PLATFORM_WEB\x10\x03\x12\x1b\n\x17\x44\x45VICE_PLATFORM_DESKTOP\x10\x04\x32\xdd\x08\n\x0c\x41\x64minService\x12p\n\nPutPartner\x12-.interop_api.admin.v1alpha1.PutPartnerRequest\x1a..interop_api.admin.v1alpha1.PutPartnerResponse\"\x03\x90\x02\x02\x12v\n\x0cListPartners\x12/.interop_api.admin.v1alpha1.ListPartnersRequest\x1a\x30.interop_api.admin.v1alpha1.ListPartnersResponse\"\x03\x90\x02\x01\x12s\n\x0bRefreshJwks\x12..interop_api.admin.v1alpha1.RefreshJwksRequest\x1a/.interop_api.admin.v1alpha1.RefreshJwksResponse\"\x03\x90\x02\x02\x12\x7f\n\x0fPutWhatsAppUser\x12\x32.interop_api.admin.v1alpha1.PutWhatsAppUserRequest\x1a\x33.interop_api.admin.v1alpha1.PutWhatsAppUserResponse\"\x03\x90\x02\x02\x12q\n\x0c\x43hangeNumber\x12/.interop_api.admin.v1alpha1.ChangeNumberRequest\x1a\x30.interop_api.admin.v1alpha1.ChangeNumberResponse\x12\x7f\n\x0fListConnections\x12\x32.interop_api.admin.v1alpha1.ListConnectionsRequest\x1a\x33.interop_api.admin.v1alpha1.ListConnectionsResponse\"\x03\x90\x02\x01\x12y\n\rObserveClient\x12\x30.interop_api.admin.v1alpha1.ObserveClientRequest\x1a\x31.interop_api.admin.v1alpha1.ObserveClientResponse\"\x03\x90\x02\x02\x12\x82\x01\n\x10RequestKeyDigest\x12\x33.interop_api.admin.v1alpha1.RequestKeyDigestRequest\x1a\x34.interop_api.admin.v1alpha1.RequestKeyDigestResponse\"\x03\x90\x02\x02\x12y\n\rGetStatistics\x12\x30.interop_api.admin.v1alpha1.GetStatisticsRequest\x1a\x31.interop_api.admin.v1alpha1.GetStatisticsResponse\"\x03\x90\x02\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,8 +39,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATISTICSRESPONSE_STOREDENTRY']._serialized_options = b'8\001'
   _globals['_GETSTATISTICSRESPONSE_COUNTEDENTRY']._loaded_options = None
   _globals['_GETSTATISTICSRESPONSE_COUNTEDENTRY']._serialized_options = b'8\001'
-  _globals['_DEVICEPLATFORM']._serialized_start=2016
-  _globals['_DEVICEPLATFORM']._serialized_end=2173
+  _globals['_ADMINSERVICE'].methods_by_name['PutPartner']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['PutPartner']._serialized_options = b'\220\002\002'
+  _globals['_ADMINSERVICE'].methods_by_name['ListPartners']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListPartners']._serialized_options = b'\220\002\001'
+  _globals['_ADMINSERVICE'].methods_by_name['RefreshJwks']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RefreshJwks']._serialized_options = b'\220\002\002'
+  _globals['_ADMINSERVICE'].methods_by_name['PutWhatsAppUser']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['PutWhatsAppUser']._serialized_options = b'\220\002\002'
+  _globals['_ADMINSERVICE'].methods_by_name['ListConnections']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ListConnections']._serialized_options = b'\220\002\001'
+  _globals['_ADMINSERVICE'].methods_by_name['ObserveClient']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['ObserveClient']._serialized_options = b'\220\002\002'
+  _globals['_ADMINSERVICE'].methods_by_name['RequestKeyDigest']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['RequestKeyDigest']._serialized_options = b'\220\002\002'
+  _globals['_ADMINSERVICE'].methods_by_name['GetStatistics']._loaded_options = None
+  _globals['_ADMINSERVICE'].methods_by_name['GetStatistics']._serialized_options = b'\220\002\001'
+  _globals['_DEVICEPLATFORM']._serialized_start=2036
+  _globals['_DEVICEPLATFORM']._serialized_end=2193
   _globals['_PARTNER']._serialized_start=162
   _globals['_PARTNER']._serialized_end=490
   _globals['_PUTPARTNERREQUEST']._serialized_start=492
@@ -60,31 +76,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PUTWHATSAPPUSERRESPONSE']._serialized_start=970
   _globals['_PUTWHATSAPPUSERRESPONSE']._serialized_end=1026
   _globals['_CHANGENUMBERREQUEST']._serialized_start=1028
-  _globals['_CHANGENUMBERREQUEST']._serialized_end=1084
-  _globals['_CHANGENUMBERRESPONSE']._serialized_start=1086
-  _globals['_CHANGENUMBERRESPONSE']._serialized_end=1139
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1141
-  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1204
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1206
-  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1321
-  _globals['_OPENCONNECTION']._serialized_start=1324
-  _globals['_OPENCONNECTION']._serialized_end=1561
-  _globals['_OBSERVECLIENTREQUEST']._serialized_start=1563
-  _globals['_OBSERVECLIENTREQUEST']._serialized_end=1615
-  _globals['_OBSERVECLIENTRESPONSE']._serialized_start=1617
-  _globals['_OBSERVECLIENTRESPONSE']._serialized_end=1640
-  _globals['_REQUESTKEYDIGESTREQUEST']._serialized_start=1642
-  _globals['_REQUESTKEYDIGESTREQUEST']._serialized_end=1680
-  _globals['_REQUESTKEYDIGESTRESPONSE']._serialized_start=1682
-  _globals['_REQUESTKEYDIGESTRESPONSE']._serialized_end=1708
-  _globals['_GETSTATISTICSREQUEST']._serialized_start=1710
-  _globals['_GETSTATISTICSREQUEST']._serialized_end=1732
-  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1735
-  _globals['_GETSTATISTICSRESPONSE']._serialized_end=2013
-  _globals['_GETSTATISTICSRESPONSE_STOREDENTRY']._serialized_start=1920
-  _globals['_GETSTATISTICSRESPONSE_STOREDENTRY']._serialized_end=1965
-  _globals['_GETSTATISTICSRESPONSE_COUNTEDENTRY']._serialized_start=1967
-  _globals['_GETSTATISTICSRESPONSE_COUNTEDENTRY']._serialized_end=2013
-  _globals['_ADMINSERVICE']._serialized_start=2176
-  _globals['_ADMINSERVICE']._serialized_end=3252
+  _globals['_CHANGENUMBERREQUEST']._serialized_end=1104
+  _globals['_CHANGENUMBERRESPONSE']._serialized_start=1106
+  _globals['_CHANGENUMBERRESPONSE']._serialized_end=1159
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_start=1161
+  _globals['_LISTCONNECTIONSREQUEST']._serialized_end=1224
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_start=1226
+  _globals['_LISTCONNECTIONSRESPONSE']._serialized_end=1341
+  _globals['_OPENCONNECTION']._serialized_start=1344
+  _globals['_OPENCONNECTION']._serialized_end=1581
+  _globals['_OBSERVECLIENTREQUEST']._serialized_start=1583
+  _globals['_OBSERVECLIENTREQUEST']._serialized_end=1635
+  _globals['_OBSERVECLIENTRESPONSE']._serialized_start=1637
+  _globals['_OBSERVECLIENTRESPONSE']._serialized_end=1660
+  _globals['_REQUESTKEYDIGESTREQUEST']._serialized_start=1662
+  _globals['_REQUESTKEYDIGESTREQUEST']._serialized_end=1700
+  _globals['_REQUESTKEYDIGESTRESPONSE']._serialized_start=1702
+  _globals['_REQUESTKEYDIGESTRESPONSE']._serialized_end=1728
+  _globals['_GETSTATISTICSREQUEST']._serialized_start=1730
+  _globals['_GETSTATISTICSREQUEST']._serialized_end=1752
+  _globals['_GETSTATISTICSRESPONSE']._serialized_start=1755
+  _globals['_GETSTATISTICSRESPONSE']._serialized_end=2033
+  _globals['_GETSTATISTICSRESPONSE_STOREDENTRY']._serialized_start=1940
+  _globals['_GETSTATISTICSRESPONSE_STOREDENTRY']._serialized_end=1985
+  _globals['_GETSTATISTICSRESPONSE_COUNTEDENTRY']._serialized_start=1987
+  _globals['_GETSTATISTICSRESPONSE_COUNTEDENTRY']._serialized_end=2033
+  _globals['_ADMINSERVICE']._serialized_start=2196
+  _globals['_ADMINSERVICE']._serialized_end=3313
 # @@protoc_insertion_point(module_scope)

@@ -3,9 +3,9 @@
 isort:skip_file
 The simulator's own controls. Not part of any protocol under simulation; served on a second port, loopback by default.
 
-There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and read
-what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in front of
-it that checks who calls.
+There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and
+read what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in
+front of it that authenticates callers.
 
 Errors travel as in interop_api/v1/errors.proto.
 """
@@ -47,7 +47,7 @@ class _DevicePlatformEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Device
     """Does not qualify."""
 
 class DevicePlatform(_DevicePlatform, metaclass=_DevicePlatformEnumTypeWrapper):
-    """What kind of device a WhatsApp user has (OPT-04)."""
+    """The kind of a WhatsApp user's device (OPT-04)."""
 
 DEVICE_PLATFORM_UNSPECIFIED: DevicePlatform.ValueType  # 0
 """Refused."""
@@ -85,23 +85,25 @@ class Partner(_message.Message):
     issuer: _builtins.str
     """The `iss` of its tokens: 1 to 512 characters. One partner per issuer."""
     base_url: _builtins.str
-    """Base URL of its server: `/.well-known/oauth/openid/jwks` is added to it. Absolute, http or https."""
+    """Base URL of its server: `/.well-known/oauth/openid/jwks` is appended to it. Absolute, http or https."""
     push_url: _builtins.str
     """URL that pushes are posted to. Empty: no pushes."""
     media_url: _builtins.str
-    """Base URL of its media server: `/{storage_reference}` is added to it. Empty: its users cannot send media."""
+    """Base URL of its media server: `/{storage_reference}` is appended to it. Empty: its users cannot send media."""
     status: _interop_pb2.PartnerStatus.ValueType
     """State of the agreement."""
     identifier_type: _interop_pb2.IdentifierType.ValueType
-    """What its users are called by."""
+    """The kind of identifier that it uses for its users."""
     icon: _builtins.str
     """Address of an icon; may be empty."""
     proxy_allowed: _builtins.bool
-    """Whether its agreement allows proxy mode (PRX-01). Always set in answers; absent in PutPartner: as registered, and false
-    of a partner that is new.
+    """Whether its agreement allows proxy mode (PRX-01). Always set in answers. Absent in PutPartner: as registered, and
+    false for a new partner.
     """
     group_messaging: _builtins.bool
-    """Whether its agreement allows groups: listed to WhatsApp users, and nothing more (OPT-07, LIF-06). Absent: likewise."""
+    """Whether its agreement allows groups: shown to WhatsApp users, without any other effect (OPT-07, LIF-06). Absent:
+    likewise.
+    """
     def __init__(
         self,
         *,
@@ -146,8 +148,8 @@ class PutPartnerRequest(_message.Message):
 
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """Names of fields of `partner` that are to change, at least one, and not `integrator`, which says whose. A field that it
-        names and `partner` lacks is emptied. Absent: the partner is registered, or replaced as a whole.
+        """Names the fields of `partner` to change: at least one, and not `integrator`, which identifies the partner. A named
+        field that `partner` lacks is emptied. Absent: the partner is registered, or replaced as a whole.
         """
 
     def __init__(
@@ -335,19 +337,23 @@ class ChangeNumberRequest(_message.Message):
 
     JID_FIELD_NUMBER: _builtins.int
     PHONE_NUMBER_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
     """The JID now."""
     phone_number: _builtins.str
     """The new number, E.164 with a leading `+`."""
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     def __init__(
         self,
         *,
         jid: _builtins.str = ...,
         phone_number: _builtins.str = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "phone_number", b"phone_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["jid", b"jid", "phone_number", b"phone_number", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -447,7 +453,7 @@ class OpenConnection(_message.Message):
     CONNECTED_AT_MS_FIELD_NUMBER: _builtins.int
     CLIENT_CLOSED_AT_MS_FIELD_NUMBER: _builtins.int
     jid: _builtins.str
-    """Whose."""
+    """The account's JID."""
     mode: _chat_pb2.ConnectionMode.ValueType
     """Direct or proxy."""
     client_ip: _builtins.str
@@ -455,12 +461,12 @@ class OpenConnection(_message.Message):
     peer_address: _builtins.str
     """The peer address of the connection itself. In proxy mode the proxy's."""
     connection_signals_available: _builtins.bool
-    """Whether peer address and fingerprint speak for the end client; false in proxy mode (PRX-05)."""
+    """Whether peer address and fingerprint belong to the end client; false in proxy mode (PRX-05)."""
     connected_at_ms: _builtins.int
     """When it was opened: milliseconds since the UNIX epoch."""
     client_closed_at_ms: _builtins.int
-    """Set when ObserveClient has said that the end client is closed: since when, in milliseconds since the UNIX epoch. The
-    connection outlives its client (PRX-04).
+    """Set when ObserveClient has reported that the end client is closed: since when, in milliseconds since the UNIX
+    epoch. The connection outlives its client (PRX-04).
     """
     def __init__(
         self,

@@ -3,9 +3,9 @@
 isort:skip_file
 The simulator's own controls. Not part of any protocol under simulation; served on a second port, loopback by default.
 
-There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and read
-what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in front of
-it that checks who calls.
+There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and
+read what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in
+front of it that authenticates callers.
 
 Errors travel as in interop_api/v1/errors.proto.
 """
@@ -41,13 +41,13 @@ class AdminServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> AdminServiceAsyncStub: ...
     PutPartner: _grpc.UnaryUnaryMultiCallable[_admin_pb2.PutPartnerRequest, _admin_pb2.PutPartnerResponse]
-    """Registers a partner, or replaces what is registered under its integrator id (ENL-01); with `update_mask`, changes the
-    fields that it names and leaves all others alone, also those that the caller does not know. Fetches its key set once
-    before it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right
-    end at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one
-    that may not use any (PROXY_NOT_ALLOWED, PRX-01).
+    """Registers a partner, or replaces the partner with its integrator id (ENL-01). With `update_mask`, changes only the
+    fields that it names and keeps all others, also fields that the caller does not know. Fetches the key set once
+    before it answers; a failure to fetch does not fail the call. Connections that the partner no longer allows end at
+    once, and so do their session tokens: all connections of a partner that is not active (PARTNER_NOT_ACTIVE), and
+    proxy connections of a partner that may not use a proxy (PROXY_NOT_ALLOWED, PRX-01).
 
-    Repeat: safe, unless what it changes was changed in between: this takes its place.
+    Repeat: safe, unless the partner was changed in between: this call replaces the change.
     Bounds: request: one partner, its texts as bounded below. Response: one number.
     Capability: none.
     Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
@@ -87,28 +87,29 @@ class AdminServiceStub:
     changed: then GetStanding knows the new JID.
     Bounds: request: one user. Response: one JID.
     Capability: none.
-    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
-    USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-    ADDRESS_NAMES_DEVICE.
+    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is invalid); for an invalid `jid`
+    USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED
+    or ADDRESS_NAMES_DEVICE.
     Source: OPT-04.
     """
     ListConnections: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]
     """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-    Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
-    not be listed, and every other one is listed once.
+    Repeat: safe, changes nothing. A page token stays valid. A connection that opens or ends between two pages may be
+    listed or not; every other connection is listed once.
     Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
     Capability: none.
     Errors: REQUEST_MALFORMED.
     Source: PRX-01, PRX-05.
     """
     ObserveClient: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]
-    """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
-    protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+    """Says whether the end client behind an account's connection is open, which a test knows independently of the
+    protocol. ListConnections reports a connection that is open although its client is closed (PRX-04).
 
-    It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+    Applies to the connection that is open now; without one the call changes nothing. Idempotent: the first call
+    counts.
 
-    Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+    Repeat: safe while the same connection is open; it applies to the connection that is open when the call arrives.
     Bounds: request: one account. Response: empty.
     Capability: none.
     Errors: NOT_REGISTERED (no such account).
@@ -123,7 +124,7 @@ class AdminServiceStub:
     Repeat: safe until the client acks the notification, which then comes once more.
     Bounds: request: one account. Response: empty.
     Capability: none.
-    Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+    Errors: NOT_REGISTERED (no such account); for an invalid `jid` USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
     GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
     Source: KEY-10.
     """
@@ -141,13 +142,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     PutPartner: _aio.UnaryUnaryMultiCallable[_admin_pb2.PutPartnerRequest, _admin_pb2.PutPartnerResponse]  # type: ignore[assignment]
-    """Registers a partner, or replaces what is registered under its integrator id (ENL-01); with `update_mask`, changes the
-    fields that it names and leaves all others alone, also those that the caller does not know. Fetches its key set once
-    before it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right
-    end at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one
-    that may not use any (PROXY_NOT_ALLOWED, PRX-01).
+    """Registers a partner, or replaces the partner with its integrator id (ENL-01). With `update_mask`, changes only the
+    fields that it names and keeps all others, also fields that the caller does not know. Fetches the key set once
+    before it answers; a failure to fetch does not fail the call. Connections that the partner no longer allows end at
+    once, and so do their session tokens: all connections of a partner that is not active (PARTNER_NOT_ACTIVE), and
+    proxy connections of a partner that may not use a proxy (PROXY_NOT_ALLOWED, PRX-01).
 
-    Repeat: safe, unless what it changes was changed in between: this takes its place.
+    Repeat: safe, unless the partner was changed in between: this call replaces the change.
     Bounds: request: one partner, its texts as bounded below. Response: one number.
     Capability: none.
     Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
@@ -187,28 +188,29 @@ class AdminServiceAsyncStub(AdminServiceStub):
     changed: then GetStanding knows the new JID.
     Bounds: request: one user. Response: one JID.
     Capability: none.
-    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
-    USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-    ADDRESS_NAMES_DEVICE.
+    Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is invalid); for an invalid `jid`
+    USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED
+    or ADDRESS_NAMES_DEVICE.
     Source: OPT-04.
     """
     ListConnections: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListConnectionsRequest, _admin_pb2.ListConnectionsResponse]  # type: ignore[assignment]
     """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-    Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
-    not be listed, and every other one is listed once.
+    Repeat: safe, changes nothing. A page token stays valid. A connection that opens or ends between two pages may be
+    listed or not; every other connection is listed once.
     Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
     Capability: none.
     Errors: REQUEST_MALFORMED.
     Source: PRX-01, PRX-05.
     """
     ObserveClient: _aio.UnaryUnaryMultiCallable[_admin_pb2.ObserveClientRequest, _admin_pb2.ObserveClientResponse]  # type: ignore[assignment]
-    """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
-    protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+    """Says whether the end client behind an account's connection is open, which a test knows independently of the
+    protocol. ListConnections reports a connection that is open although its client is closed (PRX-04).
 
-    It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+    Applies to the connection that is open now; without one the call changes nothing. Idempotent: the first call
+    counts.
 
-    Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+    Repeat: safe while the same connection is open; it applies to the connection that is open when the call arrives.
     Bounds: request: one account. Response: empty.
     Capability: none.
     Errors: NOT_REGISTERED (no such account).
@@ -223,7 +225,7 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Repeat: safe until the client acks the notification, which then comes once more.
     Bounds: request: one account. Response: empty.
     Capability: none.
-    Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+    Errors: NOT_REGISTERED (no such account); for an invalid `jid` USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
     GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
     Source: KEY-10.
     """
@@ -244,13 +246,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.PutPartnerRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.PutPartnerResponse, _abc.Awaitable[_admin_pb2.PutPartnerResponse]]:
-        """Registers a partner, or replaces what is registered under its integrator id (ENL-01); with `update_mask`, changes the
-        fields that it names and leaves all others alone, also those that the caller does not know. Fetches its key set once
-        before it answers; a key set that cannot be fetched does not fail the call. Connections that it leaves without a right
-        end at once, session tokens included: all of a partner that is not active (PARTNER_NOT_ACTIVE), those by proxy of one
-        that may not use any (PROXY_NOT_ALLOWED, PRX-01).
+        """Registers a partner, or replaces the partner with its integrator id (ENL-01). With `update_mask`, changes only the
+        fields that it names and keeps all others, also fields that the caller does not know. Fetches the key set once
+        before it answers; a failure to fetch does not fail the call. Connections that the partner no longer allows end at
+        once, and so do their session tokens: all connections of a partner that is not active (PARTNER_NOT_ACTIVE), and
+        proxy connections of a partner that may not use a proxy (PROXY_NOT_ALLOWED, PRX-01).
 
-        Repeat: safe, unless what it changes was changed in between: this takes its place.
+        Repeat: safe, unless the partner was changed in between: this call replaces the change.
         Bounds: request: one partner, its texts as bounded below. Response: one number.
         Capability: none.
         Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
@@ -314,9 +316,9 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         changed: then GetStanding knows the new JID.
         Bounds: request: one user. Response: one JID.
         Capability: none.
-        Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is none); for a `jid` that is none
-        USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or
-        ADDRESS_NAMES_DEVICE.
+        Errors: NOT_REGISTERED, ALREADY_REGISTERED, REQUEST_MALFORMED (the number is invalid); for an invalid `jid`
+        USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED
+        or ADDRESS_NAMES_DEVICE.
         Source: OPT-04.
         """
 
@@ -328,8 +330,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.ListConnectionsResponse, _abc.Awaitable[_admin_pb2.ListConnectionsResponse]]:
         """Lists the connections that are open, with what the server knows of them (PRX-01, PRX-05).
 
-        Repeat: safe, changes nothing. A page token stays good; a connection that opens or ends between two pages may or may
-        not be listed, and every other one is listed once.
+        Repeat: safe, changes nothing. A page token stays valid. A connection that opens or ends between two pages may be
+        listed or not; every other connection is listed once.
         Bounds: request: a page of 1 to 1,000 connections. Response: at most as many.
         Capability: none.
         Errors: REQUEST_MALFORMED.
@@ -342,12 +344,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.ObserveClientRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.ObserveClientResponse, _abc.Awaitable[_admin_pb2.ObserveClientResponse]]:
-        """Says whether the end client behind an account's connection is open: the test's own knowledge, from beside the
-        protocol. A connection that is open although its client is not is reported by ListConnections (PRX-04).
+        """Says whether the end client behind an account's connection is open, which a test knows independently of the
+        protocol. ListConnections reports a connection that is open although its client is closed (PRX-04).
 
-        It holds for the connection that is open now; without one the call changes nothing. Idempotent: the first time counts.
+        Applies to the connection that is open now; without one the call changes nothing. Idempotent: the first call
+        counts.
 
-        Repeat: safe while the same connection is open; it holds for the one that is open when the call comes.
+        Repeat: safe while the same connection is open; it applies to the connection that is open when the call arrives.
         Bounds: request: one account. Response: empty.
         Capability: none.
         Errors: NOT_REGISTERED (no such account).
@@ -368,7 +371,7 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: safe until the client acks the notification, which then comes once more.
         Bounds: request: one account. Response: empty.
         Capability: none.
-        Errors: NOT_REGISTERED (no such account); for a `jid` that is none USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
+        Errors: NOT_REGISTERED (no such account); for an invalid `jid` USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED,
         GROUPS_NOT_SUPPORTED, NUMBER_BASED_NOT_SUPPORTED, CALLS_NOT_SUPPORTED or ADDRESS_NAMES_DEVICE.
         Source: KEY-10.
         """

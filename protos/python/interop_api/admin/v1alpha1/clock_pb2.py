@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/clock.proto\x12\x1ainterop_api.admin.v1alpha1\"/\n\nClockState\x12\x0e\n\x06now_ms\x18\x01 \x01(\x03\x12\x11\n\tis_frozen\x18\x02 \x01(\x08\"*\n\x0b\x46iredTimers\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x11\n\x0fGetClockRequest\"I\n\x10GetClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\"2\n\x12\x46reezeClockRequest\x12\x12\n\x05\x61t_ms\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_ms\"\x84\x01\n\x13\x46reezeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\")\n\x13\x41\x64vanceClockRequest\x12\x12\n\nadvance_ms\x18\x01 \x01(\x03\"\x85\x01\n\x14\x41\x64vanceClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"\x14\n\x12ResumeClockRequest\"L\n\x13ResumeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState2\xc8\x03\n\x0c\x43lockService\x12\x65\n\x08GetClock\x12+.interop_api.admin.v1alpha1.GetClockRequest\x1a,.interop_api.admin.v1alpha1.GetClockResponse\x12n\n\x0b\x46reezeClock\x12..interop_api.admin.v1alpha1.FreezeClockRequest\x1a/.interop_api.admin.v1alpha1.FreezeClockResponse\x12q\n\x0c\x41\x64vanceClock\x12/.interop_api.admin.v1alpha1.AdvanceClockRequest\x1a\x30.interop_api.admin.v1alpha1.AdvanceClockResponse\x12n\n\x0bResumeClock\x12..interop_api.admin.v1alpha1.ResumeClockRequest\x1a/.interop_api.admin.v1alpha1.ResumeClockResponseBu\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/clock.proto\x12\x1ainterop_api.admin.v1alpha1\"/\n\nClockState\x12\x0e\n\x06now_ms\x18\x01 \x01(\x03\x12\x11\n\tis_frozen\x18\x02 \x01(\x08\"*\n\x0b\x46iredTimers\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x11\n\x0fGetClockRequest\"I\n\x10GetClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\"2\n\x12\x46reezeClockRequest\x12\x12\n\x05\x61t_ms\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_ms\"\x84\x01\n\x13\x46reezeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"=\n\x13\x41\x64vanceClockRequest\x12\x12\n\nadvance_ms\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x85\x01\n\x14\x41\x64vanceClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"\x14\n\x12ResumeClockRequest\"L\n\x13ResumeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState2\xd7\x03\n\x0c\x43lockService\x12j\n\x08GetClock\x12+.interop_api.admin.v1alpha1.GetClockRequest\x1a,.interop_api.admin.v1alpha1.GetClockResponse\"\x03\x90\x02\x01\x12s\n\x0b\x46reezeClock\x12..interop_api.admin.v1alpha1.FreezeClockRequest\x1a/.interop_api.admin.v1alpha1.FreezeClockResponse\"\x03\x90\x02\x02\x12q\n\x0c\x41\x64vanceClock\x12/.interop_api.admin.v1alpha1.AdvanceClockRequest\x1a\x30.interop_api.admin.v1alpha1.AdvanceClockResponse\x12s\n\x0bResumeClock\x12..interop_api.admin.v1alpha1.ResumeClockRequest\x1a/.interop_api.admin.v1alpha1.ResumeClockResponse\"\x03\x90\x02\x02\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,6 +32,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.admin.v1alpha1.
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\035dev.interopsim.admin.v1alpha1P\001Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\242\002\004IOPA\252\002\031Interopsim.Admin.V1Alpha1'
+  _globals['_CLOCKSERVICE'].methods_by_name['GetClock']._loaded_options = None
+  _globals['_CLOCKSERVICE'].methods_by_name['GetClock']._serialized_options = b'\220\002\001'
+  _globals['_CLOCKSERVICE'].methods_by_name['FreezeClock']._loaded_options = None
+  _globals['_CLOCKSERVICE'].methods_by_name['FreezeClock']._serialized_options = b'\220\002\002'
+  _globals['_CLOCKSERVICE'].methods_by_name['ResumeClock']._loaded_options = None
+  _globals['_CLOCKSERVICE'].methods_by_name['ResumeClock']._serialized_options = b'\220\002\002'
   _globals['_CLOCKSTATE']._serialized_start=70
   _globals['_CLOCKSTATE']._serialized_end=117
   _globals['_FIREDTIMERS']._serialized_start=119
@@ -45,13 +51,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FREEZECLOCKRESPONSE']._serialized_start=310
   _globals['_FREEZECLOCKRESPONSE']._serialized_end=442
   _globals['_ADVANCECLOCKREQUEST']._serialized_start=444
-  _globals['_ADVANCECLOCKREQUEST']._serialized_end=485
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=488
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=621
-  _globals['_RESUMECLOCKREQUEST']._serialized_start=623
-  _globals['_RESUMECLOCKREQUEST']._serialized_end=643
-  _globals['_RESUMECLOCKRESPONSE']._serialized_start=645
-  _globals['_RESUMECLOCKRESPONSE']._serialized_end=721
-  _globals['_CLOCKSERVICE']._serialized_start=724
-  _globals['_CLOCKSERVICE']._serialized_end=1180
+  _globals['_ADVANCECLOCKREQUEST']._serialized_end=505
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=508
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=641
+  _globals['_RESUMECLOCKREQUEST']._serialized_start=643
+  _globals['_RESUMECLOCKREQUEST']._serialized_end=663
+  _globals['_RESUMECLOCKRESPONSE']._serialized_start=665
+  _globals['_RESUMECLOCKRESPONSE']._serialized_end=741
+  _globals['_CLOCKSERVICE']._serialized_start=744
+  _globals['_CLOCKSERVICE']._serialized_end=1215
 # @@protoc_insertion_point(module_scope)

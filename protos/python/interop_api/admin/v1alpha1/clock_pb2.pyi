@@ -6,10 +6,10 @@ admin port.
 
 There is one clock for everything: retention of messages, blobs and uploads, thirty days without a connection, key sets,
 tokens, certificates, rates, silent connections, retries of pushes, timestamps. Only waits for the network are in real
-time: the handshake, a peer that does not read or send, calls to a messenger's server. Time never goes backwards, also not
-over a restart on the same database.
+time: the handshake, a peer that does not read or send, calls to a partner's server. Time never goes backwards,
+even over a restart on the same database.
 
-Whoever issues tokens for a simulator whose clock was moved must date them by that clock (TOKEN_EXPIRED,
+A partner that issues tokens for a simulator whose clock was moved must date them by that clock (TOKEN_EXPIRED,
 TOKEN_NOT_YET_VALID), and a client must check the server's certificates by it.
 """
 
@@ -56,16 +56,16 @@ Global___ClockState: _TypeAlias = ClockState  # noqa: Y015
 
 @_typing.final
 class FiredTimers(_message.Message):
-    """Timers of one kind that fired: something was due. What went by it stands in the journal."""
+    """Timers of one kind that fired, because something was due. The journal says what they did."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """Of the kind, for example `mailbox_items` or `silence`."""
+    """Name of the kind, for example `mailbox_items` or `silence`."""
     count: _builtins.int
-    """How often one fired."""
+    """How often timers of the kind fired."""
     def __init__(
         self,
         *,
@@ -129,7 +129,7 @@ class FreezeClockRequest(_message.Message):
 
     AT_MS_FIELD_NUMBER: _builtins.int
     at_ms: _builtins.int
-    """Where it shall stand: milliseconds since the UNIX epoch. Absent: where it is."""
+    """The time to stop at: milliseconds since the UNIX epoch. Absent: now."""
     def __init__(
         self,
         *,
@@ -182,16 +182,20 @@ class AdvanceClockRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ADVANCE_MS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     advance_ms: _builtins.int
     """How far: 1 to 315,360,000,000 (3,650 days)."""
+    request_id: _builtins.str
+    """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     def __init__(
         self,
         *,
         advance_ms: _builtins.int = ...,
+        request_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance_ms", b"advance_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advance_ms", b"advance_ms", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

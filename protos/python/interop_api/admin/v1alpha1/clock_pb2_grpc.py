@@ -62,7 +62,7 @@ class ClockServiceServicer:
     """
 
     def GetClock(self, request, context):
-        """Says what time it is for the server. Changes nothing.
+        """Returns the server's time. Changes nothing.
 
         Repeat: safe, changes nothing.
         Bounds: request: empty. Response: one clock.
@@ -73,10 +73,10 @@ class ClockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def FreezeClock(self, request, context):
-        """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
-        only moved. Idempotent.
+        """Stops the clock, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is only
+        moved. Idempotent.
 
-        Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+        Repeat: safe while the clock stands still; after a ResumeClock in between, `at_ms` has passed.
         Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
         timer.
         Capability: none.
@@ -87,18 +87,19 @@ class ClockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AdvanceClock(self, request, context):
-        """Moves time forward, whether it stands or runs; afterwards it goes on standing or running.
+        """Moves time forward; afterwards the clock stands still or runs as before.
 
         Every timer that falls due on the way fires, in the order of time, and sees the time at which it fired. The call
-        returns when all of them have done their work: what was due has gone, ended, or been sent. Two kinds of timers fire
-        late, so that one firing serves for many: key sets are fetched once, at the end, and what is kept for a time goes within
-        a second after it, or at the end. A connection whose client says nothing meanwhile has ended (CONNECTION_SILENT).
+        returns when all timers have done their work: deleting, ending or sending what was due. Two kinds of timers fire
+        late, so that one firing serves many. Key sets are fetched once, at the end. Items that are kept for a time expire
+        within a second after it, or at the end. A connection whose client says nothing meanwhile has ended
+        (CONNECTION_SILENT).
 
-        Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
-        the caller goes away, time stops at the timer that fired last. Not idempotent.
+        Calls run one after another. The call stops waiting for work that takes longer than 30 seconds of real time. When
+        the caller ends the call, time stops at the timer that fired last. Not idempotent.
 
-        Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
-        is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+        Repeat: with `request_id`, answered as the first time. Without, time moves forward by as much again; GetClock
+        returns the time. FreezeClock with `at_ms` is safer, because it names the time to stop at.
         Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
         Capability: none.
         Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
@@ -108,7 +109,7 @@ class ClockServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ResumeClock(self, request, context):
-        """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+        """Lets time run on from its present value; does nothing to a running clock. Idempotent.
 
         Repeat: safe.
         Bounds: request: empty. Response: one clock.

@@ -6,10 +6,10 @@ admin port.
 
 There is one clock for everything: retention of messages, blobs and uploads, thirty days without a connection, key sets,
 tokens, certificates, rates, silent connections, retries of pushes, timestamps. Only waits for the network are in real
-time: the handshake, a peer that does not read or send, calls to a messenger's server. Time never goes backwards, also not
-over a restart on the same database.
+time: the handshake, a peer that does not read or send, calls to a partner's server. Time never goes backwards,
+even over a restart on the same database.
 
-Whoever issues tokens for a simulator whose clock was moved must date them by that clock (TOKEN_EXPIRED,
+A partner that issues tokens for a simulator whose clock was moved must date them by that clock (TOKEN_EXPIRED,
 TOKEN_NOT_YET_VALID), and a client must check the server's certificates by it.
 """
 
@@ -44,41 +44,42 @@ class ClockServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClockServiceAsyncStub: ...
     GetClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]
-    """Says what time it is for the server. Changes nothing.
+    """Returns the server's time. Changes nothing.
 
     Repeat: safe, changes nothing.
     Bounds: request: empty. Response: one clock.
     Capability: none.
     """
     FreezeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.FreezeClockRequest, _clock_pb2.FreezeClockResponse]
-    """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
-    only moved. Idempotent.
+    """Stops the clock, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is only
+    moved. Idempotent.
 
-    Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+    Repeat: safe while the clock stands still; after a ResumeClock in between, `at_ms` has passed.
     Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
     timer.
     Capability: none.
     Errors: REQUEST_MALFORMED (`at_ms` has passed, lies more than 3,650 days ahead or after the year 9999).
     """
     AdvanceClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.AdvanceClockRequest, _clock_pb2.AdvanceClockResponse]
-    """Moves time forward, whether it stands or runs; afterwards it goes on standing or running.
+    """Moves time forward; afterwards the clock stands still or runs as before.
 
     Every timer that falls due on the way fires, in the order of time, and sees the time at which it fired. The call
-    returns when all of them have done their work: what was due has gone, ended, or been sent. Two kinds of timers fire
-    late, so that one firing serves for many: key sets are fetched once, at the end, and what is kept for a time goes within
-    a second after it, or at the end. A connection whose client says nothing meanwhile has ended (CONNECTION_SILENT).
+    returns when all timers have done their work: deleting, ending or sending what was due. Two kinds of timers fire
+    late, so that one firing serves many. Key sets are fetched once, at the end. Items that are kept for a time expire
+    within a second after it, or at the end. A connection whose client says nothing meanwhile has ended
+    (CONNECTION_SILENT).
 
-    Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
-    the caller goes away, time stops at the timer that fired last. Not idempotent.
+    Calls run one after another. The call stops waiting for work that takes longer than 30 seconds of real time. When
+    the caller ends the call, time stops at the timer that fired last. Not idempotent.
 
-    Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
-    is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+    Repeat: with `request_id`, answered as the first time. Without, time moves forward by as much again; GetClock
+    returns the time. FreezeClock with `at_ms` is safer, because it names the time to stop at.
     Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
     Capability: none.
     Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]
-    """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+    """Lets time run on from its present value; does nothing to a running clock. Idempotent.
 
     Repeat: safe.
     Bounds: request: empty. Response: one clock.
@@ -91,41 +92,42 @@ class ClockServiceAsyncStub(ClockServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]  # type: ignore[assignment]
-    """Says what time it is for the server. Changes nothing.
+    """Returns the server's time. Changes nothing.
 
     Repeat: safe, changes nothing.
     Bounds: request: empty. Response: one clock.
     Capability: none.
     """
     FreezeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.FreezeClockRequest, _clock_pb2.FreezeClockResponse]  # type: ignore[assignment]
-    """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
-    only moved. Idempotent.
+    """Stops the clock, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is only
+    moved. Idempotent.
 
-    Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+    Repeat: safe while the clock stands still; after a ResumeClock in between, `at_ms` has passed.
     Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
     timer.
     Capability: none.
     Errors: REQUEST_MALFORMED (`at_ms` has passed, lies more than 3,650 days ahead or after the year 9999).
     """
     AdvanceClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.AdvanceClockRequest, _clock_pb2.AdvanceClockResponse]  # type: ignore[assignment]
-    """Moves time forward, whether it stands or runs; afterwards it goes on standing or running.
+    """Moves time forward; afterwards the clock stands still or runs as before.
 
     Every timer that falls due on the way fires, in the order of time, and sees the time at which it fired. The call
-    returns when all of them have done their work: what was due has gone, ended, or been sent. Two kinds of timers fire
-    late, so that one firing serves for many: key sets are fetched once, at the end, and what is kept for a time goes within
-    a second after it, or at the end. A connection whose client says nothing meanwhile has ended (CONNECTION_SILENT).
+    returns when all timers have done their work: deleting, ending or sending what was due. Two kinds of timers fire
+    late, so that one firing serves many. Key sets are fetched once, at the end. Items that are kept for a time expire
+    within a second after it, or at the end. A connection whose client says nothing meanwhile has ended
+    (CONNECTION_SILENT).
 
-    Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
-    the caller goes away, time stops at the timer that fired last. Not idempotent.
+    Calls run one after another. The call stops waiting for work that takes longer than 30 seconds of real time. When
+    the caller ends the call, time stops at the timer that fired last. Not idempotent.
 
-    Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
-    is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+    Repeat: with `request_id`, answered as the first time. Without, time moves forward by as much again; GetClock
+    returns the time. FreezeClock with `at_ms` is safer, because it names the time to stop at.
     Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
     Capability: none.
     Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
     """
     ResumeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.ResumeClockRequest, _clock_pb2.ResumeClockResponse]  # type: ignore[assignment]
-    """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+    """Lets time run on from its present value; does nothing to a running clock. Idempotent.
 
     Repeat: safe.
     Bounds: request: empty. Response: one clock.
@@ -141,7 +143,7 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.GetClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.GetClockResponse, _abc.Awaitable[_clock_pb2.GetClockResponse]]:
-        """Says what time it is for the server. Changes nothing.
+        """Returns the server's time. Changes nothing.
 
         Repeat: safe, changes nothing.
         Bounds: request: empty. Response: one clock.
@@ -154,10 +156,10 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.FreezeClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.FreezeClockResponse, _abc.Awaitable[_clock_pb2.FreezeClockResponse]]:
-        """Lets time stand still, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is
-        only moved. Idempotent.
+        """Stops the clock, after moving it forward to `at_ms` as AdvanceClock does. A clock that stands still already is only
+        moved. Idempotent.
 
-        Repeat: safe while the clock stands; after a ResumeClock in between `at_ms` has passed.
+        Repeat: safe while the clock stands still; after a ResumeClock in between, `at_ms` has passed.
         Bounds: request: a time at most 3,650 days ahead, and at most 9999-12-31. Response: one entry for each kind of
         timer.
         Capability: none.
@@ -170,18 +172,19 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.AdvanceClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.AdvanceClockResponse, _abc.Awaitable[_clock_pb2.AdvanceClockResponse]]:
-        """Moves time forward, whether it stands or runs; afterwards it goes on standing or running.
+        """Moves time forward; afterwards the clock stands still or runs as before.
 
         Every timer that falls due on the way fires, in the order of time, and sees the time at which it fired. The call
-        returns when all of them have done their work: what was due has gone, ended, or been sent. Two kinds of timers fire
-        late, so that one firing serves for many: key sets are fetched once, at the end, and what is kept for a time goes within
-        a second after it, or at the end. A connection whose client says nothing meanwhile has ended (CONNECTION_SILENT).
+        returns when all timers have done their work: deleting, ending or sending what was due. Two kinds of timers fire
+        late, so that one firing serves many. Key sets are fetched once, at the end. Items that are kept for a time expire
+        within a second after it, or at the end. A connection whose client says nothing meanwhile has ended
+        (CONNECTION_SILENT).
 
-        Calls take place one after another. Work that takes longer than 30 seconds of real time is no longer waited for. When
-        the caller goes away, time stops at the timer that fired last. Not idempotent.
+        Calls run one after another. The call stops waiting for work that takes longer than 30 seconds of real time. When
+        the caller ends the call, time stops at the timer that fired last. Not idempotent.
 
-        Repeat: with `request_id`, answered as the first time. Without, time moves by as much again; GetClock says where it
-        is. Safer is FreezeClock with `at_ms`, which names where time shall stand.
+        Repeat: with `request_id`, answered as the first time. Without, time moves forward by as much again; GetClock
+        returns the time. FreezeClock with `at_ms` is safer, because it names the time to stop at.
         Bounds: request: 1 ms to 3,650 days. Response: one entry for each kind of timer.
         Capability: none.
         Errors: REQUEST_MALFORMED (`advance_ms` is under 1, over 3,650 days, or leads past the year 9999).
@@ -193,7 +196,7 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.ResumeClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.ResumeClockResponse, _abc.Awaitable[_clock_pb2.ResumeClockResponse]]:
-        """Lets time run on from where it stands; a clock that runs runs on. Idempotent.
+        """Lets time run on from its present value; does nothing to a running clock. Idempotent.
 
         Repeat: safe.
         Bounds: request: empty. Response: one clock.

@@ -29,27 +29,27 @@ class _JournalOutcome:
 class _JournalOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_JournalOutcome.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     JOURNAL_OUTCOME_UNSPECIFIED: _JournalOutcome.ValueType  # 0
-    """In a request: any."""
+    """In a request: any outcome."""
     JOURNAL_OUTCOME_ACCEPTED: _JournalOutcome.ValueType  # 1
     """It was done as asked."""
     JOURNAL_OUTCOME_REFUSED: _JournalOutcome.ValueType  # 2
-    """It was refused, and the asker was told why."""
+    """It was refused, and the caller was told why."""
     JOURNAL_OUTCOME_DROPPED: _JournalOutcome.ValueType  # 3
-    """It came to nothing, and the asker cannot tell it from accepted."""
+    """It had no effect, and the caller cannot tell it from accepted."""
     JOURNAL_OUTCOME_DONE: _JournalOutcome.ValueType  # 4
     """The server did it by itself."""
 
 class JournalOutcome(_JournalOutcome, metaclass=_JournalOutcomeEnumTypeWrapper):
-    """What became of what was asked."""
+    """The outcome of a request, stanza or timer."""
 
 JOURNAL_OUTCOME_UNSPECIFIED: JournalOutcome.ValueType  # 0
-"""In a request: any."""
+"""In a request: any outcome."""
 JOURNAL_OUTCOME_ACCEPTED: JournalOutcome.ValueType  # 1
 """It was done as asked."""
 JOURNAL_OUTCOME_REFUSED: JournalOutcome.ValueType  # 2
-"""It was refused, and the asker was told why."""
+"""It was refused, and the caller was told why."""
 JOURNAL_OUTCOME_DROPPED: JournalOutcome.ValueType  # 3
-"""It came to nothing, and the asker cannot tell it from accepted."""
+"""It had no effect, and the caller cannot tell it from accepted."""
 JOURNAL_OUTCOME_DONE: JournalOutcome.ValueType  # 4
 """The server did it by itself."""
 Global___JournalOutcome: _TypeAlias = JournalOutcome  # noqa: Y015
@@ -68,8 +68,8 @@ class ReadJournalRequest(_message.Message):
     REQUIREMENT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
-    """Only entries after the one that had this token: empty for all. After a restart of the server the entries before it
-    are gone, and reading goes on with the first one since.
+    """Only entries after the entry that had this token; empty for all. After a restart of the server the earlier entries
+    are gone, and reading starts with the first entry since the restart.
     """
     actor: _builtins.str
     """Only entries of this actor, for example a JID."""
@@ -80,9 +80,9 @@ class ReadJournalRequest(_message.Message):
     reason: _builtins.str
     """Only refusals for this reason, for example `RATE_LIMITED`."""
     requirement: _builtins.str
-    """Only entries that rest on this requirement."""
+    """Only entries with this requirement."""
     follow: _builtins.bool
-    """Whether to go on with entries to come."""
+    """Whether to go on with future entries."""
     def __init__(
         self,
         *,
@@ -111,7 +111,7 @@ class ReadJournalResponse(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     missed: _builtins.int
-    """How many matching or other entries before it were gone when the reader got to them; usually 0."""
+    """How many entries before it, matching or not, were forgotten before the reader got to them; usually 0."""
     @_builtins.property
     def entry(self) -> Global___JournalEntry:
         """The next entry."""
@@ -150,31 +150,31 @@ class JournalEntry(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """For people: rises by one with every entry of a node since its start, from 1. Entries of several nodes have no order."""
+    """For people: rises by one with every entry of a node, from 1 at its start. Entries of several nodes have no order."""
     at_ms: _builtins.int
     """The server's clock: milliseconds since the UNIX epoch."""
     actor: _builtins.str
-    """Who asked: a JID, `operator`, `anonymous` when nobody is known yet, or `server` and `timer` for its own doing."""
+    """Who asked: a JID, `operator`, `anonymous` while the caller is unknown, or, for the server itself, `server` or `timer`."""
     action: _builtins.str
     """What was asked, for example `InteropService.Resolve`, `stanza.message`, `chat.login`, `timer.unenlist`."""
     subject: _builtins.str
-    """Whom or what it was about: a JID, the id of a message; may be empty."""
+    """What it was about, such as a JID or the id of a message; may be empty."""
     outcome: Global___JournalOutcome.ValueType
-    """What became of it."""
+    """The outcome."""
     requirement: _builtins.str
-    """The requirement that the answer rests on; empty when none says anything special."""
+    """The requirement behind the decision; empty when no requirement applies in particular."""
     reason: _builtins.str
     """Name of the reason of a refusal as it went over the wire; otherwise empty."""
     cause: _builtins.str
-    """What the asker was not told, where causes must look alike on the wire (OPT-09, OPT-11, LIF-05); may be empty."""
+    """What the caller was not told, where causes must look alike on the wire (OPT-09, OPT-11, LIF-05); may be empty."""
     detail: _builtins.str
-    """What the asker was told beyond the reason; may be empty."""
+    """What the caller was told beyond the reason; may be empty."""
     request_id: _builtins.str
-    """Names a refusal: 16 hexadecimal digits; otherwise empty."""
+    """Names a call, by the id that it was answered with, and a refusal. Empty for what is neither."""
     resume_token: _builtins.str
     """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
     node: _builtins.str
-    """Name of the server process that decided, as its operator gave it: `node-1` unless they did."""
+    """Name of the server process that decided, as its operator gave it; `node-1` by default."""
     def __init__(
         self,
         *,
@@ -208,7 +208,7 @@ class ExplainRefusalRequest(_message.Message):
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """As it stands in the refusal: 16 hexadecimal digits."""
+    """As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained."""
     def __init__(
         self,
         *,
@@ -234,12 +234,12 @@ class ExplainRefusalResponse(_message.Message):
     EVIDENCE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     advice: _builtins.str
-    """What to do, as the asker was told."""
+    """What to do, as the caller was told."""
     statement: _builtins.str
     """What the requirement says, from docs/requirements.toml."""
     @_builtins.property
     def entry(self) -> Global___JournalEntry:
-        """What the journal has."""
+        """The journal's entry."""
 
     @_builtins.property
     def evidence(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:

@@ -52,13 +52,13 @@ class JournalServiceServicer:
     """
 
     def ReadJournal(self, request, context):
-        """Streams the entries that match, oldest first; with `follow` also those to come, until the caller ends the call.
+        """Streams the matching entries, oldest first; with `follow` also future entries, until the caller ends the call.
 
-        The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that reads
-        so slowly that entries are gone before it gets to them is told how many it missed. A reader that was interrupted goes
-        on after the last entry that it got with that entry's `resume_token`.
+        The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that
+        reads too slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry
+        with that entry's `resume_token`.
 
-        Repeat: safe, changes nothing; go on with the `resume_token` of the last entry that came.
+        Repeat: safe, changes nothing; resume with the `resume_token` of the last entry that came.
         Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
         Capability: none.
         Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
@@ -71,7 +71,7 @@ class JournalServiceServicer:
         """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
 
         Repeat: safe, changes nothing.
-        Bounds: request: 16 digits. Response: one entry and a few sentences.
+        Bounds: request: 64 characters. Response: one entry and a few sentences.
         Capability: none.
         Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
         """

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)interop_api/admin/v1alpha1/standing.proto\x12\x1ainterop_api.admin.v1alpha1\"k\n\x08Sanction\x12\x36\n\x04kind\x18\x01 \x01(\x0e\x32(.interop_api.admin.v1alpha1.SanctionKind\x12\x10\n\x08sub_code\x18\x02 \x01(\r\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\"!\n\x12GetStandingRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"\xef\x02\n\x13GetStandingResponse\x12\r\n\x05score\x18\x01 \x01(\r\x12K\n\x06points\x18\x02 \x03(\x0b\x32;.interop_api.admin.v1alpha1.GetStandingResponse.PointsEntry\x12\x37\n\tsanctions\x18\x03 \x03(\x0b\x32$.interop_api.admin.v1alpha1.Sanction\x12M\n\x07signals\x18\x04 \x03(\x0b\x32<.interop_api.admin.v1alpha1.GetStandingResponse.SignalsEntry\x12\x15\n\rpartner_score\x18\x05 \x01(\r\x1a-\n\x0bPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a.\n\x0cSignalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8d\x01\n\x15ImposeSanctionRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32(.interop_api.admin.v1alpha1.SanctionKind\x12\x10\n\x08sub_code\x18\x03 \x01(\r\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\r\"\x18\n\x16ImposeSanctionResponse\"L\n\x14LiftSanctionsRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x17\n\x15LiftSanctionsResponse\"K\n\x13\x41uditAccountRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"M\n\x14\x41uditAccountResponse\x12\x35\n\x06\x66ields\x18\x01 \x03(\x0b\x32%.interop_api.admin.v1alpha1.KeptField\"I\n\tKeptField\x12\r\n\x05place\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t*\x89\x01\n\x0cSanctionKind\x12\x1d\n\x19SANCTION_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eSANCTION_KIND_NEW_CHATS_LOCKED\x10\x01\x12\x1f\n\x1bSANCTION_KIND_TEMPORARY_BAN\x10\x02\x12\x15\n\x11SANCTION_KIND_BAN\x10\x03\x32\xe5\x03\n\x0fStandingService\x12n\n\x0bGetStanding\x12..interop_api.admin.v1alpha1.GetStandingRequest\x1a/.interop_api.admin.v1alpha1.GetStandingResponse\x12w\n\x0eImposeSanction\x12\x31.interop_api.admin.v1alpha1.ImposeSanctionRequest\x1a\x32.interop_api.admin.v1alpha1.ImposeSanctionResponse\x12t\n\rLiftSanctions\x12\x30.interop_api.admin.v1alpha1.LiftSanctionsRequest\x1a\x31.interop_api.admin.v1alpha1.LiftSanctionsResponse\x12s\n\x0c\x41uditAccount\x12/.interop_api.admin.v1alpha1.AuditAccountRequest\x1a\x30.interop_api.admin.v1alpha1.AuditAccountResponse0\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)interop_api/admin/v1alpha1/standing.proto\x12\x1ainterop_api.admin.v1alpha1\"k\n\x08Sanction\x12\x36\n\x04kind\x18\x01 \x01(\x0e\x32(.interop_api.admin.v1alpha1.SanctionKind\x12\x10\n\x08sub_code\x18\x02 \x01(\r\x12\x15\n\rexpires_at_ms\x18\x03 \x01(\x03\"!\n\x12GetStandingRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\"\xef\x02\n\x13GetStandingResponse\x12\r\n\x05score\x18\x01 \x01(\r\x12K\n\x06points\x18\x02 \x03(\x0b\x32;.interop_api.admin.v1alpha1.GetStandingResponse.PointsEntry\x12\x37\n\tsanctions\x18\x03 \x03(\x0b\x32$.interop_api.admin.v1alpha1.Sanction\x12M\n\x07signals\x18\x04 \x03(\x0b\x32<.interop_api.admin.v1alpha1.GetStandingResponse.SignalsEntry\x12\x15\n\rpartner_score\x18\x05 \x01(\r\x1a-\n\x0bPointsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a.\n\x0cSignalsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xa1\x01\n\x15ImposeSanctionRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x36\n\x04kind\x18\x02 \x01(\x0e\x32(.interop_api.admin.v1alpha1.SanctionKind\x12\x10\n\x08sub_code\x18\x03 \x01(\r\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\r\x12\x12\n\nrequest_id\x18\x05 \x01(\t\"\x18\n\x16ImposeSanctionResponse\"L\n\x14LiftSanctionsRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"\x17\n\x15LiftSanctionsResponse\"K\n\x13\x41uditAccountRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12\x12\n\nintegrator\x18\x02 \x01(\r\x12\x13\n\x0b\x65xternal_id\x18\x03 \x01(\t\"M\n\x14\x41uditAccountResponse\x12\x35\n\x06\x66ields\x18\x01 \x03(\x0b\x32%.interop_api.admin.v1alpha1.KeptField\"I\n\tKeptField\x12\r\n\x05place\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\x0f\n\x07purpose\x18\x04 \x01(\t*\x89\x01\n\x0cSanctionKind\x12\x1d\n\x19SANCTION_KIND_UNSPECIFIED\x10\x00\x12\"\n\x1eSANCTION_KIND_NEW_CHATS_LOCKED\x10\x01\x12\x1f\n\x1bSANCTION_KIND_TEMPORARY_BAN\x10\x02\x12\x15\n\x11SANCTION_KIND_BAN\x10\x03\x32\xf4\x03\n\x0fStandingService\x12s\n\x0bGetStanding\x12..interop_api.admin.v1alpha1.GetStandingRequest\x1a/.interop_api.admin.v1alpha1.GetStandingResponse\"\x03\x90\x02\x01\x12w\n\x0eImposeSanction\x12\x31.interop_api.admin.v1alpha1.ImposeSanctionRequest\x1a\x32.interop_api.admin.v1alpha1.ImposeSanctionResponse\x12y\n\rLiftSanctions\x12\x30.interop_api.admin.v1alpha1.LiftSanctionsRequest\x1a\x31.interop_api.admin.v1alpha1.LiftSanctionsResponse\"\x03\x90\x02\x02\x12x\n\x0c\x41uditAccount\x12/.interop_api.admin.v1alpha1.AuditAccountRequest\x1a\x30.interop_api.admin.v1alpha1.AuditAccountResponse\"\x03\x90\x02\x01\x30\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,8 +36,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTANDINGRESPONSE_POINTSENTRY']._serialized_options = b'8\001'
   _globals['_GETSTANDINGRESPONSE_SIGNALSENTRY']._loaded_options = None
   _globals['_GETSTANDINGRESPONSE_SIGNALSENTRY']._serialized_options = b'8\001'
-  _globals['_SANCTIONKIND']._serialized_start=1092
-  _globals['_SANCTIONKIND']._serialized_end=1229
+  _globals['_STANDINGSERVICE'].methods_by_name['GetStanding']._loaded_options = None
+  _globals['_STANDINGSERVICE'].methods_by_name['GetStanding']._serialized_options = b'\220\002\001'
+  _globals['_STANDINGSERVICE'].methods_by_name['LiftSanctions']._loaded_options = None
+  _globals['_STANDINGSERVICE'].methods_by_name['LiftSanctions']._serialized_options = b'\220\002\002'
+  _globals['_STANDINGSERVICE'].methods_by_name['AuditAccount']._loaded_options = None
+  _globals['_STANDINGSERVICE'].methods_by_name['AuditAccount']._serialized_options = b'\220\002\001'
+  _globals['_SANCTIONKIND']._serialized_start=1112
+  _globals['_SANCTIONKIND']._serialized_end=1249
   _globals['_SANCTION']._serialized_start=73
   _globals['_SANCTION']._serialized_end=180
   _globals['_GETSTANDINGREQUEST']._serialized_start=182
@@ -49,19 +55,19 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTANDINGRESPONSE_SIGNALSENTRY']._serialized_start=539
   _globals['_GETSTANDINGRESPONSE_SIGNALSENTRY']._serialized_end=585
   _globals['_IMPOSESANCTIONREQUEST']._serialized_start=588
-  _globals['_IMPOSESANCTIONREQUEST']._serialized_end=729
-  _globals['_IMPOSESANCTIONRESPONSE']._serialized_start=731
-  _globals['_IMPOSESANCTIONRESPONSE']._serialized_end=755
-  _globals['_LIFTSANCTIONSREQUEST']._serialized_start=757
-  _globals['_LIFTSANCTIONSREQUEST']._serialized_end=833
-  _globals['_LIFTSANCTIONSRESPONSE']._serialized_start=835
-  _globals['_LIFTSANCTIONSRESPONSE']._serialized_end=858
-  _globals['_AUDITACCOUNTREQUEST']._serialized_start=860
-  _globals['_AUDITACCOUNTREQUEST']._serialized_end=935
-  _globals['_AUDITACCOUNTRESPONSE']._serialized_start=937
-  _globals['_AUDITACCOUNTRESPONSE']._serialized_end=1014
-  _globals['_KEPTFIELD']._serialized_start=1016
-  _globals['_KEPTFIELD']._serialized_end=1089
-  _globals['_STANDINGSERVICE']._serialized_start=1232
-  _globals['_STANDINGSERVICE']._serialized_end=1717
+  _globals['_IMPOSESANCTIONREQUEST']._serialized_end=749
+  _globals['_IMPOSESANCTIONRESPONSE']._serialized_start=751
+  _globals['_IMPOSESANCTIONRESPONSE']._serialized_end=775
+  _globals['_LIFTSANCTIONSREQUEST']._serialized_start=777
+  _globals['_LIFTSANCTIONSREQUEST']._serialized_end=853
+  _globals['_LIFTSANCTIONSRESPONSE']._serialized_start=855
+  _globals['_LIFTSANCTIONSRESPONSE']._serialized_end=878
+  _globals['_AUDITACCOUNTREQUEST']._serialized_start=880
+  _globals['_AUDITACCOUNTREQUEST']._serialized_end=955
+  _globals['_AUDITACCOUNTRESPONSE']._serialized_start=957
+  _globals['_AUDITACCOUNTRESPONSE']._serialized_end=1034
+  _globals['_KEPTFIELD']._serialized_start=1036
+  _globals['_KEPTFIELD']._serialized_end=1109
+  _globals['_STANDINGSERVICE']._serialized_start=1252
+  _globals['_STANDINGSERVICE']._serialized_end=1752
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class StandingServiceStub:
-    """Shows and scripts what abuse leads to, and what is kept of people. Errors travel as in interop_api/v1/errors.proto.
+    """Shows and scripts what abuse leads to, and shows what is kept about people. Errors travel as in
+    interop_api/v1/errors.proto.
     """
 
     def __init__(self, channel):
@@ -58,15 +59,16 @@ class StandingServiceStub:
 
 
 class StandingServiceServicer:
-    """Shows and scripts what abuse leads to, and what is kept of people. Errors travel as in interop_api/v1/errors.proto.
+    """Shows and scripts what abuse leads to, and shows what is kept about people. Errors travel as in
+    interop_api/v1/errors.proto.
     """
 
     def GetStanding(self, request, context):
-        """Returns how an account stands: its score and what it is made of, signals, sanctions (ABU-05, ABU-07).
+        """Returns an account's standing: its score with the points behind it, signals and sanctions (ABU-05, ABU-07).
 
-        A score is the sum of points for people whose reports of the account count, for people who have a chat with it and have
-        blocked it, for WhatsApp users whom it wrote to first and who have not answered, and for other third-party users who
-        are connected directly from its address.
+        A score is the sum of points for: people whose reports of the account count; people who have a chat with it and
+        have blocked it; WhatsApp users whom it wrote to first and who have not answered; other third-party users who are
+        connected directly from its address.
 
         Repeat: safe, changes nothing.
         Bounds: request: one account. Response: at most three sanctions and a few numbers.
@@ -81,13 +83,13 @@ class StandingServiceServicer:
     def ImposeSanction(self, request, context):
         """Imposes a sanction, as reports that count would, so that a test can script any of them (ABU-05).
 
-        Replaces a sanction of the same kind; ends the account's connection when it is a ban, and its session is dead at once.
-        What is sent to somebody who is banned waits for them as for anybody who is away. A ban for good also refuses a new
-        enlistment of the same person, whatever became of the account.
+        Replaces a sanction of the same kind. A ban ends the account's connection, and its session is dead at once. Stanzas
+        to a banned user wait in the mailbox, as for any user who is not connected. A permanent ban also refuses a new
+        enlistment of the same person, even after the account has ended.
 
-        Repeat: with `request_id`, answered as the first time. Without, the sanction begins anew: it ends as much later as
-        the repetition came, and comes back when it was lifted in between. GetStanding says what is in force.
-        Bounds: request: one sanction of at most 365 days, or for good. Response: empty.
+        Repeat: with `request_id`, answered as the first time. Without, the sanction starts again: it ends later by the
+        time between the calls, and is restored if it was lifted in between. GetStanding says what is in force.
+        Bounds: request: one sanction of at most 365 days, or a permanent one. Response: empty.
         Capability: none.
         Errors: NOT_REGISTERED, REQUEST_MALFORMED (kind, sub-code and time do not belong together).
         Source: ABU-05.
@@ -99,9 +101,9 @@ class StandingServiceServicer:
     def LiftSanctions(self, request, context):
         """Lifts all sanctions of a person and forgets the reports behind them. Idempotent.
 
-        A sanction outlives the account that it was imposed on: who has deleted theirs is named by `external_id`.
+        A sanction outlives the account that it was imposed on: name a person without an account by `external_id`.
 
-        Repeat: safe; also lifts what was imposed in between.
+        Repeat: safe; also lifts sanctions imposed in between.
         Bounds: request: one person. Response: empty.
         Capability: none.
         Errors: NOT_REGISTERED (no such account), REQUEST_MALFORMED.
@@ -112,12 +114,12 @@ class StandingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def AuditAccount(self, request, context):
-        """Returns every field that the server keeps about somebody, where, why and for how long (ABU-08).
+        """Returns every field that the server keeps about a person, where, why and for how long (ABU-08).
 
-        One response per record, by place: tables of the store first, then what lives in memory only. Contents of messages
-        appear as their length: the server cannot read them and shows them to nobody. Secrets appear as such, and who has
-        blocked or reported the person as another user. Not in it are levels of rate limits, pushes that are queued and
-        permissions to upload: they are in memory for minutes or hours, and name nobody to anybody.
+        One response per record, by place: tables of the store first, then data that is only in memory. Contents of messages
+        appear as their length: the server cannot read them and never shows them. Secrets are marked as such and not shown. A
+        user who has blocked or reported the person appears only as another user. Not included are levels of rate limits,
+        queued pushes and permissions to upload: they are in memory for minutes or hours, and reveal no person to others.
 
         Repeat: safe, changes nothing.
         Bounds: request: one person. Response: a stream, one message of at most a few KiB for each record: as many as are
@@ -162,7 +164,8 @@ def add_StandingServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StandingService:
-    """Shows and scripts what abuse leads to, and what is kept of people. Errors travel as in interop_api/v1/errors.proto.
+    """Shows and scripts what abuse leads to, and shows what is kept about people. Errors travel as in
+    interop_api/v1/errors.proto.
     """
 
     @staticmethod

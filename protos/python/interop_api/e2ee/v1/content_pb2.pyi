@@ -55,8 +55,9 @@ Global___ProtocolMessageType: _TypeAlias = ProtocolMessageType  # noqa: Y015
 
 @_typing.final
 class Message(_message.Message):
-    """One message a person sent. Exactly one content field is set, `message_context_info` aside. Stickers (26), disappearing
-    messages and status are not supported in third-party chats: a client that finds one shows that it cannot (MSG-12).
+    """One message a person sent. Exactly one content field is set, `message_context_info` aside. Stickers (26),
+    disappearing messages and status are not supported in third-party chats: a client that receives one says that it
+    cannot show it (MSG-12).
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -98,7 +99,7 @@ class Message(_message.Message):
 
     @_builtins.property
     def message_context_info(self) -> Global___MessageContextInfo:
-        """What goes with every message, beside its content."""
+        """Context that every message has, beside its content."""
 
     @_builtins.property
     def reaction_message(self) -> Global___ReactionMessage:
@@ -162,7 +163,7 @@ Global___Message: _TypeAlias = Message  # noqa: Y015
 
 @_typing.final
 class MessageContextInfo(_message.Message):
-    """What goes with every message."""
+    """Context that every message has."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -196,7 +197,7 @@ class ProtocolMessage(_message.Message):
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     type: Global___ProtocolMessageType.ValueType
     """What to do.
-    Absent is not REVOKE, although REVOKE is 0: it asks for nothing that a receiver knows, and nothing is deleted.
+    Absent is not REVOKE, although REVOKE is 0: a receiver then ignores it, and deletes nothing.
     """
     timestamp_ms: _builtins.int
     """For an edit: when the person changed it, on their own clock: milliseconds since the UNIX epoch."""

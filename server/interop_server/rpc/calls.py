@@ -1,0 +1,122 @@
+"""One call under way: what kind it is, who makes it and what it is called; knows no service and no rule."""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import grpc.aio
+from google.protobuf import descriptor_pb2, descriptor_pool
+
+from interop_server.core.capabilities import NO_CAPABILITIES, Capability
+from interop_server.core.errors import Refusal
+from interop_server.core.journal import ANONYMOUS, OPERATOR, Journal, is_request_id
+from interop_server.core.model import Account
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+REQUEST_ID_METADATA = "x-request-id"
+_CLIENT_PACKAGE = "interop_api.v1"
+_ADMIN_PACKAGE = "interop_api.admin."
+_WITHOUT_SESSION = frozenset({"EnlistmentService", "ChatService"})
+"""The client services that are there before anybody is logged in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What the contract says of a method."""
+
+    name: str
+    """Of service and method, as the journal has it: `InteropService.Resolve`."""
+    is_admin: bool
+    needs_session: bool
+    only_looks: bool
+    """Whether it changes nothing. Admin calls that do not are no decisions: the journal has them only when refused."""
+    is_repeatable: bool
+    """Whether its request can name itself, so that a repetition is answered as the first was."""
+
+
+@cache
+def method_of(path: str) -> Method | None:
+    """Returns what the contract says of a path such as `/interop_api.v1.InteropService/Resolve`; None for others."""
+    full_name = path.removeprefix("/").replace("/", ".")
+    if not full_name.startswith("interop_api."):
+        return None
+    method: Any = descriptor_pool.Default().FindMethodByName(full_name)
+    service = method.containing_service
+    package, options = service.file.package, method.GetOptions()
+    only_looks = options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
+    return Method(
+        name=f"{service.name}.{method.name}",
+        is_admin=package.startswith(_ADMIN_PACKAGE),
+        needs_session=package == _CLIENT_PACKAGE and service.name not in _WITHOUT_SESSION,
+        only_looks=only_looks,
+        is_repeatable=not only_looks and "request_id" in method.input_type.fields_by_name,
+    )
+
+
+class Call:
+    """A call under way. Servicers get it in place of gRPC's context, which it stands in for."""
+
+    def __init__(self, context: Context, method: Method, journal: Journal) -> None:
+        self._context = context
+        self._journal = journal
+        self.method = method
+        self.account: Account | None = None
+        """Whose session it is made in; None where it needs none."""
+        self.capabilities = NO_CAPABILITIES
+        """Optional parts that the client and the server know."""
+        self.actor = OPERATOR if method.is_admin else ANONYMOUS
+        """Who makes it, for the journal."""
+        self.request_id = _chosen_id(context)
+        """What it is called: as the client wishes, or from the moment on at which its outcome is known."""
+        self._is_recorded = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def belongs_to(self, account: Account, capabilities: frozenset[Capability] = NO_CAPABILITIES) -> None:
+        """Says who makes it, and which optional parts their client knows."""
+        self.account, self.actor, self.capabilities = account, account.jid, capabilities
+
+    def accept(self, detail: str = "") -> None:
+        """Records that it was done as asked, unless what became of it stands in the journal already."""
+        if self._is_recorded:
+            return
+        self._is_recorded = True
+        if self.method.is_admin and self.method.only_looks:
+            self.request_id = self.request_id or self._journal.unrecorded_request_id()
+            return
+        self.request_id = self.request_id or self._journal.new_request_id()
+        self._journal.record(self.actor, self.method.name, "accepted", detail=detail, request_id=self.request_id)
+
+    def refuse(self, refusal: Refusal, action: str = "", subject: str = "") -> None:
+        """Records that it was refused.
+
+        Args:
+            refusal: Why.
+            action: What was asked, when that is a part of the call.
+            subject: Whom or what it was about.
+        """
+        self._journal.refuse(refusal, self.actor, action or self.method.name, subject, request_id=self.request_id)
+        self.request_id = refusal.request_id
+        self._is_recorded = True
+
+
+def call_of(context: Context) -> Call:
+    """Returns the call that a servicer was given as its context."""
+    assert isinstance(context, Call), "calls are made through the interceptor"
+    return context
+
+
+def caller(context: Context) -> Account:
+    """Returns the account in whose session a call is made, for services that need one."""
+    account = call_of(context).account
+    assert account is not None, "the interceptor refuses calls without a session"
+    return account
+
+
+def _chosen_id(context: Context) -> str:
+    for key, value in context.invocation_metadata() or ():
+        if key == REQUEST_ID_METADATA and isinstance(value, str) and is_request_id(value):
+            return value
+    return ""

@@ -1,0 +1,172 @@
+"""Answers that are remembered, so that a call repeated after a lost answer is not done twice; knows no service."""
+
+import asyncio
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from google.protobuf.message import Message
+
+from interop_server.core.errors import Reason, Recovery, Refusal
+from interop_server.core.journal import is_request_id
+from interop_server.core.limits import SECOND_MS, Limits
+from interop_server.core.ports import Clock
+from interop_server.rpc.calls import Call
+
+_FIELD = "request_id"
+_REPEATED = "answered as before"
+_log = logging.getLogger(__name__)
+
+
+class _Name(NamedTuple):
+    """What tells a call from all others."""
+
+    actor: str
+    method: str
+    request_id: str
+
+
+class _Work(NamedTuple):
+    """A call that is under way."""
+
+    digest: bytes
+    """Of the bytes of its request."""
+    task: "asyncio.Task[Message]"
+
+
+class _Answer(NamedTuple):
+    """What a call was answered with: a message, or a refusal."""
+
+    digest: bytes
+    """Of the bytes of its request."""
+    at_ms: int
+    kind: type[Message] | None
+    serialized: bytes
+    refusal: Refusal | None
+
+    def give(self) -> Message:
+        """Returns the message, or raises the refusal."""
+        if self.kind is None:
+            assert self.refusal is not None
+            raise self.refusal.again()
+        return self.kind.FromString(self.serialized)
+
+
+@dataclass(slots=True)
+class _Caller:
+    """What is remembered of one caller, oldest first."""
+
+    answers: "OrderedDict[_Name, _Answer]" = field(default_factory=OrderedDict)
+    size: int = 0
+
+
+class Repeats:
+    """Answers a repetition as the first call was answered, also while that is still under way.
+
+    A refusal is remembered, too, unless the same can be sent again after it: then a repetition is a new attempt. All of
+    it is kept in memory, for each caller so many answers and bytes, and so many bytes for all; the oldest go first.
+    """
+
+    def __init__(self, clock: Clock, limits: Limits) -> None:
+        self._clock = clock
+        self._limits = limits
+        self._under_way: dict[_Name, _Work] = {}
+        self._callers: OrderedDict[str, _Caller] = OrderedDict()
+        """By their newest answer."""
+        self._size = 0
+
+    async def answer(self, call: Call, request_id: str, request: bytes, perform: Callable[[], Awaitable[Any]]) -> Any:
+        """Performs a call, or returns what it was answered with before.
+
+        The work goes on when the caller breaks off: it is then there for the repetition.
+
+        Args:
+            call: The call.
+            request_id: What its request is called.
+            request: Its request, as it came.
+            perform: Does the work.
+
+        Raises:
+            Refusal: As the work; REQUEST_MALFORMED for an id of the wrong form, or of another request.
+        """
+        if not is_request_id(request_id):
+            detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=_FIELD)
+        self._forget_old(call.actor)
+        name = _Name(call.actor, call.method.name, request_id)
+        digest = hashlib.sha256(request).digest()
+        before = self._under_way.get(name) or self._callers.get(call.actor, _Caller()).answers.get(name)
+        if before is None:
+            task = asyncio.create_task(self._work(call, name, digest, perform), name=f"repeatable {name.method}")
+            self._under_way[name] = _Work(digest, task)
+            task.add_done_callback(lambda done: self._has_ended(name, done))
+            return await asyncio.shield(task)
+        if before.digest != digest:
+            raise Refusal(Reason.REQUEST_MALFORMED, "`request_id` is that of another request", field=_FIELD)
+        response = await _await(before.task) if isinstance(before, _Work) else before.give()
+        call.accept(_REPEATED)
+        return response
+
+    async def settle(self) -> None:
+        """Waits for the work that is under way."""
+        await asyncio.gather(*(work.task for work in self._under_way.values()), return_exceptions=True)
+
+    async def _work(self, call: Call, name: _Name, digest: bytes, perform: Callable[[], Awaitable[Any]]) -> Message:
+        try:
+            response: Message = await perform()
+        except Refusal as refusal:
+            call.refuse(refusal)  # here: the caller may have broken off
+            if refusal.reason.recovery is not Recovery.SAME_AGAIN:
+                self._remember(name, _Answer(digest, self._clock.now_ms(), None, b"", refusal))
+            raise
+        call.accept()
+        self._remember(name, _Answer(digest, self._clock.now_ms(), type(response), response.SerializeToString(), None))
+        return response
+
+    def _has_ended(self, name: _Name, task: "asyncio.Task[Message]") -> None:
+        del self._under_way[name]
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, Refusal):
+            # Nobody else may hear of it: the caller may have broken off.
+            _log.error("%s failed", name.method, exc_info=error)
+
+    def _remember(self, name: _Name, answer: _Answer) -> None:
+        caller = self._callers.setdefault(name.actor, _Caller())
+        self._callers.move_to_end(name.actor)
+        caller.answers[name] = answer
+        caller.size += len(answer.serialized)
+        self._size += len(answer.serialized)
+        while len(caller.answers) > self._limits.repeat_answers or caller.size > self._limits.repeat_bytes:
+            self._forget_oldest(name.actor)
+        while self._size > self._limits.repeat_total_bytes:
+            self._forget_oldest(next(iter(self._callers)))
+
+    def _forget_old(self, actor: str) -> None:
+        until_ms = self._clock.now_ms() - self._limits.repeat_seconds * SECOND_MS
+        while self._callers:
+            longest_silent, caller = next(iter(self._callers.items()))
+            if caller.answers[next(reversed(caller.answers))].at_ms > until_ms:
+                break
+            while longest_silent in self._callers:
+                self._forget_oldest(longest_silent)
+        while actor in self._callers and next(iter(self._callers[actor].answers.values())).at_ms <= until_ms:
+            self._forget_oldest(actor)
+
+    def _forget_oldest(self, actor: str) -> None:
+        caller = self._callers[actor]
+        _, answer = caller.answers.popitem(last=False)
+        caller.size -= len(answer.serialized)
+        self._size -= len(answer.serialized)
+        if not caller.answers:
+            del self._callers[actor]
+
+
+async def _await(task: "asyncio.Task[Message]") -> Message:
+    """Waits for the work of the first call, which goes on when the repetition is broken off."""
+    try:
+        return await asyncio.shield(task)
+    except Refusal as refusal:
+        raise refusal.again() from refusal
