@@ -25,6 +25,7 @@ GUARDS = {
     "stanza": ("tests/unit/test_contract_comments.py",),
 }
 """Tests that watch over changes of the example's kind, beside its own."""
+TOOLS = Path(sys.executable).parent
 SECONDS = 280
 
 
@@ -104,7 +105,7 @@ def apply(copy: Path, diff: Path, *options: str) -> None:
 
 def generate(copy: Path) -> None:
     """Does what `make gen` and `make docs` do, with the tools of this environment."""
-    run(copy, "make", "--silent", "--old-file=.venv/.installed", f"BIN={Path(sys.executable).parent}", "gen", "docs")
+    run(copy, "make", "--silent", "--old-file=.venv/.installed", f"BIN={TOOLS}", "gen", "docs")
 
 
 def run_tests(copy: Path, tests: Sequence[str]) -> None:
@@ -133,7 +134,7 @@ def test_an_example_touches_the_files_that_the_guide_names(name: str) -> None:
 @pytest.mark.timeout(SECONDS + 20)
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_applies_and_works(name: str, tmp_path: Path) -> None:
-    """Nothing else has to change but what is generated; its own tests pass, and those that watch over such changes."""
+    """Nothing else has to change but what is generated; its style is right; its tests pass, and those of its kind."""
     copy, diff = copy_sources(tmp_path), FOLDER / f"{name}.diff"
     before = contents(copy)
     apply(copy, diff)
@@ -141,7 +142,10 @@ def test_an_example_applies_and_works(name: str, tmp_path: Path) -> None:
     after = contents(copy)
     changed = {file for file in before.keys() | after.keys() if before.get(file) != after.get(file)}
     assert {file for file in changed if not file.startswith(GENERATED)} == set(EXAMPLES[name].files)
-    own = [file for file in EXAMPLES[name].files if file.startswith("tests/")]
+    modules = [file for file in EXAMPLES[name].files if file.endswith(".py")]
+    run(copy, TOOLS / "ruff", "check", *modules)
+    run(copy, TOOLS / "ruff", "format", "--check", *modules)
+    own = [file for file in modules if file.startswith("tests/")]
     assert own
     run_tests(copy, [*own, *GUARDS[name]])
 

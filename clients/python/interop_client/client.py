@@ -296,7 +296,7 @@ class InteropClient:
         Raises:
             ConnectionEnded: There is no open connection.
         """
-        await self._open_connection.send_typing(stanza_pb2.Typing(to_jid=to, state=state))
+        await self._open_connection.show(stanza_pb2.Stanza(typing=stanza_pb2.Typing(to_jid=to, state=state)))
 
     async def mark_read(self, *messages: Incoming) -> None:
         """Tells senders that this user has read their messages.

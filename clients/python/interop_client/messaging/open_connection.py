@@ -124,14 +124,14 @@ class Connection:
             raise self._end
         await self._parts.transport.send(*stanzas)
 
-    async def send_typing(self, typing: stanza_pb2.Typing) -> None:
-        """Sends a sign of typing, unless the server does not know any.
+    async def show(self, stanza: stanza_pb2.Stanza) -> None:
+        """Sends an indicator, such as typing, if the server has the capability for it.
 
         Raises:
             ConnectionEnded: The connection is over.
         """
         if self._server_knows_typing:
-            await self.send(stanza_pb2.Stanza(typing=typing))
+            await self.send(stanza)
 
     async def send_message(self, message: stanza_pb2.Message) -> stanza_pb2.SendAck:
         """Sends a message and waits for the server's answer.
