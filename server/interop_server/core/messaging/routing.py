@@ -158,9 +158,11 @@ class Router:
             for recipient in view.facts.values():
                 if recipient.account_id in told:
                     self.arrivals.announce(recipient)
+        outcomes = await self._recognised(view, messages, outcomes)
         if new_chats is not None and new_chats.capped:
+            # Last: a ban ends the sender's connection, and what became of the messages is to reach it before.
             await self.escalation.after_capped(sender, new_chats.capped)
-        return await self._recognised(view, messages, outcomes)
+        return outcomes
 
     async def _recognised(
         self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
