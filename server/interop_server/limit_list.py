@@ -7,6 +7,13 @@ from typing import Any
 from interop_server.core.limits import About, Limits, about, conflicts
 
 _BOOLEANS = {"true": True, "false": False}
+_KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a printable text",
+    tuple: "a list of calling codes, such as 1,44",
+}
 
 
 class LimitWrong(Exception):
@@ -64,12 +71,14 @@ def _value(name: str, text: str, default: object) -> object:
         if isinstance(default, bool):
             return _BOOLEANS[text.lower()]
         if isinstance(default, tuple):
-            return tuple(part.strip() for part in text.split(",") if part.strip())
+            return tuple(_digits(part.strip()) for part in text.split(","))
         if isinstance(default, str):
+            if not text or not text.isprintable():
+                raise ValueError(text)
             return text
-        value = float(text) if isinstance(default, float) else int(text)
+        value = float(text) if isinstance(default, float) else _whole(text)
     except (ValueError, KeyError) as error:
-        kind = {bool: "true or false", int: "a whole number", float: "a number"}[type(default)]
+        kind = _KINDS[type(default)]
         raise LimitWrong(f"{name}={text} cannot be set: {name} is {kind}, {default} by default.") from error
     bounds = about(name)
     if not bounds.least <= value <= bounds.most:  # also what is not a number
@@ -78,3 +87,15 @@ def _value(name: str, text: str, default: object) -> object:
             f"{name}={text} cannot be set: {name} lies between {bounds.least:,} and {bounds.most:,}{unit}."
         )
     return value
+
+
+def _whole(text: str) -> int:
+    """Reads a whole number as people write it: ASCII digits, and a sign, with nothing around them."""
+    digits = _digits(text.removeprefix("-"))
+    return -int(digits) if text.startswith("-") else int(digits)
+
+
+def _digits(text: str) -> str:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(text)
+    return text

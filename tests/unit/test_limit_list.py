@@ -36,7 +36,8 @@ def test_limits_are_set_by_name() -> None:
     "setting",
     ["", "resolve_burst", "=1", "nothing=1", "mailbox_ms=1", "__class__=1", "resolve_burst=", "resolve_burst=1.5",
      "resolve_burst=-1", "resolve_per_second=nan", "resolve_per_second=inf", "resolve_per_second=0",
-     "resolve_burst=1e99", "mailbox_days=36501", "silent_seconds=99999999999"],
+     "resolve_burst=1e99", "resolve_burst=5_0", "resolve_burst=\u0661", "resolve_burst= 5", "token_audience=",
+     "eligible_calling_codes=", "eligible_calling_codes=1,x", "mailbox_days=36501", "silent_seconds=99999999999"],
 )  # fmt: skip
 def test_what_cannot_be_set_is_told(setting: str) -> None:
     """In a sentence that says what to write instead."""
@@ -59,7 +60,8 @@ def test_a_default_lies_within_its_range(entry: LimitEntry) -> None:
 @pytest.mark.parametrize(
     ("settings", "named"),
     [
-        (["max_frame_bytes=2048"], "max_ciphertext_bytes"),
+        (["max_ciphertext_bytes=1048576"], "max_frame_bytes"),
+        (["temporary_ban_hours=876000", "temporary_bans=64"], "temporary_bans"),
         (["keepalive_seconds=180"], "silent_seconds"),
         (["mailbox_days=61"], "sent_message_days"),
         (["report_days=61"], "report_days"),

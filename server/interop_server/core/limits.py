@@ -149,7 +149,7 @@ class Limits:
         "CHN-09",
         "largest sealed frame",
         "policy, under the observed hard cap of 2^24",
-        least=1_024,
+        least=32_768,
         most=MAX_FRAME_BYTES,
     )
     max_batch_stanzas: int = limit(1_024, COUNT, "CHN-09", "most stanzas in a batch", "policy", most=65_536)
@@ -467,6 +467,11 @@ def conflicts(limits: Limits) -> list[str]:
             limits.sent_message_days < limits.report_days,
             f"sent_message_days={limits.sent_message_days} forgets messages that can be reported: keep it at least "
             f"report_days={limits.report_days}.",
+        ),
+        (
+            limits.temporary_ban_hours << max(0, limits.temporary_bans - 1) > HOURS.most,
+            f"temporary_ban_hours={limits.temporary_ban_hours} doubled for each of temporary_bans="
+            f"{limits.temporary_bans} is more than a hundred years: lower one of them.",
         ),
     )
     return [sentence for is_wrong, sentence in checks if is_wrong]

@@ -7,6 +7,7 @@ from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.routing import SendOutcome
+from interop_server.core.ports import Clock
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert.inbound import (
@@ -36,8 +37,9 @@ class Inbound:
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
     """
 
-    def __init__(self, rules: Rules, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
+    def __init__(self, rules: Rules, clock: Clock, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
         self._rules = rules
+        self._clock = clock
         self._journal = rules.journal
         self._limits = rules.limits
         self._pump = pump
@@ -55,16 +57,24 @@ class Inbound:
         malformed: Refusal | None = None
         for frame in frames:
             try:
-                stanzas += batch_from(frame, self._limits).stanzas
+                batch = batch_from(frame, self._limits).stanzas
             except Refusal as refusal:
                 malformed = refusal
                 break
+            if stanzas and len(stanzas) + len(batch) > self._limits.max_batch_stanzas:
+                await self._receive_all(stanzas)
+                stanzas = []
+            stanzas += batch
         await self._receive_all(stanzas)
         if malformed is not None and self._is_open:
             raise malformed
         return self._is_open
 
     async def _receive_all(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
+        if not self._is_open:
+            return
+        # Others get their turn, also when every stanza is refused and nothing here waits for anything.
+        await self._clock.sleep(0)
         messages: list[stanza_pb2.Stanza] = []
         for stanza in stanzas:
             if stanza.HasField("message"):
@@ -136,11 +146,8 @@ class Inbound:
         raise Refusal(Reason.CALLS_NOT_SUPPORTED)
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
-        most = self._limits.max_batch_stanzas
-        for first in range(0, len(stanzas), most):
-            await self._send_batch(stanzas[first : first + most])
-
-    async def _send_batch(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
+        if not stanzas:
+            return
         own_jid = self._live.account.jid
         messages: list[OutgoingMessage] = []
         refused: dict[int, SendOutcome] = {}

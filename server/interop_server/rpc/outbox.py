@@ -22,7 +22,8 @@ class Outbox:
 
     A stanza waits in its serialised form inside a batch, so a batch is a plain join, and no message is copied.
 
-    Bounded: adding waits while too much waits already, so a client that does not read slows down only itself.
+    Bounded in stanzas and in bytes: adding waits while too much waits already, so a client that does not read slows
+    down only itself.
 
     Args:
         limits: Bound batches and frames.
@@ -34,6 +35,7 @@ class Outbox:
         self.max_bytes = limits.frame_bytes_for(client_takes) - TAG_BYTES
         """Of a batch."""
         self._waiting: deque[bytes] = deque()
+        self._bytes = 0
         self._has_content = asyncio.Event()
         self._has_room = asyncio.Event()
         self._has_room.set()
@@ -54,15 +56,15 @@ class Outbox:
         return True
 
     def _put(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
-        self._waiting.extend(map(_encoded, stanzas))
+        for stanza in stanzas:
+            self._append(stanza)
         if self._waiting:
             self._has_content.set()
-        if len(self._waiting) >= self._max_stanzas * _WAITING_BATCHES:
-            self._has_room.clear()
+        self._note_room()
 
     def finish(self, last: stanza_pb2.Stanza) -> None:
         """Adds the last stanza, whether or not there is room; stanzas added later are not sent."""
-        self._waiting.append(_encoded(last))
+        self._append(last)
         self._is_finished = True
         self._has_content.set()
 
@@ -84,9 +86,22 @@ class Outbox:
             parts.append(self._waiting.popleft())
         if not self._waiting and not self._is_finished:
             self._has_content.clear()
-        if len(self._waiting) < self._max_stanzas * _WAITING_BATCHES:
+        batch = b"".join(parts)
+        self._bytes -= len(batch)
+        self._note_room()
+        return batch
+
+    def _append(self, stanza: stanza_pb2.Stanza) -> None:
+        encoded = _encoded(stanza)
+        self._waiting.append(encoded)
+        self._bytes += len(encoded)
+
+    def _note_room(self) -> None:
+        most_stanzas, most_bytes = self._max_stanzas * _WAITING_BATCHES, self.max_bytes * _WAITING_BATCHES
+        if len(self._waiting) < most_stanzas and self._bytes < most_bytes:
             self._has_room.set()
-        return b"".join(parts)
+        else:
+            self._has_room.clear()
 
 
 def _encoded(stanza: stanza_pb2.Stanza) -> bytes:

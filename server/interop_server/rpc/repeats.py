@@ -18,6 +18,8 @@ from interop_server.rpc.calls import Call
 
 _FIELD = "request_id"
 _REPEATED = "answered as before"
+_ANSWER_BYTES = 1_024
+"""What an answer takes up beside its bytes: names, digest and the objects that hold them."""
 _log = logging.getLogger(__name__)
 
 
@@ -46,6 +48,11 @@ class _Answer(NamedTuple):
     kind: type[Message] | None
     serialized: bytes
     refusal: Refusal | None
+
+    @property
+    def size(self) -> int:
+        """What it takes up, in bytes, roughly: an answer of no bytes takes room, too."""
+        return _ANSWER_BYTES + len(self.serialized)
 
     def give(self) -> Message:
         """Returns the message, or raises the refusal."""
@@ -120,7 +127,8 @@ class Repeats:
         except Refusal as refusal:
             call.refuse(refusal)  # here: the caller may have broken off
             if refusal.reason.recovery is not Recovery.SAME_AGAIN:
-                self._remember(name, _Answer(digest, self._clock.now_ms(), None, b"", refusal))
+                # Afresh: the one that was raised holds the call that raised it, and all that this had in hand.
+                self._remember(name, _Answer(digest, self._clock.now_ms(), None, b"", refusal.again()))
             raise
         call.accept()
         self._remember(name, _Answer(digest, self._clock.now_ms(), type(response), response.SerializeToString(), None))
@@ -137,8 +145,8 @@ class Repeats:
         caller = self._callers.setdefault(name.actor, _Caller())
         self._callers.move_to_end(name.actor)
         caller.answers[name] = answer
-        caller.size += len(answer.serialized)
-        self._size += len(answer.serialized)
+        caller.size += answer.size
+        self._size += answer.size
         while len(caller.answers) > self._limits.repeat_answers or caller.size > self._limits.repeat_bytes:
             self._forget_oldest(name.actor)
         while self._size > self._limits.repeat_total_bytes:
@@ -158,8 +166,8 @@ class Repeats:
     def _forget_oldest(self, actor: str) -> None:
         caller = self._callers[actor]
         _, answer = caller.answers.popitem(last=False)
-        caller.size -= len(answer.serialized)
-        self._size -= len(answer.serialized)
+        caller.size -= answer.size
+        self._size -= answer.size
         if not caller.answers:
             del self._callers[actor]
 

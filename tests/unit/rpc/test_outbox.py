@@ -118,6 +118,20 @@ async def test_whoever_adds_too_much_waits_for_the_client() -> None:
 
 
 @pytest.mark.requirement("MSG-13")
+async def test_much_that_waits_is_bounded_in_bytes_too() -> None:
+    """Few stanzas can be long ones."""
+    outbox = Outbox(Limits(max_batch_stanzas=1_000, max_frame_bytes=1_000))
+    await outbox.add([stanza(number, 900) for number in range(6)])
+    adding = asyncio.create_task(outbox.add([stanza(6)]))
+    for _ in range(2):
+        await asyncio.sleep(0)
+        assert not adding.done()
+        assert not outbox.offer(stanza(9))
+        await next_batch(outbox)
+    await asyncio.wait_for(adding, 10)
+    assert [each.delivery_id for batch in drained(outbox) for each in read(batch)] == [2, 3, 4, 5, 6]
+
+
 async def test_what_cannot_wait_is_taken_only_while_there_is_room() -> None:
     """It goes behind what waits, without waiting itself; never past the bound, never behind the last one (MSG-13)."""
     outbox = Outbox(Limits(max_batch_stanzas=1))

@@ -1,6 +1,8 @@
 """A call that is repeated after a lost answer is answered as before, and not done twice."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -17,8 +19,14 @@ from tests.manual_clock import ManualClock
 
 from .contexts import METHODS, FromGrpc
 
-LIMITS = Limits(repeat_answers=3, repeat_bytes=100, repeat_total_bytes=150, repeat_seconds=10)
+ANSWER = 1_024 + 18
+"""What one answer takes up, in bytes."""
+LIMITS = Limits(repeat_answers=3, repeat_bytes=5 * ANSWER, repeat_total_bytes=8 * ANSWER, repeat_seconds=10)
 REQUEST = b"the bytes of a request"
+
+
+class Big:
+    """Stands for a request of many bytes."""
 
 
 class Scene:
@@ -167,6 +175,30 @@ async def test_a_refusal_is_an_answer(scene: Scene) -> None:
     assert [each.is_recorded for each in refusals] == [True, False, False]  # the others are, where they go out
 
 
+async def test_a_remembered_refusal_keeps_nothing_of_its_request(scene: Scene) -> None:
+    """It holds no request alive: those can be thousands of times as large."""
+    held: list[weakref.ref[Big]] = []
+
+    async def refuse_big() -> Any:
+        request = Big()
+        held.append(weakref.ref(request))
+        raise Refusal(Reason.CHALLENGE_INVALID)
+
+    await asyncio.gather(scene.ask("a", perform=refuse_big), return_exceptions=True)
+    await asyncio.sleep(0)  # the loop itself holds what this test has just waited for
+    gc.collect()
+    assert [each() for each in held] == [None]
+
+
+async def test_a_remembered_refusal_takes_room() -> None:
+    """Though it has no bytes of its own."""
+    scene, times = Scene(Limits(repeat_bytes=2 * ANSWER)), []
+    for request_id in "abca":
+        with pytest.raises(Refusal):
+            await scene.ask(request_id, perform=refuse(Reason.CHALLENGE_INVALID, times))
+    assert len(times) == 4, "the first was forgotten: there was no room for three"
+
+
 @pytest.mark.parametrize("reason", [Reason.RATE_LIMITED, Reason.SERVER_FAULT])
 async def test_what_can_be_sent_again_is_tried_anew(scene: Scene, reason: Reason) -> None:
     """A client that waits as it was told, and repeats, is not told the same for ever."""
@@ -213,7 +245,7 @@ async def test_a_caller_has_so_many_answers(scene: Scene) -> None:
 
 async def test_answers_are_bounded_in_bytes() -> None:
     """Of one caller, and of all: then those go that were given longest ago."""
-    scene = Scene(Limits(repeat_answers=100, repeat_bytes=40, repeat_total_bytes=60))
+    scene = Scene(Limits(repeat_answers=100, repeat_bytes=2 * ANSWER, repeat_total_bytes=3 * ANSWER))
     assert integrity_pb2.ReportResponse(report_id="0" * 16).ByteSize() == 18
     for request_id in "abc":
         await scene.ask(request_id)
@@ -225,5 +257,5 @@ async def test_answers_are_bounded_in_bytes() -> None:
 
 
 async def test_an_answer_that_is_too_long_is_given_once() -> None:
-    scene = Scene(Limits(repeat_bytes=10))
+    scene = Scene(Limits(repeat_bytes=ANSWER - 1))
     assert await scene.ask("a") != await scene.ask("a")

@@ -13,10 +13,10 @@ refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a 
 Over HTTP it is a JSON object with the same field names; reason and recovery are in lower case without their prefix,
 and what is absent or empty is left out. The delay is also the header `Retry-After`, in seconds.
 
-Every call is answered with the metadata `x-request-id`, at its end, and every HTTP request with the header
-`X-Request-Id`. The entry of the call in the server's journal has the same id. A client may choose it, by the same
-metadata or header: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; otherwise, or when it is anything else, the
-server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
+Every call of a service of the contract is answered with the metadata `x-request-id`, at its end, and every HTTP
+request that parses with the header `X-Request-Id`. The entry of the call in the server's journal has the same id. A
+client may choose it, by the same metadata or header: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; otherwise,
+or when it is anything else, the server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
 
 A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
 
@@ -26,8 +26,9 @@ same `request_id` and the same bytes gets the answer of the first, and nothing i
 way, the repetition waits for it. It goes on when its caller breaks off. A refusal is the answer, too, unless its
 `recovery` is SAME_AGAIN, after which the repetition is a new attempt. With other bytes the id is REQUEST_MALFORMED.
 The server remembers the 100 newest answers of a caller, of together 4 MiB, for 600 seconds, and 64 MiB of all callers
-(`repeat_…`), in memory: after a restart a repetition is a new call. The metadata `x-request-id` is something else: it
-names one call, and a repetition is another call.
+(`repeat_…`), in memory: after a restart a repetition is a new call. The answer is the first one in every respect, also
+where the caller has logged in again since and names other capabilities. The metadata `x-request-id` is something
+else: it names one call, and a repetition is another call.
 
 `interopsim explain REQUEST_ID` says in plain words what was refused and what would have made it succeed.
 """
