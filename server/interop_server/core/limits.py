@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from interop_protocol.sizes import (
     MAX_BUNDLE_USERS,
     MAX_FRAME_BYTES,
+    MAX_ONE_TIME_PREKEYS,
     MAX_SERVER_FRAME_BYTES,
     MIN_CLIENT_FRAME_BYTES,
 )
@@ -195,6 +196,14 @@ class Limits:
         "with fewer one-time prekeys than this an account is told",
         "observed in the official apps",
         least=0,
+    )
+    stored_prekeys: int = limit(
+        100_000,
+        COUNT,
+        "KEY-03",
+        "one-time prekeys that an account may store, and as many KEM ones",
+        "policy",
+        least=MAX_ONE_TIME_PREKEYS,
     )
     max_bundles: int = limit(
         MAX_BUNDLE_USERS, COUNT, "KEY-07", "users whose bundles one call may take", "policy", most=MAX_BUNDLE_USERS

@@ -264,7 +264,7 @@ class Reason(Enum):
         "Post-quantum prekeys are off (KEY-15).",
         "Leave KEM prekeys out, or let the operator start the server with kem_prekeys=true.")
     QUOTA_EXCEEDED = _Row(57, Category.RESOURCE_EXHAUSTED, "ABU-01", Recovery.NEVER,
-        "As much of this kind is stored for the account as the limit allows (ABU-01).",
+        "As much of this kind is stored for the account as the limit allows (ABU-01, KEY-03).",
         "Remove something first: what is stored does not become less by waiting.")
 
     RECIPIENT_NOT_REACHABLE = _Row(60, Category.NOT_FOUND, "OPT-09", Recovery.NEVER,

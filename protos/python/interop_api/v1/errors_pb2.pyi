@@ -170,7 +170,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_KEM_PREKEYS_OFF: _ErrorReason.ValueType  # 56
     """Post-quantum prekeys are off (KEY-15). [FAILED_PRECONDITION]"""
     ERROR_REASON_QUOTA_EXCEEDED: _ErrorReason.ValueType  # 57
-    """As much of this kind is stored for the account as the limit allows (ABU-01). [RESOURCE_EXHAUSTED]"""
+    """As much of this kind is stored for the account as the limit allows (ABU-01, KEY-03). [RESOURCE_EXHAUSTED]"""
     ERROR_REASON_RECIPIENT_NOT_REACHABLE: _ErrorReason.ValueType  # 60
     """Unknown, un-enlisted, not opted in or otherwise out of reach: one answer for all (OPT-09). [NOT_FOUND]"""
     ERROR_REASON_SENDER_NOT_OPTED_IN: _ErrorReason.ValueType  # 61
@@ -373,7 +373,7 @@ ERROR_REASON_IDENTITY_KEY_MISMATCH: ErrorReason.ValueType  # 55
 ERROR_REASON_KEM_PREKEYS_OFF: ErrorReason.ValueType  # 56
 """Post-quantum prekeys are off (KEY-15). [FAILED_PRECONDITION]"""
 ERROR_REASON_QUOTA_EXCEEDED: ErrorReason.ValueType  # 57
-"""As much of this kind is stored for the account as the limit allows (ABU-01). [RESOURCE_EXHAUSTED]"""
+"""As much of this kind is stored for the account as the limit allows (ABU-01, KEY-03). [RESOURCE_EXHAUSTED]"""
 ERROR_REASON_RECIPIENT_NOT_REACHABLE: ErrorReason.ValueType  # 60
 """Unknown, un-enlisted, not opted in or otherwise out of reach: one answer for all (OPT-09). [NOT_FOUND]"""
 ERROR_REASON_SENDER_NOT_OPTED_IN: ErrorReason.ValueType  # 61

@@ -123,10 +123,10 @@ class PreKeyServiceServicer:
 
         Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
         done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
-        Bounds: request: 1 to 20,000 prekeys. Response: a few bytes.
+        Bounds: request: 1 to 20,000 prekeys; 100,000 in all by default (`stored_prekeys`). Response: a few bytes.
         Capability: none.
         Errors: REQUEST_MALFORMED (an empty list), KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-        PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+        PREKEYS_NOT_SET, QUOTA_EXCEEDED, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03, KEY-04.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -155,11 +155,11 @@ class PreKeyServiceServicer:
         Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
         list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
         it is safe.
-        Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB. Response: a
-        few bytes.
+        Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB; 100,000
+        one-time ones in all by default (`stored_prekeys`). Response: a few bytes.
         Capability: KEM_PREKEYS.
         Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
-        PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, SESSION_REQUIRED, SESSION_DEAD.
+        PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, QUOTA_EXCEEDED, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -109,11 +109,12 @@ class PreKeys:
         """Adds one-time prekeys, and says whether few are left even so (KEY-03).
 
         Raises:
-            Refusal: REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS or
-                PREKEYS_NOT_SET.
+            Refusal: REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
+                PREKEYS_NOT_SET or QUOTA_EXCEEDED.
         """
         check_one_time_prekeys(one_time, least=1)
         await self._published(account)
+        self._require_room((await self.count(account)).one_time, len(one_time), "one_time_prekeys")
         try:
             count = await self.store.prekeys.add_one_time(account.account_id, one_time)
         except PreKeyReused as error:
@@ -125,13 +126,14 @@ class PreKeys:
 
         Raises:
             Refusal: KEM_PREKEYS_OFF, REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
-                PREKEY_REUSED, TOO_MANY_ITEMS or PREKEYS_NOT_SET.
+                PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET or QUOTA_EXCEEDED.
         """
         self._require_kem()
         if kem.last_resort is None and not kem.one_time:
             raise Refusal(Reason.REQUEST_MALFORMED, "`kem_prekeys` holds no prekey", field="kem_prekeys")
         published = await self._published(account)
         await check_kem_prekeys(published.identity_key, kem, self.clock)
+        self._require_room((await self.count(account)).kem or 0, len(kem.one_time), "kem_prekeys.one_time")
         try:
             count = await self.store.prekeys.add_kem(account.account_id, kem)
         except PreKeyReused as error:
@@ -340,6 +342,11 @@ class PreKeys:
         if keys is None:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys
+
+    def _require_room(self, stored: int, more: int, field: str) -> None:
+        if stored + more > self.limits.stored_prekeys:
+            detail = f"{stored:,} one-time prekeys are stored, of at most {self.limits.stored_prekeys:,}"
+            raise Refusal(Reason.QUOTA_EXCEEDED, detail, field=field, requirement="KEY-03")
 
     def _require_kem(self) -> None:
         if not self.limits.kem_prekeys:

@@ -92,6 +92,19 @@ async def test_who_publishes_none_has_none_in_the_bundle(world: World) -> None:
     assert world.prekeys.counts["kem_downgrade"] == 0
 
 
+@pytest.mark.requirement("KEY-15")
+async def test_an_account_stores_so_many_kem_prekeys(build_world: BuildWorld) -> None:
+    """Counted apart from the other one-time prekeys; the last-resort one is not counted."""
+    world = await build_world(kem_prekeys=True, stored_prekeys=2)
+    ada = await world.enlisted("ada", keys=KEYS)
+    await world.prekeys.add(ada, KEYS.one_time(1, 2))
+    await world.prekeys.add_kem(ada, kem(1, 2))
+    with refused(Reason.QUOTA_EXCEEDED):
+        await world.prekeys.add_kem(ada, kem(3, last_resort=None))
+    await world.prekeys.add_kem(ada, kem(last_resort=KEYS.kem(101)))
+    assert (await world.prekeys.count(ada)).kem == 2
+
+
 async def test_adding_appends_and_replaces_the_last_resort(world: World) -> None:
     """The digest has the ids; the count counts the one-time ones."""
     ada = await publisher(world, 1)

@@ -72,6 +72,21 @@ async def test_publishing_replaces_and_adding_appends(world: World) -> None:
     assert (await world.prekeys.count(ada)).one_time == 3
 
 
+@pytest.mark.requirement("KEY-03")
+async def test_an_account_stores_so_many_prekeys(build_world: BuildWorld) -> None:
+    """Those that were taken or deleted make room; one too many is refused, and none of its list is added (KEY-03)."""
+    world = await build_world(stored_prekeys=5)
+    ada = await publisher(world, 4)
+    with refused(Reason.QUOTA_EXCEEDED):
+        await world.prekeys.add(ada, KEYS.one_time(11, 2))
+    await world.prekeys.add(ada, KEYS.one_time(21, 1))
+    with refused(Reason.QUOTA_EXCEEDED):
+        await world.prekeys.add(ada, KEYS.one_time(31, 1))
+    await world.prekeys.delete(ada, [1])
+    await world.prekeys.add(ada, KEYS.one_time(31, 1))
+    assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [2, 3, 4, 21, 31]
+
+
 def one_time(*keys: tuple[int, bytes]) -> list[OneTimePreKey]:
     return [OneTimePreKey(*key) for key in keys]
 
