@@ -9,6 +9,9 @@ from interop_server.core.limits import SECOND_MS, Limits, about
 from interop_server.core.ports import Clock
 
 _MAX_KEYS = 100_000
+_PARTS = 10**18
+"""What one is divided into. A level is a whole number of parts, so that it is exact: with fractions, whoever waited as
+told could be a rounding error short."""
 
 
 class RateLimit:
@@ -25,10 +28,10 @@ class RateLimit:
 
     def __init__(self, clock: Clock, burst: int, per_second: float, requirement: str) -> None:
         self._clock = clock
-        self._burst = float(burst)
-        self._per_ms = per_second / SECOND_MS
+        self._burst = burst * _PARTS
+        self._per_ms = int(per_second * (_PARTS // SECOND_MS))
         self._requirement = requirement
-        self._buckets: OrderedDict[Hashable, tuple[float, int]] = OrderedDict()
+        self._buckets: OrderedDict[Hashable, tuple[int, int]] = OrderedDict()
 
     @classmethod
     def of(cls, clock: Clock, limits: Limits, name: str) -> Self:
@@ -46,7 +49,7 @@ class RateLimit:
         level, now_ms = self._level(key)
         if wait_ms := self._wait_ms(amount, level):
             return wait_ms
-        self._buckets[key] = (level - amount, now_ms)
+        self._buckets[key] = (level - amount * _PARTS, now_ms)
         self._buckets.move_to_end(key)
         if len(self._buckets) > _MAX_KEYS:
             self._buckets.popitem(last=False)
@@ -65,12 +68,13 @@ class RateLimit:
         """Returns RATE_LIMITED with a delay."""
         return Refusal(Reason.RATE_LIMITED, retry_after_ms=wait_ms, requirement=self._requirement)
 
-    def _level(self, key: Hashable) -> tuple[float, int]:
+    def _level(self, key: Hashable) -> tuple[int, int]:
         now_ms = self._clock.now_ms()
         level, at_ms = self._buckets.get(key, (self._burst, now_ms))
         return min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms), now_ms
 
-    def _wait_ms(self, amount: int, level: float) -> int:
-        if amount <= level:
+    def _wait_ms(self, amount: int, level: int) -> int:
+        needed = amount * _PARTS
+        if needed <= level:
             return 0
-        return int((min(amount, self._burst) - level) / self._per_ms) + 1
+        return (min(needed, self._burst) - level) // self._per_ms + 1

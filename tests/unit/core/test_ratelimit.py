@@ -1,7 +1,7 @@
 """A bucket per key: bursts, then a steady rate."""
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from interop_server.core import ratelimit
@@ -65,6 +65,7 @@ def test_a_key_that_was_long_unused_is_forgotten(monkeypatch: pytest.MonkeyPatch
 
 
 @given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(1, 10)), max_size=30))
+@example([(0, 8), (1_321, 4), (90, 2), (351, 4)])
 def test_no_window_lets_through_more_than_burst_and_rate(takes: list[tuple[int, int]]) -> None:
     """Whatever the rhythm, what went through is at most the burst and the rate's share (MSG-11)."""
     clock = ManualClock(NOW_MS)
