@@ -10,8 +10,7 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
-from interop_client.connection.calls import M, unary_call
-from interop_client.errors import refusal_from_rpc_error
+from interop_client.connection.calls import M, reading, unary_call
 
 MAX_PAGE = 1_000
 """Entries in a page of a list."""
@@ -126,13 +125,9 @@ class AdminClient:
             request_serializer=journal_pb2.ReadJournalRequest.SerializeToString,
             response_deserializer=journal_pb2.ReadJournalResponse.FromString,
         )(journal_pb2.ReadJournalRequest(**wanted))
-        try:
+        with reading(call):
             async for response in call:
                 yield response
-        except grpc.aio.AioRpcError as error:
-            raise refusal_from_rpc_error(error) from error
-        finally:
-            call.cancel()
 
     async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
         """Returns the refusal with a request id, its rule, and advice on what to do about it."""
@@ -200,13 +195,9 @@ class AdminClient:
             request_serializer=standing_pb2.AuditAccountRequest.SerializeToString,
             response_deserializer=standing_pb2.AuditAccountResponse.FromString,
         )(request)
-        try:
+        with reading(call):
             async for response in call:
                 yield list(response.fields)
-        except grpc.aio.AioRpcError as error:
-            raise refusal_from_rpc_error(error) from error
-        finally:
-            call.cancel()
 
     async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(

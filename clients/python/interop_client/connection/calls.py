@@ -1,5 +1,7 @@
-"""One unary call over gRPC, with its refusal as an exception; knows no chat channel and no session."""
+"""One call over gRPC, with its refusal as an exception; knows no chat channel and no session."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import grpc.aio
@@ -35,3 +37,18 @@ async def unary_call(
         return await unary(request, metadata=metadata, timeout=timeout)
     except grpc.aio.AioRpcError as error:
         raise refusal_from_rpc_error(error) from error
+
+
+@contextmanager
+def reading(call: "grpc.aio.UnaryStreamCall[Any, Any]") -> Iterator[None]:
+    """Surrounds the reading of an answer that is streamed; cancels the call when its reader stops early.
+
+    Raises:
+        ServerRefusal: The call was refused or failed.
+    """
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise refusal_from_rpc_error(error) from error
+    finally:
+        call.cancel()

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
 from interop_client.connection.address import ServerAddress
-from interop_client.connection.calls import M, Metadata, unary_call
+from interop_client.connection.calls import M, Metadata, reading, unary_call
 from interop_client.connection.channel import ChannelKeys, ChatChannel
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
 
@@ -149,13 +149,9 @@ class DirectTransport:
         call = media_pb2_grpc.MediaServiceStub(self._channel).Download(
             request, metadata=self._metadata, timeout=TRANSFER_SECONDS
         )
-        try:
+        with reading(call):
             async for response in call:
                 yield response
-        except grpc.aio.AioRpcError as error:
-            raise refusal_from_rpc_error(error) from error
-        finally:
-            call.cancel()
 
     async def close(self) -> None:
         """Ends the channel and frees its resources. See Transport."""
