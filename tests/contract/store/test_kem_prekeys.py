@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interop_server.core.keys.store import LastResortMissing, PreKeyReused
+from interop_server.core.keys.store import LastResortMissing, PreKeyReused, PreKeysFull
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys, PreKeyCounts
 from interop_server.core.store import Store
 
@@ -36,6 +36,18 @@ async def test_setting_replaces_all_and_adding_adds(store: Store, world: World) 
     await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(902, 5))
     assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(902, [5])
     assert await store.prekeys.count(account_id) == PreKeyCounts(0, 1)
+
+
+async def test_adding_keeps_to_the_most(store: Store, world: World) -> None:
+    """A refused list leaves nothing behind, and its last-resort prekey neither; that alone can always be replaced."""
+    account_id = (await world.third_party_user(1)).account_id
+    assert await store.prekeys.add_kem(account_id, kem_prekeys(900, 1, 2, 3), 3) == 3
+    with pytest.raises(PreKeysFull):
+        await store.prekeys.add_kem(account_id, kem_prekeys(901, 4), 3)
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(900, [1, 2, 3])
+    assert await store.prekeys.add_kem(account_id, kem_prekeys(901), 2) == 3
+    assert await store.prekeys.get_kem_ids(account_id) == KemPreKeyIds(901, [1, 2, 3])
+    assert await store.prekeys.add_kem(account_id, kem_prekeys(None, 4), 4) == 4
 
 
 async def test_without_a_last_resort_there_are_no_one_time_ones(store: Store, world: World) -> None:

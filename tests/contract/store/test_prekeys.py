@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interop_server.core.keys.store import PreKeyReused
+from interop_server.core.keys.store import PreKeyReused, PreKeysFull
 from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
 from interop_server.core.model import OneTimePreKey, SignedPreKey, TakenBundle
@@ -66,6 +66,19 @@ async def test_adding_returns_how_many_there_are_now(store: Store, world: World)
     assert await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 3)) == 3
     assert await store.prekeys.add_one_time(account_id, one_time_prekeys(4, 2)) == 5
     assert await store.prekeys.list_one_time(account_id) == one_time_prekeys(1, 5)
+
+
+async def test_adding_keeps_to_the_most(store: Store, world: World) -> None:
+    """Also when lists come at once: each alone would fit. What is refused leaves nothing behind (KEY-03)."""
+    account_id = (await world.third_party_user(1)).account_id
+    adding = [store.prekeys.add_one_time(account_id, one_time_prekeys(1 + 3 * n, 3), 7) for n in range(4)]
+    outcomes = await asyncio.gather(*adding, return_exceptions=True)
+    assert sorted(outcome for outcome in outcomes if isinstance(outcome, int)) == [3, 6]
+    assert [type(outcome) for outcome in outcomes if not isinstance(outcome, int)] == [PreKeysFull] * 2
+    held = await store.prekeys.list_one_time(account_id)
+    assert len(held) == (await store.prekeys.count(account_id)).one_time == 6
+    refused = next(n for n, outcome in enumerate(outcomes) if isinstance(outcome, PreKeysFull))
+    assert await store.prekeys.add_one_time(account_id, one_time_prekeys(1 + 3 * refused, 1), 7) == 7
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from interop_server.core.errors import Reason, Refusal, require_count
 from interop_server.core.journal import Journal
 from interop_server.core.keys.kem_prekeys import check_kem_prekeys
 from interop_server.core.keys.published import check_prekey, check_published_keys, check_signed_prekey
-from interop_server.core.keys.store import LastResortMissing, PreKeyReused, StoreForKeys
+from interop_server.core.keys.store import LastResortMissing, PreKeyReused, PreKeysFull, StoreForKeys
 from interop_server.core.limits import Limits
 from interop_server.core.messages import RouteFacts
 from interop_server.core.model import (
@@ -114,11 +114,12 @@ class PreKeys:
         """
         check_one_time_prekeys(one_time, least=1)
         await self._published(account)
-        self._require_room((await self.count(account)).one_time, len(one_time), "one_time_prekeys")
         try:
-            count = await self.store.prekeys.add_one_time(account.account_id, one_time)
+            count = await self.store.prekeys.add_one_time(account.account_id, one_time, self.limits.stored_prekeys)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED, field="one_time_prekeys") from error
+        except PreKeysFull as error:
+            raise self._full("one_time_prekeys") from error
         return self._refilled(account, PreKeyCounts(count))
 
     async def add_kem(self, account: Account, kem: KemPreKeys) -> bool:
@@ -133,11 +134,12 @@ class PreKeys:
             raise Refusal(Reason.REQUEST_MALFORMED, "`kem_prekeys` holds no prekey", field="kem_prekeys")
         published = await self._published(account)
         await check_kem_prekeys(published.identity_key, kem, self.clock)
-        self._require_room((await self.count(account)).kem or 0, len(kem.one_time), "kem_prekeys.one_time")
         try:
-            count = await self.store.prekeys.add_kem(account.account_id, kem)
+            count = await self.store.prekeys.add_kem(account.account_id, kem, self.limits.stored_prekeys)
         except PreKeyReused as error:
             raise Refusal(Reason.PREKEY_REUSED, field="kem_prekeys") from error
+        except PreKeysFull as error:
+            raise self._full("kem_prekeys.one_time") from error
         except LastResortMissing as error:
             raise _no_last_resort() from error
         is_low = count < self.limits.prekeys_low_count
@@ -343,10 +345,9 @@ class PreKeys:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys
 
-    def _require_room(self, stored: int, more: int, field: str) -> None:
-        if stored + more > self.limits.stored_prekeys:
-            detail = f"{stored:,} one-time prekeys are stored, of at most {self.limits.stored_prekeys:,}"
-            raise Refusal(Reason.QUOTA_EXCEEDED, detail, field=field, requirement="KEY-03")
+    def _full(self, field: str) -> Refusal:
+        detail = f"an account stores at most {self.limits.stored_prekeys:,} one-time prekeys of a kind"
+        return Refusal(Reason.QUOTA_EXCEEDED, detail, field=field, requirement="KEY-03")
 
     def _require_kem(self) -> None:
         if not self.limits.kem_prekeys:

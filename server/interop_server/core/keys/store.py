@@ -19,6 +19,10 @@ class PreKeyReused(Exception):
     """The account has published this one-time prekey before (KEY-04)."""
 
 
+class PreKeysFull(Exception):
+    """The account would store more one-time prekeys than it may (KEY-03)."""
+
+
 class LastResortMissing(Exception):
     """One-time KEM prekeys were given for an account that has no last-resort one (KEY-15)."""
 
@@ -46,10 +50,11 @@ class PreKeyStore(Protocol):
         """
         ...
 
-    async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
-        """Adds one-time prekeys and returns how many there are now.
+    async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None = None) -> int:
+        """Adds one-time prekeys and returns how many there are now: at most `most`.
 
         Raises:
+            PreKeysFull: There would be more. Nothing changed.
             PreKeyReused: A key id is in the store, or key material was published before. Nothing changed.
         """
         ...
@@ -60,11 +65,12 @@ class PreKeyStore(Protocol):
         """The prekeys that are left, by id ascending."""
         ...
 
-    async def add_kem(self, account_id: int, kem: KemPreKeys) -> int:
+    async def add_kem(self, account_id: int, kem: KemPreKeys, most: int | None = None) -> int:
         """Adds one-time KEM prekeys, replaces the last-resort one if one is given, and returns how many one-time ones
-        there are now.
+        there are now: at most `most`.
 
         Raises:
+            PreKeysFull: There would be more. Nothing changed.
             PreKeyReused: A key id is in the store, or key material was published before; the present last-resort prekey
                 may be given again. Nothing changed.
             LastResortMissing: The account has no last-resort prekey, and the call gives none. Nothing changed.

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 
 from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
-from interop_server.core.keys.store import LastResortMissing, PreKeyReused
+from interop_server.core.keys.store import LastResortMissing, PreKeyReused, PreKeysFull
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys
 
 _IS_HELD = """
@@ -17,12 +17,13 @@ _IS_HELD = """
 """
 
 
-def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
+def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys, most: int | None) -> int:
     """Adds KEM prekeys to the stored ones, and returns how many one-time ones there are now.
 
     Raises:
         PreKeyReused: An id is in the store, or a key was published before.
         LastResortMissing: There is no last-resort prekey.
+        PreKeysFull: There would be more than `most` one-time ones.
     """
     held = _last_resort(db, account_id)
     last_resort = kem.last_resort or held
@@ -36,7 +37,10 @@ def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) ->
     key_ids = [prekey.key_id for prekey in (*kem.one_time, last_resort)]
     if db.execute(_IS_HELD, (account_id, json.dumps(key_ids))).fetchone():
         raise PreKeyReused
-    return _insert(db, account_id, KemPreKeys(last_resort, kem.one_time))
+    count = _insert(db, account_id, KemPreKeys(last_resort, kem.one_time))
+    if kem.one_time and most is not None and count > most:
+        raise PreKeysFull
+    return count
 
 
 _LIST_PUBLIC_KEYS = "SELECT public_key FROM kem_prekey WHERE account_id = ?1"

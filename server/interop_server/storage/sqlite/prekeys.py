@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from interop_server.core.keys.store import PreKeyReused, PreKeyStore
+from interop_server.core.keys.store import PreKeyReused, PreKeysFull, PreKeyStore
 from interop_server.core.model import (
     KemPreKey,
     KemPreKeyIds,
@@ -137,13 +137,16 @@ _IS_HELD = """
 """
 
 
-def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
+def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None) -> int:
     _check_distinct(one_time)
     _check_unpublished(db, account_id, [key.public_key for key in one_time])
     if db.execute(_IS_HELD, (account_id, json.dumps([key.key_id for key in one_time]))).fetchone():
         raise PreKeyReused
     _insert(db, account_id, one_time)
-    return _recount(db, account_id)
+    count = _recount(db, account_id)
+    if most is not None and count > most:
+        raise PreKeysFull
+    return count
 
 
 _DELETE_ONE_TIME = """
@@ -222,8 +225,8 @@ class SqlitePreKeys(Concern, PreKeyStore):
 
         return await self._engine.write(put)
 
-    async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey]) -> int:
-        return await self._engine.write(lambda db: _add_one_time(db, account_id, one_time))
+    async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None = None) -> int:
+        return await self._engine.write(lambda db: _add_one_time(db, account_id, one_time, most))
 
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None:
         await self._engine.write(lambda db: _delete_one_time(db, account_id, key_ids))
@@ -233,8 +236,8 @@ class SqlitePreKeys(Concern, PreKeyStore):
     async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:
         return [OneTimePreKey(*row) for row in await self._rows(self._LIST_ONE_TIME, account_id)]
 
-    async def add_kem(self, account_id: int, kem: KemPreKeys) -> int:
-        return await self._engine.write(lambda db: add_kem_prekeys(db, account_id, kem))
+    async def add_kem(self, account_id: int, kem: KemPreKeys, most: int | None = None) -> int:
+        return await self._engine.write(lambda db: add_kem_prekeys(db, account_id, kem, most))
 
     async def delete_kem(self, account_id: int) -> None:
         await self._engine.write(lambda db: delete_kem_prekeys(db, account_id))
