@@ -9,13 +9,7 @@ from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
 from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
-from interop_server.core.model import (
-    OneTimePreKey,
-    PreKeyCounts,
-    PublishedKeys,
-    SignedPreKey,
-    TakenBundle,
-)
+from interop_server.core.model import OneTimePreKey, PreKeyCounts, PublishedKeys, SignedPreKey, TakenBundle
 from tests.unit.core.world import ClientKeys, World, message, refused
 
 from .publishers import GOOD, KEYS, ONE_TIME, OTHER, BuildWorld, bundle_of, publisher
