@@ -1,7 +1,5 @@
 """A server is newer than the client: nothing stays in flight for ever, and what can be shown is shown."""
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from interop_api.v1 import stanza_pb2
@@ -9,7 +7,7 @@ from interop_client.client import InteropClient
 from interop_client.messaging.events import ReceiptReceived, TextReceived, Typing, Undecryptable
 from interop_client.state import ClientState
 from tests.unit.client.conftest import ScriptedTransport, Stanza
-from tests.unit.client.messaging.test_open_connection import ALICE, BOB, Alice
+from tests.unit.client.messaging.conftest import ALICE, Alice
 
 NEWER_KIND = b"\xea\x01\x00"
 """An empty stanza of kind 29, which nobody knows."""
@@ -18,22 +16,6 @@ UNKNOWN_STANZA, UNKNOWN_TYPE = 488, 490
 DELIVERY = 1_000
 
 pytestmark = pytest.mark.requirement("MSG-10")
-
-
-@pytest.fixture
-def state() -> ClientState:
-    return ClientState.generate(BOB)
-
-
-@pytest.fixture
-async def bob(transport: ScriptedTransport, state: ClientState) -> AsyncIterator[InteropClient]:
-    async with InteropClient(transport, state) as client:
-        yield client
-
-
-@pytest.fixture
-def alice(state: ClientState) -> Alice:
-    return Alice(state)
 
 
 def newer(delivery_id: int) -> Stanza:

@@ -26,8 +26,8 @@ from interop_client.signal.content import decode_message
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.state import ClientState, MemoryStore
 from tests.unit.client.conftest import ScriptedTransport, Stanza
-from tests.unit.client.messaging.test_open_connection import ALICE, BOB, Alice, CheckingStore
-from tests.unit.client.messaging.test_open_connection import bundle_of as published_bundle
+from tests.unit.client.messaging.conftest import ALICE, BOB, Alice, CheckingStore
+from tests.unit.client.messaging.conftest import bundle_of as published_bundle
 
 TAKE_BUNDLES = "/interop_api.v1.PreKeyService/TakePreKeyBundles"
 TYPES = {
@@ -36,16 +36,6 @@ TYPES = {
 }
 
 pytestmark = pytest.mark.requirement("RCP-03")
-
-
-@pytest.fixture
-def state() -> ClientState:
-    return ClientState.generate(BOB)
-
-
-@pytest.fixture
-def alice(state: ClientState) -> Alice:
-    return Alice(state)
 
 
 @pytest.fixture
