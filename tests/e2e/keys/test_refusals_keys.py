@@ -63,35 +63,32 @@ def bad_forms(state: ClientState) -> Iterable[tuple[str, dict[str, object], str]
     yield "protocol version 0", {"protocol_version": 0}, "PROTOCOL_VERSION_TOO_OLD"
 
 
+async def check_bad_forms(world: World, bob: InteropClient) -> None:
+    """Asserts that enlisting Bob over gRPC with bad keys is refused, each in its way."""
+    token = world.partner.issue_token("bob")
+    for name, changes, reason in bad_forms(bob.state):
+        response = await bob.transport.call(
+            "/interop_api.v1.EnlistmentService/Enlist",
+            enlistment(bob.state, token, **changes),
+            enlistment_pb2.EnlistResponse,
+        )
+        with case(name):
+            check_error(response.failure.error, reason)
+
+
 @pytest.mark.requirement("ENL-08", "ENL-10", "ENL-15")
 async def test_enlisting_over_grpc_with_bad_keys_leaves_nothing(world: World) -> None:
     """The outcome says why; there is no account afterwards (ENL-08, ENL-10, ENL-15)."""
     bob = world.device("bob")
-    token = world.partner.issue_token("bob")
     async with no_trace(world.admin):
-        for name, changes, reason in bad_forms(bob.state):
-            response = await bob.transport.call(
-                "/interop_api.v1.EnlistmentService/Enlist",
-                enlistment(bob.state, token, **changes),
-                enlistment_pb2.EnlistResponse,
-            )
-            with case(name):
-                check_error(response.failure.error, reason)
+        await check_bad_forms(world, bob)
 
 
 async def test_enlisting_again_with_bad_keys_changes_nothing(world: World) -> None:
     """Who is enlisted keeps keys and connection: the old ones still work (ENL-13)."""
     bob = await world.third_party("bob", QUIET)
-    token = world.partner.issue_token("bob")
     async with no_trace(world.admin):
-        for name, changes, reason in bad_forms(bob.state):
-            response = await bob.transport.call(
-                "/interop_api.v1.EnlistmentService/Enlist",
-                enlistment(bob.state, token, **changes),
-                enlistment_pb2.EnlistResponse,
-            )
-            with case(name):
-                check_error(response.failure.error, reason)
+        await check_bad_forms(world, bob)
     assert await bob.has_intact_prekeys()
 
 
