@@ -1,12 +1,11 @@
 """The queue of stanzas to send on one chat channel; knows no handshake and no stream."""
 
-import asyncio
-from collections import deque
 from collections.abc import Iterable
 
 from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import TAG_BYTES
 from interop_server.core.limits import Limits
+from interop_server.rpc.byte_queue import ByteQueue
 from interop_server.rpc.fields import field_header
 
 _STANZAS_FIELD = 1
@@ -34,74 +33,40 @@ class Outbox:
         self._max_stanzas = limits.max_batch_stanzas
         self.max_bytes = limits.frame_bytes_for(client_takes) - TAG_BYTES
         """Of a batch."""
-        self._waiting: deque[bytes] = deque()
-        self._bytes = 0
-        self._has_content = asyncio.Event()
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self._waiting = ByteQueue(self._max_stanzas * _WAITING_BATCHES, self.max_bytes * _WAITING_BATCHES)
         self._is_finished = False
 
     async def add(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
         """Adds stanzas in order, after there is room."""
-        await self._has_room.wait()
-        if self._is_finished:
-            return
-        self._put(stanzas)
+        await self._waiting.has_room.wait()
+        if not self._is_finished:
+            self._put(stanzas)
 
     def offer(self, stanza: stanza_pb2.Stanza) -> bool:
         """Adds a stanza if there is room now; otherwise drops it and returns False."""
-        if self._is_finished or not self._has_room.is_set():
+        if self._is_finished or not self._waiting.has_room.is_set():
             return False
         self._put((stanza,))
         return True
 
-    def _put(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
-        for stanza in stanzas:
-            self._append(stanza)
-        if self._waiting:
-            self._has_content.set()
-        self._note_room()
-
     def finish(self, last: stanza_pb2.Stanza) -> None:
         """Adds the last stanza, whether or not there is room; stanzas added later are not sent."""
-        self._append(last)
+        self._put((last,))
         self._is_finished = True
-        self._has_content.set()
+        self._waiting.close()
 
     async def next_batch(self) -> bytes | None:
         """Waits for content and returns the next batch, serialised; None after the last stanza."""
-        await self._has_content.wait()
+        await self._waiting.has_content.wait()
         return self.take_batch()
 
     def take_batch(self) -> bytes | None:
         """Returns the next batch, serialised; None when nothing waits."""
-        if not self._waiting:
-            return None
-        parts: list[bytes] = []
-        size = 0
-        while self._waiting and len(parts) < self._max_stanzas:
-            size += len(self._waiting[0])
-            if size > self.max_bytes and parts:
-                break
-            parts.append(self._waiting.popleft())
-        if not self._waiting and not self._is_finished:
-            self._has_content.clear()
-        batch = b"".join(parts)
-        self._bytes -= len(batch)
-        self._note_room()
-        return batch
+        return b"".join(self._waiting.take(self._max_stanzas, self.max_bytes)) or None
 
-    def _append(self, stanza: stanza_pb2.Stanza) -> None:
-        encoded = _encoded(stanza)
-        self._waiting.append(encoded)
-        self._bytes += len(encoded)
-
-    def _note_room(self) -> None:
-        most_stanzas, most_bytes = self._max_stanzas * _WAITING_BATCHES, self.max_bytes * _WAITING_BATCHES
-        if len(self._waiting) < most_stanzas and self._bytes < most_bytes:
-            self._has_room.set()
-        else:
-            self._has_room.clear()
+    def _put(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
+        for stanza in stanzas:
+            self._waiting.append(_encoded(stanza))
 
 
 def _encoded(stanza: stanza_pb2.Stanza) -> bytes:

@@ -1,0 +1,58 @@
+"""A bounded queue of byte strings, taken several at once; knows nothing of what they hold."""
+
+import asyncio
+from collections import deque
+
+
+class ByteQueue:
+    """First in, first out. Bounded in number and in bytes, for whoever waits for `has_room` before adding.
+
+    Args:
+        most: Byte strings that may wait.
+        most_bytes: Bytes that may wait.
+    """
+
+    def __init__(self, most: int, most_bytes: int) -> None:
+        self._most = most
+        self._most_bytes = most_bytes
+        self._waiting: deque[bytes] = deque()
+        self._bytes = 0
+        self._is_closed = False
+        self.has_room = asyncio.Event()
+        self.has_room.set()
+        self.has_content = asyncio.Event()
+        """Set while something waits, and for ever once the queue is closed."""
+
+    def append(self, item: bytes) -> None:
+        """Adds a byte string, whether or not there is room."""
+        self._waiting.append(item)
+        self._bytes += len(item)
+        self.has_content.set()
+        self._note_room()
+
+    def close(self) -> None:
+        """Says that nothing more will come."""
+        self._is_closed = True
+        self.has_content.set()
+
+    def take(self, most: int, most_bytes: int) -> list[bytes]:
+        """Takes as many as fit into so many bytes, but at least the first; none when nothing waits."""
+        taken: list[bytes] = []
+        size = 0
+        while self._waiting and len(taken) < most:
+            size_with_next = size + len(self._waiting[0])
+            if taken and size_with_next > most_bytes:
+                break
+            taken.append(self._waiting.popleft())
+            size = size_with_next
+        self._bytes -= size
+        self._note_room()
+        if not self._waiting and not self._is_closed:
+            self.has_content.clear()
+        return taken
+
+    def _note_room(self) -> None:
+        if len(self._waiting) < self._most and self._bytes < self._most_bytes:
+            self.has_room.set()
+        else:
+            self.has_room.clear()
