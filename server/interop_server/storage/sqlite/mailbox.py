@@ -1,10 +1,5 @@
-"""The mailbox in SQLite: what waits, and what else changes when a message is stored; knows no connection.
+"""The mailbox in SQLite: what waits, and what else changes when a message is stored; knows no connection."""
 
-Rows are passed as two parameters: a JSON array of their fields, and all contents in one blob. So a group of any size is
-one statement: the work is done in C, without the interpreter lock, and the statement is compiled once.
-"""
-
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -23,6 +18,7 @@ from interop_server.core.messages import (
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
 from interop_server.storage.sqlite.concern import Concern, choose
+from interop_server.storage.sqlite.rows import Rows
 from interop_server.storage.sqlite.sent_messages import (
     add_sent,
     allow_resend,
@@ -72,46 +68,46 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     return stored
 
 
-_LIST_GONE = "SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM account WHERE account_id = value)"
+_LIST_GONE = Rows(
+    "WITH named (id) AS (VALUES",
+    1,
+    ") SELECT id FROM named WHERE NOT EXISTS (SELECT 1 FROM account WHERE account_id = id)",
+)
 
 
 def _gone(db: sqlite3.Connection, items: Iterable[MailboxItem]) -> set[int]:
     account_ids = {account_id for item in items for account_id in (item.recipient_id, item.sender_id) if account_id}
-    return {account_id for (account_id,) in db.execute(_LIST_GONE, (json.dumps(list(account_ids)),)).fetchall()}
+    return {account_id for (account_id,) in _LIST_GONE.execute(db, [(account_id,) for account_id in account_ids])}
 
 
-_INSERT = """
+_INSERT = Rows(
+    """
     INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
                          retry_count, size, content)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-           value ->> 8, value ->> 9, substr(?2, value ->> 10, value ->> 11)
-    FROM json_each(?1) WHERE true ORDER BY key
-    ON CONFLICT DO NOTHING
-"""
+    VALUES
+    """,
+    11,
+    "ON CONFLICT DO NOTHING",
+)
 
 
 def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
-    fields: list[tuple[Any, ...]] = []
-    contents = [b"-"]  # a part of an empty blob is NULL; with this byte the blob is never empty
-    start = 2
-    for item in items:
-        content = item.content + item.reporting_token
-        contents.append(content)
-        fields.append((*item[:8], item.retry_count, len(item.content), start, len(content)))
-        start += len(content)
-    db.execute(_INSERT, (json.dumps(fields), b"".join(contents)))
+    rows = [(*item[:8], item.retry_count, len(item.content), item.content + item.reporting_token) for item in items]
+    _INSERT.execute(db, rows)
 
 
 _NEWEST_MESSAGE = choose(
     "chat.last_message_at_ms < excluded.last_message_at_ms", "excluded.last_message_at_ms", "chat.last_message_at_ms"
 )
-_TOUCH_CHATS = f"""
-    INSERT INTO chat (whatsapp_id, third_party_id, request_state, listed, opened_at_ms, last_message_at_ms)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4 FROM json_each(?1) WHERE true
+_TOUCH_CHATS = Rows(
+    "INSERT INTO chat (whatsapp_id, third_party_id, request_state, listed, opened_at_ms, last_message_at_ms) VALUES",
+    6,
+    f"""
     ON CONFLICT (whatsapp_id, third_party_id) DO UPDATE
         SET listed = 1, last_message_at_ms = {_NEWEST_MESSAGE}
         WHERE excluded.listed = 1
-"""
+    """,
+)
 
 
 def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
@@ -119,8 +115,7 @@ def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> Non
     for message in messages:
         if message.chat is not None:
             newest[message.chat] = max(message.timestamp_ms, newest.get(message.chat, 0))
-    if newest:
-        db.execute(_TOUCH_CHATS, (json.dumps([(*entry, timestamp_ms) for entry, timestamp_ms in newest.items()]),))
+    _TOUCH_CHATS.execute(db, [(*entry, timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items()])
 
 
 def _put_retry_receipt(db: sqlite3.Connection, item: MailboxItem, most: int) -> RetryOutcome:
@@ -193,16 +188,19 @@ def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int,
     return [recipient_id for (recipient_id,) in db.execute(_PUT_NOTICES, values).fetchall()]
 
 
-_DELETE = """
+_DELETE = Rows(
+    "WITH acked (recipient, delivery) AS (VALUES",
+    2,
+    """)
     DELETE FROM mailbox WHERE delivery_id IN (
-        SELECT delivery_id FROM json_each(?1) CROSS JOIN mailbox
-        ON delivery_id = value ->> 1 AND recipient_id = value ->> 0
+        SELECT delivery_id FROM acked CROSS JOIN mailbox ON delivery_id = delivery AND recipient_id = recipient
     )
-"""
+    """,
+)
 
 
 def _delete(db: sqlite3.Connection, deliveries: list[tuple[int, int]]) -> list[None]:
-    db.execute(_DELETE, (json.dumps(deliveries),))
+    _DELETE.execute(db, deliveries)
     return [None] * len(deliveries)
 
 
