@@ -17,12 +17,12 @@ from tests.bench.bundles import measure_bundles
 from tests.bench.compare import ComparisonFailed, print_changes
 from tests.bench.compare import compare as compare_revisions
 from tests.bench.enlistments import measure_enlistments, measure_resolve
-from tests.bench.latency import measure_latency
+from tests.bench.latency import measure_latency, measure_latency_under_load
 from tests.bench.media import measure_media
 from tests.bench.ready import measure_ready
 from tests.bench.report import Figure, WrongAnswer, machine_facts, table
 from tests.bench.settings import Settings
-from tests.bench.throughput import measure_throughput
+from tests.bench.throughput import SHAPES, cpu_name, measure_shapes, measure_throughput
 
 BLOB_BYTES = 256 << 20
 FULL_BLOB_BYTES = 1 << 30
@@ -31,8 +31,10 @@ INTERRUPTED = 130
 _Measure = Callable[[Settings], Awaitable[list[Figure]]]
 MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
     measure_ready: ("ready_seconds",),
-    measure_latency: ("message_latency_ms",),
-    measure_throughput: ("routed_messages_per_second",),
+    measure_latency: ("message_latency_ms", "message_latency_p95_ms", "message_latency_p99_ms"),
+    measure_latency_under_load: ("half_load_latency_ms", "half_load_latency_p95_ms", "half_load_latency_p99_ms"),
+    measure_shapes: tuple(name for shape in SHAPES for name in (shape.name, cpu_name(shape.name))),
+    measure_throughput: ("routed_messages_per_second", cpu_name("routed_messages_per_second")),
     measure_bundles: ("bundles_per_second",),
     measure_enlistments: ("enlistments_per_second",),
     measure_resolve: ("resolved_identifiers_per_second",),
@@ -44,6 +46,9 @@ MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
 }
 """Each measurement with the figures that it gives."""
 NAMES = [name for names in MEASUREMENTS.values() for name in names]
+ON_DEMAND = MEASUREMENTS[measure_throughput]
+"""Of a shape that the options say; measured only when it is asked for by name."""
+USUAL = [name for name in NAMES if name not in ON_DEMAND]
 
 
 @click.command(
@@ -51,7 +56,13 @@ NAMES = [name for names in MEASUREMENTS.values() for name in names]
     epilog="Example: python -m tests.bench --only routed_messages_per_second --seconds 20 --json",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-@click.option("--only", type=click.Choice(NAMES), multiple=True, metavar="NAME", help="Measure only this; repeatable.")
+@click.option(
+    "--only",
+    type=click.Choice(NAMES),
+    multiple=True,
+    metavar="NAME",
+    help=f"Measure only this; repeatable. One of {', '.join(NAMES)}.",
+)
 @click.option(
     "--seconds",
     type=click.FloatRange(min=1),
@@ -82,10 +93,8 @@ def main(
 ) -> None:
     """Measure the simulator, each figure beside what bare grpc.aio does on this machine in this run.
 
-    Fails when the server loses, repeats or reorders anything; asserts no time. Names of figures:
-    ready_seconds, message_latency_ms, routed_messages_per_second, bundles_per_second, enlistments_per_second,
-    resolved_identifiers_per_second, media_up_bytes_per_second, media_down_bytes_per_second,
-    media_server_memory_growth_bytes.
+    Fails when the server loses, repeats or reorders anything; asserts no time. --pairs, --batch and --window are the
+    shape of `--only routed_messages_per_second`, which is not measured otherwise.
     """
     if batch > window:
         raise click.UsageError("--batch must not exceed --window")
@@ -96,7 +105,7 @@ def main(
     with tempfile.TemporaryDirectory(prefix="interopsim-bench-") as folder:
         settings = Settings(Path(folder), seconds, pairs, batch, window, FULL_BLOB_BYTES if full else BLOB_BYTES)
         try:
-            figures = asyncio.run(_run(settings, only or NAMES))
+            figures = asyncio.run(_run(settings, only or USUAL))
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise SystemExit(INTERRUPTED) from None
         except (WrongAnswer, ChildFailed, grpc.aio.AioRpcError, ExceptionGroup) as error:

@@ -1,4 +1,4 @@
-"""How long one message takes from sender to recipient when nothing else is under way."""
+"""How long one message takes from sender to recipient: alone, and while others are under way."""
 
 import os
 import statistics
@@ -12,31 +12,63 @@ from tests.bench.lean_client import LeanClient
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
+from tests.bench.throughput import MANY_PAIRS, UNLIMITED, Pair, load, open_pair, under_way
 
 MESSAGES = 400
+MESSAGES_UNDER_LOAD = 400
 WARM_UP = 50
 CIPHERTEXT_BYTES = 300
 
 
 async def measure_latency(settings: Settings) -> list[Figure]:
     """Sends messages one at a time, and after each sends its frame through a bare server and back, twice."""
-    times: list[float] = []
-    ceilings: list[float] = []
     async with Testbed(settings.folder) as testbed, bare_server(settings.folder / "bare.log") as bare:
         sender, _ = await testbed.third_party_user()
         recipient = await testbed.whatsapp_user()
-        async with grpc.aio.insecure_channel(str(bare.ready["grpc"])) as channel:
-            echo = BareCalls(channel).echo()
-            for number in range(WARM_UP + MESSAGES):
-                elapsed, frame_bytes = await _send_one(sender, recipient, str(number))
-                times.append(elapsed)
-                ceilings.append(await _echo_twice(echo, bytes(frame_bytes)))
-            await echo.done_writing()
-    times, ceilings = (sorted(1000 * seconds for seconds in values[WARM_UP:]) for values in (times, ceilings))
-    note = (
-        f"median of {MESSAGES}, durable; p99 {_p99(times):.3g} ms; p99 of two bare round trips {_p99(ceilings):.3g} ms"
-    )
-    return [Figure("message_latency_ms", statistics.median(times), "ms", statistics.median(ceilings), note)]
+        times, ceilings = await _alternate(sender, recipient, str(bare.ready["grpc"]), MESSAGES)
+    return _figures("message_latency", times, ceilings, "nothing else under way")
+
+
+async def measure_latency_under_load(settings: Settings) -> list[Figure]:
+    """The same while others send half of what the server can take of them."""
+    settings = MANY_PAIRS.of(settings)
+    async with Testbed(settings.folder, UNLIMITED) as testbed, bare_server(settings.folder / "bare.log") as bare:
+        sender, _ = await testbed.third_party_user()
+        recipient = await testbed.whatsapp_user()
+        most = statistics.median(await load(await _pairs(testbed, settings, 0), settings))
+        pairs = await _pairs(testbed, settings, settings.pairs)
+        async with under_way(pairs, most / 2 / len(pairs)):
+            times, ceilings = await _alternate(sender, recipient, str(bare.ready["grpc"]), MESSAGES_UNDER_LOAD)
+    return _figures("half_load_latency", times, ceilings, f"{len(pairs)} pairs send {most / 2:,.0f} others a second")
+
+
+async def _pairs(testbed: Testbed, settings: Settings, first: int) -> list[Pair]:
+    return [await open_pair(testbed, number, settings) for number in range(first, first + settings.pairs)]
+
+
+def _figures(name: str, times: list[float], ceilings: list[float], what: str) -> list[Figure]:
+    note = f"{len(times)} messages, durable, {what}; the ceiling is two bare round trips in between"
+    times, ceilings = sorted(times), sorted(ceilings)
+    return [
+        Figure(f"{name}_{label}ms", _percentile(times, part), "ms", _percentile(ceilings, part), note)
+        for label, part in (("", 50), ("p95_", 95), ("p99_", 99))
+    ]
+
+
+async def _alternate(
+    sender: LeanClient, recipient: LeanClient, bare: str, messages: int
+) -> tuple[list[float], list[float]]:
+    """Returns, in milliseconds, how long each message took, and two bare round trips after each."""
+    times: list[float] = []
+    ceilings: list[float] = []
+    async with grpc.aio.insecure_channel(bare) as channel:
+        echo = BareCalls(channel).echo()
+        for number in range(WARM_UP + messages):
+            elapsed, frame_bytes = await _send_one(sender, recipient, str(number))
+            times.append(1000 * elapsed)
+            ceilings.append(1000 * await _echo_twice(echo, bytes(frame_bytes)))
+        await echo.done_writing()
+    return times[WARM_UP:], ceilings[WARM_UP:]
 
 
 async def _send_one(sender: LeanClient, recipient: LeanClient, message_id: str) -> tuple[float, int]:
@@ -73,5 +105,5 @@ async def _echo_twice(echo: grpc.aio.StreamStreamCall[bytes, bytes], frame: byte
     return time.perf_counter() - started
 
 
-def _p99(ascending: list[float]) -> float:
-    return ascending[len(ascending) * 99 // 100]
+def _percentile(ascending: list[float], part: int) -> float:
+    return ascending[len(ascending) * part // 100]

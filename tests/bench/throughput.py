@@ -4,14 +4,16 @@ import asyncio
 import os
 import statistics
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grpc.aio
 
 from interop_api.v1 import stanza_pb2
 from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server
+from tests.bench.cpu import cpu_seconds
 from tests.bench.lean_client import LeanClient
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
@@ -79,7 +81,7 @@ class _FrameSizes:
     ack: int = 0
 
 
-class _Pair:
+class Pair:
     """A sender and a recipient that check all they get."""
 
     def __init__(self, sender: LeanClient, recipient: LeanClient, settings: Settings) -> None:
@@ -90,12 +92,20 @@ class _Pair:
         self._batch = settings.batch
         self._settled = asyncio.Event()
 
-    async def send(self) -> None:
-        flow = self.flow
+    async def send(self, per_second: float | None = None) -> None:
+        """Sends batches until the flow is stopped.
+
+        Args:
+            per_second: How many batches; None for as many as the window allows.
+        """
+        flow, due = self.flow, time.perf_counter()
         while await flow.room():
             batch = [self._message(number) for number in range(flow.sent, flow.sent + self._batch)]
             flow.sent += self._batch
             self.sizes.messages = await self._sender.send(batch)
+            if per_second is not None:
+                due += 1 / per_second
+                await asyncio.sleep(due - time.perf_counter())
 
     async def read_acks(self) -> None:
         flow = self.flow
@@ -148,33 +158,87 @@ class _Pair:
             raise WrongAnswer(f"message {number} was delivered with other ciphertext")
 
 
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How clients send."""
+
+    name: str
+    pairs: int
+    batch: int
+    window: int
+    what: str
+
+    def of(self, settings: Settings) -> Settings:
+        """The settings with this shape."""
+        return replace(settings, pairs=self.pairs, batch=self.batch, window=self.window)
+
+
+SHAPES = (
+    Shape("one_pair_unbatched", 1, 1, 512, "one conversation in which each stanza is a frame, as real clients send"),
+    Shape("many_pairs_unbatched", 24, 1, 512, "24 conversations, each stanza a frame"),
+    Shape("many_pairs_batched", 24, 128, 512, "24 conversations, 128 stanzas in a frame"),
+)
+MANY_PAIRS = SHAPES[1]
+UNLIMITED = ("send_burst=1000000", "send_per_second=1000000")
+"""The benchmark measures the server, not the limit on the rate of a pair (MSG-11)."""
+
+
+async def measure_shapes(settings: Settings) -> list[Figure]:
+    """Loads a server with each shape in turn."""
+    figures: list[Figure] = []
+    for shape in SHAPES:
+        folder = settings.folder / shape.name
+        folder.mkdir()
+        figures += await _measure(shape.name, shape.of(settings.within(folder)), shape.what)
+    return figures
+
+
 async def measure_throughput(settings: Settings) -> list[Figure]:
+    """Loads a server with a shape of the caller's choice."""
+    return await _measure("routed_messages_per_second", settings, "the shape that the options say")
+
+
+async def _measure(name: str, settings: Settings, what: str) -> list[Figure]:
     """Loads all pairs, half of them in each direction, then a bare server with frames of the same sizes."""
-    async with Testbed(settings.folder) as testbed:
-        pairs = [await _pair(testbed, number, settings) for number in range(settings.pairs)]
-        rates = await _load(pairs, settings)
+    async with Testbed(settings.folder, UNLIMITED) as testbed:
+        pairs = [await open_pair(testbed, number, settings) for number in range(settings.pairs)]
+        cpu = cpu_seconds(testbed.server.pid)
+        rates = await load(pairs, settings)
+        cpu = cpu_seconds(testbed.server.pid) - cpu
         if left := await testbed.stored("mailbox"):
             raise WrongAnswer(f"{left} messages were acked but are still in the mailbox")
     sent = sum(pair.flow.sent for pair in pairs)
     async with bare_server(settings.folder / "bare.log") as bare:
-        ceilings = await _load_bare(str(bare.ready["grpc"]), pairs[0].sizes, settings)
-    note = (
-        f"{settings.pairs} pairs, {CIPHERTEXT_BYTES} bytes, batches of {settings.batch}, window {settings.window}; "
-        f"median of {len(rates)} s, slowest {min(rates):,.0f}/s; all {sent:,} acked and delivered once, in order"
-    )
+        bare_cpu = cpu_seconds(bare.pid)
+        ceilings, bare_sent = await _load_bare(str(bare.ready["grpc"]), pairs[0].sizes, settings)
+        bare_cpu = cpu_seconds(bare.pid) - bare_cpu
     rate, ceiling = statistics.median(rates), statistics.median(ceilings)
-    return [Figure("routed_messages_per_second", rate, "messages/s", ceiling, note)]
+    note = (
+        f"{what}; {CIPHERTEXT_BYTES} bytes, window {settings.window}; median of {len(rates)} s, slowest "
+        f"{min(rates):,.0f}/s; all {sent:,} acked and delivered once, in order"
+    )
+    note_of_cpu = f"user and system time of the server process for {sent:,} messages"
+    return [
+        Figure(name, rate, "messages/s", ceiling, note),
+        Figure(cpu_name(name), 1e6 * cpu / sent, "us", 1e6 * bare_cpu / bare_sent, note_of_cpu),
+    ]
 
 
-async def _pair(testbed: Testbed, number: int, settings: Settings) -> _Pair:
+def cpu_name(name: str) -> str:
+    """The figure that says what a message costs the server in that shape."""
+    return f"{name}_server_cpu_us"
+
+
+async def open_pair(testbed: Testbed, number: int, settings: Settings) -> Pair:
     third_party_user, _ = await testbed.third_party_user()
     whatsapp_user = await testbed.whatsapp_user()
     if number % 2:
-        return _Pair(whatsapp_user, third_party_user, settings)
-    return _Pair(third_party_user, whatsapp_user, settings)
+        return Pair(whatsapp_user, third_party_user, settings)
+    return Pair(third_party_user, whatsapp_user, settings)
 
 
-async def _load(pairs: Sequence[_Pair], settings: Settings) -> list[float]:
+async def load(pairs: Sequence[Pair], settings: Settings) -> list[float]:
+    """Loads the server for a while, and returns the completed messages per second of each slice."""
     flows = [pair.flow for pair in pairs]
     async with asyncio.TaskGroup() as group:
         readers = [group.create_task(work) for pair in pairs for work in (pair.read_acks(), pair.receive())]
@@ -183,6 +247,21 @@ async def _load(pairs: Sequence[_Pair], settings: Settings) -> list[float]:
         for task in readers:
             task.cancel()
     return rates
+
+
+@asynccontextmanager
+async def under_way(pairs: Sequence[Pair], per_second: float) -> AsyncIterator[None]:
+    """Lets each pair send so many batches a second while the context lasts."""
+    async with asyncio.TaskGroup() as group:
+        readers = [group.create_task(work) for pair in pairs for work in (pair.read_acks(), pair.receive())]
+        senders = [group.create_task(pair.send(per_second)) for pair in pairs]
+        yield
+        for pair in pairs:
+            pair.flow.stop()
+        await asyncio.gather(*senders)
+        await _drain([pair.flow for pair in pairs], [pair.settle() for pair in pairs])
+        for task in readers:
+            task.cancel()
 
 
 async def _sample(
@@ -251,7 +330,7 @@ class _BarePair:
             await channel.close()
 
 
-async def _load_bare(address: str, sizes: _FrameSizes, settings: Settings) -> list[float]:
+async def _load_bare(address: str, sizes: _FrameSizes, settings: Settings) -> tuple[list[float], int]:
     pairs = [_BarePair(address, number, sizes, settings) for number in range(settings.pairs)]
     flows = [pair.flow for pair in pairs]
     async with asyncio.TaskGroup() as group:
@@ -262,4 +341,4 @@ async def _load_bare(address: str, sizes: _FrameSizes, settings: Settings) -> li
             task.cancel()
     for pair in pairs:
         await pair.close()
-    return rates
+    return rates, sum(flow.sent for flow in flows)

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from interop_server.core.messages import Backlog, MailboxItem, RetryOutcome, SentMessage, StanzaKind, Stored
+from interop_server.core.messages import Backlog, Delivery, MailboxItem, RetryOutcome, SentMessage, StanzaKind, Stored
 from interop_server.core.model import Account, Platform
 from interop_server.core.store import Store
 from tests.stores import open_store
@@ -75,7 +75,21 @@ class MailboxMachine(RuleBasedStateMachine):
         async def put() -> list[list[Stored]]:
             return await asyncio.gather(*(self.store.mailbox.put_messages(batch) for batch in batches))
 
-        assert self.runner.run(put()) == expected
+        results = self.runner.run(put())
+        self._check_handed_over([stored for result in results for stored in result])
+        assert [[stored._replace(delivery=None, follows=0) for stored in result] for result in results] == expected
+
+    def _check_handed_over(self, results: list[Stored]) -> None:
+        """What a call returns is what the mailbox lists, and names what waits right before it."""
+        listed: dict[int, tuple[Delivery, int]] = {}
+        for account_id in self.waiting:
+            before = 0
+            for delivery in self.runner.run(self.store.mailbox.list_deliveries(account_id, 0, 1000, 0)):
+                listed[delivery.delivery_id] = (delivery, before)
+                before = delivery.delivery_id
+        for stored in results:
+            if stored.delivery is not None:
+                assert (stored.delivery, stored.follows) == listed[stored.delivery.delivery_id]
 
     def _send(self, item: MailboxItem) -> Stored:
         before = self.sent.get((item.sender_id, item.stanza_id))

@@ -264,6 +264,10 @@ class Stored(NamedTuple):
     duplicate: bool
     other_recipient: bool = False
     """Of a duplicate: whether the first message was to another recipient, so that this one does not repeat it."""
+    delivery: "Delivery | None" = None
+    """What waits now for the recipient; None for a duplicate, and for what goes into no mailbox."""
+    follows: int = 0
+    """The id of the delivery that waits before it; 0 when there is none."""
 
 
 class SentMessage(NamedTuple):

@@ -1,11 +1,11 @@
 """What the rules need from outside, except the store: small interfaces by noun; knows no implementation."""
 
-from collections.abc import AsyncIterator, Mapping, Set
+from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
 from interop_server.core.errors import Reason
-from interop_server.core.messages import Indicator
+from interop_server.core.messages import Indicator, Stored
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Partner, PreKeyCounts, PreKeyKind
 
 
@@ -135,6 +135,13 @@ class Connections(ConnectionSignals, Protocol):
 
     def wake(self, account_id: int) -> bool:
         """Tells a connection that its mailbox has new items; False when the account is not connected."""
+        ...
+
+    def hand_over(self, account_id: int, arrived: Sequence[Stored]) -> bool:
+        """Gives a connection what was stored in its mailbox just now, in order: then it need not look.
+
+        What it does not take, it finds there. False when the account is not connected.
+        """
         ...
 
     def connected(self) -> Set[int]:

@@ -44,6 +44,10 @@ class RateLimit:
         level, _ = self._level(key)
         return self._wait_ms(amount, level)
 
+    def available(self, key: Hashable) -> int:
+        """Returns how much could be taken from the key's bucket now. Takes nothing."""
+        return self._level(key)[0] // _PARTS
+
     def take(self, key: Hashable, amount: int = 1) -> int:
         """Takes from the key's bucket and returns 0; or takes nothing and returns the wait, as `wait_ms` does."""
         level, now_ms = self._level(key)

@@ -1,16 +1,17 @@
 """The live connections of this node: which accounts have one, how to wake and end it; knows no wire format."""
 
 import asyncio
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from dataclasses import replace
 from typing import NamedTuple
 
 from interop_server.core.capabilities import NO_CAPABILITIES, Capability
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.messages import Indicator
+from interop_server.core.messages import Indicator, Stored
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PreKeyCounts, PreKeyKind
 from interop_server.core.ports import Rng
 from interop_server.rpc.channel_state import TRANSITIONS, ChannelEvent, ChannelState
+from interop_server.rpc.handover import Handover
 
 SESSION_TOKEN_BYTES = 24
 
@@ -48,6 +49,8 @@ class LiveConnection:
         self.capabilities = client.capabilities
         self.changed = asyncio.Event()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
+        self.handover = Handover()
+        """What is new there, as far as it is known."""
         self.prekeys_low: PreKeyCounts | None = None
         """Counts that the client has not been told yet (KEY-09)."""
         self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
@@ -76,6 +79,12 @@ class LiveConnection:
 
     def wake(self) -> None:
         """Notes that the mailbox may have new items."""
+        self.handover.must_look = True
+        self.changed.set()
+
+    def hand_over(self, arrived: Sequence[Stored]) -> None:
+        """Takes what is new in the mailbox."""
+        self.handover.put(arrived)
         self.changed.set()
 
     def end(self, reason: Reason) -> None:
@@ -184,6 +193,14 @@ class ConnectionRegistry:
         if connection is None:
             return False
         connection.wake()
+        return True
+
+    def hand_over(self, account_id: int, arrived: Sequence[Stored]) -> bool:
+        """Gives a connection what was stored in its mailbox just now; False when the account is not connected."""
+        connection = self._by_account.get(account_id)
+        if connection is None:
+            return False
+        connection.hand_over(arrived)
         return True
 
     def end(self, account_id: int, reason: Reason) -> None:

@@ -62,8 +62,23 @@ class DeliveryPump:
         while True:
             self._live.changed.clear()
             await self._tell_prekeys_low()
-            if not await self._deliver_page(min(_PAGE, self._room), offline=False, up_to=None):
+            if not await self._deliver_live(min(_PAGE, self._room)):
                 await self._live.changed.wait()
+
+    async def _deliver_live(self, limit: int) -> int:
+        if limit <= 0:
+            return 0
+        handover = self._live.handover
+        if deliveries := handover.take(self._cursor, limit, self._mailbox.since_ms()):
+            self._cursor = deliveries[-1].delivery_id
+            await self._send(deliveries, offline=False)
+            return len(deliveries)
+        if not handover.must_look:
+            return 0
+        handover.must_look = False  # before looking: what comes meanwhile sets it again
+        delivered = await self._deliver_page(limit, offline=False, up_to=None)
+        handover.must_look |= delivered > 0
+        return delivered
 
     async def _deliver_backlog(self) -> None:
         backlog = await self._mailbox.backlog(self._live.account)
@@ -86,15 +101,18 @@ class DeliveryPump:
         if limit <= 0:
             return 0
         deliveries = await self._next_deliveries(limit, up_to)
-        self._unacked.update(delivery.delivery_id for delivery in deliveries)
+        await self._send(deliveries, offline=offline)
+        return len(deliveries)
+
+    async def _send(self, deliveries: Sequence[Delivery], *, offline: bool) -> None:
+        self._unacked.update([delivery.delivery_id for delivery in deliveries])
         to_whatsapp, knows_requests = self._live.account.is_whatsapp, self._knows_requests
-        await self._outbox.add(
+        await self._outbox.add_serialized(
             [
                 delivery_to(delivery, to_whatsapp=to_whatsapp, offline=offline, knows_requests=knows_requests)
                 for delivery in deliveries
             ]
         )
-        return len(deliveries)
 
     async def _next_deliveries(self, limit: int, up_to: int | None) -> Sequence[Delivery]:
         """The next deliveries that the client has the capabilities for; none when nothing more waits."""

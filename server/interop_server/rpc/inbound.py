@@ -161,7 +161,7 @@ class Inbound:
         for outcome in ordered:
             if outcome.refusal is not None:
                 self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
-        await self._outbox.add(send_acks_to(ordered, self._outbox.max_bytes))
+        await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
 
     def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)

@@ -6,12 +6,9 @@ from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import TAG_BYTES
 from interop_server.core.limits import Limits
 from interop_server.rpc.byte_queue import ByteQueue
-from interop_server.rpc.fields import field_header
+from interop_server.rpc.fields import BytesField
 
-_STANZAS_FIELD = 1
-"""`stanzas` in Batch."""
-_HEADERS = [field_header(_STANZAS_FIELD, length) for length in range(1_024)]
-"""Headers for stanzas of usual length: a look-up is cheaper than encoding."""
+_STANZAS = BytesField(stanza_pb2.Batch.DESCRIPTOR.fields_by_name["stanzas"].number)
 _WAITING_BATCHES = 4
 """How many full batches may wait before a caller that adds more must wait too."""
 
@@ -38,6 +35,10 @@ class Outbox:
 
     async def add(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
         """Adds stanzas in order, after there is room."""
+        await self.add_serialized([stanza.SerializeToString() for stanza in stanzas])
+
+    async def add_serialized(self, stanzas: Iterable[bytes]) -> None:
+        """Adds serialised stanzas in order, after there is room."""
         await self._waiting.has_room.wait()
         if not self._is_finished:
             self._put(stanzas)
@@ -46,12 +47,12 @@ class Outbox:
         """Adds a stanza if there is room now; otherwise drops it and returns False."""
         if self._is_finished or not self._waiting.has_room.is_set():
             return False
-        self._put((stanza,))
+        self._put((stanza.SerializeToString(),))
         return True
 
     def finish(self, last: stanza_pb2.Stanza) -> None:
         """Adds the last stanza, whether or not there is room; stanzas added later are not sent."""
-        self._put((last,))
+        self._put((last.SerializeToString(),))
         self._is_finished = True
         self._waiting.close()
 
@@ -64,13 +65,6 @@ class Outbox:
         """Returns the next batch, serialised; None when nothing waits."""
         return b"".join(self._waiting.take(self._max_stanzas, self.max_bytes)) or None
 
-    def _put(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
+    def _put(self, stanzas: Iterable[bytes]) -> None:
         for stanza in stanzas:
-            self._waiting.append(_encoded(stanza))
-
-
-def _encoded(stanza: stanza_pb2.Stanza) -> bytes:
-    """Returns a stanza in its serialised form inside a batch."""
-    body = stanza.SerializeToString()
-    length = len(body)
-    return (_HEADERS[length] if length < len(_HEADERS) else field_header(_STANZAS_FIELD, length)) + body
+            self._waiting.append(_STANZAS.header(len(stanza)) + stanza)

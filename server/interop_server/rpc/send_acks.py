@@ -5,38 +5,52 @@ from collections.abc import Iterable
 from interop_api.v1 import stanza_pb2
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.rpc.errors import refusal_to
+from interop_server.rpc.fields import BytesField, NumberField
 
-_ACK_BYTES = 96
-"""More than the ack of a message that was taken: its id has at most 64 letters, and its time a few bytes."""
-_HEADER_BYTES = 16
-"""More than what stands before an ack in a stanza, and before a stanza in a batch."""
+_ROOM_FOR_HEADERS = 16
+"""More than what stands before the acks in a stanza, and before a stanza in a batch."""
+
+_SEND_ACKS = BytesField(stanza_pb2.Stanza.DESCRIPTOR.fields_by_name["send_acks"].number)
+_ACKS = BytesField(stanza_pb2.SendAcks.DESCRIPTOR.fields_by_name["acks"].number)
+_ID = BytesField(stanza_pb2.SendAck.DESCRIPTOR.fields_by_name["id"].number)
+_TIMESTAMP_MS = NumberField(stanza_pb2.SendAck.DESCRIPTOR.fields_by_name["timestamp_ms"].number)
 
 
-def send_acks_to(outcomes: Iterable[SendOutcome], max_bytes: int) -> list[stanza_pb2.Stanza]:
-    """Returns what became of messages, in order, as stanzas of which each fits into a batch of so many bytes.
+def send_acks_to(outcomes: Iterable[SendOutcome], max_bytes: int) -> list[bytes]:
+    """Returns what became of messages, in order, as serialised stanzas that each fit into a batch of so many bytes.
 
     Mostly that is one. Refusals say much more than acks do: a batch of nothing else may not fit into one frame.
     """
-    stanzas: list[stanza_pb2.Stanza] = []
-    size = max_bytes
+    stanzas: list[bytes] = []
+    acks: list[bytes] = []
+    size = _ROOM_FOR_HEADERS
     for outcome in outcomes:
         ack = _ack_to(outcome)
-        ack_size = _HEADER_BYTES + (_ACK_BYTES if outcome.refusal is None else ack.ByteSize())
-        if size + ack_size > max_bytes:
-            stanzas.append(stanza_pb2.Stanza())
-            size = _HEADER_BYTES
-        stanzas[-1].send_acks.acks.append(ack)
-        size += ack_size
+        header = _ACKS.header(len(ack))
+        size += len(header) + len(ack)
+        if acks and size > max_bytes:
+            stanzas.append(_stanza_of(acks))
+            acks, size = [], _ROOM_FOR_HEADERS + len(header) + len(ack)
+        acks += (header, ack)
+    if acks:
+        stanzas.append(_stanza_of(acks))
     return stanzas
 
 
-def _ack_to(outcome: SendOutcome) -> stanza_pb2.SendAck:
+def _stanza_of(acks: list[bytes]) -> bytes:
+    content = b"".join(acks)
+    return _SEND_ACKS.header(len(content)) + content
+
+
+def _ack_to(outcome: SendOutcome) -> bytes:
+    if outcome.refusal is None:
+        stanza_id = outcome.stanza_id.encode()
+        return b"".join((_ID.header(len(stanza_id)), stanza_id, _TIMESTAMP_MS.encode(outcome.timestamp_ms)))
     ack = stanza_pb2.SendAck(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
-    if outcome.refusal is not None:
-        ack.error.CopyFrom(refusal_to(outcome.refusal))
-        if isinstance(outcome.refusal, DeviceListMismatch):
-            _write_mismatch(ack.device_list_mismatch, outcome.refusal)
-    return ack
+    ack.error.CopyFrom(refusal_to(outcome.refusal))
+    if isinstance(outcome.refusal, DeviceListMismatch):
+        _write_mismatch(ack.device_list_mismatch, outcome.refusal)
+    return ack.SerializeToString()
 
 
 def _write_mismatch(mismatch: stanza_pb2.DeviceListMismatch, refusal: DeviceListMismatch) -> None:

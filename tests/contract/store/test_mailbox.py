@@ -1,6 +1,7 @@
 """Storing, listing, acking and expiring what waits for a recipient."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -21,6 +22,11 @@ from interop_server.core.store import Store
 from .conftest import BATS, NOW_MS, World, read
 
 TOKEN = bytes(range(16))
+
+
+def outcomes(stored: Sequence[Stored]) -> list[Stored]:
+    """What became of messages, without what waits now for their recipients."""
+    return [each._replace(delivery=None, follows=0) for each in stored]
 
 
 async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: World) -> None:
@@ -76,15 +82,31 @@ async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> 
     assert [item.content for item in await world.waiting(account)] == [b"%d" % n for n in range(300)]
 
 
+async def test_what_was_stored_is_returned_as_the_mailbox_lists_it(store: Store, world: World) -> None:
+    """With the choices that hold then, and with what waits before it: who has seen that needs no look (MSG-08)."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.opt_in.put_inbox_mode(user.account_id, InboxMode.COMBINED)
+    await store.mailbox.put([world.receipt(account, user)])
+    items = [world.message(account, user, "a"), world.message(account, user, "b"), world.message(user, account, "c")]
+    first, second, other = await store.mailbox.put_messages(items)
+    listed = await store.mailbox.list_deliveries(user.account_id, 0, 10, 0)
+    assert [first.follows, second.follows, other.follows] == [listed[0].delivery_id, listed[1].delivery_id, 0]
+    for stored, waiting in zip((first, second), listed[1:], strict=True):
+        assert stored.delivery is not None
+        assert stored.delivery._replace(item=read(stored.delivery.item)) == waiting
+
+
 @pytest.mark.requirement("MSG-04")
 async def test_a_message_is_stored_once_per_sender_and_id(store: Store, world: World) -> None:
     """The duplicate gets the first timestamp, also when the first was long acked (MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert await store.mailbox.put_messages([world.message(user, account, "m", NOW_MS)]) == [Stored(NOW_MS, False)]
+    assert outcomes(await store.mailbox.put_messages([world.message(user, account, "m", NOW_MS)])) == [
+        Stored(NOW_MS, False)
+    ]
     [delivery] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
     await store.mailbox.delete(account.account_id, [delivery.delivery_id])
     again = [world.message(user, account, "m", NOW_MS + 9), world.message(user, account, "n", NOW_MS + 9)]
-    assert await store.mailbox.put_messages(again) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
+    assert outcomes(await store.mailbox.put_messages(again)) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
     assert [item.stanza_id for item in await world.waiting(account)] == ["n"]
 
 
@@ -93,7 +115,7 @@ async def test_the_same_id_twice_in_one_call(store: Store, world: World) -> None
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
     messages = [world.message(user, peer, "m", NOW_MS + n) for n, peer in enumerate(peers)]
-    assert await store.mailbox.put_messages(messages) == [Stored(NOW_MS, False), Stored(NOW_MS, True, True)]
+    assert outcomes(await store.mailbox.put_messages(messages)) == [Stored(NOW_MS, False), Stored(NOW_MS, True, True)]
     assert (len(await world.waiting(peers[0])), await world.waiting(peers[1])) == (1, [])
 
 
@@ -105,12 +127,16 @@ async def test_a_repetition_says_whether_it_went_to_the_same_recipient(store: St
     first = world.message(user, ada, "m", NOW_MS)
     to_bea = world.message(user, bea, "m", NOW_MS + 1)
     same, other = Stored(NOW_MS, True, False), Stored(NOW_MS, True, True)
-    assert await store.mailbox.put_messages([first, first, to_bea]) == [Stored(NOW_MS, False, False), same, other]
+    assert outcomes(await store.mailbox.put_messages([first, first, to_bea])) == [
+        Stored(NOW_MS, False, False),
+        same,
+        other,
+    ]
     [delivery] = await store.mailbox.list_deliveries(ada.account_id, 0, 10, 0)
     await store.mailbox.delete(ada.account_id, [delivery.delivery_id])
-    assert await store.mailbox.put_messages([to_bea, first]) == [other, same]
+    assert outcomes(await store.mailbox.put_messages([to_bea, first])) == [other, same]
     await store.accounts.delete(ada.account_id)
-    assert await store.mailbox.put_messages([to_bea, first]) == [other, same]
+    assert outcomes(await store.mailbox.put_messages([to_bea, first])) == [other, same]
     assert await world.waiting(bea) == []
     assert (await store.sent.get(user.account_id, ["m"]))["m"].recipient_id == ada.account_id
 
@@ -146,9 +172,9 @@ async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, wo
     """No mailbox, no chat; sent again it is a duplicate, dropped or not."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     dropped = world.message(account, user, "m", is_dropped=True)._replace(reporting_token=TOKEN)
-    assert await store.mailbox.put_messages([dropped]) == [Stored(NOW_MS, False)]
+    assert outcomes(await store.mailbox.put_messages([dropped])) == [Stored(NOW_MS, False)]
     for again in (dropped._replace(timestamp_ms=NOW_MS + 1), world.message(account, user, "m", NOW_MS + 2)):
-        assert await store.mailbox.put_messages([again]) == [Stored(NOW_MS, True)]
+        assert outcomes(await store.mailbox.put_messages([again])) == [Stored(NOW_MS, True)]
     assert await world.waiting(user) == []
     assert await store.chats.list_page(user.account_id, None, 10) == []
     sent = await store.sent.get(account.account_id, ["m"])
@@ -174,7 +200,12 @@ async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store,
     assert (await store.sent.get(user.account_id, ["m"]))["m"].retries_allowed == 2
     resends = [sent._replace(retry_count=count, timestamp_ms=NOW_MS + count) for count in (3, 2, 2, 1)]
     repeated = Stored(NOW_MS, True)
-    assert await store.mailbox.put_messages(resends) == [repeated, Stored(NOW_MS + 2, False), repeated, repeated]
+    assert outcomes(await store.mailbox.put_messages(resends)) == [
+        repeated,
+        Stored(NOW_MS + 2, False),
+        repeated,
+        repeated,
+    ]
     assert await world.waiting(account) == [read(resends[1])]
 
 
@@ -301,9 +332,9 @@ async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
     assert await store.mailbox.delete_expired(NOW_MS + 2, 1_000) == 0
     assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
     again = [world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)]
-    assert await store.mailbox.put_messages(again) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
+    assert outcomes(await store.mailbox.put_messages(again)) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
     assert [await store.sent.delete_expired(NOW_MS + 2, 1_000) for _ in range(2)] == [2, 0]
-    assert await store.mailbox.put_messages(again) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
+    assert outcomes(await store.mailbox.put_messages(again)) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
 
 
 @pytest.mark.requirement("SIM-04", "MSG-14")
@@ -348,7 +379,7 @@ async def test_a_notice_is_not_dated_before_what_it_comes_after(store: Store, wo
 async def test_empty_calls_do_nothing(store: Store, world: World) -> None:
     """None of them is an error."""
     account = await world.third_party_user(1)
-    assert await store.mailbox.put_messages([]) == []
+    assert outcomes(await store.mailbox.put_messages([])) == []
     await store.mailbox.put([])
     await store.mailbox.delete(account.account_id, [])
     assert await store.prekeys.take_bundles([]) == {}

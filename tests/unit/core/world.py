@@ -33,6 +33,7 @@ from interop_server.core.messages import (
     MailboxItem,
     MessageType,
     OutgoingMessage,
+    Stored,
 )
 from interop_server.core.model import (
     Account,
@@ -204,6 +205,9 @@ class RecordedConnections:
     def wake(self, account_id: int) -> bool:
         self.woken.append(account_id)
         return account_id in self.online
+
+    def hand_over(self, account_id: int, arrived: Sequence[Stored]) -> bool:
+        return self.wake(account_id)
 
     def connected(self) -> set[int]:
         return self.online

@@ -29,8 +29,12 @@ LONGEST = recorded(DeviceListMismatch(parse_jid(PEER_JID), missing=[0], extra=ra
 
 
 def acks_of(outcomes: list[SendOutcome]) -> list[stanza_pb2.SendAck]:
-    [stanza] = send_acks_to(outcomes, ROOM)
+    [stanza] = stanzas_of(outcomes, ROOM)
     return list(stanza.send_acks.acks)
+
+
+def stanzas_of(outcomes: list[SendOutcome], max_bytes: int) -> list[stanza_pb2.Stanza]:
+    return [stanza_pb2.Stanza.FromString(stanza) for stanza in send_acks_to(outcomes, max_bytes)]
 
 
 def test_outcomes_become_acks_in_order() -> None:
@@ -67,7 +71,7 @@ def test_what_was_taken_fits_into_one_stanza() -> None:
 def test_each_stanza_fits_into_a_frame(refusals: list[Refusal | None]) -> None:
     """However many messages are refused, and however much is to be said of it (CHN-09)."""
     outcomes = [SendOutcome(f"m{index}", refusal=refusal) for index, refusal in enumerate(refusals)]
-    stanzas = send_acks_to(outcomes, 128 << 10)
+    stanzas = stanzas_of(outcomes, 128 << 10)
     assert [ack.id for stanza in stanzas for ack in stanza.send_acks.acks] == [each.stanza_id for each in outcomes]
     assert all(stanza_pb2.Batch(stanzas=[stanza]).ByteSize() <= 128 << 10 for stanza in stanzas)
     assert all(stanza.send_acks.acks for stanza in stanzas)

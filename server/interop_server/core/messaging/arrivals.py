@@ -1,10 +1,11 @@
 """What all mailbox items have in common: the room they need, and how the recipient is told; knows no kind of stanza."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from interop_server.core.journal import SERVER, Journal
 from interop_server.core.limits import Limits
-from interop_server.core.messages import RouteFacts
+from interop_server.core.messages import RouteFacts, Stored
 from interop_server.core.ports import Connections, PushGateway
 
 
@@ -21,9 +22,17 @@ class Arrivals:
         """Says whether a mailbox may hold that many items, of that many bytes in total (MSG-11)."""
         return items <= self.limits.max_mailbox_items and size <= self.limits.max_mailbox_bytes
 
-    def announce(self, recipient: RouteFacts) -> None:
-        """Tells a recipient that something waits: on their connection, else with a push to their partner (LIF-01)."""
-        if self.connections.wake(recipient.account_id) or not recipient.integrator:
+    def announce(self, recipient: RouteFacts, arrived: Sequence[Stored] = ()) -> None:
+        """Tells a recipient that something waits: on their connection, else with a push to their partner (LIF-01).
+
+        Args:
+            recipient: Whose mailbox it is.
+            arrived: All that was stored there just now, if that is known: a connection need not look then.
+        """
+        account_id = recipient.account_id
+        if self.connections.hand_over(account_id, arrived) if arrived else self.connections.wake(account_id):
+            return
+        if not recipient.integrator:
             return
         self.push.notify(recipient.integrator, recipient.external_id)
         self.journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")

@@ -31,11 +31,11 @@ class Mailbox:
 
     async def backlog(self, account: Account) -> Backlog:
         """Returns what waits for an account now (MSG-08)."""
-        return await self.store.mailbox.get_backlog(account.account_id, self._since_ms())
+        return await self.store.mailbox.get_backlog(account.account_id, self.since_ms())
 
     async def deliveries(self, account: Account, after: int, limit: int) -> list[Delivery]:
         """Returns up to `limit` unexpired deliveries with ids over `after`, in order (MSG-07)."""
-        return await self.store.mailbox.list_deliveries(account.account_id, after, limit, self._since_ms())
+        return await self.store.mailbox.list_deliveries(account.account_id, after, limit, self.since_ms())
 
     async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
         """Deletes acked deliveries (MSG-09)."""
@@ -70,7 +70,8 @@ class Mailbox:
             Sweep("sent_messages", "MSG-04", limits.sent_message_ms, store.sent.oldest_ms, store.sent.delete_expired),
         )
 
-    def _since_ms(self) -> int:
+    def since_ms(self) -> int:
+        """Returns the earliest timestamp of an item that is delivered now (MSG-07)."""
         return kept_since_ms(self.clock.now_ms(), self.limits)
 
 

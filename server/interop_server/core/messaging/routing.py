@@ -1,7 +1,8 @@
 """Routes messages: checks, stores and announces them; knows no wire format and no connection."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from interop_protocol.digest import phash
 from interop_protocol.jid import Jid
@@ -84,21 +85,38 @@ def check_registration(jid: Jid, part: DeviceCiphertext, recipient: RouteFacts) 
 
 
 @dataclass(slots=True)
+class _Recipient:
+    """What is decided about a recipient once in a batch, and what the batch's messages to them use up."""
+
+    jid: Jid
+    route: Route
+    facts: RouteFacts
+    entry: ChatEntry
+    pair: tuple[int, int]
+    """Sender and recipient: what the send rate counts by."""
+    may_send: int
+    """How many more messages the send rate allows now."""
+    items: int
+    """In the recipient's mailbox, those of this batch included."""
+    size: int
+    """Bytes in it, likewise."""
+    sent: int = 0
+    """Messages that the send rate has not counted yet."""
+
+
+@dataclass(slots=True)
 class _Batch:
-    """What the messages of one batch share and use up together."""
+    """What the messages of one batch share."""
 
     view: RouteView
     new_chats: NewChats | None
     """Chats that the sender may open; None when the sender already has a chat with every recipient."""
     timestamp_ms: int
-    routes: dict[str, tuple[Jid, Route, RouteFacts, ChatEntry]] = field(default_factory=dict)
-    """Decisions so far, by the recipient's address as text: most messages of a batch go to the same recipient."""
-    usage: dict[int, tuple[int, int]] = field(default_factory=dict)
-    """Items and bytes in the recipients' mailboxes, including those of this batch."""
+    recipients: dict[str, _Recipient] = field(default_factory=dict)
+    """By address as text: most messages of a batch go to the same recipient."""
 
 
-@dataclass(frozen=True, slots=True)
-class SendOutcome:
+class SendOutcome(NamedTuple):
     """What happened to one message."""
 
     stanza_id: str
@@ -131,38 +149,50 @@ class Router:
         timestamp_ms = self.clock.now_ms()
         batch = _Batch(view, new_chats, timestamp_ms)
         outcomes: list[SendOutcome] = []
-        items: list[MailboxItem] = []
-        taken: list[int] = []
-        for message in messages:
+        accepted: list[tuple[int, OutgoingMessage, MailboxItem]] = []
+        for index, message in enumerate(messages):
             try:
-                items.append(self._accept(message, batch))
+                accepted.append((index, message, self._accept(message, batch)))
+                outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
             except Refusal as refusal:
                 outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
-                continue
-            taken.append(len(outcomes))
-            outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
-        if items:
-            decisions: list[Decision] = []
-            stored_items: list[MailboxItem] = []
-            for index, item, stored in zip(taken, items, await self.store.mailbox.put_messages(items), strict=True):
-                if stored.other_recipient:
-                    outcomes[index] = SendOutcome(item.stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
-                    continue
-                if stored.duplicate:
-                    outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
-                stored_items.append(item)
-                decisions.append(_decision(view, messages[index], item, stored))
-            self.journal.record_all(sender.jid, _ACTION, decisions)
-            await self._accept_requests(view, stored_items)
-            told = {item.recipient_id for item in stored_items if not item.is_dropped}
-            for recipient in view.facts.values():
-                if recipient.account_id in told:
-                    self.arrivals.announce(recipient)
+        for recipient in batch.recipients.values():
+            self._use_up(recipient)
+        if accepted:
+            await self._store(accepted, view, outcomes)
         outcomes = await self._recognised(view, messages, outcomes)
         if new_chats is not None and new_chats.capped:
             # Last: a ban ends the sender's connection, and what became of the messages is to reach it before.
             await self.escalation.after_capped(sender, new_chats.capped)
         return outcomes
+
+    async def _store(
+        self,
+        accepted: Sequence[tuple[int, OutgoingMessage, MailboxItem]],
+        view: RouteView,
+        outcomes: list[SendOutcome],
+    ) -> None:
+        """Stores accepted messages, each with its place among the outcomes, then records and announces them."""
+        decisions: list[Decision] = []
+        stored_items: list[MailboxItem] = []
+        arrived: dict[int, list[Stored]] = {}
+        results = await self.store.mailbox.put_messages([item for _, _, item in accepted])
+        for (index, message, item), stored in zip(accepted, results, strict=True):
+            if stored.other_recipient:
+                outcomes[index] = SendOutcome(item.stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
+                continue
+            if stored.duplicate:
+                outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
+            stored_items.append(item)
+            if not item.is_dropped:
+                arrived.setdefault(item.recipient_id, []).append(stored)
+            decisions.append(_decision(view, message, item, stored))
+        self.journal.record_all(view.sender.jid, _ACTION, decisions)
+        marked = await self._accept_requests(view, stored_items)
+        for facts in view.facts.values():
+            if facts.account_id in arrived:
+                # Behind the messages waits a mark that is not among them.
+                self.arrivals.announce(facts, () if facts.account_id in marked else arrived[facts.account_id])
 
     async def _recognised(
         self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
@@ -200,11 +230,12 @@ class Router:
         locked_until_ms = await self.escalation.standing.locked_until_ms(view.sender.external_user)
         return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
 
-    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> None:
+    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> Set[int]:
+        """Returns who got a mark of trust."""
         # A WhatsApp user who writes to a third-party user trusts them (OPT-14). Usually the mark exists: nothing is
         # written.
         if not view.sender.is_whatsapp:
-            return
+            return frozenset()
         now_ms, dropped = self.clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
         answers = [
             acceptance(view.sender, facts, now_ms, self.limits, tell=not dropped[facts.account_id])
@@ -213,11 +244,11 @@ class Router:
         ]
         if changes := [answer for answer in answers if answer is not None]:
             await self.store.chats.put_answers(changes)
+        return {change.third_party_id for change in changes}
 
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
-        sender = batch.view.sender
-        known = batch.routes.get(message.to_jid)
-        jid = check_address(message.to_jid, "message.to_jid") if known is None else known[0]
+        recipient = batch.recipients.get(message.to_jid)
+        jid = check_address(message.to_jid, "message.to_jid") if recipient is None else recipient.jid
         part = check_devices(jid, message.enc)
         ciphertext = part.ciphertext
         if len(ciphertext) > self.limits.max_ciphertext_bytes:
@@ -225,17 +256,20 @@ class Router:
                 Reason.MESSAGE_TOO_LARGE,
                 f"the ciphertext has {len(ciphertext)} bytes, the limit is {self.limits.max_ciphertext_bytes}",
             )
-        if known is None:
-            route, recipient = batch.view.decide(jid)
-            entry = chat_entry(sender, recipient.account_id, is_dropped=route is Route.DROP)
-            known = batch.routes[message.to_jid] = (jid, route, recipient, entry)
-        _, route, recipient, entry = known
-        check_registration(jid, part, recipient)
-        self.send_rate.require((sender.account_id, recipient.account_id))
+        if recipient is None:
+            recipient = batch.recipients.get(jid.text) or self._recipient(jid, batch.view)
+            batch.recipients[message.to_jid] = batch.recipients[jid.text] = recipient
+        check_registration(jid, part, recipient.facts)
+        if recipient.may_send == 0:
+            self._use_up(recipient)
+            raise self.send_rate.refusal(self.send_rate.wait_ms(recipient.pair))
+        recipient.may_send -= 1
+        recipient.sent += 1
         # A dropped message meets the same limits as any other, so that a block does not show (OPT-09).
         self._take_room(batch, recipient, len(ciphertext))
+        sender = batch.view.sender
         return MailboxItem(
-            recipient.account_id,
+            recipient.facts.account_id,
             sender.account_id,
             sender.jid,
             StanzaKind.MESSAGE,
@@ -246,20 +280,29 @@ class Router:
             ciphertext,
             message.retry_count,
             message.reporting_token,
-            route is Route.DROP,
-            entry,
+            recipient.route is Route.DROP,
+            recipient.entry,
         )
 
-    def _take_room(self, batch: _Batch, recipient: RouteFacts, size: int) -> None:
-        used_items, used_bytes = batch.usage.get(
-            recipient.account_id, (recipient.mailbox_items, recipient.mailbox_bytes)
-        )
-        usage = used_items + 1, used_bytes + size
-        if not self.arrivals.has_room(*usage):
+    def _recipient(self, jid: Jid, view: RouteView) -> _Recipient:
+        route, facts = view.decide(jid)
+        entry = chat_entry(view.sender, facts.account_id, is_dropped=route is Route.DROP)
+        pair = view.sender.account_id, facts.account_id
+        may_send = self.send_rate.available(pair)
+        return _Recipient(jid, route, facts, entry, pair, may_send, facts.mailbox_items, facts.mailbox_bytes)
+
+    def _use_up(self, recipient: _Recipient) -> None:
+        if recipient.sent:
+            self.send_rate.take(recipient.pair, recipient.sent)
+            recipient.sent = 0
+
+    def _take_room(self, batch: _Batch, recipient: _Recipient, size: int) -> None:
+        if not self.arrivals.has_room(recipient.items + 1, recipient.size + size):
             raise Refusal(Reason.MAILBOX_FULL, retry_after_ms=self.limits.mailbox_full_retry_ms)
-        if batch.new_chats is not None and recipient.request_state is None:
-            batch.new_chats.open(recipient.account_id)
-        batch.usage[recipient.account_id] = usage
+        if batch.new_chats is not None and recipient.facts.request_state is None:
+            batch.new_chats.open(recipient.facts.account_id)
+        recipient.items += 1
+        recipient.size += size
 
 
 def _known_recipient(view: RouteView, message: OutgoingMessage) -> RouteFacts | None:

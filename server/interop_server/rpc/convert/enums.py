@@ -1,8 +1,7 @@
 """Numbers on the wire that stand for a choice; unknown ones are refused in one way, everywhere."""
 
-from collections.abc import Mapping
 from enum import IntEnum
-from typing import TypeVar, cast
+from typing import TypeVar
 
 from interop_server.core.errors import Reason, Refusal
 
@@ -21,10 +20,8 @@ def known(kind: type[E], value: int, field: str, reason: Reason = Reason.REQUEST
     Raises:
         Refusal: `reason`, with the field and what may be chosen.
     """
-    members = cast(
-        Mapping[int, E], kind._value2member_map_
-    )  # a look-up: calling the enumeration costs ten times as much
-    member = members.get(value)
+    # A look-up: calling the enumeration costs ten times as much.
+    member: E | None = kind._value2member_map_.get(value)  # type: ignore[assignment]  # typed as a plain Enum
     if member is None:
         *others, last = (each.name for each in kind)
         choices = f"{', '.join(others)} or {last}" if others else last

@@ -27,6 +27,7 @@ from interop_server.core.model import (
 from interop_server.rpc.convert.enums import known
 
 _STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_CIPHERTEXT_TYPES = {int(each): each for each in CiphertextType}
 NACK_CODES = range(400, 600)
 """MSG-10; those observed on the wire, and room for those to come: what is not taken is delivered again for ever."""
 
@@ -60,15 +61,7 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
         detail = "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
         raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.id")
     message_type = known(MessageType, message.type, "message.type", Reason.STANZA_MALFORMED)
-    enc = []
-    for index, part in enumerate(message.enc):
-        ciphertext_type = known(CiphertextType, part.type, f"message.enc[{index}].type", Reason.STANZA_MALFORMED)
-        ciphertext = part.ciphertext
-        if not ciphertext:
-            field = f"message.enc[{index}].ciphertext"
-            raise Refusal(Reason.STANZA_MALFORMED, "`ciphertext` is empty", field=field)
-        registration_id = part.registration_id if part.HasField("registration_id") else None
-        enc.append(DeviceCiphertext(ciphertext_type, part.device_id, ciphertext, registration_id))
+    enc = tuple([_ciphertext_from(part, index) for index, part in enumerate(message.enc)])
     retry_count = message.retry_count
     if retry_count > MAX_RETRIES:
         raise Refusal(Reason.STANZA_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}", field="message.retry_count")
@@ -76,7 +69,18 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     if token and len(token) != REPORTING_TOKEN_BYTES:
         detail = f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none"
         raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.reporting_token")
-    return OutgoingMessage(stanza_id, message.to_jid, message_type, tuple(enc), retry_count, token)
+    return OutgoingMessage(stanza_id, message.to_jid, message_type, enc, retry_count, token)
+
+
+def _ciphertext_from(part: stanza_pb2.Enc, index: int) -> DeviceCiphertext:
+    number, ciphertext = part.type, part.ciphertext
+    if number not in _CIPHERTEXT_TYPES:
+        known(CiphertextType, number, f"message.enc[{index}].type", Reason.STANZA_MALFORMED)
+    if not ciphertext:
+        field = f"message.enc[{index}].ciphertext"
+        raise Refusal(Reason.STANZA_MALFORMED, "`ciphertext` is empty", field=field)
+    registration_id = part.registration_id if part.HasField("registration_id") else None
+    return DeviceCiphertext(_CIPHERTEXT_TYPES[number], part.device_id, ciphertext, registration_id)
 
 
 def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:

@@ -1,5 +1,6 @@
 """Stanzas that the server sends; knows no rule and no store."""
 
+from functools import lru_cache
 from typing import assert_never
 
 from interop_api.v1 import stanza_pb2
@@ -16,15 +17,15 @@ from interop_server.core.mailbox_content import (
 )
 from interop_server.core.messages import (
     Backlog,
+    CiphertextType,
     Delivery,
     MailboxItem,
     RetryReceipt,
     StanzaKind,
 )
-from interop_server.core.model import (
-    PreKeyCounts,
-)
+from interop_server.core.model import InboxMode, MessageRequestState, PreKeyCounts
 from interop_server.rpc.errors import refusal_to
+from interop_server.rpc.fields import BytesField, NumberField
 
 
 def refused_stanza(stanza: stanza_pb2.Stanza, refusal: Refusal) -> stanza_pb2.Stanza:
@@ -46,10 +47,8 @@ def _ref(stanza: stanza_pb2.Stanza) -> int | None:
     return stanza.ref if stanza.HasField("ref") else None
 
 
-def delivery_to(
-    delivery: Delivery, *, to_whatsapp: bool, offline: bool, knows_requests: bool = True
-) -> stanza_pb2.Stanza:
-    """Returns a mailbox item as it is delivered.
+def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool, knows_requests: bool = True) -> bytes:
+    """Returns a mailbox item as it is delivered: a serialised stanza.
 
     Args:
         delivery: The item.
@@ -57,29 +56,65 @@ def delivery_to(
         offline: Whether it has waited for the connection.
         knows_requests: Whether the client knows message requests.
     """
-    stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
-    if delivery.item.kind is StanzaKind.MESSAGE:
-        _write_message(stanza.message, delivery, to_whatsapp, knows_requests)
-    else:
+    if delivery.item.kind is not StanzaKind.MESSAGE:
+        stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
         _write_content(stanza, delivery.item)
-    return stanza
+        return stanza.SerializeToString()
+    seen_by_whatsapp = (delivery.inbox_mode, delivery.request_state if knows_requests else None)
+    message = _message_to(delivery.item, *(seen_by_whatsapp if to_whatsapp else (None, None)))
+    return b"".join(
+        (
+            _MESSAGE.header(len(message)),
+            message,
+            _DELIVERY_ID.encode(delivery.delivery_id),
+            _OFFLINE if offline else b"",
+        )
+    )
 
 
-def _write_message(message: stanza_pb2.Message, delivery: Delivery, to_whatsapp: bool, knows_requests: bool) -> None:
-    item = delivery.item
-    message.id = item.stanza_id
-    message.from_jid = item.sender_jid
-    message.type = stanza_pb2.MessageType.ValueType(item.message_type)
-    message.timestamp_ms = item.timestamp_ms
-    message.enc.add(type=stanza_pb2.CiphertextType.ValueType(item.subtype), ciphertext=item.content)
-    if item.retry_count:
-        message.retry_count = item.retry_count
-    if item.reporting_token:
-        message.reporting_token = item.reporting_token
-    if to_whatsapp:
-        message.inbox_mode = stanza_pb2.InboxMode.ValueType(delivery.inbox_mode)
-        if knows_requests and delivery.request_state is not None:
-            message.request_state = stanza_pb2.MessageRequestState.ValueType(delivery.request_state)
+_STANZA_FIELDS = stanza_pb2.Stanza.DESCRIPTOR.fields_by_name
+_MESSAGE_FIELDS = stanza_pb2.Message.DESCRIPTOR.fields_by_name
+_MESSAGE = BytesField(_STANZA_FIELDS["message"].number)
+_DELIVERY_ID = NumberField(_STANZA_FIELDS["delivery_id"].number)
+_OFFLINE = stanza_pb2.Stanza(offline=True).SerializeToString()
+_ID = BytesField(_MESSAGE_FIELDS["id"].number)
+_TIMESTAMP_MS = NumberField(_MESSAGE_FIELDS["timestamp_ms"].number)
+_ENC = BytesField(_MESSAGE_FIELDS["enc"].number)
+_CIPHERTEXT = BytesField(stanza_pb2.Enc.DESCRIPTOR.fields_by_name["ciphertext"].number)
+_ENC_TYPES = {
+    int(each): stanza_pb2.Enc(type=stanza_pb2.CiphertextType.ValueType(each)).SerializeToString()
+    for each in CiphertextType
+}
+
+
+def _message_to(item: MailboxItem, inbox_mode: InboxMode | None, request_state: MessageRequestState | None) -> bytes:
+    stanza_id, ciphertext = item.stanza_id.encode(), item.content
+    enc = b"".join((_ENC_TYPES[item.subtype], _CIPHERTEXT.header(len(ciphertext)), ciphertext))
+    parts = (
+        _ID.header(len(stanza_id)),
+        stanza_id,
+        _shared(item.sender_jid, item.message_type, inbox_mode, request_state),
+        _ENC.header(len(enc)),
+        enc,
+        _TIMESTAMP_MS.encode(item.timestamp_ms),
+    )
+    if item.retry_count or item.reporting_token:
+        rare = stanza_pb2.Message(retry_count=item.retry_count, reporting_token=item.reporting_token)
+        return b"".join((*parts, rare.SerializeToString()))
+    return b"".join(parts)
+
+
+@lru_cache(maxsize=4_096)
+def _shared(
+    sender_jid: str, message_type: int, inbox_mode: InboxMode | None, request_state: MessageRequestState | None
+) -> bytes:
+    """Returns the fields that many messages have in common."""
+    message = stanza_pb2.Message(from_jid=sender_jid, type=stanza_pb2.MessageType.ValueType(message_type))
+    if inbox_mode is not None:
+        message.inbox_mode = stanza_pb2.InboxMode.ValueType(inbox_mode)
+    if request_state is not None:
+        message.request_state = stanza_pb2.MessageRequestState.ValueType(request_state)
+    return message.SerializeToString()
 
 
 def _write_content(stanza: stanza_pb2.Stanza, item: MailboxItem) -> None:

@@ -1,12 +1,8 @@
-"""The mailbox in SQLite: what waits, and what else changes when a message is stored; knows no connection.
+"""The mailbox in SQLite: what waits, and what else changes when a message is stored; knows no connection."""
 
-Rows are passed as two parameters: a JSON array of their fields, and all contents in one blob. So a group of any size is
-one statement: the work is done in C, without the interpreter lock, and the statement is compiled once.
-"""
-
-import json
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from interop_server.core.mailbox_content import IdentityChanged, encode
@@ -23,6 +19,7 @@ from interop_server.core.messages import (
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
 from interop_server.storage.sqlite.concern import Concern, choose
+from interop_server.storage.sqlite.rows import Rows
 from interop_server.storage.sqlite.sent_messages import (
     add_sent,
     allow_resend,
@@ -41,11 +38,11 @@ _INBOX_MODES = {int(mode): mode for mode in InboxMode}
 def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     """Stores items in their order, messages once per (sender, id) unless a retry receipt allows a resend."""
     before = sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
-    gone = _gone(db, items)
+    ends = _ends(db, items)
     sent: dict[tuple[int, str], MailboxItem] = {}
     stored: list[Stored] = []
-    fresh: list[MailboxItem] = []
-    for item in items:
+    fresh: list[int] = []
+    for index, item in enumerate(items):
         first: MailboxItem | SentMessage | None = None
         if item.kind is StanzaKind.MESSAGE:
             key = (item.sender_id, item.stanza_id)
@@ -63,64 +60,101 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
             continue
         stored.append(Stored(item.timestamp_ms, False))
         # An account can end while its messages are on the way: these vanish, like its mailbox (LIF-05).
-        if item.recipient_id not in gone and item.sender_id not in gone:
-            fresh.append(item)
-    messages = [item for item in fresh if item.kind is StanzaKind.MESSAGE]
-    _insert(db, [item for item in fresh if not item.is_dropped])
+        if item.recipient_id in ends and (not item.sender_id or item.sender_id in ends):
+            fresh.append(index)
+    messages = [items[index] for index in fresh if items[index].kind is StanzaKind.MESSAGE]
     add_sent(db, [item for item in messages if (item.sender_id, item.stanza_id) not in before])
-    _touch_chats(db, messages)
+    states = _touch_chats(db, messages)
+    waiting = [index for index in fresh if not items[index].is_dropped]
+    first_id = _insert(db, [items[index] for index in waiting])
+    for delivery_id, index in enumerate(waiting, first_id):
+        item = items[index]
+        end = ends[item.recipient_id]
+        if item.kind is StanzaKind.MESSAGE:
+            delivery = Delivery(delivery_id, item, end.inbox_mode, states.get((item.recipient_id, item.sender_id)))
+            stored[index] = Stored(item.timestamp_ms, False, False, delivery, end.newest_id)
+        end.newest_id = delivery_id
     return stored
 
 
-_LIST_GONE = "SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM account WHERE account_id = value)"
+@dataclass(slots=True)
+class _End:
+    """An account that an item comes from or goes to."""
+
+    newest_id: int
+    """Of what waits for it; 0 when nothing does."""
+    inbox_mode: InboxMode
 
 
-def _gone(db: sqlite3.Connection, items: Iterable[MailboxItem]) -> set[int]:
+_GET_ENDS = Rows(
+    "WITH named (id) AS (VALUES",
+    1,
+    f""")
+    SELECT id, coalesce((SELECT max(delivery_id) FROM mailbox WHERE recipient_id = id), 0),
+           coalesce((SELECT inbox_mode FROM interop_settings WHERE interop_settings.account_id = id),
+                    {InboxMode.SEPARATE:d})
+    FROM named CROSS JOIN account ON account.account_id = id
+    """,
+)
+
+
+def _ends(db: sqlite3.Connection, items: Iterable[MailboxItem]) -> dict[int, _End]:
+    """Returns the accounts that exist, of those that items come from or go to."""
     account_ids = {account_id for item in items for account_id in (item.recipient_id, item.sender_id) if account_id}
-    return {account_id for (account_id,) in db.execute(_LIST_GONE, (json.dumps(list(account_ids)),)).fetchall()}
+    found = _GET_ENDS.execute(db, [(account_id,) for account_id in account_ids])
+    return {account_id: _End(newest_id, _INBOX_MODES[mode]) for account_id, newest_id, mode in found}
 
 
-_INSERT = """
-    INSERT INTO mailbox (recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id, timestamp_ms,
-                         retry_count, size, content)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, value ->> 6, value ->> 7,
-           value ->> 8, value ->> 9, substr(?2, value ->> 10, value ->> 11)
-    FROM json_each(?1) WHERE true ORDER BY key
-    ON CONFLICT DO NOTHING
-"""
+# A delivery id never repeats, also when the newest items are gone: SQLite keeps the largest one that it ever stored.
+_GET_LAST_ID = "SELECT seq FROM sqlite_sequence WHERE name = 'mailbox'"
+_INSERT = Rows(
+    """
+    INSERT INTO mailbox (delivery_id, recipient_id, sender_id, sender_jid, kind, subtype, message_type, stanza_id,
+                         timestamp_ms, retry_count, size, content)
+    VALUES
+    """,
+    12,
+    "ON CONFLICT DO NOTHING",
+)
 
 
-def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> None:
-    fields: list[tuple[Any, ...]] = []
-    contents = [b"-"]  # a part of an empty blob is NULL; with this byte the blob is never empty
-    start = 2
-    for item in items:
-        content = item.content + item.reporting_token
-        contents.append(content)
-        fields.append((*item[:8], item.retry_count, len(item.content), start, len(content)))
-        start += len(content)
-    db.execute(_INSERT, (json.dumps(fields), b"".join(contents)))
+def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> int:
+    """Stores items in their order, and returns the delivery id of the first: the others have those after it."""
+    last = db.execute(_GET_LAST_ID).fetchone()
+    first_id = last[0] + 1 if last else 1
+    rows = [
+        (delivery_id, *item[:8], item.retry_count, len(item.content), item.content + item.reporting_token)
+        for delivery_id, item in enumerate(items, first_id)
+    ]
+    _INSERT.execute(db, rows)
+    return first_id
 
 
 _NEWEST_MESSAGE = choose(
     "chat.last_message_at_ms < excluded.last_message_at_ms", "excluded.last_message_at_ms", "chat.last_message_at_ms"
 )
-_TOUCH_CHATS = f"""
-    INSERT INTO chat (whatsapp_id, third_party_id, request_state, listed, opened_at_ms, last_message_at_ms)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 4 FROM json_each(?1) WHERE true
+_TOUCH_CHATS = Rows(
+    "INSERT INTO chat (whatsapp_id, third_party_id, request_state, listed, opened_at_ms, last_message_at_ms) VALUES",
+    6,
+    f"""
     ON CONFLICT (whatsapp_id, third_party_id) DO UPDATE
         SET listed = 1, last_message_at_ms = {_NEWEST_MESSAGE}
         WHERE excluded.listed = 1
-"""
+    RETURNING whatsapp_id, third_party_id, request_state
+    """,
+)
 
 
-def _touch_chats(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
+def _touch_chats(
+    db: sqlite3.Connection, messages: Sequence[MailboxItem]
+) -> dict[tuple[int, int], MessageRequestState | None]:
+    """Opens or updates chats, and returns where first contacts stand then, by WhatsApp user and third-party user."""
     newest: dict[ChatEntry, int] = {}
     for message in messages:
         if message.chat is not None:
             newest[message.chat] = max(message.timestamp_ms, newest.get(message.chat, 0))
-    if newest:
-        db.execute(_TOUCH_CHATS, (json.dumps([(*entry, timestamp_ms) for entry, timestamp_ms in newest.items()]),))
+    touched = _TOUCH_CHATS.execute(db, [(*entry, timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items()])
+    return {(whatsapp_id, third_party_id): REQUEST_STATES[state] for whatsapp_id, third_party_id, state in touched}
 
 
 def _put_retry_receipt(db: sqlite3.Connection, item: MailboxItem, most: int) -> RetryOutcome:
@@ -193,16 +227,19 @@ def notify_identity_change(db: sqlite3.Connection, account_id: int, now_ms: int,
     return [recipient_id for (recipient_id,) in db.execute(_PUT_NOTICES, values).fetchall()]
 
 
-_DELETE = """
+_DELETE = Rows(
+    "WITH acked (recipient, delivery) AS (VALUES",
+    2,
+    """)
     DELETE FROM mailbox WHERE delivery_id IN (
-        SELECT delivery_id FROM json_each(?1) CROSS JOIN mailbox
-        ON delivery_id = value ->> 1 AND recipient_id = value ->> 0
+        SELECT delivery_id FROM acked CROSS JOIN mailbox ON delivery_id = delivery AND recipient_id = recipient
     )
-"""
+    """,
+)
 
 
 def _delete(db: sqlite3.Connection, deliveries: list[tuple[int, int]]) -> list[None]:
-    db.execute(_DELETE, (json.dumps(deliveries),))
+    _DELETE.execute(db, deliveries)
     return [None] * len(deliveries)
 
 

@@ -1,6 +1,5 @@
 """Which messages were sent, long after they were acked, in SQLite; knows no mailbox and no content."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any
@@ -8,18 +7,22 @@ from typing import Any
 from interop_server.core.messages import MailboxItem, SentMessage
 from interop_server.core.shared_store import SentMessageStore
 from interop_server.storage.sqlite.concern import Concern, choose
+from interop_server.storage.sqlite.rows import Rows
 
 # A cross join is read from left to right: from the few messages into the index, not from the sender's whole past.
-_GET = """
+_GET = Rows(
+    "WITH named (sender, stanza) AS (VALUES",
+    2,
+    """)
     SELECT sender_id, stanza_id, recipient_id, timestamp_ms, reporting_token, is_dropped, retry_count, retries_allowed
-    FROM json_each(?1) CROSS JOIN sent_message ON sender_id = value ->> 0 AND stanza_id = value ->> 1
-"""
+    FROM named CROSS JOIN sent_message ON sender_id = sender AND stanza_id = stanza
+    """,
+)
 
 
 def sent_before(db: sqlite3.Connection, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], SentMessage]:
     """Returns what is remembered of messages, by sender and stanza id."""
-    rows = db.execute(_GET, (json.dumps(keys),)).fetchall()
-    return {(sender_id, stanza_id): _sent_message(facts) for sender_id, stanza_id, *facts in rows}
+    return {(sender_id, stanza_id): _sent_message(facts) for sender_id, stanza_id, *facts in _GET.execute(db, keys)}
 
 
 def _sent_message(facts: Sequence[Any]) -> SentMessage:
@@ -27,18 +30,13 @@ def _sent_message(facts: Sequence[Any]) -> SentMessage:
     return SentMessage(recipient_id, timestamp_ms, bytes.fromhex(reporting_token), bool(is_dropped), *retries)
 
 
-_ADD = """
-    INSERT INTO sent_message (sender_id, stanza_id, timestamp_ms, recipient_id, reporting_token)
-    SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4 FROM json_each(?1)
-"""
+_ADD = Rows("INSERT INTO sent_message (sender_id, stanza_id, timestamp_ms, recipient_id, reporting_token) VALUES", 5)
 _MARK = "UPDATE sent_message SET is_dropped = ?3, retry_count = ?4 WHERE sender_id = ?1 AND stanza_id = ?2"
 
 
 def add_sent(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
     """Remembers messages that were not sent before."""
-    if not messages:
-        return
-    fields = [
+    rows = [
         (
             message.sender_id,
             message.stanza_id,
@@ -48,7 +46,7 @@ def add_sent(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
         )
         for message in messages
     ]
-    db.execute(_ADD, (json.dumps(fields),))
+    _ADD.execute(db, rows)
     for message in messages:
         if message.is_dropped or message.retry_count:  # rare, so the insert does not carry these columns
             marks = (message.is_dropped, message.retry_count)

@@ -44,6 +44,10 @@ def test_a_pong_has_the_id_of_its_ping_and_what_the_client_calls_it() -> None:
         assert (pong.pong.id, pong.HasField("ref"), pong.ref) == (stanza.ping.id, stanza.HasField("ref"), stanza.ref)
 
 
+def delivered(delivery: Delivery, **options: bool) -> stanza_pb2.Stanza:
+    return stanza_pb2.Stanza.FromString(outbound.delivery_to(delivery, **options))
+
+
 def delivery(item: MailboxItem) -> Delivery:
     return Delivery(9, item, InboxMode.COMBINED, MessageRequestState.DECLINED)
 
@@ -55,7 +59,7 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
     """With the inbox mode for WhatsApp users only (MSG-02, MSG-09, OPT-05)."""
     subtype = CiphertextType.PREKEY_MESSAGE
     stored = delivery(MailboxItem(1, 2, PEER_JID, StanzaKind.MESSAGE, subtype, 2, "m1", 77, b"\xff\0"))
-    stanza = outbound.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline)
+    stanza = delivered(stored, to_whatsapp=to_whatsapp, offline=offline)
     enc = [stanza_pb2.Enc(type=stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE, ciphertext=b"\xff\0")]
     fields = {"id": "m1", "from_jid": PEER_JID, "type": stanza_pb2.MESSAGE_TYPE_MEDIA, "timestamp_ms": 77, "enc": enc}
     expected = stanza_pb2.Message(**fields)
@@ -63,18 +67,18 @@ def test_a_message_is_delivered_as_it_was_stored(to_whatsapp: bool, offline: boo
         expected.inbox_mode = stanza_pb2.INBOX_MODE_COMBINED
         expected.request_state = stanza_pb2.MESSAGE_REQUEST_STATE_DECLINED
     assert stanza == stanza_pb2.Stanza(message=expected, delivery_id=9, offline=offline)
-    plain = outbound.delivery_to(stored, to_whatsapp=to_whatsapp, offline=offline, knows_requests=False).message
+    plain = delivered(stored, to_whatsapp=to_whatsapp, offline=offline, knows_requests=False).message
     expected.ClearField("request_state")
     assert plain == expected
     resent = stored.item._replace(retry_count=3, reporting_token=bytes(16))
-    again = outbound.delivery_to(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
+    again = delivered(stored._replace(item=resent), to_whatsapp=to_whatsapp, offline=offline).message
     assert (again.retry_count, again.reporting_token) == (3, bytes(16))
 
 
 def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
     """Several messages in one receipt; one event in a notification (RCP-02, KEY-09, KEY-10, KEY-17)."""
     receipt = encode(Receipt(ReceiptType.READ, ("a", "b")), 1, 77, sender_id=2, sender_jid=PEER_JID)
-    read = outbound.delivery_to(delivery(receipt), to_whatsapp=True, offline=False)
+    read = delivered(delivery(receipt), to_whatsapp=True, offline=False)
     fields = {"from_jid": PEER_JID, "message_ids": ["a", "b"], "timestamp_ms": 77}
     assert read.receipt == stanza_pb2.Receipt(type=stanza_pb2.RECEIPT_TYPE_READ, **fields)
     for content, event in (
@@ -97,7 +101,7 @@ def test_receipts_and_notifications_are_delivered_as_they_were_stored() -> None:
         ),
         (DigestRequested(), {"digest_requested": stanza_pb2.DigestRequested()}),
     ):
-        stanza = outbound.delivery_to(delivery(encode(content, 1, 77)), to_whatsapp=False, offline=True)
+        stanza = delivered(delivery(encode(content, 1, 77)), to_whatsapp=False, offline=True)
         assert stanza.notification == stanza_pb2.Notification(**event, timestamp_ms=77)
     low = stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=3), timestamp_ms=77)
     assert outbound.prekeys_low_to(PreKeyCounts(3), 77).notification == low

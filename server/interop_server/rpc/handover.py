@@ -1,0 +1,58 @@
+"""Deliveries that a connection is given when they are stored, so that it need not look for them; knows no stream.
+
+The mailbox stays the only queue: what is not taken from here is found there. A delivery is given out only if nothing
+waits between it and what the connection has had before, so order and completeness do not depend on who announces first.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from interop_server.core.messages import Delivery, Stored
+
+MAX_DELIVERIES = 1_024
+"""Most deliveries that wait here; a client that reads slowly finds the others in its mailbox."""
+MAX_BYTES = 256 << 10
+"""Most bytes of their content."""
+
+
+class Handover:
+    """What was just stored for one connection."""
+
+    def __init__(self) -> None:
+        self._arrived: deque[Stored] = deque()
+        self._bytes = 0
+        self.must_look = True
+        """Whether the mailbox may hold something that does not stand here."""
+
+    def put(self, arrived: Sequence[Stored]) -> None:
+        """Adds what was stored, in order, as long as there is room."""
+        for stored in arrived:
+            if stored.delivery is None or len(self._arrived) >= MAX_DELIVERIES or self._bytes >= MAX_BYTES:
+                self.must_look = True
+                return
+            self._arrived.append(stored)
+            self._bytes += len(stored.delivery.item.content)
+
+    def take(self, after: int, most: int, since_ms: int) -> list[Delivery]:
+        """Takes the deliveries that come right after a delivery id, at most so many.
+
+        None when something else waits before them, or when they are older than `since_ms`: then the mailbox is asked.
+        """
+        taken: list[Delivery] = []
+        while self._arrived and len(taken) < most:
+            delivery, follows = self._arrived[0].delivery, self._arrived[0].follows
+            assert delivery is not None
+            if follows > after or delivery.item.timestamp_ms < since_ms:
+                self._give_up()
+                break
+            self._arrived.popleft()
+            self._bytes -= len(delivery.item.content)
+            if delivery.delivery_id > after:
+                taken.append(delivery)
+                after = delivery.delivery_id
+        return taken
+
+    def _give_up(self) -> None:
+        self._arrived.clear()
+        self._bytes = 0
+        self.must_look = True
