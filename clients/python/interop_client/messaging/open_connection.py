@@ -35,7 +35,8 @@ ANSWER_SECONDS = 30.0
 
 _DELIVERIES_AT_ONCE = 64
 """Deliveries opened between two saves: more need fewer saves, fewer keep the event loop more responsive."""
-_DEFAULT_MAX_UNACKED = 4_096
+DEFAULT_MAX_UNACKED = 4_096
+"""Deliveries in flight to one client, for a server that names no limit."""
 _NOT_ACKED_KINDS = 64
 """Room for stanzas that come in order with the deliveries but need no ack."""
 
@@ -99,7 +100,7 @@ class Connection:
 
     def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
         self._parts = parts
-        self._max_arrived = (login.limits.max_unacked_deliveries or _DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
+        self._max_arrived = (login.limits.max_unacked_deliveries or DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
         self._server_knows_typing = chat_pb2.CAPABILITY_TYPING in login.capabilities
         self._max_offline_batch = login.limits.max_offline_batch or MAX_OFFLINE_BATCH
         self._arrived: deque[stanza_pb2.Stanza] = deque()
@@ -160,6 +161,11 @@ class Connection:
         self._cancel_upkeep()  # before the end of the session, which it needs
         await self._parts.transport.close()
         await self._task
+
+    def open_again(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
+        """Opens deliveries that were held, before those that came later."""
+        self._arrived.extendleft(reversed(stanzas))
+        self._arrival_or_end.set()
 
     async def _answered(self, waiting: dict[K, asyncio.Future[A]], key: K, stanza: stanza_pb2.Stanza) -> A:
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
@@ -254,10 +260,12 @@ class Connection:
             if self._is_over:
                 break
             stanza = self._arrived.popleft()
-            event = self._parts.inbox.open(stanza, answers)
+            opened = self._parts.inbox.open(stanza, answers)
             self._note_backlog(stanza)
-            if event is not None:
+            for event in opened.events:
                 await self._tell(event)
+            self._parts.inbox.finish(opened)
+            self.open_again(opened.again)
         if not self._parts.sends_delivered_receipts:
             answers.delivered.clear()
         await self._parts.durable.commit()

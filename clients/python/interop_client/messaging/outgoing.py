@@ -118,6 +118,10 @@ class Outgoing:
         if (bundle := self._refused_bundles.pop(peer, None)) is not None:
             self._signal.process_bundle(peer, bundle)
 
+    def forget_refused_bundle(self, peer: str) -> None:
+        """Forgets the bundle that waits for the user's decision. Idempotent."""
+        self._refused_bundles.pop(peer, None)
+
     async def find(self, to: str, message_id: str) -> content_pb2.Message | None:
         """Returns the content sent to a JID under an id, if this client or the application still has it."""
         content = self._sent.get((to, message_id))

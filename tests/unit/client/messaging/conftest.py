@@ -32,6 +32,10 @@ class Alice:
         self.signal.process_bundle(BOB, bundle_of(bob.signal))
         self._delivery_id = 0
 
+    def skip(self, count: int) -> None:
+        """Leaves out ids of deliveries and messages, which another device of hers has used."""
+        self._delivery_id += count
+
     def delivery(self, text: str, *, offline: bool = False) -> Stanza:
         return self.delivery_of(text_content(text), offline=offline)
 
