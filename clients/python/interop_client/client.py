@@ -98,6 +98,7 @@ class InteropClient:
             )
         )
         self._connection: Connection | None = None
+        self._ending: list[Connection] = []
 
     @property
     def jid(self) -> str:
@@ -117,6 +118,8 @@ class InteropClient:
             await self._connection.close()
             if self._connection.is_faulty:
                 raise ConnectionEnded("CLIENT_FAULT", "Make a new client from the saved state.")
+            # Still at work when this is called by the application's code that it waits for.
+            self._ending = [one for one in (*self._ending, self._connection) if not one.is_over]
         login = await self.transport.connect()
         self._events.open()
         self._inbox = Inbox(self.state, login.limits.max_unacked_deliveries or DEFAULT_MAX_UNACKED)
@@ -132,9 +135,14 @@ class InteropClient:
         self._connection = Connection(parts, login)
 
     async def close(self) -> None:
-        """Ends the connection. The application can still take the remaining events. Idempotent."""
+        """Ends the connection. The application can still take the remaining events. Idempotent.
+
+        May be called anywhere: by `on_event` too, which it then does not wait for.
+        """
         if self._connection is not None:
             await self._connection.close()
+        for connection in self._ending:
+            await connection.close()
         await self.transport.close()
         self._events.close()
 

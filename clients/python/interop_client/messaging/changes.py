@@ -111,7 +111,7 @@ def _facts(message: Incoming) -> Incoming:
 
 def is_deletion(change: content_pb2.ProtocolMessage) -> bool:
     """Says whether a change deletes its message."""
-    return change.type == content_pb2.PROTOCOL_MESSAGE_TYPE_REVOKE
+    return change.HasField("type") and change.type == content_pb2.PROTOCOL_MESSAGE_TYPE_REVOKE
 
 
 def supersedes(new: content_pb2.ProtocolMessage, old: content_pb2.ProtocolMessage) -> bool:

@@ -11,7 +11,9 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -48,6 +50,8 @@ _TYPING_STATES = {
 
 K = TypeVar("K")
 A = TypeVar("A")
+
+_calling: ContextVar["Connection | None"] = ContextVar("connection whose application code runs", default=None)
 
 _log = logging.getLogger(__name__)
 
@@ -154,13 +158,32 @@ class Connection:
         await self._answered(self._waiting.pings, ping.id, stanza_pb2.Stanza(ping=ping))
 
     async def close(self) -> None:
-        """Sends waiting stanzas and ends the connection. Deliveries not opened yet come again in the next one."""
+        """Sends waiting stanzas and ends the connection. Deliveries not opened yet come again in the next one.
+
+        Called by the application's own code that this connection waits for, such as `on_event`, it does not wait for
+        that code: its delivery is finished, and known when it comes again, once the code returns.
+        """
         self._is_closing = True
         self._arrival_or_end.set()
         self._parts.events.lift_bound()
         self._cancel_upkeep()  # before the end of the session, which it needs
         await self._parts.transport.close()
-        await self._task
+        if _calling.get() is not self:
+            await self._task
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended and nothing of it is at work any more."""
+        return self._task.done()
+
+    @contextmanager
+    def _application(self) -> Iterator[None]:
+        """Surrounds code of the application. Tasks that it begins inherit the mark: it may be waiting for them."""
+        token = _calling.set(self)
+        try:
+            yield
+        finally:
+            _calling.reset(token)
 
     def open_again(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         """Opens deliveries that were held, before those that came later."""
@@ -277,7 +300,8 @@ class Connection:
 
     async def _tell(self, event: Event) -> None:
         if self._parts.on_event is not None:
-            await self._parts.on_event(event)
+            with self._application():
+                await self._parts.on_event(event)
         self._parts.events.put(event)
         kind = type(event)
         if kind in self._parts.upkeep and (kind not in self._upkeep or self._upkeep[kind].done()):
@@ -285,7 +309,8 @@ class Connection:
 
     async def _keep_up(self, kind: type[Event]) -> None:
         try:
-            await self._parts.upkeep[kind]()
+            with self._application():  # which finds contents to send again
+                await self._parts.upkeep[kind]()
         except (ServerRefusal, ConnectionEnded, OSError) as error:
             if self._is_over:
                 return  # a closed client does no upkeep; the server tells the next connection again
@@ -293,7 +318,8 @@ class Connection:
 
     def _cancel_upkeep(self) -> None:
         for task in self._upkeep.values():
-            task.cancel()
+            if _calling.get() is not self:  # otherwise the task may be the caller: it ends with the session
+                task.cancel()
 
     def _note_backlog(self, stanza: stanza_pb2.Stanza) -> None:
         if stanza.HasField("offline_preview"):

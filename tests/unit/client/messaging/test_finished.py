@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from interop_api.v1 import stanza_pb2
@@ -137,6 +137,7 @@ async def test_a_message_that_was_asked_for_and_came_is_not_asked_for_again(
 CRASHES = ("crash while the handler works", "crash before the save", "crash before the acks")
 
 
+@settings(deadline=None, max_examples=50)
 @given(steps=st.lists(st.sampled_from(("message", "identity change", *CRASHES)), max_size=16))
 def test_each_text_is_finished_once_whatever_crashes(steps: list[str]) -> None:
     """No ack ever arrives, so the server delivers all again after each crash; another task saves at the worst time."""
