@@ -143,6 +143,10 @@ class DeliveryMemory:
         asked = self.asked.pop(name, None)
         return asked.prekey_ids if asked is not None else []
 
+    def private_prekeys(self) -> list[int]:
+        """Returns the ids of the prekeys that were given to single senders, and that none of them has used."""
+        return [key_id for asked in self.asked.values() for key_id in asked.prekey_ids]
+
     def forget_oldest_asked(self) -> list[int]:
         """Forgets the oldest requests beyond the bound, and returns the ids of the prekeys given to the senders."""
         beyond = list(islice(self.asked, max(0, len(self.asked) - MAX_ASKED)))

@@ -82,14 +82,13 @@ class ThirdPartyClient(InteropClient):
         except ServerRefusal as refusal:
             if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
-        self._signal.rotate_signed_prekey()
+        self._signal.renew_signed_prekey()
         await self._durable.commit()  # before sending: without its private key, the message that uses it is lost
         return await self._enlist(token)
 
     async def _enlist(self, token: str) -> str:
-        response = await self._call(
-            "EnlistmentService/Enlist", self._enlistment(token, b""), enlistment_pb2.EnlistResponse
-        )
+        request = self._enlistment(token, b"")
+        response = await self._call("EnlistmentService/Enlist", request, enlistment_pb2.EnlistResponse)
         if response.HasField("failure"):
             raise refusal_from_stanza_error(response.failure.error)
         return await self._keep_jid(response.success.login)
@@ -236,6 +235,7 @@ class ThirdPartyClient(InteropClient):
 
     async def _keep_jid(self, jid: str) -> str:
         self.state.jid = jid
+        self._signal.confirmed_signed_prekey_id = self._signal.publishable.signed_prekey.key_id
         await self._durable.commit()
         return jid
 
