@@ -17,7 +17,7 @@ from interop_client.errors import Recovery, ServerRefusal, refusal_from_json, re
 from interop_client.media.crypto import MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, MediaHost, encrypted_blob
-from interop_client.messaging.contents import media_content
+from interop_client.messaging.contents import check_description, media_content
 from interop_client.messaging.events import MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
@@ -183,8 +183,10 @@ class ThirdPartyClient(InteropClient):
 
         Raises:
             OSError: The file cannot be read.
+            InvalidContent: The caption or the MIME type is not text that can be sent.
             ServerRefusal: As `send_message`, with its other exceptions.
         """
+        check_description(MediaType.IMAGE, mimetype, caption)
         async with encrypted_blob(path, MediaType.IMAGE) as blob:
             direct_path = self._path_of(await host(blob.path))
         reference = MediaReference(
