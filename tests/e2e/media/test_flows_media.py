@@ -321,7 +321,6 @@ async def digest(path: Path) -> bytes:
     return await asyncio.to_thread(lambda: hashlib.sha256(path.read_bytes()).digest())
 
 
-@pytest.mark.requirement("MED-06")
 @pytest.mark.parametrize("name", ["x" * 249 + ".pdf", os.fsdecode(b"caf\xe9.pdf"), "..\\..\\evil.exe"])
 async def test_a_file_arrives_under_a_harmless_name(friends: Friends, name: str, tmp_path: Path) -> None:
     """Whatever its sender's system allows: 253 bytes, a name that is not UTF-8, the separators of another system."""

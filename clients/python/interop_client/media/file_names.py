@@ -2,7 +2,7 @@
 
 A sender chooses the name under which a recipient stores a file. A harmless name is one component of a path on every
 common system, looks like what it is, and can be sent: the recipient's client makes every name harmless, and a sender's
-client does so before the upload. Source: MED-06.
+client does so before the upload. Source: content.proto, `file_name`; otherwise policy.
 """
 
 import unicodedata

@@ -7,7 +7,7 @@ there is only the deletion. Source: MSG-12, RCP-03.
 from collections import OrderedDict
 
 from interop_api.e2ee.v1 import content_pb2
-from interop_client.messaging.changes import is_deletion, supersedes
+from interop_client.messaging.changes import is_deletion
 
 Name = tuple[str, str]
 """JID of the recipient, and id of the message."""
@@ -39,7 +39,7 @@ class SentContents:
         if not content.HasField("protocol_message") or not change.key.from_me:
             return
         before = self._changes.get((to, change.key.id))
-        if before is None or supersedes(change, before.protocol_message):
+        if before is None or not is_deletion(before.protocol_message):
             self._put(self._changes, (to, change.key.id), content)
 
     def as_changed(self, to: str, message_id: str, content: content_pb2.Message) -> content_pb2.Message:

@@ -9,8 +9,6 @@ from hypothesis import strategies as st
 
 from interop_client.media.file_names import MAX_NAME_BYTES, UNNAMED, harmless_name
 
-pytestmark = pytest.mark.requirement("MED-06")
-
 
 @pytest.mark.parametrize(
     ("name", "harmless"),
