@@ -41,8 +41,8 @@ from interop_client.messaging.events import (
     PreKeysLow,
     RetryRequested,
 )
-from interop_client.messaging.inbox import Inbox, receipts
-from interop_client.messaging.open_connection import Connection, ConnectionParts
+from interop_client.messaging.inbox import Inbox, receipts, refusals
+from interop_client.messaging.open_connection import DEFAULT_MAX_UNACKED, Connection, ConnectionParts
 from interop_client.messaging.outgoing import Outgoing, OutgoingParts, SentMessage
 from interop_client.messaging.retries import ask_again
 from interop_client.options import ClientOptions
@@ -98,6 +98,7 @@ class InteropClient:
             )
         )
         self._connection: Connection | None = None
+        self._ending: list[Connection] = []
 
     @property
     def jid(self) -> str:
@@ -117,9 +118,11 @@ class InteropClient:
             await self._connection.close()
             if self._connection.is_faulty:
                 raise ConnectionEnded("CLIENT_FAULT", "Make a new client from the saved state.")
+            # Still at work when this is called by the application's code that it waits for.
+            self._ending = [one for one in (*self._ending, self._connection) if not one.is_over]
         login = await self.transport.connect()
         self._events.open()
-        self._inbox = Inbox(self.state)
+        self._inbox = Inbox(self.state, login.limits.max_unacked_deliveries or DEFAULT_MAX_UNACKED)
         parts = ConnectionParts(
             transport=self.transport,
             inbox=self._inbox,
@@ -132,9 +135,14 @@ class InteropClient:
         self._connection = Connection(parts, login)
 
     async def close(self) -> None:
-        """Ends the connection. The application can still take the remaining events. Idempotent."""
+        """Ends the connection. The application can still take the remaining events. Idempotent.
+
+        May be called anywhere: by `on_event` too, which it then does not wait for.
+        """
         if self._connection is not None:
             await self._connection.close()
+        for connection in self._ending:
+            await connection.close()
         await self.transport.close()
         self._events.close()
 
@@ -312,10 +320,28 @@ class InteropClient:
         for sender, ids in by_sender.items():
             await self._open_connection.send(*receipts(stanza_pb2.RECEIPT_TYPE_READ, sender, ids))
 
-    async def accept_identity(self, jid: str) -> None:
-        """Accepts the identity key that the peer presents next, whichever it is, and forgets the sessions with them."""
-        self._signal.accept_identity(jid)
+    async def accept_identity(self, jid: str, identity_key: bytes | None = None) -> None:
+        """Accepts the identity key that the peer presents next, whichever it is, and forgets the sessions with them.
+
+        Messages that waited for this decision, see `MessageHeld`, are opened.
+
+        Args:
+            jid: The peer.
+            identity_key: Accepts this key only, 32 bytes: that of `MessageHeld`, or `UntrustedIdentity.presented`.
+        """
+        self._signal.accept_identity(jid, identity_key)
         await self._durable.commit()
+        if self._connection is not None:
+            self._connection.open_again(self._inbox.release(jid))
+
+    async def refuse_identity(self, jid: str) -> None:
+        """Drops the messages that wait for the user's decision about a peer's new identity key; keeps the known key.
+
+        Raises:
+            ConnectionEnded: There is no open connection.
+        """
+        self._outgoing.forget_refused_bundle(jid)
+        await self._open_connection.send(*refusals(self._inbox.release(jid)))
 
     async def accept_pq_downgrade(self, jid: str) -> None:
         """Goes on without post-quantum prekeys with a peer, even when `refuses_pq_downgrade` is set (KEY-16).

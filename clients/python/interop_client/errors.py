@@ -3,6 +3,7 @@
 Source: interop_api/v1/errors.proto.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -16,6 +17,28 @@ _DETAILS_KEY = "grpc-status-details-bin"
 _REASON_PREFIX = "ERROR_REASON_"
 _RECOVERY_PREFIX = "RECOVERY_"
 _MAX_DETAILS = 16
+
+SDK_CALLS = {
+    "GetMediaConnection": "send_document()",
+    "GetUploadStatus": "send_document()",
+    "ListPartners": "list_partners()",
+    "OptIn": "opt_in()",
+    "RecordTerms": "record_terms()",
+    "RequestChallenge": "request_challenge()",
+    "Resolve": "resolve()",
+    "SetPreKeys": "publish_prekeys()",
+    "PutPartner": "put_partner()",
+    "RefreshJwks": "refresh_jwks()",
+}
+"""The call of the SDK, or of `interop_admin`, for each call of the protocol that the server's advice names."""
+SDK_ADVICE = {
+    "SESSION_REQUIRED": "Connect first: connect().",
+    "CONNECTION_SILENT": "Nothing was heard from this client for too long: connect() again.",
+    "BLOB_NOT_FOUND": "Ask the sender for the file again: request_media_again().",
+    "BLOB_EXPIRED": "The file is no longer kept; ask the sender for it again: request_media_again().",
+}
+"""What to do with this SDK, where the server's advice is about the protocol that the SDK speaks by itself."""
+_PROTOCOL_CALL = re.compile(rf"\b(?:{'|'.join(SDK_CALLS)})\b")
 
 
 class Recovery(Enum):
@@ -50,14 +73,26 @@ class Violation(NamedTuple):
     """What is wrong with the field, for people."""
 
 
+def describe(reason: str, requirement: str, request_id: str, advice: str, violations: Sequence[Violation] = ()) -> str:
+    """Returns a refusal for people: with requirement and request id, and with calls as this SDK names them."""
+    named = [requirement, f"request {request_id}" if request_id else ""]
+    head = " ".join(filter(None, (reason, f"({', '.join(filter(None, named))})" if any(named) else "")))
+    words = [
+        SDK_ADVICE.get(reason, advice),
+        *(f"{violation.field}: {violation.description}" for violation in violations),
+    ]
+    text = " ".join(filter(None, words))
+    return f"{head}: {_PROTOCOL_CALL.sub(lambda call: SDK_CALLS[call[0]], text)}" if text else head
+
+
 class ServerRefusal(Exception):
-    """The server refused a request, and said why.
+    """The server refused a request, and said why. As text, it names the requirement, the request and the SDK's calls.
 
     Args:
         reason: Name of the reason, such as `RECIPIENT_NOT_REACHABLE`: the `ErrorReason` without its prefix. When the
             call failed before the server could explain itself, the name of the gRPC status, such as `UNAVAILABLE`.
         requirement: Id of the requirement that was broken, such as `OPT-09`; may be empty.
-        advice: What to do about it, for people; may be empty.
+        advice: What to do about it, for people, in the server's words; may be empty.
         retry_after_ms: Milliseconds after which a new attempt can succeed; None when there is no estimate.
         request_id: Names the refusal in the server's journal, for `interopsim explain`; may be empty.
         code: WhatsApp's code for the reason, such as 406 or 503, for information only: act on `recovery`. 0 when the
@@ -78,7 +113,7 @@ class ServerRefusal(Exception):
         recovery: Recovery = Recovery.UNKNOWN,
         violations: Sequence[Violation] = (),
     ) -> None:
-        super().__init__(f"{reason}: {advice}" if advice else reason)
+        super().__init__(describe(reason, requirement, request_id, advice, violations))
         self.reason = reason
         self.requirement = requirement
         self.advice = advice
@@ -124,13 +159,29 @@ class ConnectionEnded(Exception):
             of the gRPC status that ended the stream.
         advice: What to do about it, for people; may be empty.
         recovery: What to do about it, for programs.
+        requirement: Id of the requirement that was broken; may be empty.
+        request_id: Names the refusal in the server's journal; may be empty.
     """
 
-    def __init__(self, reason: str, advice: str = "", recovery: Recovery = Recovery.UNKNOWN) -> None:
-        super().__init__(f"{reason}: {advice}" if advice else reason)
+    def __init__(
+        self,
+        reason: str,
+        advice: str = "",
+        recovery: Recovery = Recovery.UNKNOWN,
+        requirement: str = "",
+        request_id: str = "",
+    ) -> None:
+        super().__init__(describe(reason, requirement, request_id, advice))
         self.reason = reason
         self.advice = advice
         self.recovery = recovery
+        self.requirement = requirement
+        self.request_id = request_id
+
+
+def ended_by(refusal: ServerRefusal) -> ConnectionEnded:
+    """Returns the end of a channel that the server has ended with a refusal."""
+    return ConnectionEnded(refusal.reason, refusal.advice, refusal.recovery, refusal.requirement, refusal.request_id)
 
 
 def refusal_from_stanza_error(error: errors_pb2.Refusal) -> ServerRefusal:

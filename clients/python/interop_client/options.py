@@ -31,4 +31,5 @@ class ClientOptions:
     id."""
     find_sent: FindSent | None = None
     """Finds the content sent to a JID under an id, to send it again, when it is not among the last 512 of this process.
-    An application that keeps `SentMessage.content` can find it even after a restart."""
+    An application that keeps `SentMessage.content` can find it even after a restart. The client applies the edits and
+    deletions of this process; what changed before, the application returns as it is now."""

@@ -21,7 +21,8 @@ from interop_client.signal.errors import InvalidSnapshot
 from interop_client.signal.store import SignalState
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 
-_FORMAT = 2
+_FORMAT = 3
+_READABLE = (2, 3)
 _ID_PREFIX_BYTES = 6
 _HEADER_END = b"\n"
 
@@ -79,7 +80,7 @@ class ClientState:
         line, _, signal = saved.partition(_HEADER_END)
         try:
             header = json.loads(line)
-            if header.pop("format") != _FORMAT:
+            if header.pop("format") not in _READABLE:
                 raise InvalidSnapshot("another release saved this state")
             auth_private_key = bytes.fromhex(header.pop("auth_private_key"))
             deliveries = DeliveryMemory.from_json(header.pop("deliveries"))

@@ -17,7 +17,7 @@ from interop_client.errors import Recovery, ServerRefusal, refusal_from_json, re
 from interop_client.media.crypto import MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, MediaHost, encrypted_blob
-from interop_client.messaging.contents import media_content
+from interop_client.messaging.contents import check_description, media_content
 from interop_client.messaging.events import MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
@@ -82,14 +82,13 @@ class ThirdPartyClient(InteropClient):
         except ServerRefusal as refusal:
             if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
-        self._signal.rotate_signed_prekey()
+        self._signal.renew_signed_prekey()
         await self._durable.commit()  # before sending: without its private key, the message that uses it is lost
         return await self._enlist(token)
 
     async def _enlist(self, token: str) -> str:
-        response = await self._call(
-            "EnlistmentService/Enlist", self._enlistment(token, b""), enlistment_pb2.EnlistResponse
-        )
+        request = self._enlistment(token, b"")
+        response = await self._call("EnlistmentService/Enlist", request, enlistment_pb2.EnlistResponse)
         if response.HasField("failure"):
             raise refusal_from_stanza_error(response.failure.error)
         return await self._keep_jid(response.success.login)
@@ -184,8 +183,10 @@ class ThirdPartyClient(InteropClient):
 
         Raises:
             OSError: The file cannot be read.
+            InvalidContent: The caption or the MIME type is not text that can be sent.
             ServerRefusal: As `send_message`, with its other exceptions.
         """
+        check_description(MediaType.IMAGE, mimetype, caption)
         async with encrypted_blob(path, MediaType.IMAGE) as blob:
             direct_path = self._path_of(await host(blob.path))
         reference = MediaReference(
@@ -236,6 +237,7 @@ class ThirdPartyClient(InteropClient):
 
     async def _keep_jid(self, jid: str) -> str:
         self.state.jid = jid
+        self._signal.confirmed_signed_prekey_id = self._signal.publishable.signed_prekey.key_id
         await self._durable.commit()
         return jid
 

@@ -13,9 +13,10 @@ from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, whatsapp_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.media.crypto import MediaType
+from interop_client.media.file_names import harmless_name
 from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, Progress, UploadTransport, encrypted_blob, upload_blob
-from interop_client.messaging.contents import media_content
+from interop_client.messaging.contents import check_description, media_content
 from interop_client.messaging.events import MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
@@ -184,14 +185,17 @@ class WhatsAppClient(InteropClient):
 
         Args:
             to: JID of the recipient.
-            path: The file; the recipient sees its name, but not its folder.
+            path: The file; the recipient sees its name, made harmless as in `file_names`, but not its folder.
             mimetype: Of the file.
             progress: Called with how much of the blob was sent.
 
         Raises:
             OSError: The file cannot be read.
+            InvalidContent: The MIME type is not text that can be sent.
             ServerRefusal: The server refused the upload; or as `send_message`, with its other exceptions.
         """
+        name = harmless_name(path.name)
+        check_description(MediaType.DOCUMENT, mimetype, name)
         async with encrypted_blob(path, MediaType.DOCUMENT) as blob:
             direct_path = await upload_blob(self._uploads, blob, progress)
         reference = MediaReference(
@@ -200,7 +204,7 @@ class WhatsAppClient(InteropClient):
             media_key=blob.media_key,
             encrypted=blob.encrypted,
             mimetype=mimetype,
-            name=path.name,
+            name=name,
         )
         return await self.send_message(to, media_content(reference))
 

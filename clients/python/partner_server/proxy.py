@@ -245,7 +245,13 @@ async def _say_ended(socket: web.WebSocketResponse, ended: Ended, code: int) -> 
 
 def _ended_by(error: ConnectionEnded | RemoteProtocolError) -> Ended:
     if isinstance(error, ConnectionEnded):
-        return Ended(error.reason, error.advice, recovery=error.recovery.value)
+        return Ended(
+            error.reason,
+            error.advice,
+            error.requirement,
+            request_id=error.request_id,
+            recovery=error.recovery.value,
+        )
     return Ended(error.reason)
 
 
@@ -255,7 +261,14 @@ def _ended_by_login(error: Exception) -> Ended:
         return Ended(error.reason, error.advice, *facts, sub_code=error.sub_code, recovery=error.recovery.value)
     if isinstance(error, ServerRefusal):
         delay_ms, recovery = error.retry_after_ms, error.recovery.value
-        return Ended(error.reason, error.advice, error.requirement, delay_ms, recovery=recovery)
+        return Ended(
+            error.reason,
+            error.advice,
+            error.requirement,
+            delay_ms,
+            request_id=error.request_id,
+            recovery=recovery,
+        )
     if isinstance(error, ConnectionEnded):
         return _ended_by(error)
     if isinstance(error, CertificateError | RemoteProtocolError):

@@ -17,6 +17,7 @@ from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import CHUNK_BYTES as MEDIA_CHUNK_BYTES
 from interop_client.media.crypto import MediaCheck, MediaTampered, MediaType
+from interop_client.media.file_names import harmless_name
 from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, encrypted_blob, media_host, upload_blob
 from interop_client.messaging.events import MediaReceived
@@ -318,3 +319,14 @@ async def raw_status(base_url: str, path: str) -> int:
 async def digest(path: Path) -> bytes:
     """SHA-256 of a file."""
     return await asyncio.to_thread(lambda: hashlib.sha256(path.read_bytes()).digest())
+
+
+@pytest.mark.parametrize("name", ["x" * 249 + ".pdf", os.fsdecode(b"caf\xe9.pdf"), "..\\..\\evil.exe"])
+async def test_a_file_arrives_under_a_harmless_name(friends: Friends, name: str, tmp_path: Path) -> None:
+    """Whatever its sender's system allows: 253 bytes, a name that is not UTF-8, the separators of another system."""
+    document = friends.file(name, 1_000)
+    await friends.alice.send_document(friends.bob.jid, document)
+    media = (await friends.bob.wait_for(MediaReceived)).media
+    assert media.name == harmless_name(name)
+    await friends.bob.download(media, tmp_path / media.name)
+    assert (tmp_path / media.name).read_bytes() == document.read_bytes()

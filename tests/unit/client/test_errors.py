@@ -1,5 +1,8 @@
 """A client learns why it was refused from a status, a stanza or a login failure, and trusts none to be whole."""
 
+import re
+from pathlib import Path
+
 import grpc
 import grpc.aio
 import pytest
@@ -9,15 +12,23 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import given
 from hypothesis import strategies as st
 
+from interop_admin.client import AdminClient
 from interop_api.v1 import errors_pb2, stanza_pb2
 from interop_client.errors import (
+    SDK_ADVICE,
+    SDK_CALLS,
     Recovery,
+    ServerRefusal,
     Violation,
+    ended_by,
     refusal_from_json,
     refusal_from_login_failure,
     refusal_from_rpc_error,
     refusal_from_stanza_error,
 )
+from interop_client.third_party import ThirdPartyClient
+from interop_client.whatsapp import WhatsAppClient
+from interop_server.core.reasons import Reason
 
 REFUSAL = errors_pb2.Refusal(
     reason=errors_pb2.ERROR_REASON_RATE_LIMITED,
@@ -119,7 +130,7 @@ def test_a_stanza_error_tells_the_same_facts() -> None:
     assert (refusal.reason, refusal.requirement, refusal.advice) == ("MAILBOX_FULL", "MSG-11", "Wait.")
     assert (refusal.retry_after_ms, refusal.request_id, refusal.code) == (60_000, "c0ffee", 429)
     assert refusal.recovery is Recovery.SAME_AGAIN
-    assert str(refusal) == "MAILBOX_FULL: Wait."
+    assert str(refusal) == "MAILBOX_FULL (MSG-11, request c0ffee): Wait."
 
 
 def test_a_reason_newer_than_this_client_keeps_its_number_and_what_to_do() -> None:
@@ -146,3 +157,37 @@ def test_a_login_failure_tells_code_and_duration() -> None:
     assert (refusal.reason, refusal.code, refusal.expires_after_seconds) == ("NOT_ENLISTED", 402, 60)
     assert refusal.request_id == "c0ffee"
     assert refusal_from_login_failure(stanza_pb2.LoginFailure(error=error)).expires_after_seconds is None
+
+
+def test_the_text_of_a_refusal_names_requirement_and_request_and_what_is_wrong() -> None:
+    """Also when it ended a connection; what is not known is left out."""
+    refusal = refusal_from_stanza_error(REFUSAL)
+    assert str(refusal) == "RATE_LIMITED (MSG-11, request c0ffee): Slow down. users[3].external_id: is empty"
+    assert str(ended_by(refusal)) == "RATE_LIMITED (MSG-11, request c0ffee): Slow down."
+    assert str(ServerRefusal("UNAVAILABLE")) == "UNAVAILABLE"
+    assert str(ServerRefusal("X", request_id="7")) == "X (request 7)"
+    assert str(ServerRefusal("X", "MSG-11", "Wait.")) == "X (MSG-11): Wait."
+
+
+def methods_of_the_protocol() -> set[str]:
+    protos = Path(__file__).parents[3] / "protos" / "interop_api"
+    return {name for file in protos.rglob("*.proto") for name in re.findall(r"rpc (\w+)\(", file.read_text())}
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_the_text_of_a_refusal_speaks_of_the_calls_of_the_sdk(reason: Reason) -> None:
+    """No call of the protocol is left in what any reason says to do, but words that are English, too."""
+    refusal = ServerRefusal(reason.name, "KEY-01", reason.advice)
+    words = set(re.findall(r"\w+", str(refusal)))
+    assert words & methods_of_the_protocol() <= {"Connect", "Enlist"}
+    assert refusal.advice == reason.advice
+
+
+def test_the_calls_that_a_refusal_speaks_of_exist() -> None:
+    clients = (WhatsAppClient, ThirdPartyClient, AdminClient)
+    texts = [*SDK_CALLS.values(), *SDK_ADVICE.values()]
+    named = {name for text in texts for name in re.findall(r"(\w+)\(\)", text)}
+    assert len(named) >= len(set(SDK_CALLS.values()))
+    assert [name for name in named if not any(hasattr(client, name) for client in clients)] == []
+    assert SDK_CALLS.keys() <= methods_of_the_protocol()
+    assert SDK_ADVICE.keys() <= set(Reason.__members__)

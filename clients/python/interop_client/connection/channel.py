@@ -22,6 +22,7 @@ from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_client.connection.outbox import Outbox
 from interop_client.errors import (
     ConnectionEnded,
+    ended_by,
     refusal_from_login_failure,
     refusal_from_rpc_error,
     refusal_from_stanza_error,
@@ -131,7 +132,7 @@ class ChatChannel:
                 if len(stanzas) > 1:
                     yield stanzas[:-1]
                 refusal = refusal_from_stanza_error(stanzas[-1].stream_error.error)
-                raise ConnectionEnded(refusal.reason, refusal.advice, refusal.recovery)
+                raise ended_by(refusal)
         except ConnectionEnded as error:
             self._outbox.end(error)
             raise
@@ -174,8 +175,7 @@ class ChatChannel:
         try:
             response = await self._call.read()
         except grpc.aio.AioRpcError as error:
-            refusal = refusal_from_rpc_error(error)
-            raise ConnectionEnded(refusal.reason, refusal.advice, refusal.recovery) from error
+            raise ended_by(refusal_from_rpc_error(error)) from error
         except asyncio.CancelledError:
             # grpc.aio raises the same error when this end cancelled the call and when the task is cancelled.
             task = asyncio.current_task()

@@ -40,6 +40,7 @@ from interop_client.errors import (
     LoginRefused,
     Recovery,
     ServerRefusal,
+    ended_by,
     recovery_named,
     refusal_from_rpc_error,
 )
@@ -245,7 +246,7 @@ class _Connection:
             async for message in self._socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     ended = Ended.decode(message.data)
-                    end = ConnectionEnded(ended.reason, ended.advice, recovery_named(ended.recovery))
+                    end = ended_by(_refusal_from_ended(ended))
                     return
                 await self._take(decode_frame(message.data))
             end = ConnectionEnded("BROKEN", "The proxy ended the connection without a reason; reconnect.")

@@ -70,16 +70,24 @@ class OwnPreKeys:
         return (await self._counts()).count
 
     async def rotate_signed_prekey(self) -> None:
-        """Replaces the signed prekey (KEY-11).
+        """Replaces the signed prekey (KEY-11). Until the server confirms, messages may use the old one or the new one.
 
         Raises:
-            ServerRefusal: The server refused it.
+            ServerRefusal: The server refused it: the current one stays, and the next call offers the same one again, or
+                another one if the server called this one bad.
         """
         async with self._lock:
-            signed_prekey = _signed_prekey(self._signal.rotate_signed_prekey())
+            signed_prekey = _signed_prekey(self._signal.offer_signed_prekey())
             await self._durable.commit()
             request = prekeys_pb2.RotateSignedPreKeyRequest(signed_prekey=signed_prekey)
-            await self._call("RotateSignedPreKey", request, prekeys_pb2.RotateSignedPreKeyResponse)
+            try:
+                await self._call("RotateSignedPreKey", request, prekeys_pb2.RotateSignedPreKeyResponse)
+            except ServerRefusal as refusal:
+                if refusal.recovery is Recovery.NEW_KEYS:
+                    self._signal.offered_signed_prekey = None
+                raise
+            self._signal.rotate_signed_prekey()
+            await self._durable.commit()
 
     async def are_intact(self) -> bool:
         """Says whether the server holds the same keys as this client (KEY-10).
@@ -127,33 +135,44 @@ class OwnPreKeys:
         except ServerRefusal as refusal:
             if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
+            self._signal.withdraw_one_time_prekeys()
             self._signal.renew_signed_keys()
             await self._set(count)
 
     async def _set(self, count: int) -> None:
         keys = self._signal.publishable
+        one_time = self._signal.offer_one_time_prekeys(count) if count else []
+        kem = self._new_kem_prekeys(with_last_resort=True) if self._kem_count else None
         request = prekeys_pb2.SetPreKeysRequest(
             registration_id=keys.registration_id,
             key_type=bytes((KEY_TYPE,)),
             identity_key=keys.identity_key,
             signed_prekey=_signed_prekey(keys.signed_prekey),
-            one_time_prekeys=_one_time_prekeys(self._signal.generate_one_time_prekeys(count) if count else ()),
-            kem_prekeys=self._new_kem_prekeys(with_last_resort=True) if self._kem_count else None,
+            one_time_prekeys=_one_time_prekeys(one_time),
+            kem_prekeys=kem,
         )
         await self._durable.commit()  # without a prekey's private key, the message that uses it is lost
         await self._call("SetPreKeys", request, prekeys_pb2.SetPreKeysResponse)
+        self._signal.confirmed_signed_prekey_id = keys.signed_prekey.key_id
+        self._signal.replace_one_time_prekeys(one_time, self._state.deliveries.private_prekeys())
+        self._signal.kem.keep_one_time(prekey.key_id for prekey in (kem.one_time if kem else ()))
+        await self._durable.commit()
 
     async def _add(self, count: int) -> None:
-        one_time_prekeys = _one_time_prekeys(self._signal.generate_one_time_prekeys(count))
+        one_time = self._signal.offer_one_time_prekeys(count)
         await self._durable.commit()
-        request = prekeys_pb2.AddOneTimePreKeysRequest(one_time_prekeys=one_time_prekeys)
+        request = prekeys_pb2.AddOneTimePreKeysRequest(one_time_prekeys=_one_time_prekeys(one_time))
         try:
             await self._call("AddOneTimePreKeys", request, prekeys_pb2.AddOneTimePreKeysResponse)
         except ServerRefusal as refusal:
             if refusal.recovery is not Recovery.NEW_KEYS:
                 raise
-            # The state is older than the server's, for example restored: private keys of published prekeys may be lost.
+            # The server has some already: an answer was lost, or the state is an old one that lacks private keys.
+            self._signal.withdraw_one_time_prekeys()
             await self._publish(count)
+        else:
+            self._signal.confirm_one_time_prekeys(one_time)
+            await self._durable.commit()
 
     async def _add_kem(self) -> None:
         request = prekeys_pb2.AddKemPreKeysRequest(kem_prekeys=self._new_kem_prekeys(with_last_resort=False))

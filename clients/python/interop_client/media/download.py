@@ -70,7 +70,7 @@ async def _chunks(responses: AsyncIterator[media_pb2.DownloadResponse]) -> Async
 async def _receive(chunks: AsyncIterator[bytes], reference: MediaReference, target: Path) -> None:
     left = reference.encrypted.ciphertext_length
     # Beside the target, so that the plaintext gets the target's name only when it is complete and verified.
-    with TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as folder:
+    with TemporaryDirectory(dir=target.parent, prefix=".interop-") as folder:  # a name of 255 bytes leaves no room
         blob_path, plaintext_path = Path(folder) / "blob", Path(folder) / "plaintext"
         with await asyncio.to_thread(blob_path.open, "wb") as blob:
             async for chunk in chunks:

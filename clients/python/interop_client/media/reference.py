@@ -23,4 +23,4 @@ class MediaReference:
     mimetype: str = ""
     """From the sender, not verified; may be empty."""
     name: str = ""
-    """File name of a document, without a folder, or caption of an image or video; may be empty."""
+    """File name of a document, harmless as in `file_names`, or caption of an image or video; may be empty."""

@@ -5,12 +5,12 @@ Source: interop_api/e2ee/v1/content.proto; MSG-12.
 
 import os
 from dataclasses import fields
-from pathlib import Path
 from typing import Any
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, stanza_pb2
 from interop_client.media.crypto import MEDIA_KEY_BYTES, EncryptedMedia, MediaType
+from interop_client.media.file_names import harmless_name
 from interop_client.media.reference import MediaReference
 from interop_client.messaging.events import (
     ChangeRefused,
@@ -75,6 +75,18 @@ def media_content(reference: MediaReference) -> content_pb2.Message:
     if reference.name and field in _NAME_FIELDS:
         setattr(media, _NAME_FIELDS[field], reference.name)
     return content
+
+
+def check_description(media_type: MediaType, mimetype: str, name: str) -> None:
+    """Checks what is said of a file, before it is uploaded.
+
+    Raises:
+        InvalidContent: The MIME type or the name is not text that can be sent.
+    """
+    try:
+        media_content(MediaReference(media_type, "/", b"", EncryptedMedia(b"", 0, b""), mimetype, name))
+    except ValueError as error:
+        raise InvalidContent("the name, caption or MIME type of a file is not Unicode text") from error
 
 
 def with_blob(
@@ -207,7 +219,6 @@ def _media_reference(content: content_pb2.Message) -> MediaReference:
         media_key=media.media_key,
         encrypted=EncryptedMedia(media.file_sha256, media.file_length, media.file_enc_sha256),
         mimetype=media.mimetype,
-        # The sender chose the name: a folder in it must not become a folder here.
         name=_own_name(field, media),
     )
 
@@ -216,4 +227,4 @@ def _own_name(field: str, media: Any) -> str:
     if field not in _NAME_FIELDS:
         return ""
     name: str = getattr(media, _NAME_FIELDS[field])
-    return Path(name).name if field == "document_message" else name
+    return harmless_name(name) if name and field == "document_message" else name

@@ -80,7 +80,8 @@ class EditReceived(Incoming):
 
 @dataclass(frozen=True, slots=True)
 class DeletionReceived(Incoming):
-    """A peer deleted one of their messages on both sides (MSG-12)."""
+    """A peer deleted one of their messages on both sides (MSG-12). When it overtakes the message, it comes after it,
+    and may come before it too."""
 
     target_id: str
     """Id of that message."""
@@ -93,8 +94,9 @@ class ChangeRefused(Incoming):
     target_id: str
     """Id of the message."""
     reason: str
-    """`NOT_OWN`: the change itself says that the peer did not send the message; `TOO_LATE`: for an edit, twenty minutes
-    have passed, or the message is not among the newest that came within that time."""
+    """`NOT_OWN`: the change itself says that the peer did not send the message; `SUPERSEDED`: a newer edit came before
+    this one; `TOO_LATE`: for an edit, twenty minutes have passed, or the message is not among the newest that came
+    within that time. If the message itself has not come, the edit follows should it still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,22 @@ class MessageAwaited:
     """How often the client has asked for it, this time included."""
     reason: str
     """Name of the error in `interop_client.signal.errors`, such as `NoSession`."""
+
+
+@dataclass(frozen=True, slots=True)
+class MessageHeld:
+    """A message came under another identity key than the peer's known one, and no notification of the change has come.
+
+    It waits on the server, unacked, for the user's decision: `accept_identity` opens it, `refuse_identity` drops it. It
+    is told again in every connection until then.
+    """
+
+    sender: str
+    """JID of the sender."""
+    id: str
+    """Id of the message."""
+    identity_key: bytes
+    """The key that the sender presents, 32 bytes, to compare with theirs in person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,6 +377,7 @@ Event = (
     Message
     | Undecryptable
     | MessageAwaited
+    | MessageHeld
     | RetryRequested
     | MessageResent
     | RetryUnanswered

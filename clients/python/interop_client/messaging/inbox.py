@@ -3,18 +3,20 @@
 Source: MSG-09, MSG-10, RCP-01, RCP-03, RCP-04, MED-08, KEY-17.
 """
 
+import hashlib
 from collections import defaultdict, deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
+from interop_client.memory import KEY_BYTES, MAX_FINISHED
+from interop_client.messaging.changes import Changes
 from interop_client.messaging.contents import message_event
 from interop_client.messaging.events import (
     UNKNOWN_TYPE,
     ChallengeCode,
-    ChangeRefused,
+    DeletionReceived,
     DigestRequested,
     EditReceived,
     Event,
@@ -24,19 +26,19 @@ from interop_client.messaging.events import (
     MediaRetryRequested,
     Message,
     MessageAwaited,
+    MessageHeld,
     OfflineEnd,
     OfflinePreview,
     PreKeysLow,
     ReachabilityPing,
     ReceiptReceived,
     RetryRequested,
-    TextReceived,
     TrustedContact,
     Undecryptable,
 )
 from interop_client.messaging.retries import ask_again, can_help, end_asking
 from interop_client.signal.content import parse_message, unpad
-from interop_client.signal.errors import DuplicateMessage, InvalidContent, InvalidMessage, SignalError
+from interop_client.signal.errors import InvalidContent, InvalidMessage, SignalError, UntrustedIdentity
 from interop_client.signal.store import CiphertextType
 from interop_client.state import ClientState
 from interop_protocol.franking import is_reporting_token
@@ -44,6 +46,9 @@ from interop_protocol.sizes import MAX_RECEIPT_IDS
 
 DELIVERY_KINDS = frozenset({"message", "receipt", "retry_receipt", "notification", "offline_preview", "offline_end"})
 """Kinds of stanzas that `open` understands and must get in order of arrival."""
+
+MAX_HELD = 256
+"""How many messages wait for the user's decision about an identity key at once; the server counts them as in flight."""
 
 _NACK_PARSE = 487
 _NACK_UNKNOWN_STANZA = 488
@@ -103,75 +108,124 @@ def receipts(
         yield stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(type=receipt_type, to_jid=to, message_ids=ids))
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A delivery on its way through the application, which `Inbox.finish` ends."""
+
+    events: tuple[Event, ...] = ()
+    """For the application, in order."""
+    key: bytes | None = None
+    """What to know the delivery by when it comes again; None when it must then be opened again."""
+    name: tuple[str, str] | None = None
+    """Sender and id of the message that it brought."""
+    again: tuple[stanza_pb2.Stanza, ...] = ()
+    """Deliveries held so far, to open next."""
+
+
 class Inbox:
     """Opens deliveries with the keys of one account.
 
     Args:
         state: The account's keys, sessions and memory of deliveries; opening changes them.
+        in_flight: How many deliveries the server may have in flight, so may deliver again.
     """
 
-    def __init__(self, state: ClientState) -> None:
+    def __init__(self, state: ClientState, in_flight: int = MAX_FINISHED) -> None:
         self._state = state
         self._signal = state.signal
+        self._changes = Changes(state.deliveries)
+        self._in_flight = in_flight
+        self._max_held = min(MAX_HELD, in_flight // 2)
+        self._held: list[stanza_pb2.Stanza] = []
         self.retries: deque[tuple[int, stanza_pb2.RetryReceipt]] = deque()
         """Recipients' requests to send messages again, each with its delivery id, which is acked after the answer."""
 
-    def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event | None:
-        """Opens one delivery and adds its answer to `answers`.
+    def open(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Opened:
+        """Opens one delivery and adds its answer to `answers`, which may leave after `finish`.
 
         Returns:
-            The event for the application; None for a repeated message, or a kind that is newer than this client.
+            What to hand over: no event for a repeated delivery, or a kind that is newer than this client.
         """
-        kind = stanza.WhichOneof("kind")
-        is_repeated = 0 < stanza.delivery_id <= self._state.deliveries.last_delivery_id
-        self._state.deliveries.opened(stanza.delivery_id)
+        kind, key = stanza.WhichOneof("kind"), _key_of(stanza)
         if (code := _code_of_unknown(stanza)) is not None:
-            return _unknown_event(stanza, code, answers)
-        if kind == "message":
-            return self._open_message(stanza, answers, is_repeated=is_repeated)
+            return Opened(_unknown_event(stanza, code, answers))
         if kind == "retry_receipt":
-            return self._retry_event(stanza, answers)
+            return Opened((self._retry_event(stanza, answers),))
+        if self._is_repeated(stanza, key):
+            answers.acks.append(stanza.delivery_id)
+            return Opened()
+        if kind == "message":
+            return self._open_message(stanza, key, answers)
         if stanza.delivery_id:
             answers.acks.append(stanza.delivery_id)
-        if kind == "receipt":
-            return _receipt_event(stanza.receipt)
         if kind == "notification":
-            return self._notification_event(stanza.notification)
+            return self._notified(stanza.notification, key)
+        if kind == "receipt":
+            return Opened((_receipt_event(stanza.receipt),), key)
         if kind == "offline_preview":
             preview = stanza.offline_preview
-            return OfflinePreview(preview.messages, preview.receipts, preview.notifications, preview.retry_receipts)
-        return OfflineEnd(stanza.offline_end.count)
+            counts = (preview.messages, preview.receipts, preview.notifications, preview.retry_receipts)
+            return Opened((OfflinePreview(*counts),))
+        return Opened((OfflineEnd(stanza.offline_end.count),))
 
-    def _open_message(self, stanza: stanza_pb2.Stanza, answers: Answers, *, is_repeated: bool) -> Event | None:
-        message = stanza.message
-        envelope = _envelope(stanza)
+    def finish(self, opened: Opened) -> None:
+        """Notes that the application has finished a delivery. Only then may it be acked."""
+        if opened.key is not None:
+            self._state.deliveries.finish(opened.key, self._in_flight)
+        if opened.name is not None:
+            self._state.deliveries.changes.pop(opened.name, None)
+            end_asking(self._state, opened.name)
+
+    def release(self, jid: str) -> tuple[stanza_pb2.Stanza, ...]:
+        """Returns the messages from a peer that wait for the user's decision, in order; they wait no longer."""
+        released = tuple(stanza for stanza in self._held if stanza.message.from_jid == jid)
+        self._held = [stanza for stanza in self._held if stanza.message.from_jid != jid]
+        return released
+
+    def _is_repeated(self, stanza: stanza_pb2.Stanza, key: bytes | None) -> bool:
+        if key is None or key not in self._state.deliveries.finished:
+            return False
+        # What was asked for once more after it had come, such as a file, is wanted again.
+        return (stanza.message.from_jid, stanza.message.id) not in self._state.deliveries.asked
+
+    def _open_message(self, stanza: stanza_pb2.Stanza, key: bytes | None, answers: Answers) -> Opened:
+        message, envelope = stanza.message, _envelope(stanza)
         try:
-            plaintext = unpad(self._decrypt(message, envelope.sender))
+            plaintext = unpad(self._decrypted(message, key))
             content = parse_message(plaintext)
             event = message_event(content, replace(envelope, evidence=self._evidence(message, content, plaintext)))
+        except UntrustedIdentity as error:
+            return self._held_or_closed(stanza, error, answers)
         except SignalError as error:
-            if isinstance(error, DuplicateMessage) and is_repeated:
-                # The client opened it before, but the ack was lost: the application has it already.
-                answers.acks.append(stanza.delivery_id)
-                return None
-            return self._closed(stanza, error, answers)
+            # An invalid content would be the same again.
+            return Opened((self._closed(stanza, error, answers),), key if isinstance(error, InvalidContent) else None)
         answers.acks.append(stanza.delivery_id)
-        end_asking(self._state, (envelope.sender, envelope.id))
-        event = self._within_time(event)
         answers.delivered[envelope.sender].append(envelope.id)
-        return event
+        events = self._changes.settle(event, content, plaintext, is_here=self._is_here(event))
+        return Opened(events, key, (envelope.sender, envelope.id))
 
-    def _within_time(self, event: Message) -> Message:
-        """Allows edits of a text for twenty minutes, by the server's time (MSG-12)."""
-        deliveries = self._state.deliveries
-        if isinstance(event, TextReceived):
-            deliveries.text_came((event.sender, event.id), event.timestamp_ms)
-        elif isinstance(event, EditReceived) and not deliveries.may_edit(
-            (event.sender, event.target_id), event.timestamp_ms
-        ):
-            facts: dict[str, Any] = {fact.name: getattr(event, fact.name) for fact in fields(Incoming)}
-            return ChangeRefused(**facts, target_id=event.target_id, reason="TOO_LATE")
-        return event
+    def _is_here(self, event: Message) -> bool:
+        if not isinstance(event, EditReceived | DeletionReceived):
+            return True
+        target, deliveries = (event.sender, event.target_id), self._state.deliveries
+        return target in deliveries.texts or message_key(*target) in deliveries.finished
+
+    def _decrypted(self, message: stanza_pb2.Message, key: bytes | None) -> bytes:
+        """Decrypts a message, or returns what it was decrypted to before a crash."""
+        opened = self._state.deliveries.opened
+        if key in opened:
+            return opened[key]
+        plaintext = self._decrypt(message, message.from_jid)
+        if key is not None:
+            self._state.deliveries.keep_opened(key, plaintext)
+        return plaintext
+
+    def _held_or_closed(self, stanza: stanza_pb2.Stanza, error: UntrustedIdentity, answers: Answers) -> Opened:
+        """Leaves a message on the server, unacked, until the user has decided about its sender's identity key."""
+        if len(self._held) >= self._max_held:
+            return Opened((self._closed(stanza, error, answers),))
+        self._held.append(stanza)
+        return Opened((MessageHeld(error.remote, stanza.message.id, error.presented),))
 
     def _closed(self, stanza: stanza_pb2.Stanza, error: SignalError, answers: Answers) -> Event:
         """Decides about a message that could not be opened: asks the sender for it again, or gives up."""
@@ -210,23 +264,48 @@ class Inbox:
         enc = message.enc[0]
         return self._signal.decrypt(sender, _CIPHERTEXT_TYPES[enc.type], enc.ciphertext)
 
-    def _notification_event(self, notification: stanza_pb2.Notification) -> Event:
-        kind = notification.WhichOneof("event")
-        if kind == "identity_changed":
+    def _notified(self, notification: stanza_pb2.Notification, key: bytes | None) -> Opened:
+        if notification.WhichOneof("event") == "identity_changed":
             jid = notification.identity_changed.jid
             self._signal.accept_identity(jid)  # pins the next key that the peer presents
-            return IdentityChanged(jid)
-        if kind == "prekeys_low":
-            low = notification.prekeys_low
-            return PreKeysLow(low.count, low.kem_count if low.HasField("kem_count") else None)
-        if kind == "challenge_code":
-            return ChallengeCode(notification.challenge_code.challenge_id, notification.challenge_code.digits)
-        if kind == "reachability_ping":
-            ping = notification.reachability_ping
-            return ReachabilityPing(ping.integrator, ping.partner_name, ping.display_name, notification.timestamp_ms)
-        if kind == "trusted_contact":
-            return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
-        return DigestRequested()
+            return Opened((IdentityChanged(jid),), key, again=self.release(jid))
+        return Opened((_notification_event(notification),), key)
+
+
+def _key_of(stanza: stanza_pb2.Stanza) -> bytes | None:
+    """Returns what a delivery is known by when it comes again: a message by its name, anything else by its bytes."""
+    if not stanza.delivery_id:
+        return None
+    if stanza.HasField("message"):
+        return message_key(stanza.message.from_jid, stanza.message.id)
+    body = stanza_pb2.Stanza()
+    body.CopyFrom(stanza)
+    body.offline = False
+    return _digest(body.SerializeToString(deterministic=True))
+
+
+def message_key(sender: str, message_id: str) -> bytes:
+    """Returns what the delivery of a message is known by when it comes again."""
+    return _digest(b"message", sender.encode(), message_id.encode())
+
+
+def _digest(*parts: bytes) -> bytes:
+    return hashlib.blake2b(b"\0".join(parts), digest_size=KEY_BYTES).digest()
+
+
+def _notification_event(notification: stanza_pb2.Notification) -> Event:
+    kind = notification.WhichOneof("event")
+    if kind == "prekeys_low":
+        low = notification.prekeys_low
+        return PreKeysLow(low.count, low.kem_count if low.HasField("kem_count") else None)
+    if kind == "challenge_code":
+        return ChallengeCode(notification.challenge_code.challenge_id, notification.challenge_code.digits)
+    if kind == "reachability_ping":
+        ping = notification.reachability_ping
+        return ReachabilityPing(ping.integrator, ping.partner_name, ping.display_name, notification.timestamp_ms)
+    if kind == "trusted_contact":
+        return TrustedContact(notification.trusted_contact.jid, notification.trusted_contact.expires_at_ms)
+    return DigestRequested()
 
 
 def _code_of_unknown(stanza: stanza_pb2.Stanza) -> int | None:
@@ -243,12 +322,12 @@ def _code_of_unknown(stanza: stanza_pb2.Stanza) -> int | None:
     return None if is_known else _NACK_UNKNOWN_TYPE
 
 
-def _unknown_event(stanza: stanza_pb2.Stanza, code: int, answers: Answers) -> Event | None:
+def _unknown_event(stanza: stanza_pb2.Stanza, code: int, answers: Answers) -> tuple[Event, ...]:
     if stanza.delivery_id:
         answers.nacks[stanza.delivery_id] = code
     if stanza.HasField("message"):
-        return Undecryptable(stanza.message.from_jid, stanza.message.id, UNKNOWN_TYPE)
-    return None
+        return (Undecryptable(stanza.message.from_jid, stanza.message.id, UNKNOWN_TYPE),)
+    return ()
 
 
 def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
@@ -263,6 +342,12 @@ def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
 def _receipt_event(receipt: stanza_pb2.Receipt) -> ReceiptReceived:
     is_read = receipt.type == stanza_pb2.RECEIPT_TYPE_READ
     return ReceiptReceived(receipt.from_jid, is_read, tuple(receipt.message_ids), receipt.timestamp_ms)
+
+
+def refusals(stanzas: tuple[stanza_pb2.Stanza, ...]) -> Iterator[stanza_pb2.Stanza]:
+    """Yields the nacks of messages whose sender's identity key the user has refused."""
+    for stanza in stanzas:
+        yield stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=stanza.delivery_id, nack_code=_NACK_UNHANDLED))
 
 
 def _nack_code(error: SignalError) -> int:

@@ -11,7 +11,9 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -35,7 +37,8 @@ ANSWER_SECONDS = 30.0
 
 _DELIVERIES_AT_ONCE = 64
 """Deliveries opened between two saves: more need fewer saves, fewer keep the event loop more responsive."""
-_DEFAULT_MAX_UNACKED = 4_096
+DEFAULT_MAX_UNACKED = 4_096
+"""Deliveries in flight to one client, for a server that names no limit."""
 _NOT_ACKED_KINDS = 64
 """Room for stanzas that come in order with the deliveries but need no ack."""
 
@@ -47,6 +50,8 @@ _TYPING_STATES = {
 
 K = TypeVar("K")
 A = TypeVar("A")
+
+_calling: ContextVar["Connection | None"] = ContextVar("connection whose application code runs", default=None)
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +104,7 @@ class Connection:
 
     def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
         self._parts = parts
-        self._max_arrived = (login.limits.max_unacked_deliveries or _DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
+        self._max_arrived = (login.limits.max_unacked_deliveries or DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
         self._server_knows_typing = chat_pb2.CAPABILITY_TYPING in login.capabilities
         self._max_offline_batch = login.limits.max_offline_batch or MAX_OFFLINE_BATCH
         self._arrived: deque[stanza_pb2.Stanza] = deque()
@@ -153,13 +158,37 @@ class Connection:
         await self._answered(self._waiting.pings, ping.id, stanza_pb2.Stanza(ping=ping))
 
     async def close(self) -> None:
-        """Sends waiting stanzas and ends the connection. Deliveries not opened yet come again in the next one."""
+        """Sends waiting stanzas and ends the connection. Deliveries not opened yet come again in the next one.
+
+        Called by the application's own code that this connection waits for, such as `on_event`, it does not wait for
+        that code: its delivery is finished, and known when it comes again, once the code returns.
+        """
         self._is_closing = True
         self._arrival_or_end.set()
         self._parts.events.lift_bound()
         self._cancel_upkeep()  # before the end of the session, which it needs
         await self._parts.transport.close()
-        await self._task
+        if _calling.get() is not self:
+            await self._task
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection has ended and nothing of it is at work any more."""
+        return self._task.done()
+
+    @contextmanager
+    def _application(self) -> Iterator[None]:
+        """Surrounds code of the application. Tasks that it begins inherit the mark: it may be waiting for them."""
+        token = _calling.set(self)
+        try:
+            yield
+        finally:
+            _calling.reset(token)
+
+    def open_again(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
+        """Opens deliveries that were held, before those that came later."""
+        self._arrived.extendleft(reversed(stanzas))
+        self._arrival_or_end.set()
 
     async def _answered(self, waiting: dict[K, asyncio.Future[A]], key: K, stanza: stanza_pb2.Stanza) -> A:
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
@@ -254,10 +283,12 @@ class Connection:
             if self._is_over:
                 break
             stanza = self._arrived.popleft()
-            event = self._parts.inbox.open(stanza, answers)
+            opened = self._parts.inbox.open(stanza, answers)
             self._note_backlog(stanza)
-            if event is not None:
+            for event in opened.events:
                 await self._tell(event)
+            self._parts.inbox.finish(opened)
+            self.open_again(opened.again)
         if not self._parts.sends_delivered_receipts:
             answers.delivered.clear()
         await self._parts.durable.commit()
@@ -269,7 +300,8 @@ class Connection:
 
     async def _tell(self, event: Event) -> None:
         if self._parts.on_event is not None:
-            await self._parts.on_event(event)
+            with self._application():
+                await self._parts.on_event(event)
         self._parts.events.put(event)
         kind = type(event)
         if kind in self._parts.upkeep and (kind not in self._upkeep or self._upkeep[kind].done()):
@@ -277,7 +309,8 @@ class Connection:
 
     async def _keep_up(self, kind: type[Event]) -> None:
         try:
-            await self._parts.upkeep[kind]()
+            with self._application():  # which finds contents to send again
+                await self._parts.upkeep[kind]()
         except (ServerRefusal, ConnectionEnded, OSError) as error:
             if self._is_over:
                 return  # a closed client does no upkeep; the server tells the next connection again
@@ -285,7 +318,8 @@ class Connection:
 
     def _cancel_upkeep(self) -> None:
         for task in self._upkeep.values():
-            task.cancel()
+            if _calling.get() is not self:  # otherwise the task may be the caller: it ends with the session
+                task.cancel()
 
     def _note_backlog(self, stanza: stanza_pb2.Stanza) -> None:
         if stanza.HasField("offline_preview"):

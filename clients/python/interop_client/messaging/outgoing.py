@@ -4,7 +4,6 @@ Source: MSG-04, MSG-05, RCP-03, RCP-04; when a session is renewed: observed in o
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -14,6 +13,7 @@ from interop_client.errors import Recovery, ServerRefusal, refusal_from_stanza_e
 from interop_client.messaging.contents import message_type, with_message_secret
 from interop_client.messaging.events import MessageResent, RetryUnanswered
 from interop_client.messaging.retries import bundle_of
+from interop_client.messaging.sent import SentContents
 from interop_client.signal.content import pad_at_random, serialize_message
 from interop_client.signal.errors import MissingKemPreKey, SignalError, UntrustedIdentity
 from interop_client.signal.store import CiphertextType, SignalState
@@ -22,7 +22,7 @@ from interop_client.state import ClientState, DurableState
 from interop_protocol.franking import reporting_token
 
 MAX_SENT = 512
-"""How many sent messages the client keeps to send them again; it forgets the oldest."""
+"""How many sent messages, and how many changes, the client keeps to send them again; it forgets the oldest."""
 RENEWAL_SECONDS = 3600.0
 """The client renews the session with a peer at most once in this time, unless the peer sends keys for it; observed."""
 
@@ -69,7 +69,7 @@ class Outgoing:
     def __init__(self, parts: OutgoingParts) -> None:
         self._parts = parts
         self._session_lock = asyncio.Lock()
-        self._sent: OrderedDict[tuple[str, str], content_pb2.Message] = OrderedDict()
+        self._sent = SentContents(MAX_SENT)
         self._renewed_at: dict[str, float] = {}
         self._refused_bundles: dict[str, PreKeyBundle] = {}
 
@@ -90,7 +90,7 @@ class Outgoing:
         """
         sent = with_message_secret(content)
         plaintext = serialize_message(sent)
-        self._remember(to, message_id, sent)
+        self._sent.keep(to, message_id, sent)
         await self._ensure_session(to)
         message = stanza_pb2.Message(
             id=message_id,
@@ -107,6 +107,7 @@ class Outgoing:
             ack = await self._send_encrypted(message, plaintext)
         if ack.HasField("error"):
             raise refusal_from_stanza_error(ack.error)
+        self._sent.accepted(to, sent)
         return SentMessage(ack.id, ack.timestamp_ms, sent)
 
     def use_refused_bundle(self, peer: str) -> None:
@@ -118,12 +119,16 @@ class Outgoing:
         if (bundle := self._refused_bundles.pop(peer, None)) is not None:
             self._signal.process_bundle(peer, bundle)
 
+    def forget_refused_bundle(self, peer: str) -> None:
+        """Forgets the bundle that waits for the user's decision. Idempotent."""
+        self._refused_bundles.pop(peer, None)
+
     async def find(self, to: str, message_id: str) -> content_pb2.Message | None:
-        """Returns the content sent to a JID under an id, if this client or the application still has it."""
-        content = self._sent.get((to, message_id))
+        """Returns what is true now of a message to a JID, if this client or the application still has its content."""
+        content = self._sent.get(to, message_id)
         if content is None and self._parts.find_sent is not None:
             content = await self._parts.find_sent(to, message_id)
-        return content
+        return None if content is None else self._sent.as_changed(to, message_id, content)
 
     async def answer(self, receipt: stanza_pb2.RetryReceipt) -> MessageResent | RetryUnanswered:
         """Sends a message again that its recipient could not decrypt, in a new session.
@@ -156,12 +161,6 @@ class Outgoing:
         )
         await self._parts.durable.commit()  # before sending: a message key must never be used twice
         return await self._parts.send(message)
-
-    def _remember(self, to: str, message_id: str, content: content_pb2.Message) -> None:
-        self._sent[to, message_id] = content
-        self._sent.move_to_end((to, message_id))
-        if len(self._sent) > MAX_SENT:
-            self._sent.popitem(last=False)
 
     async def _ensure_session(self, peer: str) -> None:
         async with self._session_lock:  # so that concurrent first messages to a peer share one bundle

@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from interop_client.signal.errors import DuplicateMessage, TooFarInFuture
 
-MAX_FORWARD_JUMP = 2_000
-"""How many messages of a chain may be missing before one; policy: libsignal allows 25,000, its JavaScript port 2,000.
+MAX_FORWARD_JUMP = 25_000
+"""How many messages of a chain may be missing before one, as in libsignal: more than a mailbox holds.
 
-Each costs two HMACs before the message can be authenticated, so this bounds the cost of a forged counter.
+Each costs an HMAC before the message can be authenticated, so this bounds the cost of a forged counter.
 """
+MAX_ARCHIVED_JUMP = 2_000
+"""The same for a new chain in an archived session: a record has forty, and a forged message is tried with each."""
 MAX_SKIPPED_KEYS = 2_000
 """How many secrets of missing messages a chain keeps; it forgets the oldest. As in libsignal."""
 
@@ -88,22 +90,27 @@ class ReceivingChain:
     skipped: dict[int, bytes] = field(default_factory=dict, repr=False)
     """Secrets of messages that have not come yet, by number; oldest first."""
 
-    def step(self, counter: int) -> ChainStep:
+    def step(self, counter: int, max_jump: int = MAX_FORWARD_JUMP) -> ChainStep:
         """Finds the key of a message without changing the chain.
+
+        Args:
+            counter: Number of the message.
+            max_jump: How many messages may be missing before it.
 
         Raises:
             DuplicateMessage: Its key was used before, or was forgotten as too old.
-            TooFarInFuture: More than `MAX_FORWARD_JUMP` messages are missing before it.
+            TooFarInFuture: More messages are missing before it.
         """
         if counter < self.chain_key.counter:
             if counter not in self.skipped:
                 raise DuplicateMessage(f"message {counter} of this chain was decrypted before")
             return ChainStep(counter, self.skipped[counter], self.chain_key)
-        if counter - self.chain_key.counter > MAX_FORWARD_JUMP:
+        if counter - self.chain_key.counter > max_jump:
             raise TooFarInFuture(f"message {counter} comes where {self.chain_key.counter} is expected")
         skipped, position = {}, self.chain_key
         while position.counter < counter:
-            skipped[position.counter] = position.message_secret()
+            if position.counter >= counter - MAX_SKIPPED_KEYS:  # the others would be forgotten at once
+                skipped[position.counter] = position.message_secret()
             position = position.next()
         return ChainStep(counter, position.message_secret(), position.next(), skipped)
 

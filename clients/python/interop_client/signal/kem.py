@@ -55,6 +55,10 @@ class KemKeys:
             del self.one_time[key_id]
         return [_public(key_id, seed, identity, entropy) for key_id, seed in made.items()]
 
+    def keep_one_time(self, published: Iterable[int]) -> None:
+        """Forgets all one-time prekeys but these, which replace those before: no session uses the others."""
+        self.one_time = {key_id: self.one_time[key_id] for key_id in published if key_id in self.one_time}
+
     def renew_last_resort(self, entropy: Entropy) -> None:
         """Makes another last-resort prekey."""
         self.last_resort = (self._take_id(), entropy(SEED_BYTES))

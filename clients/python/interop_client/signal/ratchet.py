@@ -14,7 +14,7 @@ from typing import Self
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from interop_client.signal.chain import ChainKey, ChainStep, MessageKeys, ReceivingChain
+from interop_client.signal.chain import MAX_FORWARD_JUMP, ChainKey, ChainStep, MessageKeys, ReceivingChain
 from interop_client.signal.errors import NoSession
 from interop_client.signal.keys import Entropy, KeyPair
 
@@ -106,12 +106,13 @@ class DoubleRatchet:
         """Says whether a chain is open for the other party's ratchet key (32 bytes)."""
         return any(chain.ratchet_key == remote_ratchet_key for chain in self.receiving_chains)
 
-    def step(self, remote_ratchet_key: bytes, counter: int) -> ReceivingStep:
+    def step(self, remote_ratchet_key: bytes, counter: int, max_jump: int = MAX_FORWARD_JUMP) -> ReceivingStep:
         """Finds the keys of a received message without changing the ratchet.
 
         Args:
             remote_ratchet_key: From the message, 32 bytes.
             counter: Number of the message in its chain.
+            max_jump: How many messages may be missing before it.
 
         Raises:
             InvalidKey: No secret can be agreed with the ratchet key.
@@ -120,10 +121,10 @@ class DoubleRatchet:
         """
         for chain in reversed(self.receiving_chains):
             if chain.ratchet_key == remote_ratchet_key:
-                return ReceivingStep(chain, chain.step(counter), root_key=None)
+                return ReceivingStep(chain, chain.step(counter, max_jump), root_key=None)
         root_key, chain_key = _root_step(self.root_key, self.ratchet_key.agree(remote_ratchet_key))
         chain = ReceivingChain(remote_ratchet_key, chain_key)
-        return ReceivingStep(chain, chain.step(counter), root_key)
+        return ReceivingStep(chain, chain.step(counter, max_jump), root_key)
 
     def commit(self, step: ReceivingStep, entropy: Entropy) -> None:
         """Applies a step after its message was authenticated; a new chain of the other party begins a new one here."""

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.padding import PKCS7
 
-from interop_client.signal.chain import MessageKeys
-from interop_client.signal.errors import BadMac, InvalidMessage, InvalidSession, NoSession
+from interop_client.signal.chain import MAX_ARCHIVED_JUMP, MAX_FORWARD_JUMP, MessageKeys
+from interop_client.signal.errors import BadMac, InvalidMessage, InvalidSession, NoSession, TooFarInFuture
 from interop_client.signal.keys import Entropy
 from interop_client.signal.messages import Authentication, Header, SignalMessage
 from interop_client.signal.ratchet import DoubleRatchet
@@ -63,8 +63,8 @@ class Session:
         authentication = Authentication(step.message_keys.mac_key, self.local_identity, self.remote_identity)
         return SignalMessage.seal(header, _encrypt(step.message_keys, plaintext), authentication)
 
-    def decrypt(self, message: SignalMessage, entropy: Entropy) -> bytes:
-        """Decrypts a message; the session changes only if the message is authentic.
+    def decrypt(self, message: SignalMessage, entropy: Entropy, max_jump: int = MAX_FORWARD_JUMP) -> bytes:
+        """Decrypts a message, before which so many others may be missing; changes only if the message is authentic.
 
         Raises:
             BadMac: The message was altered, or belongs to another session.
@@ -73,7 +73,7 @@ class Session:
             InvalidKey: No secret can be agreed with its ratchet key.
             InvalidMessage: The message is authentic, but badly padded.
         """
-        step = self.ratchet.step(message.header.ratchet_key, message.header.counter)
+        step = self.ratchet.step(message.header.ratchet_key, message.header.counter, max_jump)
         keys = step.message_keys
         message.verify(Authentication(keys.mac_key, self.remote_identity, self.local_identity))
         plaintext = _decrypt(keys, message.ciphertext)
@@ -127,14 +127,18 @@ class SessionRecord:
         for session in self.sessions:
             if session.ratchet.knows(message.header.ratchet_key):
                 return self._decrypt_with(session, message, entropy)
-        for session in [self.current, *self.sessions[1:]]:
-            # Only the MAC tells to which session a new ratchet key belongs.
-            with suppress(BadMac):
-                return self._decrypt_with(session, message, entropy)
+        # Only the MAC tells to which session a new ratchet key belongs.
+        with suppress(BadMac):
+            return self._decrypt_with(self.current, message, entropy)
+        for session in self.sessions[1:]:
+            with suppress(BadMac, TooFarInFuture):
+                return self._decrypt_with(session, message, entropy, MAX_ARCHIVED_JUMP)
         raise InvalidSession(f"none of {len(self.sessions)} sessions fits the message")
 
-    def _decrypt_with(self, session: Session, message: SignalMessage, entropy: Entropy) -> bytes:
-        plaintext = session.decrypt(message, entropy)
+    def _decrypt_with(
+        self, session: Session, message: SignalMessage, entropy: Entropy, max_jump: int = MAX_FORWARD_JUMP
+    ) -> bytes:
+        plaintext = session.decrypt(message, entropy, max_jump)
         self.promote(session)
         return plaintext
 

@@ -6,7 +6,10 @@ Binary values are base64 text, numbers are numbers, and a key pair is saved as i
      "signed_prekeys": [[id, private, signature], ...],             current one last
      "one_time_prekeys": [[id, private], ...], "next_one_time_prekey_id": n,
      "records": {remote: {"identity": public, "sessions": [session, ...]}},      current one first
-     "kem": {"one_time": [[id, seed], ...], "last_resort": null or [id, seed], "next_id": n, "seen": [remote, ...]}}
+     "kem": {"one_time": [[id, seed], ...], "last_resort": null or [id, seed], "next_id": n, "seen": [remote, ...]},
+     "offered_signed_prekey": null or [id, private, signature],     absent from an older state, as are these:
+     "confirmed_signed_prekey_id": n,
+     "offered_one_time_prekeys": [id, ...], "retired_one_time_prekeys": [id, ...]}
 
     session: {"base_key": public, "registration_id": n, "pending": null or [signed prekey id, one-time id or null],
               "root_key": secret, "ratchet_key": private, "sending_chain": null or [secret, counter],
@@ -51,6 +54,14 @@ class Parts:
     """Identity key and sessions of each remote party."""
     kem: KemKeys
     """Post-quantum prekeys."""
+    offered_signed_prekey: SignedPreKey | None
+    """The signed prekey that the server has not confirmed yet."""
+    confirmed_signed_prekey_id: int
+    """Id of the one that the server confirmed last."""
+    offered_one_time_prekeys: list[int]
+    """Ids of those that the server has not confirmed yet."""
+    retired_one_time_prekeys: list[int]
+    """Ids of those that are published no more."""
 
 
 def encode(parts: Parts) -> bytes:
@@ -59,9 +70,7 @@ def encode(parts: Parts) -> bytes:
         "version": VERSION,
         "registration_id": parts.registration_id,
         "identity": _text(parts.identity.private_key),
-        "signed_prekeys": [
-            [key.key_id, _text(key.key_pair.private_key), _text(key.signature)] for key in parts.signed_prekeys.values()
-        ],
+        "signed_prekeys": [_encode_signed(key) for key in parts.signed_prekeys.values()],
         "one_time_prekeys": [[key_id, _text(private_key)] for key_id, private_key in parts.one_time_prekeys.items()],
         "next_one_time_prekey_id": parts.next_one_time_prekey_id,
         "records": {
@@ -72,6 +81,10 @@ def encode(parts: Parts) -> bytes:
             for remote, record in parts.records.items()
         },
         "kem": _encode_kem(parts.kem),
+        "offered_signed_prekey": parts.offered_signed_prekey and _encode_signed(parts.offered_signed_prekey),
+        "confirmed_signed_prekey_id": parts.confirmed_signed_prekey_id,
+        "offered_one_time_prekeys": parts.offered_one_time_prekeys,
+        "retired_one_time_prekeys": parts.retired_one_time_prekeys,
     }
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -92,21 +105,30 @@ def decode(saved: bytes) -> Parts:
 
 
 def _decode_parts(document: dict[str, Any]) -> Parts:
-    identity = _key_pair(document["identity"])
+    identity, offered = _key_pair(document["identity"]), document.get("offered_signed_prekey")
     if not document["signed_prekeys"]:
         raise InvalidSnapshot("there is no signed prekey")
     return Parts(
         registration_id=document["registration_id"],
         identity=identity,
-        signed_prekeys={
-            key_id: SignedPreKey(key_id, _key_pair(private_key), _bytes(signature))
-            for key_id, private_key, signature in document["signed_prekeys"]
-        },
+        signed_prekeys={key[0]: _decode_signed(*key) for key in document["signed_prekeys"]},
         one_time_prekeys={key_id: _bytes(private_key) for key_id, private_key in document["one_time_prekeys"]},
         next_one_time_prekey_id=document["next_one_time_prekey_id"],
         records={remote: _decode_record(identity.public_key, record) for remote, record in document["records"].items()},
         kem=KemKeys() if document["version"] == 1 else _decode_kem(document["kem"]),
+        offered_signed_prekey=None if offered is None else _decode_signed(*offered),
+        confirmed_signed_prekey_id=document.get("confirmed_signed_prekey_id", document["signed_prekeys"][-1][0]),
+        offered_one_time_prekeys=document.get("offered_one_time_prekeys", []),
+        retired_one_time_prekeys=document.get("retired_one_time_prekeys", []),
     )
+
+
+def _encode_signed(key: SignedPreKey) -> list[Any]:
+    return [key.key_id, _text(key.key_pair.private_key), _text(key.signature)]
+
+
+def _decode_signed(key_id: int, private_key: str, signature: str) -> SignedPreKey:
+    return SignedPreKey(key_id, _key_pair(private_key), _bytes(signature))
 
 
 def _encode_kem(kem: KemKeys) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID
 
 MAX_SIGNED_PREKEYS = 5
 """How many signed prekeys a device keeps, the current one included: a first message can take up to 30 days to come."""
+MAX_RETIRED_PREKEYS = 200
+"""How many one-time prekeys a device keeps that are published no more: messages that use them may be under way."""
 
 
 class CiphertextType(Enum):
@@ -81,6 +83,14 @@ class SignalState:
     """Identity key and sessions of each remote party."""
     kem: KemKeys = field(default_factory=KemKeys)
     """Post-quantum prekeys, which no session uses."""
+    offered_signed_prekey: SignedPreKey | None = None
+    """The next signed prekey, which the server may have or not: it has not confirmed it yet."""
+    confirmed_signed_prekey_id: int = MIN_PREKEY_ID
+    """Id of the signed prekey that the server confirmed last, so that it gives out: kept whatever becomes of others."""
+    offered_one_time_prekeys: list[int] = field(default_factory=list)
+    """Ids of one-time prekeys that the server may have or not: it has not confirmed them yet."""
+    retired_one_time_prekeys: list[int] = field(default_factory=list)
+    """Ids of one-time prekeys that are published no more, oldest first."""
     entropy: Entropy = field(default=os.urandom, repr=False, compare=False)
     """Makes new keys; not saved."""
 
@@ -114,6 +124,10 @@ class SignalState:
             parts.next_one_time_prekey_id,
             parts.records,
             parts.kem,
+            parts.offered_signed_prekey,
+            parts.confirmed_signed_prekey_id,
+            parts.offered_one_time_prekeys,
+            parts.retired_one_time_prekeys,
             entropy,
         )
 
@@ -128,6 +142,10 @@ class SignalState:
                 self.next_one_time_prekey_id,
                 self.records,
                 self.kem,
+                self.offered_signed_prekey,
+                self.confirmed_signed_prekey_id,
+                self.offered_one_time_prekeys,
+                self.retired_one_time_prekeys,
             )
         )
 
@@ -140,13 +158,82 @@ class SignalState:
     def _signed_prekey(self) -> SignedPreKey:
         return self.signed_prekeys[next(reversed(self.signed_prekeys))]
 
+    def offer_signed_prekey(self) -> SignedPreKeyPublic:
+        """Returns the next signed prekey, to publish; the same one until it is confirmed or withdrawn (KEY-11).
+
+        The server gives out the current one or this one, so this device opens messages that use either.
+        """
+        if self.offered_signed_prekey is None:
+            key_id = next_prekey_id(self._signed_prekey.key_id)
+            self.offered_signed_prekey = SignedPreKey.generate(key_id, self.identity, self.entropy)
+        return self.offered_signed_prekey.public
+
     def rotate_signed_prekey(self) -> SignedPreKeyPublic:
-        """Makes a new signed prekey the current one; a bounded number of old ones still opens sessions (KEY-11)."""
-        rotated = SignedPreKey.generate(next_prekey_id(self._signed_prekey.key_id), self.identity, self.entropy)
-        self.signed_prekeys[rotated.key_id] = rotated
-        if len(self.signed_prekeys) > MAX_SIGNED_PREKEYS:
-            del self.signed_prekeys[next(iter(self.signed_prekeys))]
-        return rotated.public
+        """Makes the next signed prekey the current one, which is given out from now on (KEY-11).
+
+        A bounded number of old ones still opens sessions.
+        """
+        rotated = self.offer_signed_prekey()
+        self.confirmed_signed_prekey_id = rotated.key_id
+        self.renew_signed_prekey()
+        return rotated
+
+    def renew_signed_prekey(self) -> None:
+        """Makes the next signed prekey the current one, after the server has refused the one before."""
+        key_id = self.offer_signed_prekey().key_id
+        assert self.offered_signed_prekey is not None
+        self.signed_prekeys[key_id], self.offered_signed_prekey = self.offered_signed_prekey, None
+        old = [key_id for key_id in self.signed_prekeys if key_id != self.confirmed_signed_prekey_id]
+        for oldest in old[: max(0, len(self.signed_prekeys) - MAX_SIGNED_PREKEYS)]:
+            del self.signed_prekeys[oldest]
+
+    def offer_one_time_prekeys(self, count: int) -> list[PreKeyPublic]:
+        """Returns one-time prekeys to publish: those that the server has not confirmed first, then new ones.
+
+        Args:
+            count: 1 to 20,000.
+
+        Raises:
+            ValueError: The count is out of range.
+        """
+        held = [key_id for key_id in self.offered_one_time_prekeys if key_id in self.one_time_prekeys]
+        again = [self._public_one_time_prekey(key_id) for key_id in held[:count]]
+        new = self.generate_one_time_prekeys(count - len(again)) if len(again) < count else []
+        self.offered_one_time_prekeys = held + [prekey.key_id for prekey in new]
+        return again + new
+
+    def confirm_one_time_prekeys(self, added: Iterable[PreKeyPublic]) -> None:
+        """Notes that the server has these, besides those that it had."""
+        confirmed = {prekey.key_id for prekey in added}
+        self.offered_one_time_prekeys = [key_id for key_id in self.offered_one_time_prekeys if key_id not in confirmed]
+
+    def replace_one_time_prekeys(self, published: Iterable[PreKeyPublic], private: Iterable[int]) -> None:
+        """Notes that the server has these and none of those that it had, which retire.
+
+        Args:
+            published: The prekeys that it has.
+            private: Ids of prekeys that were given to single senders, and never to the server.
+        """
+        kept = {prekey.key_id for prekey in published}.union(private)
+        self.offered_one_time_prekeys = []
+        self._retire(key_id for key_id in self.one_time_prekeys if key_id not in kept)
+
+    def withdraw_one_time_prekeys(self) -> None:
+        """Gives up the offered one-time prekeys, after the server has refused them: the next ones are new."""
+        offered, self.offered_one_time_prekeys = self.offered_one_time_prekeys, []
+        self._retire(offered)
+
+    def _retire(self, key_ids: Iterable[int]) -> None:
+        """Keeps the oldest of a generation, which the server gives out first, and the newest generations."""
+        retired = [key_id for key_id in self.retired_one_time_prekeys if key_id in self.one_time_prekeys]
+        before = set(retired)
+        new = [key_id for key_id in key_ids if key_id not in before]
+        kept = (retired + new[:MAX_RETIRED_PREKEYS])[-MAX_RETIRED_PREKEYS:]
+        self.delete_one_time_prekeys({*retired, *new}.difference(kept))
+        self.retired_one_time_prekeys = kept
+
+    def _public_one_time_prekey(self, key_id: int) -> PreKeyPublic:
+        return PreKeyPublic(key_id, KeyPair.from_private(self.one_time_prekeys[key_id]).public_key)
 
     def generate_one_time_prekeys(self, count: int) -> list[PreKeyPublic]:
         """Makes one-time prekeys to upload.
@@ -179,10 +266,7 @@ class SignalState:
 
     def unused_one_time_prekeys(self) -> list[PreKeyPublic]:
         """Returns the one-time prekeys that no message has used yet, without private keys, to compare or upload."""
-        return [
-            PreKeyPublic(key_id, KeyPair.from_private(private_key).public_key)
-            for key_id, private_key in self.one_time_prekeys.items()
-        ]
+        return [self._public_one_time_prekey(key_id) for key_id in self.one_time_prekeys]
 
     def generate_kem_prekeys(self, count: int) -> list[KemPreKeyPublic]:
         """Makes one-time KEM prekeys to upload, 1 to 5,000 (KEY-15).
@@ -198,7 +282,7 @@ class SignalState:
 
     def renew_signed_keys(self) -> None:
         """Renews the signed prekey and the last-resort KEM prekey, after the server has refused them."""
-        self.rotate_signed_prekey()
+        self.renew_signed_prekey()
         if self.kem.last_resort is not None:
             self.kem.renew_last_resort(self.entropy)
 
@@ -311,9 +395,7 @@ class SignalState:
         return plaintext
 
     def _respond(self, message: PreKeySignalMessage) -> Session:
-        if message.signed_prekey_id not in self.signed_prekeys:
-            raise InvalidKeyId(f"signed prekey {message.signed_prekey_id} is not held")
-        signed_prekey = self.signed_prekeys[message.signed_prekey_id].key_pair
+        signed_prekey = self._held_signed_prekey(message.signed_prekey_id)
         one_time_prekey = None
         if message.one_time_prekey_id is not None:
             if message.one_time_prekey_id not in self.one_time_prekeys:
@@ -329,6 +411,13 @@ class SignalState:
             base_key=message.base_key,
             ratchet=DoubleRatchet.respond(root_key, signed_prekey),
         )
+
+    def _held_signed_prekey(self, key_id: int) -> KeyPair:
+        if key_id in self.signed_prekeys:
+            return self.signed_prekeys[key_id].key_pair
+        if self.offered_signed_prekey is not None and self.offered_signed_prekey.key_id == key_id:
+            return self.offered_signed_prekey.key_pair
+        raise InvalidKeyId(f"signed prekey {key_id} is not held")
 
     def _check_identity(self, remote: str, presented: bytes) -> None:
         known = self.trusted_identity(remote)

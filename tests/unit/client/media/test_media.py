@@ -96,6 +96,14 @@ async def test_a_file_makes_the_whole_way(blob: Blob, plaintext: Path, tmp_path:
     assert names_in(tmp_path) == ["copy", "plaintext"]
 
 
+async def test_a_file_may_have_the_longest_name_that_there_is(blob: Blob, tmp_path: Path) -> None:
+    """Also while it is being written."""
+    server, target = BlobServer(), tmp_path / ("x" * 251 + ".pdf")
+    await upload(server, blob)
+    await download_over_grpc(server, reference_to(blob), target)
+    assert names_in(tmp_path) == ["plaintext", target.name]
+
+
 async def test_a_broken_upload_goes_on_where_the_server_has_it(blob: Blob) -> None:
     server = BlobServer(breaks=[2, 1])
     await upload(server, blob)

@@ -8,8 +8,10 @@ import pytest
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.media.crypto import EncryptedMedia, MediaType
+from interop_client.media.file_names import harmless_name
 from interop_client.media.reference import MediaReference
 from interop_client.messaging.contents import (
+    check_description,
     deletion_content,
     edit_content,
     media_content,
@@ -167,6 +169,22 @@ def test_every_message_has_a_secret_of_its_own() -> None:
 def test_a_file_name_brings_no_folder() -> None:
     event = delivered(media_content(replace(REFERENCE, name="../../etc/passwd")))
     assert isinstance(event, MediaReceived) and event.media.name == "passwd"
+
+
+@pytest.mark.parametrize("name", ["..", "..\\..\\evil.exe", "a\0b.txt", "x" * 300])
+def test_a_file_name_from_others_is_harmless(name: str) -> None:
+    """The rules are those of `harmless_name`; a caption is no name, and an absent name stays absent."""
+    event = delivered(media_content(replace(REFERENCE, name=name)))
+    assert isinstance(event, MediaReceived) and event.media.name == harmless_name(name) != name
+    for reference in (replace(REFERENCE, media_type=MediaType.IMAGE, name=name), replace(REFERENCE, name="")):
+        event = delivered(media_content(reference))
+        assert isinstance(event, MediaReceived) and event.media.name == reference.name
+
+
+@pytest.mark.parametrize(("mimetype", "name"), [("text/\ud800", ""), ("text/plain", "caf\udce9")])
+def test_what_cannot_be_said_of_a_file_is_found_before_its_upload(mimetype: str, name: str) -> None:
+    with pytest.raises(InvalidContent, match="Unicode"):
+        check_description(MediaType.IMAGE, mimetype, name)
 
 
 def test_a_change_without_a_type_deletes_nothing() -> None:

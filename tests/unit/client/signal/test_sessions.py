@@ -20,7 +20,8 @@ from interop_client.signal import (
     TooFarInFuture,
     UntrustedIdentity,
 )
-from interop_client.signal.chain import MAX_FORWARD_JUMP, MAX_SKIPPED_KEYS
+from interop_client.signal.chain import MAX_FORWARD_JUMP, MAX_SKIPPED_KEYS, ChainKey
+from interop_client.signal.messages import PreKeySignalMessage
 from interop_client.signal.ratchet import MAX_RECEIVING_CHAINS, DoubleRatchet
 from interop_client.signal.session import MAX_ARCHIVED_SESSIONS
 from interop_client.signal.store import MAX_SIGNED_PREKEYS
@@ -123,21 +124,68 @@ def test_a_message_of_a_chain_long_past_fits_no_session(pair: Pair) -> None:
     assert len(pair.bob.records[ALICE].current.ratchet.receiving_chains) == MAX_RECEIVING_CHAINS
 
 
+def lose(pair: Pair, count: int) -> None:
+    """Uses up the keys of so many messages to Bob, which never come."""
+    for _ in range(count):
+        pair.alice.records[BOB].current.ratchet.send()
+
+
+@pytest.mark.parametrize("missing", [2_100, 20_000, MAX_FORWARD_JUMP])
+def test_as_many_messages_may_be_missing_as_a_mailbox_holds(pair: Pair, missing: int) -> None:
+    """As in libsignal; the state keeps no more than the newest 2,000 keys for those that may still come."""
+    lose(pair, missing - 1)
+    late, message = to_bob(pair), to_bob(pair)
+    assert bob_reads(pair, message) == b"to bob"
+    assert bob_reads(pair, late) == b"to bob"
+    skipped = [len(chain.skipped) for chain in pair.bob.records[ALICE].current.ratchet.receiving_chains]
+    print(f"{missing} missing: {sum(skipped)} keys kept, a state of {len(pair.bob.to_bytes())} bytes")
+    assert sum(skipped) == MAX_SKIPPED_KEYS - 1
+    assert len(pair.bob.to_bytes()) < 64 * MAX_SKIPPED_KEYS
+
+
 def test_a_message_too_far_ahead_is_refused_and_changes_nothing(pair: Pair) -> None:
     """A forged counter must not cost unbounded work."""
-    messages = [to_bob(pair) for _ in range(MAX_FORWARD_JUMP + 2)]
+    lose(pair, MAX_FORWARD_JUMP)
+    last, beyond = to_bob(pair), to_bob(pair)
     before = pair.bob.to_bytes()
     with pytest.raises(TooFarInFuture):
-        bob_reads(pair, messages[-1])
+        bob_reads(pair, beyond)
     assert pair.bob.to_bytes() == before
-    assert bob_reads(pair, messages[-2]) == b"to bob"
-    assert bob_reads(pair, messages[-1]) == b"to bob"
+    assert bob_reads(pair, last) == b"to bob"
+    assert bob_reads(pair, beyond) == b"to bob"
+
+
+def test_a_forged_counter_costs_little_more_when_there_are_many_sessions(
+    pair: Pair, take_bundle: TakeBundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of forty archived sessions is tried with far fewer missing messages than the current one."""
+    for _ in range(MAX_ARCHIVED_SESSIONS):
+        pair.alice.process_bundle(BOB, take_bundle(pair.bob))
+        assert bob_reads(pair, to_bob(pair)) == b"to bob"
+    stranger = SignalState.generate()
+    stranger.process_bundle(BOB, take_bundle(pair.bob))
+    for _ in range(MAX_FORWARD_JUMP):
+        stranger.records[BOB].current.ratchet.send()
+    forged = PreKeySignalMessage.decode(stranger.encrypt(BOB, b"x").body).message.encode()
+    steps = 0
+    advance = ChainKey.next
+
+    def count(key: ChainKey) -> ChainKey:
+        nonlocal steps
+        steps += 1
+        return advance(key)
+
+    monkeypatch.setattr(ChainKey, "next", count)
+    with pytest.raises(InvalidSession):
+        pair.bob.decrypt(ALICE, CiphertextType.DOUBLE_RATCHET, forged)
+    print(f"{steps} steps of chains for one forged message, with {len(pair.bob.records[ALICE].sessions)} sessions")
+    assert steps <= MAX_FORWARD_JUMP + 1
 
 
 def test_keys_of_missing_messages_are_bounded_and_the_oldest_go_first(pair: Pair) -> None:
     """A chain keeps 2,000 of them."""
-    messages = [to_bob(pair) for _ in range(MAX_FORWARD_JUMP + 12)]
-    bob_reads(pair, messages[MAX_FORWARD_JUMP])
+    messages = [to_bob(pair) for _ in range(MAX_SKIPPED_KEYS + 12)]
+    bob_reads(pair, messages[MAX_SKIPPED_KEYS])
     bob_reads(pair, messages[-1])
     (chain,) = [chain for chain in pair.bob.records[ALICE].current.ratchet.receiving_chains if chain.skipped]
     assert len(chain.skipped) == MAX_SKIPPED_KEYS

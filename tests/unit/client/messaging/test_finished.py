@@ -1,0 +1,259 @@
+"""A delivery is finished when its handler is: until then it comes again, and from then on it is not shown again."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from interop_api.v1 import stanza_pb2
+from interop_client.client import ClientOptions, InteropClient
+from interop_client.messaging.events import (
+    Event,
+    IdentityChanged,
+    MessageAwaited,
+    MessageHeld,
+    TextReceived,
+    Undecryptable,
+)
+from interop_client.messaging.inbox import MAX_HELD, Answers, Inbox
+from interop_client.state import ClientState, MemoryStore
+from tests.unit.client.conftest import ScriptedTransport, Stanza
+from tests.unit.client.messaging.conftest import ALICE, BOB, Alice
+
+pytestmark = pytest.mark.requirement("MSG-09")
+
+
+class Application:
+    """Notes the texts that it has finished, and may do something of its own on each first."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self.work: Callable[[TextReceived], Awaitable[None]] | None = None
+        self.client: InteropClient | None = None
+
+    async def on_event(self, event: Event) -> None:
+        if isinstance(event, TextReceived):
+            if self.work is not None:
+                await self.work(event)
+            self.texts.append(event.text)
+
+    @property
+    def options(self) -> ClientOptions:
+        return ClientOptions(on_event=self.on_event)
+
+
+def identity_changed(delivery_id: int) -> Stanza:
+    changed = stanza_pb2.Notification(identity_changed=stanza_pb2.IdentityChanged(jid=ALICE))
+    return Stanza(notification=changed, delivery_id=delivery_id)
+
+
+async def test_a_crash_while_the_handler_works_brings_the_message_again(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """Also when something else saved the state meanwhile: here, new prekeys; the message key is used up by then."""
+    store, application = MemoryStore(), Application()
+    delivery = alice.delivery("Hi")
+    snapshots: list[bytes] = []
+
+    async def publish(_: TextReceived) -> None:
+        assert application.client is not None
+        await application.client.publish_prekeys(3)
+        snapshots.append(store.snapshot)
+
+    application.work = publish
+    async with InteropClient(transport, state, store, application.options) as bob:
+        application.client = bob
+        transport.deliver(delivery)
+        await bob.wait_for(TextReceived)
+    [crashed] = snapshots
+    again = Application()
+    async with InteropClient(transport, ClientState.from_bytes(crashed), MemoryStore(), again.options) as bob:
+        transport.deliver(delivery, alice.delivery("Next"))
+        assert [(await bob.wait_for(TextReceived)).text for _ in range(2)] == ["Hi", "Next"]
+    assert again.texts == ["Hi", "Next"]
+    assert bob.state.deliveries.opened == {}
+
+
+async def test_a_finished_message_is_not_shown_again_after_an_identity_change(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """The ack is lost, then the sessions go: what was finished is known all the same."""
+    store = MemoryStore()
+    first, second = alice.delivery("Hi"), alice.delivery("You there?")
+    async with InteropClient(transport, state, store) as bob:
+        transport.deliver(first, second)
+        await bob.wait_for(TextReceived)
+        transport.deliver(identity_changed(3))
+        await bob.wait_for(IdentityChanged)
+        await transport.until(lambda: transport.acked == [1, 2, 3])
+    transport.sent.clear()
+    application = Application()
+    async with InteropClient(transport, ClientState.from_bytes(store.snapshot), options=application.options) as bob:
+        transport.deliver(first, second, identity_changed(3))
+        renewed = Alice(bob.state)
+        renewed.skip(9)
+        transport.deliver(renewed.delivery("New phone"))
+        await transport.until(lambda: transport.acked == [1, 2, 3, 10])
+    assert application.texts == ["New phone"]
+    assert transport.of_kind("retry_receipt") == transport.of_kind("nack") == []
+
+
+async def test_a_repeated_notice_of_an_identity_change_does_not_end_the_new_session(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """The key that came after it stays pinned: whoever repeats a notice gains nothing."""
+    async with InteropClient(transport, state) as bob:
+        transport.deliver(identity_changed(1))
+        alice.skip(1)
+        transport.deliver(alice.delivery("Hi"))
+        await bob.wait_for(TextReceived)
+        await bob.wait_for(IdentityChanged)
+        transport.deliver(identity_changed(1))
+        await transport.until(lambda: transport.acked == [1, 2, 1])
+        assert state.signal.trusted_identity(ALICE) == alice.signal.identity.public_key
+        assert state.signal.has_session(ALICE)
+
+
+async def test_a_message_that_was_asked_for_and_came_is_not_asked_for_again(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """The copy that could not be opened comes again after the good one, since its ack was lost."""
+    broken = alice.delivery("Hi")
+    good = Stanza()
+    good.CopyFrom(broken)
+    good.delivery_id, good.message.retry_count = 2, 1
+    broken.message.enc[0].ciphertext = b"3nothing"
+    application = Application()
+    async with InteropClient(transport, state, options=application.options) as bob:
+        transport.deliver(broken)
+        await bob.wait_for(MessageAwaited)
+        transport.deliver(good, broken, good)
+        await transport.until(lambda: transport.acked == [1, 2, 1, 2])
+    assert application.texts == ["Hi"]
+    assert len(transport.of_kind("retry_receipt")) == 1
+
+
+CRASHES = ("crash while the handler works", "crash before the save", "crash before the acks")
+
+
+@settings(deadline=None, max_examples=50)
+@given(steps=st.lists(st.sampled_from(("message", "identity change", *CRASHES)), max_size=16))
+def test_each_text_is_finished_once_whatever_crashes(steps: list[str]) -> None:
+    """No ack ever arrives, so the server delivers all again after each crash; another task saves at the worst time."""
+    state = ClientState.generate(BOB)
+    alice, mailbox, texts, finished = Alice(state), list[Stanza](), list[str](), list[str]()
+    saved = state.to_bytes()
+    for number, step in enumerate([*steps, CRASHES[2], CRASHES[2]]):
+        if step == "message":
+            texts.append(str(number))
+            mailbox.append(alice.delivery(texts[-1]))
+        elif step == "identity change":
+            mailbox.append(identity_changed(1_000 + number))
+        else:
+            restored = ClientState.from_bytes(saved)
+            shown = shown_until(step, Inbox(restored), mailbox)
+            if step != CRASHES[1]:
+                saved = restored.to_bytes()
+                finished += shown
+    assert finished == texts
+    assert ClientState.from_bytes(saved).deliveries.opened == {}
+
+
+def shown_until(crash: str, inbox: Inbox, mailbox: list[Stanza]) -> list[str]:
+    """Opens the mailbox up to a crash, and returns the texts that the handler finished."""
+    shown: list[str] = []
+    for stanza in mailbox:
+        opened = inbox.open(stanza, Answers())
+        new = [event.text for event in opened.events if isinstance(event, TextReceived)]
+        if new and crash == CRASHES[0]:
+            break
+        inbox.finish(opened)
+        shown += new
+    return shown
+
+
+# An identity key that nobody has accepted.
+
+
+def presented_by(alice: Alice, delivery_id: int) -> MessageHeld:
+    return MessageHeld(ALICE, f"m{delivery_id}", alice.signal.identity.public_key)
+
+
+async def test_a_message_under_another_identity_waits_for_the_decision(
+    transport: ScriptedTransport, bob: InteropClient, alice: Alice
+) -> None:
+    """Neither acked nor nacked nor asked for again, while others go on; accepting opens all that waited, in order."""
+    transport.deliver(alice.delivery("Hi"))
+    await bob.wait_for(TextReceived)
+    renewed = Alice(bob.state)
+    renewed.skip(10)
+    transport.deliver(renewed.delivery("New phone"), renewed.delivery("Me again"), alice.delivery("Old phone"))
+    assert [await bob.wait_for(MessageHeld) for _ in range(2)] == [presented_by(renewed, 11), presented_by(renewed, 12)]
+    assert (await bob.wait_for(TextReceived)).text == "Old phone"
+    await transport.until(lambda: transport.acked == [1, 2])
+    await bob.accept_identity(ALICE, renewed.signal.identity.public_key)
+    assert [(await bob.wait_for(TextReceived)).text for _ in range(2)] == ["New phone", "Me again"]
+    await transport.until(lambda: transport.acked == [1, 2, 11, 12])
+    assert transport.of_kind("nack") == transport.of_kind("retry_receipt") == []
+
+
+async def test_a_decision_outlives_the_connection(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """What waits comes again with the next connection, also when later deliveries were finished meanwhile."""
+    store = MemoryStore()
+    renewed = Alice(state)
+    renewed.skip(10)
+    held = renewed.delivery("New phone")
+    async with InteropClient(transport, state, store) as bob:
+        transport.deliver(alice.delivery("Hi"), held)
+        await bob.wait_for(MessageHeld)
+        alice.skip(20)
+        transport.deliver(alice.delivery("Later"))
+        await transport.until(lambda: transport.acked == [1, 22])
+    async with InteropClient(transport, ClientState.from_bytes(store.snapshot), store) as bob:
+        transport.deliver(held)
+        assert await bob.wait_for(MessageHeld) == presented_by(renewed, 11)
+        await bob.accept_identity(ALICE)
+        assert (await bob.wait_for(TextReceived)).text == "New phone"
+
+
+async def test_a_late_notice_of_the_change_opens_what_waited(
+    transport: ScriptedTransport, bob: InteropClient, alice: Alice
+) -> None:
+    """The server says that the key has changed: nobody has to decide any more (KEY-17)."""
+    renewed = Alice(bob.state)
+    renewed.skip(10)
+    transport.deliver(alice.delivery("Hi"), renewed.delivery("New phone"), identity_changed(30))
+    await bob.wait_for(IdentityChanged)
+    assert [(await bob.wait_for(TextReceived)).text for _ in range(2)] == ["Hi", "New phone"]
+    await transport.until(lambda: transport.acked == [1, 30, 11])
+
+
+async def test_what_the_user_refuses_is_dropped(transport: ScriptedTransport, bob: InteropClient, alice: Alice) -> None:
+    """The server forgets it, and the known key stays the known key."""
+    renewed = Alice(bob.state)
+    renewed.skip(10)
+    transport.deliver(alice.delivery("Hi"), renewed.delivery("It is me"))
+    await bob.wait_for(MessageHeld)
+    await bob.refuse_identity(ALICE)
+    await transport.until(lambda: [(n.delivery_id, n.nack_code) for n in transport.of_kind("nack")] == [(11, 500)])
+    assert bob.state.signal.trusted_identity(ALICE) == alice.signal.identity.public_key
+
+
+@pytest.mark.parametrize(("in_flight", "most"), [(0, MAX_HELD), (20, 10)])
+async def test_what_waits_leaves_room_for_others(state: ClientState, in_flight: int, most: int) -> None:
+    """Half of what the server may have in flight, and no more than 256: the rest is refused and told, as it was."""
+    transport = ScriptedTransport(stanza_pb2.ChannelLimits(max_unacked_deliveries=in_flight))
+    alice, renewed = Alice(state), Alice(state)
+    renewed.skip(10)
+    async with InteropClient(transport, state) as bob:
+        transport.deliver(alice.delivery("Hi"))
+        await bob.wait_for(TextReceived)
+        for _ in range(most):
+            transport.deliver(renewed.delivery("New phone"))
+            await bob.wait_for(MessageHeld)
+        transport.deliver(renewed.delivery("One more"), alice.delivery("Still here"))
+        assert (await bob.wait_for(Undecryptable)).reason == "UntrustedIdentity"
+        assert (await bob.wait_for(TextReceived)).text == "Still here"
