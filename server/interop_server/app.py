@@ -20,6 +20,7 @@ from interop_server.config import Config
 from interop_server.core.journal import Journal
 from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
+from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.partner_media import HttpPartnerMediaSource
@@ -87,6 +88,7 @@ class Simulator:
         times_ms = (clock.now_ms(), machine_ms())
         certified = await load_identity(store.secrets, times_ms, self._rng("identity"), config.limits.certificate_days)
 
+        seats = Seats(config.limits)
         registry = ConnectionRegistry(self._rng("session tokens"))
         signers = PushSigners(store.secrets)
         push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect)
@@ -108,7 +110,7 @@ class Simulator:
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
         repeats = Repeats(clock, config.limits)
-        edge = Edge(rules, registry, departures, repeats, clock, self._rng("handshakes"))
+        edge = Edge(rules, registry, departures, repeats, seats, clock, self._rng("handshakes"))
 
         self._write_journal(rules.journal)
         http_url = await self._serve_http(

@@ -21,6 +21,7 @@ from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.rpc.calls import Call, Context, call_of
+from interop_server.rpc.claims import handshake_from
 from interop_server.rpc.connections import ClientTraits, LiveConnection
 from interop_server.rpc.convert.indicators import indicator_to
 from interop_server.rpc.convert.login import limits_to, peer_ip_from
@@ -51,10 +52,19 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     ) -> None:
         """Runs one channel until either side ends it."""
         edge, call = self._edge, call_of(context)
+        with edge.seats.taken(handshake_from(call)):
+            live, channel = await self._log_in(context, call)
+        try:
+            await _ChatStream(edge, live, channel, call).run()
+        finally:
+            await edge.departures.close(live)
+
+    async def _log_in(self, context: Context, call: Call) -> "tuple[LiveConnection, _SealedChannel]":
+        edge = self._edge
         handshaken = await shake_hands(context, self._identity, edge.rng, edge.rules.limits)
         channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
         try:
-            live = await self._open(handshaken.login, call)
+            return await self._open(handshaken.login, call), channel
         except Refusal as refusal:
             await self._refuse(refusal, channel, call, _claimed(handshaken.login))
             raise
@@ -64,10 +74,6 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             fault = Refusal(Reason.SERVER_FAULT)
             await self._refuse(fault, channel, call, _claimed(handshaken.login))
             raise fault from error
-        try:
-            await _ChatStream(edge, live, channel, call).run()
-        finally:
-            await edge.departures.close(live)
 
     async def _open(self, login: Login | Refusal, call: Call) -> LiveConnection:
         if isinstance(login, Refusal):

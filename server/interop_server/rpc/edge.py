@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
+from interop_server.core.seats import Seats
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.repeats import Repeats
@@ -17,6 +18,7 @@ class Edge:
     registry: ConnectionRegistry
     departures: Departures
     repeats: Repeats
+    seats: Seats
     clock: Clock
     rng: Rng
     """For handshakes."""

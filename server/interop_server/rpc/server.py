@@ -139,5 +139,5 @@ def _server(edge: Edge) -> grpc.aio.Server:
         ("grpc.max_send_message_length", -1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    interceptor = CallInterceptor(edge.rules.journal, Sessions(edge.registry), edge.repeats)
+    interceptor = CallInterceptor(edge.rules, Sessions(edge.registry), edge.repeats, edge.seats)
     return grpc.aio.server(interceptors=(interceptor,), options=options)
