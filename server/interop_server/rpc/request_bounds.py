@@ -49,6 +49,8 @@ _LISTS = {
     "FieldMask.paths": _List(64, 256),
 }
 """Every list that a request can have, by message and field."""
+_PARTS = 16_384
+"""In how many parts the messages of a request may be given together: protobuf joins them."""
 _MOST = {name: each.most for name, each in _LISTS.items()}
 
 
@@ -57,7 +59,7 @@ class RequestBounds:
 
     def __init__(self, kind: Descriptor, *, has_kem_prekeys: bool) -> None:
         self.most_bytes = PLAIN_BYTES + _list_bytes(kind, () if has_kem_prekeys else (_KEM_PREKEYS,))
-        self._lists = WireLists.of(kind, _MOST)
+        self._lists = WireLists.of(kind, _MOST, _PARTS)
 
     def check(self, serialized: bytes) -> None:
         """Refuses a request that is larger than any right one, or has more elements.
@@ -81,10 +83,11 @@ class RequestBounds:
         except Unreadable as error:
             raise unreadable() from error
         except TooMany as error:
-            if error.is_list:
+            if error.most:
                 detail = f"`{error.path}` has at most {error.most:,} entries"
                 raise Refusal(Reason.TOO_MANY_ITEMS, detail, field=error.path) from error
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`{error.path}` is given twice", field=error.path) from error
+            detail = f"`{error.path}` is given in too many parts"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=error.path) from error
 
 
 @cache

@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import DecodeError, Message
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = 0, 1, 2, 3, 4, 5
 _MORE = 0x80
 """The bit of a varint's byte that says that another one follows."""
 _MAX_VARINT_BYTES = 10
@@ -25,19 +25,17 @@ _FIXED_BYTES = {
 
 
 class TooMany(Exception):
-    """A list has more elements than it may have, or a message is given twice.
+    """A list has more elements than it may have.
 
     Args:
         path: Names of the fields that lead to it: `users.devices`.
         most: How many elements it may have.
-        is_list: Whether it is a list.
     """
 
-    def __init__(self, path: str, most: int, *, is_list: bool) -> None:
+    def __init__(self, path: str, most: int) -> None:
         super().__init__(path)
         self.path = path
         self.most = most
-        self.is_list = is_list
 
 
 class Unreadable(Exception):
@@ -49,11 +47,10 @@ class _Counted:
     """A field that makes objects each time it occurs: a list, or a message."""
 
     name: str
-    most: int
-    """How often it may occur in one message that has it."""
+    most: int | None
+    """How often it may occur in one message that has it; None for what counts as spare."""
     element_bytes: int = 0
     """Of a packed element of fixed length; 0 for varints."""
-    is_list: bool = False
     is_packable: bool = False
     inside: "dict[int, _Counted] | None" = None
     """What is counted in the message that the field holds, by tag as on the wire; None where it holds none."""
@@ -64,31 +61,33 @@ class WireLists:
     """What is counted in the messages of one kind."""
 
     _fields: "dict[int, _Counted]" = field(repr=False)
+    _spare: int
 
     @classmethod
-    def of(cls, kind: Descriptor, most: Mapping[str, int], *, is_deep: bool = True) -> "WireLists":
+    def of(cls, kind: Descriptor, most: Mapping[str, int], spare: int, *, is_deep: bool = True) -> "WireLists":
         """Derives what is counted from the contract.
 
         Args:
             kind: The message.
-            most: By message and list, such as `ReportRequest.messages`: how many elements it may have. A list that
-                is not named may have none.
+            most: By message and list, such as `ReportRequest.messages`: how many elements it may have.
+            spare: How many elements there may be together in all lists that are not named, and of messages: one that is
+                no list may be given in parts.
             is_deep: Whether the messages inside are looked into.
         """
         found = _fields_of(kind, most, {})
         if not is_deep:
             found = {tag: replace(counted, inside=None) for tag, counted in found.items()}
-        return cls(found)
+        return cls(found, spare)
 
     def check(self, serialized: bytes) -> None:
         """Counts the lists of a message, and in all messages inside it.
 
         Raises:
-            TooMany: A list has more elements than it may have, or a message is given twice.
+            TooMany: A list has more elements than it may have.
             Unreadable: The bytes are no message.
         """
         try:
-            _count(serialized, 0, len(serialized), self._fields)
+            _count(serialized, 0, len(serialized), self._fields, _Spare(self._spare))
         except IndexError as error:
             raise Unreadable from error
 
@@ -101,18 +100,30 @@ def _fields_of(kind: Descriptor, most: Mapping[str, int], known: "dict[str, Any]
     for each in kind.fields:
         if not each.is_repeated and each.message_type is None:
             continue
-        allowed = most.get(f"{kind.name}.{each.name}", 0) if each.is_repeated else 1
+        allowed = most.get(f"{kind.name}.{each.name}")
         inside = None if each.message_type is None else _fields_of(each.message_type, most, known)
         is_packable = each.is_repeated and each.type not in (
             FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE
         )  # fmt: skip
-        counted = _Counted(each.name, allowed, _FIXED_BYTES.get(each.type, 0), each.is_repeated, is_packable, inside)
+        counted = _Counted(each.name, allowed, _FIXED_BYTES.get(each.type, 0), is_packable, inside)
         for wire_type in (_VARINT, _FIXED64, _BYTES, _FIXED32) if is_packable else (_BYTES,):
             found[each.number << 3 | wire_type] = counted
     return found
 
 
-def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", path: str = "") -> None:
+@dataclass(slots=True)
+class _Spare:
+    """What there may still be of what has no bound of its own."""
+
+    left: int
+
+    def take(self, path: str, elements: int) -> None:
+        self.left -= elements
+        if self.left < 0:
+            raise TooMany(path, 0)
+
+
+def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", spare: _Spare, path: str = "") -> None:
     seen: dict[str, int] = {}
     while at < end:
         tag = data[at]
@@ -128,11 +139,14 @@ def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", path: 
         if counted is None:
             continue
         elements = _elements(data, start, at, counted) if counted.is_packable and tag & 7 == _BYTES else 1
-        number = seen[counted.name] = seen.get(counted.name, 0) + elements
-        if number > counted.most:
-            raise TooMany(path + counted.name, counted.most, is_list=counted.is_list)
+        if counted.most is None:
+            spare.take(path + counted.name, elements)
+        else:
+            number = seen[counted.name] = seen.get(counted.name, 0) + elements
+            if number > counted.most:
+                raise TooMany(path + counted.name, counted.most)
         if counted.inside:
-            _count(data, start, at, counted.inside, f"{path}{counted.name}.")
+            _count(data, start, at, counted.inside, spare, f"{path}{counted.name}.")
 
 
 def _elements(data: bytes, start: int, end: int, counted: _Counted) -> int:
@@ -152,7 +166,20 @@ def _skip(data: bytes, at: int, wire_type: int) -> tuple[int, int]:
         return at, _varint(data, at)[1]
     if wire_type in (_FIXED32, _FIXED64):
         return at, at + (4 if wire_type == _FIXED32 else 8)
-    raise Unreadable  # a group: the contract has none
+    if wire_type == _GROUP:  # the contract has none, so it is kept as it came
+        return at, _end_of_group(data, at)
+    raise Unreadable
+
+
+def _end_of_group(data: bytes, at: int) -> int:
+    depth = 1
+    while depth:
+        tag, at = _varint(data, at)
+        if tag & 7 in (_GROUP, _GROUP_END):
+            depth += 1 if tag & 7 == _GROUP else -1
+        else:
+            _, at = _skip(data, at, tag & 7)
+    return at
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

@@ -3,24 +3,19 @@
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import stanza_pb2
-from interop_protocol.sizes import MAX_ACK_IDS, MAX_DEVICES, MAX_RECEIPT_IDS
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.rpc.wire_lists import OnlyOnce, TooMany, Unreadable, WireLists
 
 UNCOUNTED_BYTES = 2 << 10
 """A frame up to this length cannot hold many objects: the smallest has two bytes."""
-_TIMES = 16
-"""A list may be that many times as long as a right one before it ends the channel: until then its stanza is refused."""
+_SPARE = 32_768
+"""What the lists in all stanzas of a frame may hold together: many times what right ones do, but for those of numbers,
+which cost no more than their bytes. A list that is too long is refused with its stanza."""
 
 _ONLY_ONCE = OnlyOnce(stanza_pb2.Batch.DESCRIPTOR, "stanzas")
 _STANZAS = "Batch.stanzas"
-_MOST = {
-    "Message.enc": _TIMES * MAX_DEVICES,
-    "Receipt.message_ids": _TIMES * MAX_RECEIPT_IDS,
-    "Ack.delivery_ids": _TIMES * MAX_ACK_IDS,
-}
-"""The lists in stanzas that clients send."""
+_NUMBERS = {"Ack.delivery_ids": 1 << 24}
 
 
 class Batches:
@@ -33,8 +28,8 @@ class Batches:
     def __init__(self, limits: Limits) -> None:
         self._most = limits.max_batch_stanzas
         batch, most = stanza_pb2.Batch.DESCRIPTOR, {_STANZAS: self._most}
-        self._stanzas = WireLists.of(batch, most, is_deep=False)
-        self._lists = WireLists.of(batch, most | _MOST)
+        self._stanzas = WireLists.of(batch, most, _SPARE, is_deep=False)
+        self._lists = WireLists.of(batch, most | _NUMBERS, _SPARE)
 
     def read(self, plaintext: bytes) -> stanza_pb2.Batch:
         """Reads the plaintext of a sealed frame.
@@ -64,8 +59,7 @@ class Batches:
         except TooMany as error:
             if error.path == "stanzas":
                 raise self._too_large() from error
-            what = f"has more than {error.most:,} entries" if error.is_list else "is given twice"
-            raise Refusal(Reason.FRAME_MALFORMED, f"`{error.path}` {what}") from error
+            raise Refusal(Reason.FRAME_MALFORMED, f"with `{error.path}` the batch holds too much") from error
 
     def _too_large(self) -> Refusal:
         return Refusal(Reason.BATCH_TOO_LARGE, f"the limit is {self._most} stanzas")

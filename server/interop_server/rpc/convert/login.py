@@ -18,7 +18,7 @@ MAX_LOGIN_BYTES = 64 << 10
 """Longest payload of a login; policy: many times the longest token."""
 _MAX_CAPABILITIES = 1_024
 """Optional parts that a client may name, those to come included."""
-_LISTS = WireLists.of(chat_pb2.LoginPayload.DESCRIPTOR, {"LoginPayload.capabilities": _MAX_CAPABILITIES})
+_LISTS = WireLists.of(chat_pb2.LoginPayload.DESCRIPTOR, {"LoginPayload.capabilities": _MAX_CAPABILITIES}, 64)
 _MAX_PHONE_NUMBER = 10**15
 
 
