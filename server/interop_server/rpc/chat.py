@@ -196,10 +196,11 @@ class _ChatStream:
         self._rules = edge.rules
         self._live = live
         self._channel = channel
-        self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes)
+        self._share = edge.waiting.open(self._give_up)
+        self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes, self._share.change)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, edge.clock, self._pump, live, self._outbox)
-        self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
+        self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show
         self._heard_at_ms = edge.clock.now_ms()
@@ -227,6 +228,7 @@ class _ChatStream:
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
         finally:
+            self._share.close()
             await _cancel([writing, reading, *others])
         if error is not None:
             raise error
@@ -240,6 +242,12 @@ class _ChatStream:
         # Called in the order in which the tasks end: the first cause is the reason of the channel's end.
         if not task.cancelled():
             self._live.finish(task.exception())
+
+    def _give_up(self) -> None:
+        # What waits is lost to this connection, and not to the account: what was not acked comes or is sent again.
+        self._outbox.give_up()
+        self._ahead.give_up()
+        self._live.finish(Refusal(Reason.CONNECTION_SILENT, "too much waits that the client does not read"))
 
     def _show(self, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
         return self._outbox.offer(indicator_to(sender_jid, indicator, expires_after_seconds))

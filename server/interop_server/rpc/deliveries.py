@@ -85,6 +85,7 @@ class DeliveryPump:
     async def _deliver_page(self, limit: int, *, offline: bool, up_to: int | None) -> int:
         if limit <= 0:
             return 0
+        await self._outbox.room()
         deliveries = await self._next_deliveries(limit, up_to)
         self._unacked.update(delivery.delivery_id for delivery in deliveries)
         to_whatsapp, knows_requests = self._live.account.is_whatsapp, self._knows_requests

@@ -8,6 +8,7 @@ from interop_server.core.seats import Seats
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.repeats import Repeats
+from interop_server.rpc.waiting import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,9 @@ class Edge:
     departures: Departures
     repeats: Repeats
     seats: Seats
+    waiting: WaitingRoom
+    most_connections: int
+    """That each gRPC server may have at once."""
     clock: Clock
     rng: Rng
     """For handshakes."""

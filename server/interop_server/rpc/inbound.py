@@ -149,6 +149,7 @@ class Inbound:
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         if not stanzas:
             return
+        await self._outbox.room()
         own_jid = self._live.account.jid
         messages: list[OutgoingMessage] = []
         refused: dict[int, SendOutcome] = {}
