@@ -57,9 +57,9 @@ async def test_empty_elements_cost_nothing(world: World, simulator_process: Chil
     async with whatsapp_crowd(world, 1) as [user], bystanders(world, simulator_process.pid, attack):
         address = world.endpoint.grpc
         strangers = await reasons_of(address, (), CALLS // 2, 60_000)
-        large_strangers = await reasons_of(address, (), 20, BOMB_BYTES)
+        large_strangers = await reasons_of(address, (), 4, BOMB_BYTES)
         users = await reasons_of(address, user.metadata, CALLS // 2, 60_000)
-        large = await reasons_of(address, user.metadata, 20, BOMB_BYTES)
+        large = await reasons_of(address, user.metadata, 10, BOMB_BYTES)
     assert set(strangers) == set(large_strangers) == {"SESSION_REQUIRED"}
     assert set(users) == {"TOO_MANY_ITEMS"} or set(users) == {"TOO_MANY_ITEMS", "RATE_LIMITED"}, users
     assert set(large) == {"REQUEST_MALFORMED"}, large

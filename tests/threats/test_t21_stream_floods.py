@@ -32,43 +32,34 @@ KINDS = {
 }
 
 
-async def reason_of(call: grpc.aio.StreamStreamCall, requests: list[bytes]) -> str:
-    """Opens a stream and reads one message at most; returns why it was refused, or that it is open."""
+async def reason_of(call: grpc.aio.UnaryStreamCall) -> str:
+    """Waits for the first message; returns why the stream was refused, or that it is open."""
     try:
-        async with asyncio.timeout(60):
-            for request in requests:
-                await call.write(request)
-            await call.read()
+        message = await call.read()
     except grpc.aio.AioRpcError as error:
         return refusal_from_rpc_error(error).reason
-    except (TimeoutError, asyncio.InvalidStateError):
-        pass
-    return refusal_from_rpc_error(error).reason if (error := await _ended(call)) is not None else "open"
+    return "ended" if message is grpc.aio.EOF else "open"
 
 
-async def _ended(call: grpc.aio.StreamStreamCall) -> grpc.aio.AioRpcError | None:
-    if not call.done():
-        return None
-    code = await call.code()
-    if code is grpc.StatusCode.OK:
-        return None
-    return grpc.aio.AioRpcError(
-        code, await call.initial_metadata(), await call.trailing_metadata(), await call.details() or ""
-    )
+async def flood(client: LeanClient, path: str, request: bytes | None, stack: AsyncExitStack) -> Counter[str]:
+    """Opens streams of one kind, which stay open until the stack is left.
 
-
-async def flood(client: LeanClient, path: str, requests: list[bytes], stack: AsyncExitStack) -> Counter[str]:
-    """Opens streams of one kind, which stay open until the stack is left."""
-    method = client.channel.stream_stream(path)
-    calls = [method(metadata=client.metadata) for _ in range(STREAMS)]
+    Args:
+        client: Whose connection they go over.
+        path: Of the method.
+        request: What is sent on each; None for nothing, to which nothing is answered.
+        stack: Ends them.
+    """
+    if request is None:
+        method = client.channel.stream_stream(path)
+        for _ in range(STREAMS):
+            stack.callback(method(metadata=client.metadata).cancel)
+        return Counter()
+    asking = client.channel.unary_stream(path)
+    calls = [asking(request, metadata=client.metadata) for _ in range(STREAMS)]
     for call in calls:
         stack.callback(call.cancel)
-    if path.endswith("Connect") or path.endswith("Upload"):  # nothing is answered to them
-        for call in calls:
-            for request in requests:
-                await call.write(request)
-        return Counter()
-    return Counter(await asyncio.gather(*(reason_of(call, requests) for call in calls)))
+    return Counter(await asyncio.gather(*(reason_of(call) for call in calls)))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -80,21 +71,20 @@ async def test_streams_that_are_left_open(world: World, simulator_process: Child
     chunks = [chunk(BLOB[at : at + (1 << 20)]) for at in range(0, len(BLOB), 1 << 20)]
     path = await uploader.upload(uploader.start(BLOB), *chunks)
     requests = {
-        "downloads": [media_pb2.DownloadRequest(direct_path=path).SerializeToString()],
-        "uploads": [],
-        "handshakes": [],
-        "watches": [health_pb2.HealthCheckRequest().SerializeToString()],
-    }[kind]
+        "downloads": media_pb2.DownloadRequest(direct_path=path).SerializeToString(),
+        "watches": health_pb2.HealthCheckRequest().SerializeToString(),
+    }
     attack.tries(f"{STREAMS} {kind} on one connection that are opened and left")
     async with (
         whatsapp_crowd(world, 1) as [client],
         AsyncExitStack() as stack,
         bystanders(world, simulator_process.pid, attack),
     ):
-        reasons = await flood(client, KINDS[kind], requests, stack)
+        reasons = await flood(client, KINDS[kind], requests.get(kind), stack)
     if not reasons:
         attack.holds(f"{kind} that say nothing cost little, and end by their deadline")
         return
-    assert set(reasons) == {"open", "RATE_LIMITED"}, reasons
+    # gRPC's core itself cancels a few of so many that come at once.
+    assert {"open", "RATE_LIMITED"} <= set(reasons) <= {"open", "RATE_LIMITED", "CANCELLED"}, reasons
     assert reasons["open"] <= 64, reasons
     attack.holds(f"{reasons['open']} {kind} stay open, {reasons['RATE_LIMITED']} are refused: RATE_LIMITED")
