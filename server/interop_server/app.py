@@ -20,8 +20,10 @@ from interop_server.config import Config
 from interop_server.core.journal import Journal
 from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
+from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.http.jwks import HttpJwksSource
+from interop_server.http.own_places import OwnPlaces
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
 from interop_server.http.surface import build_application, serve
@@ -31,13 +33,17 @@ from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
+from interop_server.rpc.waiting import WaitingRoom
 from interop_server.runtime.clock import AdjustableClock, machine_ms
+from interop_server.runtime.files import most_files
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
 from interop_server.runtime.timers import Timers
 from interop_server.storage import open_store
 
+HTTP_PART, GRPC_PART = 0.2, 0.35
+"""What the HTTP surface, and each of the two gRPC servers, gets at most of the files that may be open."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,6 +63,7 @@ class Simulator:
         self._clock = clock or AdjustableClock(config.freeze_at_ms)
         self._start_number = 0
         """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
+        self._own = OwnPlaces()
         self._stops: list[Callable[[], Awaitable[None]]] = []
 
     async def start(self) -> Addresses:
@@ -87,18 +94,19 @@ class Simulator:
         times_ms = (clock.now_ms(), machine_ms())
         certified = await load_identity(store.secrets, times_ms, self._rng("identity"), config.limits.certificate_days)
 
+        seats = Seats(config.limits)
         registry = ConnectionRegistry(self._rng("session tokens"))
         signers = PushSigners(store.secrets)
-        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect)
+        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own)
         rules = build_rules(
             Ports(
                 store=store,
                 blobs=LocalBlobStore(blob_folder, clock),
                 connections=registry,
                 push=push,
-                key_set_source=HttpJwksSource(),
+                key_set_source=HttpJwksSource(own=self._own),
                 token_reader=JoserfcTokens(),
-                partner_media=HttpPartnerMediaSource(config.limits),
+                partner_media=HttpPartnerMediaSource(config.limits, seats, self._own),
                 location=config.location,
                 clock=clock,
                 rng=self._rng,
@@ -108,11 +116,22 @@ class Simulator:
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
         repeats = Repeats(clock, config.limits)
-        edge = Edge(rules, registry, departures, repeats, clock, self._rng("handshakes"))
+        waiting = WaitingRoom(config.limits.waiting_bytes)
+        edge = Edge(
+            rules,
+            registry,
+            departures,
+            repeats,
+            seats,
+            waiting,
+            int(most_files() * GRPC_PART),
+            clock,
+            self._rng("handshakes"),
+        )
 
         self._write_journal(rules.journal)
         http_url = await self._serve_http(
-            build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal)
+            build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats)
         )
         self._background("push", push.run())
         self._start_timers(rules)
@@ -172,9 +191,11 @@ class Simulator:
     async def _serve_http(self, application: Any) -> str:
         host, port = split_address(self._config.http_address)
         try:
-            http = await serve(application, host, port)
+            most = min(self._config.limits.http_connections, int(most_files() * HTTP_PART))
+            http = await serve(application, host, port, most)
         except OSError as error:
             raise unusable(self._config.http_address) from error
+        self._own.add(http.port)
         self._stops.append(http.stop)
         return f"http://{join_address(host, http.port)}"
 
@@ -184,6 +205,7 @@ class Simulator:
             listening = await listen(server, join_address(host, port), self._config.grace_seconds, is_admin=is_admin)
         except RuntimeError as error:
             raise unusable(address) from error
+        self._own.add(listening.port)
         self._stops.extend(listening.stops)
         return join_address(host, listening.port)
 

@@ -203,7 +203,10 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
     from interop_server.addresses import AddressUnusable
     from interop_server.app import ClockBehind, FileUnusable, Simulator
+    from interop_server.runtime.files import SayOnce, raise_file_limit
     from interop_server.storage import WrongDatabase
+
+    raise_file_limit()
 
     # The database thread must run even while the event loop is busy: 5 ms, the default, is as long as ten commits.
     sys.setswitchinterval(0.0005)
@@ -211,6 +214,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(SayOnce())
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
         simulator = Simulator(config)

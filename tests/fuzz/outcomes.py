@@ -18,8 +18,8 @@ from tests.fuzz.documented import read_documented
 from tests.fuzz.methods import message_class, path_of
 from tests.refusals import ABOUT_A_FIELD, UNNAMEABLE, may_rest_on
 
-GENERIC = frozenset({"REQUEST_MALFORMED", "SESSION_REQUIRED", "SESSION_DEAD"})
-"""Allowed to every RPC: bytes that are no message of it, and calls without a living session."""
+GENERIC = frozenset({"REQUEST_MALFORMED", "RATE_LIMITED", "SESSION_REQUIRED", "SESSION_DEAD"})
+"""Allowed to every RPC: bytes that are no message of it, too many at once, and calls without a living session."""
 _REQUEST_ID = re.compile(r"[0-9a-f]{16}")
 _SENTENCE = re.compile(r"\S.*[.]", re.DOTALL)
 

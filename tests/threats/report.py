@@ -28,6 +28,12 @@ THREATS = {
     "T16": "Receipts that give somebody away",
     "T17": "Use from outside the allowed area",
     "T18": "False reports",
+    "T19": "Requests that are small on the wire and large in memory",
+    "T20": "Answers that nobody reads",
+    "T21": "A flood of streams",
+    "T22": "A flood of connections",
+    "T23": "Headers that grow in memory",
+    "T24": "Requests that lead back to the server",
 }
 """By id: what the attacker is after."""
 

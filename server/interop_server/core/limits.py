@@ -392,6 +392,50 @@ class Limits:
         "policy",
         least=0.001,
     )
+    account_calls: int = limit(
+        256, COUNT, "SIM-06", "calls of one account at once, chat channel and transfers included", "policy"
+    )
+    account_downloads: int = limit(16, COUNT, "SIM-06 MED-04", "downloads of one account at once", "policy")
+    account_uploads: int = limit(16, COUNT, "SIM-06 MED-07", "uploads of one account at once", "policy")
+    address_handshakes: int = limit(
+        2_000, COUNT, "SIM-06 CHN-01", "unfinished handshakes from one address at once", "policy"
+    )
+    address_calls: int = limit(
+        20_000,
+        COUNT,
+        "SIM-06",
+        "calls from one address at once, chat channels included: behind it may be a proxy with many clients",
+        "policy",
+    )
+    address_transfers: int = limit(
+        64,
+        COUNT,
+        "SIM-06 MED-04 MED-07",
+        "downloads and uploads from one address at once, over gRPC and HTTP",
+        "policy",
+    )
+    transfers: int = limit(128, COUNT, "SIM-06 MED-04 MED-07", "downloads and uploads at once in all", "policy")
+    partner_media_requests: int = limit(
+        32, COUNT, "SIM-06 MED-03", "requests to partners' media servers at once", "policy"
+    )
+    address_watches: int = limit(
+        64, COUNT, "SIM-06", "calls of health checks and reflection from one address at once", "policy"
+    )
+    journal_readers: int = limit(32, COUNT, "SIM-06 SIM-07", "readers of the journal at once", "policy")
+    http_connections: int = limit(
+        1_024, COUNT, "SIM-06", "connections to the HTTP surface at once, fewer where few files may be open", "policy"
+    )
+    connection_streams: int = limit(
+        4_096, COUNT, "SIM-06", "calls at once on one HTTP/2 connection, which clients may share", "policy"
+    )
+    waiting_bytes: int = limit(
+        64 << 20,
+        BYTES,
+        "SIM-06 MSG-09",
+        "bytes that wait in memory for all chat channels together",
+        "policy",
+        least=1 << 20,
+    )
     eligible_calling_codes: tuple[str, ...] = limit(
         EEA_CALLING_CODES,
         LIST,

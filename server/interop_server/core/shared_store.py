@@ -181,8 +181,13 @@ class MailboxStore(Protocol):
         """
         ...
 
-    async def list_deliveries(self, account_id: int, after: int, limit: int, since_ms: int) -> list[Delivery]:
-        """Items of a mailbox with a delivery id over `after` and a timestamp of at least `since_ms`, in order."""
+    async def list_deliveries(
+        self, account_id: int, after: int, limit: int, since_ms: int, most_bytes: int | None = None
+    ) -> list[Delivery]:
+        """Items of a mailbox with a delivery id over `after` and a timestamp of at least `since_ms`, in order.
+
+        No more than have contents of so many bytes together, but at least one: what comes later is not read.
+        """
         ...
 
     async def get_backlog(self, account_id: int, since_ms: int) -> Backlog: ...

@@ -5,6 +5,7 @@ import asyncio
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Partner
 from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, is_encoded, open_session
+from interop_server.http.own_places import OwnPlaces
 
 JWKS_PATH = "/.well-known/oauth/openid/jwks"
 MAX_JWKS_BYTES = 64 * 1024
@@ -16,9 +17,11 @@ class HttpJwksSource:
 
     Args:
         timeout_seconds: For one whole fetch; policy.
+        own: Where nothing is asked.
     """
 
-    def __init__(self, timeout_seconds: float = 5.0) -> None:
+    def __init__(self, timeout_seconds: float = 5.0, own: OwnPlaces | None = None) -> None:
+        self._own = own or OwnPlaces()
         self._timeout_seconds = timeout_seconds
 
     async def fetch(self, partner: Partner) -> str:
@@ -29,15 +32,15 @@ class HttpJwksSource:
         """
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return (await _get(partner.base_url.rstrip("/") + JWKS_PATH)).decode("utf-8")
+                return (await _get(self._own, partner.base_url.rstrip("/") + JWKS_PATH)).decode("utf-8")
         except UnicodeDecodeError as error:
             raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set is not UTF-8") from error
         except TRANSPORT_ERRORS as error:
             raise Refusal(Reason.JWKS_UNAVAILABLE, describe_failure(error)) from error
 
 
-async def _get(url: str) -> bytes:
-    async with open_session() as session, session.get(url, allow_redirects=False) as response:
+async def _get(own: OwnPlaces, url: str) -> bytes:
+    async with open_session(own) as session, session.get(url, allow_redirects=False) as response:
         if response.status != 200:
             raise Refusal(Reason.JWKS_UNAVAILABLE, f"the server answered with status {response.status} instead of 200")
         if is_encoded(response):

@@ -1,23 +1,40 @@
 """HTTP sessions for requests to partners' servers, without cookies, proxies or decompression; knows no endpoint."""
 
-from aiohttp import ClientError, ClientPayloadError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar
+from aiohttp import (
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 from aiohttp.client_exceptions import ClientConnectorError, ServerDisconnectedError
+
+from interop_server.http.own_places import OwnPlace, OwnPlaces
 
 TRANSPORT_ERRORS = (ClientError, OSError, ValueError)
 """All that a request to a partner's server can raise; a TimeoutError is an OSError, a bad URL a ValueError."""
 
 
-def open_session(timeout_seconds: float | None = None) -> ClientSession:
+PROXIED = "Interopsim-Proxied"
+"""A header of every request that a simulator makes, and of none that it serves: so a loop ends at its first round, also
+where it leads through other servers."""
+
+
+def open_session(own: OwnPlaces, timeout_seconds: float | None = None) -> ClientSession:
     """Opens a session that keeps no cookies, decompresses nothing and takes no proxy from the environment.
 
     Args:
+        own: Where nothing is asked.
         timeout_seconds: For a whole request; None when the caller sets the deadlines.
     """
     return ClientSession(
+        connector=TCPConnector(socket_factory=own.open_socket),
         timeout=ClientTimeout(total=timeout_seconds),
         cookie_jar=DummyCookieJar(),
         auto_decompress=False,
-        headers={"User-Agent": "interopsim", "Accept-Encoding": "identity"},
+        headers={"User-Agent": "interopsim", "Accept-Encoding": "identity", PROXIED: "1"},
     )
 
 
@@ -30,6 +47,8 @@ def describe_failure(error: BaseException) -> str:
     """Says in words what went wrong, without repeating addresses or content."""
     if isinstance(error, TimeoutError):
         return "the server did not answer in time"
+    if isinstance(error, ClientConnectorError) and isinstance(error.os_error, OwnPlace):
+        return "the address is this server's own"
     if isinstance(error, ClientConnectorError):
         return "the server could not be reached"
     if isinstance(error, ClientPayloadError | ServerDisconnectedError):

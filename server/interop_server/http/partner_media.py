@@ -17,7 +17,9 @@ from yarl import URL
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.ports import PartnerMedia
+from interop_server.core.seats import Claim, Seats
 from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, is_encoded, open_session
+from interop_server.http.own_places import OwnPlaces
 
 GATHER_BYTES = 64 * 1024
 """How much a partner's server must send within one read's deadline: a slower trickle ends the download; policy."""
@@ -40,8 +42,10 @@ class _Answer(NamedTuple):
 class HttpPartnerMediaSource:
     """GETs blobs from partners' media servers. Source: MED-02, MED-03."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, seats: Seats | None = None, own: OwnPlaces | None = None) -> None:
         self._limits = limits
+        self._seats = seats or Seats(limits)
+        self._own = own or OwnPlaces()
 
     @asynccontextmanager
     async def fetch(
@@ -56,12 +60,18 @@ class HttpPartnerMediaSource:
             length: How many bytes; None for all to the end.
 
         Raises:
-            Refusal: BLOB_NOT_FOUND, PARTNER_MEDIA_UNAVAILABLE, RANGE_INVALID or BLOB_TOO_LARGE.
+            Refusal: BLOB_NOT_FOUND, PARTNER_MEDIA_UNAVAILABLE, RANGE_INVALID, BLOB_TOO_LARGE or RATE_LIMITED.
         """
         if length == 0 or offset > self._limits.max_blob_bytes:
             raise Refusal(Reason.RANGE_INVALID)
         url = f"{media_url.rstrip('/')}/{quote(storage_reference, safe='')}"
-        async with open_session() as session:
+        with self._seats.taken((Claim("partner_media_requests", None),)):
+            async with self._fetched(url, offset, length) as media:
+                yield media
+
+    @asynccontextmanager
+    async def _fetched(self, url: str, offset: int, length: int | None) -> AsyncIterator[PartnerMedia]:
+        async with open_session(self._own) as session:
             response = await self._request(session, url, _range_header(offset, length))
             try:
                 body = _Body(response, self._limits)

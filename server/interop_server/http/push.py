@@ -12,6 +12,7 @@ from interop_server.core.limits import SECOND_MS
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.core.ports import Clock
 from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, open_session
+from interop_server.http.own_places import OwnPlaces
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ class HttpPushGateway:
         clock: Dates tokens and paces retries.
         policy: The bounds of pushing.
         expect: Called with the task of each push, so that an advance of the clock waits for pushes in progress.
+        own: Where nothing is pushed.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class HttpPushGateway:
         clock: Clock,
         policy: PushPolicy | None = None,
         expect: Callable[[asyncio.Task[None]], None] | None = None,
+        own: OwnPlaces | None = None,
     ) -> None:
+        self._own = own or OwnPlaces()
         self._get_partner = get_partner
         self._get_signer = get_signer
         self._clock = clock
@@ -96,7 +100,7 @@ class HttpPushGateway:
 
     async def run(self) -> None:
         """Sends queued pushes until cancelled."""
-        async with open_session(self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
+        async with open_session(self._own, self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
             while True:
                 # One task per target, at most `max_waiting`: a target that waits for its retry delays no other.
                 target = await self._queue.get()

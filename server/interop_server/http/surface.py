@@ -1,5 +1,6 @@
 """The documented HTTP surface: enlistment, downloads, the simulator's key set; knows no rule behind them."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -7,14 +8,22 @@ from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
+from interop_server.core.enlistment.client_ip import rate_limit_key
 from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
+from interop_server.core.seats import Seats, transfer_from
+from interop_server.http.connections import IDLE_SECONDS, BoundedConnections, note_request
 from interop_server.http.downloads import MediaAccess, respond_with_blob
 from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
+from interop_server.http.outbound import PROXIED
 from interop_server.http.refusals import JOURNAL, name_response, record_acceptance, record_refusal, refusal_response
 
 SERVER_NAME = "interopsim"
+MAX_LINE_BYTES = 8 << 10
+"""Longest request line, and longest header; policy."""
+BACKLOG = 128
+"""Connections that wait to be accepted."""
 _SHUTDOWN_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
@@ -24,6 +33,7 @@ def build_application(
     media: MediaAccess,
     jwks: Callable[[], Awaitable[Mapping[str, object]]],
     journal: Journal,
+    seats: Seats,
 ) -> web.Application:
     """Builds the HTTP surface. Source: ENL-11, MED-02, MED-04, LIF-01.
 
@@ -32,6 +42,7 @@ def build_application(
         media: Opens blobs.
         jwks: Returns the key set with which partners verify pushes.
         journal: Records the outcome of each request.
+        seats: Bounds how many blobs are sent at once.
     """
 
     async def post_enlistment(request: web.Request) -> web.StreamResponse:
@@ -43,12 +54,15 @@ def build_application(
 
     async def get_blob(request: web.Request) -> web.StreamResponse:
         # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
-        return await respond_with_blob(request, media, request.rel_url.raw_path)
+        with seats.taken(transfer_from(rate_limit_key(request.remote or ""))):
+            return await respond_with_blob(request, media, request.rel_url.raw_path)
 
     async def get_jwks(_: web.Request) -> web.StreamResponse:
         return web.json_response(dict(await jwks()))
 
-    application = web.Application(middlewares=[_answer_in_json], client_max_size=MAX_FORM_BYTES)
+    application = web.Application(
+        middlewares=[note_request, _answer_in_json, _refuse_loops], client_max_size=MAX_FORM_BYTES
+    )
     application[JOURNAL] = journal
     application.router.add_post("/3p/interop_reg", post_enlistment, name="interop_reg")
     application.router.add_get("/v/t{rest:.*}", get_blob, name="upload")
@@ -62,27 +76,29 @@ def build_application(
 class HttpServer:
     """A running HTTP server; made by `serve`."""
 
-    def __init__(self, runner: web.AppRunner, port: int) -> None:
+    def __init__(self, runner: web.AppRunner, listener: asyncio.Server) -> None:
         self._runner = runner
-        self._port = port
+        self._listener = listener
 
     @property
     def port(self) -> int:
         """The port on which it listens."""
-        return self._port
+        return int(self._listener.sockets[0].getsockname()[1])
 
     async def stop(self) -> None:
         """Stops listening, gives running requests a second to end, then aborts them."""
+        self._listener.close()
         await self._runner.cleanup()
 
 
-async def serve(application: web.Application, host: str, port: int) -> HttpServer:
+async def serve(application: web.Application, host: str, port: int, most_connections: int) -> HttpServer:
     """Serves an application.
 
     Args:
         application: From `build_application`.
         host: The address on which to listen.
         port: 0 for any free port.
+        most_connections: How many there may be at once.
 
     Raises:
         OSError: The port is taken.
@@ -93,14 +109,19 @@ async def serve(application: web.Application, host: str, port: int) -> HttpServe
         logger=_protocol_log(),
         auto_decompress=False,
         shutdown_timeout=_SHUTDOWN_SECONDS,
+        keepalive_timeout=IDLE_SECONDS,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_LINE_BYTES,
     )
     await runner.setup()
+    assert runner.server is not None
     try:
-        await web.TCPSite(runner, host, port).start()
+        connections = BoundedConnections(runner.server, most_connections)
+        listener = await asyncio.get_running_loop().create_server(connections, host, port, backlog=BACKLOG)
     except OSError:
         await runner.cleanup()
         raise
-    return HttpServer(runner, int(runner.addresses[0][1]))
+    return HttpServer(runner, listener)
 
 
 class _WithoutRequest(logging.Filter):
@@ -122,6 +143,15 @@ def _protocol_log() -> logging.Logger:
     if not log.filters:
         log.addFilter(_WithoutRequest())
     return log
+
+
+@web.middleware
+async def _refuse_loops(request: web.Request, handler: Handler) -> web.StreamResponse:
+    if PROXIED in request.headers:
+        raise Refusal(
+            Reason.PARTNER_MEDIA_UNAVAILABLE, "the request comes from a simulator, so it would go in a circle"
+        )
+    return await handler(request)
 
 
 @web.middleware

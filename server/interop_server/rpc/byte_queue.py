@@ -2,6 +2,9 @@
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+
+from interop_server.rpc.waiting import ITEM_BYTES
 
 
 class ByteQueue:
@@ -10,13 +13,16 @@ class ByteQueue:
     Args:
         most: Byte strings that may wait.
         most_bytes: Bytes that may wait.
+        held: Told by how much more, or less, memory is held: of what waits, and of what was taken last.
     """
 
-    def __init__(self, most: int, most_bytes: int) -> None:
+    def __init__(self, most: int, most_bytes: int, held: Callable[[int], None] | None = None) -> None:
         self._most = most
         self._most_bytes = most_bytes
         self._waiting: deque[bytes] = deque()
         self._bytes = 0
+        self._in_hand_bytes = 0
+        self._held = held or (lambda _: None)
         self._is_closed = False
         self.has_room = asyncio.Event()
         self.has_room.set()
@@ -29,6 +35,13 @@ class ByteQueue:
         self._bytes += len(item)
         self.has_content.set()
         self._note_room()
+        self._held(len(item) + ITEM_BYTES)
+
+    def clear(self) -> None:
+        """Forgets all that waits."""
+        self._waiting.clear()
+        self._bytes = 0
+        self._note_room()
 
     def close(self) -> None:
         """Says that nothing more will come."""
@@ -36,7 +49,11 @@ class ByteQueue:
         self.has_content.set()
 
     def take(self, most: int, most_bytes: int) -> list[bytes]:
-        """Takes as many as fit into so many bytes, but at least the first; none when nothing waits."""
+        """Takes as many as fit into so many bytes, but at least the first; none when nothing waits.
+
+        They count as held until the next are taken.
+        """
+        self._held(-self._in_hand_bytes)
         taken: list[bytes] = []
         size = 0
         while self._waiting and len(taken) < most:
@@ -46,6 +63,7 @@ class ByteQueue:
             taken.append(self._waiting.popleft())
             size = size_with_next
         self._bytes -= size
+        self._in_hand_bytes = size + len(taken) * ITEM_BYTES
         self._note_room()
         if not self._waiting and not self._is_closed:
             self.has_content.clear()

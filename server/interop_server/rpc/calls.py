@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import Descriptor
 
 from interop_server.core.capabilities import NO_CAPABILITIES, Capability
 from interop_server.core.errors import Refusal
@@ -25,6 +26,8 @@ _WITHOUT_SESSION = frozenset({"EnlistmentService", "ChatService"})
 class Method:
     """What the contract says of a method."""
 
+    request: Descriptor | None
+    """The message that is its request; None for a method that is not the contract's."""
     name: str
     """Of service and method, as the journal has it: `InteropService.Resolve`."""
     is_admin: bool
@@ -33,6 +36,11 @@ class Method:
     """Whether it changes nothing. Admin calls that do not are no decisions: the journal has them only when refused."""
     is_repeatable: bool
     """Whether its request can name itself, so that a repetition is answered as the first was."""
+
+    @property
+    def is_ours(self) -> bool:
+        """Says whether the contract has it."""
+        return self.request is not None
 
 
 @cache
@@ -46,11 +54,24 @@ def method_of(path: str) -> Method | None:
     package, options = service.file.package, method.GetOptions()
     only_looks = options.idempotency_level == descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
     return Method(
+        request=method.input_type,
         name=f"{service.name}.{method.name}",
         is_admin=package.startswith(_ADMIN_PACKAGE),
         needs_session=package == _CLIENT_PACKAGE and service.name not in _WITHOUT_SESSION,
         only_looks=only_looks,
         is_repeatable=not only_looks and "request_id" in method.input_type.fields_by_name,
+    )
+
+
+def foreign_method(path: str) -> Method:
+    """Returns what is known of a method that is not the contract's, such as a health check."""
+    return Method(
+        request=None,
+        name=path.rpartition(".")[2].replace("/", "."),
+        is_admin=False,
+        needs_session=False,
+        only_looks=True,
+        is_repeatable=False,
     )
 
 

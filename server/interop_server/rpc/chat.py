@@ -21,12 +21,14 @@ from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
 from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
 from interop_server.rpc.calls import Call, Context, call_of
+from interop_server.rpc.claims import handshake_from
 from interop_server.rpc.connections import ClientTraits, LiveConnection
 from interop_server.rpc.convert.indicators import indicator_to
 from interop_server.rpc.convert.login import limits_to, peer_ip_from
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import refusal_to
+from interop_server.rpc.handover import Handover
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
@@ -51,10 +53,19 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     ) -> None:
         """Runs one channel until either side ends it."""
         edge, call = self._edge, call_of(context)
+        with edge.seats.taken(handshake_from(call)):
+            live, channel = await self._log_in(context, call)
+        try:
+            await _ChatStream(edge, live, channel, call).run()
+        finally:
+            await edge.departures.close(live)
+
+    async def _log_in(self, context: Context, call: Call) -> "tuple[LiveConnection, _SealedChannel]":
+        edge = self._edge
         handshaken = await shake_hands(context, self._identity, edge.rng, edge.rules.limits)
         channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
         try:
-            live = await self._open(handshaken.login, call)
+            return await self._open(handshaken.login, call), channel
         except Refusal as refusal:
             await self._refuse(refusal, channel, call, _claimed(handshaken.login))
             raise
@@ -64,10 +75,6 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             fault = Refusal(Reason.SERVER_FAULT)
             await self._refuse(fault, channel, call, _claimed(handshaken.login))
             raise fault from error
-        try:
-            await _ChatStream(edge, live, channel, call).run()
-        finally:
-            await edge.departures.close(live)
 
     async def _open(self, login: Login | Refusal, call: Call) -> LiveConnection:
         if isinstance(login, Refusal):
@@ -190,10 +197,12 @@ class _ChatStream:
         self._rules = edge.rules
         self._live = live
         self._channel = channel
-        self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes)
+        self._share = edge.waiting.open(self._give_up)
+        self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes, self._share.change)
+        live.handover = Handover(self._share.change)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge.rules, edge.clock, self._pump, live, self._outbox)
-        self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes)
+        self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show
         self._heard_at_ms = edge.clock.now_ms()
@@ -221,6 +230,7 @@ class _ChatStream:
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
         finally:
+            self._share.close()
             await _cancel([writing, reading, *others])
         if error is not None:
             raise error
@@ -234,6 +244,13 @@ class _ChatStream:
         # Called in the order in which the tasks end: the first cause is the reason of the channel's end.
         if not task.cancelled():
             self._live.finish(task.exception())
+
+    def _give_up(self) -> None:
+        # What waits is lost to this connection, and not to the account: what was not acked comes or is sent again.
+        self._outbox.give_up()
+        self._ahead.give_up()
+        self._live.handover.give_up()
+        self._live.finish(Refusal(Reason.CONNECTION_SILENT, "too much waits that the client does not read"))
 
     def _show(self, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
         return self._outbox.offer(indicator_to(sender_jid, indicator, expires_after_seconds))

@@ -100,6 +100,7 @@ class DeliveryPump:
     async def _deliver_page(self, limit: int, *, offline: bool, up_to: int | None) -> int:
         if limit <= 0:
             return 0
+        await self._outbox.room()
         deliveries = await self._next_deliveries(limit, up_to)
         await self._send(deliveries, offline=offline)
         return len(deliveries)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
+from interop_server.core.seats import Seats
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.repeats import Repeats
+from interop_server.rpc.waiting import WaitingRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,10 @@ class Edge:
     registry: ConnectionRegistry
     departures: Departures
     repeats: Repeats
+    seats: Seats
+    waiting: WaitingRoom
+    most_connections: int
+    """That each gRPC server may have at once."""
     clock: Clock
     rng: Rng
     """For handshakes."""

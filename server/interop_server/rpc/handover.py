@@ -5,9 +5,10 @@ waits between it and what the connection has had before, so order and completene
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from interop_server.core.messages import Delivery, Stored
+from interop_server.rpc.waiting import ITEM_BYTES
 
 MAX_DELIVERIES = 1_024
 """Most deliveries that wait here; a client that reads slowly finds the others in its mailbox."""
@@ -16,11 +17,16 @@ MAX_BYTES = 256 << 10
 
 
 class Handover:
-    """What was just stored for one connection."""
+    """What was just stored for one connection.
 
-    def __init__(self) -> None:
+    Args:
+        held: Told by how much more, or less, memory is held.
+    """
+
+    def __init__(self, held: Callable[[int], None] | None = None) -> None:
         self._arrived: deque[Stored] = deque()
         self._bytes = 0
+        self._held = held or (lambda _: None)
         self.must_look = True
         """Whether the mailbox may hold something that does not stand here."""
 
@@ -31,7 +37,7 @@ class Handover:
                 self.must_look = True
                 return
             self._arrived.append(stored)
-            self._bytes += len(stored.delivery.item.content)
+            self._count(len(stored.delivery.item.content) + ITEM_BYTES)
 
     def take(self, after: int, most: int, since_ms: int) -> list[Delivery]:
         """Takes the deliveries that come right after a delivery id, at most so many.
@@ -43,16 +49,21 @@ class Handover:
             delivery, follows = self._arrived[0].delivery, self._arrived[0].follows
             assert delivery is not None
             if follows > after or delivery.item.timestamp_ms < since_ms:
-                self._give_up()
+                self.give_up()
                 break
             self._arrived.popleft()
-            self._bytes -= len(delivery.item.content)
+            self._count(-len(delivery.item.content) - ITEM_BYTES)
             if delivery.delivery_id > after:
                 taken.append(delivery)
                 after = delivery.delivery_id
         return taken
 
-    def _give_up(self) -> None:
+    def give_up(self) -> None:
+        """Forgets all that stands here: it waits in the mailbox too."""
         self._arrived.clear()
-        self._bytes = 0
+        self._count(-self._bytes)
         self.must_look = True
+
+    def _count(self, size: int) -> None:
+        self._bytes += size
+        self._held(size)

@@ -10,9 +10,9 @@ from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.ports import Clock
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.convert.inbound import (
     NACK_CODES,
-    batch_from,
     message_from,
     receipt_from,
     retry_receipt_from,
@@ -42,6 +42,7 @@ class Inbound:
         self._clock = clock
         self._journal = rules.journal
         self._limits = rules.limits
+        self._batches = Batches(rules.limits)
         self._pump = pump
         self._live = live
         self._outbox = outbox
@@ -57,7 +58,7 @@ class Inbound:
         malformed: Refusal | None = None
         for frame in frames:
             try:
-                batch = batch_from(frame, self._limits).stanzas
+                batch = self._batches.read(frame).stanzas
             except Refusal as refusal:
                 malformed = refusal
                 break
@@ -148,6 +149,7 @@ class Inbound:
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         if not stanzas:
             return
+        await self._outbox.room()
         own_jid = self._live.account.jid
         messages: list[OutgoingMessage] = []
         refused: dict[int, SendOutcome] = {}

@@ -1,70 +1,99 @@
 """What every call goes through: its session, its request id, its place in the journal, and refusals as statuses."""
 
+import asyncio
+import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal
-from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, Method, method_of
+from interop_server.core.rules import Rules
+from interop_server.core.seats import Seats
+from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, Method, foreign_method, method_of
+from interop_server.rpc.claims import claims_of
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.repeats import Repeats
+from interop_server.rpc.request_bounds import bounds_of, unreadable
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.statuses import STATUS_CODES
 
 Behavior = Callable[[Any, Any], Awaitable[Any]]
 
+REQUEST_SECONDS = 60.0
+"""How long a request that is no stream may take to arrive; policy."""
+
+FOREIGN_BYTES = 4 << 10
+"""Longest request of a service that is not the contract's; policy."""
+_MAKERS = {
+    (False, False): grpc.unary_unary_rpc_method_handler,
+    (False, True): grpc.unary_stream_rpc_method_handler,
+    (True, False): grpc.stream_unary_rpc_method_handler,
+    (True, True): grpc.stream_stream_rpc_method_handler,
+}
+"""By whether the request and the response are streams."""
 _log = logging.getLogger(__name__)
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
     """Turns refusals into statuses with details, and everything unexpected into an opaque SERVER_FAULT.
 
-    A call without a session that needs one is refused before its request is parsed. Requests that do not stream are
-    parsed here: gRPC itself would answer bytes that are no message with UNKNOWN. Every handler behind it is a coroutine
-    function, also those that stream, and gets a `Call`. What becomes of each call stands in the journal.
+    A call without a session that needs one is refused before its request is even received. Requests that do not stream
+    are measured, counted and parsed here: gRPC itself would answer bytes that are no message with UNKNOWN. Every
+    handler behind it is a coroutine function, also those that stream, and gets a `Call`. What becomes of each call
+    stands in the journal.
     """
 
-    def __init__(self, journal: Journal, sessions: Sessions, repeats: Repeats) -> None:
-        self._journal = journal
+    def __init__(self, rules: Rules, sessions: Sessions, repeats: Repeats, seats: Seats) -> None:
+        self._journal = rules.journal
+        self._has_kem_prekeys = rules.limits.kem_prekeys
         self._sessions = sessions
         self._repeats = repeats
+        self._seats = seats
 
     async def intercept_service(
         self,
         continuation: "Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler[Any, Any] | None]]",
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        """Wraps the handler of one call."""
+        """Wraps the handler of one call.
+
+        To gRPC every request is a stream: it must not receive a request before somebody has said that it may come.
+        """
         handler = await continuation(handler_call_details)
-        if handler is None or (method := method_of(handler_call_details.method)) is None:
-            return handler
-        make, behavior = _kind(handler)
+        if handler is None:
+            return None
+        if (method := method_of(handler_call_details.method)) is None:
+            return self._counted(handler, foreign_method(handler_call_details.method))
         parse, streams = handler.request_deserializer, handler.request_streaming
+        make = _MAKERS[True, handler.response_streaming]
+        assert method.request is not None and parse is not None, "every method of the contract has a request"
+        bounds = bounds_of(method.request, self._has_kem_prekeys)
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
-            self._guard(behavior, method, _as_it_is if streams or parse is None else parse),
-            request_deserializer=parse if streams else None,
+            self._guard(_behavior(handler), method, None if streams else _Reading(bounds.check, parse)),
+            request_deserializer=_Reading(bounds.count, parse).message_from if streams else None,
             response_serializer=handler.response_serializer,
         )
         return wrapped
 
-    def _guard(self, behavior: Behavior, method: Method, parse: Callable[[Any], Any]) -> Behavior:
-        async def guarded(request: Any, context: Context) -> Any:
+    def _guard(self, behavior: Behavior, method: Method, reading: "_Reading | None") -> Behavior:
+        async def guarded(stream: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
                 if method.needs_session:
                     connection = self._sessions.connection(context)
                     call.belongs_to(connection.account, connection.capabilities)
-                response = await self._perform(behavior, parse(request), request, call)
+                with self._seats.taken(claims_of(call)):
+                    request = stream if reading is None else await _receive(context)
+                    message = stream if reading is None else reading.checked(request)
+                    response = await self._perform(behavior, message, request, call)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
             except DecodeError:
-                unreadable = Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method")
-                await _refuse(unreadable, call, context)
+                await _refuse(unreadable(), call, context)
             except grpc.aio.AbortError:
                 raise
             except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
@@ -74,6 +103,30 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             return response
 
         return guarded
+
+    def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
+        """Wraps the handler of a service that is not the contract's, such as health checks: it is only counted."""
+        behavior = _behavior(handler)
+
+        async def counted(request: Any, context: Context) -> Any:
+            call = Call(context, method, self._journal)
+            try:
+                with self._seats.taken(claims_of(call)):
+                    if inspect.isasyncgenfunction(behavior):
+                        async for response in behavior(request, context):
+                            await context.write(response)
+                        return None
+                    return await behavior(request, context)
+            except Refusal as refusal:
+                await _refuse(refusal, call, context)
+
+        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        wrapped: grpc.RpcMethodHandler[Any, Any] = make(
+            counted,
+            request_deserializer=_Reading(_check_foreign, handler.request_deserializer).message_from,
+            response_serializer=handler.response_serializer,
+        )
+        return wrapped
 
     async def _perform(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Any:
         if call.method.is_repeatable and message.request_id:
@@ -91,15 +144,57 @@ async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     raise AssertionError("abort returned")
 
 
-def _as_it_is(request: Any) -> Any:
+class _Reading(NamedTuple):
+    """How a request becomes a message."""
+
+    check: Callable[[bytes], None]
+    """Refuses bytes that must not be parsed."""
+    parse: Callable[[bytes], Any]
+
+    def checked(self, request: bytes) -> Any:
+        """Returns the message.
+
+        Raises:
+            DecodeError: The bytes are no message.
+            Refusal: They must not be parsed.
+        """
+        self.check(request)
+        return self.parse(request)
+
+    def message_from(self, request: bytes) -> Any:
+        """Returns a message of a stream.
+
+        Raises:
+            DecodeError: The bytes are no message, or must not be parsed.
+        """
+        try:
+            return self.checked(request)
+        except Refusal as refusal:
+            raise DecodeError(str(refusal)) from refusal
+
+
+def _check_foreign(request: bytes) -> None:
+    if len(request) > FOREIGN_BYTES:
+        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes are too many")
+
+
+async def _receive(context: Context) -> bytes:
+    """Returns the one message of a request that is no stream to its client.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED when none comes, or not in time.
+    """
+    try:
+        async with asyncio.timeout(REQUEST_SECONDS):
+            request = await context.read()
+    except TimeoutError as error:
+        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes of the request did not come in time") from error
+    if not isinstance(request, bytes):
+        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes of the request did not come")
     return request
 
 
-def _kind(handler: Any) -> tuple[Callable[..., Any], Behavior]:
-    if handler.request_streaming and handler.response_streaming:
-        return grpc.stream_stream_rpc_method_handler, handler.stream_stream
-    if handler.request_streaming:
-        return grpc.stream_unary_rpc_method_handler, handler.stream_unary
-    if handler.response_streaming:
-        return grpc.unary_stream_rpc_method_handler, handler.unary_stream
-    return grpc.unary_unary_rpc_method_handler, handler.unary_unary
+def _behavior(handler: Any) -> Behavior:
+    kinds = (handler.stream_stream, handler.stream_unary, handler.unary_stream, handler.unary_unary)
+    [behavior] = (each for each in kinds if each is not None)
+    return behavior  # type: ignore[no-any-return]

@@ -1,6 +1,6 @@
 """The queue of stanzas to send on one chat channel; knows no handshake and no stream."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import TAG_BYTES
@@ -24,14 +24,21 @@ class Outbox:
     Args:
         limits: Bound batches and frames.
         client_takes: Longest sealed frame that the client takes; None when it has not said.
+        held: See `ByteQueue`.
     """
 
-    def __init__(self, limits: Limits, client_takes: int | None = None) -> None:
+    def __init__(
+        self, limits: Limits, client_takes: int | None = None, held: Callable[[int], None] | None = None
+    ) -> None:
         self._max_stanzas = limits.max_batch_stanzas
         self.max_bytes = limits.frame_bytes_for(client_takes) - TAG_BYTES
         """Of a batch."""
-        self._waiting = ByteQueue(self._max_stanzas * _WAITING_BATCHES, self.max_bytes * _WAITING_BATCHES)
+        self._waiting = ByteQueue(self._max_stanzas * _WAITING_BATCHES, self.max_bytes * _WAITING_BATCHES, held)
         self._is_finished = False
+
+    async def room(self) -> None:
+        """Returns when there is room: whoever makes much to add waits before making it."""
+        await self._waiting.has_room.wait()
 
     async def add(self, stanzas: Iterable[stanza_pb2.Stanza]) -> None:
         """Adds stanzas in order, after there is room."""
@@ -49,6 +56,10 @@ class Outbox:
             return False
         self._put((stanza.SerializeToString(),))
         return True
+
+    def give_up(self) -> None:
+        """Forgets all that waits, because the client does not read; only a last stanza may follow."""
+        self._waiting.clear()
 
     def finish(self, last: stanza_pb2.Stanza) -> None:
         """Adds the last stanza, whether or not there is room; stanzas added later are not sent."""

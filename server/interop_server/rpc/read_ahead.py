@@ -4,6 +4,8 @@ Clients send one stanza in a frame. Reading ahead lets the worker take all waiti
 commit serves them all.
 """
 
+from collections.abc import Callable
+
 from interop_server.rpc.byte_queue import ByteQueue
 
 MAX_FRAMES = 1_024
@@ -16,17 +18,22 @@ class ReadAhead:
     Args:
         max_bytes: Bytes that may wait before the reader must wait, and that are taken at once; one frame is always
             taken.
+        held: See `ByteQueue`.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, held: Callable[[int], None] | None = None) -> None:
         self._max_bytes = max_bytes
-        self._waiting = ByteQueue(MAX_FRAMES, max_bytes)
+        self._waiting = ByteQueue(MAX_FRAMES, max_bytes, held)
         self._error: Exception | None = None
 
     async def put(self, frame: bytes) -> None:
         """Adds a frame after there is room."""
         await self._waiting.has_room.wait()
         self._waiting.append(frame)
+
+    def give_up(self) -> None:
+        """Forgets all that waits."""
+        self._waiting.clear()
 
     def finish(self, error: Exception | None = None) -> None:
         """Marks the end of the frames; with an error unless the stream ended normally."""

@@ -65,6 +65,13 @@ _ADMIN_SERVICES = (
     standing_pb2.DESCRIPTOR.services_by_name["StandingService"],
 )
 
+METADATA_BYTES = 16 << 10
+"""Longest metadata of a call; policy."""
+SILENT_CONNECTION_MS = 20_000
+"""How long a new connection may say nothing of HTTP/2; policy."""
+IDLE_CONNECTION_MS = 600_000
+"""How long a connection may be without a call. A chat channel is a call, however long it is silent; policy."""
+
 CountRows = Callable[[], Awaitable[dict[str, int]]]
 Counted = Callable[[], dict[str, int]]
 
@@ -131,13 +138,26 @@ async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *,
     return Listening(port, (stop, health_servicer.enter_graceful_shutdown))
 
 
+def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:
+    """Returns what gRPC's core bounds before any code of this server runs."""
+    return (
+        ("grpc.max_concurrent_streams", edge.rules.limits.connection_streams),
+        ("grpc.max_metadata_size", METADATA_BYTES // 2),  # from here on gRPC may refuse, from the next it always does
+        ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+        ("grpc.server_handshake_timeout_ms", SILENT_CONNECTION_MS),
+        ("grpc.max_connection_idle_ms", IDLE_CONNECTION_MS),
+        ("grpc.max_allowed_incoming_connections", edge.most_connections),
+    )
+
+
 def _server(edge: Edge) -> grpc.aio.Server:
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
         # gRPC refuses messages over the hard cap (CHN-09); the configured limits lie far below it.
         ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
         ("grpc.max_send_message_length", -1),
+        *_bounds(edge),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    interceptor = CallInterceptor(edge.rules.journal, Sessions(edge.registry), edge.repeats)
+    interceptor = CallInterceptor(edge.rules, Sessions(edge.registry), edge.repeats, edge.seats)
     return grpc.aio.server(interceptors=(interceptor,), options=options)

@@ -399,3 +399,20 @@ async def test_one_request_for_a_comparison_of_keys_waits_per_account(store: Sto
     await store.mailbox.delete(one.account_id, [delivery.delivery_id])
     await store.mailbox.put(requests[:1])
     assert await world.waiting(one) == requests[:1]
+
+
+@pytest.mark.requirement("MSG-09")
+async def test_a_page_is_bounded_in_bytes(store: Store, world: World) -> None:
+    """As many as fit, and one that does not fit into any page alone."""
+    user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    contents = [bytes(size) for size in (100, 100, 500, 100)]
+    await store.mailbox.put_messages(
+        [world.message(user, account, f"{n}", content=content) for n, content in enumerate(contents)]
+    )
+    everything = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
+    sizes = [len(each.item.content) for each in everything]
+    pages, after = [], 0
+    while page := await store.mailbox.list_deliveries(account.account_id, after, 10, 0, 2 * sizes[0]):
+        pages.append(len(page))
+        after = page[-1].delivery_id
+    assert pages == [2, 1, 1]

@@ -16,6 +16,7 @@ from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.media.media import Media, UploadRequest
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
+from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve
@@ -61,7 +62,7 @@ async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
     async def nothing(*_: object) -> Any:
         raise AssertionError("downloads enlist nobody and serve no key set")
 
-    server = await serve(build_application(nothing, media, nothing, journal), "127.0.0.1", 0)
+    server = await serve(build_application(nothing, media, nothing, journal, Seats(Limits())), "127.0.0.1", 0, 100)
     yield World(media, store, blobs, clock, user, server.port)
     await server.stop()
     await store.close()

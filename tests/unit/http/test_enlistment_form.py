@@ -14,6 +14,8 @@ from interop_protocol.xeddsa_keys import verify_signed_prekey
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal, is_request_id
+from interop_server.core.limits import Limits
+from interop_server.core.seats import Seats
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
 from interop_server.http.surface import HttpServer, build_application, serve
 
@@ -57,6 +59,9 @@ class Desk:
         return {"keys": []}
 
 
+ENOUGH = Seats(Limits())
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -64,7 +69,7 @@ def desk() -> Desk:
 
 @pytest.fixture
 async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpServer]:
-    running = await serve(build_application(desk.enlist, NoMedia(), desk.jwks, journal), "127.0.0.1", 0)
+    running = await serve(build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH), "127.0.0.1", 0, 100)
     yield running
     await running.stop()
 
@@ -291,4 +296,9 @@ async def test_an_answer_names_its_request(session: ClientSession, desk: Desk, j
 async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal) -> None:
     """And nothing of the second server stays behind."""
     with pytest.raises(OSError, match="address already in use"):
-        await serve(build_application(desk.enlist, NoMedia(), desk.jwks, journal), "127.0.0.1", server.port)
+        await serve(
+            build_application(desk.enlist, NoMedia(), desk.jwks, journal, Seats(Limits())),
+            "127.0.0.1",
+            server.port,
+            100,
+        )

@@ -8,6 +8,7 @@ from aiohttp import web
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Partner
 from interop_server.http.jwks import MAX_JWKS_BYTES, HttpJwksSource
+from interop_server.http.outbound import PROXIED
 
 ServePartner = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
 ServeBytes = Callable[..., Awaitable[str]]
@@ -38,7 +39,7 @@ async def test_the_key_set_is_asked_for_at_the_documented_path(
     assert await HttpJwksSource().fetch(partner(f"{base_url}/chat{slash}")) == text
     [request] = requests
     assert (request.method, request.raw_path) == ("GET", "/chat/.well-known/oauth/openid/jwks")
-    assert set(request.headers) == {"Host", "User-Agent", "Accept", "Accept-Encoding"}
+    assert set(request.headers) == {"Host", "User-Agent", "Accept", "Accept-Encoding", PROXIED}
     assert request.headers["User-Agent"] == "interopsim"
 
 

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
+from interop_server.http.outbound import PROXIED
 from interop_server.http.partner_media import GATHER_BYTES, HttpPartnerMediaSource
 
 ServePartner = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[str]]
@@ -94,7 +95,7 @@ async def test_a_reference_stays_one_segment_below_the_media_url(serve_partner: 
     [request] = requests
     assert request.raw_path.startswith("/media/")
     assert request.raw_path.count("/") == 2
-    assert set(request.headers) == {"Host", "User-Agent", "Accept", "Accept-Encoding"}
+    assert set(request.headers) == {"Host", "User-Agent", "Accept", "Accept-Encoding", PROXIED}
     assert (request.headers["User-Agent"], request.headers["Accept-Encoding"]) == ("interopsim", "identity")
 
 

@@ -60,7 +60,7 @@ def test_what_went_into_no_mailbox_makes_the_connection_look(handover: Handover,
 
 
 @pytest.mark.parametrize(
-    ("content", "most"), [(b"x", MAX_DELIVERIES), (bytes(1 << 10), MAX_BYTES >> 10), (bytes(MAX_BYTES), 1)]
+    ("content", "most"), [(b"x", MAX_DELIVERIES), (bytes(960), MAX_BYTES >> 10), (bytes(MAX_BYTES), 1)]
 )
 def test_who_takes_nothing_costs_a_bounded_amount(handover: Handover, content: bytes, most: int) -> None:
     """In number and in bytes; the rest is found in the mailbox, and room comes back with what is taken."""

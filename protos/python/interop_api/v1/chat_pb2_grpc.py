@@ -88,7 +88,8 @@ class ChatServiceServicer:
         - Accounts may share an HTTP/2 connection, with a stream each. A partner's proxy opens one for each client (PRX-03);
         the server cannot tell.
         - Read while you write. The server reads nothing more from a client for which 4 × `max_batch_stanzas` stanzas wait;
-        one that goes on not reading is dropped as silent.
+        one that goes on not reading is dropped as silent, and at once when together with all others' more than
+        `waiting_bytes` wait and it holds most of it.
         - Half-closing ends the channel at once, with OK, and what was not sent by then is not sent. Await `send_acks` first.
 
         After `login_failure` or `stream_error` the call ends with the gRPC status of the same reason and its details
@@ -107,7 +108,8 @@ class ChatServiceServicer:
         the new stream; a login whose answer was lost is replaced by the next one.
         Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
         the handshake is over within 20 s (`handshake_seconds`); 1,000 logins at once, then 10 a second, from one client's
-        address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`).
+        address; 10,000 and 100 through one proxy, and from the server's own machine (`login_client_…`, `login_proxy_…`); 2,000 unfinished
+        handshakes at once from one address (`address_handshakes`).
         Capability: none.
         Errors: HANDSHAKE_OUT_OF_ORDER, HANDSHAKE_MALFORMED, HANDSHAKE_AUTHENTICATION_FAILED, HANDSHAKE_TIMEOUT,
         FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, FRAME_MALFORMED, BATCH_TOO_LARGE, CONNECTION_REPLACED, KEYS_REPLACED,

@@ -18,6 +18,13 @@ request that parses with the header `X-Request-Id`. The entry of the call in the
 client may choose it, by the same metadata or header: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`; otherwise,
 or when it is anything else, the server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
 
+Before any rule is asked, every call can be refused with REQUEST_MALFORMED: its bytes are no message of the method, or
+more than its largest right request has (64 KiB and room for its lists), or did not come within 60 s. Lists are counted
+in those bytes, and TOO_MANY_ITEMS comes before anything else is looked at. And every call, handshake and HTTP request
+can be refused with RATE_LIMITED: so much is under way already, of this account, from this address or in all
+(`account_…`, `address_…`, `transfers`, `partner_media_requests`, `journal_readers`). Nothing is queued; try again
+after the delay.
+
 A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
 
 Repeating a call after a lost answer: requests whose repetition would be done twice have a field `request_id`, which the

@@ -101,10 +101,11 @@ class MediaServiceServicer:
         GetUploadStatus answers. Either way the blob is kept from then on for 30 days by
         default (`media_days`).
         Bounds: request: a blob of 1 byte to `max_blob_bytes` (2 GiB) in chunks of 1 byte to 1 MiB; a stream on which
-        nothing comes for 60 s counts as broken. Response: one path.
+        nothing comes for 60 s counts as broken; 16 at once of an account, 64 transfers at once from an address
+        (`account_uploads`, `address_transfers`). Response: one path.
         Capability: none.
         Errors: REQUEST_MALFORMED, UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, UPLOAD_LENGTH_MISMATCH, UPLOAD_HASH_MISMATCH,
-        UPLOAD_OFFSET_MISMATCH, BLOB_TOO_LARGE, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
+        UPLOAD_OFFSET_MISMATCH, BLOB_TOO_LARGE, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.
         Source: MED-05, MED-07.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -118,10 +119,12 @@ class MediaServiceServicer:
         server fails after the first byte.
 
         Repeat: safe, changes nothing; go on with `offset` where the stream broke.
-        Bounds: request: one path. Response: a stream, each message at most 1 MiB and a few bytes.
+        Bounds: request: one path; 16 at once of an account, 64 transfers at once from an address, over gRPC and HTTP together,
+        and 32 at once from messengers' servers (`account_downloads`, `address_transfers`, `partner_media_requests`).
+        Response: a stream, each message at most 1 MiB and a few bytes.
         Capability: none.
         Errors: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID, PARTNER_MEDIA_UNAVAILABLE,
-        BLOB_TOO_LARGE, SESSION_REQUIRED, SESSION_DEAD.
+        BLOB_TOO_LARGE, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD.
         Source: MED-02 to MED-04.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -13,6 +13,8 @@ from interop_server.core.model import Account
 from interop_server.core.ports import Clock
 from interop_server.core.sweeps import Sweep
 
+PAGE_BYTES = 256 << 10
+"""What is read of a mailbox at once; policy. One longer item is read alone."""
 UNKNOWN_STANZA = 488
 """Nack code of a delivery of a kind that the client does not know (MSG-10); observed."""
 
@@ -34,8 +36,9 @@ class Mailbox:
         return await self.store.mailbox.get_backlog(account.account_id, self.since_ms())
 
     async def deliveries(self, account: Account, after: int, limit: int) -> list[Delivery]:
-        """Returns up to `limit` unexpired deliveries with ids over `after`, in order (MSG-07)."""
-        return await self.store.mailbox.list_deliveries(account.account_id, after, limit, self.since_ms())
+        """Returns up to `limit` unexpired deliveries with ids over `after`, in order, and of `PAGE_BYTES` (MSG-07)."""
+        since_ms = self.since_ms()
+        return await self.store.mailbox.list_deliveries(account.account_id, after, limit, since_ms, PAGE_BYTES)
 
     async def forget(self, account: Account, delivery_ids: Sequence[int]) -> None:
         """Deletes acked deliveries (MSG-09)."""

@@ -2,13 +2,10 @@
 
 import re
 
-from google.protobuf.message import DecodeError
-
 from interop_api.v1 import stanza_pb2
 from interop_protocol.franking import REPORTING_TOKEN_BYTES
 from interop_protocol.sizes import MAX_RECEIPT_IDS, MAX_RETRIES
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.limits import Limits
 from interop_server.core.messages import (
     CiphertextType,
     DeviceCiphertext,
@@ -30,23 +27,6 @@ _STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _CIPHERTEXT_TYPES = {int(each): each for each in CiphertextType}
 NACK_CODES = range(400, 600)
 """MSG-10; those observed on the wire, and room for those to come: what is not taken is delivered again for ever."""
-
-
-def batch_from(plaintext: bytes, limits: Limits) -> stanza_pb2.Batch:
-    """Reads the plaintext of a sealed frame.
-
-    Raises:
-        Refusal: FRAME_MALFORMED or BATCH_TOO_LARGE.
-    """
-    try:
-        batch = stanza_pb2.Batch.FromString(plaintext)
-    except DecodeError as error:
-        raise Refusal(Reason.FRAME_MALFORMED, "the frame holds no Batch") from error
-    if not batch.stanzas:
-        raise Refusal(Reason.FRAME_MALFORMED, "the batch is empty")
-    if len(batch.stanzas) > limits.max_batch_stanzas:
-        raise Refusal(Reason.BATCH_TOO_LARGE, f"the limit is {limits.max_batch_stanzas} stanzas")
-    return batch
 
 
 def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:

@@ -11,8 +11,14 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import ConnectionMode, Login
 from interop_server.rpc.convert.enums import known
+from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 
 _PEER = re.compile(r"ipv4:(?P<v4>[0-9.]+):\d+|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]:\d+")
+MAX_LOGIN_BYTES = 64 << 10
+"""Longest payload of a login; policy: many times the longest token."""
+_MAX_CAPABILITIES = 1_024
+"""Optional parts that a client may name, those to come included."""
+_LISTS = WireLists.of(chat_pb2.LoginPayload.DESCRIPTOR, {"LoginPayload.capabilities": _MAX_CAPABILITIES}, 64)
 _MAX_PHONE_NUMBER = 10**15
 
 
@@ -28,9 +34,14 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
     Raises:
         Refusal: LOGIN_MALFORMED.
     """
+    if len(payload) > MAX_LOGIN_BYTES:
+        raise Refusal(Reason.LOGIN_MALFORMED, f"the payload has at most {MAX_LOGIN_BYTES:,} bytes")
     try:
+        _LISTS.check(payload)
         login = chat_pb2.LoginPayload.FromString(payload)
-    except DecodeError as error:
+    except TooMany as error:
+        raise Refusal(Reason.LOGIN_MALFORMED, f"`{error.path}` is too long", field=error.path) from error
+    except (DecodeError, Unreadable) as error:
         raise Refusal(Reason.LOGIN_MALFORMED, "the payload is no LoginPayload") from error
     if login.product not in (chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP):
         raise Refusal(Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP", field="product")

@@ -301,11 +301,24 @@ class SqliteMailbox(Concern, MailboxStore):
         ORDER BY delivery_id LIMIT ?3
     """
 
-    async def list_deliveries(self, account_id: int, after: int, limit: int, since_ms: int) -> list[Delivery]:
+    async def list_deliveries(
+        self, account_id: int, after: int, limit: int, since_ms: int, most_bytes: int | None = None
+    ) -> list[Delivery]:
         values = (account_id, after, limit, since_ms)
-        return await self._engine.read(
-            lambda db: [_delivery(row) for row in db.execute(self._LIST_DELIVERIES, values).fetchall()]
-        )
+
+        def read(db: sqlite3.Connection) -> list[Delivery]:
+            found: list[Delivery] = []
+            size = 0
+            rows = db.execute(self._LIST_DELIVERIES, values)
+            for row in rows:
+                size += len(row[-1])
+                if found and most_bytes is not None and size > most_bytes:
+                    break
+                found.append(_delivery(row))
+            rows.close()
+            return found
+
+        return await self._engine.read(read)
 
     _GET_BACKLOG = f"""
         SELECT count(*) FILTER (WHERE kind = {StanzaKind.MESSAGE:d}),

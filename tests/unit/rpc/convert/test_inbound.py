@@ -22,6 +22,7 @@ from interop_server.core.messages import (
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.model import InboxMode
 from interop_server.rpc.convert import inbound, indicators, outbound
+from interop_server.rpc.convert.batches import Batches
 
 from .wire import OWN_JID, PEER_JID, check_field, ping, receipt, recorded, refusal_of, retry_receipt
 
@@ -30,7 +31,7 @@ from .wire import OWN_JID, PEER_JID, check_field, ping, receipt, recorded, refus
 def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
     """And so is every stanza in it, whatever it claims to be (CHN-09)."""
     try:
-        batch = inbound.batch_from(plaintext, Limits())
+        batch = Batches(Limits()).read(plaintext)
     except Refusal as refusal:
         assert refusal.reason is Reason.FRAME_MALFORMED
         return
@@ -55,9 +56,9 @@ def test_a_batch_holds_one_stanza_up_to_the_limit() -> None:
     limits = Limits(max_batch_stanzas=3)
     for count, reason in ((0, Reason.FRAME_MALFORMED), (4, Reason.BATCH_TOO_LARGE)):
         plaintext = stanza_pb2.Batch(stanzas=[ping()] * count).SerializeToString()
-        assert refusal_of(inbound.batch_from, plaintext, limits).reason is reason
+        assert refusal_of(Batches(limits).read, plaintext).reason is reason
     full = stanza_pb2.Batch(stanzas=[ping(number) for number in range(3)])
-    assert inbound.batch_from(full.SerializeToString(), limits) == full
+    assert Batches(limits).read(full.SerializeToString()) == full
 
 
 def message(**changes: Any) -> stanza_pb2.Message:

@@ -96,8 +96,8 @@ class AdminServiceServicer:
         Repeat: safe, unless the partner was changed in between: this call replaces the change.
         Bounds: request: one partner, its texts as bounded below. Response: one number.
         Capability: none.
-        Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
-        set, and there is no such partner).
+        Errors: REQUEST_MALFORMED, TOO_MANY_ITEMS (`update_mask` has more than 64 paths), ALREADY_REGISTERED (another
+        integrator has this issuer), NOT_REGISTERED (`update_mask` is set, and there is no such partner).
         Source: ENL-01 to ENL-03.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -50,8 +50,8 @@ class AdminServiceStub:
     Repeat: safe, unless the partner was changed in between: this call replaces the change.
     Bounds: request: one partner, its texts as bounded below. Response: one number.
     Capability: none.
-    Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
-    set, and there is no such partner).
+    Errors: REQUEST_MALFORMED, TOO_MANY_ITEMS (`update_mask` has more than 64 paths), ALREADY_REGISTERED (another
+    integrator has this issuer), NOT_REGISTERED (`update_mask` is set, and there is no such partner).
     Source: ENL-01 to ENL-03.
     """
     ListPartners: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ListPartnersRequest, _admin_pb2.ListPartnersResponse]
@@ -151,8 +151,8 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Repeat: safe, unless the partner was changed in between: this call replaces the change.
     Bounds: request: one partner, its texts as bounded below. Response: one number.
     Capability: none.
-    Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
-    set, and there is no such partner).
+    Errors: REQUEST_MALFORMED, TOO_MANY_ITEMS (`update_mask` has more than 64 paths), ALREADY_REGISTERED (another
+    integrator has this issuer), NOT_REGISTERED (`update_mask` is set, and there is no such partner).
     Source: ENL-01 to ENL-03.
     """
     ListPartners: _aio.UnaryUnaryMultiCallable[_admin_pb2.ListPartnersRequest, _admin_pb2.ListPartnersResponse]  # type: ignore[assignment]
@@ -255,8 +255,8 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: safe, unless the partner was changed in between: this call replaces the change.
         Bounds: request: one partner, its texts as bounded below. Response: one number.
         Capability: none.
-        Errors: REQUEST_MALFORMED, ALREADY_REGISTERED (another integrator has this issuer), NOT_REGISTERED (`update_mask` is
-        set, and there is no such partner).
+        Errors: REQUEST_MALFORMED, TOO_MANY_ITEMS (`update_mask` has more than 64 paths), ALREADY_REGISTERED (another
+        integrator has this issuer), NOT_REGISTERED (`update_mask` is set, and there is no such partner).
         Source: ENL-01 to ENL-03.
         """
 

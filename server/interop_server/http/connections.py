@@ -1,0 +1,58 @@
+"""How many connections the HTTP surface has at once, and how long one may say nothing; knows no path."""
+
+import asyncio
+from typing import cast
+from weakref import WeakSet
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+
+FIRST_REQUEST_SECONDS = 20.0
+"""How long a new connection may take until the head of its first request is there; policy."""
+IDLE_SECONDS = 30.0
+"""How long a connection may be silent after a request; policy."""
+
+
+class BoundedConnections:
+    """Makes the protocols of new connections.
+
+    Args:
+        server: Makes them without a bound.
+        most: Connections at once. One too many is closed as soon as it is accepted.
+    """
+
+    def __init__(self, server: web.Server, most: int) -> None:
+        self._server = server
+        self._most = most
+
+    def __call__(self) -> asyncio.Protocol:
+        """Returns the protocol of a connection that was accepted."""
+        if len(self._server.connections) >= self._most:
+            return _Closing()
+        handler = self._server()
+        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, _end_if_silent, handler)
+        return handler
+
+
+class _Closing(asyncio.Protocol):
+    """Closes its connection at once."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        cast("asyncio.Transport", transport).abort()
+
+
+_spoken: "WeakSet[object]" = WeakSet()
+"""The transports of connections on which a request has come."""
+
+
+@web.middleware
+async def note_request(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Notes that a connection has said something."""
+    if request.transport is not None:
+        _spoken.add(request.transport)
+    return await handler(request)
+
+
+def _end_if_silent(handler: web.RequestHandler) -> None:
+    if handler.transport is not None and handler.transport not in _spoken:
+        handler.transport.abort()

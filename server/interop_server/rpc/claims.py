@@ -1,0 +1,28 @@
+"""Which seats a call needs; knows no service."""
+
+from interop_server.core.enlistment.client_ip import rate_limit_key
+from interop_server.core.seats import Claim, transfer_from
+from interop_server.rpc.calls import Call
+from interop_server.rpc.convert.login import peer_ip_from
+
+_TRANSFERS = {"MediaService.Download": "account_downloads", "MediaService.Upload": "account_uploads"}
+
+
+def claims_of(call: Call) -> tuple[Claim, ...]:
+    """Returns the seats that a call needs for as long as it lasts."""
+    address = rate_limit_key(peer_ip_from(call.peer()))
+    claims = [Claim("address_calls", address)]
+    if call.account is not None:
+        claims.append(Claim("account_calls", call.account.account_id))
+        if (own := _TRANSFERS.get(call.method.name)) is not None:
+            claims += [Claim(own, call.account.account_id), *transfer_from(address)]
+    if call.method.name == "JournalService.ReadJournal":
+        claims.append(Claim("journal_readers", None))
+    if not call.method.is_ours:
+        claims.append(Claim("address_watches", address))
+    return tuple(claims)
+
+
+def handshake_from(call: Call) -> tuple[Claim, ...]:
+    """Returns the seat that a chat channel needs until it is logged in."""
+    return (Claim("address_handshakes", rate_limit_key(peer_ip_from(call.peer()))),)

@@ -1,0 +1,112 @@
+"""How large a request of each method can be, and how many elements its lists have; knows no service and no rule.
+
+Looked at in the bytes as they came, before anything is made of them. Whether the elements are right is for the rules.
+"""
+
+from functools import cache
+from typing import NamedTuple
+
+from google.protobuf.descriptor import Descriptor
+
+from interop_protocol.sizes import (
+    MAX_BUNDLE_USERS,
+    MAX_DEVICES,
+    MAX_INTEGRATOR,
+    MAX_KEM_PREKEYS,
+    MAX_ONE_TIME_PREKEYS,
+    MAX_RESOLVE_USERS,
+)
+from interop_server.core.abuse.reports import MAX_REPORTED_MESSAGES
+from interop_server.core.errors import Reason, Refusal
+from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
+
+PLAIN_BYTES = 64 << 10
+"""Room for what is in no list: more than any of it needs, so that the rules say what is too long."""
+
+
+class _List(NamedTuple):
+    """A list in a request."""
+
+    most: int
+    element_bytes: int
+    """More than a right element needs, with its header."""
+
+
+_KEM_PREKEYS = "KemPreKeys.one_time"
+_LISTS = {
+    "SetPreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64),
+    "AddOneTimePreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64),
+    "DeleteOneTimePreKeysRequest.key_ids": _List(MAX_ONE_TIME_PREKEYS, 16),
+    _KEM_PREKEYS: _List(MAX_KEM_PREKEYS, 2_048),
+    "TakePreKeyBundlesRequest.jids": _List(MAX_BUNDLE_USERS, 1_024),
+    "TakeMissingPreKeyBundlesRequest.users": _List(MAX_BUNDLE_USERS, 1_024),
+    "KnownRegistration.devices": _List(MAX_DEVICES, 64),
+    "OptInRequest.integrators": _List(MAX_INTEGRATOR, 16),
+    "OptOutRequest.integrators": _List(MAX_INTEGRATOR, 16),
+    "SetReachabilityRequest.muted_integrators": _List(MAX_INTEGRATOR, 16),
+    "ResolveRequest.users": _List(MAX_RESOLVE_USERS, 4_096),
+    "ReportRequest.messages": _List(MAX_REPORTED_MESSAGES, 66 << 10),
+    "FieldMask.paths": _List(64, 256),
+}
+"""Every list that a request can have, by message and field."""
+_PARTS = 16_384
+"""In how many parts the messages of a request may be given together: protobuf joins them."""
+_MOST = {name: each.most for name, each in _LISTS.items()}
+
+
+class RequestBounds:
+    """What the request of one method can be."""
+
+    def __init__(self, kind: Descriptor, *, has_kem_prekeys: bool) -> None:
+        self.most_bytes = PLAIN_BYTES + _list_bytes(kind, () if has_kem_prekeys else (_KEM_PREKEYS,))
+        self._lists = WireLists.of(kind, _MOST, _PARTS)
+
+    def check(self, serialized: bytes) -> None:
+        """Refuses a request that is larger than any right one, or has more elements.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED or TOO_MANY_ITEMS.
+        """
+        if len(serialized) > self.most_bytes:
+            detail = f"the bytes are {len(serialized):,}, and a request of this method has at most {self.most_bytes:,}"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail)
+        self.count(serialized)
+
+    def count(self, serialized: bytes) -> None:
+        """Refuses a request that has more elements than any right one.
+
+        Raises:
+            Refusal: REQUEST_MALFORMED or TOO_MANY_ITEMS.
+        """
+        try:
+            self._lists.check(serialized)
+        except Unreadable as error:
+            raise unreadable() from error
+        except TooMany as error:
+            if error.most:
+                detail = f"`{error.path}` has at most {error.most:,} entries"
+                raise Refusal(Reason.TOO_MANY_ITEMS, detail, field=error.path) from error
+            detail = f"`{error.path}` is given in too many parts"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=error.path) from error
+
+
+@cache
+def bounds_of(kind: Descriptor, has_kem_prekeys: bool) -> RequestBounds:
+    """Returns what a request of that kind can be, with or without KEM prekeys."""
+    return RequestBounds(kind, has_kem_prekeys=has_kem_prekeys)
+
+
+def unreadable() -> Refusal:
+    """Returns the refusal of bytes that are no message."""
+    return Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method")
+
+
+def _list_bytes(kind: Descriptor, left_out: tuple[str, ...], times: int = 1) -> int:
+    size = 0
+    for each in kind.fields:
+        name = f"{kind.name}.{each.name}"
+        most, element_bytes = (1, 0) if name in left_out else _LISTS.get(name, (1, 0))
+        size += times * most * element_bytes
+        if each.message_type is not None:
+            size += _list_bytes(each.message_type, left_out, times * most)
+    return size

@@ -1,0 +1,42 @@
+"""What an attack costs the server, and the people who have nothing to do with it: memory at its peak, and a message."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from interop_client.messaging.events import TextReceived
+from tests.e2e.conftest import World
+from tests.e2e.raw import QUIET
+from tests.threats.report import Attack
+
+MIB = 1 << 20
+MOST_BYTES = 400 * MIB
+"""What the server may take up while it is attacked."""
+
+
+def peak_bytes(pid: int) -> int:
+    """What a process has taken up at most since the last `forget_peak`."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    [peak] = (line for line in lines if line.startswith("VmHWM:"))
+    return int(peak.split()[1]) * 1_024
+
+
+def forget_peak(pid: int) -> None:
+    """Starts the measurement of the peak anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+@asynccontextmanager
+async def bystanders(world: World, pid: int, attack: Attack) -> AsyncIterator[None]:
+    """Two people who write to each other at the end of the block, while the attack goes on; memory stays bounded."""
+    alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bystander", QUIET)
+    forget_peak(pid)
+    yield
+    began = time.monotonic()
+    await alice.send_text(bob.jid, "Are you there?")
+    await bob.wait_for(TextReceived)
+    took_ms = (time.monotonic() - began) * 1_000
+    peak = peak_bytes(pid)
+    attack.measures(f"Peak memory of the server {peak // MIB} MiB; another client's message took {took_ms:.0f} ms")
+    assert peak < MOST_BYTES, f"{peak // MIB} MiB"
