@@ -95,9 +95,11 @@ class RawStream:
 
     Args:
         address: Of the server's gRPC surface.
+        read_seconds: How long to wait for the next message; None for as long as it takes.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, read_seconds: float | None = WAIT_SECONDS) -> None:
+        self._read_seconds = read_seconds
         # Without a pool of its own, all streams of the process would share one TCP connection.
         self._channel = grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
         self._call: _Call = self._channel.stream_stream(
@@ -138,7 +140,7 @@ class RawStream:
         Raises:
             ServerRefusal: The server ended the stream; `OK` when it did so without a refusal.
         """
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(self._read_seconds):
             try:
                 response = await self._call.read()
             except grpc.aio.AioRpcError as error:
