@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Self
 
+import grpc.aio
+
 from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.errors import ServerRefusal, refusal_from_stanza_error
 from tests.e2e.raw import RawStream
@@ -58,15 +60,15 @@ class Line:
 
     @classmethod
     async def open(
-        cls, address: str, auth_private_key: bytes, login: chat_pb2.LoginPayload, names: Mapping[str, str]
+        cls, channel: grpc.aio.Channel, auth_private_key: bytes, login: chat_pb2.LoginPayload, names: Mapping[str, str]
     ) -> Self:
-        """Logs in, and takes the whole backlog.
+        """Logs in, and takes the whole backlog. All clients share a connection: one for each takes far longer.
 
         Raises:
             ServerRefusal: The login is refused.
             LineEnded: The server ended the channel meanwhile.
         """
-        stream = RawStream(address, read_seconds=None)
+        stream = RawStream("", read_seconds=None, channel=channel)
         try:
             async with asyncio.timeout(WAIT_SECONDS):
                 success = await stream.log_in(auth_private_key, login)

@@ -45,6 +45,7 @@ from tests.registration import registration
 START_MS = 1_800_000_000_000
 ENDED: Event = ("ended",)
 """Of a step whose connection the server ended before it answered."""
+_TOKEN_MS = 60_000
 _LOOPBACK = "127.0.0.1:0"
 _INTEGRATORS = {"A": 100, "B": 200}
 _TOO_MANY = 1_000_000_000
@@ -74,6 +75,8 @@ class Person:
         self.enlistments = 0
         self.published = 0
         self.jid = ""
+        self.token = ""
+        self.token_until_ms = 0
         self.line: Line | None = None
         self.left: list[Event] = []
         """What earlier connections have seen and nobody has taken yet."""
@@ -175,9 +178,8 @@ class Stage:
     async def _start(self) -> None:
         addresses = await self._simulator.start()
         self._stack.push_async_callback(self._simulator.stop)
-        self._address = addresses.grpc
         self._admin = await self._stack.enter_async_context(AdminClient(addresses.admin))
-        channel = grpc.aio.insecure_channel(addresses.grpc)
+        channel = self._channel = grpc.aio.insecure_channel(addresses.grpc)
         self._stack.push_async_callback(channel.close)
         self._stack.push_async_callback(self.clear)
         self._enlisting = enlistment_pb2_grpc.EnlistmentServiceStub(channel)
@@ -293,14 +295,18 @@ class Stage:
         login = whatsapp_login(person.jid) if person.is_whatsapp else third_party_login(person.jid, self._token(person))
         person.line, before = None, person.line
         try:
-            person.line = await Line.open(self._address, state.auth_private_key, login, self._names)
+            person.line = await Line.open(self._channel, state.auth_private_key, login, self._names)
         except BaseException:
             person.line = before
             raise
         return person.line
 
     def _token(self, person: Person) -> str:
-        return self._partners[person.name[0].upper()].issue_token(person.external_id)
+        """Returns a token, an earlier one while it is good: signing takes longer than a step."""
+        if self.now_ms >= person.token_until_ms:
+            person.token = self._partners[person.name[0].upper()].issue_token(person.external_id)
+            person.token_until_ms = self.now_ms + _TOKEN_MS
+        return person.token
 
     async def _block(self, line: Line, _: Person, jid: str) -> Event:
         return await self._update_blocklist(line, jid, integrity_pb2.BLOCK_ACTION_BLOCK)

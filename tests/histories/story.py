@@ -17,14 +17,14 @@ THIRD_PARTY = ("a1", "b1", "a2")
 PEOPLE = (*WHATSAPP, *THIRD_PARTY)
 PARTNERS = ("A", "B")
 _PEERS = (*PEOPLE, *(f"~{person}" for person in PEOPLE))
-_MESSAGES = ("m1", "m2", "m3")
+MESSAGES = ("m1", "m2", "m3")
 
 VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "send": (PEOPLE, _PEERS, _MESSAGES),
+    "send": (PEOPLE, _PEERS, MESSAGES),
     "ack": (PEOPLE, ("all", "first")),
     "drop": (PEOPLE,),
     "connect": (PEOPLE,),
-    "receipt": (PEOPLE, _PEERS, _MESSAGES, ("delivered", "read")),
+    "receipt": (PEOPLE, _PEERS, MESSAGES, ("delivered", "read")),
     "type": (PEOPLE, _PEERS),
     "block": (PEOPLE, _PEERS),
     "unblock": (PEOPLE, _PEERS),
@@ -37,7 +37,7 @@ VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
     "ping": (THIRD_PARTY, WHATSAPP),
     "publish": (PEOPLE,),
     "take": (PEOPLE, _PEERS),
-    "report": (PEOPLE, _PEERS, _MESSAGES),
+    "report": (PEOPLE, _PEERS, MESSAGES),
     "enlist": (THIRD_PARTY, ("new", "same")),
     "delete": (THIRD_PARTY,),
     "number": (WHATSAPP, ("n0", "n1", "n2", "abroad")),
@@ -51,6 +51,7 @@ VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
 BY_OPERATOR = frozenset({"number", "ban", "lift", "suspend", "resume", "wait"})
 WAITS_MS = {"second": 1_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000, "month": 31 * 86_400_000}
 _ALONE = frozenset({"suspend", "resume", "wait"})
+_ABOUT_STANDING = frozenset({"ban", "lift", "report"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +81,10 @@ class WrongStory(ValueError):
 
 def fits(moment: Moment) -> bool:
     """Says whether steps can be taken at the same time: nobody does two things, and time and partners stand still."""
-    actors = [step.actor or step.verb for step in moment]
-    return len(moment) == 1 or (len(set(actors)) == len(actors) and not any(step.verb in _ALONE for step in moment))
+    verbs, actors = {step.verb for step in moment}, [step.actor or step.verb for step in moment]
+    if len(moment) == 1:
+        return True
+    return len(set(actors)) == len(actors) and not verbs & _ALONE and not ("number" in verbs and verbs & _ABOUT_STANDING)
 
 
 def people_in(story: Story) -> list[str]:
