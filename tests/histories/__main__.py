@@ -1,6 +1,6 @@
 """`make histories`: many more stories than `make test` plays, with other seeds; prints the smallest that went wrong.
 
-`--count N` says how many, `--seed S` which ones, `--replay FILE` plays a story that was printed once more, from standard input
+`--count N` says how many, `--seed S` which ones, `--replay FILE` plays one that was printed once more, from standard input
 with `-`. Exits with 1 when a story went wrong, and with 130 when it was interrupted.
 """
 
@@ -29,8 +29,12 @@ INTERRUPTED = 130
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--count", type=click.IntRange(min=1), default=1_000, show_default=True, help="How many stories.")
-@click.option("--seed", type=click.IntRange(min=0), default=None, help="Which stories; another one each time by default.")
-@click.option("--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True, help="Processes.")
+@click.option(
+    "--seed", type=click.IntRange(min=0), default=None, help="Which stories; another one each time by default."
+)
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True, help="Processes."
+)
 @click.option("--replay", type=click.File(), metavar="FILE", help="Play this story instead; `-` reads it from input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(count: int, seed: int | None, workers: int, replay: TextIO | None, as_json: bool) -> None:

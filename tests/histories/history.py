@@ -93,7 +93,8 @@ def _try(models: list[Model], moment: Moment, answers: Sequence[Event]) -> Itera
 
 
 def _act(model: Model, parts: Iterable[Step], answer: Event) -> Event:
-    return [model.act(part, answer) for part in parts][0]
+    answers = [model.act(part, answer) for part in parts]
+    return answers[0]
 
 
 def _orders(counts: Sequence[int]) -> set[tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""One client's open chat channel: all that comes is written down as it is seen, and nothing is acked by itself; no rule."""
+"""One client's open chat channel: all that comes is written down, and nothing is acked by itself; no rule."""
 
 import asyncio
 import itertools
@@ -43,7 +43,7 @@ class Line:
         self.seen: list[Event] = []
         """What came and was not taken yet, in order."""
         self.unacked: list[tuple[int, Event]] = []
-        """Deliveries of this connection that were not acked: id, and what it was without what the server adds on delivery."""
+        """Deliveries of this connection that were not acked: id, and what it was, without the state of the chat."""
         self.marks = 0
         """How many marks have come: see `Stage.settle`."""
         self.has_ended = False

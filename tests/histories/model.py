@@ -1,7 +1,8 @@
-"""The plain model: who may see what when, as the contract says it; knows no server, no wire and none of the server's code.
+"""The plain model: who may see what when, as the contract says it; knows no wire and none of the server's code.
 
-It is acted on step by step, answers what each step must be answered with, and writes down what each client must see. People
-are named as in stories. JIDs are named `n0` for a WhatsApp user with that number, and `a1#2` for the second account of a1.
+It is acted on step by step, answers what each step must be answered with, and writes down what each client must see.
+People are named as in stories. JIDs are named `n0` for a WhatsApp user with that number, and `a1#2` for the second
+account of a1.
 """
 
 from collections.abc import Callable, Iterator
@@ -132,7 +133,7 @@ class Model:
         return [step, Step("trust", step.words)] if step.verb == "send" and step.actor in WHATSAPP else [step]
 
     def act(self, step: Step, seen: Event = DONE) -> Event:
-        """Takes a step, with addresses bound, and returns its answer; takes what is a client's choice from what was seen."""
+        """Takes a step, with addresses bound, and returns its answer; what is free is taken from what was seen."""
         if step.verb in ("take", "ack"):
             return self._by_client(step, lambda me: getattr(self, f"_{step.verb}")(me, step.words[1], seen))
         if step.actor and step.verb not in ("connect", "enlist", "trust"):
@@ -149,10 +150,14 @@ class Model:
         return person in self.accounts and self.accounts[person].online
 
     def chat_list(self, me: Account) -> list[Event]:
-        """Returns the chats that a WhatsApp user sees: peer, time of the last message, state, and whether it is read-only."""
+        """Returns the chats of a WhatsApp user: peer, time of the last message, state, and whether it is read-only."""
         peers = {account.number: account for account in self.accounts.values()}
-        chats = [(peers[peer], chat) for (mine, peer), chat in self.chats.items() if mine == me.number and chat.is_listed]
-        return sorted((peer.jid, chat.last_ms, chat.state, not self._opted_in(me, peer.partner)) for peer, chat in chats)
+        chats = [
+            (peers[peer], chat) for (mine, peer), chat in self.chats.items() if mine == me.number and chat.is_listed
+        ]
+        return sorted(
+            (peer.jid, chat.last_ms, chat.state, not self._opted_in(me, peer.partner)) for peer, chat in chats
+        )
 
     # Who may reach whom.
 

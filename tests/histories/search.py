@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
@@ -49,15 +50,17 @@ _CASTS = (("w1", "a1"), ("w1", "a1", "b1"), ("w1", "w2", "a1"), ("w1", "w2", "a1
 
 
 @st.composite
-def _steps(draw: st.DrawFn, cast: tuple[str, ...]) -> Step:
-    verb = draw(st.sampled_from(_WEIGHTED))
+def _steps(draw: st.DrawFn, cast: tuple[str, ...], verbs: tuple[str, ...]) -> Step:
+    verb = draw(st.sampled_from(_weighted(verbs)))
     words = [draw(st.sampled_from(_among(cast, allowed))) for allowed in VERBS[verb]]
-    if verb in _WRITERS and draw(st.integers(0, 9)) < 9:  # noqa: PLR2004 - nine of ten
+    if verb in _WRITERS and draw(st.integers(0, 9)) < 9:
         words[1] = draw(st.sampled_from(_among(cast, THIRD_PARTY if words[0] in WHATSAPP else WHATSAPP)))
     return Step(verb, tuple(words))
 
 
-_WEIGHTED = [verb for verb in VERBS for _ in range(_OFTEN.get(verb, 1))]
+@cache
+def _weighted(verbs: tuple[str, ...]) -> list[str]:
+    return [verb for verb in verbs for _ in range(_OFTEN.get(verb, 1))]
 
 
 @cache
@@ -67,8 +70,8 @@ def _among(cast: tuple[str, ...], words: tuple[str, ...]) -> list[str]:
 
 
 @cache
-def _stories_of(cast: tuple[str, ...]) -> st.SearchStrategy[Story]:
-    one = _steps(cast)
+def _stories_of(cast: tuple[str, ...], verbs: tuple[str, ...]) -> st.SearchStrategy[Story]:
+    one = _steps(cast, verbs)
     alone = one.map(lambda step: (step,))
     at_once = st.one_of(st.tuples(one, one), st.tuples(one, one, one))
     moments: st.SearchStrategy[Moment] = st.one_of(alone, alone, alone, at_once).map(
@@ -80,24 +83,22 @@ def _stories_of(cast: tuple[str, ...]) -> st.SearchStrategy[Story]:
     )
 
 
-stories: st.SearchStrategy[Story] = st.sampled_from(_CASTS).flatmap(_stories_of)
-
-
-def search(folder: Path, count: int, number: int, tell: Callable[[], None] = lambda: None) -> Found:
+def search(folder: Path, count: int, number: int, verbs: tuple[str, ...] = tuple(VERBS)) -> Found:
     """Plays that many stories on a server of their own, and shrinks the first that goes wrong.
 
     Args:
         folder: Empty; for the server's files.
         count: How many stories.
         number: The seed: the same number, the same stories.
-        tell: Called after each story.
+        verbs: What people do in them.
     """
     found, began = Found(), time.process_time()
+    stories = st.sampled_from(_CASTS).flatmap(lambda cast: _stories_of(cast, verbs))
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
         stage = runner.run(Stage.open(stack, folder))
         try:
-            _search(lambda story: runner.run(play(stage, story)), count, number, found, tell)
+            _search(stories, lambda story: runner.run(play(stage, story)), seed(number), count, found)
         finally:
             runner.run(stack.aclose())
     found.seconds = time.process_time() - began
@@ -105,10 +106,13 @@ def search(folder: Path, count: int, number: int, tell: Callable[[], None] = lam
 
 
 def _search(
-    act: Callable[[Story], Counter[str]], count: int, number: int, found: Found, tell: Callable[[], None]
+    stories: st.SearchStrategy[Story],
+    act: Callable[[Story], Counter[str]],
+    seeded: Callable[[Any], Any],
+    count: int,
+    found: Found,
 ) -> None:
-    @seed(number)
-    @settings(
+    options = settings(
         max_examples=count,
         database=None,
         deadline=None,
@@ -116,11 +120,12 @@ def _search(
         suppress_health_check=list(HealthCheck),
         print_blob=False,
     )
-    @given(stories)
-    def tell_stories(story: Story) -> None:
+
+    def tell(story: Story) -> None:
         found.stories += 1
-        tell()
         found.steps += act(story)
+
+    last: list[WrongHistory] = []
 
     def goes_wrong(story: Story) -> bool:
         try:
@@ -130,9 +135,8 @@ def _search(
             return True
         return False
 
-    last: list[WrongHistory] = []
     try:
-        tell_stories()
+        seeded(options(given(stories)(tell)))()
     except WrongHistory as first:
         last[:] = [first]
         smallest = write(shrink(first.story, goes_wrong))

@@ -1,7 +1,7 @@
 """Makes a story that goes wrong as small as it can be; knows no server and no rule.
 
-Hypothesis shrinks, too, but knows nothing of steps and people: it took a minute and two hundred stories where this takes
-twenty, and left steps over that nobody needs.
+Hypothesis shrinks, too, but knows nothing of steps and people: it played hundreds of stories where this plays
+some twenty, and left steps over that nobody needs.
 """
 
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Where stories are played: a real server in this process, two messengers, and a raw client for each person; knows no rule."""
+"""Where stories are played: a real server in this process, two messengers, a raw client for each person; no rule."""
 
 import asyncio
 import itertools
@@ -140,8 +140,8 @@ class Stage:
         """Returns when people have seen all that the server has for them now.
 
         Args:
-            expected: How much each is expected to see. Only when that does not come, or when nothing is known, the server is
-                made to mark the end of what it has, which takes longer.
+            expected: How much each is expected to see. Only when that does not come, or when nothing is known, the
+                server is made to mark the end of what it has, which takes longer.
             leaving: Whose connections are expected to end.
         """
         await asyncio.gather(
@@ -169,7 +169,12 @@ class Stage:
         response = await self._interop.ListThirdPartyChats(request, metadata=line.metadata)
         states = ("", "requested", "accepted", "declined")
         return sorted(
-            (self._names.get(chat.peer_jid, chat.peer_jid), chat.last_message_at_ms, states[chat.request_state], chat.read_only)
+            (
+                self._names.get(chat.peer_jid, chat.peer_jid),
+                chat.last_message_at_ms,
+                states[chat.request_state],
+                chat.read_only,
+            )
             for chat in response.chats
         )
 
@@ -188,7 +193,7 @@ class Stage:
         self._integrity = integrity_pb2_grpc.IntegrityServiceStub(channel)
         self._accounts = account_pb2_grpc.AccountServiceStub(channel)
         keys = await asyncio.to_thread(SigningKeys)
-        for name, integrator in _INTEGRATORS.items():
+        for name in _INTEGRATORS:
             settings = PartnerSettings(self._folder / name)
             server = PartnerServer(settings, keys, lambda: self.now_ms / 1_000)
             self._partners[name] = await self._stack.enter_async_context(server)

@@ -6,8 +6,8 @@ As text a story has one line for each moment. Steps at the same moment stand in 
     block w1 a1 & send a1 w1 m2
     wait week
 
-`w1`, `w2` are WhatsApp users, `a1`, `a2` and `b1` users of the partners `A` and `B`. `~w1` is the address that w1 had first:
-after a change of number, or a deletion and another enlistment, it is no longer theirs.
+`w1`, `w2` are WhatsApp users, `a1`, `a2` and `b1` users of the partners `A` and `B`. `~w1` is the address that w1 had
+first: after a change of number, or a deletion and another enlistment, it is no longer theirs.
 """
 
 from dataclasses import dataclass
@@ -84,7 +84,9 @@ def fits(moment: Moment) -> bool:
     verbs, actors = {step.verb for step in moment}, [step.actor or step.verb for step in moment]
     if len(moment) == 1:
         return True
-    return len(set(actors)) == len(actors) and not verbs & _ALONE and not ("number" in verbs and verbs & _ABOUT_STANDING)
+    return (
+        len(set(actors)) == len(actors) and not verbs & _ALONE and not ("number" in verbs and verbs & _ABOUT_STANDING)
+    )
 
 
 def people_in(story: Story) -> list[str]:
