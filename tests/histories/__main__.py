@@ -1,7 +1,7 @@
 """`make histories`: many more stories than `make test` plays, with other seeds; prints the smallest that went wrong.
 
-`--count N` says how many, `--seed S` which ones, `--replay FILE` plays one that was printed once more, from standard input
-with `-`. Exits with 1 when a story went wrong, and with 130 when it was interrupted.
+`--count N` says how many, `--seed S` which ones, `--replay FILE` plays one that was printed once more, from standard
+input with `-`. Exits with 1 when a story went wrong, and with 130 when it was interrupted.
 """
 
 import asyncio

@@ -51,7 +51,8 @@ VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
 BY_OPERATOR = frozenset({"number", "ban", "lift", "suspend", "resume", "wait"})
 WAITS_MS = {"second": 1_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000, "month": 31 * 86_400_000}
 _ALONE = frozenset({"suspend", "resume", "wait"})
-_ABOUT_STANDING = frozenset({"ban", "lift", "report"})
+_ABOUT_STANDING = frozenset({"lift", "report"})
+"""Not while a number changes: they may still be about the number that the person had a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
