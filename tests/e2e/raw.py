@@ -95,11 +95,17 @@ class RawStream:
 
     Args:
         address: Of the server's gRPC surface.
+        read_seconds: How long to wait for the next message; None for as long as it takes.
+        channel: A connection that it shares with others, who close it; None for one of its own.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, read_seconds: float | None = WAIT_SECONDS, channel: grpc.aio.Channel | None = None
+    ) -> None:
+        self._read_seconds = read_seconds
+        self._is_shared = channel is not None
         # Without a pool of its own, all streams of the process would share one TCP connection.
-        self._channel = grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
+        self._channel = channel or grpc.aio.insecure_channel(address, options=(("grpc.use_local_subchannel_pool", 1),))
         self._call: _Call = self._channel.stream_stream(
             "/interop_api.v1.ChatService/Connect",
             request_serializer=_serialized,
@@ -113,7 +119,8 @@ class RawStream:
 
     async def __aexit__(self, *_: object) -> None:
         self._call.cancel()
-        await self._channel.close()
+        if not self._is_shared:
+            await self._channel.close()
 
     @property
     def grpc_channel(self) -> grpc.aio.Channel:
@@ -138,7 +145,7 @@ class RawStream:
         Raises:
             ServerRefusal: The server ended the stream; `OK` when it did so without a refusal.
         """
-        async with asyncio.timeout(WAIT_SECONDS):
+        async with asyncio.timeout(self._read_seconds):
             try:
                 response = await self._call.read()
             except grpc.aio.AioRpcError as error:

@@ -105,6 +105,16 @@ async def test_a_new_number_does_not_change_how_somebody_stands(store: Store, wo
     assert await store.standing.list_in_force(ExternalUser(0, "491"), NOW_MS) == []
 
 
+@pytest.mark.requirement("ABU-05")
+async def test_a_sanction_follows_a_number_that_changes_at_the_same_time(store: Store, world: World) -> None:
+    """It is imposed on who has the account, although the caller has read the number that was theirs before."""
+    user = await world.whatsapp_user("491")
+    await store.accounts.change_number(user.account_id, "492@s.whatsapp.net", "492")
+    await store.standing.put(user.external_user, BAN, user.account_id)
+    assert await store.standing.list_in_force(ExternalUser(0, "492"), NOW_MS) == [BAN]
+    assert await store.standing.list_in_force(ExternalUser(0, "491"), NOW_MS) == []
+
+
 @pytest.mark.requirement("ABU-07")
 async def test_the_banned_of_a_partner_are_counted(store: Store) -> None:
     """For good, and not for a time."""

@@ -102,7 +102,7 @@ class Standing:
             actor: Whose action led to the sanction, for the journal.
             cause: Why, for the journal.
         """
-        await self.store.standing.put(account.external_user, sanction)
+        await self.store.standing.put(account.external_user, sanction, account.account_id)
         until = "for good" if sanction.expires_at_ms is None else f"until {sanction.expires_at_ms}"
         kind = f"{sanction.kind.name.lower()} {sanction.sub_code or ''}".rstrip()
         self.journal.record(

@@ -29,8 +29,11 @@ class StandingStore(Protocol):
         """Sanctions that have not ended, by kind."""
         ...
 
-    async def put(self, user: ExternalUser, sanction: Sanction) -> None:
-        """Imposes a sanction in place of an earlier one of its kind."""
+    async def put(self, user: ExternalUser, sanction: Sanction, account_id: int = 0) -> None:
+        """Imposes a sanction in place of an earlier one of its kind.
+
+        With an account, on whoever has it now: its number may have changed since the caller read it.
+        """
         ...
 
     async def delete(self, user: ExternalUser, kinds: Sequence[SanctionKind]) -> None: ...

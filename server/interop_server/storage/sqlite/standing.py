@@ -45,9 +45,16 @@ class SqliteStanding(Concern, StandingStore):
             SET sub_code = excluded.sub_code, expires_at_ms = excluded.expires_at_ms
     """
 
-    async def put(self, user: ExternalUser, sanction: Sanction) -> None:
-        whose = (user.integrator, user_sha256(user))
-        await self._change(self._PUT, *whose, sanction.kind, sanction.sub_code, sanction.expires_at_ms)
+    _WHO_HAS = "SELECT integrator, external_id FROM account WHERE account_id = ?1"
+
+    async def put(self, user: ExternalUser, sanction: Sanction, account_id: int = 0) -> None:
+        def put(db: sqlite3.Connection) -> None:
+            row = db.execute(self._WHO_HAS, (account_id,)).fetchone()
+            now = user if row is None else ExternalUser(*row)
+            whose = (now.integrator, user_sha256(now))
+            db.execute(self._PUT, (*whose, sanction.kind, sanction.sub_code, sanction.expires_at_ms))
+
+        await self._engine.write(put)
 
     _DELETE = """
         DELETE FROM sanction
