@@ -173,6 +173,8 @@ class Inbox:
         if opened.key is not None:
             self._state.deliveries.finish(opened.key, self._in_flight)
         if opened.name is not None:
+            if opened.key is not None:  # whichever copy it was, the first one must not be shown after it
+                self._state.deliveries.finish(message_key(*opened.name), self._in_flight)
             self._state.deliveries.changes.pop(opened.name, None)
             end_asking(self._state, opened.name)
 
@@ -277,16 +279,19 @@ def _key_of(stanza: stanza_pb2.Stanza) -> bytes | None:
     if not stanza.delivery_id:
         return None
     if stanza.HasField("message"):
-        return message_key(stanza.message.from_jid, stanza.message.id)
+        message = stanza.message
+        # A text that was sent again is the same; a file is another blob, which the application wants again (MED-08).
+        is_file = message.type == stanza_pb2.MESSAGE_TYPE_MEDIA
+        return message_key(message.from_jid, message.id, message.retry_count if is_file else 0)
     body = stanza_pb2.Stanza()
     body.CopyFrom(stanza)
     body.offline = False
     return _digest(body.SerializeToString(deterministic=True))
 
 
-def message_key(sender: str, message_id: str) -> bytes:
-    """Returns what the delivery of a message is known by when it comes again."""
-    return _digest(b"message", sender.encode(), message_id.encode())
+def message_key(sender: str, message_id: str, copy: int = 0) -> bytes:
+    """Returns what the delivery of a message, or of a later copy of it, is known by when it comes again."""
+    return _digest(b"message", sender.encode(), message_id.encode(), str(copy).encode())
 
 
 def _digest(*parts: bytes) -> bytes:

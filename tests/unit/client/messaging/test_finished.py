@@ -8,9 +8,13 @@ from hypothesis import strategies as st
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
+from interop_client.media.crypto import EncryptedMedia, MediaType
+from interop_client.media.reference import MediaReference
+from interop_client.messaging.contents import media_content
 from interop_client.messaging.events import (
     Event,
     IdentityChanged,
+    MediaReceived,
     MessageAwaited,
     MessageHeld,
     TextReceived,
@@ -132,6 +136,25 @@ async def test_a_message_that_was_asked_for_and_came_is_not_asked_for_again(
         await transport.until(lambda: transport.acked == [1, 2, 1, 2])
     assert application.texts == ["Hi"]
     assert len(transport.of_kind("retry_receipt")) == 1
+
+
+@pytest.mark.requirement("MED-08")
+async def test_a_file_that_was_uploaded_again_is_shown_again(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """Each copy once, also when this client has given up asking; the first is not shown after a later one."""
+    reference = MediaReference(
+        MediaType.DOCUMENT, "/v/t1", bytes(32), EncryptedMedia(bytes(32), 5, bytes(32)), "text/plain", "a.txt"
+    )
+    copies = [alice.delivery_of(media_content(reference)) for _ in range(3)]
+    for number, copy in enumerate(copies):
+        copy.message.id, copy.message.type, copy.message.retry_count = "m1", stanza_pb2.MESSAGE_TYPE_MEDIA, number
+    async with InteropClient(transport, state) as bob:
+        transport.deliver(copies[1], copies[1], copies[0], copies[2], copies[2])
+        assert [(await bob.wait_for(MediaReceived)).retry_count for _ in range(2)] == [1, 2]
+        await transport.until(lambda: transport.acked == [2, 2, 1, 3, 3])
+        with pytest.raises(TimeoutError):
+            await bob.wait_for(MediaReceived, 0)
 
 
 CRASHES = ("crash while the handler works", "crash before the save", "crash before the acks")
