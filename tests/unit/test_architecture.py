@@ -24,6 +24,7 @@ DEADLINES = {"asyncio.timeout", "asyncio.timeout_at", "asyncio.wait_for", "async
 NETWORK_WAITS = {
     "rpc/handshake.py": "a client that does not go on with its handshake (CHN-01)",
     "rpc/chat.py": "a client that does not read the last word",
+    "rpc/interceptor.py": "a request that does not come",
     "rpc/media.py": "an upload that stands still (MED-07)",
     "http/forms.py": "a body that does not come",
     "http/downloads.py": "a reader that does not take in what it asked for",
@@ -35,6 +36,7 @@ KEY_GENERATORS = {"generate", "generate_key", "generate_private_key"}
 """Of `cryptography`: they read entropy on their own."""
 ALLOWED = {
     ("runtime/jwt.py", "rsa.generate_private_key"): "RSA needs primes: no sequence of random bytes stands for a key",
+    ("http/connections.py", "asyncio.get_running_loop().call_later"): "a connection on which no request comes",
     ("cli.py", "signal"): "signals of the process, not its alarm clock",
 }
 
