@@ -5,11 +5,8 @@ import gc
 import importlib
 import json
 import logging
-import os
 import re
-import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -189,7 +186,7 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     help="How much is logged on stderr.",
 )
 def up(log_level: str, location: str, location_networks: Path | None, **choices: Any) -> None:
-    """Start the simulator and run until Ctrl-C or SIGTERM.
+    """Start the simulator and run until Ctrl-C, SIGTERM or SIGHUP.
 
     Prints one line of JSON on stdout when it is ready: {"event": "ready", "grpc": …, "admin": …, "http": …,
     "root_public_key": …, "db": …, "pid": …, "version": …}. Port 0 lets the system choose a port.
@@ -202,38 +199,16 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
 
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
     from interop_server.addresses import AddressUnusable
-    from interop_server.app import ClockBehind, FileUnusable, Simulator
+    from interop_server.app import ClockBehind, FileUnusable
+    from interop_server.process import NotHeard, hold_standard_streams, serve
     from interop_server.storage import WrongDatabase
 
     # The database thread must run even while the event loop is busy: 5 ms, the default, is as long as ten commits.
     sys.setswitchinterval(0.0005)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        simulator = Simulator(config)
-        addresses = await simulator.start()
-        gc.freeze()  # so that later full collections skip these objects
-        gc.enable()
-        ready = {
-            "event": "ready",
-            "grpc": addresses.grpc,
-            "admin": addresses.admin,
-            "http": addresses.http,
-            "root_public_key": addresses.root_public_key.hex(),
-            "db": str(config.db.absolute()) if config.db else None,
-            "pid": os.getpid(),
-            "version": version("interopsim"),
-        }
-        click.echo(json.dumps(ready))
-        await stop.wait()
-        await simulator.stop()
-
     try:
-        asyncio.run(run())
-    except (AddressUnusable, ClockBehind, FileUnusable, WrongDatabase) as error:
+        hold_standard_streams()
+        asyncio.run(serve(config))
+    except (AddressUnusable, ClockBehind, FileUnusable, NotHeard, WrongDatabase) as error:
         raise click.ClickException(str(error)) from error
     finally:
         gc.enable()

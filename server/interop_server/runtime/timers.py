@@ -62,16 +62,21 @@ class Timers:
         while True:
             now_ms = self._clock.now_ms()
             try:
-                taken, again_ms = await sweep.take_away(now_ms)
+                again_ms = await self._take_away(sweep, now_ms)
             except Exception:  # noqa: BLE001 - a supervisor
                 _log.exception("%s: the sweep failed", sweep.name)
-                taken, again_ms = 0, now_ms
-            if taken:
-                self._clock.report(sweep.name)
-                self._journal.record(
-                    TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
-                )
+                again_ms = now_ms
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
             seconds = (again_ms - self._clock.now_ms()) / SECOND_MS
             await self._clock.sleep(seconds, SWEEP_SLACK_SECONDS, is_reported=False)
+
+    async def _take_away(self, sweep: Sweep, now_ms: int) -> int:
+        """Deletes what is due, and returns when to look again."""
+        taken, again_ms = await sweep.take_away(now_ms)
+        if taken:
+            self._clock.report(sweep.name)
+            self._journal.record(
+                TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
+            )
+        return again_ms
