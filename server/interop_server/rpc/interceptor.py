@@ -1,5 +1,6 @@
 """What every call goes through: its session, its request id, its place in the journal, and refusals as statuses."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, NoReturn
@@ -10,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
-from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, Method, method_of
+from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, HungUp, Method, method_of, on_the_line
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.session import Sessions
@@ -56,24 +57,33 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(request: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
-                if method.needs_session:
-                    connection = self._sessions.connection(context)
-                    call.belongs_to(connection.account, connection.capabilities)
-                response = await self._perform(behavior, parse(request), request, call)
-            except Refusal as refusal:
-                await _refuse(refusal, call, context)
-            except DecodeError:
-                unreadable = Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method")
-                await _refuse(unreadable, call, context)
-            except grpc.aio.AbortError:
-                raise
-            except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
-                _log.exception("%s failed", method.name)
-                await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
+                response = await self._answer(behavior, parse, request, call, context)
+            except HungUp as error:
+                _log.debug("%s: the other end has hung up", method.name)
+                raise asyncio.CancelledError from error  # as gRPC itself ends a call whose client is gone
             context.set_trailing_metadata(((REQUEST_ID_METADATA, call.request_id),))
             return response
 
         return guarded
+
+    async def _answer(
+        self, behavior: Behavior, parse: Callable[[Any], Any], request: Any, call: Call, context: Context
+    ) -> Any:
+        try:
+            if call.method.needs_session:
+                connection = self._sessions.connection(context)
+                call.belongs_to(connection.account, connection.capabilities)
+            return await self._perform(behavior, parse(request), request, call)
+        except Refusal as refusal:
+            await _refuse(refusal, call, context)
+        except DecodeError:
+            unreadable = Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method")
+            await _refuse(unreadable, call, context)
+        except (grpc.aio.AbortError, HungUp):
+            raise
+        except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
+            _log.exception("%s failed", call.method.name)
+            await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
 
     async def _perform(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Any:
         if call.method.is_repeatable and message.request_id:
@@ -87,7 +97,8 @@ async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     call.refuse(refusal)
     _log.info("%s refused: %s [request %s]", call.method.name, refusal, refusal.request_id)
     metadata = ((DETAILS_METADATA, status_details(refusal)), (REQUEST_ID_METADATA, call.request_id))
-    await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
+    with on_the_line():
+        await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
     raise AssertionError("abort returned")
 
 

@@ -1,4 +1,4 @@
-"""How the program ends when something around it fails: in time, with a status and a sentence, and nothing left behind."""
+"""How the program ends when something around it fails: in time, with a status and a sentence, leaving nothing."""
 
 import asyncio
 import os

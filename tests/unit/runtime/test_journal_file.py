@@ -69,7 +69,7 @@ def full_disk(most_bytes: int) -> Iterator[None]:
 
 
 async def test_a_full_disk_stops_the_file_and_nothing_else(tmp_path: Path) -> None:
-    """It is said once, the file holds whole lines, and it goes on with how many are missing when there is room again."""
+    """It is said once, the file holds whole lines, and with room again it goes on, with how many are missing."""
     path, journal, troubles, said = tmp_path / "journal", frozen_journal(), Troubles(), []
     troubles.watch(lambda part, sentence: said.append((part, sentence)))
     file = JournalFile.open(path, journal, troubles)

@@ -65,5 +65,5 @@ async def test_the_whole_stop_is_bounded_too() -> None:
     for number in range(10):
         shutdown.add(str(number), asyncio.Event().wait)
     async with asyncio.timeout(30):
-        with pytest.raises(StopIncomplete, match="9 .*, 0 "):
+        with pytest.raises(StopIncomplete, match=r"9 .*, 0 "):
             await shutdown.run()
