@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 STEP_SECONDS = 1.0
 """How long a step of the stop may take beside the time that calls get to finish."""
+WATCH_SECONDS = 1.0
+"""How often it is looked whether the database is in its place, and, after a failure, whether it works again."""
 STOP_SECONDS = 6.0
 """How long the whole stop may take beside that time: less than the ten seconds that process managers give."""
 
@@ -54,7 +56,7 @@ class ClockBehind(Exception):
 
 
 class FileUnusable(Exception):
-    """A file cannot be written; the message is a sentence that says which and why."""
+    """A file cannot be used for what it was chosen for; the message is a sentence that says which and why."""
 
 
 class Simulator:
@@ -130,6 +132,7 @@ class Simulator:
             build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal)
         )
         self._background("push", push.run())
+        self._background("storage", _watch_storage(store))
         self._start_timers(rules)
 
         def counted() -> dict[str, int]:
@@ -165,13 +168,15 @@ class Simulator:
 
     async def _open_store(self) -> tuple[Store, Path]:
         db, blob_folder = self._places()
-        store = await open_store(db)
+        store = await open_store(db, self._clock.now_ms, self._troubles)
         self._shutdown.add("the database", store.close)
         return store, blob_folder
 
     def _write_journal(self, journal: Journal) -> None:
         if self._config.journal is None:
             return
+        if self._config.db is not None and _is_of_database(self._config.journal, self._config.db):
+            raise FileUnusable(f"{self._config.journal} is a file of the database: choose another for the journal.")
         try:
             file = JournalFile.open(self._config.journal, journal, self._troubles)
         except OSError as error:
@@ -180,7 +185,12 @@ class Simulator:
 
     def _places(self) -> tuple[Path, Path]:
         if self._config.db is not None:
-            return self._config.db, self._config.db.with_name(self._config.db.name + ".blobs")
+            blobs = self._config.db.with_name(self._config.db.name + ".blobs")
+            if blobs.exists() and not blobs.is_dir():
+                raise FileUnusable(
+                    f"{blobs} is no folder, and the blobs belong there: move it, or choose another --db."
+                )
+            return self._config.db, blobs
         folder = Path(tempfile.mkdtemp(prefix="interopsim-"))
         self._shutdown.add("the temporary folder", lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
         return folder / "interopsim.db", folder / "blobs"
@@ -223,6 +233,22 @@ class Simulator:
         timers.repeat("connected_accounts", limits.connected_note_seconds, rules.absence.note_connected)
         for sweep in rules.sweeps():
             timers.sweep(sweep)
+
+
+def _is_of_database(path: Path, db: Path) -> bool:
+    """Says whether a path leads to one of the files of an open database, by whatever name."""
+    files = [db.with_name(db.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+    return any(path.absolute() == file.absolute() or (file.exists() and _is_same(path, file)) for file in files)
+
+
+def _is_same(path: Path, file: Path) -> bool:
+    return path.exists() and path.samefile(file)
+
+
+async def _watch_storage(store: Store) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)  # in real time: a disk knows no other
+        await store.check()
 
 
 def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:

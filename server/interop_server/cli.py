@@ -71,6 +71,12 @@ def _node(_context: click.Context, _parameter: click.Parameter, name: str) -> st
     return name
 
 
+def _file(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and not path.name:  # the empty name, too, is a path: that of the folder one is in
+        raise click.BadParameter("name a file.")
+    return path
+
+
 def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
     if not settings:
         from interop_server.core.limits import Limits
@@ -124,8 +130,9 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
 )
 @click.option(
     "--db",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
+    callback=_file,
     help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
 )
 @click.option(
@@ -138,8 +145,9 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
 )
 @click.option(
     "--journal",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
+    callback=_file,
     help="Append every decision to FILE, one line of JSON each. `interopsim journal` shows the newest without it.",
 )
 @click.option(

@@ -52,5 +52,9 @@ class Store(ABC):
         """Rows by table."""
 
     @abstractmethod
+    async def check(self) -> None:
+        """Finds out whether the database is still in its place, and, if it has failed, whether it works again."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Finishes the calls in progress, and closes the database."""

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, HungUp, Method, method_of, on_the_line
+from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.session import Sessions
@@ -19,6 +20,7 @@ from interop_server.rpc.statuses import STATUS_CODES
 
 Behavior = Callable[[Any, Any], Awaitable[Any]]
 
+_ENDS_ACCOUNT = "AccountService.DeleteAccount"
 _log = logging.getLogger(__name__)
 
 
@@ -73,6 +75,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if call.method.needs_session:
                 connection = self._sessions.connection(context)
                 call.belongs_to(connection.account, connection.capabilities)
+                behavior = _while_enlisted(behavior, connection)
             return await self._perform(behavior, parse(request), request, call)
         except Refusal as refusal:
             await _refuse(refusal, call, context)
@@ -91,6 +94,29 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         response = await behavior(message, call)
         call.accept()
         return response
+
+
+def _while_enlisted(behavior: Behavior, connection: LiveConnection) -> Behavior:
+    """Makes what changes something answer like the next call, once the caller's account has gone meanwhile (LIF-03)."""
+
+    async def perform(message: Any, call: Call) -> Any:
+        try:
+            response = await behavior(message, call)
+        except Exception as error:
+            if _has_gone(connection, call.method):
+                raise Refusal(Reason.SESSION_DEAD, cause="the account has just ended") from error
+            raise
+        if _has_gone(connection, call.method):
+            raise Refusal(Reason.SESSION_DEAD, cause="the account has just ended")
+        return response
+
+    return perform
+
+
+def _has_gone(connection: LiveConnection, method: Method) -> bool:
+    if method.only_looks or method.name == _ENDS_ACCOUNT or connection.account.is_whatsapp:
+        return False
+    return connection.end_reason is Reason.NOT_ENLISTED
 
 
 async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:

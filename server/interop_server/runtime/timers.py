@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from interop_server.core.errors import Refusal
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.sweeps import Sweep
@@ -54,8 +55,8 @@ class Timers:
         while True:
             try:
                 await work()
-            except Exception:  # noqa: BLE001 - a supervisor
-                _log.exception("%s: failed, and is tried again in %d seconds", name, seconds)
+            except Exception as error:  # noqa: BLE001 - a supervisor
+                _log_failure(f"{name}: failed, and is tried again in {seconds:.0f} seconds", error)
             await self._clock.sleep(seconds, slack_seconds=math.inf)
 
     async def _sweep(self, sweep: Sweep) -> None:
@@ -63,8 +64,8 @@ class Timers:
             now_ms = self._clock.now_ms()
             try:
                 again_ms = await self._take_away(sweep, now_ms)
-            except Exception:  # noqa: BLE001 - a supervisor
-                _log.exception("%s: the sweep failed", sweep.name)
+            except Exception as error:  # noqa: BLE001 - a supervisor
+                _log_failure(f"{sweep.name}: the sweep failed", error)
                 again_ms = now_ms
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
@@ -80,3 +81,9 @@ class Timers:
                 TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
             )
         return again_ms
+
+
+def _log_failure(what: str, error: Exception) -> None:
+    # A refusal, such as that of a full disk, is expected: where it came from is of no interest.
+    is_expected = isinstance(error, Refusal)
+    _log.error(what, exc_info=None if is_expected else error)
