@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import importlib
 import json
 import os
 import signal
@@ -17,6 +18,9 @@ from interop_server.runtime.shutdown import StopIncomplete
 
 _SPARE_SECONDS = 1.5
 """How long the process may live after the time for its stop, before it is cut off."""
+
+
+_NEEDED_BY_REFUSALS = ("google.protobuf.any_pb2", "google.rpc.error_details_pb2", "google.rpc.status_pb2")
 
 
 class NotHeard(Exception):
@@ -55,6 +59,7 @@ async def serve(config: Config) -> None:
         gc.freeze()  # so that later full collections skip these objects
         gc.enable()
         _say(_ready_line(config, addresses))
+        await asyncio.to_thread(_load_what_refusals_need)
         await told.wait()
     finally:
         _cut_off_after(seconds)
@@ -62,6 +67,12 @@ async def serve(config: Config) -> None:
             await simulator.stop()
         except StopIncomplete as error:
             _end_at_once(str(error))
+
+
+def _load_what_refusals_need() -> None:
+    """Loads it once the start is over: when it is needed, there may be no descriptor left to read a module with."""
+    for name in _NEEDED_BY_REFUSALS:
+        importlib.import_module(name)
 
 
 def _hear_signals(told: asyncio.Event, seconds: float) -> None:

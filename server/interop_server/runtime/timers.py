@@ -14,9 +14,6 @@ from interop_server.runtime.clock import AdjustableClock
 
 _log = logging.getLogger(__name__)
 
-SWEEP_SLACK_SECONDS = 1.0
-"""How much later than due an advance of the clock may delete a thing: things due within a second are deleted together.
-Nothing that is due is left when the advance ends, and reads never return it anyway."""
 RETRY_MS = 60 * SECOND_MS
 """How long after a sweep that failed, or left something due, it runs again."""
 
@@ -70,11 +67,11 @@ class Timers:
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
             seconds = (again_ms - self._clock.now_ms()) / SECOND_MS
-            await self._clock.sleep(seconds, SWEEP_SLACK_SECONDS, is_reported=False)
+            await self._clock.sleep(seconds, sweep.slack_ms / SECOND_MS, is_reported=False)
 
     async def _take_away(self, sweep: Sweep, now_ms: int) -> int:
         """Deletes what is due, and returns when to look again."""
-        taken, again_ms = await sweep.take_away(now_ms)
+        taken, again_ms = await sweep.take_away(now_ms, lambda _: self._clock.note_progress())
         if taken:
             self._clock.report(sweep.name)
             self._journal.record(

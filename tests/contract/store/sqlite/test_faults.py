@@ -119,6 +119,43 @@ async def test_what_is_no_file_is_refused_at_once(tmp_path: Path, kind: str) -> 
         await SqliteStore.open(path)
 
 
+@pytest.mark.requirement("LIF-03")
+async def test_an_account_that_has_much_goes_in_bounded_steps(tmp_path: Path) -> None:
+    """No transaction deletes more than a thousand of its rows or so, and nothing of it is left."""
+    store = await SqliteStore.open(tmp_path / "store.db")
+    world = World(store)
+    await store.partners.put(partner(100))
+    before = await store.count_rows()
+    ada, user = await world.third_party_user(1), await world.whatsapp_user("4915100000001")
+    await store.prekeys.put(ada.account_id, published_keys(9), one_time_prekeys(1, 3_000), 1)
+    await store.mailbox.put_messages([world.message(user, ada, f"a{number}") for number in range(1_500)])
+    await store.mailbox.put_messages([world.message(ada, user, f"b{number}") for number in range(1_500)])
+    statements: list[str] = []
+    changes: list[int] = []
+
+    def trace(db: sqlite3.Connection) -> None:
+        db.set_trace_callback(lambda sql: _note(sql, db))
+
+    def _note(sql: str, db: sqlite3.Connection) -> None:
+        if sql in ("BEGIN IMMEDIATE", "COMMIT"):
+            statements.append(sql)
+            changes.append(db.total_changes)
+
+    await store.engine.write(trace)
+    await store.accounts.delete(ada.account_id)
+    await store.engine.write(lambda db: db.set_trace_callback(None))
+    steps = [changes[at + 1] - changes[at] for at, sql in enumerate(statements[:-1]) if sql == "BEGIN IMMEDIATE"]
+    print(f"the end of an account with 9,000 rows took {len(steps)} transactions of at most {max(steps)} changes")
+    assert len(steps) >= 9 and max(steps) <= 1_010
+    after = await store.count_rows()
+    kept = {"account", "given_jid", "mailbox", "sent_message"}
+    assert {name: rows for name, rows in after.items() if name not in kept} == {
+        name: rows for name, rows in before.items() if name not in kept
+    }
+    assert (after["account"], after["mailbox"], after["sent_message"]) == (1, 1_500, 1_500)
+    await store.close()
+
+
 @pytest.mark.requirement("MSG-14")
 async def test_everything_that_is_stored_counts_as_the_last_known_time(tmp_path: Path) -> None:
     """Not messages alone: no restart stands before what was stored last. What changes nothing does not count."""
