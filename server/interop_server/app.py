@@ -8,6 +8,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
+from interop_server.core.troubles import Troubles
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.own_places import OwnPlaces
 from interop_server.http.partner_media import HttpPartnerMediaSource
@@ -39,6 +41,7 @@ from interop_server.runtime.files import most_files
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
+from interop_server.runtime.shutdown import Shutdown, StopIncomplete
 from interop_server.runtime.timers import Timers
 from interop_server.storage import open_store
 
@@ -46,13 +49,20 @@ HTTP_PART, GRPC_PART = 0.2, 0.35
 """What the HTTP surface, and each of the two gRPC servers, gets at most of the files that may be open."""
 _log = logging.getLogger(__name__)
 
+STEP_SECONDS = 1.0
+"""How long a step of the stop may take beside the time that calls get to finish."""
+WATCH_SECONDS = 1.0
+"""How often it is looked whether the database is in its place, and, after a failure, whether it works again."""
+STOP_SECONDS = 6.0
+"""How long the whole stop may take beside that time: less than the ten seconds that process managers give."""
+
 
 class ClockBehind(Exception):
     """The clock is set to a time that has passed; the message is a sentence that says which and what to do."""
 
 
 class FileUnusable(Exception):
-    """A file cannot be written; the message is a sentence that says which and why."""
+    """A file cannot be used for what it was chosen for; the message is a sentence that says which and why."""
 
 
 class Simulator:
@@ -64,7 +74,10 @@ class Simulator:
         self._start_number = 0
         """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
         self._own = OwnPlaces()
-        self._stops: list[Callable[[], Awaitable[None]]] = []
+        self._troubles = Troubles()
+        self._troubles.watch(_log_trouble)
+        step_seconds = config.grace_seconds + STEP_SECONDS
+        self._shutdown = Shutdown(step_seconds, config.grace_seconds + STOP_SECONDS)
 
     async def start(self) -> Addresses:
         """Starts everything; health says SERVING when this returns.
@@ -78,13 +91,17 @@ class Simulator:
         try:
             return await self._start()
         except BaseException:
-            await self.stop()
+            with suppress(StopIncomplete):  # logged; why the start failed is what matters
+                await self.stop()
             raise
 
     async def stop(self) -> None:
-        """Stops everything in reverse order of starting. Health says NOT_SERVING first."""
-        while self._stops:
-            await self._stops.pop()()
+        """Stops everything in reverse order of starting. Health says NOT_SERVING first.
+
+        Raises:
+            StopIncomplete: A step failed or did not end in time; every other step was run.
+        """
+        await self._shutdown.run()
 
     async def _start(self) -> Addresses:
         config, clock = self._config, self._clock
@@ -134,18 +151,19 @@ class Simulator:
             build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats)
         )
         self._background("push", push.run())
+        self._background("storage", _watch_storage(store))
         self._start_timers(rules)
 
         def counted() -> dict[str, int]:
             return {**rules.counts, **push.counters()}
 
-        self._stops.append(repeats.settle)
-        admin = admin_server(edge, store.count_rows, counted, _explain)
+        self._shutdown.add("repeatable calls", repeats.settle)
+        admin = admin_server(edge, store.count_rows, counted, _explain, self._troubles)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
-        self._stops.append(departures.settle)
+        self._shutdown.add("ends of connections", departures.settle)
         client = client_server(edge, certified.identity, http_url)
         grpc_address = await self._serve_grpc(client, config.grpc_address, is_admin=False)
-        self._stops.append(_drain(rules, registry))
+        self._shutdown.add("connections", _drain(rules, registry))
         return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
 
     async def _take_up_the_past(self, store: Store) -> None:
@@ -158,7 +176,7 @@ class Simulator:
                 f"{format_time(floor_ms)} already, and time does not go backwards. Freeze it there or later, or choose "
                 "another database."
             ) from error
-        self._stops.append(lambda: store.past.raise_time_floor(self._clock.now_ms()))
+        self._shutdown.add("the clock", lambda: store.past.raise_time_floor(self._clock.now_ms()))
         if self._config.seed is not None:
             self._start_number = await store.past.take_start_number()
             _log.warning("ids and keys are derived from the seed: anyone who knows it can compute them")
@@ -169,23 +187,31 @@ class Simulator:
 
     async def _open_store(self) -> tuple[Store, Path]:
         db, blob_folder = self._places()
-        store = await open_store(db)
-        self._stops.append(store.close)
+        store = await open_store(db, self._clock.now_ms, self._troubles)
+        self._shutdown.add("the database", store.close)
         return store, blob_folder
 
     def _write_journal(self, journal: Journal) -> None:
         if self._config.journal is None:
             return
+        if self._config.db is not None and _is_of_database(self._config.journal, self._config.db):
+            raise FileUnusable(f"{self._config.journal} is a file of the database: choose another for the journal.")
         try:
-            self._stops.append(JournalFile.open(self._config.journal, journal).close)
+            file = JournalFile.open(self._config.journal, journal, self._troubles)
         except OSError as error:
             raise FileUnusable(f"{self._config.journal} cannot be written: {error.strerror}.") from error
+        self._shutdown.add("the journal file", file.close)
 
     def _places(self) -> tuple[Path, Path]:
         if self._config.db is not None:
-            return self._config.db, self._config.db.with_name(self._config.db.name + ".blobs")
+            blobs = self._config.db.with_name(self._config.db.name + ".blobs")
+            if blobs.exists() and not blobs.is_dir():
+                raise FileUnusable(
+                    f"{blobs} is no folder, and the blobs belong there: move it, or choose another --db."
+                )
+            return self._config.db, blobs
         folder = Path(tempfile.mkdtemp(prefix="interopsim-"))
-        self._stops.append(lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
+        self._shutdown.add("the temporary folder", lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
         return folder / "interopsim.db", folder / "blobs"
 
     async def _serve_http(self, application: Any) -> str:
@@ -196,17 +222,20 @@ class Simulator:
         except OSError as error:
             raise unusable(self._config.http_address) from error
         self._own.add(http.port)
-        self._stops.append(http.stop)
+        self._shutdown.add("HTTP", http.stop)
         return f"http://{join_address(host, http.port)}"
 
     async def _serve_grpc(self, server: grpc.aio.Server, address: str, *, is_admin: bool) -> str:
         host, port = split_address(address)
         try:
-            listening = await listen(server, join_address(host, port), self._config.grace_seconds, is_admin=is_admin)
+            listening = await listen(
+                server, join_address(host, port), self._config.grace_seconds, self._troubles, is_admin=is_admin
+            )
         except RuntimeError as error:
             raise unusable(address) from error
         self._own.add(listening.port)
-        self._stops.extend(listening.stops)
+        for stop in listening.stops:
+            self._shutdown.add(f"gRPC on {address}", stop)
         return join_address(host, listening.port)
 
     def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
@@ -217,15 +246,31 @@ class Simulator:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-        self._stops.append(stop)
+        self._shutdown.add(name, stop)
 
     def _start_timers(self, rules: Rules) -> None:
         timers, limits = Timers(self._clock, rules.journal), self._config.limits
-        self._stops.append(timers.stop)
+        self._shutdown.add("timers", timers.stop)
         timers.repeat("key_sets", limits.jwks_refresh_seconds, rules.key_sets.refresh_all)
         timers.repeat("connected_accounts", limits.connected_note_seconds, rules.absence.note_connected)
         for sweep in rules.sweeps():
             timers.sweep(sweep)
+
+
+def _is_of_database(path: Path, db: Path) -> bool:
+    """Says whether a path leads to one of the files of an open database, by whatever name."""
+    files = [db.with_name(db.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
+    return any(path.absolute() == file.absolute() or (file.exists() and _is_same(path, file)) for file in files)
+
+
+def _is_same(path: Path, file: Path) -> bool:
+    return path.exists() and path.samefile(file)
+
+
+async def _watch_storage(store: Store) -> None:
+    while True:
+        await asyncio.sleep(WATCH_SECONDS)  # in real time: a disk knows no other
+        await store.check()
 
 
 def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
@@ -237,10 +282,19 @@ def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
 
 def _drain(rules: Rules, registry: ConnectionRegistry) -> Callable[[], Awaitable[None]]:
     async def drain() -> None:
-        await rules.absence.note_connected()
-        registry.drain()
+        try:
+            await rules.absence.note_connected()
+        finally:
+            registry.drain()
 
     return drain
+
+
+def _log_trouble(part: str, sentence: str) -> None:
+    if sentence:
+        _log.error("%s: %s", part, sentence)
+    else:
+        _log.info("%s: works again", part)
 
 
 def _report(name: str, task: "asyncio.Future[None]") -> None:

@@ -5,11 +5,8 @@ import gc
 import importlib
 import json
 import logging
-import os
 import re
-import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +71,12 @@ def _node(_context: click.Context, _parameter: click.Parameter, name: str) -> st
     return name
 
 
+def _file(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and not path.name:  # the empty name, too, is a path: that of the folder one is in
+        raise click.BadParameter("name a file.")
+    return path
+
+
 def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
     if not settings:
         from interop_server.core.limits import Limits
@@ -127,8 +130,9 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
 )
 @click.option(
     "--db",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
+    callback=_file,
     help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
 )
 @click.option(
@@ -141,8 +145,9 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
 )
 @click.option(
     "--journal",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=click.Path(path_type=Path),
     metavar="FILE",
+    callback=_file,
     help="Append every decision to FILE, one line of JSON each. `interopsim journal` shows the newest without it.",
 )
 @click.option(
@@ -189,7 +194,7 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     help="How much is logged on stderr.",
 )
 def up(log_level: str, location: str, location_networks: Path | None, **choices: Any) -> None:
-    """Start the simulator and run until Ctrl-C or SIGTERM.
+    """Start the simulator and run until Ctrl-C, SIGTERM or SIGHUP.
 
     Prints one line of JSON on stdout when it is ready: {"event": "ready", "grpc": …, "admin": …, "http": …,
     "root_public_key": …, "db": …, "pid": …, "version": …}. Port 0 lets the system choose a port.
@@ -202,42 +207,19 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
 
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
     from interop_server.addresses import AddressUnusable
-    from interop_server.app import ClockBehind, FileUnusable, Simulator
-    from interop_server.runtime.files import SayOnce, raise_file_limit
+    from interop_server.app import ClockBehind, FileUnusable
+    from interop_server.process import NotHeard, hold_standard_streams, serve
+    from interop_server.runtime.files import raise_file_limit
     from interop_server.storage import WrongDatabase
 
     raise_file_limit()
 
     # The database thread must run even while the event loop is busy: 5 ms, the default, is as long as ten commits.
     sys.setswitchinterval(0.0005)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(SayOnce())
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, stop.set)
-        simulator = Simulator(config)
-        addresses = await simulator.start()
-        gc.freeze()  # so that later full collections skip these objects
-        gc.enable()
-        ready = {
-            "event": "ready",
-            "grpc": addresses.grpc,
-            "admin": addresses.admin,
-            "http": addresses.http,
-            "root_public_key": addresses.root_public_key.hex(),
-            "db": str(config.db.absolute()) if config.db else None,
-            "pid": os.getpid(),
-            "version": version("interopsim"),
-        }
-        click.echo(json.dumps(ready))
-        await stop.wait()
-        await simulator.stop()
-
     try:
-        asyncio.run(run())
-    except (AddressUnusable, ClockBehind, FileUnusable, WrongDatabase) as error:
+        hold_standard_streams()
+        asyncio.run(serve(config))
+    except (AddressUnusable, ClockBehind, FileUnusable, NotHeard, WrongDatabase) as error:
         raise click.ClickException(str(error)) from error
     finally:
         gc.enable()

@@ -53,14 +53,18 @@ class Program:
 
 
 @asynccontextmanager
-async def running(folder: Path, *arguments: str, python: tuple[str, ...] = ()) -> AsyncIterator[Program]:
+async def running(
+    folder: Path, *arguments: str, python: tuple[str, ...] = (), path: Path | None = None
+) -> AsyncIterator[Program]:
     """Starts `interopsim` with arguments; it is killed at the end if it still runs.
 
     Args:
         folder: Where it works and leaves its temporary files.
         arguments: As on the command line.
         python: Options of the interpreter.
+        path: Where the interpreter looks for modules first.
     """
+    search = {} if path is None else {"PYTHONPATH": str(path)}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *python,
@@ -71,7 +75,7 @@ async def running(folder: Path, *arguments: str, python: tuple[str, ...] = ()) -
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "200"},
+        env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "200", **search},
     )
     try:
         yield Program(process)

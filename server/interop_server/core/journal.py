@@ -7,6 +7,7 @@ addresses, ids, names of rules and numbers.
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -71,6 +72,12 @@ class Decision(NamedTuple):
     detail: str
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Reader:
+    read: Callable[[JournalEntry], None]
+    failed: Callable[[Exception], None]
+
+
 class Journal:
     """The newest decisions, in memory. Recording must be cheap: every message is recorded.
 
@@ -98,7 +105,7 @@ class Journal:
         # would make each of its full rounds long, and those fall into the path of messages.
         self._entries: deque[tuple[object, ...]] = deque(maxlen=capacity)
         self._number = 0
-        self._readers: list[Callable[[JournalEntry], None]] = []
+        self._readers: list[_Reader] = []
 
     def record(  # noqa: PLR0913 - one call, not an object, for each message
         self,
@@ -133,8 +140,8 @@ class Journal:
             number += 1
             fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "")
             entries.append(fields)
-            for read in self._readers:
-                read(JournalEntry._make(fields))
+            if self._readers:
+                self._tell(JournalEntry._make(fields))
         self._number = number
 
     def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "", *, request_id: str = "") -> Refusal:
@@ -180,8 +187,15 @@ class Journal:
         self._number += 1
         entry = (self._number, self._clock.now_ms(), *fields)
         self._entries.append(entry)
-        for read in self._readers:
-            read(JournalEntry._make(entry))
+        if self._readers:
+            self._tell(JournalEntry._make(entry))
+
+    def _tell(self, entry: JournalEntry) -> None:
+        for reader in tuple(self._readers):
+            try:
+                reader.read(entry)
+            except Exception as error:  # noqa: BLE001 - the failure of a reader is the reader's, not that of the decision
+                reader.failed(error)
 
     def after(self, number: int, limit: int) -> tuple[list[JournalEntry], int]:
         """Returns the oldest kept entries after a number, and how many earlier ones are forgotten."""
@@ -218,11 +232,18 @@ class Journal:
         found = (entry for entry in entries if entry.request_id == request_id and entry.outcome == "refused")
         return next(found, None)
 
-    def subscribe(self, read: Callable[[JournalEntry], None]) -> Callable[[], None]:
+    def subscribe(
+        self, read: Callable[[JournalEntry], None], failed: Callable[[Exception], None]
+    ) -> Callable[[], None]:
         """Calls a function with every entry from now on, during the decision: it must return at once.
+
+        Args:
+            read: Gets each entry.
+            failed: Gets what `read` raises, in its stead; must raise nothing. The decision goes on.
 
         Returns:
             A function that ends the subscription.
         """
-        self._readers.append(read)
-        return lambda: self._readers.remove(read)
+        reader = _Reader(read, failed)
+        self._readers.append(reader)
+        return lambda: self._readers.remove(reader)

@@ -133,13 +133,19 @@ class AccountStore(Protocol):
     async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:
         """Deletes, as `delete` does, those of these third-party accounts that have not connected since (LIF-04).
 
+        Like `delete`, several transactions when they have much.
+
         Returns:
             The JIDs of the deleted accounts.
         """
         ...
 
     async def delete(self, account_id: int) -> None:
-        """Deletes the account with keys, mailbox, blocklist, chats and mapping; its JID is never reused (LIF-03)."""
+        """Deletes the account with keys, mailbox, blocklist, chats and mapping; its JID is never reused (LIF-03).
+
+        An account that has much goes in several transactions, with others in between, itself in the last one: killed
+        before that, it is there with less, and ends when this is called again.
+        """
         ...
 
     async def list_ends(self, jids: Sequence[str]) -> dict[str, AccountEnd]:

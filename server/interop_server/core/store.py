@@ -5,7 +5,8 @@ share it. An engine, a folder of `interop_server.storage`, implements all of the
 
 What holds for every call:
 
-- It is one transaction. When it returns, it happened completely and is durable; otherwise it did not happen at all.
+- It is one transaction, unless it says otherwise. When it returns, it happened completely and is durable; otherwise it
+  did not happen at all.
 - A call that writes to several concerns belongs to the concern that owns its rule, and says what else it writes.
 - It sees every call that returned before it was made. Calls under way at the same time run in any order, except where a
   concern says more.
@@ -50,6 +51,10 @@ class Store(ABC):
     @abstractmethod
     async def count_rows(self) -> dict[str, int]:
         """Rows by table."""
+
+    @abstractmethod
+    async def check(self) -> None:
+        """Finds out whether the database is still in its place, and, if it has failed, whether it works again."""
 
     @abstractmethod
     async def close(self) -> None:

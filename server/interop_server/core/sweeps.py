@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from interop_server.core.limits import SECOND_MS
+
 STEP = 1_000
 """Things deleted in one step: others get a turn between two of them, also when a million expire at once."""
 
@@ -39,12 +41,27 @@ class Sweep:
         """Returns the shortest time that a new item is kept: no item that is stored from now on is due earlier."""
         return self.kept_ms if self.stored_for_ms is None else self.stored_for_ms
 
-    async def take_away(self, now_ms: int) -> Swept:
-        """Deletes what is due."""
+    @property
+    def slack_ms(self) -> int:
+        """Returns how much later than due a leap of time may delete an item, so that many go together.
+
+        A thousandth of the time that it was kept, and no less than a second: nothing that is due is left at the end of
+        the leap, and nothing that is due is ever returned by a read.
+        """
+        return max(SECOND_MS, self.retention_ms // 1_000)
+
+    async def take_away(self, now_ms: int, report: Callable[[int], None] = lambda taken: None) -> Swept:
+        """Deletes what is due, in steps between which others get a turn.
+
+        Args:
+            now_ms: The time.
+            report: Is told after each step how many were deleted in it.
+        """
         due_ms, taken = await self.next_due_ms(), 0
         if due_ms is not None and due_ms <= now_ms:
             while count := await self.delete(now_ms - self.kept_ms + 1, STEP):
                 taken += count
+                report(count)
             due_ms = await self.next_due_ms()
         again_ms = now_ms + self.retention_ms
         return Swept(taken, again_ms if due_ms is None else min(due_ms, again_ms))

@@ -25,6 +25,11 @@ MAX_LINE_BYTES = 8 << 10
 BACKLOG = 128
 """Connections that wait to be accepted."""
 _SHUTDOWN_SECONDS = 1.0
+_HUNG_UP = (ConnectionError, web.RequestPayloadError)
+"""What reading a request or writing an answer raises when the client is gone. What goes wrong between the server and
+others is a refusal by the time that it comes here."""
+_UNHEARD = 400
+"""The status of an answer that nobody gets."""
 _log = logging.getLogger(__name__)
 
 
@@ -162,6 +167,9 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
         return refusal_response(request, refusal)
     except web.HTTPException as error:
         return _routing_refusal(request, error)
+    except _HUNG_UP as error:
+        _log.info("a client hung up before its request was answered: %s", type(error).__name__)
+        return web.Response(status=_UNHEARD)
     except Exception:  # noqa: BLE001 - the edge: every unexpected error gives the client the same opaque answer
         _log.exception("an HTTP request failed unexpectedly")
         return refusal_response(request, Refusal(Reason.SERVER_FAULT))

@@ -9,6 +9,7 @@ from interop_api.v1 import chat_pb2, interop_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
 from interop_server.core.operator.operator import Operator
+from interop_server.core.troubles import Troubles
 from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.enums import known
 
@@ -21,10 +22,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         operator: Operator,
         count_rows: Callable[[], Awaitable[dict[str, int]]],
         counted: Callable[[], dict[str, int]],
+        troubles: Troubles,
     ) -> None:
         self._operator = operator
         self._count_rows = count_rows
         self._counted = counted
+        self._troubles = troubles
 
     async def PutPartner(self, request: pb.PutPartnerRequest, context: Context) -> pb.PutPartnerResponse:
         """Registers a partner."""
@@ -83,7 +86,9 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         """Counts rows and events."""
-        return pb.GetStatisticsResponse(stored=await self._count_rows(), counted=self._counted())
+        return pb.GetStatisticsResponse(
+            stored=await self._count_rows(), counted=self._counted(), troubles=self._troubles.present
+        )
 
 
 _VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {

@@ -1,5 +1,7 @@
 """One call under way: what kind it is, who makes it and what it is called; knows no service and no rule."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -75,6 +77,25 @@ def foreign_method(path: str) -> Method:
     )
 
 
+class HungUp(Exception):
+    """The other end of a call is gone, or this end is stopping: nothing can be read or written any more. Ordinary."""
+
+
+@contextmanager
+def on_the_line() -> Iterator[None]:
+    """Turns what gRPC raises when it cannot read from or write to a call into one exception.
+
+    Raises:
+        HungUp: In place of everything that gRPC raises there, other than for an abort of this end's.
+    """
+    try:
+        yield
+    except grpc.aio.AbortError:
+        raise
+    except grpc.aio.BaseError as error:
+        raise HungUp from error
+
+
 class Call:
     """A call under way. Servicers get it in place of gRPC's context, which it stands in for."""
 
@@ -94,6 +115,24 @@ class Call:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._context, name)
+
+    async def read(self) -> Any:
+        """Returns the next message of a stream, or `grpc.aio.EOF`.
+
+        Raises:
+            HungUp: There is nobody any more.
+        """
+        with on_the_line():
+            return await self._context.read()
+
+    async def write(self, message: Any) -> None:
+        """Sends a message of a stream.
+
+        Raises:
+            HungUp: There is nobody any more.
+        """
+        with on_the_line():
+            await self._context.write(message)
 
     def belongs_to(self, account: Account, capabilities: frozenset[Capability] = NO_CAPABILITIES) -> None:
         """Says who makes it, and which optional parts their client knows."""

@@ -13,8 +13,18 @@ from google.protobuf.message import DecodeError
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.rules import Rules
 from interop_server.core.seats import Seats
-from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, Method, foreign_method, method_of
+from interop_server.rpc.calls import (
+    REQUEST_ID_METADATA,
+    Call,
+    Context,
+    HungUp,
+    Method,
+    foreign_method,
+    method_of,
+    on_the_line,
+)
 from interop_server.rpc.claims import claims_of
+from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.request_bounds import bounds_of, unreadable
@@ -35,6 +45,7 @@ _MAKERS = {
     (True, True): grpc.stream_stream_rpc_method_handler,
 }
 """By whether the request and the response are streams."""
+_ENDS_ACCOUNT = "AccountService.DeleteAccount"
 _log = logging.getLogger(__name__)
 
 
@@ -83,26 +94,36 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def guarded(stream: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
-                if method.needs_session:
-                    connection = self._sessions.connection(context)
-                    call.belongs_to(connection.account, connection.capabilities)
-                with self._seats.taken(claims_of(call)):
-                    request = stream if reading is None else await _receive(context)
-                    message = stream if reading is None else reading.checked(request)
-                    response = await self._perform(behavior, message, request, call)
-            except Refusal as refusal:
-                await _refuse(refusal, call, context)
-            except DecodeError:
-                await _refuse(unreadable(), call, context)
-            except grpc.aio.AbortError:
-                raise
-            except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
-                _log.exception("%s failed", method.name)
-                await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
+                response = await self._answer(behavior, reading, stream, call, context)
+            except HungUp as error:
+                _log.debug("%s: the other end has hung up", method.name)
+                raise asyncio.CancelledError from error  # as gRPC itself ends a call whose client is gone
             context.set_trailing_metadata(((REQUEST_ID_METADATA, call.request_id),))
             return response
 
         return guarded
+
+    async def _answer(
+        self, behavior: Behavior, reading: "_Reading | None", stream: Any, call: Call, context: Context
+    ) -> Any:
+        try:
+            if call.method.needs_session:
+                connection = self._sessions.connection(context)
+                call.belongs_to(connection.account, connection.capabilities)
+                behavior = _while_enlisted(behavior, connection)
+            with self._seats.taken(claims_of(call)):
+                request = stream if reading is None else await _receive(context)
+                message = stream if reading is None else reading.checked(request)
+                return await self._perform(behavior, message, request, call)
+        except Refusal as refusal:
+            await _refuse(refusal, call, context)
+        except DecodeError:
+            await _refuse(unreadable(), call, context)
+        except (grpc.aio.AbortError, HungUp):
+            raise
+        except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
+            _log.exception("%s failed", call.method.name)
+            await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
 
     def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
         """Wraps the handler of a service that is not the contract's, such as health checks: it is only counted."""
@@ -111,7 +132,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def counted(request: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
-                with self._seats.taken(claims_of(call)):
+                with self._seats.taken(claims_of(call)), on_the_line():
                     if inspect.isasyncgenfunction(behavior):
                         async for response in behavior(request, context):
                             await context.write(response)
@@ -119,6 +140,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     return await behavior(request, context)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
+            except HungUp as error:
+                raise asyncio.CancelledError from error
 
         make = _MAKERS[handler.request_streaming, handler.response_streaming]
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
@@ -136,11 +159,35 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return response
 
 
+def _while_enlisted(behavior: Behavior, connection: LiveConnection) -> Behavior:
+    """Makes what changes something answer like the next call, once the caller's account has gone meanwhile (LIF-03)."""
+
+    async def perform(message: Any, call: Call) -> Any:
+        try:
+            response = await behavior(message, call)
+        except Exception as error:
+            if _has_gone(connection, call.method):
+                raise Refusal(Reason.SESSION_DEAD, cause="the account has just ended") from error
+            raise
+        if _has_gone(connection, call.method):
+            raise Refusal(Reason.SESSION_DEAD, cause="the account has just ended")
+        return response
+
+    return perform
+
+
+def _has_gone(connection: LiveConnection, method: Method) -> bool:
+    if method.only_looks or method.name == _ENDS_ACCOUNT or connection.account.is_whatsapp:
+        return False
+    return connection.end_reason is Reason.NOT_ENLISTED
+
+
 async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     call.refuse(refusal)
     _log.info("%s refused: %s [request %s]", call.method.name, refusal, refusal.request_id)
     metadata = ((DETAILS_METADATA, status_details(refusal)), (REQUEST_ID_METADATA, call.request_id))
-    await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
+    with on_the_line():
+        await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
     raise AssertionError("abort returned")
 
 
@@ -186,7 +233,8 @@ async def _receive(context: Context) -> bytes:
     """
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
-            request = await context.read()
+            with on_the_line():
+                request = await context.read()
     except TimeoutError as error:
         raise Refusal(Reason.REQUEST_MALFORMED, "the bytes of the request did not come in time") from error
     if not isinstance(request, bytes):

@@ -1,6 +1,7 @@
 """The journal service on the admin port: filters, streams, explains; knows no rule itself."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
@@ -11,6 +12,8 @@ from interop_server.core.journal import Journal, JournalEntry, Outcome, is_reque
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Context
+
+_log = logging.getLogger(__name__)
 
 _PAGE = 512
 """Entries looked at between two turns of the event loop."""
@@ -43,7 +46,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="outcome")
         after = self._journal.resume_after(request.resume_token)
         grown = asyncio.Event()
-        unsubscribe = self._journal.subscribe(lambda _: grown.set())
+        unsubscribe = self._journal.subscribe(lambda _: grown.set(), _report)
         try:
             await self._stream(request, context, after, grown)
         finally:
@@ -89,6 +92,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         fields = {**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]}
         token = self._journal.resume_token(entry.number)
         return pb.JournalEntry(**fields, resume_token=token, node=self._journal.node)
+
+
+def _report(error: Exception) -> None:
+    _log.error("a reader of the journal could not be woken", exc_info=error)
 
 
 def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 
 from interop_api.admin.v1alpha1 import (
     admin_pb2,
@@ -32,6 +32,7 @@ from interop_api.v1 import (
     prekeys_pb2_grpc,
 )
 from interop_protocol.sizes import MAX_FRAME_BYTES
+from interop_server.core.troubles import Troubles
 from interop_server.rpc.account import AccountServicer
 from interop_server.rpc.admin import AdminServicer
 from interop_server.rpc.chat import ChatServicer
@@ -39,6 +40,7 @@ from interop_server.rpc.clock import ClockServicer
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.enlistment import EnlistmentServicer
 from interop_server.rpc.handshake import ServerIdentity
+from interop_server.rpc.health import NAME, Health
 from interop_server.rpc.integrity import IntegrityServicer
 from interop_server.rpc.interceptor import CallInterceptor
 from interop_server.rpc.interop import InteropServicer
@@ -103,11 +105,13 @@ def client_server(edge: Edge, identity: ServerIdentity, http_url: str) -> grpc.a
     return server
 
 
-def admin_server(edge: Edge, count_rows: CountRows, counted: Counted, explain: Explain) -> grpc.aio.Server:
+def admin_server(
+    edge: Edge, count_rows: CountRows, counted: Counted, explain: Explain, troubles: Troubles
+) -> grpc.aio.Server:
     """Returns the server for the operator."""
     rules, clock = edge.rules, edge.clock
     server = _server(edge)
-    admin = AdminServicer(rules.operator, count_rows, counted)
+    admin = AdminServicer(rules.operator, count_rows, counted, troubles)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     journal = JournalServicer(rules.journal, clock, rules.limits, explain)
     journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)
@@ -117,25 +121,26 @@ def admin_server(edge: Edge, count_rows: CountRows, counted: Counted, explain: E
     return server
 
 
-async def listen(server: grpc.aio.Server, address: str, grace_seconds: float, *, is_admin: bool) -> Listening:
-    """Starts a server; health says SERVING when this returns.
+async def listen(
+    server: grpc.aio.Server, address: str, grace_seconds: float, troubles: Troubles, *, is_admin: bool
+) -> Listening:
+    """Starts a server; health says SERVING when this returns, of all that works.
 
     Raises:
         RuntimeError: The server cannot listen on the address.
     """
     services = [each.full_name for each in (_ADMIN_SERVICES if is_admin else _CLIENT_SERVICES)]
-    health_servicer = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
-    add_reflection(server, (*services, health.SERVICE_NAME))
+    health = Health(services, troubles)
+    health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
+    add_reflection(server, (*services, NAME))
     port = server.add_insecure_port(address)
     await server.start()
 
     async def stop() -> None:
         await server.stop(grace_seconds)
 
-    for service in ("", *services):
-        await health_servicer.set(service, health_pb2.HealthCheckResponse.SERVING)
-    return Listening(port, (stop, health_servicer.enter_graceful_shutdown))
+    await health.begin()
+    return Listening(port, (stop, health.servicer.enter_graceful_shutdown))
 
 
 def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:

@@ -6,6 +6,7 @@ import logging
 import math
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from interop_server.core.limits import LATEST_TIME_MS
 _log = logging.getLogger(__name__)
 
 SETTLE_SECONDS = 30.0
-"""How long, in real time, an advance waits for the tasks it has woken to sleep again or to end."""
+"""How long, in real time, an advance waits for the tasks it has woken to come on, to sleep again or to end."""
 _LONGEST_WAIT_SECONDS = 60.0
 """How long the event loop waits at most before it reads the machine's time again, which may have been set."""
 _MS_PER_SECOND = 1_000
@@ -45,6 +46,7 @@ class AdjustableClock:
         self._nobody_awake = asyncio.Event()
         self._nobody_awake.set()
         self._fired: Counter[str] = Counter()
+        self._progress = 0
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -110,6 +112,10 @@ class AdjustableClock:
         """Counts work that was due and is done: the result of the current advance includes it."""
         self._fired[name] += 1
 
+    def note_progress(self) -> None:
+        """Says that work under way has come on: an advance waits on for it, however long all of it takes."""
+        self._progress += 1
+
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
         """Advances to a given time, if any, and stands still there.
 
@@ -172,13 +178,16 @@ class AdjustableClock:
         return dict(self._fired)
 
     async def _settle(self) -> None:
-        try:
-            async with asyncio.timeout(SETTLE_SECONDS):
-                await self._nobody_awake.wait()
-        except TimeoutError:
-            for task in list(self._awake):
-                _log.warning("time goes on without %r, which does not settle", task.get_name())
-                self._has_settled(task)
+        before = -1
+        while before != self._progress:
+            before = self._progress
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SETTLE_SECONDS):
+                    await self._nobody_awake.wait()
+                    return
+        for task in list(self._awake):
+            _log.warning("time goes on without %r, which does not settle", task.get_name())
+            self._has_settled(task)
 
     def _wake(self, sleeper: "_Sleeper") -> bool:
         self._sleepers.discard(sleeper)

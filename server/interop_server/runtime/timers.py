@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from interop_server.core.errors import Refusal
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.sweeps import Sweep
@@ -13,9 +14,6 @@ from interop_server.runtime.clock import AdjustableClock
 
 _log = logging.getLogger(__name__)
 
-SWEEP_SLACK_SECONDS = 1.0
-"""How much later than due an advance of the clock may delete a thing: things due within a second are deleted together.
-Nothing that is due is left when the advance ends, and reads never return it anyway."""
 RETRY_MS = 60 * SECOND_MS
 """How long after a sweep that failed, or left something due, it runs again."""
 
@@ -54,24 +52,35 @@ class Timers:
         while True:
             try:
                 await work()
-            except Exception:  # noqa: BLE001 - a supervisor
-                _log.exception("%s: failed, and is tried again in %d seconds", name, seconds)
+            except Exception as error:  # noqa: BLE001 - a supervisor
+                _log_failure(f"{name}: failed, and is tried again in {seconds:.0f} seconds", error)
             await self._clock.sleep(seconds, slack_seconds=math.inf)
 
     async def _sweep(self, sweep: Sweep) -> None:
         while True:
             now_ms = self._clock.now_ms()
             try:
-                taken, again_ms = await sweep.take_away(now_ms)
-            except Exception:  # noqa: BLE001 - a supervisor
-                _log.exception("%s: the sweep failed", sweep.name)
-                taken, again_ms = 0, now_ms
-            if taken:
-                self._clock.report(sweep.name)
-                self._journal.record(
-                    TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
-                )
+                again_ms = await self._take_away(sweep, now_ms)
+            except Exception as error:  # noqa: BLE001 - a supervisor
+                _log_failure(f"{sweep.name}: the sweep failed", error)
+                again_ms = now_ms
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
             seconds = (again_ms - self._clock.now_ms()) / SECOND_MS
-            await self._clock.sleep(seconds, SWEEP_SLACK_SECONDS, is_reported=False)
+            await self._clock.sleep(seconds, sweep.slack_ms / SECOND_MS, is_reported=False)
+
+    async def _take_away(self, sweep: Sweep, now_ms: int) -> int:
+        """Deletes what is due, and returns when to look again."""
+        taken, again_ms = await sweep.take_away(now_ms, lambda _: self._clock.note_progress())
+        if taken:
+            self._clock.report(sweep.name)
+            self._journal.record(
+                TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
+            )
+        return again_ms
+
+
+def _log_failure(what: str, error: Exception) -> None:
+    # A refusal, such as that of a full disk, is expected: where it came from is of no interest.
+    is_expected = isinstance(error, Refusal)
+    _log.error(what, exc_info=None if is_expected else error)

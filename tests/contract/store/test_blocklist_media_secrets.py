@@ -58,9 +58,9 @@ async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) ->
     assert await store.media.next_expiry_ms(0) == await store.media.next_expiry_ms(NOW_MS + 1000) == NOW_MS + 1000
     assert await store.media.next_expiry_ms(NOW_MS + 1001) == later.expires_at_ms
     assert await store.media.next_expiry_ms(later.expires_at_ms + 1) is None
-    assert await store.media.list_expired(0, NOW_MS + 1000) == []
-    assert await store.media.list_expired(0, NOW_MS + 2000) == [BLOB]
-    assert await store.media.list_expired(NOW_MS + 1500, NOW_MS + 2000) == []
+    assert await store.media.list_expired((0, b""), NOW_MS + 1000, 10) == []
+    assert await store.media.list_expired((0, b""), NOW_MS + 2000, 10) == [BLOB]
+    assert await store.media.list_expired((NOW_MS + 1500, b""), NOW_MS + 2000, 10) == []
 
     assert await store.media.delete_expired(NOW_MS + 1000, 1_000) == 0
     assert await store.media.get_by_sha256(BLOB.sha256) is not None

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Journal, JournalEntry, is_request_id
+from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Decision, Journal, JournalEntry, is_request_id
 from interop_server.runtime.rng import SeededRng
 
 from .world import NOW_MS, World, message, refused
@@ -120,11 +120,30 @@ async def test_readers_are_told_until_they_end_it(world: World) -> None:
     """Each entry once, in the moment of the decision."""
     journal = journal_of(world)
     seen: list[str] = []
-    unsubscribe = journal.subscribe(lambda entry: seen.append(entry.action))
+    failures: list[Exception] = []
+    unsubscribe = journal.subscribe(lambda entry: seen.append(entry.action), failures.append)
     journal.record("a", "first", "done")
     unsubscribe()
     journal.record("a", "second", "done")
-    assert seen == ["first"]
+    assert (seen, failures) == (["first"], [])
+
+
+async def test_the_failure_of_a_reader_is_the_readers(world: World) -> None:
+    """What is recorded stands, however it is recorded, and the next reader is told; the failing one learns of it."""
+    journal = journal_of(world)
+    seen: list[str] = []
+    failures: list[str] = []
+
+    def fail(entry: JournalEntry) -> None:
+        raise OSError(entry.action)
+
+    journal.subscribe(fail, lambda error: failures.append(str(error)))
+    journal.subscribe(lambda entry: seen.append(entry.action), lambda _: None)
+    journal.record("a", "one", "done")
+    journal.record_all("a", "two", [Decision("done", "", "", "", "")])
+    journal.refuse(Refusal(Reason.RATE_LIMITED), "a", "three")
+    assert failures == seen == ["one", "two", "three"]
+    assert [entry.action for entry in journal.after(0, 10)[0]] == seen
 
 
 async def test_blocking_shows_in_the_journal_alone(world: World) -> None:

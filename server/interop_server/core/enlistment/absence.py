@@ -62,12 +62,13 @@ class Absence:
             ),
         )
 
-    async def _end_before(self, before_ms: int, _most: int) -> int:
+    async def _end_before(self, before_ms: int, most: int) -> int:
         await self.note_connected()  # or accounts that have been connected for long would look as if they were away
-        until_ms, count = before_ms - 1, 0
-        while absent := await self.store.accounts.list_absent(until_ms, _AT_ONCE):
-            count += await self._unenlist(absent, until_ms)
-        return count
+        until_ms = before_ms - 1
+        while absent := await self.store.accounts.list_absent(until_ms, min(_AT_ONCE, most)):
+            if count := await self._unenlist(absent, until_ms):
+                return count
+        return 0
 
     async def _unenlist(self, account_ids: list[int], until_ms: int) -> int:
         jids = await self.store.accounts.unenlist(account_ids, until_ms)

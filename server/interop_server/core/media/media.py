@@ -41,6 +41,8 @@ class _SweptUntil:
 
     until_ms: int = 0
     """Blobs that expired earlier are already deleted."""
+    last: bytes = b""
+    """And of those that expired just then, the ones with a hash up to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,13 +242,17 @@ class Media:
     async def _next_expiry_ms(self) -> int | None:
         return await self.store.media.next_expiry_ms(self._swept.until_ms)
 
-    async def _delete_blobs(self, before_ms: int, _most: int) -> int:
-        expired = await self.store.media.list_expired(self._swept.until_ms, before_ms)
+    async def _delete_blobs(self, before_ms: int, most: int) -> int:
+        swept = self._swept
+        expired = await self.store.media.list_expired((swept.until_ms, swept.last), before_ms, most)
         for blob in expired:
             known = await self.store.media.get_by_sha256(blob.sha256)
             if known is not None and known.expires_at_ms < before_ms:  # otherwise it has just been uploaded again
                 await self.blobs.delete(blob.sha256.hex())
-        self._swept.until_ms = before_ms
+        if len(expired) == most:
+            swept.until_ms, swept.last = expired[-1].expires_at_ms, expired[-1].sha256
+        else:
+            swept.until_ms, swept.last = before_ms, b""
         return len(expired)
 
     async def _partner_place(self, direct_path: str) -> tuple[str, str]:

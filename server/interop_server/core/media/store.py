@@ -17,8 +17,8 @@ class MediaStore(Protocol):
 
     async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...
 
-    async def list_expired(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
-        """Blobs whose expiry lies between the first time, inclusive, and the second, exclusive."""
+    async def list_expired(self, after: tuple[int, bytes], before_ms: int, most: int) -> list[MediaBlob]:
+        """The first of the blobs that expire before a time, by expiry and SHA-256, after those two of another blob."""
         ...
 
     async def next_expiry_ms(self, from_ms: int) -> int | None:

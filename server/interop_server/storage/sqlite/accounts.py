@@ -16,6 +16,7 @@ from interop_server.core.model import (
     Platform,
 )
 from interop_server.core.shared_store import AccountStore, JidTaken
+from interop_server.storage.sqlite.belongings import STEP_ROWS, delete_belongings
 from interop_server.storage.sqlite.concern import Concern
 from interop_server.storage.sqlite.mailbox import empty_mailbox, notify_identity_change
 from interop_server.storage.sqlite.prekeys import delete_all_prekeys, put_published_keys
@@ -134,9 +135,21 @@ _LIST_STILL_ABSENT = """
 """
 
 
-def _unenlist(db: sqlite3.Connection, account_ids: Sequence[int], until_ms: int) -> list[str]:
+def _end_some(db: sqlite3.Connection, account_ids: Sequence[int], how: AccountEnd) -> tuple[list[str], bool]:
+    """Ends accounts until so many rows are deleted; returns the JIDs of those that ended, and whether all have."""
+    left = STEP_ROWS
+    ended: list[str] = []
+    for account_id in account_ids:
+        left = delete_belongings(db, account_id, left)
+        if not left:
+            return ended, False
+        ended.append(_end(db, account_id, how))
+    return ended, True
+
+
+def _unenlist(db: sqlite3.Connection, account_ids: Sequence[int], until_ms: int) -> tuple[list[str], bool]:
     rows = db.execute(_LIST_STILL_ABSENT, (json.dumps(list(account_ids)), until_ms)).fetchall()
-    return [_end(db, account_id, AccountEnd.EXPIRED) for (account_id,) in rows]
+    return _end_some(db, [account_id for (account_id,) in rows], AccountEnd.EXPIRED)
 
 
 _SET_CONNECTED = f"""
@@ -200,10 +213,16 @@ class SqliteAccounts(Concern, AccountStore):
         return [account_id for (account_id,) in await self._rows(self._LIST_ABSENT, until_ms, limit)]
 
     async def unenlist(self, account_ids: Sequence[int], until_ms: int) -> list[str]:
-        return await self._engine.write(lambda db: _unenlist(db, account_ids, until_ms))
+        jids: list[str] = []
+        while True:
+            ended, are_all = await self._engine.write(lambda db: _unenlist(db, account_ids, until_ms))
+            jids += ended
+            if are_all:
+                return jids
 
     async def delete(self, account_id: int) -> None:
-        await self._engine.write(lambda db: _end(db, account_id, AccountEnd.DELETED))
+        while not (await self._engine.write(lambda db: _end_some(db, [account_id], AccountEnd.DELETED)))[1]:
+            pass  # others have had their turn
 
     _LIST_ENDS = """
         SELECT jid, ended FROM given_jid WHERE jid IN (SELECT value FROM json_each(?1)) AND ended IS NOT NULL

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -32,6 +33,14 @@ class PreparedDatabase(NamedTuple):
     uri: str
     """`file:` URI without a query."""
     lock: BinaryIO
+    path: Path
+
+    def is_in_place(self) -> bool:
+        """Says whether the file that was opened still lies under its name; it may block."""
+        try:
+            return os.path.samestat(self.path.stat(), os.fstat(self.lock.fileno()))
+        except OSError:
+            return False
 
     def release(self) -> None:
         """Unlocks the file for other processes; call it after every connection to the file is closed."""
@@ -58,7 +67,7 @@ def _prepare(path: Path) -> PreparedDatabase:
     try:
         uri = path.absolute().as_uri()
         _check_or_create(uri, path)
-        return PreparedDatabase(uri, lock)
+        return PreparedDatabase(uri, lock, path.absolute())
     except BaseException:
         lock.close()
         raise
@@ -69,6 +78,7 @@ def _check_or_create(uri: str, path: Path) -> None:
         with closing(sqlite3.connect(f"{uri}?mode=rw", isolation_level=None, uri=True)) as db:
             if _is_new(db, path):
                 _apply_schema(db)
+            _look_into_all(db)
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise WrongDatabase(f"{path} is not a SQLite database: choose another file.") from error
@@ -87,6 +97,8 @@ def _lock_file(path: Path) -> BinaryIO:
 
 
 def _create_file(path: Path) -> None:
+    if path.exists() and not path.is_file():
+        raise WrongDatabase(f"{path} is not a file in which a database can be kept: choose another.")
     # The file holds the server's private keys. SQLite gives its companion files the same mode.
     path.touch(mode=0o600, exist_ok=True)
 
@@ -107,6 +119,21 @@ def _is_new(db: sqlite3.Connection, path: Path) -> bool:
             "use the program that wrote it, or choose another file."
         )
     return False
+
+
+_LIST_TREES = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE type IN ('table', 'index')"
+
+
+def _look_into_all(db: sqlite3.Connection) -> None:
+    """Reads the first page of each table and each index: one that is damaged there must not come up in a call."""
+    for kind, name, table, sql in db.execute(_LIST_TREES).fetchall():
+        _, has_condition, condition = sql.partition(" WHERE ")
+        where = f"WHERE {condition}" if kind == "index" and has_condition else ""
+        if kind == "index":
+            by = f"INDEXED BY {name}"
+        else:  # a table without row ids is the index of its primary key
+            by = f"INDEXED BY sqlite_autoindex_{name}_1" if "WITHOUT ROWID" in sql else "NOT INDEXED"
+        db.execute(f"SELECT * FROM {table} {by} {where} LIMIT 1").fetchall()
 
 
 def _apply_schema(db: sqlite3.Connection) -> None:

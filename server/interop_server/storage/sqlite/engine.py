@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from interop_server.storage.sqlite.faults import Faults
+
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 Operation = Callable[[sqlite3.Connection], Result]
@@ -67,7 +69,9 @@ class _Call:
         self.result: Any = None
         self.error: BaseException | None = None
 
-    def resolve(self) -> None:
+    def resolve(self, faults: Faults) -> None:
+        if self.error is not None:
+            self.error = faults.meet(self.error)
         if self.future.cancelled():
             return
         if self.error is not None:
@@ -107,9 +111,10 @@ class _HalfWritten(Exception):
     """An operation failed after its first write."""
 
 
-def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
+def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]], finish: Operation[None]) -> None:
     db.execute("BEGIN IMMEDIATE")
     try:
+        before = db.total_changes
         for step in steps:
             changes = db.total_changes
             try:
@@ -118,6 +123,8 @@ def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
                 if len(step) > 1 or db.total_changes != changes or not db.in_transaction:
                     raise _HalfWritten from error
                 step[0].error = error
+        if db.total_changes != before:
+            finish(db)
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
@@ -125,26 +132,26 @@ def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
         raise
 
 
-def _write_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
+def _write_group(db: sqlite3.Connection, group: Sequence[_Call], finish: Operation[None]) -> None:
     """Runs a group in one transaction, so that a failing call does not affect the others.
 
     A refusal before a call's first write affects only that call. When a call fails later, the transaction is rolled
     back and every call gets a transaction of its own: this is rare, so it is cheaper than a savepoint around each call.
     """
     try:
-        _transact(db, _merged(group))
+        _transact(db, _merged(group), finish)
     except _HalfWritten:
         for call in group:
             call.error = None
             try:
-                _transact(db, [[call]])
+                _transact(db, [[call]], finish)
             except _HalfWritten as half_written:
                 call.error = half_written.__cause__
             except sqlite3.Error as error:
                 call.error = error
 
 
-def _read_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
+def _read_group(db: sqlite3.Connection, group: Sequence[_Call], _finish: Operation[None]) -> None:
     for step in _merged(group):
         try:
             _run_step(db, step)
@@ -153,11 +160,18 @@ def _read_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
                 call.error = error
 
 
+_RunGroup = Callable[[sqlite3.Connection, Sequence[_Call], Operation[None]], None]
+
+
 class _Lane:
     """One connection and the calls that wait for it."""
 
-    def __init__(self, run_group: Callable[[sqlite3.Connection, Sequence[_Call]], None]) -> None:
+    def __init__(self, run_group: _RunGroup, faults: Faults, finisher: Callable[[], Operation[None]]) -> None:
         self._run_group = run_group
+        self._writes = run_group is _write_group
+        self._faults = faults
+        self._finisher = finisher
+        self._finish = finisher()
         self._slots = asyncio.Semaphore(_MAX_WAITING)
         self._queue: asyncio.Queue[_Call | None] = asyncio.Queue()
         self._group: list[_Call] = []
@@ -200,29 +214,44 @@ class _Lane:
         await self._connection.close()
 
     def _visit(self, db: sqlite3.Connection) -> None:
-        self._run_group(db, self._group)
+        self._run_group(db, self._group, self._finish)
 
     async def _run_groups(self) -> None:
         while (call := await self._queue.get()) is not None:
             waiting = [call, *(self._queue.get_nowait() for _ in range(self._queue.qsize()))]
             self._group = [call for call in waiting if call is not None and not call.future.cancelled()]
+            self._finish = self._finisher()
             try:
                 await self._connection.commit()  # runs `_visit` with the group on the connection's thread
             except Exception as error:  # noqa: BLE001 - BEGIN or COMMIT failed: the group wrote nothing
                 for call in self._group:
                     call.error = error
+            if self._writes and self._group and all(call.error is None for call in self._group):
+                self._faults.end()
             for call in self._group:
-                call.resolve()
+                call.resolve(self._faults)
             if None in waiting:
                 return
 
 
-class Engine:
-    """A writing and a reading connection to one database file."""
+def _nothing_to_finish() -> Operation[None]:
+    return lambda db: None
 
-    def __init__(self) -> None:
-        self._writer = _Lane(_write_group)
-        self._reader = _Lane(_read_group)
+
+class Engine:
+    """A writing and a reading connection to one database file.
+
+    Args:
+        faults: Is told what works and what does not, and says what callers get for it.
+        finisher: Returns what ends each transaction that has changed something; called when the transaction begins.
+    """
+
+    def __init__(
+        self, faults: Faults | None = None, finisher: Callable[[], Operation[None]] = _nothing_to_finish
+    ) -> None:
+        self._faults = faults or Faults()
+        self._writer = _Lane(_write_group, self._faults, finisher)
+        self._reader = _Lane(_read_group, self._faults, _nothing_to_finish)
 
     async def open(self, uri: str) -> None:
         """Connects to a database that already has its schema.
@@ -244,8 +273,10 @@ class Engine:
             operation: Checks, then writes; runs again from the start when another operation of its group fails.
 
         Raises:
-            Exception: What the operation raises, or the sqlite3.Error of the commit; then nothing has changed.
+            Exception: What the operation raises, or what stands for the failure of the database: see `Faults.meet`.
+                Then nothing has changed.
         """
+        self._faults.check()
         result: Result = await self._writer.call(operation)
         return result
 
@@ -254,6 +285,7 @@ class Engine:
 
         They run at the place of the first one, so a call can run before calls of `write` that were made earlier.
         """
+        self._faults.check()
         results: list[Result] = await self._writer.call(operation, list(items))
         return results
 
@@ -269,5 +301,7 @@ class Engine:
 
     async def close(self) -> None:
         """Finishes waiting calls, moves the write-ahead log into the database file and disconnects."""
-        await self._reader.close()
-        await self._writer.close()
+        try:
+            await self._reader.close()
+        finally:
+            await self._writer.close()

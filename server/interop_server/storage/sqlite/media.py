@@ -33,10 +33,13 @@ class SqliteMedia(Concern, MediaStore):
         row = await self._row(self._GET_BY_SHA256, sha256)
         return MediaBlob(*row) if row else None
 
-    _LIST_EXPIRED = f"SELECT {_COLUMNS} FROM media WHERE expires_at_ms >= ?1 AND expires_at_ms < ?2"
+    _LIST_EXPIRED = f"""
+        SELECT {_COLUMNS} FROM media WHERE (expires_at_ms, sha256) > (?1, ?2) AND expires_at_ms < ?3
+        ORDER BY expires_at_ms, sha256 LIMIT ?4
+    """
 
-    async def list_expired(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
-        return [MediaBlob(*row) for row in await self._rows(self._LIST_EXPIRED, from_ms, before_ms)]
+    async def list_expired(self, after: tuple[int, bytes], before_ms: int, most: int) -> list[MediaBlob]:
+        return [MediaBlob(*row) for row in await self._rows(self._LIST_EXPIRED, *after, before_ms, most)]
 
     _NEXT_EXPIRY = "SELECT min(expires_at_ms) FROM media WHERE expires_at_ms >= ?1"
 

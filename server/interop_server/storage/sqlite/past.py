@@ -1,9 +1,11 @@
 """What the server remembers of its own past, in SQLite; knows nothing of its use."""
 
 import sqlite3
+from collections.abc import Callable
 
 from interop_server.core.operator.store import PastStore
 from interop_server.storage.sqlite.concern import Concern
+from interop_server.storage.sqlite.engine import Operation
 from interop_server.storage.sqlite.mailbox import newest_timestamp_ms
 
 _COUNT_START = "UPDATE server SET starts = starts + 1 RETURNING starts"
@@ -15,6 +17,27 @@ def _time_floor_ms(db: sqlite3.Connection) -> int:
     return max(int(floor_ms), newest_timestamp_ms(db))
 
 
+_RAISE_TIME_FLOOR = "UPDATE server SET time_floor_ms = ?1 WHERE time_floor_ms < ?1"
+
+
+def note_time(now_ms: Callable[[], int]) -> Callable[[], Operation[None]]:
+    """Returns what notes, with everything that is stored, the time at which it is: no restart may stand before it.
+
+    Args:
+        now_ms: Tells the server's time.
+    """
+
+    def finisher() -> Operation[None]:
+        at_ms = now_ms()
+
+        def note(db: sqlite3.Connection) -> None:
+            db.execute(_RAISE_TIME_FLOOR, (at_ms,))
+
+        return note
+
+    return finisher
+
+
 class SqlitePast(Concern, PastStore):
     """The one row of the server itself."""
 
@@ -22,10 +45,8 @@ class SqlitePast(Concern, PastStore):
         [(starts,)] = await self._engine.write(lambda db: db.execute(_COUNT_START).fetchall())
         return int(starts)
 
-    _RAISE_TIME_FLOOR = "UPDATE server SET time_floor_ms = ?1 WHERE time_floor_ms < ?1"
-
     async def raise_time_floor(self, ms: int) -> None:
-        await self._change(self._RAISE_TIME_FLOOR, ms)
+        await self._change(_RAISE_TIME_FLOOR, ms)
 
     async def get_time_floor_ms(self) -> int:
         return await self._engine.read(_time_floor_ms)

@@ -108,7 +108,8 @@ async def test_a_failing_commit_fails_every_call_of_its_group(engine: Engine) ->
 
     calls = [engine.write(partial(put, "a")), engine.write(break_commit), engine.write(partial(put, "b"))]
     results = await asyncio.gather(*calls, return_exceptions=True)
-    assert [type(result) for result in results] == [sqlite3.IntegrityError] * 3
+    assert all(isinstance(result, Exception) for result in results), results
+    assert [type(getattr(result, "__cause__", None)) for result in results] == [sqlite3.IntegrityError] * 3
     assert await names(engine) == []
     assert await engine.write(partial(put, "c")) == "c"
 

@@ -129,10 +129,13 @@ class AdminServiceStub:
     Source: KEY-10.
     """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
-    """Counts what is in the store and what was counted since the start.
+    """Counts what is in the store and what was counted since the start, and says what does not work at present.
+
+    Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
+    not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each.
+    Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
     Capability: none.
     """
 
@@ -230,10 +233,13 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Source: KEY-10.
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
-    """Counts what is in the store and what was counted since the start.
+    """Counts what is in the store and what was counted since the start, and says what does not work at present.
+
+    Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
+    not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each.
+    Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
     Capability: none.
     """
 
@@ -382,10 +388,13 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetStatisticsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetStatisticsResponse, _abc.Awaitable[_admin_pb2.GetStatisticsResponse]]:
-        """Counts what is in the store and what was counted since the start.
+        """Counts what is in the store and what was counted since the start, and says what does not work at present.
+
+        Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
+        not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each.
+        Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
         Capability: none.
         """
 

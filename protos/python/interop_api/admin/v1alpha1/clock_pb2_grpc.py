@@ -92,10 +92,10 @@ class ClockServiceServicer:
         Every timer that falls due on the way fires, in the order of time, and sees the time at which it fired. The call
         returns when all timers have done their work: deleting, ending or sending what was due. Two kinds of timers fire
         late, so that one firing serves many. Key sets are fetched once, at the end. Items that are kept for a time expire
-        within a second after it, or at the end. A connection whose client says nothing meanwhile has ended
-        (CONNECTION_SILENT).
+        within a thousandth of it, and at least a second, after it, or at the end. A connection whose client says nothing
+        meanwhile has ended (CONNECTION_SILENT).
 
-        Calls run one after another. The call stops waiting for work that takes longer than 30 seconds of real time. When
+        Calls run one after another. The call stops waiting for work that has not come on for 30 seconds of real time. When
         the caller ends the call, time stops at the timer that fired last. Not idempotent.
 
         Repeat: with `request_id`, answered as the first time. Without, time moves forward by as much again; GetClock

@@ -1,0 +1,45 @@
+"""Health as gRPC has it: what each service and each part of the server says of itself; knows no cause of a trouble."""
+
+import asyncio
+from collections.abc import Sequence
+
+from grpc_health.v1 import health, health_pb2
+
+from interop_server.core.troubles import JOURNAL_FILE, STORAGE, Troubles
+
+NAME = health.SERVICE_NAME
+_PARTS = (JOURNAL_FILE, STORAGE)
+"""Parts with a name of their own in health, beside the services."""
+_STATUSES = (health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckResponse.SERVING)
+
+
+class Health:
+    """The health of one gRPC server.
+
+    Without the storage nothing is served; a journal file that cannot be written stops nothing but itself.
+
+    Args:
+        services: Full names of the services of this server.
+        troubles: What does not work.
+    """
+
+    def __init__(self, services: Sequence[str], troubles: Troubles) -> None:
+        self.servicer = health.aio.HealthServicer()
+        self._services = ("", *services)
+        self._troubles = troubles
+        self._showing: set[asyncio.Task[None]] = set()
+
+    async def begin(self) -> None:
+        """Shows how everything is, and every change from now on."""
+        self._troubles.watch(self._change)
+        await self._show()
+
+    def _change(self, part: str, sentence: str) -> None:
+        task = asyncio.create_task(self._show(), name="health")
+        self._showing.add(task)
+        task.add_done_callback(self._showing.discard)
+
+    async def _show(self) -> None:
+        for name in (*_PARTS, *self._services):
+            present = self._troubles.present
+            await self.servicer.set(name, _STATUSES[(name if name in _PARTS else STORAGE) not in present])

@@ -1,0 +1,99 @@
+"""A running server whose files and descriptors fail, and accounts that go in the middle of a call."""
+
+import asyncio
+import itertools
+import os
+import signal
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
+
+import grpc.aio
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from interop_admin.client import AdminClient
+from interop_api.v1 import prekeys_pb2
+from interop_client.connection.transport import DirectTransport
+from interop_client.errors import ServerRefusal
+from interop_client.third_party import ThirdPartyClient
+from tests.e2e.conftest import World
+from tests.e2e.operator.test_journal_troubles import NOT_SERVING, SERVING, health
+from tests.e2e.program import ANY_PORTS, run, running
+from tests.e2e.raw import QUIET
+
+UP = ("up", *ANY_PORTS)
+PEER = "4915100000000@s.whatsapp.net"
+
+
+async def outcome(write: Awaitable[object]) -> str:
+    """Why a write was refused, or that it was done."""
+    try:
+        await write
+    except ServerRefusal as refusal:
+        return refusal.reason
+    return "done"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (("--db", ""), "name a file"),
+        (("--journal", ""), "name a file"),
+        (("--db", "pipe"), "is not a file"),
+        (("--journal", "pipe"), "cannot be written"),
+        (("--db", "x.db", "--journal", "x.db"), "is a file of the database"),
+        (("--db", "x.db", "--journal", "x.db-wal"), "is a file of the database"),
+        (("--db", "x.db", "--journal", "link"), "is a file of the database"),
+    ],
+    ids=["no_db", "no_journal", "db_pipe", "journal_pipe", "same", "log_of_db", "link_to_db"],
+)
+async def test_files_that_cannot_serve_are_told_at_once(tmp_path: Path, arguments: tuple[str, ...], part: str) -> None:
+    """A sentence, no hang, no traceback."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("x.db")
+    ended = await run(tmp_path, *UP, *arguments)
+    assert ended.code != 0 and ended.stdout == ""
+    assert part in ended.stderr and "Traceback" not in ended.stderr
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_database_that_is_deleted_is_seen_in_health(tmp_path: Path) -> None:
+    """Nothing is served and nothing acknowledged that would be lost; then it ends, non-zero, with a sentence."""
+    async with running(tmp_path, *UP, "--db", "x.db") as program:
+        ready = await program.ready_line()
+        (tmp_path / "x.db").unlink()
+        async with asyncio.timeout(20), grpc.aio.insecure_channel(ready["grpc"]) as channel:
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=""))
+            while (await watch.read()).status != NOT_SERVING:
+                pass
+            watch.cancel()
+        assert await health(ready["admin"], "storage", "journal") == [NOT_SERVING, SERVING]
+        async with AdminClient(ready["admin"]) as admin:
+            with pytest.raises(ServerRefusal, match="SERVER_FAULT"):
+                await admin.put_whatsapp_user("+49151100000000", bytes(range(32)))
+            assert "deleted or replaced" in (await admin.get_statistics()).troubles["storage"]
+        program.signal(signal.SIGTERM)
+        ended = await program.end()
+    assert ended.code == 1
+    assert ended.stderr.count("deleted or replaced") == 1 and "Traceback" not in ended.stderr
+
+
+@pytest.mark.requirement("LIF-03")
+async def test_writes_that_race_with_the_end_of_their_account(world: World) -> None:
+    """Each is done, or SESSION_DEAD as every later call; none is a fault."""
+    outcomes: set[str] = set()
+    for turn in range(4):
+        bob = await world.third_party(f"bob{turn}", QUIET)
+        numbers = itertools.count(900)
+
+        def add(bob: ThirdPartyClient = bob, numbers: Iterator[int] = numbers) -> Awaitable[object]:
+            key = prekeys_pb2.OneTimePreKey(key_id=next(numbers), public_key=os.urandom(32))
+            request = prekeys_pb2.AddOneTimePreKeysRequest(one_time_prekeys=[key])
+            assert isinstance(bob.transport, DirectTransport)
+            return bob.transport.call(
+                "/interop_api.v1.PreKeyService/AddOneTimePreKeys", request, prekeys_pb2.AddOneTimePreKeysResponse
+            )
+
+        writes = [add(), bob.delete_account(), *(write for _ in range(5) for write in (bob.block(PEER), add()))]
+        outcomes |= set(await asyncio.gather(*map(outcome, writes)))
+    assert outcomes <= {"done", "SESSION_DEAD"} and "SESSION_DEAD" in outcomes, outcomes

@@ -1,0 +1,103 @@
+"""How the program ends when something around it fails: in time, with a status and a sentence, leaving nothing."""
+
+import asyncio
+import os
+import signal
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.program import ANY_PORTS, END_SECONDS, Ended, left_behind, run, running
+
+UP = ("up", *ANY_PORTS)
+
+
+async def unheard(folder: Path, redirection: str, *arguments: str) -> Ended:
+    """Runs `interopsim up` in a shell, with its standard output somewhere else; gives the program's own status."""
+    program = [sys.executable, "-m", "interop_server", *UP, *arguments]
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", f'"$@" {redirection}; exit "${{PIPESTATUS[0]}}"', "bash", *program,
+        cwd=folder, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(folder)},
+    )  # fmt: skip
+    async with asyncio.timeout(END_SECONDS):
+        stdout, stderr = await process.communicate()
+    assert process.returncode is not None
+    return Ended(process.returncode, stdout.decode(), stderr.decode())
+
+
+@pytest.mark.parametrize(
+    ("redirection", "why"),
+    [("| true", "Broken pipe"), ("> /dev/full", "No space left"), (">&-", "is closed")],
+    ids=["closed_pipe", "full_device", "closed"],
+)
+async def test_who_cannot_hear_the_ready_line_gets_an_exit(tmp_path: Path, redirection: str, why: str) -> None:
+    """With a sentence, and without its temporary folder: nobody would know of the server, nor end it."""
+    ended = await unheard(tmp_path, redirection)
+    assert ended.code == 1
+    assert ended.stderr.splitlines()[-1].startswith("Error: ") and why in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert left_behind(tmp_path) == []
+
+
+@pytest.mark.requirement("SIM-01")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_each_signal_that_ends_it_lets_it_clean_up(tmp_path: Path, number: int) -> None:
+    """Also the end of its terminal."""
+    async with running(tmp_path, *UP) as program:
+        await program.ready_line()
+        assert left_behind(tmp_path) != []
+        program.signal(number)
+        ended = await program.end()
+    assert (ended.code, "Traceback" in ended.stderr) == (0, False)
+    assert left_behind(tmp_path) == []
+
+
+async def test_a_locked_database_does_not_keep_the_process(tmp_path: Path) -> None:
+    """The steps that need the database are given up, all others run: non-zero, one sentence, and the file is free."""
+    database = tmp_path / "simulator.db"
+    async with running(tmp_path, *UP, "--db", str(database)) as program:
+        await program.ready_line()
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            program.signal(signal.SIGTERM)
+            ended = await program.end()
+            other.execute("ROLLBACK")
+    assert ended.code == 1
+    [sentence] = [line for line in ended.stderr.splitlines() if line.startswith("Error: ")]
+    assert "the clock (" in sentence and "Traceback" not in ended.stderr
+    async with running(tmp_path, *UP, "--db", str(database)) as program:
+        await program.ready_line()
+        program.signal(signal.SIGTERM)
+        assert (await program.end()).code == 0
+
+
+async def test_a_loop_that_hangs_is_cut_off(tmp_path: Path) -> None:
+    """Whatever hangs: here the whole event loop, held by a plug-in of the test's."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import threading, time\n"
+        "import interop_server.runtime.shutdown as shutdown\n"
+        "async def hang(self):\n"
+        "    while True:\n"
+        "        time.sleep(1)\n"
+        "shutdown.Shutdown.run = hang\n"
+    )
+    async with running(tmp_path, *UP, path=tmp_path) as program:
+        await program.ready_line()
+        program.signal(signal.SIGTERM)
+        ended = await program.end()
+    assert ended.code == 1
+    assert "cut off: something hangs" in ended.stderr
+
+
+async def test_a_start_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    """An address that is taken: a sentence, no folder, no process."""
+    async with running(tmp_path, *UP) as program:
+        taken = (await program.ready_line())["grpc"]
+        before = left_behind(tmp_path)
+        ended = await run(tmp_path, "up", "--grpc", taken, *ANY_PORTS[2:])
+        assert (ended.code, "Traceback" in ended.stderr) == (1, False)
+        assert left_behind(tmp_path) == before
