@@ -22,6 +22,7 @@ TIMERS = {"call_later", "call_at"}
 DEADLINES = {"asyncio.timeout", "asyncio.timeout_at", "asyncio.wait_for", "asyncio.wait(timeout)", "ClientTimeout"}
 """Bounds in real time: for waits that somebody outside this process can draw out, and for no others."""
 NETWORK_WAITS = {
+    "runtime/shutdown.py": "a step of the stop that hangs",
     "rpc/handshake.py": "a client that does not go on with its handshake (CHN-01)",
     "rpc/chat.py": "a client that does not read the last word",
     "rpc/interceptor.py": "a request that does not come",
@@ -37,7 +38,9 @@ KEY_GENERATORS = {"generate", "generate_key", "generate_private_key"}
 ALLOWED = {
     ("runtime/jwt.py", "rsa.generate_private_key"): "RSA needs primes: no sequence of random bytes stands for a key",
     ("http/connections.py", "asyncio.get_running_loop().call_later"): "a connection on which no request comes",
-    ("cli.py", "signal"): "signals of the process, not its alarm clock",
+    ("process.py", "signal"): "signals of the process, not its alarm clock",
+    ("app.py", "asyncio.sleep"): "a disk that fails or comes back knows no clock of the simulator's",
+    ("runtime/shutdown.py", "asyncio.get_running_loop().time"): "a process ends in real time",
 }
 
 CORE_MAY_IMPORT = (

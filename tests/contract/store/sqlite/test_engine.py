@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from interop_server.core.errors import Refusal
 from interop_server.storage import WrongDatabase
 from interop_server.storage.sqlite.database import prepare_database
 from interop_server.storage.sqlite.engine import Engine
@@ -122,7 +123,7 @@ async def test_a_failing_read_does_not_spoil_its_group(engine: Engine) -> None:
         engine.read(lambda db: 7),
         return_exceptions=True,
     )
-    assert [type(result) for result in results] == [Refused, sqlite3.OperationalError, int]
+    assert [type(result) for result in results] == [Refused, Refusal, int]
 
 
 async def test_a_write_is_visible_to_a_read_that_starts_after_it(engine: Engine) -> None:
@@ -211,7 +212,7 @@ async def test_files_that_are_no_store_are_refused_untouched(tmp_path: Path) -> 
     for path, sentence in [
         (text, "is not a SQLite database"),
         (foreign, "database of another application"),
-        (tmp_path, "cannot be"),
+        (tmp_path, "is not a file"),
         (tmp_path / "missing" / "store.db", "cannot be opened: No such file or directory"),
     ]:
         with pytest.raises(WrongDatabase, match=sentence) as refusal:
