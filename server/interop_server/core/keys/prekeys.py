@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interop_protocol.curve_keys import canonical_key, is_same_key
 from interop_protocol.digest import key_digest
 from interop_protocol.sizes import MAX_DEVICES, MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
@@ -90,7 +91,7 @@ class PreKeys:
             await check_kem_prekeys(keys.identity_key, kem, self.clock)
         if not account.is_whatsapp:
             enlisted = await self._published(account)
-            if keys.identity_key != enlisted.identity_key:
+            if not is_same_key(keys.identity_key, enlisted.identity_key):
                 raise Refusal(Reason.IDENTITY_KEY_MISMATCH, field="identity_key")
         try:
             now_ms = self.clock.now_ms()
@@ -385,5 +386,5 @@ def check_one_time_prekeys(one_time: Sequence[OneTimePreKey], *, least: int = 0)
         check_prekey(key_id, public_key, "a one-time prekey", f"{field}[{index}]")
     if len({key_id for key_id, _ in one_time}) != len(one_time):
         raise Refusal(Reason.PREKEY_ID_DUPLICATE, field=field)
-    if len({public_key for _, public_key in one_time}) != len(one_time):
+    if len({canonical_key(public_key) for _, public_key in one_time}) != len(one_time):
         raise Refusal(Reason.PREKEY_REUSED, "one key stands in the list under two ids", field=field)

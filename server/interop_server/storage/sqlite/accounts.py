@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from interop_protocol.curve_keys import is_same_key
 from interop_server.core.model import (
     Account,
     AccountEnd,
@@ -73,14 +74,14 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
         return _enlist_new(db, new)
     account_id, auth_key, identity_key = known
     [row] = db.execute(_RENEW, (account_id, new.auth_key, new.protocol_version, new.now_ms)).fetchall()
-    identity_changed = identity_key != new.keys.identity_key
+    identity_changed = identity_key is None or not is_same_key(identity_key, new.keys.identity_key)
     notified = []
     if identity_changed:
         delete_all_prekeys(db, account_id)
         empty_mailbox(db, account_id)
         notified = notify_identity_change(db, account_id, new.now_ms, new.recent_since_ms)
     put_published_keys(db, account_id, new.keys)
-    return Enlisted(_account(row), identity_changed, auth_key != new.auth_key, notified)
+    return Enlisted(_account(row), identity_changed, not is_same_key(auth_key, new.auth_key), notified)
 
 
 # A WhatsApp user's JID is the phone number, which can return after a deletion: unlike a third-party JID it is reused.

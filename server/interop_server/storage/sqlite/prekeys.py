@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from interop_protocol.curve_keys import canonical_key, is_same_key
 from interop_server.core.keys.store import PreKeyReused, PreKeysFull, PreKeyStore
 from interop_server.core.model import (
     KemPreKey,
@@ -85,9 +86,10 @@ _INSERT_HISTORY = """
 
 
 def _insert(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
-    key_ids, public_keys = [key.key_id for key in one_time], [key.public_key for key in one_time]
-    for sql in (_INSERT, _INSERT_HISTORY):
-        db.execute(sql, (account_id, json.dumps(key_ids), b"".join(public_keys)))
+    key_ids = json.dumps([key.key_id for key in one_time])
+    db.execute(_INSERT, (account_id, key_ids, b"".join(key.public_key for key in one_time)))
+    # Whatever its top bit, a key is the same key: the history knows one form of it.
+    db.execute(_INSERT_HISTORY, (account_id, key_ids, b"".join(canonical_key(key.public_key) for key in one_time)))
 
 
 _IS_PUBLISHED = """
@@ -96,14 +98,15 @@ _IS_PUBLISHED = """
 """
 
 
-def _check_unpublished(db: sqlite3.Connection, account_id: int, public_keys: Sequence[bytes]) -> None:
-    values = (account_id, json.dumps([0] * len(public_keys)), b"".join(public_keys))
+def _check_unpublished(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
+    public_keys = b"".join(canonical_key(key.public_key) for key in one_time)
+    values = (account_id, json.dumps([0] * len(one_time)), public_keys)
     if db.execute(_IS_PUBLISHED, values).fetchone():
         raise PreKeyReused
 
 
 def _check_distinct(one_time: Sequence[OneTimePreKey]) -> None:
-    key_ids, public_keys = {key.key_id for key in one_time}, {key.public_key for key in one_time}
+    key_ids, public_keys = {key.key_id for key in one_time}, {canonical_key(key.public_key) for key in one_time}
     if len(key_ids) < len(one_time) or len(public_keys) < len(one_time):
         raise PreKeyReused
 
@@ -121,15 +124,15 @@ def _put(
 ) -> bool:
     """Replaces all keys, and says whether the identity key has changed."""
     _check_distinct(one_time)
-    kept = {public_key for (public_key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
-    _check_unpublished(db, account_id, [key.public_key for key in one_time if key.public_key not in kept])
+    kept = {canonical_key(public_key) for (public_key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
+    _check_unpublished(db, account_id, [key for key in one_time if canonical_key(key.public_key) not in kept])
     before = db.execute(_GET_IDENTITY, (account_id,)).fetchone()
     put_published_keys(db, account_id, keys)
     db.execute(_EMPTY, (account_id,))
     _insert(db, account_id, one_time)
     _recount(db, account_id)
     replace_kem_prekeys(db, account_id, kem)
-    return before is not None and before[0] != keys.identity_key
+    return before is not None and not is_same_key(before[0], keys.identity_key)
 
 
 _IS_HELD = """
@@ -139,7 +142,7 @@ _IS_HELD = """
 
 def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None) -> int:
     _check_distinct(one_time)
-    _check_unpublished(db, account_id, [key.public_key for key in one_time])
+    _check_unpublished(db, account_id, one_time)
     if db.execute(_IS_HELD, (account_id, json.dumps([key.key_id for key in one_time]))).fetchone():
         raise PreKeyReused
     _insert(db, account_id, one_time)

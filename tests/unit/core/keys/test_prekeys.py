@@ -50,7 +50,7 @@ def one_time(*keys: tuple[int, bytes]) -> list[OneTimePreKey]:
     return [OneTimePreKey(*key) for key in keys]
 
 
-ANY = bytes(range(32))
+ANY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 
 
 def with_signed_prekey(**changes: Any) -> PublishedKeys:
@@ -63,7 +63,7 @@ MALFORMED_LISTS: list[Any] = [
     pytest.param(one_time((1 << 24, ANY)), Reason.KEY_MALFORMED, id="id of four bytes"),
     pytest.param(one_time((1, ANY[1:])), Reason.KEY_MALFORMED, id="short key"),
     pytest.param(one_time((1, b"\x05" + ANY)), Reason.KEY_MALFORMED, id="key with its type byte"),
-    pytest.param(one_time((7, ANY), (7, bytes(32))), Reason.PREKEY_ID_DUPLICATE, id="one id twice"),
+    pytest.param(one_time((7, ANY), (7, OTHER_KEY)), Reason.PREKEY_ID_DUPLICATE, id="one id twice"),
     pytest.param(one_time((7, ANY), (8, ANY)), Reason.PREKEY_REUSED, id="one key under two ids"),
     pytest.param(KEYS.one_time(1, 1) * 20_001, Reason.TOO_MANY_ITEMS, id="too many"),
 ]
@@ -114,7 +114,7 @@ async def test_key_material_is_never_published_twice(world: World) -> None:
     with refused(Reason.PREKEY_REUSED):
         await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, 3))
     with refused(Reason.PREKEY_REUSED):
-        await world.prekeys.add(ada, [OneTimePreKey(2, bytes(32))])
+        await world.prekeys.add(ada, [OneTimePreKey(2, OTHER_KEY)])
     await world.prekeys.publish(ada, GOOD, KEYS.one_time(2, 2))
     assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [2, 3]
 
