@@ -172,8 +172,13 @@ class Connections(ConnectionSignals, Protocol):
 class PushGateway(Protocol):
     """Tells a partner's server that one of its users should connect."""
 
-    def notify(self, integrator: int, external_id: str) -> None:
-        """Queues a push; never waits, and merges pushes to the same user (LIF-02)."""
+    def notify(self, integrator: int, stated_id: str) -> None:
+        """Queues a push; never waits, and merges pushes to the same user (LIF-02).
+
+        Args:
+            integrator: The partner.
+            stated_id: Its user, as it stated the identifier itself.
+        """
         ...
 
 

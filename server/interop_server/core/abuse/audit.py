@@ -41,6 +41,7 @@ STORED: dict[str, Kept] = {
             "jid": "the address that others write to",
             "integrator": "whose user it is",
             "external_id": "what people know them by; finds the account at enlistment and look-up",
+            "stated_id": "the same as the partner states it, which pushes name (LIF-01)",
             "auth_key": "public key that a login must prove (CHN-08)",
             "platform": "decides whether a WhatsApp user qualifies (OPT-04)",
             "protocol_version": "the version that was enlisted with (ENL-15)",

@@ -100,6 +100,7 @@ class Enlistment:
                 keys=keys,
                 protocol_version=form.protocol_version,
                 now_ms=now_ms,
+                stated_id=token.external_id,
                 recent_since_ms=now_ms - self.limits.recent_chat_ms,
             )
             try:

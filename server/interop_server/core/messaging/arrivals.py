@@ -25,7 +25,7 @@ class Arrivals:
         """Tells a recipient that something waits: on their connection, else with a push to their partner (LIF-01)."""
         if self.connections.wake(recipient.account_id) or not recipient.integrator:
             return
-        self.push.notify(recipient.integrator, recipient.external_id)
+        self.push.notify(recipient.integrator, recipient.known_as)
         self.journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
 
     def wake(self, recipient: RouteFacts) -> None:

@@ -11,6 +11,7 @@ from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
 from interop_server.core.accounts import registered_account
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.optin import is_eligible
+from interop_server.core.display_names import is_display_name
 from interop_server.core.enlistment.tokens import KeySets
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
@@ -201,10 +202,9 @@ def _check_partner(partner: Partner) -> None:
     if not MIN_INTEGRATOR <= partner.integrator <= MAX_INTEGRATOR:
         detail = f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.integrator")
-    if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS:
-        raise Refusal(
-            Reason.REQUEST_MALFORMED, f"`name` has 1 to {MAX_NAME_CHARACTERS} characters", field="partner.name"
-        )
+    if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS or not is_display_name(partner.name):
+        detail = f"`name` has 1 to {MAX_NAME_CHARACTERS} characters, no controls, and something to see"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.name")
     if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS:
         detail = f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.issuer")

@@ -27,6 +27,7 @@ CREATE TABLE account (
     jid TEXT NOT NULL UNIQUE REFERENCES given_jid,
     integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
     external_id TEXT NOT NULL,
+    stated_id TEXT NOT NULL DEFAULT '', -- as the partner stated it, unless that is its normal form
     auth_key BLOB NOT NULL CHECK (length(auth_key) = 32),
     platform INTEGER CHECK (platform BETWEEN 1 AND 4),
     protocol_version INTEGER,
