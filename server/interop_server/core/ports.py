@@ -225,7 +225,7 @@ class BlobReader(Protocol):
 
 
 class BlobStore(Protocol):
-    """Stores ciphertext blobs by name, which is the hex SHA-256 that they must have."""
+    """Stores ciphertext blobs by name: 64 hexadecimal digits that tell nothing of owner or content."""
 
     async def open_writer(self, name: str) -> BlobWriter:
         """Opens a new upload, or the suspended one of that name, at its end.

@@ -10,12 +10,14 @@ class MediaStore(Protocol):
     """What is known about uploaded blobs."""
 
     async def put(self, blob: MediaBlob) -> MediaBlob:
-        """Adds a blob; if one with this hash exists, extends its expiry and returns it with its own path."""
+        """Adds a blob; if its owner has one with this hash, extends its expiry and returns it with its own path."""
         ...
 
     async def get(self, direct_path: str) -> MediaBlob | None: ...
 
-    async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...
+    async def get_own(self, owner_id: int, sha256: bytes) -> MediaBlob | None:
+        """The blob with this hash that the account has uploaded; others' are none."""
+        ...
 
     async def list_expired(self, from_ms: int, before_ms: int) -> list[MediaBlob]:
         """Blobs whose expiry lies between the first time, inclusive, and the second, exclusive."""

@@ -244,12 +244,13 @@ CREATE INDEX counted_report_by_age ON counted_report (counted_at_ms);
 
 -- owner_id refers to nothing: a blob outlives its owner until it expires.
 CREATE TABLE media (
-    sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),
+    owner_id INTEGER NOT NULL,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
     direct_path TEXT NOT NULL UNIQUE,
     length INTEGER NOT NULL CHECK (length >= 0),
-    owner_id INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,
-    expires_at_ms INTEGER NOT NULL
+    expires_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (owner_id, sha256)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX media_by_expiry ON media (expires_at_ms);
