@@ -35,6 +35,12 @@ def canonical_key(public_key: bytes) -> bytes:
     return public_key[:-1] + bytes((public_key[-1] & ~_TOP_BIT,)) if public_key[-1] & _TOP_BIT else public_key
 
 
+def both_forms(public_key: bytes) -> tuple[bytes, bytes]:
+    """Returns a public key with its top bit cleared, and with its top bit set: the same key twice (KEY-04)."""
+    canonical = canonical_key(public_key)
+    return canonical, canonical[:-1] + bytes((canonical[-1] | _TOP_BIT,))
+
+
 def is_same_key(one: bytes, other: bytes) -> bool:
     """Says whether two public keys are the same: whether they differ in the top bit at most (KEY-04)."""
     return one == other or (len(one) == len(other) == PUBLIC_KEY_BYTES and canonical_key(one) == canonical_key(other))

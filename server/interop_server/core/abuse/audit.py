@@ -91,6 +91,7 @@ STORED: dict[str, Kept] = {
         _LIFE,
         {
             "account_id": "whose key",
+            "number": "the oldest are forgotten first",
             "public_key": "so that none is published twice",
         },
     ),
@@ -109,6 +110,7 @@ STORED: dict[str, Kept] = {
         _LIFE,
         {
             "account_id": "whose key",
+            "number": "the oldest are forgotten first",
             "sha256": "so that none is published twice",
         },
     ),

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
-from interop_protocol.curve_keys import canonical_key, is_same_key
+from interop_protocol.curve_keys import both_forms, canonical_key, is_same_key
 from interop_server.core.keys.store import PreKeyReused, PreKeysFull, PreKeyStore
 from interop_server.core.model import (
     KemPreKey,
@@ -23,6 +23,7 @@ from interop_server.core.model import (
 )
 from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.kem_prekeys import (
+    KEM_HISTORY,
     add_kem_prekeys,
     delete_kem_prekeys,
     kem_prekey_ids,
@@ -30,6 +31,7 @@ from interop_server.storage.sqlite.kem_prekeys import (
     take_kem_prekeys,
 )
 from interop_server.storage.sqlite.mailbox import notify_identity_change
+from interop_server.storage.sqlite.prekey_history import History
 
 _KEYS = "account_id, registration_id, identity_key, signed_prekey_id, signed_prekey, signed_prekey_signature"
 
@@ -78,30 +80,20 @@ _INSERT = """
     INSERT INTO one_time_prekey (account_id, key_id, public_key)
     SELECT ?1, value, substr(?3, key * 32 + 1, 32) FROM json_each(?2)
 """
-_INSERT_HISTORY = """
-    INSERT INTO one_time_prekey_history (account_id, public_key)
-    SELECT ?1, substr(?3, key * 32 + 1, 32) FROM json_each(?2) WHERE true
-    ON CONFLICT DO NOTHING
-"""
+ONE_TIME_HISTORY = History.of(
+    "one_time_prekey_history", "public_key", "SELECT public_key FROM one_time_prekey WHERE account_id = ?1"
+)
 
 
 def _insert(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
     key_ids = json.dumps([key.key_id for key in one_time])
     db.execute(_INSERT, (account_id, key_ids, b"".join(key.public_key for key in one_time)))
-    # Whatever its top bit, a key is the same key: the history knows one form of it.
-    db.execute(_INSERT_HISTORY, (account_id, key_ids, b"".join(canonical_key(key.public_key) for key in one_time)))
-
-
-_IS_PUBLISHED = """
-    SELECT 1 FROM json_each(?2) CROSS JOIN one_time_prekey_history
-    WHERE account_id = ?1 AND public_key = substr(?3, key * 32 + 1, 32) LIMIT 1
-"""
+    ONE_TIME_HISTORY.add(db, account_id, (key.public_key for key in one_time))
 
 
 def _check_unpublished(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
-    public_keys = b"".join(canonical_key(key.public_key) for key in one_time)
-    values = (account_id, json.dumps([0] * len(one_time)), public_keys)
-    if db.execute(_IS_PUBLISHED, values).fetchone():
+    forms = (form for key in one_time for form in both_forms(key.public_key))
+    if ONE_TIME_HISTORY.has_any(db, account_id, forms):
         raise PreKeyReused
 
 
@@ -230,6 +222,13 @@ class SqlitePreKeys(Concern, PreKeyStore):
 
     async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None = None) -> int:
         return await self._engine.write(lambda db: _add_one_time(db, account_id, one_time, most))
+
+    async def forget_published(self, account_id: int, most: int) -> None:
+        def forget(db: sqlite3.Connection) -> None:
+            for history in (ONE_TIME_HISTORY, KEM_HISTORY):
+                history.keep(db, account_id, most)
+
+        await self._engine.write(forget)
 
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None:
         await self._engine.write(lambda db: _delete_one_time(db, account_id, key_ids))

@@ -78,9 +78,12 @@ CREATE TABLE one_time_prekey (
 -- Every one-time prekey that was ever published, so that none is published twice.
 CREATE TABLE one_time_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     public_key BLOB NOT NULL CHECK (length(public_key) = 32),
     PRIMARY KEY (account_id, public_key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX one_time_prekey_history_by_number ON one_time_prekey_history (account_id, number);
 
 -- The one-time ones.
 CREATE TABLE kem_prekey (
@@ -94,9 +97,12 @@ CREATE TABLE kem_prekey (
 -- Every KEM prekey that was ever published, so that none is published twice.
 CREATE TABLE kem_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
     PRIMARY KEY (account_id, sha256)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX kem_prekey_history_by_number ON kem_prekey_history (account_id, number);
 
 CREATE TABLE interop_settings (
     account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
