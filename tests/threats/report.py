@@ -28,6 +28,10 @@ THREATS = {
     "T16": "Receipts that give somebody away",
     "T17": "Use from outside the allowed area",
     "T18": "False reports",
+    "T25": "Flooding the server with prekeys",
+    "T26": "Identifiers that pass for somebody else's",
+    "T27": "Keys that protect nothing",
+    "T28": "Squatting on somebody's upload",
 }
 """By id: what the attacker is after."""
 
