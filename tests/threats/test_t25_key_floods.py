@@ -39,13 +39,12 @@ async def test_nobody_fills_the_server_with_prekeys(world: World, simulator_proc
     """Each list is fresh and as long as may be; one account publishes two, and somebody else's message arrives."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
     mallory = await world.third_party("mallory", QUIET)
+    # Made before, so that what the others wait for is the server.
+    floods = [set_prekeys(mallory, one_time_prekeys=one_time_prekeys(LIST_LENGTH)) for _ in range(LISTS)]
     before, memory, is_over = await world.stored(), PeakMemory(simulator_process), asyncio.Event()
     attack.tries(f"Publishing {LISTS} lists of {LIST_LENGTH:,} fresh prekeys from one account, one after the other")
     waiting = asyncio.create_task(longest_wait(bob, is_over))
-    outcomes = [
-        await refused(call(mallory, "SetPreKeys", set_prekeys(mallory, one_time_prekeys=one_time_prekeys(LIST_LENGTH))))
-        for _ in range(LISTS)
-    ]
+    outcomes = [await refused(call(mallory, "SetPreKeys", flood)) for flood in floods]
     begun = time.perf_counter()
     await alice.send_text(bob.jid, "Still there?")
     assert (await bob.wait_for(TextReceived)).text == "Still there?"
