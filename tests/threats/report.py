@@ -34,6 +34,10 @@ THREATS = {
     "T22": "A flood of connections",
     "T23": "Headers that grow in memory",
     "T24": "Requests that lead back to the server",
+    "T25": "Flooding the server with prekeys",
+    "T26": "Identifiers that pass for somebody else's",
+    "T27": "Keys that protect nothing",
+    "T28": "Squatting on somebody's upload",
 }
 """By id: what the attacker is after."""
 

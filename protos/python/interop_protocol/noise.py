@@ -23,6 +23,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from interop_protocol.curve_keys import WeakKey, check_public_key
 from interop_protocol.sizes import PUBLIC_KEY_BYTES, TAG_BYTES
 
 PROLOGUE = bytes.fromhex("57410603")
@@ -324,9 +325,10 @@ def _derive_two(chaining_key: bytes, input_key_material: bytes) -> tuple[bytes, 
 
 def _exchange(private_key: X25519PrivateKey, public_key: bytes) -> bytes:
     try:
-        return private_key.exchange(X25519PublicKey.from_public_bytes(public_key))
-    except ValueError as error:  # the secret is all zero
-        raise RemoteProtocolError("HANDSHAKE_MALFORMED", "a public key has low order") from error
+        # With a key of low order the secret is all zero, and OpenSSL refuses that as well.
+        return private_key.exchange(X25519PublicKey.from_public_bytes(check_public_key(public_key)))
+    except WeakKey as error:
+        raise RemoteProtocolError("HANDSHAKE_MALFORMED", f"a public key {error}") from error
 
 
 def _check_length(name: str, value: bytes, expected: int) -> None:

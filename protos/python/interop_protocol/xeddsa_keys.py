@@ -3,6 +3,7 @@
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from interop_protocol.curve_keys import FIELD_PRIME, WeakKey, check_public_key
 from interop_protocol.sizes import PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 
 KEY_TYPE = 5
@@ -10,12 +11,13 @@ KEY_TYPE = 5
 NONCE_BYTES = 64
 """Random bytes that one signature needs."""
 
-_FIELD_PRIME = 2**255 - 19
 _SIGN_BIT = 0x80
 
 
 def verify_xeddsa(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """Says whether a signature over a message was made with the private half of a Curve25519 key.
+
+    A weak key signs nothing: with one of low order, a signature can be made up for any message.
 
     Args:
         public_key: 32 bytes, Curve25519 u-coordinate; the top bit is ignored.
@@ -29,10 +31,11 @@ def verify_xeddsa(public_key: bytes, message: bytes, signature: bytes) -> bool:
     """
     _check_length("public key", public_key, PUBLIC_KEY_BYTES)
     _check_length("signature", signature, SIGNATURE_BYTES)
-    u = int.from_bytes(public_key, "little") & (2**255 - 1)
-    if (u + 1) % _FIELD_PRIME == 0:
-        return False  # u = -1 maps to no Edwards point
-    y = (u - 1) * pow(u + 1, -1, _FIELD_PRIME) % _FIELD_PRIME
+    try:
+        u = int.from_bytes(check_public_key(public_key), "little")
+    except WeakKey:
+        return False  # among them u = -1, which maps to no Edwards point
+    y = (u - 1) * pow(u + 1, -1, FIELD_PRIME) % FIELD_PRIME
     sign = signature[-1] & _SIGN_BIT
     edwards_key = Ed25519PublicKey.from_public_bytes((y | sign << 248).to_bytes(PUBLIC_KEY_BYTES, "little"))
     try:

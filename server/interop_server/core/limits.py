@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from interop_protocol.sizes import (
     MAX_BUNDLE_USERS,
     MAX_FRAME_BYTES,
+    MAX_KEM_PREKEYS,
     MAX_ONE_TIME_PREKEYS,
     MAX_SERVER_FRAME_BYTES,
     MIN_CLIENT_FRAME_BYTES,
@@ -205,6 +206,23 @@ class Limits:
         "policy",
         least=MAX_ONE_TIME_PREKEYS,
     )
+    remembered_prekeys: int = limit(
+        200_000,
+        COUNT,
+        "KEY-04",
+        "published one-time prekeys of an account that are remembered, the newest, and as many KEM ones",
+        "policy",
+        least=MAX_ONE_TIME_PREKEYS,
+    )
+    prekey_publish_burst: int = limit(
+        50_000,
+        COUNT,
+        "KEY-03",
+        "prekeys that one account may publish at once, of all kinds",
+        "policy: two full lists, and some",
+        least=MAX_ONE_TIME_PREKEYS + MAX_KEM_PREKEYS + 2,
+    )
+    prekey_publish_per_second: float = limit(10.0, RATE, "KEY-03", STEADY, "policy")
     max_bundles: int = limit(
         MAX_BUNDLE_USERS, COUNT, "KEY-07", "users whose bundles one call may take", "policy", most=MAX_BUNDLE_USERS
     )
@@ -520,6 +538,11 @@ def conflicts(limits: Limits) -> list[str]:
             limits.sent_message_days < limits.report_days,
             f"sent_message_days={limits.sent_message_days} forgets messages that can be reported: keep it at least "
             f"report_days={limits.report_days}.",
+        ),
+        (
+            limits.remembered_prekeys < limits.stored_prekeys,
+            f"remembered_prekeys={limits.remembered_prekeys} forgets prekeys that are still stored: keep it at least "
+            f"stored_prekeys={limits.stored_prekeys}.",
         ),
         (
             limits.temporary_ban_hours << max(0, limits.temporary_bans - 1) > HOURS.most,

@@ -100,6 +100,7 @@ class RouteFacts(NamedTuple):
     integrator: int
     """The recipient's partner; 0 for a WhatsApp user."""
     external_id: str
+    """Normalised."""
     partner_active: bool
     """Whether the partner of the third-party end is active."""
     opted_in: bool
@@ -117,6 +118,13 @@ class RouteFacts(NamedTuple):
     """End of the third-party user's newest trusted-contact mark; 0 without a mark (OPT-14)."""
     registration_id: int | None = None
     """The registration id that the recipient has published; None before (MSG-05)."""
+    stated_id: str = ""
+    """The identifier as the partner stated it; empty when that is its normal form."""
+
+    @property
+    def known_as(self) -> str:
+        """Returns the identifier by which the partner knows its user: as it stated it itself (LIF-01)."""
+        return self.stated_id or self.external_id
 
 
 class DeviceCiphertext(NamedTuple):

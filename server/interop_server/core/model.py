@@ -138,6 +138,13 @@ class Account:
     """Of a WhatsApp user."""
     last_connected_at_ms: int = field(default=0, compare=False)
     """When it was last known to be connected, or enlisted if it never was; as of the time when this was read."""
+    stated_id: str = field(default="", compare=False)
+    """The identifier as the partner stated it at the last enlistment; empty when that is its normal form."""
+
+    @property
+    def known_as(self) -> str:
+        """Returns the identifier by which the partner knows its user: as it stated it itself (LIF-01)."""
+        return self.stated_id or self.external_id
 
     @property
     def is_whatsapp(self) -> bool:
@@ -301,6 +308,8 @@ class NewEnlistment:
     keys: PublishedKeys
     protocol_version: int
     now_ms: int
+    stated_id: str = ""
+    """The identifier as the partner stated it; empty when that is its normal form."""
     recent_since_ms: int = 0
     """Peers of chats with a message since then are notified of a changed identity (KEY-17)."""
 

@@ -179,8 +179,13 @@ class Connections(ConnectionSignals, Protocol):
 class PushGateway(Protocol):
     """Tells a partner's server that one of its users should connect."""
 
-    def notify(self, integrator: int, external_id: str) -> None:
-        """Queues a push; never waits, and merges pushes to the same user (LIF-02)."""
+    def notify(self, integrator: int, stated_id: str) -> None:
+        """Queues a push; never waits, and merges pushes to the same user (LIF-02).
+
+        Args:
+            integrator: The partner.
+            stated_id: Its user, as it stated the identifier itself.
+        """
         ...
 
 
@@ -227,7 +232,7 @@ class BlobReader(Protocol):
 
 
 class BlobStore(Protocol):
-    """Stores ciphertext blobs by name, which is the hex SHA-256 that they must have."""
+    """Stores ciphertext blobs by name: 64 hexadecimal digits that tell nothing of owner or content."""
 
     async def open_writer(self, name: str) -> BlobWriter:
         """Opens a new upload, or the suspended one of that name, at its end.

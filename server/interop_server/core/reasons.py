@@ -151,7 +151,7 @@ class Reason(Enum):
         "No usable key set of the partner could be fetched so far (ENL-03).",
         "Serve your key set at /.well-known/oauth/openid/jwks, then call RefreshJwks.")
     KEY_MALFORMED = _Row(14, Category.INVALID_REQUEST, "ENL-08", Recovery.NEW_KEYS,
-        "A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02).",
+        "A key, id or signature has the wrong length, range or encoding, or a key has low order (ENL-08, KEY-02).",
         "Check lengths and ranges of keys, ids and signatures.", code=_NEW_KEYS)
     PREKEY_SIGNATURE_INVALID = _Row(15, Category.INVALID_REQUEST, "ENL-10", Recovery.NEW_KEYS,
         "A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13).",

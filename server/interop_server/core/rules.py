@@ -185,6 +185,7 @@ def build_rules(ports: Ports) -> Rules:
             counts,
             clock,
             limits,
+            publish_rate=rate("prekey_publish"),
             taker_rate=rate("bundle"),
             target_rate=rate("bundle_target"),
         ),

@@ -16,6 +16,7 @@ from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_protocol.sizes import PROTOCOL_VERSION
 from interop_server.core.abuse.standing import BanRefusal
 from interop_server.core.capabilities import Capability, offered
+from interop_server.core.enlistment.client_ip import plain_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
@@ -24,7 +25,7 @@ from interop_server.rpc.calls import Call, Context, call_of
 from interop_server.rpc.claims import handshake_from
 from interop_server.rpc.connections import ClientTraits, LiveConnection
 from interop_server.rpc.convert.indicators import indicator_to
-from interop_server.rpc.convert.login import limits_to, peer_ip_from
+from interop_server.rpc.convert.login import limits_to, peer_in_one_form, peer_ip_from
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import refusal_to
@@ -83,8 +84,8 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         facts = ConnectionFacts(
             account=account,
             mode=login.mode,
-            client_ip=login.client_ip if login.mode is ConnectionMode.PROXY else "",
-            peer_address=call.peer(),
+            client_ip=plain_address(login.client_ip) if login.mode is ConnectionMode.PROXY else "",
+            peer_address=peer_in_one_form(call.peer()),
             connected_at_ms=self._edge.clock.now_ms(),
         )
         common = frozenset(known for known in offered(self._rules.limits) if known in login.capabilities)

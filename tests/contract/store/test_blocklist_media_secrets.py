@@ -37,17 +37,30 @@ async def test_a_blob_is_found_by_path_and_by_hash(store: Store) -> None:
     """Unknown ones are None."""
     assert await store.media.put(BLOB) == BLOB
     assert await store.media.get(BLOB.direct_path) == BLOB
-    assert await store.media.get_by_sha256(BLOB.sha256) == BLOB
-    assert (await store.media.get("/v/t62/2"), await store.media.get_by_sha256(key(2))) == (None, None)
+    assert await store.media.get_own(BLOB.owner_id, BLOB.sha256) == BLOB
+    assert (await store.media.get("/v/t62/2"), await store.media.get_own(BLOB.owner_id, key(2))) == (None, None)
 
 
 async def test_the_same_blob_again_keeps_its_path_and_lives_longer(store: Store) -> None:
     """An earlier expiry does not shorten its life."""
     await store.media.put(BLOB)
     for expires_at_ms in (NOW_MS + 5000, NOW_MS + 2000):
-        again = replace(BLOB, direct_path="/v/t62/other", owner_id=2, expires_at_ms=expires_at_ms)
+        again = replace(BLOB, direct_path="/v/t62/other", expires_at_ms=expires_at_ms)
         assert await store.media.put(again) == replace(BLOB, expires_at_ms=NOW_MS + 5000)
     assert await store.media.get("/v/t62/other") is None
+
+
+async def test_the_same_blob_of_two_owners_is_two(store: Store) -> None:
+    """Each has a path and an end of its own, and neither finds the other's."""
+    others = replace(BLOB, direct_path="/v/t62/other", owner_id=BLOB.owner_id + 1, expires_at_ms=NOW_MS + 5000)
+    for blob in (BLOB, others):
+        assert await store.media.put(blob) == blob
+    for blob in (BLOB, others):
+        assert await store.media.get(blob.direct_path) == blob
+        assert await store.media.get_own(blob.owner_id, blob.sha256) == blob
+    assert await store.media.get_own(others.owner_id + 1, BLOB.sha256) is None
+    assert await store.media.delete_expired(NOW_MS + 2000, 1_000) == 1
+    assert await store.media.get_own(others.owner_id, BLOB.sha256) == others
 
 
 async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) -> None:
@@ -58,14 +71,19 @@ async def test_expired_blobs_are_those_whose_expiry_lies_before(store: Store) ->
     assert await store.media.next_expiry_ms(0) == await store.media.next_expiry_ms(NOW_MS + 1000) == NOW_MS + 1000
     assert await store.media.next_expiry_ms(NOW_MS + 1001) == later.expires_at_ms
     assert await store.media.next_expiry_ms(later.expires_at_ms + 1) is None
-    assert await store.media.list_expired((0, b""), NOW_MS + 1000, 10) == []
-    assert await store.media.list_expired((0, b""), NOW_MS + 2000, 10) == [BLOB]
-    assert await store.media.list_expired((NOW_MS + 1500, b""), NOW_MS + 2000, 10) == []
+    assert await store.media.list_expired((0, ""), NOW_MS + 1000, 10) == []
+    assert await store.media.list_expired((0, ""), NOW_MS + 2000, 10) == [BLOB]
+    assert await store.media.list_expired((NOW_MS + 1500, ""), NOW_MS + 2000, 10) == []
+
+    twin = replace(BLOB, direct_path=BLOB.direct_path + "2", owner_id=BLOB.owner_id + 1)
+    await store.media.put(twin)
+    for after, found in (((0, ""), BLOB), ((BLOB.expires_at_ms, BLOB.direct_path), twin)):
+        assert await store.media.list_expired(after, NOW_MS + 2000, 1) == [found]
 
     assert await store.media.delete_expired(NOW_MS + 1000, 1_000) == 0
-    assert await store.media.get_by_sha256(BLOB.sha256) is not None
-    assert await store.media.delete_expired(NOW_MS + 2000, 1_000) == 1
-    assert await store.media.get_by_sha256(BLOB.sha256) is None
+    assert await store.media.get_own(BLOB.owner_id, BLOB.sha256) is not None
+    assert await store.media.delete_expired(NOW_MS + 2000, 1_000) == 2
+    assert await store.media.get_own(BLOB.owner_id, BLOB.sha256) is None
 
 
 async def test_the_first_candidate_becomes_the_secret(store: Store) -> None:

@@ -1,5 +1,6 @@
 """A client keeps its keys in order by itself: compared when the server asks, made anew when it refuses them."""
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -111,7 +112,7 @@ async def test_bad_keys_come_back_with_the_code_on_which_keys_are_made_anew(worl
     bob = await world.third_party("bob", NO_REFILL)
     known, *_ = one_time_prekeys(1, FOREIGN_ID)
     await add_prekeys(bob, known)
-    twice = prekeys_pb2.OneTimePreKey(key_id=known.key_id, public_key=bytes(32))
+    twice = prekeys_pb2.OneTimePreKey(key_id=known.key_id, public_key=os.urandom(32))
     before = await digest_of(bob)
     for reason, attempt in (
         ("KEY_MALFORMED", set_prekeys(bob, key_type=b"\x06")),

@@ -27,6 +27,7 @@ from tests.e2e.raw import (
     refused,
     signed_prekey,
 )
+from tests.weak_keys import LOW_ORDER, NOT_CANONICAL
 
 SERVICE = "/interop_api.v1.PreKeyService/"
 LENGTHS = {
@@ -57,9 +58,11 @@ def bad_forms(state: ClientState) -> Iterable[tuple[str, dict[str, object], str]
         ("a bit of the signature", {"e_skey_sig": flipped(signature, 10)}),
         ("another signed prekey", {"e_skey_val": os.urandom(32)}),
         ("another identity key", {"e_ident": ClientState.generate().signal.publishable.identity_key}),
-        ("an identity key on no curve point", {"e_ident": (2**255 - 20).to_bytes(32, "little")}),
     ):
         yield name, changed, "PREKEY_SIGNATURE_INVALID"
+    for key in (*LOW_ORDER, *NOT_CANONICAL):
+        for name in ("authkey", "e_ident", "e_skey_val"):
+            yield f"{name} {key.hex()}", {name: key}, "KEY_MALFORMED"
     yield "protocol version 0", {"protocol_version": 0}, "PROTOCOL_VERSION_TOO_OLD"
 
 
@@ -203,6 +206,9 @@ def bad_one_time_prekeys() -> Iterable[tuple[str, list[prekeys_pb2.OneTimePreKey
     for length in (0, 31, 33, 1_000):
         bad = prekeys_pb2.OneTimePreKey(key_id=1, public_key=bytes(length))
         yield f"key of {length} bytes", [*good, bad], "KEY_MALFORMED"
+    for key in (*LOW_ORDER, *NOT_CANONICAL):
+        bad = prekeys_pb2.OneTimePreKey(key_id=1, public_key=key)
+        yield f"key {key.hex()}", [*good, bad], "KEY_MALFORMED"
     same_id = prekeys_pb2.OneTimePreKey(key_id=good[0].key_id, public_key=os.urandom(32))
     yield "an id twice", [*good, same_id], "PREKEY_ID_DUPLICATE"
     same_key = prekeys_pb2.OneTimePreKey(key_id=1, public_key=good[0].public_key)

@@ -14,7 +14,7 @@ from interop_protocol.encoding import media_token
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.media.media import Media, UploadRequest
+from interop_server.core.media.media import Media, UploadRequest, blob_name
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
@@ -149,7 +149,7 @@ async def test_unknown_and_expired_blobs_are_told_apart(world: World, session: C
     """404 for a path that never was, 410 for one whose time has passed, and for one whose bytes are gone (MED-08)."""
     path = await world.upload()
     gone = await world.upload(b"other")
-    await world.blobs.delete(hashlib.sha256(b"other").hexdigest())
+    await world.blobs.delete(blob_name(world.user.account_id, hashlib.sha256(b"other").digest()))
     await refused(session, gone, 410, "blob_expired")
     await refused(session, f"{path}x", 404, "blob_not_found")
     await refused(session, "/v/t", 404, "blob_not_found")

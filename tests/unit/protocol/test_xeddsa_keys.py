@@ -18,6 +18,7 @@ from interop_protocol.xeddsa_keys import (
     verify_signed_prekey,
     verify_xeddsa,
 )
+from tests.weak_keys import LOW_ORDER, NOT_CANONICAL
 
 # Meta, "Messaging Interoperability: technical framework", enlistment sample.
 IDENTITY_KEY = decode_base64url("x6g6tGpek0Obx65-vVx9t3wNtjJUXcQY2iarR-Aush4", 32)
@@ -25,9 +26,6 @@ SIGNED_PREKEY = decode_base64url("_tdJvCOi0-F9hl7iaHhrn42d1GnI3p6LwkFx3BS_jXw", 
 SIGNATURE = decode_base64url(
     "BPEcejlI7RhacXe9MvBMUEs_IHctlcDyza24vDrZca0N77YDGqCAXr2VWDALvOcTSziNWfVMJ4IDxIENwvyACA", 64
 )
-
-FIELD_PRIME = 2**255 - 19
-MINUS_ONE = (FIELD_PRIME - 1).to_bytes(32, "little")
 
 
 def public_key(private_key: bytes) -> bytes:
@@ -93,18 +91,7 @@ def test_the_nonce_is_the_only_randomness_of_a_signature():
     assert sign_xeddsa(key, b"m", bytes(64)) != sign_xeddsa(key, b"m", bytes(63) + b"\x01")
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        bytes(32),
-        (1).to_bytes(32, "little"),
-        MINUS_ONE,
-        FIELD_PRIME.to_bytes(32, "little"),
-        (2**255 - 1).to_bytes(32, "little"),
-        b"\xff" * 32,
-    ],
-    ids=["zero", "one", "minus one", "p", "largest", "all ones"],
-)
+@pytest.mark.parametrize("point", [*LOW_ORDER, *NOT_CANONICAL, b"\xff" * 32], ids=bytes.hex)
 def test_a_degenerate_public_key_is_refused_without_a_crash(point: bytes):
     """Points of low order and numbers over the field prime verify nothing."""
     assert not verify_xeddsa(point, b"message", SIGNATURE)

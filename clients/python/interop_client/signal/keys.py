@@ -12,6 +12,7 @@ from typing import Self
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from interop_client.signal.errors import InvalidKey
+from interop_protocol.curve_keys import WeakKey, check_public_key
 from interop_protocol.sizes import MAX_PREKEY_ID, MIN_PREKEY_ID, PRIVATE_KEY_BYTES, PUBLIC_KEY_BYTES
 from interop_protocol.xeddsa_keys import KEY_TYPE, NONCE_BYTES, sign_xeddsa, signed_prekey_message
 
@@ -58,12 +59,11 @@ class KeyPair:
             public_key: 32 bytes, no type byte.
 
         Raises:
-            InvalidKey: The key has a wrong length, or has low order, so that every shared secret is zero.
+            InvalidKey: The key has a wrong length, has low order, so that every shared secret is zero, or is not
+                canonical.
         """
-        try:
-            return self._x25519.exchange(X25519PublicKey.from_public_bytes(public_key))
-        except ValueError as error:
-            raise InvalidKey("no secret can be agreed with this public key") from error
+        check_key(public_key)
+        return self._x25519.exchange(X25519PublicKey.from_public_bytes(public_key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,24 @@ def decode_public_key(encoded: bytes) -> bytes:
     """Returns the 32-byte public key in an encoded one.
 
     Raises:
-        InvalidKey: The encoded key is not 33 bytes that begin with 0x05.
+        InvalidKey: The encoded key is not 33 bytes that begin with 0x05, or the key is weak.
     """
     if len(encoded) != ENCODED_KEY_BYTES or encoded[:1] != _TYPE_BYTE:
         raise InvalidKey("a public key is not 33 bytes that begin with 0x05")
+    check_key(encoded[1:])
     return encoded[1:]
+
+
+def check_key(public_key: bytes) -> None:
+    """Checks a public key that came from elsewhere (KEY-02).
+
+    Raises:
+        InvalidKey: It has a wrong length, has low order, or is not canonical.
+    """
+    try:
+        check_public_key(public_key)
+    except WeakKey as error:
+        raise InvalidKey(f"a public key {error}") from error
 
 
 def next_prekey_id(key_id: int) -> int:

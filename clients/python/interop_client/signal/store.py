@@ -25,6 +25,7 @@ from interop_client.signal.messages import PreKeySignalMessage, SignalMessage
 from interop_client.signal.ratchet import DoubleRatchet
 from interop_client.signal.session import PendingPreKey, Session, SessionRecord
 from interop_client.signal.x3dh import PreKeyBundle
+from interop_protocol.curve_keys import is_same_key
 from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID
 
 MAX_SIGNED_PREKEYS = 5
@@ -334,7 +335,7 @@ class SignalState:
         The session is a classical one: a KEM prekey is verified and remembered, not used (see `kem`).
 
         Raises:
-            InvalidKey: A key of the bundle is malformed.
+            InvalidKey: A key of the bundle is malformed or weak.
             InvalidSignature: The bundle's identity key did not sign one of its signed keys.
             UntrustedIdentity: The bundle's identity key is not the pinned one.
         """
@@ -421,7 +422,7 @@ class SignalState:
 
     def _check_identity(self, remote: str, presented: bytes) -> None:
         known = self.trusted_identity(remote)
-        if known is not None and known != presented:
+        if known is not None and not is_same_key(known, presented):
             raise UntrustedIdentity(remote, known, presented)
 
     def _known(self, remote: str) -> SessionRecord:

@@ -18,9 +18,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from interop_client.signal.errors import InvalidKey, InvalidSignature
 from interop_client.signal.kem import KemPreKeyPublic
-from interop_client.signal.keys import KeyPair
+from interop_client.signal.keys import KeyPair, check_key
 from interop_protocol.kem_keys import verify_kem_prekey
-from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 
 _F = b"\xff" * 32
@@ -56,14 +56,14 @@ class PreKeyBundle:
         """Checks that the identity key signed the signed prekey, and the KEM prekey if there is one.
 
         Raises:
-            InvalidKey: A key has a wrong length, or a one-time prekey comes without its id.
+            InvalidKey: A key is weak or has a wrong length, or a one-time prekey comes without its id.
             InvalidSignature: A signature does not verify.
         """
         if (self.one_time_prekey is None) != (self.one_time_prekey_id is None):
             raise InvalidKey("a one-time prekey and its id come together")
         for public_key in (self.identity_key, self.signed_prekey, self.one_time_prekey):
-            if public_key is not None and len(public_key) != PUBLIC_KEY_BYTES:
-                raise InvalidKey(f"a key of the bundle has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}")
+            if public_key is not None:
+                check_key(public_key)
         if len(self.signed_prekey_signature) != SIGNATURE_BYTES or not verify_signed_prekey(
             self.identity_key, self.signed_prekey, self.signed_prekey_signature
         ):

@@ -323,7 +323,9 @@ class LoginPayload(_message.Message):
     connection_mode: Global___ConnectionMode.ValueType
     """Direct or proxy."""
     client_ip: _builtins.str
-    """In proxy mode the end client's public IP address, IPv4 or IPv6 text (PRX-02). Otherwise empty."""
+    """In proxy mode the end client's public IP address, IPv4 or IPv6 text (PRX-02). Otherwise empty. An IPv4 address inside
+    of an IPv6 one (mapped, 6to4, NAT64) is that IPv4 address.
+    """
     enable_read_receipts: _builtins.bool
     """Whether this WhatsApp user sends and receives read receipts. Third-party users say it in `interop_data`."""
     max_frame_bytes: _builtins.int

@@ -33,17 +33,19 @@ class EnlistRequest(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     PROTOCOL_VERSION_FIELD_NUMBER: _builtins.int
     authkey: _builtins.bytes
-    """Public key that the client proves in every Noise handshake: 32 bytes, X25519."""
+    """Public key that the client proves in every Noise handshake: 32 bytes, X25519; the top bit is ignored. Like every
+    X25519 key: not of low order, and below 2^255 - 19 (SPEC.md).
+    """
     e_keytype: _builtins.bytes
     """Key type: exactly one byte, 0x05 (Curve25519)."""
     e_regid: _builtins.bytes
     """Signal registration id: 4 bytes, big-endian, full 32-bit range."""
     e_ident: _builtins.bytes
-    """Long-term identity public key: 32 bytes."""
+    """Long-term identity public key: 32 bytes, likewise."""
     e_skey_id: _builtins.bytes
     """Signed prekey id: 3 bytes, big-endian, 1 to 16,777,215."""
     e_skey_val: _builtins.bytes
-    """Signed prekey public key: 32 bytes."""
+    """Signed prekey public key: 32 bytes, likewise."""
     e_skey_sig: _builtins.bytes
     """XEdDSA signature of `0x05 ‖ e_skey_val` under the identity key: 64 bytes."""
     token: _builtins.str

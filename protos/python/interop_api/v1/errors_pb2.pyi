@@ -97,7 +97,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_JWKS_UNAVAILABLE: _ErrorReason.ValueType  # 13
     """No usable key set of the partner could be fetched so far (ENL-03). [UNAVAILABLE]"""
     ERROR_REASON_KEY_MALFORMED: _ErrorReason.ValueType  # 14
-    """A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02). [INVALID_ARGUMENT; code 406]"""
+    """A key, id or signature has the wrong length, range or encoding, or a key has low order (ENL-08, KEY-02).
+    [INVALID_ARGUMENT; code 406]
+    """
     ERROR_REASON_PREKEY_SIGNATURE_INVALID: _ErrorReason.ValueType  # 15
     """A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT; code 406]"""
     ERROR_REASON_PROTOCOL_VERSION_TOO_OLD: _ErrorReason.ValueType  # 16
@@ -300,7 +302,9 @@ ERROR_REASON_TOKEN_SUBJECT_MISMATCH: ErrorReason.ValueType  # 12
 ERROR_REASON_JWKS_UNAVAILABLE: ErrorReason.ValueType  # 13
 """No usable key set of the partner could be fetched so far (ENL-03). [UNAVAILABLE]"""
 ERROR_REASON_KEY_MALFORMED: ErrorReason.ValueType  # 14
-"""A key, id or signature has the wrong length, range or encoding (ENL-08, KEY-02). [INVALID_ARGUMENT; code 406]"""
+"""A key, id or signature has the wrong length, range or encoding, or a key has low order (ENL-08, KEY-02).
+[INVALID_ARGUMENT; code 406]
+"""
 ERROR_REASON_PREKEY_SIGNATURE_INVALID: ErrorReason.ValueType  # 15
 """A signed prekey's signature does not verify under the identity key (ENL-10, KEY-13). [INVALID_ARGUMENT; code 406]"""
 ERROR_REASON_PROTOCOL_VERSION_TOO_OLD: ErrorReason.ValueType  # 16

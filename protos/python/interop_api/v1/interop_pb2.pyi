@@ -511,7 +511,12 @@ class ExternalUser(_message.Message):
     EXTERNAL_ID_FIELD_NUMBER: _builtins.int
     INTEGRATOR_FIELD_NUMBER: _builtins.int
     external_id: _builtins.str
-    """The identifier: 1 to 320 bytes of UTF-8."""
+    """The identifier: 1 to 320 bytes of UTF-8 in its normal form. E-mail addresses and user names are composed (NFC) and put
+    in lower case, and nothing is folded: `strasse` and `straße` are two people. Letters, marks and digits of all scripts
+    are taken, and what ASCII has beside them except blanks; refused are controls, marks of direction, joiners and
+    whatever else cannot be seen, signs, wide forms and the like, unassigned and private code points. SPEC.md has all of
+    it. Display names have a rule of their own.
+    """
     integrator: _builtins.int
     """The user's partner: 1 to 999; 0 asks for a WhatsApp user by phone number."""
     def __init__(
@@ -603,7 +608,7 @@ class Resolved(_message.Message):
     jid: _builtins.str
     """The JID."""
     normalized_external_id: _builtins.str
-    """The identifier as the server stores it: e-mail addresses and user names in lower case, numbers as digits."""
+    """The identifier as the server compares it: e-mail addresses and user names in normal form, numbers as digits."""
     def __init__(
         self,
         *,
@@ -768,7 +773,10 @@ class SendReachabilityPingRequest(_message.Message):
     phone_number: _builtins.str
     """The WhatsApp user's phone number, E.164 with a leading `+`."""
     display_name: _builtins.str
-    """The name that the caller gives themselves: 1 to 64 characters, printable."""
+    """The name that the caller gives themselves, shown as it comes: 1 to 64 characters, one of which can be seen. Names are
+    as people write them, with joiners, emoji, flags and marks in any script. Refused are controls, marks of direction and
+    of format other than joiners and the tags of flags, line and paragraph separators, private use and noncharacters.
+    """
     def __init__(
         self,
         *,

@@ -89,7 +89,7 @@ class GetUploadStatusRequest(_message.Message):
     auth: _builtins.str
     """The permission."""
     upload_token: _builtins.str
-    """The upload's token."""
+    """The upload's token: see UploadStart."""
     def __init__(
         self,
         *,
@@ -113,7 +113,7 @@ class GetUploadStatusResponse(_message.Message):
     COMMITTED_BYTES_FIELD_NUMBER: _builtins.int
     DIRECT_PATH_FIELD_NUMBER: _builtins.int
     committed_bytes: _builtins.int
-    """How many bytes are safely stored: the offset to resume at. 0 for an unknown upload."""
+    """How many bytes are safely stored: the offset to resume at. 0 for an upload that the caller has not begun."""
     direct_path: _builtins.str
     """Path of the blob, when the upload is complete. Otherwise empty."""
     def __init__(
@@ -173,7 +173,7 @@ class UploadStart(_message.Message):
     auth: _builtins.str
     """The permission from GetMediaConnection."""
     upload_token: _builtins.str
-    """base64url without padding of SHA-256(ciphertext ‖ MAC): 43 characters (MED-05)."""
+    """base64url without padding of SHA-256(ciphertext ‖ MAC): exactly 43 characters, the unused bits zero (MED-05)."""
     length: _builtins.int
     """Length of the whole blob in bytes: 1 or more."""
     offset: _builtins.int

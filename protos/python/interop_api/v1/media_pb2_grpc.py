@@ -78,6 +78,8 @@ class MediaServiceServicer:
     def GetUploadStatus(self, request, context):
         """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
+        An upload belongs to the account that makes it: whatever others upload under the same token is unknown here.
+
         Repeat: safe, changes nothing.
         Bounds: request: one permission and one token. Response: one number or one path.
         Capability: none.
@@ -95,7 +97,8 @@ class MediaServiceServicer:
         chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
         bytes came, what came is kept for an hour by default (`stale_upload_seconds`). When more come than were declared, or
         they do not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
-        uploading what is there answers its path at once.
+        uploading what the same account has uploaded answers its path at once. Whoever uploads what somebody else has uploaded
+        sends all of it and gets a path of their own; neither notices the other.
 
         Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
         GetUploadStatus answers. Either way the blob is kept from then on for 30 days by

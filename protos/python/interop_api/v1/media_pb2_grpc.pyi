@@ -53,6 +53,8 @@ class MediaServiceStub:
     GetUploadStatus: _grpc.UnaryUnaryMultiCallable[_media_pb2.GetUploadStatusRequest, _media_pb2.GetUploadStatusResponse]
     """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
+    An upload belongs to the account that makes it: whatever others upload under the same token is unknown here.
+
     Repeat: safe, changes nothing.
     Bounds: request: one permission and one token. Response: one number or one path.
     Capability: none.
@@ -66,7 +68,8 @@ class MediaServiceStub:
     chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
     bytes came, what came is kept for an hour by default (`stale_upload_seconds`). When more come than were declared, or
     they do not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
-    uploading what is there answers its path at once.
+    uploading what the same account has uploaded answers its path at once. Whoever uploads what somebody else has uploaded
+    sends all of it and gets a path of their own; neither notices the other.
 
     Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
     GetUploadStatus answers. Either way the blob is kept from then on for 30 days by
@@ -113,6 +116,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     GetUploadStatus: _aio.UnaryUnaryMultiCallable[_media_pb2.GetUploadStatusRequest, _media_pb2.GetUploadStatusResponse]  # type: ignore[assignment]
     """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
+    An upload belongs to the account that makes it: whatever others upload under the same token is unknown here.
+
     Repeat: safe, changes nothing.
     Bounds: request: one permission and one token. Response: one number or one path.
     Capability: none.
@@ -126,7 +131,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
     bytes came, what came is kept for an hour by default (`stale_upload_seconds`). When more come than were declared, or
     they do not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
-    uploading what is there answers its path at once.
+    uploading what the same account has uploaded answers its path at once. Whoever uploads what somebody else has uploaded
+    sends all of it and gets a path of their own; neither notices the other.
 
     Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
     GetUploadStatus answers. Either way the blob is kept from then on for 30 days by
@@ -182,6 +188,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_media_pb2.GetUploadStatusResponse, _abc.Awaitable[_media_pb2.GetUploadStatusResponse]]:
         """Returns how much of an upload is safely stored, so that the client can resume there (MED-07).
 
+        An upload belongs to the account that makes it: whatever others upload under the same token is unknown here.
+
         Repeat: safe, changes nothing.
         Bounds: request: one permission and one token. Response: one number or one path.
         Capability: none.
@@ -201,7 +209,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         chunk lies at `start.offset`, which must be the committed offset. When the stream breaks or ends before all declared
         bytes came, what came is kept for an hour by default (`stale_upload_seconds`). When more come than were declared, or
         they do not hash to the token, the upload is discarded. The blob is durable when the response arrives. Idempotent:
-        uploading what is there answers its path at once.
+        uploading what the same account has uploaded answers its path at once. Whoever uploads what somebody else has uploaded
+        sends all of it and gets a path of their own; neither notices the other.
 
         Repeat: safe: a finished upload answers its path at once, and an unfinished one goes on at the offset that
         GetUploadStatus answers. Either way the blob is kept from then on for 30 days by

@@ -219,7 +219,7 @@ class SetPreKeysRequest(_message.Message):
     key_type: _builtins.bytes
     """Key type: exactly one byte, 0x05."""
     identity_key: _builtins.bytes
-    """32 bytes, X25519."""
+    """32 bytes, X25519; the top bit is ignored. Like every X25519 key: not of low order, and below 2^255 - 19 (SPEC.md)."""
     request_id: _builtins.str
     """Names this request, so that a repetition of it is answered as this one: see errors.proto. May be empty."""
     @_builtins.property

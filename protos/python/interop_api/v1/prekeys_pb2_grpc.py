@@ -105,11 +105,12 @@ class PreKeyServiceServicer:
         Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
         PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
         between are gone.
-        Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all. Response: a
-        few bytes.
+        Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all; an account
+        publishes 50,000 prekeys at once, then 10 a second (`prekey_publish_…`), and the newest 200,000 are remembered
+        (`remembered_prekeys`). Response: a few bytes.
         Capability: none; KEM_PREKEYS for `kem_prekeys`.
         Errors: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-        IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, SESSION_REQUIRED, SESSION_DEAD.
+        IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.4; KEY-01 to KEY-04, KEY-13, KEY-15.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -123,10 +124,11 @@ class PreKeyServiceServicer:
 
         Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
         done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
-        Bounds: request: 1 to 20,000 prekeys; 100,000 in all by default (`stored_prekeys`). Response: a few bytes.
+        Bounds: request: 1 to 20,000 prekeys; 100,000 in all by default (`stored_prekeys`), at the rate of
+        SetPreKeys. Response: a few bytes.
         Capability: none.
         Errors: REQUEST_MALFORMED (an empty list), KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-        PREKEYS_NOT_SET, QUOTA_EXCEEDED, SESSION_REQUIRED, SESSION_DEAD.
+        PREKEYS_NOT_SET, QUOTA_EXCEEDED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-03, KEY-04.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -156,10 +158,10 @@ class PreKeyServiceServicer:
         list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
         it is safe.
         Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB; 100,000
-        one-time ones in all by default (`stored_prekeys`). Response: a few bytes.
+        one-time ones in all by default (`stored_prekeys`), at the rate of SetPreKeys. Response: a few bytes.
         Capability: KEM_PREKEYS.
         Errors: KEM_PREKEYS_OFF, REQUEST_MALFORMED (no prekey), KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
-        PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, QUOTA_EXCEEDED, SESSION_REQUIRED, SESSION_DEAD.
+        PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, QUOTA_EXCEEDED, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD.
         Source: KEY-15.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

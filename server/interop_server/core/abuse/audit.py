@@ -41,6 +41,7 @@ STORED: dict[str, Kept] = {
             "jid": "the address that others write to",
             "integrator": "whose user it is",
             "external_id": "what people know them by; finds the account at enlistment and look-up",
+            "stated_id": "the same as the partner states it, which pushes name (LIF-01)",
             "auth_key": "public key that a login must prove (CHN-08)",
             "platform": "decides whether a WhatsApp user qualifies (OPT-04)",
             "protocol_version": "the version that was enlisted with (ENL-15)",
@@ -90,6 +91,7 @@ STORED: dict[str, Kept] = {
         _LIFE,
         {
             "account_id": "whose key",
+            "number": "the oldest are forgotten first",
             "public_key": "so that none is published twice",
         },
     ),
@@ -108,6 +110,7 @@ STORED: dict[str, Kept] = {
         _LIFE,
         {
             "account_id": "whose key",
+            "number": "the oldest are forgotten first",
             "sha256": "so that none is published twice",
         },
     ),

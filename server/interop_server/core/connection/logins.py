@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from interop_protocol.curve_keys import is_same_key
 from interop_protocol.jid import third_party_jid, whatsapp_jid
 from interop_server.core.abuse.standing import Standing
 from interop_server.core.connection.store import StoreForConnection
@@ -54,7 +55,7 @@ class Logins:
             account = await self._third_party(login, peer_ip)
         else:
             account = await self._whatsapp(login)
-        if account.auth_key != login.static_key:
+        if not is_same_key(account.auth_key, login.static_key):
             raise Refusal(Reason.AUTH_KEY_MISMATCH)
         await self.check_standing(account)  # only after the proof of the key: a ban is visible only to its own account
         terms = await self.store.accounts.set_connected(account.account_id, login.read_receipts, self.clock.now_ms())

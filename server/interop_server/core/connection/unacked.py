@@ -48,6 +48,6 @@ class UnackedPush:
         )
         left = backlog.messages + backlog.retry_receipts
         if left and account.account_id not in self.connections.connected():
-            self.push.notify(account.integrator, account.external_id)
+            self.push.notify(account.integrator, account.known_as)
             detail = f"{left} messages and retry receipts were left un-acked"
             self.journal.record(SERVER, "push", "done", account.jid, requirement="LIF-01", detail=detail)

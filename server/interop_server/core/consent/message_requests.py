@@ -53,7 +53,7 @@ class MessageRequests:
             return
         await self.store.chats.put_answers([answer])
         if answer.notice is not None and not self.connections.wake(facts.account_id):
-            self.push.notify(facts.integrator, facts.external_id)
+            self.push.notify(facts.integrator, facts.known_as)
 
     def _record(self, account: Account, jid: str, outcome: Outcome, *, cause: str = "", detail: str = "") -> None:
         self.journal.record(

@@ -10,6 +10,7 @@ from interop_protocol.jid import whatsapp_jid
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
 from interop_server.core.consent.optin import is_eligible, require_whatsapp
 from interop_server.core.consent.store import PingsUsedUp, StoreForConsent
+from interop_server.core.display_names import is_display_name
 from interop_server.core.errors import Reason, Refusal, require_count
 from interop_server.core.identifiers import normalize_e164_number
 from interop_server.core.journal import Journal
@@ -114,9 +115,8 @@ class Reachability:
 
 
 def _check_display_name(name: str) -> None:
-    # Not printable are, for example, control characters and characters that change the direction of writing.
-    if not 1 <= len(name) <= MAX_DISPLAY_NAME_CHARACTERS or not name.isprintable() or not name.strip():
-        detail = f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} printable characters"
+    if not 1 <= len(name) <= MAX_DISPLAY_NAME_CHARACTERS or not is_display_name(name):
+        detail = f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} characters, no controls, and something to see"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field="display_name")
 
 

@@ -1,4 +1,4 @@
-"""Client addresses: which are public, and which share a rate limit; knows no header and no stream."""
+"""Client addresses: their one form, which are public, and which share a rate limit; knows no header and no stream."""
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
@@ -13,26 +13,60 @@ _SITE_PREFIX_BITS = 64
 """What one household or machine is given of IPv6: a client with one of these addresses can use them all."""
 
 
+_MAPPED_PREFIX_BITS = 96
+_NAT64 = IPv6Network("64:ff9b::/96")
+"""Stands for an IPv4 address, in its last 32 bits (RFC 6052)."""
+
+
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
-    """Parses an address, unwrapping IPv4-mapped IPv6; None if invalid."""
+    """Returns the one form of an address, in which addresses are judged and compared; None if it is invalid.
+
+    An IPv4 address that comes inside of an IPv6 one (mapped, by 6to4 or by NAT64) is that IPv4 address.
+    """
     try:
         address = ip_address(text)
     except ValueError:
         return None
-    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+    return (_embedded(address) if isinstance(address, IPv6Address) else None) or address
+
+
+def _embedded(address: IPv6Address) -> IPv4Address | None:
+    if address.scope_id is not None:
+        return None
+    if address in _NAT64:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address.ipv4_mapped or address.sixtofour
+
+
+def plain_address(text: str) -> str:
+    """Returns the one form of an address as text; what is no address stays as it is."""
+    address = parse_address(text)
+    return text if address is None else str(address)
+
+
+def plain_network(text: str) -> IPv4Network | IPv6Network:
+    """Returns the network of a text such as `203.0.113.0/24`, one of IPv4-mapped addresses as that of IPv4.
+
+    Raises:
+        ValueError: It is none.
+    """
+    network = ip_network(text)
+    first = network.network_address
+    if isinstance(first, IPv6Address) and first.ipv4_mapped is not None and network.prefixlen >= _MAPPED_PREFIX_BITS:
+        return IPv4Network((int(first.ipv4_mapped), network.prefixlen - _MAPPED_PREFIX_BITS))
+    return network
 
 
 def is_public_address(text: str) -> bool:
     """Says whether a text is a public IPv4 or IPv6 address; addresses reserved for documentation count as public."""
-    try:
-        address = ip_address(text)
-    except ValueError:
+    address = parse_address(text)
+    if address is None:
         return False
     if isinstance(address, IPv6Address) and (address.scope_id is not None or address.is_site_local):
         return False  # zones and the old site-local block have a meaning on one network only
     if any(address in network for network in _DOCUMENTATION if network.version == address.version):
         return True
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not address.is_reserved
 
 
 def is_loopback(text: str) -> bool:
@@ -52,4 +86,4 @@ def rate_limit_key(text: str) -> str:
 def is_own_server(partner: Partner, text: str) -> bool:
     """Says whether an address is that of a server that the partner is registered with."""
     hosts = {urlsplit(url).hostname for url in (partner.base_url, partner.push_url, partner.media_url)}
-    return text in hosts
+    return plain_address(text) in {plain_address(host) for host in hosts if host}

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from interop_protocol.jid import third_party_jid
-from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN, PUBLIC_KEY_BYTES
+from interop_protocol.sizes import JID_NUMBER_MAX, JID_NUMBER_MIN
 from interop_protocol.xeddsa_keys import KEY_TYPE
 from interop_server.core.abuse.standing import Standing
 from interop_server.core.enlistment.absence import Absence
@@ -13,7 +13,7 @@ from interop_server.core.enlistment.store import StoreForEnlistment
 from interop_server.core.enlistment.tokens import PartnerTokens
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_identifier
-from interop_server.core.keys.published import check_published_keys
+from interop_server.core.keys.published import check_key, check_published_keys
 from interop_server.core.limits import Limits
 from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock, Connections, Rng
@@ -100,6 +100,7 @@ class Enlistment:
                 keys=keys,
                 protocol_version=form.protocol_version,
                 now_ms=now_ms,
+                stated_id=token.external_id,
                 recent_since_ms=now_ms - self.limits.recent_chat_ms,
             )
             try:
@@ -133,8 +134,8 @@ def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
+    check_key(form.auth_key, "authkey", "authkey")
     for name, value, length in (
-        ("authkey", form.auth_key, PUBLIC_KEY_BYTES),
         ("e_keytype", form.key_type, 1),
         ("e_regid", form.registration_id, 4),
         ("e_skey_id", form.signed_prekey_id, 3),

@@ -8,10 +8,10 @@ Source: ENL-16; threat T17.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple, Protocol
 
-from interop_server.core.enlistment.client_ip import is_public_address, parse_address
+from interop_server.core.enlistment.client_ip import is_public_address, parse_address, plain_network
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner
 
@@ -98,7 +98,7 @@ class EeaNetworks:
         """
         self._countries: dict[tuple[int, int, int], str] = {}
         for text, country in countries.items():
-            network = ip_network(text)
+            network = plain_network(text)
             key = (network.version, network.prefixlen, int(network.network_address))
             if self._countries.setdefault(key, country) != country:
                 raise ValueError(f"{network} is listed for two countries")
@@ -140,7 +140,7 @@ def parse_networks(text: str) -> EeaNetworks:
         try:
             if len(words) != 2 or not (len(words[1]) == 2 and words[1].isascii() and words[1].isupper()):
                 raise ValueError("write a network and a country of two capital letters, such as 203.0.113.0/24 DE")
-            network = str(ip_network(words[0]))
+            network = str(plain_network(words[0]))
             if countries.setdefault(network, words[1]) != words[1]:
                 raise ValueError(f"{network} is listed for two countries")
         except ValueError as error:

@@ -7,8 +7,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from interop_protocol.curve_keys import canonical_key, is_same_key
 from interop_protocol.digest import key_digest
-from interop_protocol.sizes import MAX_DEVICES, MAX_ONE_TIME_PREKEYS
+from interop_protocol.sizes import MAX_DEVICES, MAX_KEM_PREKEYS, MAX_ONE_TIME_PREKEYS
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.reach import view_routes
 from interop_server.core.errors import Reason, Refusal, require_count
@@ -65,6 +66,7 @@ class PreKeys:
     Also bundles that lacked a withdrawn KEM prekey (`kem_downgrade`, KEY-16)."""
     clock: Clock
     limits: Limits
+    publish_rate: RateLimit
     taker_rate: RateLimit
     target_rate: RateLimit
 
@@ -81,16 +83,17 @@ class PreKeys:
 
         Raises:
             Refusal: KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-                IDENTITY_KEY_MISMATCH or KEM_PREKEYS_OFF.
+                IDENTITY_KEY_MISMATCH, KEM_PREKEYS_OFF or RATE_LIMITED.
         """
         check_published_keys(keys)
         check_one_time_prekeys(one_time)
+        self._count_published(account, 1 + len(one_time) + _count_kem(kem))
         if kem is not None:
             self._require_kem()
             await check_kem_prekeys(keys.identity_key, kem, self.clock)
         if not account.is_whatsapp:
             enlisted = await self._published(account)
-            if keys.identity_key != enlisted.identity_key:
+            if not is_same_key(keys.identity_key, enlisted.identity_key):
                 raise Refusal(Reason.IDENTITY_KEY_MISMATCH, field="identity_key")
         try:
             now_ms = self.clock.now_ms()
@@ -103,6 +106,7 @@ class PreKeys:
             raise _no_last_resort() from error
         for peer_id in notified:
             self.connections.wake(peer_id)
+        await self._forget_published(account)
         return self._refilled(account, PreKeyCounts(len(one_time), None if kem is None else len(kem.one_time)))
 
     async def add(self, account: Account, one_time: Sequence[OneTimePreKey]) -> bool:
@@ -110,9 +114,10 @@ class PreKeys:
 
         Raises:
             Refusal: REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED, TOO_MANY_ITEMS,
-                PREKEYS_NOT_SET or QUOTA_EXCEEDED.
+                PREKEYS_NOT_SET, QUOTA_EXCEEDED or RATE_LIMITED.
         """
         check_one_time_prekeys(one_time, least=1)
+        self._count_published(account, len(one_time))
         await self._published(account)
         try:
             count = await self.store.prekeys.add_one_time(account.account_id, one_time, self.limits.stored_prekeys)
@@ -120,6 +125,7 @@ class PreKeys:
             raise Refusal(Reason.PREKEY_REUSED, field="one_time_prekeys") from error
         except PreKeysFull as error:
             raise self._full("one_time_prekeys") from error
+        await self._forget_published(account)
         return self._refilled(account, PreKeyCounts(count))
 
     async def add_kem(self, account: Account, kem: KemPreKeys) -> bool:
@@ -127,11 +133,12 @@ class PreKeys:
 
         Raises:
             Refusal: KEM_PREKEYS_OFF, REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_SIGNATURE_INVALID, PREKEY_ID_DUPLICATE,
-                PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET or QUOTA_EXCEEDED.
+                PREKEY_REUSED, TOO_MANY_ITEMS, PREKEYS_NOT_SET, QUOTA_EXCEEDED or RATE_LIMITED.
         """
         self._require_kem()
         if kem.last_resort is None and not kem.one_time:
             raise Refusal(Reason.REQUEST_MALFORMED, "`kem_prekeys` holds no prekey", field="kem_prekeys")
+        self._count_published(account, _count_kem(kem))
         published = await self._published(account)
         await check_kem_prekeys(published.identity_key, kem, self.clock)
         try:
@@ -142,6 +149,7 @@ class PreKeys:
             raise self._full("kem_prekeys.one_time") from error
         except LastResortMissing as error:
             raise _no_last_resort() from error
+        await self._forget_published(account)
         is_low = count < self.limits.prekeys_low_count
         if not is_low:
             self.connections.prekeys_refilled(account.account_id, frozenset({PreKeyKind.KEM}))
@@ -345,6 +353,14 @@ class PreKeys:
             raise Refusal(Reason.PREKEYS_NOT_SET)
         return keys
 
+    def _count_published(self, account: Account, keys: int) -> None:
+        # Before signatures are verified and anything is stored; a list that is refused for another reason counts too.
+        most = MAX_ONE_TIME_PREKEYS + MAX_KEM_PREKEYS + 2
+        self.publish_rate.require(account.account_id, min(keys, most))
+
+    async def _forget_published(self, account: Account) -> None:
+        await self.store.prekeys.forget_published(account.account_id, self.limits.remembered_prekeys)
+
     def _full(self, field: str) -> Refusal:
         detail = f"an account stores at most {self.limits.stored_prekeys:,} one-time prekeys of a kind"
         return Refusal(Reason.QUOTA_EXCEEDED, detail, field=field, requirement="KEY-03")
@@ -360,6 +376,10 @@ class PreKeys:
         if enough := counted - few:
             self.connections.prekeys_refilled(account.account_id, frozenset(enough))
         return PreKeyKind.ONE_TIME in few
+
+
+def _count_kem(kem: KemPreKeys | None) -> int:
+    return 0 if kem is None else len(kem.one_time) + (kem.last_resort is not None)
 
 
 def _check_known_devices(devices: Sequence[KnownDevice], field: str) -> None:
@@ -385,5 +405,5 @@ def check_one_time_prekeys(one_time: Sequence[OneTimePreKey], *, least: int = 0)
         check_prekey(key_id, public_key, "a one-time prekey", f"{field}[{index}]")
     if len({key_id for key_id, _ in one_time}) != len(one_time):
         raise Refusal(Reason.PREKEY_ID_DUPLICATE, field=field)
-    if len({public_key for _, public_key in one_time}) != len(one_time):
+    if len({canonical_key(public_key) for _, public_key in one_time}) != len(one_time):
         raise Refusal(Reason.PREKEY_REUSED, "one key stands in the list under two ids", field=field)

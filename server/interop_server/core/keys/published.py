@@ -1,6 +1,7 @@
 """Checks published keys: form, ranges and signatures; knows no store and no wire format."""
 
-from interop_protocol.sizes import MAX_PREKEY_ID, PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.curve_keys import WeakKey, check_public_key
+from interop_protocol.sizes import MAX_PREKEY_ID, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import verify_signed_prekey
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import PublishedKeys, SignedPreKey
@@ -14,14 +15,28 @@ def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
-    if len(keys.identity_key) != PUBLIC_KEY_BYTES:
-        raise Refusal(
-            Reason.KEY_MALFORMED,
-            f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}",
-            field="identity_key",
-        )
+    check_key(keys.identity_key, "the identity key", "identity_key")
     check_signed_prekey(keys.identity_key, keys.signed_prekey)
     return keys
+
+
+def check_key(public_key: bytes, name: str, field: str) -> None:
+    """Checks a Curve25519 public key (KEY-02).
+
+    It is kept as it came, because signatures and digests cover these bytes; keys are compared with `is_same_key`.
+
+    Args:
+        public_key: The key.
+        name: Its name in the refusal's text.
+        field: Its path in the request.
+
+    Raises:
+        Refusal: KEY_MALFORMED.
+    """
+    try:
+        check_public_key(public_key)
+    except WeakKey as error:
+        raise Refusal(Reason.KEY_MALFORMED, f"{name} {error}", field=field) from error
 
 
 def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> None:
@@ -42,7 +57,7 @@ def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> Non
 
 
 def check_prekey(key_id: int, public_key: bytes, name: str, field: str) -> None:
-    """Checks id and length of a prekey (KEY-02).
+    """Checks id and key of a prekey (KEY-02).
 
     Args:
         key_id: Its id.
@@ -56,6 +71,4 @@ def check_prekey(key_id: int, public_key: bytes, name: str, field: str) -> None:
     if not 1 <= key_id <= MAX_PREKEY_ID:
         detail = f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}"
         raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.key_id")
-    if len(public_key) != PUBLIC_KEY_BYTES:
-        detail = f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.public_key")
+    check_key(public_key, name, f"{field}.public_key")

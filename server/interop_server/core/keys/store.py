@@ -59,6 +59,13 @@ class PreKeyStore(Protocol):
         """
         ...
 
+    async def forget_published(self, account_id: int, most: int) -> None:
+        """Forgets which prekeys an account has published, but for that many of each kind, the newest (KEY-04).
+
+        One-time prekeys that are still there are not forgotten.
+        """
+        ...
+
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None: ...
 
     async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:

@@ -3,6 +3,7 @@
 The server moves ciphertext only: no call here takes or returns a key (MED-01).
 """
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import AsyncIterator
@@ -41,8 +42,8 @@ class _SweptUntil:
 
     until_ms: int = 0
     """Blobs that expired earlier are already deleted."""
-    last: bytes = b""
-    """And of those that expired just then, the ones with a hash up to this."""
+    last: str = ""
+    """And of those that expired just then, the ones with a path up to this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +138,22 @@ class Media:
         return grant.auth
 
     async def upload_status(self, account: Account, auth: str, token: str) -> tuple[int, str]:
-        """Returns how many bytes of an upload are stored, and its path when it is complete (MED-07).
+        """Returns how many bytes of the caller's upload are stored, and its path when it is complete (MED-07).
 
         Raises:
             Refusal: UPLOAD_AUTH_INVALID or UPLOAD_TOKEN_INVALID.
         """
         self._check_auth(account, auth)
         sha256 = parse_upload_token(token)
-        blob = await self._live_blob(sha256)
+        blob = await self._live_blob(account, sha256)
         if blob is not None:
             return blob.length, blob.direct_path
-        return await self.blobs.committed_bytes(sha256.hex()), ""
+        return await self.blobs.committed_bytes(blob_name(account.account_id, sha256)), ""
 
     async def start_upload(self, account: Account, request: UploadRequest) -> Upload | str:
-        """Opens an upload, or returns the path at once when the blob is already stored.
+        """Opens an upload, or returns the path at once when the caller has already uploaded the blob.
+
+        Nothing here depends on what others upload: who knows a hash need not know the blob.
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, UPLOAD_AUTH_INVALID, UPLOAD_TOKEN_INVALID, BLOB_TOO_LARGE,
@@ -163,12 +166,12 @@ class Media:
             raise Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {self.limits.max_blob_bytes} bytes")
         if request.length < 1:
             raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, "declare a length of 1 byte or more")
-        if await self._live_blob(sha256) is not None:
+        if await self._live_blob(account, sha256) is not None:
             return await self.register(account, sha256, request.length)
         try:
-            writer = await self.blobs.open_writer(sha256.hex())
+            writer = await self.blobs.open_writer(blob_name(account.account_id, sha256))
         except BlockingIOError as error:
-            raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, "this blob is being uploaded right now") from error
+            raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, "you are uploading this blob right now") from error
         if writer.committed_bytes != request.offset:
             committed = writer.committed_bytes
             await writer.suspend()
@@ -178,7 +181,7 @@ class Media:
         return Upload(self, account, sha256, request.length, writer)
 
     async def register(self, account: Account, sha256: bytes, length: int) -> str:
-        """Gives a stored blob a path, or extends the life of its present one; returns the path."""
+        """Gives an account's stored blob a path, or extends the life of its present one; returns the path."""
         now_ms = self.clock.now_ms()
         blob = MediaBlob(
             direct_path=UPLOAD_PREFIX + encode_base64url(self.rng.token_bytes(24)),
@@ -214,7 +217,7 @@ class Media:
         blob = await self.store.media.get(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
         if blob is None:
             raise Refusal(Reason.BLOB_NOT_FOUND)
-        reader = None if blob.expires_at_ms <= self.clock.now_ms() else await self.blobs.open_reader(blob.sha256.hex())
+        reader = None if blob.expires_at_ms <= self.clock.now_ms() else await self.blobs.open_reader(name_of(blob))
         if reader is None:
             raise Refusal(Reason.BLOB_EXPIRED)
         start, count = check_range(reader.length, offset, length)
@@ -246,13 +249,13 @@ class Media:
         swept = self._swept
         expired = await self.store.media.list_expired((swept.until_ms, swept.last), before_ms, most)
         for blob in expired:
-            known = await self.store.media.get_by_sha256(blob.sha256)
+            known = await self.store.media.get_own(blob.owner_id, blob.sha256)
             if known is not None and known.expires_at_ms < before_ms:  # otherwise it has just been uploaded again
-                await self.blobs.delete(blob.sha256.hex())
+                await self.blobs.delete(name_of(blob))
         if len(expired) == most:
-            swept.until_ms, swept.last = expired[-1].expires_at_ms, expired[-1].sha256
+            swept.until_ms, swept.last = expired[-1].expires_at_ms, expired[-1].direct_path
         else:
-            swept.until_ms, swept.last = before_ms, b""
+            swept.until_ms, swept.last = before_ms, ""
         return len(expired)
 
     async def _partner_place(self, direct_path: str) -> tuple[str, str]:
@@ -265,11 +268,11 @@ class Media:
             raise Refusal(Reason.BLOB_NOT_FOUND, "the path names no partner that hosts media")
         return partner.media_url, reference
 
-    async def _live_blob(self, sha256: bytes) -> MediaBlob | None:
-        blob = await self.store.media.get_by_sha256(sha256)
+    async def _live_blob(self, account: Account, sha256: bytes) -> MediaBlob | None:
+        blob = await self.store.media.get_own(account.account_id, sha256)
         if blob is None or blob.expires_at_ms <= self.clock.now_ms():
             return None
-        return blob if await self.blobs.open_reader(sha256.hex()) is not None else None
+        return blob if await self.blobs.open_reader(name_of(blob)) is not None else None
 
     def _check_auth(self, account: Account, auth: str) -> None:
         now_ms = self.clock.now_ms()
@@ -278,12 +281,27 @@ class Media:
             raise Refusal(Reason.UPLOAD_AUTH_INVALID)
 
 
+def blob_name(owner_id: int, sha256: bytes) -> str:
+    """Returns the name of an account's blob in the blob store: 64 hexadecimal digits.
+
+    It is the account's own, so that nobody blocks, spoils or finds out about what somebody else uploads.
+    """
+    return hashlib.sha256(owner_id.to_bytes(8, "big") + sha256).hexdigest()
+
+
+def name_of(blob: MediaBlob) -> str:
+    """Returns the name of a blob in the blob store."""
+    return blob_name(blob.owner_id, blob.sha256)
+
+
 def parse_upload_token(token: str) -> bytes:
-    """Returns the SHA-256 that an upload token encodes (MED-05).
+    """Returns the SHA-256 that an upload token encodes, without padding (MED-05).
 
     Raises:
         Refusal: UPLOAD_TOKEN_INVALID.
     """
+    if "=" in token:
+        raise Refusal(Reason.UPLOAD_TOKEN_INVALID, "leave out the padding")
     try:
         return decode_base64url(token, SHA256_BYTES)
     except ValueError as error:

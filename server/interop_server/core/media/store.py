@@ -10,15 +10,17 @@ class MediaStore(Protocol):
     """What is known about uploaded blobs."""
 
     async def put(self, blob: MediaBlob) -> MediaBlob:
-        """Adds a blob; if one with this hash exists, extends its expiry and returns it with its own path."""
+        """Adds a blob; if its owner has one with this hash, extends its expiry and returns it with its own path."""
         ...
 
     async def get(self, direct_path: str) -> MediaBlob | None: ...
 
-    async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None: ...
+    async def get_own(self, owner_id: int, sha256: bytes) -> MediaBlob | None:
+        """The blob with this hash that the account has uploaded; others' are none."""
+        ...
 
-    async def list_expired(self, after: tuple[int, bytes], before_ms: int, most: int) -> list[MediaBlob]:
-        """The first of the blobs that expire before a time, by expiry and SHA-256, after those two of another blob."""
+    async def list_expired(self, after: tuple[int, str], before_ms: int, most: int) -> list[MediaBlob]:
+        """The first of the blobs that expire before a time, by expiry and path, after those two of another blob."""
         ...
 
     async def next_expiry_ms(self, from_ms: int) -> int | None:

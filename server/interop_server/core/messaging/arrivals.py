@@ -34,7 +34,7 @@ class Arrivals:
             return
         if not recipient.integrator:
             return
-        self.push.notify(recipient.integrator, recipient.external_id)
+        self.push.notify(recipient.integrator, recipient.known_as)
         self.journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
 
     def wake(self, recipient: RouteFacts) -> None:

@@ -5,14 +5,17 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from interop_protocol.curve_keys import is_same_key
 from interop_protocol.jid import JidError, parse_jid, whatsapp_jid
-from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR, PUBLIC_KEY_BYTES
+from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
 from interop_server.core.accounts import registered_account
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.optin import is_eligible
+from interop_server.core.display_names import is_display_name
 from interop_server.core.enlistment.tokens import KeySets
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.identifiers import normalize_e164_number
+from interop_server.core.keys.published import check_key
 from interop_server.core.limits import Limits
 from interop_server.core.mailbox_content import DigestRequested, encode
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Partner, PartnerStatus, Platform
@@ -146,14 +149,12 @@ class Operator:
         Raises:
             Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
         """
-        if len(auth_key) != PUBLIC_KEY_BYTES:
-            detail = f"authkey has {len(auth_key)} bytes instead of {PUBLIC_KEY_BYTES}"
-            raise Refusal(Reason.KEY_MALFORMED, detail, field="authkey")
+        check_key(auth_key, "authkey", "authkey")
         digits = normalize_e164_number(phone_number)
         jid = whatsapp_jid(digits)
         before = await self.store.accounts.get(jid)
         account = await self.store.accounts.put_whatsapp_user(jid, digits, auth_key, platform, self.clock.now_ms())
-        if before is not None and before.auth_key != auth_key:
+        if before is not None and not is_same_key(before.auth_key, auth_key):
             # The live connection was proved with a key that is no longer the account's (CHN-07).
             self.connections.end(account.account_id, Reason.KEYS_REPLACED)
         eligible = is_eligible(account, self.limits)
@@ -201,10 +202,9 @@ def _check_partner(partner: Partner) -> None:
     if not MIN_INTEGRATOR <= partner.integrator <= MAX_INTEGRATOR:
         detail = f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.integrator")
-    if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS:
-        raise Refusal(
-            Reason.REQUEST_MALFORMED, f"`name` has 1 to {MAX_NAME_CHARACTERS} characters", field="partner.name"
-        )
+    if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS or not is_display_name(partner.name):
+        detail = f"`name` has 1 to {MAX_NAME_CHARACTERS} characters, no controls, and something to see"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.name")
     if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS:
         detail = f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.issuer")

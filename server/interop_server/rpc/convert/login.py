@@ -7,13 +7,14 @@ from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH, MAX_RECEIPT_IDS
+from interop_server.core.enlistment.client_ip import plain_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.model import ConnectionMode, Login
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 
-_PEER = re.compile(r"ipv4:(?P<v4>[0-9.]+):\d+|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]:\d+")
+_PEER = re.compile(r"(?:ipv4:(?P<v4>[0-9.]+)|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]):(?P<port>\d+)")
 MAX_LOGIN_BYTES = 64 << 10
 """Longest payload of a login; policy: many times the longest token."""
 _MAX_CAPABILITIES = 1_024
@@ -26,6 +27,13 @@ def peer_ip_from(peer: str) -> str:
     """Returns the address in what gRPC calls a peer, such as `ipv4:127.0.0.1:443`; empty when it has none."""
     match = _PEER.fullmatch(unquote(peer))
     return (match["v4"] or match["v6"]) if match else ""
+
+
+def peer_in_one_form(peer: str) -> str:
+    """Returns a peer as gRPC writes it, an IPv4 address that comes inside of an IPv6 one as IPv4."""
+    match = _PEER.fullmatch(unquote(peer))
+    address = plain_address(match["v6"]) if match and match["v6"] else ""
+    return f"ipv4:{address}:{match['port']}" if match and "." in address else peer
 
 
 def login_from(payload: bytes, static_key: bytes) -> Login:

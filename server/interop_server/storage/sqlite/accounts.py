@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from interop_protocol.curve_keys import is_same_key
 from interop_server.core.model import (
     Account,
     AccountEnd,
@@ -22,11 +23,11 @@ from interop_server.storage.sqlite.mailbox import empty_mailbox, notify_identity
 from interop_server.storage.sqlite.prekeys import delete_all_prekeys, put_published_keys
 from interop_server.storage.sqlite.standing import move_standing
 
-_COLUMNS = "account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms"
+_COLUMNS = "account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms, stated_id"
 
 
 def _account(row: tuple[Any, ...]) -> Account:
-    account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms = row
+    account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms, stated_id = row
     return Account(
         account_id,
         jid,
@@ -35,24 +36,29 @@ def _account(row: tuple[Any, ...]) -> Account:
         auth_key,
         None if platform is None else Platform(platform),
         last_connected_at_ms,
+        stated_id,
     )
 
 
 _IS_GIVEN = "SELECT 1 FROM given_jid WHERE jid = ?1"
 _GIVE = "INSERT INTO given_jid (jid) VALUES (?1)"
 _ADD = f"""
-    INSERT INTO account (jid, integrator, external_id, auth_key, protocol_version, created_at_ms, last_connected_at_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6) RETURNING {_COLUMNS}
+    INSERT INTO account
+        (jid, integrator, external_id, stated_id, auth_key, protocol_version, created_at_ms, last_connected_at_ms)
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING {_COLUMNS}
 """
+
+
+def _other_form(new: NewEnlistment) -> str:
+    return "" if new.stated_id == new.external_id else new.stated_id
 
 
 def _enlist_new(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
     if db.execute(_IS_GIVEN, (new.jid,)).fetchone():
         raise JidTaken(new.jid)
     db.execute(_GIVE, (new.jid,))
-    [row] = db.execute(
-        _ADD, (new.jid, new.integrator, new.external_id, new.auth_key, new.protocol_version, new.now_ms)
-    ).fetchall()
+    values = (new.auth_key, new.protocol_version, new.now_ms)
+    [row] = db.execute(_ADD, (new.jid, new.integrator, new.external_id, _other_form(new), *values)).fetchall()
     account = _account(row)
     put_published_keys(db, account.account_id, new.keys)
     return Enlisted(account, identity_changed=False, auth_key_changed=False, notified=[])
@@ -63,7 +69,7 @@ _GET_KEYS = """
     WHERE integrator = ?1 AND external_id = ?2
 """
 _RENEW = f"""
-    UPDATE account SET auth_key = ?2, protocol_version = ?3, last_connected_at_ms = ?4
+    UPDATE account SET auth_key = ?2, protocol_version = ?3, last_connected_at_ms = ?4, stated_id = ?5
     WHERE account_id = ?1 RETURNING {_COLUMNS}
 """
 
@@ -73,15 +79,16 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
     if known is None:
         return _enlist_new(db, new)
     account_id, auth_key, identity_key = known
-    [row] = db.execute(_RENEW, (account_id, new.auth_key, new.protocol_version, new.now_ms)).fetchall()
-    identity_changed = identity_key != new.keys.identity_key
+    values = (new.auth_key, new.protocol_version, new.now_ms, _other_form(new))
+    [row] = db.execute(_RENEW, (account_id, *values)).fetchall()
+    identity_changed = identity_key is None or not is_same_key(identity_key, new.keys.identity_key)
     notified = []
     if identity_changed:
         delete_all_prekeys(db, account_id)
         empty_mailbox(db, account_id)
         notified = notify_identity_change(db, account_id, new.now_ms, new.recent_since_ms)
     put_published_keys(db, account_id, new.keys)
-    return Enlisted(_account(row), identity_changed, auth_key != new.auth_key, notified)
+    return Enlisted(_account(row), identity_changed, not is_same_key(auth_key, new.auth_key), notified)
 
 
 # A WhatsApp user's JID is the phone number, which can return after a deletion: unlike a third-party JID it is reused.

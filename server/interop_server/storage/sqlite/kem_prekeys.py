@@ -5,12 +5,13 @@ As with one-time prekeys, a list is passed as a JSON array of ids and one blob f
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 
 from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_server.core.keys.store import LastResortMissing, PreKeyReused, PreKeysFull
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys
+from interop_server.storage.sqlite.prekey_history import History
 
 _IS_HELD = """
     SELECT 1 FROM kem_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2)) LIMIT 1
@@ -122,23 +123,15 @@ def _check_distinct(prekeys: Sequence[KemPreKey]) -> None:
         raise PreKeyReused
 
 
-_IS_PUBLISHED = """
-    SELECT 1 FROM json_each(?2) CROSS JOIN kem_prekey_history
-    WHERE account_id = ?1 AND sha256 = substr(?3, key * 32 + 1, 32) LIMIT 1
-"""
+# The hashes of stored keys are not stored: an account that has so many forgets the oldest all the same.
+KEM_HISTORY = History.of("kem_prekey_history", "sha256", "SELECT NULL WHERE false")
 
 
 def _check_unpublished(db: sqlite3.Connection, account_id: int, prekeys: Sequence[KemPreKey]) -> None:
-    values = (account_id, json.dumps([0] * len(prekeys)), _hashes(prekeys))
-    if db.execute(_IS_PUBLISHED, values).fetchone():
+    if KEM_HISTORY.has_any(db, account_id, _hashes(prekeys)):
         raise PreKeyReused
 
 
-_INSERT_HISTORY = """
-    INSERT INTO kem_prekey_history (account_id, sha256)
-    SELECT ?1, substr(?3, key * 32 + 1, 32) FROM json_each(?2) WHERE true
-    ON CONFLICT DO NOTHING
-"""
 _INSERT = f"""
     INSERT INTO kem_prekey (account_id, key_id, public_key, signature)
     SELECT ?1, value, substr(?3, key * {KEM_PUBLIC_KEY_BYTES} + 1, {KEM_PUBLIC_KEY_BYTES}),
@@ -156,7 +149,7 @@ _PUT_LAST_RESORT = """
 def _insert(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
     assert kem.last_resort is not None
     prekeys = (*kem.one_time, kem.last_resort)
-    db.execute(_INSERT_HISTORY, (account_id, json.dumps([0] * len(prekeys)), _hashes(prekeys)))
+    KEM_HISTORY.add(db, account_id, _hashes(prekeys))
     key_ids = json.dumps([prekey.key_id for prekey in kem.one_time])
     public_keys = b"".join(prekey.public_key for prekey in kem.one_time)
     signatures = b"".join(prekey.signature for prekey in kem.one_time)
@@ -165,5 +158,5 @@ def _insert(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
     return int(count)
 
 
-def _hashes(prekeys: Iterable[KemPreKey]) -> bytes:
-    return b"".join(sha256(prekey.public_key).digest() for prekey in prekeys)
+def _hashes(prekeys: Iterable[KemPreKey]) -> Iterator[bytes]:
+    return (sha256(prekey.public_key).digest() for prekey in prekeys)

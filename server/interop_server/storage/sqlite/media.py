@@ -7,7 +7,7 @@ from interop_server.storage.sqlite.concern import Concern, choose
 _COLUMNS = "direct_path, sha256, length, owner_id, created_at_ms, expires_at_ms"  # in the order of MediaBlob
 _PUT = f"""
     INSERT INTO media ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
-    ON CONFLICT (sha256) DO UPDATE SET expires_at_ms =
+    ON CONFLICT (owner_id, sha256) DO UPDATE SET expires_at_ms =
         {choose("media.expires_at_ms < excluded.expires_at_ms", "excluded.expires_at_ms", "media.expires_at_ms")}
     RETURNING {_COLUMNS}
 """
@@ -27,18 +27,18 @@ class SqliteMedia(Concern, MediaStore):
         row = await self._row(self._GET, direct_path)
         return MediaBlob(*row) if row else None
 
-    _GET_BY_SHA256 = f"SELECT {_COLUMNS} FROM media WHERE sha256 = ?1"
+    _GET_OWN = f"SELECT {_COLUMNS} FROM media WHERE owner_id = ?1 AND sha256 = ?2"
 
-    async def get_by_sha256(self, sha256: bytes) -> MediaBlob | None:
-        row = await self._row(self._GET_BY_SHA256, sha256)
+    async def get_own(self, owner_id: int, sha256: bytes) -> MediaBlob | None:
+        row = await self._row(self._GET_OWN, owner_id, sha256)
         return MediaBlob(*row) if row else None
 
     _LIST_EXPIRED = f"""
-        SELECT {_COLUMNS} FROM media WHERE (expires_at_ms, sha256) > (?1, ?2) AND expires_at_ms < ?3
-        ORDER BY expires_at_ms, sha256 LIMIT ?4
+        SELECT {_COLUMNS} FROM media WHERE (expires_at_ms, direct_path) > (?1, ?2) AND expires_at_ms < ?3
+        ORDER BY expires_at_ms, direct_path LIMIT ?4
     """
 
-    async def list_expired(self, after: tuple[int, bytes], before_ms: int, most: int) -> list[MediaBlob]:
+    async def list_expired(self, after: tuple[int, str], before_ms: int, most: int) -> list[MediaBlob]:
         return [MediaBlob(*row) for row in await self._rows(self._LIST_EXPIRED, *after, before_ms, most)]
 
     _NEXT_EXPIRY = "SELECT min(expires_at_ms) FROM media WHERE expires_at_ms >= ?1"
@@ -47,8 +47,8 @@ class SqliteMedia(Concern, MediaStore):
         return await self._number(self._NEXT_EXPIRY, from_ms)
 
     _DELETE_EXPIRED = """
-        DELETE FROM media WHERE sha256 IN (
-            SELECT sha256 FROM media WHERE expires_at_ms < ?1 LIMIT ?2
+        DELETE FROM media WHERE direct_path IN (
+            SELECT direct_path FROM media WHERE expires_at_ms < ?1 LIMIT ?2
         )
     """
 

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from interop_protocol.curve_keys import both_forms, canonical_key, is_same_key
 from interop_server.core.keys.store import PreKeyReused, PreKeysFull, PreKeyStore
 from interop_server.core.model import (
     KemPreKey,
@@ -22,6 +23,7 @@ from interop_server.core.model import (
 )
 from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.kem_prekeys import (
+    KEM_HISTORY,
     add_kem_prekeys,
     delete_kem_prekeys,
     kem_prekey_ids,
@@ -29,6 +31,7 @@ from interop_server.storage.sqlite.kem_prekeys import (
     take_kem_prekeys,
 )
 from interop_server.storage.sqlite.mailbox import notify_identity_change
+from interop_server.storage.sqlite.prekey_history import History
 
 _KEYS = "account_id, registration_id, identity_key, signed_prekey_id, signed_prekey, signed_prekey_signature"
 
@@ -77,33 +80,25 @@ _INSERT = """
     INSERT INTO one_time_prekey (account_id, key_id, public_key)
     SELECT ?1, value, substr(?3, key * 32 + 1, 32) FROM json_each(?2)
 """
-_INSERT_HISTORY = """
-    INSERT INTO one_time_prekey_history (account_id, public_key)
-    SELECT ?1, substr(?3, key * 32 + 1, 32) FROM json_each(?2) WHERE true
-    ON CONFLICT DO NOTHING
-"""
+ONE_TIME_HISTORY = History.of(
+    "one_time_prekey_history", "public_key", "SELECT public_key FROM one_time_prekey WHERE account_id = ?1"
+)
 
 
 def _insert(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
-    key_ids, public_keys = [key.key_id for key in one_time], [key.public_key for key in one_time]
-    for sql in (_INSERT, _INSERT_HISTORY):
-        db.execute(sql, (account_id, json.dumps(key_ids), b"".join(public_keys)))
+    key_ids = json.dumps([key.key_id for key in one_time])
+    db.execute(_INSERT, (account_id, key_ids, b"".join(key.public_key for key in one_time)))
+    ONE_TIME_HISTORY.add(db, account_id, (key.public_key for key in one_time))
 
 
-_IS_PUBLISHED = """
-    SELECT 1 FROM json_each(?2) CROSS JOIN one_time_prekey_history
-    WHERE account_id = ?1 AND public_key = substr(?3, key * 32 + 1, 32) LIMIT 1
-"""
-
-
-def _check_unpublished(db: sqlite3.Connection, account_id: int, public_keys: Sequence[bytes]) -> None:
-    values = (account_id, json.dumps([0] * len(public_keys)), b"".join(public_keys))
-    if db.execute(_IS_PUBLISHED, values).fetchone():
+def _check_unpublished(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey]) -> None:
+    forms = (form for key in one_time for form in both_forms(key.public_key))
+    if ONE_TIME_HISTORY.has_any(db, account_id, forms):
         raise PreKeyReused
 
 
 def _check_distinct(one_time: Sequence[OneTimePreKey]) -> None:
-    key_ids, public_keys = {key.key_id for key in one_time}, {key.public_key for key in one_time}
+    key_ids, public_keys = {key.key_id for key in one_time}, {canonical_key(key.public_key) for key in one_time}
     if len(key_ids) < len(one_time) or len(public_keys) < len(one_time):
         raise PreKeyReused
 
@@ -121,15 +116,15 @@ def _put(
 ) -> bool:
     """Replaces all keys, and says whether the identity key has changed."""
     _check_distinct(one_time)
-    kept = {public_key for (public_key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
-    _check_unpublished(db, account_id, [key.public_key for key in one_time if key.public_key not in kept])
+    kept = {canonical_key(public_key) for (public_key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
+    _check_unpublished(db, account_id, [key for key in one_time if canonical_key(key.public_key) not in kept])
     before = db.execute(_GET_IDENTITY, (account_id,)).fetchone()
     put_published_keys(db, account_id, keys)
     db.execute(_EMPTY, (account_id,))
     _insert(db, account_id, one_time)
     _recount(db, account_id)
     replace_kem_prekeys(db, account_id, kem)
-    return before is not None and before[0] != keys.identity_key
+    return before is not None and not is_same_key(before[0], keys.identity_key)
 
 
 _IS_HELD = """
@@ -139,7 +134,7 @@ _IS_HELD = """
 
 def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None) -> int:
     _check_distinct(one_time)
-    _check_unpublished(db, account_id, [key.public_key for key in one_time])
+    _check_unpublished(db, account_id, one_time)
     if db.execute(_IS_HELD, (account_id, json.dumps([key.key_id for key in one_time]))).fetchone():
         raise PreKeyReused
     _insert(db, account_id, one_time)
@@ -227,6 +222,13 @@ class SqlitePreKeys(Concern, PreKeyStore):
 
     async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None = None) -> int:
         return await self._engine.write(lambda db: _add_one_time(db, account_id, one_time, most))
+
+    async def forget_published(self, account_id: int, most: int) -> None:
+        def forget(db: sqlite3.Connection) -> None:
+            for history in (ONE_TIME_HISTORY, KEM_HISTORY):
+                history.keep(db, account_id, most)
+
+        await self._engine.write(forget)
 
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None:
         await self._engine.write(lambda db: _delete_one_time(db, account_id, key_ids))

@@ -38,6 +38,7 @@ def _facts_query(accounts: str, integrator: str, account_id: str, jid: str, wait
         )"""
     return f"""
     SELECT json_each.key, account.account_id, account.jid, account.integrator, account.external_id,
+        coalesce(stated_id, ''),
         EXISTS (SELECT 1 FROM partner WHERE partner.integrator = {partner} AND status = {PartnerStatus.ACTIVE:d}),
         {opted_in},
         EXISTS (SELECT 1 FROM blocked WHERE blocked.account_id = value ->> 0 AND blocked.jid = {jid}),
@@ -73,15 +74,16 @@ _LOOK_UP = _facts_query(
 
 
 def _facts(row: Sequence[Any]) -> RouteFacts:
-    account_id, jid, integrator, external_id = row[:4]
-    partner_active, opted_in, sender_blocked, recipient_blocked, read_receipts = map(bool, row[4:9])
-    request_state, trusted_until_ms = row[9:11]
-    mailbox_items, mailbox_bytes = json.loads(row[11])
+    account_id, jid, integrator, external_id, stated_id = row[:5]
+    partner_active, opted_in, sender_blocked, recipient_blocked, read_receipts = map(bool, row[5:10])
+    request_state, trusted_until_ms = row[10:12]
+    mailbox_items, mailbox_bytes = json.loads(row[12])
     return RouteFacts(
         account_id=account_id,
         jid=jid,
         integrator=integrator,
         external_id=external_id,
+        stated_id=stated_id,
         partner_active=partner_active,
         opted_in=opted_in,
         sender_blocked_recipient=sender_blocked,

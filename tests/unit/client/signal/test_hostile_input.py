@@ -29,6 +29,7 @@ from interop_client.signal import (
 )
 from interop_client.signal.keys import KeyPair
 from interop_client.signal.messages import MAX_MESSAGE_BYTES, Authentication, Header, PreKeySignalMessage, SignalMessage
+from tests.weak_keys import LOW_ORDER, NOT_CANONICAL
 
 from .conftest import ALICE, BOB, Pair
 
@@ -184,7 +185,7 @@ def encoded(**changes: object) -> bytes:
         ({"ciphertext": bytes(MAX_MESSAGE_BYTES)}, InvalidMessage),
         ({"ratchet_key": bytes(33)}, InvalidKey),
         ({"ratchet_key": b"\x05" + bytes(31)}, InvalidKey),
-        ({"ratchet_key": b"\x05" + bytes(32)}, InvalidKey),  # a point of small order
+        *(({"ratchet_key": b"\x05" + key}, InvalidKey) for key in (*LOW_ORDER, *NOT_CANONICAL)),
         ({"counter": 0xFFFFFFFF}, TooFarInFuture),
         ({}, InvalidSession),
     ],
@@ -217,7 +218,9 @@ def test_a_forged_first_message_is_refused_for_what_is_wrong_with_it(
     assert refused(pre_key_id=0) is InvalidKeyId
     assert refused(pre_key_id=None) is BadMac
     assert refused(base_key=None) is InvalidKey
-    assert refused(base_key=b"\x05" + bytes(32)) is InvalidKey
+    for weak in (*LOW_ORDER, *NOT_CANONICAL):
+        assert refused(base_key=b"\x05" + weak) is InvalidKey
+        assert refused(identity_key=b"\x05" + weak) is InvalidKey
     assert refused(identity_key=None) is InvalidKey
     assert refused(message=None) is InvalidMessage
     assert refused(message=valid.message[:-1]) is not None

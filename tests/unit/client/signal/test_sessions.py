@@ -26,6 +26,7 @@ from interop_client.signal.ratchet import MAX_RECEIVING_CHAINS, DoubleRatchet
 from interop_client.signal.session import MAX_ARCHIVED_SESSIONS
 from interop_client.signal.store import MAX_SIGNED_PREKEYS
 from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MAX_PREKEY_ID
+from tests.weak_keys import LOW_ORDER, NOT_CANONICAL
 
 from .conftest import ALICE, BOB, Pair
 
@@ -315,6 +316,11 @@ def test_accepting_whatever_identity_comes_next_pins_that_one(pair: Pair, take_b
         ({"identity_key": bytes(33)}, InvalidKey),
         ({"one_time_prekey": bytes(32)}, InvalidKey),
         ({"one_time_prekey": b""}, InvalidKey),
+        *(
+            ({field: key}, InvalidKey)
+            for field in ("identity_key", "signed_prekey", "one_time_prekey")
+            for key in (*LOW_ORDER, *NOT_CANONICAL)
+        ),
         ({"one_time_prekey": None}, InvalidKey),
         ({"one_time_prekey_id": None}, InvalidKey),
     ],

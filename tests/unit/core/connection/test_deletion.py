@@ -7,7 +7,7 @@ import pytest
 from interop_protocol.encoding import media_token
 from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
-from interop_server.core.media.media import Upload, UploadRequest
+from interop_server.core.media.media import Upload, UploadRequest, blob_name
 from interop_server.core.model import Account
 from interop_server.core.sweeps import STEP, Sweep
 from tests.unit.core.world import NOW_MS, ClientKeys, World, message, refused, token
@@ -69,7 +69,7 @@ async def test_the_sweep_takes_what_has_expired_and_nothing_else(world: World) -
     for blob in (b"old blob", b"fresh blob"):
         auth = world.media.grant_upload(user)
         sha256 = hashlib.sha256(blob).digest()
-        names[blob] = sha256.hex()
+        names[blob] = blob_name(user.account_id, sha256)
         upload = await world.media.start_upload(user, UploadRequest(auth, media_token(sha256), len(blob), 0))
         assert isinstance(upload, Upload)
         await upload.write(blob)
@@ -94,10 +94,10 @@ async def test_the_sweep_takes_abandoned_uploads(world: World) -> None:
     await upload.suspend()
     world.clock.advance(HOUR_MS - 1)
     assert await world.sweep() == {}
-    assert await world.blobs.committed_bytes(sha256.hex()) == 5
+    assert await world.blobs.committed_bytes(blob_name(user.account_id, sha256)) == 5
     world.clock.advance(1)
     assert await world.sweep() == {"unfinished_uploads": 1}
-    assert await world.blobs.committed_bytes(sha256.hex()) == 0
+    assert await world.blobs.committed_bytes(blob_name(user.account_id, sha256)) == 0
 
 
 async def uploaded(world: World, user: Account, content: bytes) -> None:

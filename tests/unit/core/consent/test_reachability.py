@@ -185,10 +185,26 @@ async def test_pings_are_swept_when_they_count_no_more(build_world: BuildWorld) 
         assert (await sweep.take_away(now_ms + kept_ms)).taken == 1
 
 
-GOOD_NAMES = ["A", "Ada Lovelace", "x" * 64, "Ада", "李小龍", "\N{SMILING FACE WITH OPEN MOUTH}", "O'Brien & Söhne <b>"]
+GOOD_NAMES = [
+    "A", "Ada Lovelace", "x" * 64, "Ада", "李小龍", "\N{SMILING FACE WITH OPEN MOUTH}", "O'Brien & Söhne <b>",
+    # With joiners: Persian, Malayalam, Sinhala, Hindi; Arabic and Hebrew; Khmer; Vietnamese, decomposed.
+    "علی\u200cرضا",  # noqa: RUF001 - Persian
+    "അവന്\u200d", "ශ්\u200dරී", "क्\u200dष", "محمد علي", "דוד בן־גוריון", "សុខា",
+    "Nguye\u0302\u0303n",
+    # A family, a flag, the flag of Scotland, a skin tone, a heart that is red, a key cap, a new sign.
+    "The \U0001f468\u200d\U0001f469\u200d\U0001f467s", "\U0001f1e9\U0001f1ea",
+    "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", "\U0001f44d\U0001f3fd", "\u2764\ufe0f",
+    "1\ufe0f\u20e3", "\U0001faff",
+]  # fmt: skip
 BAD_NAMES = [
     "", " ", "x" * 65, "a\nb", "a\tb", "\0", "a\x7f", "\N{RIGHT-TO-LEFT OVERRIDE}evil", "a\N{ZERO WIDTH SPACE}",
     "\N{LEFT-TO-RIGHT ISOLATE}a", "a\N{LINE SEPARATOR}b", "\N{NO-BREAK SPACE}", "\ud800", "a\ue000",
+    # Nothing to see.
+    "\u200c", "\u200d \u200d", "\ufe0f", "\u3164", "\u2800", "\U000e0041", "\u034f", "\u2065", "\u0301",
+    # Every mark of direction, the separators, controls, marks of format, noncharacters.
+    *(f"Ada{mark}" for mark in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2067\u2068\u2069"),
+    *(f"Ada{mark}" for mark in "\u2029\x85\x1b\u00ad\ufeff\u2060"),
+    "a\ufdd0", "a\uffff",
 ]  # fmt: skip
 
 

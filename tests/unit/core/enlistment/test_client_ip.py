@@ -26,6 +26,12 @@ from tests.unit.core.world import partner
         "203.0.113.9",
         "2001:db8::1",
         "2001:DB8:FFFF::1",
+        # IPv4 inside of IPv6: mapped, NAT64, 6to4.
+        "::ffff:203.0.113.7",
+        "::FFFF:cb00:7107",
+        "64:ff9b::203.0.113.7",
+        "2002:cb00:7107::1",
+        "::ffff:8.8.8.8",
     ],
 )
 def test_a_public_address_is_one(address: str) -> None:
@@ -42,7 +48,9 @@ def test_a_public_address_is_one(address: str) -> None:
         *("169.254.1.1", "198.18.0.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255"),
         # IPv6: unspecified, loopback, link-local, unique local, site-local, multicast, mapped private, discard.
         *("::", "::1", "fe80::1", "fc00::1", "fd12:3456::1", "fec0::1", "ff02::1", "ff0e::1", "::ffff:10.0.0.1"),
-        *("::ffff:127.0.0.1", "100::1"),
+        *("::ffff:127.0.0.1", "100::1", "64:ff9b::10.0.0.1", "64:ff9b:1::1", "2002:0a00:0001::1", "2002:7f00:1::"),
+        # The form that IPv4-mapped replaced; a mapped one with a zone; what no registry has given out.
+        *("::203.0.113.7", "::8.8.8.8", "::ffff:203.0.113.7%eth0", "4000::1", "2001::1"),
         # A zone means something on one machine only.
         *("2606:4700::1%eth0", "2001:db8::1%\n", "fe80::1%1"),
         # No addresses.
@@ -71,6 +79,9 @@ def test_what_is_not_a_public_address_is_refused(address: str) -> None:
         ("203.0.113.7", "203.0.113.7", True),
         ("203.0.113.7", "203.0.113.8", False),
         ("::ffff:203.0.113.7", "203.0.113.7", True),
+        ("64:ff9b::203.0.113.7", "::ffff:cb00:7107", True),
+        ("2002:cb00:7107:1::1", "203.0.113.7", True),
+        ("2002:cb00:7107::1", "203.0.113.8", False),
         ("2001:db8::1", "2001:db8::ffff:1", True),
         ("2001:db8:0:0:1::", "2001:DB8::2", True),
         ("2001:db8:0:1::1", "2001:db8::1", False),
@@ -99,6 +110,7 @@ def test_a_messengers_own_server_is_known_by_how_it_is_registered() -> None:
     urls = {"base_url": "https://203.0.113.1:8443", "push_url": "https://[2001:db8::2]/push", "media_url": ""}
     registered = partner(**urls)
     assert is_own_server(registered, "203.0.113.1") and is_own_server(registered, "2001:db8::2")
+    assert is_own_server(registered, "::ffff:203.0.113.1") and is_own_server(registered, "2001:DB8:0::2")
     for address in ("203.0.113.2", "", "keys.100.example"):
         assert not is_own_server(registered, address)
     assert not is_own_server(partner(), "203.0.113.1")

@@ -86,6 +86,9 @@ def test_a_list_of_networks_is_read() -> None:
     assert networks.objection(Whereabouts("", "203.0.113.1")) == ""
     assert "in US" in networks.objection(Whereabouts("", "2001:db8::1"))
     assert parse_networks("").objection(Whereabouts("", "203.0.113.1"))
+    for form in ("::ffff:203.0.113.1", "64:ff9b::203.0.113.1", "2002:cb00:7101::1"):
+        assert networks.objection(Whereabouts("", form)) == ""
+        assert parse_networks("::ffff:203.0.113.0/120 DE").objection(Whereabouts("", form)) == ""
 
 
 @pytest.mark.parametrize(

@@ -46,11 +46,48 @@ async def test_an_account_stores_so_many_prekeys(build_world: BuildWorld) -> Non
     assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [2, 3, 4, 21, 31]
 
 
+@pytest.mark.requirement("KEY-03")
+async def test_an_account_publishes_so_many_prekeys_at_once(build_world: BuildWorld) -> None:
+    """By any call, and refused ones count; after a pause some more; another account is not concerned (KEY-03)."""
+    world = await build_world(prekey_publish_burst=10, prekey_publish_per_second=2.0)
+    ada, bea = await publisher(world), await world.enlisted("bea", keys=OTHER)
+    await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, 4))
+    await world.prekeys.add(ada, KEYS.one_time(11, 3))
+    with refused(Reason.PREKEY_REUSED):
+        await world.prekeys.add(ada, KEYS.one_time(11, 2))
+    with refused(Reason.RATE_LIMITED) as caught:
+        await world.prekeys.add(ada, KEYS.one_time(21, 1))
+    assert (caught.value.retry_after_ms, caught.value.requirement) == (501, "KEY-03")
+    with refused(Reason.RATE_LIMITED):
+        await world.prekeys.publish(ada, GOOD, [])
+    await world.prekeys.add(bea, OTHER.one_time(1, 10))
+    world.clock.advance(501)
+    await world.prekeys.add(ada, KEYS.one_time(21, 1))
+    assert (await world.prekeys.count(ada)).one_time == 8
+
+
+@pytest.mark.requirement("KEY-04")
+async def test_the_newest_prekeys_are_remembered(build_world: BuildWorld) -> None:
+    """So many, whatever became of them, and those that are still there; older ones are forgotten (KEY-04)."""
+    world = await build_world(remembered_prekeys=5)
+    ada = await publisher(world)
+    await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, 4))
+    await world.prekeys.delete(ada, [1, 2])
+    await world.prekeys.add(ada, KEYS.one_time(11, 4))
+    assert (await world.store.count_rows())["one_time_prekey_history"] == 6
+    await world.prekeys.delete(ada, [11, 12])
+    for remembered in (KEYS.one_time(3, 2), KEYS.one_time(11, 1), KEYS.one_time(12, 1)):
+        with refused(Reason.PREKEY_REUSED):
+            await world.prekeys.add(ada, [key._replace(key_id=key.key_id + 100) for key in remembered])
+    await world.prekeys.add(ada, KEYS.one_time(1, 2))
+    assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [1, 2, 3, 4, 13, 14]
+
+
 def one_time(*keys: tuple[int, bytes]) -> list[OneTimePreKey]:
     return [OneTimePreKey(*key) for key in keys]
 
 
-ANY = bytes(range(32))
+ANY, OTHER_KEY = bytes(range(32)), bytes(range(1, 33))
 
 
 def with_signed_prekey(**changes: Any) -> PublishedKeys:
@@ -63,7 +100,7 @@ MALFORMED_LISTS: list[Any] = [
     pytest.param(one_time((1 << 24, ANY)), Reason.KEY_MALFORMED, id="id of four bytes"),
     pytest.param(one_time((1, ANY[1:])), Reason.KEY_MALFORMED, id="short key"),
     pytest.param(one_time((1, b"\x05" + ANY)), Reason.KEY_MALFORMED, id="key with its type byte"),
-    pytest.param(one_time((7, ANY), (7, bytes(32))), Reason.PREKEY_ID_DUPLICATE, id="one id twice"),
+    pytest.param(one_time((7, ANY), (7, OTHER_KEY)), Reason.PREKEY_ID_DUPLICATE, id="one id twice"),
     pytest.param(one_time((7, ANY), (8, ANY)), Reason.PREKEY_REUSED, id="one key under two ids"),
     pytest.param(KEYS.one_time(1, 1) * 20_001, Reason.TOO_MANY_ITEMS, id="too many"),
 ]
@@ -114,7 +151,7 @@ async def test_key_material_is_never_published_twice(world: World) -> None:
     with refused(Reason.PREKEY_REUSED):
         await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, 3))
     with refused(Reason.PREKEY_REUSED):
-        await world.prekeys.add(ada, [OneTimePreKey(2, bytes(32))])
+        await world.prekeys.add(ada, [OneTimePreKey(2, OTHER_KEY)])
     await world.prekeys.publish(ada, GOOD, KEYS.one_time(2, 2))
     assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [2, 3]
 

@@ -452,3 +452,14 @@ async def test_timestamps_never_decrease(world: World, monkeypatch: pytest.Monke
         await rules.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["r"]), True)
     timestamps = [item.timestamp_ms - NOW_MS for item in await world.waiting(user)]
     assert timestamps == [0] * 8 + [10] * 4
+
+
+@pytest.mark.requirement("LIF-01")
+async def test_a_push_names_the_user_as_the_partner_does(world: World) -> None:
+    """What the partner hears is what it said at the last enlistment, not the normal form of it (LIF-01, OPT-08)."""
+    user = await world.opted_in()
+    for stated in ("Adele\u0301", "ADEL\u00c9", "adel\u00e9"):
+        ada = await world.enlisted(stated)
+        assert ada.external_id == "adel\u00e9"
+        await world.router.send_messages(user, [message(ada, stated)])
+        assert world.pushes.queued[-1] == (BATS, stated)

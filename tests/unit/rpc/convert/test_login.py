@@ -110,3 +110,19 @@ def test_any_bytes_are_a_login_or_refused(payload: bytes) -> None:
 def test_a_peer_is_known_by_its_address(peer: str, address: str) -> None:
     """In each form that gRPC gives it; where it has none, nothing is known."""
     assert login.peer_ip_from(peer) == address
+
+
+@pytest.mark.requirement("ABU-07")
+@pytest.mark.parametrize(
+    ("peer", "form"),
+    [
+        ("ipv4:198.51.100.7:1", "ipv4:198.51.100.7:1"),
+        ("ipv6:[::ffff:198.51.100.7]:1", "ipv4:198.51.100.7:1"),
+        ("ipv6:%5B::ffff:c633:6407%5D:1", "ipv4:198.51.100.7:1"),
+        ("ipv6:%5B2001:db8::1%5D:1", "ipv6:%5B2001:db8::1%5D:1"),
+        ("unix:/tmp/socket", "unix:/tmp/socket"),
+    ],
+)
+def test_a_peer_with_an_address_inside_of_another_has_one_form(peer: str, form: str) -> None:
+    """So that two users with one address share it in the score, whatever the socket is (ABU-07)."""
+    assert login.peer_in_one_form(peer) == form

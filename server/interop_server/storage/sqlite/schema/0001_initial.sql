@@ -27,6 +27,7 @@ CREATE TABLE account (
     jid TEXT NOT NULL UNIQUE REFERENCES given_jid,
     integrator INTEGER NOT NULL CHECK (integrator BETWEEN 0 AND 999),
     external_id TEXT NOT NULL,
+    stated_id TEXT NOT NULL DEFAULT '', -- as the partner stated it, unless that is its normal form
     auth_key BLOB NOT NULL CHECK (length(auth_key) = 32),
     platform INTEGER CHECK (platform BETWEEN 1 AND 4),
     protocol_version INTEGER,
@@ -77,9 +78,12 @@ CREATE TABLE one_time_prekey (
 -- Every one-time prekey that was ever published, so that none is published twice.
 CREATE TABLE one_time_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     public_key BLOB NOT NULL CHECK (length(public_key) = 32),
     PRIMARY KEY (account_id, public_key)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX one_time_prekey_history_by_number ON one_time_prekey_history (account_id, number);
 
 -- The one-time ones.
 CREATE TABLE kem_prekey (
@@ -93,9 +97,12 @@ CREATE TABLE kem_prekey (
 -- Every KEM prekey that was ever published, so that none is published twice.
 CREATE TABLE kem_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
     PRIMARY KEY (account_id, sha256)
 ) STRICT, WITHOUT ROWID;
+
+CREATE INDEX kem_prekey_history_by_number ON kem_prekey_history (account_id, number);
 
 CREATE TABLE interop_settings (
     account_id INTEGER PRIMARY KEY REFERENCES account ON DELETE CASCADE,
@@ -243,12 +250,13 @@ CREATE INDEX counted_report_by_age ON counted_report (counted_at_ms);
 
 -- owner_id refers to nothing: a blob outlives its owner until it expires.
 CREATE TABLE media (
-    sha256 BLOB PRIMARY KEY CHECK (length(sha256) = 32),
+    owner_id INTEGER NOT NULL,
+    sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
     direct_path TEXT NOT NULL UNIQUE,
     length INTEGER NOT NULL CHECK (length >= 0),
-    owner_id INTEGER NOT NULL,
     created_at_ms INTEGER NOT NULL,
-    expires_at_ms INTEGER NOT NULL
+    expires_at_ms INTEGER NOT NULL,
+    PRIMARY KEY (owner_id, sha256)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX media_by_expiry ON media (expires_at_ms);
