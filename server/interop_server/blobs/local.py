@@ -14,6 +14,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
+from interop_server.crash_points import passing
 
 READ_BYTES = 512 * 1024
 """Chunk size of a reader: larger chunks measured no faster, and cost memory per download."""
@@ -86,7 +87,7 @@ class LocalBlobStore:
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        await asyncio.to_thread(self._blob_path(name).unlink, missing_ok=True)
+        await asyncio.to_thread(_delete, self._blob_path(name))
 
     async def oldest_upload_ms(self) -> int | None:
         """Returns when the oldest idle upload was last written; None when there is no idle upload."""
@@ -121,6 +122,7 @@ class LocalBlobStore:
         parts = [self._part_path(name) for name in names]
         stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * 1_000_000]
         for part in stale[:most]:
+            passing("blob.delete_stale")
             part.unlink()
         return len(stale[:most])
 
@@ -315,6 +317,7 @@ class _PartFile:
         self.size = 0
 
     def open(self) -> None:
+        passing("blob.open")
         self._part.parent.mkdir(parents=True, exist_ok=True)
         file = self._file = self._part.open("a+b")
         file.seek(0)
@@ -324,29 +327,37 @@ class _PartFile:
     def append(self, chunks: list[bytes | memoryview]) -> None:
         file = self._opened()
         for chunk in chunks:
+            passing("blob.append")
             file.write(chunk)
             self.hash.update(chunk)
             self.size += len(chunk)
 
     def sync(self) -> None:
+        passing("blob.sync_early")
         os.fdatasync(self._opened().fileno())
 
     def commit(self) -> None:
         file = self._opened()
         file.flush()
+        passing("blob.sync")
         os.fsync(file.fileno())
         if not self._blob.parent.exists():
+            passing("blob.make_folder")
             self._blob.parent.mkdir(exist_ok=True)
             _sync_directory(self._blob.parent.parent)
+        passing("blob.rename")
         self._part.replace(self._blob)
         _sync_directory(self._blob.parent)
+        passing("blob.answer")
 
     def keep(self, now_ms: int) -> None:
         file = self._opened()
         file.flush()
+        passing("blob.keep")
         os.utime(self._part, ns=(now_ms * 1_000_000, now_ms * 1_000_000))
 
     def forget(self) -> None:
+        passing("blob.forget")
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -388,9 +399,15 @@ def _size(path: Path) -> int | None:
         return None
 
 
+def _delete(path: Path) -> None:
+    passing("blob.delete")
+    path.unlink(missing_ok=True)
+
+
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        passing("blob.sync_folder")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -16,6 +16,8 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from interop_server.crash_points import passing
+
 Result = TypeVar("Result")
 Item = TypeVar("Item")
 Operation = Callable[[sqlite3.Connection], Result]
@@ -108,6 +110,7 @@ class _HalfWritten(Exception):
 
 
 def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
+    passing("write.begin")
     db.execute("BEGIN IMMEDIATE")
     try:
         for step in steps:
@@ -118,11 +121,13 @@ def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]]) -> None:
                 if len(step) > 1 or db.total_changes != changes or not db.in_transaction:
                     raise _HalfWritten from error
                 step[0].error = error
+        passing("write.commit")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    passing("write.answer")
 
 
 def _write_group(db: sqlite3.Connection, group: Sequence[_Call]) -> None:
