@@ -33,7 +33,7 @@ class ClockControl:
             fired = await self.clock.freeze(at_ms)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}", field="at_ms") from error
-        await self.store.past.raise_time_floor(self.clock.now_ms())
+        await self._note()
         return fired
 
     async def advance(self, ms: int) -> dict[str, int]:
@@ -49,9 +49,14 @@ class ClockControl:
             fired = await self.clock.advance(ms)
         except ValueError as error:
             raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}", field="advance_ms") from error
-        await self.store.past.raise_time_floor(self.clock.now_ms())
+        await self._note()
         return fired
 
     async def resume(self) -> None:
         """Lets the clock run on from its present time."""
         await self.clock.resume()
+        await self._note()
+
+    async def _note(self) -> None:
+        # The time alone is not enough: a clock that runs ahead shows later times until the server is killed.
+        await self.store.past.note_time(self.clock.now_ms(), self.clock.ahead_ms)

@@ -13,8 +13,15 @@ class PastStore(Protocol):
         """Counts a start: 1 for the first start, and no number twice."""
         ...
 
-    async def raise_time_floor(self, ms: int) -> None:
-        """Remembers a time that the server's clock has shown; a time before the remembered one changes nothing."""
+    async def note_time(self, ms: int, ahead_ms: int) -> None:
+        """Remembers a time that the server's clock has shown, and how far it runs ahead of the machine's clock.
+
+        A time before the remembered one changes only how far it runs ahead.
+        """
+        ...
+
+    async def get_time_ahead_ms(self) -> int:
+        """How far the clock ran ahead of the machine's when it was set last; 0 when it stood still, or never was set."""
         ...
 
     async def get_time_floor_ms(self) -> int:
