@@ -27,8 +27,8 @@ POINTS = (
     "blob.delete",
     "blob.delete_stale",
 )
-"""Each is passed directly before the step that it names; `write.answer` and `blob.answer` when all is durable and nobody
-has been told."""
+"""Each is passed directly before the step that it names; `write.answer` and `blob.answer` when all is durable and
+nobody has been told."""
 
 
 class Fuse:

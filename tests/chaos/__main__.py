@@ -8,7 +8,6 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -24,9 +23,7 @@ INTERRUPTED = 130
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--kills", type=click.IntRange(1), default=len(POINTS), show_default=True, help="How many.")
-@click.option(
-    "--seed", type=int, default=1, show_default=True, help="Of where it is killed, and of the load's choices."
-)
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the places, and of the load's choices.")
 @click.option("--at", metavar="POINT:N", help="Kill only there, again and again, as a failure has named it.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
 def main(kills: int, seed: int, at: str | None, as_json: bool) -> None:
@@ -78,15 +75,16 @@ def _print(found: Found) -> None:
     for point in (*POINTS, RANDOM):
         click.echo(f"{point:20} {found.at_points[point]:6} kills")
     click.echo(
-        f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}); {found.missed} points were not passed in time, "
-        "and the server was killed at random instead."
+        f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}); {found.missed} points were not passed in "
+        "time, and the server was killed at random instead."
     )
     for sentence in found.broken:
         click.echo(f"BROKEN: {sentence}")
     if not found.broken:
         click.echo(
-            "Held: what was acked came once and in order, and never after its ack; no prekey was handed out twice; no blob "
-            "was broken; settings, blocks and accounts were as acked; time never went back; the database was in order."
+            "Held: what was acked came once and in order, and never after its ack; no prekey was handed out twice; no "
+            "blob was broken; settings, blocks and accounts were as acked; time never went back; the database was in "
+            "order."
         )
 
 

@@ -1,4 +1,4 @@
-"""Blobs: one that was acked is whole until it expires, and a broken upload goes on where it stopped (MED-04, MED-07)."""
+"""Blobs: one that was acked is whole until it expires, and a broken upload goes on where it stopped (MED-07)."""
 
 import asyncio
 import hashlib

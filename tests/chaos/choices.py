@@ -9,8 +9,6 @@ from interop_api.v1 import account_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_client.whatsapp import TERMS_ID
 from tests.chaos.stage import INTEGRATOR, Broken, Person, Stage
 
-_ON = {"enabled": True}
-
 
 async def opt_in(person: Person) -> None:
     """Accepts the terms and turns on chats with the messenger; may be repeated."""
@@ -48,14 +46,10 @@ class Settings:
 
     async def work(self) -> None:
         """Changes settings until the server is gone."""
-        kinds: list[Callable[[], Awaitable[None]]] = [
-            self._set_mode,
-            self._set_block,
-            self._set_reach,
-            self._set_opt_in,
-        ]
+        changes: list[Callable[[], Awaitable[None]]]
+        changes = [self._set_mode, self._set_block, self._set_reach, self._set_opt_in]
         while True:
-            await self._rng.choice(kinds)()
+            await self._rng.choice(changes)()
             self._acked |= self._asked
             self._asked = {}
 

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -16,7 +16,7 @@ from interop_admin.client import AdminClient
 from interop_admin.endpoint import Endpoint
 from interop_api.v1 import chat_pb2, enlistment_pb2
 from interop_client.connection.login import third_party_login, whatsapp_login
-from interop_client.connection.transport import DirectTransport
+from interop_client.connection.transport import DirectTransport, LoginFactory
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.state import ClientState
 from interop_demo.processes import Child, ChildFailed, simulator
@@ -38,6 +38,7 @@ LIMITS = {
     "stale_upload_seconds": STALE_UPLOAD_SECONDS,
     "silent_seconds": _WEEK_SECONDS,
     "upload_auth_seconds": _WEEK_SECONDS,
+    "token_clock_skew_seconds": _WEEK_SECONDS,
 }
 """No rate answers for what is tried here, blobs and uploads are old soon, and moving the clock ends no session."""
 _BROKEN_OFF = {"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "OK", "BROKEN", "CLOSED", "CONNECTION_SILENT"}
@@ -191,9 +192,7 @@ class Stage:
 class Person:
     """One account, which comes back to each of the server's lives."""
 
-    def __init__(
-        self, stage: Stage, state: ClientState, log_in: Callable[[], Awaitable[chat_pb2.LoginPayload]]
-    ) -> None:
+    def __init__(self, stage: Stage, state: ClientState, log_in: LoginFactory) -> None:
         self.stage = stage
         self.state = state
         self._log_in = log_in

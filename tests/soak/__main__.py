@@ -31,7 +31,7 @@ FEWEST_SAMPLES = 10
 @click.option("--rate", type=click.IntRange(100, 5_000), default=500, show_default=True, help="Messages a second.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all samples.")
 def main(minutes: float, rate: int, as_json: bool) -> None:
-    """Load a server steadily: messages, receipts, acks, reconnects, prekeys, blobs, settings, accounts, and days that pass.
+    """Load a server steadily: messages, receipts, reconnects, prekeys, blobs, settings, accounts, and days that pass.
 
     Prints the slope of its resident memory from the tenth minute on, and whether it is flat.
     """

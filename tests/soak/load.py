@@ -11,6 +11,7 @@ from pathlib import Path
 from interop_client.errors import ConnectionEnded
 from partner_server import SigningKeys
 from tests.chaos.blobs import Blobs
+from tests.chaos.campaign import Act
 from tests.chaos.choices import Accounts, Operator, Settings, opt_in
 from tests.chaos.letters import Correspondent, Pace
 from tests.chaos.prekeys import PreKeys
@@ -86,7 +87,7 @@ async def _people(stage: Stage, rate: int) -> list[Correspondent]:
     return people
 
 
-async def _others(stage: Stage) -> list[PreKeys | Blobs | Settings | Accounts | Operator]:
+async def _others(stage: Stage) -> list[Act]:
     takers = [await stage.whatsapp_user() for _ in range(2)]
     prekeys = PreKeys(await stage.third_party_user(), takers)
     blobs = Blobs(await stage.whatsapp_user(), random.Random(0))
@@ -97,7 +98,13 @@ async def _others(stage: Stage) -> list[PreKeys | Blobs | Settings | Accounts | 
         await taker.connect()
         await opt_in(taker)
         await taker.close()
-    others = [prekeys, blobs, Settings(await stage.whatsapp_user(), random.Random(0)), Accounts(stage), operator]
+    others: list[Act] = [
+        prekeys,
+        blobs,
+        Settings(await stage.whatsapp_user(), random.Random(0)),
+        Accounts(stage),
+        operator,
+    ]
     for other in others:
         await other.return_()
         await other.check()

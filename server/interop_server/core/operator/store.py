@@ -21,7 +21,7 @@ class PastStore(Protocol):
         ...
 
     async def get_time_ahead_ms(self) -> int:
-        """How far the clock ran ahead of the machine's when it was set last; 0 when it stood still, or never was set."""
+        """How far the clock ran ahead of the machine's when it was set last; 0 when it stood still or was never set."""
         ...
 
     async def get_time_floor_ms(self) -> int:
