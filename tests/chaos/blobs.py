@@ -111,21 +111,25 @@ class Blobs:
         return blob
 
     async def _complete(self, blob: Blob) -> None:
-        request = pb.GetUploadStatusRequest(auth=self._auth, upload_token=media_token(blob.sha256))
-        status = await self._person.call("MediaService/GetUploadStatus", request, pb.GetUploadStatusResponse)
-        blob.direct_path = status.direct_path
-        if not blob.direct_path:
+        while not blob.direct_path:
             try:
-                rest = blob.content[status.committed_bytes :]
-                blob.direct_path = await self._upload(blob, status.committed_bytes, rest)
+                blob.direct_path = await self._go_on(blob)
             except ServerRefusal as refusal:
                 if refusal.reason == "UPLOAD_HASH_MISMATCH":
                     raise Broken(f"what was kept of an unfinished upload is not what was sent: {refusal}") from refusal
-                raise
+                if refusal.reason != "UPLOAD_OFFSET_MISMATCH":  # what was kept has just become too old
+                    raise
         blob.acked_at_ms = self._person.stage.now_ms
         self._unfinished.remove(blob)
         self._stored.append(blob)
         self._unseen.append(blob)
+
+    async def _go_on(self, blob: Blob) -> str:
+        request = pb.GetUploadStatusRequest(auth=self._auth, upload_token=media_token(blob.sha256))
+        status = await self._person.call("MediaService/GetUploadStatus", request, pb.GetUploadStatusResponse)
+        if status.direct_path:
+            return status.direct_path
+        return await self._upload(blob, status.committed_bytes, blob.content[status.committed_bytes :])
 
     async def _upload(self, blob: Blob, offset: int, content: bytes) -> str:
         start = pb.UploadStart(

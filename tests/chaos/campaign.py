@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from interop_client.errors import ServerRefusal
 from interop_server.crash_points import POINTS
 from partner_server import SigningKeys
 from tests.chaos.blobs import Blobs
@@ -18,7 +19,7 @@ from tests.chaos.prekeys import PreKeys
 from tests.chaos.stage import Broken, Place, Stage, is_gone, open_stage, settle
 
 RANDOM = "random"
-ROUND_SECONDS = 3.0
+ROUND_SECONDS = 20.0
 """How long a point is waited for; then the server is killed anyhow."""
 DEATH_SECONDS = 5.0
 """How long after the end of a connection the process may still be there."""
@@ -190,34 +191,47 @@ class Company:
             await self._stage.start()
             await self._cast()
             await self._stage.kill()
+        was_early = True
         try:
             await self._stage.start(kill.told)
-            await self._perform(kill)
+            await self._return()
+            was_early = await self._work(kill)
         except Exception as error:
+            if isinstance(error, ServerRefusal) and not is_gone(error):
+                raise Broken(f"a call was refused that must succeed: {error!r}") from error
             if not is_gone(error):
                 raise
             if not await self._stage.died(DEATH_SECONDS):
                 raise Broken(f"the server ended a connection without being killed: {error!r}") from error
         finally:
-            was_dead = await self._stage.died(0)
             await self._stage.kill()
             await asyncio.gather(*(act.close() for act in self._acts))
-        return was_dead and kill.point != RANDOM
+        return was_early and kill.point != RANDOM
 
-    async def _perform(self, kill: Kill) -> None:
-        self._blobs.favourite = _FAVOURITES.get(kill.point, "")
-        self._operator.step_ms = _STEPS_MS.get(kill.point, 1_500)
+    async def _return(self) -> None:
         await settle([asyncio.create_task(act.return_()) for act in self._acts])
         await settle([asyncio.create_task(act.check()) for act in self._acts])
+
+    async def _work(self, kill: Kill) -> bool:
+        """Loads the server until it dies or is killed; says whether it died by itself."""
+        self._blobs.favourite = _FAVOURITES.get(kill.point, "")
+        self._operator.step_ms = _STEPS_MS.get(kill.point, 1_500)
         works = [asyncio.create_task(act.work()) for act in self._acts]
         dying = asyncio.create_task(self._stage.died(kill.after_seconds))
         # Whatever ends the work of one: the server's death, or what it has found.
         failing = asyncio.create_task(asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION))
         await asyncio.wait([dying, failing], return_when=asyncio.FIRST_COMPLETED)
         failing.cancel()
-        if not await dying:
-            await self._stage.kill()
-        await settle(works)
+        dying.cancel()
+        ends = [work.exception() for work in works if work.done()]
+        was_dead = await self._stage.died(DEATH_SECONDS if any(end and is_gone(end) for end in ends) else 0)
+        await self._stage.kill()
+        try:
+            await settle(works)
+        except Exception as error:
+            if not is_gone(error):
+                raise
+        return was_dead
 
     async def _cast(self) -> None:
         stage, rng = self._stage, self._rng

@@ -94,10 +94,10 @@ async def test_no_start_has_the_number_of_another(reopen: Callable[[], Awaitable
 
 @pytest.mark.requirement("MSG-14")
 async def test_the_time_that_was_shown_is_remembered(reopen: Callable[[], Awaitable[Store]], store: Store) -> None:
-    """The latest one, and how far ahead of the machine's clock the last one was; over a restart too."""
+    """The last one, and how far ahead of the machine's clock it was; over a restart too."""
     assert (await store.past.get_time_floor_ms(), await store.past.get_time_ahead_ms()) == (0, 0)
-    await store.past.note_time(NOW_MS + 5, 70)
-    await store.past.note_time(NOW_MS, 60)
+    await store.past.note_time(NOW_MS + 9, 70)
+    await store.past.note_time(NOW_MS + 5, 60)
     for is_reopened in (False, True):
         past = (await reopen()).past if is_reopened else store.past
         assert (await past.get_time_floor_ms(), await past.get_time_ahead_ms()) == (NOW_MS + 5, 60)

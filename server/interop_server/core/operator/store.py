@@ -14,9 +14,11 @@ class PastStore(Protocol):
         ...
 
     async def note_time(self, ms: int, ahead_ms: int) -> None:
-        """Remembers a time that the server's clock has shown, and how far it runs ahead of the machine's clock.
+        """Remembers the time of the server's clock, or that to which it is about to move, and how far it runs ahead.
 
-        A time before the remembered one changes only how far it runs ahead.
+        Args:
+            ms: The time: no restart leads back behind it.
+            ahead_ms: By how much the clock runs ahead of the machine's.
         """
         ...
 
@@ -25,7 +27,7 @@ class PastStore(Protocol):
         ...
 
     async def get_time_floor_ms(self) -> int:
-        """The latest of the remembered time and the timestamps of stored and sent messages (MSG-14); 0 if none."""
+        """The later of the remembered time and the timestamps of stored and sent messages (MSG-14); 0 if none."""
         ...
 
 

@@ -23,7 +23,7 @@ class SqlitePast(Concern, PastStore):
         [(starts,)] = await self._engine.write(lambda db: db.execute(_COUNT_START).fetchall())
         return int(starts)
 
-    _NOTE_TIME = "UPDATE server SET time_floor_ms = max(time_floor_ms, ?1), time_ahead_ms = ?2"
+    _NOTE_TIME = "UPDATE server SET time_floor_ms = ?1, time_ahead_ms = ?2"
 
     async def note_time(self, ms: int, ahead_ms: int) -> None:
         await self._change(self._NOTE_TIME, ms, ahead_ms)

@@ -1,5 +1,7 @@
 """How far an operator may move the clock, and that it is remembered."""
 
+import asyncio
+
 import pytest
 
 from interop_server.core.errors import Reason
@@ -69,6 +71,32 @@ async def test_how_far_the_clock_runs_ahead_is_remembered(world: World, monkeypa
     await control.resume()
     machine_ms[0] += 1_000
     assert await time_after_a_restart(world) == control.clock.now_ms() == shown_ms + 1_000
+
+
+@pytest.mark.requirement("MSG-14")
+@pytest.mark.parametrize("is_frozen", [False, True])
+async def test_what_an_advance_deletes_is_due_after_a_kill_too(world: World, is_frozen: bool) -> None:
+    """The time to which the clock goes is remembered before anything falls due on the way.
+
+    A kill on the way must not lead back to a time at which what was deleted was not due yet. When the way ends early,
+    the time that was reached is what counts.
+    """
+    clock = AdjustableClock(NOW_MS)
+    control = ClockControl(clock, world.store)
+    remembered: list[int] = []
+
+    async def sleep_and_look() -> None:
+        await clock.sleep(10)
+        remembered.append(await world.store.past.get_time_floor_ms())
+        advancing.cancel()
+
+    clock.expect(asyncio.create_task(sleep_and_look()))
+    move = control.freeze(NOW_MS + 60_000) if is_frozen else control.advance(60_000)
+    advancing = asyncio.create_task(move)
+    await asyncio.wait([advancing])
+    assert advancing.cancelled()
+    assert remembered == [NOW_MS + 60_000]
+    assert await world.store.past.get_time_floor_ms() == clock.now_ms() == NOW_MS + 10_000
 
 
 async def time_after_a_restart(world: World) -> int:
