@@ -28,6 +28,8 @@ class Settings:
         self._acked: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
         """The change that was not answered."""
+        self.pause_seconds = 0.0
+        """Between two changes."""
 
     async def return_(self) -> None:
         """Connects."""
@@ -52,6 +54,7 @@ class Settings:
             await self._rng.choice(changes)()
             self._acked |= self._asked
             self._asked = {}
+            await asyncio.sleep(self.pause_seconds)
 
     async def close(self) -> None:
         """Ends the connection."""
@@ -122,6 +125,8 @@ class Accounts:
         """Users deleted since the last kill, and the JIDs that they had."""
         self._former: set[str] = set()
         """JIDs of deleted accounts, which nobody gets again."""
+        self.pause_seconds = 0.01
+        """Between two enlistments."""
 
     async def return_(self) -> None:
         """Does nothing: these people do not stay."""
@@ -148,7 +153,7 @@ class Accounts:
             self._unseen.append(user)
             if len(self._alive) % 2:
                 await self._delete(user)
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(self.pause_seconds)
 
     async def close(self) -> None:
         """Does nothing."""

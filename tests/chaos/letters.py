@@ -10,7 +10,7 @@ from interop_api.v1 import stanza_pb2
 from tests.chaos.stage import Broken, Person
 from tests.e2e.wire import sealed_message
 
-CHECK_SECONDS = 20.0
+CHECK_SECONDS = 60.0
 UNDER_WAY = 64
 _MOST_ASKED = 200
 

@@ -25,6 +25,7 @@ CONNECTED_SECONDS = 20.0
 """How long a person stays before it reconnects, on average."""
 HOURS_PER_MINUTE = 8
 """How fast the clock of the server goes: what it keeps for a day is gone after three minutes."""
+SECONDS_PER_ADVANCE = 10.0
 SAMPLE_SECONDS = 1.0
 KEPT_FOR_A_DAY = ("mailbox_days", "sent_message_days", "report_days", "report_weight_days", "recent_chat_days")
 
@@ -92,19 +93,16 @@ async def _others(stage: Stage) -> list[Act]:
     prekeys = PreKeys(await stage.third_party_user(), takers)
     blobs = Blobs(await stage.whatsapp_user(), random.Random(0))
     operator = Operator(stage)
-    prekeys.pause_seconds, blobs.pause_seconds, operator.pause_seconds = 1.0, 1.0, 10.0
-    operator.step_ms = HOURS_PER_MINUTE * 3_600_000 // 6
+    settings, accounts = Settings(await stage.whatsapp_user(), random.Random(0)), Accounts(stage)
+    for each in (prekeys, blobs, settings, accounts):
+        each.pause_seconds = 1.0
+    operator.pause_seconds = SECONDS_PER_ADVANCE
+    operator.step_ms = int(HOURS_PER_MINUTE * 60_000 * SECONDS_PER_ADVANCE)
     for taker in takers:
         await taker.connect()
         await opt_in(taker)
         await taker.close()
-    others: list[Act] = [
-        prekeys,
-        blobs,
-        Settings(await stage.whatsapp_user(), random.Random(0)),
-        Accounts(stage),
-        operator,
-    ]
+    others: list[Act] = [prekeys, blobs, settings, accounts, operator]
     for other in others:
         await other.return_()
         await other.check()

@@ -39,6 +39,8 @@ class LocalBlobStore:
         self._root = root
         self._clock = clock
         self._writing: set[str] = set()
+        self._durable_folders: set[Path] = set()
+        """Folders of blobs that will still be there after a power cut."""
         self._may_have_uploads = True
         """False when there is certainly no unfinished upload, so that the folder need not be read."""
 
@@ -54,7 +56,7 @@ class LocalBlobStore:
             raise BlockingIOError("this blob is being written")
         self._writing.add(name)
         self._may_have_uploads = True
-        file = _PartFile(part, blob)
+        file = _PartFile(part, blob, self._durable_folders)
         try:
             await _in_thread(file.open)
         except BaseException:
@@ -309,9 +311,10 @@ class _BlobFile:
 class _PartFile:
     """The file of an upload and its hash. It blocks, and one thread at a time may use it."""
 
-    def __init__(self, part: Path, blob: Path) -> None:
+    def __init__(self, part: Path, blob: Path, durable_folders: set[Path]) -> None:
         self._part = part
         self._blob = blob
+        self._durable_folders = durable_folders
         self._file: BinaryIO | None = None
         self.hash = hashlib.sha256()
         self.size = 0
@@ -341,14 +344,22 @@ class _PartFile:
         file.flush()
         passing("blob.sync")
         os.fsync(file.fileno())
-        if not self._blob.parent.exists():
-            passing("blob.make_folder")
-            self._blob.parent.mkdir(exist_ok=True)
-            _sync_directory(self._blob.parent.parent)
+        self._make_folder(self._blob.parent)
         passing("blob.rename")
         self._part.replace(self._blob)
         _sync_directory(self._blob.parent)
         passing("blob.answer")
+
+    def _make_folder(self, folder: Path) -> None:
+        # Once in each process, also when the folder is there: who made it may have been killed before it was synced.
+        if folder in self._durable_folders:
+            return
+        passing("blob.make_folder")
+        folder.mkdir(exist_ok=True)
+        root = folder.parent
+        for parent in (root, root.parent):
+            _sync_directory(parent)
+        self._durable_folders.add(folder)
 
     def keep(self, now_ms: int) -> None:
         file = self._opened()
