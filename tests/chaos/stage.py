@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -41,6 +40,8 @@ LIMITS = {
     "token_clock_skew_seconds": _WEEK_SECONDS,
 }
 """No rate answers for what is tried here, blobs and uploads are old soon, and moving the clock ends no session."""
+_KEEPS_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
+"""Compiling the sources anew takes several times as long as the rest of a start."""
 _BROKEN_OFF = {"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "OK", "BROKEN", "CLOSED", "CONNECTION_SILENT"}
 """What a call or a channel ends with when its server is gone."""
 _FAULTS = (" ERROR ", "Traceback", "SERVER_FAULT")
@@ -100,7 +101,7 @@ class Stage:
         arguments = [word for name, value in LIMITS.items() for word in ("--limit", f"{name}={value}")]
         arguments += ["--log-level", "warning", *self._place.arguments]
         log = self._place.folder / "server.log"
-        child = simulator(log, self.db, arguments, {VARIABLE: crash_at, **self._bytecode()})
+        child = simulator(log, self.db, arguments, {VARIABLE: crash_at, **_KEEPS_BYTECODE})
         try:
             ready = await child.start()
         except ChildFailed as error:
@@ -177,12 +178,6 @@ class Stage:
         person = Person(self, state, log_in)
         await person.enlist(name)
         return person
-
-    def _bytecode(self) -> dict[str, str]:
-        # Compiling the sources anew takes several times as long as the rest of a start.
-        if not os.environ.get("PYTHONDONTWRITEBYTECODE"):
-            return {}
-        return {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(self._place.folder.parent / "bytecode")}
 
     def _check_log(self, log: Path) -> None:
         text = log.read_text(errors="replace")

@@ -1,6 +1,10 @@
 """Refusals on the gRPC wire: as a message and as a status; knows no rule."""
 
+# At the start, although a plain start needs none of it: a process without descriptors can import nothing, and what goes
+# wrong while a refusal is written would reach the wire as it is.
+from google.protobuf.any_pb2 import Any as AnyMessage
 from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
 
 from interop_api.v1 import errors_pb2
 from interop_server.core.errors import Refusal
@@ -28,10 +32,6 @@ def refusal_to(refusal: Refusal) -> errors_pb2.Refusal:
 
 def status_details(refusal: Refusal) -> bytes:
     """Returns a refusal as a serialised `google.rpc.Status`: see errors.proto for the details that it has."""
-    # Imported at the first refusal: a plain start must not pay for it.
-    from google.protobuf.any_pb2 import Any as AnyMessage
-    from google.rpc import error_details_pb2, status_pb2
-
     message = refusal_to(refusal)
     details: list[Message] = [_error_info(refusal), message]
     if message.HasField("retry_after_ms"):
@@ -53,8 +53,6 @@ def status_details(refusal: Refusal) -> bytes:
 
 
 def _error_info(refusal: Refusal) -> Message:
-    from google.rpc import error_details_pb2
-
     metadata = {
         "requirement": refusal.requirement,
         "advice": refusal.advice,
