@@ -23,6 +23,8 @@ class Pace:
     """Messages to each peer at once."""
     pause_seconds: float = 0.002
     """Between two batches."""
+    most_ahead: int = 1 << 60
+    """Messages that have been sent and have not come: a load that is more than the machine can carry only waits."""
 
 
 @dataclass
@@ -107,8 +109,13 @@ class Correspondent:
                 first = written.sent
                 written.sent += self.pace.batch
                 await self._send(number, range(first, written.sent))
-            await self._until(lambda: sum(each.sent - each.acked for each in self.written) <= UNDER_WAY)
+            await self._until(self._may_go_on)
             await asyncio.sleep(self.pace.pause_seconds)
+
+    def _may_go_on(self) -> bool:
+        unacked = sum(each.sent - each.acked for each in self.written)
+        ahead = sum(each.sent - self.peers[each.to].post.arrived.get(self.jid, 0) for each in self.written)
+        return unacked <= UNDER_WAY and ahead <= self.pace.most_ahead
 
     def note_due(self, message_id: str) -> None:
         """Notes that the server has the receipt of an own message."""
