@@ -47,7 +47,7 @@ def change_a_byte_of_each_blob(_: sqlite3.Connection, folder: Path) -> None:
 
 
 def change_settings(db: sqlite3.Connection, _: Path) -> None:
-    db.execute("DELETE FROM blocklist")
+    db.execute("DELETE FROM blocked")
 
 
 Sabotage = Callable[[sqlite3.Connection, Path], None]
