@@ -10,9 +10,10 @@ from interop_api.v1 import stanza_pb2
 from tests.chaos.stage import Broken, Person
 from tests.e2e.wire import sealed_message
 
-CHECK_SECONDS = 60.0
+CHECK_SECONDS = 30.0
 UNDER_WAY = 64
 _MOST_ASKED = 200
+_MOST_TOLD = 5
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,9 @@ class Correspondent:
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError as error:
-            raise Broken("; ".join(self._missing()) or f"{self.jid} waits for the server in vain") from error
+            raise Broken(
+                "; ".join(self._missing()[:_MOST_TOLD]) or f"{self.jid} waits for the server in vain"
+            ) from error
 
     async def _send(self, recipient: int, numbers: Sequence[int]) -> None:
         to = self.written[recipient].to

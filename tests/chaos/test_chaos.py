@@ -14,6 +14,8 @@ from tests.chaos.campaign import RANDOM, Campaign, Company, Kill, plan
 from tests.chaos.stage import Broken, Place, open_stage
 
 pytestmark = pytest.mark.timeout(600)  # on a busy machine a start alone takes seconds
+COMMITS = 200
+"""Enough of a load that there is something of each kind."""
 
 
 @pytest.mark.requirement("SIM-03", "MSG-04", "MSG-09", "MSG-14", "KEY-05", "KEY-06", "MED-07", "OPT-02", "ABU-01")
@@ -56,7 +58,7 @@ Sabotage = Callable[[sqlite3.Connection, Path], None]
 @pytest.mark.parametrize(
     ("sabotage", "noticed"),
     [
-        (lose_messages, "messages acked to"),
+        (lose_messages, "messages acked to|the receipt of"),
         (bring_back_a_prekey, "were handed out, and are here again"),
         (change_a_byte_of_each_blob, "other bytes than went up"),
         (change_settings, "blocked is"),
@@ -68,7 +70,7 @@ async def test_what_is_lost_is_noticed(
     """A check that finds everything right proves nothing: here somebody changes the files between two lives."""
     async with open_stage(Place(tmp_path, signing_keys)) as stage:
         company = Company(stage, random.Random(1))
-        await company.live(Kill(RANDOM, after_seconds=2.0))
+        assert await company.live(Kill("write.answer", COMMITS)), "so many commits did not come"
         with closing(sqlite3.connect(stage.db, isolation_level=None)) as db:
             sabotage(db, tmp_path)
         with pytest.raises(Broken, match=noticed):
