@@ -8,7 +8,7 @@ PROTOS := $(shell find protos -name '*.proto')
 RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats fuzz histories lint fix docs gen gen-check stubs release-contract bench up clean
+.PHONY: help demo test milestones threats fuzz histories chaos soak lint fix docs gen gen-check stubs release-contract bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,12 @@ fuzz: $(STAMP) ## Fire generated messages at every RPC and stanza; ARGS="--examp
 
 histories: $(STAMP) ## Play random stories of a few people against a model; ARGS="--count 10000", ARGS="--replay FILE"
 	@$(BIN)/python -m tests.histories $(ARGS)
+
+chaos: $(STAMP) ## Kill a server under load at every commit point and check all that it acked; ARGS="--kills 1000"
+	@$(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(STAMP) ## Load a server for an hour and say whether its memory grows; ARGS="--minutes 10"
+	@$(BIN)/python -m tests.soak $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)

@@ -71,7 +71,8 @@ def _violations(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _lost_blobs(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
-    for sha256, length in connection.execute("SELECT lower(hex(sha256)), length FROM media"):
+    alive = "SELECT lower(hex(sha256)), length FROM media WHERE expires_at_ms > (SELECT time_floor_ms FROM server)"
+    for sha256, length in connection.execute(alive):
         files = [path.stat().st_size for path in blobs.glob(f"**/*{sha256}*") if path.is_file()]
         if length not in files:
             yield f"a blob of {length} bytes is not there: {sha256}, {files}"

@@ -167,16 +167,19 @@ class Simulator:
         return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
 
     async def _take_up_the_past(self, store: Store) -> None:
-        floor_ms = await store.past.get_time_floor_ms()
+        clock, past = self._clock, store.past
+        floor_ms, ahead_ms = await past.get_time_floor_ms(), await past.get_time_ahead_ms()
         try:
-            self._clock.start_from(floor_ms)
+            clock.start_from(floor_ms, ahead_ms)
         except ValueError as error:
             raise ClockBehind(
-                f"the clock cannot stand at {format_time(self._clock.now_ms())}: on this database it was "
+                f"the clock cannot stand at {format_time(clock.now_ms())}: on this database it was "
                 f"{format_time(floor_ms)} already, and time does not go backwards. Freeze it there or later, or choose "
                 "another database."
             ) from error
-        self._shutdown.add("the clock", lambda: store.past.raise_time_floor(self._clock.now_ms()))
+        if clock.ahead_ms != ahead_ms:
+            await past.note_time(clock.now_ms(), clock.ahead_ms)
+        self._shutdown.add("the clock", lambda: past.note_time(clock.now_ms(), clock.ahead_ms))
         if self._config.seed is not None:
             self._start_number = await store.past.take_start_number()
             _log.warning("ids and keys are derived from the seed: anyone who knows it can compute them")

@@ -41,6 +41,7 @@ ALLOWED = {
     ("process.py", "signal"): "signals of the process, not its alarm clock",
     ("app.py", "asyncio.sleep"): "a disk that fails or comes back knows no clock of the simulator's",
     ("runtime/shutdown.py", "asyncio.get_running_loop().time"): "a process ends in real time",
+    ("crash_points.py", "signal"): "SIGKILL, not its alarm clock",
 }
 
 CORE_MAY_IMPORT = (

@@ -25,7 +25,9 @@ class Child:
     Use it as an async context manager, or call `start` and `stop`.
     """
 
-    def __init__(self, name: str, arguments: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Describes a child; nothing runs yet.
 
         Args:
@@ -33,10 +35,12 @@ class Child:
             arguments: Arguments of the Python interpreter, for example `-m interop_server up`.
             log: File to which its stderr is appended. Its temporary files go into the same folder, so that removing the
                 folder removes them too, however the child ended.
+            environment: Variables besides those of this process.
         """
         self.name = name
         self.log = log
         self._arguments = list(arguments)
+        self._environment = dict(environment or {})
         self._process: asyncio.subprocess.Process | None = None
         self.ready: Mapping[str, Any] = {}
         """The content of the ready line."""
@@ -59,7 +63,7 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.log.parent)},
+                env={**os.environ, "PYTHONUNBUFFERED": "1", "TMPDIR": str(self.log.parent), **self._environment},
                 start_new_session=True,  # so that Ctrl-C reaches only the parent, which ends its children in order
                 limit=1 << 26,
             )
@@ -111,6 +115,10 @@ class Child:
                 return await self.kill()
         return await self._reap(process)
 
+    async def wait(self) -> int:
+        """Waits for the process to end by itself, and returns its exit code."""
+        return await self._reap(self._running())
+
     async def kill(self) -> int:
         """Ends the process with SIGKILL: it gets no chance to save anything."""
         process = self._process
@@ -143,18 +151,21 @@ class Child:
         await self.stop()
 
 
-def simulator(log: Path, db: Path | None = None, arguments: Sequence[str] = ()) -> Child:
+def simulator(
+    log: Path, db: Path | None = None, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> Child:
     """Describes a simulator on free loopback ports.
 
     Args:
         log: See Child.
         db: Database file to keep; None for one that is deleted at exit.
         arguments: Further options of `interopsim up`.
+        environment: Variables besides those of this process.
     """
     command = ["-m", "interop_server", "up"]
     for surface in ("--grpc", "--admin", "--http"):
         command += [surface, "127.0.0.1:0"]
-    return Child("the simulator", [*command, *(["--db", str(db)] if db else []), *arguments], log)
+    return Child("the simulator", [*command, *(["--db", str(db)] if db else []), *arguments], log, environment)
 
 
 def partner_server(log: Path, data: Path) -> Child:

@@ -14,6 +14,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
+from interop_server.crash_points import passing
 
 READ_BYTES = 512 * 1024
 """Chunk size of a reader: larger chunks measured no faster, and cost memory per download."""
@@ -38,6 +39,8 @@ class LocalBlobStore:
         self._root = root
         self._clock = clock
         self._writing: set[str] = set()
+        self._durable_folders: set[Path] = set()
+        """Folders of blobs that will still be there after a power cut."""
         self._may_have_uploads = True
         """False when there is certainly no unfinished upload, so that the folder need not be read."""
 
@@ -53,7 +56,7 @@ class LocalBlobStore:
             raise BlockingIOError("this blob is being written")
         self._writing.add(name)
         self._may_have_uploads = True
-        file = _PartFile(part, blob)
+        file = _PartFile(part, blob, self._durable_folders)
         try:
             await _in_thread(file.open)
         except BaseException:
@@ -86,7 +89,7 @@ class LocalBlobStore:
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        await asyncio.to_thread(self._blob_path(name).unlink, missing_ok=True)
+        await asyncio.to_thread(_delete, self._blob_path(name))
 
     async def oldest_upload_ms(self) -> int | None:
         """Returns when the oldest idle upload was last written; None when there is no idle upload."""
@@ -121,6 +124,7 @@ class LocalBlobStore:
         parts = [self._part_path(name) for name in names]
         stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * 1_000_000]
         for part in stale[:most]:
+            passing("blob.delete_stale")
             part.unlink()
         return len(stale[:most])
 
@@ -307,14 +311,16 @@ class _BlobFile:
 class _PartFile:
     """The file of an upload and its hash. It blocks, and one thread at a time may use it."""
 
-    def __init__(self, part: Path, blob: Path) -> None:
+    def __init__(self, part: Path, blob: Path, durable_folders: set[Path]) -> None:
         self._part = part
         self._blob = blob
+        self._durable_folders = durable_folders
         self._file: BinaryIO | None = None
         self.hash = hashlib.sha256()
         self.size = 0
 
     def open(self) -> None:
+        passing("blob.open")
         self._part.parent.mkdir(parents=True, exist_ok=True)
         file = self._file = self._part.open("a+b")
         file.seek(0)
@@ -324,29 +330,45 @@ class _PartFile:
     def append(self, chunks: list[bytes | memoryview]) -> None:
         file = self._opened()
         for chunk in chunks:
+            passing("blob.append")
             file.write(chunk)
             self.hash.update(chunk)
             self.size += len(chunk)
 
     def sync(self) -> None:
+        passing("blob.sync_early")
         os.fdatasync(self._opened().fileno())
 
     def commit(self) -> None:
         file = self._opened()
         file.flush()
+        passing("blob.sync")
         os.fsync(file.fileno())
-        if not self._blob.parent.exists():
-            self._blob.parent.mkdir(exist_ok=True)
-            _sync_directory(self._blob.parent.parent)
+        self._make_folder(self._blob.parent)
+        passing("blob.rename")
         self._part.replace(self._blob)
         _sync_directory(self._blob.parent)
+        passing("blob.answer")
+
+    def _make_folder(self, folder: Path) -> None:
+        # Once in each process, also when the folder is there: who made it may have been killed before it was synced.
+        if folder in self._durable_folders:
+            return
+        passing("blob.make_folder")
+        folder.mkdir(exist_ok=True)
+        root = folder.parent
+        for parent in (root, root.parent):
+            _sync_directory(parent)
+        self._durable_folders.add(folder)
 
     def keep(self, now_ms: int) -> None:
         file = self._opened()
         file.flush()
+        passing("blob.keep")
         os.utime(self._part, ns=(now_ms * 1_000_000, now_ms * 1_000_000))
 
     def forget(self) -> None:
+        passing("blob.forget")
         self._part.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -388,9 +410,15 @@ def _size(path: Path) -> int | None:
         return None
 
 
+def _delete(path: Path) -> None:
+    passing("blob.delete")
+    path.unlink(missing_ok=True)
+
+
 def _sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
+        passing("blob.sync_folder")
         os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -35,6 +35,11 @@ class MovableClock(Clock, Protocol):
         """Whether time stands still until an operator advances it."""
         ...
 
+    @property
+    def ahead_ms(self) -> int:
+        """How far the clock runs ahead of the machine's; 0 while it stands still."""
+        ...
+
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
         """Stops the clock, after it is advanced to a given time.
 

@@ -55,6 +55,11 @@ class AdjustableClock:
         """Whether time stands still until it is advanced."""
         return self._is_frozen
 
+    @property
+    def ahead_ms(self) -> int:
+        """How far it runs ahead of the machine's clock; 0 while it stands still."""
+        return 0 if self._standing_at_ms is not None else max(0, self._offset_ms)
+
     def now_ms(self) -> int:
         """Milliseconds since the UNIX epoch; never less than before."""
         if self._standing_at_ms is not None:
@@ -62,14 +67,18 @@ class AdjustableClock:
         self._last_ms = max(self._last_ms, machine_ms() + self._offset_ms)
         return self._last_ms
 
-    def start_from(self, floor_ms: int) -> None:
+    def start_from(self, floor_ms: int, ahead_ms: int = 0) -> None:
         """Makes the time begin no earlier than this; called before the first use of the clock.
+
+        Args:
+            floor_ms: A time that was shown before.
+            ahead_ms: How far the clock ran ahead of the machine's then: so far it runs ahead again, if not further.
 
         Raises:
             ValueError: It is frozen at an earlier time.
         """
         if self._standing_at_ms is None:
-            self._offset_ms = max(self._offset_ms, floor_ms - machine_ms())
+            self._offset_ms = max(self._offset_ms, floor_ms - machine_ms(), ahead_ms)
         elif self._standing_at_ms < floor_ms:
             raise ValueError("the clock is frozen at an earlier time")
 

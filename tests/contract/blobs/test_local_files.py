@@ -2,7 +2,7 @@
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,3 +95,35 @@ async def test_a_blob_cut_short_behind_the_back_is_told(root: Path, local: Local
     os.truncate(root / "ab" / NAME, 3)
     with pytest.raises(OSError, match="shorter"):
         assert [chunk async for chunk in reader.chunks(0, reader.length)] == []
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """What is synced from now on, in order; it is synced indeed."""
+    paths: list[Path] = []
+
+    def note(descriptor: int, sync: Callable[[int], None] = os.fsync) -> None:
+        paths.append(Path(f"/proc/self/fd/{descriptor}").readlink())
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", note)
+    return paths
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_blob_outlives_a_power_cut_with_all_its_folders(
+    root: Path, clock: ManualClock, synced: list[Path]
+) -> None:
+    """The file is synced before it gets its name, then every folder on the way to it.
+
+    Also a folder that is there already: the process that made it may have been killed before it was synced.
+    """
+    (root / "ab").mkdir(parents=True)
+    local = LocalBlobStore(root, clock)
+    for last, folders in (("12", [root, root.parent, root / "ab"]), ("34", [root / "ab"])):
+        name = NAME[:-2] + last
+        writer = await local.open_writer(name)
+        await writer.write(b"abc")
+        synced.clear()
+        await writer.commit()
+        assert synced == [root / "uploads" / f"{name}.part", *folders]

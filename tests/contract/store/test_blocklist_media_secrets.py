@@ -112,12 +112,13 @@ async def test_no_start_has_the_number_of_another(reopen: Callable[[], Awaitable
 
 @pytest.mark.requirement("MSG-14")
 async def test_the_time_that_was_shown_is_remembered(reopen: Callable[[], Awaitable[Store]], store: Store) -> None:
-    """The latest one, over a restart too."""
-    assert await store.past.get_time_floor_ms() == 0
-    await store.past.raise_time_floor(NOW_MS + 5)
-    await store.past.raise_time_floor(NOW_MS)
-    assert await store.past.get_time_floor_ms() == NOW_MS + 5
-    assert await (await reopen()).past.get_time_floor_ms() == NOW_MS + 5
+    """The last one, and how far ahead of the machine's clock it was; over a restart too."""
+    assert (await store.past.get_time_floor_ms(), await store.past.get_time_ahead_ms()) == (0, 0)
+    await store.past.note_time(NOW_MS + 9, 70)
+    await store.past.note_time(NOW_MS + 5, 60)
+    for is_reopened in (False, True):
+        past = (await reopen()).past if is_reopened else store.past
+        assert (await past.get_time_floor_ms(), await past.get_time_ahead_ms()) == (NOW_MS + 5, 60)
 
 
 async def test_everything_is_there_after_reopening(

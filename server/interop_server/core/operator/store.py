@@ -13,12 +13,21 @@ class PastStore(Protocol):
         """Counts a start: 1 for the first start, and no number twice."""
         ...
 
-    async def raise_time_floor(self, ms: int) -> None:
-        """Remembers a time that the server's clock has shown; a time before the remembered one changes nothing."""
+    async def note_time(self, ms: int, ahead_ms: int) -> None:
+        """Remembers the time of the server's clock, or that to which it is about to move, and how far it runs ahead.
+
+        Args:
+            ms: The time: no restart leads back behind it.
+            ahead_ms: By how much the clock runs ahead of the machine's.
+        """
+        ...
+
+    async def get_time_ahead_ms(self) -> int:
+        """How far the clock ran ahead of the machine's when it was set last; 0 when it stood still or was never set."""
         ...
 
     async def get_time_floor_ms(self) -> int:
-        """The latest of the remembered time and the timestamps of stored and sent messages (MSG-14); 0 if none."""
+        """The later of the remembered time and the timestamps of stored and sent messages (MSG-14); 0 if none."""
         ...
 
 

@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from interop_server.crash_points import passing
 from interop_server.storage import WrongDatabase
 
 APPLICATION_ID = 0x49_4F_50_53
@@ -139,6 +140,7 @@ def _look_into_all(db: sqlite3.Connection) -> None:
 def _apply_schema(db: sqlite3.Connection) -> None:
     schema = _schema()
     # One transaction, header fields included: a killed process leaves either an empty or a complete database.
+    passing("schema.create")
     db.executescript(
         "\n".join(
             [

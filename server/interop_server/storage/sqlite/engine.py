@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import aiosqlite
 
+from interop_server.crash_points import passing
 from interop_server.storage.sqlite.faults import Faults
 
 Result = TypeVar("Result")
@@ -112,6 +113,7 @@ class _HalfWritten(Exception):
 
 
 def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]], finish: Operation[None]) -> None:
+    passing("write.begin")
     db.execute("BEGIN IMMEDIATE")
     try:
         before = db.total_changes
@@ -125,11 +127,13 @@ def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]], finish: 
                 step[0].error = error
         if db.total_changes != before:
             finish(db)
+        passing("write.commit")
         db.execute("COMMIT")
     except BaseException:
         if db.in_transaction:
             db.execute("ROLLBACK")
         raise
+    passing("write.answer")
 
 
 def _write_group(db: sqlite3.Connection, group: Sequence[_Call], finish: Operation[None]) -> None:

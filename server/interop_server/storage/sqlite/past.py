@@ -9,6 +9,7 @@ from interop_server.storage.sqlite.engine import Operation
 from interop_server.storage.sqlite.mailbox import newest_timestamp_ms
 
 _COUNT_START = "UPDATE server SET starts = starts + 1 RETURNING starts"
+_GET_TIME_AHEAD = "SELECT time_ahead_ms FROM server"
 _GET_TIME_FLOOR = "SELECT time_floor_ms FROM server"
 
 
@@ -45,8 +46,14 @@ class SqlitePast(Concern, PastStore):
         [(starts,)] = await self._engine.write(lambda db: db.execute(_COUNT_START).fetchall())
         return int(starts)
 
-    async def raise_time_floor(self, ms: int) -> None:
-        await self._change(_RAISE_TIME_FLOOR, ms)
+    _NOTE_TIME = "UPDATE server SET time_floor_ms = ?1, time_ahead_ms = ?2"
+
+    async def note_time(self, ms: int, ahead_ms: int) -> None:
+        await self._change(self._NOTE_TIME, ms, ahead_ms)
+
+    async def get_time_ahead_ms(self) -> int:
+        [(ahead_ms,)] = await self._engine.read(lambda db: db.execute(_GET_TIME_AHEAD).fetchall())
+        return int(ahead_ms)
 
     async def get_time_floor_ms(self) -> int:
         return await self._engine.read(_time_floor_ms)

@@ -265,7 +265,8 @@ CREATE INDEX media_by_expiry ON media (expires_at_ms);
 CREATE TABLE server (
     only_row INTEGER PRIMARY KEY CHECK (only_row = 1),
     starts INTEGER NOT NULL DEFAULT 0,
-    time_floor_ms INTEGER NOT NULL DEFAULT 0
+    time_floor_ms INTEGER NOT NULL DEFAULT 0,
+    time_ahead_ms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 INSERT INTO server (only_row) VALUES (1);

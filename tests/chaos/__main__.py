@@ -1,0 +1,98 @@
+"""`make chaos`: kills a server again and again and prints what it kept; `--json` for machines.
+
+Exits with 1 when a promise was not kept, and with 130 when it was interrupted.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from interop_server.crash_points import POINTS
+from partner_server import SigningKeys
+from tests.chaos.campaign import RANDOM, Campaign, Found, Kill, plan
+
+INTERRUPTED = 130
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--kills", type=click.IntRange(1), default=len(POINTS), show_default=True, help="How many.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the places, and of the load's choices.")
+@click.option("--at", metavar="POINT:N", help="Kill only there, again and again, as a failure has named it.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
+def main(kills: int, seed: int, at: str | None, as_json: bool) -> None:
+    """Kill a server under mixed load at every commit point in turn, then there and at random; check all that it acked.
+
+    Every point is hit once in the first 16 kills. Fails at the first promise that is not kept, and keeps its database.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="interopsim-chaos-"))
+    campaign = Campaign(folder, SigningKeys(), _kills(kills, seed, at), seed)
+    interrupted = not asyncio.run(_run(campaign, kills))
+    found = campaign.found
+    if found.broken:
+        click.echo(f"the database and its log are kept: {folder}", err=True)
+    else:
+        _remove(folder)
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    else:
+        _print(found)
+    sys.exit(INTERRUPTED if interrupted else 1 if found.broken else 0)
+
+
+def _kills(count: int, seed: int, at: str | None) -> list[Kill]:
+    if at is None:
+        return list(plan(count, seed))
+    point, _, passage = at.partition(":")
+    if point not in POINTS or not passage.isdecimal():
+        raise click.BadParameter(f"POINT:N, with a point of {', '.join(POINTS)}", param_hint="--at")
+    return [Kill(point, int(passage))] * count
+
+
+async def _run(campaign: Campaign, kills: int) -> bool:
+    """Runs it; False when it was interrupted, after the server is dead and its files are closed."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("kills", total=kills)
+        try:
+            await campaign.run(lambda: progress.advance(bar))
+        except asyncio.CancelledError:
+            return False
+    return True
+
+
+def _print(found: Found) -> None:
+    for point in (*POINTS, RANDOM):
+        click.echo(f"{point:20} {found.at_points[point]:6} kills")
+    click.echo(
+        f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}); {found.missed} points were not passed in "
+        "time, and the server was killed at random instead."
+    )
+    for sentence in found.broken:
+        click.echo(f"BROKEN: {sentence}")
+    if not found.broken:
+        click.echo(
+            "Held: what was acked came once and in order, and never after its ack; no prekey was handed out twice; no "
+            "blob was broken; settings, blocks and accounts were as acked; time never went back; the database was in "
+            "order."
+        )
+
+
+def _remove(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

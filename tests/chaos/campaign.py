@@ -1,0 +1,262 @@
+"""Kill after kill, with a check of everything after each; knows what is killed where, and nothing of the promises."""
+
+import asyncio
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from interop_client.errors import ServerRefusal
+from interop_server.crash_points import POINTS
+from partner_server import SigningKeys
+from tests.chaos.blobs import Blobs
+from tests.chaos.choices import Accounts, Operator, Settings, opt_in
+from tests.chaos.letters import Correspondent
+from tests.chaos.prekeys import PreKeys
+from tests.chaos.stage import Broken, Place, Stage, is_gone, open_stage, settle
+
+RANDOM = "random"
+ROUND_SECONDS = 90.0
+"""How long a point is waited for; then the server is killed anyhow."""
+DEATH_SECONDS = 5.0
+"""How long after the end of a connection the process may still be there."""
+KILLS_PER_DATABASE = 100
+_DAY_MS = 86_400_000
+_FAVOURITES = {
+    "blob.sync_early": "large",
+    "blob.keep": "half",
+    "blob.delete_stale": "half",
+    "blob.forget": "wrong",
+}
+"""What uploads must do for a point to be passed soon."""
+_STEPS_MS = {"blob.delete_stale": 61_000, "blob.delete": _DAY_MS + 3_600_000}
+"""How far the clock must go for it."""
+_ONCE = {"schema.create": 1, "blob.delete": 2, "blob.delete_stale": 2, "blob.sync_early": 1}
+"""Points that are not passed often: how often at most before the kill."""
+_USUAL, _OFTEN = 12, 150
+
+
+class Act(Protocol):
+    """Some of the load, with its part of the model."""
+
+    async def return_(self) -> None:
+        """Connects after a restart, and catches up."""
+        ...
+
+    async def check(self) -> None:
+        """Holds what the server says against what it acked."""
+        ...
+
+    async def work(self) -> None:
+        """Loads the server until it is gone."""
+        ...
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        ...
+
+
+@dataclass(frozen=True)
+class Kill:
+    """Where a server dies."""
+
+    point: str
+    """One of `POINTS`, or `random`."""
+    passage: int = 0
+    """Of the point, from 1."""
+    after_seconds: float = ROUND_SECONDS
+    """Under load, unless the point comes first."""
+
+    @property
+    def told(self) -> str:
+        """What the server is told."""
+        return "" if self.point == RANDOM else f"{self.point}:{self.passage}"
+
+    @property
+    def under_load(self) -> str:
+        return f"{self.point}:{self.passage}" if self.passage else f"{self.after_seconds:.3f} s after the load began"
+
+
+@dataclass
+class Found:
+    """What a campaign has found so far."""
+
+    seed: int
+    kills: int = 0
+    at_points: Counter[str] = field(default_factory=Counter)
+    """Kills by point; `random` for those from outside."""
+    missed: int = 0
+    """Points that were not passed in time: the server was killed from outside instead."""
+    broken: list[str] = field(default_factory=list)
+    """Promises that were not kept, each with the kill before it."""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, object]:
+        """For machines."""
+        return {**asdict(self), "holds": not self.broken}
+
+
+def plan(count: int, seed: int) -> Iterator[Kill]:
+    """Every point once; then every point in turn at some later passage, and one random kill for every two of them."""
+    rng = random.Random(seed)
+    points = [point for point in POINTS if point != "schema.create"]
+    for number in range(count):
+        if number < len(POINTS):
+            yield Kill(POINTS[number], 1 if number == 0 else rng.randint(1, _most(POINTS[number], 40)))
+        elif number % 3 == 0:
+            yield Kill(RANDOM, after_seconds=rng.uniform(0.0, 0.8))
+        else:
+            point = points[(number - number // 3) % len(points)]
+            yield Kill(point, rng.randint(1, _most(point, _OFTEN)))
+
+
+def _most(point: str, often: int) -> int:
+    return _ONCE.get(point, often if point.startswith("write.") else _USUAL)
+
+
+class Campaign:
+    """Kills one server after another.
+
+    Args:
+        folder: For databases, blobs and logs.
+        keys: Of the messenger.
+        kills: Where.
+        seed: Of the load's choices.
+    """
+
+    def __init__(self, folder: Path, keys: SigningKeys, kills: Sequence[Kill], seed: int) -> None:
+        self._folder = folder
+        self._keys = keys
+        self._kills = kills
+        self._seed = seed
+        self.found = Found(seed)
+
+    async def run(self, progress: Callable[[], None] = lambda: None) -> Found:
+        """Runs to the end, or until a promise is broken; `progress` is called after each kill."""
+        began = time.monotonic()
+        for start in range(0, len(self._kills), KILLS_PER_DATABASE):
+            place = Place(self._folder / f"database-{start}", self._keys)
+            place.folder.mkdir()
+            async with open_stage(place) as stage:
+                company = Company(stage, random.Random(self._seed + start))
+                for kill in self._kills[start : start + KILLS_PER_DATABASE]:
+                    await self._one(company, kill)
+                    self.found.seconds = time.monotonic() - began
+                    progress()
+                    if self.found.broken:
+                        return self.found
+                await self._last(company)
+        return self.found
+
+    async def _one(self, company: "Company", kill: Kill) -> None:
+        try:
+            was_reached = await company.live(kill)
+        except Broken as error:
+            self.found.broken.append(f"before the kill at {kill.under_load}: {error}")
+            return
+        self.found.kills += 1
+        self.found.at_points[kill.point if was_reached else RANDOM] += 1
+        self.found.missed += kill.point != RANDOM and not was_reached
+
+    async def _last(self, company: "Company") -> None:
+        try:
+            await company.live(Kill(RANDOM, after_seconds=0.0))
+        except Broken as error:
+            self.found.broken.append(f"after the last kill: {error}")
+
+
+class Company:
+    """Everybody who loads one server."""
+
+    def __init__(self, stage: Stage, rng: random.Random) -> None:
+        self._stage = stage
+        self._rng = rng
+        self._acts: list[Act] = []
+        self._blobs: Blobs
+        self._operator: Operator
+
+    async def live(self, kill: Kill) -> bool:
+        """Lives one of the server's lives: start, check, load, death.
+
+        Returns:
+            Whether it died where it was told.
+
+        Raises:
+            Broken: A promise of a former life, or of this one, was not kept.
+        """
+        if not self._acts and kill.point != "schema.create":
+            await self._stage.start()
+            await self._cast()
+            await self._stage.kill()
+        was_early = True
+        try:
+            await self._stage.start(kill.told)
+            await self._return()
+            was_early = await self._work(kill)
+        except Exception as error:
+            if isinstance(error, ServerRefusal) and not is_gone(error):
+                raise Broken(f"a call was refused that must succeed: {error!r}") from error
+            if not is_gone(error):
+                raise
+            if not await self._stage.died(DEATH_SECONDS):
+                raise Broken(f"the server ended a connection without being killed: {error!r}") from error
+        finally:
+            await self._stage.kill()
+            await asyncio.gather(*(act.close() for act in self._acts))
+        return was_early and kill.point != RANDOM
+
+    async def _return(self) -> None:
+        await settle([asyncio.create_task(act.return_()) for act in self._acts])
+        await settle([asyncio.create_task(act.check()) for act in self._acts])
+
+    async def _work(self, kill: Kill) -> bool:
+        """Loads the server until it dies or is killed; says whether it died by itself."""
+        self._blobs.favourite = _FAVOURITES.get(kill.point, "")
+        self._operator.step_ms = _STEPS_MS.get(kill.point, 1_500)
+        works = [asyncio.create_task(act.work()) for act in self._acts]
+        dying = asyncio.create_task(self._stage.died(kill.after_seconds))
+        # Whatever ends the work of one: the server's death, or what it has found.
+        failing = asyncio.create_task(asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION))
+        await asyncio.wait([dying, failing], return_when=asyncio.FIRST_COMPLETED)
+        failing.cancel()
+        dying.cancel()
+        ends = [work.exception() for work in works if work.done()]
+        was_dead = await self._stage.died(DEATH_SECONDS if any(end and is_gone(end) for end in ends) else 0)
+        await self._stage.kill()
+        try:
+            await settle(works)
+        except Exception as error:
+            if not is_gone(error):
+                raise
+        return was_dead
+
+    async def _cast(self) -> None:
+        stage, rng = self._stage, self._rng
+        whatsapp = [Correspondent(await stage.whatsapp_user()) for _ in range(2)]
+        third_party = [Correspondent(await stage.third_party_user(), is_away=away) for away in (False, False, True)]
+        for one in whatsapp:
+            one.write_to(*third_party)
+            await one.person.connect()
+            await opt_in(one.person)
+            await one.person.close()
+        for other in third_party:
+            other.write_to(*whatsapp)
+        takers = [await stage.whatsapp_user() for _ in range(2)]
+        for taker in takers:
+            await taker.connect()
+            await opt_in(taker)
+            await taker.close()
+        self._operator = Operator(stage)
+        self._blobs = Blobs(await stage.whatsapp_user(), rng)
+        self._acts = [
+            *whatsapp,
+            *third_party,
+            PreKeys(await stage.third_party_user(), takers),
+            self._blobs,
+            Settings(await stage.whatsapp_user(), rng),
+            Accounts(stage),
+            self._operator,
+        ]

@@ -1,0 +1,87 @@
+"""A short round of what `make chaos` does at length, and proof that it notices what it looks for."""
+
+import random
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from interop_server.crash_points import POINTS
+from partner_server import SigningKeys
+from tests.chaos.campaign import RANDOM, Campaign, Company, Kill, plan
+from tests.chaos.stage import Broken, Place, open_stage
+
+pytestmark = pytest.mark.timeout(600)  # on a busy machine a start alone takes seconds
+COMMITS = 200
+"""Enough of a load that there is something of each kind."""
+
+
+@pytest.mark.requirement("SIM-03", "MSG-04", "MSG-09", "MSG-14", "KEY-05", "KEY-06", "MED-07", "OPT-02", "ABU-01")
+async def test_what_was_acked_outlives_a_kill_at_every_point(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """A server under mixed load dies at each named place; after each, everything is as the model says."""
+    found = await Campaign(tmp_path, signing_keys, list(plan(len(POINTS), seed=1)), 1).run()
+    print(f"{found.kills} kills in {found.seconds:.1f} s: {dict(found.at_points)}")
+    assert found.broken == []
+    assert found.at_points == dict.fromkeys(POINTS, 1)
+
+
+def lose_messages(db: sqlite3.Connection, _: Path) -> None:
+    db.execute("DELETE FROM mailbox WHERE kind = 1")
+
+
+def bring_back_a_prekey(db: sqlite3.Connection, _: Path) -> None:
+    [(account_id, key_id, public_key)] = db.execute(
+        "SELECT h.account_id, k.key_id - 1, h.public_key FROM one_time_prekey_history h "
+        "JOIN (SELECT account_id, min(key_id) AS key_id FROM one_time_prekey GROUP BY account_id) k USING (account_id) "
+        "WHERE (h.account_id, h.public_key) NOT IN (SELECT account_id, public_key FROM one_time_prekey) LIMIT 1"
+    ).fetchall()
+    db.execute("INSERT INTO one_time_prekey VALUES (?1, ?2, ?3)", (account_id, key_id, public_key))
+    db.execute("UPDATE published_keys SET one_time_count = one_time_count + 1 WHERE account_id = ?1", (account_id,))
+
+
+def change_a_byte_of_each_blob(_: sqlite3.Connection, folder: Path) -> None:
+    for path in (path for path in folder.glob("chaos.db.blobs/??/*") if path.is_file()):
+        content = bytearray(path.read_bytes())
+        content[-1] ^= 1
+        path.write_bytes(content)
+
+
+def change_settings(db: sqlite3.Connection, _: Path) -> None:
+    db.execute("DELETE FROM blocked")
+
+
+Sabotage = Callable[[sqlite3.Connection, Path], None]
+
+
+@pytest.mark.parametrize(
+    ("sabotage", "noticed"),
+    [
+        (lose_messages, "messages acked to|the receipt of|was due"),
+        (bring_back_a_prekey, "were handed out, and are here again"),
+        (change_a_byte_of_each_blob, "other bytes than went up"),
+        (change_settings, "blocked is"),
+    ],
+)
+async def test_what_is_lost_is_noticed(
+    tmp_path: Path, signing_keys: SigningKeys, sabotage: Sabotage, noticed: str
+) -> None:
+    """A check that finds everything right proves nothing: here somebody changes the files between two lives."""
+    async with open_stage(Place(tmp_path, signing_keys)) as stage:
+        company = Company(stage, random.Random(1))
+        assert await company.live(Kill("write.answer", COMMITS)), "so many commits did not come"
+        with closing(sqlite3.connect(stage.db, isolation_level=None)) as db:
+            sabotage(db, tmp_path)
+        with pytest.raises(Broken, match=noticed):
+            await company.live(Kill(RANDOM, after_seconds=0.0))
+
+
+def test_a_plan_visits_every_point_and_chance() -> None:
+    """Every point first of all, then all of them in turn, and a third of the kills wherever chance has it."""
+    kills = list(plan(400, seed=7))
+    assert [kill.point for kill in kills[: len(POINTS)]] == list(POINTS)
+    later = [kill.point for kill in kills[len(POINTS) :]]
+    assert {*later} == {RANDOM, *POINTS} - {"schema.create"}
+    assert later.count(RANDOM) == len(later) // 3
+    assert kills == list(plan(400, seed=7))

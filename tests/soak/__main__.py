@@ -1,0 +1,98 @@
+"""`make soak`: a steady load for long, and whether the server's memory grows; `--json` for machines.
+
+Exits with 1 when memory is not flat or a promise was not kept, and with 130 when it was interrupted.
+"""
+
+import asyncio
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from tests.chaos.stage import Broken
+from tests.soak.load import Soak, run
+from tests.soak.memory import FLAT_BYTES_PER_MESSAGE, Sample, growth
+
+INTERRUPTED = 130
+SETTLED_MINUTES = 10.0
+"""From when on memory must be flat; of a run of less than twice as long, from half of it on."""
+FEWEST_SAMPLES = 10
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--minutes", type=click.FloatRange(min=0.25), default=60.0, show_default=True, help="How long.")
+@click.option("--rate", type=click.IntRange(100, 5_000), default=500, show_default=True, help="Messages a second.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object, with all samples.")
+def main(minutes: float, rate: int, as_json: bool) -> None:
+    """Load a server steadily: messages, receipts, reconnects, prekeys, blobs, settings, accounts, and days that pass.
+
+    Prints the slope of its resident memory from the tenth minute on, and whether it is flat.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="interopsim-soak-"))
+    samples: list[Sample] = []
+    try:
+        is_complete = asyncio.run(_run(Soak(folder, minutes, rate), samples))
+    except Broken as error:
+        raise click.ClickException(f"{error} (the database and its log are kept: {folder})") from error
+    shutil.rmtree(folder, ignore_errors=True)
+    sys.exit(_report(samples, as_json=as_json) if is_complete else _interrupted(samples, as_json=as_json))
+
+
+async def _run(soak: Soak, samples: list[Sample]) -> bool:
+    """Runs it; False when it was interrupted, after the server is dead and its files are closed."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
+        bar = progress.add_task("begins", total=soak.minutes * 60)
+
+        def show(sample: Sample) -> None:
+            samples.append(sample)
+            text = f"{sample.resident_bytes / (1 << 20):.1f} MiB, {sample.messages:,} messages"
+            progress.update(bar, completed=sample.seconds, description=text)
+
+        try:
+            await run(soak, show)
+        except asyncio.CancelledError:
+            return False
+    return True
+
+
+def _report(samples: list[Sample], *, as_json: bool) -> int:
+    seconds = samples[-1].seconds
+    found = growth(samples, min(SETTLED_MINUTES * 60, seconds / 2))
+    rate = samples[-1].messages / seconds
+    if as_json:
+        facts = {**asdict(found), "is_flat": found.is_flat, "messages_per_second": rate, "seconds": seconds}
+        click.echo(json.dumps({**facts, "samples": [asdict(sample) for sample in samples]}))
+        return 0 if found.is_flat else 1
+    for sample in samples[:: max(1, len(samples) // 20)]:
+        click.echo(f"{sample.seconds / 60:6.1f} min {sample.resident_bytes / (1 << 20):8.1f} MiB {sample.messages:12,}")
+    click.echo(
+        f"{samples[-1].messages:,} messages in {seconds / 60:.1f} min, {rate:.0f} a second. From minute "
+        f"{found.from_seconds / 60:.1f} on memory went from {found.first_bytes / (1 << 20):.1f} to "
+        f"{found.last_bytes / (1 << 20):.1f} MiB: {found.kib_per_minute:+.1f} KiB/min, "
+        f"{found.bytes_per_message:+.3f} bytes a message. {'Flat' if found.is_flat else 'NOT FLAT'} (under "
+        f"{FLAT_BYTES_PER_MESSAGE} bytes a message is flat)."
+    )
+    return 0 if found.is_flat else 1
+
+
+def _interrupted(samples: list[Sample], *, as_json: bool) -> int:
+    click.echo("interrupted; so far:", err=True)
+    if len(samples) >= FEWEST_SAMPLES:
+        _report(samples, as_json=as_json)
+    return INTERRUPTED
+
+
+if __name__ == "__main__":
+    main()
