@@ -31,13 +31,21 @@ def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
     text, field = identifier.strip(), _FIELD
     if len(text.encode("utf-8", "surrogatepass")) > MAX_IDENTIFIER_BYTES:
         raise Refusal(
-            Reason.REQUEST_MALFORMED, f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes", field=field
+            Reason.REQUEST_MALFORMED,
+            f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes",
+            field=field,
+            requirement="ENL-02",
         )
     if kind is IdentifierType.PHONE:
         return normalize_phone_number(text)
     form = _EMAIL if kind is IdentifierType.EMAIL else _USERNAME
     if not form.fullmatch(text) or not _is_encodable(text):
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is not a valid {kind.name.lower()}", field=field)
+        raise Refusal(
+            Reason.REQUEST_MALFORMED,
+            f"an identifier is not a valid {kind.name.lower()}",
+            field=field,
+            requirement="ENL-02",
+        )
     return text.casefold()
 
 
@@ -54,7 +62,7 @@ def normalize_phone_number(number: str, field: str = _FIELD) -> str:
     compact = number.translate({ord(character): None for character in " -().\u00a0"})
     if not _PHONE.fullmatch(compact) or compact.lstrip("+").startswith("0"):
         detail = "a phone number has 5 to 15 digits in E.164 form, like +4915112345678"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=field, requirement="ENL-02")
     return compact.removeprefix("+")
 
 
@@ -66,7 +74,7 @@ def normalize_e164_number(number: str) -> str:
     """
     if not number.startswith("+"):
         detail = "`phone_number` starts with `+` and the country code"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="phone_number")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="phone_number", requirement="ENL-02")
     return normalize_phone_number(number, "phone_number")
 
 

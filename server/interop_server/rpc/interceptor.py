@@ -10,7 +10,7 @@ from google.protobuf.message import DecodeError
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
-from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, Method, method_of
+from interop_server.rpc.calls import REQUEST_ID_METADATA, Call, Context, Method, chosen_id, method_of
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.session import Sessions
@@ -41,7 +41,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> "grpc.RpcMethodHandler[Any, Any] | None":
         """Wraps the handler of one call."""
         handler = await continuation(handler_call_details)
-        if handler is None or (method := method_of(handler_call_details.method)) is None:
+        if handler is None:
+            return grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
+        if (method := method_of(handler_call_details.method)) is None:
             return handler
         make, behavior = _kind(handler)
         parse, streams = handler.request_deserializer, handler.request_streaming
@@ -51,6 +53,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
         return wrapped
+
+    async def _refuse_unknown(self, _request: Any, context: Context) -> None:
+        """Answers a call of a method that is not there as gRPC does, but with a name for it, as every call has one."""
+        request_id = chosen_id(context) or self._journal.unrecorded_request_id()
+        message = "the server has no such method: see protos/"
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, ((REQUEST_ID_METADATA, request_id),))
 
     def _guard(self, behavior: Behavior, method: Method, parse: Callable[[Any], Any]) -> Behavior:
         async def guarded(request: Any, context: Context) -> Any:
@@ -63,7 +71,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
             except DecodeError:
-                unreadable = Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method")
+                unreadable = Refusal(
+                    Reason.REQUEST_MALFORMED, "the bytes are no message of this method", requirement="SIM-01"
+                )
                 await _refuse(unreadable, call, context)
             except grpc.aio.AbortError:
                 raise

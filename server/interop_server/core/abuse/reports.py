@@ -110,13 +110,15 @@ def _is_made_up(
 
 
 def _check_messages(messages: Sequence[ReportedMessage]) -> None:
-    require_count(len(messages), MAX_REPORTED_MESSAGES, "messages")
+    require_count(len(messages), MAX_REPORTED_MESSAGES, "messages", "ABU-03")
     for index, message in enumerate(messages):
         if message.revealed is None:
             continue
         if len(message.revealed.plaintext) > MAX_REVEALED_BYTES:
             detail = f"`plaintext` has at most {MAX_REVEALED_BYTES:,} bytes"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].plaintext")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].plaintext", requirement="ABU-03")
         if len(message.revealed.message_secret) != MESSAGE_SECRET_BYTES:
             detail = f"`message_secret` has {MESSAGE_SECRET_BYTES} bytes"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].message_secret")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].message_secret", requirement="ABU-03"
+            )

@@ -19,6 +19,7 @@ def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
             Reason.KEY_MALFORMED,
             f"the identity key has {len(keys.identity_key)} bytes instead of {PUBLIC_KEY_BYTES}",
             field="identity_key",
+            requirement="KEY-02",
         )
     check_signed_prekey(keys.identity_key, keys.signed_prekey)
     return keys
@@ -36,6 +37,7 @@ def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> Non
             Reason.KEY_MALFORMED,
             f"the signed prekey's signature has {len(signed_prekey.signature)} bytes instead of {SIGNATURE_BYTES}",
             field="signed_prekey.signature",
+            requirement="KEY-02",
         )
     if not verify_signed_prekey(identity_key, signed_prekey.public_key, signed_prekey.signature):
         raise Refusal(Reason.PREKEY_SIGNATURE_INVALID, field="signed_prekey.signature")
@@ -55,7 +57,7 @@ def check_prekey(key_id: int, public_key: bytes, name: str, field: str) -> None:
     """
     if not 1 <= key_id <= MAX_PREKEY_ID:
         detail = f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.key_id")
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.key_id", requirement="KEY-02")
     if len(public_key) != PUBLIC_KEY_BYTES:
         detail = f"{name} has {len(public_key)} bytes instead of {PUBLIC_KEY_BYTES}"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.public_key")
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.public_key", requirement="KEY-02")

@@ -81,6 +81,14 @@ CREATE TABLE one_time_prekey_history (
     PRIMARY KEY (account_id, public_key)
 ) STRICT, WITHOUT ROWID;
 
+-- The calls that published prekeys since the account's keys were last replaced or deleted, so that a repetition after a
+-- lost answer is recognised.
+CREATE TABLE prekey_publication (
+    account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    PRIMARY KEY (account_id, digest)
+) STRICT, WITHOUT ROWID;
+
 -- The one-time ones.
 CREATE TABLE kem_prekey (
     account_id INTEGER NOT NULL REFERENCES published_keys ON DELETE CASCADE,
