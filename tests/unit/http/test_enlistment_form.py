@@ -123,6 +123,7 @@ async def test_a_refusal_is_a_documented_outcome(session: ClientSession, desk: D
         "advice": reason.advice,
         "recovery": reason.recovery.name.lower(),
         "code": reason.code,
+        **({"retry_after_ms": 1_000} if reason is Reason.JWKS_UNAVAILABLE else {}),
     }
 
 
