@@ -28,6 +28,7 @@ THREATS = {
     "T16": "Receipts that give somebody away",
     "T17": "Use from outside the allowed area",
     "T18": "False reports",
+    "T29": "Text that commands a terminal or forges a line",
 }
 """By id: what the attacker is after."""
 

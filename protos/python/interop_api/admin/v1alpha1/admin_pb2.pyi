@@ -81,7 +81,7 @@ class Partner(_message.Message):
     integrator: _builtins.int
     """Integrator id: 1 to 999."""
     name: _builtins.str
-    """Display name: 1 to 128 characters."""
+    """Display name: 1 to 128 printable characters."""
     issuer: _builtins.str
     """The `iss` of its tokens: 1 to 512 characters. One partner per issuer."""
     base_url: _builtins.str
