@@ -48,6 +48,8 @@ class Wire:
     """Actions, such as `InteropService.Resolve`, that succeeded at least once."""
     refused: set[str] = field(default_factory=set)
     """Those that were refused at least once."""
+    refusals: set[str] = field(default_factory=set)
+    """Action, reason and requirement of each, one space between them."""
 
     def read(self, lines: Iterable[str]) -> None:
         """Takes in a journal: JSON objects, one a line; a simulator that was killed may have left half of its last."""
@@ -58,6 +60,7 @@ class Wire:
             if entry["outcome"] == "refused":
                 self.reasons.add(entry["reason"])
                 self.refused.add(entry["action"])
+                self.refusals.add(f"{entry['action']} {entry['reason']} {entry['requirement']}")
             elif entry["outcome"] == "accepted":
                 self.accepted.add(entry["action"])
 

@@ -1,11 +1,14 @@
 """What a refusal may say about the rule that was broken; knows no wire."""
 
+import tomllib
+from collections.abc import Iterable, Mapping
 from functools import cache
+from pathlib import Path
 
 from interop_server.core.errors import Reason
-from interop_server.core.limits import Limits, about
 from interop_server.ledger import load_ledger
 
+PLACES = Path(__file__).with_name("refusals.toml")
 ABOUT_A_FIELD = frozenset(
     {
         Reason.REQUEST_MALFORMED,
@@ -20,13 +23,47 @@ ABOUT_A_FIELD = frozenset(
 UNNAMEABLE = r"the (bytes|body|charset|form is|form has) |a field occurs twice|Not Found|Method Not Allowed"
 """How it begins what is said of a request that could not, and of what is wrong with a form as a whole."""
 
-
-def may_rest_on(reason: Reason, requirement: str) -> bool:
-    """Whether a refusal for that reason may name that requirement: the usual one, or that of the limit that was met."""
-    assert requirement in load_ledger().rows, requirement
-    return requirement == reason.requirement or (reason is Reason.RATE_LIMITED and requirement in _of_limits())
+_UNREADABLE = "REQUEST_MALFORMED SIM-01"
+"""Every call may come as bytes that are no message, which breaks no rule of its own."""
+Places = Mapping[str, Mapping[str, tuple[str, ...]]]
+"""By reason and action, the requirements that a refusal may name."""
 
 
 @cache
-def _of_limits() -> frozenset[str]:
-    return frozenset(requirement for name in Limits.__dataclass_fields__ for requirement in about(name).requirements)
+def places() -> Places:
+    """The table of the places that refuse for a rule that is not the reason's own."""
+    table = tomllib.loads(PLACES.read_text())
+    return {reason: {action: tuple(ids) for action, ids in rows.items()} for reason, rows in table.items()}
+
+
+def may_rest_on(reason: Reason, requirement: str) -> bool:
+    """Whether a refusal for that reason may name that requirement, wherever it is given."""
+    assert requirement in load_ledger().rows, requirement
+    if f"{reason.name} {requirement}" == _UNREADABLE:
+        return True
+    return requirement == reason.requirement or any(
+        requirement in ids for ids in places().get(reason.name, {}).values()
+    )
+
+
+def strangers(refusals: Iterable[str], table: Places) -> list[str]:
+    """Returns the refusals, as `action reason requirement`, that name a rule which their place does not stand for."""
+    return sorted(each for each in refusals if not _is_of_its_place(*each.split(" "), table))
+
+
+def unprovoked(refusals: Iterable[str], table: Places) -> list[str]:
+    """Returns what stands in the table, in the same form, and was given by nobody."""
+    rows = {
+        f"{action} {reason} {requirement}"
+        for reason, actions in table.items()
+        for action, ids in actions.items()
+        for requirement in ids
+    }
+    return sorted(rows - set(refusals))
+
+
+def _is_of_its_place(action: str, reason: str, requirement: str, table: Places) -> bool:
+    if f"{reason} {requirement}" == _UNREADABLE:
+        return True
+    ids = table.get(reason, {}).get(action)
+    return requirement in ids if ids else requirement == Reason[reason].requirement

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interop_protocol.printable import PrintableLog
+
 if TYPE_CHECKING:
     from interop_server.core.enlistment.location import LocationPolicy
     from interop_server.core.limits import Limits
@@ -200,7 +202,9 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     "root_public_key": …, "db": …, "pid": …, "version": …}. Port 0 lets the system choose a port.
     """
     logging.basicConfig(
-        stream=sys.stderr, level=log_level.upper(), format="%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+        stream=PrintableLog(sys.stderr),
+        level=log_level.upper(),
+        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
     )
     gc.disable()  # objects made at start stay; collecting among them took a fifth of the time until ready
     from interop_server.config import Config

@@ -4,9 +4,10 @@ import pytest
 
 from interop_server.ledger import Status, load_ledger
 from tests.evidence import Evidence
+from tests.threats.report import THREATS as REPORTED
 
 LEDGER = load_ledger()
-THREATS = {f"T{number}" for number in range(1, 19)}
+THREATS = {*REPORTED}
 
 
 @pytest.mark.parametrize("requirement", [row.id for row in LEDGER.rows.values() if row.status is Status.MODELLED])

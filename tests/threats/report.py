@@ -38,6 +38,7 @@ THREATS = {
     "T26": "Identifiers that pass for somebody else's",
     "T27": "Keys that protect nothing",
     "T28": "Squatting on somebody's upload",
+    "T29": "Text that commands a terminal or forges a line",
 }
 """By id: what the attacker is after."""
 

@@ -35,7 +35,7 @@ REQUIREMENT = re.compile(r"(ENL|CHN|PRX|KEY|OPT|MSG|RCP|MED|ABU|LIF|SIM)-[0-9]{2
 @pytest.mark.parametrize("reason", Reason)
 def test_every_reason_has_a_whole_row(reason: Reason) -> None:
     """The id of what was broken, what it means, what to do, for people and for programs, and its codes (SIM-01)."""
-    assert REQUIREMENT.fullmatch(reason.requirement) and reason.requirement in LEDGER.rows
+    assert not reason.requirement or (REQUIREMENT.fullmatch(reason.requirement) and reason.requirement in LEDGER.rows)
     for text in (reason.meaning, reason.advice):
         assert re.fullmatch(r"[A-Z`].{8,}[.]", text)
         assert "  " not in text
@@ -181,18 +181,20 @@ def facts_of_status(status: status_pb2.Status) -> Facts:
 @pytest.mark.parametrize("field", ["", "users[3].external_id"])
 def test_all_wires_say_the_same(reason: Reason, retry_after_ms: int | None, field: str) -> None:
     """As a message, as a status and over HTTP: reason, requirement, advice, what to do, delay, fields (SIM-01)."""
-    refusal = Refusal(reason, "the detail", retry_after_ms, cause="what the caller must not learn", field=field)
+    refusal = Refusal(
+        reason, "the detail", retry_after_ms, cause="what the caller must not learn", field=field, requirement="KEY-05"
+    )
     refusal.request_id = "request 1"
     message = refusal_to(refusal)
     status = status_pb2.Status.FromString(status_details(refusal))
     expected: Facts = {
         "reason": reason.name,
-        "requirement": reason.requirement,
+        "requirement": "KEY-05",
         "advice": f"the detail. {reason.advice}",
         "recovery": reason.recovery.name,
         "code": reason.code,
         "request_id": "request 1",
-        "retry_after_ms": retry_after_ms,
+        "retry_after_ms": reason.recovery.retry_after_ms if retry_after_ms is None else retry_after_ms,
         "violations": [(field, "the detail")] if field else [],
     }
     packed = errors_pb2.Refusal()
@@ -210,7 +212,18 @@ def test_the_place_that_refuses_names_the_requirement() -> None:
     status = status_pb2.Status.FromString(status_details(refusal))
     told = {facts["requirement"] for facts in (facts_of(refusal_to(refusal)), facts_of_status(status))}
     assert told == {refusal_to_json(refusal)["requirement"]} == {"OPT-12"}
-    assert Refusal(Reason.RATE_LIMITED).requirement == Reason.RATE_LIMITED.requirement != "OPT-12"
+    assert Refusal(Reason.MAILBOX_FULL).requirement == Reason.MAILBOX_FULL.requirement == "MSG-11"
+    with pytest.raises(AssertionError, match="name the one that is broken"):
+        Refusal(Reason.RATE_LIMITED)
+
+
+@pytest.mark.requirement("SIM-01")
+@pytest.mark.parametrize("reason", Reason)
+def test_where_a_retry_helps_there_is_a_delay(reason: Reason) -> None:
+    """Whoever refuses, and whether or not it knows the time: a client never has to guess (SIM-01)."""
+    helps = reason.recovery in (Recovery.SAME_AGAIN, Recovery.RECONNECT)
+    assert (Refusal(reason, requirement="SIM-01").retry_after_ms is not None) is helps
+    assert Refusal(reason, retry_after_ms=7, requirement="SIM-01").retry_after_ms == 7
 
 
 def test_without_a_detail_there_is_only_the_advice() -> None:
@@ -223,7 +236,7 @@ def test_without_a_detail_there_is_only_the_advice() -> None:
     assert status_details(one) == status_details(other)
 
 
-UNREADABLE = {"rpc/interceptor.py": 1, "http/surface.py": 1, "http/forms.py": 7}
+UNREADABLE = {"rpc/interceptor.py": 3, "rpc/request_bounds.py": 2, "http/surface.py": 1, "http/forms.py": 7}
 """How often what cannot be read, or is of no form as a whole, is refused: there is no field to name."""
 
 
@@ -252,6 +265,28 @@ def test_every_place_that_refuses_a_field_names_it() -> None:
     assert found == UNREADABLE
 
 
+def refusals_without_a_rule(source: str) -> list[str]:
+    """The reasons that serve several rules and are given without one."""
+    shared = {reason.name for reason in Reason if not reason.requirement}
+    calls = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and node.args)
+    refused = (call for call in calls if isinstance(call.func, ast.Name) and call.func.id == "Refusal")
+    return [
+        call.args[0].attr
+        for call in refused
+        if isinstance(call.args[0], ast.Attribute)
+        and call.args[0].attr in shared
+        and "requirement" not in {keyword.arg for keyword in call.keywords}
+    ]
+
+
+@pytest.mark.requirement("SIM-01")
+def test_every_place_that_refuses_for_a_shared_reason_names_its_rule() -> None:
+    """Read from the source, so that none is forgotten; and the search finds what is (SIM-01)."""
+    root = Path(next(iter(interop_server.__path__)))
+    assert [name for file in root.rglob("*.py") for name in refusals_without_a_rule(file.read_text())] == []
+    assert refusals_without_a_rule('raise Refusal(Reason.REQUEST_MALFORMED, "why")') == ["REQUEST_MALFORMED"]
+
+
 def test_the_search_for_forgotten_fields_finds_them() -> None:
     """A search that finds nothing proves something only if it can find."""
     assert refusals_without_a_field('raise Refusal(Reason.REQUEST_MALFORMED, "why")') == 1
@@ -261,7 +296,7 @@ def test_the_search_for_forgotten_fields_finds_them() -> None:
 
 def test_nothing_goes_out_that_the_journal_does_not_know() -> None:
     """On no wire: a refusal that nobody recorded could not be explained (SIM-07)."""
-    refusal = Refusal(Reason.NOT_REGISTERED)
+    refusal = Refusal(Reason.NOT_ELIGIBLE)
     assert not refusal.is_recorded
     for say in (refusal_to, status_details, refusal_to_json):
         with pytest.raises(AssertionError, match="was not recorded"):

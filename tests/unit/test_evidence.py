@@ -21,7 +21,8 @@ pytestmark = pytest.mark.requirement("KEY-01")
 @pytest.mark.threat("T6")
 def test_that_passes():
     entries = [
-        {"action": "A.B", "outcome": "refused", "reason": "TOO_MUCH"}, {"action": "A.B", "outcome": "accepted"},
+        {"action": "A.B", "outcome": "refused", "reason": "TOO_MUCH", "requirement": "KEY-04"},
+        {"action": "A.B", "outcome": "accepted"},
         {"action": "C.D", "outcome": "dropped", "reason": ""}, {"action": "timer.x", "outcome": "done"},
     ]
     new_journal().write_text("".join(json.dumps(entry) + "\\n" for entry in entries) + '{"action": "cut o')
@@ -99,7 +100,9 @@ def test_every_marked_test_is_recorded_with_its_outcome(suite: Path, run: Run, h
     passed = outcomes["test_that_passes"]
     assert passed == Outcome("tests/test_suite.py::test_that_passes", ["KEY-01", "KEY-05", "KEY-06"], ["T6"])
     assert outcomes["test_that_fails"].requirements == ["KEY-01"]
-    assert evidence.wire == Wire(reasons={"TOO_MUCH"}, accepted={"A.B", "E.F"}, refused={"A.B"})
+    assert evidence.wire == Wire(
+        reasons={"TOO_MUCH"}, accepted={"A.B", "E.F"}, refused={"A.B"}, refusals={"A.B TOO_MUCH KEY-04"}
+    )
     assert [file.name for file in (suite / FOLDER).iterdir()] == [OUTCOMES]
 
 

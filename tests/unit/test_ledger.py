@@ -112,7 +112,14 @@ def test_limits_and_ledger_agree_on_what_is_policy() -> None:
 @pytest.mark.parametrize("reason", Reason)
 def test_what_a_refusal_cites_is_a_row(reason: Reason) -> None:
     """Whoever is refused can look the requirement up (SIM-01)."""
-    assert reason.requirement in LEDGER.rows
+    assert not reason.requirement or reason.requirement in LEDGER.rows
+
+
+@pytest.mark.requirement("SIM-01")
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason.requirement])
+def test_a_reason_with_a_rule_of_its_own_says_so_in_its_meaning(reason: Reason) -> None:
+    """The rule that a refusal names first in its comment in the contract is the one that it cites (SIM-01)."""
+    assert (ID.findall(reason.meaning) or ["SIM-01"])[0] == reason.requirement
 
 
 def test_what_the_sources_cite_is_a_row() -> None:

@@ -1,7 +1,6 @@
 """`interopsim demo`: reads options, refuses wrong input before anything starts, and reports; knows no step."""
 
 import asyncio
-import json
 import os
 import sys
 import tempfile
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interop_demo.inputs import InputRefused, Inputs, check_file, check_text, image_mimetype, make_pdf, make_png
+from interop_protocol.printable import json_line
 from interop_protocol.times import parse_time
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def demo(keep: Path | None, as_json: bool, explains: bool, seed: int | None, at_
     elif not ok and not is_interrupted:
         click.echo("Add --keep DIR to keep the logs.", err=True)
     if as_json:
-        click.echo(json.dumps(_report(ok, results)))
+        click.echo(json_line(_report(ok, results)))
     if is_interrupted:
         click.echo("Interrupted: every process has ended.", err=True)
     sys.exit(INTERRUPTED if is_interrupted else 0 if ok else 1)

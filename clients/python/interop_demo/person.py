@@ -26,6 +26,7 @@ from interop_demo.third_party_device import ThirdPartyDevice
 from interop_demo.whatsapp_device import WhatsAppDevice
 from interop_protocol.certificates import CertificateError
 from interop_protocol.noise import RemoteProtocolError
+from interop_protocol.printable import PrintableLog
 
 _EXPECTED = (
     CommandFailed,
@@ -41,7 +42,9 @@ _EXPECTED = (
 
 def main() -> None:
     """Runs the device until stdin ends."""
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        stream=PrintableLog(sys.stderr), level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     with suppress(asyncio.CancelledError):
         asyncio.run(_run(json.loads(sys.argv[1])))
 

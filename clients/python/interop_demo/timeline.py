@@ -14,6 +14,7 @@ from rich.text import Text
 
 from interop_admin.explanation import paragraphs_of
 from interop_client.media.upload import Progress as ReportProgress
+from interop_protocol.printable import printable
 
 if TYPE_CHECKING:
     from interop_api.admin.v1alpha1 import journal_pb2
@@ -55,7 +56,7 @@ class Timeline:
     def introduce(self, *lines: str) -> None:
         """Writes the introduction."""
         for line in lines:
-            self._console.print(Text(line))
+            self._console.print(Text(printable(line)))
 
     def begin(self, number: int, name: str) -> None:
         """Writes the heading of a step."""
@@ -71,7 +72,9 @@ class Timeline:
         row.add_column(width=8, justify="right", style="dim", no_wrap=True)
         row.add_column(width=18, no_wrap=True)
         row.add_column(overflow="fold")
-        row.add_row(f"{milliseconds:.0f} ms", Text(str(who), style=_style_of(str(who))), Text(what))
+        row.add_row(
+            f"{milliseconds:.0f} ms", Text(printable(str(who)), style=_style_of(str(who))), Text(printable(what))
+        )
         self._console.print(row)
 
     def decide(self, what: str) -> None:
@@ -88,13 +91,13 @@ class Timeline:
         """Writes the result of a step."""
         self._explain_now()
         style = "bold green" if result.ok else "bold red"
-        text = f"{'held' if result.ok else 'FAILED'}: {result.detail}"
+        text = printable(f"{'held' if result.ok else 'FAILED'}: {result.detail}")
         self._console.print(Text(f"         {text}", style=style))
 
     def _explain_now(self) -> None:
         explained, self._unexplained = self._unexplained, None
         for paragraph in paragraphs_of(explained) if explained else ():
-            text = Text.assemble((f"{paragraph.heading}: ", "dim bold"), (paragraph.text, "dim"))
+            text = Text.assemble((f"{printable(paragraph.heading)}: ", "dim bold"), (printable(paragraph.text), "dim"))
             self._console.print(Padding(text, (0, 0, 0, _INDENT)))
 
     @contextmanager
@@ -116,7 +119,7 @@ class Timeline:
         table.add_column("result")
         table.add_column("ms", justify="right")
         for number, result in enumerate(results, 1):
-            outcome = Text("held", style="green") if result.ok else Text(result.detail, style="red")
+            outcome = Text("held", style="green") if result.ok else Text(printable(result.detail), style="red")
             table.add_row(str(number), Text(result.name), outcome, f"{result.ms:,}")
         self._console.print()
         self._console.print(table)
@@ -126,8 +129,8 @@ class Timeline:
 
 
 def quote(text: str) -> str:
-    """Returns a text for use in a line: shortened, and without control characters."""
-    shown = "".join(character if character.isprintable() else " " for character in text)
+    """Returns a text for use in a line: shortened, and printable."""
+    shown = printable(text)
     return f"“{shown}”" if len(shown) <= _MAX_QUOTE_CHARACTERS else f"“{shown[:_MAX_QUOTE_CHARACTERS]}…”"
 
 

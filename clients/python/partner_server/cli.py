@@ -1,7 +1,6 @@
 """The command line of the partner's server: reads options, runs until a signal; knows nothing of the routes."""
 
 import asyncio
-import json
 import logging
 import os
 import signal
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import click
 
+from interop_protocol.printable import PrintableLog, json_line
 from partner_server.server import PartnerServer, PartnerSettings
 from partner_server.simulator import read_endpoint
 
@@ -43,7 +43,9 @@ def main(
         raise click.UsageError(
             f"--simulator-grpc, --simulator-http and --root go together and name a simulator: {error}"
         ) from error
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        stream=PrintableLog(sys.stderr), level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     try:
         asyncio.run(_run(PartnerSettings(folder=data, port=port, issuer=issuer, endpoint=endpoint)))
     except OSError as error:
@@ -64,5 +66,5 @@ async def _run(settings: PartnerSettings) -> None:
             "proxy_url": server.proxy_url,
             "pid": os.getpid(),
         }
-        click.echo(json.dumps(ready))
+        click.echo(json_line(ready))
         await stop.wait()

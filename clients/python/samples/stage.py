@@ -17,6 +17,7 @@ from interop_client.options import ClientOptions
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
+from interop_protocol.printable import printable
 from partner_server import PartnerServer, PartnerSettings
 
 
@@ -31,8 +32,8 @@ def endpoint() -> Endpoint:
 def expect(claim: bool, sentence: str) -> None:
     """Prints a sentence if its claim is true, or else ends the sample with it."""
     if not claim:
-        sys.exit(f"NOT SO: {sentence}")
-    print(sentence)
+        sys.exit(f"NOT SO: {printable(sentence)}")
+    print(printable(sentence))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,8 @@
 
 PROTOCOL_VERSION = 1
 """The interop protocol version that this release speaks (ENL-15); policy: the real numbers are not public."""
+UNNAMED_PROTOCOL_VERSION = 1
+"""The version of a client that names none: the documented enlistment form has no field for it (ENL-08)."""
 
 PUBLIC_KEY_BYTES = 32
 """A Curve25519 public key without its type byte (KEY-02)."""

@@ -5,13 +5,13 @@ from interop_server.core.model import Account
 from interop_server.core.shared_store import AccountStore
 
 
-async def registered_account(accounts: AccountStore, jid: str) -> Account:
-    """Returns an account by its JID.
+async def registered_account(accounts: AccountStore, jid: str, requirement: str) -> Account:
+    """Returns an account by its JID, for an operator's call that serves the rule of that id.
 
     Raises:
         Refusal: NOT_REGISTERED.
     """
     account = await accounts.get(jid)
     if account is None:
-        raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+        raise Refusal(Reason.NOT_REGISTERED, "there is no such account", requirement=requirement)
     return account

@@ -23,10 +23,10 @@ class Refusal(Exception):
     Args:
         reason: The reason.
         detail: The details for the caller: names fields and limits, never secrets or other people's data.
-        retry_after_ms: The delay after which a new attempt can succeed; None when that is unknown.
+        retry_after_ms: The delay after which a new attempt can succeed; None for that of the reason's kind.
         cause: Details that the caller must not learn, for the operator's journal alone (OPT-09, OPT-11, LIF-05).
         field: Path of the wrong field of the request; empty when no single field is wrong.
-        requirement: Id of the requirement that was broken, if it is not the reason's usual one.
+        requirement: Id of the requirement that was broken; a place must name it if the reason has none of its own.
     """
 
     def __init__(
@@ -42,9 +42,10 @@ class Refusal(Exception):
         super().__init__(f"{reason.name}: {detail}" if detail else reason.name)
         self.reason = reason
         self.detail = detail
-        self.retry_after_ms = retry_after_ms
+        self.retry_after_ms = reason.recovery.retry_after_ms if retry_after_ms is None else retry_after_ms
         self.cause = cause
         self.requirement = requirement or reason.requirement
+        assert self.requirement, f"{reason.name} is refused for several rules: name the one that is broken here"
         self.violations: tuple[FieldViolation, ...] = (FieldViolation(field, detail or reason.advice),) if field else ()
         self.code = reason.code
         """The code that stands for it on the wire that is modelled."""
@@ -87,8 +88,8 @@ class Refusal(Exception):
         return f"{self.detail}. {self.reason.advice}" if self.detail else self.reason.advice
 
 
-def require_count(count: int, most: int, field: str, *, least: int = 1) -> None:
-    """Refuses a list that is too long, or too short.
+def require_count(count: int, most: int, field: str, requirement: str, *, least: int = 1) -> None:
+    """Refuses a list that is too long, or too short, for the rule of that id.
 
     Raises:
         Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED.
@@ -96,4 +97,4 @@ def require_count(count: int, most: int, field: str, *, least: int = 1) -> None:
     if least <= count <= most:
         return
     reason = Reason.TOO_MANY_ITEMS if count > most else Reason.REQUEST_MALFORMED
-    raise Refusal(reason, f"`{field}` has {least} to {most:,} entries", field=field)
+    raise Refusal(reason, f"`{field}` has {least} to {most:,} entries", field=field, requirement=requirement)

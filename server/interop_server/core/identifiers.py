@@ -16,6 +16,7 @@ MAX_IDENTIFIER_BYTES = 320
 
 _MOST_WRITTEN_BYTES = 4 * MAX_IDENTIFIER_BYTES
 """How long an identifier may be as it is written: decomposed, it takes more room than in its normal form."""
+_TOO_LONG = f"is longer than {MAX_IDENTIFIER_BYTES} bytes"
 _FIELD = "external_id"
 """The name of an identifier's field in requests."""
 _SPACE = " \t\r\n"
@@ -49,17 +50,17 @@ def normalize_identifier(identifier: str, kind: IdentifierType) -> str:
     """
     text = identifier.strip(_SPACE)
     if len(text.encode("utf-8", "surrogatepass")) > _MOST_WRITTEN_BYTES:
-        raise _too_long()
+        raise _malformed(_TOO_LONG)
     if kind is IdentifierType.PHONE:
         return normalize_phone_number(text)
     normal = unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).lower())
     form = _EMAIL if kind is IdentifierType.EMAIL else _USERNAME
     if not form.fullmatch(normal):
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier is not a valid {kind.name.lower()}", field=_FIELD)
+        raise _malformed(f"is not a valid {kind.name.lower()}")
     if objection := _objection(normal):
-        raise Refusal(Reason.REQUEST_MALFORMED, f"an identifier {objection}", field=_FIELD)
+        raise _malformed(objection)
     if len(normal.encode()) > MAX_IDENTIFIER_BYTES:
-        raise _too_long()
+        raise _malformed(_TOO_LONG)
     return normal
 
 
@@ -76,7 +77,7 @@ def normalize_phone_number(number: str, field: str = _FIELD) -> str:
     compact = number.translate({ord(character): None for character in " -().\u00a0"})
     if not _PHONE.fullmatch(compact) or compact.lstrip("+").startswith("0"):
         detail = "a phone number has 5 to 15 digits in E.164 form, like +4915112345678"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=field, requirement="ENL-02")
     return compact.removeprefix("+")
 
 
@@ -88,7 +89,7 @@ def normalize_e164_number(number: str) -> str:
     """
     if not number.startswith("+"):
         detail = "`phone_number` starts with `+` and the country code"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="phone_number")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="phone_number", requirement="ENL-02")
     return normalize_phone_number(number, "phone_number")
 
 
@@ -117,5 +118,5 @@ def _is_allowed(character: str) -> bool:
     return unicodedata.normalize("NFKC", character) == character and not _REFUSED.match(character)
 
 
-def _too_long() -> Refusal:
-    return Refusal(Reason.REQUEST_MALFORMED, f"an identifier is longer than {MAX_IDENTIFIER_BYTES} bytes", field=_FIELD)
+def _malformed(why: str) -> Refusal:
+    return Refusal(Reason.REQUEST_MALFORMED, f"an identifier {why}", field=_FIELD, requirement="ENL-02")

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple
 
-from interop_server.core.errors import Reason, Refusal
+from interop_server.core.errors import Refusal
+from interop_server.core.paging import give_token, read_token
 from interop_server.core.ports import Clock, Rng
 
 MAX_ENTRIES = 100_000
@@ -25,8 +26,8 @@ RUN_ID_BYTES = 4
 """Length of the id that tells one start of a node from another: each start numbers its entries from 1."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_MAX_TOKEN_CHARACTERS = 128
-_MAX_NUMBER_DIGITS = 18
+_RESUME = "journal"
+"""What its tokens are for."""
 
 Outcome = Literal["accepted", "refused", "dropped", "done"]
 """Accepted, refused, dropped (which looks like accepted to the caller), or done by the server itself."""
@@ -206,21 +207,21 @@ class Journal:
 
     def resume_token(self, number: int) -> str:
         """Returns the token with which a reader resumes after the entry of that number."""
-        return f"{self._origin}.{number}"
+        return give_token(_RESUME, f"{self._origin}.{number}")
 
     def resume_after(self, token: str) -> int:
         """Returns the number of the entry that a token names; 0 for an empty token, and for a token of another start or
         another node, whose entries are not here.
 
+        A token that no journal gave out is refused: going on from the start would look like an answer to it.
+
         Raises:
             Refusal: REQUEST_MALFORMED.
         """
-        origin, _, number = token.rpartition(".")
-        if len(token) > _MAX_TOKEN_CHARACTERS or (token and not (number.isascii() and number.isdigit())):
-            raise Refusal(
-                Reason.REQUEST_MALFORMED, "`resume_token` is not one that a journal gave out", field="resume_token"
-            )
-        return int(number[:_MAX_NUMBER_DIGITS]) if origin == self._origin else 0
+        if not token:
+            return 0
+        origin, _, number = read_token(_RESUME, token, "resume_token", "SIM-07").rpartition(".")
+        return int(number) if origin == self._origin else 0
 
     def count_naming(self, name: str) -> int:
         """Returns how many kept entries name an actor or subject."""

@@ -58,7 +58,16 @@ class Recovery(Enum):
     CHALLENGE = 8
     """Request a challenge and answer it."""
 
+    @property
+    def retry_after_ms(self) -> int | None:
+        """The delay where the place that refuses knows none: where a retry helps, there is always one."""
+        return _BACK_OFF_MS if self in (Recovery.SAME_AGAIN, Recovery.RECONNECT) else None
 
+
+_OF_PLACE = ""
+"""Several rules are broken in that way: each place that refuses names its own."""
+_BACK_OFF_MS = 1_000
+"""What a client waits before a new attempt whose time nobody knows; policy, as `reconnect_ms`."""
 _NEW_KEYS = 406
 """The code on which observed clients make new keys (KEY-13)."""
 
@@ -85,7 +94,7 @@ class Reason(Enum):
     category: Category
     """What kind of refusal it is."""
     requirement: str
-    """Id of the requirement that is usually broken; the code that refuses may name another."""
+    """Id of the requirement that is broken unless the place that refuses names another; empty when each place must."""
     recovery: Recovery
     """What a client does about it."""
     meaning: str
@@ -150,7 +159,7 @@ class Reason(Enum):
     JWKS_UNAVAILABLE = _Row(13, Category.UNAVAILABLE, "ENL-03", Recovery.SAME_AGAIN,
         "No usable key set of the partner could be fetched so far (ENL-03).",
         "Serve your key set at /.well-known/oauth/openid/jwks, then call RefreshJwks.")
-    KEY_MALFORMED = _Row(14, Category.INVALID_REQUEST, "ENL-08", Recovery.NEW_KEYS,
+    KEY_MALFORMED = _Row(14, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEW_KEYS,
         "A key, id or signature has the wrong length, range or encoding, or a key has low order (ENL-08, KEY-02).",
         "Check lengths and ranges of keys, ids and signatures.", code=_NEW_KEYS)
     PREKEY_SIGNATURE_INVALID = _Row(15, Category.INVALID_REQUEST, "ENL-10", Recovery.NEW_KEYS,
@@ -172,7 +181,7 @@ class Reason(Enum):
     HANDSHAKE_AUTHENTICATION_FAILED = _Row(22, Category.UNAUTHENTICATED, "CHN-02", Recovery.NEVER,
         "A handshake message was altered or made with other keys (CHN-02).",
         "Check prologue, key order and transcript hash of Noise_XX_25519_AESGCM_SHA256.")
-    LOGIN_MALFORMED = _Row(23, Category.INVALID_REQUEST, "CHN-06", Recovery.NEVER,
+    LOGIN_MALFORMED = _Row(23, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEVER,
         "The login payload does not parse or misses a field (CHN-06).",
         "Check the login payload's fields.")
     NOT_ENLISTED = _Row(24, Category.UNAUTHENTICATED, "CHN-10", Recovery.ENLIST,
@@ -233,7 +242,7 @@ class Reason(Enum):
         "The account was enlisted or registered again with other keys: the connection was proved with keys "
         "that are not the account's any more (ENL-14, CHN-07).",
         "Connect with the new keys; if you did not enlist again, somebody else with your token did.")
-    STANZA_MALFORMED = _Row(43, Category.INVALID_REQUEST, "CHN-09", Recovery.NEVER,
+    STANZA_MALFORMED = _Row(43, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEVER,
         "A stanza lacks what it needs, or a field of it is out of range or of the wrong form; the connection "
         "goes on (CHN-09).",
         "Check the named field against the comments in stanza.proto.")
@@ -242,10 +251,10 @@ class Reason(Enum):
         "on (CHN-09).",
         "Send only the kinds of stanza that stanza.proto allows to clients.")
 
-    REQUEST_MALFORMED = _Row(50, Category.INVALID_REQUEST, "SIM-01", Recovery.NEVER,
+    REQUEST_MALFORMED = _Row(50, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEVER,
         "A request field is absent, too long, out of range or of the wrong form.",
         "Check the named field against the comments in protos/.")
-    TOO_MANY_ITEMS = _Row(51, Category.INVALID_REQUEST, "KEY-07", Recovery.NEVER,
+    TOO_MANY_ITEMS = _Row(51, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEVER,
         "A list in the request is longer than the limit.",
         "Keep lists within the limits given in protos/.")
     PREKEY_ID_DUPLICATE = _Row(52, Category.INVALID_REQUEST, "KEY-04", Recovery.NEW_KEYS,
@@ -263,7 +272,7 @@ class Reason(Enum):
     KEM_PREKEYS_OFF = _Row(56, Category.FAILED_PRECONDITION, "KEY-15", Recovery.NEVER,
         "Post-quantum prekeys are off (KEY-15).",
         "Leave KEM prekeys out, or let the operator start the server with kem_prekeys=true.")
-    QUOTA_EXCEEDED = _Row(57, Category.RESOURCE_EXHAUSTED, "ABU-01", Recovery.NEVER,
+    QUOTA_EXCEEDED = _Row(57, Category.RESOURCE_EXHAUSTED, _OF_PLACE, Recovery.NEVER,
         "As much of this kind is stored for the account as the limit allows (ABU-01, KEY-03).",
         "Remove something first: what is stored does not become less by waiting.")
 
@@ -303,7 +312,7 @@ class Reason(Enum):
     MAILBOX_FULL = _Row(71, Category.RESOURCE_EXHAUSTED, "MSG-11", Recovery.SAME_AGAIN,
         "The recipient's mailbox is full; retry later (MSG-11).",
         "Retry after the delay; the recipient has to fetch messages first.")
-    RATE_LIMITED = _Row(72, Category.RESOURCE_EXHAUSTED, "MSG-11", Recovery.SAME_AGAIN,
+    RATE_LIMITED = _Row(72, Category.RESOURCE_EXHAUSTED, _OF_PLACE, Recovery.SAME_AGAIN,
         "Too many requests of this kind; retry after the delay (MSG-11, OPT-09).",
         "Slow down; retry after the delay.", login_code=503)
     NEW_CHATS_CAPPED = _Row(73, Category.RESOURCE_EXHAUSTED, "ABU-05", Recovery.CHALLENGE,
@@ -332,10 +341,10 @@ class Reason(Enum):
     PARTNER_UNKNOWN = _Row(82, Category.NOT_FOUND, "OPT-03", Recovery.NEVER,
         "The named partner does not exist or is not active (OPT-03).",
         "Choose from ListPartners.")
-    CALLER_NOT_WHATSAPP_USER = _Row(83, Category.PERMISSION_DENIED, "OPT-02", Recovery.NEVER,
+    CALLER_NOT_WHATSAPP_USER = _Row(83, Category.PERMISSION_DENIED, _OF_PLACE, Recovery.NEVER,
         "Only WhatsApp users may call this.",
         "Only a WhatsApp user can do this.")
-    CALLER_NOT_THIRD_PARTY_USER = _Row(84, Category.PERMISSION_DENIED, "LIF-03", Recovery.NEVER,
+    CALLER_NOT_THIRD_PARTY_USER = _Row(84, Category.PERMISSION_DENIED, _OF_PLACE, Recovery.NEVER,
         "Only third-party users may call this.",
         "Only a third-party user can do this.")
 
@@ -343,7 +352,7 @@ class Reason(Enum):
         "The upload token is absent or wrong (MED-05).",
         "The token is base64url without padding of SHA-256(ciphertext ‖ MAC).")
     UPLOAD_AUTH_INVALID = _Row(91, Category.UNAUTHENTICATED, "MED-05", Recovery.NEVER,
-        "The upload auth is unknown, spent or expired (MED-05).",
+        "The upload auth is unknown or expired (MED-05).",
         "Get a fresh auth from GetMediaConnection.")
     UPLOAD_LENGTH_MISMATCH = _Row(92, Category.INVALID_REQUEST, "MED-07", Recovery.NEVER,
         "More or fewer bytes came than were declared (MED-07).",
@@ -358,7 +367,7 @@ class Reason(Enum):
         "The blob is larger than the limit (MED-07).",
         "Keep blobs within `max_blob_bytes`.", http_status=502)
     BLOB_NOT_FOUND = _Row(96, Category.NOT_FOUND, "MED-04", Recovery.NEVER,
-        "No blob has this path (MED-04).",
+        "No blob has this path, or the partner's media server says so with status 404 or 410 (MED-04, MED-02).",
         "Check the path; ask the sender to send it again.")
     BLOB_EXPIRED = _Row(97, Category.NOT_FOUND, "MED-04", Recovery.NEVER,
         "The blob's retention has passed (MED-04).",
@@ -370,13 +379,14 @@ class Reason(Enum):
         "A storage reference has forbidden characters or names another place (MED-03, T11).",
         "A storage reference is 1 to 256 characters of A-Z, a-z, 0-9, `-`, `_`, `.`, `~`.")
     PARTNER_MEDIA_UNAVAILABLE = _Row(100, Category.UNAVAILABLE, "MED-03", Recovery.SAME_AGAIN,
-        "The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03).",
+        "The partner's media server failed in another way than with 404 or 410: an error, a redirect, silence, or an "
+        "answer that is cut short or of another range (MED-03).",
         "The partner's media server must answer 200 with the blob, in time, without redirects.", http_status=502)
 
-    NOT_REGISTERED = _Row(110, Category.NOT_FOUND, "ENL-01", Recovery.NEVER,
+    NOT_REGISTERED = _Row(110, Category.NOT_FOUND, _OF_PLACE, Recovery.NEVER,
         "The admin request names something that does not exist.",
         "Register it first.")
-    ALREADY_REGISTERED = _Row(111, Category.ALREADY_EXISTS, "ENL-01", Recovery.NEVER,
+    ALREADY_REGISTERED = _Row(111, Category.ALREADY_EXISTS, _OF_PLACE, Recovery.NEVER,
         "The admin request adds something that exists already.",
         "Use another one, or change the existing entry.")
 

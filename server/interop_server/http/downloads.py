@@ -46,7 +46,8 @@ _WHOLE = _Range(None, None)
 async def respond_with_blob(request: web.Request, media: MediaAccess, direct_path: str) -> web.StreamResponse:
     """Answers GET or HEAD with a blob, or with the one range that the client asks for.
 
-    A Range header that asks for several ranges or is malformed is ignored, as RFC 9110, section 14.2, allows.
+    A Range header that asks for several ranges or is malformed is ignored, as RFC 9110, section 14.2, allows. So is one
+    for a blob whose length nobody tells: a partial answer must say where it ends.
 
     Args:
         request: The request.
@@ -59,17 +60,24 @@ async def respond_with_blob(request: web.Request, media: MediaAccess, direct_pat
     try:
         wanted = await _wanted_range(request, media, direct_path)
         async with media.open_download(direct_path, *wanted) as download:
-            # Recorded before anything is sent: what the client does after the download must come later in the journal.
-            response = _head(download, is_partial=wanted != _WHOLE)
-            response.headers.update(record_acceptance(request, ANONYMOUS))
-            await _send(request, response, download)
-            return response
+            if wanted == _WHOLE or download.length is not None:
+                return await _respond(request, download, is_partial=wanted != _WHOLE)
+        async with media.open_download(direct_path, *_WHOLE) as download:
+            return await _respond(request, download, is_partial=False)
     except Refusal as refusal:
         if refusal.reason is not Reason.RANGE_INVALID:
             raise
         async with media.open_download(direct_path, *_WHOLE) as download:
             total = _number(download.total_bytes)
             return refusal_response(request, refusal, headers={hdrs.CONTENT_RANGE: f"bytes */{total}"})
+
+
+async def _respond(request: web.Request, download: Download, *, is_partial: bool) -> web.StreamResponse:
+    # Recorded before anything is sent: what the client does after the download must come later in the journal.
+    response = _head(download, is_partial=is_partial)
+    response.headers.update(record_acceptance(request, ANONYMOUS))
+    await _send(request, response, download)
+    return response
 
 
 async def _wanted_range(request: web.Request, media: MediaAccess, direct_path: str) -> _Range:
@@ -94,7 +102,8 @@ async def _suffix_range(media: MediaAccess, direct_path: str, length: int) -> _R
 def _head(download: Download, *, is_partial: bool) -> web.StreamResponse:
     response = web.StreamResponse(headers={hdrs.ACCEPT_RANGES: "bytes", hdrs.CONTENT_TYPE: "application/octet-stream"})
     response.content_length = download.length
-    if is_partial and download.length is not None:
+    if is_partial:
+        assert download.length is not None, "a partial answer says where it ends"
         last = download.offset + download.length - 1
         response.set_status(206)
         response.headers[hdrs.CONTENT_RANGE] = f"bytes {download.offset}-{last}/{_number(download.total_bytes)}"

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 from aiohttp import web
 
 from interop_protocol.encoding import decode_base64url
-from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
+from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, UNNAMED_PROTOCOL_VERSION
 from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 from interop_server.http.refusals import refusal_to_json
@@ -70,10 +70,12 @@ def parse_form(body: bytes) -> EnlistmentForm:
         try:
             keys[field.attribute] = decode_base64url(fields[field.name], field.length)
         except ValueError as error:
-            raise Refusal(Reason.KEY_MALFORMED, f"{field.name}: {error}", field=field.name) from error
-    version = fields.get("version", "1")
+            raise Refusal(
+                Reason.KEY_MALFORMED, f"{field.name}: {error}", field=field.name, requirement="ENL-09"
+            ) from error
+    version = fields.get("version", str(UNNAMED_PROTOCOL_VERSION))
     if not _VERSION.fullmatch(version):
-        raise Refusal(Reason.REQUEST_MALFORMED, "version is not a number", field="version")
+        raise Refusal(Reason.REQUEST_MALFORMED, "version is not a number", field="version", requirement="ENL-15")
     return EnlistmentForm(**keys, token=fields["token"], protocol_version=int(version))
 
 
@@ -89,20 +91,26 @@ def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
 
 async def _read_body(request: web.Request) -> bytes:
     if request.content_type != "application/x-www-form-urlencoded":
-        raise Refusal(Reason.REQUEST_MALFORMED, "the body must be application/x-www-form-urlencoded")
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, "the body must be application/x-www-form-urlencoded", requirement="ENL-08"
+        )
     if (request.charset or "utf-8").lower() not in ("utf-8", "us-ascii"):
-        raise Refusal(Reason.REQUEST_MALFORMED, "the charset must be UTF-8")
+        raise Refusal(Reason.REQUEST_MALFORMED, "the charset must be UTF-8", requirement="ENL-08")
     if request.headers.get("Content-Encoding", "identity") != "identity":
-        raise Refusal(Reason.REQUEST_MALFORMED, "the body must not be compressed")
+        raise Refusal(Reason.REQUEST_MALFORMED, "the body must not be compressed", requirement="ENL-08")
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             while part := await request.content.read(MAX_FORM_BYTES):
                 body += part
                 if len(body) > MAX_FORM_BYTES:
-                    raise Refusal(Reason.REQUEST_MALFORMED, f"the form is larger than {MAX_FORM_BYTES} bytes")
+                    raise Refusal(
+                        Reason.REQUEST_MALFORMED,
+                        f"the form is larger than {MAX_FORM_BYTES} bytes",
+                        requirement="ENL-08",
+                    )
     except TimeoutError as error:
-        raise Refusal(Reason.REQUEST_MALFORMED, "the body did not arrive in time") from error
+        raise Refusal(Reason.REQUEST_MALFORMED, "the body did not arrive in time", requirement="ENL-08") from error
     return bytes(body)
 
 
@@ -116,17 +124,23 @@ def _parse_fields(body: bytes) -> dict[str, str]:
             max_num_fields=_MAX_FIELDS,
         )
     except ValueError as error:
-        raise Refusal(Reason.REQUEST_MALFORMED, "the body is not a form of ASCII and escaped UTF-8") from error
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, "the body is not a form of ASCII and escaped UTF-8", requirement="ENL-08"
+        ) from error
     fields = dict(pairs)
     if len(fields) != len(pairs):
         twice = {name for name in fields if [each for each, _ in pairs].count(name) > 1}
         # Only documented names are repeated: other names are the client's own text.
         field = min(twice & (_REQUIRED | _OPTIONAL), default="")
-        raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice", field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, "a field occurs twice", field=field, requirement="ENL-08")
     missing, unknown = _REQUIRED - fields.keys(), fields.keys() - _REQUIRED - _OPTIONAL
     if missing:
         detail = f"the form lacks {', '.join(sorted(missing))}"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=min(missing))
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=min(missing), requirement="ENL-08")
     if unknown:
-        raise Refusal(Reason.REQUEST_MALFORMED, f"the form has {len(unknown)} fields that are not documented")
+        raise Refusal(
+            Reason.REQUEST_MALFORMED,
+            f"the form has {len(unknown)} fields that are not documented",
+            requirement="ENL-08",
+        )
     return fields

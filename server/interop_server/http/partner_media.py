@@ -166,7 +166,9 @@ def _range_header(offset: int, length: int | None) -> dict[str, str]:
 def _check_status(response: ClientResponse, *, asked_range: bool) -> None:
     status = response.status
     if status in (404, 410):
-        raise Refusal(Reason.BLOB_NOT_FOUND, f"the partner's server answered with status {status}")
+        raise Refusal(
+            Reason.BLOB_NOT_FOUND, f"the partner's server answered with status {status}", requirement="MED-02"
+        )
     if status == 416 and asked_range:
         raise Refusal(Reason.RANGE_INVALID)
     if status != 200 and not (status == 206 and asked_range):
@@ -200,4 +202,4 @@ def _unavailable(detail: str) -> Refusal:
 
 
 def _too_large(limits: Limits) -> Refusal:
-    return Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {limits.max_blob_bytes} bytes")
+    return Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {limits.max_blob_bytes} bytes", requirement="MED-03")

@@ -44,6 +44,8 @@ class PushPolicy:
     """The wait before each retry; after the last retry the push fails."""
     timeout_seconds: float = 10.0
     """For one request."""
+    merge_seconds: float = 1.0
+    """After a push that arrived, what comes for the same user in this time makes one push together, at its end."""
 
 
 class HttpPushGateway:
@@ -76,6 +78,7 @@ class HttpPushGateway:
         self._queue: asyncio.Queue[PushTarget] = asyncio.Queue()
         self._waiting: set[PushTarget] = set()
         self._requested: set[PushTarget] = set()
+        self._resting: set[PushTarget] = set()
         self._again: set[PushTarget] = set()
         self._slots: dict[int, asyncio.Semaphore] = {}
         self._counters = {"push_sent": 0, "push_failed": 0, "push_dropped": 0, "push_coalesced": 0}
@@ -85,14 +88,14 @@ class HttpPushGateway:
         return dict(self._counters)
 
     def notify(self, integrator: int, external_id: str) -> None:
-        """Queues a push; never waits, and coalesces it with one that is already queued or in progress for this user."""
+        """Queues a push; never waits, and merges it with one that waits, is sent or has just arrived (LIF-02)."""
         target = PushTarget(integrator, external_id)
         if target in self._waiting:
             self._counters["push_coalesced"] += 1
-            if target in self._requested:
-                # The partner may have acted on the current request before this one came: send another one after it.
+            if target in self._requested or target in self._resting:
+                # The partner may have acted on the last request before this one came: send another one after it.
                 self._again.add(target)
-        elif len(self._waiting) >= self._policy.max_waiting:
+        elif len(self._waiting) - len(self._resting) >= self._policy.max_waiting:
             self._counters["push_dropped"] += 1
         else:
             self._waiting.add(target)
@@ -112,6 +115,8 @@ class HttpPushGateway:
             if partner is not None and partner.status is PartnerStatus.ACTIVE and partner.push_url:
                 is_sent = await self._try_and_retry(session, partner, target)
                 self._counters["push_sent" if is_sent else "push_failed"] += 1
+                if is_sent:
+                    await self._rest(target)
         except Exception:  # noqa: BLE001 - supervises: one push must not end the others
             self._counters["push_failed"] += 1
             _log.exception("a push failed unexpectedly")
@@ -119,6 +124,13 @@ class HttpPushGateway:
         if target in self._again:
             self._again.discard(target)
             self.notify(*target)
+
+    async def _rest(self, target: PushTarget) -> None:
+        self._resting.add(target)
+        try:
+            await self._clock.sleep(self._policy.merge_seconds)
+        finally:
+            self._resting.discard(target)
 
     async def _try_and_retry(self, session: ClientSession, partner: Partner, target: PushTarget) -> bool:
         for delay_seconds in self._policy.retry_delays_seconds:

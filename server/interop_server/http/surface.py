@@ -177,7 +177,9 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
 
 def _routing_refusal(request: web.Request, error: web.HTTPException) -> web.Response:
     """Answers an unknown path or method."""
-    response = refusal_response(request, Refusal(Reason.REQUEST_MALFORMED, error.reason), status=error.status)
+    response = refusal_response(
+        request, Refusal(Reason.REQUEST_MALFORMED, error.reason, requirement="SIM-01"), status=error.status
+    )
     if hdrs.ALLOW in error.headers:
         response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
     return response

@@ -47,7 +47,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def PutWhatsAppUser(self, request: pb.PutWhatsAppUserRequest, context: Context) -> pb.PutWhatsAppUserResponse:
         """Registers a WhatsApp user."""
-        platform = known(Platform, request.platform, "platform")
+        platform = known(Platform, request.platform, "platform", "OPT-04")
         account, eligible = await self._operator.put_whatsapp_user(request.phone_number, request.authkey, platform)
         return pb.PutWhatsAppUserResponse(jid=account.jid, eligible=eligible)
 
@@ -97,8 +97,10 @@ _VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {
     "base_url": lambda partner: partner.base_url.rstrip("/"),
     "push_url": lambda partner: partner.push_url,
     "media_url": lambda partner: partner.media_url.rstrip("/"),
-    "status": lambda partner: known(PartnerStatus, partner.status, "partner.status"),
-    "identifier_type": lambda partner: known(IdentifierType, partner.identifier_type, "partner.identifier_type"),
+    "status": lambda partner: known(PartnerStatus, partner.status, "partner.status", "ENL-02"),
+    "identifier_type": lambda partner: known(
+        IdentifierType, partner.identifier_type, "partner.identifier_type", "ENL-02"
+    ),
     "icon": lambda partner: partner.icon,
     "proxy_allowed": lambda partner: partner.proxy_allowed,
     "group_messaging": lambda partner: partner.group_messaging,
@@ -119,11 +121,13 @@ def partner_values_from(request: pb.PutPartnerRequest) -> dict[str, Any]:
 def _masked(request: pb.PutPartnerRequest) -> Sequence[str]:
     names = request.update_mask.paths
     if not names:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`update_mask` names no field", field="update_mask")
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, "`update_mask` names no field", field="update_mask", requirement="ENL-01"
+        )
     for name in names:
         if name not in _VALUES:
             detail = f"`update_mask` names {name[:64]!r}, which is not a field that can change"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="update_mask")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="update_mask", requirement="ENL-01")
     return names
 
 

@@ -109,7 +109,7 @@ class Call:
         """Optional parts that the client and the server know."""
         self.actor = OPERATOR if method.is_admin else ANONYMOUS
         """Who makes it, for the journal."""
-        self.request_id = _chosen_id(context)
+        self.request_id = chosen_id(context)
         """What it is called: as the client wishes, or from the moment on at which its outcome is known."""
         self._is_recorded = False
 
@@ -175,7 +175,8 @@ def caller(context: Context) -> Account:
     return account
 
 
-def _chosen_id(context: Context) -> str:
+def chosen_id(context: Context) -> str:
+    """Returns the request id that a client has chosen for a call; empty when it has chosen none, or an unfit one."""
     for key, value in context.invocation_metadata() or ():
         if key == REQUEST_ID_METADATA and isinstance(value, str) and is_request_id(value):
             return value

@@ -4,7 +4,7 @@ from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
 from interop_server.rpc.calls import Context, call_of
-from interop_server.rpc.convert.login import peer_ip_from
+from interop_server.rpc.convert.login import peer_ip_from, version_from
 from interop_server.rpc.errors import refusal_to
 
 
@@ -26,7 +26,7 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
             signed_prekey=request.e_skey_val,
             signed_prekey_signature=request.e_skey_sig,
             token=request.token,
-            protocol_version=request.protocol_version,
+            protocol_version=version_from(request),
         )
         try:
             login = await self._enlistment.enlist(form, peer_ip_from(context.peer()))

@@ -119,14 +119,14 @@ class Inbound:
         delivery_ids = stanza.ack.delivery_ids
         if len(delivery_ids) > MAX_ACK_IDS:
             detail = f"an ack names at most {MAX_ACK_IDS} deliveries"
-            raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids")
+            raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids", requirement="MSG-09")
         await self._pump.forget(delivery_ids)
 
     async def _nack(self, stanza: stanza_pb2.Stanza) -> None:
         nack = stanza.nack
         if nack.nack_code not in NACK_CODES:
             detail = f"{nack.nack_code} is not a nack code: those lie in 400 to 599"
-            raise Refusal(Reason.STANZA_MALFORMED, detail, field="nack.nack_code")
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field="nack.nack_code", requirement="MSG-10")
         await self._pump.nack(nack.delivery_id, nack.nack_code)
 
     async def _ping(self, stanza: stanza_pb2.Stanza) -> None:
@@ -136,7 +136,7 @@ class Inbound:
         count = stanza.offline_batch.count
         if not 1 <= count <= MAX_OFFLINE_BATCH:
             detail = f"ask for 1 to {MAX_OFFLINE_BATCH} deliveries"
-            raise Refusal(Reason.STANZA_MALFORMED, detail, field="offline_batch.count")
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field="offline_batch.count", requirement="MSG-08")
         self._pump.ask(count)
 
     async def _client_closed(self, _: stanza_pb2.Stanza) -> None:

@@ -35,13 +35,15 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         elif request.action == pb.BLOCK_ACTION_UNBLOCK:
             digest = await self._blocklist.unblock(account, request.jid)
         else:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK", field="action")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK", field="action", requirement="ABU-02"
+            )
         return pb.UpdateBlocklistResponse(digest=digest)
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
         """Takes a report."""
         account = caller(context)
-        spam_flow = known(SpamFlow, request.spam_flow, "spam_flow")
+        spam_flow = known(SpamFlow, request.spam_flow, "spam_flow", "ABU-03")
         messages = [reported_message_from(message, index) for index, message in enumerate(request.messages)]
         return pb.ReportResponse(report_id=await self._reports.report(account, request.jid, spam_flow, messages))
 
@@ -60,6 +62,6 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
     async def AnswerChallenge(self, request: pb.AnswerChallengeRequest, context: Context) -> pb.AnswerChallengeResponse:
         """Answers a challenge."""
         account = caller(context)
-        option = known(ChallengeOption, request.option, "option")
+        option = known(ChallengeOption, request.option, "option", "ABU-06")
         await self._challenges.answer(account, request.challenge_id, option, request.answer)
         return pb.AnswerChallengeResponse()

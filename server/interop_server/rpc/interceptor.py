@@ -19,6 +19,7 @@ from interop_server.rpc.calls import (
     Context,
     HungUp,
     Method,
+    chosen_id,
     foreign_method,
     method_of,
     on_the_line,
@@ -76,7 +77,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """
         handler = await continuation(handler_call_details)
         if handler is None:
-            return None
+            return grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
         if (method := method_of(handler_call_details.method)) is None:
             return self._counted(handler, foreign_method(handler_call_details.method))
         parse, streams = handler.request_deserializer, handler.request_streaming
@@ -89,6 +90,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
         return wrapped
+
+    async def _refuse_unknown(self, _request: Any, context: Context) -> None:
+        """Answers a call of a method that is not there as gRPC does, but with a name for it, as every call has one."""
+        request_id = chosen_id(context) or self._journal.unrecorded_request_id()
+        message = "the server has no such method: see protos/"
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, ((REQUEST_ID_METADATA, request_id),))
 
     def _guard(self, behavior: Behavior, method: Method, reading: "_Reading | None") -> Behavior:
         async def guarded(stream: Any, context: Context) -> Any:
@@ -222,7 +229,7 @@ class _Reading(NamedTuple):
 
 def _check_foreign(request: bytes) -> None:
     if len(request) > FOREIGN_BYTES:
-        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes are too many")
+        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes are too many", requirement="SIM-06")
 
 
 async def _receive(context: Context) -> bytes:
@@ -236,9 +243,10 @@ async def _receive(context: Context) -> bytes:
             with on_the_line():
                 request = await context.read()
     except TimeoutError as error:
-        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes of the request did not come in time") from error
+        detail = "the bytes of the request did not come in time"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, requirement="SIM-06") from error
     if not isinstance(request, bytes):
-        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes of the request did not come")
+        raise Refusal(Reason.REQUEST_MALFORMED, "the bytes of the request did not come", requirement="SIM-01")
     return request
 
 

@@ -48,7 +48,9 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         """Records terms shown or accepted."""
         account = caller(context)
         if request.result not in (pb.TERMS_RESULT_SHOWN, pb.TERMS_RESULT_ACCEPTED):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`result` must be SHOWN or ACCEPTED", field="result")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`result` must be SHOWN or ACCEPTED", field="result", requirement="OPT-03"
+            )
         accepted = request.result == pb.TERMS_RESULT_ACCEPTED
         await self._optin.record_terms(account, request.terms_id, accepted=accepted)
         return pb.RecordTermsResponse()
@@ -73,7 +75,7 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
     async def SetInboxMode(self, request: pb.SetInboxModeRequest, context: Context) -> pb.SetInboxModeResponse:
         """Chooses how third-party chats are shown."""
         account = caller(context)
-        inbox_mode = known(InboxMode, request.inbox_mode, "inbox_mode")
+        inbox_mode = known(InboxMode, request.inbox_mode, "inbox_mode", "OPT-05")
         await self._optin.set_inbox_mode(account, inbox_mode)
         return pb.SetInboxModeResponse()
 
@@ -130,7 +132,9 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         """Accepts or declines a message request."""
         account = caller(context)
         if request.answer not in (pb.MESSAGE_REQUEST_ANSWER_ACCEPT, pb.MESSAGE_REQUEST_ANSWER_DECLINE):
-            raise Refusal(Reason.REQUEST_MALFORMED, "`answer` must be ACCEPT or DECLINE", field="answer")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`answer` must be ACCEPT or DECLINE", field="answer", requirement="OPT-14"
+            )
         accepted = request.answer == pb.MESSAGE_REQUEST_ANSWER_ACCEPT
         await self._requests.answer(account, request.peer_jid, accepted=accepted)
         return pb.AnswerMessageRequestResponse()

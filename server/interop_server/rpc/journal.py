@@ -43,7 +43,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         """Streams entries, oldest first."""
         if request.outcome and request.outcome not in _OUTCOMES.values():
             detail = "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="outcome")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="outcome", requirement="SIM-07")
         after = self._journal.resume_after(request.resume_token)
         grown = asyncio.Event()
         unsubscribe = self._journal.subscribe(lambda _: grown.set(), _report)
@@ -56,15 +56,17 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         """Explains a refusal."""
         if not is_request_id(request.request_id):
             detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id", requirement="SIM-07")
         entry = self._journal.find(request.request_id)
         if entry is None:
-            raise Refusal(Reason.NOT_REGISTERED, "no refusal that is still kept has this request id")
+            raise Refusal(
+                Reason.NOT_REGISTERED, "no refusal that is still kept has this request id", requirement="SIM-07"
+            )
         statement, evidence, policy = self._explain(entry.requirement)
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(
             entry=self._entry_to(entry),
-            advice=Refusal(Reason[entry.reason], entry.detail).advice,
+            advice=Refusal(Reason[entry.reason], entry.detail, requirement=entry.requirement).advice,
             statement=statement,
             evidence=evidence,
             policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],

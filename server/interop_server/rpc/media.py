@@ -64,7 +64,12 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         account = caller(context)
         first = await _next(context)
         if not isinstance(first, pb.UploadRequest) or first.WhichOneof("part") != "start":
-            raise Refusal(Reason.REQUEST_MALFORMED, "the first message of an upload must have `start`", field="start")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED,
+                "the first message of an upload must have `start`",
+                field="start",
+                requirement="MED-07",
+            )
         start = first.start
         upload = await self._media.start_upload(
             account, UploadRequest(start.auth, start.upload_token, start.length, start.offset)
@@ -101,7 +106,7 @@ async def _receive(upload: Upload, context: Context) -> str:
         while (chunk := await _next(context)) is not None:
             if not isinstance(chunk, memoryview) or not 1 <= len(chunk) <= MAX_CHUNK_BYTES:
                 detail = "after the first message of an upload send chunks up to 1 MiB"
-                raise Refusal(Reason.REQUEST_MALFORMED, detail, field="chunk")
+                raise Refusal(Reason.REQUEST_MALFORMED, detail, field="chunk", requirement="MED-07")
             await upload.write(chunk)
         return await upload.finish()
     finally:

@@ -101,7 +101,7 @@ class Repeats:
         """
         if not is_request_id(request_id):
             detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=_FIELD)
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=_FIELD, requirement="SIM-01")
         self._forget_old(call.actor)
         name = _Name(call.actor, call.method.name, request_id)
         digest = hashlib.sha256(request).digest()
@@ -112,7 +112,9 @@ class Repeats:
             task.add_done_callback(lambda done: self._has_ended(name, done))
             return await asyncio.shield(task)
         if before.digest != digest:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`request_id` is that of another request", field=_FIELD)
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`request_id` is that of another request", field=_FIELD, requirement="SIM-01"
+            )
         response = await _await(before.task) if isinstance(before, _Work) else before.give()
         call.accept(_REPEATED)
         return response

@@ -30,23 +30,25 @@ class _List(NamedTuple):
     most: int
     element_bytes: int
     """More than a right element needs, with its header."""
+    requirement: str
+    """Id of the rule that bounds it."""
 
 
 _KEM_PREKEYS = "KemPreKeys.one_time"
 _LISTS = {
-    "SetPreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64),
-    "AddOneTimePreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64),
-    "DeleteOneTimePreKeysRequest.key_ids": _List(MAX_ONE_TIME_PREKEYS, 16),
-    _KEM_PREKEYS: _List(MAX_KEM_PREKEYS, 2_048),
-    "TakePreKeyBundlesRequest.jids": _List(MAX_BUNDLE_USERS, 1_024),
-    "TakeMissingPreKeyBundlesRequest.users": _List(MAX_BUNDLE_USERS, 1_024),
-    "KnownRegistration.devices": _List(MAX_DEVICES, 64),
-    "OptInRequest.integrators": _List(MAX_INTEGRATOR, 16),
-    "OptOutRequest.integrators": _List(MAX_INTEGRATOR, 16),
-    "SetReachabilityRequest.muted_integrators": _List(MAX_INTEGRATOR, 16),
-    "ResolveRequest.users": _List(MAX_RESOLVE_USERS, 4_096),
-    "ReportRequest.messages": _List(MAX_REPORTED_MESSAGES, 66 << 10),
-    "FieldMask.paths": _List(64, 256),
+    "SetPreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64, "KEY-04"),
+    "AddOneTimePreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64, "KEY-04"),
+    "DeleteOneTimePreKeysRequest.key_ids": _List(MAX_ONE_TIME_PREKEYS, 16, "KEY-03"),
+    _KEM_PREKEYS: _List(MAX_KEM_PREKEYS, 2_048, "KEY-15"),
+    "TakePreKeyBundlesRequest.jids": _List(MAX_BUNDLE_USERS, 1_024, "KEY-07"),
+    "TakeMissingPreKeyBundlesRequest.users": _List(MAX_BUNDLE_USERS, 1_024, "KEY-07"),
+    "KnownRegistration.devices": _List(MAX_DEVICES, 64, "KEY-12"),
+    "OptInRequest.integrators": _List(MAX_INTEGRATOR, 16, "OPT-03"),
+    "OptOutRequest.integrators": _List(MAX_INTEGRATOR, 16, "OPT-03"),
+    "SetReachabilityRequest.muted_integrators": _List(MAX_INTEGRATOR, 16, "OPT-11"),
+    "ResolveRequest.users": _List(MAX_RESOLVE_USERS, 4_096, "OPT-08"),
+    "ReportRequest.messages": _List(MAX_REPORTED_MESSAGES, 66 << 10, "ABU-03"),
+    "FieldMask.paths": _List(64, 256, "SIM-01"),
 }
 """Every list that a request can have, by message and field."""
 _PARTS = 16_384
@@ -69,7 +71,7 @@ class RequestBounds:
         """
         if len(serialized) > self.most_bytes:
             detail = f"the bytes are {len(serialized):,}, and a request of this method has at most {self.most_bytes:,}"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail)
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, requirement="SIM-06")
         self.count(serialized)
 
     def count(self, serialized: bytes) -> None:
@@ -85,9 +87,11 @@ class RequestBounds:
         except TooMany as error:
             if error.most:
                 detail = f"`{error.path}` has at most {error.most:,} entries"
-                raise Refusal(Reason.TOO_MANY_ITEMS, detail, field=error.path) from error
+                raise Refusal(
+                    Reason.TOO_MANY_ITEMS, detail, field=error.path, requirement=_LISTS[error.name].requirement
+                ) from error
             detail = f"`{error.path}` is given in too many parts"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=error.path) from error
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=error.path, requirement="SIM-06") from error
 
 
 @cache
@@ -98,14 +102,15 @@ def bounds_of(kind: Descriptor, has_kem_prekeys: bool) -> RequestBounds:
 
 def unreadable() -> Refusal:
     """Returns the refusal of bytes that are no message."""
-    return Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method")
+    return Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method", requirement="SIM-01")
 
 
 def _list_bytes(kind: Descriptor, left_out: tuple[str, ...], times: int = 1) -> int:
     size = 0
     for each in kind.fields:
         name = f"{kind.name}.{each.name}"
-        most, element_bytes = (1, 0) if name in left_out else _LISTS.get(name, (1, 0))
+        known = None if name in left_out else _LISTS.get(name)
+        most, element_bytes = (1, 0) if known is None else (known.most, known.element_bytes)
         size += times * most * element_bytes
         if each.message_type is not None:
             size += _list_bytes(each.message_type, left_out, times * most)

@@ -40,7 +40,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
 
     async def ImposeSanction(self, request: pb.ImposeSanctionRequest, context: Context) -> pb.ImposeSanctionResponse:
         """Imposes a sanction."""
-        kind = known(SanctionKind, request.kind, "kind")
+        kind = known(SanctionKind, request.kind, "kind", "ABU-05")
         now_ms = self._clock.now_ms()
         sanction = scripted_sanction(kind, request.sub_code, request.expires_after_seconds, now_ms)
         account = await self._standing.account(request.jid)
@@ -75,7 +75,7 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
 
 def _nobody_named() -> Refusal:
     detail = "name an account by `jid`, or a person by `external_id`"
-    return Refusal(Reason.REQUEST_MALFORMED, detail, field="jid")
+    return Refusal(Reason.REQUEST_MALFORMED, detail, field="jid", requirement="ABU-05")
 
 
 def _sanction_to(sanction: Sanction) -> pb.Sanction:

@@ -30,12 +30,14 @@ class TooMany(Exception):
     Args:
         path: Names of the fields that lead to it: `users.devices`.
         most: How many elements it may have.
+        name: Message and field: `TakeMissingPreKeyBundlesRequest.users`.
     """
 
-    def __init__(self, path: str, most: int) -> None:
+    def __init__(self, path: str, most: int, name: str = "") -> None:
         super().__init__(path)
         self.path = path
         self.most = most
+        self.name = name
 
 
 class Unreadable(Exception):
@@ -47,6 +49,8 @@ class _Counted:
     """A field that makes objects each time it occurs: a list, or a message."""
 
     name: str
+    message: str
+    """Name of the message that the field belongs to."""
     most: int | None
     """How often it may occur in one message that has it; None for what counts as spare."""
     element_bytes: int = 0
@@ -105,7 +109,7 @@ def _fields_of(kind: Descriptor, most: Mapping[str, int], known: "dict[str, Any]
         is_packable = each.is_repeated and each.type not in (
             FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_MESSAGE
         )  # fmt: skip
-        counted = _Counted(each.name, allowed, _FIXED_BYTES.get(each.type, 0), is_packable, inside)
+        counted = _Counted(each.name, kind.name, allowed, _FIXED_BYTES.get(each.type, 0), is_packable, inside)
         for wire_type in (_VARINT, _FIXED64, _BYTES, _FIXED32) if is_packable else (_BYTES,):
             found[each.number << 3 | wire_type] = counted
     return found
@@ -144,7 +148,7 @@ def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", spare:
         else:
             number = seen[counted.name] = seen.get(counted.name, 0) + elements
             if number > counted.most:
-                raise TooMany(path + counted.name, counted.most)
+                raise TooMany(path + counted.name, counted.most, f"{counted.message}.{counted.name}")
         if counted.inside:
             _count(data, start, at, counted.inside, spare, f"{path}{counted.name}.")
 

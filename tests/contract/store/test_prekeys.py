@@ -49,6 +49,37 @@ async def test_an_identical_retry_of_set_is_allowed_until_a_key_was_taken(store:
     await store.prekeys.put(user.account_id, published_keys(1), keys[1:], 1)
 
 
+@pytest.mark.requirement("KEY-04")
+async def test_a_repeated_call_is_answered_as_the_first_time(store: Store, world: World) -> None:
+    """Its answer may have been lost: also when keys of it were taken meanwhile, and nothing is there twice (KEY-04)."""
+    user = await world.whatsapp_user("491")
+    first, more = one_time_prekeys(1, 3), one_time_prekeys(4, 2)
+    await store.prekeys.put(user.account_id, published_keys(1), first, 1)
+    assert await store.prekeys.add_one_time(user.account_id, more) == 5
+    assert await store.prekeys.add_one_time(user.account_id, more) == 5
+    await store.prekeys.take_bundles([user.account_id])
+    assert await store.prekeys.add_one_time(user.account_id, more) == 4
+    assert await store.prekeys.put(user.account_id, published_keys(1), first, 1) == []
+    assert await store.prekeys.list_one_time(user.account_id) == [*first[1:], *more]
+    with pytest.raises(PreKeyReused):
+        await store.prekeys.add_one_time(user.account_id, more[:1])
+
+
+@pytest.mark.requirement("KEY-04")
+async def test_a_call_is_no_repetition_after_its_keys_were_deleted_or_replaced(store: Store, world: World) -> None:
+    """The first answer is not true any more, and a key is never published twice (KEY-04)."""
+    user, keys = await world.third_party_user(1), one_time_prekeys(1, 2)
+    await store.prekeys.add_one_time(user.account_id, keys)
+    await store.prekeys.delete_one_time(user.account_id, [1])
+    with pytest.raises(PreKeyReused):
+        await store.prekeys.add_one_time(user.account_id, keys)
+    other = one_time_prekeys(5, 2)
+    await store.prekeys.add_one_time(user.account_id, other)
+    await store.prekeys.put(user.account_id, published_keys(1), [], 1)
+    with pytest.raises(PreKeyReused):
+        await store.prekeys.add_one_time(user.account_id, other)
+
+
 async def test_one_request_cannot_hold_the_same_key_twice(store: Store, world: World) -> None:
     """Neither in set nor in add."""
     account_id = (await world.third_party_user(1)).account_id

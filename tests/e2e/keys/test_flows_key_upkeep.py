@@ -125,7 +125,7 @@ async def test_bad_keys_come_back_with_the_code_on_which_keys_are_made_anew(worl
             "PREKEY_ID_DUPLICATE",
             add_prekeys(bob, twice, prekeys_pb2.OneTimePreKey(key_id=twice.key_id, public_key=b"k" * 32)),
         ),
-        ("PREKEY_REUSED", add_prekeys(bob, known)),
+        ("PREKEY_REUSED", add_prekeys(bob, known, *one_time_prekeys(1, FOREIGN_ID + 1))),
     ):
         with refused(reason) as caught:
             await attempt

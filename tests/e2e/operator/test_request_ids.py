@@ -32,6 +32,19 @@ UNARY = [
 ]
 
 
+async def test_a_call_that_is_not_there_is_called_something_too(world: World) -> None:
+    """On both ports, whatever its path, by the client's name if it has one; the status is gRPC's own (SIM-01)."""
+    for address in (world.endpoint.grpc, world.endpoint.admin):
+        async with grpc.aio.insecure_channel(address) as channel:
+            for path in ("/interop_api.v1.InteropService/Nothing", "/no.Such/Call", "/x"):
+                for sent, named in (((), OWN), (((KEY, "mine-1"),), re.compile("mine-1"))):
+                    call = channel.unary_unary(path)(b"", metadata=sent)
+                    with pytest.raises(grpc.aio.AioRpcError) as raised:
+                        await call
+                    assert raised.value.code() is grpc.StatusCode.UNIMPLEMENTED
+                    assert named.fullmatch(str(dict(raised.value.trailing_metadata() or ())[KEY])), path
+
+
 class Answer(NamedTuple):
     """What came of a call."""
 

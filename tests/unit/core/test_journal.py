@@ -54,7 +54,9 @@ async def test_a_refused_call_is_found_by_what_its_client_called_it(world: World
     """The newest, when one id was used for several; what was accepted under it is no refusal."""
     journal = journal_of(world)
     for action in ("first", "second"):
-        refusal = journal.refuse(Refusal(Reason.NOT_REGISTERED), ANONYMOUS, action, request_id="my-call.1")
+        refusal = journal.refuse(
+            Refusal(Reason.NOT_REGISTERED, requirement="ENL-01"), ANONYMOUS, action, request_id="my-call.1"
+        )
         assert refusal.request_id == "my-call.1"
     journal.record(ANONYMOUS, "third", "accepted", request_id="my-call.1")
     found = journal.find("my-call.1")
@@ -111,7 +113,7 @@ async def test_a_reader_goes_on_where_it_was(world: World) -> None:
 async def test_long_texts_from_outside_are_cut(world: World) -> None:
     """A journal entry has a bounded size."""
     journal = journal_of(world)
-    journal.refuse(Refusal(Reason.REQUEST_MALFORMED, "x" * 5_000), "a", "b", "y" * 5_000)
+    journal.refuse(Refusal(Reason.REQUEST_MALFORMED, "x" * 5_000, requirement="SIM-01"), "a", "b", "y" * 5_000)
     [entry], _ = journal.after(0, 1)
     assert len(entry.detail) == len(entry.subject) == MAX_FIELD_CHARACTERS
 

@@ -132,9 +132,31 @@ async def test_news_during_a_push_cause_one_more(
         for _ in range(5):
             gateway.notify(100, ADA)
         receiver.gate.set()
+        await clock.wait_for_sleepers(1)
+        clock.advance(1_000)
         await until(gateway, "push_sent", 2)
         assert gateway.counters()["push_coalesced"] == 5
     assert receiver.requests.qsize() == 1
+
+
+@pytest.mark.requirement("LIF-02")
+async def test_forty_messages_after_one_another_make_two_pushes(
+    serve_partner: ServePartner, partner: MakePartner, clock: ManualClock
+) -> None:
+    """Each comes when the push before has arrived: one at once, and one for all the others, a second later (LIF-02)."""
+    receiver = Receiver()
+    async with running(clock, partner(await serve_partner(receiver.answer))) as gateway:
+        gateway.notify(100, ADA)
+        await clock.wait_for_sleepers(1)
+        for _ in range(39):
+            gateway.notify(100, ADA)
+        assert gateway.counters() == {"push_sent": 1, "push_failed": 0, "push_dropped": 0, "push_coalesced": 39}
+        clock.advance(1_000)
+        await until(gateway, "push_sent", 2)
+        await clock.wait_for_sleepers(1)
+        clock.advance(1_000)
+        await until(gateway, "push_sent", 2)
+    assert receiver.requests.qsize() == 2
 
 
 @pytest.mark.requirement("LIF-02")

@@ -81,7 +81,7 @@ def test_a_call_is_called_what_its_client_calls_it(journal: Journal, name: str) 
     [entry], _ = journal.after(0, 10)
     assert (entry.request_id, entry.actor, entry.action) == (name, ADA.jid, "PreKeyService.SetPreKeys")
     refused = call("PreKeyService.SetPreKeys", journal, ("x-request-id", name))
-    refusal = Refusal(Reason.KEY_MALFORMED)
+    refusal = Refusal(Reason.KEY_MALFORMED, requirement="KEY-02")
     refused.refuse(refusal)
     assert refusal.request_id == refused.request_id == name
 
@@ -111,7 +111,7 @@ def test_who_only_looks_is_answered_with_a_name_and_leaves_no_trace(journal: Jou
     assert looking.request_id == "00ff00ff00000001"
     assert journal.after(0, 10) == ([], 0)
     refused = call("StandingService.GetStanding", journal)
-    refused.refuse(Refusal(Reason.NOT_REGISTERED))
+    refused.refuse(Refusal(Reason.NOT_REGISTERED, requirement="ENL-01"))
     assert [entry.actor for entry in journal.after(0, 10)[0]] == ["operator"]
 
 

@@ -71,7 +71,7 @@ def scene() -> Scene:
 def refuse(reason: Reason, times: list[str]) -> Callable[[], Awaitable[Any]]:
     async def perform() -> Any:
         times.append(reason.name)
-        raise Refusal(reason, "the detail", field="jid")
+        raise Refusal(reason, "the detail", field="jid", requirement="SIM-01")
 
     return perform
 

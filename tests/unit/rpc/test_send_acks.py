@@ -67,7 +67,12 @@ def test_what_was_taken_fits_into_one_stanza() -> None:
 
 
 @pytest.mark.requirement("CHN-09")
-@given(st.lists(st.sampled_from([None, recorded(Refusal(Reason.RATE_LIMITED, "x" * 300)), LONGEST]), max_size=300))
+@given(
+    st.lists(
+        st.sampled_from([None, recorded(Refusal(Reason.RATE_LIMITED, "x" * 300, requirement="MSG-11")), LONGEST]),
+        max_size=300,
+    )
+)
 def test_each_stanza_fits_into_a_frame(refusals: list[Refusal | None]) -> None:
     """However many messages are refused, and however much is to be said of it (CHN-09)."""
     outcomes = [SendOutcome(f"m{index}", refusal=refusal) for index, refusal in enumerate(refusals)]

@@ -27,7 +27,7 @@ async def test_entries_are_lines_at_once(tmp_path: Path) -> None:
     journal = frozen_journal()
     file = JournalFile.open(path, journal, Troubles())
     journal.record("1-2@interop", "stanza.message", "accepted", "m1")
-    journal.refuse(Refusal(Reason.RATE_LIMITED), "1-2@interop", "InteropService.Resolve")
+    journal.refuse(Refusal(Reason.RATE_LIMITED, requirement="OPT-09"), "1-2@interop", "InteropService.Resolve")
     first, second = [json.loads(line) for line in path.read_text().splitlines()]
     assert first == {
         "number": 1, "at_ms": 1_000, "actor": "1-2@interop", "action": "stanza.message", "subject": "m1",
@@ -45,7 +45,7 @@ async def test_a_second_run_goes_on_in_the_same_file(tmp_path: Path) -> None:
     for _ in range(2):
         journal = frozen_journal()
         file = JournalFile.open(path, journal, Troubles())
-        journal.refuse(Refusal(Reason.RATE_LIMITED), "a", "b")
+        journal.refuse(Refusal(Reason.RATE_LIMITED, requirement="OPT-09"), "a", "b")
         await file.close()
     first, second = path.read_text().splitlines()
     assert first == second

@@ -1,11 +1,11 @@
 """`interopsim audit`: shows every record that a running simulator keeps about an account; knows no table."""
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_protocol.printable import json_line, printable
 
 if TYPE_CHECKING:
     from interop_admin.client import AdminClient
@@ -36,7 +36,7 @@ def audit(jid: str, admin_address: str, as_json: bool) -> None:
             {"place": record[0].place, "fields": {kept.field: kept.value for kept in record}} for record in records
         ]
         purposes = {f"{kept.place}.{kept.field}": kept.purpose for record in records for kept in record}
-        click.echo(json.dumps({"jid": jid, "records": shown, "purposes": purposes}))
+        click.echo(json_line({"jid": jid, "records": shown, "purposes": purposes}))
         return
     by_place: dict[str, list[list[standing_pb2.KeptField]]] = {}
     for record in records:
@@ -50,16 +50,19 @@ def _print_place(place: str, records: "list[list[standing_pb2.KeptField]]") -> N
     name_width = max(len(kept.field) for kept in first)
     value_width = max(len(_shown_value(kept.value)) for kept in first)
     _, _, until = first[0].purpose.rpartition("; kept ")
-    click.echo(f"{place}: {len(records)} record{'s' if len(records) > 1 else ''}, kept {until}")
+    click.echo(f"{printable(place)}: {len(records)} record{'s' if len(records) > 1 else ''}, kept {printable(until)}")
     for kept in first:
         what, _, _ = kept.purpose.rpartition("; kept ")
-        click.echo(f"  {kept.field:{name_width}}  {_shown_value(kept.value):{value_width}}  {what}")
+        click.echo(
+            f"  {printable(kept.field):{name_width}}  {_shown_value(kept.value):{value_width}}  {printable(what)}"
+        )
     for record in records[1:_SHOWN_RECORDS]:
-        click.echo("  also " + ", ".join(f"{kept.field} {_shown_value(kept.value)}" for kept in record))
+        click.echo("  also " + ", ".join(f"{printable(kept.field)} {_shown_value(kept.value)}" for kept in record))
     if (more := len(records) - _SHOWN_RECORDS) > 0:
         click.echo(f"  and {more} more")
 
 
 def _shown_value(value: str) -> str:
+    value = printable(value)
     shown = value if len(value) <= _SHOWN_CHARACTERS else f"{value[: _SHOWN_CHARACTERS - 1]}…"
     return shown or "-"

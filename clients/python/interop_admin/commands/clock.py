@@ -1,12 +1,12 @@
 """`interopsim clock`: shows and moves the clock of a running simulator; knows no timer."""
 
-import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
@@ -90,8 +90,11 @@ def _print(clock: "clock_pb2.ClockState", fired: "Iterable[clock_pb2.FiredTimers
     now = format_time(clock.now_ms)
     if as_json:
         shown = {"now_ms": clock.now_ms, "now": now, "is_frozen": clock.is_frozen}
-        click.echo(json.dumps(shown if counts is None else {**shown, "fired": counts}))
+        click.echo(json_line(shown if counts is None else {**shown, "fired": counts}))
         return
     click.echo(f"{now}, {'frozen' if clock.is_frozen else 'running'}")
     if counts is not None:
-        click.echo("Fired: " + (", ".join(f"{name} {count}" for name, count in counts.items()) or "nothing fell due"))
+        click.echo(
+            "Fired: "
+            + (", ".join(f"{printable(name)} {count}" for name, count in counts.items()) or "nothing fell due")
+        )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from interop_protocol.printable import printable
+
 if TYPE_CHECKING:
     from interop_admin.client import AdminClient
 
@@ -48,4 +50,4 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
             ) from refusal
         if refusal.reason == "UNIMPLEMENTED":
             raise click.ClickException(f"{admin_address} is not the admin address of a simulator.") from refusal
-        raise click.ClickException(str(refusal)) from refusal
+        raise click.ClickException(printable(str(refusal))) from refusal

@@ -1,6 +1,5 @@
 """`interopsim explain`: explains a refusal of a running simulator; knows no rule."""
 
-import json
 import textwrap
 
 import click
@@ -8,6 +7,7 @@ import click
 from interop_admin.commands.common import admin_option, call_admin, json_option
 from interop_admin.commands.journal import entry_as_json
 from interop_admin.explanation import paragraphs_of
+from interop_protocol.printable import json_line, printable
 
 _WIDTH = 100
 
@@ -30,8 +30,8 @@ def explain(request_id: str, admin_address: str, as_json: bool) -> None:
             "evidence": list(explained.evidence),
             "policy": list(explained.policy),
         }
-        click.echo(json.dumps(shown))
+        click.echo(json_line(shown))
         return
     for paragraph in paragraphs_of(explained):
-        click.secho(paragraph.heading, bold=True)
-        click.echo(textwrap.fill(paragraph.text, _WIDTH, initial_indent="  ", subsequent_indent="  "))
+        click.secho(printable(paragraph.heading), bold=True)
+        click.echo(textwrap.fill(printable(paragraph.text), _WIDTH, initial_indent="  ", subsequent_indent="  "))

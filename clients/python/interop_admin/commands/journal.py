@@ -1,11 +1,11 @@
 """`interopsim journal`: shows the decisions of a running simulator; knows nothing of how it decides."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
         async for response in admin.read_journal(**wanted):
             if response.missed:
                 click.echo(f"{response.missed} older entries are no longer kept", err=True)
-            click.echo(json.dumps(entry_as_json(response.entry)) if as_json else _line(response.entry))
+            click.echo(json_line(entry_as_json(response.entry)) if as_json else _line(response.entry))
 
     try:
         call_admin(admin_address, read)
@@ -64,12 +64,13 @@ def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
 
 def _line(entry: "journal_pb2.JournalEntry") -> str:
     word = _outcome_word(entry)
-    outcome = click.style(word, fg=_COLOURS.get(word))
+    outcome = click.style(printable(word), fg=_COLOURS.get(word))
     why = " ".join(part for part in (entry.reason, entry.requirement and f"({entry.requirement})") if part)
-    parts = (format_time(entry.at_ms), f"#{entry.number}", entry.actor, entry.action, entry.subject, outcome, why)
+    who = map(printable, (entry.actor, entry.action, entry.subject))
+    parts = (format_time(entry.at_ms), f"#{entry.number}", *who, outcome, printable(why))
     line = " ".join(part for part in parts if part)
     more = (entry.detail, entry.cause and f"not told: {entry.cause}", entry.request_id and f"[{entry.request_id}]")
-    return " · ".join((line, *(part for part in more if part)))
+    return " · ".join((line, *(printable(part) for part in more if part)))
 
 
 def _outcome_word(entry: "journal_pb2.JournalEntry") -> str:

@@ -23,7 +23,7 @@ from interop_client.messaging.events import (
     TextReceived,
     Unsupported,
 )
-from interop_client.signal.content import content_fields, unsupported_kind
+from interop_client.signal.content import MAX_QUOTE_BYTES, content_fields, unsupported_kind
 from interop_client.signal.errors import InvalidContent
 from interop_protocol.franking import MESSAGE_SECRET_BYTES
 from interop_protocol.sizes import SHA256_BYTES
@@ -44,8 +44,13 @@ def text_content(text: str, reply_to: Incoming | None = None) -> content_pb2.Mes
         return content_pb2.Message(conversation=text)
     context = content_pb2.ContextInfo(stanza_id=reply_to.id, participant=reply_to.sender)
     if isinstance(reply_to, TextReceived):
-        context.quoted_message.conversation = reply_to.text
+        context.quoted_message.conversation = _quote(reply_to.text)
     return content_pb2.Message(extended_text_message=content_pb2.ExtendedTextMessage(text=text, context_info=context))
+
+
+def _quote(text: str) -> str:
+    """Returns what an answer repeats of a text: its beginning, up to a whole character."""
+    return text.encode()[:MAX_QUOTE_BYTES].decode(errors="ignore")
 
 
 def reaction_content(peer: str, message_id: str, emoji: str, *, is_own_message: bool = False) -> content_pb2.Message:

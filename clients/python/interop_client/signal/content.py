@@ -19,6 +19,8 @@ EPHEMERAL_FIELD = 40
 """Likewise, for a disappearing message."""
 MAX_TEXT_BYTES = 65_536
 """Longest text, in UTF-8."""
+MAX_QUOTE_BYTES = 16_384
+"""Longest quote of a text, in UTF-8: the longest answer to the longest text still fits into a ciphertext (MSG-11)."""
 
 
 _FIELDS = {STICKER_FIELD: "STICKER", EPHEMERAL_FIELD: "DISAPPEARING_MESSAGES"}

@@ -319,7 +319,7 @@ class LoginPayload(_message.Message):
     product: Global___Product.ValueType
     """Which messenger the client belongs to."""
     protocol_version: _builtins.int
-    """Interop protocol version of the client (ENL-15)."""
+    """Interop protocol version of the client (ENL-15). Absent means 1, as at enlistment."""
     connection_mode: Global___ConnectionMode.ValueType
     """Direct or proxy."""
     client_ip: _builtins.str
@@ -350,25 +350,29 @@ class LoginPayload(_message.Message):
         username: _builtins.int = ...,
         product: Global___Product.ValueType = ...,
         interop_data: Global___InteropData | None = ...,
-        protocol_version: _builtins.int = ...,
+        protocol_version: _builtins.int | None = ...,
         connection_mode: Global___ConnectionMode.ValueType = ...,
         client_ip: _builtins.str = ...,
         enable_read_receipts: _builtins.bool = ...,
         capabilities: _abc.Iterable[Global___Capability.ValueType] | None = ...,
         max_frame_bytes: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "_protocol_version", b"_protocol_version", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes", "protocol_version", b"protocol_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "capabilities", b"capabilities", "client_ip", b"client_ip", "connection_mode", b"connection_mode", "enable_read_receipts", b"enable_read_receipts", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes", "product", b"product", "protocol_version", b"protocol_version", "username", b"username"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data", "_max_frame_bytes", b"_max_frame_bytes", "_protocol_version", b"_protocol_version", "capabilities", b"capabilities", "client_ip", b"client_ip", "connection_mode", b"connection_mode", "enable_read_receipts", b"enable_read_receipts", "interop_data", b"interop_data", "max_frame_bytes", b"max_frame_bytes", "product", b"product", "protocol_version", b"protocol_version", "username", b"username"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__interop_data: _TypeAlias = _typing.Literal["interop_data"]  # noqa: Y015
     _WhichOneofArgType__interop_data: _TypeAlias = _typing.Literal["_interop_data", b"_interop_data"]  # noqa: Y015
     _WhichOneofReturnType__max_frame_bytes: _TypeAlias = _typing.Literal["max_frame_bytes"]  # noqa: Y015
     _WhichOneofArgType__max_frame_bytes: _TypeAlias = _typing.Literal["_max_frame_bytes", b"_max_frame_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__protocol_version: _TypeAlias = _typing.Literal["protocol_version"]  # noqa: Y015
+    _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__interop_data) -> _WhichOneofReturnType__interop_data | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_frame_bytes) -> _WhichOneofReturnType__max_frame_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_version) -> _WhichOneofReturnType__protocol_version | None: ...
 
 Global___LoginPayload: _TypeAlias = LoginPayload  # noqa: Y015
 

@@ -51,7 +51,9 @@ class EnlistRequest(_message.Message):
     token: _builtins.str
     """Token issued by the partner: compact JWS, RS256, at most 4,096 bytes."""
     protocol_version: _builtins.int
-    """Interop protocol version of the client. The parameter's real name is not public; simulator: `version`."""
+    """Interop protocol version of the client. The parameter's real name is not public; simulator: `version`.
+    Absent means 1, in the form as well: the documented form has no such field (ENL-08, ENL-15).
+    """
     def __init__(
         self,
         *,
@@ -63,13 +65,15 @@ class EnlistRequest(_message.Message):
         e_skey_val: _builtins.bytes = ...,
         e_skey_sig: _builtins.bytes = ...,
         token: _builtins.str = ...,
-        protocol_version: _builtins.int = ...,
+        protocol_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version", "protocol_version", b"protocol_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authkey", b"authkey", "e_ident", b"e_ident", "e_keytype", b"e_keytype", "e_regid", b"e_regid", "e_skey_id", b"e_skey_id", "e_skey_sig", b"e_skey_sig", "e_skey_val", b"e_skey_val", "protocol_version", b"protocol_version", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version", "authkey", b"authkey", "e_ident", b"e_ident", "e_keytype", b"e_keytype", "e_regid", b"e_regid", "e_skey_id", b"e_skey_id", "e_skey_sig", b"e_skey_sig", "e_skey_val", b"e_skey_val", "protocol_version", b"protocol_version", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__protocol_version: _TypeAlias = _typing.Literal["protocol_version"]  # noqa: Y015
+    _WhichOneofArgType__protocol_version: _TypeAlias = _typing.Literal["_protocol_version", b"_protocol_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__protocol_version) -> _WhichOneofReturnType__protocol_version | None: ...
 
 Global___EnlistRequest: _TypeAlias = EnlistRequest  # noqa: Y015
 

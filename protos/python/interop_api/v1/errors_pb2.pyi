@@ -233,7 +233,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_UPLOAD_TOKEN_INVALID: _ErrorReason.ValueType  # 90
     """The upload token is absent or wrong (MED-05). [INVALID_ARGUMENT]"""
     ERROR_REASON_UPLOAD_AUTH_INVALID: _ErrorReason.ValueType  # 91
-    """The upload auth is unknown, spent or expired (MED-05). [UNAUTHENTICATED]"""
+    """The upload auth is unknown or expired (MED-05). [UNAUTHENTICATED]"""
     ERROR_REASON_UPLOAD_LENGTH_MISMATCH: _ErrorReason.ValueType  # 92
     """More or fewer bytes came than were declared (MED-07). [INVALID_ARGUMENT]"""
     ERROR_REASON_UPLOAD_HASH_MISMATCH: _ErrorReason.ValueType  # 93
@@ -243,7 +243,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_BLOB_TOO_LARGE: _ErrorReason.ValueType  # 95
     """The blob is larger than the limit (MED-07). [INVALID_ARGUMENT; HTTP 502]"""
     ERROR_REASON_BLOB_NOT_FOUND: _ErrorReason.ValueType  # 96
-    """No blob has this path (MED-04). [NOT_FOUND]"""
+    """No blob has this path, or the partner's media server says so with status 404 or 410 (MED-04, MED-02). [NOT_FOUND]"""
     ERROR_REASON_BLOB_EXPIRED: _ErrorReason.ValueType  # 97
     """The blob's retention has passed (MED-04). [NOT_FOUND; code 410; HTTP 410]"""
     ERROR_REASON_RANGE_INVALID: _ErrorReason.ValueType  # 98
@@ -251,8 +251,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_STORAGE_REFERENCE_INVALID: _ErrorReason.ValueType  # 99
     """A storage reference has forbidden characters or names another place (MED-03, T11). [INVALID_ARGUMENT]"""
     ERROR_REASON_PARTNER_MEDIA_UNAVAILABLE: _ErrorReason.ValueType  # 100
-    """The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03).
-    [UNAVAILABLE; HTTP 502]
+    """The partner's media server failed in another way than with 404 or 410: an error, a redirect, silence, or an answer
+    that is cut short or of another range (MED-03). [UNAVAILABLE; HTTP 502]
     """
     ERROR_REASON_NOT_REGISTERED: _ErrorReason.ValueType  # 110
     """The admin request names something that does not exist. [NOT_FOUND]"""
@@ -438,7 +438,7 @@ ERROR_REASON_CALLER_NOT_THIRD_PARTY_USER: ErrorReason.ValueType  # 84
 ERROR_REASON_UPLOAD_TOKEN_INVALID: ErrorReason.ValueType  # 90
 """The upload token is absent or wrong (MED-05). [INVALID_ARGUMENT]"""
 ERROR_REASON_UPLOAD_AUTH_INVALID: ErrorReason.ValueType  # 91
-"""The upload auth is unknown, spent or expired (MED-05). [UNAUTHENTICATED]"""
+"""The upload auth is unknown or expired (MED-05). [UNAUTHENTICATED]"""
 ERROR_REASON_UPLOAD_LENGTH_MISMATCH: ErrorReason.ValueType  # 92
 """More or fewer bytes came than were declared (MED-07). [INVALID_ARGUMENT]"""
 ERROR_REASON_UPLOAD_HASH_MISMATCH: ErrorReason.ValueType  # 93
@@ -448,7 +448,7 @@ ERROR_REASON_UPLOAD_OFFSET_MISMATCH: ErrorReason.ValueType  # 94
 ERROR_REASON_BLOB_TOO_LARGE: ErrorReason.ValueType  # 95
 """The blob is larger than the limit (MED-07). [INVALID_ARGUMENT; HTTP 502]"""
 ERROR_REASON_BLOB_NOT_FOUND: ErrorReason.ValueType  # 96
-"""No blob has this path (MED-04). [NOT_FOUND]"""
+"""No blob has this path, or the partner's media server says so with status 404 or 410 (MED-04, MED-02). [NOT_FOUND]"""
 ERROR_REASON_BLOB_EXPIRED: ErrorReason.ValueType  # 97
 """The blob's retention has passed (MED-04). [NOT_FOUND; code 410; HTTP 410]"""
 ERROR_REASON_RANGE_INVALID: ErrorReason.ValueType  # 98
@@ -456,8 +456,8 @@ ERROR_REASON_RANGE_INVALID: ErrorReason.ValueType  # 98
 ERROR_REASON_STORAGE_REFERENCE_INVALID: ErrorReason.ValueType  # 99
 """A storage reference has forbidden characters or names another place (MED-03, T11). [INVALID_ARGUMENT]"""
 ERROR_REASON_PARTNER_MEDIA_UNAVAILABLE: ErrorReason.ValueType  # 100
-"""The partner's media server answered wrongly: error, redirect, silence or too many bytes (MED-03).
-[UNAVAILABLE; HTTP 502]
+"""The partner's media server failed in another way than with 404 or 410: an error, a redirect, silence, or an answer
+that is cut short or of another range (MED-03). [UNAVAILABLE; HTTP 502]
 """
 ERROR_REASON_NOT_REGISTERED: ErrorReason.ValueType  # 110
 """The admin request names something that does not exist. [NOT_FOUND]"""

@@ -242,7 +242,9 @@ class ReportedMessage(_message.Message):
     message_id: _builtins.str
     """Its id."""
     plaintext: _builtins.bytes
-    """The content, when the reporter reveals it: the serialised `Message` of content.proto, at most 65,536 bytes."""
+    """The content, when the reporter reveals it: the serialised `Message` of content.proto, at most as
+    long as the ciphertext that held it may be (`max_ciphertext_bytes`, 98,304 by default).
+    """
     message_secret: _builtins.bytes
     """The message secret from inside it, 32 bytes: what its reporting token is verified with. Required with `plaintext`."""
     def __init__(

@@ -71,7 +71,7 @@ class IntegrityServiceStub:
 
     Repeat: with `request_id`, answered with the same report id. Without, another report with an id of its own, which
     counts against the limit, but not a second time against the reported user.
-    Bounds: request: 1 to 16 messages, each revealed content at most 65,536 bytes; 20 reports at once, then one in
+    Bounds: request: 1 to 16 messages, each revealed content as long as may be sent; 20 reports at once, then one in
     100 s (`report_…`). Response: one id.
     Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
@@ -149,7 +149,7 @@ class IntegrityServiceAsyncStub(IntegrityServiceStub):
 
     Repeat: with `request_id`, answered with the same report id. Without, another report with an id of its own, which
     counts against the limit, but not a second time against the reported user.
-    Bounds: request: 1 to 16 messages, each revealed content at most 65,536 bytes; 20 reports at once, then one in
+    Bounds: request: 1 to 16 messages, each revealed content as long as may be sent; 20 reports at once, then one in
     100 s (`report_…`). Response: one id.
     Capability: none.
     Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,
@@ -242,7 +242,7 @@ class IntegrityServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeat: with `request_id`, answered with the same report id. Without, another report with an id of its own, which
         counts against the limit, but not a second time against the reported user.
-        Bounds: request: 1 to 16 messages, each revealed content at most 65,536 bytes; 20 reports at once, then one in
+        Bounds: request: 1 to 16 messages, each revealed content as long as may be sent; 20 reports at once, then one in
         100 s (`report_…`). Response: one id.
         Capability: none.
         Errors: REQUEST_MALFORMED, USER_VISIBLE_IDENTIFIER, ADDRESS_MALFORMED, GROUPS_NOT_SUPPORTED,

@@ -39,14 +39,14 @@ class PreKeyServiceStub:
     """Publishes identity, signed prekey and one-time prekeys, replacing all that the account published before (KEY-03).
 
     For a third-party user the identity key must equal the enlisted one; to change it, enlist again.
-    A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry only while none
-    of its keys has been taken; a one-time prekey is never accepted again after it was taken. With post-quantum prekeys
+    A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry; in another list, a
+    one-time prekey is never accepted again after it was taken. With post-quantum prekeys
     on, `kem_prekeys` are published along. An account that has published some before and now publishes none is flagged
     as downgraded (KEY-16).
 
-    Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
-    PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
-    between are gone.
+    Repeat: safe, with `request_id` or without: answered as the first time, until another SetPreKeys, or a deletion of
+    prekeys, comes in between. Without `request_id`, keys that were added in between are gone, unless one of this list
+    has been taken: then what is left stays.
     Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all; an account
     publishes 50,000 prekeys at once, then 10 a second (`prekey_publish_…`), and the newest 200,000 are remembered
     (`remembered_prekeys`). Response: a few bytes.
@@ -60,8 +60,8 @@ class PreKeyServiceStub:
 
     All or none: a refused list adds nothing.
 
-    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
-    done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+    Repeat: safe, with `request_id` or without: the identical list is answered as the first time and adds nothing, until
+    keys are replaced or deleted. After that, and for any other list with a key of this one, PREKEY_REUSED: make new ones.
     Bounds: request: 1 to 20,000 prekeys; 100,000 in all by default (`stored_prekeys`), at the rate of
     SetPreKeys. Response: a few bytes.
     Capability: none.
@@ -84,9 +84,7 @@ class PreKeyServiceStub:
     Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
     All or none. Signatures verify under the published identity key. One-time KEM prekeys need a last-resort one.
 
-    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
-    list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
-    it is safe.
+    Repeat: as AddOneTimePreKeys.
     Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB; 100,000
     one-time ones in all by default (`stored_prekeys`), at the rate of SetPreKeys. Response: a few bytes.
     Capability: KEM_PREKEYS.
@@ -179,14 +177,14 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     """Publishes identity, signed prekey and one-time prekeys, replacing all that the account published before (KEY-03).
 
     For a third-party user the identity key must equal the enlisted one; to change it, enlist again.
-    A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry only while none
-    of its keys has been taken; a one-time prekey is never accepted again after it was taken. With post-quantum prekeys
+    A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry; in another list, a
+    one-time prekey is never accepted again after it was taken. With post-quantum prekeys
     on, `kem_prekeys` are published along. An account that has published some before and now publishes none is flagged
     as downgraded (KEY-16).
 
-    Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
-    PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
-    between are gone.
+    Repeat: safe, with `request_id` or without: answered as the first time, until another SetPreKeys, or a deletion of
+    prekeys, comes in between. Without `request_id`, keys that were added in between are gone, unless one of this list
+    has been taken: then what is left stays.
     Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all; an account
     publishes 50,000 prekeys at once, then 10 a second (`prekey_publish_…`), and the newest 200,000 are remembered
     (`remembered_prekeys`). Response: a few bytes.
@@ -200,8 +198,8 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
 
     All or none: a refused list adds nothing.
 
-    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
-    done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+    Repeat: safe, with `request_id` or without: the identical list is answered as the first time and adds nothing, until
+    keys are replaced or deleted. After that, and for any other list with a key of this one, PREKEY_REUSED: make new ones.
     Bounds: request: 1 to 20,000 prekeys; 100,000 in all by default (`stored_prekeys`), at the rate of
     SetPreKeys. Response: a few bytes.
     Capability: none.
@@ -224,9 +222,7 @@ class PreKeyServiceAsyncStub(PreKeyServiceStub):
     Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
     All or none. Signatures verify under the published identity key. One-time KEM prekeys need a last-resort one.
 
-    Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
-    list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
-    it is safe.
+    Repeat: as AddOneTimePreKeys.
     Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB; 100,000
     one-time ones in all by default (`stored_prekeys`), at the rate of SetPreKeys. Response: a few bytes.
     Capability: KEM_PREKEYS.
@@ -322,14 +318,14 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         """Publishes identity, signed prekey and one-time prekeys, replacing all that the account published before (KEY-03).
 
         For a third-party user the identity key must equal the enlisted one; to change it, enlist again.
-        A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry only while none
-        of its keys has been taken; a one-time prekey is never accepted again after it was taken. With post-quantum prekeys
+        A WhatsApp user's changed identity key notifies peers (KEY-17). Idempotent for an identical retry; in another list, a
+        one-time prekey is never accepted again after it was taken. With post-quantum prekeys
         on, `kem_prekeys` are published along. An account that has published some before and now publishes none is flagged
         as downgraded (KEY-16).
 
-        Repeat: with `request_id`, answered as the first time. Without, safe until a key of the list is taken; from then on
-        PREKEY_REUSED, which may mean that the call was done: GetKeyDigest says what is published. Keys that were added in
-        between are gone.
+        Repeat: safe, with `request_id` or without: answered as the first time, until another SetPreKeys, or a deletion of
+        prekeys, comes in between. Without `request_id`, keys that were added in between are gone, unless one of this list
+        has been taken: then what is left stays.
         Bounds: request: 0 to 20,000 one-time prekeys and 0 to 5,000 one-time KEM prekeys, under 16 MiB in all; an account
         publishes 50,000 prekeys at once, then 10 a second (`prekey_publish_…`), and the newest 200,000 are remembered
         (`remembered_prekeys`). Response: a few bytes.
@@ -349,8 +345,8 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
 
         All or none: a refused list adds nothing.
 
-        Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED, which may mean that the call was
-        done: GetKeyDigest says which ids are there. Never publish a key again because of it; make new ones.
+        Repeat: safe, with `request_id` or without: the identical list is answered as the first time and adds nothing, until
+        keys are replaced or deleted. After that, and for any other list with a key of this one, PREKEY_REUSED: make new ones.
         Bounds: request: 1 to 20,000 prekeys; 100,000 in all by default (`stored_prekeys`), at the rate of
         SetPreKeys. Response: a few bytes.
         Capability: none.
@@ -385,9 +381,7 @@ class PreKeyServiceServicer(metaclass=_abc_1.ABCMeta):
         Off by default: official clients have the code for post-quantum prekeys behind a switch, and nothing was announced.
         All or none. Signatures verify under the published identity key. One-time KEM prekeys need a last-resort one.
 
-        Repeat: with `request_id`, answered as the first time. Without, PREKEY_REUSED when one-time prekeys are in the
-        list, which may mean that the call was done: GetKeyDigest says which ids are there. With a last-resort prekey alone
-        it is safe.
+        Repeat: as AddOneTimePreKeys.
         Bounds: request: 0 to 5,000 one-time prekeys and one of last resort, at least one in all, under 16 MiB; 100,000
         one-time ones in all by default (`stored_prekeys`), at the rate of SetPreKeys. Response: a few bytes.
         Capability: KEM_PREKEYS.

@@ -95,6 +95,14 @@ STORED: dict[str, Kept] = {
             "public_key": "so that none is published twice",
         },
     ),
+    "prekey_publication": Kept(
+        "KEY-04",
+        "until the keys are replaced or some are deleted",
+        {
+            "account_id": "whose call",
+            "digest": "so that the same call is recognised when it is repeated after a lost answer",
+        },
+    ),
     "kem_prekey": Kept(
         "KEY-15",
         "until it is taken",
@@ -302,7 +310,7 @@ class Audit:
         """
         account = await self.store.accounts.get(jid)
         if account is None and not await self.store.audit.list_rows("given_jid", ("jid",), (None, jid, None), (0, 1)):
-            raise Refusal(Reason.NOT_REGISTERED, "there is no such account")
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such account", requirement="ABU-08")
         async for record in self._stored(account, jid, None if account is None else account.external_user):
             yield record
         for record in () if account is None else self._in_memory(account):

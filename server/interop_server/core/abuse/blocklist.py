@@ -31,7 +31,9 @@ class Blocklist:
         address = check_address(jid, "jid").text
         blocked = await self.store.blocklist.list_jids(account.account_id)
         if address not in blocked and len(blocked) >= self.limits.max_blocked:
-            raise Refusal(Reason.QUOTA_EXCEEDED, f"{self.limits.max_blocked:,} users are blocked already")
+            raise Refusal(
+                Reason.QUOTA_EXCEEDED, f"{self.limits.max_blocked:,} users are blocked already", requirement="ABU-01"
+            )
         await self.store.blocklist.put(account.account_id, address)
         return (await self.blocked(account))[1]
 

@@ -86,7 +86,7 @@ class Challenges:
         _require_third_party(account)
         if not 1 <= len(answer) <= MAX_ANSWER_CHARACTERS:
             detail = f"`answer` has 1 to {MAX_ANSWER_CHARACTERS} characters"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="answer")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="answer", requirement="ABU-06")
         challenge = self.pending(account)
         if challenge is None or challenge.token != token:
             raise Refusal(Reason.CHALLENGE_INVALID, cause="no such challenge is open")
@@ -112,4 +112,4 @@ class Challenges:
 
 def _require_third_party(account: Account) -> None:
     if account.is_whatsapp:
-        raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
+        raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER, requirement="ABU-06")

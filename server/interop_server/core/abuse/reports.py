@@ -18,7 +18,6 @@ from interop_server.core.ratelimit import RateLimit
 from interop_server.core.sweeps import Sweep
 
 MAX_REPORTED_MESSAGES = 16
-MAX_REVEALED_BYTES = 65_536
 _REPORT_ID_BYTES = 8
 
 
@@ -43,7 +42,7 @@ class Reports:
             Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, or as `check_address`.
         """
         address = check_address(jid, "jid").text
-        _check_messages(messages)
+        _check_messages(messages, self.limits.max_ciphertext_bytes)
         self.rate.require(reporter.account_id)
         report_id = self.rng.token_bytes(_REPORT_ID_BYTES).hex()
         reported = await self.store.accounts.get(address)
@@ -109,14 +108,17 @@ def _is_made_up(
     )
 
 
-def _check_messages(messages: Sequence[ReportedMessage]) -> None:
-    require_count(len(messages), MAX_REPORTED_MESSAGES, "messages")
+def _check_messages(messages: Sequence[ReportedMessage], max_bytes: int) -> None:
+    # What could be sent can be revealed: content is never longer than the ciphertext that held it.
+    require_count(len(messages), MAX_REPORTED_MESSAGES, "messages", "ABU-03")
     for index, message in enumerate(messages):
         if message.revealed is None:
             continue
-        if len(message.revealed.plaintext) > MAX_REVEALED_BYTES:
-            detail = f"`plaintext` has at most {MAX_REVEALED_BYTES:,} bytes"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].plaintext")
+        if len(message.revealed.plaintext) > max_bytes:
+            detail = f"`plaintext` has at most {max_bytes:,} bytes"
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].plaintext", requirement="ABU-03")
         if len(message.revealed.message_secret) != MESSAGE_SECRET_BYTES:
             detail = f"`message_secret` has {MESSAGE_SECRET_BYTES} bytes"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].message_secret")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, detail, field=f"messages[{index}].message_secret", requirement="ABU-03"
+            )

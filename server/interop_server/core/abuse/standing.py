@@ -61,7 +61,7 @@ class Standing:
         Raises:
             Refusal: NOT_REGISTERED.
         """
-        return await registered_account(self.store.accounts, jid)
+        return await registered_account(self.store.accounts, jid, "ABU-05")
 
     async def sanctions(self, user: ExternalUser) -> list[Sanction]:
         """Returns the sanctions in force, by kind."""
@@ -145,15 +145,17 @@ def scripted_sanction(kind: SanctionKind, sub_code: int, expires_after_seconds: 
     """
     if kind is SanctionKind.TEMPORARY_BAN and sub_code not in SUB_CODES:
         detail = "`sub_code` of a temporary ban is 101, 102, 103, 104 or 106"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="sub_code")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="sub_code", requirement="ABU-05")
     if kind is not SanctionKind.TEMPORARY_BAN and sub_code:
-        raise Refusal(Reason.REQUEST_MALFORMED, "`sub_code` belongs to a temporary ban", field="sub_code")
+        raise Refusal(
+            Reason.REQUEST_MALFORMED, "`sub_code` belongs to a temporary ban", field="sub_code", requirement="ABU-05"
+        )
     if kind is SanctionKind.BAN:
         if expires_after_seconds:
             detail = "`expires_after_seconds` of a ban for good is 0"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="expires_after_seconds")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="expires_after_seconds", requirement="ABU-05")
         return Sanction(kind)
     if not 1 <= expires_after_seconds <= MAX_SANCTION_SECONDS:
         detail = f"`expires_after_seconds` lies in 1 to {MAX_SANCTION_SECONDS:,}"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="expires_after_seconds")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="expires_after_seconds", requirement="ABU-05")
     return Sanction(kind, sub_code, now_ms + expires_after_seconds * SECOND_MS)

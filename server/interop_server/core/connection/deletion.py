@@ -22,6 +22,6 @@ class AccountDeletion:
             Refusal: CALLER_NOT_THIRD_PARTY_USER.
         """
         if account.is_whatsapp:
-            raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
+            raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER, requirement="LIF-03")
         await self.store.accounts.delete(account.account_id)
         self.connections.end(account.account_id, Reason.NOT_ENLISTED)

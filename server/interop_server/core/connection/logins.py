@@ -114,7 +114,7 @@ def check_frame_bytes(login: Login, limits: Limits) -> None:
     """
     if login.max_frame_bytes is not None and login.max_frame_bytes < limits.min_client_frame_bytes:
         detail = f"`max_frame_bytes` is at least {limits.min_client_frame_bytes:,}"
-        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="max_frame_bytes")
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="max_frame_bytes", requirement="CHN-09")
 
 
 def check_terms(login: Login, terms: PartnerTerms) -> None:
@@ -127,7 +127,9 @@ def check_terms(login: Login, terms: PartnerTerms) -> None:
         raise Refusal(Reason.PARTNER_NOT_ACTIVE, f"the partner is {terms.status.name.lower()}")
     if login.mode is ConnectionMode.DIRECT:
         if login.client_ip:
-            raise Refusal(Reason.LOGIN_MALFORMED, "`client_ip` belongs to proxy mode", field="client_ip")
+            raise Refusal(
+                Reason.LOGIN_MALFORMED, "`client_ip` belongs to proxy mode", field="client_ip", requirement="PRX-02"
+            )
         return
     if not terms.proxy_allowed:
         raise Refusal(Reason.PROXY_NOT_ALLOWED)

@@ -34,7 +34,7 @@ class MessageRequests:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-14")
         jid = check_address(peer_jid, "peer_jid").text
         facts = (await self.store.routes.get_facts(account, [jid])).get(jid)
         if facts is None or facts.request_state is None:

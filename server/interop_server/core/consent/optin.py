@@ -24,7 +24,7 @@ from interop_server.core.model import (
     PartnerStatus,
     Platform,
 )
-from interop_server.core.paging import MAX_PAGE_TOKEN_CHARACTERS, page_limit, unknown_page_token
+from interop_server.core.paging import give_token, page_limit, read_token
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
@@ -54,14 +54,14 @@ def is_eligible(account: Account, limits: Limits) -> bool:
     )
 
 
-def require_whatsapp(account: Account) -> None:
-    """Refuses third-party users.
+def require_whatsapp(account: Account, requirement: str) -> None:
+    """Refuses third-party users what the rule of that id leaves to WhatsApp users.
 
     Raises:
         Refusal: CALLER_NOT_WHATSAPP_USER.
     """
     if not account.is_whatsapp:
-        raise Refusal(Reason.CALLER_NOT_WHATSAPP_USER)
+        raise Refusal(Reason.CALLER_NOT_WHATSAPP_USER, requirement=requirement)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-07")
         opted_in = (await self.store.opt_in.get(account.account_id)).opted_in
         partners = await self.store.partners.list_all()
         return [
@@ -94,9 +94,11 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, REQUEST_MALFORMED or TERMS_NOT_ACCEPTED.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-03")
         if terms_id != TERMS_ID:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}", field="terms_id")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, f"`terms_id` must be {TERMS_ID!r}", field="terms_id", requirement="OPT-03"
+            )
         settings = await self.store.opt_in.get(account.account_id)
         if accepted and not settings.terms_shown:
             raise Refusal(Reason.TERMS_NOT_ACCEPTED, "terms that were not shown cannot be accepted")
@@ -108,7 +110,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, TOO_MANY_ITEMS, TERMS_NOT_ACCEPTED, NOT_ELIGIBLE or PARTNER_UNKNOWN.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-03")
         chosen = _unique_integrators(integrators)
         await self._check_may_turn_on(account)
         active = {
@@ -126,7 +128,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER or TOO_MANY_ITEMS.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-03")
         await self.store.opt_in.delete(account.account_id, _unique_integrators(integrators))
 
     async def set_enabled(self, account: Account, enabled: bool) -> None:
@@ -135,7 +137,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, TERMS_NOT_ACCEPTED or NOT_ELIGIBLE.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-02")
         if enabled:
             await self._check_may_turn_on(account)
         await self.store.opt_in.put_enabled(account.account_id, enabled)
@@ -146,7 +148,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-05")
         await self.store.opt_in.put_inbox_mode(account.account_id, inbox_mode)
 
     async def settings(self, account: Account) -> Settings:
@@ -155,7 +157,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-02")
         return Settings(await self.store.opt_in.get(account.account_id), is_eligible(account, self.limits))
 
     async def resolve(self, account: Account, users: Sequence[tuple[str, int]]) -> list[Found | Refusal]:
@@ -164,7 +166,7 @@ class OptIn:
         Raises:
             Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, for the request as a whole.
         """
-        require_count(len(users), MAX_RESOLVE_USERS, "users")
+        require_count(len(users), MAX_RESOLVE_USERS, "users", "OPT-08")
         self.resolve_rate.require(account.account_id, len(users))
         kinds = await self.store.partners.get_identifier_types(
             sorted({integrator for _, integrator in users if integrator})
@@ -185,13 +187,13 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER or REQUEST_MALFORMED.
         """
-        require_whatsapp(account)
-        limit = page_limit(page_size)
-        chats = await self.store.chats.list_page(account.account_id, _parse_page_token(page_token), limit + 1)
+        require_whatsapp(account, "OPT-06")
+        limit = page_limit(page_size, "OPT-06")
+        chats = await self.store.chats.list_page(account.account_id, _page_start(account, page_token), limit + 1)
         if len(chats) <= limit:
             return chats, ""
         last = chats[limit - 1]
-        return chats[:limit], f"{last.last_message_at_ms}:{last.peer_jid}"
+        return chats[:limit], give_token(_chats_of(account), f"{last.last_message_at_ms}:{last.peer_jid}")
 
     async def delete_chat(self, account: Account, peer_jid: str) -> None:
         """Deletes a third-party chat from the list (OPT-06).
@@ -199,7 +201,7 @@ class OptIn:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER or as `check_address`.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-06")
         await self.store.chats.delete(account.account_id, check_address(peer_jid, "peer_jid").text)
 
     async def _check_may_turn_on(self, account: Account) -> None:
@@ -214,9 +216,14 @@ def _named(external_id: str, integrator: int, kind: IdentifierType | None, place
     """Returns the user to look up as (integrator, normalised identifier), or what is wrong with the request's entry."""
     try:
         if not external_id:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`external_id` is empty", field="external_id")
+            raise Refusal(Reason.REQUEST_MALFORMED, "`external_id` is empty", field="external_id", requirement="OPT-08")
         if not 0 <= integrator <= MAX_INTEGRATOR:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`integrator` lies in 0 to {MAX_INTEGRATOR}", field="integrator")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED,
+                f"`integrator` lies in 0 to {MAX_INTEGRATOR}",
+                field="integrator",
+                requirement="OPT-08",
+            )
         if not integrator:
             return 0, normalize_phone_number(external_id)
         return integrator, normalize_identifier(external_id, kind) if kind else ""
@@ -236,15 +243,16 @@ def _answer(account: Account, user: tuple[int, str], facts: RouteFacts | None) -
 
 
 def _unique_integrators(integrators: Sequence[int]) -> list[int]:
-    require_count(len(integrators), MAX_INTEGRATOR, "integrators", least=0)
+    require_count(len(integrators), MAX_INTEGRATOR, "integrators", "OPT-03", least=0)
     return sorted(set(integrators))
 
 
-def _parse_page_token(token: str) -> tuple[int, str] | None:
+def _chats_of(account: Account) -> str:
+    return f"chats of {account.jid}"
+
+
+def _page_start(account: Account, token: str) -> tuple[int, str] | None:
     if not token:
         return None
-    milliseconds, _, peer_jid = token.partition(":")
-    is_number = milliseconds.isascii() and milliseconds.isdigit()
-    if len(token) > MAX_PAGE_TOKEN_CHARACTERS or not is_number or not peer_jid:
-        raise unknown_page_token()
-    return int(milliseconds[:18]), peer_jid
+    milliseconds, _, peer_jid = read_token(_chats_of(account), token, "page_token", "OPT-06").partition(":")
+    return int(milliseconds), peer_jid

@@ -45,7 +45,7 @@ class Reachability:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "OPT-11")
         return await self.store.reachability.get(account.account_id)
 
     async def choose(self, account: Account, enabled: bool, muted: Sequence[int]) -> None:
@@ -54,12 +54,14 @@ class Reachability:
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, TOO_MANY_ITEMS or REQUEST_MALFORMED.
         """
-        require_whatsapp(account)
-        require_count(len(muted), MAX_INTEGRATOR, "muted_integrators", least=0)
+        require_whatsapp(account, "OPT-11")
+        require_count(len(muted), MAX_INTEGRATOR, "muted_integrators", "OPT-11", least=0)
         for index, integrator in enumerate(muted):
             if not MIN_INTEGRATOR <= integrator <= MAX_INTEGRATOR:
                 detail = f"a partner lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}"
-                raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"muted_integrators[{index}]")
+                raise Refusal(
+                    Reason.REQUEST_MALFORMED, detail, field=f"muted_integrators[{index}]", requirement="OPT-11"
+                )
         await self.store.reachability.put(account.account_id, ReachabilitySettings(enabled, frozenset(muted)))
 
     async def ping(self, account: Account, phone_number: str, display_name: str) -> None:
@@ -69,7 +71,7 @@ class Reachability:
             Refusal: CALLER_NOT_THIRD_PARTY_USER, REQUEST_MALFORMED or RATE_LIMITED.
         """
         if account.is_whatsapp:
-            raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER)
+            raise Refusal(Reason.CALLER_NOT_THIRD_PARTY_USER, requirement="OPT-10")
         digits = normalize_e164_number(phone_number)
         _check_display_name(display_name)
         facts, now_ms = await self.store.reachability.get_ping_facts(account, digits), self.clock.now_ms()
@@ -81,7 +83,7 @@ class Reachability:
             fate = await self.store.reachability.put_ping(account.account_id, now_ms, self._bounds(now_ms), notice)
         except PingsUsedUp as used_up:
             retry_after_ms = max(1, used_up.first_at_ms + DAY_MS - now_ms)
-            raise Refusal(Reason.RATE_LIMITED, retry_after_ms=retry_after_ms) from used_up
+            raise Refusal(Reason.RATE_LIMITED, retry_after_ms=retry_after_ms, requirement="OPT-12") from used_up
         if notice is not None and fate is PingFate.DELIVERED:
             self.connections.wake(notice.recipient_id)
         self._record(account, whatsapp_jid(digits), cause or _CAUSES.get(fate, ""))
@@ -117,7 +119,7 @@ class Reachability:
 def _check_display_name(name: str) -> None:
     if not 1 <= len(name) <= MAX_DISPLAY_NAME_CHARACTERS or not is_display_name(name):
         detail = f"`display_name` has 1 to {MAX_DISPLAY_NAME_CHARACTERS} characters, no controls, and something to see"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="display_name")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="display_name", requirement="OPT-10")
 
 
 def _why_dropped(facts: PingFacts, recipient: Account, limits: Limits) -> str:

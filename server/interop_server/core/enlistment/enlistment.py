@@ -134,7 +134,7 @@ def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
-    check_key(form.auth_key, "authkey", "authkey")
+    check_key(form.auth_key, "authkey", "authkey", "ENL-08")
     for name, value, length in (
         ("e_keytype", form.key_type, 1),
         ("e_regid", form.registration_id, 4),
@@ -142,10 +142,10 @@ def check_form_keys(form: EnlistmentForm) -> PublishedKeys:
     ):
         if len(value) != length:
             detail = f"{name} has {len(value)} bytes instead of {length}"
-            raise Refusal(Reason.KEY_MALFORMED, detail, field=name)
+            raise Refusal(Reason.KEY_MALFORMED, detail, field=name, requirement="ENL-08")
     if form.key_type[0] != KEY_TYPE:
         detail = f"e_keytype is {form.key_type[0]} instead of {KEY_TYPE}"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field="e_keytype")
+        raise Refusal(Reason.KEY_MALFORMED, detail, field="e_keytype", requirement="ENL-08")
     signed_prekey = SignedPreKey(
         int.from_bytes(form.signed_prekey_id, "big"), form.signed_prekey, form.signed_prekey_signature
     )

@@ -127,9 +127,8 @@ class KeySets:
         if not self._pause_left_ms(partner):
             try:
                 cached = await self._fetch(partner)
-            except Refusal as refusal:
+            except Refusal:
                 if cached is None:
-                    refusal.retry_after_ms = self._pause_left_ms(partner)
                     raise
         left_ms = self._pause_left_ms(partner)
         if cached is None:
@@ -142,7 +141,7 @@ class KeySets:
         """Fetches a key set now and returns how many usable keys it holds.
 
         Raises:
-            Refusal: JWKS_UNAVAILABLE; the last good copy is kept.
+            Refusal: JWKS_UNAVAILABLE, with the time until a token may make the server ask; the last good copy is kept.
         """
         return len(self.reader.key_ids(await self._fetch(partner)))
 
@@ -164,11 +163,14 @@ class KeySets:
     async def _fetch(self, partner: Partner) -> str:
         now_ms = self.clock.now_ms()
         self._asked_at_ms[partner.integrator] = now_ms
-        fetched = await self.source.fetch(partner)
-        if not self.reader.key_ids(fetched):
-            raise Refusal(
-                Reason.JWKS_UNAVAILABLE, "the key set has no RSA key of 2,048 bits or more with RS256 and use=sig"
-            )
+        try:
+            fetched = await self.source.fetch(partner)
+            if not self.reader.key_ids(fetched):
+                detail = "the key set has no RSA key of 2,048 bits or more with RS256 and use=sig"
+                raise Refusal(Reason.JWKS_UNAVAILABLE, detail)
+        except Refusal as refusal:
+            refusal.retry_after_ms = self._pause_left_ms(partner)
+            raise
         await self.store.partners.put_jwks(partner.integrator, fetched, now_ms)
         self._cached[partner.integrator] = fetched
         return fetched

@@ -19,7 +19,7 @@ async def check_kem_prekeys(identity_key: bytes, kem: KemPreKeys, clock: Clock) 
     Raises:
         Refusal: TOO_MANY_ITEMS, KEY_MALFORMED, PREKEY_ID_DUPLICATE, PREKEY_REUSED or PREKEY_SIGNATURE_INVALID.
     """
-    require_count(len(kem.one_time), MAX_KEM_PREKEYS, "kem_prekeys.one_time", least=0)
+    require_count(len(kem.one_time), MAX_KEM_PREKEYS, "kem_prekeys.one_time", "KEY-15", least=0)
     prekeys = list(kem.one_time)
     places = [f"kem_prekeys.one_time[{index}]" for index in range(len(prekeys))]
     if kem.last_resort is not None:
@@ -44,20 +44,20 @@ async def check_kem_prekeys(identity_key: bytes, kem: KemPreKeys, clock: Clock) 
 def _check_key(identity_key: bytes, prekey: KemPreKey, place: str) -> None:
     if not is_encapsulation_key(prekey.public_key):
         detail = f"KEM prekey {prekey.key_id} is not an ML-KEM-1024 encapsulation key"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.public_key")
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.public_key", requirement="KEY-15")
     if not verify_kem_prekey(identity_key, prekey.public_key, prekey.signature):
         detail = f"KEM prekey {prekey.key_id}: sign the key without a type byte"
-        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID, detail, field=f"{place}.signature")
+        raise Refusal(Reason.PREKEY_SIGNATURE_INVALID, detail, field=f"{place}.signature", requirement="KEY-15")
 
 
 def _check_form(prekey: KemPreKey, place: str) -> None:
     if not 1 <= prekey.key_id <= MAX_PREKEY_ID:
         detail = f"the id of a KEM prekey is {prekey.key_id}, outside 1 to {MAX_PREKEY_ID:,}"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.key_id")
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.key_id", requirement="KEY-15")
     for field, name, value, length in (
         ("public_key", "", prekey.public_key, KEM_PUBLIC_KEY_BYTES),
         ("signature", "the signature of ", prekey.signature, SIGNATURE_BYTES),
     ):
         if len(value) != length:
             detail = f"{name}KEM prekey {prekey.key_id} has {len(value)} bytes instead of {length:,}"
-            raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.{field}")
+            raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{place}.{field}", requirement="KEY-15")

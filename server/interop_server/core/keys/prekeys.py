@@ -137,7 +137,9 @@ class PreKeys:
         """
         self._require_kem()
         if kem.last_resort is None and not kem.one_time:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`kem_prekeys` holds no prekey", field="kem_prekeys")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`kem_prekeys` holds no prekey", field="kem_prekeys", requirement="KEY-15"
+            )
         self._count_published(account, _count_kem(kem))
         published = await self._published(account)
         await check_kem_prekeys(published.identity_key, kem, self.clock)
@@ -178,7 +180,7 @@ class PreKeys:
         Raises:
             Refusal: TOO_MANY_ITEMS or REQUEST_MALFORMED.
         """
-        require_count(len(key_ids), MAX_ONE_TIME_PREKEYS, "key_ids")
+        require_count(len(key_ids), MAX_ONE_TIME_PREKEYS, "key_ids", "KEY-03")
         await self.store.prekeys.delete_one_time(account.account_id, key_ids)
         if (low := await self.low_counts(account)) is not None:
             self.connections.notify_prekeys_low(account.account_id, *low)
@@ -319,7 +321,7 @@ class PreKeys:
             outcomes: The outcome for each JID; this call adds refusals.
             place: The path of each JID in the request, with `{}` for its index.
         """
-        require_count(len(jids), self.limits.max_bundles, place.partition("[")[0])
+        require_count(len(jids), self.limits.max_bundles, place.partition("[")[0], "KEY-07")
         addresses = {}
         named: set[str] = set()
         for index, jid in enumerate(jids):
@@ -331,7 +333,7 @@ class PreKeys:
             except Refusal as refusal:
                 outcomes[jid] = refusal
             if name in named:
-                raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice", field=field)
+                raise Refusal(Reason.REQUEST_MALFORMED, "a user is named twice", field=field, requirement="KEY-07")
             named.add(name)
         view = await view_routes(self.store, account, list(addresses.values()))
         reachable = {}
@@ -383,14 +385,14 @@ def _count_kem(kem: KemPreKeys | None) -> int:
 
 
 def _check_known_devices(devices: Sequence[KnownDevice], field: str) -> None:
-    require_count(len(devices), MAX_DEVICES, field, least=0)
+    require_count(len(devices), MAX_DEVICES, field, "KEY-12", least=0)
     if len({device.device_id for device in devices}) != len(devices):
-        raise Refusal(Reason.REQUEST_MALFORMED, "name each device of a user once", field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, "name each device of a user once", field=field, requirement="KEY-12")
 
 
 def _no_last_resort() -> Refusal:
     detail = "one-time KEM prekeys need a last-resort one beside them"
-    return Refusal(Reason.KEY_MALFORMED, detail, field="kem_prekeys.last_resort")
+    return Refusal(Reason.KEY_MALFORMED, detail, field="kem_prekeys.last_resort", requirement="KEY-15")
 
 
 def check_one_time_prekeys(one_time: Sequence[OneTimePreKey], *, least: int = 0) -> None:
@@ -400,7 +402,7 @@ def check_one_time_prekeys(one_time: Sequence[OneTimePreKey], *, least: int = 0)
         Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED, KEY_MALFORMED, PREKEY_ID_DUPLICATE or PREKEY_REUSED.
     """
     field = "one_time_prekeys"
-    require_count(len(one_time), MAX_ONE_TIME_PREKEYS, field, least=least)
+    require_count(len(one_time), MAX_ONE_TIME_PREKEYS, field, "KEY-04", least=least)
     for index, (key_id, public_key) in enumerate(one_time):
         check_prekey(key_id, public_key, "a one-time prekey", f"{field}[{index}]")
     if len({key_id for key_id, _ in one_time}) != len(one_time):

@@ -15,12 +15,12 @@ def check_published_keys(keys: PublishedKeys) -> PublishedKeys:
     Raises:
         Refusal: KEY_MALFORMED or PREKEY_SIGNATURE_INVALID.
     """
-    check_key(keys.identity_key, "the identity key", "identity_key")
+    check_key(keys.identity_key, "the identity key", "identity_key", "KEY-02")
     check_signed_prekey(keys.identity_key, keys.signed_prekey)
     return keys
 
 
-def check_key(public_key: bytes, name: str, field: str) -> None:
+def check_key(public_key: bytes, name: str, field: str, requirement: str) -> None:
     """Checks a Curve25519 public key (KEY-02).
 
     It is kept as it came, because signatures and digests cover these bytes; keys are compared with `is_same_key`.
@@ -29,6 +29,7 @@ def check_key(public_key: bytes, name: str, field: str) -> None:
         public_key: The key.
         name: Its name in the refusal's text.
         field: Its path in the request.
+        requirement: Id of the rule that it belongs to.
 
     Raises:
         Refusal: KEY_MALFORMED.
@@ -36,7 +37,7 @@ def check_key(public_key: bytes, name: str, field: str) -> None:
     try:
         check_public_key(public_key)
     except WeakKey as error:
-        raise Refusal(Reason.KEY_MALFORMED, f"{name} {error}", field=field) from error
+        raise Refusal(Reason.KEY_MALFORMED, f"{name} {error}", field=field, requirement=requirement) from error
 
 
 def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> None:
@@ -51,6 +52,7 @@ def check_signed_prekey(identity_key: bytes, signed_prekey: SignedPreKey) -> Non
             Reason.KEY_MALFORMED,
             f"the signed prekey's signature has {len(signed_prekey.signature)} bytes instead of {SIGNATURE_BYTES}",
             field="signed_prekey.signature",
+            requirement="KEY-02",
         )
     if not verify_signed_prekey(identity_key, signed_prekey.public_key, signed_prekey.signature):
         raise Refusal(Reason.PREKEY_SIGNATURE_INVALID, field="signed_prekey.signature")
@@ -70,5 +72,5 @@ def check_prekey(key_id: int, public_key: bytes, name: str, field: str) -> None:
     """
     if not 1 <= key_id <= MAX_PREKEY_ID:
         detail = f"the id of {name} is {key_id}, outside 1 to {MAX_PREKEY_ID:,}"
-        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.key_id")
-    check_key(public_key, name, f"{field}.public_key")
+        raise Refusal(Reason.KEY_MALFORMED, detail, field=f"{field}.key_id", requirement="KEY-02")
+    check_key(public_key, name, f"{field}.public_key", "KEY-02")

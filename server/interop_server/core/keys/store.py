@@ -45,13 +45,16 @@ class PreKeyStore(Protocol):
         `AccountStore.enlist`; returns the account ids of those peers.
 
         Raises:
-            PreKeyReused: A prekey was published before and is no longer in the store. Nothing changed.
+            PreKeyReused: A prekey was published before and is no longer in the store, and the call is not the one that
+                put what is there. Nothing changed.
             LastResortMissing: There are one-time KEM prekeys without a last-resort one. Nothing changed.
         """
         ...
 
     async def add_one_time(self, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None = None) -> int:
         """Adds one-time prekeys and returns how many there are now: at most `most`.
+
+        A call that adds just what an earlier one added adds nothing, unless prekeys were deleted or replaced since.
 
         Raises:
             PreKeysFull: There would be more. Nothing changed.

@@ -24,6 +24,10 @@ from interop_server.core.sweeps import Sweep
 UPLOAD_PREFIX = "/v/t"
 PROXY_PREFIX = "/interop/whatsapp/download/"
 _STORAGE_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9._~-]{0,255}")
+_PATH_BYTES = 24
+_PATH_CHARACTERS = 32
+"""Of `_PATH_BYTES` in base64url."""
+_CHECK_CHARACTERS = 8
 _INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
 MAX_UPLOAD_AUTHS = 256
 """Permissions to upload that one account holds at once (MED-05); policy. A new one replaces the oldest."""
@@ -159,7 +163,7 @@ class Media:
             Refusal: CALLER_NOT_WHATSAPP_USER, UPLOAD_AUTH_INVALID, UPLOAD_TOKEN_INVALID, BLOB_TOO_LARGE,
                 UPLOAD_LENGTH_MISMATCH or UPLOAD_OFFSET_MISMATCH.
         """
-        require_whatsapp(account)
+        require_whatsapp(account, "MED-04")
         self._check_auth(account, request.auth)
         sha256 = parse_upload_token(request.token)
         if request.length > self.limits.max_blob_bytes:
@@ -184,7 +188,7 @@ class Media:
         """Gives an account's stored blob a path, or extends the life of its present one; returns the path."""
         now_ms = self.clock.now_ms()
         blob = MediaBlob(
-            direct_path=UPLOAD_PREFIX + encode_base64url(self.rng.token_bytes(24)),
+            direct_path=new_direct_path(self.rng),
             sha256=sha256,
             length=length,
             owner_id=account.account_id,
@@ -216,7 +220,7 @@ class Media:
             return
         blob = await self.store.media.get(direct_path) if direct_path.startswith(UPLOAD_PREFIX) else None
         if blob is None:
-            raise Refusal(Reason.BLOB_NOT_FOUND)
+            raise Refusal(Reason.BLOB_EXPIRED if was_given_out(direct_path) else Reason.BLOB_NOT_FOUND)
         reader = None if blob.expires_at_ms <= self.clock.now_ms() else await self.blobs.open_reader(name_of(blob))
         if reader is None:
             raise Refusal(Reason.BLOB_EXPIRED)
@@ -226,8 +230,7 @@ class Media:
     def sweeps(self) -> tuple[Sweep, ...]:
         """Blobs, their traces, and unfinished uploads (MED-07).
 
-        The trace of a blob is kept for as long again as the blob was, so that its path answers "expired" and not
-        "unknown" (MED-04).
+        The trace of a blob is kept for as long again as the blob was: its bytes may take until then to be deleted.
         """
         blobs, media_ms = self.blobs, self.limits.media_days * DAY_MS
         upload_ms = self.limits.stale_upload_seconds * SECOND_MS
@@ -292,6 +295,25 @@ def blob_name(owner_id: int, sha256: bytes) -> str:
 def name_of(blob: MediaBlob) -> str:
     """Returns the name of a blob in the blob store."""
     return blob_name(blob.owner_id, blob.sha256)
+
+
+def new_direct_path(rng: Rng) -> str:
+    """Returns a path for a blob. It ends in check digits: see `was_given_out`."""
+    name = encode_base64url(rng.token_bytes(_PATH_BYTES))
+    return f"{UPLOAD_PREFIX}{name}{_path_check(name)}"
+
+
+def was_given_out(direct_path: str) -> bool:
+    """Says whether a path is one of `new_direct_path`, so that what is not there any more is expired, however long ago,
+    and not unknown (MED-04). The check digits are no secret: whoever makes up a path learns nothing by this answer."""
+    name, check = direct_path.removeprefix(UPLOAD_PREFIX)[:_PATH_CHARACTERS], direct_path[-_CHECK_CHARACTERS:]
+    return (
+        direct_path == f"{UPLOAD_PREFIX}{name}{check}" and len(name) == _PATH_CHARACTERS and check == _path_check(name)
+    )
+
+
+def _path_check(name: str) -> str:
+    return encode_base64url(hashlib.sha256(f"blob\0{name}".encode()).digest())[:_CHECK_CHARACTERS]
 
 
 def parse_upload_token(token: str) -> bytes:

@@ -199,12 +199,12 @@ def check_retry(retry: RetryReceipt) -> None:
     """
     if retry.media_status is not None and retry.media_status not in MEDIA_STATUSES:
         detail = "`media_status` is 404 or 410"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.media_status")
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.media_status", requirement="MED-08")
     if retry.keys is not None:
         _check_keys(retry.registration_id, retry.keys)
     elif retry.media_status is None and retry.retry_count >= _FIRST_WITH_KEYS:
         detail = "`keys` are required from the second retry on"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.keys")
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.keys", requirement="RCP-03")
 
 
 def _check_keys(registration_id: int, keys: RetryKeys) -> None:

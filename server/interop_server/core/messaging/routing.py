@@ -47,7 +47,7 @@ class DeviceListMismatch(Refusal):
         self, jid: Jid, *, missing: Sequence[int] = (), extra: Sequence[int] = (), stale: Sequence[int] = ()
     ) -> None:
         detail = "the session is one with another device: take a bundle and begin a new one" if stale else ""
-        super().__init__(Reason.DEVICE_LIST_MISMATCH, detail)
+        super().__init__(Reason.DEVICE_LIST_MISMATCH, detail, requirement="MSG-05" if stale else "")
         self.phash = phash([jid.text])
         self.missing = _devices(jid, missing)
         self.extra = _devices(jid, extra)

@@ -32,12 +32,14 @@ class ClockControl:
             Refusal: REQUEST_MALFORMED.
         """
         if at_ms is not None and at_ms - self.clock.now_ms() > MAX_ADVANCE_MS:
-            raise Refusal(Reason.REQUEST_MALFORMED, "`at_ms` lies more than 3,650 days ahead", field="at_ms")
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, "`at_ms` lies more than 3,650 days ahead", field="at_ms", requirement="SIM-04"
+            )
         try:
             async with self._moving(at_ms or 0):
                 return await self.clock.freeze(at_ms)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}", field="at_ms") from error
+            raise Refusal(Reason.REQUEST_MALFORMED, f"`at_ms`: {error}", field="at_ms", requirement="SIM-04") from error
 
     async def advance(self, ms: int) -> dict[str, int]:
         """Moves time forward and returns what fired, by name.
@@ -47,12 +49,14 @@ class ClockControl:
         """
         if not 0 < ms <= MAX_ADVANCE_MS:
             detail = f"`advance_ms` must be 1 to {MAX_ADVANCE_MS} (3,650 days)"
-            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="advance_ms")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field="advance_ms", requirement="SIM-04")
         try:
             async with self._moving(self._furthest_ms() + ms):
                 return await self.clock.advance(ms)
         except ValueError as error:
-            raise Refusal(Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}", field="advance_ms") from error
+            raise Refusal(
+                Reason.REQUEST_MALFORMED, f"`advance_ms`: {error}", field="advance_ms", requirement="SIM-04"
+            ) from error
 
     async def resume(self) -> None:
         """Lets the clock run on from its present time."""

@@ -6,7 +6,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from interop_protocol.curve_keys import is_same_key
-from interop_protocol.jid import JidError, parse_jid, whatsapp_jid
+from interop_protocol.jid import whatsapp_jid
+from interop_protocol.printable import is_printable
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
 from interop_server.core.accounts import registered_account
 from interop_server.core.addressing import check_address
@@ -20,12 +21,15 @@ from interop_server.core.limits import Limits
 from interop_server.core.mailbox_content import DigestRequested, encode
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Partner, PartnerStatus, Platform
 from interop_server.core.operator.store import StoreForOperator
-from interop_server.core.paging import page_limit, unknown_page_token
+from interop_server.core.paging import give_token, page_limit, read_token
 from interop_server.core.ports import Clock, Connections
 from interop_server.core.shared_store import JidTaken
 
 MAX_NAME_CHARACTERS = 128
 MAX_URL_CHARACTERS = 512
+
+_CONNECTIONS = "connections"
+"""What the page tokens of the list of connections are for."""
 
 
 class _NotActive(Exception):
@@ -63,7 +67,7 @@ class Operator:
 
         def changed(before: Partner | None) -> Partner:
             if before is None and not may_be_new:
-                raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
+                raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}", requirement="ENL-01")
             partner = Partner(**{"integrator": integrator, **values}) if before is None else replace(before, **values)
             _check_partner(partner)
             return partner
@@ -71,7 +75,9 @@ class Operator:
         try:
             before, partner = await self.store.partners.change(integrator, changed)
         except KeyError as error:
-            raise Refusal(Reason.ALREADY_REGISTERED, "another integrator has this issuer") from error
+            raise Refusal(
+                Reason.ALREADY_REGISTERED, "another integrator has this issuer", requirement="ENL-01"
+            ) from error
         self._end_without_right(partner)
         if before is not None and (before.issuer, before.base_url) != (partner.issuer, partner.base_url):
             await self.store.partners.delete_jwks(integrator)  # the last good copy came from another server
@@ -115,7 +121,7 @@ class Operator:
         """
         partner = await self.store.partners.get(integrator)
         if partner is None:
-            raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}")
+            raise Refusal(Reason.NOT_REGISTERED, f"there is no partner {integrator}", requirement="ENL-01")
         return await self.key_sets.refresh(partner)
 
     def list_connections(self, page_size: int, page_token: str) -> tuple[list[ConnectionFacts], str]:
@@ -124,13 +130,10 @@ class Operator:
         Raises:
             Refusal: REQUEST_MALFORMED.
         """
-        limit = page_limit(page_size)
-        try:
-            after = parse_jid(page_token).text if page_token else ""
-        except JidError as error:
-            raise unknown_page_token() from error
+        limit = page_limit(page_size, "PRX-05")
+        after = read_token(_CONNECTIONS, page_token, "page_token", "PRX-05") if page_token else ""
         rest = [facts for facts in self.connections.facts() if facts.account.jid > after]
-        return rest[:limit], rest[limit - 1].account.jid if len(rest) > limit else ""
+        return rest[:limit], give_token(_CONNECTIONS, rest[limit - 1].account.jid) if len(rest) > limit else ""
 
     async def observe_client(self, jid: str, is_open: bool) -> None:
         """Records whether the end client behind an account's connection is open (PRX-04).
@@ -138,7 +141,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED.
         """
-        account = await registered_account(self.store.accounts, jid)
+        account = await registered_account(self.store.accounts, jid, "PRX-04")
         self.connections.observe_client(account.account_id, None if is_open else self.clock.now_ms())
 
     async def put_whatsapp_user(self, phone_number: str, auth_key: bytes, platform: Platform) -> tuple[Account, bool]:
@@ -149,7 +152,7 @@ class Operator:
         Raises:
             Refusal: REQUEST_MALFORMED or KEY_MALFORMED.
         """
-        check_key(auth_key, "authkey", "authkey")
+        check_key(auth_key, "authkey", "authkey", "CHN-08")
         digits = normalize_e164_number(phone_number)
         jid = whatsapp_jid(digits)
         before = await self.store.accounts.get(jid)
@@ -173,13 +176,13 @@ class Operator:
         """
         account = await self.store.accounts.get(check_address(jid, "jid").text)
         if account is None or not account.is_whatsapp:
-            raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user")
+            raise Refusal(Reason.NOT_REGISTERED, "there is no such WhatsApp user", requirement="OPT-04")
         digits = normalize_e164_number(phone_number)
         new_jid = whatsapp_jid(digits)
         try:
             await self.store.accounts.change_number(account.account_id, new_jid, digits)
         except JidTaken as error:
-            raise Refusal(Reason.ALREADY_REGISTERED, "the new number is taken") from error
+            raise Refusal(Reason.ALREADY_REGISTERED, "the new number is taken", requirement="OPT-04") from error
         moved = await self.store.accounts.get(new_jid)
         eligible = moved is not None and is_eligible(moved, self.limits)
         if not eligible:
@@ -193,7 +196,7 @@ class Operator:
         Raises:
             Refusal: NOT_REGISTERED, or as `check_address`.
         """
-        account = await registered_account(self.store.accounts, check_address(jid, "jid").text)
+        account = await registered_account(self.store.accounts, check_address(jid, "jid").text, "KEY-10")
         await self.store.mailbox.put([encode(DigestRequested(), account.account_id, self.clock.now_ms())])
         self.connections.wake(account.account_id)
 
@@ -201,13 +204,13 @@ class Operator:
 def _check_partner(partner: Partner) -> None:
     if not MIN_INTEGRATOR <= partner.integrator <= MAX_INTEGRATOR:
         detail = f"`integrator` lies in {MIN_INTEGRATOR} to {MAX_INTEGRATOR}"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.integrator")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.integrator", requirement="ENL-02")
     if not 1 <= len(partner.name) <= MAX_NAME_CHARACTERS or not is_display_name(partner.name):
         detail = f"`name` has 1 to {MAX_NAME_CHARACTERS} characters, no controls, and something to see"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.name")
-    if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS:
-        detail = f"`issuer` has 1 to {MAX_URL_CHARACTERS} characters"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.issuer")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.name", requirement="ENL-01")
+    if not 1 <= len(partner.issuer) <= MAX_URL_CHARACTERS or not is_printable(partner.issuer):
+        detail = f"`issuer` has 1 to {MAX_URL_CHARACTERS} printable characters"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field="partner.issuer", requirement="ENL-01")
     _check_url("base_url", partner.base_url, required=True)
     _check_url("push_url", partner.push_url, required=False)
     _check_url("media_url", partner.media_url, required=False)
@@ -224,6 +227,6 @@ def _check_url(name: str, url: str, *, required: bool) -> None:
         has_more = "?" in url or "#" in url or "@" in parts.netloc
     except ValueError:
         is_absolute = has_more = False
-    if not is_absolute or has_more or len(url) > MAX_URL_CHARACTERS:
+    if not is_absolute or has_more or len(url) > MAX_URL_CHARACTERS or not is_printable(url):
         detail = f"`{name}` must be an absolute http or https URL without query, fragment or user"
-        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"partner.{name}")
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"partner.{name}", requirement="ENL-01")

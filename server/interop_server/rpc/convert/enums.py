@@ -8,13 +8,14 @@ from interop_server.core.errors import Reason, Refusal
 E = TypeVar("E", bound=IntEnum)
 
 
-def known(kind: type[E], value: int, field: str, reason: Reason = Reason.REQUEST_MALFORMED) -> E:
+def known(kind: type[E], value: int, field: str, requirement: str, reason: Reason = Reason.REQUEST_MALFORMED) -> E:
     """Returns the member that a number stands for.
 
     Args:
         kind: All that may be chosen; its numbers are those on the wire.
         value: The number that came.
         field: Path of the field that it came in, for example `messages[3].type`.
+        requirement: Id of the rule that the choice belongs to.
         reason: Why an unknown number is refused.
 
     Raises:
@@ -25,5 +26,5 @@ def known(kind: type[E], value: int, field: str, reason: Reason = Reason.REQUEST
     if member is None:
         *others, last = (each.name for each in kind)
         choices = f"{', '.join(others)} or {last}" if others else last
-        raise Refusal(reason, f"`{field.rpartition('.')[2]}` must be {choices}", field=field)
+        raise Refusal(reason, f"`{field.rpartition('.')[2]}` must be {choices}", field=field, requirement=requirement)
     return member

@@ -39,26 +39,31 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
     stanza_id = message.id  # every look at a field makes a new object
     if not _STANZA_ID.fullmatch(stanza_id):
         detail = "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.id")
-    message_type = known(MessageType, message.type, "message.type", Reason.STANZA_MALFORMED)
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.id", requirement="MSG-04")
+    message_type = known(MessageType, message.type, "message.type", "MSG-12", Reason.STANZA_MALFORMED)
     enc = tuple([_ciphertext_from(part, index) for index, part in enumerate(message.enc)])
     retry_count = message.retry_count
     if retry_count > MAX_RETRIES:
-        raise Refusal(Reason.STANZA_MALFORMED, f"`retry_count` is 0 to {MAX_RETRIES}", field="message.retry_count")
+        raise Refusal(
+            Reason.STANZA_MALFORMED,
+            f"`retry_count` is 0 to {MAX_RETRIES}",
+            field="message.retry_count",
+            requirement="RCP-04",
+        )
     token = message.reporting_token
     if token and len(token) != REPORTING_TOKEN_BYTES:
         detail = f"`reporting_token` has {REPORTING_TOKEN_BYTES} bytes, or none"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.reporting_token")
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.reporting_token", requirement="ABU-04")
     return OutgoingMessage(stanza_id, message.to_jid, message_type, enc, retry_count, token)
 
 
 def _ciphertext_from(part: stanza_pb2.Enc, index: int) -> DeviceCiphertext:
     number, ciphertext = part.type, part.ciphertext
     if number not in _CIPHERTEXT_TYPES:
-        known(CiphertextType, number, f"message.enc[{index}].type", Reason.STANZA_MALFORMED)
+        known(CiphertextType, number, f"message.enc[{index}].type", "MSG-03", Reason.STANZA_MALFORMED)
     if not ciphertext:
         field = f"message.enc[{index}].ciphertext"
-        raise Refusal(Reason.STANZA_MALFORMED, "`ciphertext` is empty", field=field)
+        raise Refusal(Reason.STANZA_MALFORMED, "`ciphertext` is empty", field=field, requirement="MSG-03")
     registration_id = part.registration_id if part.HasField("registration_id") else None
     return DeviceCiphertext(_CIPHERTEXT_TYPES[number], part.device_id, ciphertext, registration_id)
 
@@ -70,14 +75,14 @@ def receipt_from(receipt: stanza_pb2.Receipt, own_jid: str) -> OutgoingReceipt:
         Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
     check_sender(receipt.from_jid, own_jid, "receipt")
-    receipt_type = known(ReceiptType, receipt.type, "receipt.type", Reason.STANZA_MALFORMED)
+    receipt_type = known(ReceiptType, receipt.type, "receipt.type", "RCP-01", Reason.STANZA_MALFORMED)
     if not 1 <= len(receipt.message_ids) <= MAX_RECEIPT_IDS:
         detail = f"a receipt names 1 to {MAX_RECEIPT_IDS} messages"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="receipt.message_ids")
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="receipt.message_ids", requirement="RCP-02")
     for index, message_id in enumerate(receipt.message_ids):
         if not _STANZA_ID.fullmatch(message_id):
             detail = "a receipt names a message id of the wrong form"
-            raise Refusal(Reason.STANZA_MALFORMED, detail, field=f"receipt.message_ids[{index}]")
+            raise Refusal(Reason.STANZA_MALFORMED, detail, field=f"receipt.message_ids[{index}]", requirement="RCP-02")
     return OutgoingReceipt(receipt_type, receipt.to_jid, receipt.message_ids)
 
 
@@ -90,11 +95,11 @@ def retry_receipt_from(receipt: stanza_pb2.RetryReceipt, own_jid: str) -> RetryR
     check_sender(receipt.from_jid, own_jid, "retry_receipt")
     if not _STANZA_ID.fullmatch(receipt.message_id):
         detail = "a retry receipt names a message id of the wrong form"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.message_id")
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.message_id", requirement="RCP-03")
     if receipt.retry_count == 0:
         detail = "`retry_count` counts this time, too: it begins with 1"
-        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.retry_count")
-    reason = known(RetryReason, receipt.reason, "retry_receipt.reason", Reason.STANZA_MALFORMED)
+        raise Refusal(Reason.STANZA_MALFORMED, detail, field="retry_receipt.retry_count", requirement="RCP-03")
+    reason = known(RetryReason, receipt.reason, "retry_receipt.reason", "RCP-03", Reason.STANZA_MALFORMED)
     return RetryReceipt(
         message_id=receipt.message_id,
         retry_count=receipt.retry_count,

@@ -18,7 +18,7 @@ def typing_from(stanza: stanza_pb2.Stanza, own_jid: str) -> tuple[str, Typing]:
     """
     typing = stanza.typing
     check_sender(typing.from_jid, own_jid, "typing")
-    return typing.to_jid, Typing(known(TypingState, typing.state, "typing.state", Reason.STANZA_MALFORMED))
+    return typing.to_jid, Typing(known(TypingState, typing.state, "typing.state", "MSG-13", Reason.STANZA_MALFORMED))
 
 
 INDICATORS: dict[str, Callable[[stanza_pb2.Stanza, str], tuple[str, Indicator]]] = {

@@ -43,7 +43,9 @@ def published_keys_from(request: prekeys_pb2.SetPreKeysRequest) -> PublishedKeys
         Refusal: KEY_MALFORMED for another key type.
     """
     if request.key_type != b"\x05":
-        raise Refusal(Reason.KEY_MALFORMED, "`key_type` must be the one byte 0x05", field="key_type")
+        raise Refusal(
+            Reason.KEY_MALFORMED, "`key_type` must be the one byte 0x05", field="key_type", requirement="KEY-02"
+        )
     return PublishedKeys(request.registration_id, request.identity_key, signed_prekey_from(request.signed_prekey))
 
 

@@ -5,8 +5,8 @@ from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
-from interop_api.v1 import chat_pb2, stanza_pb2
-from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH, MAX_RECEIPT_IDS
+from interop_api.v1 import chat_pb2, enlistment_pb2, stanza_pb2
+from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH, MAX_RECEIPT_IDS, UNNAMED_PROTOCOL_VERSION
 from interop_server.core.enlistment.client_ip import plain_address
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
@@ -43,24 +43,29 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
         Refusal: LOGIN_MALFORMED.
     """
     if len(payload) > MAX_LOGIN_BYTES:
-        raise Refusal(Reason.LOGIN_MALFORMED, f"the payload has at most {MAX_LOGIN_BYTES:,} bytes")
+        raise Refusal(
+            Reason.LOGIN_MALFORMED, f"the payload has at most {MAX_LOGIN_BYTES:,} bytes", requirement="CHN-06"
+        )
     try:
         _LISTS.check(payload)
         login = chat_pb2.LoginPayload.FromString(payload)
     except TooMany as error:
-        raise Refusal(Reason.LOGIN_MALFORMED, f"`{error.path}` is too long", field=error.path) from error
+        detail = f"`{error.path}` is too long"
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field=error.path, requirement="CHN-06") from error
     except (DecodeError, Unreadable) as error:
-        raise Refusal(Reason.LOGIN_MALFORMED, "the payload is no LoginPayload") from error
+        raise Refusal(Reason.LOGIN_MALFORMED, "the payload is no LoginPayload", requirement="CHN-06") from error
     if login.product not in (chat_pb2.PRODUCT_WHATSAPP, chat_pb2.PRODUCT_INTEROP):
-        raise Refusal(Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP", field="product")
-    mode = known(ConnectionMode, login.connection_mode, "connection_mode", Reason.LOGIN_MALFORMED)
+        raise Refusal(
+            Reason.LOGIN_MALFORMED, "`product` must be WHATSAPP or INTEROP", field="product", requirement="CHN-06"
+        )
+    mode = known(ConnectionMode, login.connection_mode, "connection_mode", "PRX-01", Reason.LOGIN_MALFORMED)
     is_interop = login.product == chat_pb2.PRODUCT_INTEROP
     if is_interop != login.HasField("interop_data"):
         detail = "`interop_data` belongs to product INTEROP, and only there"
-        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="interop_data")
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="interop_data", requirement="CHN-06")
     if is_interop == bool(login.username) or login.username >= _MAX_PHONE_NUMBER:
         detail = "`username` is a phone number of up to 15 digits, for product WHATSAPP"
-        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="username")
+        raise Refusal(Reason.LOGIN_MALFORMED, detail, field="username", requirement="CHN-06")
     try:
         token = login.interop_data.token.decode("ascii")
     except UnicodeDecodeError as error:
@@ -71,7 +76,7 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
         phone_number="" if is_interop else str(login.username),
         account_number=login.interop_data.account_id,
         token=token,
-        protocol_version=login.protocol_version,
+        protocol_version=version_from(login),
         mode=mode,
         client_ip=login.client_ip,
         read_receipts=receipts,
@@ -79,6 +84,11 @@ def login_from(payload: bytes, static_key: bytes) -> Login:
         max_frame_bytes=login.max_frame_bytes if login.HasField("max_frame_bytes") else None,
         capabilities=frozenset(login.capabilities),
     )
+
+
+def version_from(message: chat_pb2.LoginPayload | enlistment_pb2.EnlistRequest) -> int:
+    """Returns the protocol version that a client names (ENL-15)."""
+    return message.protocol_version if message.HasField("protocol_version") else UNNAMED_PROTOCOL_VERSION
 
 
 def limits_to(limits: Limits) -> stanza_pb2.ChannelLimits:

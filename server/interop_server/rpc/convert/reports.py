@@ -20,10 +20,15 @@ def reported_message_from(message: integrity_pb2.ReportedMessage, index: int) ->
     """
     if not _STANZA_ID.fullmatch(message.message_id):
         field = f"messages[{index}].message_id"
-        raise Refusal(Reason.REQUEST_MALFORMED, "`message_id` is no id of a message", field=field)
+        raise Refusal(Reason.REQUEST_MALFORMED, "`message_id` is no id of a message", field=field, requirement="ABU-03")
     if message.HasField("plaintext") != message.HasField("message_secret"):
         field = f"messages[{index}].{'message_secret' if message.HasField('plaintext') else 'plaintext'}"
-        raise Refusal(Reason.REQUEST_MALFORMED, "`plaintext` and `message_secret` come together", field=field)
+        raise Refusal(
+            Reason.REQUEST_MALFORMED,
+            "`plaintext` and `message_secret` come together",
+            field=field,
+            requirement="ABU-03",
+        )
     if not message.HasField("plaintext"):
         return ReportedMessage(message.message_id, None)
     return ReportedMessage(message.message_id, RevealedContent(message.plaintext, message.message_secret))

@@ -23,6 +23,7 @@ _ABOUT = {
     "one_time_prekey": "account_id = :account_id",
     "one_time_prekey_history": "account_id = :account_id",
     "opt_in": "account_id = :account_id",
+    "prekey_publication": "account_id = :account_id",
     "published_keys": "account_id = :account_id",
     "reachability_ping": "sender_id = :account_id OR recipient_id = :account_id",
     "sanction": "integrator = :integrator AND user_sha256 = :sha256",

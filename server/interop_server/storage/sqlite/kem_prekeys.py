@@ -12,6 +12,7 @@ from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_server.core.keys.store import LastResortMissing, PreKeyReused, PreKeysFull
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys
 from interop_server.storage.sqlite.prekey_history import History
+from interop_server.storage.sqlite.publications import is_repeated, note_publication, publication_digest
 
 _IS_HELD = """
     SELECT 1 FROM kem_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2)) LIMIT 1
@@ -27,6 +28,9 @@ def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys, mo
         PreKeysFull: There would be more than `most` one-time ones.
     """
     held = _last_resort(db, account_id)
+    call = publication_digest("add KEM", [kem.last_resort or (), *kem.one_time])
+    if is_repeated(db, account_id, call):
+        return _count(db, account_id)
     last_resort = kem.last_resort or held
     if last_resort is None:
         raise LastResortMissing
@@ -41,7 +45,13 @@ def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys, mo
     count = _insert(db, account_id, KemPreKeys(last_resort, kem.one_time))
     if kem.one_time and most is not None and count > most:
         raise PreKeysFull
+    note_publication(db, account_id, call)
     return count
+
+
+def _count(db: sqlite3.Connection, account_id: int) -> int:
+    [(count,)] = db.execute("SELECT kem_count FROM published_keys WHERE account_id = ?1", (account_id,)).fetchall()
+    return int(count)
 
 
 _LIST_PUBLIC_KEYS = "SELECT public_key FROM kem_prekey WHERE account_id = ?1"

@@ -32,6 +32,12 @@ from interop_server.storage.sqlite.kem_prekeys import (
 )
 from interop_server.storage.sqlite.mailbox import notify_identity_change
 from interop_server.storage.sqlite.prekey_history import History
+from interop_server.storage.sqlite.publications import (
+    forget_publications,
+    is_repeated,
+    note_publication,
+    publication_digest,
+)
 
 _KEYS = "account_id, registration_id, identity_key, signed_prekey_id, signed_prekey, signed_prekey_signature"
 
@@ -63,6 +69,7 @@ def delete_all_prekeys(db: sqlite3.Connection, account_id: int) -> None:
     db.execute(_EMPTY, (account_id,))
     _recount(db, account_id)
     delete_kem_prekeys(db, account_id)
+    forget_publications(db, account_id)
 
 
 _RECOUNT = """
@@ -116,6 +123,33 @@ def _put(
 ) -> bool:
     """Replaces all keys, and says whether the identity key has changed."""
     _check_distinct(one_time)
+    call = publication_digest("put", [_flat(keys), *one_time, *_all_kem(kem)])
+    try:
+        has_changed = _replace(db, account_id, keys, one_time, kem)
+    except PreKeyReused:
+        if is_repeated(db, account_id, call):
+            return False  # some of its keys have been taken since: what is left stays
+        raise
+    forget_publications(db, account_id)
+    note_publication(db, account_id, call)
+    return has_changed
+
+
+def _flat(keys: PublishedKeys) -> tuple[object, ...]:
+    return (keys.registration_id, keys.identity_key, *keys.signed_prekey)
+
+
+def _all_kem(kem: KemPreKeys | None) -> list[tuple[object, ...]]:
+    return [] if kem is None else [tuple(kem.last_resort or ()), *map(tuple, kem.one_time)]
+
+
+def _replace(
+    db: sqlite3.Connection,
+    account_id: int,
+    keys: PublishedKeys,
+    one_time: Sequence[OneTimePreKey],
+    kem: KemPreKeys | None,
+) -> bool:
     kept = {canonical_key(public_key) for (public_key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
     _check_unpublished(db, account_id, [key for key in one_time if canonical_key(key.public_key) not in kept])
     before = db.execute(_GET_IDENTITY, (account_id,)).fetchone()
@@ -134,6 +168,9 @@ _IS_HELD = """
 
 def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None) -> int:
     _check_distinct(one_time)
+    call = publication_digest("add", one_time)
+    if is_repeated(db, account_id, call):
+        return _recount(db, account_id)
     _check_unpublished(db, account_id, one_time)
     if db.execute(_IS_HELD, (account_id, json.dumps([key.key_id for key in one_time]))).fetchone():
         raise PreKeyReused
@@ -141,6 +178,7 @@ def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[On
     count = _recount(db, account_id)
     if most is not None and count > most:
         raise PreKeysFull
+    note_publication(db, account_id, call)
     return count
 
 
@@ -152,6 +190,7 @@ _DELETE_ONE_TIME = """
 def _delete_one_time(db: sqlite3.Connection, account_id: int, key_ids: Sequence[int]) -> None:
     db.execute(_DELETE_ONE_TIME, (account_id, json.dumps(list(key_ids))))
     _recount(db, account_id)
+    forget_publications(db, account_id)
 
 
 _TAKE_ONE_TIME = """
@@ -242,7 +281,11 @@ class SqlitePreKeys(Concern, PreKeyStore):
         return await self._engine.write(lambda db: add_kem_prekeys(db, account_id, kem, most))
 
     async def delete_kem(self, account_id: int) -> None:
-        await self._engine.write(lambda db: delete_kem_prekeys(db, account_id))
+        def delete(db: sqlite3.Connection) -> None:
+            delete_kem_prekeys(db, account_id)
+            forget_publications(db, account_id)
+
+        await self._engine.write(delete)
 
     async def get_kem_ids(self, account_id: int) -> KemPreKeyIds:
         return await self._engine.read(lambda db: kem_prekey_ids(db, account_id))

@@ -136,7 +136,7 @@ async def test_a_report_has_a_form(world: World) -> None:
         with refused(reason):
             await world.reports.report(user, ada.jid, SpamFlow.CONTACT_INFO, messages)
     for revealed in (
-        RevealedContent(bytes(65_537), SECRET),
+        RevealedContent(bytes(98_305), SECRET),
         RevealedContent(WORDS, bytes(31)),
         RevealedContent(WORDS, b""),
     ):

@@ -199,7 +199,7 @@ async def test_key_material_is_never_published_twice(world: World) -> None:
         with refused(Reason.PREKEY_REUSED):
             await world.prekeys.add_kem(ada, again)
     with refused(Reason.PREKEY_REUSED):
-        await world.prekeys.publish(ada, GOOD, [], kem(1, 2))
+        await world.prekeys.publish(ada, GOOD, [], kem(1))
     await world.prekeys.publish(ada, GOOD, [], kem(2))
     await world.prekeys.add_kem(ada, kem(3))
     assert (await world.prekeys.digest(ada)).kem_ids == KemPreKeyIds(100, [2, 3])

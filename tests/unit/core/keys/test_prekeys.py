@@ -149,7 +149,7 @@ async def test_key_material_is_never_published_twice(world: World) -> None:
     with refused(Reason.PREKEY_REUSED):
         await world.prekeys.add(ada, [OneTimePreKey(99, used.public_key)])
     with refused(Reason.PREKEY_REUSED):
-        await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, 3))
+        await world.prekeys.publish(ada, GOOD, KEYS.one_time(1, 2))
     with refused(Reason.PREKEY_REUSED):
         await world.prekeys.add(ada, [OneTimePreKey(2, OTHER_KEY)])
     await world.prekeys.publish(ada, GOOD, KEYS.one_time(2, 2))

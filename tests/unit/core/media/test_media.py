@@ -281,6 +281,19 @@ async def test_expired_and_unknown_are_told_apart(world: World) -> None:
     assert await downloaded(world, path) == BLOB
 
 
+async def test_an_expired_path_stays_expired(world: World) -> None:
+    """Also when nothing about the blob is kept any more, and in the next process: 410 never becomes 404 (MED-04)."""
+    path = await uploaded(world, await world.whatsapp_user())
+    for _ in range(4):
+        world.clock.advance(THIRTY_DAYS_MS)
+        await world.sweep()
+        assert await reason_of_download(world, path) is Reason.BLOB_EXPIRED
+    assert await world.store.media.get(path) is None
+    changed = path[:-1] + ("A" if path[-1] != "A" else "B")
+    for unknown in (changed, path + "x", path[:-1], path.swapcase(), "/v/t"):
+        assert await reason_of_download(world, unknown) is Reason.BLOB_NOT_FOUND
+
+
 async def test_a_blob_that_was_lost_can_be_uploaded_again(world: World, tmp_path: Path) -> None:
     """Metadata without bytes is no blob (MED-04)."""
     user = await world.whatsapp_user()

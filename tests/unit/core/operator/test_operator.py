@@ -110,6 +110,9 @@ async def test_open_connections_are_listed_page_by_page(world: World) -> None:
     second, token = page(2, token)
     assert second == jids[2:4]
     assert page(2, token) == (jids[4:], "")
+    for made_up in (jids[2], f"{jids[2]}.{'0' * 16}", token[:-1], "x" + token, " "):
+        with refused(Reason.REQUEST_MALFORMED):
+            page(2, made_up)
     assert page(3) == page(0) == page(1_000) == (jids[2:], "")
     for size, wrong in ((1_001, ""), (1, "AAAA"), (1, "x" * 200)):
         with refused(Reason.REQUEST_MALFORMED):

@@ -23,7 +23,7 @@ from .wire import PEER_JID, ping, receipt, recorded, retry_receipt
 
 def test_a_refused_stanza_is_named_by_its_id_its_kind_and_what_the_client_calls_it() -> None:
     """The id may be none, a number or very long; the client's own name is echoed when there is one (SIM-01)."""
-    refusal = recorded(Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7))
+    refusal = recorded(Refusal(Reason.STANZA_MALFORMED, "why", retry_after_ms=7, requirement="MSG-04"))
     for stanza, stanza_id, kind in (
         (stanza_pb2.Stanza(), "", ""),
         (ping(5), "", "ping"),

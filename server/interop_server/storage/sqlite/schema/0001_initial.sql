@@ -85,6 +85,14 @@ CREATE TABLE one_time_prekey_history (
 
 CREATE INDEX one_time_prekey_history_by_number ON one_time_prekey_history (account_id, number);
 
+-- The calls that published prekeys since the account's keys were last replaced or deleted, so that a repetition after a
+-- lost answer is recognised.
+CREATE TABLE prekey_publication (
+    account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
+    digest BLOB NOT NULL CHECK (length(digest) = 32),
+    PRIMARY KEY (account_id, digest)
+) STRICT, WITHOUT ROWID;
+
 -- The one-time ones.
 CREATE TABLE kem_prekey (
     account_id INTEGER NOT NULL REFERENCES published_keys ON DELETE CASCADE,

@@ -1,0 +1,62 @@
+"""T29: text from outside wants to command the operator's terminal, or to forge a line of the journal or the log."""
+
+import unicodedata
+from pathlib import Path
+
+import pytest
+
+from interop_api.v1 import enlistment_pb2
+from interop_client.errors import ServerRefusal
+from tests.e2e.conftest import World
+from tests.e2e.outcomes import refused
+from tests.e2e.program import run
+from tests.e2e.raw import QUIET, enlistment
+from tests.threats.report import Attack
+
+pytestmark = [pytest.mark.threat("T29"), pytest.mark.requirement("SIM-06", "SIM-07")]
+
+HOSTILE = ("\x1b[2J\x1b[31m", "\x9b31m", "\nforged accepted", "\r", "\u202egnp.exe", "\u2028", "\x08\x08", "\x7f")
+
+
+def unfit(shown: str) -> set[str]:
+    """What of a command's output a terminal would obey, but for the ends of its lines."""
+    controls = {each for each in shown if unicodedata.category(each) in ("Cc", "Cf", "Cs", "Zl", "Zp")}
+    return controls - {"\n"}
+
+
+async def test_what_is_not_printable_does_not_come_in(world: World, attack: Attack) -> None:
+    """Names and addresses of a messenger, and ids of messages and reports, are refused with it."""
+    attack.tries("Registering a messenger whose name, issuer or URLs hold escape sequences, line ends and bidi marks")
+    before = await world.admin.list_partners()
+    for text in HOSTILE:
+        for name in ("name", "issuer", "base_url", "push_url", "media_url", "icon"):
+            url = f"http://127.0.0.1/{text}" if name not in ("name", "issuer") else f"a{text}"
+            assert await refused(world.register(**{name: url})) == "REQUEST_MALFORMED", (name, text)
+    assert await world.admin.list_partners() == before
+    attack.holds("Each is refused, and the entry stays as it was")
+
+
+async def test_commands_show_nothing_that_a_terminal_obeys(world: World, tmp_path: Path, attack: Attack) -> None:
+    """Whatever stands in tokens, addresses and look-ups: `journal`, `explain` and `audit` show it escaped."""
+    attack.tries("Tokens, addresses and look-ups full of escape sequences, then reading journal, explanation and audit")
+    bob = await world.third_party("bob", QUIET)
+    request_ids = []
+    for text in HOSTILE:
+        for attempt in (bob.resolve(f"+49{text}"), bob.block(f"x{text}@interop"), bob.take_prekey_bundle(f"{text}@x")):
+            with pytest.raises(ServerRefusal) as raised:
+                await attempt
+            request_ids.append(raised.value.request_id)
+        device = world.device("eve")
+        await bob.transport.call(
+            "/interop_api.v1.EnlistmentService/Enlist",
+            enlistment(device.state, f"a.{text}.b"),
+            enlistment_pb2.EnlistResponse,
+        )
+    admin = ("--admin", world.endpoint.admin)
+    commands = [("journal",), ("journal", "--json"), ("audit", bob.jid), ("audit", bob.jid, "--json")]
+    commands += [("explain", request_id) for request_id in request_ids[:3] if request_id]
+    for command in commands:
+        ended = await run(tmp_path, *command, *admin)
+        assert unfit(ended.stdout) == unfit(ended.stderr) == set(), command
+        assert not [line for line in ended.stdout.splitlines() if line.startswith("forged")]
+    attack.holds("No control character, bidi mark or forged line reaches the terminal, as text or as JSON")
