@@ -8,7 +8,7 @@ PROTOS := $(shell find protos -name '*.proto')
 RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats fuzz lint fix docs gen gen-check stubs release-contract bench up clean
+.PHONY: help demo test milestones threats fuzz mutants lint fix docs gen gen-check stubs release-contract bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ threats: $(STAMP) ## Attack a running server in the ways T1 to T18 and print wha
 
 fuzz: $(STAMP) ## Fire generated messages at every RPC and stanza; ARGS="--examples 50000 -k prekeys"
 	@$(BIN)/python -m tests.fuzz $(ARGS)
+
+mutants: $(STAMP) ## Change the code in one place at a time and name what no test notices; ARGS="--sample 50 --room core/keys"
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -76,4 +79,4 @@ gen-check: gen ## Fail when reasons or generated code are not what the table and
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .stubs .evidence .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .stubs .evidence .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
