@@ -23,6 +23,9 @@ FIRST_FILES = 6
 _TIMES_AS_LONG = 5
 """A round may take so many times as long as its tests did before, and the hunt's patience."""
 
+_UNNOTICED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+"""All tests passed; or none is left, since the mutant changed the ids of those that were to run."""
+
 KILLED, TIMED_OUT, SURVIVED, UNREACHED = "killed", "timed out", "survived", "no test runs it"
 
 
@@ -150,15 +153,14 @@ class Hunt:
                 continue
             running.remove(each)
             session.stop(each.process)
-            if code == pytest.ExitCode.OK and each.rest:
+            if code in _UNNOTICED and each.rest:
                 running.append(self._start(each.mutant, each.rest, [], each.tests))
             else:
                 yield Trial(each.mutant, _outcome(code), each.tests)
 
 
 def _outcome(code: int | None) -> str:
+    """Returns what an exit code means. Code that cannot be imported may end in a usage error: noticed as well."""
     if code is None:
         return TIMED_OUT
-    if code in (pytest.ExitCode.USAGE_ERROR, pytest.ExitCode.NO_TESTS_COLLECTED):
-        raise RuntimeError(f"pytest could not run the tests: exit code {code}")
-    return SURVIVED if code == pytest.ExitCode.OK else KILLED
+    return SURVIVED if code in _UNNOTICED else KILLED

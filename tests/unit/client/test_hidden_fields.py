@@ -51,4 +51,5 @@ def hidden() -> dict[str, set[str]]:
 
 def test_no_text_of_an_object_holds_a_secret() -> None:
     """Keys, plaintexts, tokens and sources of randomness stay out of logs and tracebacks."""
-    assert hidden() == HIDDEN
+    found = hidden()
+    assert {name: found.get(name, set()) & fields for name, fields in HIDDEN.items()} == HIDDEN
