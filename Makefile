@@ -8,7 +8,8 @@ PROTOS := $(shell find protos -name '*.proto')
 RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats fuzz histories chaos soak lint fix docs gen gen-check stubs release-contract bench up clean
+.PHONY: help demo test milestones threats fuzz histories chaos soak mutants lint fix docs gen gen-check stubs \
+  release-contract bench up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,9 @@ chaos: $(STAMP) ## Kill a server under load at every commit point and check all 
 
 soak: $(STAMP) ## Load a server for an hour and say whether its memory grows; ARGS="--minutes 10"
 	@$(BIN)/python -m tests.soak $(ARGS)
+
+mutants: $(STAMP) ## Change the code in one place at a time and name what no test notices; ARGS="--sample 50 --room core/keys"
+	@$(BIN)/python -m tests.mutants $(ARGS)
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)
@@ -85,4 +89,4 @@ gen-check: gen ## Fail when reasons or generated code are not what the table and
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
 
 clean: ## Remove the environment and caches
-	rm -rf $(VENV) .stubs .evidence .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .stubs .evidence .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

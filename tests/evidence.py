@@ -166,7 +166,7 @@ class Recorder:
         if self._config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
             yield f"arguments {' '.join(self._config.args)}"
         for option in ("keyword", "markexpr", "deselect", "ignore", "ignore_glob", "lf", "stepwise", "maxfail"):
-            if value := self._config.getoption(option):
+            if value := self._config.getoption(option, None):  # None without the plugin that has it
                 yield f"{option} {value}"
         if exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
             yield f"exit code {int(exitstatus)}"

@@ -15,7 +15,7 @@ async def unharmed(simulator_process: Child) -> AsyncIterator[Child]:
     yield simulator_process
     check_log(simulator_process)
     async with AdminClient(str(simulator_process.ready["admin"])) as admin:
-        assert await admin.list_partners()
+        assert isinstance(await admin.list_partners(), list)  # none, when this file is all that ran
 
 
 def check_log(simulator: Child) -> None:

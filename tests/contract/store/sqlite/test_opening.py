@@ -1,0 +1,99 @@
+"""When the store cannot be opened: nothing of the attempt stays, and the next one succeeds."""
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+
+import pytest
+
+from interop_server.storage import WrongDatabase
+from interop_server.storage.sqlite import engine as engine_module
+from interop_server.storage.sqlite.database import _schema, prepare_database
+from interop_server.storage.sqlite.store import SqliteStore
+
+BROKEN = ("no_such_function(1)(",)
+"""What the database refuses to run."""
+
+
+@pytest.fixture
+async def started() -> set[threading.Thread]:
+    """The threads that ran before."""
+    await asyncio.to_thread(int)  # the loop's own worker, which it keeps
+    return set(threading.enumerate())
+
+
+def check_no_thread(before: set[threading.Thread]) -> None:
+    """Asserts that every thread since then ends."""
+    for thread in set(threading.enumerate()) - before:
+        if not thread.name.startswith("asyncio_"):
+            thread.join(10)
+            assert not thread.is_alive()
+
+
+@pytest.mark.parametrize("pragmas", ["_WRITER_PRAGMAS", "_READER_PRAGMAS"])
+async def test_a_connection_that_is_refused_leaves_no_other(
+    tmp_path: Path, started: set[threading.Thread], monkeypatch: pytest.MonkeyPatch, pragmas: str
+) -> None:
+    """Neither a thread nor the lock on the file: whoever tries again gets it."""
+    path = tmp_path / "store.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module, pragmas, BROKEN)
+        with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+            await SqliteStore.open(path)
+    check_no_thread(started)
+    store = await SqliteStore.open(path)
+    assert await store.secrets.get_or_put("root", bytes(32)) == bytes(32)
+    await store.close()
+
+
+async def test_an_opening_that_is_cancelled_leaves_the_file_free(
+    tmp_path: Path, started: set[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the lock and the connections, too."""
+    path = tmp_path / "store.db"
+    reached = asyncio.Event()
+
+    async def wait_for_ever(*_: object) -> None:
+        reached.set()
+        await asyncio.Event().wait()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(engine_module.Engine, "open", wait_for_ever)
+        opening = asyncio.create_task(SqliteStore.open(path))
+        await reached.wait()
+        with pytest.raises(WrongDatabase, match="in use"):
+            await prepare_database(path)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+    await (await SqliteStore.open(path)).close()
+    check_no_thread(started)
+
+
+async def test_a_file_that_was_refused_is_free_afterwards(tmp_path: Path) -> None:
+    """It was locked to be looked at; once it is a database it can be opened."""
+    path = tmp_path / "store.db"
+    path.write_text("nothing of the kind " * 100)
+    with pytest.raises(WrongDatabase, match="is not a SQLite database"):
+        await SqliteStore.open(path)
+    path.write_bytes(b"")
+    await (await SqliteStore.open(path)).close()
+
+
+async def test_a_schema_that_breaks_off_leaves_an_empty_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables come all or not at all, so that the next start can make them."""
+    path = tmp_path / "store.db"
+    good = _schema()
+    with monkeypatch.context() as patch:
+        patch.setattr("interop_server.storage.sqlite.database._schema", lambda: [*good, "CREATE TABLE account (x);"])
+        with pytest.raises(WrongDatabase, match="cannot be used as the database"):
+            await SqliteStore.open(path)
+    counts = []
+    for each in (path, tmp_path / "other.db"):
+        store = await SqliteStore.open(each)
+        counts.append(await store.count_rows())
+        await store.close()
+    assert counts[0] == counts[1]
