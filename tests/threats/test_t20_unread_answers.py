@@ -16,8 +16,8 @@ from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T20"), pytest.mark.requirement("SIM-06", "MSG-09", "CHN-12")]
 
-READERS = 60
-FRAMES = 40
+READERS = 20
+FRAMES = 20
 REFUSED = [stanza_pb2.Stanza(offline_batch=stanza_pb2.OfflineBatch(count=0))] * 1_024
 """Each is answered with a refusal of some three hundred bytes."""
 

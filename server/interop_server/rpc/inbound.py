@@ -89,6 +89,8 @@ class Inbound:
             except Refusal as refusal:
                 self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
                 await self._outbox.add([refused_stanza(stanza, refusal)])
+                # Nothing above waits for anything, and a batch of refusals must not keep others from their turn.
+                await self._clock.sleep(0)
             if not self._is_open:
                 return
         await self._send(messages)
