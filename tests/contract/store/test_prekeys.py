@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from interop_server.core.keys.store import PreKeyReused, PreKeysFull
+from interop_server.core.keys.store import MAX_PUBLICATIONS, PreKeyReused, PreKeysFull
 from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
 from interop_server.core.model import OneTimePreKey, SignedPreKey, TakenBundle
@@ -78,6 +78,19 @@ async def test_a_call_is_no_repetition_after_its_keys_were_deleted_or_replaced(s
     await store.prekeys.put(user.account_id, published_keys(1), [], 1)
     with pytest.raises(PreKeyReused):
         await store.prekeys.add_one_time(user.account_id, other)
+
+
+@pytest.mark.requirement("KEY-04")
+async def test_the_newest_calls_are_remembered(store: Store, world: World) -> None:
+    """However many there were: who adds a key at a time costs no more than so many rows (KEY-04)."""
+    account_id = (await world.third_party_user(1)).account_id
+    calls = [one_time_prekeys(number, 1) for number in range(1, MAX_PUBLICATIONS + 5)]
+    for call in calls:
+        await store.prekeys.add_one_time(account_id, call)
+    assert (await store.count_rows())["prekey_publication"] == MAX_PUBLICATIONS
+    await store.prekeys.add_one_time(account_id, calls[-MAX_PUBLICATIONS])
+    with pytest.raises(PreKeyReused):
+        await store.prekeys.add_one_time(account_id, calls[0])
 
 
 async def test_one_request_cannot_hold_the_same_key_twice(store: Store, world: World) -> None:

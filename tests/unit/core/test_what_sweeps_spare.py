@@ -8,7 +8,7 @@ import pytest
 
 from interop_protocol.encoding import media_token
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.media.media import Upload, UploadRequest
+from interop_server.core.media.media import Upload, UploadRequest, blob_name
 from interop_server.core.messages import ReportedMessage
 from interop_server.core.model import Account, Sanction, SanctionKind, SpamFlow
 
@@ -77,11 +77,14 @@ async def _upload(world: World, name: str) -> None:
 
 
 async def _blobs(world: World) -> list[str]:
-    return [name for name in NAMES if await world.blobs.open_reader(_sha256(name).hex()) is not None]
+    user = await _user(world)
+    names = {name: blob_name(user.account_id, _sha256(name)) for name in NAMES}
+    return [name for name in NAMES if await world.blobs.open_reader(names[name]) is not None]
 
 
 async def _traces(world: World) -> list[str]:
-    return [name for name in NAMES if await world.store.media.get_by_sha256(_sha256(name)) is not None]
+    user = await _user(world)
+    return [name for name in NAMES if await world.store.media.get_own(user.account_id, _sha256(name)) is not None]
 
 
 async def _abandon_upload(world: World, name: str) -> None:
@@ -89,7 +92,9 @@ async def _abandon_upload(world: World, name: str) -> None:
 
 
 async def _uploads(world: World) -> list[str]:
-    return [name for name in NAMES if await world.blobs.committed_bytes(_sha256(name).hex())]
+    user = await _user(world)
+    names = {name: blob_name(user.account_id, _sha256(name)) for name in NAMES}
+    return [name for name in NAMES if await world.blobs.committed_bytes(names[name])]
 
 
 async def _sanction(world: World, name: str) -> None:
@@ -210,9 +215,9 @@ async def test_an_upload_that_was_resumed_is_as_old_as_its_last_byte(world: Worl
 async def test_a_blob_that_was_uploaded_again_is_spared(world: World) -> None:
     """Until thirty days after the last time, under the path that it always had."""
     await _upload(world, "old")
-    before = await world.store.media.get_by_sha256(_sha256("old"))
-    world.clock.advance(MONTH - 1)
     user = await _user(world)
+    before = await world.store.media.get_own(user.account_id, _sha256("old"))
+    world.clock.advance(MONTH - 1)
     request = UploadRequest(world.media.grant_upload(user), media_token(_sha256("old")), len(_blob("old")), 0)
     path = await world.media.start_upload(user, request)
     assert before is not None and path == before.direct_path

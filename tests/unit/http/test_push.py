@@ -101,6 +101,7 @@ async def test_a_push_is_what_is_documented(
     }
     assert set(request.headers) <= {
         "Host", "User-Agent", "Accept", "Accept-Encoding", "Authorization", "Content-Type", "Content-Length",
+        "Interopsim-Proxied",
     }  # fmt: skip
 
 

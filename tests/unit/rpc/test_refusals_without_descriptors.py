@@ -10,7 +10,7 @@ from interop_server.process import _load_what_refusals_need
 from interop_server.rpc.errors import status_details
 
 _load_what_refusals_need()
-refusal = Refusal(Reason.RATE_LIMITED, "too fast", 5, field="jid")
+refusal = Refusal(Reason.RATE_LIMITED, "too fast", 5, field="jid", requirement="OPT-09")
 refusal.request_id = "x"
 resource.setrlimit(resource.RLIMIT_NOFILE, (0, 0))
 print(len(status_details(refusal)))

@@ -97,8 +97,9 @@ STORED: dict[str, Kept] = {
     ),
     "prekey_publication": Kept(
         "KEY-04",
-        "until the keys are replaced or some are deleted",
+        "until the keys are replaced or some are deleted, or a hundred later calls",
         {
+            "publication_id": "counts calls, so that the oldest are forgotten first",
             "account_id": "whose call",
             "digest": "so that the same call is recognised when it is repeated after a lost answer",
         },

@@ -14,6 +14,9 @@ from interop_server.core.model import (
     TakenBundle,
 )
 
+MAX_PUBLICATIONS = 100
+"""How many of an account's calls are remembered, so that they can be repeated; policy. A client repeats its newest."""
+
 
 class PreKeyReused(Exception):
     """The account has published this one-time prekey before (KEY-04)."""

@@ -122,6 +122,7 @@ def _is_new(db: sqlite3.Connection, path: Path) -> bool:
     return False
 
 
+_GET_PRIMARY_KEY = "SELECT name FROM pragma_index_list(?1) WHERE origin = 'pk'"
 _LIST_TREES = "SELECT type, name, tbl_name, coalesce(sql, '') FROM sqlite_schema WHERE type IN ('table', 'index')"
 
 
@@ -132,8 +133,11 @@ def _look_into_all(db: sqlite3.Connection) -> None:
         where = f"WHERE {condition}" if kind == "index" and has_condition else ""
         if kind == "index":
             by = f"INDEXED BY {name}"
-        else:  # a table without row ids is the index of its primary key
-            by = f"INDEXED BY sqlite_autoindex_{name}_1" if "WITHOUT ROWID" in sql else "NOT INDEXED"
+        elif "WITHOUT ROWID" in sql:  # such a table is the index of its primary key
+            [(primary_key,)] = db.execute(_GET_PRIMARY_KEY, (name,)).fetchall()
+            by = f"INDEXED BY {primary_key}"
+        else:
+            by = "NOT INDEXED"
         db.execute(f"SELECT * FROM {table} {by} {where} LIMIT 1").fetchall()
 
 

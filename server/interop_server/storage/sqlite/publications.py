@@ -8,8 +8,16 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
+from interop_server.core.keys.store import MAX_PUBLICATIONS
+
 _IS_KNOWN = "SELECT 1 FROM prekey_publication WHERE account_id = ?1 AND digest = ?2"
 _INSERT = "INSERT INTO prekey_publication (account_id, digest) VALUES (?1, ?2) ON CONFLICT DO NOTHING"
+_KEEP_NEWEST = """
+    DELETE FROM prekey_publication WHERE account_id = ?1 AND publication_id <= (
+        SELECT publication_id FROM prekey_publication WHERE account_id = ?1
+        ORDER BY publication_id DESC LIMIT 1 OFFSET ?2
+    )
+"""
 _FORGET = "DELETE FROM prekey_publication WHERE account_id = ?1"
 
 
@@ -24,8 +32,9 @@ def is_repeated(db: sqlite3.Connection, account_id: int, digest: bytes) -> bool:
 
 
 def note_publication(db: sqlite3.Connection, account_id: int, digest: bytes) -> None:
-    """Notes that the account has made this call."""
+    """Notes that the account has made this call, and forgets the oldest of too many."""
     db.execute(_INSERT, (account_id, digest))
+    db.execute(_KEEP_NEWEST, (account_id, MAX_PUBLICATIONS))
 
 
 def forget_publications(db: sqlite3.Connection, account_id: int) -> None:

@@ -1,7 +1,6 @@
 """When the store cannot be opened: nothing of the attempt stays, and the next one succeeds."""
 
 import asyncio
-import sqlite3
 import threading
 from pathlib import Path
 
@@ -39,7 +38,7 @@ async def test_a_connection_that_is_refused_leaves_no_other(
     path = tmp_path / "store.db"
     with monkeypatch.context() as patch:
         patch.setattr(engine_module, pragmas, BROKEN)
-        with pytest.raises(sqlite3.OperationalError, match="syntax error"):
+        with pytest.raises(WrongDatabase, match="syntax error"):
             await SqliteStore.open(path)
     check_no_thread(started)
     store = await SqliteStore.open(path)

@@ -78,20 +78,21 @@ CREATE TABLE one_time_prekey (
 -- Every one-time prekey that was ever published, so that none is published twice.
 CREATE TABLE one_time_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
-    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     public_key BLOB NOT NULL CHECK (length(public_key) = 32),
+    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     PRIMARY KEY (account_id, public_key)
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX one_time_prekey_history_by_number ON one_time_prekey_history (account_id, number);
 
--- The calls that published prekeys since the account's keys were last replaced or deleted, so that a repetition after a
--- lost answer is recognised.
+-- The newest calls that published prekeys since the account's keys were last replaced or deleted, so that a repetition
+-- after a lost answer is recognised.
 CREATE TABLE prekey_publication (
+    publication_id INTEGER PRIMARY KEY,
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
     digest BLOB NOT NULL CHECK (length(digest) = 32),
-    PRIMARY KEY (account_id, digest)
-) STRICT, WITHOUT ROWID;
+    UNIQUE (account_id, digest)
+) STRICT;
 
 -- The one-time ones.
 CREATE TABLE kem_prekey (
@@ -105,8 +106,8 @@ CREATE TABLE kem_prekey (
 -- Every KEM prekey that was ever published, so that none is published twice.
 CREATE TABLE kem_prekey_history (
     account_id INTEGER NOT NULL REFERENCES account ON DELETE CASCADE,
-    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     sha256 BLOB NOT NULL CHECK (length(sha256) = 32),
+    number INTEGER NOT NULL, -- counts the account's keys, so that the oldest are forgotten first
     PRIMARY KEY (account_id, sha256)
 ) STRICT, WITHOUT ROWID;
 
