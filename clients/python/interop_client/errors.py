@@ -79,7 +79,7 @@ def describe(reason: str, requirement: str, request_id: str, advice: str, violat
     head = " ".join(filter(None, (reason, f"({', '.join(filter(None, named))})" if any(named) else "")))
     words = [
         SDK_ADVICE.get(reason, advice),
-        *(f"{violation.field}: {violation.description}" for violation in violations),
+        *(f"{each.field}: {each.description}." for each in violations if each.description not in advice),
     ]
     text = " ".join(filter(None, words))
     return f"{head}: {_PROTOCOL_CALL.sub(lambda call: SDK_CALLS[call[0]], text)}" if text else head

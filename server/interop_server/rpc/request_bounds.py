@@ -20,7 +20,7 @@ from interop_server.core.abuse.reports import MAX_REPORTED_MESSAGES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 
-PLAIN_BYTES = 64 << 10
+PLAIN_BYTES = 128 << 10
 """Room for what is in no list: more than any of it needs, so that the rules say what is too long."""
 
 

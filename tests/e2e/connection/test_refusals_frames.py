@@ -255,7 +255,7 @@ def _bad_retry_receipts(number: str) -> dict[str, tuple[stanza_pb2.Stanza, str]]
         "a retry with a signed prekey of id 0": (with_keys(signed_prekey_id=0), key_malformed),
         "a retry with an id of four bytes": (with_keys(one_time_prekey_id=1 << 24), key_malformed),
         "a retry without a one-time prekey": (with_keys(one_time_prekey=b""), key_malformed),
-        "a retry signed by nobody": (with_keys(signed_prekey=bytes(32)), "PREKEY_SIGNATURE_INVALID"),
+        "a retry signed by nobody": (with_keys(signed_prekey=b"\x09" + bytes(31)), "PREKEY_SIGNATURE_INVALID"),
         "a retry from another": (retry(from_jid=number), "CONNECTION_MULTIPLEXED"),
         "a retry to an e-mail address": (retry(to_jid="bob@bats.example"), "USER_VISIBLE_IDENTIFIER"),
         "a retry to nobody": (retry(to_jid=""), "ADDRESS_MALFORMED"),

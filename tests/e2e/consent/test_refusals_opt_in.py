@@ -190,11 +190,10 @@ async def test_hostile_identifiers_resolve_to_nobody(world: World) -> None:
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
     hostile = [
         "", " ", "b b", "b@b", "b\nb", "b\0", "\0", "x" * 65, "x" * 321, "x" * 100_000, "\N{PILE OF POO}" * 81,
-        "\N{NO-BREAK SPACE}", "bob\x7f",
+        "\N{NO-BREAK SPACE}", "bob\x7f", "b\N{ZERO WIDTH SPACE}ob", "\N{RIGHT-TO-LEFT OVERRIDE}bob", "\N{PILE OF POO}",
     ]  # fmt: skip
     nobody = [
-        "'OR''='", "%", "_ob", "bob'--", "bob;drop", "\N{CYRILLIC SMALL LETTER VE}ob", "b\N{ZERO WIDTH SPACE}ob",
-        "\N{RIGHT-TO-LEFT OVERRIDE}bob", "bo\N{COMBINING DIAERESIS}b", "\N{PILE OF POO}",
+        "'OR''='", "%", "_ob", "bob'--", "bob;drop", "\N{CYRILLIC SMALL LETTER VE}ob", "bo\N{COMBINING DIAERESIS}b",
     ]  # fmt: skip
     numbers = [
         "bob",

@@ -19,6 +19,7 @@ from interop_client.signal import PreKeyBundle
 from interop_client.state import ClientState
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import ended, refused
+from tests.e2e.raw import refused
 from tests.e2e.wire import Wire, sealed_message
 
 NO_REFILL = ClientOptions(refill_count=0)
@@ -250,6 +251,16 @@ async def test_only_bundles_of_changed_registrations_are_taken(world: World) -> 
     assert (bundle.device.jid, bundle.device.device_id) == (bob.jid, 0)
     missing = await take_missing(alice, f"{world.integrator}-10000000000001@interop", known)
     assert missing.error.requirement == "OPT-09"
+
+    device = prekeys_pb2.KnownDevice(device_id=0, registration_id=known)
+    for reason, devices in (("REQUEST_MALFORMED", [device] * 2), ("TOO_MANY_ITEMS", [device] * 101)):
+        request = prekeys_pb2.TakeMissingPreKeyBundlesRequest(
+            users=[prekeys_pb2.KnownRegistration(jid=bob.jid, devices=devices)]
+        )
+        with refused(reason):
+            await alice.transport.call(
+                f"{SERVICE}/TakeMissingPreKeyBundles", request, prekeys_pb2.TakeMissingPreKeyBundlesResponse
+            )
 
 
 async def take(taker: InteropClient, user: InteropClient, count: int) -> list[PreKeyBundle]:

@@ -258,7 +258,7 @@ async def test_a_request_for_too_much_of_the_backlog_is_refused(world: World) ->
         for count in (0, 201):
             await wire.ask(count)
             [refused] = await wire.take()
-            assert refused.stanza_refused.error.requirement == "CHN-09"
+            assert refused.stanza_refused.error.requirement == "MSG-08"
         assert await wire.ping() == []
 
 

@@ -87,7 +87,7 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     1. A message waits for Alice; Carol has uploaded a blob, and begun another one.
     2. An hour passes.
     3. Thirty days have passed: store and disk are empty of them, and the path of the blob says that it has expired.
-    4. Thirty more days: nobody knows the path any more.
+    4. Thirty more days: its trace is gone, and the path still says so (MED-04).
     """
     admin = own_world.admin
     alice, bob = await own_world.whatsapp(options=QUIET), await own_world.third_party("bob", QUIET)
@@ -125,7 +125,7 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     }  # fmt: skip
     assert (await own_world.stored())["sent_message"] == 0, "whose sender is un-enlisted"
     await client.connect()
-    with refused("BLOB_NOT_FOUND"):
+    with refused("BLOB_EXPIRED"):
         await download(client, path)
 
 

@@ -58,6 +58,8 @@ async def test_a_mask_names_fields_that_can_change(world: World) -> None:
                 await world.admin.put_partner(admin_pb2.Partner(integrator=good.integrator), path)
         with refused("NOT_REGISTERED"):
             await world.admin.put_partner(nobody, "name")
+        with refused("TOO_MANY_ITEMS"):
+            await world.admin.put_partner(good, *["name"] * 65)
         with refused("REQUEST_MALFORMED"):
             request = admin_pb2.PutPartnerRequest(partner=good, update_mask=FieldMask())
             async with grpc.aio.insecure_channel(world.endpoint.admin) as channel:

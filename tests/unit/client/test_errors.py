@@ -162,7 +162,7 @@ def test_a_login_failure_tells_code_and_duration() -> None:
 def test_the_text_of_a_refusal_names_requirement_and_request_and_what_is_wrong() -> None:
     """Also when it ended a connection; what is not known is left out."""
     refusal = refusal_from_stanza_error(REFUSAL)
-    assert str(refusal) == "RATE_LIMITED (MSG-11, request c0ffee): Slow down. users[3].external_id: is empty"
+    assert str(refusal) == "RATE_LIMITED (MSG-11, request c0ffee): Slow down. users[3].external_id: is empty."
     assert str(ended_by(refusal)) == "RATE_LIMITED (MSG-11, request c0ffee): Slow down."
     assert str(ServerRefusal("UNAVAILABLE")) == "UNAVAILABLE"
     assert str(ServerRefusal("X", request_id="7")) == "X (request 7)"

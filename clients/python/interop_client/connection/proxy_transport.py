@@ -295,7 +295,7 @@ async def _read_login(socket: aiohttp.ClientWebSocketResponse) -> bytes:
 def _session_dead() -> ServerRefusal:
     """The server's refusal of calls in an ended session; made here, since the proxy can no longer ask the server."""
     advice = "The connection of this session has ended: connect again."
-    return ServerRefusal("SESSION_DEAD", "CHN-01", advice, code=401, recovery=Recovery.RECONNECT)
+    return ServerRefusal("SESSION_DEAD", "CHN-01", advice, 1_000, code=401, recovery=Recovery.RECONNECT)
 
 
 def _refusal_from_ended(ended: Ended) -> ServerRefusal:

@@ -15,7 +15,7 @@ from interop_server.rpc.convert.enums import known
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 
 _PEER = re.compile(r"(?:ipv4:(?P<v4>[0-9.]+)|ipv6:\[(?P<v6>[0-9A-Fa-f:.]+)(?:%\w+)?\]):(?P<port>\d+)")
-MAX_LOGIN_BYTES = 64 << 10
+MAX_LOGIN_BYTES = 128 << 10
 """Longest payload of a login; policy: many times the longest token."""
 _MAX_CAPABILITIES = 1_024
 """Optional parts that a client may name, those to come included."""
