@@ -17,9 +17,9 @@ from interop_client.messaging.events import (
 )
 from interop_client.signal import PreKeyBundle
 from interop_client.state import ClientState
+from tests.e2e import raw
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import ended, refused
-from tests.e2e.raw import refused
 from tests.e2e.wire import Wire, sealed_message
 
 NO_REFILL = ClientOptions(refill_count=0)
@@ -257,7 +257,7 @@ async def test_only_bundles_of_changed_registrations_are_taken(world: World) -> 
         request = prekeys_pb2.TakeMissingPreKeyBundlesRequest(
             users=[prekeys_pb2.KnownRegistration(jid=bob.jid, devices=devices)]
         )
-        with refused(reason):
+        with raw.refused(reason):
             await alice.transport.call(
                 f"{SERVICE}/TakeMissingPreKeyBundles", request, prekeys_pb2.TakeMissingPreKeyBundlesResponse
             )
