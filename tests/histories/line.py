@@ -62,11 +62,12 @@ class Line:
     async def open(
         cls, channel: grpc.aio.Channel, auth_private_key: bytes, login: chat_pb2.LoginPayload, names: Mapping[str, str]
     ) -> Self:
-        """Logs in, and takes the whole backlog. All clients share a connection: one for each takes far longer.
+        """Logs in, and takes the whole backlog, unless the server ends the channel meanwhile.
+
+        All clients share a connection: one for each takes far longer.
 
         Raises:
             ServerRefusal: The login is refused.
-            LineEnded: The server ended the channel meanwhile.
         """
         stream = RawStream("", read_seconds=None, channel=channel)
         try:
@@ -81,8 +82,6 @@ class Line:
             ask = stanza_pb2.OfflineBatch(count=_MOST_BACKLOG)
             await line.send(stanza_pb2.Stanza(offline_batch=ask))
             await line.until(lambda: line.backlog_is_over)
-        if line.has_ended:
-            raise LineEnded
         return line
 
     async def exchange(self, *stanzas: stanza_pb2.Stanza) -> list[stanza_pb2.Stanza]:

@@ -291,7 +291,8 @@ class Stage:
             await before.until(lambda: False)  # it was replaced
             person.left += before.seen
             await before.close()
-        assert line.preview is not None
+        if line.has_ended or line.preview is None:
+            raise LineEnded
         preview = line.preview
         return "connected", preview.messages, preview.receipts, preview.notifications - line.marks
 
