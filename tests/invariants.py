@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+from interop_server.core.media.strays import blob_name
+
 _NEVER = {
     "published keys whose one_time_count is not the number of their one-time prekeys": """
         SELECT account_id, one_time_count, (
@@ -71,8 +73,9 @@ def _violations(connection: sqlite3.Connection) -> Iterator[str]:
 
 
 def _lost_blobs(connection: sqlite3.Connection, blobs: Path) -> Iterator[str]:
-    alive = "SELECT lower(hex(sha256)), length FROM media WHERE expires_at_ms > (SELECT time_floor_ms FROM server)"
-    for sha256, length in connection.execute(alive):
-        files = [path.stat().st_size for path in blobs.glob(f"**/*{sha256}*") if path.is_file()]
+    alive = "SELECT owner_id, sha256, length FROM media WHERE expires_at_ms > (SELECT time_floor_ms FROM server)"
+    for owner_id, sha256, length in connection.execute(alive):
+        name = blob_name(owner_id, sha256)
+        files = [path.stat().st_size for path in blobs.glob(f"**/*{name}*") if path.is_file()]
         if length not in files:
-            yield f"a blob of {length} bytes is not there: {sha256}, {files}"
+            yield f"a blob of {length} bytes is not there: {name}, {files}"

@@ -9,8 +9,10 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
@@ -22,6 +24,7 @@ WRITE_BYTES = 1024 * 1024
 """How much a writer gathers before it writes in a thread: below this, the hand-over costs more than the write."""
 SYNC_BYTES = 16 << 20
 """How much a writer writes before it starts to sync it to disk."""
+_NS_PER_MS = 1_000_000
 _NAME = re.compile(r"[0-9a-f]{64}")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -39,6 +42,7 @@ class LocalBlobStore:
         self._root = root
         self._clock = clock
         self._writing: set[str] = set()
+        self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._durable_folders: set[Path] = set()
         """Folders of blobs that will still be there after a power cut."""
         self._may_have_uploads = True
@@ -56,14 +60,14 @@ class LocalBlobStore:
             raise BlockingIOError("this blob is being written")
         self._writing.add(name)
         self._may_have_uploads = True
-        file = _PartFile(part, blob, self._durable_folders)
+        file = _PartFile(part, blob, self._clock, self._durable_folders)
         try:
             await _in_thread(file.open)
         except BaseException:
             self._writing.discard(name)
             file.close()
             raise
-        return LocalBlobWriter(file, self._clock, lambda: self._writing.discard(name))
+        return LocalBlobWriter(file, lambda: self._writing.discard(name))
 
     async def committed_bytes(self, name: str) -> int:
         """Returns how many bytes of an unfinished upload are kept; 0 when there is none of that name.
@@ -83,13 +87,30 @@ class LocalBlobStore:
         length = await asyncio.to_thread(_size, path)
         return None if length is None else LocalBlobReader(path, length)
 
-    async def delete(self, name: str) -> None:
-        """Deletes a blob, if it exists.
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Waits until nobody else holds the name, and holds it. It binds only those who ask."""
+        async with self._held.setdefault(name, asyncio.Lock()):
+            yield
+
+    async def delete(self, name: str, stored_ms: int | None = None) -> bool:
+        """Deletes a blob, and says whether it was there.
+
+        Args:
+            name: Its name.
+            stored_ms: When it was stored, by the server's clock: one stored at another time stays. None for any time.
 
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        await asyncio.to_thread(_delete, self._blob_path(name))
+        return await asyncio.to_thread(_delete, self._blob_path(name), stored_ms)
+
+    async def list_stored(self) -> dict[str, int]:
+        """Returns the names of all blobs but those that are held, each with the time at which it was stored."""
+        stored = await asyncio.to_thread(_list_stored, self._root)
+        for name in [name for name, lock in self._held.items() if lock.locked()]:
+            stored.pop(name, None)
+        return stored
 
     async def oldest_upload_ms(self) -> int | None:
         """Returns when the oldest idle upload was last written; None when there is no idle upload."""
@@ -118,11 +139,11 @@ class LocalBlobStore:
         return [part.stem for part in (self._root / "uploads").glob("*.part") if _NAME.fullmatch(part.stem)]
 
     def _touched_ms(self, names: list[str]) -> list[int]:
-        return [part.stat().st_mtime_ns // 1_000_000 for name in names if (part := self._part_path(name)).exists()]
+        return [_dated_ms(part.stat()) for name in names if (part := self._part_path(name)).exists()]
 
     def _delete_stale(self, names: list[str], before_ms: int, most: int) -> int:
         parts = [self._part_path(name) for name in names]
-        stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * 1_000_000]
+        stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * _NS_PER_MS]
         for part in stale[:most]:
             passing("blob.delete_stale")
             part.unlink()
@@ -141,9 +162,8 @@ class LocalBlobWriter:
     Only one task may use it. Each closing method is idempotent, and the first one called decides.
     """
 
-    def __init__(self, file: "_PartFile", clock: Clock, release: Callable[[], None]) -> None:
+    def __init__(self, file: "_PartFile", release: Callable[[], None]) -> None:
         self._file = file
-        self._clock = clock
         self._release = release
         self._accepted = file.size
         self._gathered: list[bytes | memoryview] = []
@@ -197,7 +217,7 @@ class LocalBlobWriter:
 
     async def _keep(self) -> None:
         await self._flush()
-        await asyncio.to_thread(self._file.keep, self._clock.now_ms())
+        await asyncio.to_thread(self._file.keep)
 
     async def _forget(self) -> None:
         if self._appending is not None:
@@ -311,9 +331,10 @@ class _BlobFile:
 class _PartFile:
     """The file of an upload and its hash. It blocks, and one thread at a time may use it."""
 
-    def __init__(self, part: Path, blob: Path, durable_folders: set[Path]) -> None:
+    def __init__(self, part: Path, blob: Path, clock: Clock, durable_folders: set[Path]) -> None:
         self._part = part
         self._blob = blob
+        self._clock = clock
         self._durable_folders = durable_folders
         self._file: BinaryIO | None = None
         self.hash = hashlib.sha256()
@@ -342,6 +363,8 @@ class _PartFile:
     def commit(self) -> None:
         file = self._opened()
         file.flush()
+        passing("blob.date")
+        os.utime(self._part, ns=self._now_ns())
         passing("blob.sync")
         os.fsync(file.fileno())
         self._make_folder(self._blob.parent)
@@ -361,11 +384,16 @@ class _PartFile:
             _sync_directory(parent)
         self._durable_folders.add(folder)
 
-    def keep(self, now_ms: int) -> None:
+    def keep(self) -> None:
         file = self._opened()
         file.flush()
         passing("blob.keep")
-        os.utime(self._part, ns=(now_ms * 1_000_000, now_ms * 1_000_000))
+        os.utime(self._part, ns=self._now_ns())
+
+    def _now_ns(self) -> tuple[int, int]:
+        # The server's time, by which it is swept; in both places that a file has for a time.
+        now_ns = self._clock.now_ms() * _NS_PER_MS
+        return now_ns, now_ns
 
     def forget(self) -> None:
         passing("blob.forget")
@@ -410,9 +438,30 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _delete(path: Path) -> None:
-    passing("blob.delete")
-    path.unlink(missing_ok=True)
+def _delete(path: Path, stored_ms: int | None) -> bool:
+    try:
+        if stored_ms is not None and _dated_ms(path.stat()) != stored_ms:
+            return False
+        passing("blob.delete")
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _list_stored(root: Path) -> dict[str, int]:
+    stored: dict[str, int] = {}
+    for folder in root.glob("[0-9a-f][0-9a-f]"):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _NAME.fullmatch(entry.name) and entry.name.startswith(folder.name):
+                    with suppress(FileNotFoundError):  # it has just been deleted
+                        stored[entry.name] = _dated_ms(entry.stat())
+    return stored
+
+
+def _dated_ms(status: os.stat_result) -> int:
+    return status.st_mtime_ns // _NS_PER_MS
 
 
 def _sync_directory(path: Path) -> None:

@@ -253,7 +253,17 @@ class BlobStore(Protocol):
 
     async def open_reader(self, name: str) -> BlobReader | None: ...  # noqa: D102
 
-    async def delete(self, name: str) -> None: ...  # noqa: D102
+    def hold(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Waits until nobody else holds the name, and holds it: file and row then change as one."""
+        ...
+
+    async def delete(self, name: str, stored_ms: int | None = None) -> bool:
+        """Deletes a blob, and says whether it was there; with a time, only the one that was stored then."""
+        ...
+
+    async def list_stored(self) -> dict[str, int]:
+        """Returns all blobs but those that are held, each with the time at which it was stored."""
+        ...
 
     async def oldest_upload_ms(self) -> int | None:
         """Returns the time of the last change of the unfinished upload that is untouched longest; None without one."""

@@ -43,6 +43,14 @@ async def test_a_strange_file_among_the_uploads_is_left_alone(root: Path, local:
     assert files(root) == ["uploads/notes.part"]
 
 
+async def test_a_strange_file_among_the_blobs_is_no_blob(root: Path, local: LocalBlobStore) -> None:
+    """By its name, or by its place."""
+    for folder, name in (("ab", "notes"), ("cd", NAME), ("uploads", NAME)):
+        (root / folder).mkdir(parents=True)
+        (root / folder / name).write_text("mine")
+    assert await local.list_stored() == {}
+
+
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """The system refuses to let a file of this process grow past 1,000 bytes, as it does when a disk is full."""
