@@ -108,9 +108,9 @@ async def test_what_is_lost_is_noticed(
 
 def test_a_plan_visits_every_point_and_chance() -> None:
     """Every point first of all, then all of them in turn, and a third of the kills wherever chance has it."""
-    kills = list(plan(len(POINTS) + 384, seed=7))
+    kills = list(plan(400, seed=7))
     assert [kill.point for kill in kills[: len(POINTS)]] == list(POINTS)
     later = [kill.point for kill in kills[len(POINTS) :]]
     assert {*later} == {RANDOM, *POINTS} - {"schema.create"}
-    assert later.count(RANDOM) == len(later) // 3
+    assert len(later) // 3 <= later.count(RANDOM) <= len(later) // 3 + 1
     assert kills == list(plan(400, seed=7))
