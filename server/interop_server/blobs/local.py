@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
+from interop_server.blobs.faults import BlobFaults
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
+from interop_server.core.troubles import Troubles
 from interop_server.crash_points import passing
 
 READ_BYTES = 512 * 1024
@@ -36,10 +38,14 @@ class LocalBlobStore:
     Args:
         root: The directory; no other process may write to it.
         clock: Dates unfinished uploads, so that they age by the server's time.
+        troubles: Where it is kept what is wrong with the directory.
+
+    Where the disk fails, every call raises `Refusal` SERVER_FAULT.
     """
 
-    def __init__(self, root: Path, clock: Clock) -> None:
+    def __init__(self, root: Path, clock: Clock, troubles: Troubles | None = None) -> None:
         self._root = root
+        self._faults = BlobFaults(root, troubles or Troubles())
         self._clock = clock
         self._writing: set[str] = set()
         self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -47,6 +53,10 @@ class LocalBlobStore:
         """Folders of blobs that will still be there after a power cut."""
         self._may_have_uploads = True
         """False when there is certainly no unfinished upload, so that the folder need not be read."""
+
+    async def check(self) -> None:
+        """After a failure of the disk, looks whether the directory works again."""
+        await self._faults.check()
 
     async def open_writer(self, name: str) -> "LocalBlobWriter":
         """Opens a new upload, or the suspended one of that name, at its end.
@@ -62,12 +72,13 @@ class LocalBlobStore:
         self._may_have_uploads = True
         file = _PartFile(part, blob, self._clock, self._durable_folders)
         try:
-            await _in_thread(file.open)
+            with self._faults.met():
+                await _in_thread(file.open)
         except BaseException:
             self._writing.discard(name)
             file.close()
             raise
-        return LocalBlobWriter(file, lambda: self._writing.discard(name))
+        return LocalBlobWriter(file, self._faults, lambda: self._writing.discard(name))
 
     async def committed_bytes(self, name: str) -> int:
         """Returns how many bytes of an unfinished upload are kept; 0 when there is none of that name.
@@ -75,7 +86,9 @@ class LocalBlobStore:
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        return await asyncio.to_thread(_size, self._part_path(name)) or 0
+        part = self._part_path(name)
+        with self._faults.met():
+            return await asyncio.to_thread(_size, part) or 0
 
     async def open_reader(self, name: str) -> "LocalBlobReader | None":
         """Finds a blob; None when it does not exist.
@@ -84,8 +97,9 @@ class LocalBlobStore:
             ValueError: The name is not 64 hexadecimal digits.
         """
         path = self._blob_path(name)
-        length = await asyncio.to_thread(_size, path)
-        return None if length is None else LocalBlobReader(path, length)
+        with self._faults.met():
+            length = await asyncio.to_thread(_size, path)
+        return None if length is None else LocalBlobReader(path, length, self._faults)
 
     @asynccontextmanager
     async def hold(self, name: str) -> AsyncIterator[None]:
@@ -103,11 +117,14 @@ class LocalBlobStore:
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        return await asyncio.to_thread(_delete, self._blob_path(name), stored_ms)
+        path = self._blob_path(name)
+        with self._faults.met():
+            return await asyncio.to_thread(_delete, path, stored_ms)
 
     async def list_stored(self) -> dict[str, int]:
         """Returns the names of all blobs but those that are held, each with the time at which it was stored."""
-        stored = await asyncio.to_thread(_list_stored, self._root)
+        with self._faults.met():
+            stored = await asyncio.to_thread(_list_stored, self._root)
         for name in [name for name, lock in self._held.items() if lock.locked()]:
             stored.pop(name, None)
         return stored
@@ -117,8 +134,9 @@ class LocalBlobStore:
         if not self._may_have_uploads:
             return None
         self._may_have_uploads = False  # before listing: an upload that begins meanwhile sets it again
-        idle = [name for name in await asyncio.to_thread(self._list_uploads) if name not in self._writing]
-        touched = await asyncio.to_thread(self._touched_ms, idle)
+        with self._faults.met():
+            idle = [name for name in await asyncio.to_thread(self._list_uploads) if name not in self._writing]
+            touched = await asyncio.to_thread(self._touched_ms, idle)
         self._may_have_uploads |= bool(touched) or bool(self._writing)
         return min(touched, default=None)
 
@@ -127,11 +145,13 @@ class LocalBlobStore:
 
         Those being written stay.
         """
-        names = await asyncio.to_thread(self._list_uploads)
+        with self._faults.met():
+            names = await asyncio.to_thread(self._list_uploads)
         idle = [name for name in names if name not in self._writing]
         self._writing.update(idle)  # so that no client resumes an upload that is about to be deleted
         try:
-            return await _in_thread(self._delete_stale, idle, before_ms, most)
+            with self._faults.met():
+                return await _in_thread(self._delete_stale, idle, before_ms, most)
         finally:
             self._writing.difference_update(idle)
 
@@ -162,8 +182,9 @@ class LocalBlobWriter:
     Only one task may use it. Each closing method is idempotent, and the first one called decides.
     """
 
-    def __init__(self, file: "_PartFile", release: Callable[[], None]) -> None:
+    def __init__(self, file: "_PartFile", faults: BlobFaults, release: Callable[[], None]) -> None:
         self._file = file
+        self._faults = faults
         self._release = release
         self._accepted = file.size
         self._gathered: list[bytes | memoryview] = []
@@ -183,7 +204,7 @@ class LocalBlobWriter:
 
         Raises:
             ValueError: The writer is closed.
-            OSError: A write failed.
+            Refusal: SERVER_FAULT when a write failed.
         """
         if self._closing is not None:
             raise ValueError("the writer is closed")
@@ -245,7 +266,8 @@ class LocalBlobWriter:
     async def _settle(self) -> None:
         # Shielded, and cleared only when done: after a cancelled call, the next one must not write at the same time.
         if self._appending is not None:
-            await asyncio.shield(self._appending)
+            with self._faults.met():
+                await asyncio.shield(self._appending)
             self._appending = None
 
     async def _close(self, last: Callable[[], Awaitable[None]]) -> None:
@@ -256,12 +278,14 @@ class LocalBlobWriter:
 
     async def _close_and_release(self, last: Callable[[], Awaitable[None]]) -> None:
         try:
-            await last()
+            with self._faults.met():
+                await last()
         finally:
             if self._syncing is not None:
                 await asyncio.gather(self._syncing, return_exceptions=True)
             try:
-                await asyncio.to_thread(self._file.close)
+                with self._faults.met():
+                    await asyncio.to_thread(self._file.close)
             finally:
                 self._release()
 
@@ -269,9 +293,10 @@ class LocalBlobWriter:
 class LocalBlobReader:
     """A stored blob; opens its file only when it is read."""
 
-    def __init__(self, path: Path, length: int) -> None:
+    def __init__(self, path: Path, length: int, faults: BlobFaults) -> None:
         self._path = path
         self._length = length
+        self._faults = faults
 
     @property
     def length(self) -> int:
@@ -282,25 +307,30 @@ class LocalBlobReader:
         """Yields `length` bytes from `offset` on, in chunks of at most 512 KiB.
 
         Raises:
-            Refusal: BLOB_EXPIRED when the blob was deleted after it was found.
-            OSError: The file cannot be read, or is shorter than it was.
+            Refusal: BLOB_EXPIRED when the blob was deleted after it was found; SERVER_FAULT when the file cannot be
+                read, or is shorter than it was.
         """
         file = _BlobFile(self._path)
         end = offset + length
         ahead = file.start_read(offset, end)
         try:
             while offset < end:
-                # Shielded: after a cancelled reader, no read may still run on a closed file.
-                chunk = await asyncio.shield(ahead)
+                with self._faults.met():
+                    chunk = await self._next(ahead)
                 offset += len(chunk)
                 # Read the next chunk while this one is being sent.
                 ahead = file.start_read(offset, end)
                 yield chunk
-        except FileNotFoundError as error:
-            raise Refusal(Reason.BLOB_EXPIRED) from error
         finally:
             await asyncio.gather(ahead, return_exceptions=True)
             file.close()
+
+    async def _next(self, ahead: asyncio.Future[bytes]) -> bytes:
+        try:
+            # Shielded: after a cancelled reader, no read may still run on a closed file.
+            return await asyncio.shield(ahead)
+        except FileNotFoundError as error:
+            raise Refusal(Reason.BLOB_EXPIRED) from error
 
 
 class _BlobFile:
@@ -374,8 +404,9 @@ class _PartFile:
         passing("blob.answer")
 
     def _make_folder(self, folder: Path) -> None:
-        # Once in each process, also when the folder is there: who made it may have been killed before it was synced.
-        if folder in self._durable_folders:
+        # Once in each process, unless it has vanished; and also when it is there, because who made it may have been
+        # killed before it was synced.
+        if folder in self._durable_folders and folder.is_dir():
             return
         passing("blob.make_folder")
         folder.mkdir(exist_ok=True)
