@@ -27,6 +27,17 @@ class Clock(Protocol):
         ...
 
 
+class ClockMove(NamedTuple):
+    """A move of the clock that is under way."""
+
+    from_ms: int
+    to_ms: int
+    work: str = ""
+    """What was done last on the way: the name of a timer. Empty before anything is."""
+    done: int = 0
+    """How many items that timer has dealt with in a row."""
+
+
 class MovableClock(Clock, Protocol):
     """A clock that an operator moves. Calls return how often each timer fired, by name, in order of first firing."""
 
@@ -38,6 +49,11 @@ class MovableClock(Clock, Protocol):
     @property
     def ahead_ms(self) -> int:
         """How far the clock runs ahead of the machine's; 0 while it stands still."""
+        ...
+
+    @property
+    def move(self) -> ClockMove | None:
+        """The move that is under way; None when the clock is not being moved."""
         ...
 
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:

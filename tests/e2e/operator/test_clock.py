@@ -125,7 +125,7 @@ async def test_thirty_days_take_with_them_what_was_kept_for_so_long(own_world: W
     }  # fmt: skip
     assert (await own_world.stored())["sent_message"] == 0, "whose sender is un-enlisted"
     await client.connect()
-    with refused("BLOB_NOT_FOUND"):
+    with refused("BLOB_EXPIRED"):
         await download(client, path)
 
 
