@@ -47,7 +47,7 @@ async def measure_sweeping(settings: Settings) -> list[Figure]:
         if (await admin.get_statistics()).stored["published_keys"]:
             raise WrongAnswer("accounts are left")
     note = (
-        f"{MESSAGES:,} messages that expired while the server was off, gone in {start_seconds:.0f} s: {after_start:.0f} ms; "
+        f"{MESSAGES:,} messages that expired while the server was off, {start_seconds:.0f} s: {after_start:.0f} ms; "
         f"{ACCOUNTS:,} accounts that expire in an advance of 30 days, {advance_seconds:.0f} s: {on_advance:.0f} ms"
     )
     return [Figure("longest_write_while_sweeping_ms", max(after_start, on_advance), "ms", None, note)]
