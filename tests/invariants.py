@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from interop_server.core.media.media import blob_name
+from interop_server.core.media.strays import blob_name
 
 _NEVER = {
     "published keys whose one_time_count is not the number of their one-time prekeys": """

@@ -52,7 +52,7 @@ _log = logging.getLogger(__name__)
 STEP_SECONDS = 1.0
 """How long a step of the stop may take beside the time that calls get to finish."""
 WATCH_SECONDS = 1.0
-"""How often it is looked whether the database is in its place, and, after a failure, whether it works again."""
+"""How often it is looked whether the database is in its place, and, after a failure, whether disks work again."""
 STOP_SECONDS = 6.0
 """How long the whole stop may take beside that time: less than the ten seconds that process managers give."""
 
@@ -115,10 +115,11 @@ class Simulator:
         registry = ConnectionRegistry(self._rng("session tokens"))
         signers = PushSigners(store.secrets)
         push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own)
+        blobs = LocalBlobStore(blob_folder, clock, self._troubles)
         rules = build_rules(
             Ports(
                 store=store,
-                blobs=LocalBlobStore(blob_folder, clock),
+                blobs=blobs,
                 connections=registry,
                 push=push,
                 key_set_source=HttpJwksSource(own=self._own),
@@ -151,7 +152,7 @@ class Simulator:
             build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats)
         )
         self._background("push", push.run())
-        self._background("storage", _watch_storage(store))
+        self._background("storage", _watch_storage(store, blobs))
         self._start_timers(rules)
 
         def counted() -> dict[str, int]:
@@ -270,10 +271,11 @@ def _is_same(path: Path, file: Path) -> bool:
     return path.exists() and path.samefile(file)
 
 
-async def _watch_storage(store: Store) -> None:
+async def _watch_storage(store: Store, blobs: LocalBlobStore) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)  # in real time: a disk knows no other
         await store.check()
+        await blobs.check()
 
 
 def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:

@@ -19,6 +19,7 @@ POINTS = (
     "blob.sync_early",
     "blob.sync",
     "blob.make_folder",
+    "blob.date",
     "blob.rename",
     "blob.sync_folder",
     "blob.answer",

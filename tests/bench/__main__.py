@@ -22,6 +22,7 @@ from tests.bench.media import measure_media
 from tests.bench.ready import measure_ready
 from tests.bench.report import Figure, WrongAnswer, machine_facts, table
 from tests.bench.settings import Settings
+from tests.bench.sweeping import measure_sweeping
 from tests.bench.throughput import SHAPES, cpu_name, measure_shapes, measure_throughput
 
 BLOB_BYTES = 256 << 20
@@ -43,11 +44,12 @@ MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
         "media_down_bytes_per_second",
         "media_server_memory_growth_bytes",
     ),
+    measure_sweeping: ("longest_write_while_sweeping_ms",),
 }
 """Each measurement with the figures that it gives."""
 NAMES = [name for names in MEASUREMENTS.values() for name in names]
-ON_DEMAND = MEASUREMENTS[measure_throughput]
-"""Of a shape that the options say; measured only when it is asked for by name."""
+ON_DEMAND = (*MEASUREMENTS[measure_throughput], *MEASUREMENTS[measure_sweeping])
+"""Of a shape that the options say, or minutes long; measured only when asked for by name."""
 USUAL = [name for name in NAMES if name not in ON_DEMAND]
 
 

@@ -29,7 +29,7 @@ INTERRUPTED = 130
 def main(kills: int, seed: int, at: str | None, as_json: bool) -> None:
     """Kill a server under mixed load at every commit point in turn, then there and at random; check all that it acked.
 
-    Every point is hit once in the first 16 kills. Fails at the first promise that is not kept, and keeps its database.
+    Every point is hit once in the first 17 kills. Fails at the first promise that is not kept, and keeps its database.
     """
     folder = Path(tempfile.mkdtemp(prefix="interopsim-chaos-"))
     campaign = Campaign(folder, SigningKeys(), _kills(kills, seed, at), seed)

@@ -19,6 +19,7 @@ from interop_server.core.reasons import Reason
 from partner_server import SigningKeys
 from tests.chaos.choices import opt_in
 from tests.chaos.stage import Person, Place, Stage, open_stage
+from tests.e2e.operator.test_journal_troubles import NOT_SERVING, SERVING, health
 from tests.e2e.wire import Wire, message_ids, sealed_message
 from tests.invariants import violations
 
@@ -187,6 +188,33 @@ async def test_what_runs_out_costs_nothing_that_was_acked(
         assert violations(stage.db) == []
         for person in (sender, recipient):
             await person.close()
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_blob_folder_that_fails_is_seen_in_health(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """Uploads are refused, messages go on; health says so, the log once and without a traceback; then all is well."""
+    async with open_stage(Place(tmp_path, signing_keys)) as stage:
+        stage.expects_faults = True
+        await stage.start()
+        sender, recipient = await stage.whatsapp_user(), await stage.third_party_user()
+        await sender.connect()
+        await opt_in(sender)
+        tries = Tries(sender, recipient.jid)
+        assert await tries.once()
+        with no_blob_folder(stage):
+            for _ in range(3):
+                assert not await tries.once()
+            assert await health(stage.endpoint.admin, "blobs", "storage", "") == [NOT_SERVING, SERVING, SERVING]
+            assert "cannot be used" in (await stage.admin.get_statistics()).troubles["blobs"]
+        assert (tries.reasons, len(tries.messages)) == (["SERVER_FAULT"] * 3, 4)
+        async with asyncio.timeout(RECOVERY_SECONDS):
+            while await health(stage.endpoint.admin, "blobs") != [SERVING]:
+                pass
+        assert await tries.once()
+        await tries.close()
+        await sender.close()
+    log = (tmp_path / "server.log").read_text()
+    assert log.count("cannot be used (") == 1 and "Traceback" not in log
 
 
 async def received(person: Person) -> list[str]:

@@ -33,6 +33,10 @@ class Program:
     def pid(self) -> int:
         return self._process.pid
 
+    @property
+    def stderr(self) -> asyncio.StreamReader | None:
+        return self._process.stderr
+
     async def ready_line(self) -> dict[str, Any]:
         """Waits for the next line on stdout, and reads it as JSON: the first says that a server is ready."""
         assert self._process.stdout is not None

@@ -51,8 +51,6 @@ VERBS: dict[str, tuple[tuple[str, ...], ...]] = {
 BY_OPERATOR = frozenset({"number", "ban", "lift", "suspend", "resume", "wait"})
 WAITS_MS = {"second": 1_000, "hour": 3_600_000, "day": 86_400_000, "week": 7 * 86_400_000, "month": 31 * 86_400_000}
 _ALONE = frozenset({"suspend", "resume", "wait"})
-_ABOUT_STANDING = frozenset({"lift", "report"})
-"""Not while a number changes: they may still be about the number that the person had a moment ago."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +79,16 @@ class WrongStory(ValueError):
 
 
 def fits(moment: Moment) -> bool:
-    """Says whether steps can be taken at the same time: nobody does two things, and time and partners stand still."""
+    """Says whether steps can be taken at the same time: nobody does two things, and time and partners stand still.
+
+    Nobody connects while their number changes, since no story says which number they connect with.
+    """
     verbs, actors = {step.verb for step in moment}, [step.actor or step.verb for step in moment]
     if len(moment) == 1:
         return True
-    return (
-        len(set(actors)) == len(actors) and not verbs & _ALONE and not ("number" in verbs and verbs & _ABOUT_STANDING)
-    )
+    renumbered = {step.words[0] for step in moment if step.verb == "number"}
+    connecting = {step.words[0] for step in moment if step.verb == "connect"}
+    return len(set(actors)) == len(actors) and not verbs & _ALONE and not renumbered & connecting
 
 
 def people_in(story: Story) -> list[str]:

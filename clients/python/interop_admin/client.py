@@ -137,8 +137,11 @@ class AdminClient:
 
     async def get_clock(self) -> clock_pb2.ClockState:
         """Returns the state of the server's clock."""
-        response = await self._clock_call("GetClock", clock_pb2.GetClockRequest(), clock_pb2.GetClockResponse)
-        return response.clock
+        return (await self.get_clock_move()).clock
+
+    async def get_clock_move(self) -> clock_pb2.GetClockResponse:
+        """Returns the state of the server's clock, with the move that is under way, if any."""
+        return await self._clock_call("GetClock", clock_pb2.GetClockRequest(), clock_pb2.GetClockResponse)
 
     async def freeze_clock(self, at_ms: int | None = None) -> clock_pb2.FreezeClockResponse:
         """Stops the server's time, after moving it to a later time if one is given.

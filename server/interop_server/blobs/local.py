@@ -9,11 +9,15 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
+from weakref import WeakValueDictionary
 
+from interop_server.blobs.faults import BlobFaults
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
+from interop_server.core.troubles import Troubles
 from interop_server.crash_points import passing
 
 READ_BYTES = 512 * 1024
@@ -22,6 +26,7 @@ WRITE_BYTES = 1024 * 1024
 """How much a writer gathers before it writes in a thread: below this, the hand-over costs more than the write."""
 SYNC_BYTES = 16 << 20
 """How much a writer writes before it starts to sync it to disk."""
+_NS_PER_MS = 1_000_000
 _NAME = re.compile(r"[0-9a-f]{64}")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
@@ -33,16 +38,25 @@ class LocalBlobStore:
     Args:
         root: The directory; no other process may write to it.
         clock: Dates unfinished uploads, so that they age by the server's time.
+        troubles: Where it is kept what is wrong with the directory.
+
+    Where the disk fails, every call raises `Refusal` SERVER_FAULT.
     """
 
-    def __init__(self, root: Path, clock: Clock) -> None:
+    def __init__(self, root: Path, clock: Clock, troubles: Troubles | None = None) -> None:
         self._root = root
+        self._faults = BlobFaults(root, troubles or Troubles())
         self._clock = clock
         self._writing: set[str] = set()
+        self._held: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._durable_folders: set[Path] = set()
         """Folders of blobs that will still be there after a power cut."""
         self._may_have_uploads = True
         """False when there is certainly no unfinished upload, so that the folder need not be read."""
+
+    async def check(self) -> None:
+        """After a failure of the disk, looks whether the directory works again."""
+        await self._faults.check()
 
     async def open_writer(self, name: str) -> "LocalBlobWriter":
         """Opens a new upload, or the suspended one of that name, at its end.
@@ -56,14 +70,15 @@ class LocalBlobStore:
             raise BlockingIOError("this blob is being written")
         self._writing.add(name)
         self._may_have_uploads = True
-        file = _PartFile(part, blob, self._durable_folders)
+        file = _PartFile(part, blob, self._clock, self._durable_folders)
         try:
-            await _in_thread(file.open)
+            with self._faults.met():
+                await _in_thread(file.open)
         except BaseException:
             self._writing.discard(name)
             file.close()
             raise
-        return LocalBlobWriter(file, self._clock, lambda: self._writing.discard(name))
+        return LocalBlobWriter(file, self._faults, lambda: self._writing.discard(name))
 
     async def committed_bytes(self, name: str) -> int:
         """Returns how many bytes of an unfinished upload are kept; 0 when there is none of that name.
@@ -71,7 +86,9 @@ class LocalBlobStore:
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        return await asyncio.to_thread(_size, self._part_path(name)) or 0
+        part = self._part_path(name)
+        with self._faults.met():
+            return await asyncio.to_thread(_size, part) or 0
 
     async def open_reader(self, name: str) -> "LocalBlobReader | None":
         """Finds a blob; None when it does not exist.
@@ -80,24 +97,46 @@ class LocalBlobStore:
             ValueError: The name is not 64 hexadecimal digits.
         """
         path = self._blob_path(name)
-        length = await asyncio.to_thread(_size, path)
-        return None if length is None else LocalBlobReader(path, length)
+        with self._faults.met():
+            length = await asyncio.to_thread(_size, path)
+        return None if length is None else LocalBlobReader(path, length, self._faults)
 
-    async def delete(self, name: str) -> None:
-        """Deletes a blob, if it exists.
+    @asynccontextmanager
+    async def hold(self, name: str) -> AsyncIterator[None]:
+        """Waits until nobody else holds the name, and holds it. It binds only those who ask."""
+        async with self._held.setdefault(name, asyncio.Lock()):
+            yield
+
+    async def delete(self, name: str, stored_ms: int | None = None) -> bool:
+        """Deletes a blob, and says whether it was there.
+
+        Args:
+            name: Its name.
+            stored_ms: When it was stored, by the server's clock: one stored at another time stays. None for any time.
 
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
-        await asyncio.to_thread(_delete, self._blob_path(name))
+        path = self._blob_path(name)
+        with self._faults.met():
+            return await asyncio.to_thread(_delete, path, stored_ms)
+
+    async def list_stored(self) -> dict[str, int]:
+        """Returns the names of all blobs but those that are held, each with the time at which it was stored."""
+        with self._faults.met():
+            stored = await asyncio.to_thread(_list_stored, self._root)
+        for name in [name for name, lock in self._held.items() if lock.locked()]:
+            stored.pop(name, None)
+        return stored
 
     async def oldest_upload_ms(self) -> int | None:
         """Returns when the oldest idle upload was last written; None when there is no idle upload."""
         if not self._may_have_uploads:
             return None
         self._may_have_uploads = False  # before listing: an upload that begins meanwhile sets it again
-        idle = [name for name in await asyncio.to_thread(self._list_uploads) if name not in self._writing]
-        touched = await asyncio.to_thread(self._touched_ms, idle)
+        with self._faults.met():
+            idle = [name for name in await asyncio.to_thread(self._list_uploads) if name not in self._writing]
+            touched = await asyncio.to_thread(self._touched_ms, idle)
         self._may_have_uploads |= bool(touched) or bool(self._writing)
         return min(touched, default=None)
 
@@ -106,11 +145,13 @@ class LocalBlobStore:
 
         Those being written stay.
         """
-        names = await asyncio.to_thread(self._list_uploads)
+        with self._faults.met():
+            names = await asyncio.to_thread(self._list_uploads)
         idle = [name for name in names if name not in self._writing]
         self._writing.update(idle)  # so that no client resumes an upload that is about to be deleted
         try:
-            return await _in_thread(self._delete_stale, idle, before_ms, most)
+            with self._faults.met():
+                return await _in_thread(self._delete_stale, idle, before_ms, most)
         finally:
             self._writing.difference_update(idle)
 
@@ -118,11 +159,11 @@ class LocalBlobStore:
         return [part.stem for part in (self._root / "uploads").glob("*.part") if _NAME.fullmatch(part.stem)]
 
     def _touched_ms(self, names: list[str]) -> list[int]:
-        return [part.stat().st_mtime_ns // 1_000_000 for name in names if (part := self._part_path(name)).exists()]
+        return [_dated_ms(part.stat()) for name in names if (part := self._part_path(name)).exists()]
 
     def _delete_stale(self, names: list[str], before_ms: int, most: int) -> int:
         parts = [self._part_path(name) for name in names]
-        stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * 1_000_000]
+        stale = [part for part in parts if part.exists() and part.stat().st_mtime_ns < before_ms * _NS_PER_MS]
         for part in stale[:most]:
             passing("blob.delete_stale")
             part.unlink()
@@ -141,9 +182,9 @@ class LocalBlobWriter:
     Only one task may use it. Each closing method is idempotent, and the first one called decides.
     """
 
-    def __init__(self, file: "_PartFile", clock: Clock, release: Callable[[], None]) -> None:
+    def __init__(self, file: "_PartFile", faults: BlobFaults, release: Callable[[], None]) -> None:
         self._file = file
-        self._clock = clock
+        self._faults = faults
         self._release = release
         self._accepted = file.size
         self._gathered: list[bytes | memoryview] = []
@@ -163,7 +204,7 @@ class LocalBlobWriter:
 
         Raises:
             ValueError: The writer is closed.
-            OSError: A write failed.
+            Refusal: SERVER_FAULT when a write failed.
         """
         if self._closing is not None:
             raise ValueError("the writer is closed")
@@ -197,7 +238,7 @@ class LocalBlobWriter:
 
     async def _keep(self) -> None:
         await self._flush()
-        await asyncio.to_thread(self._file.keep, self._clock.now_ms())
+        await asyncio.to_thread(self._file.keep)
 
     async def _forget(self) -> None:
         if self._appending is not None:
@@ -225,7 +266,8 @@ class LocalBlobWriter:
     async def _settle(self) -> None:
         # Shielded, and cleared only when done: after a cancelled call, the next one must not write at the same time.
         if self._appending is not None:
-            await asyncio.shield(self._appending)
+            with self._faults.met():
+                await asyncio.shield(self._appending)
             self._appending = None
 
     async def _close(self, last: Callable[[], Awaitable[None]]) -> None:
@@ -236,12 +278,14 @@ class LocalBlobWriter:
 
     async def _close_and_release(self, last: Callable[[], Awaitable[None]]) -> None:
         try:
-            await last()
+            with self._faults.met():
+                await last()
         finally:
             if self._syncing is not None:
                 await asyncio.gather(self._syncing, return_exceptions=True)
             try:
-                await asyncio.to_thread(self._file.close)
+                with self._faults.met():
+                    await asyncio.to_thread(self._file.close)
             finally:
                 self._release()
 
@@ -249,9 +293,10 @@ class LocalBlobWriter:
 class LocalBlobReader:
     """A stored blob; opens its file only when it is read."""
 
-    def __init__(self, path: Path, length: int) -> None:
+    def __init__(self, path: Path, length: int, faults: BlobFaults) -> None:
         self._path = path
         self._length = length
+        self._faults = faults
 
     @property
     def length(self) -> int:
@@ -262,25 +307,30 @@ class LocalBlobReader:
         """Yields `length` bytes from `offset` on, in chunks of at most 512 KiB.
 
         Raises:
-            Refusal: BLOB_EXPIRED when the blob was deleted after it was found.
-            OSError: The file cannot be read, or is shorter than it was.
+            Refusal: BLOB_EXPIRED when the blob was deleted after it was found; SERVER_FAULT when the file cannot be
+                read, or is shorter than it was.
         """
         file = _BlobFile(self._path)
         end = offset + length
         ahead = file.start_read(offset, end)
         try:
             while offset < end:
-                # Shielded: after a cancelled reader, no read may still run on a closed file.
-                chunk = await asyncio.shield(ahead)
+                with self._faults.met():
+                    chunk = await self._next(ahead)
                 offset += len(chunk)
                 # Read the next chunk while this one is being sent.
                 ahead = file.start_read(offset, end)
                 yield chunk
-        except FileNotFoundError as error:
-            raise Refusal(Reason.BLOB_EXPIRED) from error
         finally:
             await asyncio.gather(ahead, return_exceptions=True)
             file.close()
+
+    async def _next(self, ahead: asyncio.Future[bytes]) -> bytes:
+        try:
+            # Shielded: after a cancelled reader, no read may still run on a closed file.
+            return await asyncio.shield(ahead)
+        except FileNotFoundError as error:
+            raise Refusal(Reason.BLOB_EXPIRED) from error
 
 
 class _BlobFile:
@@ -311,9 +361,10 @@ class _BlobFile:
 class _PartFile:
     """The file of an upload and its hash. It blocks, and one thread at a time may use it."""
 
-    def __init__(self, part: Path, blob: Path, durable_folders: set[Path]) -> None:
+    def __init__(self, part: Path, blob: Path, clock: Clock, durable_folders: set[Path]) -> None:
         self._part = part
         self._blob = blob
+        self._clock = clock
         self._durable_folders = durable_folders
         self._file: BinaryIO | None = None
         self.hash = hashlib.sha256()
@@ -342,6 +393,8 @@ class _PartFile:
     def commit(self) -> None:
         file = self._opened()
         file.flush()
+        passing("blob.date")
+        os.utime(self._part, ns=self._now_ns())
         passing("blob.sync")
         os.fsync(file.fileno())
         self._make_folder(self._blob.parent)
@@ -351,8 +404,9 @@ class _PartFile:
         passing("blob.answer")
 
     def _make_folder(self, folder: Path) -> None:
-        # Once in each process, also when the folder is there: who made it may have been killed before it was synced.
-        if folder in self._durable_folders:
+        # Once in each process, unless it has vanished; and also when it is there, because who made it may have been
+        # killed before it was synced.
+        if folder in self._durable_folders and folder.is_dir():
             return
         passing("blob.make_folder")
         folder.mkdir(exist_ok=True)
@@ -361,11 +415,16 @@ class _PartFile:
             _sync_directory(parent)
         self._durable_folders.add(folder)
 
-    def keep(self, now_ms: int) -> None:
+    def keep(self) -> None:
         file = self._opened()
         file.flush()
         passing("blob.keep")
-        os.utime(self._part, ns=(now_ms * 1_000_000, now_ms * 1_000_000))
+        os.utime(self._part, ns=self._now_ns())
+
+    def _now_ns(self) -> tuple[int, int]:
+        # The server's time, by which it is swept; in both places that a file has for a time.
+        now_ns = self._clock.now_ms() * _NS_PER_MS
+        return now_ns, now_ns
 
     def forget(self) -> None:
         passing("blob.forget")
@@ -410,9 +469,30 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _delete(path: Path) -> None:
-    passing("blob.delete")
-    path.unlink(missing_ok=True)
+def _delete(path: Path, stored_ms: int | None) -> bool:
+    try:
+        if stored_ms is not None and _dated_ms(path.stat()) != stored_ms:
+            return False
+        passing("blob.delete")
+        path.unlink()
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _list_stored(root: Path) -> dict[str, int]:
+    stored: dict[str, int] = {}
+    for folder in root.glob("[0-9a-f][0-9a-f]"):
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if _NAME.fullmatch(entry.name) and entry.name.startswith(folder.name):
+                    with suppress(FileNotFoundError):  # it has just been deleted
+                        stored[entry.name] = _dated_ms(entry.stat())
+    return stored
+
+
+def _dated_ms(status: os.stat_result) -> int:
+    return status.st_mtime_ns // _NS_PER_MS
 
 
 def _sync_directory(path: Path) -> None:

@@ -27,6 +27,17 @@ class Clock(Protocol):
         ...
 
 
+class ClockMove(NamedTuple):
+    """A move of the clock that is under way."""
+
+    from_ms: int
+    to_ms: int
+    work: str = ""
+    """What was done last on the way: the name of a timer. Empty before anything is."""
+    done: int = 0
+    """How many items that timer has dealt with in a row."""
+
+
 class MovableClock(Clock, Protocol):
     """A clock that an operator moves. Calls return how often each timer fired, by name, in order of first firing."""
 
@@ -38,6 +49,11 @@ class MovableClock(Clock, Protocol):
     @property
     def ahead_ms(self) -> int:
         """How far the clock runs ahead of the machine's; 0 while it stands still."""
+        ...
+
+    @property
+    def move(self) -> ClockMove | None:
+        """The move that is under way; None when the clock is not being moved."""
         ...
 
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
@@ -253,7 +269,17 @@ class BlobStore(Protocol):
 
     async def open_reader(self, name: str) -> BlobReader | None: ...  # noqa: D102
 
-    async def delete(self, name: str) -> None: ...  # noqa: D102
+    def hold(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Waits until nobody else holds the name, and holds it: file and row then change as one."""
+        ...
+
+    async def delete(self, name: str, stored_ms: int | None = None) -> bool:
+        """Deletes a blob, and says whether it was there; with a time, only the one that was stored then."""
+        ...
+
+    async def list_stored(self) -> dict[str, int]:
+        """Returns all blobs but those that are held, each with the time at which it was stored."""
+        ...
 
     async def oldest_upload_ms(self) -> int | None:
         """Returns the time of the last change of the unfinished upload that is untouched longest; None without one."""

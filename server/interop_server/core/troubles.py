@@ -5,7 +5,9 @@ from collections.abc import Callable, Mapping
 JOURNAL_FILE = "journal"
 """The part that writes the journal to a file."""
 STORAGE = "storage"
-"""The part that keeps the database and the blobs."""
+"""The part that keeps the database."""
+BLOBS = "blobs"
+"""The part that keeps the blobs in a folder."""
 
 See = Callable[[str, str], None]
 

@@ -15,8 +15,9 @@ class ClockServicer(clock_pb2_grpc.ClockServiceServicer):
         self._control = control
 
     async def GetClock(self, request: pb.GetClockRequest, context: Context) -> pb.GetClockResponse:
-        """Returns the time."""
-        return pb.GetClockResponse(clock=self._clock())
+        """Returns the time, and where it is being moved to."""
+        move = self._control.clock.move
+        return pb.GetClockResponse(clock=self._clock(), move=None if move is None else pb.ClockMove(**move._asdict()))
 
     async def FreezeClock(self, request: pb.FreezeClockRequest, context: Context) -> pb.FreezeClockResponse:
         """Stops the clock."""

@@ -49,14 +49,16 @@ class StandingServicer(standing_pb2_grpc.StandingServiceServicer):
 
     async def LiftSanctions(self, request: pb.LiftSanctionsRequest, context: Context) -> pb.LiftSanctionsResponse:
         """Lifts all sanctions."""
+        account_id = 0
         if request.jid:
-            user = (await self._standing.account(request.jid)).external_user
+            account = await self._standing.account(request.jid)
+            account_id, user = account.account_id, account.external_user
         elif request.external_id:
             user = ExternalUser(request.integrator, request.external_id)
         else:
             raise _nobody_named()
-        await self._standing.lift(user, OPERATOR, *SanctionKind)
-        await self._reports.forget(user)
+        await self._standing.lift(user, OPERATOR, *SanctionKind, account_id=account_id)
+        await self._reports.forget(user, account_id)
         return pb.LiftSanctionsResponse()
 
     async def AuditAccount(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context

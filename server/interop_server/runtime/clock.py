@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from interop_server.core.limits import LATEST_TIME_MS
+from interop_server.core.ports import ClockMove
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class AdjustableClock:
         self._nobody_awake.set()
         self._fired: Counter[str] = Counter()
         self._progress = 0
+        self._move: ClockMove | None = None
         self._turn = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -121,9 +123,22 @@ class AdjustableClock:
         """Counts work that was due and is done: the result of the current advance includes it."""
         self._fired[name] += 1
 
-    def note_progress(self) -> None:
-        """Says that work under way has come on: an advance waits on for it, however long all of it takes."""
+    @property
+    def move(self) -> ClockMove | None:
+        """The advance that is under way; None when there is none."""
+        return self._move
+
+    def note_progress(self, work: str, done: int) -> None:
+        """Says that work under way has come on: an advance waits on for it, however long all of it takes.
+
+        Args:
+            work: Its name, as in the result of the advance.
+            done: How many items it has dealt with since it last said so.
+        """
         self._progress += 1
+        if self._move is not None:
+            before = self._move.done if self._move.work == work else 0
+            self._move = self._move._replace(work=work, done=before + done)
 
     async def freeze(self, at_ms: int | None = None) -> dict[str, int]:
         """Advances to a given time, if any, and stands still there.
@@ -176,6 +191,13 @@ class AdjustableClock:
     async def _advance_to(self, end_ms: int) -> dict[str, int]:
         if (caller := asyncio.current_task()) is not None:
             self._has_settled(caller)  # it waits here for the other tasks, so the advance must not wait for it
+        self._move = ClockMove(self.now_ms(), end_ms)
+        try:
+            return await self._pass_sleepers(end_ms)
+        finally:
+            self._move = None
+
+    async def _pass_sleepers(self, end_ms: int) -> dict[str, int]:
         await self._settle()
         self._fired = Counter()
         while (sleeper := self._sleepers.next_until(end_ms)) is not None:

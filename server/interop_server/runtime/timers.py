@@ -71,7 +71,7 @@ class Timers:
 
     async def _take_away(self, sweep: Sweep, now_ms: int) -> int:
         """Deletes what is due, and returns when to look again."""
-        taken, again_ms = await sweep.take_away(now_ms, lambda _: self._clock.note_progress())
+        taken, again_ms = await sweep.take_away(now_ms, lambda done: self._clock.note_progress(sweep.name, done))
         if taken:
             self._clock.report(sweep.name)
             self._journal.record(

@@ -206,6 +206,48 @@ async def test_a_deleted_blob_is_gone(blobs: BlobStore) -> None:
     assert await read(await blobs.open_reader(NAME)) == CONTENT
 
 
+async def test_stored_blobs_are_dated_by_the_clock_of_the_service(
+    blobs: BlobStore, reopen: Callable[[], BlobStore], clock: ManualClock
+) -> None:
+    """By when they became whole, also after a restart; unfinished ones are not stored."""
+    assert await blobs.list_stored() == {}
+    await store_blob(blobs)
+    clock.advance(3_600_000)
+    writing = await blobs.open_writer(OTHER_NAME)
+    await writing.write(b"abc")
+    assert await blobs.list_stored() == {NAME: clock.now_ms() - 3_600_000}
+    await writing.commit()
+    assert await reopen().list_stored() == {NAME: clock.now_ms() - 3_600_000, OTHER_NAME: clock.now_ms()}
+
+
+async def test_only_the_blob_of_that_time_is_deleted(blobs: BlobStore, clock: ManualClock) -> None:
+    """One that was stored again meanwhile stays."""
+    await store_blob(blobs)
+    before_ms = clock.now_ms()
+    clock.advance(1)
+    await store_blob(blobs)
+    assert not await blobs.delete(NAME, before_ms)
+    assert await blobs.delete(NAME, clock.now_ms())
+    assert not await blobs.delete(NAME, clock.now_ms())
+
+
+async def test_a_name_is_held_by_one_at_a_time(blobs: BlobStore) -> None:
+    """In the order of asking; others are not held up, and what is held is not listed."""
+    await store_blob(blobs)
+    order: list[int] = []
+
+    async def take(number: int) -> None:
+        async with blobs.hold(NAME):
+            order.append(number)
+            assert await blobs.list_stored() == {}
+            order.append(number)
+
+    async with blobs.hold(OTHER_NAME):
+        await asyncio.gather(*(take(number) for number in range(3)))
+    assert order == [0, 0, 1, 1, 2, 2]
+    assert list(await blobs.list_stored()) == [NAME]
+
+
 async def test_a_reader_under_way_outlives_the_deletion(blobs: BlobStore) -> None:
     """A download that has begun ends well; one that has not is told that the blob is no longer kept."""
     await store_blob(blobs)

@@ -2,12 +2,16 @@
 
 import os
 import resource
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from interop_server.blobs.local import WRITE_BYTES, LocalBlobStore
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.troubles import BLOBS, Troubles
 from tests.manual_clock import ManualClock
 
 NAME = "ab" + "12" * 31
@@ -21,6 +25,14 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def local(root: Path, clock: ManualClock) -> LocalBlobStore:
     return LocalBlobStore(root, clock)
+
+
+@contextmanager
+def fails_for(cause: str) -> Iterator[None]:
+    """What is in it is refused as a fault of the server, whose cause the operator is told."""
+    with pytest.raises(Refusal) as caught:
+        yield
+    assert caught.value.reason is Reason.SERVER_FAULT and cause in caught.value.cause
 
 
 def files(root: Path) -> list[str]:
@@ -43,6 +55,14 @@ async def test_a_strange_file_among_the_uploads_is_left_alone(root: Path, local:
     assert files(root) == ["uploads/notes.part"]
 
 
+async def test_a_strange_file_among_the_blobs_is_no_blob(root: Path, local: LocalBlobStore) -> None:
+    """By its name, or by its place."""
+    for folder, name in (("ab", "notes"), ("cd", NAME), ("uploads", NAME)):
+        (root / folder).mkdir(parents=True)
+        (root / folder / name).write_text("mine")
+    assert await local.list_stored() == {}
+
+
 @pytest.fixture
 def small_files() -> Iterator[None]:
     """The system refuses to let a file of this process grow past 1,000 bytes, as it does when a disk is full."""
@@ -57,9 +77,9 @@ async def test_a_full_disk_is_told_and_leaves_the_name_free(root: Path, local: L
     """Writing fails at the hash at the latest, suspending too; the name can be taken again, with what did fit."""
     writer = await local.open_writer(NAME)
     await writer.write(bytes(WRITE_BYTES))
-    with pytest.raises(OSError, match="File too large"):
+    with fails_for("File too large"):
         await writer.sha256()
-    with pytest.raises(OSError, match="File too large"):
+    with fails_for("File too large"):
         await writer.suspend()
     writer = await local.open_writer(NAME)
     assert writer.committed_bytes == 1_000
@@ -81,7 +101,7 @@ async def test_a_root_that_cannot_be_made_is_told(tmp_path: Path, clock: ManualC
     (tmp_path / "file").touch()
     blobs = LocalBlobStore(tmp_path / "file" / "below", clock)
     for _ in range(2):
-        with pytest.raises(NotADirectoryError):
+        with fails_for("Not a directory"):
             await blobs.open_writer(NAME)
 
 
@@ -93,7 +113,7 @@ async def test_a_blob_cut_short_behind_the_back_is_told(root: Path, local: Local
     reader = await local.open_reader(NAME)
     assert reader is not None
     os.truncate(root / "ab" / NAME, 3)
-    with pytest.raises(OSError, match="shorter"):
+    with fails_for("shorter"):
         assert [chunk async for chunk in reader.chunks(0, reader.length)] == []
 
 
@@ -127,3 +147,77 @@ async def test_a_blob_outlives_a_power_cut_with_all_its_folders(
         synced.clear()
         await writer.commit()
         assert synced == [root / "uploads" / f"{name}.part", *folders]
+
+
+@contextmanager
+def file_in_place_of(folder: Path) -> Iterator[None]:
+    """As a folder that is read-only, which root would not notice."""
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    folder.touch()
+    yield
+    folder.unlink()
+    aside.rename(folder)
+
+
+@pytest.mark.requirement("SIM-03")
+@pytest.mark.parametrize("place", ["uploads", "ab", ""])
+async def test_a_folder_that_fails_is_said_once_and_works_again(root: Path, clock: ManualClock, place: str) -> None:
+    """Whichever folder it is: every call is refused, the trouble stands until the folder works, and then it is over."""
+    troubles, told = Troubles(), list[tuple[str, str]]()
+    troubles.watch(lambda part, sentence: told.append((part, sentence)))
+    local = LocalBlobStore(root, clock, troubles)
+    writer = await local.open_writer(NAME)
+    await writer.commit()
+    other = NAME[:-1] + "3"
+    with file_in_place_of(root / place if place else root):
+        for _ in range(3):
+            with fails_for("exists" if place else "Not a directory"):
+                await (await local.open_writer(other)).commit()
+            await local.check()
+        assert list(troubles.present) == [BLOBS]
+    await local.check()
+    assert not troubles.present
+    assert [(part, bool(sentence)) for part, sentence in told] == [(BLOBS, True), (BLOBS, False)]
+    writer = await local.open_writer(other)
+    await writer.commit()
+    assert await local.open_reader(other) is not None
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_folder_that_vanishes_is_made_again(root: Path, clock: ManualClock) -> None:
+    """What was in it is gone; the upload under way is refused, the next one is kept."""
+    troubles = Troubles()
+    local = LocalBlobStore(root, clock, troubles)
+    await (await local.open_writer(NAME)).commit()
+    writer = await local.open_writer(NAME)
+    shutil.rmtree(root)
+    with fails_for("No such file"):
+        await writer.commit()
+    assert list(troubles.present) == [BLOBS]
+    await local.check()
+    assert not troubles.present
+    await (await local.open_writer(NAME)).commit()
+    assert files(root) == [f"ab/{NAME}"]
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_full_disk_is_in_trouble_until_there_is_room(root: Path, clock: ManualClock) -> None:
+    """A little room is not enough: what an upload writes at once must fit."""
+    troubles = Troubles()
+    local = LocalBlobStore(root, clock, troubles)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    writer = await local.open_writer(NAME)
+    try:
+        for most in (1_000, WRITE_BYTES - 1):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (most, limits[1]))
+            if most == 1_000:
+                await writer.write(bytes(WRITE_BYTES))
+                with fails_for("File too large"):
+                    await writer.commit()
+            await local.check()
+            assert list(troubles.present) == [BLOBS]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    await local.check()
+    assert not troubles.present

@@ -20,6 +20,22 @@ async def chat(store: Store, world: World, user: Account, account: Account) -> N
     await store.mailbox.put_messages([world.message(user, account, f"{user.jid}-{account.jid}")])
 
 
+@pytest.mark.parametrize("moved", ["reported", "reporter"])
+async def test_a_report_follows_a_number_that_changes_at_the_same_time(store: Store, world: World, moved: str) -> None:
+    """Of who was reported and of who reports: it counts, weighs and is forgotten with who has the account now."""
+    user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
+    reported, reporter = (user, ada) if moved == "reported" else (ada, user)
+    both, ids = (reported.external_user, reporter.external_user), (reported.account_id, reporter.account_id)
+    await store.accounts.change_number(user.account_id, "492@s.whatsapp.net", "492")
+    assert await store.reports.add(*both, NOW_MS, 0, ids) == 1
+    now = ExternalUser(0, "492")
+    pair = (now, ada.external_user) if moved == "reported" else (ada.external_user, now)
+    assert await store.reports.add(*pair, NOW_MS, 0) is None
+    assert (await store.reports.count_complaints(reported, 0)).reporters == 1
+    await store.reports.delete(reported.external_user, reported.account_id)
+    assert await store.reports.add(*pair, NOW_MS, 0) == 1
+
+
 async def test_each_reporter_counts_once(store: Store) -> None:
     """For each person reported, as long as the report weighs; after that, anew."""
     assert await store.reports.add(ADA, BOB, NOW_MS, NOW_MS - 10) == 1

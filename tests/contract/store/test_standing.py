@@ -115,6 +115,18 @@ async def test_a_sanction_follows_a_number_that_changes_at_the_same_time(store: 
     assert await store.standing.list_in_force(ExternalUser(0, "491"), NOW_MS) == []
 
 
+@pytest.mark.requirement("ABU-05")
+async def test_a_lift_follows_a_number_that_changes_at_the_same_time(store: Store, world: World) -> None:
+    """It is for who has the account now; who has got the number meanwhile keeps what is theirs."""
+    user = await world.whatsapp_user("491")
+    await store.standing.put(user.external_user, BAN)
+    await store.accounts.change_number(user.account_id, "492@s.whatsapp.net", "492")
+    await store.standing.put(ExternalUser(0, "491"), BAN)
+    await store.standing.delete(user.external_user, [SanctionKind.BAN], user.account_id)
+    assert await store.standing.list_in_force(ExternalUser(0, "492"), NOW_MS) == []
+    assert await store.standing.list_in_force(ExternalUser(0, "491"), NOW_MS) == [BAN]
+
+
 @pytest.mark.requirement("ABU-07")
 async def test_the_banned_of_a_partner_are_counted(store: Store) -> None:
     """For good, and not for a time."""

@@ -1,18 +1,24 @@
 """A sweep takes what is due, and spares what is not: what came a millisecond later, and what is in use."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
 
 from interop_protocol.encoding import media_token
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.media.media import Upload, UploadRequest, blob_name
+from interop_server.core.media.media import Upload, UploadRequest
+from interop_server.core.media.strays import blob_name
 from interop_server.core.messages import ReportedMessage
-from interop_server.core.model import Account, Sanction, SanctionKind, SpamFlow
+from interop_server.core.model import Account, MediaBlob, Sanction, SanctionKind, SpamFlow
+from interop_server.core.sweeps import STEP
+from interop_server.storage.sqlite.media import SqliteMedia
 
-from .world import BATS, World, message
+from .world import BATS, World, message, refused
 
 NAMES = ("old", "young")
 """Two of each kind: the second is made a millisecond after the first."""
@@ -97,6 +103,13 @@ async def _uploads(world: World) -> list[str]:
     return [name for name in NAMES if await world.blobs.committed_bytes(names[name])]
 
 
+async def _stray(world: World, name: str) -> None:
+    user = await _user(world)
+    writer = await world.blobs.open_writer(blob_name(user.account_id, _sha256(name)))
+    await writer.write(_blob(name))
+    await writer.commit()
+
+
 async def _sanction(world: World, name: str) -> None:
     sanction = Sanction(SanctionKind.NEW_CHATS_LOCKED, 0, world.clock.now_ms())
     await world.store.standing.put((await world.enlisted(name)).external_user, sanction)
@@ -147,6 +160,7 @@ KINDS = [
     Kind("blobs", MONTH, _upload, _blobs),
     Kind("blob_traces", 2 * MONTH, _upload, _traces),
     Kind("unfinished_uploads", HOUR_MS, _abandon_upload, _uploads),
+    Kind("stray_blobs", HOUR_MS, _stray, _blobs),
     Kind("ended_sanctions", DAY, _sanction, _sanctions),
     Kind("reports", MONTH, _report, _reported),
     Kind("enlistments", MONTH, _enlist, _accounts),
@@ -227,6 +241,72 @@ async def test_a_blob_that_was_uploaded_again_is_spared(world: World) -> None:
     assert (await take_away(world, "blobs"), await _blobs(world)) == (0, ["old"])
     world.clock.advance(1)
     assert (await take_away(world, "blobs"), await _blobs(world)) == (1, [])
+
+
+@pytest.mark.requirement("MED-07")
+async def test_a_blob_with_a_row_is_no_stray(world: World) -> None:
+    """However old it is, and beside strays; and more than the rows of one page are looked through."""
+    user = await _user(world)
+    for number in range(STEP + 1):
+        await world.media.register(user, number.to_bytes(32, "big"), 1)
+    await _upload(world, "old")
+    await _stray(world, "young")
+    world.clock.advance(2 * HOUR_MS)
+    assert (await take_away(world, "stray_blobs"), await _blobs(world)) == (1, ["old"])
+    assert (await take_away(world, "stray_blobs"), await _blobs(world)) == (0, ["old"])
+
+
+@pytest.mark.requirement("MED-07")
+async def test_a_blob_whose_row_fails_is_found_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also when all were looked at before: it is as old as its upload, and goes in its time."""
+    assert await take_away(world, "stray_blobs") == 0
+    upload = await _begin_upload(world, "old", written=_blob("old"))
+
+    async def fail(_: object) -> MediaBlob:
+        raise Refusal(Reason.SERVER_FAULT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(world.store.media), "put", lambda store, blob: fail(blob))
+        with refused(Reason.SERVER_FAULT):
+            await upload.finish()
+    world.clock.advance(HOUR_MS - 1)
+    assert (await take_away(world, "stray_blobs"), await _blobs(world)) == (0, ["old"])
+    world.clock.advance(1)
+    assert (await take_away(world, "stray_blobs"), await _blobs(world)) == (1, [])
+
+
+@pytest.mark.requirement("MED-07")
+@pytest.mark.parametrize("kind", ["blobs", "stray_blobs"])
+async def test_a_sweep_between_a_blob_and_its_row_spares_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Though time leaps just then, and the same blob has expired before: whoever is told the path can download it."""
+    if kind == "blobs":
+        await _upload(world, "old")
+        world.clock.advance(MONTH)
+    upload = await _begin_upload(world, "old", written=_blob("old"))
+    real, sweeping = type(world.store.media).put, list[asyncio.Task[int]]()
+
+    async def put(store: SqliteMedia, blob: MediaBlob) -> MediaBlob:
+        world.clock.advance(2 * HOUR_MS)
+        sweeping.append(asyncio.create_task(take_away(world, kind)))
+        for _ in range(30):
+            await world.store.count_rows()  # so long that the sweep gets as far as it can
+        return await real(store, replace(blob, expires_at_ms=blob.expires_at_ms + 2 * HOUR_MS))
+
+    monkeypatch.setattr(type(world.store.media), "put", put)
+    await upload.finish()
+    await asyncio.gather(*sweeping)
+    assert await _blobs(world) == ["old"]
+
+
+@pytest.mark.requirement("MED-07")
+async def test_the_trace_of_a_blob_goes_after_its_bytes(world: World) -> None:
+    """In whatever order the sweeps run after a long time off: nothing is left that no row leads to."""
+    await _upload(world, "old")
+    world.clock.advance(3 * MONTH)
+    assert await take_away(world, "blob_traces") == 1
+    assert await _blobs(world) == []
 
 
 @pytest.mark.requirement("LIF-04")

@@ -14,7 +14,8 @@ from interop_protocol.encoding import media_token
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS, Limits
-from interop_server.core.media.media import Media, UploadRequest, blob_name
+from interop_server.core.media.media import Media, UploadRequest
+from interop_server.core.media.strays import blob_name
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store

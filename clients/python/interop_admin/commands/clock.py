@@ -1,16 +1,22 @@
 """`interopsim clock`: shows and moves the clock of a running simulator; knows no timer."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interop_admin.commands.clock_progress import with_progress
 from interop_admin.commands.common import admin_option, call_admin, json_option
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time, parse_duration, parse_time
 
 if TYPE_CHECKING:
+    from interop_admin.client import AdminClient
     from interop_api.admin.v1alpha1 import clock_pb2
+
+T = TypeVar("T")
+
+INTERRUPTED = 130
 
 
 class Written(click.ParamType[int]):
@@ -39,7 +45,8 @@ class Written(click.ParamType[int]):
 def clock() -> None:
     """Show, freeze and move the clock of a running simulator.
 
-    Every timer that falls due during a move fires, in order, before the command ends.
+    Every timer that falls due during a move fires, in order, before the command ends. A move that takes long shows how
+    far it has come. Ctrl-C ends it where it is.
     """
 
 
@@ -63,7 +70,7 @@ def show(admin_address: str, as_json: bool) -> None:
 @json_option
 def freeze(at_ms: int | None, admin_address: str, as_json: bool) -> None:
     """Let time stand still until it is advanced or resumed."""
-    answer = call_admin(admin_address, lambda admin: admin.freeze_clock(at_ms))
+    answer = _move(admin_address, lambda admin: admin.freeze_clock(at_ms), as_json)
     _print(answer.clock, None if at_ms is None else answer.fired, as_json)
 
 
@@ -73,7 +80,7 @@ def freeze(at_ms: int | None, admin_address: str, as_json: bool) -> None:
 @json_option
 def advance(duration_ms: int, admin_address: str, as_json: bool) -> None:
     """Move time forward by DURATION, such as 30d, 12h, 5m, 90s, 250ms, or a sum such as 1d12h."""
-    answer = call_admin(admin_address, lambda admin: admin.advance_clock(duration_ms))
+    answer = _move(admin_address, lambda admin: admin.advance_clock(duration_ms), as_json)
     _print(answer.clock, answer.fired, as_json)
 
 
@@ -83,6 +90,13 @@ def advance(duration_ms: int, admin_address: str, as_json: bool) -> None:
 def resume(admin_address: str, as_json: bool) -> None:
     """Let time run on from the time at which it stands."""
     _print(call_admin(admin_address, lambda admin: admin.resume_clock()), None, as_json)
+
+
+def _move(admin_address: str, move: "Callable[[AdminClient], Coroutine[object, object, T]]", as_json: bool) -> T:
+    try:
+        return call_admin(admin_address, lambda admin: with_progress(admin, move(admin), is_shown=not as_json))
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None  # what became of it has been said
 
 
 def _print(clock: "clock_pb2.ClockState", fired: "Iterable[clock_pb2.FiredTimers] | None", as_json: bool) -> None:

@@ -60,9 +60,9 @@ class Reports:
             await self.escalation.after_report(reported, reporter, reporters)
         return report_id
 
-    async def forget(self, reported: ExternalUser) -> None:
-        """Forgets the counted reports of a user."""
-        await self.store.reports.delete(reported)
+    async def forget(self, reported: ExternalUser, account_id: int = 0) -> None:
+        """Forgets the counted reports of a user; with an account, of whoever has it now."""
+        await self.store.reports.delete(reported, account_id)
 
     def sweeps(self) -> tuple[Sweep, ...]:
         """Reports that no longer weigh (ABU-08)."""
@@ -89,7 +89,9 @@ class Reports:
         if any(_is_made_up(message, delivered, reporter, reported) for message in messages):
             return "what it reveals is not what was sent", 0
         since_ms = report_weight_since_ms(now_ms, self.limits)
-        reporters = await self.store.reports.add(reported.external_user, reporter.external_user, now_ms, since_ms)
+        both = (reported.external_user, reporter.external_user)
+        account_ids = (reported.account_id, reporter.account_id)
+        reporters = await self.store.reports.add(*both, now_ms, since_ms, account_ids)
         return ("", reporters) if reporters else ("the reporter has reported them before", 0)
 
 

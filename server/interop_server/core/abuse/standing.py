@@ -117,15 +117,16 @@ class Standing:
         if sanction.kind in _BANS:
             self.connections.end(account.account_id, _BANS[sanction.kind])
 
-    async def lift(self, user: ExternalUser, actor: str, *kinds: SanctionKind) -> None:
+    async def lift(self, user: ExternalUser, actor: str, *kinds: SanctionKind, account_id: int = 0) -> None:
         """Lifts sanctions of some kinds.
 
         Args:
             user: The sanctioned person.
             actor: Who lifts the sanctions, for the journal.
             kinds: The kinds to lift.
+            account_id: The person's account, if they are known by it: then those of whoever has it now are lifted.
         """
-        await self.store.standing.delete(user, kinds)
+        await self.store.standing.delete(user, kinds, account_id)
         what = ", ".join(kind.name.lower() for kind in kinds)
         subject = f"{user.integrator}:{user.external_id}"
         self.journal.record(actor, "standing.lift", "done", subject, requirement="ABU-05", detail=what)

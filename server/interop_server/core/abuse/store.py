@@ -36,7 +36,9 @@ class StandingStore(Protocol):
         """
         ...
 
-    async def delete(self, user: ExternalUser, kinds: Sequence[SanctionKind]) -> None: ...
+    async def delete(self, user: ExternalUser, kinds: Sequence[SanctionKind], account_id: int = 0) -> None:
+        """Lifts sanctions of some kinds; with an account, those of whoever has it now."""
+        ...
 
     async def count_banned(self, integrator: int) -> int:
         """How many of a partner's users are permanently banned."""
@@ -54,15 +56,23 @@ class StandingStore(Protocol):
 class ReportStore(Protocol):
     """Reports that counted, kept under hashes of the identifiers of reporter and reported, as sanctions are."""
 
-    async def add(self, reported: ExternalUser, reporter: ExternalUser, now_ms: int, since_ms: int) -> int | None:
+    async def add(
+        self,
+        reported: ExternalUser,
+        reporter: ExternalUser,
+        now_ms: int,
+        since_ms: int,
+        account_ids: tuple[int, int] = (0, 0),
+    ) -> int | None:
         """Keeps a report, and returns how many people have reported that person since a time, this one included.
 
-        Returns None, and changes nothing, when the same reporter has reported the same person since that time.
+        Returns None, and changes nothing, when the same reporter has reported the same person since that time. With the
+        accounts of both, it is of and by whoever has them now.
         """
         ...
 
-    async def delete(self, reported: ExternalUser) -> None:
-        """Forgets all reports of one person."""
+    async def delete(self, reported: ExternalUser, account_id: int = 0) -> None:
+        """Forgets all reports of one person; with an account, of whoever has it now."""
         ...
 
     async def delete_expired(self, before_ms: int, most: int) -> int:

@@ -17,6 +17,7 @@ from interop_server.core.consent.optin import require_whatsapp
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
 from interop_server.core.media.store import StoreForMedia
+from interop_server.core.media.strays import Strays, blob_name
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
 from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
 from interop_server.core.sweeps import Sweep
@@ -108,8 +109,7 @@ class Upload:
         if await self._writer.sha256() != self._sha256:
             await self._writer.discard()
             raise Refusal(Reason.UPLOAD_HASH_MISMATCH)
-        await self._writer.commit()
-        return await self._media.register(self._account, self._sha256, self._length)
+        return await self._media.keep(self._account, self._sha256, self._length, self._writer)
 
     async def suspend(self) -> None:
         """Keeps the received bytes for a resumption."""
@@ -129,6 +129,10 @@ class Media:
     _grants: dict[int, deque[_Grant]] = field(init=False, default_factory=dict)
     """By account, the most recently granted account last; an account's newest permission last."""
     _swept: _SweptUntil = field(init=False, default_factory=_SweptUntil)
+    _strays: Strays = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_strays", Strays(self.store, self.blobs))
 
     def grant_upload(self, account: Account) -> str:
         """Returns a short-lived permission to upload (MED-05)."""
@@ -170,10 +174,12 @@ class Media:
             raise Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {self.limits.max_blob_bytes} bytes")
         if request.length < 1:
             raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, "declare a length of 1 byte or more")
-        if await self._live_blob(account, sha256) is not None:
-            return await self.register(account, sha256, request.length)
+        name = blob_name(account.account_id, sha256)
+        async with self.blobs.hold(name):  # its file must not be deleted between the look and the new expiry
+            if await self._live_blob(account, sha256) is not None:
+                return await self.register(account, sha256, request.length)
         try:
-            writer = await self.blobs.open_writer(blob_name(account.account_id, sha256))
+            writer = await self.blobs.open_writer(name)
         except BlockingIOError as error:
             raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, "you are uploading this blob right now") from error
         if writer.committed_bytes != request.offset:
@@ -183,6 +189,13 @@ class Media:
                 Reason.UPLOAD_OFFSET_MISMATCH, f"{committed} bytes are stored, the upload starts at {request.offset}"
             )
         return Upload(self, account, sha256, request.length, writer)
+
+    async def keep(self, account: Account, sha256: bytes, length: int, writer: BlobWriter) -> str:
+        """Makes an upload durable and gives it a path, which it returns; no sweep comes between the two."""
+        async with self.blobs.hold(blob_name(account.account_id, sha256)):
+            self._strays.may_be_some = True  # if it ends before there is a row
+            await writer.commit()
+            return await self.register(account, sha256, length)
 
     async def register(self, account: Account, sha256: bytes, length: int) -> str:
         """Gives an account's stored blob a path, or extends the life of its present one; returns the path."""
@@ -228,18 +241,18 @@ class Media:
         yield Download(reader.length, start, count, reader.chunks(start, count))
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        """Blobs, their traces, and unfinished uploads (MED-07).
+        """Blobs, their traces, unfinished uploads, and blobs that never got a path (MED-07).
 
-        The trace of a blob is kept for as long again as the blob was: its bytes may take until then to be deleted.
+        The trace of a blob is kept for as long again as the blob was. A blob without a path is as old as its upload,
+        and goes when that would have gone.
         """
         blobs, media_ms = self.blobs, self.limits.media_days * DAY_MS
         upload_ms = self.limits.stale_upload_seconds * SECOND_MS
         return (
             Sweep("blobs", "MED-07", 0, self._next_expiry_ms, self._delete_blobs, media_ms),
-            Sweep(
-                "blob_traces", "MED-04", media_ms, self._first_expiry_ms, self.store.media.delete_expired, 2 * media_ms
-            ),
+            Sweep("blob_traces", "MED-04", media_ms, self._first_expiry_ms, self._forget_blobs, 2 * media_ms),
             Sweep("unfinished_uploads", "MED-07", upload_ms, blobs.oldest_upload_ms, blobs.delete_stale_uploads),
+            self._strays.sweep(upload_ms),
         )
 
     async def _first_expiry_ms(self) -> int | None:
@@ -252,14 +265,19 @@ class Media:
         swept = self._swept
         expired = await self.store.media.list_expired((swept.until_ms, swept.last), before_ms, most)
         for blob in expired:
-            known = await self.store.media.get_own(blob.owner_id, blob.sha256)
-            if known is not None and known.expires_at_ms < before_ms:  # otherwise it has just been uploaded again
-                await self.blobs.delete(name_of(blob))
-        if len(expired) == most:
-            swept.until_ms, swept.last = expired[-1].expires_at_ms, expired[-1].direct_path
-        else:
-            swept.until_ms, swept.last = before_ms, ""
+            async with self.blobs.hold(name_of(blob)):
+                known = await self.store.media.get_own(blob.owner_id, blob.sha256)
+                if known is not None and known.expires_at_ms < before_ms:  # otherwise it was uploaded again
+                    await self.blobs.delete(name_of(blob))
+        last = (expired[-1].expires_at_ms, expired[-1].direct_path) if len(expired) == most else (before_ms, "")
+        swept.until_ms, swept.last = max(last, (swept.until_ms, swept.last))  # the sweep of traces comes here, too
         return len(expired)
+
+    async def _forget_blobs(self, before_ms: int, most: int) -> int:
+        # The bytes first, which no sweep may have reached yet: without the row nothing would lead to them.
+        while await self._delete_blobs(before_ms, most) == most:
+            pass
+        return await self.store.media.delete_expired(before_ms, most)
 
     async def _partner_place(self, direct_path: str) -> tuple[str, str]:
         integrator, slash, rest = direct_path.removeprefix(PROXY_PREFIX).partition("/")
@@ -282,14 +300,6 @@ class Media:
         own = self._grants.get(account.account_id, ())
         if not any(grant.auth == auth and grant.expires_at_ms > now_ms for grant in own):
             raise Refusal(Reason.UPLOAD_AUTH_INVALID)
-
-
-def blob_name(owner_id: int, sha256: bytes) -> str:
-    """Returns the name of an account's blob in the blob store: 64 hexadecimal digits.
-
-    It is the account's own, so that nobody blocks, spoils or finds out about what somebody else uploads.
-    """
-    return hashlib.sha256(owner_id.to_bytes(8, "big") + sha256).hexdigest()
 
 
 def name_of(blob: MediaBlob) -> str:

@@ -19,6 +19,10 @@ class MediaStore(Protocol):
         """The blob with this hash that the account has uploaded; others' are none."""
         ...
 
+    async def list_keys(self, after: tuple[int, bytes], most: int) -> list[tuple[int, bytes]]:
+        """Owner and hash of the first blobs after those two of another one, in their order."""
+        ...
+
     async def list_expired(self, after: tuple[int, str], before_ms: int, most: int) -> list[MediaBlob]:
         """The first of the blobs that expire before a time, by expiry and path, after those two of another blob."""
         ...

@@ -26,7 +26,7 @@ from interop_server.core.messages import (
 )
 from interop_server.core.messaging.arrivals import Arrivals
 from interop_server.core.messaging.store import StoreForMessaging
-from interop_server.core.model import PRIMARY_DEVICE, Account, DeviceAddress
+from interop_server.core.model import PRIMARY_DEVICE, Account, DeviceAddress, MessageRequestState
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
@@ -174,7 +174,7 @@ class Router:
     ) -> None:
         """Stores accepted messages, each with its place among the outcomes, then records and announces them."""
         decisions: list[Decision] = []
-        stored_items: list[MailboxItem] = []
+        answering: list[MailboxItem] = []
         arrived: dict[int, list[Stored]] = {}
         results = await self.store.mailbox.put_messages([item for _, _, item in accepted])
         for (index, message, item), stored in zip(accepted, results, strict=True):
@@ -183,12 +183,13 @@ class Router:
                 continue
             if stored.duplicate:
                 outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
-            stored_items.append(item)
+            if not stored.duplicate or _is_request_open(view, item):
+                answering.append(item)
             if not item.is_dropped:
                 arrived.setdefault(item.recipient_id, []).append(stored)
             decisions.append(_decision(view, message, item, stored))
         self.journal.record_all(view.sender.jid, _ACTION, decisions)
-        marked = await self._accept_requests(view, stored_items)
+        marked = await self._accept_requests(view, answering)
         for facts in view.facts.values():
             if facts.account_id in arrived:
                 # Behind the messages waits a mark that is not among them.
@@ -311,6 +312,18 @@ def _known_recipient(view: RouteView, message: OutgoingMessage) -> RouteFacts | 
         return view.facts.get(check_address(message.to_jid).text)
     except Refusal:
         return None
+
+
+def _is_request_open(view: RouteView, item: MailboxItem) -> bool:
+    """Says whether the recipient's message request waits for an answer.
+
+    A repetition of what was acked changes nothing: that was the answer. It finds an open request only when the server
+    was killed between message and answer, before the ack.
+    """
+    return any(
+        facts.account_id == item.recipient_id and facts.request_state is MessageRequestState.REQUESTED
+        for facts in view.facts.values()
+    )
 
 
 def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:

@@ -33,6 +33,13 @@ class SqliteMedia(Concern, MediaStore):
         row = await self._row(self._GET_OWN, owner_id, sha256)
         return MediaBlob(*row) if row else None
 
+    _LIST_KEYS = """
+        SELECT owner_id, sha256 FROM media WHERE (owner_id, sha256) > (?1, ?2) ORDER BY owner_id, sha256 LIMIT ?3
+    """
+
+    async def list_keys(self, after: tuple[int, bytes], most: int) -> list[tuple[int, bytes]]:
+        return await self._rows(self._LIST_KEYS, *after, most)
+
     _LIST_EXPIRED = f"""
         SELECT {_COLUMNS} FROM media WHERE (expires_at_ms, direct_path) > (?1, ?2) AND expires_at_ms < ?3
         ORDER BY expires_at_ms, direct_path LIMIT ?4

@@ -1,11 +1,12 @@
 """Reports that counted, and complaints in numbers of people, in SQLite; knows no consequence of them."""
 
 import sqlite3
+from functools import partial
 
 from interop_server.core.abuse.store import ReportStore
 from interop_server.core.model import Account, Complaints, ExternalUser
 from interop_server.storage.sqlite.concern import Concern, choose
-from interop_server.storage.sqlite.standing import user_sha256
+from interop_server.storage.sqlite.standing import user_sha256, who_has
 
 _ADD = """
     INSERT INTO counted_report (integrator, reported_sha256, reporter_sha256, counted_at_ms) VALUES (?1, ?2, ?3, ?4)
@@ -48,8 +49,9 @@ def _count(db: sqlite3.Connection, sql: str, *values: int | bytes) -> int:
 
 def _complaints(db: sqlite3.Connection, account: Account, since_ms: int) -> Complaints:
     own = account.account_id
+    user = who_has(db, own, account.external_user)
     return Complaints(
-        _count(db, _COUNT_REPORTERS, account.integrator, user_sha256(account.external_user), since_ms),
+        _count(db, _COUNT_REPORTERS, user.integrator, user_sha256(user), since_ms),
         _count(db, _COUNT_BLOCKERS + _OF_ACCOUNT, own),
         _count(db, _COUNT_UNANSWERED + _OF_ACCOUNT, own, since_ms),
     )
@@ -66,13 +68,28 @@ def _complaints_of_partner(db: sqlite3.Connection, integrator: int, since_ms: in
 class SqliteReports(Concern, ReportStore):
     """The table of reports that counted."""
 
-    async def add(self, reported: ExternalUser, reporter: ExternalUser, now_ms: int, since_ms: int) -> int | None:
-        return await self._engine.write(lambda db: _add(db, reported, reporter, now_ms, since_ms))
+    async def add(
+        self,
+        reported: ExternalUser,
+        reporter: ExternalUser,
+        now_ms: int,
+        since_ms: int,
+        account_ids: tuple[int, int] = (0, 0),
+    ) -> int | None:
+        def add(db: sqlite3.Connection) -> int | None:
+            reported_now, reporter_now = map(partial(who_has, db), account_ids, (reported, reporter))
+            return _add(db, reported_now, reporter_now, now_ms, since_ms)
+
+        return await self._engine.write(add)
 
     _DELETE = "DELETE FROM counted_report WHERE integrator = ?1 AND reported_sha256 = ?2"
 
-    async def delete(self, reported: ExternalUser) -> None:
-        await self._change(self._DELETE, reported.integrator, user_sha256(reported))
+    async def delete(self, reported: ExternalUser, account_id: int = 0) -> None:
+        def delete(db: sqlite3.Connection) -> None:
+            now = who_has(db, account_id, reported)
+            db.execute(self._DELETE, (now.integrator, user_sha256(now)))
+
+        await self._engine.write(delete)
 
     _DELETE_EXPIRED = """
         DELETE FROM counted_report WHERE (integrator, reported_sha256, reporter_sha256) IN (

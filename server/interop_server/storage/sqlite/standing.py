@@ -18,6 +18,15 @@ def user_sha256(user: ExternalUser) -> bytes:
     return hashlib.sha256(f"{user.integrator}:{user.external_id}".encode()).digest()
 
 
+_WHO_HAS = "SELECT integrator, external_id FROM account WHERE account_id = ?1"
+
+
+def who_has(db: sqlite3.Connection, account_id: int, user: ExternalUser) -> ExternalUser:
+    """Returns who has an account now: its number may have changed since `user` was read. `user` when there is none."""
+    row = db.execute(_WHO_HAS, (account_id,)).fetchone()
+    return user if row is None else ExternalUser(*row)
+
+
 def move_standing(db: sqlite3.Connection, old: ExternalUser, new: ExternalUser) -> None:
     """Moves a person's sanctions and reports to another identifier, in place of those that it had."""
     hashes = (user_sha256(old), user_sha256(new))
@@ -45,12 +54,9 @@ class SqliteStanding(Concern, StandingStore):
             SET sub_code = excluded.sub_code, expires_at_ms = excluded.expires_at_ms
     """
 
-    _WHO_HAS = "SELECT integrator, external_id FROM account WHERE account_id = ?1"
-
     async def put(self, user: ExternalUser, sanction: Sanction, account_id: int = 0) -> None:
         def put(db: sqlite3.Connection) -> None:
-            row = db.execute(self._WHO_HAS, (account_id,)).fetchone()
-            now = user if row is None else ExternalUser(*row)
+            now = who_has(db, account_id, user)
             whose = (now.integrator, user_sha256(now))
             db.execute(self._PUT, (*whose, sanction.kind, sanction.sub_code, sanction.expires_at_ms))
 
@@ -61,8 +67,12 @@ class SqliteStanding(Concern, StandingStore):
         WHERE integrator = ?1 AND user_sha256 = ?2 AND kind IN (SELECT value FROM json_each(?3))
     """
 
-    async def delete(self, user: ExternalUser, kinds: Sequence[SanctionKind]) -> None:
-        await self._change(self._DELETE, user.integrator, user_sha256(user), json.dumps(list(kinds)))
+    async def delete(self, user: ExternalUser, kinds: Sequence[SanctionKind], account_id: int = 0) -> None:
+        def delete(db: sqlite3.Connection) -> None:
+            now = who_has(db, account_id, user)
+            db.execute(self._DELETE, (now.integrator, user_sha256(now), json.dumps(list(kinds))))
+
+        await self._engine.write(delete)
 
     _COUNT_BANNED = f"SELECT count(*) FROM sanction WHERE integrator = ?1 AND kind = {SanctionKind.BAN:d}"
 

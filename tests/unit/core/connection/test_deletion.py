@@ -7,7 +7,8 @@ import pytest
 from interop_protocol.encoding import media_token
 from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
-from interop_server.core.media.media import Upload, UploadRequest, blob_name
+from interop_server.core.media.media import Upload, UploadRequest
+from interop_server.core.media.strays import blob_name
 from interop_server.core.model import Account
 from interop_server.core.sweeps import STEP, Sweep
 from tests.unit.core.world import NOW_MS, ClientKeys, World, message, refused, token

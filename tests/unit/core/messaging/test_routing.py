@@ -10,6 +10,7 @@ import pytest
 from interop_protocol.digest import phash
 from interop_server.core.consent.reach import Route, decide_route
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.limits import DAY_MS
 from interop_server.core.messages import CiphertextType, MessageType, ReceiptType, RouteFacts, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
@@ -275,6 +276,46 @@ async def test_a_blocked_sender_who_repeats_an_id_gets_the_first_timestamp(world
     await world.blocklist.unblock(user, ada.jid)
     assert await send(world, ada, *again) == first
     assert [item.stanza_id for item in await world.waiting(user)] == ["before"]
+
+
+@pytest.mark.requirement("MSG-04", "OPT-14")
+async def test_a_repetition_answers_no_message_request_again(build_world: BuildWorld) -> None:
+    """What the WhatsApp user decided since stands, and a mark of trust is not renewed by it."""
+    world = await build_world(trusted_bucket_days=1)
+    ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
+    for peer in (ada, bea):
+        await send(world, peer, message(user))
+        await send(world, user, message(peer, f"to {peer.jid}"))
+    await world.requests.answer(user, ada.jid, accepted=False)
+    before = await world.store.routes.get_facts(user, [ada.jid, bea.jid])
+    world.clock.advance(2 * DAY_MS)
+    again = [message(peer, f"to {peer.jid}") for peer in (ada, bea)]
+    assert await send(world, user, *again) == [SendOutcome(each.stanza_id, NOW_MS) for each in again]
+    after = await world.store.routes.get_facts(user, [ada.jid, bea.jid])
+    assert [after[peer.jid].request_state for peer in (ada, bea)] == [
+        MessageRequestState.DECLINED,
+        MessageRequestState.ACCEPTED,
+    ]
+    assert [each.trusted_until_ms for each in after.values()] == [each.trusted_until_ms for each in before.values()]
+
+
+@pytest.mark.requirement("MSG-04", "OPT-14")
+async def test_a_repetition_makes_up_for_an_answer_that_a_kill_cut_off(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message that was stored and not acked is repeated: then its recipient's request is accepted."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, message(user))
+
+    async def fail(*_: object) -> None:
+        raise ConnectionError
+
+    with monkeypatch.context() as patched, pytest.raises(ConnectionError):
+        patched.setattr(type(world.store.chats), "put_answers", fail)
+        await send(world, user, message(ada, "hello"))
+    await send(world, user, message(ada, "hello"))
+    facts = await world.store.routes.get_facts(user, [ada.jid])
+    assert facts[ada.jid].request_state is MessageRequestState.ACCEPTED
 
 
 async def test_a_blocked_sender_meets_the_same_limits(build_world: BuildWorld) -> None:

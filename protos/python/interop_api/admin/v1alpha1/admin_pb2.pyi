@@ -667,8 +667,8 @@ class GetStatisticsResponse(_message.Message):
 
     @_builtins.property
     def troubles(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Parts of the server that do not work at present, by name, each with a sentence that says why: `journal`, the file of
-        `up --journal`, or `storage`, the database and the blobs. Empty when everything works.
+        """Parts of the server that do not work at present, by name, each with a sentence that says why: `blobs`, the folder of
+        the blobs, `journal`, the file of `up --journal`, or `storage`, the database. Empty when everything works.
         """
 
     def __init__(

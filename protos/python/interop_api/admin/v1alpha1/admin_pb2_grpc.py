@@ -209,11 +209,11 @@ class AdminServiceServicer:
     def GetStatistics(self, request, context):
         """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-        Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
-        not work. Without the storage, no service is SERVING.
+        Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
+        part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
+        Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
         Capability: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -131,11 +131,11 @@ class AdminServiceStub:
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
     """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-    Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
-    not work. Without the storage, no service is SERVING.
+    Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
+    part does not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
+    Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
     Capability: none.
     """
 
@@ -235,11 +235,11 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-    Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
-    not work. Without the storage, no service is SERVING.
+    Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
+    part does not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
+    Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
     Capability: none.
     """
 
@@ -390,11 +390,11 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.GetStatisticsResponse, _abc.Awaitable[_admin_pb2.GetStatisticsResponse]]:
         """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-        Health says the same of the parts `journal` and `storage`, as services of these names: NOT_SERVING while a part does
-        not work. Without the storage, no service is SERVING.
+        Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
+        part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, and at most two sentences.
+        Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
         Capability: none.
         """
 

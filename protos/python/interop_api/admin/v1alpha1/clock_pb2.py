@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/clock.proto\x12\x1ainterop_api.admin.v1alpha1\"/\n\nClockState\x12\x0e\n\x06now_ms\x18\x01 \x01(\x03\x12\x11\n\tis_frozen\x18\x02 \x01(\x08\"*\n\x0b\x46iredTimers\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x11\n\x0fGetClockRequest\"I\n\x10GetClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\"2\n\x12\x46reezeClockRequest\x12\x12\n\x05\x61t_ms\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_ms\"\x84\x01\n\x13\x46reezeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"=\n\x13\x41\x64vanceClockRequest\x12\x12\n\nadvance_ms\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x85\x01\n\x14\x41\x64vanceClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"\x14\n\x12ResumeClockRequest\"L\n\x13ResumeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState2\xd7\x03\n\x0c\x43lockService\x12j\n\x08GetClock\x12+.interop_api.admin.v1alpha1.GetClockRequest\x1a,.interop_api.admin.v1alpha1.GetClockResponse\"\x03\x90\x02\x01\x12s\n\x0b\x46reezeClock\x12..interop_api.admin.v1alpha1.FreezeClockRequest\x1a/.interop_api.admin.v1alpha1.FreezeClockResponse\"\x03\x90\x02\x02\x12q\n\x0c\x41\x64vanceClock\x12/.interop_api.admin.v1alpha1.AdvanceClockRequest\x1a\x30.interop_api.admin.v1alpha1.AdvanceClockResponse\x12s\n\x0bResumeClock\x12..interop_api.admin.v1alpha1.ResumeClockRequest\x1a/.interop_api.admin.v1alpha1.ResumeClockResponse\"\x03\x90\x02\x02\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/clock.proto\x12\x1ainterop_api.admin.v1alpha1\"/\n\nClockState\x12\x0e\n\x06now_ms\x18\x01 \x01(\x03\x12\x11\n\tis_frozen\x18\x02 \x01(\x08\"G\n\tClockMove\x12\x0f\n\x07\x66rom_ms\x18\x01 \x01(\x03\x12\r\n\x05to_ms\x18\x02 \x01(\x03\x12\x0c\n\x04work\x18\x03 \x01(\t\x12\x0c\n\x04\x64one\x18\x04 \x01(\x04\"*\n\x0b\x46iredTimers\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05\x63ount\x18\x02 \x01(\r\"\x11\n\x0fGetClockRequest\"~\n\x10GetClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x33\n\x04move\x18\x02 \x01(\x0b\x32%.interop_api.admin.v1alpha1.ClockMove\"2\n\x12\x46reezeClockRequest\x12\x12\n\x05\x61t_ms\x18\x01 \x01(\x03H\x00\x88\x01\x01\x42\x08\n\x06_at_ms\"\x84\x01\n\x13\x46reezeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"=\n\x13\x41\x64vanceClockRequest\x12\x12\n\nadvance_ms\x18\x01 \x01(\x03\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"\x85\x01\n\x14\x41\x64vanceClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState\x12\x36\n\x05\x66ired\x18\x02 \x03(\x0b\x32\'.interop_api.admin.v1alpha1.FiredTimers\"\x14\n\x12ResumeClockRequest\"L\n\x13ResumeClockResponse\x12\x35\n\x05\x63lock\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.ClockState2\xd7\x03\n\x0c\x43lockService\x12j\n\x08GetClock\x12+.interop_api.admin.v1alpha1.GetClockRequest\x1a,.interop_api.admin.v1alpha1.GetClockResponse\"\x03\x90\x02\x01\x12s\n\x0b\x46reezeClock\x12..interop_api.admin.v1alpha1.FreezeClockRequest\x1a/.interop_api.admin.v1alpha1.FreezeClockResponse\"\x03\x90\x02\x02\x12q\n\x0c\x41\x64vanceClock\x12/.interop_api.admin.v1alpha1.AdvanceClockRequest\x1a\x30.interop_api.admin.v1alpha1.AdvanceClockResponse\x12s\n\x0bResumeClock\x12..interop_api.admin.v1alpha1.ResumeClockRequest\x1a/.interop_api.admin.v1alpha1.ResumeClockResponse\"\x03\x90\x02\x02\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,24 +40,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CLOCKSERVICE'].methods_by_name['ResumeClock']._serialized_options = b'\220\002\002'
   _globals['_CLOCKSTATE']._serialized_start=70
   _globals['_CLOCKSTATE']._serialized_end=117
-  _globals['_FIREDTIMERS']._serialized_start=119
-  _globals['_FIREDTIMERS']._serialized_end=161
-  _globals['_GETCLOCKREQUEST']._serialized_start=163
-  _globals['_GETCLOCKREQUEST']._serialized_end=180
-  _globals['_GETCLOCKRESPONSE']._serialized_start=182
-  _globals['_GETCLOCKRESPONSE']._serialized_end=255
-  _globals['_FREEZECLOCKREQUEST']._serialized_start=257
-  _globals['_FREEZECLOCKREQUEST']._serialized_end=307
-  _globals['_FREEZECLOCKRESPONSE']._serialized_start=310
-  _globals['_FREEZECLOCKRESPONSE']._serialized_end=442
-  _globals['_ADVANCECLOCKREQUEST']._serialized_start=444
-  _globals['_ADVANCECLOCKREQUEST']._serialized_end=505
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=508
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=641
-  _globals['_RESUMECLOCKREQUEST']._serialized_start=643
-  _globals['_RESUMECLOCKREQUEST']._serialized_end=663
-  _globals['_RESUMECLOCKRESPONSE']._serialized_start=665
-  _globals['_RESUMECLOCKRESPONSE']._serialized_end=741
-  _globals['_CLOCKSERVICE']._serialized_start=744
-  _globals['_CLOCKSERVICE']._serialized_end=1215
+  _globals['_CLOCKMOVE']._serialized_start=119
+  _globals['_CLOCKMOVE']._serialized_end=190
+  _globals['_FIREDTIMERS']._serialized_start=192
+  _globals['_FIREDTIMERS']._serialized_end=234
+  _globals['_GETCLOCKREQUEST']._serialized_start=236
+  _globals['_GETCLOCKREQUEST']._serialized_end=253
+  _globals['_GETCLOCKRESPONSE']._serialized_start=255
+  _globals['_GETCLOCKRESPONSE']._serialized_end=381
+  _globals['_FREEZECLOCKREQUEST']._serialized_start=383
+  _globals['_FREEZECLOCKREQUEST']._serialized_end=433
+  _globals['_FREEZECLOCKRESPONSE']._serialized_start=436
+  _globals['_FREEZECLOCKRESPONSE']._serialized_end=568
+  _globals['_ADVANCECLOCKREQUEST']._serialized_start=570
+  _globals['_ADVANCECLOCKREQUEST']._serialized_end=631
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=634
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=767
+  _globals['_RESUMECLOCKREQUEST']._serialized_start=769
+  _globals['_RESUMECLOCKREQUEST']._serialized_end=789
+  _globals['_RESUMECLOCKRESPONSE']._serialized_start=791
+  _globals['_RESUMECLOCKRESPONSE']._serialized_end=867
+  _globals['_CLOCKSERVICE']._serialized_start=870
+  _globals['_CLOCKSERVICE']._serialized_end=1341
 # @@protoc_insertion_point(module_scope)

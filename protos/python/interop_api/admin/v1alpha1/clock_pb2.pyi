@@ -55,6 +55,40 @@ class ClockState(_message.Message):
 Global___ClockState: _TypeAlias = ClockState  # noqa: Y015
 
 @_typing.final
+class ClockMove(_message.Message):
+    """A move of the clock that is under way. How far it has come is what the clock shows: between `from_ms` and `to_ms`."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_MS_FIELD_NUMBER: _builtins.int
+    TO_MS_FIELD_NUMBER: _builtins.int
+    WORK_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    from_ms: _builtins.int
+    """Where it began: milliseconds since the UNIX epoch."""
+    to_ms: _builtins.int
+    """Where it leads: milliseconds since the UNIX epoch."""
+    work: _builtins.str
+    """The kind of timer that last did something on the way, named as in `FiredTimers`. Empty: none has."""
+    done: _builtins.int
+    """How many items that timer has dealt with since another one did something, for example how many it has deleted."""
+    def __init__(
+        self,
+        *,
+        from_ms: _builtins.int = ...,
+        to_ms: _builtins.int = ...,
+        work: _builtins.str = ...,
+        done: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "from_ms", b"from_ms", "to_ms", b"to_ms", "work", b"work"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ClockMove: _TypeAlias = ClockMove  # noqa: Y015
+
+@_typing.final
 class FiredTimers(_message.Message):
     """Timers of one kind that fired, because something was due. The journal says what they did."""
 
@@ -104,18 +138,24 @@ class GetClockResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CLOCK_FIELD_NUMBER: _builtins.int
+    MOVE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def clock(self) -> Global___ClockState:
         """The clock."""
+
+    @_builtins.property
+    def move(self) -> Global___ClockMove:
+        """The move that is under way. Absent: the clock is not being moved."""
 
     def __init__(
         self,
         *,
         clock: Global___ClockState | None = ...,
+        move: Global___ClockMove | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "move", b"move"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clock", b"clock", "move", b"move"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

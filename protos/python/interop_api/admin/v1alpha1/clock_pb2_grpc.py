@@ -62,10 +62,11 @@ class ClockServiceServicer:
     """
 
     def GetClock(self, request, context):
-        """Returns the server's time. Changes nothing.
+        """Returns the server's time, and how far a FreezeClock or an AdvanceClock that is under way has come. Changes nothing, and
+        waits for neither.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: one clock.
+        Bounds: request: empty. Response: one clock and one move.
         Capability: none.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

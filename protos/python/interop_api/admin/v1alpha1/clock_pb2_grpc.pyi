@@ -44,10 +44,11 @@ class ClockServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ClockServiceAsyncStub: ...
     GetClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]
-    """Returns the server's time. Changes nothing.
+    """Returns the server's time, and how far a FreezeClock or an AdvanceClock that is under way has come. Changes nothing, and
+    waits for neither.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: one clock.
+    Bounds: request: empty. Response: one clock and one move.
     Capability: none.
     """
     FreezeClock: _grpc.UnaryUnaryMultiCallable[_clock_pb2.FreezeClockRequest, _clock_pb2.FreezeClockResponse]
@@ -92,10 +93,11 @@ class ClockServiceAsyncStub(ClockServiceStub):
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.GetClockRequest, _clock_pb2.GetClockResponse]  # type: ignore[assignment]
-    """Returns the server's time. Changes nothing.
+    """Returns the server's time, and how far a FreezeClock or an AdvanceClock that is under way has come. Changes nothing, and
+    waits for neither.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: one clock.
+    Bounds: request: empty. Response: one clock and one move.
     Capability: none.
     """
     FreezeClock: _aio.UnaryUnaryMultiCallable[_clock_pb2.FreezeClockRequest, _clock_pb2.FreezeClockResponse]  # type: ignore[assignment]
@@ -143,10 +145,11 @@ class ClockServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _clock_pb2.GetClockRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_clock_pb2.GetClockResponse, _abc.Awaitable[_clock_pb2.GetClockResponse]]:
-        """Returns the server's time. Changes nothing.
+        """Returns the server's time, and how far a FreezeClock or an AdvanceClock that is under way has come. Changes nothing, and
+        waits for neither.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: one clock.
+        Bounds: request: empty. Response: one clock and one move.
         Capability: none.
         """
 
