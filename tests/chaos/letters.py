@@ -143,12 +143,12 @@ class Correspondent:
     async def _until(self, condition: Callable[[], bool]) -> None:
         assert self._reading is not None
         try:
-            async with asyncio.timeout(CHECK_SECONDS):
-                while not condition():
-                    if self._reading.done():
-                        self._reading.result()
-                        raise Broken(f"the server ended the channel of {self.jid}")
-                    self._news.clear()
+            while not condition():
+                if self._reading.done():
+                    self._reading.result()
+                    raise Broken(f"the server ended the channel of {self.jid}")
+                self._news.clear()
+                async with asyncio.timeout(CHECK_SECONDS):  # of silence: a busy machine takes as long as it takes
                     await self._news.wait()
         except TimeoutError as error:
             raise Broken(
