@@ -35,6 +35,7 @@ from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
+from interop_server.rpc.turns import Turns
 from interop_server.rpc.waiting import WaitingRoom
 from interop_server.runtime.clock import AdjustableClock, machine_ms
 from interop_server.runtime.files import most_files
@@ -141,6 +142,7 @@ class Simulator:
             repeats,
             seats,
             waiting,
+            Turns(),
             int(most_files() * GRPC_PART),
             clock,
             self._rng("handshakes"),

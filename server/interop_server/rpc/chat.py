@@ -202,7 +202,7 @@ class _ChatStream:
         self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes, self._share.change)
         live.handover = Handover(self._share.change)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
-        self._inbound = Inbound(edge.rules, edge.clock, self._pump, live, self._outbox)
+        self._inbound = Inbound(edge.rules, edge.turns, self._pump, live, self._outbox)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show

@@ -145,8 +145,12 @@ async def listen(
 
 def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:
     """Returns what gRPC's core bounds before any code of this server runs."""
+    streams = edge.rules.limits.connection_streams
     return (
-        ("grpc.max_concurrent_streams", edge.rules.limits.connection_streams),
+        ("grpc.max_concurrent_streams", streams),
+        # Calls that wait to be looked at: from here on gRPC cancels some, without a reason, and from the next on all.
+        ("grpc.server.max_pending_requests", streams),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * streams),
         ("grpc.max_metadata_size", METADATA_BYTES // 2),  # from here on gRPC may refuse, from the next it always does
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.server_handshake_timeout_ms", SILENT_CONNECTION_MS),
