@@ -37,9 +37,25 @@ class Inbound:
     """Takes one connection's batches, in order.
 
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
+
+    Args:
+        rules: What is done.
+        turns: Shared by all connections.
+        pump: The connection's deliveries.
+        live: The connection.
+        outbox: Takes the answers.
+        held: Told by how much more, or less, memory the stanzas under work take up beside their bytes.
     """
 
-    def __init__(self, rules: Rules, turns: Turns, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        turns: Turns,
+        pump: DeliveryPump,
+        live: LiveConnection,
+        outbox: Outbox,
+        held: Callable[[int], None],
+    ) -> None:
         self._rules = rules
         self._turns = turns
         self._journal = rules.journal
@@ -48,6 +64,8 @@ class Inbound:
         self._pump = pump
         self._live = live
         self._outbox = outbox
+        self._held = held
+        self._held_bytes = 0
         self._is_open = True
 
     async def receive(self, frames: Sequence[bytes]) -> bool:
@@ -60,22 +78,33 @@ class Inbound:
         malformed: Refusal | None = None
         for frame in frames:
             try:
-                batch = self._batches.read(frame).stanzas
+                batch, held_bytes = self._batches.read(frame)
             except Refusal as refusal:
                 malformed = refusal
                 break
-            if stanzas and len(stanzas) + len(batch) > self._limits.max_batch_stanzas:
+            if stanzas and len(stanzas) + len(batch.stanzas) > self._limits.max_batch_stanzas:
                 await self._receive_all(stanzas)
-                stanzas = []
-            stanzas += batch
+            self._hold(held_bytes)
+            stanzas += batch.stanzas
         await self._receive_all(stanzas)
         if malformed is not None and self._is_open:
             raise malformed
         return self._is_open
 
-    async def _receive_all(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
-        if not self._is_open:
-            return
+    def _hold(self, held_bytes: int) -> None:
+        self._held_bytes += held_bytes
+        self._held(held_bytes)
+
+    async def _receive_all(self, stanzas: list[stanza_pb2.Stanza]) -> None:
+        """Takes the stanzas out of a list, in order."""
+        try:
+            if self._is_open:
+                await self._receive_in_order(stanzas)
+        finally:
+            stanzas.clear()  # a channel that is given up here leaves frames behind, which must hold none of them
+            self._hold(-self._held_bytes)
+
+    async def _receive_in_order(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         messages: list[stanza_pb2.Stanza] = []
         for number, stanza in enumerate(stanzas, 1):
             if stanza.HasField("message"):
