@@ -222,8 +222,9 @@ class Simulator:
     async def _serve_http(self, application: Any) -> str:
         host, port = split_address(self._config.http_address)
         try:
-            most = min(self._config.limits.http_connections, int(most_files() * HTTP_PART))
-            http = await serve(application, host, port, most)
+            limits = self._config.limits
+            most = min(limits.http_connections, int(most_files() * HTTP_PART))
+            http = await serve(application, host, port, most, limits.silent_connection_seconds)
         except OSError as error:
             raise unusable(self._config.http_address) from error
         self._own.add(http.port)

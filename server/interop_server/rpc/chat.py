@@ -251,7 +251,9 @@ class _ChatStream:
         self._outbox.give_up()
         self._ahead.give_up()
         self._live.handover.give_up()
-        self._live.finish(Refusal(Reason.CONNECTION_SILENT, "too much waits for this client: it sends more than it reads"))
+        self._live.finish(
+            Refusal(Reason.CONNECTION_SILENT, "too much waits for this client: it sends more than it reads")
+        )
 
     def _show(self, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
         return self._outbox.offer(indicator_to(sender_jid, indicator, expires_after_seconds))

@@ -1,7 +1,7 @@
 """Who goes on next, among channels whose work waits for nothing; knows no stanza.
 
-gRPC hands over one event in each round of the event loop. A thousand channels that each do a little in every round would
-leave all calls waiting for as many rounds as there are events; so one channel goes on in each round.
+gRPC hands over one event in each round of the event loop. A thousand channels that each do a little in every round
+would leave all calls waiting for as many rounds as there are events; so one channel goes on in each round.
 """
 
 import asyncio
