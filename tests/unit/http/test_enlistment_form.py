@@ -310,4 +310,5 @@ async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Jou
             "127.0.0.1",
             server.port,
             100,
+            20,
         )
