@@ -29,7 +29,7 @@ test: $(STAMP) ## Run every test, then hold the ledger to what they proved; ARGS
 milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, feature by feature; ARGS=--json
 	@$(BIN)/python -m tests.milestones $(ARGS)
 
-threats: $(STAMP) ## Attack a running server in the ways T1 to T18 and print what held; ARGS=--json for machines
+threats: $(STAMP) ## Attack a running server in the ways T1 to T29 and print what held; ARGS=--json for machines
 	@$(BIN)/python -m tests.threats $(ARGS)
 
 fuzz: $(STAMP) ## Fire generated messages at every RPC and stanza; ARGS="--examples 50000 -k prekeys"

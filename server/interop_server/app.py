@@ -35,6 +35,7 @@ from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
+from interop_server.rpc.turns import Turns
 from interop_server.rpc.waiting import WaitingRoom
 from interop_server.runtime.clock import AdjustableClock, machine_ms
 from interop_server.runtime.files import most_files
@@ -142,6 +143,7 @@ class Simulator:
             repeats,
             seats,
             waiting,
+            Turns(),
             int(most_files() * GRPC_PART),
             clock,
             self._rng("handshakes"),
@@ -221,8 +223,9 @@ class Simulator:
     async def _serve_http(self, application: Any) -> str:
         host, port = split_address(self._config.http_address)
         try:
-            most = min(self._config.limits.http_connections, int(most_files() * HTTP_PART))
-            http = await serve(application, host, port, most)
+            limits = self._config.limits
+            most = min(limits.http_connections, int(most_files() * HTTP_PART))
+            http = await serve(application, host, port, most, limits.silent_connection_seconds)
         except OSError as error:
             raise unusable(self._config.http_address) from error
         self._own.add(http.port)

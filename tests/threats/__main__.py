@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 import pytest
 from rich.console import Console
 
+from tests.threats.amount import CAMPAIGN
 from tests.threats.report import Report
 
 MIN_WIDTH = 120
@@ -20,6 +21,7 @@ def main(arguments: list[str]) -> int:
     """Runs the attacks; further arguments are pytest's."""
     as_json = "--json" in arguments
     rest = [argument for argument in arguments if argument != "--json"]
+    os.environ.update(CAMPAIGN)
     report = Report()
     with redirect_stdout(sys.stderr):
         pytest.main(["tests/threats", "-q", "-n", str(min(4, os.cpu_count() or 1)), *rest], plugins=[report])

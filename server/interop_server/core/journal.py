@@ -19,6 +19,8 @@ MAX_ENTRIES = 100_000
 """Entries that are kept; policy. Older entries are forgotten."""
 MAX_FIELD_CHARACTERS = 320
 """Longest text of a field; policy. Names come from outside."""
+MAX_WIDE_CHARACTERS = 80
+"""Longest text that is not ASCII, of which each character may take four times the memory."""
 REQUEST_ID_BYTES = 8
 DEFAULT_NODE = "node-1"
 """Name of a server process unless its operator chooses another."""
@@ -161,12 +163,12 @@ class Journal:
                 (
                     actor,
                     action,
-                    subject[:MAX_FIELD_CHARACTERS],
+                    _shortened(subject),
                     "refused",
                     refusal.requirement,
                     refusal.reason.name,
                     refusal.cause,
-                    refusal.detail[:MAX_FIELD_CHARACTERS],
+                    _shortened(refusal.detail),
                     refusal.request_id,
                 )
             )
@@ -248,3 +250,7 @@ class Journal:
         reader = _Reader(read, failed)
         self._readers.append(reader)
         return lambda: self._readers.remove(reader)
+
+
+def _shortened(text: str) -> str:
+    return text[: MAX_FIELD_CHARACTERS if text.isascii() else MAX_WIDE_CHARACTERS]

@@ -7,8 +7,6 @@ from weakref import WeakSet
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-FIRST_REQUEST_SECONDS = 20.0
-"""How long a new connection may take until the head of its first request is there; policy."""
 IDLE_SECONDS = 30.0
 """How long a connection may be silent after a request; policy."""
 
@@ -19,18 +17,20 @@ class BoundedConnections:
     Args:
         server: Makes them without a bound.
         most: Connections at once. One too many is closed as soon as it is accepted.
+        silent_seconds: How long a new one may take until the head of its first request is there.
     """
 
-    def __init__(self, server: web.Server, most: int) -> None:
+    def __init__(self, server: web.Server, most: int, silent_seconds: float) -> None:
         self._server = server
         self._most = most
+        self._silent_seconds = silent_seconds
 
     def __call__(self) -> asyncio.Protocol:
         """Returns the protocol of a connection that was accepted."""
         if len(self._server.connections) >= self._most:
             return _Closing()
         handler = self._server()
-        asyncio.get_running_loop().call_later(FIRST_REQUEST_SECONDS, _end_if_silent, handler)
+        asyncio.get_running_loop().call_later(self._silent_seconds, _end_if_silent, handler)
         return handler
 
 

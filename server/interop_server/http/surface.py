@@ -96,7 +96,9 @@ class HttpServer:
         await self._runner.cleanup()
 
 
-async def serve(application: web.Application, host: str, port: int, most_connections: int) -> HttpServer:
+async def serve(
+    application: web.Application, host: str, port: int, most_connections: int, silent_seconds: float
+) -> HttpServer:
     """Serves an application.
 
     Args:
@@ -104,6 +106,7 @@ async def serve(application: web.Application, host: str, port: int, most_connect
         host: The address on which to listen.
         port: 0 for any free port.
         most_connections: How many there may be at once.
+        silent_seconds: How long a new one may say nothing.
 
     Raises:
         OSError: The port is taken.
@@ -121,7 +124,7 @@ async def serve(application: web.Application, host: str, port: int, most_connect
     await runner.setup()
     assert runner.server is not None
     try:
-        connections = BoundedConnections(runner.server, most_connections)
+        connections = BoundedConnections(runner.server, most_connections, silent_seconds)
         listener = await asyncio.get_running_loop().create_server(connections, host, port, backlog=BACKLOG)
     except OSError:
         await runner.cleanup()

@@ -202,7 +202,7 @@ class _ChatStream:
         self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes, self._share.change)
         live.handover = Handover(self._share.change)
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
-        self._inbound = Inbound(edge.rules, edge.clock, self._pump, live, self._outbox)
+        self._inbound = Inbound(edge.rules, edge.turns, self._pump, live, self._outbox, self._share.change)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show
@@ -251,7 +251,9 @@ class _ChatStream:
         self._outbox.give_up()
         self._ahead.give_up()
         self._live.handover.give_up()
-        self._live.finish(Refusal(Reason.CONNECTION_SILENT, "too much waits that the client does not read"))
+        self._live.finish(
+            Refusal(Reason.CONNECTION_SILENT, "too much waits for this client: it sends more than it reads")
+        )
 
     def _show(self, sender_jid: str, indicator: Indicator, expires_after_seconds: int) -> bool:
         return self._outbox.offer(indicator_to(sender_jid, indicator, expires_after_seconds))

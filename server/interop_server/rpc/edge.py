@@ -8,6 +8,7 @@ from interop_server.core.seats import Seats
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.repeats import Repeats
+from interop_server.rpc.turns import Turns
 from interop_server.rpc.waiting import WaitingRoom
 
 
@@ -21,6 +22,7 @@ class Edge:
     repeats: Repeats
     seats: Seats
     waiting: WaitingRoom
+    turns: Turns
     most_connections: int
     """That each gRPC server may have at once."""
     clock: Clock

@@ -7,7 +7,6 @@ from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.routing import SendOutcome
-from interop_server.core.ports import Clock
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.convert.batches import Batches
@@ -22,7 +21,10 @@ from interop_server.rpc.convert.outbound import pong_to, refused_stanza
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
+from interop_server.rpc.turns import Turns
 
+_STANZAS_PER_TURN = 16
+"""How many stanzas, messages apart, are taken before others have their turn; a refused one costs as much as these."""
 _FOR_CLIENTS = frozenset(
     {
         "login_success", "login_failure", "stream_error", "pong", "send_acks", "notification", "offline_preview",
@@ -35,17 +37,35 @@ class Inbound:
     """Takes one connection's batches, in order.
 
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
+
+    Args:
+        rules: What is done.
+        turns: Shared by all connections.
+        pump: The connection's deliveries.
+        live: The connection.
+        outbox: Takes the answers.
+        held: Told by how much more, or less, memory the stanzas under work take up beside their bytes.
     """
 
-    def __init__(self, rules: Rules, clock: Clock, pump: DeliveryPump, live: LiveConnection, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        rules: Rules,
+        turns: Turns,
+        pump: DeliveryPump,
+        live: LiveConnection,
+        outbox: Outbox,
+        held: Callable[[int], None],
+    ) -> None:
         self._rules = rules
-        self._clock = clock
+        self._turns = turns
         self._journal = rules.journal
         self._limits = rules.limits
         self._batches = Batches(rules.limits)
         self._pump = pump
         self._live = live
         self._outbox = outbox
+        self._held = held
+        self._held_bytes = 0
         self._is_open = True
 
     async def receive(self, frames: Sequence[bytes]) -> bool:
@@ -58,26 +78,35 @@ class Inbound:
         malformed: Refusal | None = None
         for frame in frames:
             try:
-                batch = self._batches.read(frame).stanzas
+                batch, held_bytes = self._batches.read(frame)
             except Refusal as refusal:
                 malformed = refusal
                 break
-            if stanzas and len(stanzas) + len(batch) > self._limits.max_batch_stanzas:
+            if stanzas and len(stanzas) + len(batch.stanzas) > self._limits.max_batch_stanzas:
                 await self._receive_all(stanzas)
-                stanzas = []
-            stanzas += batch
+            self._hold(held_bytes)
+            stanzas += batch.stanzas
         await self._receive_all(stanzas)
         if malformed is not None and self._is_open:
             raise malformed
         return self._is_open
 
-    async def _receive_all(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
-        if not self._is_open:
-            return
-        # Others get their turn, also when every stanza is refused and nothing here waits for anything.
-        await self._clock.sleep(0)
+    def _hold(self, held_bytes: int) -> None:
+        self._held_bytes += held_bytes
+        self._held(held_bytes)
+
+    async def _receive_all(self, stanzas: list[stanza_pb2.Stanza]) -> None:
+        """Takes the stanzas out of a list, in order."""
+        try:
+            if self._is_open:
+                await self._receive_in_order(stanzas)
+        finally:
+            stanzas.clear()  # a channel that is given up here leaves frames behind, which must hold none of them
+            self._hold(-self._held_bytes)
+
+    async def _receive_in_order(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         messages: list[stanza_pb2.Stanza] = []
-        for stanza in stanzas:
+        for number, stanza in enumerate(stanzas, 1):
             if stanza.HasField("message"):
                 messages.append(stanza)
                 continue
@@ -87,10 +116,10 @@ class Inbound:
             try:
                 await self._receive_one(stanza)
             except Refusal as refusal:
-                self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
+                await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
                 await self._outbox.add([refused_stanza(stanza, refusal)])
-                # Nothing above waits for anything, and a batch of refusals must not keep others from their turn.
-                await self._clock.sleep(0)
+            if number % _STANZAS_PER_TURN == 0:
+                await self._turns.wait()
             if not self._is_open:
                 return
         await self._send(messages)
@@ -164,11 +193,12 @@ class Inbound:
         ordered = [refused[index] if index in refused else next(outcomes) for index in range(len(stanzas))]
         for outcome in ordered:
             if outcome.refusal is not None:
-                self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
+                await self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
         await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
 
-    def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
+    async def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)
+        await self._turns.wait()
 
 
 _ACTS: dict[str, Callable[[Inbound, stanza_pb2.Stanza], Awaitable[None]]] = {

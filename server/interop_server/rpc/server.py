@@ -32,6 +32,7 @@ from interop_api.v1 import (
     prekeys_pb2_grpc,
 )
 from interop_protocol.sizes import MAX_FRAME_BYTES
+from interop_server.core.limits import SECOND_MS
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.account import AccountServicer
 from interop_server.rpc.admin import AdminServicer
@@ -69,8 +70,6 @@ _ADMIN_SERVICES = (
 
 METADATA_BYTES = 16 << 10
 """Longest metadata of a call; policy."""
-SILENT_CONNECTION_MS = 20_000
-"""How long a new connection may say nothing of HTTP/2; policy."""
 IDLE_CONNECTION_MS = 600_000
 """How long a connection may be without a call. A chat channel is a call, however long it is silent; policy."""
 
@@ -145,11 +144,16 @@ async def listen(
 
 def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:
     """Returns what gRPC's core bounds before any code of this server runs."""
+    limits = edge.rules.limits
+    streams = limits.connection_streams
     return (
-        ("grpc.max_concurrent_streams", edge.rules.limits.connection_streams),
+        ("grpc.max_concurrent_streams", streams),
+        # Calls that wait to be looked at: from here on gRPC cancels some, without a reason, and from the next on all.
+        ("grpc.server.max_pending_requests", streams),
+        ("grpc.server.max_pending_requests_hard_limit", 2 * streams),
         ("grpc.max_metadata_size", METADATA_BYTES // 2),  # from here on gRPC may refuse, from the next it always does
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
-        ("grpc.server_handshake_timeout_ms", SILENT_CONNECTION_MS),
+        ("grpc.server_handshake_timeout_ms", limits.silent_connection_seconds * SECOND_MS),
         ("grpc.max_connection_idle_ms", IDLE_CONNECTION_MS),
         ("grpc.max_allowed_incoming_connections", edge.most_connections),
     )

@@ -83,17 +83,22 @@ class WireLists:
             found = {tag: replace(counted, inside=None) for tag, counted in found.items()}
         return cls(found, spare)
 
-    def check(self, serialized: bytes) -> None:
+    def check(self, serialized: bytes) -> int:
         """Counts the lists of a message, and in all messages inside it.
+
+        Returns:
+            How many elements there are in the lists that are not named.
 
         Raises:
             TooMany: A list has more elements than it may have.
             Unreadable: The bytes are no message.
         """
+        spare = _Spare(self._spare)
         try:
-            _count(serialized, 0, len(serialized), self._fields, _Spare(self._spare))
+            _count(serialized, 0, len(serialized), self._fields, spare)
         except IndexError as error:
             raise Unreadable from error
+        return self._spare - spare.left
 
 
 def _fields_of(kind: Descriptor, most: Mapping[str, int], known: "dict[str, Any]") -> "dict[int, _Counted]":

@@ -63,7 +63,7 @@ async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
     async def nothing(*_: object) -> Any:
         raise AssertionError("downloads enlist nobody and serve no key set")
 
-    server = await serve(build_application(nothing, media, nothing, journal, Seats(Limits())), "127.0.0.1", 0, 100)
+    server = await serve(build_application(nothing, media, nothing, journal, Seats(Limits())), "127.0.0.1", 0, 100, 20)
     yield World(media, store, blobs, clock, user, server.port)
     await server.stop()
     await store.close()

@@ -69,7 +69,9 @@ def desk() -> Desk:
 
 @pytest.fixture
 async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpServer]:
-    running = await serve(build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH), "127.0.0.1", 0, 100)
+    running = await serve(
+        build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH), "127.0.0.1", 0, 100, 20
+    )
     yield running
     await running.stop()
 
@@ -308,4 +310,5 @@ async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Jou
             "127.0.0.1",
             server.port,
             100,
+            20,
         )

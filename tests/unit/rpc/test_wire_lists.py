@@ -143,9 +143,9 @@ def test_usual_frames_pass() -> None:
     ack = stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=range(1, 4_097)))
     receipt = stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(message_ids=["m" * 20] * 256))
     for plaintext in (batch(*[MESSAGE] * 1_024), batch(MESSAGE, ack, receipt, *[MESSAGE] * 100)):
-        assert Batches(Limits()).read(plaintext).SerializeToString() == plaintext
+        assert Batches(Limits()).read(plaintext).batch.SerializeToString() == plaintext
         later = plaintext + b"\xfa\x07\x03new"
-        assert Batches(Limits()).read(later).stanzas == stanza_pb2.Batch.FromString(plaintext).stanzas
+        assert Batches(Limits()).read(later).batch.stanzas == stanza_pb2.Batch.FromString(plaintext).stanzas
 
 
 def test_a_login_is_counted_before_it_is_parsed() -> None:

@@ -31,7 +31,7 @@ from .wire import OWN_JID, PEER_JID, check_field, ping, receipt, recorded, refus
 def test_any_bytes_are_a_batch_or_refused(plaintext: bytes) -> None:
     """And so is every stanza in it, whatever it claims to be (CHN-09)."""
     try:
-        batch = Batches(Limits()).read(plaintext)
+        batch = Batches(Limits()).read(plaintext).batch
     except Refusal as refusal:
         assert refusal.reason is Reason.FRAME_MALFORMED
         return
@@ -58,7 +58,7 @@ def test_a_batch_holds_one_stanza_up_to_the_limit() -> None:
         plaintext = stanza_pb2.Batch(stanzas=[ping()] * count).SerializeToString()
         assert refusal_of(Batches(limits).read, plaintext).reason is reason
     full = stanza_pb2.Batch(stanzas=[ping(number) for number in range(3)])
-    assert Batches(limits).read(full.SerializeToString()) == full
+    assert Batches(limits).read(full.SerializeToString()).batch == full
 
 
 def message(**changes: Any) -> stanza_pb2.Message:

@@ -1,0 +1,47 @@
+"""How many files may be open: the limit is raised as far as it goes, and that there are none left is said once."""
+
+import asyncio
+import errno
+import logging
+import subprocess
+import sys
+
+import pytest
+
+from interop_server.runtime.files import SayOnce, most_files
+
+pytestmark = pytest.mark.requirement("SIM-06")
+
+RAISED = """
+import resource
+from interop_server.runtime.files import most_files, raise_file_limit
+resource.setrlimit(resource.RLIMIT_NOFILE, (50, 90))
+before = most_files()
+raise_file_limit()
+print(before, most_files(), resource.getrlimit(resource.RLIMIT_NOFILE))
+"""
+
+
+def test_as_many_files_may_be_open_as_the_system_allows() -> None:
+    """In a process of its own: a limit that was given up does not come back."""
+    said = subprocess.run([sys.executable, "-c", RAISED], capture_output=True, text=True, check=True)
+    assert said.stdout.split() == ["50", "90", "(90,", "90)"]
+
+
+async def test_that_no_connection_can_be_accepted_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    """However often it is tried, and for whichever reason; it says how many files may be open."""
+    handler, loop = SayOnce(), asyncio.get_running_loop()
+    for number in (errno.EMFILE, errno.ENFILE, errno.EMFILE) * 100:
+        handler(loop, {"message": "accept", "exception": OSError(number, "Too many open files")})
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert f"of {most_files()} files" in record.getMessage()
+
+
+async def test_every_other_failure_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Each time, as without this handler: also errors of the system that have nothing to do with files."""
+    handler, loop = SayOnce(), asyncio.get_running_loop()
+    contexts = ({"message": "a"}, {"message": "b", "exception": OSError(errno.EPIPE, "")}, {"message": "a"})
+    for context in contexts:
+        handler(loop, dict(context))
+    assert [record.getMessage()[:1] for record in caplog.records] == ["a", "b", "a"]
