@@ -5,7 +5,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -96,7 +96,7 @@ class Found:
 
     def as_json(self) -> dict[str, object]:
         """For machines."""
-        return {**asdict(self), "holds": not self.broken}
+        return {**vars(self), "at_points": dict(self.at_points), "holds": not self.broken}
 
 
 def plan(count: int, seed: int) -> Iterator[Kill]:

@@ -1,5 +1,6 @@
 """A short round of what `make chaos` does at length, and proof that it notices what it looks for."""
 
+import json
 import random
 import sqlite3
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_server.crash_points import POINTS
 from partner_server import SigningKeys
 from tests.chaos.blobs import Blobs
-from tests.chaos.campaign import RANDOM, Campaign, Company, Kill, plan
+from tests.chaos.campaign import RANDOM, Campaign, Company, Found, Kill, plan
 from tests.chaos.stage import STALE_UPLOAD_SECONDS, Broken, Place, open_stage
 
 pytestmark = pytest.mark.timeout(600)  # on a busy machine a start alone takes seconds
@@ -114,3 +115,13 @@ def test_a_plan_visits_every_point_and_chance() -> None:
     assert {*later} == {RANDOM, *POINTS} - {"schema.create"}
     assert len(later) // 3 <= later.count(RANDOM) <= len(later) // 3 + 1
     assert kills == list(plan(400, seed=7))
+
+
+def test_what_was_found_is_told_to_machines() -> None:
+    """Every part of it, by name."""
+    found = Found(7, kills=2, broken=["a blob is gone"])
+    found.at_points.update({"write.commit": 1, RANDOM: 1})
+    assert json.loads(json.dumps(found.as_json())) == {
+        "seed": 7, "kills": 2, "at_points": {"write.commit": 1, RANDOM: 1}, "missed": 0, "broken": ["a blob is gone"],
+        "seconds": 0.0, "holds": False,
+    }  # fmt: skip

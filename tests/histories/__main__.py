@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import sys
 import tempfile
 from contextlib import AsyncExitStack
@@ -39,6 +40,8 @@ INTERRUPTED = 130
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(count: int, seed: int | None, workers: int, replay: TextIO | None, as_json: bool) -> None:
     """Plays stories of a few people on real servers, and holds what everybody saw against a plain model."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     if replay is not None:
         found = _replay(replay.read())
         seed = None

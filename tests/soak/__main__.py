@@ -40,6 +40,7 @@ def main(minutes: float, rate: int, as_json: bool) -> None:
     try:
         is_complete = asyncio.run(_run(Soak(folder, minutes, rate), samples))
     except Broken as error:
+        _interrupted(samples, as_json=as_json)
         raise click.ClickException(f"{error} (the database and its log are kept: {folder})") from error
     shutil.rmtree(folder, ignore_errors=True)
     sys.exit(_report(samples, as_json=as_json) if is_complete else _interrupted(samples, as_json=as_json))
