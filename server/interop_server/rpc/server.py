@@ -166,6 +166,8 @@ def _server(edge: Edge) -> grpc.aio.Server:
         ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
         ("grpc.max_send_message_length", -1),
         *_bounds(edge),
+        # Identity alone: 16 KiB that are compressed can unpack to 16 MiB before anybody has measured them.
+        ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
     interceptor = CallInterceptor(edge.rules, Sessions(edge.registry), edge.repeats, edge.seats)

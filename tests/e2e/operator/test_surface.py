@@ -89,6 +89,24 @@ async def test_health_is_serving_as_a_whole_and_for_each_service(simulator_proce
             assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.requirement("SIM-06")
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("algorithm", [grpc.Compression.Gzip, grpc.Compression.Deflate])
+async def test_nothing_compressed_is_unpacked(
+    simulator_process: Child, surface: str, algorithm: grpc.Compression
+) -> None:
+    """A few bytes could become many before anybody has measured them; others are served meanwhile."""
+    address = simulator_process.ready[surface]
+    request = health_pb2.HealthCheckRequest(service=" " * 1_000)
+    async with grpc.aio.insecure_channel(address, compression=algorithm) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await health_pb2_grpc.HealthStub(channel).Check(request, timeout=WAIT_SECONDS)
+    assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+    async with grpc.aio.insecure_channel(address) as channel:
+        answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+    assert answer.status == SERVING
+
+
 @pytest.mark.requirement("LIF-01")
 async def test_http_serves_whatsapps_keys(simulator_process: Child) -> None:
     """The third port: partners verify pushes with what it says (LIF-01)."""
