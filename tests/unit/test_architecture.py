@@ -38,6 +38,7 @@ KEY_GENERATORS = {"generate", "generate_key", "generate_private_key"}
 ALLOWED = {
     ("runtime/jwt.py", "rsa.generate_private_key"): "RSA needs primes: no sequence of random bytes stands for a key",
     ("http/connections.py", "asyncio.get_running_loop().call_later"): "a connection on which no request comes",
+    ("rpc/turns.py", "asyncio.sleep"): "a round of the event loop, and no time",
     ("process.py", "signal"): "signals of the process, not its alarm clock",
     ("app.py", "asyncio.sleep"): "a disk that fails or comes back knows no clock of the simulator's",
     ("runtime/shutdown.py", "asyncio.get_running_loop().time"): "a process ends in real time",

@@ -121,6 +121,7 @@ async def test_a_sweep_says_when_the_next_thing_falls_due(world: World) -> None:
         ("blobs", 30 * DAY_MS),
         ("blob_traces", 60 * DAY_MS),
         ("unfinished_uploads", HOUR_MS),
+        ("stray_blobs", DAY_MS),
     ]
     for sweep in sweeps.values():
         assert await sweep.next_due_ms() is None
