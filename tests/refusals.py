@@ -23,8 +23,8 @@ ABOUT_A_FIELD = frozenset(
 UNNAMEABLE = r"the (bytes|body|charset|form is|form has) |a field occurs twice|Not Found|Method Not Allowed"
 """How it begins what is said of a request that could not, and of what is wrong with a form as a whole."""
 
-_UNREADABLE = frozenset({"REQUEST_MALFORMED SIM-01", "REQUEST_MALFORMED SIM-06"})
-"""Every call may come as bytes that are no message, or far too many, which breaks no rule of its own."""
+_EVERYWHERE = frozenset({"REQUEST_MALFORMED SIM-01", "REQUEST_MALFORMED SIM-06", "RATE_LIMITED SIM-06"})
+"""Every call may come as bytes that are no message, or far too many, or be one too many at once: no rule of its own."""
 Places = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By reason and action, the requirements that a refusal may name."""
 
@@ -39,7 +39,7 @@ def places() -> Places:
 def may_rest_on(reason: Reason, requirement: str) -> bool:
     """Whether a refusal for that reason may name that requirement, wherever it is given."""
     assert requirement in load_ledger().rows, requirement
-    if f"{reason.name} {requirement}" in _UNREADABLE:
+    if f"{reason.name} {requirement}" in _EVERYWHERE:
         return True
     return requirement == reason.requirement or any(
         requirement in ids for ids in places().get(reason.name, {}).values()
@@ -63,7 +63,7 @@ def unprovoked(refusals: Iterable[str], table: Places) -> list[str]:
 
 
 def _is_of_its_place(action: str, reason: str, requirement: str, table: Places) -> bool:
-    if f"{reason} {requirement}" in _UNREADABLE:
+    if f"{reason} {requirement}" in _EVERYWHERE:
         return True
     ids = table.get(reason, {}).get(action)
     return requirement in ids if ids else requirement == Reason[reason].requirement

@@ -20,6 +20,21 @@ BAD_URLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.requirement("PRX-05")
+async def test_a_page_begins_where_the_last_one_ended(world: World) -> None:
+    """Any other place is none, also one that looks like it (PRX-05)."""
+    async with grpc.aio.insecure_channel(world.endpoint.admin) as channel:
+        for token in ("nonsense", "4915110000001@s.whatsapp.net", "x" * 10_000):
+            with refused("REQUEST_MALFORMED", token[:20]) as caught:
+                await unary_call(
+                    channel,
+                    "/interop_api.admin.v1alpha1.AdminService/ListConnections",
+                    admin_pb2.ListConnectionsRequest(page_token=token),
+                    admin_pb2.ListConnectionsResponse,
+                )
+            assert caught.value.requirement == "PRX-05"
+
+
 @pytest.mark.requirement("ENL-01", "ENL-02")
 async def test_a_partner_must_be_registered_completely(world: World) -> None:
     """Ids, names, issuers, states and addresses in range; anything else changes nothing (ENL-01, ENL-02)."""
