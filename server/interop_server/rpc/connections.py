@@ -56,6 +56,8 @@ class LiveConnection:
         self._told_prekeys_low: frozenset[PreKeyKind] = frozenset()
         self.show: Show = _show_nothing
         """Set by the stream that serves the connection."""
+        self.is_leaving = False
+        """Whether the account is being deleted by its user: what another call finds may be what is left (LIF-03)."""
         self.state = ChannelState.OPEN
         self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         """Resolves when the channel ends: to a Refusal when the server ends it, to another error when the stream fails,

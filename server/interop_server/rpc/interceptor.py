@@ -117,7 +117,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if call.method.needs_session:
                 connection = self._sessions.connection(context)
                 call.belongs_to(connection.account, connection.capabilities)
-                behavior = _while_enlisted(behavior, connection)
+                behavior = _while_enlisted(behavior, connection, call.method)
             with self._seats.taken(claims_of(call)):
                 request = stream if reading is None else await _receive(context)
                 message = stream if reading is None else reading.checked(request)
@@ -166,27 +166,32 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return response
 
 
-def _while_enlisted(behavior: Behavior, connection: LiveConnection) -> Behavior:
+def _while_enlisted(behavior: Behavior, connection: LiveConnection, method: Method) -> Behavior:
     """Makes what changes something answer like the next call, once the caller's account has gone meanwhile (LIF-03)."""
 
     async def perform(message: Any, call: Call) -> Any:
         try:
             response = await behavior(message, call)
         except Exception as error:
-            if _has_gone(connection, call.method):
+            if connection.is_leaving or connection.end_reason is Reason.NOT_ENLISTED:
                 raise Refusal(Reason.SESSION_DEAD, cause="the account has just ended") from error
             raise
-        if _has_gone(connection, call.method):
+        if connection.end_reason is Reason.NOT_ENLISTED:
             raise Refusal(Reason.SESSION_DEAD, cause="the account has just ended")
         return response
 
-    return perform
+    async def leave(message: Any, call: Call) -> Any:
+        # Others may find the account gone before the deletion is answered, and with it what their rules look for.
+        connection.is_leaving = True
+        try:
+            return await behavior(message, call)
+        except BaseException:
+            connection.is_leaving = False
+            raise
 
-
-def _has_gone(connection: LiveConnection, method: Method) -> bool:
-    if method.only_looks or method.name == _ENDS_ACCOUNT or connection.account.is_whatsapp:
-        return False
-    return connection.end_reason is Reason.NOT_ENLISTED
+    if method.only_looks or connection.account.is_whatsapp:
+        return behavior
+    return leave if method.name == _ENDS_ACCOUNT else perform
 
 
 async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
