@@ -17,8 +17,11 @@ from tests.bench.bundles import measure_bundles
 from tests.bench.compare import ComparisonFailed, print_changes
 from tests.bench.compare import compare as compare_revisions
 from tests.bench.enlistments import measure_enlistments, measure_resolve
+from tests.bench.growth import measure_growth
+from tests.bench.idle import measure_idle
 from tests.bench.latency import measure_latency, measure_latency_under_load
 from tests.bench.media import measure_media
+from tests.bench.peers import PEERS, WINDOWS, measure_peers, missing_peers
 from tests.bench.ready import measure_ready
 from tests.bench.report import Figure, WrongAnswer, machine_facts, table
 from tests.bench.settings import Settings
@@ -45,11 +48,16 @@ MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
         "media_server_memory_growth_bytes",
     ),
     measure_sweeping: ("longest_write_while_sweeping_ms",),
+    measure_growth: ("grown_ready_seconds", "grown_message_latency_ms", "grown_many_pairs_batched"),
+    measure_idle: ("idle_connection_bytes", "login_server_cpu_ms"),
+    measure_peers: tuple(f"{peer.name}_window_{window}" for peer in PEERS for window in WINDOWS),
 }
 """Each measurement with the figures that it gives."""
 NAMES = [name for names in MEASUREMENTS.values() for name in names]
-ON_DEMAND = (*MEASUREMENTS[measure_throughput], *MEASUREMENTS[measure_sweeping])
-"""Of a shape that the options say, or minutes long; measured only when asked for by name."""
+PEER_FIGURES = MEASUREMENTS[measure_peers]
+_ON_DEMAND = (measure_throughput, measure_sweeping, measure_growth, measure_idle, measure_peers)
+ON_DEMAND = tuple(name for measure in _ON_DEMAND for name in MEASUREMENTS[measure])
+"""Of a shape that the options say, minutes long, or of other servers; measured only when asked for."""
 USUAL = [name for name in NAMES if name not in ON_DEMAND]
 
 
@@ -72,6 +80,7 @@ USUAL = [name for name in NAMES if name not in ON_DEMAND]
     show_default=True,
     help="Length of each sustained measurement.",
 )
+@click.option("--peers", is_flag=True, help="Also measure ejabberd and Prosody, where they are installed.")
 @click.option("--compare", metavar="REV", help="Measure this revision and the working tree in turn, and compare.")
 @click.option("--rounds", type=click.IntRange(2, 20), default=3, show_default=True, help="With --compare: how often.")
 @click.option("--full", is_flag=True, help="Blobs of 1 GiB instead of 256 MiB.")
@@ -86,6 +95,7 @@ def main(
     as_json: bool,
     only: tuple[str, ...],
     seconds: float,
+    peers: bool,
     compare: str | None,
     rounds: int,
     full: bool,
@@ -104,10 +114,13 @@ def main(
         _compare(compare, rounds, [*(["--full"] if full else []), *_options(context, only)], as_json=as_json)
         return
     machine = machine_facts()
+    if peers and (missing := missing_peers()):
+        click.echo(f"Not installed, so not measured: {', '.join(missing)}.", err=True)
+    wanted = (*(only or USUAL), *(PEER_FIGURES if peers else ()))
     with tempfile.TemporaryDirectory(prefix="interopsim-bench-") as folder:
         settings = Settings(Path(folder), seconds, pairs, batch, window, FULL_BLOB_BYTES if full else BLOB_BYTES)
         try:
-            figures = asyncio.run(_run(settings, only or USUAL))
+            figures = asyncio.run(_run(settings, wanted))
         except (asyncio.CancelledError, KeyboardInterrupt):
             raise SystemExit(INTERRUPTED) from None
         except (WrongAnswer, ChildFailed, grpc.aio.AioRpcError, ExceptionGroup) as error:

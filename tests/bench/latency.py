@@ -50,7 +50,7 @@ def _figures(name: str, times: list[float], ceilings: list[float], what: str) ->
     note = f"{len(times)} messages, durable, {what}; the ceiling is two bare round trips in between"
     times, ceilings = sorted(times), sorted(ceilings)
     return [
-        Figure(f"{name}_{label}ms", _percentile(times, part), "ms", _percentile(ceilings, part), note)
+        Figure(f"{name}_{label}ms", percentile(times, part), "ms", percentile(ceilings, part), note)
         for label, part in (("", 50), ("p95_", 95), ("p99_", 99))
     ]
 
@@ -64,14 +64,14 @@ async def _alternate(
     async with grpc.aio.insecure_channel(bare) as channel:
         echo = BareCalls(channel).echo()
         for number in range(WARM_UP + messages):
-            elapsed, frame_bytes = await _send_one(sender, recipient, str(number))
+            elapsed, frame_bytes = await send_one(sender, recipient, str(number))
             times.append(1000 * elapsed)
             ceilings.append(1000 * await _echo_twice(echo, bytes(frame_bytes)))
         await echo.done_writing()
     return times[WARM_UP:], ceilings[WARM_UP:]
 
 
-async def _send_one(sender: LeanClient, recipient: LeanClient, message_id: str) -> tuple[float, int]:
+async def send_one(sender: LeanClient, recipient: LeanClient, message_id: str) -> tuple[float, int]:
     """Sends a message and lets everything that follows from it come to rest."""
     stanza = stanza_pb2.Stanza()
     message = stanza.message
@@ -105,5 +105,6 @@ async def _echo_twice(echo: grpc.aio.StreamStreamCall[bytes, bytes], frame: byte
     return time.perf_counter() - started
 
 
-def _percentile(ascending: list[float], part: int) -> float:
+def percentile(ascending: list[float], part: int) -> float:
+    """The value that so many of a hundred do not exceed."""
     return ascending[len(ascending) * part // 100]

@@ -5,29 +5,25 @@ import itertools
 import os
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from interop_admin.client import AdminClient
 from interop_demo.processes import simulator
 from interop_server.core.limits import DAY_MS
-from interop_server.core.model import Account
-from interop_server.storage.sqlite.store import SqliteStore
+from tests.bench.filled import fill
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
-from tests.contract.store.conftest import BATS, World, partner
 
 MESSAGES = 1_000_000
 """Of so long ago that nothing of them is kept."""
+LONG_AGO_MS = 1_700_000_000_000
 ACCOUNTS = 150_000
 """Who will not connect for thirty days."""
-_BATCH = 1_000
-_PEOPLE = 100
 
 
 async def measure_sweeping(settings: Settings) -> list[Figure]:
     """Measures the longest write of somebody else, in both cases one write after the other."""
     path = settings.folder / "sweeping.db"
-    await _build(path)
+    await fill(path, MESSAGES, ACCOUNTS, LONG_AGO_MS)
     numbers = itertools.count()
     async with (
         simulator(settings.folder / "sweeping.log", path) as server,
@@ -60,31 +56,3 @@ async def _longest_write(admin: AdminClient, numbers: Iterator[int], count: int)
         await admin.put_whatsapp_user(f"+49160{next(numbers):08}", os.urandom(32))
         longest = max(longest, time.perf_counter() - begun)
     return longest * 1_000
-
-
-async def _build(path: Path) -> None:
-    store = await SqliteStore.open(path)
-    try:
-        world = World(store)
-        await store.partners.put(partner(BATS))
-        people = [
-            (await world.whatsapp_user(f"49150{number:08}"), await world.third_party_user(ACCOUNTS + number))
-            for number in range(_PEOPLE)
-        ]
-        await _put_messages(world, people)
-        now_ms = time.time_ns() // 1_000_000
-        for first in range(0, ACCOUNTS, _BATCH):
-            new = (world.enlistment(number, now_ms=now_ms) for number in range(first, first + _BATCH))
-            await asyncio.gather(*map(store.accounts.enlist, new))
-    finally:
-        await store.close()
-
-
-async def _put_messages(world: World, people: list[tuple[Account, Account]]) -> None:
-    turns = itertools.cycle(people)
-    for first in range(0, MESSAGES, _BATCH):
-        items = []
-        for number in range(first, first + _BATCH):
-            user, sender = next(turns)
-            items.append(world.message(sender, user, f"m{number}", content=bytes(300)))
-        await world.store.mailbox.put_messages(items)

@@ -1,5 +1,6 @@
 """A simulator process with a partner and users to load it with; knows no figure."""
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -57,14 +58,15 @@ class Testbed:
     Args:
         folder: For the server's database and log.
         limits: Limits that the server starts with, as `NAME=VALUE`.
+        database: One that is there already, in place of a new one.
 
     Raises on leaving:
         WrongAnswer: The server logged an error.
     """
 
-    def __init__(self, folder: Path, limits: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, limits: Sequence[str] = (), database: Path | None = None) -> None:
         arguments = [argument for limit in limits for argument in ("--limit", limit)]
-        self.server: Child = simulator(folder / "server.log", folder / "server.db", arguments)
+        self.server: Child = simulator(folder / "server.log", database or folder / "server.db", arguments)
         self._stack = AsyncExitStack()
         self._signing_key = RSAKey.generate_key(2048, {"kid": "bench", "use": "sig", "alg": "RS256"})
         self._users = 0
@@ -98,7 +100,7 @@ class Testbed:
                 signature=request.e_skey_sig,
             ),
         )
-        return await self._log_in(applicant.auth, payload), keys
+        return await self._log_in(Account(applicant.auth.private_bytes_raw(), payload)), keys
 
     def applicant(self) -> "Applicant":
         """Makes a user of the partner who has a token and keys, and is not enlisted."""
@@ -119,8 +121,21 @@ class Testbed:
         )
         return Applicant(user, auth, request)
 
+    async def whatsapp_accounts(self, count: int) -> list[Account]:
+        """Registers WhatsApp users at once; none is logged in."""
+        return await asyncio.gather(*(self._register() for _ in range(count)))
+
     async def whatsapp_user(self) -> LeanClient:
         """Registers a WhatsApp user, logs it in and opts it in."""
+        client = await self._log_in(await self._register())
+        interop = interop_pb2_grpc.InteropServiceStub(client.channel)
+        for result in (interop_pb2.TERMS_RESULT_SHOWN, interop_pb2.TERMS_RESULT_ACCEPTED):
+            terms = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
+            await interop.RecordTerms(terms, metadata=client.metadata)
+        await interop.OptIn(interop_pb2.OptInRequest(integrators=[INTEGRATOR]), metadata=client.metadata)
+        return client
+
+    async def _register(self) -> Account:
         self._users += 1
         digits = 491_510_000_000 + self._users
         auth = X25519PrivateKey.generate()
@@ -137,13 +152,7 @@ class Testbed:
             protocol_version=PROTOCOL_VERSION,
             connection_mode=chat_pb2.CONNECTION_MODE_DIRECT,
         )
-        client = await self._log_in(auth, payload)
-        interop = interop_pb2_grpc.InteropServiceStub(client.channel)
-        for result in (interop_pb2.TERMS_RESULT_SHOWN, interop_pb2.TERMS_RESULT_ACCEPTED):
-            terms = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
-            await interop.RecordTerms(terms, metadata=client.metadata)
-        await interop.OptIn(interop_pb2.OptInRequest(integrators=[INTEGRATOR]), metadata=client.metadata)
-        return client
+        return Account(auth.private_bytes_raw(), payload)
 
     async def stored(self, rows: str) -> int:
         """How many rows the server has in a table."""
@@ -193,7 +202,7 @@ class Testbed:
         claims = {"iss": ISSUER, "sub": user, "aud": "interopsim", "iat": now, "exp": now + TOKEN_SECONDS}
         return jwt.encode({"alg": "RS256", "kid": "bench"}, claims, self._signing_key, algorithms=["RS256"])
 
-    async def _log_in(self, auth: X25519PrivateKey, payload: chat_pb2.LoginPayload) -> LeanClient:
-        client = await LeanClient.log_in(self.address, Account(auth.private_bytes_raw(), payload))
+    async def _log_in(self, account: Account) -> LeanClient:
+        client = await LeanClient.log_in(self.address, account)
         self._stack.push_async_callback(client.close)
         return client

@@ -75,7 +75,7 @@ def _replay(text: str) -> Found:
             try:
                 return Found(1, await play(await Stage.open(stack, folder), story))
             except WrongHistory as wrong:
-                return Found(1, wrong=[(write(wrong.story), wrong.difference)])
+                return Found(1, wrong=[(write(wrong.story), str(wrong))])
 
     with tempfile.TemporaryDirectory(prefix="histories-") as folder:
         return asyncio.run(once(Path(folder)))

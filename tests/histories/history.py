@@ -26,7 +26,11 @@ class WrongHistory(AssertionError):
     def __init__(self, story: Story, moment: Moment, difference: str) -> None:
         super().__init__(f"{write((moment,)).strip()}: {difference}")
         self.story = story
-        self.difference = str(self)
+        self.moment = moment
+        self.difference = difference
+
+    def __reduce__(self) -> tuple[type["WrongHistory"], tuple[Story, Moment, str]]:
+        return type(self), (self.story, self.moment, self.difference)  # so that one process can tell another
 
 
 @dataclass(frozen=True, slots=True)

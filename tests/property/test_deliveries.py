@@ -56,7 +56,7 @@ class _Story:
             case "send":
                 items = [self._item(StanzaKind.MESSAGE, f"m{self.sent + number}") for number in range(amount)]
                 self.sent += amount
-                self.unannounced.append(await self.store.mailbox.put_messages(items))
+                self.unannounced.append(await self.store.mailbox.put(items))
             case "announce" if self.unannounced:
                 self.live.hand_over(self.unannounced.pop(amount % len(self.unannounced)))
             case "receipt":

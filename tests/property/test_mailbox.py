@@ -73,7 +73,7 @@ class MailboxMachine(RuleBasedStateMachine):
         expected = [[self._send(item) for item in batch] for batch in batches]
 
         async def put() -> list[list[Stored]]:
-            return await asyncio.gather(*(self.store.mailbox.put_messages(batch) for batch in batches))
+            return await asyncio.gather(*(self.store.mailbox.put(batch) for batch in batches))
 
         results = self.runner.run(put())
         self._check_handed_over([stored for result in results for stored in result])

@@ -265,7 +265,7 @@ class Delivery(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """The result of storing a message."""
+    """The result of storing an item of a mailbox; of a notification the timestamp only."""
 
     timestamp_ms: int
     """Of a duplicate: when this (sender, id) was first stored (MSG-04)."""

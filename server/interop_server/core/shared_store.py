@@ -156,13 +156,16 @@ class AccountStore(Protocol):
 class MailboxStore(Protocol):
     """What waits for recipients: messages, receipts and notifications.
 
-    Calls that wait at the same time may be merged. `put` and `put_messages` are merged with each other and keep their
+    Calls that wait at the same time may be merged. Those of `put` are merged with each other and keep their
     order; so do calls of `delete` among themselves. But a merged call can run before a call of any other method, of
     this or another concern, that was made earlier and has not returned. Where that order matters, await the first call.
     """
 
-    async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
-        """Stores messages, each once per (sender_id, stanza_id), and opens or updates their `chat`.
+    async def put(self, items: Sequence[MailboxItem]) -> list[Stored]:
+        """Stores messages, receipts and notifications in their order.
+
+        A message is stored once per (sender_id, stanza_id), and opens or updates its `chat`. A second un-acked request
+        for a key digest is left out (KEY-10).
 
         A duplicate changes nothing. Its result holds the first timestamp (MSG-04), even long after the first was acked,
         and says whether the first went to another recipient. A message to the same recipient with a higher
@@ -172,10 +175,6 @@ class MailboxStore(Protocol):
 
         This call owns the rule that a message is accepted once, so it also writes sent messages and chats.
         """
-        ...
-
-    async def put(self, items: Sequence[MailboxItem]) -> None:
-        """Stores receipts and notifications; a second un-acked request for a key digest is left out (KEY-10)."""
         ...
 
     async def put_retry_receipt(self, item: MailboxItem, most: int) -> RetryOutcome:
@@ -214,7 +213,7 @@ class MailboxStore(Protocol):
 class SentMessageStore(Protocol):
     """Which messages were sent, to which recipient and when, long after they were acked; never their content.
 
-    They are written by `MailboxStore.put_messages`.
+    They are written by `MailboxStore.put`.
     """
 
     async def get(self, sender_id: int, stanza_ids: Sequence[str]) -> dict[str, SentMessage]:

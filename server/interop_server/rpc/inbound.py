@@ -1,11 +1,13 @@
 """What a client sends on its chat channel, stanza by stanza; knows no frame and no rule."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
 
 from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
+from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
@@ -23,6 +25,10 @@ from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
 from interop_server.rpc.turns import Turns
 
+_JOINED = frozenset({"message", "receipt"})
+"""Kinds of which those that follow each other are taken together: one transaction, one commit."""
+_MOST_JOINED_IDS = 1_024
+"""Message ids in receipts that are taken together, beside those of the last one: each is looked up."""
 _STANZAS_PER_TURN = 16
 """How many stanzas, messages apart, are taken before others have their turn; a refused one costs as much as these."""
 _FOR_CLIENTS = frozenset(
@@ -31,6 +37,23 @@ _FOR_CLIENTS = frozenset(
         "offline_end", "stanza_refused",
     }
 )  # fmt: skip
+
+
+@dataclass(slots=True)
+class _Joined:
+    """Stanzas of one kind that are taken together, and acks that wait until these were taken."""
+
+    kind: str = ""
+    stanzas: list[stanza_pb2.Stanza] = field(default_factory=list)
+    ids: int = 0
+    delivery_ids: list[int] = field(default_factory=list)
+
+    def add(self, kind: str, stanza: stanza_pb2.Stanza) -> None:
+        """Adds one of the same kind."""
+        self.kind = kind
+        self.stanzas.append(stanza)
+        if kind == "receipt":
+            self.ids += len(stanza.receipt.message_ids)
 
 
 class Inbound:
@@ -105,38 +128,68 @@ class Inbound:
             self._hold(-self._held_bytes)
 
     async def _receive_in_order(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
-        messages: list[stanza_pb2.Stanza] = []
+        joined = _Joined()
         for number, stanza in enumerate(stanzas, 1):
-            if stanza.HasField("message"):
-                messages.append(stanza)
-                continue
-            # Order within a batch is order of sending: messages before this stanza go first.
-            await self._send(messages)
-            messages = []
-            try:
-                await self._receive_one(stanza)
-            except Refusal as refusal:
-                await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
-                await self._outbox.add([refused_stanza(stanza, refusal)])
+            kind = stanza.WhichOneof("kind")
+            if kind == "ack" and len(stanza.ack.delivery_ids) <= MAX_ACK_IDS:
+                joined.delivery_ids += stanza.ack.delivery_ids
+            elif kind is not None and kind in _JOINED:
+                # Order within a batch is order of sending: what was sent before these goes first.
+                if joined.stanzas and (kind != joined.kind or joined.ids > _MOST_JOINED_IDS):
+                    await self._take_stanzas(joined)
+                joined.add(kind, stanza)
+                if kind == "message":
+                    continue  # without a turn: a batch of them is one piece of work
+            else:
+                await self._take_joined(joined)
+                await self._receive_one(stanza, kind)
             if number % _STANZAS_PER_TURN == 0:
                 await self._turns.wait()
             if not self._is_open:
                 return
-        await self._send(messages)
+        await self._take_joined(joined)
 
-    async def _receive_one(self, stanza: stanza_pb2.Stanza) -> None:
-        kind = stanza.WhichOneof("kind")
-        act = _ACTS.get(kind or "")
-        if act is not None:
-            await act(self, stanza)
-        elif kind in _FOR_CLIENTS:
-            raise Refusal(Reason.STANZA_UNKNOWN, f"{kind} comes from the server only")
-        else:
-            raise Refusal(Reason.STANZA_UNKNOWN, "the stanza has no kind that this server knows")
+    async def _take_joined(self, joined: _Joined) -> None:
+        await self._take_stanzas(joined)
+        if joined.delivery_ids:
+            # After the receipts that went before it: whoever finds a delivery gone finds its receipt sent (RCP-02).
+            await self._pump.forget(joined.delivery_ids)
+            joined.delivery_ids = []
 
-    async def _receipt(self, stanza: stanza_pb2.Stanza) -> None:
+    async def _take_stanzas(self, joined: _Joined) -> None:
+        stanzas, joined.stanzas, joined.ids = joined.stanzas, [], 0
+        if stanzas:
+            await (self._send if joined.kind == "message" else self._send_receipts)(stanzas)
+
+    async def _receive_one(self, stanza: stanza_pb2.Stanza, kind: str | None) -> None:
+        try:
+            act = _ACTS.get(kind or "")
+            if act is not None:
+                await act(self, stanza)
+            elif kind in _FOR_CLIENTS:
+                raise Refusal(Reason.STANZA_UNKNOWN, f"{kind} comes from the server only")
+            else:
+                raise Refusal(Reason.STANZA_UNKNOWN, "the stanza has no kind that this server knows")
+        except Refusal as refusal:
+            await self._refuse_stanza(stanza, refusal)
+
+    async def _refuse_stanza(self, stanza: stanza_pb2.Stanza, refusal: Refusal) -> None:
+        await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
+        await self._outbox.add([refused_stanza(stanza, refusal)])
+
+    async def _send_receipts(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         account = self._live.account
-        await self._rules.receipts.send(account, receipt_from(stanza.receipt, account.jid), self._live.read_receipts)
+        receipts: list[OutgoingReceipt] = []
+        refused: dict[int, Refusal] = {}
+        for index, stanza in enumerate(stanzas):
+            try:
+                receipts.append(receipt_from(stanza.receipt, account.jid))
+            except Refusal as refusal:
+                refused[index] = refusal
+        said = iter(await self._rules.receipts.send(account, receipts, self._live.read_receipts) if receipts else ())
+        for index, stanza in enumerate(stanzas):
+            if (why := refused.get(index) or next(said, None)) is not None:
+                await self._refuse_stanza(stanza, why)
 
     async def _retry_receipt(self, stanza: stanza_pb2.Stanza) -> None:
         account, receipt = self._live.account, stanza.retry_receipt
@@ -146,12 +199,9 @@ class Inbound:
         account, read = self._live.account, INDICATORS[stanza.WhichOneof("kind") or ""]
         await self._rules.indicators.show(account, *read(stanza, account.jid))
 
-    async def _ack(self, stanza: stanza_pb2.Stanza) -> None:
-        delivery_ids = stanza.ack.delivery_ids
-        if len(delivery_ids) > MAX_ACK_IDS:
-            detail = f"an ack names at most {MAX_ACK_IDS} deliveries"
-            raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids", requirement="MSG-09")
-        await self._pump.forget(delivery_ids)
+    async def _long_ack(self, _: stanza_pb2.Stanza) -> None:
+        detail = f"an ack names at most {MAX_ACK_IDS} deliveries"
+        raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="ack.delivery_ids", requirement="MSG-09")
 
     async def _nack(self, stanza: stanza_pb2.Stanza) -> None:
         nack = stanza.nack
@@ -202,9 +252,8 @@ class Inbound:
 
 
 _ACTS: dict[str, Callable[[Inbound, stanza_pb2.Stanza], Awaitable[None]]] = {
-    "receipt": Inbound._receipt,
     "retry_receipt": Inbound._retry_receipt,
-    "ack": Inbound._ack,
+    "ack": Inbound._long_ack,  # others are joined
     "nack": Inbound._nack,
     "ping": Inbound._ping,
     "offline_batch": Inbound._offline_batch,
@@ -212,4 +261,4 @@ _ACTS: dict[str, Callable[[Inbound, stanza_pb2.Stanza], Awaitable[None]]] = {
     "call_offer": Inbound._call_offer,
     **dict.fromkeys(INDICATORS, Inbound._indicator),
 }
-"""What is done with each kind of stanza that a client sends, messages apart: those go in batches."""
+"""What is done with each kind of stanza that a client sends, messages and receipts apart: those go in batches."""

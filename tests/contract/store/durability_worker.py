@@ -17,9 +17,7 @@ async def _work(store: Store, sender_jid: str, recipient_jid: str, name: int) ->
     world = World(store)
     for batch in range(1_000_000):
         stanza_ids = [f"{name}-{batch}-{n}" for n in range(8)]
-        await store.mailbox.put_messages(
-            [world.message(sender, recipient, each, 1, each.encode() * 20) for each in stanza_ids]
-        )
+        await store.mailbox.put([world.message(sender, recipient, each, 1, each.encode() * 20) for each in stanza_ids])
         bundle = (await store.prekeys.take_bundles([recipient.account_id]))[recipient.account_id]
         taken = bundle.one_time_prekey.key_id if bundle.one_time_prekey else 0
         print(json.dumps({"stored": stanza_ids, "taken": taken}), flush=True)

@@ -41,7 +41,7 @@ async def test_an_identical_retry_changes_nothing(store: Store, world: World) ->
     """One-time prekeys and mailbox stay (ENL-17)."""
     account, user = await world.third_party_user(1), await world.whatsapp_user("491")
     await store.prekeys.add_one_time(account.account_id, one_time_prekeys(1, 3))
-    await store.mailbox.put_messages([world.message(user, account, "m")])
+    await store.mailbox.put([world.message(user, account, "m")])
     again = await store.accounts.enlist(world.enlistment(1))
     assert (again.identity_changed, again.auth_key_changed, again.notified) == (False, False, [])
     assert (await store.prekeys.count(account.account_id)).one_time == 3
@@ -69,7 +69,7 @@ async def test_a_changed_identity_drops_prekeys_and_mailbox_and_tells_every_chat
     account = await world.third_party_user(1)
     friend, other, stranger = [await world.whatsapp_user(number) for number in ("491", "492", "493")]
     await store.prekeys.add_one_time(account.account_id, one_time_prekeys(1, 3))
-    await store.mailbox.put_messages([world.message(friend, account, "in"), world.message(account, other, "out")])
+    await store.mailbox.put([world.message(friend, account, "in"), world.message(account, other, "out")])
     changed = await store.accounts.enlist(replace(world.enlistment(1, seed=50), now_ms=NOW_MS + 5))
     assert (changed.identity_changed, changed.auth_key_changed) == (True, True)
     assert sorted(changed.notified) == [friend.account_id, other.account_id]
@@ -85,7 +85,7 @@ async def test_a_changed_identity_drops_prekeys_and_mailbox_and_tells_every_chat
 async def test_at_most_one_unacked_notice_per_pair(store: Store, world: World) -> None:
     """A second change puts a new one in place of the one that waits, which may have arrived already (KEY-17)."""
     account, friend = await world.third_party_user(1), await world.whatsapp_user("491")
-    await store.mailbox.put_messages([world.message(account, friend, "out")])
+    await store.mailbox.put([world.message(account, friend, "out")])
     assert (await store.accounts.enlist(world.enlistment(1, seed=50))).notified == [friend.account_id]
     _, first = await store.mailbox.list_deliveries(friend.account_id, 0, 10, 0)
     assert (await store.accounts.enlist(world.enlistment(1, seed=60))).notified == [friend.account_id]
@@ -101,7 +101,7 @@ async def test_only_recent_peers_are_told_of_a_changed_identity(store: Store, wo
     """With a message since then, in either direction and on the list or not; who heard nothing is not told (KEY-17)."""
     account = await world.third_party_user(1)
     users = [await world.whatsapp_user(f"49{number}") for number in range(1, 6)]
-    await store.mailbox.put_messages(
+    await store.mailbox.put(
         [
             world.message(account, users[0], "old", NOW_MS - 1),
             world.message(account, users[1], "new", NOW_MS),
@@ -144,7 +144,7 @@ async def test_deleting_an_account_deletes_all_that_was_its_own(store: Store, wo
     await store.opt_in.put(friend.account_id, [BATS])
     await store.blocklist.put(account.account_id, "492@s.whatsapp.net")
     await store.blocklist.put(friend.account_id, account.jid)
-    await store.mailbox.put_messages(
+    await store.mailbox.put(
         [
             world.message(friend, account, "1"),
             world.message(account, friend, "2"),
@@ -184,7 +184,7 @@ async def test_a_whatsapp_user_can_come_back_after_deletion(store: Store, world:
 async def test_changing_the_number_changes_the_jid_and_nothing_else(store: Store, world: World) -> None:
     """Mailbox and account id stay; the old JID leads nowhere."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(account, user, "m")])
+    await store.mailbox.put([world.message(account, user, "m")])
     await store.accounts.change_number(user.account_id, "499@s.whatsapp.net", "499")
     assert await store.accounts.get("491@s.whatsapp.net") is None
     assert await store.accounts.get("499@s.whatsapp.net") == replace(user, jid="499@s.whatsapp.net", external_id="499")
@@ -275,7 +275,7 @@ async def test_un_enlisting_deletes_whoever_was_not_there_since(store: Store, wo
     user = await world.whatsapp_user("491")
     await store.accounts.delete(deleted.account_id)
     await store.prekeys.add_one_time(gone.account_id, one_time_prekeys(1, 3))
-    await store.mailbox.put_messages([world.message(user, gone, "m")])
+    await store.mailbox.put([world.message(user, gone, "m")])
     await store.accounts.set_last_connected([back.account_id], NOW_MS + 1)
     ids = [gone.account_id, back.account_id, user.account_id, 999_999]
     assert await store.accounts.unenlist(ids, NOW_MS - 1) == []

@@ -44,7 +44,7 @@ async def test_every_table_shows_what_is_about_somebody(store: Store, world: Wor
     await store.opt_in.put(user.account_id, [BATS])
     await store.prekeys.add_one_time(ada.account_id, one_time_prekeys(1, 2))
     await store.prekeys.add_kem(ada.account_id, KemPreKeys(kem_prekey(9), (kem_prekey(1),)))
-    await store.mailbox.put_messages([world.message(user, ada, "to-ada"), world.message(ada, user, "from-ada")])
+    await store.mailbox.put([world.message(user, ada, "to-ada"), world.message(ada, user, "from-ada")])
     await store.blocklist.put(user.account_id, ada.jid)
     await store.standing.put(ada.external_user, Sanction(SanctionKind.BAN))
     await store.reports.add(ada.external_user, user.external_user, NOW_MS, 0)
@@ -68,7 +68,7 @@ async def test_every_table_shows_what_is_about_somebody(store: Store, world: Wor
 async def test_contents_and_row_ids_are_not_shown(store: Store, world: World) -> None:
     """A content is its length, an account its JID, the server itself, or one that is gone."""
     user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(ada, user, "m1", content=b"\x00secret ciphertext")])
+    await store.mailbox.put([world.message(ada, user, "m1", content=b"\x00secret ciphertext")])
     await store.mailbox.put([world.notification(user)])
     rows = await shown(store, "mailbox", user, "content", "kind", "recipient_id", "sender_id")
     assert rows == [

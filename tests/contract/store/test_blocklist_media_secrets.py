@@ -126,9 +126,7 @@ async def test_everything_is_there_after_reopening(
 ) -> None:
     """Also what was still on its way when close was called."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    calls = [
-        asyncio.ensure_future(store.mailbox.put_messages([world.message(user, account, f"{n}")])) for n in range(400)
-    ]
+    calls = [asyncio.ensure_future(store.mailbox.put([world.message(user, account, f"{n}")])) for n in range(400)]
     await asyncio.sleep(0)
     before = await store.count_rows()
     reopened = await reopen()

@@ -38,7 +38,7 @@ async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: Wor
         world.message(user, account, "empty", content=b""),
     ]
     others = [world.receipt(user, account), world.notification(account)]
-    await store.mailbox.put_messages(messages)
+    await store.mailbox.put(messages)
     await store.mailbox.put(others)
     waiting = await world.waiting(account)
     assert waiting == [read(message) for message in messages] + others
@@ -49,7 +49,7 @@ async def test_what_was_stored_comes_back_byte_for_byte(store: Store, world: Wor
 async def test_empty_content_is_content(store: Store, world: World) -> None:
     """Also when nothing else is stored with it."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, account, "empty", content=b"")])
+    await store.mailbox.put([world.message(user, account, "empty", content=b"")])
     assert [item.content for item in await world.waiting(account)] == [b""]
 
 
@@ -57,13 +57,13 @@ async def test_delivery_ids_follow_the_order_of_the_call(store: Store, world: Wo
     """Across recipients and calls, and ids never repeat after an ack."""
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
-    await store.mailbox.put_messages([world.message(user, peers[n % 2], f"{n:03}") for n in range(500)])
+    await store.mailbox.put([world.message(user, peers[n % 2], f"{n:03}") for n in range(500)])
     deliveries = [found for peer in peers for found in await store.mailbox.list_deliveries(peer.account_id, 0, 1000, 0)]
     deliveries.sort()
     assert [delivery.item.stanza_id for delivery in deliveries] == [f"{n:03}" for n in range(500)]
     for peer in peers:
         await store.mailbox.delete(peer.account_id, [delivery.delivery_id for delivery in deliveries])
-    await store.mailbox.put_messages([world.message(user, peers[0], "next")])
+    await store.mailbox.put([world.message(user, peers[0], "next")])
     [after] = await store.mailbox.list_deliveries(peers[0].account_id, 0, 10, 0)
     assert after.delivery_id > deliveries[-1].delivery_id
 
@@ -75,7 +75,7 @@ async def test_concurrent_calls_keep_their_order(store: Store, world: World) -> 
     calls = []
     for n in range(300):
         if n % 3:
-            calls.append(store.mailbox.put_messages([world.message(user, account, f"{n}", content=b"%d" % n)]))
+            calls.append(store.mailbox.put([world.message(user, account, f"{n}", content=b"%d" % n)]))
         else:
             calls.append(store.mailbox.put([world.receipt(user, account)._replace(content=b"%d" % n)]))
     await asyncio.gather(*calls)
@@ -88,7 +88,7 @@ async def test_what_was_stored_is_returned_as_the_mailbox_lists_it(store: Store,
     await store.opt_in.put_inbox_mode(user.account_id, InboxMode.COMBINED)
     await store.mailbox.put([world.receipt(account, user)])
     items = [world.message(account, user, "a"), world.message(account, user, "b"), world.message(user, account, "c")]
-    first, second, other = await store.mailbox.put_messages(items)
+    first, second, other = await store.mailbox.put(items)
     listed = await store.mailbox.list_deliveries(user.account_id, 0, 10, 0)
     assert [first.follows, second.follows, other.follows] == [listed[0].delivery_id, listed[1].delivery_id, 0]
     for stored, waiting in zip((first, second), listed[1:], strict=True):
@@ -100,13 +100,11 @@ async def test_what_was_stored_is_returned_as_the_mailbox_lists_it(store: Store,
 async def test_a_message_is_stored_once_per_sender_and_id(store: Store, world: World) -> None:
     """The duplicate gets the first timestamp, also when the first was long acked (MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    assert outcomes(await store.mailbox.put_messages([world.message(user, account, "m", NOW_MS)])) == [
-        Stored(NOW_MS, False)
-    ]
+    assert outcomes(await store.mailbox.put([world.message(user, account, "m", NOW_MS)])) == [Stored(NOW_MS, False)]
     [delivery] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
     await store.mailbox.delete(account.account_id, [delivery.delivery_id])
     again = [world.message(user, account, "m", NOW_MS + 9), world.message(user, account, "n", NOW_MS + 9)]
-    assert outcomes(await store.mailbox.put_messages(again)) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
+    assert outcomes(await store.mailbox.put(again)) == [Stored(NOW_MS, True), Stored(NOW_MS + 9, False)]
     assert [item.stanza_id for item in await world.waiting(account)] == ["n"]
 
 
@@ -115,7 +113,7 @@ async def test_the_same_id_twice_in_one_call(store: Store, world: World) -> None
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in (1, 2)]
     messages = [world.message(user, peer, "m", NOW_MS + n) for n, peer in enumerate(peers)]
-    assert outcomes(await store.mailbox.put_messages(messages)) == [Stored(NOW_MS, False), Stored(NOW_MS, True, True)]
+    assert outcomes(await store.mailbox.put(messages)) == [Stored(NOW_MS, False), Stored(NOW_MS, True, True)]
     assert (len(await world.waiting(peers[0])), await world.waiting(peers[1])) == (1, [])
 
 
@@ -127,16 +125,16 @@ async def test_a_repetition_says_whether_it_went_to_the_same_recipient(store: St
     first = world.message(user, ada, "m", NOW_MS)
     to_bea = world.message(user, bea, "m", NOW_MS + 1)
     same, other = Stored(NOW_MS, True, False), Stored(NOW_MS, True, True)
-    assert outcomes(await store.mailbox.put_messages([first, first, to_bea])) == [
+    assert outcomes(await store.mailbox.put([first, first, to_bea])) == [
         Stored(NOW_MS, False, False),
         same,
         other,
     ]
     [delivery] = await store.mailbox.list_deliveries(ada.account_id, 0, 10, 0)
     await store.mailbox.delete(ada.account_id, [delivery.delivery_id])
-    assert outcomes(await store.mailbox.put_messages([to_bea, first])) == [other, same]
+    assert outcomes(await store.mailbox.put([to_bea, first])) == [other, same]
     await store.accounts.delete(ada.account_id)
-    assert outcomes(await store.mailbox.put_messages([to_bea, first])) == [other, same]
+    assert outcomes(await store.mailbox.put([to_bea, first])) == [other, same]
     assert await world.waiting(bea) == []
     assert (await store.sent.get(user.account_id, ["m"]))["m"].recipient_id == ada.account_id
 
@@ -144,7 +142,7 @@ async def test_a_repetition_says_whether_it_went_to_the_same_recipient(store: St
 async def test_concurrent_duplicates_are_stored_once(store: Store, world: World) -> None:
     """50 retries at once: one is the first."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    calls = [store.mailbox.put_messages([world.message(user, account, "m", NOW_MS + n)]) for n in range(50)]
+    calls = [store.mailbox.put([world.message(user, account, "m", NOW_MS + n)]) for n in range(50)]
     stored = [answer for [answer] in await asyncio.gather(*calls)]
     assert [answer.duplicate for answer in stored].count(False) == 1
     assert {answer.timestamp_ms for answer in stored} == {NOW_MS}
@@ -157,7 +155,7 @@ async def test_count_and_token_of_a_message_come_back(store: Store, world: World
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     plain = world.message(user, account, "plain")
     proved = world.message(user, account, "proved", content=b"")._replace(reporting_token=TOKEN, retry_count=2)
-    await store.mailbox.put_messages([plain, proved])
+    await store.mailbox.put([plain, proved])
     assert await world.waiting(account) == [read(plain), read(proved)]
     assert await store.sent.get(user.account_id, ["proved", "plain", "none"]) == {
         "plain": SentMessage(account.account_id, NOW_MS, b"", False, 0, 0),
@@ -172,9 +170,9 @@ async def test_a_dropped_message_is_remembered_and_goes_nowhere(store: Store, wo
     """No mailbox, no chat; sent again it is a duplicate, dropped or not."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     dropped = world.message(account, user, "m", is_dropped=True)._replace(reporting_token=TOKEN)
-    assert outcomes(await store.mailbox.put_messages([dropped])) == [Stored(NOW_MS, False)]
+    assert outcomes(await store.mailbox.put([dropped])) == [Stored(NOW_MS, False)]
     for again in (dropped._replace(timestamp_ms=NOW_MS + 1), world.message(account, user, "m", NOW_MS + 2)):
-        assert outcomes(await store.mailbox.put_messages([again])) == [Stored(NOW_MS, True)]
+        assert outcomes(await store.mailbox.put([again])) == [Stored(NOW_MS, True)]
     assert await world.waiting(user) == []
     assert await store.chats.list_page(user.account_id, None, 10) == []
     sent = await store.sent.get(account.account_id, ["m"])
@@ -191,7 +189,7 @@ async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store,
     """It comes back as it was, and allows a resend with up to its count, also when the message was long acked."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     sent = world.message(user, account, "m")
-    await store.mailbox.put_messages([sent])
+    await store.mailbox.put([sent])
     [delivery] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
     await store.mailbox.delete(account.account_id, [delivery.delivery_id])
     receipt = asking(world, account, user, "m", 2)
@@ -200,7 +198,7 @@ async def test_a_retry_receipt_waits_for_the_sender_of_its_message(store: Store,
     assert (await store.sent.get(user.account_id, ["m"]))["m"].retries_allowed == 2
     resends = [sent._replace(retry_count=count, timestamp_ms=NOW_MS + count) for count in (3, 2, 2, 1)]
     repeated = Stored(NOW_MS, True)
-    assert outcomes(await store.mailbox.put_messages(resends)) == [
+    assert outcomes(await store.mailbox.put(resends)) == [
         repeated,
         Stored(NOW_MS + 2, False),
         repeated,
@@ -214,10 +212,10 @@ async def test_the_reporting_token_is_that_of_what_arrived_last(store: Store, wo
     """What was asked for again could not be read, so it cannot be reported; a duplicate changes nothing."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     sent = world.message(user, account, "m")._replace(reporting_token=TOKEN)
-    await store.mailbox.put_messages([sent])
+    await store.mailbox.put([sent])
     await store.mailbox.put_retry_receipt(asking(world, account, user, "m", 1), 5)
     for retry_count, token, remembered in ((0, bytes(16), TOKEN), (1, b"", b""), (1, TOKEN, b"")):
-        await store.mailbox.put_messages([sent._replace(retry_count=retry_count, reporting_token=token)])
+        await store.mailbox.put([sent._replace(retry_count=retry_count, reporting_token=token)])
         assert (await store.sent.get(user.account_id, ["m"]))["m"].reporting_token == remembered
 
 
@@ -225,7 +223,7 @@ async def test_the_reporting_token_is_that_of_what_arrived_last(store: Store, wo
 async def test_concurrent_retries_are_counted_exactly(store: Store, world: World) -> None:
     """Twenty at once for one message: five are stored. None for what was not sent to whoever asks."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, account, "m")])
+    await store.mailbox.put([world.message(user, account, "m")])
     asked = [store.mailbox.put_retry_receipt(asking(world, account, user, "m", 1), 5) for _ in range(20)]
     outcomes = await asyncio.gather(*asked)
     assert (outcomes.count(RetryOutcome.FORWARDED), outcomes.count(RetryOutcome.TOO_MANY)) == (5, 15)
@@ -238,7 +236,7 @@ async def test_concurrent_retries_are_counted_exactly(store: Store, world: World
 async def test_two_senders_may_use_the_same_id(store: Store, world: World) -> None:
     """Ids are a sender's own."""
     users, account = [await world.whatsapp_user(n) for n in ("491", "492")], await world.third_party_user(1)
-    stored = await store.mailbox.put_messages([world.message(user, account, "m") for user in users])
+    stored = await store.mailbox.put([world.message(user, account, "m") for user in users])
     assert [answer.duplicate for answer in stored] == [False, False]
 
 
@@ -255,7 +253,7 @@ async def test_messages_from_or_to_a_deleted_account_vanish(store: Store, world:
     gone = await world.third_party_user(2)
     await store.accounts.delete(gone.account_id)
     items = [world.message(user, gone, "1"), world.message(gone, user, "2"), world.message(user, account, "3")]
-    assert [stored.duplicate for stored in await store.mailbox.put_messages(items)] == [False] * 3
+    assert [stored.duplicate for stored in await store.mailbox.put(items)] == [False] * 3
     await store.mailbox.put([world.receipt(user, gone), world.receipt(user, account)])
     assert (len(await world.waiting(account)), await world.waiting(user)) == (2, [])
 
@@ -263,7 +261,7 @@ async def test_messages_from_or_to_a_deleted_account_vanish(store: Store, world:
 async def test_listing_starts_after_an_id_and_ends_at_the_limit(store: Store, world: World) -> None:
     """And skips what is older than the time asked for."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(6)])
+    await store.mailbox.put([world.message(user, account, f"{n}", NOW_MS + n) for n in range(6)])
     everything = await store.mailbox.list_deliveries(account.account_id, 0, 100, 0)
     page = await store.mailbox.list_deliveries(account.account_id, everything[1].delivery_id, 2, 0)
     assert page == everything[2:4]
@@ -274,7 +272,7 @@ async def test_listing_starts_after_an_id_and_ends_at_the_limit(store: Store, wo
 async def test_deliveries_carry_the_recipients_inbox_mode_of_now(store: Store, world: World) -> None:
     """Separate until something else is chosen (OPT-05)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(account, user, "m")])
+    await store.mailbox.put([world.message(account, user, "m")])
     [before] = await store.mailbox.list_deliveries(user.account_id, 0, 10, 0)
     await store.opt_in.put_inbox_mode(user.account_id, InboxMode.COMBINED)
     [after] = await store.mailbox.list_deliveries(user.account_id, 0, 10, 0)
@@ -284,7 +282,7 @@ async def test_deliveries_carry_the_recipients_inbox_mode_of_now(store: Store, w
 async def test_unacked_deliveries_come_again_under_the_same_id(store: Store, world: World) -> None:
     """Listing takes nothing away (MSG-09)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, account, "m")])
+    await store.mailbox.put([world.message(user, account, "m")])
     first = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
     assert await store.mailbox.list_deliveries(account.account_id, 0, 10, 0) == first
 
@@ -296,9 +294,7 @@ async def test_an_ack_touches_only_the_callers_deliveries(store: Store, world: W
         await world.third_party_user(1),
         await world.third_party_user(2),
     )
-    await store.mailbox.put_messages(
-        [world.message(user, peer, f"{n}") for n, peer in enumerate((account, other, other))]
-    )
+    await store.mailbox.put([world.message(user, peer, f"{n}") for n, peer in enumerate((account, other, other))])
     mine, *theirs = sorted(
         [found for peer in (account, other) for found in await store.mailbox.list_deliveries(peer.account_id, 0, 10, 0)]
     )
@@ -315,7 +311,7 @@ async def test_the_backlog_counts_by_kind(store: Store, world: World) -> None:
     """Nothing at first; then what is young enough, and the last id of that (MSG-08)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     assert await store.mailbox.get_backlog(account.account_id, 0) == Backlog(0, 0, 0, 0, 0)
-    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(3)])
+    await store.mailbox.put([world.message(user, account, f"{n}", NOW_MS + n) for n in range(3)])
     await store.mailbox.put([world.receipt(user, account)] * 2 + [world.notification(account)])
     last = (await store.mailbox.list_deliveries(account.account_id, 0, 10, 0))[-1].delivery_id
     assert await store.mailbox.get_backlog(account.account_id, 0) == Backlog(3, 2, 1, 0, last)
@@ -325,16 +321,16 @@ async def test_the_backlog_counts_by_kind(store: Store, world: World) -> None:
 async def test_expiry_deletes_what_is_older(store: Store, world: World) -> None:
     """It returns how many items went; what is exactly that old stays. Ids are forgotten later (MSG-07, MSG-04)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
+    await store.mailbox.put([world.message(user, account, f"{n}", NOW_MS + n) for n in range(4)])
     await store.mailbox.put([world.receipt(user, account, NOW_MS)])
     assert await store.mailbox.delete_expired(NOW_MS + 2, 2) == 2, "no more than asked for: a step"
     assert await store.mailbox.delete_expired(NOW_MS + 2, 2) == 1
     assert await store.mailbox.delete_expired(NOW_MS + 2, 1_000) == 0
     assert [item.stanza_id for item in await world.waiting(account)] == ["2", "3"]
     again = [world.message(user, account, f"{n}", NOW_MS + 9) for n in (1, 2)]
-    assert outcomes(await store.mailbox.put_messages(again)) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
+    assert outcomes(await store.mailbox.put(again)) == [Stored(NOW_MS + 1, True), Stored(NOW_MS + 2, True)]
     assert [await store.sent.delete_expired(NOW_MS + 2, 1_000) for _ in range(2)] == [2, 0]
-    assert outcomes(await store.mailbox.put_messages(again)) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
+    assert outcomes(await store.mailbox.put(again)) == [Stored(NOW_MS + 9, False), Stored(NOW_MS + 2, True)]
 
 
 @pytest.mark.requirement("SIM-04", "MSG-14")
@@ -346,7 +342,7 @@ async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world
         return await store.mailbox.oldest_ms(), await store.sent.oldest_ms(), await store.past.get_time_floor_ms()
 
     assert await known() == (None, None, 0)
-    await store.mailbox.put_messages([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
+    await store.mailbox.put([world.message(user, account, f"{n}", NOW_MS + n) for n in (5, 3, 7)])
     await store.mailbox.put([world.receipt(user, account, NOW_MS + at) for at in (1, 9)])
     assert await known() == (NOW_MS + 1, NOW_MS + 3, NOW_MS + 9)
     await store.mailbox.delete_expired(NOW_MS + 4, 1_000)
@@ -364,10 +360,10 @@ async def test_the_oldest_and_the_newest_timestamp_are_known(store: Store, world
 async def test_a_notice_is_not_dated_before_what_it_comes_after(store: Store, world: World) -> None:
     """Although messages that were called later are stored first, in one group with others (MSG-14)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, account, "chat", NOW_MS)])
+    await store.mailbox.put([world.message(user, account, "chat", NOW_MS)])
     changed = world.enlistment(1, seed=8, now_ms=NOW_MS + 2)
     await asyncio.gather(
-        store.mailbox.put_messages([world.message(account, user, "before", NOW_MS + 1)]),
+        store.mailbox.put([world.message(account, user, "before", NOW_MS + 1)]),
         store.accounts.enlist(changed),
         store.mailbox.put([world.receipt(account, user, NOW_MS + 3)]),
     )
@@ -379,7 +375,7 @@ async def test_a_notice_is_not_dated_before_what_it_comes_after(store: Store, wo
 async def test_empty_calls_do_nothing(store: Store, world: World) -> None:
     """None of them is an error."""
     account = await world.third_party_user(1)
-    assert outcomes(await store.mailbox.put_messages([])) == []
+    assert outcomes(await store.mailbox.put([])) == []
     await store.mailbox.put([])
     await store.mailbox.delete(account.account_id, [])
     assert await store.prekeys.take_bundles([]) == {}
@@ -406,7 +402,7 @@ async def test_a_page_is_bounded_in_bytes(store: Store, world: World) -> None:
     """As many as fit, and one that does not fit into any page alone."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     contents = [bytes(size) for size in (100, 100, 500, 100)]
-    await store.mailbox.put_messages(
+    await store.mailbox.put(
         [world.message(user, account, f"{n}", content=content) for n, content in enumerate(contents)]
     )
     everything = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)

@@ -38,8 +38,8 @@ async def test_who_writes_first_decides_how_a_contact_begins(store: Store, world
         await world.third_party_user(2),
     )
     assert await stands(store, user, ada) == (None, 0)
-    await store.mailbox.put_messages([world.message(ada, user, "1"), world.message(user, bea, "1")])
-    await store.mailbox.put_messages([world.message(user, ada, "2"), world.message(bea, user, "2")])
+    await store.mailbox.put([world.message(ada, user, "1"), world.message(user, bea, "1")])
+    await store.mailbox.put([world.message(user, ada, "2"), world.message(bea, user, "2")])
     assert (await stands(store, user, ada), await stands(store, user, bea)) == ((REQUESTED, 0), (ACCEPTED, 0))
 
 
@@ -50,7 +50,7 @@ async def test_an_answer_changes_a_contact_that_there_is(store: Store, world: Wo
         await world.third_party_user(1),
         await world.third_party_user(2),
     )
-    await store.mailbox.put_messages([world.message(ada, user, "1")])
+    await store.mailbox.put([world.message(ada, user, "1")])
     for state in (DECLINED, ACCEPTED, DECLINED, DECLINED):
         await store.chats.put_answers([answer(user, ada, state), answer(user, bea, ACCEPTED, NOW_MS)])
         assert await stands(store, user, ada) == (state, 0)
@@ -62,7 +62,7 @@ async def test_an_answer_changes_a_contact_that_there_is(store: Store, world: Wo
 async def test_a_mark_that_lasts_longer_is_put_with_its_notice(store: Store, world: World) -> None:
     """One that lasts no longer than the last is neither put nor told; it survives another answer."""
     user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(ada, user, "1")])
+    await store.mailbox.put([world.message(ada, user, "1")])
     for until_ms, notices in ((10, 1), (10, 1), (5, 1), (20, 2)):
         await store.chats.put_answers([answer(user, ada, ACCEPTED, until_ms)])
         assert len(await world.waiting(ada)) == notices
@@ -74,7 +74,7 @@ async def test_a_mark_that_lasts_longer_is_put_with_its_notice(store: Store, wor
 async def test_deliveries_say_where_the_contact_stands_now(store: Store, world: World) -> None:
     """To the WhatsApp end, and of messages only (OPT-14)."""
     user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(ada, user, "1"), world.message(user, ada, "1")])
+    await store.mailbox.put([world.message(ada, user, "1"), world.message(user, ada, "1")])
     await store.mailbox.put([world.receipt(ada, user), world.notification(user)])
 
     async def states(account: Account) -> list[MessageRequestState | None]:
@@ -90,14 +90,14 @@ async def test_deliveries_say_where_the_contact_stands_now(store: Store, world: 
 async def test_a_deleted_chat_keeps_where_the_contact_stands(store: Store, world: World) -> None:
     """So that a decline outlives it, and a new message brings it back as it was (OPT-06, OPT-14)."""
     user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(ada, user, "1")])
+    await store.mailbox.put([world.message(ada, user, "1")])
     await store.chats.put_answers([answer(user, ada, DECLINED)])
     await store.chats.delete(user.account_id, ada.jid)
     assert (await store.chats.list_page(user.account_id, None, 10), await stands(store, user, ada)) == (
         [],
         (DECLINED, 0),
     )
-    await store.mailbox.put_messages([world.message(ada, user, "2")])
+    await store.mailbox.put([world.message(ada, user, "2")])
     assert [chat.request_state for chat in await store.chats.list_page(user.account_id, None, 10)] == [DECLINED]
 
 
@@ -107,17 +107,17 @@ async def test_a_dropped_message_is_remembered_as_far_as_its_sender_can_see(stor
     user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
     dropped = world.message(ada, user, "1", is_dropped=True)
     for duplicate in (False, True):
-        [stored] = await store.mailbox.put_messages([dropped._replace(timestamp_ms=NOW_MS + duplicate)])
+        [stored] = await store.mailbox.put([dropped._replace(timestamp_ms=NOW_MS + duplicate)])
         assert (stored.timestamp_ms, stored.duplicate) == (NOW_MS, duplicate)
     assert (await world.waiting(user), await store.chats.list_page(user.account_id, None, 10)) == ([], [])
     assert await stands(store, user, ada) == (REQUESTED, 0)
 
-    await store.mailbox.put_messages([world.message(ada, user, "2", NOW_MS + 5)])
-    await store.mailbox.put_messages([world.message(ada, user, "3", NOW_MS + 9, is_dropped=True)])
+    await store.mailbox.put([world.message(ada, user, "2", NOW_MS + 5)])
+    await store.mailbox.put([world.message(ada, user, "3", NOW_MS + 9, is_dropped=True)])
     assert [item.stanza_id for item in await world.waiting(user)] == ["2"]
     assert [chat.last_message_at_ms for chat in await store.chats.list_page(user.account_id, None, 10)] == [NOW_MS + 5]
 
-    await store.mailbox.put_messages([world.message(user, ada, "4", NOW_MS + 10, is_dropped=True)])
+    await store.mailbox.put([world.message(user, ada, "4", NOW_MS + 10, is_dropped=True)])
     assert await world.waiting(ada) == []
     assert [chat.last_message_at_ms for chat in await store.chats.list_page(user.account_id, None, 10)] == [NOW_MS + 10]
 
@@ -127,11 +127,11 @@ async def test_a_message_says_how_it_opens_a_chat(store: Store, world: World, st
     """The store takes the state and the listing from the first message; a later one can only list the chat (OPT-14)."""
     ada, user = await world.third_party_user(1), await world.whatsapp_user("491")
     entry = ChatEntry(user.account_id, ada.account_id, state, is_listed=False)
-    await store.mailbox.put_messages([world.message(ada, user, "1")._replace(chat=entry)])
+    await store.mailbox.put([world.message(ada, user, "1")._replace(chat=entry)])
     assert (await stands(store, user, ada), await store.chats.list_page(user.account_id, None, 10)) == ((state, 0), [])
-    await store.mailbox.put_messages([world.message(ada, user, "2")._replace(chat=None)])
+    await store.mailbox.put([world.message(ada, user, "2")._replace(chat=None)])
     assert await store.chats.list_page(user.account_id, None, 10) == []
-    await store.mailbox.put_messages([world.message(user, ada, "3")])
+    await store.mailbox.put([world.message(user, ada, "3")])
     assert [chat.request_state for chat in await store.chats.list_page(user.account_id, None, 10)] == [state]
 
 
@@ -142,8 +142,8 @@ async def test_chats_that_nobody_has_answered_are_listed_newest_first(store: Sto
     users = [await world.whatsapp_user(f"49{number}") for number in range(1, 7)]
     opened = [world.message(ada, user, f"{n}", NOW_MS + n) for n, user in enumerate(users)]
     opened[4] = world.message(ada, users[4], "4", NOW_MS + 4, is_dropped=True)
-    await store.mailbox.put_messages([*opened, world.message(bea, users[0], "0", NOW_MS + 50)])
-    await store.mailbox.put_messages([world.message(ada, users[1], "again", NOW_MS + 60)])
+    await store.mailbox.put([*opened, world.message(bea, users[0], "0", NOW_MS + 50)])
+    await store.mailbox.put([world.message(ada, users[1], "again", NOW_MS + 60)])
     await store.chats.put_answers(
         [
             answer(users[1], ada, DECLINED),

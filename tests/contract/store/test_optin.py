@@ -55,9 +55,7 @@ async def test_chats_are_paged_newest_first_then_by_jid(store: Store, world: Wor
     user = await world.whatsapp_user("491")
     peers = [await world.third_party_user(number) for number in range(1, 6)]
     times = [NOW_MS, NOW_MS + 2, NOW_MS + 1, NOW_MS + 1, NOW_MS + 1]
-    await store.mailbox.put_messages(
-        [world.message(peer, user, "m", at) for peer, at in zip(peers, times, strict=True)]
-    )
+    await store.mailbox.put([world.message(peer, user, "m", at) for peer, at in zip(peers, times, strict=True)])
     expected = ["100-2@interop", "100-3@interop", "100-4@interop", "100-5@interop", "100-1@interop"]
     pages, before = [], None
     while page := await store.chats.list_page(user.account_id, before, 2):
@@ -70,12 +68,8 @@ async def test_a_message_either_way_touches_the_chat(store: Store, world: World)
     """The newest time wins; receipts, duplicates and late messages do not."""
     user, peer = await world.whatsapp_user("491"), await world.third_party_user(1)
     await store.opt_in.put(user.account_id, [BATS])
-    await store.mailbox.put_messages(
-        [world.message(peer, user, "1", NOW_MS + 1), world.message(user, peer, "2", NOW_MS + 7)]
-    )
-    await store.mailbox.put_messages(
-        [world.message(peer, user, "3", NOW_MS + 3), world.message(peer, user, "1", NOW_MS + 9)]
-    )
+    await store.mailbox.put([world.message(peer, user, "1", NOW_MS + 1), world.message(user, peer, "2", NOW_MS + 7)])
+    await store.mailbox.put([world.message(peer, user, "3", NOW_MS + 3), world.message(peer, user, "1", NOW_MS + 9)])
     await store.mailbox.put([world.receipt(peer, user, NOW_MS + 11)])
     [chat] = await store.chats.list_page(user.account_id, None, 10)
     assert chat == Chat(peer.jid, BATS, "user1", NOW_MS + 7, False, MessageRequestState.REQUESTED)
@@ -85,7 +79,7 @@ async def test_a_message_either_way_touches_the_chat(store: Store, world: World)
 async def test_a_chat_is_read_only_while_its_user_is_not_opted_in(store: Store, world: World) -> None:
     """By the partner's choice and by the global switch (OPT-06)."""
     user, peer = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(peer, user, "m")])
+    await store.mailbox.put([world.message(peer, user, "m")])
 
     async def read_only() -> bool:
         [chat] = await store.chats.list_page(user.account_id, None, 10)
@@ -104,9 +98,9 @@ async def test_a_deleted_chat_comes_back_with_the_next_message(store: Store, wor
     """Deletion concerns the one chat; twice is as good as once."""
     user = await world.whatsapp_user("491")
     peer, other = await world.third_party_user(1), await world.third_party_user(2)
-    await store.mailbox.put_messages([world.message(peer, user, "1"), world.message(other, user, "1")])
+    await store.mailbox.put([world.message(peer, user, "1"), world.message(other, user, "1")])
     for _ in range(2):
         await store.chats.delete(user.account_id, peer.jid)
     assert [chat.peer_jid for chat in await store.chats.list_page(user.account_id, None, 10)] == [other.jid]
-    await store.mailbox.put_messages([world.message(user, peer, "2")])
+    await store.mailbox.put([world.message(user, peer, "2")])
     assert len(await store.chats.list_page(user.account_id, None, 10)) == 2

@@ -26,7 +26,7 @@ async def test_setting_replaces_all_keys(store: Store, world: World) -> None:
 async def test_the_first_publication_is_no_identity_change(store: Store, world: World) -> None:
     """Only a changed identity key tells the chat peers, each once (KEY-17)."""
     user, friend = await world.whatsapp_user("491"), await world.third_party_user(1)
-    await store.mailbox.put_messages([world.message(user, friend, "m")])
+    await store.mailbox.put([world.message(user, friend, "m")])
     assert await store.prekeys.put(user.account_id, published_keys(1), [], 1) == []
     assert await store.prekeys.put(user.account_id, published_keys(1), [], 1) == []
     assert await store.prekeys.put(user.account_id, published_keys(2), [], NOW_MS + 5) == [friend.account_id]

@@ -17,7 +17,7 @@ BOB, CAROL = ExternalUser(0, "491"), ExternalUser(0, "492")
 
 
 async def chat(store: Store, world: World, user: Account, account: Account) -> None:
-    await store.mailbox.put_messages([world.message(user, account, f"{user.jid}-{account.jid}")])
+    await store.mailbox.put([world.message(user, account, f"{user.jid}-{account.jid}")])
 
 
 @pytest.mark.parametrize("moved", ["reported", "reporter"])
@@ -135,9 +135,9 @@ async def test_chats_that_nobody_answered_are_counted(store: Store, world: World
     ada, eve = await world.third_party_user(1), await world.third_party_user(2, seed=9)
     users = [await world.whatsapp_user(f"49{number}") for number in range(4)]
     for at, user in enumerate(users):
-        await store.mailbox.put_messages([world.message(ada, user, f"to-{at}", NOW_MS + at)])
-    await store.mailbox.put_messages([world.message(eve, users[0], "from-eve")])
-    await store.mailbox.put_messages([world.message(users[1], eve, "to-eve")])
+        await store.mailbox.put([world.message(ada, user, f"to-{at}", NOW_MS + at)])
+    await store.mailbox.put([world.message(eve, users[0], "from-eve")])
+    await store.mailbox.put([world.message(users[1], eve, "to-eve")])
     assert await store.reports.count_complaints(ada, NOW_MS) == Complaints(0, 0, 4)
     assert await store.reports.count_complaints(ada, NOW_MS + 3) == Complaints(0, 0, 1)
     for user, state in ((users[0], MessageRequestState.ACCEPTED), (users[1], MessageRequestState.DECLINED)):

@@ -73,7 +73,7 @@ async def test_a_look_up_finds_the_same_by_identifier(store: Store, world: World
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     await store.opt_in.put(user.account_id, [BATS])
     await store.blocklist.put(user.account_id, account.jid)
-    await store.mailbox.put_messages([world.message(account, user, "1"), world.message(user, account, "2")])
+    await store.mailbox.put([world.message(account, user, "1"), world.message(user, account, "2")])
     for asker, asked, found in (
         (account, [(0, "491"), (0, "492"), (0, "491"), (BATS, "user1"), (OWLS, "user1"), (0, ""), (998, "x")], user),
         (user, [(BATS, "user1"), (BATS, "user2"), (BATS, "user1"), (0, "491"), (OWLS, "user1")], account),
@@ -113,7 +113,7 @@ async def test_usage_counts_what_waits(store: Store, world: World) -> None:
     """Items and content bytes, messages and receipts alike, until they are acked; of who may be written to (MSG-11)."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
     await store.opt_in.put(user.account_id, [BATS])
-    await store.mailbox.put_messages([world.message(user, account, str(n), content=bytes(100)) for n in range(3)])
+    await store.mailbox.put([world.message(user, account, str(n), content=bytes(100)) for n in range(3)])
     await store.mailbox.put([world.receipt(user, account)])
 
     async def usage() -> tuple[int, int]:

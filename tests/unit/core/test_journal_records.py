@@ -84,7 +84,7 @@ async def test_dropped_messages(world: World, why: str, requirement: str, cause:
     before = len(said(world))
     await send(world, ada, message(user, "m2"))
     await world.indicators.show(ada, user.jid, Typing(TypingState.PAUSED))
-    await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["x", "y"]), True)
+    await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, user.jid, ["x", "y"])], True)
     await world.receipts.send_retry(ada, user.jid, retry("x"))
     assert said(world, after=before) == [
         (ada.jid, "stanza.message", "m2", "dropped", requirement, cause, user.jid),
@@ -109,11 +109,11 @@ async def test_receipts(build_world: BuildWorld) -> None:
     ada, user = await two(world)
     await send(world, user, message(ada, "m1"), message(ada, "m2"))
     before = len(said(world))
-    await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["m1", "m2", "m3"]), True)
-    await world.receipts.send(ada, OutgoingReceipt(ReceiptType.DELIVERED, user.jid, ["m4", "m5"]), True)
-    await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["m1"]), False)
+    await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, user.jid, ["m1", "m2", "m3"])], True)
+    await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.DELIVERED, user.jid, ["m4", "m5"])], True)
+    await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, user.jid, ["m1"])], False)
     for _ in range(3):
-        await world.receipts.send(ada, OutgoingReceipt(ReceiptType.DELIVERED, user.jid, ["m1"]), True)
+        await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.DELIVERED, user.jid, ["m1"])], True)
     to_user = (ada.jid, "stanza.receipt", user.jid)
     assert said(world, after=before) == [
         (*to_user, "dropped", "RCP-05", NEVER_SENT, "read: 1"),
@@ -249,7 +249,7 @@ async def test_what_a_connection_left(world: World) -> None:
     await send(world, user, message(ada, "m1"), message(ada, "m2"))
     await send(world, ada, message(user, "m3"))
     await world.receipts.send_retry(user, ada.jid, retry("m3"))
-    await world.receipts.send(user, OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m3"]), True)
+    await world.receipts.send(user, [OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m3"])], True)
     world.connections.online.clear()
     await world.unacked_push.send(ada, Reason.CONNECTION_SILENT)
     left = "3 messages and retry receipts were left un-acked"

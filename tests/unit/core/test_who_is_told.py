@@ -34,7 +34,7 @@ async def _message_back(world: World, ada: Account, user: Account) -> None:
 
 
 async def _receipt(world: World, ada: Account, user: Account) -> None:
-    await world.receipts.send(user, OutgoingReceipt(ReceiptType.READ, ada.jid, ["first"]), True)
+    await world.receipts.send(user, [OutgoingReceipt(ReceiptType.READ, ada.jid, ["first"])], True)
 
 
 async def _retry(world: World, ada: Account, user: Account) -> None:

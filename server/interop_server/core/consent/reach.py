@@ -121,7 +121,11 @@ async def require_reachable(store: StoreForRoutes, sender: Account, jid: Jid) ->
     Raises:
         Dropped: The account may not talk to the peer.
     """
-    view = await view_routes(store, sender, [jid])
+    return reachable(await view_routes(store, sender, [jid]), jid)
+
+
+def reachable(view: RouteView, jid: Jid) -> RouteFacts:
+    """Does the same for one of the peers of a view."""
     try:
         route, facts = view.decide(jid)
     except Refusal as refusal:

@@ -70,7 +70,7 @@ class OptInStore(Protocol):
 
 
 class ChatStore(Protocol):
-    """Chats between WhatsApp users and third-party users. `MailboxStore.put_messages` opens them."""
+    """Chats between WhatsApp users and third-party users. `MailboxStore.put` opens them."""
 
     async def list_page(self, account_id: int, before: tuple[int, str] | None, limit: int) -> list[Chat]:
         """A WhatsApp user's chats, newest message first, then by JID; `before` is (last_message_at_ms, peer_jid)."""

@@ -37,6 +37,6 @@ class Arrivals:
         self.push.notify(recipient.integrator, recipient.known_as)
         self.journal.record(SERVER, "push", "done", recipient.jid, requirement="LIF-01")
 
-    def wake(self, recipient: RouteFacts) -> None:
-        """Tells a recipient on their connection, if they have one; these items are not worth a push."""
-        self.connections.wake(recipient.account_id)
+    def hand_over(self, recipient: RouteFacts, arrived: Sequence[Stored]) -> None:
+        """Gives a recipient what was stored, on their connection if they have one: it is not worth a push."""
+        self.connections.hand_over(recipient.account_id, arrived)

@@ -6,14 +6,16 @@ accounts exist, which have blocked it or what was sent. The journal gives the ca
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from interop_protocol.jid import Jid
 from interop_protocol.sizes import MAX_RETRIES
 from interop_server.core.addressing import check_address
-from interop_server.core.consent.reach import Dropped, require_reachable
+from interop_server.core.consent.reach import Dropped, RouteView, reachable, require_reachable, view_routes
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal
+from interop_server.core.journal import Decision, Journal
 from interop_server.core.keys.published import check_prekey, check_published_keys
 from interop_server.core.mailbox_content import Receipt, encode
 from interop_server.core.messages import (
@@ -24,6 +26,7 @@ from interop_server.core.messages import (
     RetryReceipt,
     RouteFacts,
     SentMessage,
+    Stored,
 )
 from interop_server.core.messaging.arrivals import Arrivals
 from interop_server.core.messaging.store import StoreForMessaging
@@ -59,6 +62,21 @@ class OutgoingReceipt(NamedTuple):
     """1 to 256."""
 
 
+class _Batch(NamedTuple):
+    """What the receipts of one batch share."""
+
+    view: RouteView
+    sent: dict[int, dict[str, SentMessage]]
+    """By peer, what they sent of what is named."""
+    own: bool
+    items: list[MailboxItem]
+    """What goes into mailboxes."""
+    counts: Counter[int]
+    """How many of them go into whose."""
+    sizes: Counter[int]
+    """How many bytes go into whose."""
+
+
 def _never_sent() -> Dropped:
     return Dropped("RCP-05", "that peer never sent it to this account")
 
@@ -78,42 +96,40 @@ class Receipts:
     clock: Clock
     retry_rate: RateLimit
 
-    async def send(self, sender: Account, receipt: OutgoingReceipt, own: bool) -> None:
-        """Routes one receipt, without the messages that its recipient never sent to its sender (RCP-05).
+    async def send(self, sender: Account, receipts: Sequence[OutgoingReceipt], own: bool) -> list[Refusal | None]:
+        """Routes receipts, each without the messages that its recipient never sent to its sender (RCP-05).
 
-        Drops it when the two accounts may not talk, when read receipts are off on either side (RCP-01), and when the
-        recipient's mailbox is full (MSG-11).
+        Stores all that go through in one transaction. Drops one when the two accounts may not talk, when read receipts
+        are off on either side (RCP-01), and when the recipient's mailbox is full (MSG-11).
 
         Args:
-            sender: The account that sends the receipt.
-            receipt: What it says.
+            sender: The account that sends the receipts.
+            receipts: What they say.
             own: Whether the sender has read receipts on.
 
-        Raises:
-            Refusal: The address is invalid, as in `check_address`.
+        Returns:
+            For each receipt why it is refused, as in `check_address`, or None.
         """
-        jid = check_address(receipt.to_jid, "receipt.to_jid")
-        try:
-            facts = await require_reachable(self.store, sender, jid)
-            if receipt.kind is ReceiptType.READ and not (own and facts.read_receipts):
-                raise Dropped("RCP-01", "read receipts are off")
-            message_ids = await self._sent_to(sender, facts, receipt.message_ids)
-            item = self._item(Receipt(receipt.kind, tuple(message_ids)), sender, facts)
-        except Dropped as dropped:
-            self._drop_receipt(sender, receipt, dropped, len(receipt.message_ids))
-            return
-        if unknown := len(receipt.message_ids) - len(message_ids):
-            self._drop_receipt(sender, receipt, _never_sent(), unknown)
-        await self.store.mailbox.put([item])
-        self.journal.record(
-            sender.jid,
-            "stanza.receipt",
-            "accepted",
-            facts.jid,
-            requirement="RCP-01",
-            detail=f"{receipt.kind.name.lower()}: {len(message_ids)}",
-        )
-        self.arrivals.wake(facts)
+        batch = await self._batch(sender, receipts, own)
+        refusals: list[Refusal | None] = []
+        decisions: list[Decision] = []
+        for receipt in receipts:
+            try:
+                self._accept(batch, receipt, decisions)
+            except Refusal as refusal:
+                refusals.append(refusal)
+                continue
+            except Dropped as dropped:
+                self._drop(decisions, receipt, dropped, len(receipt.message_ids))
+            refusals.append(None)
+        arrived: dict[int, list[Stored]] = {}
+        for item, stored in zip(batch.items, await self._put(batch.items), strict=True):
+            arrived.setdefault(item.recipient_id, []).append(stored)
+        self.journal.record_all(sender.jid, "stanza.receipt", decisions)
+        for facts in batch.view.facts.values():
+            if facts.account_id in arrived:
+                self.arrivals.hand_over(facts, arrived[facts.account_id])
+        return refusals
 
     async def send_retry(self, sender: Account, to: str, retry: RetryReceipt) -> None:
         """Forwards a retry receipt to the sender of the message (RCP-03), at most five times per message (RCP-04).
@@ -144,7 +160,8 @@ class Receipts:
                 raise Dropped("RCP-04", "it was forwarded too often")
         except Dropped as dropped:
             self.counts[RETRIES_DROPPED] += 1
-            self._record_drop(sender, "stanza.retry_receipt", retry.message_id, dropped, jid.text)
+            decision = Decision("dropped", retry.message_id, dropped.requirement, dropped.cause, jid.text)
+            self.journal.record_all(sender.jid, "stanza.retry_receipt", [decision])
             return
         self.journal.record(
             sender.jid,
@@ -156,39 +173,65 @@ class Receipts:
         )
         self.arrivals.announce(facts)
 
-    async def _sent_to(self, account: Account, peer: RouteFacts, message_ids: Sequence[str]) -> list[str]:
-        sent = await self.store.sent.get(peer.account_id, message_ids)
-        known = [message_id for message_id in message_ids if _was_sent(sent.get(message_id), account)]
+    async def _batch(self, sender: Account, receipts: Sequence[OutgoingReceipt], own: bool) -> _Batch:
+        named: dict[str, list[str]] = {}
+        for receipt in receipts:
+            named.setdefault(receipt.to_jid, []).extend(receipt.message_ids)
+        jids: dict[str, Jid] = {}
+        for address in named:
+            with suppress(Refusal):  # refused again, with its reason, when the receipt itself is checked
+                jids[address] = check_address(address)
+        view = await view_routes(self.store, sender, list({jid.text: jid for jid in jids.values()}.values()))
+        sent: dict[int, dict[str, SentMessage]] = {}
+        for address, jid in jids.items():
+            if (facts := view.facts.get(jid.text)) is not None:
+                found = await self.store.sent.get(facts.account_id, named[address])
+                sent.setdefault(facts.account_id, {}).update(found)
+        return _Batch(view, sent, own, [], Counter(), Counter())
+
+    def _accept(self, batch: _Batch, receipt: OutgoingReceipt, decisions: list[Decision]) -> None:
+        sender, jid = batch.view.sender, check_address(receipt.to_jid, "receipt.to_jid")
+        facts = reachable(batch.view, jid)
+        if receipt.kind is ReceiptType.READ and not (batch.own and facts.read_receipts):
+            raise Dropped("RCP-01", "read receipts are off")
+        sent = batch.sent.get(facts.account_id, {})
+        known = [message_id for message_id in receipt.message_ids if _was_sent(sent.get(message_id), sender)]
         if not known:
             raise _never_sent()
-        return known
+        recipient, content = facts.account_id, Receipt(receipt.kind, tuple(known))
+        item = self._item(content, sender, facts, batch.counts[recipient], batch.sizes[recipient])
+        batch.items.append(item)
+        batch.counts[recipient] += 1
+        batch.sizes[recipient] += len(item.content)
+        if unknown := len(receipt.message_ids) - len(known):
+            self._drop(decisions, receipt, _never_sent(), unknown)
+        decisions.append(Decision("accepted", facts.jid, "RCP-01", "", _told(receipt, len(known))))
+
+    async def _put(self, items: Sequence[MailboxItem]) -> Sequence[Stored]:
+        return await self.store.mailbox.put(items) if items else ()
 
     def _check_rate(self, sender: Account) -> None:
         if self.retry_rate.take(sender.account_id):
             raise Dropped("MSG-11", "the sender asks for too many messages at once")
 
-    def _item(self, content: Receipt | RetryReceipt, sender: Account, facts: RouteFacts) -> MailboxItem:
-        """Returns the item for the recipient's mailbox, which must have room for it."""
+    def _item(
+        self, content: Receipt | RetryReceipt, sender: Account, facts: RouteFacts, items: int = 0, size: int = 0
+    ) -> MailboxItem:
+        """Returns the item for the recipient's mailbox, which must have room for it beside others of the same batch."""
         sender_id, sender_jid = sender.account_id, sender.jid
         item = encode(content, facts.account_id, self.clock.now_ms(), sender_id=sender_id, sender_jid=sender_jid)
-        if not self.arrivals.has_room(facts.mailbox_items + 1, facts.mailbox_bytes + len(item.content)):
+        if not self.arrivals.has_room(facts.mailbox_items + items + 1, facts.mailbox_bytes + size + len(item.content)):
             raise Dropped("MSG-11", "the mailbox is full")
         return item
 
-    def _drop_receipt(self, sender: Account, receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
+    def _drop(self, decisions: list[Decision], receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
         self.counts[RECEIPTS_DROPPED] += count
-        self._record_drop(sender, "stanza.receipt", receipt.to_jid, dropped, f"{receipt.kind.name.lower()}: {count}")
+        detail = _told(receipt, count)
+        decisions.append(Decision("dropped", receipt.to_jid, dropped.requirement, dropped.cause, detail))
 
-    def _record_drop(self, sender: Account, action: str, subject: str, dropped: Dropped, detail: str) -> None:
-        self.journal.record(
-            sender.jid,
-            action,
-            "dropped",
-            subject,
-            requirement=dropped.requirement,
-            cause=dropped.cause,
-            detail=detail,
-        )
+
+def _told(receipt: OutgoingReceipt, count: int) -> str:
+    return f"{receipt.kind.name.lower()}: {count}"
 
 
 def check_retry(retry: RetryReceipt) -> None:

@@ -176,7 +176,7 @@ class Router:
         decisions: list[Decision] = []
         answering: list[MailboxItem] = []
         arrived: dict[int, list[Stored]] = {}
-        results = await self.store.mailbox.put_messages([item for _, _, item in accepted])
+        results = await self.store.mailbox.put([item for _, _, item in accepted])
         for (index, message, item), stored in zip(accepted, results, strict=True):
             if stored.other_recipient:
                 outcomes[index] = SendOutcome(item.stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))

@@ -33,6 +33,8 @@ REQUEST_STATES = (None, *MessageRequestState)
 # Looked up for each delivered message: calling an enumeration takes far longer.
 _KINDS = {int(kind): kind for kind in StanzaKind}
 _INBOX_MODES = {int(mode): mode for mode in InboxMode}
+_HANDED_OVER = frozenset({StanzaKind.MESSAGE, StanzaKind.RECEIPT})
+"""Notifications may be left out, or wait for a capability: they are looked for."""
 
 
 def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
@@ -70,8 +72,9 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     for delivery_id, index in enumerate(waiting, first_id):
         item = items[index]
         end = ends[item.recipient_id]
-        if item.kind is StanzaKind.MESSAGE:
-            delivery = Delivery(delivery_id, item, end.inbox_mode, states.get((item.recipient_id, item.sender_id)))
+        if item.kind in _HANDED_OVER:
+            state = states.get((item.recipient_id, item.sender_id)) if item.kind is StanzaKind.MESSAGE else None
+            delivery = Delivery(delivery_id, item, end.inbox_mode, state)
             stored[index] = Stored(item.timestamp_ms, False, False, delivery, end.newest_id)
         end.newest_id = delivery_id
     return stored
@@ -282,11 +285,8 @@ _STATE_OF_CHAT = "SELECT request_state FROM chat WHERE whatsapp_id = ?1 AND thir
 class SqliteMailbox(Concern, MailboxStore):
     """The mailbox table."""
 
-    async def put_messages(self, items: Sequence[MailboxItem]) -> list[Stored]:
+    async def put(self, items: Sequence[MailboxItem]) -> list[Stored]:
         return await self._engine.write_batch(put_items, items)
-
-    async def put(self, items: Sequence[MailboxItem]) -> None:
-        await self._engine.write_batch(put_items, items)
 
     async def put_retry_receipt(self, item: MailboxItem, most: int) -> RetryOutcome:
         return await self._engine.write(lambda db: _put_retry_receipt(db, item, most))

@@ -61,7 +61,7 @@ async def live(world: World, user: Account, number: int) -> AsyncIterator[None]:
     for batch in range(2):
         await store.prekeys.take_bundles([account.account_id])
         yield
-        await store.mailbox.put_messages([world.message(user, account, f"{number}-{batch}-{n}") for n in range(2)])
+        await store.mailbox.put([world.message(user, account, f"{number}-{batch}-{n}") for n in range(2)])
         yield
     [first, *_] = await store.mailbox.list_deliveries(account.account_id, 0, 10, 0)
     await store.mailbox.delete(account.account_id, [first.delivery_id])

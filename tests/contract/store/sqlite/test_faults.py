@@ -128,8 +128,8 @@ async def test_an_account_that_has_much_goes_in_bounded_steps(tmp_path: Path) ->
     before = await store.count_rows()
     ada, user = await world.third_party_user(1), await world.whatsapp_user("4915100000001")
     await store.prekeys.put(ada.account_id, published_keys(9), one_time_prekeys(1, 3_000), 1)
-    await store.mailbox.put_messages([world.message(user, ada, f"a{number}") for number in range(1_500)])
-    await store.mailbox.put_messages([world.message(ada, user, f"b{number}") for number in range(1_500)])
+    await store.mailbox.put([world.message(user, ada, f"a{number}") for number in range(1_500)])
+    await store.mailbox.put([world.message(ada, user, f"b{number}") for number in range(1_500)])
     statements: list[str] = []
     changes: list[int] = []
 

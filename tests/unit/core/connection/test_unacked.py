@@ -55,7 +55,7 @@ async def test_no_push_when_nothing_worth_it_waits(world: World) -> None:
     """Nothing at all, a receipt, a message that has expired; nor for a WhatsApp user, nor while connected again."""
     ada, user = await world.enlisted(), await world.opted_in()
     await world.router.send_messages(ada, [message(user)])
-    await world.receipts.send(user, OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m1"]), True)
+    await world.receipts.send(user, [OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m1"])], True)
     assert (await world.mailbox.backlog(ada)).receipts == 1
     with world.quiet():
         await world.unacked_push.send(ada, None)

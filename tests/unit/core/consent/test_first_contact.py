@@ -97,7 +97,7 @@ async def test_what_follows_a_decline_is_acked_and_goes_nowhere(world: World) ->
     before = await world.waiting(user)
     with world.quiet():
         assert (await write(world, ada, user)).timestamp_ms == world.clock.now_ms()
-        await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["m1"]), True)
+        await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, user.jid, ["m1"])], True)
     assert await world.waiting(user) == before
     dropped = [entry for entry in world.journal.after(0, 100)[0] if entry.outcome == "dropped"]
     assert [(entry.action, entry.requirement, entry.reason) for entry in dropped] == [

@@ -306,7 +306,7 @@ async def test_a_jid_is_never_given_out_twice(world: World) -> None:
 async def test_receipts_of_the_old_identity_go_with_its_mailbox(world: World) -> None:
     """Nothing that waited for the old identity reaches the new one (ENL-14)."""
     ada, user = await talk(world)
-    await world.receipts.send(user, OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m1"]), True)
+    await world.receipts.send(user, [OutgoingReceipt(ReceiptType.DELIVERED, ada.jid, ["m1"])], True)
     assert (await world.mailbox.backlog(ada)).receipts == 1
     await world.enlisted("ada", keys=OTHER)
     assert (await world.mailbox.backlog(ada)).total == 0

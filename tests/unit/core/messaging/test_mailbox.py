@@ -23,7 +23,7 @@ async def test_a_backlog_is_counted_by_kind(world: World) -> None:
     ada, user = await fill(world)
     assert await world.mailbox.backlog(ada) == Backlog(0, 0, 0, 0, 0)
     await world.router.send_messages(user, [message(ada, "x")])
-    await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["x"]), True)
+    await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, user.jid, ["x"])], True)
     await world.enlisted("ada", keys=ClientKeys(seed=2))
     backlog = await world.mailbox.backlog(user)
     assert (backlog.messages, backlog.receipts, backlog.notifications, backlog.total) == (5, 1, 1, 7)

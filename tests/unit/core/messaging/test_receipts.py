@@ -36,7 +36,7 @@ async def send_receipt(
     world: World, sender: Account, to: Account | str, *ids: str, kind: ReceiptType = ReceiptType.DELIVERED
 ) -> None:
     jid = to if isinstance(to, str) else to.jid
-    await world.receipts.send(sender, OutgoingReceipt(kind, jid, ids), True)
+    await world.receipts.send(sender, [OutgoingReceipt(kind, jid, ids)], True)
 
 
 def retry(message_id: str = "m1", count: int = 1, **changes: Any) -> RetryReceipt:
@@ -98,7 +98,7 @@ async def test_read_receipts_honour_both_settings(
     ada, user = await world.enlisted(), await world.opted_in()
     await world.logins.log_in(world.login(user, read_receipts=theirs))
     await send(world, user, ada, "m1")
-    await world.receipts.send(ada, OutgoingReceipt(kind, user.jid, ["m1"]), own)
+    await world.receipts.send(ada, [OutgoingReceipt(kind, user.jid, ["m1"])], own)
     assert len(await world.waiting(user)) == arrives
     assert world.counts["receipt_dropped"] == (not arrives)
 

@@ -17,7 +17,7 @@ from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcom
 from interop_server.core.model import Account, DeviceAddress, MessageRequestState, PartnerStatus
 from interop_server.core.rules import build_rules
 from interop_server.runtime import clock as clock_module
-from tests.unit.core.world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner, refused
+from tests.unit.core.world import BATS, NOW_MS, OWLS, ClientKeys, World, message, partner
 
 BuildWorld = Callable[..., Awaitable[World]]
 
@@ -128,8 +128,8 @@ async def test_people_are_addressed_by_internal_identifiers_only(world: World, t
     """Each kind of wrong address has its reason, for messages and receipts alike (MSG-01, MSG-12, LIF-06)."""
     ada = await world.enlisted()
     assert reasons(await send(world, ada, message(to))) == [reason]
-    with refused(reason):
-        await world.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, to, ["m1"]), True)
+    [refusal] = await world.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, to, ["m1"])], True)
+    assert refusal is not None and refusal.reason is reason
 
 
 SENDER_KEY = (CiphertextType.SENDER_KEY, 0, b"x")
@@ -490,7 +490,7 @@ async def test_timestamps_never_decrease(world: World, monkeypatch: pytest.Monke
     for number, offset in enumerate((0, 0, -60_000, -60_000, 10, 5)):
         machine.append(NOW_MS + offset)
         await rules.router.send_messages(ada, [message(user, f"m{number}")])
-        await rules.receipts.send(ada, OutgoingReceipt(ReceiptType.READ, user.jid, ["r"]), True)
+        await rules.receipts.send(ada, [OutgoingReceipt(ReceiptType.READ, user.jid, ["r"])], True)
     timestamps = [item.timestamp_ms - NOW_MS for item in await world.waiting(user)]
     assert timestamps == [0] * 8 + [10] * 4
 

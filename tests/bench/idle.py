@@ -1,0 +1,49 @@
+"""What people cost who are connected and do nothing: memory for each, and the work of their login."""
+
+import asyncio
+import gc
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+
+from tests.bench.cpu import cpu_seconds, resident_bytes
+from tests.bench.lean_client import Account, LeanClient
+from tests.bench.report import Figure
+from tests.bench.settings import Settings
+from tests.bench.testbed import Testbed
+
+CONNECTIONS = 10_000
+AT_ONCE = 50
+LIMITS = ("silent_seconds=86400",)
+"""Logging all of them in takes longer than a channel may be silent."""
+
+
+async def measure_idle(settings: Settings) -> list[Figure]:
+    """Registers people, then logs them in, each on a connection of its own."""
+    async with AsyncExitStack() as stack, Testbed(settings.folder, LIMITS) as testbed:
+        pid = testbed.server.pid
+        accounts = [account for part in _parts(CONNECTIONS) for account in await testbed.whatsapp_accounts(part)]
+        gc.freeze()  # so that this process does not look through its thousands of clients again and again
+        # Some log in first, so that what is loaded and filled once counts for nobody.
+        await _log_in(testbed, accounts[:AT_ONCE], stack)
+        memory, cpu = resident_bytes(pid), cpu_seconds(pid)
+        await _log_in(testbed, accounts[AT_ONCE:], stack)
+        count = CONNECTIONS - AT_ONCE
+        memory, cpu = (resident_bytes(pid) - memory) / count, (cpu_seconds(pid) - cpu) / count
+    note = f"{count:,} logged-in channels without traffic, each on a connection of its own"
+    return [
+        Figure("idle_connection_bytes", memory, "bytes", None, note),
+        Figure("login_server_cpu_ms", 1_000 * cpu, "ms", None, note),
+    ]
+
+
+def _parts(count: int) -> Sequence[int]:
+    return [AT_ONCE] * (count // AT_ONCE)
+
+
+async def _log_in(testbed: Testbed, accounts: Sequence[Account], stack: AsyncExitStack) -> None:
+    for first in range(0, len(accounts), AT_ONCE):
+        clients = await asyncio.gather(
+            *(LeanClient.log_in(testbed.address, account) for account in accounts[first : first + AT_ONCE])
+        )
+        for client in clients:
+            stack.push_async_callback(client.close)
