@@ -1,8 +1,16 @@
-"""What all tests share: the record of what they prove, and what they could not try; and that children hear signals."""
+"""What all tests share: the record of what they prove and could not try, signals for children, how hypothesis tries."""
 
 import signal
 
+from hypothesis import HealthCheck, settings
+
 pytest_plugins = ["tests.evidence", "tests.stubs.summary"]
+
+
+# The same examples in each run, and no time asserted: a busy machine is no defect.
+settings.register_profile("same", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings.get_current_profile_name() in ("default", "ci"):
+    settings.load_profile("same")
 
 
 def pytest_configure() -> None:

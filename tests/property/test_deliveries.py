@@ -115,7 +115,7 @@ async def _run(steps: list[tuple[str, int]], room: int) -> tuple[list[int], list
 
 
 @pytest.mark.requirement("MSG-08", "MSG-09")
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(steps=st.lists(_step, max_size=25), room=st.integers(1, 6))
 def test_each_item_is_delivered_once_in_the_order_of_storing(steps: list[tuple[str, int]], room: int) -> None:
     """However announcements are delayed, reordered or missed, and however little the client takes (MSG-08, MSG-09)."""

@@ -218,4 +218,4 @@ class MailboxMachine(RuleBasedStateMachine):
 
 
 TestMailbox = MailboxMachine.TestCase
-TestMailbox.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+TestMailbox.settings = settings(max_examples=50, stateful_step_count=20)

@@ -161,4 +161,4 @@ def _take_bundle(state: SignalState) -> PreKeyBundle:
 
 
 TestConversation = Conversation.TestCase
-TestConversation.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestConversation.settings = settings(max_examples=80, stateful_step_count=50)

@@ -107,7 +107,7 @@ async def _check(store: Store, account_id: int, book: _Books) -> None:
 
 
 @pytest.mark.requirement("KEY-05", "KEY-15")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(operations=_operations)
 def test_no_key_is_handed_out_twice_and_none_is_lost(operations: list[tuple[Any, ...]]) -> None:
     """All operations at once: each published key was taken once, was deleted, or is still there (KEY-05, KEY-15)."""

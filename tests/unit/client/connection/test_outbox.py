@@ -3,7 +3,7 @@
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interop_api.v1 import stanza_pb2
@@ -20,7 +20,6 @@ def ids(batch: bytes) -> list[int]:
     return [int(stanza.message.id) for stanza in stanza_pb2.Batch.FromString(batch).stanzas]
 
 
-@settings(deadline=None)
 @given(
     chunks=st.lists(st.lists(st.integers(0, 300), max_size=20), max_size=12),
     max_batch_stanzas=st.integers(1, 12),

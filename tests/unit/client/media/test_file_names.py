@@ -4,7 +4,7 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from interop_client.media.file_names import MAX_NAME_BYTES, UNNAMED, harmless_name
@@ -60,7 +60,6 @@ def test_a_long_extension_is_cut_too() -> None:
     assert harmless_name("." + "y" * 300) == "." + "y" * 254
 
 
-@settings(deadline=None)
 @given(name=st.text(st.characters(), max_size=300) | st.text("./\\\0 :aCON\u202e\udcff\ud800", max_size=12))
 def test_any_text_becomes_one_component_that_can_be_stored_and_sent(
     tmp_path_factory: pytest.TempPathFactory, name: str

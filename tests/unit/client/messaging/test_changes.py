@@ -111,7 +111,7 @@ def test_a_deletion_holds_whenever_it_comes(
     assert not screen.texts
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(order=st.permutations(range(8)), asked=st.sets(st.sampled_from((0, 1, 2))))
 def test_changes_of_several_messages_do_not_mix(order: list[int], asked: set[int]) -> None:
     """Three texts, two edited, one of these deleted, one left alone, one change of a text that never comes."""

@@ -160,7 +160,7 @@ async def test_a_file_that_was_uploaded_again_is_shown_again(
 CRASHES = ("crash while the handler works", "crash before the save", "crash before the acks")
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(steps=st.lists(st.sampled_from(("message", "identity change", *CRASHES)), max_size=16))
 def test_each_text_is_finished_once_whatever_crashes(steps: list[str]) -> None:
     """No ack ever arrives, so the server delivers all again after each crash; another task saves at the worst time."""
