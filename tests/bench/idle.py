@@ -5,6 +5,7 @@ import gc
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from interop_server.runtime.files import most_files
 from tests.bench.cpu import cpu_seconds, resident_bytes
 from tests.bench.lean_client import Account, LeanClient
 from tests.bench.report import Figure
@@ -12,6 +13,8 @@ from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
 
 CONNECTIONS = 10_000
+FILES_PER_CONNECTION = 3
+"""The server gives a third of its files to connections of clients, and each needs one here, too."""
 AT_ONCE = 50
 LIMITS = ("silent_seconds=86400",)
 """Logging all of them in takes longer than a channel may be silent."""
@@ -19,15 +22,16 @@ LIMITS = ("silent_seconds=86400",)
 
 async def measure_idle(settings: Settings) -> list[Figure]:
     """Registers people, then logs them in, each on a connection of its own."""
+    connections = min(CONNECTIONS, most_files() // FILES_PER_CONNECTION // AT_ONCE * AT_ONCE)
     async with AsyncExitStack() as stack, Testbed(settings.folder, LIMITS) as testbed:
         pid = testbed.server.pid
-        accounts = [account for part in _parts(CONNECTIONS) for account in await testbed.whatsapp_accounts(part)]
+        accounts = [account for part in _parts(connections) for account in await testbed.whatsapp_accounts(part)]
         gc.freeze()  # so that this process does not look through its thousands of clients again and again
         # Some log in first, so that what is loaded and filled once counts for nobody.
         await _log_in(testbed, accounts[:AT_ONCE], stack)
         memory, cpu = resident_bytes(pid), cpu_seconds(pid)
         await _log_in(testbed, accounts[AT_ONCE:], stack)
-        count = CONNECTIONS - AT_ONCE
+        count = connections - AT_ONCE
         memory, cpu = (resident_bytes(pid) - memory) / count, (cpu_seconds(pid) - cpu) / count
     note = f"{count:,} logged-in channels without traffic, each on a connection of its own"
     return [
