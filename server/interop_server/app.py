@@ -31,6 +31,7 @@ from interop_server.http.push import HttpPushGateway
 from interop_server.http.surface import build_application, serve
 from interop_server.identity import load_identity
 from interop_server.rpc.connections import ConnectionRegistry
+from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.repeats import Repeats
@@ -144,6 +145,7 @@ class Simulator:
             seats,
             waiting,
             Turns(),
+            Batches(config.limits),
             int(most_files() * GRPC_PART),
             clock,
             self._rng("handshakes"),

@@ -29,7 +29,6 @@ from interop_server.rpc.convert.login import limits_to, peer_in_one_form, peer_i
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import refusal_to
-from interop_server.rpc.handover import Handover
 from interop_server.rpc.handshake import ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
@@ -200,9 +199,9 @@ class _ChatStream:
         self._channel = channel
         self._share = edge.waiting.open(self._give_up)
         self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes, self._share.change)
-        live.handover = Handover(self._share.change)
+        live.handover.held = self._share.change
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
-        self._inbound = Inbound(edge.rules, edge.turns, self._pump, live, self._outbox, self._share.change)
+        self._inbound = Inbound(edge, self._pump, live, self._outbox, self._share.change)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show

@@ -6,6 +6,7 @@ from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
 from interop_server.core.seats import Seats
 from interop_server.rpc.connections import ConnectionRegistry
+from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.turns import Turns
@@ -23,6 +24,8 @@ class Edge:
     seats: Seats
     waiting: WaitingRoom
     turns: Turns
+    batches: Batches
+    """Reads those of all channels: what it knows of their lists is too much for each of them."""
     most_connections: int
     """That each gRPC server may have at once."""
     clock: Clock

@@ -17,16 +17,13 @@ MAX_BYTES = 256 << 10
 
 
 class Handover:
-    """What was just stored for one connection.
+    """What was just stored for one connection."""
 
-    Args:
-        held: Told by how much more, or less, memory is held.
-    """
-
-    def __init__(self, held: Callable[[int], None] | None = None) -> None:
+    def __init__(self) -> None:
         self._arrived: deque[Stored] = deque()
         self._bytes = 0
-        self._held = held or (lambda _: None)
+        self.held: Callable[[int], None] = lambda _: None
+        """Told by how much more, or less, memory is held; set by the stream that serves the connection."""
         self.must_look = True
         """Whether the mailbox may hold something that does not stand here."""
 
@@ -66,4 +63,4 @@ class Handover:
 
     def _count(self, size: int) -> None:
         self._bytes += size
-        self._held(size)
+        self.held(size)

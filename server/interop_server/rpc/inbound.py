@@ -9,9 +9,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
-from interop_server.core.rules import Rules
 from interop_server.rpc.connections import LiveConnection
-from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.convert.inbound import (
     NACK_CODES,
     message_from,
@@ -21,9 +19,9 @@ from interop_server.rpc.convert.inbound import (
 from interop_server.rpc.convert.indicators import INDICATORS
 from interop_server.rpc.convert.outbound import pong_to, refused_stanza
 from interop_server.rpc.deliveries import DeliveryPump
+from interop_server.rpc.edge import Edge
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
-from interop_server.rpc.turns import Turns
 
 _JOINED = frozenset({"message", "receipt"})
 """Kinds of which those that follow each other are taken together: one transaction, one commit."""
@@ -62,8 +60,7 @@ class Inbound:
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
 
     Args:
-        rules: What is done.
-        turns: Shared by all connections.
+        edge: What all connections share.
         pump: The connection's deliveries.
         live: The connection.
         outbox: Takes the answers.
@@ -72,18 +69,17 @@ class Inbound:
 
     def __init__(
         self,
-        rules: Rules,
-        turns: Turns,
+        edge: Edge,
         pump: DeliveryPump,
         live: LiveConnection,
         outbox: Outbox,
         held: Callable[[int], None],
     ) -> None:
-        self._rules = rules
-        self._turns = turns
-        self._journal = rules.journal
-        self._limits = rules.limits
-        self._batches = Batches(rules.limits)
+        self._rules = edge.rules
+        self._turns = edge.turns
+        self._batches = edge.batches
+        self._journal = edge.rules.journal
+        self._limits = edge.rules.limits
         self._pump = pump
         self._live = live
         self._outbox = outbox
