@@ -9,7 +9,7 @@ RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test milestones threats fuzz histories chaos soak mutants lint fix docs gen gen-check stubs \
-  release-contract bench up clean
+  release-contract bench plots up clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ mutants: $(STAMP) ## Change the code in one place at a time and name what no tes
 
 bench: $(STAMP) ## Measure, each figure beside its ceiling; ARGS=--json for machines
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+plots: $(STAMP) ## Measure and draw throughput over batches and pairs, and latency over load; minutes long
+	@$(BIN)/pip install --quiet --disable-pip-version-check 'matplotlib>=3.11,<4'
+	@$(BIN)/python -m tests.bench.plots $(ARGS)
 
 up: $(STAMP) ## Start the simulator, e.g. ARGS="--db sim.db"
 	@$(BIN)/interopsim up $(ARGS)
