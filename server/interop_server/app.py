@@ -6,11 +6,12 @@ Nothing else in the server knows which implementation a port has.
 import asyncio
 import logging
 import shutil
+import socket
 import tempfile
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
@@ -25,10 +26,10 @@ from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.core.troubles import Troubles
 from interop_server.http.jwks import HttpJwksSource
+from interop_server.http.listener import listen as listen_for_http
 from interop_server.http.own_places import OwnPlaces
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
-from interop_server.http.surface import build_application, serve
 from interop_server.identity import load_identity
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.batches import Batches
@@ -46,6 +47,9 @@ from interop_server.runtime.rng import SeededRng, SystemRng
 from interop_server.runtime.shutdown import Shutdown, StopIncomplete
 from interop_server.runtime.timers import Timers
 from interop_server.storage import open_store
+
+if TYPE_CHECKING:
+    from interop_server.http.surface import HttpServer
 
 HTTP_PART, GRPC_PART = 0.2, 0.35
 """What the HTTP surface, and each of the two gRPC servers, gets at most of the files that may be open."""
@@ -152,9 +156,7 @@ class Simulator:
         )
 
         self._write_journal(rules.journal)
-        http_url = await self._serve_http(
-            build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats)
-        )
+        http_url = self._serve_http(rules, signers, seats)
         self._background("push", push.run())
         self._background("storage", _watch_storage(store, blobs))
         self._start_timers(rules)
@@ -222,16 +224,26 @@ class Simulator:
         self._shutdown.add("the temporary folder", lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
         return folder / "interopsim.db", folder / "blobs"
 
-    async def _serve_http(self, application: Any) -> str:
+    def _serve_http(self, rules: Rules, signers: PushSigners, seats: Seats) -> str:
         host, port = split_address(self._config.http_address)
         try:
-            limits = self._config.limits
-            most = min(limits.http_connections, int(most_files() * HTTP_PART))
-            http = await serve(application, host, port, most, limits.silent_connection_seconds)
+            http = listen_for_http(host, port)
         except OSError as error:
             raise unusable(self._config.http_address) from error
         self._own.add(http.port)
+        limits = self._config.limits
+        most = min(limits.http_connections, int(most_files() * HTTP_PART))
+
+        async def start(sock: socket.socket) -> "HttpServer":
+            from interop_server.http.surface import build_application, serve
+
+            application = build_application(
+                rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats
+            )
+            return await serve(application, sock, most, limits.silent_connection_seconds)
+
         self._shutdown.add("HTTP", http.stop)
+        self._background("HTTP", http.serve(start))
         return f"http://{join_address(host, http.port)}"
 
     async def _serve_grpc(self, server: grpc.aio.Server, address: str, *, is_admin: bool) -> str:

@@ -4,7 +4,7 @@ import asyncio
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Partner
-from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, is_encoded, open_session
+from interop_server.http.outbound import describe_failure, is_encoded, open_session, transport_errors
 from interop_server.http.own_places import OwnPlaces
 
 JWKS_PATH = "/.well-known/oauth/openid/jwks"
@@ -35,7 +35,7 @@ class HttpJwksSource:
                 return (await _get(self._own, partner.base_url.rstrip("/") + JWKS_PATH)).decode("utf-8")
         except UnicodeDecodeError as error:
             raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set is not UTF-8") from error
-        except TRANSPORT_ERRORS as error:
+        except transport_errors() as error:
             raise Refusal(Reason.JWKS_UNAVAILABLE, describe_failure(error)) from error
 
 

@@ -6,8 +6,10 @@ made to lead anywhere.
 
 import socket
 from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING
 
-from aiohttp import AddrInfoType
+if TYPE_CHECKING:
+    from aiohttp import AddrInfoType
 
 
 class OwnPlace(OSError):
@@ -24,7 +26,7 @@ class OwnPlaces:
         """Notes a port on which this server listens."""
         self._ports.add(port)
 
-    def open_socket(self, address: AddrInfoType) -> socket.socket:
+    def open_socket(self, address: "AddrInfoType") -> socket.socket:
         """Opens the socket for a connection to an address; aiohttp calls it for each that it tries.
 
         Raises:

@@ -8,18 +8,18 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote
-
-from aiohttp import ClientResponse, ClientSession
-from yarl import URL
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.core.ports import PartnerMedia
 from interop_server.core.seats import Claim, Seats
-from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, is_encoded, open_session
+from interop_server.http.outbound import describe_failure, is_encoded, open_session, transport_errors
 from interop_server.http.own_places import OwnPlaces
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
 
 GATHER_BYTES = 64 * 1024
 """How much a partner's server must send within one read's deadline: a slower trickle ends the download; policy."""
@@ -81,15 +81,17 @@ class HttpPartnerMediaSource:
             finally:
                 response.close()
 
-    async def _request(self, session: ClientSession, url: str, headers: dict[str, str]) -> ClientResponse:
+    async def _request(self, session: "ClientSession", url: str, headers: dict[str, str]) -> "ClientResponse":
+        from yarl import URL
+
         try:
             async with asyncio.timeout(self._limits.partner_media_seconds):
                 # Used as written, so that no `.` or `%` in the reference resolves to another path.
                 return await session.get(URL(url, encoded=True), headers=headers, allow_redirects=False)
-        except TRANSPORT_ERRORS as error:
+        except transport_errors() as error:
             raise _unavailable(describe_failure(error)) from error
 
-    def _read_head(self, response: ClientResponse, offset: int, length: int | None) -> _Answer:
+    def _read_head(self, response: "ClientResponse", offset: int, length: int | None) -> _Answer:
         _check_status(response, asked_range=bool(offset) or length is not None)
         if is_encoded(response):
             raise _unavailable("the server compressed the blob without being asked")
@@ -105,7 +107,7 @@ class HttpPartnerMediaSource:
 class _Body:
     """A body as it arrives; each read has a deadline, and the sum of all reads a size limit."""
 
-    def __init__(self, response: ClientResponse, limits: Limits) -> None:
+    def __init__(self, response: "ClientResponse", limits: Limits) -> None:
         self._content = response.content
         self._limits = limits
         self._left_over = b""
@@ -151,7 +153,7 @@ class _Body:
                 while gathered < GATHER_BYTES and (part := await self._content.readany()):
                     parts.append(part)
                     gathered += len(part)
-        except TRANSPORT_ERRORS as error:
+        except transport_errors() as error:
             raise _unavailable(describe_failure(error)) from error
         return b"".join(parts)
 
@@ -163,7 +165,7 @@ def _range_header(offset: int, length: int | None) -> dict[str, str]:
     return {"Range": f"bytes={offset}-{last}"}
 
 
-def _check_status(response: ClientResponse, *, asked_range: bool) -> None:
+def _check_status(response: "ClientResponse", *, asked_range: bool) -> None:
     status = response.status
     if status in (404, 410):
         raise Refusal(
@@ -183,7 +185,7 @@ def _read_whole(total: int | None, offset: int, length: int | None) -> _Answer:
     return _Answer(total, offset, total - offset if length is None else min(length, total - offset), is_exact=True)
 
 
-def _read_partial(response: ClientResponse, offset: int, length: int | None) -> _Answer:
+def _read_partial(response: "ClientResponse", offset: int, length: int | None) -> _Answer:
     content_range = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
     if content_range is None:
         raise _unavailable("a partial answer lacks a Content-Range")

@@ -4,15 +4,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
-
-from aiohttp import ClientSession
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.core.ports import Clock
-from interop_server.http.outbound import TRANSPORT_ERRORS, describe_failure, open_session
+from interop_server.http.outbound import describe_failure, open_session, transport_errors
 from interop_server.http.own_places import OwnPlaces
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
 
 _log = logging.getLogger(__name__)
 
@@ -103,13 +104,14 @@ class HttpPushGateway:
 
     async def run(self) -> None:
         """Sends queued pushes until cancelled."""
+        target = await self._queue.get()
         async with open_session(self._own, self._policy.timeout_seconds) as session, asyncio.TaskGroup() as deliveries:
             while True:
                 # One task per target, at most `max_waiting`: a target that waits for its retry delays no other.
-                target = await self._queue.get()
                 self._expect(deliveries.create_task(self._deliver(session, target), name="push_retry"))
+                target = await self._queue.get()
 
-    async def _deliver(self, session: ClientSession, target: PushTarget) -> None:
+    async def _deliver(self, session: "ClientSession", target: PushTarget) -> None:
         try:
             partner = await self._get_partner(target.integrator)
             if partner is not None and partner.status is PartnerStatus.ACTIVE and partner.push_url:
@@ -132,7 +134,7 @@ class HttpPushGateway:
         finally:
             self._resting.discard(target)
 
-    async def _try_and_retry(self, session: ClientSession, partner: Partner, target: PushTarget) -> bool:
+    async def _try_and_retry(self, session: "ClientSession", partner: Partner, target: PushTarget) -> bool:
         for delay_seconds in self._policy.retry_delays_seconds:
             if await self._try(session, partner, target):
                 return True
@@ -140,7 +142,7 @@ class HttpPushGateway:
             await self._clock.sleep(delay_seconds)
         return await self._try(session, partner, target)
 
-    async def _try(self, session: ClientSession, partner: Partner, target: PushTarget) -> bool:
+    async def _try(self, session: "ClientSession", partner: Partner, target: PushTarget) -> bool:
         slots = self._slots.setdefault(partner.integrator, asyncio.Semaphore(self._policy.concurrent_per_partner))
         async with slots:
             token = (await self._get_signer()).sign(partner.base_url, self._clock.now_ms() // SECOND_MS)
@@ -151,7 +153,7 @@ class HttpPushGateway:
                 self._requested.discard(target)
 
 
-async def _post(session: ClientSession, url: str, token: str, external_id: str) -> bool:
+async def _post(session: "ClientSession", url: str, token: str, external_id: str) -> bool:
     try:
         async with session.post(
             url, json={"to": external_id}, headers={"Authorization": f"Bearer {token}"}, allow_redirects=False
@@ -159,6 +161,6 @@ async def _post(session: ClientSession, url: str, token: str, external_id: str) 
             if response.status == 200:
                 return True
             _log.info("a partner answered a push with status %d", response.status)
-    except TRANSPORT_ERRORS as error:
+    except transport_errors() as error:
         _log.info("a push did not arrive: %s", describe_failure(error))
     return False

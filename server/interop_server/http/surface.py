@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
@@ -16,14 +17,13 @@ from interop_server.core.seats import Seats, transfer_from
 from interop_server.http.connections import IDLE_SECONDS, BoundedConnections, note_request
 from interop_server.http.downloads import MediaAccess, respond_with_blob
 from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
+from interop_server.http.listener import BACKLOG
 from interop_server.http.outbound import PROXIED
 from interop_server.http.refusals import JOURNAL, name_response, record_acceptance, record_refusal, refusal_response
 
 SERVER_NAME = "interopsim"
 MAX_LINE_BYTES = 8 << 10
 """Longest request line, and longest header; policy."""
-BACKLOG = 128
-"""Connections that wait to be accepted."""
 _SHUTDOWN_SECONDS = 1.0
 _HUNG_UP = (ConnectionError, web.RequestPayloadError)
 """What reading a request or writing an answer raises when the client is gone. What goes wrong between the server and
@@ -85,11 +85,6 @@ class HttpServer:
         self._runner = runner
         self._listener = listener
 
-    @property
-    def port(self) -> int:
-        """The port on which it listens."""
-        return int(self._listener.sockets[0].getsockname()[1])
-
     async def stop(self) -> None:
         """Stops listening, gives running requests a second to end, then aborts them."""
         self._listener.close()
@@ -97,19 +92,15 @@ class HttpServer:
 
 
 async def serve(
-    application: web.Application, host: str, port: int, most_connections: int, silent_seconds: float
+    application: web.Application, sock: socket.socket, most_connections: int, silent_seconds: float
 ) -> HttpServer:
     """Serves an application.
 
     Args:
         application: From `build_application`.
-        host: The address on which to listen.
-        port: 0 for any free port.
+        sock: Listens; closed when the server is stopped.
         most_connections: How many there may be at once.
         silent_seconds: How long a new one may say nothing.
-
-    Raises:
-        OSError: The port is taken.
     """
     runner = web.AppRunner(
         application,
@@ -123,12 +114,8 @@ async def serve(
     )
     await runner.setup()
     assert runner.server is not None
-    try:
-        connections = BoundedConnections(runner.server, most_connections, silent_seconds)
-        listener = await asyncio.get_running_loop().create_server(connections, host, port, backlog=BACKLOG)
-    except OSError:
-        await runner.cleanup()
-        raise
+    connections = BoundedConnections(runner.server, most_connections, silent_seconds)
+    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG)
     return HttpServer(runner, listener)
 
 

@@ -19,6 +19,7 @@ from interop_server.core.media.strays import blob_name
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
+from interop_server.http.listener import listen
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve
 from interop_server.runtime.rng import SeededRng
@@ -63,7 +64,9 @@ async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
     async def nothing(*_: object) -> Any:
         raise AssertionError("downloads enlist nobody and serve no key set")
 
-    server = await serve(build_application(nothing, media, nothing, journal, Seats(Limits())), "127.0.0.1", 0, 100, 20)
+    application = build_application(nothing, media, nothing, journal, Seats(Limits()))
+    server = listen("127.0.0.1", 0)
+    await server.serve(lambda sock: serve(application, sock, 100, 20))
     yield World(media, store, blobs, clock, user, server.port)
     await server.stop()
     await store.close()

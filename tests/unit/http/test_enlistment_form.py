@@ -1,5 +1,6 @@
 """The enlistment form over HTTP: every outcome is an object under status 200 (ENL-08, ENL-09, ENL-11)."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from typing import Any
@@ -17,7 +18,8 @@ from interop_server.core.journal import Journal, is_request_id
 from interop_server.core.limits import Limits
 from interop_server.core.seats import Seats
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
-from interop_server.http.surface import HttpServer, build_application, serve
+from interop_server.http.listener import HttpListener, listen
+from interop_server.http.surface import build_application, serve
 
 # The sample of the public technical documentation.
 SAMPLE = {
@@ -68,16 +70,16 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpServer]:
-    running = await serve(
-        build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH), "127.0.0.1", 0, 100, 20
-    )
+async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpListener]:
+    application = build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH)
+    running = listen("127.0.0.1", 0)
+    await running.serve(lambda sock: serve(application, sock, 100, 20))
     yield running
     await running.stop()
 
 
 @pytest.fixture
-async def session(server: HttpServer) -> AsyncIterator[ClientSession]:
+async def session(server: HttpListener) -> AsyncIterator[ClientSession]:
     async with ClientSession(f"http://127.0.0.1:{server.port}") as client:
         yield client
 
@@ -302,13 +304,23 @@ async def test_an_answer_names_its_request(session: ClientSession, desk: Desk, j
     assert len(journal.after(0, 100)[0]) == recorded  # who looks decides nothing
 
 
-async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal) -> None:
+async def test_a_taken_port_is_told(server: HttpListener) -> None:
     """And nothing of the second server stays behind."""
-    with pytest.raises(OSError, match="address already in use"):
-        await serve(
-            build_application(desk.enlist, NoMedia(), desk.jwks, journal, Seats(Limits())),
-            "127.0.0.1",
-            server.port,
-            100,
-            20,
-        )
+    with pytest.raises(OSError, match="already in use"):
+        listen("127.0.0.1", server.port)
+
+
+async def test_who_asks_before_it_serves_waits_and_is_answered(desk: Desk, journal: Journal) -> None:
+    """The port answers from the start on, before what answers is loaded; a stop before that leaves nothing behind."""
+    application = build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH)
+    early, never = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", early.port)
+    writer.write(b"GET /.well-known/jwks HTTP/1.1\r\nHost: x\r\n\r\n")
+    await early.serve(lambda sock: serve(application, sock, 100, 20))
+    assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    await early.stop()
+    port = never.port
+    await never.stop()
+    with pytest.raises(OSError, match="Connect call failed"):
+        await asyncio.open_connection("127.0.0.1", port)

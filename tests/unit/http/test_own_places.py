@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from interop_server.http.outbound import PROXIED, TRANSPORT_ERRORS, describe_failure, open_session
+from interop_server.http.outbound import PROXIED, describe_failure, open_session, transport_errors
 from interop_server.http.own_places import OwnPlaces
 
 from .conftest import Handler
@@ -36,7 +36,7 @@ async def test_no_spelling_of_its_own_address_is_asked(serve_partner: Callable[[
     own.add(port)
     async with open_session(own) as session:
         for host in SPELLINGS:
-            with pytest.raises(TRANSPORT_ERRORS) as raised:
+            with pytest.raises(transport_errors()) as raised:
                 await session.get(f"http://{host}:{port}/")
             if isinstance(raised.value, aiohttp.ClientConnectorError) and host[0] in "1[l":
                 assert describe_failure(raised.value) in (
