@@ -56,7 +56,10 @@ def chunks(count: int, number: int) -> list[tuple[int, int]]:
 
 def _collect(parts: list[Future[Found]], found: Found, tell: Callable[[Found], None]) -> None:
     for part in as_completed(parts):
-        found.add(part.result())
+        try:
+            found.add(part.result())
+        except Exception as error:  # noqa: BLE001 - what breaks one stage is told, and does not hide what others found
+            found.wrong.append(("", f"a stage broke: {type(error).__name__}: {error}"))
         tell(found)
 
 

@@ -212,7 +212,8 @@ class Stage:
             await self._open_line(person)
             await self._consent(person)
         else:
-            await self._enlist(person, "same")
+            if (answer := await self._enlist(person, "same"))[0] != "enlisted":
+                raise RuntimeError(f"{person.name} cannot be enlisted: {answer}")
             await self._open_line(person)
 
     async def _consent(self, person: Person) -> None:
