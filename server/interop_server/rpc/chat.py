@@ -142,7 +142,7 @@ def _stream_error(refusal: Refusal) -> stanza_pb2.Stanza:
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
-    """Ends tasks and takes them out of the list: a cancelled one keeps what it had in hand for as long as it is known."""
+    """Ends tasks and takes them out of the list: a cancelled one keeps what it had in hand while somebody knows it."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
