@@ -39,7 +39,7 @@ async def write(sender: InteropClient, recipient: InteropClient) -> None:
 
 @asynccontextmanager
 async def bystanders(world: World, pid: int, attack: Attack) -> AsyncIterator[None]:
-    """Two people who write to each other before the block, and at its end while the attack goes on; memory is bounded."""
+    """Two people who write to each other before the block, and at its end, during the attack; memory is bounded."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bystander", QUIET)
     await write(alice, bob)  # in whose session the message during the attack is sent
     forget_peak(pid)
