@@ -4,5 +4,5 @@ import os
 
 CHANNELS = int(os.environ.get("THREAT_CHANNELS", "150"))
 """Chat channels that one attacker opens: fewer in `make test`, as each costs a registration and a login."""
-CAMPAIGN = {"THREAT_CHANNELS": "500"}
+CAMPAIGN = {"THREAT_CHANNELS": "1500"}
 """What `make threats` sets."""

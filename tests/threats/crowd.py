@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc.aio
@@ -18,6 +18,9 @@ from tests.e2e.raw import enlistment
 MANY = 50
 """How many clients an attack by many has at least."""
 
+_AT_ONCE = 50
+"""How many log in at once: each handshake has a deadline, and all of them one process of the attacker's."""
+
 _numbers = itertools.count(20_000_000)
 
 
@@ -25,16 +28,24 @@ _numbers = itertools.count(20_000_000)
 async def whatsapp_crowd(world: World, count: int = MANY) -> AsyncIterator[Sequence[LeanClient]]:
     """WhatsApp users, connected and opted in for the world's messenger; disconnected at the end."""
     async with AsyncExitStack() as stack:
-        crowd = [lean_whatsapp(world, stack) for _ in range(count)]
-        yield await asyncio.gather(*crowd)
+        yield await _few_at_once(lean_whatsapp(world, stack) for _ in range(count))
 
 
 @asynccontextmanager
 async def third_party_crowd(world: World, count: int = MANY) -> AsyncIterator[Sequence[LeanClient]]:
     """Users of the world's messenger, enlisted and connected; disconnected at the end."""
     async with AsyncExitStack() as stack:
-        crowd = [lean_third_party(world, stack, f"crowd{number}") for number in range(count)]
-        yield await asyncio.gather(*crowd)
+        yield await _few_at_once(lean_third_party(world, stack, f"crowd{number}") for number in range(count))
+
+
+async def _few_at_once(logins: Iterable[Awaitable[LeanClient]]) -> Sequence[LeanClient]:
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def log_in(login: Awaitable[LeanClient]) -> LeanClient:
+        async with slots:
+            return await login
+
+    return await asyncio.gather(*map(log_in, logins))
 
 
 async def lean_whatsapp(world: World, stack: AsyncExitStack) -> LeanClient:

@@ -31,7 +31,7 @@ THREATS = {
     "T19": "Requests that are small on the wire and large in memory",
     "T20": "Answers that nobody reads",
     "T21": "A flood of streams",
-    "T22": "A flood of connections",
+    "T22": "A flood of connections or frames",
     "T23": "Headers that grow in memory",
     "T24": "Requests that lead back to the server",
     "T25": "Flooding the server with prekeys",

@@ -135,6 +135,7 @@ async def test_streams_that_are_left_open(world: World, simulator_process: Child
     attack.holds(f"{name}: {outcomes['open']:,} are open, {outcomes['RATE_LIMITED']:,} are refused (RATE_LIMITED)")
 
 
+@pytest.mark.timeout(600)  # each of them is registered and logged in first
 async def test_chat_channels_that_never_read(world: World, simulator_process: Child, attack: Attack) -> None:
     """Each makes the server answer 300 kB and reads none of it."""
     attack.tries(f"{CHANNELS:,} logged-in chat channels that ask for 300 kB of answers each, and never read")

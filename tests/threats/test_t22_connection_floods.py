@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 
 import aiohttp
@@ -19,6 +19,7 @@ from partner_server import SigningKeys
 from tests.e2e.conftest import open_world
 from tests.evidence import new_journal
 from tests.threats.bystanders import bystanders
+from tests.threats.raw_http2 import CONNECT, END_HEADERS, HEADERS, connection, frame
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T22"), pytest.mark.requirement("SIM-06")]
@@ -106,3 +107,18 @@ async def test_silent_sockets_keep_nobody_out(signing_keys: SigningKeys, tmp_pat
     assert after <= before + 10, "two bystanders, and what the check itself has open"
     assert lines <= MOST_LINES
     attack.holds("Those who are connected go on; silent sockets are closed, their files free, and the log stays short")
+
+
+async def test_settings_that_are_never_acknowledged_end_their_connection(tmp_path: Path, attack: Attack) -> None:
+    """Also while a call is open on it: until then gRPC does not hold the client to what the settings say."""
+    attack.tries("A connection that opens a call and never acknowledges the settings, and one that acknowledges them")
+    async with limited_simulator(tmp_path / "simulator.log") as child, AsyncExitStack() as stack:
+        early, right = [
+            await stack.enter_async_context(connection(child.ready["grpc"], acknowledges=acknowledges))
+            for acknowledges in (False, True)
+        ]
+        for each in (early, right):
+            await each.send(frame(HEADERS, END_HEADERS, 1, CONNECT))
+        assert await early.is_closed_within(WAIT_SECONDS)
+        assert not await right.is_closed_within(0)
+    attack.holds("The connection is closed after the deadline of silent ones")

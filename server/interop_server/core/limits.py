@@ -444,7 +444,12 @@ class Limits:
         1_024, COUNT, "SIM-06", "connections to the HTTP surface at once, fewer where few files may be open", "policy"
     )
     silent_connection_seconds: int = limit(
-        20, SECONDS, "SIM-06", "how long a new connection may say nothing, of HTTP/2 or of HTTP", "policy", least=1
+        20,
+        SECONDS,
+        "SIM-06",
+        "how long a new connection may say nothing, of HTTP/2 or of HTTP, or not acknowledge its settings",
+        "policy",
+        least=1,
     )
     connection_streams: int = limit(
         4_096, COUNT, "SIM-06", "calls at once on one HTTP/2 connection, which clients may share", "policy"

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
@@ -140,10 +140,12 @@ def _stream_error(refusal: Refusal) -> stanza_pb2.Stanza:
     return stanza_pb2.Stanza(stream_error=stanza_pb2.StreamError(error=refusal_to(refusal)))
 
 
-async def _cancel(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Ends tasks and takes them out of the list: a cancelled one keeps what it had in hand while somebody knows it."""
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    tasks.clear()
 
 
 class _SealedChannel:
@@ -213,27 +215,31 @@ class _ChatStream:
         Raises:
             Refusal: The reason why the server ended it; the client has received it in a stream error.
         """
+        # Raised here, where no task is known: gRPC keeps a refused call for as long as its client does not read.
+        if (error := await self._run_to_end()) is not None:
+            raise error
+
+    async def _run_to_end(self) -> BaseException | None:
         low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
         writing = self._start(self._write())
-        watching = self._start(self._watch(), "silence")  # the clock reports fired timers under this name
-        others = [watching, *(self._start(work) for work in (self._work(), self._pump.run()))]
-        reading = asyncio.create_task(self._read())
+        others = [self._start(work) for work in (self._work(), self._pump.run())]
+        others.append(self._start(self._watch(), "silence"))  # the clock reports fired timers under this name
+        others.append(asyncio.create_task(self._read()))
         try:
             error = await asyncio.shield(self._live.over)
-            await _cancel([reading, *others])
+            await _cancel(others)
             if isinstance(error, Refusal):
                 _say_when(error, self._rules.limits)
                 self._call.refuse(error, "chat.stream")
                 # Only one task may write to a stream, and a client that does not read must not hold it up for ever.
                 self._outbox.finish(_stream_error(error))
                 await asyncio.wait([writing], timeout=LAST_WORD_SECONDS)
+            return error
         finally:
             self._share.close()
-            await _cancel([writing, reading, *others])
-        if error is not None:
-            raise error
+            await _cancel([writing, *others])
 
     def _start(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

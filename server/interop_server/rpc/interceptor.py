@@ -28,7 +28,7 @@ from interop_server.rpc.claims import claims_of
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.repeats import Repeats
-from interop_server.rpc.request_bounds import bounds_of, unreadable
+from interop_server.rpc.request_bounds import bounds_of, check_metadata, unreadable
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.statuses import STATUS_CODES
 
@@ -78,8 +78,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:
             return grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
-        if (method := method_of(handler_call_details.method)) is None:
-            return self._counted(handler, foreign_method(handler_call_details.method))
+        path = handler_call_details.method
+        method = method_of(path) or foreign_method(path)
+        try:
+            check_metadata(handler_call_details.invocation_metadata)
+        except Refusal as refusal:
+            return grpc.stream_stream_rpc_method_handler(self._refuse_with(refusal, method))
+        if method.request is None:
+            return self._counted(handler, method)
         parse, streams = handler.request_deserializer, handler.request_streaming
         make = _MAKERS[True, handler.response_streaming]
         assert method.request is not None and parse is not None, "every method of the contract has a request"
@@ -96,6 +102,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         request_id = chosen_id(context) or self._journal.unrecorded_request_id()
         message = "the server has no such method: see protos/"
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, ((REQUEST_ID_METADATA, request_id),))
+
+    def _refuse_with(self, refusal: Refusal, method: Method) -> Behavior:
+        async def refuse(_request: Any, context: Context) -> None:
+            await _refuse(refusal, Call(context, method, self._journal), context)
+
+        return refuse
 
     def _guard(self, behavior: Behavior, method: Method, reading: "_Reading | None") -> Behavior:
         async def guarded(stream: Any, context: Context) -> Any:

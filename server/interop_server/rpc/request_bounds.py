@@ -1,8 +1,9 @@
-"""How large a request of each method can be, and how many elements its lists have; knows no service and no rule.
+"""How large a request of each method and its metadata can be, and how many elements its lists have; knows no rule.
 
 Looked at in the bytes as they came, before anything is made of them. Whether the elements are right is for the rules.
 """
 
+from collections.abc import Iterable
 from functools import cache
 from typing import NamedTuple
 
@@ -20,6 +21,10 @@ from interop_server.core.abuse.reports import MAX_REPORTED_MESSAGES
 from interop_server.core.errors import Reason, Refusal
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 
+METADATA_BYTES = 16 << 10
+"""Longest metadata of a call, counted as HTTP/2 does: each name and value, and what an entry takes up; policy."""
+_ENTRY_BYTES = 32
+"""What HTTP/2 counts for an entry beside its name and value (RFC 9113, 6.5.2)."""
 PLAIN_BYTES = 128 << 10
 """Room for what is in no list: more than any of it needs, so that the rules say what is too long."""
 
@@ -98,6 +103,20 @@ class RequestBounds:
 def bounds_of(kind: Descriptor, has_kem_prekeys: bool) -> RequestBounds:
     """Returns what a request of that kind can be, with or without KEM prekeys."""
     return RequestBounds(kind, has_kem_prekeys=has_kem_prekeys)
+
+
+def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> None:
+    """Refuses a call whose metadata is longer than any right one.
+
+    gRPC does so itself, but not before its client has acknowledged the settings of the connection.
+
+    Raises:
+        Refusal: REQUEST_MALFORMED.
+    """
+    size = sum(_ENTRY_BYTES + len(name) + len(value) for name, value in metadata)
+    if size > METADATA_BYTES:
+        detail = f"the metadata has {size:,} bytes, and a call has at most {METADATA_BYTES:,}"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, requirement="SIM-06")
 
 
 def unreadable() -> Refusal:

@@ -49,6 +49,7 @@ from interop_server.rpc.journal import Explain, JournalServicer
 from interop_server.rpc.media import MediaServicer, add_media_service
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
+from interop_server.rpc.request_bounds import METADATA_BYTES
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.standing import StandingServicer
 
@@ -68,8 +69,6 @@ _ADMIN_SERVICES = (
     standing_pb2.DESCRIPTOR.services_by_name["StandingService"],
 )
 
-METADATA_BYTES = 16 << 10
-"""Longest metadata of a call; policy."""
 IDLE_CONNECTION_MS = 600_000
 """How long a connection may be without a call. A chat channel is a call, however long it is silent; policy."""
 
@@ -151,9 +150,12 @@ def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:
         # Calls that wait to be looked at: from here on gRPC cancels some, without a reason, and from the next on all.
         ("grpc.server.max_pending_requests", streams),
         ("grpc.server.max_pending_requests_hard_limit", 2 * streams),
-        ("grpc.max_metadata_size", METADATA_BYTES // 2),  # from here on gRPC may refuse, from the next it always does
+        # Both alike: between them gRPC refuses at random.
+        ("grpc.max_metadata_size", METADATA_BYTES),
         ("grpc.absolute_max_metadata_size", METADATA_BYTES),
         ("grpc.server_handshake_timeout_ms", limits.silent_connection_seconds * SECOND_MS),
+        # Until a client has acknowledged them, it is not held to what they say of metadata.
+        ("grpc.http2.settings_timeout", limits.silent_connection_seconds * SECOND_MS),
         ("grpc.max_connection_idle_ms", IDLE_CONNECTION_MS),
         ("grpc.max_allowed_incoming_connections", edge.most_connections),
     )

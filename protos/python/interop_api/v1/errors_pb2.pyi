@@ -19,7 +19,8 @@ client may choose it, by the same metadata or header: 1 to 64 characters of A–
 or when it is anything else, the server makes it, 16 hexadecimal digits. An id that comes twice names two calls.
 
 Before any rule is asked, every call can be refused with REQUEST_MALFORMED: its bytes are no message of the method, or
-more than its largest right request has (64 KiB and room for its lists), or did not come within 60 s. Lists are counted
+more than its largest right request has (64 KiB and room for its lists), or did not come within 60 s, or its metadata
+has over 16 KiB, as HTTP/2 counts it (most often gRPC itself refuses that, with no reason). Lists are counted
 in those bytes, and TOO_MANY_ITEMS comes before anything else is looked at. And every call, handshake and HTTP request
 can be refused with RATE_LIMITED: so much is under way already, of this account, from this address or in all
 (`account_…`, `address_…`, `transfers`, `partner_media_requests`, `journal_readers`). Nothing is queued; try again
