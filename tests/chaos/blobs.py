@@ -55,6 +55,7 @@ class Blobs:
         self._unseen: list[Blob] = []
         """Acked, and not downloaded since the last kill."""
         self._auth = ""
+        self._renew_at_ms = 0
         self.favourite = ""
         """What is done most of the time: a method's name without its underscore."""
         self.pause_seconds = 0.0
@@ -63,10 +64,7 @@ class Blobs:
     async def return_(self) -> None:
         """Connects, and gets a permission to upload."""
         await self._person.connect()
-        connection = await self._person.call(
-            "MediaService/GetMediaConnection", pb.GetMediaConnectionRequest(), pb.GetMediaConnectionResponse
-        )
-        self._auth = connection.auth
+        await self._get_permission()
 
     async def check(self) -> None:
         """Completes what was broken off, and downloads what was acked."""
@@ -80,6 +78,8 @@ class Blobs:
         """Uploads until the server is gone."""
         kinds = {"whole": self._whole, "half": self._half, "wrong": self._wrong, "large": self._large}
         while True:
+            if self._person.stage.now_ms > self._renew_at_ms:
+                await self._get_permission()
             kind = self._rng.choices([*kinds], [10, 3, 2, 0.2])[0]
             await kinds[self.favourite if self.favourite and self._rng.random() < 0.7 else kind]()
             await asyncio.sleep(self.pause_seconds)
@@ -87,6 +87,13 @@ class Blobs:
     async def close(self) -> None:
         """Ends the connection."""
         await self._person.close()
+
+    async def _get_permission(self) -> None:
+        connection = await self._person.call(
+            "MediaService/GetMediaConnection", pb.GetMediaConnectionRequest(), pb.GetMediaConnectionResponse
+        )
+        self._auth = connection.auth
+        self._renew_at_ms = self._person.stage.now_ms + connection.auth_expires_after_seconds * 1_000 // 2
 
     async def _whole(self) -> None:
         await self._complete(self._new())

@@ -42,6 +42,9 @@ def main(minutes: float, rate: int, as_json: bool) -> None:
     except Broken as error:
         _interrupted(samples, as_json=as_json)
         raise click.ClickException(f"{error} (the database and its log are kept: {folder})") from error
+    except Exception:
+        _interrupted(samples, as_json=as_json)
+        raise
     shutil.rmtree(folder, ignore_errors=True)
     sys.exit(_report(samples, as_json=as_json) if is_complete else _interrupted(samples, as_json=as_json))
 
