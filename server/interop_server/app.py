@@ -18,18 +18,21 @@ from interop_protocol.times import format_time
 from interop_server.addresses import Addresses, join_address, split_address, unusable
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
-from interop_server.core.journal import Journal
+from interop_server.core.fault_rules import Catalogue
+from interop_server.core.faults import Faults
+from interop_server.core.journal import Journal, open_journal
 from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.core.troubles import Troubles
+from interop_server.fault_gate import FaultGate
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.own_places import OwnPlaces
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
 from interop_server.http.surface import build_application, serve
-from interop_server.identity import load_identity
+from interop_server.identity import Identities, load_identity
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
@@ -74,6 +77,8 @@ class Simulator:
         self._clock = clock or AdjustableClock(config.freeze_at_ms)
         self._start_number = 0
         """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
+        self.faults: Faults | None = None
+        """Its faults, once it is started."""
         self._own = OwnPlaces()
         self._troubles = Troubles()
         self._troubles.watch(_log_trouble)
@@ -104,6 +109,10 @@ class Simulator:
         """
         await self._shutdown.run()
 
+    def never_fired(self) -> list[str]:
+        """Returns the names of the faults that have done nothing so far."""
+        return [] if self.faults is None else self.faults.never_fired()
+
     async def _start(self) -> Addresses:
         config, clock = self._config, self._clock
         store, blob_folder = await self._open_store()
@@ -115,7 +124,12 @@ class Simulator:
         seats = Seats(config.limits)
         registry = ConnectionRegistry(self._rng("session tokens"))
         signers = PushSigners(store.secrets)
-        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own)
+        journal = open_journal(clock, self._rng, config.node)
+        faults = self.faults = Faults(journal, _catalogue)
+        if config.faults:
+            faults.add(config.faults)
+        gate = FaultGate(faults, clock)
+        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own, gate=gate)
         blobs = LocalBlobStore(blob_folder, clock, self._troubles)
         rules = build_rules(
             Ports(
@@ -123,14 +137,14 @@ class Simulator:
                 blobs=blobs,
                 connections=registry,
                 push=push,
-                key_set_source=HttpJwksSource(own=self._own),
+                key_set_source=HttpJwksSource(own=self._own, gate=gate),
                 token_reader=JoserfcTokens(),
                 partner_media=HttpPartnerMediaSource(config.limits, seats, self._own),
                 location=config.location,
                 clock=clock,
                 rng=self._rng,
                 limits=config.limits,
-                node=config.node,
+                journal=journal,
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
@@ -144,6 +158,7 @@ class Simulator:
             seats,
             waiting,
             Turns(),
+            gate,
             int(most_files() * GRPC_PART),
             clock,
             self._rng("handshakes"),
@@ -151,7 +166,7 @@ class Simulator:
 
         self._write_journal(rules.journal)
         http_url = await self._serve_http(
-            build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats)
+            build_application(rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats, gate)
         )
         self._background("push", push.run())
         self._background("storage", _watch_storage(store, blobs))
@@ -164,7 +179,7 @@ class Simulator:
         admin = admin_server(edge, store.count_rows, counted, _explain, self._troubles)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
         self._shutdown.add("ends of connections", departures.settle)
-        client = client_server(edge, certified.identity, http_url)
+        client = client_server(edge, Identities(certified, self._rng("untrusted identities"), clock), http_url)
         grpc_address = await self._serve_grpc(client, config.grpc_address, is_admin=False)
         self._shutdown.add("connections", _drain(rules, registry))
         return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
@@ -286,6 +301,12 @@ def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
 
     row = load_ledger().get(requirement)
     return row.statement, [evidence.value for evidence in row.evidence], row.policy
+
+
+def _catalogue() -> Catalogue:
+    from interop_server.fault_file import known_catalogue  # loaded on demand: a plain start has no faults
+
+    return known_catalogue()
 
 
 def _drain(rules: Rules, registry: ConnectionRegistry) -> Callable[[], Awaitable[None]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
 from interop_server.core.seats import Seats
+from interop_server.fault_gate import FaultGate
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.repeats import Repeats
@@ -23,6 +24,7 @@ class Edge:
     seats: Seats
     waiting: WaitingRoom
     turns: Turns
+    gate: FaultGate
     most_connections: int
     """That each gRPC server may have at once."""
     clock: Clock

@@ -99,7 +99,11 @@ class Inbound:
         """Takes the stanzas out of a list, in order."""
         try:
             if self._is_open:
-                await self._receive_in_order(stanzas)
+                faulty = self._outbox.faulty
+                if faulty is not None and faulty.is_on:
+                    await faulty.receive(stanzas, self._receive_in_order, self._answer_refused)
+                else:
+                    await self._receive_in_order(stanzas)
         finally:
             stanzas.clear()  # a channel that is given up here leaves frames behind, which must hold none of them
             self._hold(-self._held_bytes)
@@ -116,8 +120,7 @@ class Inbound:
             try:
                 await self._receive_one(stanza)
             except Refusal as refusal:
-                await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
-                await self._outbox.add([refused_stanza(stanza, refusal)])
+                await self._answer_refused(stanza, refusal)
             if number % _STANZAS_PER_TURN == 0:
                 await self._turns.wait()
             if not self._is_open:
@@ -195,6 +198,16 @@ class Inbound:
             if outcome.refusal is not None:
                 await self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
         await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
+
+    async def _answer_refused(self, stanza: stanza_pb2.Stanza, refusal: Refusal) -> None:
+        stanza_id = stanza.message.id[:64]
+        await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}", stanza_id)
+        if stanza.HasField("message"):
+            await self._outbox.add_serialized(
+                send_acks_to([SendOutcome(stanza_id, refusal=refusal)], self._outbox.max_bytes)
+            )
+        else:
+            await self._outbox.add([refused_stanza(stanza, refusal)])
 
     async def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)

@@ -16,6 +16,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal, is_request_id
 from interop_server.core.limits import Limits
 from interop_server.core.seats import Seats
+from interop_server.fault_gate import FaultGate
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
 from interop_server.http.surface import HttpServer, build_application, serve
 
@@ -68,9 +69,9 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpServer]:
+async def server(desk: Desk, journal: Journal, gate: FaultGate) -> AsyncIterator[HttpServer]:
     running = await serve(
-        build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH), "127.0.0.1", 0, 100, 20
+        build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH, gate), "127.0.0.1", 0, 100, 20
     )
     yield running
     await running.stop()
@@ -302,11 +303,11 @@ async def test_an_answer_names_its_request(session: ClientSession, desk: Desk, j
     assert len(journal.after(0, 100)[0]) == recorded  # who looks decides nothing
 
 
-async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal) -> None:
+async def test_a_taken_port_is_told(server: HttpServer, desk: Desk, journal: Journal, gate: FaultGate) -> None:
     """And nothing of the second server stays behind."""
     with pytest.raises(OSError, match="address already in use"):
         await serve(
-            build_application(desk.enlist, NoMedia(), desk.jwks, journal, Seats(Limits())),
+            build_application(desk.enlist, NoMedia(), desk.jwks, journal, Seats(Limits()), gate),
             "127.0.0.1",
             server.port,
             100,
