@@ -19,7 +19,7 @@ from interop_server.core.fault_rules import (
     Unreachable,
 )
 from interop_server.core.faults import Event, Faults, Fired
-from interop_server.core.journal import under_fault
+from interop_server.core.journal import SERVER, under_fault
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.ports import Clock
 
@@ -132,7 +132,7 @@ class FaultGate:
             call: `partner.jwks` or `partner.push`.
             integrator: The partner.
         """
-        fired = self.faults.meet(Event(call, Direction.TO_SERVER, integrator=integrator))
+        fired = self.faults.meet(Event(call, Direction.TO_SERVER, actor=SERVER, integrator=integrator))
         if fired is None:
             return True
         await self.wait(fired)
@@ -141,6 +141,8 @@ class FaultGate:
     async def wait(self, fired: Fired) -> None:
         """Returns when what waits may go on; at once for faults that let nothing wait, and when too much does."""
         if not isinstance(fired.action, Delay | Hold | Drop) or sum(map(len, self._waiting.values())) >= MAX_HELD:
+            return
+        if not self.faults.stands(fired.rule):  # cleared since it was met, and nobody would come to let it go
             return
         opened, waiting = asyncio.Event(), self._waiting[fired.name]
         waiting.append(opened)

@@ -114,6 +114,10 @@ class Faults:
             )
         return self._ordered[name]
 
+    def stands(self, rule: FaultRule) -> bool:
+        """Says whether a fault has not been cleared."""
+        return rule.name in self._ordered and self._ordered[rule.name].rule is rule
+
     def clear(self, names: Sequence[str]) -> list[Ordered]:
         """Removes faults, all without names, and returns what became of them.
 

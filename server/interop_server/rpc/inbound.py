@@ -110,7 +110,7 @@ class Inbound:
 
     async def _receive_in_order(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         messages: list[stanza_pb2.Stanza] = []
-        for number, stanza in enumerate(stanzas, 1):
+        for number, stanza in enumerate(stanzas if self._is_open else (), 1):
             if stanza.HasField("message"):
                 messages.append(stanza)
                 continue

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -170,3 +171,15 @@ async def test_a_simulator_starts_with_faults_and_says_what_never_fired(tmp_path
         ended = await program.end()
     assert ended.code == (NOT_FIRED if is_required else 0)
     assert ("Error: These faults never fired: idle." in ended.stderr) is is_required
+
+
+async def test_the_commands_of_the_page_run(world: World, tmp_path: Path) -> None:
+    """As they stand in docs/faults.md, one after the other."""
+    page = (Path(__file__).parents[3] / "docs" / "faults.md").read_text()
+    lines = [line for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) for line in block.splitlines()]
+    assert len(lines) >= 6
+    for line in lines:
+        program, command, *arguments = shlex.split(line)
+        assert (program, command) == ("interopsim", "faults")
+        ended = await faults(tmp_path, world, *arguments)
+        assert ended.code == 0, f"{line}: {ended.stderr}"

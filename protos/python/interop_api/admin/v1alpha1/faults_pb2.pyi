@@ -314,7 +314,8 @@ Global___FaultHold: _TypeAlias = FaultHold  # noqa: Y015
 
 @_typing.final
 class FaultDrop(_message.Message):
-    """Loses it. A call is never answered, and its client waits until its own deadline. A delivery that is lost on its way to a
+    """Loses it. A call is not answered: its client waits until its own deadline, and sees it break off if the fault is cleared
+    before. A delivery that is lost on its way to a
     client is in flight until the connection ends, and comes again on the next one.
     """
 
