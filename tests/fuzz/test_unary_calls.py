@@ -73,7 +73,7 @@ async def fire(target: Target, campaign: Campaign, method: MethodDescriptor, ran
         campaign.fired.add(payload)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name.partition("v1.")[2])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.containing_service.name}.{method.name}")
 def test_a_call_answers_as_documented(
     runner: asyncio.Runner, target: Target, campaign: Campaign, method: MethodDescriptor
 ) -> None:
