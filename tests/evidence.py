@@ -57,6 +57,8 @@ class Wire:
             if not line.endswith("\n"):
                 return
             entry = json.loads(line)
+            if entry.get("fault"):
+                continue  # what an ordered fault did, or what followed from it, is not the server's own doing
             if entry["outcome"] == "refused":
                 self.reasons.add(entry["reason"])
                 self.refused.add(entry["action"])

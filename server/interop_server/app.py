@@ -19,18 +19,21 @@ from interop_protocol.times import format_time
 from interop_server.addresses import Addresses, join_address, split_address, unusable
 from interop_server.blobs.local import LocalBlobStore
 from interop_server.config import Config
-from interop_server.core.journal import Journal
+from interop_server.core.fault_rules import Catalogue
+from interop_server.core.faults import Faults
+from interop_server.core.journal import Journal, open_journal
 from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.core.troubles import Troubles
+from interop_server.fault_gate import FaultGate
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.listener import listen as listen_for_http
 from interop_server.http.own_places import OwnPlaces
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
-from interop_server.identity import load_identity
+from interop_server.identity import Identities, load_identity
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
@@ -79,6 +82,8 @@ class Simulator:
         self._clock = clock or AdjustableClock(config.freeze_at_ms)
         self._start_number = 0
         """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
+        self.faults: Faults | None = None
+        """Its faults, once it is started."""
         self._own = OwnPlaces()
         self._troubles = Troubles()
         self._troubles.watch(_log_trouble)
@@ -109,6 +114,10 @@ class Simulator:
         """
         await self._shutdown.run()
 
+    def never_fired(self) -> list[str]:
+        """Returns the names of the faults that have done nothing so far."""
+        return [] if self.faults is None else self.faults.never_fired()
+
     async def _start(self) -> Addresses:
         config, clock = self._config, self._clock
         store, blob_folder = await self._open_store()
@@ -120,7 +129,12 @@ class Simulator:
         seats = Seats(config.limits)
         registry = ConnectionRegistry(self._rng("session tokens"))
         signers = PushSigners(store.secrets)
-        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own)
+        journal = open_journal(clock, self._rng, config.node)
+        faults = self.faults = Faults(journal, _catalogue)
+        if config.faults:
+            faults.add(config.faults)
+        gate = FaultGate(faults, clock)
+        push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own, gate=gate)
         blobs = LocalBlobStore(blob_folder, clock, self._troubles)
         rules = build_rules(
             Ports(
@@ -128,14 +142,14 @@ class Simulator:
                 blobs=blobs,
                 connections=registry,
                 push=push,
-                key_set_source=HttpJwksSource(own=self._own),
+                key_set_source=HttpJwksSource(own=self._own, gate=gate),
                 token_reader=JoserfcTokens(),
                 partner_media=HttpPartnerMediaSource(config.limits, seats, self._own),
                 location=config.location,
                 clock=clock,
                 rng=self._rng,
                 limits=config.limits,
-                node=config.node,
+                journal=journal,
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
@@ -150,13 +164,14 @@ class Simulator:
             waiting,
             Turns(),
             Batches(config.limits),
+            gate,
             int(most_files() * GRPC_PART),
             clock,
             self._rng("handshakes"),
         )
 
         self._write_journal(rules.journal)
-        http_url = self._serve_http(rules, signers, seats)
+        http_url = self._serve_http(rules, signers, seats, gate)
         self._background("push", push.run())
         self._background("storage", _watch_storage(store, blobs))
         self._start_timers(rules)
@@ -168,7 +183,7 @@ class Simulator:
         admin = admin_server(edge, store.count_rows, counted, _explain, self._troubles)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
         self._shutdown.add("ends of connections", departures.settle)
-        client = client_server(edge, certified.identity, http_url)
+        client = client_server(edge, Identities(certified, self._rng("untrusted identities"), clock), http_url)
         grpc_address = await self._serve_grpc(client, config.grpc_address, is_admin=False)
         self._shutdown.add("connections", _drain(rules, registry))
         return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
@@ -224,7 +239,7 @@ class Simulator:
         self._shutdown.add("the temporary folder", lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
         return folder / "interopsim.db", folder / "blobs"
 
-    def _serve_http(self, rules: Rules, signers: PushSigners, seats: Seats) -> str:
+    def _serve_http(self, rules: Rules, signers: PushSigners, seats: Seats, gate: FaultGate) -> str:
         host, port = split_address(self._config.http_address)
         try:
             http = listen_for_http(host, port)
@@ -238,7 +253,7 @@ class Simulator:
             from interop_server.http.surface import build_application, serve
 
             application = build_application(
-                rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats
+                rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats, gate
             )
             return await serve(application, sock, most, limits.silent_connection_seconds)
 
@@ -300,6 +315,12 @@ def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
 
     row = load_ledger().get(requirement)
     return row.statement, [evidence.value for evidence in row.evidence], row.policy
+
+
+def _catalogue() -> Catalogue:
+    from interop_server.fault_file import known_catalogue  # loaded on demand: a plain start has no faults
+
+    return known_catalogue()
 
 
 def _drain(rules: Rules, registry: ConnectionRegistry) -> Callable[[], Awaitable[None]]:

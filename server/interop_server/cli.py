@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_protocol.printable import PrintableLog
+from interop_protocol.printable import PrintableLog, printable
 
 if TYPE_CHECKING:
     from interop_server.core.enlistment.location import LocationPolicy
+    from interop_server.core.fault_rules import FaultRule
     from interop_server.core.limits import Limits
 
 _ELSEWHERE = {
@@ -25,6 +26,7 @@ _ELSEWHERE = {
     "requirements": "interop_server.requirements_command:requirements",
     "journal": "interop_admin.commands.journal:journal",
     "explain": "interop_admin.commands.explain:explain",
+    "faults": "interop_admin.commands.faults:faults",
 }
 """Subcommands defined in other modules."""
 
@@ -90,6 +92,18 @@ def _limits(_context: click.Context, _parameter: click.Parameter, settings: tupl
         return limits_from(settings)
     except LimitWrong as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _faults(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> "tuple[FaultRule, ...]":
+    if path is None:
+        return ()
+    from interop_protocol.fault_files import FaultFileWrong
+    from interop_server.fault_file import load_faults
+
+    try:
+        return load_faults(path)
+    except FaultFileWrong as error:
+        raise click.BadParameter(printable(str(error))) from error
 
 
 def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPolicy":
@@ -175,6 +189,14 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     help="Set a limit; repeatable. What is not public is policy, hence a limit: `interopsim limits` lists them all.",
 )
 @click.option(
+    "--faults",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    callback=_faults,
+    help="Do wrong on purpose from the start, as the TOML in FILE says; `interopsim faults` adds more. docs/faults.md.",
+)
+@click.option("--require-fired", is_flag=True, help="Exit with status 1 at the end if a fault never did anything.")
+@click.option(
     "--freeze-at",
     "freeze_at_ms",
     metavar="TIME",
@@ -212,7 +234,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
     from interop_server.addresses import AddressUnusable
     from interop_server.app import ClockBehind, FileUnusable
-    from interop_server.process import NotHeard, hold_standard_streams, serve
+    from interop_server.process import NeverFired, NotHeard, hold_standard_streams, serve
     from interop_server.runtime.files import raise_file_limit
     from interop_server.storage import WrongDatabase
 
@@ -223,7 +245,7 @@ def up(log_level: str, location: str, location_networks: Path | None, **choices:
     try:
         hold_standard_streams()
         asyncio.run(serve(config))
-    except (AddressUnusable, ClockBehind, FileUnusable, NotHeard, WrongDatabase) as error:
+    except (AddressUnusable, ClockBehind, FileUnusable, NeverFired, NotHeard, WrongDatabase) as error:
         raise click.ClickException(str(error)) from error
     finally:
         gc.enable()

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from interop_server.core.enlistment.location import Anywhere, LocationPolicy
+from interop_server.core.fault_rules import FaultRule
 from interop_server.core.journal import DEFAULT_NODE
 from interop_server.core.limits import Limits
 
@@ -28,6 +29,10 @@ class Config:
     """Derives every id and key that the server makes: reproducible, hence not secret. None makes them random."""
     location: LocationPolicy = field(default_factory=Anywhere)
     """Where third-party users may be (ENL-16)."""
+    faults: tuple[FaultRule, ...] = ()
+    """What the server does wrong on purpose, from the start."""
+    require_fired: bool = False
+    """Whether the process fails at its end when a fault never did anything."""
     limits: Limits = field(default_factory=Limits)
     grace_seconds: float = 2.0
     """How long a stopping server lets calls finish."""

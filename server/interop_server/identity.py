@@ -1,15 +1,16 @@
 """The server's own keys, made once per database and kept in it, so that clients still trust it after a restart."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from interop_protocol.certificates import CertificateChain, CertificateError, Validity, issue_chain, verify_chain
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_protocol.xeddsa_keys import NONCE_BYTES
+from interop_server.core.fault_rules import Chain
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.ports import Rng
+from interop_server.core.ports import Clock, Rng
 from interop_server.core.shared_store import SecretStore
 from interop_server.rpc.handshake import ServerIdentity
 
@@ -23,6 +24,48 @@ class Certified:
     identity: ServerIdentity
     root_public_key: bytes
     """32 bytes."""
+    root_private_key: bytes = field(repr=False)
+    """32 bytes; signs the intermediate certificate."""
+    intermediate_private_key: bytes = field(repr=False)
+    """32 bytes; signs the leaf."""
+
+
+class Identities:
+    """The identity of a server, and others that no client should trust.
+
+    Args:
+        certified: The right one.
+        rng: Makes keys that nobody knows.
+        clock: By which a chain has expired.
+    """
+
+    def __init__(self, certified: Certified, rng: Rng, clock: Clock) -> None:
+        self._certified = certified
+        self._rng = rng
+        self._clock = clock
+
+    @property
+    def identity(self) -> ServerIdentity:
+        """The right one."""
+        return self._certified.identity
+
+    def untrusted(self, chain: Chain) -> ServerIdentity:
+        """Returns an identity whose chain proves nothing."""
+        genuine, stranger = self.identity, self._rng.token_bytes(PRIVATE_KEY_BYTES)
+        if chain is Chain.REPLAYED:
+            return ServerIdentity(stranger, genuine.certificate_chain)
+        validity = CertificateChain.decode(genuine.certificate_chain).leaf.decoded.validity
+        if chain is Chain.EXPIRED:
+            now = self._clock.now_ms() // SECOND_MS
+            validity = Validity(now - 2 * _DAY, now - _DAY)
+        encoded = issue_chain(
+            stranger if chain is Chain.WRONG_ROOT else self._certified.root_private_key,
+            self._certified.intermediate_private_key,
+            _public(stranger if chain is Chain.WRONG_LEAF else genuine.static_private_key),
+            validity,
+            (self._rng.token_bytes(NONCE_BYTES), self._rng.token_bytes(NONCE_BYTES)),
+        ).encode()
+        return ServerIdentity(genuine.static_private_key, encoded)
 
 
 async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rng, valid_days: int) -> Certified:
@@ -50,7 +93,7 @@ async def load_identity(secrets: SecretStore, times_ms: Collection[int], rng: Rn
         nonces = (rng.token_bytes(NONCE_BYTES), rng.token_bytes(NONCE_BYTES))
         encoded = issue_chain(root, intermediate, static_public, validity, nonces).encode()
         await secrets.get_or_put(name, encoded)
-    return Certified(ServerIdentity(static, encoded), root_public)
+    return Certified(ServerIdentity(static, encoded), root_public, root, intermediate)
 
 
 def _public(private_key: bytes) -> bytes:

@@ -24,6 +24,10 @@ _SPARE_SECONDS = 1.5
 _NEEDED_BY_REFUSALS = ("google.protobuf.any_pb2", "google.rpc.error_details_pb2", "google.rpc.status_pb2")
 
 
+class NeverFired(Exception):
+    """Faults were ordered that never did anything; the message is a sentence that names them."""
+
+
 class NotHeard(Exception):
     """Nobody can hear that the simulator is ready; the message is a sentence that says why."""
 
@@ -49,6 +53,7 @@ async def serve(config: Config) -> None:
 
     Raises:
         AddressUnusable, ClockBehind, FileUnusable, WrongDatabase: As `Simulator.start`.
+        NeverFired: As the configuration wants, and the simulator has stopped.
         NotHeard: The ready line could not be written; the simulator has stopped.
     """
     told = asyncio.Event()
@@ -69,6 +74,8 @@ async def serve(config: Config) -> None:
             await simulator.stop()
         except StopIncomplete as error:
             _end_at_once(str(error))
+    if config.require_fired and (names := simulator.never_fired()):
+        raise NeverFired(f"These faults never fired: {', '.join(names)}.")
 
 
 def _load_what_refusals_need() -> None:

@@ -61,6 +61,8 @@ async def fire(target: Target, campaign: Campaign, method: MethodDescriptor, ran
         if lines[0] is not None and number % 8 == 0:
             shots.append((payload, None, random.choice(STRANGERS)))
     answers = await asyncio.gather(*(target.call(method, [payload], *who) for payload, *who in shots))
+    if method.containing_service.name == "FaultService":
+        await target.admin.clear_faults()  # or what comes next would be answered as the faults want
     for (payload, line, authorization), answer in zip(shots, answers, strict=True):
         try:
             campaign.outcomes[check_answer(method, answer)] += 1
@@ -71,7 +73,7 @@ async def fire(target: Target, campaign: Campaign, method: MethodDescriptor, ran
         campaign.fired.add(payload)
 
 
-@pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name.partition("v1.")[2])
+@pytest.mark.parametrize("method", METHODS, ids=lambda method: f"{method.containing_service.name}.{method.name}")
 def test_a_call_answers_as_documented(
     runner: asyncio.Runner, target: Target, campaign: Campaign, method: MethodDescriptor
 ) -> None:

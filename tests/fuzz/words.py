@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from cryptography.hazmat.primitives.asymmetric.mlkem import MLKEM1024PrivateKey
 
-from interop_api.admin.v1alpha1 import standing_pb2
+from interop_api.admin.v1alpha1 import faults_pb2, standing_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, media_pb2, prekeys_pb2, stanza_pb2
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
@@ -81,6 +81,10 @@ def words_of(target: Target) -> Vocabulary:
         ("ciphertext", [b"ciphertext", os.urandom(100)]),
         ("reporting_token", [os.urandom(16), b""]),
         ("display_name", ["Bob", "B" * 64]),
+        ("call", ["PreKeyService.TakePreKeyBundles", "InteropService.Resolve", "http.upload", "partner.push", ""]),
+        ("stanza", ["message", "receipt", "any", ""]),
+        ("peer", ["", *jids]),
+        ("times nth copies delay_ms keep_bytes bits chance_percent seed", [1, 2, 7]),
     ]
     by_name = {name: values for names, values in fields for name in names.split()}
     return Vocabulary(by_name, _messages(target, states, nobody))
@@ -94,6 +98,10 @@ def kem_prekey(state: ClientState, key_id: int) -> prekeys_pb2.KemPreKey:
     public_key = _kem_keys[key_id % len(_kem_keys)]
     signature = sign_xeddsa(state.signal.identity.private_key, public_key, os.urandom(64))
     return prekeys_pb2.KemPreKey(key_id=key_id, public_key=public_key, signature=signature)
+
+
+def _nobody() -> faults_pb2.FaultMatch:
+    return faults_pb2.FaultMatch(stanza="pong", actor="999-10000000000001@interop")
 
 
 def _messages(target: Target, states: list[ClientState], nobody: ClientState) -> dict[str, list[bytes]]:
@@ -125,6 +133,7 @@ def _messages(target: Target, states: list[ClientState], nobody: ClientState) ->
         *(standing_pb2.ImposeSanctionRequest(jid=jid, kind=standing_pb2.SANCTION_KIND_BAN) for jid in jids),
         interop_pb2.ExternalUser(external_id=people.user, integrator=INTEGRATOR),
         interop_pb2.ExternalUser(external_id=people.phone_number),
+        *(faults_pb2.Fault(name=name, match=_nobody(), hold=faults_pb2.FaultHold()) for name in ("held", "Fuzzed")),
         media_pb2.UploadStart(auth=target.upload_auth, upload_token=BLOB_TOKEN, length=len(BLOB)),
     ]
     messages: dict[str, list[bytes]] = {}

@@ -14,9 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import interop_server
-from interop_api.admin.v1alpha1 import admin_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import admin_pb2, faults_pb2, standing_pb2
 from interop_api.v1 import chat_pb2, errors_pb2, integrity_pb2, interop_pb2, stanza_pb2
-from interop_server.core import messages, model
+from interop_server.core import fault_rules, messages, model
 from interop_server.core.enlistment.enlistment import EnlistmentForm, check_form_keys
 from interop_server.core.errors import Category, Reason, Recovery, Refusal
 from interop_server.core.media.media import parse_upload_token
@@ -123,6 +123,11 @@ ENUMS: list[tuple[type[Enum], EnumTypeWrapper, str]] = [
     (model.SpamFlow, integrity_pb2.SpamFlow, "SPAM_FLOW_"),
     (model.ChallengeOption, integrity_pb2.ChallengeOption, "CHALLENGE_OPTION_"),
     (model.SanctionKind, standing_pb2.SanctionKind, "SANCTION_KIND_"),
+    (fault_rules.Direction, faults_pb2.FaultDirection, "FAULT_DIRECTION_"),
+    (fault_rules.Part, faults_pb2.FaultPart, "FAULT_PART_"),
+    (fault_rules.Ending, faults_pb2.FaultEnding, "FAULT_ENDING_"),
+    (fault_rules.KeyPart, faults_pb2.FaultKeyPart, "FAULT_KEY_PART_"),
+    (fault_rules.Chain, faults_pb2.FaultChain, "FAULT_CHAIN_"),
 ]
 
 

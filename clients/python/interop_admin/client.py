@@ -3,13 +3,13 @@
 Source: interop_api/admin/v1alpha1.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from typing import Any, Self
 
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, journal_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, faults_pb2, journal_pb2, standing_pb2
 from interop_client.connection.calls import M, reading, unary_call
 
 MAX_PAGE = 1_000
@@ -161,6 +161,30 @@ class AdminClient:
         """Lets the server's time run on from the time at which it stands."""
         response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
         return response.clock
+
+    async def add_faults(self, faults: Iterable[faults_pb2.Fault]) -> None:
+        """Has the server do wrong on purpose, from now on: see faults.proto."""
+        request = faults_pb2.AddFaultsRequest(faults=faults)
+        await self._call_faults("AddFaults", request, faults_pb2.AddFaultsResponse)
+
+    async def list_faults(self) -> faults_pb2.ListFaultsResponse:
+        """Returns the faults, with what became of each."""
+        return await self._call_faults("ListFaults", faults_pb2.ListFaultsRequest(), faults_pb2.ListFaultsResponse)
+
+    async def release_fault(self, name: str) -> int:
+        """Lets go on what a fault holds or delays; returns how much that is."""
+        request = faults_pb2.ReleaseFaultRequest(name=name)
+        return (await self._call_faults("ReleaseFault", request, faults_pb2.ReleaseFaultResponse)).released
+
+    async def clear_faults(self, *names: str) -> list[faults_pb2.FaultState]:
+        """Removes faults, all without names; returns what became of them."""
+        request = faults_pb2.ClearFaultsRequest(names=names)
+        return list((await self._call_faults("ClearFaults", request, faults_pb2.ClearFaultsResponse)).faults)
+
+    async def _call_faults(self, method: str, request: Message, response_type: type[M]) -> M:
+        return await unary_call(
+            self._channel, f"/interop_api.admin.v1alpha1.FaultService/{method}", request, response_type
+        )
 
     async def get_standing(self, jid: str) -> standing_pb2.GetStandingResponse:
         """Returns the standing of an account: score, signals, sanctions in force."""

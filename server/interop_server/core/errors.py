@@ -49,6 +49,8 @@ class Refusal(Exception):
         self.violations: tuple[FieldViolation, ...] = (FieldViolation(field, detail or reason.advice),) if field else ()
         self.code = reason.code
         """The code that stands for it on the wire that is modelled."""
+        self.fault = ""
+        """Name of the fault that made it up; empty for what a rule decided. For the journal alone."""
         self._request_id = ""
 
     @property
@@ -69,7 +71,7 @@ class Refusal(Exception):
     def again(self) -> "Refusal":
         """Returns the same refusal of another call, which is yet to be recorded."""
         again = Refusal(self.reason, self.detail, self.retry_after_ms, cause=self.cause, requirement=self.requirement)
-        again.violations, again.code = self.violations, self.code
+        again.violations, again.code, again.fault = self.violations, self.code, self.fault
         return again
 
     def put_under(self, path: str) -> None:

@@ -6,7 +6,9 @@ addresses, ids, names of rules and numbers.
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from itertools import islice
 from typing import Literal, NamedTuple
@@ -43,6 +45,19 @@ SERVER = "server"
 TIMER = "timer"
 """Actor of what the server does when its time has come."""
 
+_FAULT: ContextVar[str] = ContextVar("fault", default="")
+"""The fault under which what is going on goes on; empty for what is as it should be."""
+
+
+@contextmanager
+def under_fault(name: str) -> Iterator[None]:
+    """Marks every entry that is recorded in the block, and in tasks that it starts, as due to a fault of that name."""
+    token = _FAULT.set(name)
+    try:
+        yield
+    finally:
+        _FAULT.reset(token)
+
 
 def is_request_id(text: str) -> bool:
     """Says whether a client may call a request that."""
@@ -63,6 +78,8 @@ class JournalEntry(NamedTuple):
     cause: str
     detail: str
     request_id: str
+    fault: str
+    """Name of the fault that it is due to. Such an entry says nothing about the rules."""
 
 
 class Decision(NamedTuple):
@@ -121,6 +138,7 @@ class Journal:
         cause: str = "",
         detail: str = "",
         request_id: str = "",
+        fault: str = "",
     ) -> None:
         """Records a decision that is not a refusal.
 
@@ -133,15 +151,16 @@ class Journal:
             cause: What the actor is not told.
             detail: Anything else, such as a count.
             request_id: Of the call that was decided; empty for what is no call.
+            fault: Name of the fault that it is due to; empty for the one that the caller goes on under, if any.
         """
-        self._add((actor, action, subject, outcome, requirement, "", cause, detail, request_id))
+        self._add((actor, action, subject, outcome, requirement, "", cause, detail, request_id, fault or _FAULT.get()))
 
     def record_all(self, actor: str, action: str, decisions: Iterable[Decision]) -> None:
         """Records decisions that were made together and are not refusals. See `record`."""
-        now_ms, number, entries = self._clock.now_ms(), self._number, self._entries
+        now_ms, number, entries, fault = self._clock.now_ms(), self._number, self._entries, _FAULT.get()
         for outcome, subject, requirement, cause, detail in decisions:
             number += 1
-            fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "")
+            fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "", fault)
             entries.append(fields)
             if self._readers:
                 self._tell(JournalEntry._make(fields))
@@ -170,6 +189,7 @@ class Journal:
                     refusal.cause,
                     _shortened(refusal.detail),
                     refusal.request_id,
+                    refusal.fault or _FAULT.get(),
                 )
             )
         return refusal
@@ -250,6 +270,17 @@ class Journal:
         reader = _Reader(read, failed)
         self._readers.append(reader)
         return lambda: self._readers.remove(reader)
+
+
+def open_journal(clock: Clock, rng: Callable[[str], Rng], node: str = DEFAULT_NODE) -> Journal:
+    """Returns the journal of one start of a node.
+
+    Args:
+        clock: Gives the time of entries.
+        rng: Gives a source of randomness for each purpose.
+        node: Name of the server process.
+    """
+    return Journal(clock, rng("request ids"), node=node, run=rng("journal").token_bytes(RUN_ID_BYTES).hex())
 
 
 def _shortened(text: str) -> str:

@@ -22,7 +22,7 @@ from interop_server.core.enlistment.absence import Absence
 from interop_server.core.enlistment.enlistment import Enlistment
 from interop_server.core.enlistment.location import LocationPolicy
 from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
-from interop_server.core.journal import DEFAULT_NODE, RUN_ID_BYTES, Journal
+from interop_server.core.journal import Journal
 from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.limits import Limits
 from interop_server.core.media.media import Media
@@ -64,8 +64,8 @@ class Ports:
     rng: Callable[[str], Rng]
     """A source of randomness for each purpose, so that a seed makes each one reproducible on its own."""
     limits: Limits
-    node: str = DEFAULT_NODE
-    """Name of the server process."""
+    journal: Journal
+    """Where every decision stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +118,7 @@ def build_rules(ports: Ports) -> Rules:
     """Wires the rules, from the ground up."""
     store, connections, push = ports.store, ports.connections, ports.push
     clock, rng, limits = ports.clock, ports.rng, ports.limits
-    run = rng("journal").token_bytes(RUN_ID_BYTES).hex()
-    journal, counts = Journal(clock, rng("request ids"), node=ports.node, run=run), Counter[str]()
+    journal, counts = ports.journal, Counter[str]()
 
     def rate(name: str) -> RateLimit:
         return RateLimit.of(clock, limits, name)

@@ -3,34 +3,20 @@
 import asyncio
 import logging
 import re
-from contextlib import AbstractAsyncContextManager
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from aiohttp import hdrs, web
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS
 from interop_server.core.media.media import Download
+from interop_server.faulty_media import MediaAccess
 from interop_server.http.refusals import record_acceptance, refusal_response
 
 SEND_SECONDS = 60.0
 """How long a client may take to read one chunk; policy."""
 _RANGE = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{1,15})?|-([0-9]{1,15}))", re.ASCII)
 _log = logging.getLogger(__name__)
-
-
-class MediaAccess(Protocol):
-    """Opens blobs."""
-
-    def open_download(
-        self, direct_path: str, offset: int | None, length: int | None
-    ) -> AbstractAsyncContextManager[Download]:
-        """Opens a blob by path, whole or a range.
-
-        Raises:
-            Refusal: See `core.media`. Reading the chunks may raise it too.
-        """
-        ...
 
 
 class _Range(NamedTuple):

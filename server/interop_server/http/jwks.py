@@ -4,7 +4,8 @@ import asyncio
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Partner
-from interop_server.http.outbound import describe_failure, is_encoded, open_session, transport_errors
+from interop_server.fault_gate import FaultGate
+from interop_server.http.outbound import UNREACHED, describe_failure, is_encoded, open_session, transport_errors
 from interop_server.http.own_places import OwnPlaces
 
 JWKS_PATH = "/.well-known/oauth/openid/jwks"
@@ -18,9 +19,13 @@ class HttpJwksSource:
     Args:
         timeout_seconds: For one whole fetch; policy.
         own: Where nothing is asked.
+        gate: Whether anything gets there.
     """
 
-    def __init__(self, timeout_seconds: float = 5.0, own: OwnPlaces | None = None) -> None:
+    def __init__(
+        self, timeout_seconds: float = 5.0, own: OwnPlaces | None = None, gate: FaultGate | None = None
+    ) -> None:
+        self._gate = gate
         self._own = own or OwnPlaces()
         self._timeout_seconds = timeout_seconds
 
@@ -30,6 +35,8 @@ class HttpJwksSource:
         Raises:
             Refusal: JWKS_UNAVAILABLE; its detail says what went wrong.
         """
+        if self._gate is not None and self._gate.faults.is_on:
+            await self._require_reach(self._gate, partner.integrator)
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 return (await _get(self._own, partner.base_url.rstrip("/") + JWKS_PATH)).decode("utf-8")
@@ -37,6 +44,10 @@ class HttpJwksSource:
             raise Refusal(Reason.JWKS_UNAVAILABLE, "the key set is not UTF-8") from error
         except transport_errors() as error:
             raise Refusal(Reason.JWKS_UNAVAILABLE, describe_failure(error)) from error
+
+    async def _require_reach(self, gate: FaultGate, integrator: int) -> None:
+        if not await gate.reaches("partner.jwks", integrator):
+            raise Refusal(Reason.JWKS_UNAVAILABLE, UNREACHED)
 
 
 async def _get(own: OwnPlaces, url: str) -> bytes:

@@ -10,6 +10,8 @@ from interop_server.http.own_places import OwnPlace, OwnPlaces
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
+UNREACHED = "the server could not be reached"
+"""Said of a partner's server, whatever keeps requests from it."""
 PROXIED = "Interopsim-Proxied"
 """A header of every request that a simulator makes, and of none that it serves: so a loop ends at its first round, also
 where it leads through other servers."""
@@ -55,7 +57,7 @@ def describe_failure(error: BaseException) -> str:
     if isinstance(error, ClientConnectorError) and isinstance(error.os_error, OwnPlace):
         return "the address is this server's own"
     if isinstance(error, ClientConnectorError):
-        return "the server could not be reached"
+        return UNREACHED
     if isinstance(error, ClientPayloadError | ServerDisconnectedError):
         return "the server broke off its answer"
     return f"the exchange failed ({type(error).__name__})"

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.core.ports import Clock
-from interop_server.http.outbound import describe_failure, open_session, transport_errors
+from interop_server.fault_gate import FaultGate
+from interop_server.http.outbound import UNREACHED, describe_failure, open_session, transport_errors
 from interop_server.http.own_places import OwnPlaces
 
 if TYPE_CHECKING:
@@ -59,9 +60,10 @@ class HttpPushGateway:
         policy: The bounds of pushing.
         expect: Called with the task of each push, so that an advance of the clock waits for pushes in progress.
         own: Where nothing is pushed.
+        gate: Whether anything gets there.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a port of its own
         self,
         get_partner: Callable[[int], Awaitable[Partner | None]],
         get_signer: Callable[[], Awaitable[TokenSigner]],
@@ -69,7 +71,9 @@ class HttpPushGateway:
         policy: PushPolicy | None = None,
         expect: Callable[[asyncio.Task[None]], None] | None = None,
         own: OwnPlaces | None = None,
+        gate: FaultGate | None = None,
     ) -> None:
+        self._gate = gate
         self._own = own or OwnPlaces()
         self._get_partner = get_partner
         self._get_signer = get_signer
@@ -145,12 +149,20 @@ class HttpPushGateway:
     async def _try(self, session: "ClientSession", partner: Partner, target: PushTarget) -> bool:
         slots = self._slots.setdefault(partner.integrator, asyncio.Semaphore(self._policy.concurrent_per_partner))
         async with slots:
+            if self._gate is not None and self._gate.faults.is_on and not await self._reaches(self._gate, partner):
+                return False
             token = (await self._get_signer()).sign(partner.base_url, self._clock.now_ms() // SECOND_MS)
             self._requested.add(target)
             try:
                 return await _post(session, partner.push_url, token, target.external_id)
             finally:
                 self._requested.discard(target)
+
+    async def _reaches(self, gate: FaultGate, partner: Partner) -> bool:
+        is_reached = await gate.reaches("partner.push", partner.integrator)
+        if not is_reached:
+            _log.info("a push did not arrive: %s", UNREACHED)
+        return is_reached
 
 
 async def _post(session: "ClientSession", url: str, token: str, external_id: str) -> bool:

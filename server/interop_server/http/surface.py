@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
@@ -14,8 +15,11 @@ from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.seats import Seats, transfer_from
+from interop_server.fault_gate import FaultGate, Severed
+from interop_server.faulty_media import MediaAccess
 from interop_server.http.connections import IDLE_SECONDS, BoundedConnections, note_request
-from interop_server.http.downloads import MediaAccess, respond_with_blob
+from interop_server.http.downloads import respond_with_blob
+from interop_server.http.faulty_requests import media_for, perform
 from interop_server.http.forms import MAX_FORM_BYTES, failure, read_form, success
 from interop_server.http.listener import BACKLOG
 from interop_server.http.outbound import PROXIED
@@ -39,6 +43,7 @@ def build_application(
     jwks: Callable[[], Awaitable[Mapping[str, object]]],
     journal: Journal,
     seats: Seats,
+    gate: FaultGate,
 ) -> web.Application:
     """Builds the HTTP surface. Source: ENL-11, MED-02, MED-04, LIF-01.
 
@@ -48,11 +53,15 @@ def build_application(
         jwks: Returns the key set with which partners verify pushes.
         journal: Records the outcome of each request.
         seats: Bounds how many blobs are sent at once.
+        gate: The faults that requests meet.
     """
+
+    async def enlist_from(request: web.Request) -> str:
+        return await enlist(await read_form(request), request.remote or "")
 
     async def post_enlistment(request: web.Request) -> web.StreamResponse:
         try:
-            login = await enlist(await read_form(request), request.remote or "")
+            login = await perform(request, gate, partial(enlist_from, request))
         except Refusal as refusal:
             return failure(refusal, record_refusal(request, refusal))
         return success(login, record_acceptance(request, login))
@@ -60,10 +69,16 @@ def build_application(
     async def get_blob(request: web.Request) -> web.StreamResponse:
         # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
         with seats.taken(transfer_from(rate_limit_key(request.remote or ""))):
-            return await respond_with_blob(request, media, request.rel_url.raw_path)
+            return await perform(request, gate, partial(respond, request))
 
-    async def get_jwks(_: web.Request) -> web.StreamResponse:
-        return web.json_response(dict(await jwks()))
+    async def respond(request: web.Request) -> web.StreamResponse:
+        access = media_for(request, media, gate)
+        if isinstance(access, int):
+            return web.Response(status=access)
+        return await respond_with_blob(request, access, request.rel_url.raw_path)
+
+    async def get_jwks(request: web.Request) -> web.StreamResponse:
+        return web.json_response(dict(await perform(request, gate, jwks)))
 
     application = web.Application(
         middlewares=[note_request, _answer_in_json, _refuse_loops], client_max_size=MAX_FORM_BYTES
@@ -157,6 +172,10 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
         return refusal_response(request, refusal)
     except web.HTTPException as error:
         return _routing_refusal(request, error)
+    except Severed:
+        if request.transport is not None:
+            request.transport.abort()
+        return web.Response(status=_UNHEARD)
     except _HUNG_UP as error:
         _log.info("a client hung up before its request was answered: %s", type(error).__name__)
         return web.Response(status=_UNHEARD)

@@ -13,7 +13,7 @@ from google.protobuf.descriptor import Descriptor
 from interop_server.core.capabilities import NO_CAPABILITIES, Capability
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import ANONYMOUS, OPERATOR, Journal, is_request_id
-from interop_server.core.model import Account
+from interop_server.core.model import Account, ConnectionMode
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -105,6 +105,8 @@ class Call:
         self.method = method
         self.account: Account | None = None
         """Whose session it is made in; None where it needs none."""
+        self.mode: ConnectionMode | None = None
+        """How their client is connected."""
         self.capabilities = NO_CAPABILITIES
         """Optional parts that the client and the server know."""
         self.actor = OPERATOR if method.is_admin else ANONYMOUS
@@ -134,9 +136,14 @@ class Call:
         with on_the_line():
             await self._context.write(message)
 
-    def belongs_to(self, account: Account, capabilities: frozenset[Capability] = NO_CAPABILITIES) -> None:
-        """Says who makes it, and which optional parts their client knows."""
-        self.account, self.actor, self.capabilities = account, account.jid, capabilities
+    def belongs_to(
+        self,
+        account: Account,
+        capabilities: frozenset[Capability] = NO_CAPABILITIES,
+        mode: ConnectionMode | None = None,
+    ) -> None:
+        """Says who makes it, which optional parts their client knows, and how it is connected."""
+        self.account, self.actor, self.capabilities, self.mode = account, account.jid, capabilities, mode
 
     def accept(self, detail: str = "") -> None:
         """Records that it was done as asked, unless what became of it stands in the journal already."""

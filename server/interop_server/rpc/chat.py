@@ -18,9 +18,12 @@ from interop_server.core.abuse.standing import BanRefusal
 from interop_server.core.capabilities import Capability, offered
 from interop_server.core.enlistment.client_ip import plain_address
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.fault_rules import Close, Direction, Ending, PresentCertificates
+from interop_server.core.faults import Event
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
-from interop_server.core.model import ConnectionFacts, ConnectionMode, Login
+from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Login
+from interop_server.fault_gate import Severed
 from interop_server.rpc.calls import Call, Context, call_of
 from interop_server.rpc.claims import handshake_from
 from interop_server.rpc.connections import ClientTraits, LiveConnection
@@ -29,24 +32,30 @@ from interop_server.rpc.convert.login import limits_to, peer_in_one_form, peer_i
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.errors import refusal_to
-from interop_server.rpc.handshake import ServerIdentity, shake_hands
+from interop_server.rpc.faulty_channel import FaultyChannel
+from interop_server.rpc.handshake import Identities, ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.read_ahead import ReadAhead
 
 _log = logging.getLogger(__name__)
 
+_CONNECT = "ChatService.Connect"
 LAST_WORD_SECONDS = 2.0
 """How long a client may take to read the remaining stanzas, with the reason, when the server ends the connection."""
+
+
+class _LeftAlone(Exception):
+    """A fault ends a stream cleanly before the login has an outcome."""
 
 
 class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     """Serves chat channels. See ChatService in chat.proto."""
 
-    def __init__(self, edge: Edge, identity: ServerIdentity) -> None:
+    def __init__(self, edge: Edge, identities: Identities) -> None:
         self._edge = edge
         self._rules = edge.rules
-        self._identity = identity
+        self._identities = identities
 
     async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio: it reads from and writes to the context
         self, request_iterator: AsyncIterator[chat_pb2.ConnectRequest], context: Context
@@ -54,7 +63,10 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         """Runs one channel until either side ends it."""
         edge, call = self._edge, call_of(context)
         with edge.seats.taken(handshake_from(call)):
-            live, channel = await self._log_in(context, call)
+            try:
+                live, channel = await self._log_in(context, call)
+            except _LeftAlone:
+                return
         try:
             await _ChatStream(edge, live, channel, call).run()
         finally:
@@ -62,12 +74,14 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
 
     async def _log_in(self, context: Context, call: Call) -> "tuple[LiveConnection, _SealedChannel]":
         edge = self._edge
-        handshaken = await shake_hands(context, self._identity, edge.rng, edge.rules.limits)
+        handshaken = await shake_hands(context, self._shown_identity(), edge.rng, edge.rules.limits)
         channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
         try:
             return await self._open(handshaken.login, call), channel
         except Refusal as refusal:
             await self._refuse(refusal, channel, call, _claimed(handshaken.login))
+            raise
+        except (Severed, _LeftAlone):
             raise
         except Exception as error:
             # An unexpected failure is also told in the channel (CHN-10), and is as opaque as elsewhere.
@@ -76,10 +90,20 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
             await self._refuse(fault, channel, call, _claimed(handshaken.login))
             raise fault from error
 
+    def _shown_identity(self) -> ServerIdentity:
+        faults = self._edge.gate.faults
+        fired = faults.meet(Event(_CONNECT, Direction.TO_CLIENT)) if faults.is_on else None
+        if fired is None:
+            return self._identities.identity
+        assert isinstance(fired.action, PresentCertificates), "nothing else is done to a server's hello"
+        return self._identities.untrusted(fired.action.chain)
+
     async def _open(self, login: Login | Refusal, call: Call) -> LiveConnection:
         if isinstance(login, Refusal):
             raise login
         account = await self._rules.logins.log_in(login, peer_ip_from(call.peer()))
+        if self._edge.gate.faults.is_on:
+            await self._meet_login(account, login.mode)
         facts = ConnectionFacts(
             account=account,
             mode=login.mode,
@@ -99,6 +123,15 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         call.belongs_to(account)
         self._rules.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
         return live
+
+    async def _meet_login(self, account: Account, mode: ConnectionMode) -> None:
+        gate = self._edge.gate
+        fired = gate.faults.meet(Event(_CONNECT, Direction.TO_SERVER, actor=account.jid, mode=mode))
+        if fired is None:
+            return
+        if fired.action == Close(Ending.CLEAN):
+            raise _LeftAlone
+        await gate.before(fired)
 
     async def _refuse(self, refusal: Refusal, channel: "_SealedChannel", call: Call, claimed: str) -> None:
         refusal.code = refusal.reason.login_code  # in the stanza and in the status of the call alike
@@ -201,6 +234,7 @@ class _ChatStream:
         self._channel = channel
         self._share = edge.waiting.open(self._give_up)
         self._outbox = Outbox(edge.rules.limits, live.max_frame_bytes, self._share.change)
+        self._faulty = self._outbox.faulty = FaultyChannel(edge.gate, live, self._outbox.put_late)
         live.handover.held = self._share.change
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge, self._pump, live, self._outbox, self._share.change)
@@ -240,6 +274,7 @@ class _ChatStream:
         finally:
             self._share.close()
             await _cancel([writing, *others])
+            await self._faulty.close()
 
     def _start(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)

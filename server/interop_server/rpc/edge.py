@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from interop_server.core.ports import Clock, Rng
 from interop_server.core.rules import Rules
 from interop_server.core.seats import Seats
+from interop_server.fault_gate import FaultGate
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
@@ -26,6 +27,7 @@ class Edge:
     turns: Turns
     batches: Batches
     """Reads those of all channels: what it knows of their lists is too much for each of them."""
+    gate: FaultGate
     most_connections: int
     """That each gRPC server may have at once."""
     clock: Clock

@@ -3,7 +3,7 @@
 from interop_api.v1 import enlistment_pb2, enlistment_pb2_grpc
 from interop_server.core.enlistment.enlistment import Enlistment, EnlistmentForm
 from interop_server.core.errors import Refusal
-from interop_server.rpc.calls import Context, call_of
+from interop_server.rpc.calls import Call, Context, call_of
 from interop_server.rpc.convert.login import peer_ip_from, version_from
 from interop_server.rpc.errors import refusal_to
 
@@ -31,8 +31,12 @@ class EnlistmentServicer(enlistment_pb2_grpc.EnlistmentServiceServicer):
         try:
             login = await self._enlistment.enlist(form, peer_ip_from(context.peer()))
         except Refusal as refusal:
-            call.refuse(refusal)
-            failure = enlistment_pb2.EnlistFailure(error=refusal_to(refusal))
-            return enlistment_pb2.EnlistResponse(failure=failure)
+            return refused_enlistment(refusal, call)
         call.actor = login
         return enlistment_pb2.EnlistResponse(success=enlistment_pb2.EnlistSuccess(login=login))
+
+
+def refused_enlistment(refusal: Refusal, call: Call) -> enlistment_pb2.EnlistResponse:
+    """Returns the answer to an enlistment that is refused, and records it: the refusal stands in a response."""
+    call.refuse(refusal)
+    return enlistment_pb2.EnlistResponse(failure=enlistment_pb2.EnlistFailure(error=refusal_to(refusal)))

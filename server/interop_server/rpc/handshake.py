@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -9,6 +10,7 @@ from interop_api.v1 import chat_pb2
 from interop_protocol.noise import RemoteProtocolError, ResponderHandshake, Transport
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.fault_rules import Chain
 from interop_server.core.limits import Limits
 from interop_server.core.model import Login
 from interop_server.core.ports import Rng
@@ -24,6 +26,19 @@ class ServerIdentity:
     """32 bytes, X25519."""
     certificate_chain: bytes
     """In the form of ServerHello's payload."""
+
+
+class Identities(Protocol):
+    """What the server says that it is."""
+
+    @property
+    def identity(self) -> ServerIdentity:
+        """The right one."""
+        ...
+
+    def untrusted(self, chain: Chain) -> ServerIdentity:
+        """Returns one that no client should trust."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

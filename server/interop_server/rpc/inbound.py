@@ -118,14 +118,18 @@ class Inbound:
         """Takes the stanzas out of a list, in order."""
         try:
             if self._is_open:
-                await self._receive_in_order(stanzas)
+                faulty = self._outbox.faulty
+                if faulty is not None and faulty.is_on:
+                    await faulty.receive(stanzas, self._receive_in_order, self._answer_refused)
+                else:
+                    await self._receive_in_order(stanzas)
         finally:
             stanzas.clear()  # a channel that is given up here leaves frames behind, which must hold none of them
             self._hold(-self._held_bytes)
 
     async def _receive_in_order(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         joined = _Joined()
-        for number, stanza in enumerate(stanzas, 1):
+        for number, stanza in enumerate(stanzas if self._is_open else (), 1):
             kind = stanza.WhichOneof("kind")
             if kind == "ack" and len(stanza.ack.delivery_ids) <= MAX_ACK_IDS:
                 joined.delivery_ids += stanza.ack.delivery_ids
@@ -167,11 +171,7 @@ class Inbound:
             else:
                 raise Refusal(Reason.STANZA_UNKNOWN, "the stanza has no kind that this server knows")
         except Refusal as refusal:
-            await self._refuse_stanza(stanza, refusal)
-
-    async def _refuse_stanza(self, stanza: stanza_pb2.Stanza, refusal: Refusal) -> None:
-        await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}")
-        await self._outbox.add([refused_stanza(stanza, refusal)])
+            await self._answer_refused(stanza, refusal)
 
     async def _send_receipts(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         account = self._live.account
@@ -185,7 +185,7 @@ class Inbound:
         said = iter(await self._rules.receipts.send(account, receipts, self._live.read_receipts) if receipts else ())
         for index, stanza in enumerate(stanzas):
             if (why := refused.get(index) or next(said, None)) is not None:
-                await self._refuse_stanza(stanza, why)
+                await self._answer_refused(stanza, why)
 
     async def _retry_receipt(self, stanza: stanza_pb2.Stanza) -> None:
         account, receipt = self._live.account, stanza.retry_receipt
@@ -241,6 +241,16 @@ class Inbound:
             if outcome.refusal is not None:
                 await self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
         await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
+
+    async def _answer_refused(self, stanza: stanza_pb2.Stanza, refusal: Refusal) -> None:
+        stanza_id = stanza.message.id[:64]
+        await self._refuse(refusal, f"stanza.{stanza.WhichOneof('kind') or 'unknown'}", stanza_id)
+        if stanza.HasField("message"):
+            await self._outbox.add_serialized(
+                send_acks_to([SendOutcome(stanza_id, refusal=refusal)], self._outbox.max_bytes)
+            )
+        else:
+            await self._outbox.add([refused_stanza(stanza, refusal)])
 
     async def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)

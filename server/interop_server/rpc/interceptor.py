@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
 import grpc
@@ -13,6 +14,7 @@ from google.protobuf.message import DecodeError
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.rules import Rules
 from interop_server.core.seats import Seats
+from interop_server.fault_gate import FaultGate, Severed
 from interop_server.rpc.calls import (
     REQUEST_ID_METADATA,
     Call,
@@ -27,6 +29,7 @@ from interop_server.rpc.calls import (
 from interop_server.rpc.claims import claims_of
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
+from interop_server.rpc.faulty_calls import OWN_FAULTS, perform_under_faults
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.request_bounds import bounds_of, check_metadata, unreadable
 from interop_server.rpc.session import Sessions
@@ -59,7 +62,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     stands in the journal.
     """
 
-    def __init__(self, rules: Rules, sessions: Sessions, repeats: Repeats, seats: Seats) -> None:
+    def __init__(self, rules: Rules, sessions: Sessions, repeats: Repeats, seats: Seats, gate: FaultGate) -> None:
+        self._gate = gate
         self._journal = rules.journal
         self._has_kem_prekeys = rules.limits.kem_prekeys
         self._sessions = sessions
@@ -128,7 +132,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         try:
             if call.method.needs_session:
                 connection = self._sessions.connection(context)
-                call.belongs_to(connection.account, connection.capabilities)
+                call.belongs_to(connection.account, connection.capabilities, connection.facts.mode)
                 behavior = _while_enlisted(behavior, connection, call.method)
             with self._seats.taken(claims_of(call)):
                 request = stream if reading is None else await _receive(context)
@@ -138,6 +142,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             await _refuse(refusal, call, context)
         except DecodeError:
             await _refuse(unreadable(), call, context)
+        except Severed:
+            await _sever(context)
         except (grpc.aio.AbortError, HungUp):
             raise
         except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
@@ -171,6 +177,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return wrapped
 
     async def _perform(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Any:
+        if self._gate.faults.is_on and not call.method.is_admin and call.method.name not in OWN_FAULTS:
+            work = partial(self._do, behavior, message, request, call)
+            return await perform_under_faults(self._gate, call, message, work)
+        return await self._do(behavior, message, request, call)
+
+    async def _do(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Any:
         if call.method.is_repeatable and message.request_id:
             return await self._repeats.answer(call, message.request_id, request, lambda: behavior(message, call))
         response = await behavior(message, call)
@@ -212,6 +224,13 @@ async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     metadata = ((DETAILS_METADATA, status_details(refusal)), (REQUEST_ID_METADATA, call.request_id))
     with on_the_line():
         await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
+    raise AssertionError("abort returned")
+
+
+async def _sever(context: Context) -> NoReturn:
+    """Ends a call as its client sees a connection that breaks."""
+    with on_the_line():
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
     raise AssertionError("abort returned")
 
 

@@ -6,6 +6,7 @@ from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import TAG_BYTES
 from interop_server.core.limits import Limits
 from interop_server.rpc.byte_queue import ByteQueue
+from interop_server.rpc.faulty_channel import FaultyChannel
 from interop_server.rpc.fields import BytesField
 
 _STANZAS = BytesField(stanza_pb2.Batch.DESCRIPTOR.fields_by_name["stanzas"].number)
@@ -35,6 +36,8 @@ class Outbox:
         """Of a batch."""
         self._waiting = ByteQueue(self._max_stanzas * _WAITING_BATCHES, self.max_bytes * _WAITING_BATCHES, held)
         self._is_finished = False
+        self.faulty: FaultyChannel | None = None
+        """What faults do to the stanzas; set by the stream that serves the connection."""
 
     async def room(self) -> None:
         """Returns when there is room: whoever makes much to add waits before making it."""
@@ -48,14 +51,20 @@ class Outbox:
         """Adds serialised stanzas in order, after there is room."""
         await self._waiting.has_room.wait()
         if not self._is_finished:
-            self._put(stanzas)
+            self._put(stanzas if self.faulty is None or not self.faulty.is_on else self.faulty.outgoing(stanzas))
 
     def offer(self, stanza: stanza_pb2.Stanza) -> bool:
         """Adds a stanza if there is room now; otherwise drops it and returns False."""
         if self._is_finished or not self._waiting.has_room.is_set():
             return False
-        self._put((stanza.SerializeToString(),))
+        serialized = (stanza.SerializeToString(),)
+        self._put(serialized if self.faulty is None or not self.faulty.is_on else self.faulty.outgoing(serialized))
         return True
+
+    def put_late(self, stanzas: Iterable[bytes]) -> None:
+        """Adds serialised stanzas that a fault has held up, or made up, whether or not there is room."""
+        if not self._is_finished:
+            self._put(stanzas)
 
     def give_up(self) -> None:
         """Forgets all that waits, because the client does not read; only a last stanza may follow."""

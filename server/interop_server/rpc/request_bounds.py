@@ -19,6 +19,8 @@ from interop_protocol.sizes import (
 )
 from interop_server.core.abuse.reports import MAX_REPORTED_MESSAGES
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.fault_checks import MAX_FAULTS, MAX_REPLACEMENTS, REQUIREMENT
+from interop_server.core.fault_rules import MAX_VALUE_BYTES
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 
 METADATA_BYTES = 16 << 10
@@ -54,6 +56,9 @@ _LISTS = {
     "ResolveRequest.users": _List(MAX_RESOLVE_USERS, 4_096, "OPT-08"),
     "ReportRequest.messages": _List(MAX_REPORTED_MESSAGES, 66 << 10, "ABU-03"),
     "FieldMask.paths": _List(64, 256, "SIM-01"),
+    "AddFaultsRequest.faults": _List(MAX_FAULTS, 4_096, REQUIREMENT),
+    "FaultReplaceKeys.replacements": _List(MAX_REPLACEMENTS, MAX_VALUE_BYTES + 16, REQUIREMENT),
+    "ClearFaultsRequest.names": _List(MAX_FAULTS, 128, REQUIREMENT),
 }
 """Every list that a request can have, by message and field."""
 _PARTS = 16_384

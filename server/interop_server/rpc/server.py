@@ -11,6 +11,8 @@ from interop_api.admin.v1alpha1 import (
     admin_pb2_grpc,
     clock_pb2,
     clock_pb2_grpc,
+    faults_pb2,
+    faults_pb2_grpc,
     journal_pb2,
     journal_pb2_grpc,
     standing_pb2,
@@ -40,7 +42,8 @@ from interop_server.rpc.chat import ChatServicer
 from interop_server.rpc.clock import ClockServicer
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.enlistment import EnlistmentServicer
-from interop_server.rpc.handshake import ServerIdentity
+from interop_server.rpc.faults import FaultServicer
+from interop_server.rpc.handshake import Identities
 from interop_server.rpc.health import NAME, Health
 from interop_server.rpc.integrity import IntegrityServicer
 from interop_server.rpc.interceptor import CallInterceptor
@@ -67,6 +70,7 @@ _ADMIN_SERVICES = (
     clock_pb2.DESCRIPTOR.services_by_name["ClockService"],
     journal_pb2.DESCRIPTOR.services_by_name["JournalService"],
     standing_pb2.DESCRIPTOR.services_by_name["StandingService"],
+    faults_pb2.DESCRIPTOR.services_by_name["FaultService"],
 )
 
 IDLE_CONNECTION_MS = 600_000
@@ -85,18 +89,18 @@ class Listening:
     """Functions that stop it, called last to first: health says NOT_SERVING, then calls get time to finish."""
 
 
-def client_server(edge: Edge, identity: ServerIdentity, http_url: str) -> grpc.aio.Server:
+def client_server(edge: Edge, identities: Identities, http_url: str) -> grpc.aio.Server:
     """Returns the server for clients."""
     rules = edge.rules
     server = _server(edge)
     enlistment = EnlistmentServicer(rules.enlistment)
     enlistment_pb2_grpc.add_EnlistmentServiceServicer_to_server(enlistment, server)
-    chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(edge, identity), server)
+    chat_pb2_grpc.add_ChatServiceServicer_to_server(ChatServicer(edge, identities), server)
     prekeys = PreKeyServicer(rules.prekeys, rules.journal)
     prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)
     interop = InteropServicer(rules.optin, rules.requests, rules.reachability, rules.journal)
     interop_pb2_grpc.add_InteropServiceServicer_to_server(interop, server)
-    add_media_service(MediaServicer(rules.media, http_url, rules.limits), server)
+    add_media_service(MediaServicer(rules.media, http_url, rules.limits, edge.gate), server)
     integrity = IntegrityServicer(rules.blocklist, rules.reports, rules.challenges, rules.limits)
     integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
     account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(rules.deletion), server)
@@ -116,6 +120,7 @@ def admin_server(
     clock_pb2_grpc.add_ClockServiceServicer_to_server(ClockServicer(rules.clock_control), server)
     standing = StandingServicer(rules.escalation, rules.reports, rules.audit, clock)
     standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, server)
+    faults_pb2_grpc.add_FaultServiceServicer_to_server(FaultServicer(edge.gate), server)
     return server
 
 
@@ -172,5 +177,5 @@ def _server(edge: Edge) -> grpc.aio.Server:
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    interceptor = CallInterceptor(edge.rules, Sessions(edge.registry), edge.repeats, edge.seats)
+    interceptor = CallInterceptor(edge.rules, Sessions(edge.registry), edge.repeats, edge.seats, edge.gate)
     return grpc.aio.server(interceptors=(interceptor,), options=options)

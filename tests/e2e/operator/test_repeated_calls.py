@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, faults_pb2, standing_pb2
 from interop_api.v1 import integrity_pb2, prekeys_pb2
 from interop_client.connection.calls import M, unary_call
 from interop_client.messaging.events import TextReceived
@@ -171,7 +171,14 @@ def _of_the_operator(friends: Friends) -> dict[str, Ask]:
         request = admin_pb2.ChangeNumberRequest(jid=jid, phone_number=number, request_id=request_id)
         return await friends.admin("AdminService/ChangeNumber", request, admin_pb2.ChangeNumberResponse)
 
+    async def add_faults(request_id: str) -> Message:
+        match = faults_pb2.FaultMatch(stanza="pong", actor=friends.bob.jid)
+        fault = faults_pb2.Fault(name="once", match=match, hold=faults_pb2.FaultHold())
+        request = faults_pb2.AddFaultsRequest(faults=[fault], request_id=request_id)
+        return await friends.admin("FaultService/AddFaults", request, faults_pb2.AddFaultsResponse)
+
     return {
+        "FaultService.AddFaults": add_faults,
         "StandingService.ImposeSanction": impose,
         "ClockService.AdvanceClock": advance,
         "AdminService.ChangeNumber": change_number,  # last: Alice has another JID from then on

@@ -25,9 +25,9 @@ async def test_decisions_stand_in_order_with_the_time_of_the_clock(world: World)
     assert missed == 0
     assert entries == [
         JournalEntry(
-            1, NOW_MS, "1-2@interop", "stanza.message", "m1", "accepted", "MSG-06", "", "", "49@s.whatsapp.net", ""
+            1, NOW_MS, "1-2@interop", "stanza.message", "m1", "accepted", "MSG-06", "", "", "49@s.whatsapp.net", "", ""
         ),
-        JournalEntry(2, NOW_MS + 5, "operator", "AdminService.PutPartner", "", "accepted", "", "", "", "", ""),
+        JournalEntry(2, NOW_MS + 5, "operator", "AdminService.PutPartner", "", "accepted", "", "", "", "", "", ""),
     ]
     assert journal.after(1, 10)[0] == entries[1:]
     assert journal.after(0, 1)[0] == entries[:1]

@@ -25,6 +25,7 @@ from interop_server.core.consent.optin import TERMS_ID
 from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.enlistment.location import Anywhere
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import open_journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import (
     CiphertextType,
@@ -278,6 +279,7 @@ class World:
             clock=self.clock,
             rng=lambda _purpose: rng,
             limits=limits,
+            journal=open_journal(self.clock, lambda _purpose: rng),
         )
         self.rules = build_rules(self.ports)
         for each in fields(self.rules):

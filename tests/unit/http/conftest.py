@@ -7,8 +7,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from aiohttp import web
 
+from interop_server.core.faults import Faults
 from interop_server.core.journal import Journal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus
+from interop_server.fault_gate import FaultGate
+from interop_server.rpc.convert.faults import catalogue
 from interop_server.runtime.clock import AdjustableClock
 from interop_server.runtime.rng import SeededRng
 
@@ -33,6 +36,12 @@ def make_partner(base_url: str, integrator: int = 100) -> Partner:
 def journal() -> Journal:
     """Where the HTTP surface records what it decides."""
     return Journal(AdjustableClock(), SeededRng(1))
+
+
+@pytest.fixture
+def gate(journal: Journal) -> FaultGate:
+    """No fault is ordered."""
+    return FaultGate(Faults(journal, lambda: catalogue(())), AdjustableClock())
 
 
 @pytest.fixture

@@ -19,6 +19,7 @@ from interop_server.core.media.strays import blob_name
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
+from interop_server.fault_gate import FaultGate
 from interop_server.http.listener import listen
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve
@@ -53,7 +54,7 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
+async def world(tmp_path: Path, journal: Journal, gate: FaultGate) -> AsyncIterator[World]:
     clock = ManualClock(1_700_000_000_000)
     store, blobs = await open_store(tmp_path / "store"), LocalBlobStore(tmp_path / "blobs", clock)
     media = Media(store, blobs, HttpPartnerMediaSource(LIMITS), clock, SeededRng(1), LIMITS)
@@ -64,7 +65,7 @@ async def world(tmp_path: Path, journal: Journal) -> AsyncIterator[World]:
     async def nothing(*_: object) -> Any:
         raise AssertionError("downloads enlist nobody and serve no key set")
 
-    application = build_application(nothing, media, nothing, journal, Seats(Limits()))
+    application = build_application(nothing, media, nothing, journal, Seats(Limits()), gate)
     server = listen("127.0.0.1", 0)
     await server.serve(lambda sock: serve(application, sock, 100, 20))
     yield World(media, store, blobs, clock, user, server.port)

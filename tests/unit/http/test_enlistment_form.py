@@ -17,6 +17,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal, is_request_id
 from interop_server.core.limits import Limits
 from interop_server.core.seats import Seats
+from interop_server.fault_gate import FaultGate
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
 from interop_server.http.listener import HttpListener, listen
 from interop_server.http.surface import build_application, serve
@@ -70,8 +71,8 @@ def desk() -> Desk:
 
 
 @pytest.fixture
-async def server(desk: Desk, journal: Journal) -> AsyncIterator[HttpListener]:
-    application = build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH)
+async def server(desk: Desk, journal: Journal, gate: FaultGate) -> AsyncIterator[HttpListener]:
+    application = build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH, gate)
     running = listen("127.0.0.1", 0)
     await running.serve(lambda sock: serve(application, sock, 100, 20))
     yield running
@@ -310,9 +311,9 @@ async def test_a_taken_port_is_told(server: HttpListener) -> None:
         listen("127.0.0.1", server.port)
 
 
-async def test_who_asks_before_it_serves_waits_and_is_answered(desk: Desk, journal: Journal) -> None:
+async def test_who_asks_before_it_serves_waits_and_is_answered(desk: Desk, journal: Journal, gate: FaultGate) -> None:
     """The port answers from the start on, before what answers is loaded; a stop before that leaves nothing behind."""
-    application = build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH)
+    application = build_application(desk.enlist, NoMedia(), desk.jwks, journal, ENOUGH, gate)
     early, never = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
     reader, writer = await asyncio.open_connection("127.0.0.1", early.port)
     writer.write(b"GET /.well-known/jwks HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -43,6 +43,7 @@ def test_which_admin_calls_only_look_stands_in_the_contract() -> None:
         "AdminService.ListConnections",
         "AdminService.GetStatistics",
         "ClockService.GetClock",
+        "FaultService.ListFaults",
         "JournalService.ReadJournal",
         "JournalService.ExplainRefusal",
         "StandingService.GetStanding",
@@ -63,6 +64,7 @@ def test_what_a_repetition_would_do_twice_can_be_named() -> None:
         "IntegrityService.AnswerChallenge",
         "AdminService.ChangeNumber",
         "ClockService.AdvanceClock",
+        "FaultService.AddFaults",
         "StandingService.ImposeSanction",
     }
 

@@ -149,6 +149,7 @@ class JournalEntry(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
+    FAULT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
     """For people: rises by one with every entry of a node, from 1 at its start. Entries of several nodes have no order."""
     at_ms: _builtins.int
@@ -175,6 +176,10 @@ class JournalEntry(_message.Message):
     """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
     node: _builtins.str
     """Name of the server process that decided, as its operator gave it; `node-1` by default."""
+    fault: _builtins.str
+    """Name of the fault that the decision is due to: see faults.proto. Empty for what the rules decided by themselves; what is
+    not empty says nothing about them.
+    """
     def __init__(
         self,
         *,
@@ -191,10 +196,11 @@ class JournalEntry(_message.Message):
         request_id: _builtins.str = ...,
         resume_token: _builtins.str = ...,
         node: _builtins.str = ...,
+        fault: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ms", b"at_ms", "cause", b"cause", "detail", b"detail", "node", b"node", "number", b"number", "outcome", b"outcome", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "resume_token", b"resume_token", "subject", b"subject"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "at_ms", b"at_ms", "cause", b"cause", "detail", b"detail", "fault", b"fault", "node", b"node", "number", b"number", "outcome", b"outcome", "reason", b"reason", "request_id", b"request_id", "requirement", b"requirement", "resume_token", b"resume_token", "subject", b"subject"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,312 @@
+"""Which faults meet what passes an edge, how they are counted, and which cannot be ordered at all."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from interop_server.core.errors import Reason, Refusal
+from interop_server.core.fault_checks import MAX_FAULTS
+from interop_server.core.fault_rules import (
+    Action,
+    Chain,
+    Close,
+    Delay,
+    Direction,
+    Drop,
+    Duplicate,
+    Ending,
+    FaultMatch,
+    FaultRule,
+    FlipBits,
+    Forge,
+    ForgeReceipt,
+    Hold,
+    KeyPart,
+    LoseAnswer,
+    Part,
+    PresentCertificates,
+    Refuse,
+    Reorder,
+    ReplaceKeys,
+    Replacement,
+    SpoilMedia,
+    Truncate,
+    Unreachable,
+)
+from interop_server.core.faults import Event, Faults
+from interop_server.core.journal import Journal, under_fault
+from interop_server.core.messages import ReceiptType
+from interop_server.core.model import ConnectionMode
+from interop_server.rpc.convert.faults import catalogue
+from interop_server.runtime.rng import SeededRng
+from tests.manual_clock import ManualClock
+from tests.unit.core.world import refused as refused_for
+
+TAKE, CONNECT = "PreKeyService.TakePreKeyBundles", "ChatService.Connect"
+ADA, USER = "100-12345678901234@interop", "491511234567@s.whatsapp.net"
+TO_SERVER, TO_CLIENT = Direction.TO_SERVER, Direction.TO_CLIENT
+REQUEST = Event(TAKE, TO_SERVER, actor=ADA, peers=(USER,), mode=ConnectionMode.PROXY)
+DELIVERY = Event("message", TO_CLIENT, is_stanza=True, actor=USER, peers=(ADA,), mode=ConnectionMode.DIRECT)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal(ManualClock(1_000), SeededRng(1))
+
+
+@pytest.fixture
+def faults(journal: Journal) -> Faults:
+    return Faults(journal, lambda: catalogue(("OPT-09", "KEY-14")))
+
+
+def rule(name: str = "f", action: Action | None = None, *, call: str = "", stanza: str = "", **more: Any) -> FaultRule:
+    """A rule; of a call unless it names a stanza, and one that drops unless it says otherwise."""
+    own = {key: more.pop(key) for key in ("times", "chance_percent", "seed") if key in more}
+    match = FaultMatch(call=call or ("" if stanza else TAKE), stanza=stanza, **more)
+    return FaultRule(name, match, action or Drop(), **own)
+
+
+@contextmanager
+def refused(reason: Reason, field: str) -> Iterator[pytest.ExceptionInfo[Refusal]]:
+    """Checks that the block is refused for that reason, and which field is wrong."""
+    with refused_for(reason) as caught:
+        yield caught
+    assert [violation.field for violation in caught.value.violations] == [field]
+
+
+def met(faults: Faults, *events: Event) -> list[str]:
+    """The faults that events meet, in order; empty for none."""
+    return [fired.name if (fired := faults.meet(event)) else "" for event in events]
+
+
+def test_without_faults_there_is_nothing_to_ask(faults: Faults) -> None:
+    """One attribute says so, before and after there were any."""
+    assert not faults.is_on
+    faults.add([rule()])
+    assert faults.is_on
+    faults.clear(())
+    assert not faults.is_on
+
+
+@pytest.mark.parametrize(
+    ("match", "event"),
+    [
+        ({}, REQUEST),
+        ({"actor": ADA}, REQUEST),
+        ({"peer": USER}, REQUEST),
+        ({"integrator": 100}, REQUEST),
+        ({"mode": ConnectionMode.PROXY}, REQUEST),
+        ({"stanza": "message", "direction": TO_CLIENT}, DELIVERY),
+        ({"stanza": "any", "direction": TO_CLIENT, "actor": USER, "integrator": 100}, DELIVERY),
+    ],
+)
+def test_what_is_said_must_fit(faults: Faults, match: dict[str, Any], event: Event) -> None:
+    """And what is not said may be anything."""
+    faults.add([rule(**match)])
+    assert met(faults, event) == ["f"]
+
+
+@pytest.mark.parametrize(
+    "match",
+    [
+        {"call": "PreKeyService.TakeMissingPreKeyBundles"},
+        {"direction": TO_CLIENT},
+        {"actor": USER},
+        {"peer": ADA},
+        {"integrator": 200},
+        {"mode": ConnectionMode.DIRECT},
+        {"stanza": "message", "direction": TO_SERVER},
+        {"stanza": "any", "direction": TO_SERVER},
+    ],
+)
+def test_what_does_not_fit_is_not_counted(faults: Faults, match: dict[str, Any]) -> None:
+    """One thing that differs is enough."""
+    faults.add([rule(**match)])
+    assert met(faults, REQUEST) == [""]
+    assert [(each.matched, each.fired) for each in faults.ordered()] == [(0, 0)]
+
+
+def test_only_answers_rest_on_a_requirement(faults: Faults) -> None:
+    """A match that names one is about answers without saying so."""
+    faults.add([rule(requirement="OPT-09")])
+    answer = REQUEST._replace(direction=TO_CLIENT)
+    wrong, right = answer._replace(requirement="KEY-14"), answer._replace(requirement="OPT-09")
+    assert met(faults, REQUEST._replace(requirement="OPT-09"), answer, wrong, right) == ["", "", "", "f"]
+
+
+def test_the_nth_match_and_so_many_after_it(faults: Faults) -> None:
+    """All that fit are counted, fired or not."""
+    faults.add([rule(nth=3, times=2)])
+    assert met(faults, *[REQUEST] * 6) == ["", "", "f", "f", "", ""]
+    assert [(each.matched, each.fired) for each in faults.ordered()] == [(6, 2)]
+
+
+def test_the_first_that_is_due_has_its_way(faults: Faults) -> None:
+    """In the order in which they were added; the others count what they fitted."""
+    faults.add([rule("first", times=1), rule("second", nth=2)])
+    assert met(faults, *[REQUEST] * 3) == ["first", "second", "second"]
+    assert [(each.matched, each.fired) for each in faults.ordered()] == [(3, 1), (3, 2)]
+
+
+def test_chance_follows_from_the_seed(journal: Journal) -> None:
+    """The same seed, the same faults; another one, others."""
+
+    def story(seed: int) -> list[str]:
+        faults = Faults(journal, lambda: catalogue(()))
+        faults.add([rule(chance_percent=40, seed=seed)])
+        return met(faults, *[REQUEST] * 200)
+
+    assert story(1) == story(1) != story(2)
+    assert 50 < story(1).count("f") < 110
+
+
+def test_what_a_fault_does_stands_in_the_journal(faults: Faults, journal: Journal) -> None:
+    """And so does what follows from it, marked with its name."""
+    faults.add([rule("lost", LoseAnswer())])
+    faults.meet(REQUEST._replace(direction=TO_CLIENT))
+    with under_fault("lost"):
+        journal.record(ADA, "stanza.message", "accepted")
+    journal.record(ADA, "stanza.message", "accepted")
+    did, followed, honest = journal.after(0, 10)[0]
+    assert (did.actor, did.action, did.outcome, did.subject) == (ADA, "fault.lose_answer", "done", USER)
+    assert did.detail == f"call {TAKE} to client"
+    assert [each.fault for each in (did, followed, honest)] == ["lost", "lost", ""]
+
+
+def test_names_of_what_never_fired_are_kept(faults: Faults) -> None:
+    """Also when it was cleared; one that has fired once under its name is forgiven."""
+    faults.add([rule("idle"), rule("gone"), rule("busy")])
+    faults.clear(["gone"])
+    faults.add([rule("gone")])
+    assert faults.never_fired() == ["gone", "idle", "busy"]
+    faults.clear(["idle", "gone"])
+    assert met(faults, REQUEST) == ["busy"]
+    faults.clear(())
+    assert faults.never_fired() == ["gone", "idle"]
+
+
+def test_all_are_added_or_none(faults: Faults) -> None:
+    """A name is taken once, by those that there are and within one request."""
+    faults.add([rule("a")])
+    for rules in ([rule("b"), rule("a")], [rule("b"), rule("b")]):
+        with refused(Reason.ALREADY_REGISTERED, "faults[1].name"):
+            faults.add(rules)
+    with refused(Reason.REQUEST_MALFORMED, "faults[1].times"):
+        faults.add([rule("b"), rule("c", times=0)])
+    with refused(Reason.NOT_REGISTERED, "name"):
+        faults.clear(["a", "b"])
+    assert [each.rule.name for each in faults.ordered()] == ["a"]
+
+
+def test_there_are_at_most_so_many(faults: Faults) -> None:
+    """At once, however they come."""
+    faults.add([rule(f"f{number}") for number in range(MAX_FAULTS)])
+    with refused(Reason.TOO_MANY_ITEMS, "faults"):
+        faults.add([rule("one-more")])
+    with refused(Reason.REQUEST_MALFORMED, "faults"):
+        faults.add([])
+    faults.clear(["f0"])
+    with refused(Reason.TOO_MANY_ITEMS, "faults"):
+        faults.add([rule("x"), rule("y")])
+    faults.add([rule("x")])
+
+
+MESSAGE_TO_CLIENT = {"stanza": "message", "direction": TO_CLIENT}
+REFUSED = Refuse(Reason.RATE_LIMITED, requirement="KEY-14")
+WRONG: list[tuple[str, FaultRule]] = [
+    ("name", rule("")),
+    ("name", rule("a b")),
+    ("name", rule("x" * 65)),
+    ("match", rule(call=TAKE, stanza="message")),
+    ("match", FaultRule("f", FaultMatch(), Drop())),
+    ("match.call", rule(call="PreKeyService.TakePreKeys")),
+    ("match.call", rule(call="AdminService.PutPartner")),
+    ("match.call", rule(call="partner.media")),
+    ("match.stanza", rule(stanza="massage")),
+    ("match.stanza", rule(stanza="login_success")),
+    ("match.direction", rule(stanza="message")),
+    ("match.direction", rule(stanza="any")),
+    ("match.direction", rule(stanza="pong", direction=TO_SERVER)),
+    ("match.direction", rule(action=Duplicate(), direction=TO_CLIENT)),
+    ("match.direction", rule(action=LoseAnswer(), direction=TO_SERVER)),
+    ("match.direction", rule(action=REFUSED, call=CONNECT, direction=TO_CLIENT)),
+    ("match.actor", rule(actor="ada")),
+    ("match.actor", rule(call="http.upload", actor=ADA)),
+    ("match.actor", rule(action=PresentCertificates(Chain.EXPIRED), call=CONNECT, actor=ADA)),
+    ("match.peer", rule(peer="+491511234567")),
+    ("match.integrator", rule(integrator=1_000)),
+    ("match.mode", rule(action=Unreachable(), call="partner.push", mode=ConnectionMode.PROXY)),
+    ("match.requirement", rule(requirement="MSG-06")),
+    ("match.requirement", rule(requirement="OPT-09", direction=TO_SERVER)),
+    ("match.nth", rule(nth=0)),
+    ("times", rule(times=0)),
+    ("times", rule(times=1 << 32)),
+    ("chance_percent", rule(chance_percent=101, seed=1)),
+    ("seed", rule(chance_percent=99)),
+    ("seed", rule(action=FlipBits(), **MESSAGE_TO_CLIENT)),
+    ("seed", rule(action=SpoilMedia(flip_bits=1), call="http.upload")),
+    ("reorder", rule(action=Reorder())),
+    ("refuse", rule(action=Refuse(Reason.NOT_ENLISTED), **MESSAGE_TO_CLIENT)),
+    ("forge", rule(action=Forge(from_jid=ADA), stanza="ack")),
+    ("unreachable", rule(action=Unreachable())),
+    ("drop", rule(action=Drop(), call=CONNECT)),
+    ("refuse.requirement", rule(action=Refuse(Reason.RATE_LIMITED))),
+    ("refuse.requirement", rule(action=Refuse(Reason.RATE_LIMITED, requirement="MSG-06"))),
+    ("refuse.retry_after_ms", rule(action=Refuse(Reason.NOT_ENLISTED, -1))),
+    ("delay.delay_ms", rule(action=Delay(0))),
+    ("duplicate.copies", rule(action=Duplicate(101))),
+    ("close.ending", rule(action=Close(Ending.CLEAN))),
+    ("truncate.part", rule(action=Truncate(1, Part.STANZA), stanza="message", direction=TO_SERVER)),
+    ("match.stanza", rule(action=Truncate(1), stanza="receipt", direction=TO_CLIENT)),
+    ("flip_bits.bits", rule(action=FlipBits(1_025), seed=1, **MESSAGE_TO_CLIENT)),
+    ("replace_keys.replacements", rule(action=ReplaceKeys(()))),
+    ("replace_keys.replacements", rule(action=ReplaceKeys((Replacement(KeyPart.IDENTITY_KEY),) * 2))),
+    ("replace_keys.replacements[0].value", rule(action=ReplaceKeys((Replacement(KeyPart.IDENTITY_KEY, b""),)))),
+    ("replace_keys", rule(action=ReplaceKeys((Replacement(KeyPart.IDENTITY_KEY),)), call="PreKeyService.SetPreKeys")),
+    ("forge", rule(action=Forge(), **MESSAGE_TO_CLIENT)),
+    ("forge.from_jid", rule(action=Forge(from_jid="x" * 321), **MESSAGE_TO_CLIENT)),
+    ("forge.timestamp_ms", rule(action=Forge(timestamp_ms=-1), **MESSAGE_TO_CLIENT)),
+    ("match.stanza", rule(action=Forge(from_jid=ADA), stanza="pong")),
+    ("match.stanza", rule(action=ForgeReceipt(ReceiptType.READ), stanza="ping")),
+    ("spoil_media", rule(action=SpoilMedia(), call="http.upload")),
+    ("spoil_media.http_status", rule(action=SpoilMedia(http_status=500), call="MediaService.Download")),
+    ("spoil_media.http_status", rule(action=SpoilMedia(http_status=99), call="http.upload")),
+    ("spoil_media.extra_bytes", rule(action=SpoilMedia(extra_bytes=(1 << 20) + 1), call="http.upload")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("field", "wrong"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
+def test_what_could_never_come_true_is_refused(faults: Faults, field: str, wrong: FaultRule) -> None:
+    """With the field that is wrong, and nothing is added."""
+    with refused(Reason.REQUEST_MALFORMED, f"faults[0].{field}"):
+        faults.add([wrong])
+    assert not faults.is_on
+
+
+def test_a_slip_of_the_pen_is_answered_with_the_right_word(faults: Faults) -> None:
+    """As far as there is one."""
+    with refused(Reason.REQUEST_MALFORMED, "faults[0].match.call") as caught:
+        faults.add([rule(call="PreKeyService.TakePreKeyBundle")])
+    assert f"did you mean {TAKE}" in caught.value.advice
+
+
+@pytest.mark.parametrize(
+    ("ordered", "direction"),
+    [
+        (rule(), TO_SERVER),
+        (rule(direction=TO_CLIENT), TO_CLIENT),
+        (rule(action=LoseAnswer()), TO_CLIENT),
+        (rule(action=LoseAnswer(), stanza="message"), TO_SERVER),
+        (rule(action=Forge(from_jid=ADA), stanza="message"), TO_CLIENT),
+        (rule(action=ForgeReceipt(ReceiptType.READ), stanza="message"), TO_SERVER),
+        (rule(action=Hold(), stanza="pong"), TO_CLIENT),
+        (rule(action=PresentCertificates(Chain.EXPIRED), call=CONNECT), TO_CLIENT),
+        (rule(action=SpoilMedia(keep_bytes=0), call="http.upload"), TO_CLIENT),
+    ],
+)  # fmt: skip
+def test_the_only_way_need_not_be_said(faults: Faults, ordered: FaultRule, direction: Direction) -> None:
+    """Of a call it is the request, unless what is done is about answers."""
+    faults.add([ordered])
+    assert faults.ordered()[0].rule.direction is direction
