@@ -131,6 +131,7 @@ class Simulator:
                 rng=self._rng,
                 limits=config.limits,
                 node=config.node,
+                is_trace_kept=config.trace,
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)

@@ -22,7 +22,7 @@ from interop_server.core.enlistment.absence import Absence
 from interop_server.core.enlistment.enlistment import Enlistment
 from interop_server.core.enlistment.location import LocationPolicy
 from interop_server.core.enlistment.tokens import KeySets, PartnerTokens
-from interop_server.core.journal import DEFAULT_NODE, RUN_ID_BYTES, Journal
+from interop_server.core.journal import Journal
 from interop_server.core.keys.prekeys import PreKeys
 from interop_server.core.limits import Limits
 from interop_server.core.media.media import Media
@@ -31,6 +31,7 @@ from interop_server.core.messaging.indicators import Indicators
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.messaging.receipts import Receipts
 from interop_server.core.messaging.routing import Router
+from interop_server.core.newest import DEFAULT_NODE, RUN_ID_BYTES, Origin
 from interop_server.core.operator.clock_control import ClockControl
 from interop_server.core.operator.operator import Operator
 from interop_server.core.ports import (
@@ -46,6 +47,7 @@ from interop_server.core.ports import (
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.store import Store
 from interop_server.core.sweeps import Sweep
+from interop_server.core.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,8 @@ class Ports:
     limits: Limits
     node: str = DEFAULT_NODE
     """Name of the server process."""
+    is_trace_kept: bool = False
+    """Whether what goes over chat channels is recorded although nobody follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,7 @@ class Rules:
     scoring: Scoring
     standing: Standing
     tokens: PartnerTokens
+    trace: Trace
     unacked_push: UnackedPush
 
     def sweeps(self) -> tuple[Sweep, ...]:
@@ -118,8 +123,8 @@ def build_rules(ports: Ports) -> Rules:
     """Wires the rules, from the ground up."""
     store, connections, push = ports.store, ports.connections, ports.push
     clock, rng, limits = ports.clock, ports.rng, ports.limits
-    run = rng("journal").token_bytes(RUN_ID_BYTES).hex()
-    journal, counts = Journal(clock, rng("request ids"), node=ports.node, run=run), Counter[str]()
+    origin = Origin(ports.node, rng("journal").token_bytes(RUN_ID_BYTES).hex())
+    journal, counts = Journal(clock, rng("request ids"), origin=origin), Counter[str]()
 
     def rate(name: str) -> RateLimit:
         return RateLimit.of(clock, limits, name)
@@ -197,5 +202,6 @@ def build_rules(ports: Ports) -> Rules:
         scoring=scoring,
         standing=standing,
         tokens=tokens,
+        trace=Trace(clock, limits, origin, is_kept=ports.is_trace_kept),
         unacked_push=UnackedPush(store, connections, push, journal, clock, limits),
     )

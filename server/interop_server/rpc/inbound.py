@@ -7,9 +7,9 @@ from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.routing import SendOutcome
-from interop_server.core.rules import Rules
+from interop_server.core.trace import ChannelTrace
 from interop_server.rpc.connections import LiveConnection
-from interop_server.rpc.convert.batches import Batches
+from interop_server.rpc.convert.batches import Batches, Read
 from interop_server.rpc.convert.inbound import (
     NACK_CODES,
     message_from,
@@ -19,9 +19,10 @@ from interop_server.rpc.convert.inbound import (
 from interop_server.rpc.convert.indicators import INDICATORS
 from interop_server.rpc.convert.outbound import pong_to, refused_stanza
 from interop_server.rpc.deliveries import DeliveryPump
+from interop_server.rpc.edge import Edge
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
-from interop_server.rpc.turns import Turns
+from interop_server.rpc.wire import see_batch, see_malformed
 
 _STANZAS_PER_TURN = 16
 """How many stanzas, messages apart, are taken before others have their turn; a refused one costs as much as these."""
@@ -39,31 +40,32 @@ class Inbound:
     A stanza of wrong form is refused on its own; only a frame that is no batch ends the connection.
 
     Args:
-        rules: What is done.
-        turns: Shared by all connections.
+        edge: What is done, and when others have their turn.
         pump: The connection's deliveries.
         live: The connection.
         outbox: Takes the answers.
+        wire: Shows what comes.
         held: Told by how much more, or less, memory the stanzas under work take up beside their bytes.
     """
 
     def __init__(
         self,
-        rules: Rules,
-        turns: Turns,
+        edge: Edge,
         pump: DeliveryPump,
         live: LiveConnection,
         outbox: Outbox,
+        wire: ChannelTrace,
         held: Callable[[int], None],
     ) -> None:
-        self._rules = rules
-        self._turns = turns
-        self._journal = rules.journal
-        self._limits = rules.limits
-        self._batches = Batches(rules.limits)
+        self._rules = edge.rules
+        self._turns = edge.turns
+        self._journal = edge.rules.journal
+        self._limits = edge.rules.limits
+        self._batches = Batches(edge.rules.limits)
         self._pump = pump
         self._live = live
         self._outbox = outbox
+        self._wire = wire
         self._held = held
         self._held_bytes = 0
         self._is_open = True
@@ -78,7 +80,7 @@ class Inbound:
         malformed: Refusal | None = None
         for frame in frames:
             try:
-                batch, held_bytes = self._batches.read(frame)
+                batch, held_bytes = self._read(frame)
             except Refusal as refusal:
                 malformed = refusal
                 break
@@ -90,6 +92,17 @@ class Inbound:
         if malformed is not None and self._is_open:
             raise malformed
         return self._is_open
+
+    def _read(self, frame: bytes) -> Read:
+        try:
+            read = self._batches.read(frame)
+        except Refusal:
+            if self._wire.trace.is_on:
+                see_malformed(self._wire, frame)
+            raise
+        if self._wire.trace.is_on:
+            see_batch(self._wire, "to_server", read.batch, frame)
+        return read
 
     def _hold(self, held_bytes: int) -> None:
         self._held_bytes += held_bytes

@@ -15,6 +15,8 @@ from interop_api.admin.v1alpha1 import (
     journal_pb2_grpc,
     standing_pb2,
     standing_pb2_grpc,
+    trace_pb2,
+    trace_pb2_grpc,
 )
 from interop_api.v1 import (
     account_pb2,
@@ -51,6 +53,7 @@ from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.standing import StandingServicer
+from interop_server.rpc.trace import TraceServicer
 
 _CLIENT_SERVICES = (
     enlistment_pb2.DESCRIPTOR.services_by_name["EnlistmentService"],
@@ -66,6 +69,7 @@ _ADMIN_SERVICES = (
     clock_pb2.DESCRIPTOR.services_by_name["ClockService"],
     journal_pb2.DESCRIPTOR.services_by_name["JournalService"],
     standing_pb2.DESCRIPTOR.services_by_name["StandingService"],
+    trace_pb2.DESCRIPTOR.services_by_name["TraceService"],
 )
 
 METADATA_BYTES = 16 << 10
@@ -117,6 +121,7 @@ def admin_server(
     clock_pb2_grpc.add_ClockServiceServicer_to_server(ClockServicer(rules.clock_control), server)
     standing = StandingServicer(rules.escalation, rules.reports, rules.audit, clock)
     standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, server)
+    trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(rules.trace, clock), server)
     return server
 
 

@@ -30,7 +30,9 @@ SERVICES = {
         f"interop_api.v1.{name}Service"
         for name in ("Enlistment", "Chat", "PreKey", "Interop", "Media", "Integrity", "Account")
     },
-    "admin": {f"interop_api.admin.v1alpha1.{name}Service" for name in ("Admin", "Clock", "Journal", "Standing")},
+    "admin": {
+        f"interop_api.admin.v1alpha1.{name}Service" for name in ("Admin", "Clock", "Journal", "Standing", "Trace")
+    },
 }
 EVERYWHERE = {
     "grpc.health.v1.Health",
