@@ -4,6 +4,7 @@ Source: interop_api/conformance/v1/driver.proto.
 """
 
 import asyncio
+import logging
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -37,6 +38,8 @@ FEATURES = (
     pb.CLIENT_FEATURE_REACHABILITY_PINGS,
     pb.CLIENT_FEATURE_REPORTING_TOKENS,
 )
+
+_log = logging.getLogger(__name__)
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
 _OWN = ("describe", "start_device", "stop_device")
@@ -81,11 +84,16 @@ class Driver:
         finally:
             await _cancel(reading, *self._commands, writing)
             discarding = asyncio.create_task(self._discard())  # so that no device waits for a kit that does not read
-            for device in self._devices.values():
-                await device.stop()
+            await self._stop_all()
             await _cancel(discarding)
         if not reading.cancelled():
             reading.result()
+
+    async def _stop_all(self) -> None:
+        ends = await asyncio.gather(*(device.stop() for device in self._devices.values()), return_exceptions=True)
+        for error in ends:
+            if isinstance(error, Exception):
+                _log.error("a device could not be ended", exc_info=error)
 
     async def _read(self, requests: AsyncIterator[pb.DriveRequest]) -> None:
         async for request in requests:
