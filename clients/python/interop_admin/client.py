@@ -4,6 +4,7 @@ Source: interop_api/admin/v1alpha1.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any, Self
 
 import grpc.aio
@@ -114,17 +115,16 @@ class AdminClient:
         request = admin_pb2.GetStatisticsRequest()
         return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
 
-    async def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
+    def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
         """Yields the entries of the journal, oldest first.
 
         Args:
             **wanted: Fields of ReadJournalRequest: `actor`, `reason`, `follow`, …
         """
         request = journal_pb2.ReadJournalRequest(**wanted)
-        async for response in self._stream("JournalService/ReadJournal", request, journal_pb2.ReadJournalResponse):
-            yield response
+        return self._stream("JournalService/ReadJournal", request, journal_pb2.ReadJournalResponse)
 
-    async def read_trace(self, **wanted: Any) -> AsyncGenerator[trace_pb2.ReadTraceResponse, None]:
+    def read_trace(self, **wanted: Any) -> AsyncGenerator[trace_pb2.ReadTraceResponse, None]:
         """Yields what went over the chat channels, oldest first, after one response without an entry: from then on the
         server records.
 
@@ -132,8 +132,7 @@ class AdminClient:
             **wanted: Fields of ReadTraceRequest: `jid`, `follow`, `resume_token`.
         """
         request = trace_pb2.ReadTraceRequest(**wanted)
-        async for response in self._stream("TraceService/ReadTrace", request, trace_pb2.ReadTraceResponse):
-            yield response
+        return self._stream("TraceService/ReadTrace", request, trace_pb2.ReadTraceResponse)
 
     async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
         """Returns the refusal with a request id, its rule, and advice on what to do about it."""
@@ -199,8 +198,10 @@ class AdminClient:
     ) -> AsyncIterator[list[standing_pb2.KeptField]]:
         """Yields every record that the server keeps about an account, or about a user, named by the other two."""
         request = standing_pb2.AuditAccountRequest(jid=jid, integrator=integrator, external_id=external_id)
-        async for response in self._stream("StandingService/AuditAccount", request, standing_pb2.AuditAccountResponse):
-            yield list(response.fields)
+        stream = self._stream("StandingService/AuditAccount", request, standing_pb2.AuditAccountResponse)
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                yield list(response.fields)
 
     async def _stream(self, method: str, request: Message, response_type: type[M]) -> AsyncGenerator[M, None]:
         call = self._channel.unary_stream(

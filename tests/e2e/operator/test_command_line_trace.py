@@ -6,12 +6,16 @@ import os
 import signal
 from pathlib import Path
 
+import pytest
+
 from interop_api.v1 import stanza_pb2
 from interop_protocol.noise import InitiatorHandshake
 from tests.e2e.conftest import World
 from tests.e2e.program import ANY_PORTS, run, running
 from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream
 from tests.e2e.wire import Wire
+
+pytestmark = pytest.mark.timeout(240)  # on a busy machine a start alone takes seconds
 
 
 async def test_a_follower_sees_what_goes_over_a_channel_until_interrupted(world: World, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19interop_api/v1/chat.proto\x12\x0einterop_api.v1\"g\n\x0e\x43onnectRequest\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x15\n\x06sealed\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x42\x07\n\x05\x66rame\"h\n\x0f\x43onnectResponse\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x15\n\x06sealed\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x42\x07\n\x05\x66rame\"\xc4\x01\n\x10HandshakeMessage\x12\x33\n\x0c\x63lient_hello\x18\x02 \x01(\x0b\x32\x1b.interop_api.v1.ClientHelloH\x00\x12\x33\n\x0cserver_hello\x18\x03 \x01(\x0b\x32\x1b.interop_api.v1.ServerHelloH\x00\x12\x35\n\rclient_finish\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.ClientFinishH\x00\x42\t\n\x07messageJ\x04\x08\x01\x10\x02\"V\n\x0b\x43lientHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0cJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08J\x04\x08\x08\x10\tJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"a\n\x0bServerHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0c\x12\x17\n\nstatic_key\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x07payload\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\"O\n\x0c\x43lientFinish\x12\x17\n\nstatic_key\x18\x01 \x01(\x0c\x42\x03\x80\x01\x01\x12\x14\n\x07payload\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06\"\xe9\x03\n\x0cLoginPayload\x12\x10\n\x08username\x18\x01 \x01(\x04\x12(\n\x07product\x18\x14 \x01(\x0e\x32\x17.interop_api.v1.Product\x12\x36\n\x0cinterop_data\x18& \x01(\x0b\x32\x1b.interop_api.v1.InteropDataH\x00\x88\x01\x01\x12\x1e\n\x10protocol_version\x18\xe9\x07 \x01(\rH\x01\x88\x01\x01\x12\x38\n\x0f\x63onnection_mode\x18\xea\x07 \x01(\x0e\x32\x1e.interop_api.v1.ConnectionMode\x12\x12\n\tclient_ip\x18\xeb\x07 \x01(\t\x12\x1d\n\x14\x65nable_read_receipts\x18\xec\x07 \x01(\x08\x12\x31\n\x0c\x63\x61pabilities\x18\xed\x07 \x03(\x0e\x32\x1a.interop_api.v1.Capability\x12\x1d\n\x0fmax_frame_bytes\x18\xee\x07 \x01(\rH\x02\x88\x01\x01\x42\x0f\n\r_interop_dataB\x13\n\x11_protocol_versionB\x12\n\x10_max_frame_bytesJ\x04\x08\x03\x10\x04J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08J\x04\x08\t\x10\nJ\x04\x08\x0c\x10\rJ\x04\x08\r\x10\x0eJ\x04\x08\x10\x10\x11J\x04\x08\x12\x10\x13J\x04\x08\x13\x10\x14J\x04\x08\x15\x10\x16J\x04\x08!\x10\"J\x04\x08(\x10\x31\"S\n\x0bInteropData\x12\x12\n\naccount_id\x18\x01 \x01(\x04\x12\x12\n\x05token\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01\x12\x1c\n\x14\x65nable_read_receipts\x18\x03 \x01(\x08*F\n\x07Product\x12\x14\n\x10PRODUCT_WHATSAPP\x10\x00\x12\x13\n\x0fPRODUCT_INTEROP\x10\x02\"\x04\x08\x01\x10\x01\"\x04\x08\x03\x10\x03\"\x04\x08\x04\x10\x04*h\n\x0e\x43onnectionMode\x12\x1f\n\x1b\x43ONNECTION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONNECTION_MODE_DIRECT\x10\x01\x12\x19\n\x15\x43ONNECTION_MODE_PROXY\x10\x02*\xf7\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41PABILITY_TYPING\x10\x01\x12!\n\x1d\x43\x41PABILITY_REACHABILITY_PINGS\x10\x02\x12\x1f\n\x1b\x43\x41PABILITY_TRUSTED_CONTACTS\x10\x03\x12\x19\n\x15\x43\x41PABILITY_CHALLENGES\x10\x04\x12\x1a\n\x16\x43\x41PABILITY_KEY_DIGESTS\x10\x05\x12\x1f\n\x1b\x43\x41PABILITY_MESSAGE_REQUESTS\x10\x06\x12\x1a\n\x16\x43\x41PABILITY_KEM_PREKEYS\x10\x07\x32]\n\x0b\x43hatService\x12N\n\x07\x43onnect\x12\x1e.interop_api.v1.ConnectRequest\x1a\x1f.interop_api.v1.ConnectResponse(\x01\x30\x01\x42T\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19interop_api/v1/chat.proto\x12\x0einterop_api.v1\"b\n\x0e\x43onnectRequest\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rame\"c\n\x0f\x43onnectResponse\x12\x35\n\thandshake\x18\x01 \x01(\x0b\x32 .interop_api.v1.HandshakeMessageH\x00\x12\x10\n\x06sealed\x18\x02 \x01(\x0cH\x00\x42\x07\n\x05\x66rame\"\xc4\x01\n\x10HandshakeMessage\x12\x33\n\x0c\x63lient_hello\x18\x02 \x01(\x0b\x32\x1b.interop_api.v1.ClientHelloH\x00\x12\x33\n\x0cserver_hello\x18\x03 \x01(\x0b\x32\x1b.interop_api.v1.ServerHelloH\x00\x12\x35\n\rclient_finish\x18\x04 \x01(\x0b\x32\x1c.interop_api.v1.ClientFinishH\x00\x42\t\n\x07messageJ\x04\x08\x01\x10\x02\"V\n\x0b\x43lientHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0cJ\x04\x08\x02\x10\x03J\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08J\x04\x08\x08\x10\tJ\x04\x08\t\x10\nJ\x04\x08\n\x10\x0b\"W\n\x0bServerHello\x12\x11\n\tephemeral\x18\x01 \x01(\x0c\x12\x12\n\nstatic_key\x18\x02 \x01(\x0c\x12\x0f\n\x07payload\x18\x03 \x01(\x0cJ\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07\"E\n\x0c\x43lientFinish\x12\x12\n\nstatic_key\x18\x01 \x01(\x0c\x12\x0f\n\x07payload\x18\x02 \x01(\x0cJ\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05J\x04\x08\x05\x10\x06\"\xe9\x03\n\x0cLoginPayload\x12\x10\n\x08username\x18\x01 \x01(\x04\x12(\n\x07product\x18\x14 \x01(\x0e\x32\x17.interop_api.v1.Product\x12\x36\n\x0cinterop_data\x18& \x01(\x0b\x32\x1b.interop_api.v1.InteropDataH\x00\x88\x01\x01\x12\x1e\n\x10protocol_version\x18\xe9\x07 \x01(\rH\x01\x88\x01\x01\x12\x38\n\x0f\x63onnection_mode\x18\xea\x07 \x01(\x0e\x32\x1e.interop_api.v1.ConnectionMode\x12\x12\n\tclient_ip\x18\xeb\x07 \x01(\t\x12\x1d\n\x14\x65nable_read_receipts\x18\xec\x07 \x01(\x08\x12\x31\n\x0c\x63\x61pabilities\x18\xed\x07 \x03(\x0e\x32\x1a.interop_api.v1.Capability\x12\x1d\n\x0fmax_frame_bytes\x18\xee\x07 \x01(\rH\x02\x88\x01\x01\x42\x0f\n\r_interop_dataB\x13\n\x11_protocol_versionB\x12\n\x10_max_frame_bytesJ\x04\x08\x03\x10\x04J\x04\x08\x05\x10\x06J\x04\x08\x06\x10\x07J\x04\x08\x07\x10\x08J\x04\x08\t\x10\nJ\x04\x08\x0c\x10\rJ\x04\x08\r\x10\x0eJ\x04\x08\x10\x10\x11J\x04\x08\x12\x10\x13J\x04\x08\x13\x10\x14J\x04\x08\x15\x10\x16J\x04\x08!\x10\"J\x04\x08(\x10\x31\"N\n\x0bInteropData\x12\x12\n\naccount_id\x18\x01 \x01(\x04\x12\r\n\x05token\x18\x02 \x01(\x0c\x12\x1c\n\x14\x65nable_read_receipts\x18\x03 \x01(\x08*F\n\x07Product\x12\x14\n\x10PRODUCT_WHATSAPP\x10\x00\x12\x13\n\x0fPRODUCT_INTEROP\x10\x02\"\x04\x08\x01\x10\x01\"\x04\x08\x03\x10\x03\"\x04\x08\x04\x10\x04*h\n\x0e\x43onnectionMode\x12\x1f\n\x1b\x43ONNECTION_MODE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x43ONNECTION_MODE_DIRECT\x10\x01\x12\x19\n\x15\x43ONNECTION_MODE_PROXY\x10\x02*\xf7\x01\n\nCapability\x12\x1a\n\x16\x43\x41PABILITY_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43\x41PABILITY_TYPING\x10\x01\x12!\n\x1d\x43\x41PABILITY_REACHABILITY_PINGS\x10\x02\x12\x1f\n\x1b\x43\x41PABILITY_TRUSTED_CONTACTS\x10\x03\x12\x19\n\x15\x43\x41PABILITY_CHALLENGES\x10\x04\x12\x1a\n\x16\x43\x41PABILITY_KEY_DIGESTS\x10\x05\x12\x1f\n\x1b\x43\x41PABILITY_MESSAGE_REQUESTS\x10\x06\x12\x1a\n\x16\x43\x41PABILITY_KEM_PREKEYS\x10\x07\x32]\n\x0b\x43hatService\x12N\n\x07\x43onnect\x12\x1e.interop_api.v1.ConnectRequest\x1a\x1f.interop_api.v1.ConnectResponse(\x01\x30\x01\x42T\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,42 +32,28 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.chat_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
-  _globals['_CONNECTREQUEST'].fields_by_name['sealed']._loaded_options = None
-  _globals['_CONNECTREQUEST'].fields_by_name['sealed']._serialized_options = b'\200\001\001'
-  _globals['_CONNECTRESPONSE'].fields_by_name['sealed']._loaded_options = None
-  _globals['_CONNECTRESPONSE'].fields_by_name['sealed']._serialized_options = b'\200\001\001'
-  _globals['_SERVERHELLO'].fields_by_name['static_key']._loaded_options = None
-  _globals['_SERVERHELLO'].fields_by_name['static_key']._serialized_options = b'\200\001\001'
-  _globals['_SERVERHELLO'].fields_by_name['payload']._loaded_options = None
-  _globals['_SERVERHELLO'].fields_by_name['payload']._serialized_options = b'\200\001\001'
-  _globals['_CLIENTFINISH'].fields_by_name['static_key']._loaded_options = None
-  _globals['_CLIENTFINISH'].fields_by_name['static_key']._serialized_options = b'\200\001\001'
-  _globals['_CLIENTFINISH'].fields_by_name['payload']._loaded_options = None
-  _globals['_CLIENTFINISH'].fields_by_name['payload']._serialized_options = b'\200\001\001'
-  _globals['_INTEROPDATA'].fields_by_name['token']._loaded_options = None
-  _globals['_INTEROPDATA'].fields_by_name['token']._serialized_options = b'\200\001\001'
-  _globals['_PRODUCT']._serialized_start=1300
-  _globals['_PRODUCT']._serialized_end=1370
-  _globals['_CONNECTIONMODE']._serialized_start=1372
-  _globals['_CONNECTIONMODE']._serialized_end=1476
-  _globals['_CAPABILITY']._serialized_start=1479
-  _globals['_CAPABILITY']._serialized_end=1726
+  _globals['_PRODUCT']._serialized_start=1265
+  _globals['_PRODUCT']._serialized_end=1335
+  _globals['_CONNECTIONMODE']._serialized_start=1337
+  _globals['_CONNECTIONMODE']._serialized_end=1441
+  _globals['_CAPABILITY']._serialized_start=1444
+  _globals['_CAPABILITY']._serialized_end=1691
   _globals['_CONNECTREQUEST']._serialized_start=45
-  _globals['_CONNECTREQUEST']._serialized_end=148
-  _globals['_CONNECTRESPONSE']._serialized_start=150
-  _globals['_CONNECTRESPONSE']._serialized_end=254
-  _globals['_HANDSHAKEMESSAGE']._serialized_start=257
-  _globals['_HANDSHAKEMESSAGE']._serialized_end=453
-  _globals['_CLIENTHELLO']._serialized_start=455
-  _globals['_CLIENTHELLO']._serialized_end=541
-  _globals['_SERVERHELLO']._serialized_start=543
-  _globals['_SERVERHELLO']._serialized_end=640
-  _globals['_CLIENTFINISH']._serialized_start=642
-  _globals['_CLIENTFINISH']._serialized_end=721
-  _globals['_LOGINPAYLOAD']._serialized_start=724
-  _globals['_LOGINPAYLOAD']._serialized_end=1213
-  _globals['_INTEROPDATA']._serialized_start=1215
-  _globals['_INTEROPDATA']._serialized_end=1298
-  _globals['_CHATSERVICE']._serialized_start=1728
-  _globals['_CHATSERVICE']._serialized_end=1821
+  _globals['_CONNECTREQUEST']._serialized_end=143
+  _globals['_CONNECTRESPONSE']._serialized_start=145
+  _globals['_CONNECTRESPONSE']._serialized_end=244
+  _globals['_HANDSHAKEMESSAGE']._serialized_start=247
+  _globals['_HANDSHAKEMESSAGE']._serialized_end=443
+  _globals['_CLIENTHELLO']._serialized_start=445
+  _globals['_CLIENTHELLO']._serialized_end=531
+  _globals['_SERVERHELLO']._serialized_start=533
+  _globals['_SERVERHELLO']._serialized_end=620
+  _globals['_CLIENTFINISH']._serialized_start=622
+  _globals['_CLIENTFINISH']._serialized_end=691
+  _globals['_LOGINPAYLOAD']._serialized_start=694
+  _globals['_LOGINPAYLOAD']._serialized_end=1183
+  _globals['_INTEROPDATA']._serialized_start=1185
+  _globals['_INTEROPDATA']._serialized_end=1263
+  _globals['_CHATSERVICE']._serialized_start=1693
+  _globals['_CHATSERVICE']._serialized_end=1786
 # @@protoc_insertion_point(module_scope)

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from interop_api.v1 import errors_pb2 as interop__api_dot_v1_dot_errors__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1finterop_api/v1/enlistment.proto\x12\x0einterop_api.v1\x1a\x1binterop_api/v1/errors.proto\"\xd8\x01\n\rEnlistRequest\x12\x0f\n\x07\x61uthkey\x18\x01 \x01(\x0c\x12\x11\n\te_keytype\x18\x02 \x01(\x0c\x12\x0f\n\x07\x65_regid\x18\x03 \x01(\x0c\x12\x0f\n\x07\x65_ident\x18\x04 \x01(\x0c\x12\x11\n\te_skey_id\x18\x05 \x01(\x0c\x12\x12\n\ne_skey_val\x18\x06 \x01(\x0c\x12\x12\n\ne_skey_sig\x18\x07 \x01(\x0c\x12\x12\n\x05token\x18\x08 \x01(\tB\x03\x80\x01\x01\x12\x1d\n\x10protocol_version\x18\t \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_protocol_version\"\x7f\n\x0e\x45nlistResponse\x12\x30\n\x07success\x18\x01 \x01(\x0b\x32\x1d.interop_api.v1.EnlistSuccessH\x00\x12\x30\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1d.interop_api.v1.EnlistFailureH\x00\x42\t\n\x07outcome\"\x1e\n\rEnlistSuccess\x12\r\n\x05login\x18\x01 \x01(\t\"7\n\rEnlistFailure\x12&\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x17.interop_api.v1.Refusal2\\\n\x11\x45nlistmentService\x12G\n\x06\x45nlist\x12\x1d.interop_api.v1.EnlistRequest\x1a\x1e.interop_api.v1.EnlistResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1finterop_api/v1/enlistment.proto\x12\x0einterop_api.v1\x1a\x1binterop_api/v1/errors.proto\"\xd3\x01\n\rEnlistRequest\x12\x0f\n\x07\x61uthkey\x18\x01 \x01(\x0c\x12\x11\n\te_keytype\x18\x02 \x01(\x0c\x12\x0f\n\x07\x65_regid\x18\x03 \x01(\x0c\x12\x0f\n\x07\x65_ident\x18\x04 \x01(\x0c\x12\x11\n\te_skey_id\x18\x05 \x01(\x0c\x12\x12\n\ne_skey_val\x18\x06 \x01(\x0c\x12\x12\n\ne_skey_sig\x18\x07 \x01(\x0c\x12\r\n\x05token\x18\x08 \x01(\t\x12\x1d\n\x10protocol_version\x18\t \x01(\rH\x00\x88\x01\x01\x42\x13\n\x11_protocol_version\"\x7f\n\x0e\x45nlistResponse\x12\x30\n\x07success\x18\x01 \x01(\x0b\x32\x1d.interop_api.v1.EnlistSuccessH\x00\x12\x30\n\x07\x66\x61ilure\x18\x02 \x01(\x0b\x32\x1d.interop_api.v1.EnlistFailureH\x00\x42\t\n\x07outcome\"\x1e\n\rEnlistSuccess\x12\r\n\x05login\x18\x01 \x01(\t\"7\n\rEnlistFailure\x12&\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x17.interop_api.v1.Refusal2\\\n\x11\x45nlistmentService\x12G\n\x06\x45nlist\x12\x1d.interop_api.v1.EnlistRequest\x1a\x1e.interop_api.v1.EnlistResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,16 +33,14 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.enlistment_p
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
-  _globals['_ENLISTREQUEST'].fields_by_name['token']._loaded_options = None
-  _globals['_ENLISTREQUEST'].fields_by_name['token']._serialized_options = b'\200\001\001'
   _globals['_ENLISTREQUEST']._serialized_start=81
-  _globals['_ENLISTREQUEST']._serialized_end=297
-  _globals['_ENLISTRESPONSE']._serialized_start=299
-  _globals['_ENLISTRESPONSE']._serialized_end=426
-  _globals['_ENLISTSUCCESS']._serialized_start=428
-  _globals['_ENLISTSUCCESS']._serialized_end=458
-  _globals['_ENLISTFAILURE']._serialized_start=460
-  _globals['_ENLISTFAILURE']._serialized_end=515
-  _globals['_ENLISTMENTSERVICE']._serialized_start=517
-  _globals['_ENLISTMENTSERVICE']._serialized_end=609
+  _globals['_ENLISTREQUEST']._serialized_end=292
+  _globals['_ENLISTRESPONSE']._serialized_start=294
+  _globals['_ENLISTRESPONSE']._serialized_end=421
+  _globals['_ENLISTSUCCESS']._serialized_start=423
+  _globals['_ENLISTSUCCESS']._serialized_end=453
+  _globals['_ENLISTFAILURE']._serialized_start=455
+  _globals['_ENLISTFAILURE']._serialized_end=510
+  _globals['_ENLISTMENTSERVICE']._serialized_start=512
+  _globals['_ENLISTMENTSERVICE']._serialized_end=604
 # @@protoc_insertion_point(module_scope)

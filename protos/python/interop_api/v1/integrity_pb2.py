@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1einterop_api/v1/integrity.proto\x12\x0einterop_api.v1\"\x15\n\x13GetBlocklistRequest\"4\n\x14GetBlocklistResponse\x12\x0c\n\x04jids\x18\x01 \x03(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"R\n\x16UpdateBlocklistRequest\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1b.interop_api.v1.BlockAction\x12\x0b\n\x03jid\x18\x02 \x01(\t\")\n\x17UpdateBlocklistResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\x90\x01\n\rReportRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12+\n\tspam_flow\x18\x02 \x01(\x0e\x32\x18.interop_api.v1.SpamFlow\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.interop_api.v1.ReportedMessage\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x85\x01\n\x0fReportedMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x1b\n\tplaintext\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x88\x01\x01\x12 \n\x0emessage_secret\x18\x03 \x01(\x0c\x42\x03\x80\x01\x01H\x01\x88\x01\x01\x42\x0c\n\n_plaintextB\x11\n\x0f_message_secret\"#\n\x0eReportResponse\x12\x11\n\treport_id\x18\x01 \x01(\t\"-\n\x17RequestChallengeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x99\x01\n\x18RequestChallengeResponse\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x30\n\x07options\x18\x02 \x03(\x0e\x32\x1f.interop_api.v1.ChallengeOption\x12\x16\n\x0e\x63\x61ptcha_prompt\x18\x03 \x01(\t\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\r\"\x88\x01\n\x16\x41nswerChallengeRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12/\n\x06option\x18\x02 \x01(\x0e\x32\x1f.interop_api.v1.ChallengeOption\x12\x13\n\x06\x61nswer\x18\x03 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x19\n\x17\x41nswerChallengeResponse*]\n\x0b\x42lockAction\x12\x1c\n\x18\x42LOCK_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42LOCK_ACTION_BLOCK\x10\x01\x12\x18\n\x14\x42LOCK_ACTION_UNBLOCK\x10\x02*\x9e\x01\n\x08SpamFlow\x12\x19\n\x15SPAM_FLOW_UNSPECIFIED\x10\x00\x12\x1a\n\x16SPAM_FLOW_MESSAGE_MENU\x10\x01\x12\x1a\n\x16SPAM_FLOW_CONTACT_INFO\x10\x02\x12 \n\x1cSPAM_FLOW_ACCOUNT_INFO_BLOCK\x10\x03\x12\x1d\n\x19SPAM_FLOW_MESSAGE_REQUEST\x10\x04*o\n\x0f\x43hallengeOption\x12 \n\x1c\x43HALLENGE_OPTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43HALLENGE_OPTION_CHANNEL\x10\x01\x12\x1c\n\x18\x43HALLENGE_OPTION_CAPTCHA\x10\x02\x32\xe5\x03\n\x10IntegrityService\x12Y\n\x0cGetBlocklist\x12#.interop_api.v1.GetBlocklistRequest\x1a$.interop_api.v1.GetBlocklistResponse\x12\x62\n\x0fUpdateBlocklist\x12&.interop_api.v1.UpdateBlocklistRequest\x1a\'.interop_api.v1.UpdateBlocklistResponse\x12G\n\x06Report\x12\x1d.interop_api.v1.ReportRequest\x1a\x1e.interop_api.v1.ReportResponse\x12\x65\n\x10RequestChallenge\x12\'.interop_api.v1.RequestChallengeRequest\x1a(.interop_api.v1.RequestChallengeResponse\x12\x62\n\x0f\x41nswerChallenge\x12&.interop_api.v1.AnswerChallengeRequest\x1a\'.interop_api.v1.AnswerChallengeResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1einterop_api/v1/integrity.proto\x12\x0einterop_api.v1\"\x15\n\x13GetBlocklistRequest\"4\n\x14GetBlocklistResponse\x12\x0c\n\x04jids\x18\x01 \x03(\t\x12\x0e\n\x06\x64igest\x18\x02 \x01(\x0c\"R\n\x16UpdateBlocklistRequest\x12+\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1b.interop_api.v1.BlockAction\x12\x0b\n\x03jid\x18\x02 \x01(\t\")\n\x17UpdateBlocklistResponse\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x0c\"\x90\x01\n\rReportRequest\x12\x0b\n\x03jid\x18\x01 \x01(\t\x12+\n\tspam_flow\x18\x02 \x01(\x0e\x32\x18.interop_api.v1.SpamFlow\x12\x31\n\x08messages\x18\x03 \x03(\x0b\x32\x1f.interop_api.v1.ReportedMessage\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"{\n\x0fReportedMessage\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x16\n\tplaintext\x18\x02 \x01(\x0cH\x00\x88\x01\x01\x12\x1b\n\x0emessage_secret\x18\x03 \x01(\x0cH\x01\x88\x01\x01\x42\x0c\n\n_plaintextB\x11\n\x0f_message_secret\"#\n\x0eReportResponse\x12\x11\n\treport_id\x18\x01 \x01(\t\"-\n\x17RequestChallengeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x99\x01\n\x18RequestChallengeResponse\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12\x30\n\x07options\x18\x02 \x03(\x0e\x32\x1f.interop_api.v1.ChallengeOption\x12\x16\n\x0e\x63\x61ptcha_prompt\x18\x03 \x01(\t\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\r\"\x83\x01\n\x16\x41nswerChallengeRequest\x12\x14\n\x0c\x63hallenge_id\x18\x01 \x01(\t\x12/\n\x06option\x18\x02 \x01(\x0e\x32\x1f.interop_api.v1.ChallengeOption\x12\x0e\n\x06\x61nswer\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\"\x19\n\x17\x41nswerChallengeResponse*]\n\x0b\x42lockAction\x12\x1c\n\x18\x42LOCK_ACTION_UNSPECIFIED\x10\x00\x12\x16\n\x12\x42LOCK_ACTION_BLOCK\x10\x01\x12\x18\n\x14\x42LOCK_ACTION_UNBLOCK\x10\x02*\x9e\x01\n\x08SpamFlow\x12\x19\n\x15SPAM_FLOW_UNSPECIFIED\x10\x00\x12\x1a\n\x16SPAM_FLOW_MESSAGE_MENU\x10\x01\x12\x1a\n\x16SPAM_FLOW_CONTACT_INFO\x10\x02\x12 \n\x1cSPAM_FLOW_ACCOUNT_INFO_BLOCK\x10\x03\x12\x1d\n\x19SPAM_FLOW_MESSAGE_REQUEST\x10\x04*o\n\x0f\x43hallengeOption\x12 \n\x1c\x43HALLENGE_OPTION_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x43HALLENGE_OPTION_CHANNEL\x10\x01\x12\x1c\n\x18\x43HALLENGE_OPTION_CAPTCHA\x10\x02\x32\xe5\x03\n\x10IntegrityService\x12Y\n\x0cGetBlocklist\x12#.interop_api.v1.GetBlocklistRequest\x1a$.interop_api.v1.GetBlocklistResponse\x12\x62\n\x0fUpdateBlocklist\x12&.interop_api.v1.UpdateBlocklistRequest\x1a\'.interop_api.v1.UpdateBlocklistResponse\x12G\n\x06Report\x12\x1d.interop_api.v1.ReportRequest\x1a\x1e.interop_api.v1.ReportResponse\x12\x65\n\x10RequestChallenge\x12\'.interop_api.v1.RequestChallengeRequest\x1a(.interop_api.v1.RequestChallengeResponse\x12\x62\n\x0f\x41nswerChallenge\x12&.interop_api.v1.AnswerChallengeRequest\x1a\'.interop_api.v1.AnswerChallengeResponseBT\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,18 +32,12 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.integrity_pb
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
-  _globals['_REPORTEDMESSAGE'].fields_by_name['plaintext']._loaded_options = None
-  _globals['_REPORTEDMESSAGE'].fields_by_name['plaintext']._serialized_options = b'\200\001\001'
-  _globals['_REPORTEDMESSAGE'].fields_by_name['message_secret']._loaded_options = None
-  _globals['_REPORTEDMESSAGE'].fields_by_name['message_secret']._serialized_options = b'\200\001\001'
-  _globals['_ANSWERCHALLENGEREQUEST'].fields_by_name['answer']._loaded_options = None
-  _globals['_ANSWERCHALLENGEREQUEST'].fields_by_name['answer']._serialized_options = b'\200\001\001'
-  _globals['_BLOCKACTION']._serialized_start=943
-  _globals['_BLOCKACTION']._serialized_end=1036
-  _globals['_SPAMFLOW']._serialized_start=1039
-  _globals['_SPAMFLOW']._serialized_end=1197
-  _globals['_CHALLENGEOPTION']._serialized_start=1199
-  _globals['_CHALLENGEOPTION']._serialized_end=1310
+  _globals['_BLOCKACTION']._serialized_start=927
+  _globals['_BLOCKACTION']._serialized_end=1020
+  _globals['_SPAMFLOW']._serialized_start=1023
+  _globals['_SPAMFLOW']._serialized_end=1181
+  _globals['_CHALLENGEOPTION']._serialized_start=1183
+  _globals['_CHALLENGEOPTION']._serialized_end=1294
   _globals['_GETBLOCKLISTREQUEST']._serialized_start=50
   _globals['_GETBLOCKLISTREQUEST']._serialized_end=71
   _globals['_GETBLOCKLISTRESPONSE']._serialized_start=73
@@ -54,18 +48,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_UPDATEBLOCKLISTRESPONSE']._serialized_end=252
   _globals['_REPORTREQUEST']._serialized_start=255
   _globals['_REPORTREQUEST']._serialized_end=399
-  _globals['_REPORTEDMESSAGE']._serialized_start=402
-  _globals['_REPORTEDMESSAGE']._serialized_end=535
-  _globals['_REPORTRESPONSE']._serialized_start=537
-  _globals['_REPORTRESPONSE']._serialized_end=572
-  _globals['_REQUESTCHALLENGEREQUEST']._serialized_start=574
-  _globals['_REQUESTCHALLENGEREQUEST']._serialized_end=619
-  _globals['_REQUESTCHALLENGERESPONSE']._serialized_start=622
-  _globals['_REQUESTCHALLENGERESPONSE']._serialized_end=775
-  _globals['_ANSWERCHALLENGEREQUEST']._serialized_start=778
-  _globals['_ANSWERCHALLENGEREQUEST']._serialized_end=914
-  _globals['_ANSWERCHALLENGERESPONSE']._serialized_start=916
-  _globals['_ANSWERCHALLENGERESPONSE']._serialized_end=941
-  _globals['_INTEGRITYSERVICE']._serialized_start=1313
-  _globals['_INTEGRITYSERVICE']._serialized_end=1798
+  _globals['_REPORTEDMESSAGE']._serialized_start=401
+  _globals['_REPORTEDMESSAGE']._serialized_end=524
+  _globals['_REPORTRESPONSE']._serialized_start=526
+  _globals['_REPORTRESPONSE']._serialized_end=561
+  _globals['_REQUESTCHALLENGEREQUEST']._serialized_start=563
+  _globals['_REQUESTCHALLENGEREQUEST']._serialized_end=608
+  _globals['_REQUESTCHALLENGERESPONSE']._serialized_start=611
+  _globals['_REQUESTCHALLENGERESPONSE']._serialized_end=764
+  _globals['_ANSWERCHALLENGEREQUEST']._serialized_start=767
+  _globals['_ANSWERCHALLENGEREQUEST']._serialized_end=898
+  _globals['_ANSWERCHALLENGERESPONSE']._serialized_start=900
+  _globals['_ANSWERCHALLENGERESPONSE']._serialized_end=925
+  _globals['_INTEGRITYSERVICE']._serialized_start=1297
+  _globals['_INTEGRITYSERVICE']._serialized_end=1782
 # @@protoc_insertion_point(module_scope)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ainterop_api/v1/media.proto\x12\x0einterop_api.v1\"\x1b\n\x19GetMediaConnectionRequest\"z\n\x1aGetMediaConnectionResponse\x12\x11\n\x04\x61uth\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\"\n\x1a\x61uth_expires_after_seconds\x18\x02 \x01(\r\x12\r\n\x05hosts\x18\x03 \x03(\t\x12\x16\n\x0emax_blob_bytes\x18\x04 \x01(\x04\"F\n\x16GetUploadStatusRequest\x12\x11\n\x04\x61uth\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cupload_token\x18\x02 \x01(\tB\x03\x80\x01\x01\"G\n\x17GetUploadStatusResponse\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\x12\x13\n\x0b\x64irect_path\x18\x02 \x01(\t\"[\n\rUploadRequest\x12,\n\x05start\x18\x01 \x01(\x0b\x32\x1b.interop_api.v1.UploadStartH\x00\x12\x14\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x42\x06\n\x04part\"[\n\x0bUploadStart\x12\x11\n\x04\x61uth\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x19\n\x0cupload_token\x18\x02 \x01(\tB\x03\x80\x01\x01\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"%\n\x0eUploadResponse\x12\x13\n\x0b\x64irect_path\x18\x01 \x01(\t\"f\n\x0f\x44ownloadRequest\x12\x13\n\x0b\x64irect_path\x18\x01 \x01(\t\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x06length\x18\x03 \x01(\x04H\x01\x88\x01\x01\x42\t\n\x07_offsetB\t\n\x07_length\"`\n\x10\x44ownloadResponse\x12.\n\x05start\x18\x01 \x01(\x0b\x32\x1d.interop_api.v1.DownloadStartH\x00\x12\x14\n\x05\x63hunk\x18\x02 \x01(\x0c\x42\x03\x80\x01\x01H\x00\x42\x06\n\x04part\"I\n\rDownloadStart\x12\x18\n\x0btotal_bytes\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x42\x0e\n\x0c_total_bytes2\xfb\x02\n\x0cMediaService\x12k\n\x12GetMediaConnection\x12).interop_api.v1.GetMediaConnectionRequest\x1a*.interop_api.v1.GetMediaConnectionResponse\x12\x62\n\x0fGetUploadStatus\x12&.interop_api.v1.GetUploadStatusRequest\x1a\'.interop_api.v1.GetUploadStatusResponse\x12I\n\x06Upload\x12\x1d.interop_api.v1.UploadRequest\x1a\x1e.interop_api.v1.UploadResponse(\x01\x12O\n\x08\x44ownload\x12\x1f.interop_api.v1.DownloadRequest\x1a .interop_api.v1.DownloadResponse0\x01\x42T\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1ainterop_api/v1/media.proto\x12\x0einterop_api.v1\"\x1b\n\x19GetMediaConnectionRequest\"u\n\x1aGetMediaConnectionResponse\x12\x0c\n\x04\x61uth\x18\x01 \x01(\t\x12\"\n\x1a\x61uth_expires_after_seconds\x18\x02 \x01(\r\x12\r\n\x05hosts\x18\x03 \x03(\t\x12\x16\n\x0emax_blob_bytes\x18\x04 \x01(\x04\"<\n\x16GetUploadStatusRequest\x12\x0c\n\x04\x61uth\x18\x01 \x01(\t\x12\x14\n\x0cupload_token\x18\x02 \x01(\t\"G\n\x17GetUploadStatusResponse\x12\x17\n\x0f\x63ommitted_bytes\x18\x01 \x01(\x04\x12\x13\n\x0b\x64irect_path\x18\x02 \x01(\t\"V\n\rUploadRequest\x12,\n\x05start\x18\x01 \x01(\x0b\x32\x1b.interop_api.v1.UploadStartH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"Q\n\x0bUploadStart\x12\x0c\n\x04\x61uth\x18\x01 \x01(\t\x12\x14\n\x0cupload_token\x18\x02 \x01(\t\x12\x0e\n\x06length\x18\x03 \x01(\x04\x12\x0e\n\x06offset\x18\x04 \x01(\x04\"%\n\x0eUploadResponse\x12\x13\n\x0b\x64irect_path\x18\x01 \x01(\t\"f\n\x0f\x44ownloadRequest\x12\x13\n\x0b\x64irect_path\x18\x01 \x01(\t\x12\x13\n\x06offset\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x13\n\x06length\x18\x03 \x01(\x04H\x01\x88\x01\x01\x42\t\n\x07_offsetB\t\n\x07_length\"[\n\x10\x44ownloadResponse\x12.\n\x05start\x18\x01 \x01(\x0b\x32\x1d.interop_api.v1.DownloadStartH\x00\x12\x0f\n\x05\x63hunk\x18\x02 \x01(\x0cH\x00\x42\x06\n\x04part\"I\n\rDownloadStart\x12\x18\n\x0btotal_bytes\x18\x01 \x01(\x04H\x00\x88\x01\x01\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x42\x0e\n\x0c_total_bytes2\xfb\x02\n\x0cMediaService\x12k\n\x12GetMediaConnection\x12).interop_api.v1.GetMediaConnectionRequest\x1a*.interop_api.v1.GetMediaConnectionResponse\x12\x62\n\x0fGetUploadStatus\x12&.interop_api.v1.GetUploadStatusRequest\x1a\'.interop_api.v1.GetUploadStatusResponse\x12I\n\x06Upload\x12\x1d.interop_api.v1.UploadRequest\x1a\x1e.interop_api.v1.UploadResponse(\x01\x12O\n\x08\x44ownload\x12\x1f.interop_api.v1.DownloadRequest\x1a .interop_api.v1.DownloadResponse0\x01\x42T\n\x15\x64\x65v.interopsim.api.v1P\x01Z\x1finteropsim.dev/api/v1;interopv1\xa2\x02\x03IOP\xaa\x02\x11Interopsim.Api.V1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,40 +32,26 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.v1.media_pb2', 
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\025dev.interopsim.api.v1P\001Z\037interopsim.dev/api/v1;interopv1\242\002\003IOP\252\002\021Interopsim.Api.V1'
-  _globals['_GETMEDIACONNECTIONRESPONSE'].fields_by_name['auth']._loaded_options = None
-  _globals['_GETMEDIACONNECTIONRESPONSE'].fields_by_name['auth']._serialized_options = b'\200\001\001'
-  _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['auth']._loaded_options = None
-  _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['auth']._serialized_options = b'\200\001\001'
-  _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['upload_token']._loaded_options = None
-  _globals['_GETUPLOADSTATUSREQUEST'].fields_by_name['upload_token']._serialized_options = b'\200\001\001'
-  _globals['_UPLOADREQUEST'].fields_by_name['chunk']._loaded_options = None
-  _globals['_UPLOADREQUEST'].fields_by_name['chunk']._serialized_options = b'\200\001\001'
-  _globals['_UPLOADSTART'].fields_by_name['auth']._loaded_options = None
-  _globals['_UPLOADSTART'].fields_by_name['auth']._serialized_options = b'\200\001\001'
-  _globals['_UPLOADSTART'].fields_by_name['upload_token']._loaded_options = None
-  _globals['_UPLOADSTART'].fields_by_name['upload_token']._serialized_options = b'\200\001\001'
-  _globals['_DOWNLOADRESPONSE'].fields_by_name['chunk']._loaded_options = None
-  _globals['_DOWNLOADRESPONSE'].fields_by_name['chunk']._serialized_options = b'\200\001\001'
   _globals['_GETMEDIACONNECTIONREQUEST']._serialized_start=46
   _globals['_GETMEDIACONNECTIONREQUEST']._serialized_end=73
   _globals['_GETMEDIACONNECTIONRESPONSE']._serialized_start=75
-  _globals['_GETMEDIACONNECTIONRESPONSE']._serialized_end=197
-  _globals['_GETUPLOADSTATUSREQUEST']._serialized_start=199
-  _globals['_GETUPLOADSTATUSREQUEST']._serialized_end=269
-  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_start=271
-  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_end=342
-  _globals['_UPLOADREQUEST']._serialized_start=344
-  _globals['_UPLOADREQUEST']._serialized_end=435
-  _globals['_UPLOADSTART']._serialized_start=437
-  _globals['_UPLOADSTART']._serialized_end=528
-  _globals['_UPLOADRESPONSE']._serialized_start=530
-  _globals['_UPLOADRESPONSE']._serialized_end=567
-  _globals['_DOWNLOADREQUEST']._serialized_start=569
-  _globals['_DOWNLOADREQUEST']._serialized_end=671
-  _globals['_DOWNLOADRESPONSE']._serialized_start=673
-  _globals['_DOWNLOADRESPONSE']._serialized_end=769
-  _globals['_DOWNLOADSTART']._serialized_start=771
-  _globals['_DOWNLOADSTART']._serialized_end=844
-  _globals['_MEDIASERVICE']._serialized_start=847
-  _globals['_MEDIASERVICE']._serialized_end=1226
+  _globals['_GETMEDIACONNECTIONRESPONSE']._serialized_end=192
+  _globals['_GETUPLOADSTATUSREQUEST']._serialized_start=194
+  _globals['_GETUPLOADSTATUSREQUEST']._serialized_end=254
+  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_start=256
+  _globals['_GETUPLOADSTATUSRESPONSE']._serialized_end=327
+  _globals['_UPLOADREQUEST']._serialized_start=329
+  _globals['_UPLOADREQUEST']._serialized_end=415
+  _globals['_UPLOADSTART']._serialized_start=417
+  _globals['_UPLOADSTART']._serialized_end=498
+  _globals['_UPLOADRESPONSE']._serialized_start=500
+  _globals['_UPLOADRESPONSE']._serialized_end=537
+  _globals['_DOWNLOADREQUEST']._serialized_start=539
+  _globals['_DOWNLOADREQUEST']._serialized_end=641
+  _globals['_DOWNLOADRESPONSE']._serialized_start=643
+  _globals['_DOWNLOADRESPONSE']._serialized_end=734
+  _globals['_DOWNLOADSTART']._serialized_start=736
+  _globals['_DOWNLOADSTART']._serialized_end=809
+  _globals['_MEDIASERVICE']._serialized_start=812
+  _globals['_MEDIASERVICE']._serialized_end=1191
 # @@protoc_insertion_point(module_scope)

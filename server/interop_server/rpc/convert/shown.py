@@ -1,7 +1,4 @@
-"""A message as a person may see it: JSON without secrets and ciphertexts; knows no channel and no reader.
-
-Which fields are secret stands in the contract: those with the option `debug_redact`.
-"""
+"""A message as a person may see it: JSON without secrets and ciphertexts; knows no channel and no reader."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -22,6 +19,23 @@ UNKNOWN_BYTES = 4 << 10
 HASHED_BYTES = 16
 """From this length on a secret has a hash: a shorter one could be found by trying."""
 HASH_DIGITS = 16
+
+SECRET = frozenset(
+    {
+        "interop_api.v1.ChallengeCode.digits",
+        "interop_api.v1.ClientFinish.payload",
+        "interop_api.v1.ClientFinish.static_key",
+        "interop_api.v1.ConnectRequest.sealed",
+        "interop_api.v1.ConnectResponse.sealed",
+        "interop_api.v1.Enc.ciphertext",
+        "interop_api.v1.InteropData.token",
+        "interop_api.v1.LoginSuccess.session_token",
+        "interop_api.v1.Message.reporting_token",
+        "interop_api.v1.ServerHello.payload",
+        "interop_api.v1.ServerHello.static_key",
+    }
+)
+"""Fields of the chat channel that hold a secret or a ciphertext. All others are public: a test says what for."""
 
 _TEXTUAL = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
 _LONG = (
@@ -79,7 +93,7 @@ class _View:
         if isinstance(value, Message):
             return self.message(value)
         if field.type in _TEXTUAL:
-            return self._text(value, is_secret=field.GetOptions().debug_redact)
+            return self._text(value, is_secret=field.full_name in SECRET)
         if field.enum_type is not None:
             known = field.enum_type.values_by_number.get(value)
             return value if known is None else known.name

@@ -6,7 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from interop_api.v1 import chat_pb2, integrity_pb2, stanza_pb2
+from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_server.rpc.convert.shown import MOST_CHARACTERS, MOST_ELEMENTS, UNKNOWN_BYTES, shown
 
 
@@ -56,7 +56,7 @@ def test_a_secret_is_a_length_and_a_hash_wherever_it_stands() -> None:
 def test_a_short_secret_has_no_hash() -> None:
     """Whoever tries all codes of six digits would find it."""
     assert read(stanza_pb2.ChallengeCode(digits="123456"))[0] == {"digits": {"length": 6}}
-    assert read(integrity_pb2.AnswerChallengeRequest(answer="1" * 15))[0] == {"answer": {"length": 15}}
+    assert read(chat_pb2.InteropData(token=b"1" * 15))[0] == {"token": {"length": 15}}
     assert read(chat_pb2.InteropData(token=b"1" * 16))[0] == {"token": {"length": 16, "sha256": sha(b"1" * 16)}}
 
 

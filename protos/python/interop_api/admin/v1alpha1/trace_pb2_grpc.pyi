@@ -4,8 +4,8 @@ isort:skip_file
 What went over the chat channels, stanza by stanza, both ways. Not part of any protocol under simulation; on the admin
 port.
 
-An entry never holds a secret or a ciphertext: fields with the option `debug_redact` are shown by their length, and from
-16 bytes on by the beginning of their SHA-256. Public keys, signatures, ids and addresses are shown as they are.
+An entry never holds a secret or a ciphertext: tokens, codes, tags and all that is sealed are shown by their length, and
+from 16 bytes on by the beginning of their SHA-256. Public keys, signatures, ids and addresses are shown as they are.
 """
 
 from collections import abc as _abc
