@@ -150,6 +150,7 @@ class Simulator:
                 rng=self._rng,
                 limits=config.limits,
                 journal=journal,
+                is_trace_kept=config.trace,
             )
         )
         departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)

@@ -27,6 +27,7 @@ _ELSEWHERE = {
     "journal": "interop_admin.commands.journal:journal",
     "explain": "interop_admin.commands.explain:explain",
     "faults": "interop_admin.commands.faults:faults",
+    "trace": "interop_admin.commands.trace:trace",
 }
 """Subcommands defined in other modules."""
 
@@ -165,6 +166,12 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     metavar="FILE",
     callback=_file,
     help="Append every decision to FILE, one line of JSON each. `interopsim journal` shows the newest without it.",
+)
+@click.option(
+    "--trace",
+    is_flag=True,
+    help="Record what goes over chat channels from the start. Without it that is recorded while `interopsim trace "
+    "--follow` or another reader follows, and costs nothing otherwise.",
 )
 @click.option(
     "--location",

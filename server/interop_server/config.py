@@ -5,8 +5,8 @@ from pathlib import Path
 
 from interop_server.core.enlistment.location import Anywhere, LocationPolicy
 from interop_server.core.fault_rules import FaultRule
-from interop_server.core.journal import DEFAULT_NODE
 from interop_server.core.limits import Limits
+from interop_server.core.newest import DEFAULT_NODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,3 +38,5 @@ class Config:
     """How long a stopping server lets calls finish."""
     node: str = DEFAULT_NODE
     """The name of this process in its journal: 1 to 32 letters, digits and hyphens."""
+    trace: bool = False
+    """Whether what goes over chat channels is recorded although nobody follows it."""

@@ -44,6 +44,16 @@ class Program:
             facts: dict[str, Any] = json.loads(await self._process.stdout.readline())
         return facts
 
+    async def lines_until(self, part: str) -> list[str]:
+        """Takes lines of stdout up to and including the first that has this in it."""
+        assert self._process.stdout is not None
+        lines: list[str] = []
+        async with asyncio.timeout(END_SECONDS):
+            while not lines or part not in lines[-1]:
+                lines.append((await self._process.stdout.readline()).decode())
+                assert lines[-1], "the program has ended"
+        return lines
+
     def signal(self, number: int) -> None:
         """Sends it a signal."""
         self._process.send_signal(number)

@@ -20,9 +20,12 @@ def files() -> list[FileDescriptor]:
     return [importlib.import_module(name).DESCRIPTOR for name in names if name.endswith("_pb2")]
 
 
+DRIVERS = "interop_api.conformance."
+"""What clients under test serve, and no simulator."""
 METHODS = sorted(
     f"{service.name}.{method.name}"
     for file in files()
+    if not file.package.startswith(DRIVERS)
     for service in file.services_by_name.values()
     for method in service.methods
 )

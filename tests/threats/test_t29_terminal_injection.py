@@ -1,5 +1,7 @@
 """T29: text from outside wants to command the operator's terminal, or to forge a line of the journal or the log."""
 
+import asyncio
+import signal
 import unicodedata
 from pathlib import Path
 
@@ -9,8 +11,9 @@ from interop_api.v1 import enlistment_pb2
 from interop_client.errors import ServerRefusal
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
-from tests.e2e.program import run
-from tests.e2e.raw import QUIET, enlistment
+from tests.e2e.program import run, running
+from tests.e2e.raw import QUIET, WAIT_SECONDS, enlistment
+from tests.e2e.wire import Wire, sealed_message
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T29"), pytest.mark.requirement("SIM-06", "SIM-07")]
@@ -53,10 +56,40 @@ async def test_commands_show_nothing_that_a_terminal_obeys(world: World, tmp_pat
             enlistment_pb2.EnlistResponse,
         )
     admin = ("--admin", world.endpoint.admin)
-    commands = [("journal",), ("journal", "--json"), ("audit", bob.jid), ("audit", bob.jid, "--json")]
+    commands = [
+        ("journal",),
+        ("journal", "--json"),
+        ("trace",),
+        ("trace", "--json"),
+        ("audit", bob.jid),
+        ("audit", bob.jid, "--json"),
+    ]
     commands += [("explain", request_id) for request_id in request_ids[:3] if request_id]
     for command in commands:
         ended = await run(tmp_path, *command, *admin)
         assert unfit(ended.stdout) == unfit(ended.stderr) == set(), command
         assert not [line for line in ended.stdout.splitlines() if line.startswith("forged")]
     attack.holds("No control character, bidi mark or forged line reaches the terminal, as text or as JSON")
+
+
+async def test_the_trace_shows_nothing_that_a_terminal_obeys(world: World, tmp_path: Path, attack: Attack) -> None:
+    """Whatever a client puts into a stanza's ids and addresses, whether or not it is refused."""
+    attack.tries("Stanzas with escape sequences, line ends and bidi marks in ids and addresses, while `trace` follows")
+    bob = await world.third_party("bob", QUIET)
+    await bob.close()
+    for form in ((), ("--json",)):
+        arguments = ("trace", "--follow", *form, bob.jid, "--admin", world.endpoint.admin)
+        async with running(tmp_path, *arguments) as program:
+            assert program.stderr is not None
+            async with asyncio.timeout(WAIT_SECONDS):
+                assert b"Recording" in await program.stderr.readline()
+            async with Wire(bob.transport) as wire:
+                await wire.send(*(sealed_message(text, text) for text in HOSTILE))
+                await wire.take_until("send_acks")
+            shown = await program.lines_until("send_acks")
+            program.signal(signal.SIGINT)
+            assert (await program.end()).code == 0
+        assert len([line for line in shown if "to_jid" in line]) == len(HOSTILE)
+        assert unfit("".join(shown)) == set(), form
+        assert not [line for line in shown if line.startswith("forged")]
+    attack.holds("Each stands in the trace, escaped, on a line of its own, as text and as JSON")

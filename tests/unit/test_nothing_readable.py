@@ -10,8 +10,9 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor, ServiceDescr
 
 import interop_api.v1
 from interop_api.e2ee.v1 import content_pb2
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_client.connection import proxy_frames
+from interop_server.rpc.convert import shown
 from partner_server.upstream import UNARY_METHODS
 
 pytestmark = pytest.mark.requirement("PRX-06")
@@ -28,12 +29,23 @@ HOLDS = {
     "hosts direct_path icon",
     "an id": "id message_id message_ids request_id report_id challenge_id requirement terms_id",
     "a name that is meant to be shown": "display_name partner_name name",
-    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt digits answer "
-    "field description kind server_version",
+    "a code that proves who reads a channel": "digits answer",
+    "what the server says, or is to be told back": "advice page_token next_page_token captcha_prompt field description "
+    "kind server_version",
 }
 """What the fields of each name are for; none of it is what people write to each other, or opens it."""
 REVEALED = {"interop_api.v1.ReportedMessage.plaintext", "interop_api.v1.ReportedMessage.message_secret"}
 """What a reporter reveals of a message that they have received, by their own choice (ABU-03)."""
+
+SECRET = {
+    "what only the ends can open",
+    "a proof of who may do something",
+    "a tag that says nothing without its secret",
+    "a code that proves who reads a channel",
+}
+"""Kinds of fields whose content is shown to nobody."""
+SEALED = {"interop_api.v1.ServerHello.static_key", "interop_api.v1.ClientFinish.static_key"}
+"""Public keys that travel encrypted."""
 
 KNOWN = {name: kind for kind, names in HOLDS.items() for name in names.split()}
 TEXTUAL = (FieldDescriptor.TYPE_BYTES, FieldDescriptor.TYPE_STRING)
@@ -84,6 +96,16 @@ def test_no_field_is_for_plaintext_or_message_keys() -> None:
     assert len(messages) > 100
     assert {"interop_api.v1.Batch", "interop_api.v1.Stanza", "interop_api.v1.LoginPayload"} < set(messages)
     assert unknown_fields(messages.values()) == REVEALED
+
+
+def test_whoever_shows_a_message_of_the_chat_channel_knows_which_fields_are_secret() -> None:
+    """A new field must be put somewhere above, and is secret by what it is for."""
+    roots = (chat_pb2.ConnectRequest, chat_pb2.ConnectResponse, chat_pb2.LoginPayload, stanza_pb2.Batch)
+    messages = reachable(root.DESCRIPTOR for root in roots).values()
+    textual = [field for message in messages for field in message.fields if field.type in TEXTUAL]
+    assert [field.full_name for field in textual if field.name not in KNOWN] == []
+    secret = {field.full_name for field in textual if KNOWN[field.name] in SECRET}
+    assert secret | SEALED == shown.SECRET
 
 
 def test_contents_are_no_part_of_the_contract() -> None:

@@ -8,11 +8,14 @@ import pytest
 import interop_admin
 import interop_client
 import interop_demo
+import interop_driver
 import interop_protocol
 import interop_server
 import partner_server
 
-PACKAGES = (interop_server, interop_protocol, interop_client, interop_admin, interop_demo, partner_server)
+PACKAGES = (
+    interop_server, interop_protocol, interop_client, interop_admin, interop_demo, interop_driver, partner_server,
+)  # fmt: skip
 META_HOST = re.compile(
     r"[\w.-]*\b(?:whatsapp|facebook|fbcdn|fbsbx|instagram|messenger|meta)\.(?:com|net)\b", re.IGNORECASE
 )

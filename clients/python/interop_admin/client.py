@@ -4,12 +4,13 @@ Source: interop_api/admin/v1alpha1.
 """
 
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import aclosing
 from typing import Any, Self
 
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, faults_pb2, journal_pb2, standing_pb2
+from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, faults_pb2, journal_pb2, standing_pb2, trace_pb2
 from interop_client.connection.calls import M, reading, unary_call
 
 MAX_PAGE = 1_000
@@ -114,20 +115,24 @@ class AdminClient:
         request = admin_pb2.GetStatisticsRequest()
         return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
 
-    async def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
+    def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
         """Yields the entries of the journal, oldest first.
 
         Args:
             **wanted: Fields of ReadJournalRequest: `actor`, `reason`, `follow`, …
         """
-        call = self._channel.unary_stream(
-            "/interop_api.admin.v1alpha1.JournalService/ReadJournal",
-            request_serializer=journal_pb2.ReadJournalRequest.SerializeToString,
-            response_deserializer=journal_pb2.ReadJournalResponse.FromString,
-        )(journal_pb2.ReadJournalRequest(**wanted))
-        with reading(call):
-            async for response in call:
-                yield response
+        request = journal_pb2.ReadJournalRequest(**wanted)
+        return self._stream("JournalService/ReadJournal", request, journal_pb2.ReadJournalResponse)
+
+    def read_trace(self, **wanted: Any) -> AsyncGenerator[trace_pb2.ReadTraceResponse, None]:
+        """Yields what went over the chat channels, oldest first, after one response without an entry: from then on the
+        server records.
+
+        Args:
+            **wanted: Fields of ReadTraceRequest: `jid`, `follow`, `resume_token`.
+        """
+        request = trace_pb2.ReadTraceRequest(**wanted)
+        return self._stream("TraceService/ReadTrace", request, trace_pb2.ReadTraceResponse)
 
     async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
         """Returns the refusal with a request id, its rule, and advice on what to do about it."""
@@ -217,14 +222,20 @@ class AdminClient:
     ) -> AsyncIterator[list[standing_pb2.KeptField]]:
         """Yields every record that the server keeps about an account, or about a user, named by the other two."""
         request = standing_pb2.AuditAccountRequest(jid=jid, integrator=integrator, external_id=external_id)
+        stream = self._stream("StandingService/AuditAccount", request, standing_pb2.AuditAccountResponse)
+        async with aclosing(stream) as responses:
+            async for response in responses:
+                yield list(response.fields)
+
+    async def _stream(self, method: str, request: Message, response_type: type[M]) -> AsyncGenerator[M, None]:
         call = self._channel.unary_stream(
-            "/interop_api.admin.v1alpha1.StandingService/AuditAccount",
-            request_serializer=standing_pb2.AuditAccountRequest.SerializeToString,
-            response_deserializer=standing_pb2.AuditAccountResponse.FromString,
+            f"/interop_api.admin.v1alpha1.{method}",
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response_type.FromString,
         )(request)
         with reading(call):
             async for response in call:
-                yield list(response.fields)
+                yield response
 
     async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
         return await unary_call(

@@ -146,6 +146,11 @@ class InteropClient:
         await self.transport.close()
         self._events.close()
 
+    async def abort(self) -> None:
+        """Ends the connection as a crash or a lost network would: what waits is not sent, and nobody is told."""
+        self.transport.abort()
+        await self.close()
+
     async def __aenter__(self) -> Self:
         await self.connect()
         return self

@@ -5,16 +5,13 @@ addresses, ids, names of rules and numbers.
 """
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from itertools import islice
 from typing import Literal, NamedTuple
 
 from interop_server.core.errors import Refusal
-from interop_server.core.paging import give_token, read_token
+from interop_server.core.newest import DEFAULT_NODE, RUN_ID_BYTES, Newest, Origin
 from interop_server.core.ports import Clock, Rng
 
 MAX_ENTRIES = 100_000
@@ -24,14 +21,8 @@ MAX_FIELD_CHARACTERS = 320
 MAX_WIDE_CHARACTERS = 80
 """Longest text that is not ASCII, of which each character may take four times the memory."""
 REQUEST_ID_BYTES = 8
-DEFAULT_NODE = "node-1"
-"""Name of a server process unless its operator chooses another."""
-RUN_ID_BYTES = 4
-"""Length of the id that tells one start of a node from another: each start numbers its entries from 1."""
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
-_RESUME = "journal"
-"""What its tokens are for."""
 
 Outcome = Literal["accepted", "refused", "dropped", "done"]
 """Accepted, refused, dropped (which looks like accepted to the caller), or done by the server itself."""
@@ -92,13 +83,7 @@ class Decision(NamedTuple):
     detail: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Reader:
-    read: Callable[[JournalEntry], None]
-    failed: Callable[[Exception], None]
-
-
-class Journal:
+class Journal(Newest[JournalEntry]):
     """The newest decisions, in memory. Recording must be cheap: every message is recorded.
 
     Source: SIM-07, OPT-09; clients quote request ids, and the journal explains those refusals.
@@ -107,25 +92,16 @@ class Journal:
         clock: Gives the time of entries.
         rng: Makes request ids.
         capacity: Most entries that are kept.
-        node: Name of the server process.
-        run: Tells this start of the process from others.
+        origin: Who decides.
     """
 
-    def __init__(
-        self, clock: Clock, rng: Rng, capacity: int = MAX_ENTRIES, *, node: str = DEFAULT_NODE, run: str = ""
-    ) -> None:
+    def __init__(self, clock: Clock, rng: Rng, capacity: int = MAX_ENTRIES, origin: Origin | None = None) -> None:
+        origin = origin or Origin()
+        super().__init__("journal", JournalEntry._make, capacity, origin)
         self._clock = clock
         self._rng = rng
-        self.node = node
-        """Name of the server process that decides."""
-        self._run = run
-        self._origin = f"{node}.{run}"
+        self._run = origin.run
         self._unrecorded = 0
-        # Plain tuples of text and numbers, which the garbage collector lets be: a hundred thousand of anything else
-        # would make each of its full rounds long, and those fall into the path of messages.
-        self._entries: deque[tuple[object, ...]] = deque(maxlen=capacity)
-        self._number = 0
-        self._readers: list[_Reader] = []
 
     def record(  # noqa: PLR0913 - one call, not an object, for each message
         self,
@@ -163,7 +139,7 @@ class Journal:
             fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "", fault)
             entries.append(fields)
             if self._readers:
-                self._tell(JournalEntry._make(fields))
+                self._tell(fields)
         self._number = number
 
     def refuse(self, refusal: Refusal, actor: str, action: str, subject: str = "", *, request_id: str = "") -> Refusal:
@@ -211,39 +187,7 @@ class Journal:
         entry = (self._number, self._clock.now_ms(), *fields)
         self._entries.append(entry)
         if self._readers:
-            self._tell(JournalEntry._make(entry))
-
-    def _tell(self, entry: JournalEntry) -> None:
-        for reader in tuple(self._readers):
-            try:
-                reader.read(entry)
-            except Exception as error:  # noqa: BLE001 - the failure of a reader is the reader's, not that of the decision
-                reader.failed(error)
-
-    def after(self, number: int, limit: int) -> tuple[list[JournalEntry], int]:
-        """Returns the oldest kept entries after a number, and how many earlier ones are forgotten."""
-        first = self._number - len(self._entries) + 1
-        start = min(max(0, number + 1 - first), len(self._entries))
-        entries = map(JournalEntry._make, islice(self._entries, start, start + limit))
-        return list(entries), max(0, first - number - 1)
-
-    def resume_token(self, number: int) -> str:
-        """Returns the token with which a reader resumes after the entry of that number."""
-        return give_token(_RESUME, f"{self._origin}.{number}")
-
-    def resume_after(self, token: str) -> int:
-        """Returns the number of the entry that a token names; 0 for an empty token, and for a token of another start or
-        another node, whose entries are not here.
-
-        A token that no journal gave out is refused: going on from the start would look like an answer to it.
-
-        Raises:
-            Refusal: REQUEST_MALFORMED.
-        """
-        if not token:
-            return 0
-        origin, _, number = read_token(_RESUME, token, "resume_token", "SIM-07").rpartition(".")
-        return int(number) if origin == self._origin else 0
+            self._tell(entry)
 
     def count_naming(self, name: str) -> int:
         """Returns how many kept entries name an actor or subject."""
@@ -255,22 +199,6 @@ class Journal:
         found = (entry for entry in entries if entry.request_id == request_id and entry.outcome == "refused")
         return next(found, None)
 
-    def subscribe(
-        self, read: Callable[[JournalEntry], None], failed: Callable[[Exception], None]
-    ) -> Callable[[], None]:
-        """Calls a function with every entry from now on, during the decision: it must return at once.
-
-        Args:
-            read: Gets each entry.
-            failed: Gets what `read` raises, in its stead; must raise nothing. The decision goes on.
-
-        Returns:
-            A function that ends the subscription.
-        """
-        reader = _Reader(read, failed)
-        self._readers.append(reader)
-        return lambda: self._readers.remove(reader)
-
 
 def open_journal(clock: Clock, rng: Callable[[str], Rng], node: str = DEFAULT_NODE) -> Journal:
     """Returns the journal of one start of a node.
@@ -280,7 +208,8 @@ def open_journal(clock: Clock, rng: Callable[[str], Rng], node: str = DEFAULT_NO
         rng: Gives a source of randomness for each purpose.
         node: Name of the server process.
     """
-    return Journal(clock, rng("request ids"), node=node, run=rng("journal").token_bytes(RUN_ID_BYTES).hex())
+    origin = Origin(node, rng("journal").token_bytes(RUN_ID_BYTES).hex())
+    return Journal(clock, rng("request ids"), origin=origin)
 
 
 def _shortened(text: str) -> str:

@@ -440,6 +440,11 @@ class Limits:
         64, COUNT, "SIM-06", "calls of health checks and reflection from one address at once", "policy"
     )
     journal_readers: int = limit(32, COUNT, "SIM-06 SIM-07", "readers of the journal at once", "policy")
+    trace_readers: int = limit(8, COUNT, "SIM-06", "readers of the trace at once", "policy")
+    trace_entries: int = limit(50_000, COUNT, "SIM-06", "messages of chat channels that the trace keeps", "policy")
+    trace_bytes: int = limit(
+        32 << 20, BYTES, "SIM-06", "memory that the messages kept by the trace take up together", "policy"
+    )
     http_connections: int = limit(
         1_024, COUNT, "SIM-06", "connections to the HTTP surface at once, fewer where few files may be open", "policy"
     )

@@ -46,6 +46,7 @@ from interop_server.core.ports import (
 from interop_server.core.ratelimit import RateLimit
 from interop_server.core.store import Store
 from interop_server.core.sweeps import Sweep
+from interop_server.core.trace import Trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,8 @@ class Ports:
     limits: Limits
     journal: Journal
     """Where every decision stands."""
+    is_trace_kept: bool = False
+    """Whether what goes over chat channels is recorded although nobody follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,7 @@ class Rules:
     scoring: Scoring
     standing: Standing
     tokens: PartnerTokens
+    trace: Trace
     unacked_push: UnackedPush
 
     def sweeps(self) -> tuple[Sweep, ...]:
@@ -196,5 +200,6 @@ def build_rules(ports: Ports) -> Rules:
         scoring=scoring,
         standing=standing,
         tokens=tokens,
+        trace=Trace(clock, limits, journal.origin, is_kept=ports.is_trace_kept),
         unacked_push=UnackedPush(store, connections, push, journal, clock, limits),
     )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import suppress
+from contextlib import closing, suppress
 from functools import cache
 from importlib.metadata import version
 from typing import Any
@@ -23,6 +23,7 @@ from interop_server.core.faults import Event
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.messages import Indicator
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Login
+from interop_server.core.trace import ChannelTrace
 from interop_server.fault_gate import Severed
 from interop_server.rpc.calls import Call, Context, call_of
 from interop_server.rpc.claims import handshake_from
@@ -37,6 +38,7 @@ from interop_server.rpc.handshake import Identities, ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.read_ahead import ReadAhead
+from interop_server.rpc.wire import see_batch
 
 _log = logging.getLogger(__name__)
 
@@ -62,22 +64,27 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
     ) -> None:
         """Runs one channel until either side ends it."""
         edge, call = self._edge, call_of(context)
-        with edge.seats.taken(handshake_from(call)):
+        with closing(edge.rules.trace.open()) as wire:
+            with edge.seats.taken(handshake_from(call)):
+                try:
+                    live, channel = await self._log_in(context, call, wire)
+                except _LeftAlone:
+                    return
             try:
-                live, channel = await self._log_in(context, call)
-            except _LeftAlone:
-                return
-        try:
-            await _ChatStream(edge, live, channel, call).run()
-        finally:
-            await edge.departures.close(live)
+                await _ChatStream(edge, live, channel, call).run()
+            finally:
+                await edge.departures.close(live)
 
-    async def _log_in(self, context: Context, call: Call) -> "tuple[LiveConnection, _SealedChannel]":
+    async def _log_in(
+        self, context: Context, call: Call, wire: ChannelTrace
+    ) -> "tuple[LiveConnection, _SealedChannel]":
         edge = self._edge
-        handshaken = await shake_hands(context, self._shown_identity(), edge.rng, edge.rules.limits)
-        channel = _SealedChannel(context, handshaken.transport, edge.rules.limits)
+        handshaken = await shake_hands(context, self._shown_identity(), edge.rng, edge.rules.limits, wire)
+        channel = _SealedChannel(context, handshaken.transport, edge.rules.limits, wire)
         try:
-            return await self._open(handshaken.login, call), channel
+            live = await self._open(handshaken.login, call)
+            wire.belongs_to(live.account.jid)
+            return live, channel
         except Refusal as refusal:
             await self._refuse(refusal, channel, call, _claimed(handshaken.login))
             raise
@@ -184,10 +191,12 @@ async def _cancel(tasks: list[asyncio.Task[None]]) -> None:
 class _SealedChannel:
     """Sends and receives sealed frames on a stream."""
 
-    def __init__(self, context: Context, transport: Transport, limits: Limits) -> None:
+    def __init__(self, context: Context, transport: Transport, limits: Limits, wire: ChannelTrace) -> None:
         self._context = context
         self._transport = transport
         self._limits = limits
+        self.wire = wire
+        """What goes over it, for whoever looks."""
 
     async def send(self, stanza: stanza_pb2.Stanza) -> None:
         """Sends one stanza as a batch of its own."""
@@ -195,6 +204,8 @@ class _SealedChannel:
 
     async def send_batch(self, batch: bytes) -> None:
         """Seals and sends a serialised batch."""
+        if self.wire.trace.is_on:
+            see_batch(self.wire, "to_client", stanza_pb2.Batch.FromString(batch), batch)
         await self._context.write(chat_pb2.ConnectResponse(sealed=self._transport.encrypt(batch)))
 
     async def read(self) -> bytes | None:
@@ -237,7 +248,7 @@ class _ChatStream:
         self._faulty = self._outbox.faulty = FaultyChannel(edge.gate, live, self._outbox.put_late)
         live.handover.held = self._share.change
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
-        self._inbound = Inbound(edge, self._pump, live, self._outbox, self._share.change)
+        self._inbound = Inbound(edge, self._pump, live, self._outbox, channel.wire, self._share.change)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show

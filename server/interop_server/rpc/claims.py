@@ -6,6 +6,7 @@ from interop_server.rpc.calls import Call
 from interop_server.rpc.convert.login import peer_ip_from
 
 _TRANSFERS = {"MediaService.Download": "account_downloads", "MediaService.Upload": "account_uploads"}
+_READERS = {"JournalService.ReadJournal": "journal_readers", "TraceService.ReadTrace": "trace_readers"}
 
 
 def claims_of(call: Call) -> tuple[Claim, ...]:
@@ -16,8 +17,8 @@ def claims_of(call: Call) -> tuple[Claim, ...]:
         claims.append(Claim("account_calls", call.account.account_id))
         if (own := _TRANSFERS.get(call.method.name)) is not None:
             claims += [Claim(own, call.account.account_id), *transfer_from(address)]
-    if call.method.name == "JournalService.ReadJournal":
-        claims.append(Claim("journal_readers", None))
+    if (readers := _READERS.get(call.method.name)) is not None:
+        claims.append(Claim(readers, None))
     if not call.method.is_ours:
         claims.append(Claim("address_watches", address))
     return tuple(claims)

@@ -14,8 +14,10 @@ from interop_server.core.fault_rules import Chain
 from interop_server.core.limits import Limits
 from interop_server.core.model import Login
 from interop_server.core.ports import Rng
+from interop_server.core.trace import ChannelTrace
 from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.login import login_from
+from interop_server.rpc.wire import see_handshake, see_login
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,9 @@ class Handshaken:
     login: Login | Refusal
 
 
-async def shake_hands(context: Context, identity: ServerIdentity, rng: Rng, limits: Limits) -> Handshaken:
+async def shake_hands(
+    context: Context, identity: ServerIdentity, rng: Rng, limits: Limits, wire: ChannelTrace
+) -> Handshaken:
     """Runs the handshake on a new stream (CHN-01 to CHN-06).
 
     Raises:
@@ -57,22 +61,27 @@ async def shake_hands(context: Context, identity: ServerIdentity, rng: Rng, limi
     """
     try:
         async with asyncio.timeout(limits.handshake_seconds):
-            return await _shake_hands(context, identity, rng)
+            return await _shake_hands(context, identity, rng, wire)
     except TimeoutError as error:
         raise Refusal(Reason.HANDSHAKE_TIMEOUT, retry_after_ms=limits.reconnect_ms) from error
     except RemoteProtocolError as error:
         raise Refusal(Reason[error.reason]) from error
 
 
-async def _shake_hands(context: Context, identity: ServerIdentity, rng: Rng) -> Handshaken:
+async def _shake_hands(context: Context, identity: ServerIdentity, rng: Rng, wire: ChannelTrace) -> Handshaken:
     noise = ResponderHandshake(identity.static_private_key, rng.token_bytes(PRIVATE_KEY_BYTES))
-    first = await _read(context, "client_hello")
+    first = await _read(context, "client_hello", wire)
     noise.read_client_hello(first.client_hello.ephemeral)
     ephemeral, static, payload = noise.server_hello(identity.certificate_chain)
     hello = chat_pb2.ServerHello(ephemeral=ephemeral, static_key=static, payload=payload)
-    await context.write(chat_pb2.ConnectResponse(handshake=chat_pb2.HandshakeMessage(server_hello=hello)))
-    finish = (await _read(context, "client_finish")).client_finish
+    answer = chat_pb2.HandshakeMessage(server_hello=hello)
+    if wire.trace.is_on:
+        see_handshake(wire, "to_client", answer)
+    await context.write(chat_pb2.ConnectResponse(handshake=answer))
+    finish = (await _read(context, "client_finish", wire)).client_finish
     login_payload = noise.read_client_finish(finish.static_key, finish.payload)
+    if wire.trace.is_on:
+        see_login(wire, login_payload)
     transport = noise.split()
     try:
         return Handshaken(transport, login_from(login_payload, noise.remote_static))
@@ -80,13 +89,15 @@ async def _shake_hands(context: Context, identity: ServerIdentity, rng: Rng) -> 
         return Handshaken(transport, refusal)
 
 
-async def _read(context: Context, expected: str) -> chat_pb2.HandshakeMessage:
+async def _read(context: Context, expected: str, wire: ChannelTrace) -> chat_pb2.HandshakeMessage:
     try:
         request = await context.read()
     except DecodeError as error:
         raise Refusal(Reason.HANDSHAKE_MALFORMED, f"expected {expected}") from error
     if not isinstance(request, chat_pb2.ConnectRequest):
         raise Refusal(Reason.HANDSHAKE_OUT_OF_ORDER, f"the stream ended before {expected}")
+    if wire.trace.is_on and request.HasField("handshake"):
+        see_handshake(wire, "to_server", request.handshake)
     if request.WhichOneof("frame") != "handshake" or request.handshake.WhichOneof("message") != expected:
         raise Refusal(Reason.HANDSHAKE_OUT_OF_ORDER, f"expected {expected}")
     return request.handshake

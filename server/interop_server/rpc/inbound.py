@@ -9,7 +9,9 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.messages import OutgoingMessage
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
+from interop_server.core.trace import ChannelTrace
 from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.convert.batches import Read
 from interop_server.rpc.convert.inbound import (
     NACK_CODES,
     message_from,
@@ -22,6 +24,7 @@ from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.edge import Edge
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
+from interop_server.rpc.wire import see_batch, see_malformed
 
 _JOINED = frozenset({"message", "receipt"})
 """Kinds of which those that follow each other are taken together: one transaction, one commit."""
@@ -64,6 +67,7 @@ class Inbound:
         pump: The connection's deliveries.
         live: The connection.
         outbox: Takes the answers.
+        wire: Shows what comes.
         held: Told by how much more, or less, memory the stanzas under work take up beside their bytes.
     """
 
@@ -73,6 +77,7 @@ class Inbound:
         pump: DeliveryPump,
         live: LiveConnection,
         outbox: Outbox,
+        wire: ChannelTrace,
         held: Callable[[int], None],
     ) -> None:
         self._rules = edge.rules
@@ -83,6 +88,7 @@ class Inbound:
         self._pump = pump
         self._live = live
         self._outbox = outbox
+        self._wire = wire
         self._held = held
         self._held_bytes = 0
         self._is_open = True
@@ -97,7 +103,7 @@ class Inbound:
         malformed: Refusal | None = None
         for frame in frames:
             try:
-                batch, held_bytes = self._batches.read(frame)
+                batch, held_bytes = self._read(frame)
             except Refusal as refusal:
                 malformed = refusal
                 break
@@ -109,6 +115,17 @@ class Inbound:
         if malformed is not None and self._is_open:
             raise malformed
         return self._is_open
+
+    def _read(self, frame: bytes) -> Read:
+        try:
+            read = self._batches.read(frame)
+        except Refusal:
+            if self._wire.trace.is_on:
+                see_malformed(self._wire, frame)
+            raise
+        if self._wire.trace.is_on:
+            see_batch(self._wire, "to_server", read.batch, frame)
+        return read
 
     def _hold(self, held_bytes: int) -> None:
         self._held_bytes += held_bytes

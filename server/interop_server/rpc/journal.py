@@ -1,7 +1,5 @@
 """The journal service on the admin port: filters, streams, explains; knows no rule itself."""
 
-import asyncio
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 
@@ -12,11 +10,8 @@ from interop_server.core.journal import Journal, JournalEntry, Outcome, is_reque
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Context
+from interop_server.rpc.reading import following, read_on
 
-_log = logging.getLogger(__name__)
-
-_PAGE = 512
-"""Entries looked at between two turns of the event loop."""
 _OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
     "accepted": pb.JOURNAL_OUTCOME_ACCEPTED,
     "refused": pb.JOURNAL_OUTCOME_REFUSED,
@@ -45,12 +40,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             detail = "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE"
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="outcome", requirement="SIM-07")
         after = self._journal.resume_after(request.resume_token)
-        grown = asyncio.Event()
-        unsubscribe = self._journal.subscribe(lambda _: grown.set(), _report)
-        try:
-            await self._stream(request, context, after, grown)
-        finally:
-            unsubscribe()
+        with following(self._journal, request.follow) as grown:
+            found = read_on(self._journal, self._clock, after, lambda entry: _matches(entry, request), grown)
+            async for entry, missed in found:
+                await context.write(pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed))
 
     async def ExplainRefusal(self, request: pb.ExplainRefusalRequest, context: Context) -> pb.ExplainRefusalResponse:
         """Explains a refusal."""
@@ -72,32 +65,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],
         )
 
-    async def _stream(self, request: pb.ReadJournalRequest, context: Context, after: int, grown: asyncio.Event) -> None:
-        missed = 0
-        while True:
-            grown.clear()
-            entries, forgotten = self._journal.after(after, _PAGE)
-            missed += forgotten
-            for entry in entries:
-                after = entry.number
-                if _matches(entry, request):
-                    await context.write(pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed))
-                    missed = 0
-            if entries:
-                await self._clock.sleep(0)
-            elif request.follow:
-                await grown.wait()
-            else:
-                return
-
     def _entry_to(self, entry: JournalEntry) -> pb.JournalEntry:
         fields = {**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]}
         token = self._journal.resume_token(entry.number)
-        return pb.JournalEntry(**fields, resume_token=token, node=self._journal.node)
-
-
-def _report(error: Exception) -> None:
-    _log.error("a reader of the journal could not be woken", exc_info=error)
+        return pb.JournalEntry(**fields, resume_token=token, node=self._journal.origin.node)
 
 
 def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:

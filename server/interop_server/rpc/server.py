@@ -17,6 +17,8 @@ from interop_api.admin.v1alpha1 import (
     journal_pb2_grpc,
     standing_pb2,
     standing_pb2_grpc,
+    trace_pb2,
+    trace_pb2_grpc,
 )
 from interop_api.v1 import (
     account_pb2,
@@ -55,6 +57,7 @@ from interop_server.rpc.reflection import add_reflection
 from interop_server.rpc.request_bounds import METADATA_BYTES
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.standing import StandingServicer
+from interop_server.rpc.trace import TraceServicer
 
 _CLIENT_SERVICES = (
     enlistment_pb2.DESCRIPTOR.services_by_name["EnlistmentService"],
@@ -71,6 +74,7 @@ _ADMIN_SERVICES = (
     journal_pb2.DESCRIPTOR.services_by_name["JournalService"],
     standing_pb2.DESCRIPTOR.services_by_name["StandingService"],
     faults_pb2.DESCRIPTOR.services_by_name["FaultService"],
+    trace_pb2.DESCRIPTOR.services_by_name["TraceService"],
 )
 
 IDLE_CONNECTION_MS = 600_000
@@ -121,6 +125,7 @@ def admin_server(
     standing = StandingServicer(rules.escalation, rules.reports, rules.audit, clock)
     standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, server)
     faults_pb2_grpc.add_FaultServiceServicer_to_server(FaultServicer(edge.gate), server)
+    trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(rules.trace, clock), server)
     return server
 
 

@@ -33,11 +33,17 @@ FREE_PORT = "127.0.0.1:0"
 
 @asynccontextmanager
 async def own_world(
-    folder: Path, keys: SigningKeys, limits: Limits | None = None, clock: AdjustableClock | None = None
+    folder: Path,
+    keys: SigningKeys,
+    limits: Limits | None = None,
+    clock: AdjustableClock | None = None,
+    trace: bool = False,
 ) -> AsyncIterator[tuple[World, Simulator]]:
     """A world in a simulator of its own, in this process; its messenger goes by the same clock."""
     db, journal = folder / "simulator.db", new_journal()
-    config = Config(FREE_PORT, FREE_PORT, FREE_PORT, db, journal, limits=limits or Limits(), grace_seconds=0.5)
+    config = Config(
+        FREE_PORT, FREE_PORT, FREE_PORT, db, journal, limits=limits or Limits(), grace_seconds=0.5, trace=trace
+    )
     clock = clock or AdjustableClock()
     simulator = Simulator(config, clock)
     addresses = await simulator.start()

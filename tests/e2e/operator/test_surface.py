@@ -31,7 +31,8 @@ SERVICES = {
         for name in ("Enlistment", "Chat", "PreKey", "Interop", "Media", "Integrity", "Account")
     },
     "admin": {
-        f"interop_api.admin.v1alpha1.{name}Service" for name in ("Admin", "Clock", "Fault", "Journal", "Standing")
+        f"interop_api.admin.v1alpha1.{name}Service"
+        for name in ("Admin", "Clock", "Fault", "Journal", "Standing", "Trace")
     },
 }
 EVERYWHERE = {

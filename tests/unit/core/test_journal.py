@@ -6,6 +6,7 @@ import pytest
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Decision, Journal, JournalEntry, is_request_id
+from interop_server.core.newest import Origin
 from interop_server.runtime.rng import SeededRng
 
 from .world import NOW_MS, World, message, refused
@@ -77,7 +78,7 @@ def test_a_client_may_not_call_a_request(text: str) -> None:
 
 async def test_what_is_not_recorded_changes_no_other_id(world: World) -> None:
     """However often somebody looks, the same seed gives the same ids; and each look has one of its own (SIM-04)."""
-    looked_at, left_alone = (Journal(world.clock, SeededRng(1), run="00ff00ff") for _ in range(2))
+    looked_at, left_alone = (Journal(world.clock, SeededRng(1), origin=Origin(run="00ff00ff")) for _ in range(2))
     looks = [looked_at.unrecorded_request_id() for _ in range(3)]
     assert len(set(looks)) == 3 and all(re.fullmatch(r"00ff00ff[0-9a-f]{8}", look) for look in looks)
     assert looked_at.new_request_id() == left_alone.new_request_id()
@@ -96,14 +97,14 @@ async def test_old_entries_are_forgotten_and_a_reader_is_told_how_many(world: Wo
 
 async def test_a_reader_goes_on_where_it_was(world: World) -> None:
     """By a token of this start of this node; after one of another follows all that is here."""
-    journal = Journal(world.clock, SeededRng(1), node="east-1", run="aa")
+    journal = Journal(world.clock, SeededRng(1), origin=Origin("east-1", "aa"))
     for number in range(3):
         journal.record("a", f"{number}", "done")
     token = journal.resume_token(2)
     assert [entry.action for entry in journal.after(journal.resume_after(token), 10)[0]] == ["2"]
     assert journal.resume_after("") == 0
     for node, run in (("east-1", "bb"), ("west-1", "aa")):
-        assert Journal(world.clock, SeededRng(1), node=node, run=run).resume_after(token) == 0
+        assert Journal(world.clock, SeededRng(1), origin=Origin(node, run)).resume_after(token) == 0
     assert journal.resume_after(journal.resume_token(2**64)) > 2
     for wrong in ("x", "2x", "east-1.aa.", "east-1.aa.-1", "east-1.aa.²", "x" * 128 + ".1"):
         with refused(Reason.REQUEST_MALFORMED):

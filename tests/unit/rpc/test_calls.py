@@ -8,6 +8,7 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.model import Account
+from interop_server.core.newest import Origin
 from interop_server.rpc.calls import Call, call_of, caller, method_of
 from interop_server.runtime.rng import SeededRng
 from tests.manual_clock import ManualClock
@@ -24,7 +25,7 @@ def call(name: str, journal: Journal, *metadata: tuple[str, str | bytes]) -> Any
 
 @pytest.fixture
 def journal() -> Journal:
-    return Journal(ManualClock(0), SeededRng(1), run="00ff00ff")
+    return Journal(ManualClock(0), SeededRng(1), origin=Origin(run="00ff00ff"))
 
 
 def test_all_but_the_beginning_needs_a_session() -> None:
@@ -48,6 +49,7 @@ def test_which_admin_calls_only_look_stands_in_the_contract() -> None:
         "JournalService.ExplainRefusal",
         "StandingService.GetStanding",
         "StandingService.AuditAccount",
+        "TraceService.ReadTrace",
     }
 
 

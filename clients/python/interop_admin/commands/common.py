@@ -51,3 +51,21 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
         if refusal.reason == "UNIMPLEMENTED":
             raise click.ClickException(f"{admin_address} is not the admin address of a simulator.") from refusal
         raise click.ClickException(printable(str(refusal))) from refusal
+
+
+def read_admin(admin_address: str, read: "Callable[[AdminClient], Awaitable[T]]", *, follow: bool) -> None:
+    """Reads a stream of a running simulator to its end, or to Ctrl-C: that is how following ends.
+
+    Raises:
+        ClickException: As `call_admin`.
+    """
+    try:
+        call_admin(admin_address, read)
+    except KeyboardInterrupt:
+        raise SystemExit(0 if follow else 130) from None
+
+
+def tell_missed(missed: int) -> None:
+    """Says on stderr that entries came too late."""
+    if missed:
+        click.echo(f"{missed} older entries are no longer kept", err=True)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_admin.commands.common import admin_option, json_option, read_admin, tell_missed
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 
@@ -47,14 +47,10 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
 
         wanted["outcome"] = JournalOutcome.Value(f"{_OUTCOME_PREFIX}{(outcome or 'unspecified').upper()}")
         async for response in admin.read_journal(**wanted):
-            if response.missed:
-                click.echo(f"{response.missed} older entries are no longer kept", err=True)
+            tell_missed(response.missed)
             click.echo(json_line(entry_as_json(response.entry)) if as_json else _line(response.entry))
 
-    try:
-        call_admin(admin_address, read)
-    except KeyboardInterrupt:
-        raise SystemExit(130 if not wanted["follow"] else 0) from None
+    read_admin(admin_address, read, follow=wanted["follow"])
 
 
 def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:

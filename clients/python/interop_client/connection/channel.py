@@ -166,6 +166,12 @@ class ChatChannel:
             self._call.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def abort(self) -> None:
+        """Drops the stream as a crash would: what waits is not sent. `close` frees its resources."""
+        self._is_closing = True
+        self._outbox.end(ConnectionEnded("CLOSED"))
+        self._call.cancel()
+
     async def _drain(self) -> None:
         with contextlib.suppress(ConnectionEnded, RemoteProtocolError):
             while await self._next_stanzas() is not None:

@@ -8,6 +8,7 @@ Source: PRX-01 to PRX-05; the protocol with the proxy: `proxy_frames`.
 
 import asyncio
 import itertools
+import socket
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
@@ -123,6 +124,11 @@ class ProxyTransport:
         except DecodeError as error:
             raise ServerRefusal("PROXY_FRAME_MALFORMED", advice="The response is not such a message.") from error
 
+    def abort(self) -> None:
+        """Drops the channel. See Transport."""
+        if self._connection is not None:
+            self._connection.abort()
+
     async def close(self) -> None:
         """Ends the channel and frees its resources. See Transport."""
         connection, self._connection = self._connection, None
@@ -222,6 +228,14 @@ class _Connection:
         if response.code:
             raise _refusal_from_response(response)
         return response.body
+
+    def abort(self) -> None:
+        self._is_closing = True
+        self._outbox.end(ConnectionEnded("CLOSED"))
+        tcp = self._socket.get_extra_info("socket")
+        if tcp is not None:
+            with suppress(OSError):
+                tcp.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
         self._is_closing = True

@@ -64,6 +64,10 @@ class Transport(Protocol):
         """
         ...
 
+    def abort(self) -> None:
+        """Drops the channel as a crash would: what waits is not sent. `close` frees its resources. Never raises."""
+        ...
+
     async def close(self) -> None:
         """Ends the channel and frees its resources. Idempotent; never raises."""
         ...
@@ -152,6 +156,11 @@ class DirectTransport:
         with reading(call):
             async for response in call:
                 yield response
+
+    def abort(self) -> None:
+        """Drops the channel. See Transport."""
+        if self._chat is not None:
+            self._chat.abort()
 
     async def close(self) -> None:
         """Ends the channel and frees its resources. See Transport."""
