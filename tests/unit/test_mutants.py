@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.mutants.hunt import FIRST_FILES, FIRST_TESTS, KILLED, SURVIVED, TIMED_OUT, UNREACHED, Trial, rounds
+from tests.mutants.attempt import KILLED, SURVIVED, TIMED_OUT
+from tests.mutants.hunt import FIRST_FILES, FIRST_TESTS, UNDECIDED, UNREACHED, Trial, rounds
 from tests.mutants.judged import Judged, read_judged, verdict_on
 from tests.mutants.mutants import Mutant, mutants_of, read_mutants
 from tests.mutants.reach import Reach
@@ -175,6 +176,27 @@ PROJECT = {
 
         def idle(a: int) -> int:
             return a * 2
+
+        def rested(a: int) -> bool:
+            return a > 10
+
+        def tired(a: int) -> bool:
+            return a > 10
+    """,
+    "tests/unit/test_busy.py": """
+        from pathlib import Path
+        from interop_server.core.example import rested, tired
+
+        FAILS_TWICE = Path(__file__).with_name("twice")
+        FAILS = Path(__file__).with_name("always")
+
+        def test_rested() -> None:
+            left = FAILS_TWICE.read_text() if FAILS_TWICE.exists() else ""
+            FAILS_TWICE.write_text(left[1:])
+            assert rested(11) and not rested(9) and not left
+
+        def test_tired() -> None:
+            assert tired(11) and not tired(9) and not FAILS.exists()
     """,
     "tests/unit/core/test_example.py": """
         from interop_server.core.example import first, is_small
@@ -198,8 +220,10 @@ HUNT = """
     session.warm_up()
     reach = measure(root, ["tests/unit"])
     room = Room("core", (sys.argv[2],), "tests/unit/core/")
-    trials = hunt.Hunt(reach, {"core": room}, root, patience_seconds=20.0)
+    trials = hunt.Hunt(reach, {"core": room}, root, jobs=1, patience_seconds=10.0)
     assert trials.check_unmutated([room]) == []
+    (root / "tests/unit/twice").write_text("12")
+    (root / "tests/unit/always").touch()
     for trial in trials.trials(read_mutants(root, "core", sys.argv[2])):
         print(trial.mutant.function, trial.mutant.after, trial.outcome, trial.tests, sep="|")
 """
@@ -207,7 +231,10 @@ HUNT = """
 
 @pytest.mark.timeout(300)
 def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
-    """What is noticed, what hangs, what survives at an edge that nobody tries, and what no test runs."""
+    """What is noticed, what hangs, what survives at an edge that nobody tries, and what no test runs.
+
+    Tests that fail without the mutant, too, prove nothing: they are tried again, and in the end nobody knows.
+    """
     for name, text in PROJECT.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
@@ -230,4 +257,7 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     assert outcomes["first", "number > a"] == (KILLED, 1)
     assert outcomes["first", "pass"] == (TIMED_OUT, 1)
     assert outcomes["idle", "a // 2"] == (UNREACHED, 0)
+    assert outcomes["rested", "a >= 10"] == (SURVIVED, 1)
+    assert outcomes["rested", "return None"] == (KILLED, 1)
+    assert outcomes["tired", "a >= 10"] == outcomes["tired", "return None"] == (UNDECIDED, 1)
     assert "10" in PROJECT[FILE] and (tmp_path / FILE).read_text() == textwrap.dedent(PROJECT[FILE])
