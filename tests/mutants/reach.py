@@ -140,7 +140,9 @@ def measure(root: Path, tests: Iterable[str] = TESTS) -> Reach:
         stored.parent.mkdir(exist_ok=True)
         output = stored.with_suffix(".new")
         ignored = [f"--ignore={path}" for path in NOT_COUNTED]
-        session.start(root, [*tests, *ignored], Recorder(root, output)).join()
+        process = session.start(root, [*tests, *ignored], Recorder(root, output))
+        process.join()
+        session.stop(process)
         measured = json.loads(output.read_text())
         if failed := measured.pop("failed"):
             raise TestsFail(f"these tests fail on the code as it is: {', '.join(failed)}")

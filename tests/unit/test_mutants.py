@@ -239,10 +239,11 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
-    path = os.pathsep.join([str(tmp_path / "server"), str(ROOT)])
+    path, files = os.pathsep.join([str(tmp_path / "server"), str(ROOT)]), tmp_path / "files"
+    files.mkdir()
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(HUNT), str(tmp_path), FILE],
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(files)},
         capture_output=True,
         text=True,
         check=False,
@@ -260,4 +261,5 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     assert outcomes["rested", "a >= 10"] == (SURVIVED, 1)
     assert outcomes["rested", "return None"] == (KILLED, 1)
     assert outcomes["tired", "a >= 10"] == outcomes["tired", "return None"] == (UNDECIDED, 1)
+    assert list(files.iterdir()) == []
     assert "10" in PROJECT[FILE] and (tmp_path / FILE).read_text() == textwrap.dedent(PROJECT[FILE])
