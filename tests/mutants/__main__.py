@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.mutants import session
 from tests.mutants.hunt import Hunt
 from tests.mutants.judged import read_judged
+from tests.mutants.measuring import TestsFail, measure
 from tests.mutants.mutants import Mutant, read_mutants
-from tests.mutants.reach import TestsFail, measure
 from tests.mutants.report import Report, named
 from tests.mutants.rooms import ROOT, Room, rooms
 
