@@ -111,8 +111,7 @@ class Hunt:
                 attempt.stop()
 
     def _check(self, room: Room) -> Attempts[str]:
-        near = (test for test in self.reach.tests if test.startswith(room.near))
-        tests = sorted(near, key=self.reach.seconds.__getitem__)
+        tests = sorted(self._near(room.name), key=self.reach.seconds.__getitem__)
         for patience in _PATIENCE if tests else ():
             attempt = yield from self._attempt(tests, None, patience)
             if attempt.outcome == SURVIVED:
@@ -120,8 +119,12 @@ class Hunt:
                 return ""
         return f"{room.name} ({attempt.current})" if tests else ""
 
+    def _near(self, room: str) -> list[str]:
+        """Returns a room's own tests: what else is there to try where a table is used by tables only?"""
+        return [test for test in self.reach.tests if test.startswith(self.rooms[room].near)]
+
     def _trial(self, mutant: Mutant) -> Attempts[Trial]:
-        tests = self.reach.of(mutant)
+        tests = self.reach.of(mutant) or (set(self._near(mutant.room)) if mutant.names else set())
         outcome = SURVIVED if tests else UNREACHED
         for part in rounds(self.reach, self.rooms[mutant.room], tests):
             if part and outcome == SURVIVED:

@@ -138,7 +138,7 @@ async def test_an_answer_has_a_length(world: World) -> None:
 async def test_whatsapp_users_are_not_challenged(world: World) -> None:
     """Caps and locks on new chats are for third-party users."""
     user = await world.whatsapp_user()
-    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER), world.quiet():
+    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER, "ABU-06"), world.quiet():
         await world.challenges.begin(user)
     with refused(Reason.CALLER_NOT_THIRD_PARTY_USER):
         await world.challenges.answer(user, "0" * 32, CHANNEL, "123456")

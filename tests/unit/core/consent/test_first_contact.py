@@ -152,7 +152,7 @@ async def test_an_answer_tells_nothing_of_whom_it_is_about(world: World) -> None
     for jid, reason in (("ada", Reason.USER_VISIBLE_IDENTIFIER), ("", Reason.ADDRESS_MALFORMED)):
         with refused(reason):
             await world.requests.answer(user, jid, accepted=True)
-    with refused(Reason.CALLER_NOT_WHATSAPP_USER):
+    with refused(Reason.CALLER_NOT_WHATSAPP_USER, "OPT-14"):
         await world.requests.answer(ada, user.jid, accepted=True)
 
 

@@ -99,7 +99,7 @@ async def test_an_account_stores_so_many_kem_prekeys(build_world: BuildWorld) ->
     ada = await world.enlisted("ada", keys=KEYS)
     await world.prekeys.add(ada, KEYS.one_time(1, 2))
     await world.prekeys.add_kem(ada, kem(1, 2))
-    with refused(Reason.QUOTA_EXCEEDED):
+    with refused(Reason.QUOTA_EXCEEDED, "KEY-03"):
         await world.prekeys.add_kem(ada, kem(3, last_resort=None))
     await world.prekeys.add_kem(ada, kem(last_resort=KEYS.kem(101)))
     assert (await world.prekeys.count(ada)).kem == 2

@@ -78,7 +78,7 @@ async def test_an_upload_comes_in_chunks_of_any_size(world: World) -> None:
 async def test_uploading_is_for_whatsapp_users(world: World) -> None:
     """A partner's blobs stay at the partner (MED-02)."""
     ada = await world.enlisted()
-    with refused(Reason.CALLER_NOT_WHATSAPP_USER):
+    with refused(Reason.CALLER_NOT_WHATSAPP_USER, "MED-04"):
         await world.media.start_upload(ada, announced(world.media.grant_upload(ada)))
 
 
