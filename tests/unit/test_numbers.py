@@ -3,14 +3,16 @@
 Limits that an operator can set stand in limits.toml, numbers of the content format in test_content_numbers.py.
 """
 
+from enum import EnumType
 from types import ModuleType
 
 import pytest
 
 from interop_client.media import crypto
-from interop_client.signal import chain, kem, keys, messages, ratchet, session, snapshot, store
+from interop_client.signal import chain, kem, keys, ratchet, session, snapshot, store
+from interop_client.signal import messages as signal_messages
 from interop_protocol import sizes
-from interop_server.core import identifiers, journal, limits, model, paging, sweeps
+from interop_server.core import capabilities, identifiers, journal, limits, messages, model, paging, sweeps
 from interop_server.core.abuse import challenges, reports, standing
 from interop_server.core.consent import optin, reachability
 from interop_server.core.keys import store as key_store
@@ -37,7 +39,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (chain, {"MAX_FORWARD_JUMP": 25_000, "MAX_ARCHIVED_JUMP": 2_000, "MAX_SKIPPED_KEYS": 2_000}),
     (kem, {"SEED_BYTES": 64}),
     (keys, {"ENCODED_KEY_BYTES": 33}),
-    (messages, {"SESSION_VERSION": 3, "MAC_BYTES": 8, "MAX_MESSAGE_BYTES": 1_048_576}),
+    (signal_messages, {"SESSION_VERSION": 3, "MAC_BYTES": 8, "MAX_MESSAGE_BYTES": 1_048_576}),
     (ratchet, {"MAX_RECEIVING_CHAINS": 5}),
     (session, {"MAX_ARCHIVED_SESSIONS": 40}),
     (snapshot, {"VERSION": 2}),
@@ -69,6 +71,42 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (database, {"APPLICATION_ID": 1_229_934_675}),
 ]  # fmt: skip
 
+ENUMS = {
+    "Capability": {
+        "TYPING": 1, "REACHABILITY_PINGS": 2, "TRUSTED_CONTACTS": 3, "CHALLENGES": 4, "KEY_DIGESTS": 5,
+        "MESSAGE_REQUESTS": 6, "KEM_PREKEYS": 7,
+    },
+    "CiphertextType": {"PREKEY_MESSAGE": 1, "DOUBLE_RATCHET": 2, "SENDER_KEY": 3},
+    "MessageType": {"TEXT": 1, "MEDIA": 2, "REACTION": 3},
+    "ReceiptType": {"DELIVERED": 1, "READ": 2},
+    "RetryReason": {
+        "UNKNOWN": 0, "NO_SESSION": 1, "INVALID_KEY": 2, "INVALID_KEY_ID": 3, "INVALID_MESSAGE": 4,
+        "INVALID_SIGNATURE": 5, "FUTURE_MESSAGE": 6, "BAD_MAC": 7, "INVALID_SESSION": 8, "INVALID_MESSAGE_KEY": 9,
+        "BAD_BROADCAST_EPHEMERAL": 10, "UNKNOWN_COMPANION": 11, "DEVICE_IDENTITY_FAILURE": 12,
+        "STATUS_REVOKE_DELAY": 13,
+    },
+    "TypingState": {"COMPOSING": 1, "RECORDING": 2, "PAUSED": 3},
+    "NotificationType": {
+        "IDENTITY_CHANGED": 2, "REACHABILITY_PING": 3, "TRUSTED_CONTACT": 4, "DIGEST_REQUESTED": 5,
+        "CHALLENGE_CODE": 6,
+    },
+    "StanzaKind": {"MESSAGE": 1, "RECEIPT": 2, "NOTIFICATION": 3, "RETRY_RECEIPT": 4},
+    "RetryOutcome": {"FORWARDED": 1, "NEVER_SENT": 2, "TOO_MANY": 3},
+    "PartnerStatus": {"ACTIVE": 1, "ONBOARDING": 2, "REMOVED": 3, "SUSPENDED": 4},
+    "IdentifierType": {"EMAIL": 1, "PHONE": 2, "USERNAME": 3},
+    "Platform": {"ANDROID": 1, "IOS": 2, "WEB": 3, "DESKTOP": 4},
+    "InboxMode": {"SEPARATE": 1, "COMBINED": 2},
+    "AccountEnd": {"DELETED": 1, "EXPIRED": 2},
+    "ConnectionMode": {"DIRECT": 1, "PROXY": 2},
+    "MessageRequestState": {"REQUESTED": 1, "ACCEPTED": 2, "DECLINED": 3},
+    "SpamFlow": {"MESSAGE_MENU": 1, "CONTACT_INFO": 2, "ACCOUNT_INFO_BLOCK": 3, "MESSAGE_REQUEST": 4},
+    "ChallengeOption": {"CHANNEL": 1, "CAPTCHA": 2},
+    "SanctionKind": {"NEW_CHATS_LOCKED": 1, "TEMPORARY_BAN": 2, "BAN": 3},
+    "PreKeyKind": {"ONE_TIME": "one-time", "KEM": "one-time KEM"},
+    "PingFate": {"DELIVERED": 1, "DROPPED": 2, "OUTSTANDING": 3, "CROWDED": 4},
+}  # fmt: skip
+"""What the store or a client knows by its number."""
+
 
 def test_the_sizes_of_the_protocol_are_what_both_sides_know() -> None:
     """Each of them, and no other."""
@@ -79,3 +117,14 @@ def test_the_sizes_of_the_protocol_are_what_both_sides_know() -> None:
 def test_a_number_is_what_it_was(module: ModuleType, numbers: dict[str, object]) -> None:
     """Bounds that are documented, and what is stored in a file or sent to others."""
     assert {name: getattr(module, name) for name in numbers} == numbers
+
+
+def test_what_is_stored_by_number_keeps_its_number() -> None:
+    """Every member of every kind, and no other: a store that is there must stay readable."""
+    found = {
+        name: {each.name: each.value for each in kind}
+        for module in (capabilities, messages, model)
+        for name, kind in vars(module).items()
+        if isinstance(kind, EnumType) and kind.__module__ == module.__name__
+    }
+    assert found == ENUMS
