@@ -5,6 +5,7 @@ and some then fail.
 """
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -52,9 +53,11 @@ class Trial(NamedTuple):
         return self.outcome in (KILLED, TIMED_OUT)
 
 
-def rounds(reach: Reach, room: Room, tests: Iterable[str]) -> tuple[list[str], list[str]]:
-    """Returns the tests of both rounds, those of the room first, and of those the quickest first."""
-    ranked = sorted(tests, key=lambda test: (not test.startswith(room.near), reach.seconds[test], test))
+def rounds(reach: Reach, room: Room, tests: Iterable[str], killers: Mapping[str, int]) -> tuple[list[str], list[str]]:
+    """Returns the tests of both rounds: first those that have noticed most, then the room's own, the quickest first."""
+    ranked = sorted(
+        tests, key=lambda test: (-killers.get(test, 0), not test.startswith(room.near), reach.seconds[test], test)
+    )
     first: list[str] = []
     files: set[str] = set()
     for test in ranked:
@@ -84,6 +87,8 @@ class Hunt:
     patience_seconds: float = 30.0
     _sound: set[str] = field(default_factory=set)
     """Tests that have passed on the code as it is, as a mutant meets them."""
+    _killers: defaultdict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    """By file: how many of its mutants a test has noticed."""
 
     def trials(self, mutants: Iterable[Mutant]) -> Iterator[Trial]:
         """Yields what becomes of each mutant, in the order in which that is known."""
@@ -126,22 +131,24 @@ class Hunt:
     def _trial(self, mutant: Mutant) -> Attempts[Trial]:
         tests = self.reach.of(mutant) or (set(self._near(mutant.room)) if mutant.names else set())
         outcome = SURVIVED if tests else UNREACHED
-        for part in rounds(self.reach, self.rooms[mutant.room], tests):
+        killers = self._killers[mutant.file]
+        for part in rounds(self.reach, self.rooms[mutant.room], tests, killers):
             if part and outcome == SURVIVED:
-                outcome = yield from self._outcome(part, self._code(mutant))
+                outcome, by = yield from self._outcome(part, self._code(mutant))
+                killers.update([by] if outcome == KILLED else [])
         return Trial(mutant, outcome, len(tests))
 
-    def _outcome(self, tests: Sequence[str], code: session.Code) -> Attempts[str]:
-        """Returns what tests say of a mutant; tries again if they say the same of the code as it is."""
+    def _outcome(self, tests: Sequence[str], code: session.Code) -> Attempts[tuple[str, str]]:
+        """Returns what tests say of a mutant, and the last that ran; tries again if they say that of any code."""
         for patience in _PATIENCE:
             attempt = yield from self._attempt(tests, code, patience)
             if attempt.outcome == SURVIVED or self._is_proof(attempt):
-                return attempt.outcome
+                return attempt.outcome, attempt.current
             control = yield from self._attempt(attempt.begun, None, patience / _AT_EASE)
             if control.outcome == SURVIVED:
                 self._sound.update(attempt.begun)
-                return attempt.outcome
-        return UNDECIDED
+                return attempt.outcome, attempt.current
+        return UNDECIDED, ""
 
     def _is_proof(self, attempt: Attempt) -> bool:
         """Says whether it is the mutant that fails: a test that passes without it, or the import of the code."""

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Container, Iterable
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,7 +74,7 @@ class Recorder:
         self.output.write_text(json.dumps(measured))
 
 
-def measure(root: Path, tests: Iterable[str] = TESTS) -> Reach:
+def measure(root: Path, tests: Sequence[str] = TESTS) -> Reach:
     """Returns what tests reach. Where only tests have changed since the last time, the others are not run again.
 
     Raises:
@@ -117,13 +117,14 @@ def _merge(known: dict[str, Any], same: Container[str], measured: dict[str, Any]
     return {"tests": tests, "seconds": seconds, "lines": lines}
 
 
-def _digests(root: Path, tests: Iterable[str]) -> dict[str, str]:
+def _digests(root: Path, tests: Sequence[str]) -> dict[str, str]:
     """Returns digests of the files of tests, by their paths, and one of all else that a run depends on."""
     digests, all_else = dict[str, str](), hashlib.sha256()
-    for path in [*sources(root), *sorted((root / "tests").rglob("*.py"))]:
+    of_tests = {*(root / "tests").glob("*.py"), *(path for folder in tests for path in (root / folder).rglob("*.py"))}
+    for path in [*sources(root), *sorted(of_tests)]:
         file, digest = path.relative_to(root).as_posix(), hashlib.sha256(path.read_bytes()).hexdigest()
         if not path.name.startswith("test_"):
             all_else.update(f"{file}\0{digest}\n".encode())
-        elif file.startswith(tuple(tests)) and file not in NOT_COUNTED:
+        elif file not in NOT_COUNTED:
             digests[file] = digest
     return digests | {_ALL_ELSE: all_else.hexdigest()}

@@ -130,10 +130,13 @@ def test_tests_that_run_the_line_or_what_uses_its_name_are_tried(reach: Reach) -
 
 
 def test_the_rooms_own_and_quickest_tests_come_first(tmp_path: Path) -> None:
-    """Few enough that it takes a moment; the rest only for a mutant that they do not notice."""
+    """After those that have noticed mutants; so few that it takes a moment, the rest only if they notice nothing."""
     seconds = {f"tests/{folder}/test_{n % 10}.py::test_{n}": float(n) for folder in "ab" for n in range(100)}
-    first, rest = rounds(Reach(tmp_path, seconds, list(seconds), {}), Room("b", (), "tests/b/"), seconds)
+    reach, room, killers = Reach(tmp_path, seconds, list(seconds), {}), Room("b", (), "tests/b/"), {}
+    first, rest = rounds(reach, room, seconds, killers)
     assert first[:2] == ["tests/b/test_0.py::test_0", "tests/b/test_1.py::test_1"]
+    killers = {"tests/a/test_9.py::test_99": 1, "tests/b/test_8.py::test_98": 2}
+    assert rounds(reach, room, seconds, killers)[0][:3] == [*sorted(killers, key=killers.__getitem__)[::-1], first[0]]
     assert len(first) == FIRST_TESTS and len({test.partition("::")[0] for test in first}) == FIRST_FILES
     assert {*first, *rest} == {*seconds} and not {*first} & {*rest}
 

@@ -144,8 +144,11 @@ async def test_an_answer_has_a_length(world: World) -> None:
     for answer in ("", "1" * 65):
         with refused(Reason.REQUEST_MALFORMED):
             await world.challenges.answer(ada, challenge.token, CHANNEL, answer)
-    with refused(Reason.CHALLENGE_INVALID):
-        await world.challenges.answer(ada, challenge.token, CHANNEL, "\u0661" * 64)
+    for answer in ("\u0661" * 64, "1"):
+        with refused(Reason.CHALLENGE_INVALID) as caught:
+            await world.challenges.answer(ada, challenge.token, CHANNEL, answer)
+        assert caught.value.cause == "the answer is wrong"
+        challenge = await world.challenges.begin(ada)
 
 
 async def test_whatsapp_users_are_not_challenged(world: World) -> None:
