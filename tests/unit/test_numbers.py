@@ -12,7 +12,7 @@ from interop_client.media import crypto
 from interop_client.signal import chain, kem, keys, ratchet, session, snapshot, store
 from interop_client.signal import messages as signal_messages
 from interop_protocol import sizes
-from interop_server.core import capabilities, identifiers, journal, limits, messages, model, paging, sweeps
+from interop_server.core import capabilities, identifiers, journal, limits, messages, model, paging, sweeps, troubles
 from interop_server.core.abuse import challenges, reports, standing
 from interop_server.core.consent import optin, reachability
 from interop_server.core.keys import store as key_store
@@ -56,6 +56,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (model, {"PRIMARY_DEVICE": 0}),
     (paging, {"DEFAULT_PAGE": 100, "MAX_PAGE": 1_000, "MAX_TOKEN_CHARACTERS": 200}),
     (sweeps, {"STEP": 1_000}),
+    (troubles, {"JOURNAL_FILE": "journal", "STORAGE": "storage", "BLOBS": "blobs"}),
     (challenges, {"MAX_ANSWER_CHARACTERS": 64}),
     (reports, {"MAX_REPORTED_MESSAGES": 16}),
     (standing, {"TOO_MANY_NEW_CHATS": 101, "REPORTED_BY_MANY": 102, "MAX_SANCTION_SECONDS": 31_536_000}),
