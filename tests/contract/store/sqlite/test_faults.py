@@ -75,10 +75,15 @@ async def test_a_full_disk_is_said_once_and_ends(store: SqliteStore, tmp_path: P
 async def test_a_database_that_vanishes_takes_nothing_more(store: SqliteStore, tmp_path: Path, said: Said) -> None:
     """What it would store would be lost; it goes on when the file is back."""
     path, elsewhere = tmp_path / "store.db", tmp_path / "elsewhere.db"
+    world = World(store)
+    await store.partners.put(partner(100))
+    letter = world.message(await world.whatsapp_user("4915100000001"), await world.third_party_user(1), "m1")
     path.rename(elsewhere)
     await store.check()
     await store.check()
     await assert_refused(store)
+    with pytest.raises(Refusal, match="SERVER_FAULT"):
+        await store.mailbox.put_messages([letter])
     path.write_bytes(b"another file")
     await store.check()
     await assert_refused(store)
