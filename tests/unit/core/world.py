@@ -59,6 +59,8 @@ from interop_server.runtime.rng import SeededRng
 from tests.manual_clock import ManualClock
 from tests.refusals import check_said
 
+NAMES_A_FIELD = {Reason.CLIENT_ADDRESS_INVALID, Reason.IDENTITY_KEY_MISMATCH, Reason.LOGIN_MALFORMED}
+"""Reasons for which the rules name the field that is wrong, beside those for which everybody does."""
 NOW_MS = 1_700_000_000_000
 NOW = NOW_MS // 1_000
 BATS, OWLS = 100, 200
@@ -367,6 +369,7 @@ def refused(reason: Reason, requirement: str = "") -> Iterator[pytest.ExceptionI
         yield caught
     assert caught.value.reason is reason
     assert requirement in ("", caught.value.requirement)
+    assert caught.value.violations or reason not in NAMES_A_FIELD
     check_said(caught.value)
 
 
