@@ -1,12 +1,14 @@
 """What a refusal may say about the rule that was broken; knows no wire."""
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 
-from interop_server.core.errors import Reason
+from interop_server.core.errors import Reason, Refusal
 from interop_server.ledger import load_ledger
+from tests.proto_sources import read_protos
 
 PLACES = Path(__file__).with_name("refusals.toml")
 ABOUT_A_FIELD = frozenset(
@@ -23,8 +25,12 @@ ABOUT_A_FIELD = frozenset(
 UNNAMEABLE = r"the (bytes|body|charset|form is|form has) |a field occurs twice|Not Found|Method Not Allowed"
 """How it begins what is said of a request that could not, and of what is wrong with a form as a whole."""
 
+_BEYOND = frozenset({"QUOTA_EXCEEDED KEY-03", "RATE_LIMITED ENL-17"})
+"""Refused at a bound that is too far for a client of an end-to-end test."""
 _EVERYWHERE = frozenset({"REQUEST_MALFORMED SIM-01", "REQUEST_MALFORMED SIM-06", "RATE_LIMITED SIM-06"})
 """Every call may come as bytes that are no message, or far too many, or be one too many at once: no rule of its own."""
+_OF_FORM = frozenset({"e_keytype"})
+"""Of the enlistment form, beside those that the contract has, too."""
 Places = Mapping[str, Mapping[str, tuple[str, ...]]]
 """By reason and action, the requirements that a refusal may name."""
 
@@ -44,6 +50,24 @@ def may_rest_on(reason: Reason, requirement: str) -> bool:
     return requirement == reason.requirement or any(
         requirement in ids for ids in places().get(reason.name, {}).values()
     )
+
+
+def check_said(refusal: Refusal) -> None:
+    """Asserts that a refusal rests on a rule of its reason, and that the fields that it names are there."""
+    row = f"{refusal.reason.name} {refusal.requirement}"
+    assert row in _BEYOND or may_rest_on(refusal.reason, refusal.requirement), row
+    assert refusal.violations or refusal.reason not in ABOUT_A_FIELD, refusal
+    for violation in refusal.violations:
+        assert violation.description
+        for name in re.sub(r"\[\d+\]", "", violation.field).split("."):
+            assert name in _fields(), violation
+
+
+@cache
+def _fields() -> frozenset[str]:
+    """The names of all fields of the contract, and those of the documented form."""
+    messages = [message for file in read_protos() for message in file.message_type]
+    return frozenset(field.name for message in messages for field in message.field) | _OF_FORM
 
 
 def strangers(refusals: Iterable[str], table: Places) -> list[str]:

@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.mutants import session
 from tests.mutants.hunt import Hunt
 from tests.mutants.judged import read_judged
+from tests.mutants.measuring import TestsFail, measure
 from tests.mutants.mutants import Mutant, read_mutants
-from tests.mutants.reach import TestsFail, measure
-from tests.mutants.report import Report
+from tests.mutants.report import Report, named
 from tests.mutants.rooms import ROOT, Room, rooms
 
 MIN_WIDTH = 120
@@ -55,11 +55,12 @@ def main(
         stderr.print(str(failing))
         sys.exit(2)
     hunt = Hunt(reach, known, **({} if jobs is None else {"jobs": jobs}))
-    if failing_rooms := hunt.check_unmutated(chosen):
-        stderr.print(f"Without a mutant the tests fail on their own, or in another order: {', '.join(failing_rooms)}")
+    mutants = choose(chosen, sample, seed, keys)
+    if failing := hunt.check_unmutated(known[name] for name in sorted({mutant.room for mutant in mutants})):
+        stderr.print(f"Without a mutant the tests fail on their own, or in another order: {', '.join(failing)}")
         sys.exit(2)
     report = Report(read_judged())
-    _try(hunt, choose(chosen, sample, seed, keys), report, stderr)
+    _try(hunt, mutants, report, stderr)
     if as_json:
         print(report.as_json())
     else:
@@ -68,14 +69,15 @@ def main(
 
 
 def _try(hunt: Hunt, mutants: Sequence[Mutant], report: Report, stderr: Console) -> None:
-    """Tries mutants; after Ctrl-C, what was found so far stands."""
+    """Tries mutants and names survivors as they are found; after Ctrl-C, what was found so far stands."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=stderr, auto_refresh=False)  # no thread: this process forks
     task = progress.add_task("mutants", total=len(mutants))
     with progress:
         try:
             for trial in hunt.trials(mutants):
-                report.add(trial)
+                if report.add(trial):
+                    progress.console.print(named(trial), highlight=False)
                 progress.update(task, advance=1, description=f"{len(report.rows[-1].survivors)} survived", refresh=True)
         except KeyboardInterrupt:
             stderr.print("Stopped: this is what was found so far.")

@@ -1,27 +1,14 @@
-"""Which tests run which lines: measured once for all tests that count, and kept until a source changes."""
+"""Which tests can notice a mutant; knows no test runner."""
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-import coverage
-import pytest
-
-from tests.evidence import sources_digest
-from tests.mutants import session
 from tests.mutants.mutants import Mutant
-from tests.mutants.rooms import NOT_COUNTED, SOURCE_ROOTS, TESTS
-
-FOLDER = ".mutants"
-_GENERATED = "interop_api"
-
-
-class TestsFail(Exception):
-    """Tests fail on the code as it is; the message names them."""
+from tests.mutants.rooms import sources
 
 
 @dataclass(frozen=True)
@@ -72,80 +59,3 @@ class Reach:
         yield from {test.partition("::")[0] for test in self.tests}
         for path in sources(self.root):
             yield path.relative_to(self.root).as_posix()
-
-
-def sources(root: Path) -> list[Path]:
-    """Returns all modules of the code, but the generated ones."""
-    found = (path for source_root in SOURCE_ROOTS for path in (root / source_root).rglob("*.py"))
-    return sorted(path for path in found if _GENERATED not in path.parts)
-
-
-@dataclass(eq=False)
-class Recorder:
-    """Says to coverage which test runs, and keeps how long it takes. A pytest plugin."""
-
-    root: Path
-    output: Path
-    seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    failed: list[str] = field(default_factory=list)
-
-    def pytest_configure(self) -> None:
-        folders = [str(self.root / folder) for folder in SOURCE_ROOTS]
-        omitted = [f"*/{_GENERATED}/*"]
-        self._coverage = coverage.Coverage(data_file=None, config_file=False, source=folders, omit=omitted)
-        self._coverage.set_option("run:disable_warnings", ["module-not-imported", "no-data-collected"])
-        self._coverage.start()
-
-    @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_protocol(self, item: pytest.Item) -> object:
-        self._coverage.switch_context(item.nodeid)
-        result = yield
-        self._coverage.switch_context("")
-        return result
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
-        if report.failed:
-            self.failed.append(report.nodeid)
-        elif report.skipped:
-            self.seconds.pop(report.nodeid)
-
-    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed:
-            self.failed.append(report.nodeid)
-
-    def pytest_unconfigure(self) -> None:
-        self._coverage.stop()
-        data, tests = self._coverage.get_data(), list(self.seconds)
-        numbers = {test: number for number, test in enumerate(tests)}
-        lines = {
-            Path(file).relative_to(self.root).as_posix(): {
-                line: sorted(numbers[test] for test in contexts if test in numbers)
-                for line, contexts in data.contexts_by_lineno(file).items()
-            }
-            for file in data.measured_files()
-        }
-        measured = {"seconds": self.seconds, "tests": tests, "lines": lines, "failed": self.failed}
-        self.output.write_text(json.dumps(measured))
-
-
-def measure(root: Path, tests: Iterable[str] = TESTS) -> Reach:
-    """Returns what tests reach: as measured before, if nothing has changed since.
-
-    Raises:
-        TestsFail: Some fail.
-    """
-    stored = root / FOLDER / f"{sources_digest(root)}.json"
-    if not stored.exists():
-        stored.parent.mkdir(exist_ok=True)
-        output = stored.with_suffix(".new")
-        ignored = [f"--ignore={path}" for path in NOT_COUNTED]
-        session.start(root, [*tests, *ignored], Recorder(root, output)).join()
-        measured = json.loads(output.read_text())
-        if failed := measured.pop("failed"):
-            raise TestsFail(f"these tests fail on the code as it is: {', '.join(failed)}")
-        for old in stored.parent.glob("*.json"):
-            old.unlink()
-        output.write_text(json.dumps(measured))
-        output.rename(stored)
-    return Reach(root, **json.loads(stored.read_text()))

@@ -42,8 +42,8 @@ class Report:
         self._judged = list(judged)
         self._rows: dict[str, Row] = {}
 
-    def add(self, trial: Trial) -> None:
-        """Takes in what became of a mutant."""
+    def add(self, trial: Trial) -> bool:
+        """Takes in what became of a mutant; says whether it is a survivor that nobody has judged."""
         row = self._rows.setdefault(trial.mutant.room, Row(trial.mutant.room))
         if trial.is_noticed:
             row.noticed += 1
@@ -51,6 +51,8 @@ class Report:
             row.equivalent += 1
         else:
             row.survivors.append(trial)
+            return True
+        return False
 
     @property
     def rows(self) -> list[Row]:
@@ -76,12 +78,7 @@ class Report:
             table.add_row(row.room, f"{row.noticed}", f"{len(row.survivors)}", f"{row.equivalent}", rate)
         console.print(table)
         for trial in sorted(self.rows[-1].survivors, key=lambda trial: (trial.mutant.file, trial.mutant.line)):
-            mutant = trial.mutant
-            why = trial.outcome if not trial.tests else f"{trial.outcome}, {trial.tests} tests run it"
-            console.print(
-                f"[bold]{mutant.key}[/] {mutant.file}:{mutant.line} {mutant.operator}: {why}", highlight=False
-            )
-            console.print(f"  {escape(mutant.before)}  →  {escape(mutant.after)}", highlight=False)
+            console.print(named(trial), highlight=False)
 
     def as_json(self) -> str:
         """One object per room."""
@@ -96,6 +93,14 @@ class Report:
             for row in self.rows
         ]
         return json.dumps(rows, indent=1, ensure_ascii=False)
+
+
+def named(trial: Trial) -> str:
+    """Returns two lines for a console: where a mutant is and what became of it, and what it changes."""
+    mutant = trial.mutant
+    why = f"{trial.outcome}, {trial.tests} tests run it" if trial.tests else trial.outcome
+    place = f"[bold]{mutant.key}[/] {mutant.file}:{mutant.line} {mutant.operator}: {why}"
+    return f"{place}\n  {escape(mutant.before)}  →  {escape(mutant.after)}"
 
 
 def _described(trial: Trial) -> dict[str, object]:

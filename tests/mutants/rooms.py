@@ -12,6 +12,8 @@ is a process of its own, and the property tests walk for longer than all others 
 NOT_COUNTED = ("tests/unit/test_worked_examples.py",)
 """Runs tests of a copy, not of this code."""
 
+GENERATED = "interop_api"
+"""The package that is generated from the contract."""
 _SIGNAL = "clients/python/interop_client"
 _CORE = "server/interop_server/core"
 _ROOMS = {
@@ -47,3 +49,9 @@ def module_name(file: str) -> str:
     """Returns the name that a file of the code is imported by."""
     root = next(root for root in SOURCE_ROOTS if file.startswith(f"{root}/"))
     return file.removeprefix(f"{root}/").removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def sources(root: Path) -> list[Path]:
+    """Returns all modules of the code, but the generated ones."""
+    found = (path for source_root in SOURCE_ROOTS for path in (root / source_root).rglob("*.py"))
+    return sorted(path for path in found if GENERATED not in path.parts)

@@ -1,12 +1,27 @@
 """Limits on the command line: each says what it is for, and what cannot be set is told in a sentence."""
 
 import re
+import tomllib
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from interop_server.core.limits import Limits
+from interop_server.core.limits import EEA_CALLING_CODES, Limits
 from interop_server.limit_list import LimitEntry, LimitWrong, limits_from, list_limits
+
+KNOWN = Path(__file__).with_name("limits.toml")
+
+
+@pytest.mark.requirement("SIM-07")
+def test_no_limit_and_no_range_changes_by_mistake() -> None:
+    """What a limit is unless it is set, and what it can be set to, stands a second time in limits.toml (SIM-07)."""
+    found = {}
+    for entry in list_limits():
+        has_range = isinstance(entry.value, int | float) and not isinstance(entry.value, bool)
+        found[entry.name] = [entry.value, *((entry.about.least, entry.about.most) if has_range else ())]
+    assert found.pop("eligible_calling_codes") == [EEA_CALLING_CODES]
+    assert found == tomllib.loads(KNOWN.read_text())
 
 
 @pytest.mark.requirement("SIM-07")

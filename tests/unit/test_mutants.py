@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from tests.mutants.hunt import FIRST_FILES, FIRST_TESTS, KILLED, SURVIVED, TIMED_OUT, UNREACHED, Trial, rounds
+from tests.mutants.attempt import KILLED, SURVIVED, TIMED_OUT
+from tests.mutants.hunt import FIRST_FILES, FIRST_TESTS, UNDECIDED, UNREACHED, Trial, rounds
 from tests.mutants.judged import Judged, read_judged, verdict_on
 from tests.mutants.mutants import Mutant, mutants_of, read_mutants
 from tests.mutants.reach import Reach
@@ -129,10 +130,13 @@ def test_tests_that_run_the_line_or_what_uses_its_name_are_tried(reach: Reach) -
 
 
 def test_the_rooms_own_and_quickest_tests_come_first(tmp_path: Path) -> None:
-    """Few enough that it takes a moment; the rest only for a mutant that they do not notice."""
+    """After those that have noticed mutants; so few that it takes a moment, the rest only if they notice nothing."""
     seconds = {f"tests/{folder}/test_{n % 10}.py::test_{n}": float(n) for folder in "ab" for n in range(100)}
-    first, rest = rounds(Reach(tmp_path, seconds, list(seconds), {}), Room("b", (), "tests/b/"), seconds)
+    reach, room, killers = Reach(tmp_path, seconds, list(seconds), {}), Room("b", (), "tests/b/"), {}
+    first, rest = rounds(reach, room, seconds, killers)
     assert first[:2] == ["tests/b/test_0.py::test_0", "tests/b/test_1.py::test_1"]
+    killers = {"tests/a/test_9.py::test_99": 1, "tests/b/test_8.py::test_98": 2}
+    assert rounds(reach, room, seconds, killers)[0][:3] == [*sorted(killers, key=killers.__getitem__)[::-1], first[0]]
     assert len(first) == FIRST_TESTS and len({test.partition("::")[0] for test in first}) == FIRST_FILES
     assert {*first, *rest} == {*seconds} and not {*first} & {*rest}
 
@@ -175,6 +179,27 @@ PROJECT = {
 
         def idle(a: int) -> int:
             return a * 2
+
+        def rested(a: int) -> bool:
+            return a > 10
+
+        def tired(a: int) -> bool:
+            return a > 10
+    """,
+    "tests/unit/test_busy.py": """
+        from pathlib import Path
+        from interop_server.core.example import rested, tired
+
+        FAILS_TWICE = Path(__file__).with_name("twice")
+        FAILS = Path(__file__).with_name("always")
+
+        def test_rested() -> None:
+            left = FAILS_TWICE.read_text() if FAILS_TWICE.exists() else ""
+            FAILS_TWICE.write_text(left[1:])
+            assert rested(11) and not rested(9) and not left
+
+        def test_tired() -> None:
+            assert tired(11) and not tired(9) and not FAILS.exists()
     """,
     "tests/unit/core/test_example.py": """
         from interop_server.core.example import first, is_small
@@ -191,31 +216,46 @@ HUNT = """
     from pathlib import Path
     from tests.mutants import hunt, session
     from tests.mutants.mutants import read_mutants
-    from tests.mutants.reach import measure
+    from tests.mutants.measuring import measure
     from tests.mutants.rooms import Room
 
     root = Path(sys.argv[1])
     session.warm_up()
     reach = measure(root, ["tests/unit"])
     room = Room("core", (sys.argv[2],), "tests/unit/core/")
-    trials = hunt.Hunt(reach, {"core": room}, root, patience_seconds=20.0)
+    trials = hunt.Hunt(reach, {"core": room}, root, jobs=1, patience_seconds=10.0)
     assert trials.check_unmutated([room]) == []
-    for trial in trials.trials(read_mutants(root, "core", sys.argv[2])):
+    (root / "tests/unit/twice").write_text("12")
+    (root / "tests/unit/always").touch()
+    asked = {"a <= 10", "a >= 10", "return None", "number > a", "pass", "a // 2"}
+    mutants = [mutant for mutant in read_mutants(root, "core", sys.argv[2]) if mutant.after in asked]
+    for trial in trials.trials(mutants):
         print(trial.mutant.function, trial.mutant.after, trial.outcome, trial.tests, sep="|")
+
+    tests = root / "tests/unit/core/test_example.py"
+    tests.write_text(tests.read_text().replace("is_small", "idle").replace("idle(9) and not idle(11)", "idle(2) == 4"))
+    reach = measure(root, ["tests/unit"])
+    for mutant in read_mutants(root, "core", sys.argv[2]):
+        print("then", mutant.function, mutant.after, "", len(reach.of(mutant)), sep="|")
 """
 
 
 @pytest.mark.timeout(300)
 def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
-    """What is noticed, what hangs, what survives at an edge that nobody tries, and what no test runs."""
+    """What is noticed, what hangs, what survives at an edge that nobody tries, and what no test runs.
+
+    Tests that fail without the mutant, too, prove nothing: they are tried again, and in the end nobody knows. Only
+    tests in files that have changed are measured again: one of the others would fail by then.
+    """
     for name, text in PROJECT.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(textwrap.dedent(text))
     (tmp_path / "pyproject.toml").write_text((ROOT / "pyproject.toml").read_text())
-    path = os.pathsep.join([str(tmp_path / "server"), str(ROOT)])
+    path, files = os.pathsep.join([str(tmp_path / "server"), str(ROOT)]), tmp_path / "files"
+    files.mkdir()
     run = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(HUNT), str(tmp_path), FILE],
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(files)},
         capture_output=True,
         text=True,
         check=False,
@@ -223,11 +263,17 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     outcomes = {}
     for line in run.stdout.splitlines():
-        function, after, outcome, tests = line.split("|")
-        outcomes[function, after] = (outcome, int(tests))
+        *mutant, outcome, tests = line.split("|")
+        outcomes[tuple(mutant)] = (outcome, int(tests))
     assert outcomes["is_small", "a <= 10"] == (SURVIVED, 1)
     assert outcomes["is_small", "return None"] == (KILLED, 1)
     assert outcomes["first", "number > a"] == (KILLED, 1)
     assert outcomes["first", "pass"] == (TIMED_OUT, 1)
     assert outcomes["idle", "a // 2"] == (UNREACHED, 0)
+    assert outcomes["rested", "a >= 10"] == (SURVIVED, 1)
+    assert outcomes["rested", "return None"] == (KILLED, 1)
+    assert outcomes["tired", "a >= 10"] == outcomes["tired", "return None"] == (UNDECIDED, 1)
+    reached = {function: outcomes["then", function, "return None"][1] for function in ("is_small", "idle", "tired")}
+    assert reached == {"is_small": 0, "idle": 1, "tired": 1}
+    assert list(files.iterdir()) == []
     assert "10" in PROJECT[FILE] and (tmp_path / FILE).read_text() == textwrap.dedent(PROJECT[FILE])

@@ -142,3 +142,13 @@ def test_different_people_stay_different(one: str, other: str) -> None:
     assert normalize_identifier(one, USERNAME) != normalize_identifier(other, USERNAME)
     emails = [normalize_identifier(f"{text}@bats.example", EMAIL) for text in (one, other)]
     assert len(set(emails)) == 2
+
+
+@pytest.mark.parametrize(
+    ("written_bytes", "why"), [(1_280, "is not a valid username"), (1_281, "is longer than 320 bytes")]
+)
+def test_what_is_written_far_too_long_is_not_looked_at(written_bytes: int, why: str) -> None:
+    """Up to four times the longest identifier, since what is decomposed takes more room."""
+    with refused(Reason.REQUEST_MALFORMED) as caught:
+        normalize_identifier("x" * written_bytes, IdentifierType.USERNAME)
+    assert why in caught.value.detail

@@ -331,3 +331,14 @@ async def test_nacks(world: World) -> None:
         (user.jid, "stanza.nack", "", "accepted", "MSG-10", "", "588"),
         ("server", "stanza.nack", user.jid, "done", "MSG-10", "", needed),
     ]
+
+
+async def test_a_key_set_that_cannot_be_fetched(world: World) -> None:
+    """It is the timer's refusal, about that partner; the others are fetched all the same."""
+    world.key_servers.down.add(BATS)
+    await world.key_sets.refresh_all()
+    entries, _ = world.journal.after(0, 10)
+    assert [(each.actor, each.action, each.subject, each.outcome, each.reason) for each in entries] == [
+        ("timer", "timer.key_sets", str(BATS), "refused", "JWKS_UNAVAILABLE"),
+        ("timer", "timer.key_sets", str(OWLS), "done", ""),
+    ]

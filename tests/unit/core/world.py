@@ -58,8 +58,10 @@ from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
 from tests.manual_clock import ManualClock
-from tests.refusals import ABOUT_A_FIELD
+from tests.refusals import check_said
 
+NAMES_A_FIELD = {Reason.CLIENT_ADDRESS_INVALID, Reason.IDENTITY_KEY_MISMATCH, Reason.LOGIN_MALFORMED}
+"""Reasons for which the rules name the field that is wrong, beside those for which everybody does."""
 NOW_MS = 1_700_000_000_000
 NOW = NOW_MS // 1_000
 BATS, OWLS = 100, 200
@@ -363,12 +365,14 @@ class World:
 
 
 @contextmanager
-def refused(reason: Reason) -> Iterator[pytest.ExceptionInfo[Refusal]]:
-    """Checks that the block is refused for that reason, and that what was wrong with the input is named."""
+def refused(reason: Reason, requirement: str = "") -> Iterator[pytest.ExceptionInfo[Refusal]]:
+    """Checks that the block is refused for that reason, and the rule, this one if given, and fields are named."""
     with pytest.raises(Refusal) as caught:
         yield caught
     assert caught.value.reason is reason
-    assert caught.value.violations or reason not in ABOUT_A_FIELD
+    assert requirement in ("", caught.value.requirement)
+    assert caught.value.violations or reason not in NAMES_A_FIELD
+    check_said(caught.value)
 
 
 def message(

@@ -95,9 +95,7 @@ class Challenges:
             raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
         self.success_rate.require(account.account_id)
         await self.store.new_chats.reset(account.account_id, self.clock.now_ms())
-        await self.standing.lift(
-            account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED, account_id=account.account_id
-        )
+        await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
 
     def pending(self, account: Account) -> Challenge | None:
         """Returns the challenge that an account can answer now."""

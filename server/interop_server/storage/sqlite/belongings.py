@@ -43,8 +43,6 @@ def delete_belongings(db: sqlite3.Connection, account_id: int, most: int) -> int
     left = most
     for rows in _ROWS:
         left -= _delete(db, rows, account_id, left)
-        if not left:
-            return 0
     return left
 
 

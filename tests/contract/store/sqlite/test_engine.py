@@ -7,9 +7,11 @@ import threading
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from interop_server import crash_points
 from interop_server.core.errors import Refusal
 from interop_server.storage import WrongDatabase
 from interop_server.storage.sqlite.database import prepare_database
@@ -51,6 +53,18 @@ def put_all(db: sqlite3.Connection, names: list[str]) -> list[str]:
 
 async def names(engine: Engine) -> list[str]:
     return await engine.read(lambda db: [name for (name,) in db.execute("SELECT name FROM secret ORDER BY name")])
+
+
+async def test_a_kill_can_come_before_each_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the schema is made, and for each write before it begins, before it is durable, and before it is told."""
+    passed: list[str] = []
+    monkeypatch.setattr(crash_points, "_fuse", SimpleNamespace(burn=passed.append))
+    store = await SqliteStore.open(tmp_path / "store.db")
+    assert passed[0] == "schema.create"
+    passed.clear()
+    await store.secrets.get_or_put("new", b"1")
+    await store.close()
+    assert passed == ["write.begin", "write.commit", "write.answer"]
 
 
 async def test_calls_that_wait_share_one_commit(engine: Engine) -> None:

@@ -53,7 +53,10 @@ async def assert_refused(store: SqliteStore) -> None:
 
 
 async def test_a_full_disk_is_said_once_and_ends(store: SqliteStore, tmp_path: Path, said: Said) -> None:
-    """Each write is refused, nothing of it is stored, and writing goes on when there is room again."""
+    """Each write is refused, nothing of it is stored, and writing goes on when there is room again.
+
+    Trying whether it does leaves what is stored as it is.
+    """
     await store.secrets.get_or_put("old", b"1")
     with full_disk(tmp_path / "store.db-wal"):
         for _ in range(3):
@@ -65,15 +68,22 @@ async def test_a_full_disk_is_said_once_and_ends(store: SqliteStore, tmp_path: P
     assert said[1:] == [(STORAGE, "")]
     assert await store.secrets.get("new") is None
     assert await store.secrets.get_or_put("new", b"2") == b"2"
+    assert await store.secrets.get("old") == b"1"
+    assert (await store.count_rows())["secret"] == 2
 
 
 async def test_a_database_that_vanishes_takes_nothing_more(store: SqliteStore, tmp_path: Path, said: Said) -> None:
     """What it would store would be lost; it goes on when the file is back."""
     path, elsewhere = tmp_path / "store.db", tmp_path / "elsewhere.db"
+    world = World(store)
+    await store.partners.put(partner(100))
+    letter = world.message(await world.whatsapp_user("4915100000001"), await world.third_party_user(1), "m1")
     path.rename(elsewhere)
     await store.check()
     await store.check()
     await assert_refused(store)
+    with pytest.raises(Refusal, match="SERVER_FAULT"):
+        await store.mailbox.put_messages([letter])
     path.write_bytes(b"another file")
     await store.check()
     await assert_refused(store)

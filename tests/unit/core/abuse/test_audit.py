@@ -96,6 +96,24 @@ async def test_whoever_never_was_is_not_shown(world: World) -> None:
                 pass
 
 
+REQUIREMENTS = {
+    "account": "ENL-12", "given_jid": "ENL-12", "published_keys": "KEY-01", "one_time_prekey": "KEY-05",
+    "one_time_prekey_history": "KEY-04", "prekey_publication": "KEY-04", "kem_prekey": "KEY-15",
+    "kem_prekey_history": "KEY-15", "interop_settings": "OPT-01", "opt_in": "OPT-01", "muted_partner": "OPT-11",
+    "reachability_ping": "OPT-12", "chat": "OPT-06", "mailbox": "MSG-07", "sent_message": "MSG-04", "blocked": "ABU-01",
+    "sanction": "ABU-05", "counted_report": "ABU-04", "media": "MED-04", "connection": "PRX-05", "challenge": "ABU-06",
+    "journal": "SIM-07",
+}  # fmt: skip
+
+
+async def test_every_place_names_the_rule_that_it_is_kept_for(world: World) -> None:
+    """In the catalogue, and after each purpose that is shown."""
+    assert {place: kept.requirement for place, kept in (STORED | IN_MEMORY).items()} == REQUIREMENTS
+    _, ada = await a_life(world)
+    for kept in [kept for record in await audit(world, ada) for kept in record]:
+        assert kept.purpose.endswith(f" ({REQUIREMENTS[kept.place]})")
+
+
 def test_everything_that_is_known_of_a_connection_is_in_the_catalogue() -> None:
     """As for the tables: what has no purpose there is not kept."""
     known = {field.name for field in dataclasses.fields(ConnectionFacts)} - {"account"}

@@ -1,5 +1,7 @@
 """Challenges: who answers one may open new chats again; who guesses does not get far."""
 
+import re
+
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
@@ -42,6 +44,17 @@ async def test_a_right_answer_lifts_the_lock(world: World, option: ChallengeOpti
     answer = await code_of(world, ada, challenge.token) if option is CHANNEL else challenge.prompt[::-1]
     await world.challenges.answer(ada, challenge.token, option, answer)
     assert await world.standing.sanctions(ada.external_user) == [BAN]
+
+
+async def test_what_is_asked_has_six_digits(build_world: BuildWorld) -> None:
+    """The code, and what is to be read; which of them somebody gets, others cannot tell. The token has 16 bytes."""
+    world = await build_world(challenge_burst=40)
+    ada = await locked(world)
+    challenges = [await world.challenges.begin(ada) for _ in range(40)]
+    digits = [text for challenge in challenges for text in (challenge.code, challenge.prompt)]
+    assert [text for text in digits if not re.fullmatch("[0-9]{6}", text)] == []
+    assert len(set(digits)) == 80 and {text[0] for text in digits} == set("0123456789")
+    assert [each.token for each in challenges if not re.fullmatch("[0-9a-f]{32}", each.token)] == []
 
 
 async def test_any_answer_ends_a_challenge(world: World) -> None:
@@ -131,14 +144,17 @@ async def test_an_answer_has_a_length(world: World) -> None:
     for answer in ("", "1" * 65):
         with refused(Reason.REQUEST_MALFORMED):
             await world.challenges.answer(ada, challenge.token, CHANNEL, answer)
-    with refused(Reason.CHALLENGE_INVALID):
-        await world.challenges.answer(ada, challenge.token, CHANNEL, "\u0661" * 64)
+    for answer in ("\u0661" * 64, "1"):
+        with refused(Reason.CHALLENGE_INVALID) as caught:
+            await world.challenges.answer(ada, challenge.token, CHANNEL, answer)
+        assert caught.value.cause == "the answer is wrong"
+        challenge = await world.challenges.begin(ada)
 
 
 async def test_whatsapp_users_are_not_challenged(world: World) -> None:
     """Caps and locks on new chats are for third-party users."""
     user = await world.whatsapp_user()
-    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER), world.quiet():
+    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER, "ABU-06"), world.quiet():
         await world.challenges.begin(user)
     with refused(Reason.CALLER_NOT_THIRD_PARTY_USER):
         await world.challenges.answer(user, "0" * 32, CHANNEL, "123456")

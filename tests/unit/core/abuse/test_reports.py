@@ -89,6 +89,22 @@ async def test_a_message_can_be_reported_for_seven_days(world: World) -> None:
     assert await report(world, user, ada, ReportedMessage(f"to-{user.external_id}", None)) == NOT_DELIVERED
 
 
+async def test_what_does_not_count_leads_to_nothing(build_world: BuildWorld) -> None:
+    """Even where the first report that counts leads to a lock: nothing delivered, words made up, reported before."""
+    world = await build_world(reports_until_lock=1)
+    user, ada = await world.opted_in(), await world.enlisted()
+    made_up = ReportedMessage("m1", RevealedContent(b"other words", SECRET))
+    assert await report(world, user, ada) == NOT_DELIVERED
+    await send(world, ada, user)
+    assert await report(world, user, ada, made_up) == MADE_UP
+    assert await world.standing.sanctions(ada.external_user) == []
+    assert await report(world, user, ada) == ""
+    [lock] = await world.standing.sanctions(ada.external_user)
+    await world.standing.lift(ada.external_user, user.jid, lock.kind)
+    assert await report(world, user, ada) == "the reporter has reported them before"
+    assert await world.standing.sanctions(ada.external_user) == []
+
+
 async def test_each_reporter_counts_once(world: World) -> None:
     """However many messages they name, until the report has lost its weight."""
     user, ada = await world.opted_in(), await world.enlisted()

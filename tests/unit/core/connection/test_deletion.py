@@ -56,7 +56,7 @@ async def test_who_was_deleted_enlists_afresh(world: World) -> None:
 async def test_a_whatsapp_user_is_not_deleted_by_this_call(world: World) -> None:
     """It is the partners' users' (LIF-03)."""
     user = await world.whatsapp_user()
-    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER), world.quiet():
+    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER, "LIF-03"), world.quiet():
         await world.deletion.delete(user)
     assert await world.account(user.jid) == user
 

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from interop_server.core.consent.first_contact import chat_entry, trusted_until_ms
+from interop_server.core.consent.first_contact import NewChats, chat_entry, trusted_until_ms
 from interop_server.core.consent.optin import Found
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
@@ -152,7 +152,7 @@ async def test_an_answer_tells_nothing_of_whom_it_is_about(world: World) -> None
     for jid, reason in (("ada", Reason.USER_VISIBLE_IDENTIFIER), ("", Reason.ADDRESS_MALFORMED)):
         with refused(reason):
             await world.requests.answer(user, jid, accepted=True)
-    with refused(Reason.CALLER_NOT_WHATSAPP_USER):
+    with refused(Reason.CALLER_NOT_WHATSAPP_USER, "OPT-14"):
         await world.requests.answer(ada, user.jid, accepted=True)
 
 
@@ -342,3 +342,17 @@ async def test_a_server_may_allow_no_new_chats_at_all(build_world: BuildWorld) -
     assert (refusal.reason, refusal.retry_after_ms) == (Reason.NEW_CHATS_CAPPED, 24 * HOUR_MS)
     await write(world, user, ada)
     assert (await write(world, ada, user)).refusal is None
+
+
+@pytest.mark.requirement("ABU-05")
+@pytest.mark.parametrize(
+    ("opened_ms", "locked_ms", "reason"),
+    [([0], None, Reason.NEW_CHATS_CAPPED), ([], 24 * HOUR_MS, Reason.NEW_CHATS_LOCKED)],
+)
+def test_who_may_not_open_a_chat_waits_a_millisecond_at_least(
+    opened_ms: list[int], locked_ms: int | None, reason: Reason
+) -> None:
+    """Also in the very moment in which the time is over: no delay would mean that waiting does not help."""
+    with refused(reason) as caught:
+        NewChats(opened_ms, locked_ms, 24 * HOUR_MS, Limits(new_chats=1)).open(1)
+    assert caught.value.retry_after_ms == 1

@@ -189,20 +189,20 @@ async def test_the_inbox_mode_is_kept(world: World) -> None:
 
 
 async def test_all_of_it_is_for_whatsapp_users(world: World) -> None:
-    """A third-party user has nothing to choose (OPT-02)."""
+    """A third-party user has nothing to choose; each call names its own rule (OPT-02)."""
     ada, optin = await world.enlisted(), world.optin
-    for call in (
-        optin.list_partners(ada),
-        optin.record_terms(ada, TERMS_ID, accepted=False),
-        optin.opt_in(ada, [BATS]),
-        optin.opt_out(ada, [BATS]),
-        optin.set_enabled(ada, False),
-        optin.set_inbox_mode(ada, InboxMode.COMBINED),
-        optin.settings(ada),
-        optin.list_chats(ada, 0, ""),
-        optin.delete_chat(ada, ada.jid),
+    for call, requirement in (
+        (optin.list_partners(ada), "OPT-07"),
+        (optin.record_terms(ada, TERMS_ID, accepted=False), "OPT-03"),
+        (optin.opt_in(ada, [BATS]), "OPT-03"),
+        (optin.opt_out(ada, [BATS]), "OPT-03"),
+        (optin.set_enabled(ada, False), "OPT-02"),
+        (optin.set_inbox_mode(ada, InboxMode.COMBINED), "OPT-05"),
+        (optin.settings(ada), "OPT-02"),
+        (optin.list_chats(ada, 0, ""), "OPT-06"),
+        (optin.delete_chat(ada, ada.jid), "OPT-06"),
     ):
-        with refused(Reason.CALLER_NOT_WHATSAPP_USER):
+        with refused(Reason.CALLER_NOT_WHATSAPP_USER, requirement):
             await call
 
 

@@ -248,9 +248,9 @@ async def test_choices_are_a_whatsapp_users_and_pings_a_third_partys(world: Worl
         await world.reachability.choose(user, enabled, muted)
         assert await world.reachability.settings(user) == ReachabilitySettings(enabled, frozenset(muted))
     for call in (world.reachability.settings(ada), world.reachability.choose(ada, False, [])):
-        with refused(Reason.CALLER_NOT_WHATSAPP_USER):
+        with refused(Reason.CALLER_NOT_WHATSAPP_USER, "OPT-11"):
             await call
-    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER):
+    with refused(Reason.CALLER_NOT_THIRD_PARTY_USER, "OPT-10"):
         await world.reachability.ping(user, NUMBER, "Ada")
     for muted, reason in (
         ([0], Reason.REQUEST_MALFORMED),

@@ -201,7 +201,7 @@ async def test_enlisting_is_limited_by_address(world: World) -> None:
     await enlistment.enlist(KEYS.form(token()), "2001:db8::1")
     with refused(Reason.TOKEN_MALFORMED):
         await enlistment.enlist(KEYS.form("x"), "2001:db8::2")
-    with refused(Reason.RATE_LIMITED) as caught:
+    with refused(Reason.RATE_LIMITED, "PRX-07") as caught:
         await enlistment.enlist(KEYS.form("x"), "2001:db8::3")
     assert caught.value.retry_after_ms == 10_001
     await enlistment.enlist(KEYS.form(token()), "203.0.113.7")
@@ -219,11 +219,11 @@ async def test_enlisting_is_limited_per_user_and_per_messenger(world: World) -> 
 
     await enlist("ada")
     await enlist("ada")
-    with refused(Reason.RATE_LIMITED) as caught:
+    with refused(Reason.RATE_LIMITED, "ENL-17") as caught:
         await enlist("ada")
     assert caught.value.retry_after_ms == 10_001
     await enlist("bea")
-    with refused(Reason.RATE_LIMITED):
+    with refused(Reason.RATE_LIMITED, "ENL-17"):
         await enlist("cleo")
     await enlist("ada", OWLS)
     world.clock.advance(10_001)

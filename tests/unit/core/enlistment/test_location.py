@@ -14,7 +14,7 @@ from interop_server.core.enlistment.location import (
     parse_networks,
 )
 from interop_server.core.errors import Reason
-from interop_server.core.limits import Limits
+from interop_server.core.limits import EEA_CALLING_CODES, Limits
 from interop_server.core.model import Account, ConnectionMode, IdentifierType
 from tests.unit.core.world import BATS, ClientKeys, World, partner, refused, token
 
@@ -34,11 +34,21 @@ NETWORKS = EeaNetworks(
 )
 
 
+EEA = {
+    "AT": "43", "BE": "32", "BG": "359", "CY": "357", "CZ": "420", "DE": "49", "DK": "45", "EE": "372", "ES": "34",
+    "FI": "358", "FR": "33", "GR": "30", "HR": "385", "HU": "36", "IE": "353", "IS": "354", "IT": "39", "LI": "423",
+    "LT": "370", "LU": "352", "LV": "371", "MT": "356", "NL": "31", "NO": "47", "PL": "48", "PT": "351", "RO": "40",
+    "SE": "46", "SI": "386", "SK": "421",
+}  # fmt: skip
+"""The European Union, Iceland, Liechtenstein and Norway; not Switzerland, not the United Kingdom."""
+
+
+@pytest.mark.requirement("OPT-04", "ENL-16")
 def test_the_area_has_thirty_countries() -> None:
-    """The European Union, Iceland, Liechtenstein and Norway; not Switzerland, not the United Kingdom."""
-    assert len(EEA_COUNTRIES) == 30
-    assert {"IS", "LI", "NO"} < EEA_COUNTRIES
-    assert EEA_COUNTRIES.isdisjoint({"CH", "GB", "US", "EU"})
+    """Each with the calling code of its numbers."""
+    assert len(EEA) == 30
+    assert EEA.keys() == EEA_COUNTRIES
+    assert sorted(EEA_CALLING_CODES) == sorted(EEA.values())
 
 
 @pytest.mark.parametrize(

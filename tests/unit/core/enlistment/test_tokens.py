@@ -198,6 +198,13 @@ async def test_an_unknown_key_id_causes_at_most_one_fetch_in_a_pause(world: Worl
     assert world.key_servers.fetches == [BATS, BATS, BATS]
 
 
+async def test_of_an_unknown_key_id_its_start_is_named(world: World) -> None:
+    """So much that the caller knows it again; all of it might be a whole token."""
+    with refused(Reason.TOKEN_KEY_UNKNOWN) as caught:
+        await world.tokens.verify(token(header={"kid": "k" * 65}))
+    assert caught.value.detail.endswith(f" {'k' * 64!r}")
+
+
 async def test_many_unknown_key_ids_at_once_cause_one_fetch(world: World) -> None:
     """The pause begins when the asking begins (ENL-04)."""
     await world.tokens.verify(token())

@@ -99,7 +99,7 @@ async def test_an_account_stores_so_many_kem_prekeys(build_world: BuildWorld) ->
     ada = await world.enlisted("ada", keys=KEYS)
     await world.prekeys.add(ada, KEYS.one_time(1, 2))
     await world.prekeys.add_kem(ada, kem(1, 2))
-    with refused(Reason.QUOTA_EXCEEDED):
+    with refused(Reason.QUOTA_EXCEEDED, "KEY-03"):
         await world.prekeys.add_kem(ada, kem(3, last_resort=None))
     await world.prekeys.add_kem(ada, kem(last_resort=KEYS.kem(101)))
     assert (await world.prekeys.count(ada)).kem == 2
@@ -161,12 +161,13 @@ async def test_malformed_ones_change_nothing(world: World, one_time: list[KemPre
     """The same checks when publishing and adding, and for the last resort (KEY-15, KEY-13)."""
     ada = await publisher(world, 1)
     before = await world.prekeys.digest(ada)
-    with refused(reason):
+    rule = "KEY-15" if reason in (Reason.KEY_MALFORMED, Reason.PREKEY_SIGNATURE_INVALID) else ""
+    with refused(reason, rule):
         await world.prekeys.add_kem(ada, KemPreKeys(LAST, tuple(one_time)))
-    with refused(reason):
+    with refused(reason, rule):
         await world.prekeys.publish(ada, GOOD, [], KemPreKeys(LAST, tuple(one_time)))
     if len(one_time) == 1 and one_time[0].key_id != LAST.key_id:
-        with refused(reason):
+        with refused(reason, rule):
             await world.prekeys.add_kem(ada, KemPreKeys(one_time[0]))
     assert await world.prekeys.digest(ada) == before
 

@@ -36,10 +36,10 @@ async def test_an_account_stores_so_many_prekeys(build_world: BuildWorld) -> Non
     """Those that were taken or deleted make room; one too many is refused, and none of its list is added (KEY-03)."""
     world = await build_world(stored_prekeys=5)
     ada = await publisher(world, 4)
-    with refused(Reason.QUOTA_EXCEEDED):
+    with refused(Reason.QUOTA_EXCEEDED, "KEY-03"):
         await world.prekeys.add(ada, KEYS.one_time(11, 2))
     await world.prekeys.add(ada, KEYS.one_time(21, 1))
-    with refused(Reason.QUOTA_EXCEEDED):
+    with refused(Reason.QUOTA_EXCEEDED, "KEY-03"):
         await world.prekeys.add(ada, KEYS.one_time(31, 1))
     await world.prekeys.delete(ada, [1])
     await world.prekeys.add(ada, KEYS.one_time(31, 1))

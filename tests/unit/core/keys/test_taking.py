@@ -194,6 +194,7 @@ async def test_nobody_takes_everybodys_bundles(build_world: BuildWorld) -> None:
     await world.prekeys.take(user, [ada.jid, bea.jid])
     with refused(Reason.RATE_LIMITED) as caught:
         await world.prekeys.take(user, [ada.jid, bea.jid])
+    assert world.prekeys.counts == {"prekey_taken": 1, "prekey_exhausted": 1, "prekey_fetch_limited": 1}
     assert (await world.prekeys.count(ada)).one_time == 19
     bundle_of((await world.prekeys.take(user, [ada.jid]))[0])
     assert caught.value.retry_after_ms is not None

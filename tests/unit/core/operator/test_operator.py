@@ -188,6 +188,21 @@ async def test_a_partner_of_wrong_form_is_not_registered(world: World, changes: 
     assert len(await world.operator.list_partners()) == 2
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "n", "issuer": "i"},
+        {"name": "n" * 128, "issuer": "i" * 512},
+        *({name: f"https://{'k' * 504}"} for name in ("base_url", "push_url", "media_url", "icon")),
+    ],
+)
+async def test_the_shortest_and_the_longest_texts_are_accepted(world: World, changes: dict[str, Any]) -> None:
+    """Of a partner's names and URLs (ENL-01)."""
+    world.key_servers.down.add(CAT)
+    await world.operator.put_partner(partner(CAT, **changes))
+    assert partner(CAT, **changes) in await world.operator.list_partners()
+
+
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8080", "https://[::1]:1/a/b/", "HTTPS://Keys.Example"])
 async def test_urls_of_any_host_port_and_path_are_accepted(world: World, url: str) -> None:
     """Partners under test live on loopback (ENL-01)."""

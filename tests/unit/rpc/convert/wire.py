@@ -7,6 +7,7 @@ import pytest
 
 from interop_api.v1 import stanza_pb2
 from interop_server.core.errors import Refusal
+from tests.refusals import check_said
 
 OWN_JID, PEER_JID = "100-10000000000001@interop", "491511234567@s.whatsapp.net"
 R = TypeVar("R", bound=Refusal)
@@ -15,6 +16,7 @@ R = TypeVar("R", bound=Refusal)
 def refusal_of(call: Any, *args: Any) -> Refusal:
     with pytest.raises(Refusal) as caught:
         call(*args)
+    check_said(caught.value)
     return caught.value
 
 
