@@ -114,6 +114,8 @@ class Model:
         self.pings: dict[tuple[int, int], int] = {}
         self.unmarked: dict[str, tuple[Account, Account]] = {}
         """Whom a WhatsApp user has just written to, and will trust."""
+        self.found: set[str] = set()
+        """Whom the operator has just found, and will ban."""
         self.log: dict[str, list[Event]] = {}
         """What people see from now on, in order; emptied by who reads it."""
         self._numbers = 0
@@ -130,13 +132,15 @@ class Model:
 
     def parts(self, step: Step) -> list[Step]:
         """Returns what a step does one after the other: something else may happen in between."""
+        if step.verb == "ban":
+            return [step, Step("punish", step.words)]  # a person is found by their account, and may delete it meanwhile
         return [step, Step("trust", step.words)] if step.verb == "send" and step.actor in WHATSAPP else [step]
 
     def act(self, step: Step, seen: Event = DONE) -> Event:
         """Takes a step, with addresses bound, and returns its answer; what is free is taken from what was seen."""
         if step.verb in ("take", "ack"):
             return self._by_client(step, lambda me: getattr(self, f"_{step.verb}")(me, step.words[1], seen))
-        if step.actor and step.verb not in ("connect", "enlist", "trust"):
+        if step.actor and step.verb not in ("connect", "enlist", "trust", "punish"):
             return self._by_client(step, lambda me: getattr(self, f"_{step.verb}")(me, *step.words[1:]))
         answer: Event = getattr(self, f"_{step.verb}")(*step.words)
         return answer
@@ -455,12 +459,19 @@ class Model:
         return self.sanctions.get((person, kind), 0) > self.now_ms
 
     def _ban(self, person: str, how: str) -> Event:
-        account = self.accounts.get(person)
-        if account is None:
+        if person not in self.accounts:
             return ("NOT_REGISTERED",)
+        self.found.add(person)
+        return DONE
+
+    def _punish(self, person: str, how: str) -> Event:
+        if person not in self.found:
+            return DONE
+        self.found.remove(person)
         kind, until_ms = ("ever", float("inf")) if how == "ever" else ("temporary", self.now_ms + WAITS_MS["hour"])
         self.sanctions[person, kind] = until_ms
-        self._end(account, "BANNED" if how == "ever" else "TEMPORARILY_BANNED")
+        if (account := self.accounts.get(person)) is not None:
+            self._end(account, "BANNED" if how == "ever" else "TEMPORARILY_BANNED")
         return DONE
 
     def _lift(self, person: str) -> Event:
