@@ -83,7 +83,7 @@ async def test_a_database_that_vanishes_takes_nothing_more(store: SqliteStore, t
     await store.check()
     await assert_refused(store)
     with pytest.raises(Refusal, match="SERVER_FAULT"):
-        await store.mailbox.put_messages([letter])
+        await store.mailbox.put([letter])
     path.write_bytes(b"another file")
     await store.check()
     await assert_refused(store)
