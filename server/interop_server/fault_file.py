@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 
 from interop_api.admin.v1alpha1 import faults_pb2
-from interop_protocol.fault_files import FaultFile, FaultFileWrong
+from interop_protocol.fault_files import FaultFile
 from interop_server.core.errors import Refusal
 from interop_server.core.fault_checks import checked_all
 from interop_server.core.fault_rules import Catalogue, FaultRule
@@ -24,10 +24,7 @@ def load_faults(path: Path) -> tuple[FaultRule, ...]:
     Raises:
         FaultFileWrong: It cannot be read, or holds a fault that makes no sense; the message says in which line.
     """
-    try:
-        file = FaultFile(str(path), path.read_bytes())
-    except OSError as error:
-        raise FaultFileWrong(f"{path} cannot be read: {error.strerror}.") from error
+    file = FaultFile.read(path)
     request = faults_pb2.AddFaultsRequest()
     file.write(request.faults)
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -15,14 +16,27 @@ import click
 from interop_driver.frames import MessageMalformed
 from interop_driver.pipes import NoPipe, drive_over_pipes
 from interop_driver.service import driver_server
-from interop_protocol.printable import PrintableLog, json_line
+from interop_protocol.printable import PrintableLog, json_line, printable
 
+MAX_PORT = 65_535
 STOP_SECONDS = 1.0
 """How long runs may go on after a signal."""
 
 
+def _address(_context: click.Context, _parameter: click.Parameter, address: str | None) -> str | None:
+    """Refuses a port that is none, which gRPC would take for another one."""
+    if address is None:
+        return None
+    host, _, port = address.rpartition(":")
+    if host and re.fullmatch("[0-9]{1,5}", port) and int(port) <= MAX_PORT:
+        return address
+    raise click.BadParameter(f"{printable(address)!r} must be HOST:PORT, with a port from 0 to {MAX_PORT}.")
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--listen", metavar="HOST:PORT", help="Serve ClientDriver there; port 0 lets the system choose.")
+@click.option(
+    "--listen", metavar="HOST:PORT", help="Serve ClientDriver there; port 0 lets the system choose.", callback=_address
+)
 def main(listen: str | None) -> None:
     """Let a conformance kit drive the SDK as a third-party client.
 

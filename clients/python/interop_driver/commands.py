@@ -10,9 +10,16 @@ from interop_api.v1 import stanza_pb2
 from interop_client.messaging.outgoing import SentMessage
 from interop_driver.device import Device
 from interop_driver.outcomes import WrongCommand
+from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
 
 Command = Callable[[Device, Any], Awaitable[Message | None]]
 """Does a command, and returns its outcome: None when there is nothing more to say."""
+
+MAX_READ = 256
+"""Messages read at once, as driver.proto says; the bounds below likewise."""
+MAX_REPORTED = 16
+MAX_TEXT = 65_536
+"""Characters."""
 
 _TYPING = {
     pb.TYPING_ACTIVITY_COMPOSING: stanza_pb2.TYPING_STATE_COMPOSING,
@@ -49,6 +56,7 @@ async def _wipe(device: Device, _: pb.WipeCommand) -> None:
 
 
 async def _publish_prekeys(device: Device, command: pb.PublishPreKeysCommand) -> None:
+    _require("count", command.count, 0, MAX_ONE_TIME_PREKEYS)
     await device.client.publish_prekeys(command.count)
 
 
@@ -57,6 +65,7 @@ async def _resolve(device: Device, command: pb.ResolveCommand) -> pb.AccountResu
 
 
 async def _send_text(device: Device, command: pb.SendTextCommand) -> pb.SendResult:
+    _require("text", len(command.text), 0, MAX_TEXT)
     reply_to = device.message(command.to_jid, command.reply_to) if command.reply_to else None
     return _sent(await device.client.send_text(command.to_jid, command.text, reply_to))
 
@@ -82,6 +91,7 @@ async def _send_media(device: Device, command: pb.SendMediaCommand) -> pb.SendRe
 
 
 async def _mark_read(device: Device, command: pb.MarkReadCommand) -> None:
+    _require("message_ids", len(command.message_ids), 1, MAX_READ)
     await device.client.mark_read(*(device.message(command.sender_jid, each) for each in command.message_ids))
 
 
@@ -104,6 +114,7 @@ async def _list_blocked(device: Device, _: pb.ListBlockedCommand) -> pb.ListBloc
 
 
 async def _report_messages(device: Device, command: pb.ReportMessagesCommand) -> pb.ReportResult:
+    _require("message_ids", len(command.message_ids), 1, MAX_REPORTED)
     messages = [device.message(command.jid, each) for each in command.message_ids]
     return pb.ReportResult(report_id=await device.client.report(command.jid, messages, reveal=command.reveals))
 
@@ -122,6 +133,11 @@ async def _delete_account(device: Device, _: pb.DeleteAccountCommand) -> None:
 
 async def _list_shown(device: Device, command: pb.ListShownCommand) -> pb.ListShownResult:
     return device.screen.after(command.after)
+
+
+def _require(field: str, size: int, least: int, most: int) -> None:
+    if not least <= size <= most:
+        raise WrongCommand(f"`{field}` has {size:,}: {least} to {most:,} are right.")
 
 
 def _sent(message: SentMessage) -> pb.SendResult:

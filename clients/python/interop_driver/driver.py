@@ -14,6 +14,7 @@ from pathlib import Path
 from google.protobuf.message import Message
 
 from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_client.errors import ConnectionEnded
 from interop_driver.commands import COMMANDS
 from interop_driver.device import Device
 from interop_driver.outcomes import Unsupported, WrongCommand, outcome_of, result_of
@@ -129,6 +130,11 @@ class Driver:
     async def _perform(self, request: pb.DriveRequest) -> None:
         try:
             outcome = await self._outcome(request)
+        except asyncio.CancelledError:
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            # Nobody has cancelled the command: another one, `restart` say, has ended the calls of its client.
+            outcome = outcome_of(ConnectionEnded("CLOSED", "Another command has ended the client meanwhile."))
         except Exception as error:  # noqa: BLE001 - every command is answered, whatever its client does
             outcome = outcome_of(error)
         await self._waiting.put(result_of(request.id, outcome))

@@ -2,8 +2,10 @@
 
 import asyncio
 import os
+import stat
 import sys
 from pathlib import Path
+from typing import TextIO
 
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_driver.driver import Driver
@@ -11,7 +13,7 @@ from interop_driver.frames import delimited, read_requests
 
 
 class NoPipe(Exception):
-    """Stdin or stdout is a file. The text is a sentence."""
+    """Stdin or stdout is closed, or no pipe. The text is a sentence."""
 
 
 async def drive_over_pipes(folder: Path) -> None:
@@ -24,17 +26,16 @@ async def drive_over_pipes(folder: Path) -> None:
         MessageMalformed: What came is no request.
         NoPipe: There is nothing to read from, or to write to.
     """
+    for stream in (sys.stdin, sys.stdout):
+        _require_pipe(stream)
     # Whatever prints from here on does so on stderr: stdout is for messages alone.
     output = os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0)
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     loop, reader = asyncio.get_running_loop(), asyncio.StreamReader()
-    try:
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        transport, protocol = await loop.connect_write_pipe(
-            lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), output
-        )
-    except ValueError as error:
-        raise NoPipe("Stdin and stdout must be pipes: a kit starts the driver, or use --listen.") from error
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(asyncio.StreamReader()), output
+    )
     transport.set_write_buffer_limits(0)  # what was drained has been written
     writer = asyncio.StreamWriter(transport, protocol, None, loop)
 
@@ -45,4 +46,12 @@ async def drive_over_pipes(folder: Path) -> None:
     try:
         await Driver(folder, send).run(read_requests(reader))
     finally:
-        transport.abort()  # what the kit has not read by now it does not want
+        if not transport.is_closing():  # the kit may have closed its end
+            transport.abort()  # what the kit has not read by now it does not want
+
+
+def _require_pipe(stream: TextIO | None) -> None:
+    """Refuses what cannot be waited on, `/dev/null` too."""
+    mode = 0 if stream is None else os.fstat(stream.fileno()).st_mode
+    if not stat.S_ISFIFO(mode) and not stat.S_ISSOCK(mode):
+        raise NoPipe("Stdin and stdout must be pipes: a kit starts the driver, or use --listen.")

@@ -7,7 +7,8 @@ import re
 import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, NoReturn, Self
 
 FAULTS = "faults"
 """The only key of a file: an array of tables."""
@@ -53,13 +54,13 @@ class FaultFile:
     def __init__(self, name: str, content: bytes) -> None:
         self._name = name
         if len(content) > MAX_FILE_BYTES:
-            raise FaultFileWrong(f"{name} has {len(content):,} bytes, and {MAX_FILE_BYTES:,} are the most.")
+            raise FaultFileWrong(f"{name} has more than {MAX_FILE_BYTES:,} bytes: write fewer faults.")
         try:
             self._text = content.decode()
             table = tomllib.loads(self._text)
         except UnicodeDecodeError as error:
             raise FaultFileWrong(f"{name} is no text in UTF-8.") from error
-        except (tomllib.TOMLDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
             raise FaultFileWrong(f"{name} is no TOML: {error}.") from error
         faults = table.get(FAULTS)
         if (
@@ -69,6 +70,22 @@ class FaultFile:
         ):
             raise FaultFileWrong(f"{name} must hold tables [[{FAULTS}]], one for each fault, and nothing else.")
         self._faults: list[Mapping[str, Any]] = table[FAULTS]
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads a file, of which it takes no more than the longest has.
+
+        Raises:
+            FaultFileWrong: It is no regular file, which could have no end, or cannot be read; or as for its content.
+        """
+        try:
+            if not path.is_file():
+                raise FaultFileWrong(f"{path} is no regular file: write the faults into one.")
+            with path.open("rb") as file:
+                content = file.read(MAX_FILE_BYTES + 1)
+        except OSError as error:
+            raise FaultFileWrong(f"{path} cannot be read: {error.strerror}.") from error
+        return cls(str(path), content)
 
     def write(self, messages: Any) -> None:
         """Appends every fault to a repeated field of messages `Fault`.

@@ -1,7 +1,9 @@
 """How a driver ends: with its input, with a signal, at what it cannot read; and what it leaves behind: nothing."""
 
 import asyncio
+import os
 import signal
+import sys
 from pathlib import Path
 
 import grpc
@@ -154,3 +156,44 @@ async def test_a_kit_that_does_not_read_holds_up_nobody_but_itself(tmp_path: Pat
             process.terminate()
             assert await process.wait() == 0
     assert left_behind(tmp_path) == []
+
+
+@pytest.mark.parametrize("address", ["nowhere", "", "127.0.0.1:65536", "127.0.0.1:x"])
+async def test_an_address_that_is_none_is_wrong_use(tmp_path: Path, address: str) -> None:
+    """Nothing is served on another port."""
+    async with driver_process(tmp_path, "--listen", address) as process:
+        code, stdout, stderr = await end_of(process, b"")
+    assert (code, stdout) == (2, b"")
+    assert "must be HOST:PORT" in stderr and "Traceback" not in stderr
+
+
+@pytest.mark.parametrize("redirection", ["</dev/null", "<&-", ">/dev/null", ">&-"])
+async def test_what_cannot_be_waited_on_is_no_pipe(tmp_path: Path, redirection: str) -> None:
+    """A closed stdin or stdout, or one that is nothing: a sentence, and no run that never ends."""
+    process = await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", f'exec "$0" -m interop_driver {redirection}', sys.executable),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        code, stdout, stderr = await end_of(process, b"")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert (code, stdout) == (2, b"")
+    assert "must be pipes" in stderr and "Traceback" not in stderr
+
+
+async def test_a_kit_that_closes_its_end_ends_it(tmp_path: Path) -> None:
+    """Without a word: there is nobody to read the answer."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        async with driver_process(tmp_path, stdout=writing) as process:
+            code, _, stderr = await end_of(process, DESCRIBE)
+    finally:
+        os.close(writing)
+    assert (code, stderr) == (0, "")

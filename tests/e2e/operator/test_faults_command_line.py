@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import shlex
 import signal
@@ -110,7 +111,11 @@ async def test_a_fault_that_never_fired_fails_the_job(world: World, tmp_path: Pa
         (("--call", "http.upload", "--do", "drop", "--times", "0"), "--times: "),
         (("--call", "http.upload", "--do", "drop", "--chance", "5"), "--seed: "),
         (("--call", "http.upload", "--do", "drop", "--name", "a b"), "--name: "),
+        (("--call", "http.upload", "--do", f"delay:delay_ms={'9' * 5_000}"), "--do: this is a whole number"),
+        (("--call", "http.upload", "--do", "name:a=1"), "--do: there is no `name`: choose from refuse"),
+        (("--stanza", "message", "--to", "client", "--do", f"forge:from_jid={'1' * 321}"), "--do: .*320 characters"),
         (("nowhere.toml",), "does not exist"),
+        (("/dev/zero",), "is no regular file"),
     ],
 )
 async def test_wrong_use_is_a_sentence_that_names_the_flag(
@@ -183,3 +188,13 @@ async def test_the_commands_of_the_page_run(world: World, tmp_path: Path) -> Non
         assert (program, command) == ("interopsim", "faults")
         ended = await faults(tmp_path, world, *arguments)
         assert ended.code == 0, f"{line}: {ended.stderr}"
+
+
+@pytest.mark.parametrize("command", [("faults", "release"), ("journal", "--action"), ("trace", "--after")])
+async def test_an_argument_that_is_no_text_is_a_sentence(
+    world: World, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    """Whatever the bytes are for: status 2, and no traceback."""
+    ended = await run(tmp_path, *command, os.fsdecode(b"a\xff"), "--admin", world.endpoint.admin)
+    assert (ended.code, ended.stdout) == (WRONG_USE, "")
+    assert "is no text in UTF-8." in ended.stderr and "Traceback" not in ended.stderr

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -111,3 +112,43 @@ async def test_a_run_ends_when_the_kit_is_gone_or_says_what_is_no_message(tmp_pa
     with pytest.raises(MessageMalformed):
         await Driver(tmp_path, kit).run(broken())
     assert [result.id for result in kit.results] == [1]
+
+
+async def test_a_command_whose_client_another_one_ends_is_answered(tmp_path: Path) -> None:
+    """The run goes on, and each command has its result."""
+    kit = Kit()
+    resolve = [pb.DriveRequest(id=n, device="a", resolve={"external_id": "+1"}) for n in range(2, 10)]
+    await Driver(tmp_path, kit).run(
+        script(
+            pb.DriveRequest(id=1, device="a", start_device=START),
+            *resolve,
+            pb.DriveRequest(id=10, device="a", restart={}),
+            pb.DriveRequest(id=11, describe={}),
+        )
+    )
+    assert sorted(result.id for result in kit.results) == list(range(1, 12))
+    outcomes = {result.id: result.WhichOneof("outcome") for result in kit.results}
+    assert (outcomes[10], outcomes[11]) == ("done", "description")
+    assert {result.failed.kind for result in kit.results if result.HasField("failed")} == {
+        pb.FAILURE_KIND_CONNECTION_ENDED
+    }
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        {"publish_prekeys": {"count": 20_001}},
+        {"mark_read": {}},
+        {"mark_read": {"message_ids": ["a"] * 257}},
+        {"report_messages": {}},
+        {"report_messages": {"message_ids": ["a"] * 17}},
+        {"send_text": {"text": "a" * 65_537}},
+    ],
+)
+async def test_what_is_out_of_bounds_is_a_wrong_command(tmp_path: Path, command: dict[str, Any]) -> None:
+    """As driver.proto has them; the client is not asked."""
+    kit = Kit()
+    start = pb.DriveRequest(id=1, device="a", start_device=START)
+    await Driver(tmp_path, kit).run(script(start, pb.DriveRequest(id=2, device="a", **command)))
+    [failed] = [result.failed for result in kit.results if result.id == 2]
+    assert failed.kind == pb.FAILURE_KIND_WRONG_COMMAND and " are right." in failed.detail

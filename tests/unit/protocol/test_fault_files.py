@@ -1,5 +1,8 @@
 """Files of faults: what is written becomes the message, and what is wrong is found in its line."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from interop_api.admin.v1alpha1 import faults_pb2
@@ -94,7 +97,8 @@ def test_what_is_wrong_is_found_in_its_line(old: str, new: str, line: int, hint:
         (b"[[faults]]\nname = \n", r"no TOML: .*line 2"),
         (b"faults = " + b"[" * 100_000, "no TOML"),
         (b"\xff", "UTF-8"),
-        (b"#" * (MAX_FILE_BYTES + 1), "1,048,576 are the most"),
+        (b"#" * (MAX_FILE_BYTES + 1), "more than 1,048,576 bytes"),
+        (b"n = " + b"9" * 5_000, "no TOML: .*digits"),
     ],
 )
 def test_what_is_no_file_of_faults_is_told(content: bytes, hint: str) -> None:
@@ -102,6 +106,14 @@ def test_what_is_no_file_of_faults_is_told(content: bytes, hint: str) -> None:
     with pytest.raises(FaultFileWrong, match=hint) as caught:
         FaultFile("f.toml", content)
     assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize("endless", ["/dev/zero", "pipe", "."])
+def test_what_may_have_no_end_is_not_read(endless: str, tmp_path: Path) -> None:
+    """A device, a pipe that nobody writes to, a folder: a sentence, at once."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(FaultFileWrong, match="is no regular file: write"):
+        FaultFile.read(tmp_path / endless)
 
 
 def test_a_refusal_of_the_server_is_found_in_its_line() -> None:

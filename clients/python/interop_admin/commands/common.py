@@ -31,7 +31,8 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
     """Makes calls to a running simulator and returns their result.
 
     Raises:
-        ClickException: The simulator refused, or cannot be reached; the message is a sentence that says what to do.
+        ClickException: The simulator refused, or cannot be reached, or an argument is no text; the message is a
+            sentence that says what to do.
     """
     from interop_admin.client import AdminClient
     from interop_client.errors import ServerRefusal
@@ -51,6 +52,8 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
         if refusal.reason == "UNIMPLEMENTED":
             raise click.ClickException(f"{admin_address} is not the admin address of a simulator.") from refusal
         raise click.ClickException(printable(str(refusal))) from refusal
+    except UnicodeEncodeError as error:  # of an argument: the system hands on what is no UTF-8 as surrogates
+        raise click.UsageError(f"{printable(ascii(error.object))} is no text in UTF-8.") from error
 
 
 def read_admin(admin_address: str, read: "Callable[[AdminClient], Awaitable[T]]", *, follow: bool) -> None:

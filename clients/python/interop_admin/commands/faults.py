@@ -1,6 +1,7 @@
 """`interopsim faults`: orders, lists, releases and clears the faults of a running simulator; does nothing itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -135,10 +136,8 @@ def _read_file(file: Path, request: "faults_pb2.AddFaultsRequest") -> "FaultFile
     from interop_protocol.fault_files import FaultFile, FaultFileWrong
 
     try:
-        source = FaultFile(str(file), file.read_bytes())
+        source = FaultFile.read(file)
         source.write(request.faults)
-    except OSError as error:
-        raise WrongFault(f"{file} cannot be read: {error.strerror}.") from error
     except FaultFileWrong as error:
         raise WrongFault(printable(str(error))) from error
     return source
@@ -147,7 +146,8 @@ def _read_file(file: Path, request: "faults_pb2.AddFaultsRequest") -> "FaultFile
 def _read_flags(given: Mapping[str, Any], request: "faults_pb2.AddFaultsRequest") -> None:
     from interop_protocol.fault_files import FieldWrong, fill
 
-    word, action = _action(given.get("action", ""))
+    kinds = request.faults.add().DESCRIPTOR.oneofs_by_name["action"].fields
+    word, action = _action(given.get("action", ""), {kind.name: kind.message_type for kind in kinds})
     match = {name: given[name] for name in _MATCHED if name in given}
     if "to" in given:
         match["direction"] = f"to_{given['to']}"
@@ -157,23 +157,37 @@ def _read_flags(given: Mapping[str, Any], request: "faults_pb2.AddFaultsRequest"
     if "chance" in given:
         fault["chance_percent"] = given["chance"]
     try:
-        fill(request.faults.add(), fault, "faults[0]")
+        fill(request.faults[0], fault, "faults[0]")
     except FieldWrong as error:
         _refuse(None, error.path, error.detail)
 
 
-def _action(text: str) -> tuple[str, dict[str, Any]]:
-    """Reads `word:field=value,field=value`."""
+def _action(text: str, kinds: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Reads `word:field=value,field=value`, given the descriptors of all actions."""
     word, _, rest = text.partition(":")
     if not word:
         raise click.UsageError("Say with --do what is done, for example `--do drop`.")
+    if word not in kinds:
+        near = get_close_matches(word, kinds, 1)
+        hint = f"did you mean `{near[0]}`" if near else f"choose from {', '.join(kinds)}"
+        raise WrongFault(printable(f"--do: there is no `{word}`: {hint}."))
     fields: dict[str, Any] = {}
     for setting in rest.split(",") if rest else ():
         name, equals, value = setting.partition("=")
         if not equals:
             raise click.UsageError(f"--do: write field=value after the colon, not {setting!r}.")
-        fields[name] = int(value) if value.isascii() and value.isdigit() and name != "message_id" else value
+        fields[name] = _value(value, kinds[word].fields_by_name.get(name))
     return word, fields
+
+
+def _value(text: str, field: Any) -> str | int:
+    """Returns a number where the field is none of texts, and it is one."""
+    if field is None or field.type == field.TYPE_STRING:
+        return text
+    try:
+        return int(text)
+    except ValueError:  # no number, or one of thousands of digits
+        return text
 
 
 def _refuse(source: "FaultFile | None", field: str, description: str) -> NoReturn:

@@ -18,8 +18,19 @@ _NOTHING_KEPT = (
 )
 
 
+def _jid(_context: click.Context, _parameter: click.Parameter, jid: str) -> str:
+    from interop_protocol.jid import JidError, parse_jid
+
+    try:
+        if not jid or parse_jid(jid).text == jid:
+            return jid
+    except JidError:
+        pass
+    raise click.BadParameter(f"{printable(ascii(jid))} is no JID, such as 17-4711@interop: it has no channels.")
+
+
 @click.command(epilog="Example: interopsim trace --follow 17-4711@interop")
-@click.argument("jid", required=False, default="")
+@click.argument("jid", required=False, default="", callback=_jid)
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
 @click.option(
     "--after",
