@@ -45,4 +45,5 @@ async def drive_over_pipes(folder: Path) -> None:
     try:
         await Driver(folder, send).run(read_requests(reader))
     finally:
-        transport.abort()  # what the kit has not read by now it does not want
+        if not transport.is_closing():  # it closes by itself when the kit is gone
+            transport.abort()  # what the kit has not read by now it does not want
