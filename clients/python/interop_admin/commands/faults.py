@@ -70,7 +70,10 @@ def faults() -> None:
 @admin_option
 @json_option
 def add(admin_address: str, as_json: bool, file: Path | None, **flags: Any) -> None:
-    """Add the faults of a TOML FILE, or one that is written as flags."""
+    """Add the faults of a TOML FILE, or one that is written as flags.
+
+    docs/faults.md says what can be done where; faults.proto has the fields of each ACTION.
+    """
     given = {name: value for name, value in flags.items() if value is not None}
     if (file is None) == (not given):
         raise click.UsageError("Name a FILE of faults, or write one fault with --call or --stanza, and --do.")
@@ -145,9 +148,13 @@ def _read_file(file: Path, request: "faults_pb2.AddFaultsRequest") -> "FaultFile
 
 
 def _read_flags(given: Mapping[str, Any], request: "faults_pb2.AddFaultsRequest") -> None:
-    from interop_protocol.fault_files import FieldWrong, fill
+    from interop_api.admin.v1alpha1 import faults_pb2
+    from interop_protocol.fault_files import FieldWrong, fill, no_such
 
     word, action = _action(given.get("action", ""))
+    words = [field.name for field in faults_pb2.Fault.DESCRIPTOR.oneofs_by_name["action"].fields]
+    if word not in words:
+        _refuse(None, "action", no_such(word, words))
     match = {name: given[name] for name in _MATCHED if name in given}
     if "to" in given:
         match["direction"] = f"to_{given['to']}"
