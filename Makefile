@@ -41,7 +41,7 @@ histories: $(STAMP) ## Play random stories of a few people against a model; ARGS
 chaos: $(STAMP) ## Kill a server under load at every commit point and check all that it acked; ARGS="--kills 1000"
 	@$(BIN)/python -m tests.chaos $(ARGS)
 
-soak: $(STAMP) ## Load a server for an hour and say whether its memory grows; ARGS="--minutes 10"
+soak: $(STAMP) ## Load a server for an hour and say whether its memory grows; ARGS="--minutes 20"
 	@$(BIN)/python -m tests.soak $(ARGS)
 
 mutants: $(STAMP) ## Change the code in one place at a time and name what no test notices; ARGS="--sample 50 --room core/keys"

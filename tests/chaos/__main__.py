@@ -74,10 +74,9 @@ async def _run(campaign: Campaign, kills: int) -> bool:
 def _print(found: Found) -> None:
     for point in (*POINTS, RANDOM):
         click.echo(f"{point:20} {found.at_points[point]:6} kills")
-    click.echo(
-        f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}); {found.missed} points were not passed in "
-        "time, and the server was killed at random instead."
-    )
+    click.echo(f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}).")
+    if found.missed:
+        click.echo(f"{found.missed} times a point was not passed in time, and the server was killed at random instead.")
     for sentence in found.broken:
         click.echo(f"BROKEN: {sentence}")
     if not found.broken:

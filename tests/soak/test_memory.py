@@ -53,7 +53,7 @@ def test_memory_is_that_of_the_process() -> None:
 async def test_a_short_soak_runs_to_its_end() -> None:
     """Messages, reconnects, prekeys, blobs, settings and accounts for some seconds: figures, and nothing broken.
 
-    Whether memory is flat shows only later, so the exit status may be either of the two that a whole run has.
+    Whether memory is flat shows only later, so there is no verdict.
     """
     soak = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.soak", "--minutes", "0.25", "--rate", "100", "--json"),
@@ -61,8 +61,8 @@ async def test_a_short_soak_runs_to_its_end() -> None:
         stderr=asyncio.subprocess.PIPE,
     )
     stdout, stderr = await soak.communicate()
-    assert soak.returncode in (0, 1), stderr.decode()
+    assert soak.returncode == 0, stderr.decode()
     found = json.loads(stdout)
-    assert found["is_flat"] == (soak.returncode == 0)
+    assert found["is_flat"] is None
     assert len(found["samples"]) > 2
     assert found["samples"][-1]["messages"] > found["samples"][0]["messages"]

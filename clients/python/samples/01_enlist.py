@@ -1,8 +1,6 @@
 """Bob's messenger vouches for Bob with a token, and Bob becomes an account: over gRPC, and by the documented form."""
 
-import asyncio
-
-from stage import endpoint, expect, messenger
+from stage import endpoint, expect, messenger, play
 
 from interop_client.errors import ServerRefusal
 
@@ -30,4 +28,4 @@ async def main() -> None:
             await bob.close()
 
 
-asyncio.run(main())
+play(main)

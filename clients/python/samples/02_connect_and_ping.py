@@ -1,10 +1,9 @@
 """Bob opens the chat channel: the server proves itself, Bob proves key and token, and a ping is answered."""
 
-import asyncio
 import dataclasses
 import time
 
-from stage import endpoint, expect, messenger
+from stage import endpoint, expect, messenger, play
 
 from interop_client.third_party import ThirdPartyClient
 from interop_protocol.certificates import CertificateError
@@ -36,4 +35,4 @@ async def main() -> None:
             await deceived.close()
 
 
-asyncio.run(main())
+play(main)

@@ -1,8 +1,6 @@
 """Bob publishes prekeys, and Alice takes bundles of them: the server gives out each one-time prekey once."""
 
-import asyncio
-
-from stage import expect, messenger, whatsapp_user
+from stage import expect, messenger, play, whatsapp_user
 
 from interop_client.options import ClientOptions
 
@@ -32,4 +30,4 @@ async def main() -> None:
             expect(await bob.has_intact_prekeys(), "Bob's digest of his keys is the server's.")
 
 
-asyncio.run(main())
+play(main)

@@ -1,8 +1,6 @@
 """Alice turns on third-party chats, and she and Bob talk: texts, an answer, a reaction, receipts."""
 
-import asyncio
-
-from stage import expect, messenger, whatsapp_user
+from stage import expect, messenger, play, whatsapp_user
 
 from interop_client.errors import ServerRefusal
 from interop_client.messaging.events import ReactionReceived, ReceiptReceived, TextReceived
@@ -44,4 +42,4 @@ async def main() -> None:
             expect(reaction.target_id == answer.id, f"Bob sees her reaction: {reaction.emoji}")
 
 
-asyncio.run(main())
+play(main)

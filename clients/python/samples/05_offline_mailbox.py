@@ -1,9 +1,8 @@
 """Alice writes while Bob is offline: the server pushes to his messenger, and the mailbox keeps her texts in order."""
 
-import asyncio
 import json
 
-from stage import expect, messenger, whatsapp_user
+from stage import expect, messenger, play, whatsapp_user
 
 from interop_client.messaging.events import OfflineEnd, OfflinePreview, TextReceived
 
@@ -41,4 +40,4 @@ async def main() -> None:
                 expect(not live.offline, f"What follows is live: {live.text}")
 
 
-asyncio.run(main())
+play(main)

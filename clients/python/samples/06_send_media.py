@@ -1,11 +1,10 @@
 """Files in both directions: Alice uploads an encrypted document; Bob's messenger hosts his encrypted picture."""
 
-import asyncio
 import os
 import tempfile
 from pathlib import Path
 
-from stage import endpoint, expect, messenger, whatsapp_user
+from stage import endpoint, expect, messenger, play, whatsapp_user
 
 from interop_client.media.upload import media_host
 from interop_client.messaging.events import MediaReceived
@@ -46,4 +45,4 @@ async def main() -> None:
                 expect((folder / "cat").read_bytes() == picture.read_bytes(), f"Alice sees Bob's picture: {media.name}")
 
 
-asyncio.run(main())
+play(main)

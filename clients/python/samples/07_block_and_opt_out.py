@@ -1,9 +1,8 @@
 """Two ways to refuse messages: Alice blocks Bob, and he is not told; then she opts out of his messenger."""
 
-import asyncio
 from collections.abc import Awaitable
 
-from stage import expect, messenger, whatsapp_user
+from stage import expect, messenger, play, whatsapp_user
 
 from interop_client.errors import ServerRefusal
 from interop_client.messaging.events import TextReceived
@@ -45,4 +44,4 @@ async def main() -> None:
             expect([(chat.external_id, chat.read_only) for chat in chats] == [("bob", True)], "The chat is read-only.")
 
 
-asyncio.run(main())
+play(main)

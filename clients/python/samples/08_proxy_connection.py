@@ -1,9 +1,7 @@
 """Carol connects through her messenger's proxy: it proves the auth key for her, and never sees what she writes."""
 
-import asyncio
-
 import aiohttp
-from stage import Messenger, endpoint, expect, messenger, whatsapp_user
+from stage import Messenger, endpoint, expect, messenger, play, whatsapp_user
 
 from interop_admin.client import AdminClient
 from interop_api.v1 import chat_pb2
@@ -48,4 +46,4 @@ async def main() -> None:
             expect(not seen.connection_signals_available, "and that the connection says nothing about her device.")
 
 
-asyncio.run(main())
+play(main)

@@ -1,8 +1,6 @@
 """Alice has not opted in: Bob lets her know that he would like to write, she opts in, and answers his first message."""
 
-import asyncio
-
-from stage import expect, messenger, whatsapp_user
+from stage import expect, messenger, play, whatsapp_user
 
 from interop_client.messaging.events import ReachabilityPing, TextReceived, TrustedContact
 
@@ -38,4 +36,4 @@ async def main() -> None:
             expect(muted == [ping.integrator], "She mutes pings from his messenger; the server tells no sender.")
 
 
-asyncio.run(main())
+play(main)

@@ -1,8 +1,6 @@
 """Spam: Alice reports Bob and reveals his text, and the server verifies that he sent it; then he is banned."""
 
-import asyncio
-
-from stage import endpoint, expect, messenger, whatsapp_user
+from stage import endpoint, expect, messenger, play, whatsapp_user
 
 from interop_admin.client import AdminClient
 from interop_api.admin.v1alpha1 import standing_pb2
@@ -46,4 +44,4 @@ async def main() -> None:
             expect(not (await admin.get_standing(bob.jid)).sanctions, "The operator lifts the ban, and Bob is back.")
 
 
-asyncio.run(main())
+play(main)

@@ -1,18 +1,21 @@
 """The stage of the samples: runs a messenger's server, registers it with the simulator, makes users of both sides."""
 
+import asyncio
 import os
 import secrets
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from interop_admin.client import AdminClient
 from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
+from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.options import ClientOptions
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
@@ -27,6 +30,16 @@ def endpoint() -> Endpoint:
         return Endpoint.from_ready_line(os.environ["INTEROPSIM"])
     except (KeyError, ValueError):
         sys.exit("Start `interopsim up`, and set INTEROPSIM to the line of JSON that it prints.")
+
+
+def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Runs a sample; what it does not expect of the server, a fault say, ends it with a sentence."""
+    try:
+        asyncio.run(main())
+    except (ServerRefusal, ConnectionEnded) as error:
+        sys.exit(f"NOT SO: {printable(str(error))}")
+    except TimeoutError:
+        sys.exit("NOT SO: No answer came in time; the server may or may not have done what it was asked.")
 
 
 def expect(claim: bool, sentence: str) -> None:

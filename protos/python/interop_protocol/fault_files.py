@@ -132,8 +132,7 @@ def fill(message: Any, table: Mapping[str, Any], path: str) -> None:
     message.SetInParent()
     for key, value in table.items():
         if key not in fields:
-            near = get_close_matches(key, fields, 1)
-            _refuse(f"{path}.{key}", f"there is no `{key}`: {f'did you mean `{near[0]}`' if near else _among(fields)}")
+            _refuse(f"{path}.{key}", no_such(key, fields))
         choice = fields[key].containing_oneof
         if choice is not None and (other := message.WhichOneof(choice.name)) is not None:
             _refuse(f"{path}.{key}", f"`{other}` stands there already, and only one of the two can")
@@ -183,6 +182,12 @@ def _number_of(enum: Any, value: Any, path: str) -> int:
         return int(names[value.upper()])
     near = get_close_matches(str(value).upper(), names, 1)
     return _refuse(path, f"there is no {value!r}: {f'did you mean {near[0]}' if near else _among(names)}")
+
+
+def no_such(name: str, names: Any) -> str:
+    """Says that a name is none of these, and which it may be."""
+    near = get_close_matches(name, names, 1)
+    return f"there is no `{name}`: {f'did you mean `{near[0]}`' if near else _among(names)}"
 
 
 def _among(names: Any) -> str:

@@ -109,9 +109,8 @@ class Faults:
             Refusal: NOT_REGISTERED.
         """
         if name not in self._ordered:
-            raise Refusal(
-                Reason.NOT_REGISTERED, "there is no fault of this name", field="name", requirement=REQUIREMENT
-            )
+            detail = "there is no fault of this name: `interopsim faults list` shows all"
+            raise Refusal(Reason.NOT_REGISTERED, detail, field="name", requirement=REQUIREMENT)
         return self._ordered[name]
 
     def stands(self, rule: FaultRule) -> bool:

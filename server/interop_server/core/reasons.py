@@ -385,7 +385,7 @@ class Reason(Enum):
 
     NOT_REGISTERED = _Row(110, Category.NOT_FOUND, _OF_PLACE, Recovery.NEVER,
         "The admin request names something that does not exist.",
-        "Register it first.")
+        "Check its name or id; what is new must be registered first.")
     ALREADY_REGISTERED = _Row(111, Category.ALREADY_EXISTS, _OF_PLACE, Recovery.NEVER,
         "The admin request adds something that exists already.",
         "Use another one, or change the existing entry.")

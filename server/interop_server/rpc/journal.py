@@ -52,9 +52,8 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id", requirement="SIM-07")
         entry = self._journal.find(request.request_id)
         if entry is None:
-            raise Refusal(
-                Reason.NOT_REGISTERED, "no refusal that is still kept has this request id", requirement="SIM-07"
-            )
+            detail = "no refusal that is kept has this request id: `interopsim journal --outcome refused` shows all"
+            raise Refusal(Reason.NOT_REGISTERED, detail, requirement="SIM-07")
         statement, evidence, policy = self._explain(entry.requirement)
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(

@@ -145,6 +145,17 @@ async def test_an_address_that_cannot_be_used_is_said_in_a_sentence(tmp_path: Pa
     assert "192.0.2.1:1" in stderr and "Traceback" not in stderr
 
 
+async def test_a_kit_that_dies_ends_it_without_a_stack_trace(tmp_path: Path) -> None:
+    """Both pipes break, and nobody is there to read what it says."""
+    reading, writing = os.pipe()
+    async with driver_process(tmp_path, stdout=writing) as process:
+        os.close(writing)
+        os.close(reading)
+        code, _, stderr = await end_of(process, DESCRIBE)
+    assert (code, "Traceback" in stderr) == (0, False), stderr
+    assert left_behind(tmp_path) == []
+
+
 async def test_a_kit_that_does_not_read_holds_up_nobody_but_itself(tmp_path: Path) -> None:
     """The driver reads no further than its bound, and still ends at a signal."""
     async with driver_process(tmp_path) as process:

@@ -225,3 +225,18 @@ async def test_a_command_that_finds_no_simulator_says_where_it_looked(tmp_path: 
         ready = await program.ready_line()
         for address in (ready["grpc"], ready["http"].removeprefix("http://")):
             assert_sentence(await run(tmp_path, "clock", "show", "--admin", address), address, "admin")
+
+
+async def test_commands_find_the_simulator_of_the_ready_line_in_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """INTEROPSIM says where, as it does to the samples; a flag says otherwise, and what is no such line is told."""
+    async with running(tmp_path, "up", *ANY_PORTS) as program:
+        ready = await program.ready_line()
+        monkeypatch.setenv("INTEROPSIM", json.dumps(ready))
+        assert (await run(tmp_path, "clock", "show")).code == 0
+        assert_sentence(await run(tmp_path, "clock", "show", "--admin", ready["grpc"]), "is not the admin address")
+    monkeypatch.setenv("INTEROPSIM", "127.0.0.1:4461")
+    ended = await run(tmp_path, "clock", "show")
+    assert (ended.code, ended.stdout) == (WRONG_USE, "")
+    assert "INTEROPSIM" in ended.stderr and "interopsim up" in ended.stderr and "Traceback" not in ended.stderr

@@ -105,6 +105,11 @@ async def test_a_fault_that_never_fired_fails_the_job(world: World, tmp_path: Pa
         (("--stanza", "message", "--do", "drop"), "--to: "),
         (("--stanza", "massage", "--to", "client", "--do", "drop"), "--stanza: .*did you mean message"),
         (("--call", "http.upload", "--do", "dorp"), "--do: there is no `dorp`: did you mean `drop`"),
+        (("--call", "http.upload", "--do", "zzz"), "--do: there is no `zzz`: choose from refuse, .*unreachable"),
+        (
+            ("--call", "http.upload", "--do", "name"),
+            "--do: there is no `name`: choose from refuse, .*unreachable",
+        ),
         (("--call", "http.upload", "--do", "delay:ms=3"), "--do: there is no `ms`"),
         (("--call", "http.upload", "--do", "delay:3"), "field=value"),
         (("--call", "http.upload", "--do", "delay:delay_ms=0"), "--do: `delay_ms` is 1 to"),

@@ -4,6 +4,7 @@ Only click is imported before a command runs, so that help is fast.
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,12 +17,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+def _admin_address() -> str:
+    """Returns the address in INTEROPSIM, which holds the ready line of a simulator, or that of one without flags."""
+    from interop_admin.endpoint import Endpoint
+
+    line = os.environ.get("INTEROPSIM")
+    if not line:
+        return "127.0.0.1:4461"
+    try:
+        return Endpoint.from_ready_line(line).admin
+    except ValueError as error:
+        raise click.UsageError("Set INTEROPSIM to the line that `interopsim up` prints, or unset it.") from error
+
+
 admin_option = click.option(
     "--admin",
     "admin_address",
     metavar="HOST:PORT",
-    default="127.0.0.1:4461",
-    show_default=True,
+    default=_admin_address,
+    show_default="that of the ready line in INTEROPSIM, or else 127.0.0.1:4461",
     help="Where the simulator takes admin calls.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
@@ -47,7 +62,7 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
         if refusal.reason in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
             raise click.ClickException(
                 f"no simulator answers at {admin_address}: start one with `interopsim up`, or name with --admin the "
-                "address that its ready line calls `admin`."
+                "address that its ready line calls `admin`, or set INTEROPSIM to that line."
             ) from refusal
         if refusal.reason == "UNIMPLEMENTED":
             raise click.ClickException(f"{admin_address} is not the admin address of a simulator.") from refusal

@@ -1,7 +1,6 @@
 """`interopsim faults`: orders, lists, releases and clears the faults of a running simulator; does nothing itself."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -71,7 +70,10 @@ def faults() -> None:
 @admin_option
 @json_option
 def add(admin_address: str, as_json: bool, file: Path | None, **flags: Any) -> None:
-    """Add the faults of a TOML FILE, or one that is written as flags."""
+    """Add the faults of a TOML FILE, or one that is written as flags.
+
+    docs/faults.md says what can be done where; faults.proto has the fields of each ACTION.
+    """
     given = {name: value for name, value in flags.items() if value is not None}
     if (file is None) == (not given):
         raise click.UsageError("Name a FILE of faults, or write one fault with --call or --stanza, and --do.")
@@ -164,13 +166,13 @@ def _read_flags(given: Mapping[str, Any], request: "faults_pb2.AddFaultsRequest"
 
 def _action(text: str, kinds: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Reads `word:field=value,field=value`, given the descriptors of all actions."""
+    from interop_protocol.fault_files import no_such
+
     word, _, rest = text.partition(":")
     if not word:
         raise click.UsageError("Say with --do what is done, for example `--do drop`.")
     if word not in kinds:
-        near = get_close_matches(word, kinds, 1)
-        hint = f"did you mean `{near[0]}`" if near else f"choose from {', '.join(kinds)}"
-        raise WrongFault(printable(f"--do: there is no `{word}`: {hint}."))
+        raise WrongFault(printable(f"--do: {no_such(word, list(kinds))}."))
     fields: dict[str, Any] = {}
     for setting in rest.split(",") if rest else ():
         name, equals, value = setting.partition("=")

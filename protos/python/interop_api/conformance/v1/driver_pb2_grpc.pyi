@@ -23,6 +23,10 @@ Rules of both:
   - The client does by itself what clients do: it acks, sends receipts, asks for messages again and sends them again,
     publishes prekeys when few are left, downloads files. It does not connect by itself, unless it always does.
   - Events say what the user was shown, in order, each once. What the user was not shown is no event.
+
+Devices are third-party clients, and two of them cannot write to each other. So the kit plays the rest: the WhatsApp
+users, and the messenger's server, which issues tokens (SPEC.md). `clients/python/samples/11_drive_the_sdk.py` is a whole
+kit in little.
 """
 
 from collections import abc as _abc
