@@ -1,6 +1,7 @@
 """Opens worlds, and closes them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,16 +27,16 @@ BuildWorld = Callable[..., Awaitable[World]]
 async def build_world(tmp_path: Path) -> AsyncIterator[BuildWorld]:
     """Builds a world with these limits."""
     worlds: list[World] = []
+    async with AsyncExitStack() as stores:  # also when no world comes of one: its thread would keep the process
 
-    async def build(**limits: Any) -> World:
-        store = await open_store(tmp_path / f"store{len(worlds)}")
-        worlds.append(World(store, tmp_path / "blobs", Limits(**limits)))
-        await worlds[-1].register(partner(BATS), partner(OWLS))
-        return worlds[-1]
+        async def build(**limits: Any) -> World:
+            store = await open_store(tmp_path / f"store{len(worlds)}")
+            stores.push_async_callback(store.close)
+            worlds.append(World(store, tmp_path / "blobs", Limits(**limits)))
+            await worlds[-1].register(partner(BATS), partner(OWLS))
+            return worlds[-1]
 
-    yield build
-    for world in worlds:
-        await world.store.close()
+        yield build
     for world in worlds:
         check_journal(world)
 
