@@ -112,8 +112,12 @@ async def test_forms_that_never_end(world: World, simulator_process: Child, atta
     async with AsyncExitStack() as stack, bystanders(world, simulator_process.pid, attack):
         for _ in range(FORMS):
             _, writer = await asyncio.open_connection(host, int(port))
-            stack.callback(writer.transport.abort)
+            stack.callback(_hang_up, writer)
             with suppress(ConnectionError):
                 writer.write(FORM)
                 await writer.drain()
     attack.holds("As many wait as there may be connections, for 10 s each")
+
+
+def _hang_up(writer: asyncio.StreamWriter) -> None:
+    writer.transport.abort()
