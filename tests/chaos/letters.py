@@ -163,6 +163,8 @@ class Correspondent:
     async def _read(self) -> None:
         try:
             async for stanzas in self.person.transport.receive():
+                # The answers to keep-alive pings are none: they come for ever, whatever is missing.
+                is_news = any(not each.HasField("pong") or each.pong.id in self._acked_before for each in stanzas)
                 deliveries = [stanza for stanza in stanzas if stanza.delivery_id]
                 answers = [answer for delivery in deliveries for answer in self._deliver(delivery)]
                 for stanza in stanzas:
@@ -172,7 +174,8 @@ class Correspondent:
                     self._acked_before[ping] = ids = [delivery.delivery_id for delivery in deliveries]
                     ack = stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=ids))
                     await self.person.transport.send(*answers, ack, stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=ping)))
-                self._news.set()
+                if is_news:
+                    self._news.set()
         finally:
             self._news.set()
 
