@@ -5,7 +5,7 @@ Only click is imported before a command runs, so that help is fast.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -38,6 +38,13 @@ admin_option = click.option(
     default=_admin_address,
     show_default="that of the ready line in INTEROPSIM, or else 127.0.0.1:4461",
     help="Where the simulator takes admin calls.",
+)
+after_option = click.option(
+    "--after",
+    "resume_token",
+    default="",
+    metavar="TOKEN",
+    help="Only entries after the one with this `resume_token`, which --json shows.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
@@ -81,6 +88,12 @@ def read_admin(admin_address: str, read: "Callable[[AdminClient], Awaitable[T]]"
         call_admin(admin_address, read)
     except KeyboardInterrupt:
         raise SystemExit(0 if follow else 130) from None
+
+
+def word_of(values: Iterable[tuple[str, int]], number: int, prefix: str) -> str:
+    """Returns the name of a value without its prefix, in lower case; the number, when a newer server has sent it."""
+    names = {value: name for name, value in values}
+    return names.get(number, str(number)).removeprefix(prefix).lower()
 
 
 def tell_missed(missed: int) -> None:

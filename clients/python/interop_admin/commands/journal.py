@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_admin.commands.common import admin_option, json_option, read_admin, tell_missed
+from interop_admin.commands.common import admin_option, after_option, json_option, read_admin, tell_missed, word_of
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 
@@ -27,13 +27,7 @@ _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": 
 )
 @click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
 @click.option("--requirement", default="", metavar="ID", help="Only entries of this requirement, such as OPT-09.")
-@click.option(
-    "--after",
-    "resume_token",
-    default="",
-    metavar="TOKEN",
-    help="Only entries after the one with this `resume_token`, which --json shows.",
-)
+@after_option
 @admin_option
 @json_option
 def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
@@ -72,5 +66,4 @@ def _line(entry: "journal_pb2.JournalEntry") -> str:
 def _outcome_word(entry: "journal_pb2.JournalEntry") -> str:
     from interop_api.admin.v1alpha1.journal_pb2 import JournalOutcome
 
-    names = {number: name for name, number in JournalOutcome.items()}
-    return names.get(entry.outcome, str(entry.outcome)).removeprefix(_OUTCOME_PREFIX).lower()
+    return word_of(JournalOutcome.items(), entry.outcome, _OUTCOME_PREFIX)

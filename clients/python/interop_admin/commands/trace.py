@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_admin.commands.common import admin_option, json_option, read_admin, tell_missed
+from interop_admin.commands.common import admin_option, after_option, json_option, read_admin, tell_missed, word_of
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 
@@ -32,13 +32,7 @@ def _jid(_context: click.Context, _parameter: click.Parameter, jid: str) -> str:
 @click.command(epilog="Example: interopsim trace --follow 17-4711@interop")
 @click.argument("jid", required=False, default="", callback=_jid)
 @click.option("--follow", is_flag=True, help="Go on with what comes, until Ctrl-C.")
-@click.option(
-    "--after",
-    "resume_token",
-    default="",
-    metavar="TOKEN",
-    help="Only entries after the one with this `resume_token`, which --json shows.",
-)
+@after_option
 @admin_option
 @json_option
 def trace(admin_address: str, as_json: bool, **wanted: Any) -> None:
@@ -84,5 +78,4 @@ def _line(entry: "trace_pb2.TraceEntry") -> str:
 def _direction_word(entry: "trace_pb2.TraceEntry") -> str:
     from interop_api.admin.v1alpha1.trace_pb2 import TraceDirection
 
-    names = {number: name for name, number in TraceDirection.items()}
-    return names.get(entry.direction, str(entry.direction)).removeprefix("TRACE_DIRECTION_").lower()
+    return word_of(TraceDirection.items(), entry.direction, "TRACE_DIRECTION_")
