@@ -66,6 +66,8 @@ class _Batch(NamedTuple):
     """What the receipts of one batch share."""
 
     view: RouteView
+    jids: dict[str, Jid]
+    """By address as text: those that are right."""
     sent: dict[int, dict[str, SentMessage]]
     """By peer, what they sent of what is named."""
     own: bool
@@ -187,10 +189,11 @@ class Receipts:
             if (facts := view.facts.get(jid.text)) is not None:
                 found = await self.store.sent.get(facts.account_id, named[address])
                 sent.setdefault(facts.account_id, {}).update(found)
-        return _Batch(view, sent, own, [], Counter(), Counter())
+        return _Batch(view, jids, sent, own, [], Counter(), Counter())
 
     def _accept(self, batch: _Batch, receipt: OutgoingReceipt, decisions: list[Decision]) -> None:
-        sender, jid = batch.view.sender, check_address(receipt.to_jid, "receipt.to_jid")
+        sender = batch.view.sender
+        jid = batch.jids.get(receipt.to_jid) or check_address(receipt.to_jid, "receipt.to_jid")
         facts = reachable(batch.view, jid)
         if receipt.kind is ReceiptType.READ and not (batch.own and facts.read_receipts):
             raise Dropped("RCP-01", "read receipts are off")
