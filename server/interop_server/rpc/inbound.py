@@ -2,12 +2,11 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.messages import OutgoingMessage
-from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.trace import ChannelTrace
 from interop_server.rpc.connections import LiveConnection
@@ -26,6 +25,7 @@ from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.send_acks import send_acks_to
 from interop_server.rpc.wire import see_batch, see_malformed
 
+T = TypeVar("T")
 _JOINED = frozenset({"message", "receipt"})
 """Kinds of which those that follow each other are taken together: one transaction, one commit."""
 _MOST_JOINED_IDS = 1_024
@@ -192,13 +192,7 @@ class Inbound:
 
     async def _send_receipts(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
         account = self._live.account
-        receipts: list[OutgoingReceipt] = []
-        refused: dict[int, Refusal] = {}
-        for index, stanza in enumerate(stanzas):
-            try:
-                receipts.append(receipt_from(stanza.receipt, account.jid))
-            except Refusal as refusal:
-                refused[index] = refusal
+        receipts, refused = _read_each(stanzas, lambda stanza: receipt_from(stanza.receipt, account.jid))
         said = iter(await self._rules.receipts.send(account, receipts, self._live.read_receipts) if receipts else ())
         for index, stanza in enumerate(stanzas):
             if (why := refused.get(index) or next(said, None)) is not None:
@@ -241,19 +235,14 @@ class Inbound:
         raise Refusal(Reason.CALLS_NOT_SUPPORTED)
 
     async def _send(self, stanzas: Sequence[stanza_pb2.Stanza]) -> None:
-        if not stanzas:
-            return
         await self._outbox.room()
-        own_jid = self._live.account.jid
-        messages: list[OutgoingMessage] = []
-        refused: dict[int, SendOutcome] = {}
-        for index, stanza in enumerate(stanzas):
-            try:
-                messages.append(message_from(stanza.message, own_jid))
-            except Refusal as refusal:
-                refused[index] = SendOutcome(stanza.message.id[:64], refusal=refusal)
-        outcomes = iter(await self._rules.router.send_messages(self._live.account, messages)) if messages else iter(())
-        ordered = [refused[index] if index in refused else next(outcomes) for index in range(len(stanzas))]
+        account = self._live.account
+        messages, refused = _read_each(stanzas, lambda stanza: message_from(stanza.message, account.jid))
+        outcomes = iter(await self._rules.router.send_messages(account, messages) if messages else ())
+        ordered = [
+            SendOutcome(stanza.message.id[:64], refusal=refused[index]) if index in refused else next(outcomes)
+            for index, stanza in enumerate(stanzas)
+        ]
         for outcome in ordered:
             if outcome.refusal is not None:
                 await self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
@@ -272,6 +261,20 @@ class Inbound:
     async def _refuse(self, refusal: Refusal, action: str, subject: str = "") -> None:
         self._journal.refuse(refusal, self._live.account.jid, action, subject)
         await self._turns.wait()
+
+
+def _read_each(
+    stanzas: Sequence[stanza_pb2.Stanza], read: Callable[[stanza_pb2.Stanza], T]
+) -> tuple[list[T], dict[int, Refusal]]:
+    """Reads stanzas; returns those of right form, and by their place why the others are refused."""
+    right: list[T] = []
+    refused: dict[int, Refusal] = {}
+    for index, stanza in enumerate(stanzas):
+        try:
+            right.append(read(stanza))
+        except Refusal as refusal:
+            refused[index] = refusal
+    return right, refused
 
 
 _ACTS: dict[str, Callable[[Inbound, stanza_pb2.Stanza], Awaitable[None]]] = {

@@ -51,14 +51,13 @@ class Outbox:
         """Adds serialised stanzas in order, after there is room."""
         await self._waiting.has_room.wait()
         if not self._is_finished:
-            self._put(stanzas if self.faulty is None or not self.faulty.is_on else self.faulty.outgoing(stanzas))
+            self._put_under_faults(stanzas)
 
     def offer(self, stanza: stanza_pb2.Stanza) -> bool:
         """Adds a stanza if there is room now; otherwise drops it and returns False."""
         if self._is_finished or not self._waiting.has_room.is_set():
             return False
-        serialized = (stanza.SerializeToString(),)
-        self._put(serialized if self.faulty is None or not self.faulty.is_on else self.faulty.outgoing(serialized))
+        self._put_under_faults((stanza.SerializeToString(),))
         return True
 
     def put_late(self, stanzas: Iterable[bytes]) -> None:
@@ -84,6 +83,10 @@ class Outbox:
     def take_batch(self) -> bytes | None:
         """Returns the next batch, serialised; None when nothing waits."""
         return b"".join(self._waiting.take(self._max_stanzas, self.max_bytes)) or None
+
+    def _put_under_faults(self, stanzas: Iterable[bytes]) -> None:
+        faulty = self.faulty
+        self._put(stanzas if faulty is None or not faulty.is_on else faulty.outgoing(stanzas))
 
     def _put(self, stanzas: Iterable[bytes]) -> None:
         for stanza in stanzas:
