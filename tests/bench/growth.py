@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.filled import fill
-from tests.bench.latency import MESSAGES, WARM_UP, percentile, send_one
+from tests.bench.latency import MESSAGES, message_times_ms, percentile
 from tests.bench.report import Figure
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
@@ -45,7 +45,7 @@ async def _measure(settings: Settings, name: str, database: Path | None) -> _Fou
         ready_seconds = time.perf_counter() - started
         sender, _ = await testbed.third_party_user()
         recipient = await testbed.whatsapp_user()
-        times = sorted([(await send_one(sender, recipient, str(n)))[0] for n in range(WARM_UP + MESSAGES)][WARM_UP:])
+        latency_ms = percentile(await message_times_ms(sender, recipient, MESSAGES), 50)
         pairs = [await open_pair(testbed, number, shape) for number in range(shape.pairs)]
         rate = statistics.median(await load(pairs, shape))
-    return _Found(ready_seconds, 1_000 * percentile(times, 50), rate)
+    return _Found(ready_seconds, latency_ms, rate)

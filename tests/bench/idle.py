@@ -25,7 +25,9 @@ async def measure_idle(settings: Settings) -> list[Figure]:
     connections = min(CONNECTIONS, most_files() // FILES_PER_CONNECTION // AT_ONCE * AT_ONCE)
     async with AsyncExitStack() as stack, Testbed(settings.folder, LIMITS) as testbed:
         pid = testbed.server.pid
-        accounts = [account for part in _parts(connections) for account in await testbed.whatsapp_accounts(part)]
+        accounts = [
+            account for _ in range(0, connections, AT_ONCE) for account in await testbed.whatsapp_accounts(AT_ONCE)
+        ]
         gc.freeze()  # so that this process does not look through its thousands of clients again and again
         # Some log in first, so that what is loaded and filled once counts for nobody.
         await _log_in(testbed, accounts[:AT_ONCE], stack)
@@ -38,10 +40,6 @@ async def measure_idle(settings: Settings) -> list[Figure]:
         Figure("idle_connection_bytes", memory, "bytes", None, note),
         Figure("login_server_cpu_ms", 1_000 * cpu, "ms", None, note),
     ]
-
-
-def _parts(count: int) -> Sequence[int]:
-    return [AT_ONCE] * (count // AT_ONCE)
 
 
 async def _log_in(testbed: Testbed, accounts: Sequence[Account], stack: AsyncExitStack) -> None:

@@ -71,6 +71,13 @@ async def _alternate(
     return times[WARM_UP:], ceilings[WARM_UP:]
 
 
+async def message_times_ms(sender: LeanClient, recipient: LeanClient, messages: int) -> list[float]:
+    """Sends messages one at a time, after some to warm up; returns how long each took, the shortest first."""
+    numbers = range(WARM_UP + messages)
+    times = [1_000 * (await send_one(sender, recipient, str(number)))[0] for number in numbers]
+    return sorted(times[WARM_UP:])
+
+
 async def send_one(sender: LeanClient, recipient: LeanClient, message_id: str) -> tuple[float, int]:
     """Sends a message and lets everything that follows from it come to rest."""
     stanza = stanza_pb2.Stanza()

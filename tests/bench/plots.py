@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from tests.bench.latency import percentile, send_one
+from tests.bench.latency import message_times_ms, percentile
 from tests.bench.lean_client import LeanClient
 from tests.bench.report import machine_facts
 from tests.bench.settings import Settings
@@ -22,7 +22,6 @@ PAIRS = (1, 4, 24)
 LOADS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
 WINDOW = 512
 MESSAGES = 300
-WARM_UP = 30
 PARTS = (50, 95, 99)
 
 
@@ -78,8 +77,8 @@ async def _latency(settings: Settings, others_per_second: float) -> list[float]:
 
 
 async def _percentiles(sender: LeanClient, recipient: LeanClient) -> list[float]:
-    times = sorted([(await send_one(sender, recipient, str(n)))[0] for n in range(WARM_UP + MESSAGES)][WARM_UP:])
-    return [1_000 * percentile(times, part) for part in PARTS]
+    times = await message_times_ms(sender, recipient, MESSAGES)
+    return [percentile(times, part) for part in PARTS]
 
 
 def _draw(found: dict[str, Any], into: Path) -> None:
