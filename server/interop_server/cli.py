@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _ELSEWHERE = {
     "audit": "interop_admin.commands.audit:audit",
+    "conformance": "interop_conformance.cli:conformance",
     "clock": "interop_admin.commands.clock:clock",
     "demo": "interop_demo.cli:demo",
     "requirements": "interop_server.requirements_command:requirements",

@@ -1,0 +1,1 @@
+"""What is checked, one module for each area; each module's checks register themselves when it is imported."""

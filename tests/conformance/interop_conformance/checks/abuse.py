@@ -1,0 +1,1 @@
+"""ABU: blocking and reporting."""

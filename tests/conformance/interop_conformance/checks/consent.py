@@ -1,0 +1,1 @@
+"""OPT: who may be reached."""

@@ -1,0 +1,1 @@
+"""What people do with messages: replies, reactions, edits, deletions, typing."""

@@ -1,0 +1,1 @@
+"""A dishonest server: messages and receipts."""

@@ -1,0 +1,1 @@
+"""KEY: prekeys, as the server and the peers see them."""

@@ -1,0 +1,1 @@
+"""LIF: leaving, and being away."""

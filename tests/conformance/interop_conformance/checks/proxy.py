@@ -1,0 +1,1 @@
+"""PRX: clients that connect through their messenger's proxy."""

@@ -1,0 +1,1 @@
+"""RCP: receipts, and asking for a message again."""

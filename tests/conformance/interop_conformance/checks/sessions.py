@@ -1,0 +1,1 @@
+"""Signal sessions: what a peer sees of them."""

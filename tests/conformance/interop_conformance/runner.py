@@ -1,0 +1,228 @@
+"""Runs checks: side by side where they can, alone where they must, each after those that it rests on; judges none."""
+
+import asyncio
+import itertools
+import logging
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from interop_conformance.check import Check, Level, NotApplicable, NotSo, Score
+from interop_conformance.drivers.driver import Driver, SubjectFailed
+from interop_conformance.simulator import Simulator
+from interop_conformance.stage import Stage, StageParts
+from interop_conformance.subject import ClientSubject
+from interop_conformance.verdict import HELD, Result, Verdict
+
+from partner_server import SigningKeys
+
+AT_ONCE = 8
+"""Most checks at once in a simulator that they share."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What to run, and how."""
+
+    checks: Sequence[Check]
+    mode: str = "direct"
+    seed: int = 1
+    time_factor: float = 1.0
+    """By how much longer everything may take."""
+    pauses: bool = False
+    """Whether to wait before each check; then checks come one at a time, and no time is too long."""
+    pause: Callable[[Check], None] = field(default=lambda _: None)
+    """Waits until somebody says that a check may begin; in a thread."""
+
+
+class ClientRunner:
+    """One run against a client.
+
+    Args:
+        plan: What to run.
+        subject: The client; it has said what it is.
+        folder: For temporary files.
+        on_result: Told of each result as it comes.
+    """
+
+    def __init__(self, plan: Plan, subject: ClientSubject, folder: Path, on_result: Callable[[Result], None]) -> None:
+        self._plan = plan
+        self._subject = subject
+        self._folder = folder
+        self._on_result = on_result
+        self._results: dict[str, asyncio.Future[Result]] = {}
+        self._numbers = itertools.count(1)
+        self._keys = SigningKeys()
+        self._room = asyncio.Semaphore(1 if plan.pauses else AT_ONCE)
+        self._devices = asyncio.Semaphore(subject.devices)
+        self._alone = asyncio.Lock()
+
+    async def run(self) -> list[Result]:
+        """Runs all checks and returns the results, in the order of the checks."""
+        loop = asyncio.get_running_loop()
+        self._results = {check.id: loop.create_future() for check in self._plan.checks}
+        async with self._simulators() as (shared, alone), asyncio.TaskGroup() as tasks:
+            for check in self._plan.checks:
+                tasks.create_task(self._settle(check, alone if check.is_alone else shared))
+        return [future.result() for future in self._results.values()]
+
+    def so_far(self) -> list[Result]:
+        """Returns the results that there are; what has not run is said to be so."""
+        return [
+            future.result() if future.done() and not future.cancelled() else Result(self._check(name), Verdict.NOT_RUN)
+            for name, future in self._results.items()
+        ]
+
+    def _check(self, name: str) -> Check:
+        return next(check for check in self._plan.checks if check.id == name)
+
+    @asynccontextmanager
+    async def _simulators(self) -> AsyncIterator[tuple[asyncio.Future[Simulator], asyncio.Future[Simulator]]]:
+        """Starts the simulators that are needed; each is there once its future is done."""
+        is_shared, is_alone = (any(each.is_alone is kind for each in self._plan.checks) for kind in (False, True))
+        async with (
+            _starting(self._simulator("shared", is_shared)) as shared,
+            _starting(self._simulator("alone", is_alone)) as alone,
+        ):
+            yield shared, alone
+
+    def _simulator(self, name: str, is_needed: bool) -> Simulator | None:
+        if not is_needed:
+            return None
+        folder = self._folder / name
+        folder.mkdir()
+        return Simulator(folder, self._plan.seed, self._keys)
+
+    async def _settle(self, check: Check, simulator: "asyncio.Future[Simulator]") -> None:
+        began, result = time.monotonic(), None
+        try:
+            if (reason := self._not_applicable(check)) is not None:
+                result = Result(check, Verdict.NOT_APPLICABLE, got=reason)
+            elif (cause := await self._blocked_by(check)) is not None:
+                result = Result(check, Verdict.BLOCKED, blocked_by=cause, got=f"{cause} failed")
+            else:
+                turn = self._alone if check.is_alone else self._room
+                async with turn, self._devices:
+                    began = time.monotonic()
+                    result = await self._judge(check, await simulator)
+            result.seconds = time.monotonic() - began
+        except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
+            _log.error("the kit failed in %s", check.id, exc_info=error)
+            result = Result(check, Verdict.HARNESS_ERROR, got=f"{type(error).__name__}: {error}")
+        self._results[check.id].set_result(result)
+        self._on_result(result)
+
+    def _not_applicable(self, check: Check) -> str | None:
+        if self._plan.mode not in check.modes:
+            return f"It is about clients that connect otherwise than {self._plan.mode}."
+        missing = [name for name in check.features if name not in self._subject.features]
+        return f"The client says that it lacks {', '.join(missing)}." if missing else None
+
+    async def _blocked_by(self, check: Check) -> str | None:
+        for name in check.after:
+            if name not in self._results:
+                continue  # somebody has asked for this check alone
+            result = await self._results[name]
+            if result.verdict not in HELD:
+                return result.blocked_by or name
+        return None
+
+    async def _judge(self, check: Check, simulator: Simulator) -> Result:
+        if self._plan.pauses:
+            await asyncio.to_thread(self._plan.pause, check)
+        try:
+            driver = await self._subject.shared()
+            return await self._try(check, simulator, driver)
+        except SubjectFailed:
+            result = await self._judge_alone(check, simulator)
+            result.attempts = 2
+            return result
+
+    async def _judge_alone(self, check: Check, simulator: Simulator) -> Result:
+        """Judges with a driver that no other check uses: if that ends, too, it is this check that ends it."""
+        driver: Driver | None = None
+        try:
+            driver = await self._subject.fresh()
+            return await self._try(check, simulator, driver)
+        except SubjectFailed as failure:
+            log = "" if driver is None else driver.log
+            return Result(check, _failed(check), "the driver goes on", str(failure), log=log, score=_harmed(check))
+        finally:
+            if driver is not None:
+                await driver.close()
+
+    async def _try(self, check: Check, simulator: Simulator, driver: Driver) -> Result:
+        number = next(self._numbers)
+        parts = StageParts(
+            check=check,
+            simulator=simulator,
+            driver=driver,
+            mode=self._plan.mode,
+            folder=self._folder / f"check-{number}",
+            name=f"c{number}",
+            time_factor=self._plan.time_factor,
+        )
+        async with Stage(parts) as stage:
+            result = await self._verdict(check, stage)
+            if result.verdict not in HELD:
+                result.wire, result.journal = stage.evidence()
+            return result
+
+    async def _verdict(self, check: Check, stage: Stage) -> Result:
+        seconds = None if self._plan.pauses else check.seconds * self._plan.time_factor
+        try:
+            async with asyncio.timeout(seconds):
+                score = await check.judge(stage)
+        except NotSo as failure:
+            return Result(check, _failed(check), failure.expected, failure.got, score=_harmed(check))
+        except NotApplicable as reason:
+            return Result(check, Verdict.NOT_APPLICABLE, got=str(reason))
+        except TimeoutError:
+            if stage.driver.failure is not None:
+                raise stage.driver.failure from None
+            return Result(check, _failed(check), f"an end within {seconds:.0f} s", "none", score=_harmed(check))
+        if stage.driver.failure is not None:
+            raise stage.driver.failure
+        return Result(check, Verdict.PASS, score=score)
+
+
+def _failed(check: Check) -> Verdict:
+    return Verdict.FAIL if check.level is Level.MUST else Verdict.WARN
+
+
+def _harmed(check: Check) -> Score | None:
+    return Score.HARMED if check.is_attack else None
+
+
+@asynccontextmanager
+async def _starting(simulator: Simulator | None) -> AsyncIterator["asyncio.Future[Simulator]"]:
+    """Starts a simulator while others start, too; it is there once the future is done."""
+    there: asyncio.Future[Simulator] = asyncio.get_running_loop().create_future()
+    over = asyncio.Event()
+
+    async def live() -> None:
+        assert simulator is not None
+        try:
+            async with simulator:
+                there.set_result(simulator)
+                await over.wait()
+        except Exception as error:
+            if there.done():
+                raise
+            there.set_exception(error)
+            there.exception()
+
+    task = asyncio.create_task(live()) if simulator is not None else None
+    try:
+        yield there
+    finally:
+        over.set()
+        if task is not None:
+            if not there.done():
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task

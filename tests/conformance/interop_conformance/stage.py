@@ -1,0 +1,455 @@
+"""The stage of one check of a client: a messenger, WhatsApp users, and the subject's devices; knows no single check."""
+
+import asyncio
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from interop_conformance.check import Check, NotApplicable, NotSo
+from interop_conformance.drivers.driver import Driver, SubjectFailed
+from interop_conformance.people import Person
+from interop_conformance.record import Stanza
+from interop_conformance.simulator import Simulator
+
+from interop_api.admin.v1alpha1 import admin_pb2, faults_pb2, journal_pb2
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_api.v1 import interop_pb2
+from interop_client.options import ClientOptions
+from partner_server import PartnerServer, PartnerSettings
+
+WAIT_SECONDS = 10.0
+"""Longest wait for one thing, before `--time-factor`."""
+NEVER_SECONDS = 1.5
+"""How long it is watched that something does not happen. A slow wrong client can escape, no right one is blamed."""
+CLIENT_IP = "203.0.113.7"
+"""Where a proxied client is; reserved for documentation (RFC 5737)."""
+PREKEYS = 20
+
+_FEATURE_OF = {
+    "send_media": "media",
+    "send_reaction": "reactions",
+    "send_edit": "edits",
+    "send_deletion": "deletions",
+    "show_typing": "typing",
+    "mark_read": "read_receipts",
+    "ping_reachability": "reachability_pings",
+}
+"""The optional feature of a command; other commands are required."""
+_OUTCOME_OF_NOTHING = ("refused", "failed")
+
+
+def refused(result: pb.CommandResult) -> str:
+    """Returns the reason for which the server refused a command; empty when it did not."""
+    return result.refused.reason if result.HasField("refused") else ""
+
+
+def told(result: pb.CommandResult) -> str:
+    """Returns what became of a command, for a report."""
+    outcome = result.WhichOneof("outcome") or ""
+    if outcome == "refused":
+        return f"refused: {result.refused.reason}"
+    if outcome == "failed":
+        return f"failed: {pb.FailureKind.Name(result.failed.kind).removeprefix('FAILURE_KIND_')} {result.failed.detail}"
+    return outcome
+
+
+class Device:
+    """One device of the subject: its commands, and what its user was shown. Made by `Stage.device`."""
+
+    def __init__(self, stage: "Stage", name: str, user: str) -> None:
+        self._stage = stage
+        self._driver = stage.driver
+        self.name = name
+        self.user = user
+        """As the messenger names the user."""
+        self.jid = ""
+        """Empty until it is enlisted."""
+        self.tokens: list[str] = []
+        """All tokens that it was given, oldest first."""
+        self._events = self._driver.events(name, self._supply_token)
+
+    def token(self, **claims: Any) -> str:
+        """Returns a new token for its user, with other claims than usual where some are given."""
+        self.tokens.append(self._stage.partner.issue_token(self.user, **claims))
+        return self.tokens[-1]
+
+    async def ask(self, **command: Any) -> pb.CommandResult:
+        """Sends a command and returns what became of it.
+
+        Raises:
+            NotSo: No result came in time; or the command is required, and the driver does not know it.
+            NotApplicable: The driver does not know it, and need not.
+        """
+        name = next(iter(command))
+        try:
+            result = await self._driver.ask(self.name, seconds=self._stage.patience, **command)
+        except TimeoutError:
+            raise NotSo(f"`{name}` is answered", "no result came in time") from None
+        if result.HasField("unsupported"):
+            if name in _FEATURE_OF:
+                raise NotApplicable(f"The driver does not support `{name}`.")
+            raise NotSo(f"`{name}` is supported", result.unsupported.detail or "the driver does not know it")
+        return result
+
+    async def do(self, **command: Any) -> Any:
+        """Sends a command that must succeed, and returns what it returns.
+
+        Raises:
+            NotSo: It was refused, or failed; or as `ask`.
+        """
+        result = await self.ask(**command)
+        outcome = result.WhichOneof("outcome") or ""
+        if outcome in _OUTCOME_OF_NOTHING:
+            raise NotSo(f"`{next(iter(command))}` succeeds", told(result))
+        return getattr(result, outcome)
+
+    async def enlist(self) -> str:
+        """Enlists the user, and returns the JID."""
+        self.jid = (await self.do(enlist=pb.EnlistCommand(token=self.token()))).jid
+        self._stage.watch(self.jid)
+        return self.jid
+
+    async def connect(self) -> None:
+        """Connects with a token."""
+        await self.do(connect=pb.ConnectCommand(token=self.token()))
+
+    async def disconnect(self, *, abruptly: bool = False) -> None:
+        """Ends the connection."""
+        ending = pb.ENDING_ABRUPT if abruptly else pb.ENDING_CLEAN
+        await self.do(disconnect=pb.DisconnectCommand(ending=ending))
+
+    async def send(self, to: str, text: str, reply_to: str = "") -> str:
+        """Sends a text, and returns its id."""
+        sent = await self.do(send_text=pb.SendTextCommand(to_jid=to, text=text, reply_to=reply_to))
+        message_id: str = sent.message_id
+        return message_id
+
+    def shown(self, kind: str, where: Callable[[Any], bool] = lambda _: True) -> list[Any]:
+        """Returns what was shown so far of a kind, oldest first.
+
+        Args:
+            kind: As `DeviceEvent.kind` names it.
+            where: What must hold of it.
+        """
+        return [
+            getattr(event, kind)
+            for event in self._events.all
+            if event.WhichOneof("kind") == kind and where(getattr(event, kind))
+        ]
+
+    async def shows(
+        self, kind: str, where: Callable[[Any], bool] = lambda _: True, what: str = "", count: int = 1
+    ) -> Any:
+        """Waits until something was shown, as often as given, and returns the first.
+
+        Raises:
+            NotSo: It was not, in time.
+            SubjectFailed: The driver is gone.
+        """
+        if not await self._within(self._events.wait(lambda: len(self.shown(kind, where)) >= count)):
+            seen = f"{len(self.shown(kind, where))} of {count}" if count > 1 else self._newest()
+            raise NotSo(f"the user is shown {what or kind}", f"not in time; {seen}")
+        return self.shown(kind, where)[0]
+
+    async def shows_text(self, text: str) -> Any:
+        """Waits until a text was shown."""
+        return await self.shows("text_shown", lambda each: each.text == text, f"the text {text[:60]!r}")
+
+    def texts(self) -> list[str]:
+        """Returns the texts that were shown so far, oldest first."""
+        return [each.text for each in self.shown("text_shown")]
+
+    async def _supply_token(self) -> None:
+        command = pb.SupplyTokenCommand(token=self.token())
+        await self._driver.ask(self.name, seconds=self._stage.patience, supply_token=command)
+
+    async def _within(self, waiting: Awaitable[Any]) -> bool:
+        """Waits, as long as the driver is there; says whether it came in time."""
+        task = asyncio.ensure_future(waiting)
+        await asyncio.wait((task, self._driver.gone), timeout=self._stage.patience, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        if self._driver.failure is not None:
+            raise self._driver.failure
+        return False
+
+    def _newest(self) -> str:
+        kinds = [event.WhichOneof("kind") or "" for event in list(self._events.all)[-5:]]
+        return f"the newest that it was shown: {', '.join(kinds)}" if kinds else "it was shown nothing"
+
+
+@dataclass
+class StageParts:
+    """What a stage is made of."""
+
+    check: Check
+    simulator: Simulator
+    driver: Driver
+    mode: str
+    """`direct` or `proxy`."""
+    folder: Path
+    """For the messenger's files; made here."""
+    name: str
+    """Unique in the driver's run."""
+    time_factor: float = 1.0
+
+
+class Stage:
+    """The stage. An asynchronous context manager: takes down all that was put up."""
+
+    def __init__(self, parts: StageParts) -> None:
+        self._parts = parts
+        self._stack = AsyncExitStack()
+        self._names = itertools.count(1)
+        self._devices: list[str] = []
+        self._faults: list[str] = []
+        self._jids: list[str] = []
+        self.simulator = parts.simulator
+        self.admin = parts.simulator.admin
+        self.record = parts.simulator.record
+        self.driver = parts.driver
+        self.mode = parts.mode
+        self.patience = WAIT_SECONDS * parts.time_factor
+        """How long to wait for one thing."""
+        self.integrator = parts.simulator.next_integrator()
+        """The messenger's number."""
+
+    async def __aenter__(self) -> Self:
+        settings = PartnerSettings(
+            self._parts.folder,
+            issuer=f"https://messenger-{self.integrator}.example",
+            endpoint=self.simulator.endpoint,
+        )
+        self.partner = PartnerServer(settings, keys=self.simulator.keys)
+        await self._stack.enter_async_context(self.partner)
+        await self.register()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        with suppress(SubjectFailed, TimeoutError):
+            for name in self._devices:
+                await self.driver.ask(name, seconds=self.patience, stop_device=pb.StopDeviceCommand())
+        for name in self._devices:
+            self.driver.forget(name)
+        if self._faults:
+            await self.admin.clear_faults(*self._faults)
+        await self._stack.aclose()
+
+    async def register(self, **changes: Any) -> None:
+        """Registers the messenger, or changes how it is registered."""
+        partner = admin_pb2.Partner(
+            integrator=self.integrator,
+            name=f"Messenger {self.integrator}",
+            issuer=self.partner.issuer,
+            base_url=self.partner.base_url,
+            push_url=self.partner.push_url,
+            media_url=self.partner.media_url,
+            status=interop_pb2.PARTNER_STATUS_ACTIVE,
+            identifier_type=interop_pb2.IDENTIFIER_TYPE_USERNAME,
+            proxy_allowed=True,
+        )
+        partner.MergeFrom(admin_pb2.Partner(**changes))
+        await self.admin.put_partner(partner)
+
+    async def device(self, user: str = "bob", *, read_receipts: bool = True) -> Device:
+        """Starts a device of the subject for a user; it is not enlisted."""
+        name = f"{self._parts.name}-{next(self._names)}"
+        device = Device(self, name, user)
+        start = pb.StartDeviceCommand(
+            grpc=self.simulator.endpoint.grpc,
+            http=self.simulator.endpoint.http,
+            root_public_key=self.simulator.endpoint.root_public_key,
+            user=user,
+            media_url=self.partner.media_url,
+            read_receipts=read_receipts,
+        )
+        if self.mode == "proxy":
+            start.proxy.url = self.partner.proxy_url
+            start.proxy.auth_public_key = await self._proxy_key(user)
+            start.proxy.client_ip = CLIENT_IP
+        self._devices.append(name)
+        await device.do(start_device=start)
+        return device
+
+    async def bob(self, user: str = "bob", *, prekeys: int = PREKEYS, read_receipts: bool = True) -> Device:
+        """Starts a device of the subject that is enlisted, connected, and has published prekeys."""
+        device = await self.device(user, read_receipts=read_receipts)
+        await device.enlist()
+        await device.connect()
+        await device.do(publish_prekeys=pb.PublishPreKeysCommand(count=prekeys))
+        return device
+
+    async def alice(self, *, opted_in: bool = True, options: ClientOptions | None = None) -> Person:
+        """Makes a WhatsApp user who is connected, and has opted in for the messenger unless told otherwise."""
+        person = Person(self.simulator, self.simulator.next_phone_number(), self.patience, options)
+        self._stack.push_async_callback(person.close)
+        await person.join()
+        self.watch(person.jid)
+        if opted_in:
+            await person.client.accept_terms()
+            await person.client.opt_in([self.integrator])
+        return person
+
+    async def pair(self) -> tuple[Person, Device]:
+        """Makes both, at the same time."""
+        alice, bob = await asyncio.gather(self.alice(), self.bob())
+        return alice, bob
+
+    async def talk(self, alice: Person, bob: Device, turns: int = 1) -> None:
+        """Has both write in turn, so that there is a session, and each side has answered the other."""
+        for turn in range(turns):
+            await bob.send(alice.jid, f"Bob's turn {turn}")
+            await alice.reads(f"Bob's turn {turn}")
+            await alice.send(bob.jid, f"Alice's turn {turn}")
+            await bob.shows_text(f"Alice's turn {turn}")
+
+    async def marker(self, alice: Person, bob: Device) -> None:
+        """Sends a text and waits until it was shown: what came before it on Bob's channel is dealt with by then."""
+        text = f"marker {next(self._names)}"
+        await alice.send(bob.jid, text)
+        await bob.shows_text(text)
+
+    async def add_fault(self, name: str, match: Mapping[str, Any], times: int | None = None, **action: Any) -> str:
+        """Has the simulator do wrong, until the check ends; returns the fault's name.
+
+        Args:
+            name: Short; made unique here.
+            match: Fields of `FaultMatch`.
+            times: How often; None for always.
+            **action: One field of `Fault.action`, and `seed` or `chance_percent`.
+        """
+        full = f"{name}-{self.integrator}"
+        await self.admin.add_faults(
+            [faults_pb2.Fault(name=full, match=faults_pb2.FaultMatch(**match), times=times, **action)]
+        )
+        self._faults.append(full)
+        return full
+
+    async def fired(self, fault: str) -> int:
+        """Returns how often a fault did something."""
+        states = (await self.admin.list_faults()).faults
+        return next(state.fired for state in states if state.fault.name == fault)
+
+    async def clear_fault(self, fault: str) -> None:
+        """Has the simulator do right again."""
+        self._faults.remove(fault)
+        await self.admin.clear_faults(fault)
+
+    def watch(self, jid: str) -> None:
+        """Has an account's wire and journal in the report."""
+        self._jids.append(jid)
+
+    def sent(self, jid: str, kind: str, where: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> list[Stanza]:
+        """Returns the stanzas of a kind that an account's client sent so far, as the server saw them."""
+        return [
+            each for each in self.record.wire(jid) if each.is_from_client and each.kind == kind and where(each.fields)
+        ]
+
+    async def sends(
+        self,
+        jid: str,
+        kind: str,
+        where: Callable[[Mapping[str, Any]], bool] = lambda _: True,
+        what: str = "",
+        count: int = 1,
+    ) -> Stanza:
+        """Waits until the server saw stanzas of a kind from an account's client, and returns the first.
+
+        Raises:
+            NotSo: It did not, in time.
+            SubjectFailed: The driver is gone.
+        """
+        found = await self._seen(lambda: len(self.sent(jid, kind, where)) >= count)
+        if not found:
+            raise NotSo(f"the client sends {what or kind}", f"{len(self.sent(jid, kind, where))} of {count} in time")
+        return self.sent(jid, kind, where)[0]
+
+    def got(self, jid: str, kind: str, where: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> list[Stanza]:
+        """Returns the stanzas of a kind that the server sent to an account so far."""
+        wire = self.record.wire(jid)
+        return [each for each in wire if not each.is_from_client and each.kind == kind and where(each.fields)]
+
+    def decisions(
+        self, actor: str, action: str, where: Callable[[journal_pb2.JournalEntry], bool] = lambda _: True
+    ) -> list[journal_pb2.JournalEntry]:
+        """Returns what the server decided so far about an action of an account, which begins as given."""
+        return [each for each in self.record.journal(actor) if each.action.startswith(action) and where(each)]
+
+    async def decides(
+        self,
+        actor: str,
+        action: str,
+        where: Callable[[journal_pb2.JournalEntry], bool] = lambda _: True,
+        what: str = "",
+    ) -> journal_pb2.JournalEntry:
+        """Waits until the server decided something, and returns the first.
+
+        Raises:
+            NotSo: It did not, in time.
+            SubjectFailed: The driver is gone.
+        """
+        if not await self._seen(lambda: bool(self.decisions(actor, action, where))):
+            raise NotSo(what or f"the client calls {action}", "it did not, in time")
+        return self.decisions(actor, action, where)[0]
+
+    async def never(self, find: Callable[[], Any]) -> bool:
+        """Watches the record for a while; says whether something was never found."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(NEVER_SECONDS * self._parts.time_factor):
+                await self.record.wait(find)
+                return False
+        return True
+
+    async def acked_all(self, jid: str) -> None:
+        """Waits until an account's client acked all that was delivered to it so far (MSG-09).
+
+        Raises:
+            NotSo: It did not, in time.
+        """
+        due = {each.delivery_id for each in self.record.wire(jid) if not each.is_from_client and each.delivery_id}
+
+        def answered() -> bool:
+            acked = {str(value) for each in self.sent(jid, "ack") for value in each.fields.get("delivery_ids", ())}
+            nacked = {str(each.fields.get("delivery_id", "")) for each in self.sent(jid, "nack")}
+            return due <= acked | nacked
+
+        if not await self._seen(answered):
+            raise NotSo("the client acks what was delivered", "some deliveries were not acked in time")
+
+    def expect(self, claim: object, expected: str, got: object) -> None:
+        """Raises NotSo unless a claim holds.
+
+        Args:
+            claim: The claim.
+            expected: What should be, in a few words.
+            got: What is.
+        """
+        if not claim:
+            raise NotSo(expected, str(got)[:500])
+
+    def evidence(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+        """Returns the wire and the journal of everybody on the stage."""
+        return self.record.shown(self._jids)
+
+    async def _seen(self, find: Callable[[], Any]) -> bool:
+        task = asyncio.ensure_future(self.record.wait(find))
+        await asyncio.wait((task, self.driver.gone), timeout=self.patience, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+            return True
+        task.cancel()
+        if self.driver.failure is not None and not find():
+            raise self.driver.failure
+        return bool(find())
+
+    async def _proxy_key(self, user: str) -> bytes:
+        url = f"{self.partner.base_url}/proxy/authkey"
+        async with aiohttp.ClientSession() as http, http.get(url, params={"user": user}) as response:
+            response.raise_for_status()
+            return bytes.fromhex((await response.json())["public_key"])

@@ -1,0 +1,1 @@
+"""The defects of clients, one module for each area of checks."""
