@@ -42,7 +42,7 @@ class _Tap(DirectTransport):
     messages: list[stanza_pb2.Message]
     came: asyncio.Condition
 
-    async def receive(self) -> AsyncIterator[Sequence[stanza_pb2.Stanza]]:  # type: ignore[override]
+    async def receive(self) -> AsyncIterator[Sequence[stanza_pb2.Stanza]]:
         """Yields the stanzas of each frame. See Transport."""
         async for stanzas in super().receive():
             async with self.came:
@@ -156,9 +156,11 @@ class Person:
             return isinstance(event, kind) and where(event)
 
         try:
-            return await self.client.wait_for(wanted, self._seconds)
+            event = await self.client.wait_for(wanted, self._seconds)
         except (TimeoutError, ConnectionEnded):
             raise NotSo(f"the WhatsApp user gets {what or kind.__name__}", "it did not come in time") from None
+        assert isinstance(event, kind)
+        return event
 
     async def reads(self, text: str) -> TextReceived:
         """Takes the text that must come."""
