@@ -25,6 +25,7 @@ _MODULES = {
         "dishonest_messages",
         "dishonest_media",
     ),
+    Subject.BOT: ("bots",),
     Subject.PARTNER: (),
     Subject.PROXY: (),
 }

@@ -23,6 +23,8 @@ class Subject(StrEnum):
     """What a check judges."""
 
     CLIENT = "client"
+    BOT = "bot"
+    """A client that nobody drives: it answers every text with the same text."""
     PARTNER = "partner"
     PROXY = "proxy"
 

@@ -1,36 +1,111 @@
-"""A run of the kit against a client, from the command line to its result; knows no check."""
+"""A run of the kit against a client, from what was asked for to its exit status; knows no check."""
 
 import tempfile
-import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from interop_conformance.catalogue import Scope, load, select
-from interop_conformance.check import Subject
+from interop_conformance.check import Check, Level, Subject
+from interop_conformance.drivers.driver import SubjectFailed
+from interop_conformance.ending import begin, finish, stopwatch, until_signal
 from interop_conformance.runner import ClientRunner, Plan
-from interop_conformance.subject import ClientSubject, links_to
-from interop_conformance.verdict import Result
+from interop_conformance.settings import Settings, WrongUse, checks_of, expected_failures
+from interop_conformance.subject import ClientSubject, CommandUnusable, DriverUnreachable, links_to
+from interop_conformance.terminal import Terminal, wait_for_enter
+from interop_conformance.verdict import Result, Run, Verdict
+
+_PATIENT = 1_000.0
+"""By how much longer everything may take when somebody looks on with a debugger."""
 
 
-async def run_client(
-    command: str, address: str, mode: str, only: tuple[str, ...], time_factor: float, seed: int
-) -> int:
-    """Runs the kit."""
-    checks = select(load(Subject.CLIENT), Scope(only=only))
-    subject = ClientSubject(links_to(command, address), time_factor)
-    began = time.monotonic()
+async def _unjudged(_: object) -> None:
+    raise AssertionError("nobody calls it")
 
-    def show(result: Result) -> None:
-        expected = f"expected {result.expected}; " if result.expected else ""
-        print(
-            f"{time.monotonic() - began:5.1f} {result.verdict} {result.check.id} {expected}{result.got} "
-            f"{result.seconds:.2f} {result.attempts} {result.score or ''}",
-            flush=True,
+
+DRIVER_ANSWERS = Check(
+    "SIM-05.driver-answers",
+    "The driver starts, and says what its client is.",
+    Level.MUST,
+    _unjudged,
+    forced_by="A client that cannot be driven cannot be judged.",
+)
+"""What the run itself finds out before any check."""
+
+
+@dataclass
+class ClientRun:
+    """One run.
+
+    Args:
+        settings: What was asked for.
+        command: The driver's command; or
+        address: where a driver is.
+        mode: `direct` or `proxy`.
+    """
+
+    settings: Settings
+    command: str
+    address: str
+    mode: str
+    results: list[Result] = field(default_factory=list)
+
+    async def run(self) -> int:
+        """Runs it, and returns the exit status.
+
+        Raises:
+            WrongUse: What was asked for cannot be done.
+        """
+        settings = self.settings
+        checks = checks_of(settings, Subject.CLIENT, mode=self.mode)
+        reasons = expected_failures(settings.expected_failures, [check.id for check in checks])
+        run = begin(settings, "client", self.mode)
+        terminal = Terminal(len(checks), as_json=settings.as_json)
+        terminal.say(f"{len(checks)} checks of a client, {self.mode}, profile {run.profile}, seed {run.seed}")
+        elapsed = stopwatch()
+        run.is_complete = await until_signal(self._judge(run, checks, terminal))
+        run.seconds = elapsed()
+        return finish(run, self.results, settings, reasons, terminal)
+
+    async def _judge(self, run: Run, checks: list[Check], terminal: Terminal) -> None:
+        subject = ClientSubject(links_to(self.command, self.address), self._factor)
+        self.results = [Result(check, Verdict.NOT_RUN) for check in checks]
+        try:
+            await subject.begin()
+            run.subject = subject.name
+            if self.mode not in subject.features:
+                raise WrongUse(f"{subject.name} says that it does not connect {self.mode}: choose the other --mode.")
+            await self._run_checks(checks, subject, terminal)
+        except (CommandUnusable, DriverUnreachable) as error:
+            raise WrongUse(str(error)) from error
+        except SubjectFailed as failure:
+            failed = Result(DRIVER_ANSWERS, Verdict.FAIL, "an answer to `describe`", str(failure))
+            blocked = [Result(each, Verdict.BLOCKED, blocked_by=DRIVER_ANSWERS.id) for each in checks]
+            self.results = [failed, *blocked]
+            terminal.show(failed)
+        finally:
+            await subject.close()
+
+    async def _run_checks(self, checks: list[Check], subject: ClientSubject, terminal: Terminal) -> None:
+        wait = wait_for_enter()
+        plan = Plan(
+            checks=checks,
+            mode=self.mode,
+            seed=self.settings.seed,
+            time_factor=self._factor,
+            pauses=self.settings.pauses,
+            pause=lambda check: wait(f"Next is {check.id}: {check.sentence}"),
         )
 
-    try:
-        await subject.begin()
-        with tempfile.TemporaryDirectory() as folder:
-            await ClientRunner(Plan(checks, mode, seed, time_factor), subject, Path(folder), show).run()
-    finally:
-        await subject.close()
-    return 0
+        def show(result: Result) -> None:
+            result.repeat = self.settings.repeat(result.check)
+            terminal.show(result)
+
+        with tempfile.TemporaryDirectory(prefix="interopsim-conformance-") as folder:
+            runner = ClientRunner(plan, subject, Path(folder), show)
+            try:
+                await runner.run()
+            finally:
+                self.results = runner.so_far() or self.results
+
+    @property
+    def _factor(self) -> float:
+        return _PATIENT if self.settings.pauses else self.settings.time_factor

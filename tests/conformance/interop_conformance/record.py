@@ -113,6 +113,10 @@ class Record:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def accounts(self) -> Sequence[str]:
+        """Returns the JIDs of all accounts that had a channel, the first one first."""
+        return [jid for jid in self._wire if jid]
+
     def wire(self, jid: str) -> Sequence[Stanza]:
         """Returns what an account sent and got so far, oldest first."""
         return tuple(self._wire.get(jid, ()))

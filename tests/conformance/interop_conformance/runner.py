@@ -117,8 +117,6 @@ class ClientRunner:
         self._on_result(result)
 
     def _not_applicable(self, check: Check) -> str | None:
-        if self._plan.mode not in check.modes:
-            return f"It is about clients that connect otherwise than {self._plan.mode}."
         missing = [name for name in check.features if name not in self._subject.features]
         return f"The client says that it lacks {', '.join(missing)}." if missing else None
 
@@ -167,27 +165,38 @@ class ClientRunner:
             time_factor=self._plan.time_factor,
         )
         async with Stage(parts) as stage:
-            result = await self._verdict(check, stage)
+            seconds = None if self._plan.pauses else check.seconds * self._plan.time_factor
+            result = await judged(check, stage, seconds)
             if result.verdict not in HELD:
                 result.wire, result.journal = stage.evidence()
             return result
 
-    async def _verdict(self, check: Check, stage: Stage) -> Result:
-        seconds = None if self._plan.pauses else check.seconds * self._plan.time_factor
-        try:
-            async with asyncio.timeout(seconds):
-                score = await check.judge(stage)
-        except NotSo as failure:
-            return Result(check, _failed(check), failure.expected, failure.got, score=_harmed(check))
-        except NotApplicable as reason:
-            return Result(check, Verdict.NOT_APPLICABLE, got=str(reason))
-        except TimeoutError:
-            if stage.driver.failure is not None:
-                raise stage.driver.failure from None
-            return Result(check, _failed(check), f"an end within {seconds:.0f} s", "none", score=_harmed(check))
+
+async def judged(check: Check, stage: Stage, seconds: float | None) -> Result:
+    """Judges on a stage.
+
+    Args:
+        check: What is judged.
+        stage: Where.
+        seconds: How long it may take; None for as long as it takes.
+
+    Raises:
+        SubjectFailed: The subject's driver is gone.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            score = await check.judge(stage)
+    except NotSo as failure:
+        return Result(check, _failed(check), failure.expected, failure.got, score=_harmed(check))
+    except NotApplicable as reason:
+        return Result(check, Verdict.NOT_APPLICABLE, got=str(reason))
+    except TimeoutError:
         if stage.driver.failure is not None:
-            raise stage.driver.failure
-        return Result(check, Verdict.PASS, score=score)
+            raise stage.driver.failure from None
+        return Result(check, _failed(check), f"an end within {seconds:.0f} s", "none", score=_harmed(check))
+    if stage.driver.failure is not None:
+        raise stage.driver.failure
+    return Result(check, Verdict.PASS, score=score)
 
 
 def _failed(check: Check) -> Verdict:

@@ -25,6 +25,8 @@ WAIT_SECONDS = 10.0
 """Longest wait for one thing, before `--time-factor`."""
 NEVER_SECONDS = 1.5
 """How long it is watched that something does not happen. A slow wrong client can escape, no right one is blamed."""
+MOST_WATCHED = 10.0
+"""By how much longer that is watched at most, however patient the kit is."""
 CLIENT_IP = "203.0.113.7"
 """Where a proxied client is; reserved for documentation (RFC 5737)."""
 PREKEYS = 20
@@ -213,6 +215,7 @@ class Stage:
         self._jids: list[str] = []
         self.simulator = parts.simulator
         self.admin = parts.simulator.admin
+        self.partner: PartnerServer
         self.record = parts.simulator.record
         self.driver = parts.driver
         self.mode = parts.mode
@@ -222,6 +225,10 @@ class Stage:
         """The messenger's number."""
 
     async def __aenter__(self) -> Self:
+        await self._open()
+        return self
+
+    async def _open(self) -> None:
         settings = PartnerSettings(
             self._parts.folder,
             issuer=f"https://messenger-{self.integrator}.example",
@@ -230,7 +237,6 @@ class Stage:
         self.partner = PartnerServer(settings, keys=self.simulator.keys)
         await self._stack.enter_async_context(self.partner)
         await self.register()
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         with suppress(SubjectFailed, TimeoutError):
@@ -402,7 +408,7 @@ class Stage:
     async def never(self, find: Callable[[], Any]) -> bool:
         """Watches the record for a while; says whether something was never found."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(NEVER_SECONDS * self._parts.time_factor):
+            async with asyncio.timeout(NEVER_SECONDS * min(self._parts.time_factor, MOST_WATCHED)):
                 await self.record.wait(find)
                 return False
         return True

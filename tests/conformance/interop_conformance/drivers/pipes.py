@@ -111,19 +111,31 @@ class Pipes:
 
     async def close(self) -> None:
         """Ends it with its stdin, and by force when that does not. See Link."""
-        if not self._is_closed:
-            self._is_closed = True
-            self._stdin.close()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(END_SECONDS):
-                    await self._process.wait()
+        if self._is_closed:
+            return
+        self._is_closed = True
+        discarding = asyncio.create_task(
+            self._discard()
+        )  # asyncio sees the end of a process only after that of its pipes
+        self._stdin.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._process.wait()
         with suppress(ProcessLookupError, PermissionError):  # what it has started, too
             os.killpg(self._process.pid, signal.SIGKILL)
-        await self._process.wait()
-        with suppress(TimeoutError):
-            async with asyncio.timeout(1.0):  # somebody else may hold its stderr
+        with suppress(TimeoutError):  # somebody whom it has sent away may hold its pipes
+            async with asyncio.timeout(END_SECONDS):
+                await self._process.wait()
                 await asyncio.shield(self._logging)
-        self._logging.cancel()
+        for task in (discarding, self._logging):
+            task.cancel()
+        await asyncio.gather(discarding, self._logging, return_exceptions=True)
+        self._process._transport.close()  # type: ignore[attr-defined] # nobody else closes pipes that somebody holds
+
+    async def _discard(self) -> None:
+        with suppress(OSError, RuntimeError):  # somebody else may still read
+            while await self._stdout.read(1 << 16):
+                pass
 
     async def _keep_log(self, stderr: asyncio.StreamReader) -> None:
         size = 0
