@@ -8,7 +8,7 @@ PROTOS := $(shell find protos -name '*.proto')
 RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test milestones threats fuzz histories chaos soak mutants lint fix docs gen gen-check stubs \
+.PHONY: help demo test milestones matrix threats fuzz histories chaos soak mutants lint fix docs gen gen-check stubs \
   release-contract bench plots up clean
 
 help: ## Show this list
@@ -26,8 +26,11 @@ test: $(STAMP) ## Run every test, then hold the ledger to what they proved; ARGS
 	@$(BIN)/pytest -n auto --maxprocesses 4 $(ARGS)
 	@$(if $(strip $(ARGS)),,$(BIN)/pytest tests/ledger)
 
-milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, feature by feature; ARGS=--json
-	@$(BIN)/python -m tests.milestones $(ARGS)
+milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, check by check; ARGS=--json
+	@$(BIN)/interopsim conformance client --command "$(BIN)/python -m interop_driver" --scope milestone $(ARGS)
+
+matrix: $(STAMP) ## Judge every wrong client and partner's server with the whole conformance kit; ARGS=acks_before_saving
+	@$(BIN)/python -m tests.conformance.matrix $(ARGS)
 
 threats: $(STAMP) ## Attack a running server in the ways T1 to T29 and print what held; ARGS=--json for machines
 	@$(BIN)/python -m tests.threats $(ARGS)

@@ -29,6 +29,17 @@ class Subject(StrEnum):
     PROXY = "proxy"
 
 
+MILESTONES = {
+    1: "Identities",
+    2: "Chat channel and keys",
+    3: "Messaging",
+    4: "Media, features, blocking",
+    5: "Deletion",
+    6: "Reachability",
+}
+"""What Meta's technical framework has a partner show, in its order (SIM-05)."""
+
+
 class Score(StrEnum):
     """What became of an attack by a dishonest server."""
 

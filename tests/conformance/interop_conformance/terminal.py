@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable
 
 import click
+from interop_conformance.check import MILESTONES
 from interop_conformance.report.summary import verdict_line
 from interop_conformance.verdict import Result, Run, Verdict
 
@@ -53,6 +54,9 @@ class Terminal:
     def end(self, run: Run, folder: str) -> None:
         """Prints the verdict, and where the report is."""
         self._echo("")
+        if run.scope:
+            for number, (held, all) in run.milestones().items():
+                self._echo(f"milestone {number}, {MILESTONES[number]}: {held} of {all} hold")
         self._echo(click.style(printable(verdict_line(run)), bold=True, fg="green" if run.is_conformant else "red"))
         if folder:
             self._echo(printable(f"Report: {folder}/report.html"))

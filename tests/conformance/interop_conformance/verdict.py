@@ -112,6 +112,12 @@ class Run:
         """How many checks got a verdict."""
         return sum(result.verdict is verdict for result in self.results)
 
+    def milestones(self) -> dict[int, tuple[int, int]]:
+        """How many checks of each milestone hold, and how many there are."""
+        numbers = sorted({result.check.milestone for result in self.results} - {0})
+        found = {number: [each for each in self.results if each.check.milestone == number] for number in numbers}
+        return {number: (sum(each.verdict in HELD for each in some), len(some)) for number, some in found.items()}
+
     def scores(self) -> dict[Score, int]:
         """How many attacks were noticed, survived, or did harm."""
         return {score: sum(result.score is score for result in self.results) for score in Score}

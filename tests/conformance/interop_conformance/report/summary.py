@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from interop_conformance.check import Level
+from interop_conformance.check import MILESTONES, Level
 from interop_conformance.verdict import Run, Verdict
 
 _SHOWN = 50
@@ -23,6 +23,12 @@ def markdown_of(run: Run) -> str:
     lines = [f"## {_plain(verdict_line(run))}", ""]
     scope = f", {run.scope}" if run.scope else ""
     lines += [f"Profile {run.profile}{_plain(scope)}, seed {run.seed}, interopsim {run.kit_version}.", ""]
+    if milestones := run.milestones():
+        lines += ["| milestone | | hold |", "| --- | --- | --- |"]
+        lines += [
+            f"| {number} | {MILESTONES[number]} | {held} of {all} |" for number, (held, all) in milestones.items()
+        ]
+        lines.append("")
     shown = [each for each in run.results if each.is_bad or each.verdict in (Verdict.WARN, Verdict.EXPECTED_FAILURE)]
     if shown:
         lines += ["| check | | verdict | expected | got |", "| --- | --- | --- | --- | --- |"]
