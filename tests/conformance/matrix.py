@@ -8,18 +8,35 @@ import asyncio
 import shlex
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from interop_conformance.catalogue import Scope, load, select
 from interop_conformance.check import Subject
-from interop_conformance.runner import ClientRunner, Plan
+from interop_conformance.runner import ClientRunner, Pair, Plan
+from interop_conformance.simulator import Simulator
 from interop_conformance.subject import ClientSubject, links_to
 from interop_conformance.verdict import Result, Verdict
 from interop_wrong.client import load as load_wrong
 from interop_wrong.register import Wrong
 
+from partner_server import SigningKeys
+
 BLAMED = frozenset({Verdict.FAIL, Verdict.WARN})
+
+
+@asynccontextmanager
+async def simulators(folder: Path, seed: int = 1) -> AsyncIterator[Pair]:
+    """Two simulators for many runs: one whose checks share it, one whose checks are alone."""
+    keys = SigningKeys()
+    for name in ("shared", "alone"):
+        (folder / name).mkdir()
+    async with (
+        Simulator(folder / "shared", seed, keys) as shared,
+        Simulator(folder / "alone", seed, keys) as alone,
+    ):
+        yield shared, alone
 
 
 def command_of(wrong: Wrong) -> str:
@@ -27,38 +44,41 @@ def command_of(wrong: Wrong) -> str:
     return shlex.join([sys.executable, "-m", "interop_wrong.client", wrong.name])
 
 
-async def judge(command: str, only: Sequence[str] = (), mode: str = "direct", seed: int = 1) -> list[Result]:
+async def judge(command: str, pair: Pair, only: Sequence[str] = (), mode: str = "direct") -> list[Result]:
     """Runs the kit, or some checks, against a client."""
     subject = ClientSubject(links_to(command, ""))
+    checks = [check for check in select(load(Subject.CLIENT), Scope(only=only)) if mode in check.modes]
     with tempfile.TemporaryDirectory(prefix="interopsim-matrix-") as folder:
         try:
             await subject.begin()
-            plan = Plan(select(load(Subject.CLIENT), Scope(only=only)), mode, seed)
-            return await ClientRunner(plan, subject, Path(folder), lambda _: None).run()
+            return await ClientRunner(Plan(checks, mode), subject, Path(folder), lambda _: None, pair).run()
         finally:
             await subject.close()
 
 
 def complaints(wrong: Wrong, results: Sequence[Result]) -> list[str]:
     """What the verdicts on a wrong client should not be."""
-    blamed = {result.check.id for result in results if result.verdict in BLAMED}
+    blamed = {result.check.id: result for result in results if result.verdict in BLAMED}
     missed = [f"{name} does not catch it" for name in wrong.caught_by if name not in blamed]
-    others = [f"{name} blames it" for name in sorted(blamed - {*wrong.caught_by, *wrong.also})]
+    innocent = sorted(blamed.keys() - {*wrong.caught_by, *wrong.also})
+    others = [f"{name} blames it: expected {blamed[name].expected}; got {blamed[name].got}" for name in innocent]
     broken = [f"{each.check.id}: {each.got}" for each in results if each.verdict is Verdict.HARNESS_ERROR]
     return missed + others + broken
 
 
-def main(names: Sequence[str]) -> int:
+async def run(names: Sequence[str]) -> int:
     """Prints a line for each wrong client; returns 1 when one is not judged as its register says."""
     status = 0
-    for wrong in load_wrong().values():
-        if names and wrong.name not in names:
-            continue
-        wrongly = complaints(wrong, asyncio.run(judge(command_of(wrong), mode=wrong.mode)))
-        print(f"{wrong.name}: {'; '.join(wrongly) or 'caught by ' + ', '.join(wrong.caught_by)}", flush=True)
-        status |= bool(wrongly)
+    with tempfile.TemporaryDirectory(prefix="interopsim-matrix-") as folder:
+        async with simulators(Path(folder)) as pair:
+            for wrong in load_wrong().values():
+                if not names or wrong.name in names:
+                    wrongly = complaints(wrong, await judge(command_of(wrong), pair, mode=wrong.mode))
+                    caught = f"caught by {', '.join(wrong.caught_by)}"
+                    print(f"{wrong.name}: {'; '.join(wrongly) or caught}", flush=True)
+                    status |= bool(wrongly)
     return status
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(asyncio.run(run(sys.argv[1:])))

@@ -21,6 +21,9 @@ from partner_server import SigningKeys
 AT_ONCE = 8
 """Most checks at once in a simulator that they share."""
 
+Pair = tuple[Simulator, Simulator]
+"""The simulator that checks share, and that of checks that are alone."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -47,16 +50,24 @@ class ClientRunner:
         subject: The client; it has said what it is.
         folder: For temporary files.
         on_result: Told of each result as it comes.
+        simulators: Where checks go on: those that share one, and those that are alone; None starts what is needed.
     """
 
-    def __init__(self, plan: Plan, subject: ClientSubject, folder: Path, on_result: Callable[[Result], None]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        subject: ClientSubject,
+        folder: Path,
+        on_result: Callable[[Result], None],
+        simulators: Pair | None = None,
+    ) -> None:
         self._plan = plan
         self._subject = subject
         self._folder = folder
         self._on_result = on_result
         self._results: dict[str, asyncio.Future[Result]] = {}
         self._numbers = itertools.count(1)
-        self._keys = SigningKeys()
+        self._given = simulators
         self._room = asyncio.Semaphore(1 if plan.pauses else AT_ONCE)
         self._devices = asyncio.Semaphore(subject.devices)
         self._alone = asyncio.Lock()
@@ -83,19 +94,21 @@ class ClientRunner:
     @asynccontextmanager
     async def _simulators(self) -> AsyncIterator[tuple[asyncio.Future[Simulator], asyncio.Future[Simulator]]]:
         """Starts the simulators that are needed; each is there once its future is done."""
+        if self._given is not None:
+            yield _done(self._given[0]), _done(self._given[1])
+            return
+        keys = SigningKeys()
         is_shared, is_alone = (any(each.is_alone is kind for each in self._plan.checks) for kind in (False, True))
         async with (
-            _starting(self._simulator("shared", is_shared)) as shared,
-            _starting(self._simulator("alone", is_alone)) as alone,
+            _starting(self._simulator("shared", keys) if is_shared else None) as shared,
+            _starting(self._simulator("alone", keys) if is_alone else None) as alone,
         ):
             yield shared, alone
 
-    def _simulator(self, name: str, is_needed: bool) -> Simulator | None:
-        if not is_needed:
-            return None
+    def _simulator(self, name: str, keys: SigningKeys) -> Simulator:
         folder = self._folder / name
         folder.mkdir()
-        return Simulator(folder, self._plan.seed, self._keys)
+        return Simulator(folder, self._plan.seed, keys)
 
     async def _settle(self, check: Check, simulator: "asyncio.Future[Simulator]") -> None:
         began, result = time.monotonic(), None
@@ -205,6 +218,12 @@ def _failed(check: Check) -> Verdict:
 
 def _harmed(check: Check) -> Score | None:
     return Score.HARMED if check.is_attack else None
+
+
+def _done(simulator: Simulator) -> asyncio.Future[Simulator]:
+    there: asyncio.Future[Simulator] = asyncio.get_running_loop().create_future()
+    there.set_result(simulator)
+    return there
 
 
 @asynccontextmanager

@@ -1,0 +1,134 @@
+"""The command line of the kit: wrong use is a sentence and status 2, Ctrl-C leaves a report and nothing else."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.kit import DRIVER, conformance
+
+CLIENT = ("client", "--command", DRIVER)
+WRONG_USE = {
+    "an unknown check": ((*CLIENT, "--only", "ENL-08.enlist"), "did you mean ENL-08.enlists?"),
+    "an unknown check to skip": ((*CLIENT, "--skip", "ENL-8.enlists"), "did you mean ENL-08.enlists?"),
+    "an unknown area": ((*CLIENT, "--area", "KEYS"), "did you mean KEY?"),
+    "an unknown profile": ((*CLIENT, "--profile", "2025"), "did you mean 2024?"),
+    "an unknown scope": ((*CLIENT, "--scope", "milestone:7"), "milestone:1 to milestone:6"),
+    "another word for a scope": ((*CLIENT, "--scope", "mile:1"), "milestone:1 to milestone:6"),
+    "nothing left to run": ((*CLIENT, "--only", "ENL-08.enlists", "--skip", "ENL-08.enlists"), "no check is left"),
+    "no such program": (("client", "--command", "/no/such/program"), "cannot be started"),
+    "a file that is no program": (("client", "--command", "/etc/hostname"), "cannot be started"),
+    "an open quote": (("client", "--command", "sh -c '"), "quotation"),
+    "neither command nor driver": (("client",), "Give either --command"),
+    "both": ((*CLIENT, "--driver", "127.0.0.1:1"), "Give either --command"),
+    "a driver elsewhere": (("client", "--driver", "192.0.2.1:5555"), "--allow-remote"),
+    "a driver elsewhere by name": (("client", "--driver", "driver.example:5555"), "--allow-remote"),
+    "no address": (("client", "--driver", "5555"), "HOST:PORT"),
+    "nobody there": (("client", "--driver", "127.0.0.1:1"), "no driver answers"),
+    "a negative seed": ((*CLIENT, "--seed", "-1"), "--seed"),
+    "no time at all": ((*CLIENT, "--time-factor", "0"), "--time-factor"),
+    "a file that is not there": ((*CLIENT, "--expected-failures", "none.toml"), "cannot be read"),
+    "reports that are none": (("diff", "a.json", "b.json"), "cannot be read"),
+    "a list of nothing": (("list", "--area", "ABC"), "no area"),
+}
+FILES = {
+    '"ENL-08.enlist" = "Why"': "did you mean ENL-08.enlists?",
+    '"ENL-08.enlists" = ""': "a reason",
+    '"ENL-08.enlists" = 1': "a reason",
+    "ENL-08.enlists": "no TOML",
+    "\x00": "no TOML",
+}
+ONE = "ENL-07.token-at-each-connection"
+WRONG = f"{sys.executable} -m interop_wrong.client uses_one_token_for_ever"
+
+
+@pytest.mark.parametrize("name", WRONG_USE)
+def test_wrong_use_is_a_sentence_and_status_2(name: str, tmp_path: Path) -> None:
+    """Before anything is started, where that can be."""
+    arguments, sentence = WRONG_USE[name]
+    outcome = conformance(tmp_path, *arguments)
+    assert outcome.status == 2, outcome.stdout + outcome.stderr
+    assert sentence in outcome.stderr and "Traceback" not in outcome.stderr
+    assert list(outcome.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_a_file_of_expected_failures_is_judged_first(text: str, tmp_path: Path) -> None:
+    """It must name checks that exist, with a reason each."""
+    file = tmp_path / "expected.toml"
+    file.write_text(text)
+    outcome = conformance(tmp_path, *CLIENT, "--expected-failures", str(file))
+    assert outcome.status == 2 and FILES[text] in outcome.stderr, outcome.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:
+    """Somebody's file is where the report should go."""
+    (tmp_path / "report").write_text("mine")
+    outcome = conformance(tmp_path, *CLIENT)
+    assert outcome.status == 2 and "the report cannot be written" in outcome.stderr
+    assert (tmp_path / "report").read_text() == "mine"
+
+
+@pytest.mark.timeout(180)
+def test_expected_failures(tmp_path: Path) -> None:
+    """One does not make the subject conformant; a check that passes unexpectedly fails the run."""
+    file = tmp_path / "expected.toml"
+    file.write_text('"ENL-08.enlists" = "Not done yet."\n')
+    outcome = conformance(tmp_path, *CLIENT, "--only", "ENL-08.enlists", "--expected-failures", str(file))
+    assert (outcome.status, outcome.verdicts()) == (1, {"ENL-08.enlists": "unexpected pass"})
+    file.write_text(f'"{ONE}" = "Not done yet."\n')
+    outcome = conformance(tmp_path, "client", "--command", WRONG, "--only", ONE, "--expected-failures", str(file))
+    assert (outcome.status, outcome.verdicts()) == (1, {ONE: "expected failure"})
+
+
+@pytest.mark.timeout(180)
+def test_two_runs_are_compared(tmp_path: Path) -> None:
+    """What held and does not any more is worse, and that is the exit status."""
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    conformance(tmp_path / "old", *CLIENT, "--only", ONE)
+    failed = conformance(tmp_path / "new", "client", "--command", WRONG, "--only", ONE)
+    check = failed.report["checks"][0]
+    assert check["wire"] and check["journal"] and f"--only {ONE} --seed 1" in check["repeat"]
+    old, new = (str(tmp_path / name / "report" / "report.json") for name in ("old", "new"))
+    outcome = conformance(tmp_path, "diff", old, new)
+    assert (outcome.status, outcome.stdout) == (1, f"worse  {ONE}: pass → fail\n")
+    outcome = conformance(tmp_path, "diff", new, old)
+    assert (outcome.status, outcome.stdout) == (0, f"better {ONE}: fail → pass\n")
+    assert conformance(tmp_path, "diff", new, new).stdout == ""
+
+
+def test_checks_are_listed(tmp_path: Path) -> None:
+    """With requirement, evidence and sentence; for machines, too."""
+    rows = json.loads(conformance(tmp_path, "list", "--json", "--area", "ENL", "--level", "must").stdout)
+    assert {row["level"] for row in rows} == {"must"} and {row["id"][:3] for row in rows} == {"ENL"}
+    assert "ENL-08.enlists" in conformance(tmp_path, "list").stdout
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_broken_off_run_leaves_a_report_and_nothing_else(number: signal.Signals, tmp_path: Path) -> None:
+    """The report says that it was broken off, and what did not run."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    arguments = [*CLIENT, "--report", str(tmp_path / "report")]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "interop_server", "conformance", *arguments],
+        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    while "pass" not in process.stdout.readline():
+        pass
+    process.send_signal(number)
+    _, logged = process.communicate(timeout=60)
+    assert process.returncode == 130, logged
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    assert not report["is_complete"] and not report["is_conformant"] and report["counts"]["not run"] > 0
+    assert list(temporary.iterdir()) == [] and "Traceback" not in logged
