@@ -31,6 +31,7 @@ CLIENT_IP = "203.0.113.7"
 """Where a proxied client is; reserved for documentation (RFC 5737)."""
 PREKEYS = 20
 
+_DAY_MS = 24 * 3_600_000
 _FEATURE_OF = {
     "send_media": "media",
     "send_reaction": "reactions",
@@ -236,6 +237,8 @@ class Stage:
         )
         self.partner = PartnerServer(settings, keys=self.simulator.keys)
         await self._stack.enter_async_context(self.partner)
+        if self._parts.check.is_alone:
+            self._follow_clock((await self.admin.get_clock()).now_ms)  # an earlier check may have moved it
         await self.register()
 
     async def __aexit__(self, *_: object) -> None:
@@ -454,6 +457,13 @@ class Stage:
         if self.driver.failure is not None and not find():
             raise self.driver.failure
         return bool(find())
+
+    async def advance_clock(self, days: int) -> None:
+        """Moves the simulator's time forward, and the messenger's with it; for checks that are alone."""
+        self._follow_clock((await self.admin.advance_clock(days * _DAY_MS)).clock.now_ms)
+
+    def _follow_clock(self, now_ms: int) -> None:
+        self.partner.clock.set(now_ms / 1_000, is_frozen=False)
 
     async def _proxy_key(self, user: str) -> bytes:
         url = f"{self.partner.base_url}/proxy/authkey"

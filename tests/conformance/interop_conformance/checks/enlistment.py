@@ -61,3 +61,21 @@ async def refusal_is_told(stage: Stage) -> None:
     result = await bob.ask(enlist=pb.EnlistCommand(token=bob.token(exp=1)))
     if not refused(result):
         raise NotSo("`enlist` is refused", told(result))
+
+
+@check(
+    "ENL-11.not-enlisted-is-not-connected",
+    Level.MUST,
+    "Who was not enlisted is not connected, until a good token enlists them.",
+    milestone=1,
+    after=(ENLISTS,),
+)
+async def not_enlisted_is_not_connected(stage: Stage) -> None:
+    """A token of another messenger is refused, so is the connection; then a token of its own is taken."""
+    bob = await stage.device()
+    result = await bob.ask(enlist=pb.EnlistCommand(token=bob.token(iss="https://elsewhere.example")))
+    stage.expect(refused(result), "`enlist` is refused", told(result))
+    result = await bob.ask(connect=pb.ConnectCommand(token=bob.token()))
+    stage.expect(result.WhichOneof("outcome") != "done", "`connect` fails", "it succeeds")
+    await bob.enlist()
+    await bob.connect()
