@@ -80,7 +80,7 @@ async def addresses_are_jids(stage: Stage) -> None:
     await stage.talk(alice, bob)
     await stage.settle(alice, bob)
     sent = [each for kind in ("message", "receipt", "typing") for each in stage.sent(bob.jid, kind)]
-    addresses = {each.fields.get("to_jid") for each in sent}
+    addresses = {str(each.fields.get("to_jid")).replace(":0@", "@") for each in sent}  # device 0 may be named
     stage.expect(addresses == {alice.jid}, alice.jid, addresses)
 
 
@@ -474,9 +474,9 @@ async def waits_as_told(stage: Stage) -> None:
     refusal = {"reason": errors_pb2.ERROR_REASON_RATE_LIMITED, "retry_after_ms": 2_000, "requirement": "MSG-11"}
     await stage.add_fault("too-many", match, 1, refuse=refusal)
     result = await bob.ask(send_text=pb.SendTextCommand(to_jid=alice.jid, text="too much"))
+    await stage.sends(bob.jid, "message", what="a message that is refused", count=2)
     await stage.marker(alice, bob)
     attempts = [each.entry.at_ms for each in stage.sent(bob.jid, "message")][1:]
-    stage.expect(attempts, "a message that is refused", "none")
     early = [at_ms - attempts[0] for at_ms in attempts[1:] if at_ms - attempts[0] < 2_000]
     stage.expect(not early, "no further attempt for 2,000 ms", f"one after {early} ms")
     stage.expect(is_refused(result) or len(attempts) > 1, "a refusal, or another attempt", told(result))
