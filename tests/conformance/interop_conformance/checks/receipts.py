@@ -193,7 +193,7 @@ async def setting_at_login(stage: Stage) -> None:
     "Nobody is told what a user reads who has read receipts off.",
     milestone=3,
     features=("read_receipts",),
-    after=("RCP-01.read", "RCP-01.setting-at-login"),
+    after=("RCP-01.read",),
 )
 async def setting_is_kept(stage: Stage) -> None:
     """The user reads, and writes: what the client may have sent has been dropped by then."""
