@@ -183,7 +183,7 @@ def verifies_what_it_has_parsed() -> None:
     SignalMessage.decode = classmethod(read)  # type: ignore[method-assign, assignment]
 
 
-@wrong_client("MSG-03.no-prekey-message-after-the-answer", also=("MSG-03.sessions-survive-a-restart",))
+@wrong_client("MSG-03.no-prekey-message-after-the-answer")
 def sends_prekey_messages_for_ever() -> None:
     """Does not notice that its prekey messages were answered."""
     decrypt = Session.decrypt
