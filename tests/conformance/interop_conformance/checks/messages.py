@@ -9,6 +9,7 @@ from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage, told
 
+from interop_api.admin.v1alpha1 import faults_pb2
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import errors_pb2, stanza_pb2
 from interop_client.messaging.contents import text_content
@@ -179,6 +180,24 @@ async def lost_answer(stage: Stage) -> None:
 
 
 @check(
+    "MSG-05.replaced-device",
+    Level.SHOULD,
+    "A text for a device that its user has replaced reaches the new one, or the client says that it was not sent.",
+    milestone=3,
+    after=(SENDS, SHOWS),
+)
+async def replaced_device(stage: Stage) -> None:
+    """Alice's device has another registration id, and the same keys."""
+    alice, bob = await stage.pair()
+    await stage.talk(alice, bob)
+    alice.client.state.signal.registration_id += 1
+    await alice.client.publish_prekeys(5)
+    result = await bob.ask(send_text=pb.SendTextCommand(to_jid=alice.jid, text="to the new one"))
+    if not is_refused(result):
+        await alice.reads("to the new one")
+
+
+@check(
     "MSG-09.acks",
     Level.SHOULD,
     "The client acks what was delivered to it.",
@@ -296,6 +315,24 @@ async def backlog_is_shown(stage: Stage) -> None:
     texts = await _backlog(alice, bob)
     shown = Counter(bob.texts())
     stage.expect(all(shown[text] == 1 for text in texts), "each of twenty texts once", shown)
+
+
+@check(
+    "MSG-07.broken-connection",
+    Level.MUST,
+    "A text on which the connection broke is shown when the client is back.",
+    milestone=3,
+    after=(SHOWS,),
+)
+async def broken_connection(stage: Stage) -> None:
+    """The stream breaks in place of the delivery."""
+    alice, bob = await stage.pair()
+    match = {"stanza": "message", "direction": "FAULT_DIRECTION_TO_CLIENT", "actor": bob.jid}
+    await stage.add_fault("broken", match, 1, close={"ending": faults_pb2.FAULT_ENDING_RESET})
+    await alice.send(bob.jid, "on its way")
+    await stage.decides(bob.jid, "fault.close")
+    await bob.connect()
+    await bob.shows_text("on its way")
 
 
 @check(

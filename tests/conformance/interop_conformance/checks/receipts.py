@@ -279,6 +279,27 @@ async def asks_again(stage: Stage) -> None:
 
 
 @check(
+    "RCP-03.asks-after-being-away",
+    Level.SHOULD,
+    "A message that waited for the client and cannot be decrypted is asked for, too.",
+    milestone=3,
+    after=(ASKS,),
+)
+async def asks_after_being_away(stage: Stage) -> None:
+    """It comes with the backlog, between two texts that are shown."""
+    alice, bob = await stage.pair()
+    await stage.talk(alice, bob)
+    await bob.disconnect()
+    await alice.send(bob.jid, "before")
+    broken = await send_broken(alice, bob)
+    await alice.send(bob.jid, "after")
+    await bob.connect()
+    await bob.shows_text("before")
+    await bob.shows_text("after")
+    await stage.sends(bob.jid, "retry_receipt", asks_for(broken), "a retry receipt for what is broken")
+
+
+@check(
     "RCP-03.says-whose-keys",
     Level.SHOULD,
     "A request for a message has the registration id of the device.",
@@ -299,7 +320,7 @@ async def says_whose_keys(stage: Stage) -> None:
 @check(
     "RCP-03.resend-is-shown",
     Level.MUST,
-    "What is sent again is shown, once, under its id.",
+    "What is sent again is shown, once, under its id, and is receipted then.",
     milestone=3,
     after=(ASKS,),
 )
@@ -311,6 +332,7 @@ async def resend_is_shown(stage: Stage) -> None:
     sent = await alice.send(bob.jid, "said again")
     shown = await bob.shows_text("said again")
     stage.expect(shown.message_id == sent.id, f"the id {sent.id}", shown.message_id)
+    await stage.sends(bob.jid, "receipt", names(sent.id, "DELIVERED"), "a delivered receipt for it")
     await stage.talk(alice, bob)
     stage.expect(bob.texts().count("said again") == 1, "the text once", f"{bob.texts().count('said again')} times")
 
@@ -457,6 +479,27 @@ async def answers_what_came_long_ago(stage: Stage) -> None:
     await ask_again(alice, bob.jid, ids[0])
     content = opened(alice, bob, await copy_of(alice, ids[0], 2))
     stage.expect(said(content) == "text 0", "the text that was asked for", said(content))
+
+
+@check(
+    "RCP-03.answers-after-being-away",
+    Level.SHOULD,
+    "A request that waited for the client is answered when it is back.",
+    milestone=3,
+    after=(ANSWERS,),
+)
+async def answers_after_being_away(stage: Stage) -> None:
+    """It asks for a text of before."""
+    alice, bob = await stage.pair()
+    await stage.talk(alice, bob)
+    sent = await bob.send(alice.jid, "before I left")
+    await alice.reads("before I left")
+    await bob.disconnect()
+    await ask_again(alice, bob.jid, sent)
+    await stage.decides(alice.jid, "stanza.retry_receipt")
+    await bob.connect()
+    content = opened(alice, bob, await copy_of(alice, sent, 2))
+    stage.expect(said(content) == "before I left", "the text that was asked for", said(content))
 
 
 @check(

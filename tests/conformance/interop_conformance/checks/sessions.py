@@ -405,6 +405,24 @@ async def session_anew(stage: Stage) -> None:
 
 
 @check(
+    "MSG-03.session-before",
+    Level.SHOULD,
+    "A text that was sealed in the session before is shown when it comes after the new session has begun.",
+    milestone=3,
+    after=("MSG-03.session-anew",),
+)
+async def session_before(stage: Stage) -> None:
+    """It was under way when Alice lost her sessions."""
+    alice, bob = await conversation(stage)
+    letter = await alice.seal(bob.jid, "sealed before")
+    alice.client.state.signal.delete_session(bob.jid)
+    await alice.send(bob.jid, "a new beginning")
+    await bob.shows_text("a new beginning")
+    await alice.send_sealed(letter)
+    await bob.shows_text("sealed before")
+
+
+@check(
     "MSG-03.wrong-mac",
     Level.MUST,
     "A message whose MAC does not verify is not shown, and what comes next is.",
@@ -431,14 +449,15 @@ async def wrong_mac(stage: Stage) -> None:
     forced_by=BOUND,
 )
 async def wrong_mac_changes_nothing(stage: Stage) -> None:
-    """A forgery in a new chain comes first, and then what was forged."""
+    """A forgery comes before each of two texts, the first of which begins a chain."""
     alice, bob = await conversation(stage)
     await bob.send(alice.jid, "what comes now begins a chain")
     await alice.reads("what comes now begins a chain")
-    letter = await alice.seal(bob.jid, "by Alice")
-    body = letter.enc[0].ciphertext
-    await alice.send_sealed(with_ciphertext(alice, letter, body[:-1] + bytes((body[-1] ^ 1,))), letter)
-    await bob.shows_text("by Alice")
+    for text in ("by Alice", "by Alice, too"):
+        letter = await alice.seal(bob.jid, text)
+        body = letter.enc[0].ciphertext
+        await alice.send_sealed(with_ciphertext(alice, letter, body[:-1] + bytes((body[-1] ^ 1,))), letter)
+        await bob.shows_text(text)
 
 
 @check(

@@ -37,7 +37,7 @@ def sends_plaintext_as_ciphertext() -> None:
     SignalState.encrypt = leave  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-06.refused-message-is-told", "MSG-11.waits-as-told")
+@wrong_client("MSG-06.refused-message-is-told", "MSG-05.replaced-device", "MSG-11.waits-as-told")
 def does_not_look_at_the_answer() -> None:
     """Takes every answer of the server for an ack."""
     send = InteropClient._send_stanza
@@ -206,6 +206,7 @@ def shows_the_newest_first() -> None:
 
 @wrong_client(
     "MSG-07.backlog-is-shown",
+    "MSG-07.broken-connection",
     also=("MSG-09.lost-ack", "RCP-01.delivered-after-being-away", "MSG-03.sessions-survive-a-restart"),
 )
 def does_not_ask_for_the_backlog() -> None:

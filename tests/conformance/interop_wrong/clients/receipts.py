@@ -9,7 +9,7 @@ from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.messaging import inbox as sdk_inbox
-from interop_client.messaging.events import MessageResent, RetryUnanswered
+from interop_client.messaging.events import MessageResent, RetryUnanswered, Undecryptable
 from interop_client.messaging.inbox import Answers, Inbox, Opened
 from interop_client.messaging.outgoing import Outgoing
 from interop_client.messaging.sent import SentContents
@@ -301,3 +301,31 @@ def stumbles_over_what_it_has_forgotten() -> None:
         return content
 
     Outgoing.find = stumble  # type: ignore[method-assign]
+
+
+@wrong_client("RCP-03.asks-after-being-away")
+def asks_only_for_what_is_new() -> None:
+    """Gives up on what came while it was away and cannot be decrypted."""
+    close = Inbox._closed
+
+    def give_up(self: Inbox, stanza: stanza_pb2.Stanza, error: Any, answers: Answers) -> Any:
+        if not stanza.offline:
+            return close(self, stanza, error, answers)
+        answers.nacks[stanza.delivery_id] = 500
+        return Undecryptable(stanza.message.from_jid, stanza.message.id, type(error).__name__)
+
+    Inbox._closed = give_up  # type: ignore[method-assign]
+
+
+@wrong_client("RCP-03.answers-after-being-away")
+def answers_only_what_is_new() -> None:
+    """Passes over requests that came while it was away."""
+    open_it = Inbox.open
+
+    def pass_over(self: Inbox, stanza: stanza_pb2.Stanza, answers: Answers) -> Opened:
+        if stanza.offline and stanza.HasField("retry_receipt"):
+            answers.acks.append(stanza.delivery_id)
+            return Opened()
+        return open_it(self, stanza, answers)
+
+    Inbox.open = pass_over  # type: ignore[method-assign]

@@ -12,11 +12,11 @@ from interop_client.messaging.outgoing import Outgoing
 from interop_client.signal import messages
 from interop_client.signal.chain import ChainStep, ReceivingChain
 from interop_client.signal.content import pad_at_random
-from interop_client.signal.errors import InvalidMessage, TooFarInFuture
+from interop_client.signal.errors import BadMac, InvalidMessage, TooFarInFuture
 from interop_client.signal.keys import Entropy
 from interop_client.signal.messages import PreKeySignalMessage, SignalMessage
 from interop_client.signal.ratchet import DoubleRatchet, ReceivingStep
-from interop_client.signal.session import Session
+from interop_client.signal.session import Session, SessionRecord
 from interop_client.signal.store import CiphertextType, SignalState
 
 
@@ -137,9 +137,12 @@ def moves_on_before_verifying() -> None:
     decrypt = Session.decrypt
 
     def open_it(self: Session, message: SignalMessage, entropy: Entropy, *arguments: int) -> bytes:
-        if self.ratchet.knows(message.header.ratchet_key):
-            self.ratchet.commit(self.ratchet.step(message.header.ratchet_key, message.header.counter), entropy)
-        return decrypt(self, message, entropy, *arguments)
+        try:
+            return decrypt(self, message, entropy, *arguments)
+        except BadMac:
+            if self.ratchet.knows(message.header.ratchet_key):
+                self.ratchet.commit(self.ratchet.step(message.header.ratchet_key, message.header.counter), entropy)
+            raise
 
     Session.decrypt = open_it  # type: ignore[method-assign, assignment]
 
@@ -269,3 +272,15 @@ def begins_anew_after_a_restart() -> None:
                 self.records[remote].sessions[:] = before
 
     SignalState.to_bytes = save  # type: ignore[method-assign]
+
+
+@wrong_client("MSG-03.session-before", also=("MSG-03.both-begin-at-once",))
+def forgets_the_session_before() -> None:
+    """Keeps one session with each person, the newest."""
+    promote = SessionRecord.promote
+
+    def replace(self: SessionRecord, session: Session) -> None:
+        promote(self, session)
+        del self.sessions[1:]
+
+    SessionRecord.promote = replace  # type: ignore[method-assign]
