@@ -193,9 +193,13 @@ class Person:
 
     async def seal_bytes(self, to: str, plaintext: bytes, message_id: str = "") -> stanza_pb2.Message:
         """Does the same with any bytes, which are padded here."""
+        return await self.seal_padded(to, pad_at_random(plaintext), message_id)
+
+    async def seal_padded(self, to: str, padded: bytes, message_id: str = "") -> stanza_pb2.Message:
+        """Does the same with bytes that are padded already, or should be."""
         await self.ensure_session(to)
         signal = self.client.state.signal
-        sealed = signal.encrypt(to, pad_at_random(plaintext))
+        sealed = signal.encrypt(to, padded)
         message = stanza_pb2.Message(
             id=message_id or self.client.state.take_message_id(), to_jid=to, type=stanza_pb2.MESSAGE_TYPE_TEXT
         )

@@ -432,6 +432,31 @@ class Stage:
         if not await self._seen(answered):
             raise NotSo("the client acks what was delivered", "some deliveries were not acked in time")
 
+    async def acked(self, jid: str, message_id: str) -> None:
+        """Waits until an account's client acked a message, or said that it cannot take it (MSG-09, MSG-10).
+
+        Raises:
+            NotSo: It did not, in time.
+        """
+
+        def answered() -> bool:
+            due = {each.delivery_id for each in self.got(jid, "message", lambda each: each.get("id") == message_id)}
+            acked = {str(value) for each in self.sent(jid, "ack") for value in each.fields.get("delivery_ids", ())}
+            nacked = {str(each.fields.get("delivery_id", "")) for each in self.sent(jid, "nack")}
+            return bool(due & (acked | nacked))
+
+        if not await self._seen(answered):
+            raise NotSo("the client acks the message", "the server saw no ack of it in time")
+
+    async def settle(self, alice: Person, bob: Device) -> None:
+        """Has both write, and waits until the record has Bob's text.
+
+        By then what came for him before Alice's text is dealt with, and what he sent before his own is in the record.
+        """
+        await self.marker(alice, bob)
+        message_id = await bob.send(alice.jid, "settled")
+        await self.sends(bob.jid, "message", lambda each: each.get("id") == message_id, "the text that it says it sent")
+
     def expect(self, claim: object, expected: str, got: object) -> None:
         """Raises NotSo unless a claim holds.
 

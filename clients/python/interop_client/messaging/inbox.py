@@ -153,6 +153,8 @@ class Inbox:
             return Opened((self._retry_event(stanza, answers),))
         if self._is_repeated(stanza, key):
             answers.acks.append(stanza.delivery_id)
+            if kind == "message":  # its receipt may have been lost with the ack; what is remembered was decrypted
+                answers.delivered[stanza.message.from_jid].append(stanza.message.id)
             return Opened()
         if kind == "message":
             return self._open_message(stanza, key, answers)
