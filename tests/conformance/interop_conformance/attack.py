@@ -1,4 +1,4 @@
-"""What the attacks of a dishonest server have in common: how they are played, and what came of them; knows no attack."""
+"""What the attacks of a dishonest server have in common: how they are played, and what came of it; knows no attack."""
 
 import hashlib
 import itertools
@@ -49,7 +49,7 @@ def score(bob: Device, before: int = 0) -> Score:
 
 
 async def attempt(bob: Device, **command: Any) -> pb.CommandResult:
-    """Sends a command that need not succeed. One that is not answered in time, since the client tries on, has failed."""
+    """Sends a command that need not succeed. One without an answer in time has failed: the client tries on."""
     try:
         return await bob.ask(**command)
     except NotSo as failure:

@@ -233,7 +233,7 @@ async def wrong_lengths(stage: Stage) -> Score:
     after=(SENDS, SHOWS),
 )
 async def other_one_time_prekey(stage: Stage) -> Score:
-    """Nobody has signed it. A weak one can be refused; with another one, the recipient must ask for the message again."""
+    """Nobody signs it. A weak one can be refused; with another one, the recipient has to ask for the message again."""
     keys = (*LOW_ORDER, Mallory().identity)
     return await _must_arrive(stage, [[replacement("ONE_TIME_PREKEY", key)] for key in keys])
 

@@ -1,6 +1,8 @@
 """A dishonest server: messages and connections."""
 
 from collections.abc import Iterable
+from functools import partial
+from typing import Any
 
 from interop_conformance.attack import attack, attempt, has_failed, must_warn, score, settle, to_bob, warnings
 from interop_conformance.check import Level, Score
@@ -9,6 +11,7 @@ from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage, told
 
+from interop_api.admin.v1alpha1.journal_pb2 import JournalEntry
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import stanza_pb2
 from interop_client.messaging.events import TextReceived
@@ -267,14 +270,13 @@ async def garbage(stage: Stage) -> Score:
     """Stanzas are cut off, or have other bits. The client may hang up, and connects again."""
     alice, bob = await stage.pair()
     await stage.talk(alice, bob)
-    actions = [{"truncate": {"keep_bytes": keep, "part": "FAULT_PART_STANZA"}} for keep in (1, 30)]
-    actions += [{"flip_bits": {"bits": bits, "part": "FAULT_PART_STANZA"}, "seed": bits} for bits in (2, 200)]
+    whole = {"part": "FAULT_PART_STANZA"}
+    actions: list[dict[str, Any]] = [{"truncate": {"keep_bytes": keep, **whole}} for keep in (1, 30)]
+    actions += [{"flip_bits": {"bits": bits, **whole}, "seed": bits} for bits in (2, 200)]
     for number, action in enumerate(actions):
-        await to_bob(stage, bob, f"garbage{number}", **action)
+        fault = await to_bob(stage, bob, f"garbage{number}", **action)
         await alice.send(bob.jid, f"garbage {number}")
-        await stage.decides(
-            bob.jid, "fault.", lambda _, many=number: len(stage.decisions(bob.jid, "fault.")) > many, "the fault fires"
-        )
+        await stage.decides(bob.jid, "fault.", partial(_is_of, fault), "the fault is met")
         await bob.connect()
         await settle(stage, alice, bob)
     return score(bob)
@@ -538,6 +540,10 @@ async def typing(stage: Stage) -> Score:
         await alice.client.send_typing(bob.jid)
     await settle(stage, alice, bob)
     return score(bob)
+
+
+def _is_of(fault: str, entry: JournalEntry) -> bool:
+    return entry.fault == fault
 
 
 def _texts_of(bob: Device, sender: str) -> list[str]:
