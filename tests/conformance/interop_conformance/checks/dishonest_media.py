@@ -145,7 +145,7 @@ async def swap(stage: Stage) -> Score:
         await asyncio.to_thread(path.write_bytes, CONTENT[::-1])
         async with encrypted_blob(path, MediaType.IMAGE) as blob:
             other = await asyncio.to_thread(blob.path.read_bytes)
-    return await _spoil(stage, [lambda _: other, lambda blob: (CONTENT + bytes(len(blob)))[: len(blob)]])
+    return await _spoil(stage, [lambda _: other, lambda blob: b"GIF89a".ljust(len(blob), b"x")])
 
 
 async def _misserve(stage: Stage, *spoilt: dict[str, Any]) -> Score:
