@@ -495,7 +495,8 @@ class InteropClient:
             except Exception:  # noqa: BLE001 - the application's `find_sent` failed: answer the other requests anyway
                 _log.exception("message %s could not be found", receipt.message_id)
                 continue
-            self._events.put(event)
+            if event is not None:
+                self._events.put(event)
             await connection.send(stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=(delivery_id,))))
 
     async def _update_blocklist(self, action: integrity_pb2.BlockAction.ValueType, jid: str) -> None:

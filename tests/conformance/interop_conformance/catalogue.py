@@ -23,6 +23,7 @@ _MODULES = {
         "lifecycle",
         "dishonest_keys",
         "dishonest_messages",
+        "dishonest_receipts",
         "dishonest_media",
     ),
     Subject.BOT: ("bots",),

@@ -167,6 +167,16 @@ class Device:
         """Returns the texts that were shown so far, oldest first."""
         return [each.text for each in self.shown("text_shown")]
 
+    async def sees(self, find: Callable[[], Any], what: str) -> None:
+        """Waits until a look at what was shown finds something.
+
+        Raises:
+            NotSo: It does not, in time.
+            SubjectFailed: The driver is gone.
+        """
+        if not await self._within(self._events.wait(find)):
+            raise NotSo(f"the user is shown {what}", f"not in time; {self._newest()}")
+
     async def _supply_token(self) -> None:
         command = pb.SupplyTokenCommand(token=self.token())
         await self._driver.ask(self.name, seconds=self._stage.patience, supply_token=command)

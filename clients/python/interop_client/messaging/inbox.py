@@ -149,8 +149,10 @@ class Inbox:
         kind, key = stanza.WhichOneof("kind"), _key_of(stanza)
         if (code := _code_of_unknown(stanza)) is not None:
             return Opened(_unknown_event(stanza, code, answers))
-        if kind == "retry_receipt":
-            return Opened((self._retry_event(stanza, answers),))
+        is_for_text = kind == "retry_receipt" and not stanza.retry_receipt.HasField("media_status")
+        if is_for_text:
+            self.retries.append((stanza.delivery_id, stanza.retry_receipt))  # acked, too, once it is answered
+            return Opened((_retry_event(stanza.retry_receipt),))
         if self._is_repeated(stanza, key):
             answers.acks.append(stanza.delivery_id)
             if kind == "message":  # its receipt may have been lost with the ack; what is remembered was decrypted
@@ -164,6 +166,8 @@ class Inbox:
             return self._notified(stanza.notification, key)
         if kind == "receipt":
             return Opened((_receipt_event(stanza.receipt),), key)
+        if kind == "retry_receipt":
+            return Opened((_retry_event(stanza.retry_receipt),), key)
         if kind == "offline_preview":
             preview = stanza.offline_preview
             counts = (preview.messages, preview.receipts, preview.notifications, preview.retry_receipts)
@@ -245,15 +249,6 @@ class Inbox:
         answers.retries.append(retry)
         answers.acks.append(stanza.delivery_id)
         return MessageAwaited(sender, message.id, retry.retry_count, reason)
-
-    def _retry_event(self, stanza: stanza_pb2.Stanza, answers: Answers) -> Event:
-        receipt = stanza.retry_receipt
-        asked = (receipt.from_jid, receipt.message_id, receipt.retry_count)
-        if receipt.HasField("media_status"):
-            answers.acks.append(stanza.delivery_id)
-            return MediaRetryRequested(*asked, receipt.media_status)
-        self.retries.append((stanza.delivery_id, receipt))
-        return RetryRequested(*asked, receipt.reason)
 
     def _evidence(self, message: stanza_pb2.Message, content: content_pb2.Message, plaintext: bytes) -> Evidence | None:
         secret = content.message_context_info.message_secret
@@ -349,6 +344,13 @@ def _envelope(stanza: stanza_pb2.Stanza) -> Incoming:
 def _receipt_event(receipt: stanza_pb2.Receipt) -> ReceiptReceived:
     is_read = receipt.type == stanza_pb2.RECEIPT_TYPE_READ
     return ReceiptReceived(receipt.from_jid, is_read, tuple(receipt.message_ids), receipt.timestamp_ms)
+
+
+def _retry_event(receipt: stanza_pb2.RetryReceipt) -> RetryRequested | MediaRetryRequested:
+    asked = (receipt.from_jid, receipt.message_id, receipt.retry_count)
+    if receipt.HasField("media_status"):
+        return MediaRetryRequested(*asked, receipt.media_status)
+    return RetryRequested(*asked, receipt.reason)
 
 
 def refusals(stanzas: tuple[stanza_pb2.Stanza, ...]) -> Iterator[stanza_pb2.Stanza]:

@@ -4,6 +4,7 @@ Source: MSG-04, MSG-05, RCP-03, RCP-04; when a session is renewed: observed in o
 """
 
 import asyncio
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
@@ -72,6 +73,8 @@ class Outgoing:
         self._sent = SentContents(MAX_SENT)
         self._renewed_at: dict[str, float] = {}
         self._refused_bundles: dict[str, PreKeyBundle] = {}
+        self._resent: OrderedDict[tuple[str, str], int] = OrderedDict()
+        """The count of the last request for each message that was answered, by recipient and id."""
 
     async def send(self, to: str, content: content_pb2.Message, message_id: str, retry_count: int = 0) -> SentMessage:
         """Encrypts a content, sends it, and returns when the server has stored it.
@@ -130,14 +133,19 @@ class Outgoing:
             content = await self._parts.find_sent(to, message_id)
         return None if content is None else self._sent.as_changed(to, message_id, content)
 
-    async def answer(self, receipt: stanza_pb2.RetryReceipt) -> MessageResent | RetryUnanswered:
+    async def answer(self, receipt: stanza_pb2.RetryReceipt) -> MessageResent | RetryUnanswered | None:
         """Sends a message again that its recipient could not decrypt, in a new session.
+
+        Returns:
+            What became of it; None when this request, or a later one for the same message, was answered before.
 
         Raises:
             ServerRefusal: The server may accept the same message later.
             ConnectionEnded, TimeoutError: The server may or may not have accepted it.
         """
         peer: str = receipt.from_jid
+        if receipt.retry_count <= self._resent.get((peer, receipt.message_id), -1):
+            return None  # the same one once more: to answer it again would be of no use, and can be made a storm
         content = await self.find(peer, receipt.message_id)
         if content is None:
             return RetryUnanswered(peer, receipt.message_id, "CONTENT_UNKNOWN")
@@ -150,7 +158,14 @@ class Outgoing:
             if refusal.recovery is Recovery.SAME_AGAIN:
                 raise
             return RetryUnanswered(peer, receipt.message_id, refusal.reason)
+        self._note_resent((peer, receipt.message_id), receipt.retry_count)
         return MessageResent(peer, receipt.message_id, receipt.retry_count, sent.timestamp_ms)
+
+    def _note_resent(self, name: tuple[str, str], retry_count: int) -> None:
+        self._resent[name] = retry_count
+        self._resent.move_to_end(name)
+        if len(self._resent) > MAX_SENT:
+            self._resent.popitem(last=False)
 
     async def _send_encrypted(self, message: stanza_pb2.Message, plaintext: bytes) -> stanza_pb2.SendAck:
         registration_id = self._signal.remote_registration_id(message.to_jid)

@@ -221,6 +221,20 @@ async def test_a_session_is_made_anew_once_in_an_hour(
     await transport.until(lambda: transport.acked == [50, 51, 52, 60])
 
 
+@pytest.mark.requirement("RCP-04")
+async def test_a_request_that_comes_again_is_answered_once(
+    transport: ScriptedTransport, bob: InteropClient, peer: Peer
+) -> None:
+    """However often the server delivers it: it is acked, and no storm comes of it. A later request is answered."""
+    sent = await say(bob, peer, "Hi")
+    transport.deliver(*(retry(sent.id, delivery_id=50 + number) for number in range(20)))
+    assert peer.open(await peer.take()) == "Hi"
+    await transport.until(lambda: transport.acked == list(range(50, 70)))
+    assert len(transport.of_kind("message")) == 2
+    transport.deliver(retry(sent.id, 2, 70))
+    assert (await peer.take()).retry_count == 2
+
+
 async def test_keys_of_another_identity_get_nothing(
     transport: ScriptedTransport, bob: InteropClient, peer: Peer
 ) -> None:
@@ -362,10 +376,12 @@ async def test_a_request_for_a_file_is_the_applications(
     transport: ScriptedTransport, bob: InteropClient, peer: Peer
 ) -> None:
     """Nothing is sent by itself: only the application has the file (MED-08)."""
-    transport.deliver(retry("m1", 2, media_status=410))
+    transport.deliver(*[retry("m1", 2, media_status=410)] * 3)
     assert await bob.wait_for(MediaRetryRequested) == MediaRetryRequested(ALICE, "m1", 2, 410)
-    await transport.until(lambda: transport.acked == [50])
+    await transport.until(lambda: set(transport.acked) == {50} and len(transport.acked) == 3)
     assert transport.of_kind("message") == []
+    with pytest.raises(TimeoutError):  # the application is told once
+        await bob.wait_for(MediaRetryRequested, 0)
 
 
 async def test_a_backlog_of_nothing_but_requests_is_fetched(transport: ScriptedTransport, bob: InteropClient) -> None:
