@@ -250,9 +250,7 @@ async def ban_is_told(stage: Stage) -> None:
     bob = await stage.bob()
     kind = standing_pb2.SANCTION_KIND_TEMPORARY_BAN
     await stage.admin.impose_sanction(bob.jid, kind, HOUR, SPAM)
-    await bob.shows("connection_changed", lambda each: not each.is_connected, "that it is no longer connected")
-    result = await bob.ask(connect=pb.ConnectCommand(token=bob.token()))
-    _is_banned(result, "TEMPORARILY_BANNED", 402)
+    await _is_banned(bob, "TEMPORARILY_BANNED", 402)
 
 
 @check(
@@ -265,9 +263,7 @@ async def ban_for_good_is_told(stage: Stage) -> None:
     """It is another reason than a ban for a time."""
     bob = await stage.bob()
     await stage.admin.impose_sanction(bob.jid, standing_pb2.SANCTION_KIND_BAN)
-    await bob.shows("connection_changed", lambda each: not each.is_connected, "that it is no longer connected")
-    result = await bob.ask(connect=pb.ConnectCommand(token=bob.token()))
-    _is_banned(result, "BANNED", 406)
+    await _is_banned(bob, "BANNED", 406)
 
 
 @check(
@@ -297,9 +293,14 @@ async def _is_listed(stage: Stage, bob: Device, *people: Person) -> None:
     stage.expect(listed == wanted, f"the list {wanted}", listed)
 
 
-def _is_banned(result: pb.CommandResult, reason: str, code: int) -> None:
-    if refused(result) != reason and result.refused.code != code:
-        raise NotSo(f"`connect` is refused: {reason}, or code {code}", told(result))
+async def _is_banned(bob: Device, reason: str, code: int) -> None:
+    """Requires that the client is not connected, cannot be, and says why at one of the two moments at least."""
+    ended = await bob.shows("connection_changed", lambda each: not each.is_connected, "that it is no longer connected")
+    result = await bob.ask(connect=pb.ConnectCommand(token=bob.token()))
+    if not refused(result) and not result.HasField("failed"):
+        raise NotSo("`connect` fails", told(result))
+    if reason not in (ended.reason, refused(result)) and result.refused.code != code:
+        raise NotSo(f"the client says {reason}, or code {code}", f"{ended.reason or 'nothing'}, then {told(result)}")
 
 
 async def _report_of(stage: Stage, bob: Device) -> journal_pb2.JournalEntry:
