@@ -438,9 +438,9 @@ class Stage:
         """Returns the wire and the journal of everybody on the stage."""
         return self.record.shown(self._jids)
 
-    async def came(self, jid: str, kind: str, count: int = 1) -> bool:
-        """Waits until the server has sent stanzas of a kind to an account; says whether it did in time."""
-        return await self._seen(lambda: len(self.got(jid, kind)) >= count)
+    async def came(self, jid: str, kind: str, where: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> bool:
+        """Waits until the server has sent a stanza of a kind to an account; says whether it did in time."""
+        return await self._seen(lambda: bool(self.got(jid, kind, where)))
 
     def hosted(self) -> list[Path]:
         """Returns the files that the messenger keeps for its users, whoever has put them there."""

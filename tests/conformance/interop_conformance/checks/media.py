@@ -2,24 +2,17 @@
 
 import hashlib
 import os
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
 
 from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.files import OddFile, fetched, flipped, send_file, send_file_again, send_odd_file
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage
 
 from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
-from interop_client.media.crypto import EncryptedMedia, MediaTampered, MediaType
+from interop_client.media.crypto import MediaType
 from interop_client.media.reference import MediaReference
-from interop_client.media.upload import Blob, encrypted_blob, upload_blob
-from interop_client.messaging.contents import media_content
 from interop_client.messaging.events import MediaReceived, MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
 
@@ -37,13 +30,10 @@ LEAST_DIFFERENT = 8
 """In how many places, at least, two references must differ: two that are drawn by lot differ in more."""
 NOWHERE = "/v/t62.7161-24/there-never-was-such-a-blob"
 GONE = (404, 410)
-_BLOCK = 16
-_TAG = 10
-
-
-def content_of(size: int) -> bytes:
-    """Returns bytes like no others, without structure."""
-    return os.urandom(size)
+BLOCK = 16
+"""Of the cipher: bytes."""
+SIZE = 1_000
+"""Of a file whose length does not matter: bytes."""
 
 
 @check(
@@ -58,7 +48,7 @@ async def sends_file(stage: Stage) -> None:
     """Through the media proxy, in lengths around a block of the cipher."""
     alice, bob = await stage.pair()
     for size in SIZES:
-        await _reaches(alice, bob, content_of(size))
+        await _reaches(alice, bob, os.urandom(size))
 
 
 @check(
@@ -86,7 +76,7 @@ async def sends_empty_file(stage: Stage) -> None:
 async def sends_large_file(stage: Stage) -> None:
     """Twenty times the same MiB."""
     alice, bob = await stage.pair()
-    await _reaches(alice, bob, content_of(LARGE_PART), LARGE_COPIES)
+    await _reaches(alice, bob, os.urandom(LARGE_PART), LARGE_COPIES)
 
 
 @check(
@@ -118,7 +108,7 @@ async def describes_its_file(stage: Stage) -> None:
 async def names_the_partner_s_path(stage: Stage) -> None:
     """`/interop/whatsapp/download/{integrator}/{storage_reference}/`; nothing else would be fetched."""
     alice, bob = await stage.pair()
-    media = await _sent(alice, bob, content_of(100))
+    media = await _sent(alice, bob, os.urandom(100))
     prefix = f"/interop/whatsapp/download/{stage.integrator}/"
     stage.expect(media.direct_path.startswith(prefix), f"a path under {prefix}", media.direct_path)
 
@@ -209,8 +199,8 @@ async def shows_file(stage: Stage) -> None:
     """Fetched from WhatsApp's store, in lengths around a block of the cipher."""
     alice, bob = await stage.pair()
     for size in SIZES:
-        content = content_of(size)
-        await _is_shown(bob, await _send(alice, bob, content), content)
+        content = os.urandom(size)
+        await _is_shown(bob, await send_file(alice, bob.jid, content), content)
 
 
 @check(
@@ -224,7 +214,7 @@ async def shows_file(stage: Stage) -> None:
 async def shows_empty_file(stage: Stage) -> None:
     """Its blob is one block of padding."""
     alice, bob = await stage.pair()
-    await _is_shown(bob, await _send(alice, bob, b""), b"")
+    await _is_shown(bob, await send_file(alice, bob.jid, b""), b"")
 
 
 @check(
@@ -238,7 +228,7 @@ async def shows_empty_file(stage: Stage) -> None:
 async def shows_what_it_is_called(stage: Stage) -> None:
     """Of a document."""
     alice, bob = await stage.pair()
-    await _send(alice, bob, b"%PDF-", "Grüße aus Köln.pdf", "application/pdf")
+    await send_file(alice, bob.jid, b"%PDF-", "Grüße aus Köln.pdf", "application/pdf")
     shown = await bob.shows("media_shown")
     for got, wanted in ((shown.name, "Grüße aus Köln.pdf"), (shown.mimetype, "application/pdf")):
         stage.expect(got in ("", wanted), wanted, got)
@@ -256,8 +246,8 @@ async def each_kind_has_its_keys(stage: Stage) -> None:
     """One of each."""
     alice, bob = await stage.pair()
     for media_type in (MediaType.IMAGE, MediaType.VIDEO, MediaType.AUDIO, MediaType.DOCUMENT):
-        content = content_of(1_000)
-        await _is_shown(bob, await _send_as(alice, bob, content, lambda _: _, media_type=media_type), content)
+        content = os.urandom(SIZE)
+        await _is_shown(bob, await send_odd_file(alice, bob.jid, OddFile(content, media_type)), content)
 
 
 @check(
@@ -271,11 +261,7 @@ async def each_kind_has_its_keys(stage: Stage) -> None:
 )
 async def other_bytes_are_not_shown(stage: Stage) -> None:
     """At its beginning, in its middle, and in its MAC."""
-
-    def flipped(place: int) -> Callable[[bytes], bytes]:
-        return lambda blob: _flip(blob, place)
-
-    await _is_never_shown(stage, *(_Spoilt(flipped(place)) for place in (0, 500, -1)))
+    await _is_never_shown(stage, *(OddFile(os.urandom(SIZE), spoil=flipped(place)) for place in (0, SIZE // 2, -1)))
 
 
 @check(
@@ -289,8 +275,9 @@ async def other_bytes_are_not_shown(stage: Stage) -> None:
 )
 async def other_length_is_not_shown(stage: Stage) -> None:
     """By whole blocks of the cipher."""
-    shorter, longer = (lambda blob: blob[:-_BLOCK]), (lambda blob: blob + bytes(_BLOCK))
-    await _is_never_shown(stage, _Spoilt(shorter), _Spoilt(longer))
+    shorter = OddFile(os.urandom(SIZE), spoil=lambda blob: blob[:-BLOCK])
+    longer = OddFile(os.urandom(SIZE), spoil=lambda blob: blob + bytes(BLOCK))
+    await _is_never_shown(stage, shorter, longer)
 
 
 @check(
@@ -303,7 +290,7 @@ async def other_length_is_not_shown(stage: Stage) -> None:
 )
 async def wrong_mac_is_not_shown(stage: Stage) -> None:
     """Its sender has made the hash of what lies there."""
-    await _is_never_shown(stage, _Spoilt(lambda blob: _flip(blob, -1), is_hashed=True))
+    await _is_never_shown(stage, OddFile(os.urandom(SIZE), spoil=flipped(-1), is_hashed=True))
 
 
 @check(
@@ -316,7 +303,7 @@ async def wrong_mac_is_not_shown(stage: Stage) -> None:
 )
 async def other_content_is_not_shown(stage: Stage) -> None:
     """The hash of its content is another."""
-    await _is_never_shown(stage, _Spoilt(lambda blob: blob, content_sha256=os.urandom(32)))
+    await _is_never_shown(stage, OddFile(os.urandom(SIZE), content_sha256=os.urandom(32)))
 
 
 @check(
@@ -330,15 +317,13 @@ async def other_content_is_not_shown(stage: Stage) -> None:
 async def asks_for_a_lost_file(stage: Stage) -> None:
     """The server answers 404; the sender uploads the file again under the same id."""
     alice, bob = await stage.pair()
-    content = content_of(1_000)
-    lost = await _send_as(alice, bob, content, lambda blob: blob, path=NOWHERE)
+    content = os.urandom(SIZE)
+    lost = await send_odd_file(alice, bob.jid, OddFile(content, path=NOWHERE))
     request = await alice.receives(
         MediaRetryRequested, lambda each: each.message_id == lost.id, "a request for the file"
     )
     stage.expect(request.status in GONE, "status 404 or 410", request.status)
-    with TemporaryDirectory() as folder:
-        path = _write(Path(folder) / "again", content)
-        await alice.does("send the file again", alice.client.resend_media(request, path))
+    await send_file_again(alice, request, content)
     await _is_shown(bob, lost, content)
 
 
@@ -353,7 +338,7 @@ async def asks_for_a_lost_file(stage: Stage) -> None:
 async def sends_a_lost_file_again(stage: Stage) -> None:
     """The messenger has lost it."""
     alice, bob = await stage.pair()
-    content = content_of(1_000)
+    content = os.urandom(SIZE)
     await bob.do(send_media=pb.SendMediaCommand(to_jid=alice.jid, content=content, mimetype="image/png"))
     first = await alice.receives(MediaReceived)
     for path in stage.hosted():
@@ -361,41 +346,24 @@ async def sends_a_lost_file_again(stage: Stage) -> None:
     gone = ServerRefusal("BLOB_NOT_FOUND")
     await alice.does("ask for the file", alice.client.request_media_again(first, gone))
     again = await alice.receives(MediaReceived, lambda each: each.id == first.id, "the file again")
-    got = await _fetched(alice, again.media)
+    got = await fetched(alice, again.media)
     stage.expect(got == content, "the same file", f"{len(got):,} other bytes")
 
 
-@dataclass(frozen=True, slots=True)
-class _Spoilt:
-    """A file that must not be shown."""
-
-    spoil: Callable[[bytes], bytes]
-    """Makes of the right blob the one that is uploaded."""
-    is_hashed: bool = False
-    """Whether the message names the hash of what was uploaded."""
-    content_sha256: bytes = b""
-    """What the message says of the content's hash; empty for the truth."""
-
-
-async def _is_never_shown(stage: Stage, *files: _Spoilt) -> None:
-    """Sends wrong files and, once each was fetched, two right ones: by then a wrong one would have been shown."""
+async def _is_never_shown(stage: Stage, *files: OddFile) -> None:
+    """Sends wrong files, and then two right ones: once these are shown, a wrong one would have been."""
     alice, bob = await stage.pair()
-    wrong = []
-    for file in files:
-        sent = await _send_as(
-            alice, bob, content_of(1_000), file.spoil, is_hashed=file.is_hashed, content_sha256=file.content_sha256
-        )
-        wrong.append(sent.id)
+    wrong = [(await send_odd_file(alice, bob.jid, file)).id for file in files]
     for _ in range(2):
-        content = content_of(1_000)
-        await _is_shown(bob, await _send(alice, bob, content), content)
+        content = os.urandom(SIZE)
+        await _is_shown(bob, await send_file(alice, bob.jid, content), content)
     shown = bob.shown("media_shown", lambda each: each.message_id in wrong)
     stage.expect(not shown, "none of the wrong files is shown", f"{len(shown)} of {len(wrong)} are")
 
 
 async def _reaches(alice: Person, bob: Device, content: bytes, copies: int = 1) -> None:
     media = await _sent(alice, bob, content, copies)
-    got, wanted = await _fetched(alice, media), content * copies
+    got, wanted = await fetched(alice, media), content * copies
     if got != wanted:
         raise NotSo(f"the file of {len(wanted):,} bytes reaches the WhatsApp user", f"{len(got):,} other bytes")
 
@@ -407,64 +375,6 @@ async def _sent(alice: Person, bob: Device, content: bytes, copies: int = 1) -> 
     return (await alice.receives(MediaReceived, lambda each: each.id == message_id, "the message of the file")).media
 
 
-async def _fetched(alice: Person, media: MediaReference) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "file"
-        try:
-            await alice.does("download the file", alice.client.download(media, path))
-        except MediaTampered as error:
-            raise NotSo("a blob that is as the message says", str(error)) from error
-        return path.read_bytes()
-
-
-async def _send(
-    alice: Person, bob: Device, content: bytes, name: str = "file.bin", mimetype: str = "application/octet-stream"
-) -> SentMessage:
-    with TemporaryDirectory() as folder:
-        path = _write(Path(folder) / name, content)
-        return await alice.does("send a file", alice.client.send_document(bob.jid, path, mimetype=mimetype))
-
-
-async def _send_as(
-    alice: Person,
-    bob: Device,
-    content: bytes,
-    spoil: Callable[[bytes], bytes],
-    *,
-    media_type: MediaType = MediaType.DOCUMENT,
-    path: str = "",
-    **says: Any,
-) -> SentMessage:
-    """Sends a file whose blob is another than the right one, or lies elsewhere.
-
-    Args:
-        alice: Who sends it.
-        bob: To whom.
-        content: The file.
-        spoil: Makes the blob.
-        media_type: What kind of file it is.
-        path: Where the message says that it lies; empty for where it does.
-        **says: `is_hashed` and `content_sha256`, as in `_Spoilt`.
-    """
-    with TemporaryDirectory() as folder:
-        file = _write(Path(folder) / "file", content)
-        async with encrypted_blob(file, media_type) as blob:
-            put = _write(Path(folder) / "blob", spoil(blob.path.read_bytes()))
-            digest = hashlib.sha256(put.read_bytes()).digest()
-            described = EncryptedMedia(b"", put.stat().st_size - _TAG - _BLOCK, digest)
-            transport = alice.client.transport
-            assert isinstance(transport, DirectTransport)
-            spoilt = Blob(put, media_type, blob.media_key, described)
-            there = path or await alice.does("upload a file", upload_blob(transport, spoilt))
-            told = replace(
-                blob.encrypted,
-                ciphertext_sha256=digest if says.get("is_hashed") else blob.encrypted.ciphertext_sha256,
-                plaintext_sha256=says.get("content_sha256") or blob.encrypted.plaintext_sha256,
-            )
-            media = media_content(MediaReference(media_type, there, blob.media_key, told, "application/octet-stream"))
-    return await alice.does("send a file", alice.client.send_message(bob.jid, media))
-
-
 async def _is_shown(bob: Device, sent: SentMessage, content: bytes) -> None:
     shown = await bob.shows(
         "media_shown", lambda each: each.message_id == sent.id, f"the file of {len(content):,} bytes"
@@ -474,17 +384,6 @@ async def _is_shown(bob: Device, sent: SentMessage, content: bytes) -> None:
         raise NotSo(
             f"a file of {wanted[1]:,} bytes, {wanted[0].hex()[:16]}…", f"{got[1]:,} bytes, {got[0].hex()[:16]}…"
         )
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.write_bytes(content)
-    return path
-
-
-def _flip(blob: bytes, place: int) -> bytes:
-    changed = bytearray(blob)
-    changed[place] ^= 1
-    return bytes(changed)
 
 
 def _reference(media: MediaReference) -> str:
