@@ -277,7 +277,7 @@ class Stage:
         partner.MergeFrom(admin_pb2.Partner(**changes))
         await self.admin.put_partner(partner)
 
-    async def device(self, user: str = "bob", *, read_receipts: bool = True) -> Device:
+    async def device(self, user: str = "bob", *, read_receipts: bool = True, media_url: str = "") -> Device:
         """Starts a device of the subject for a user; it is not enlisted."""
         name = f"{self._parts.name}-{next(self._names)}"
         device = Device(self, name, user)
@@ -286,7 +286,7 @@ class Stage:
             http=self.simulator.endpoint.http,
             root_public_key=self.simulator.endpoint.root_public_key,
             user=user,
-            media_url=self.partner.media_url,
+            media_url=media_url or self.partner.media_url,
             read_receipts=read_receipts,
         )
         if self.mode == "proxy":
@@ -481,6 +481,14 @@ class Stage:
     def evidence(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
         """Returns the wire and the journal of everybody on the stage."""
         return self.record.shown(self._jids)
+
+    async def came(self, jid: str, kind: str, where: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> bool:
+        """Waits until the server has sent a stanza of a kind to an account; says whether it did in time."""
+        return await self._seen(lambda: bool(self.got(jid, kind, where)))
+
+    def hosted(self) -> list[Path]:
+        """Returns the files that the messenger keeps for its users, whoever has put them there."""
+        return [path for path in (self._parts.folder / "media").iterdir() if path.is_file()]
 
     async def _seen(self, find: Callable[[], Any]) -> bool:
         task = asyncio.ensure_future(self.record.wait(find))
