@@ -25,8 +25,8 @@ _MODULES = {
         "dishonest_messages",
         "dishonest_media",
     ),
-    Subject.PARTNER: (),
-    Subject.PROXY: (),
+    Subject.PARTNER: ("partner_keys", "partner_tokens", "partner_pushes", "partner_media"),
+    Subject.PROXY: ("partner_proxy",),
 }
 """Below `checks`, in the order in which checks are listed."""
 

@@ -5,6 +5,7 @@ import sys
 from typing import Any
 
 import click
+from interop_conformance.partner_cli import partner
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
@@ -26,3 +27,6 @@ def client(**options: Any) -> None:
     from interop_conformance.client_run import run_client
 
     sys.exit(asyncio.run(run_client(**options)))
+
+
+conformance.add_command(partner)
