@@ -1,9 +1,10 @@
 """The stage of one check of a messenger's server: requests, tokens, pushes, its users' clients; knows no check."""
 
 import asyncio
+import itertools
 import json
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
@@ -12,6 +13,7 @@ from interop_conformance.check import Check, NotSo
 from interop_conformance.partner_subject import PartnerFacts
 from interop_conformance.people import Person
 from interop_conformance.probe import Answer, Probe
+from interop_conformance.record import Stanza
 from interop_conformance.simulator import Simulator
 from interop_conformance.token_source import TokenSource
 from interop_conformance.whatsapp_keys import KeyPlace, PushTokens
@@ -56,6 +58,8 @@ class PartnerParts:
     """Not served."""
     integrator: int
     time_factor: float = 1.0
+    ages: Iterator[int] = field(default_factory=itertools.count)
+    """Of the kit's tokens of pushes, in seconds."""
     tokens: dict[str, tuple[float, str]] = field(default_factory=dict)
     """The newest of each user, with the time at which it came."""
 
@@ -95,8 +99,8 @@ class PartnerStage:
 
     @property
     def pushes(self) -> PushTokens:
-        """Makes tokens of pushes, dated now."""
-        return PushTokens(self._parts.keys, self._parts.stranger, self.facts.base_url, time.time())
+        """Makes tokens of pushes."""
+        return PushTokens(self._parts.keys, self._parts.stranger, self.facts.base_url, self._parts.ages)
 
     async def ask(self, method: str, url: str, **request: Any) -> Answer:
         """Sends a request to the messenger's server. See Probe.ask."""
@@ -222,6 +226,22 @@ class PartnerStage:
                     await asyncio.sleep(POLL_SECONDS)
                 return
         raise NotSo(expected, got)
+
+    def sent(self, jid: str, kind: str) -> list[Stanza]:
+        """Returns the stanzas of a kind that came for an account so far, as the simulator saw them."""
+        return [each for each in self.record.wire(jid) if each.is_from_client and each.kind == kind]
+
+    async def records(self, find: Callable[[], bool], what: str) -> None:
+        """Waits until the simulator has recorded something.
+
+        Raises:
+            NotSo: It has not, in time.
+        """
+        try:
+            async with asyncio.timeout(self.patience):
+                await self.record.wait(find)
+        except TimeoutError:
+            raise NotSo(f"WhatsApp sees {what} on the connection", "none, in time") from None
 
     async def leaves(self, jid: str) -> None:
         """Waits until the simulator has no connection of an account any more.

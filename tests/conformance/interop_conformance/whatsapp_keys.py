@@ -4,7 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -20,6 +21,8 @@ ELSEWHERE_PATH = "/elsewhere/jwks"
 """Where a token's header can say that its key is; nobody should ask."""
 ISSUER = "WHATSAPP"
 LIFE_SECONDS = 3_600
+MAX_AGE_SECONDS = 1_800
+"""So old are good tokens at most."""
 _FETCH_SECONDS = 30.0
 
 
@@ -80,17 +83,18 @@ class PushTokens:
         keys: Served, so that what they sign can be right.
         stranger: Not served.
         audience: The messenger's base URL.
-        now: Seconds since the UNIX epoch.
+        ages: How many seconds old each token is: each another number, since two of the same second would be alike.
     """
 
-    def __init__(self, keys: SigningKeys, stranger: SigningKeys, audience: str, now: float) -> None:
+    def __init__(self, keys: SigningKeys, stranger: SigningKeys, audience: str, ages: Iterator[int]) -> None:
         self._key, self._stranger = keys.current, stranger.current
         self._audience = audience
-        self._now = int(now)
+        self._ages = ages
 
     def claims(self, **others: Any) -> dict[str, Any]:
         """Returns the claims of a good token, with other values where given; None leaves one out."""
-        claims = {"iss": ISSUER, "aud": self._audience, "iat": self._now, "exp": self._now + LIFE_SECONDS, **others}
+        issued = int(time.time()) - next(self._ages) % MAX_AGE_SECONDS
+        claims = {"iss": ISSUER, "aud": self._audience, "iat": issued, "exp": issued + LIFE_SECONDS, **others}
         return {name: value for name, value in claims.items() if value is not None}
 
     def good(self, **others: Any) -> str:
@@ -99,7 +103,8 @@ class PushTokens:
 
     def expired(self) -> str:
         """Returns one that was good until an hour ago."""
-        return self.good(iat=self._now - 2 * LIFE_SECONDS, exp=self._now - LIFE_SECONDS)
+        now = int(time.time())
+        return self.good(iat=now - 2 * LIFE_SECONDS, exp=now - LIFE_SECONDS)
 
     def of_unknown_key(self) -> str:
         """Returns one under a key that is not served, which it names."""

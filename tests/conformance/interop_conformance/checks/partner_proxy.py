@@ -10,6 +10,7 @@ from interop_conformance.checks.partner_tokens import LOGS_IN
 from interop_conformance.partner_stage import CLIENT_IP, PREKEYS, PartnerStage, refusal_of
 
 from interop_api.v1.chat_pb2 import CONNECTION_MODE_PROXY
+from interop_client.connection.proxy_transport import websocket_session
 from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
 from interop_client.messaging.events import ConnectionLost, TextReceived
 from interop_client.third_party import ThirdPartyClient
@@ -154,9 +155,12 @@ async def passes_ciphertext(stage: PartnerStage) -> None:
 async def passes_choices(stage: PartnerStage) -> None:
     """The login as WhatsApp has seen it."""
     for chosen in (False, True):
-        client = await stage.proxied(read_receipts=chosen)
-        logins = [each for each in stage.record.wire(client.jid) if each.is_from_client and each.kind == "login"]
-        said = logins[-1].fields.get("interop_data", {}).get("enable_read_receipts", False) if logins else None
+        client = await stage.behind_proxy(read_receipts=chosen)
+        before = len(stage.sent(client.jid, "login"))
+        await stage.does("a client logs in through the proxy", client.connect())
+        await stage.records(lambda: len(stage.sent(client.jid, "login")) > before, "a login")  # noqa: B023 - awaited
+        login = stage.sent(client.jid, "login")[-1]
+        said = login.fields.get("interop_data", {}).get("enable_read_receipts", False)
         stage.expect(said is chosen, f"read receipts: {chosen}", said)
         await client.close()
 
@@ -205,18 +209,10 @@ async def ends_when_its_client_is_gone(stage: PartnerStage) -> None:
 async def says_that_its_client_closed(stage: PartnerStage) -> None:
     """WhatsApp sees `client_closed` on the connection, so that it need not guess."""
     client = await stage.proxied()
-    before = len(_closed(stage, client.jid))
+    before = len(stage.sent(client.jid, "client_closed"))
     await client.close()
     await stage.leaves(client.jid)
-
-    async def is_said() -> bool:
-        return len(_closed(stage, client.jid)) > before
-
-    await stage.until(is_said, "`client_closed` on the connection", "it ended without")
-
-
-def _closed(stage: PartnerStage, jid: str) -> list[object]:
-    return [each for each in stage.record.wire(jid) if each.is_from_client and each.kind == "client_closed"]
+    await stage.records(lambda: len(stage.sent(client.jid, "client_closed")) > before, "`client_closed`")
 
 
 @check(
@@ -364,10 +360,10 @@ async def refuses_garbage(stage: PartnerStage) -> None:
 @asynccontextmanager
 async def _socket(stage: PartnerStage) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """Opens a WebSocket at the proxy, which answers with an upgrade or is no proxy."""
-    timeout = aiohttp.ClientTimeout(total=stage.patience)
-    async with aiohttp.ClientSession(timeout=timeout) as http:
+    async with websocket_session() as http:
         try:
-            socket = await http.ws_connect(stage.facts.proxy_url, max_msg_size=1 << 16)
+            async with asyncio.timeout(stage.patience):
+                socket = await http.ws_connect(stage.facts.proxy_url, max_msg_size=1 << 16)
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise NotSo("a WebSocket at the proxy", refusal_of(error)) from error
         async with socket:

@@ -357,8 +357,8 @@ async def takes_post_only(stage: PartnerStage) -> None:
 )
 async def burst_is_survived(stage: PartnerStage) -> None:
     """A server that has enough may say so, with status 429 or 503."""
-    token = stage.pushes.good()
-    answers = await asyncio.gather(*(stage.push(token, f"{stage.user}") for _ in range(BURST)))
+    pushes = stage.pushes
+    answers = await asyncio.gather(*(stage.push(pushes.good()) for _ in range(BURST)))
     others = sorted({answer.status for answer in answers} - {200, *_BUSY})
     stage.expect(not others, "status 200 for each, or 429 or 503", f"status {others}")
 
