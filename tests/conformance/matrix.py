@@ -20,7 +20,6 @@ from interop_conformance.subject import ClientSubject, links_to
 from interop_conformance.verdict import Result, Verdict
 from interop_wrong.client import load as load_wrong
 from interop_wrong.register import Wrong
-
 from partner_server import SigningKeys
 
 BLAMED = frozenset({Verdict.FAIL, Verdict.WARN})

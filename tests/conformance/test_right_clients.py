@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 import jsonschema
 import pytest
+
 from interop_conformance.report.document import SCHEMA
 from interop_conformance.report.files import NAMES
-
 from tests.conformance.kit import DRIVER, conformance
 
 pytestmark = pytest.mark.timeout(600)

@@ -4,10 +4,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+
 from interop_conformance.catalogue import load
 from interop_conformance.check import Subject
 from interop_wrong.client import load as load_wrong
-
 from tests.conformance.matrix import command_of, complaints, judge, simulators
 
 GROUPS = 6

@@ -23,6 +23,8 @@ from partner_server.tokens import TokenIssuer, TokenRefused, is_user_identifier
 
 JWKS_PATH = "/.well-known/oauth/openid/jwks"
 PUSH_PATH = "/whatsapp/push"
+JWKS_LIFE_SECONDS = 300
+"""How long others may use a copy of the key set; a `kid` that is not in it is a reason to fetch it anew (ENL-04)."""
 MAX_WAIT_SECONDS = 60.0
 """How long `GET /pushes` waits at most."""
 MAX_TIME_MS = 253_402_300_800_000
@@ -66,7 +68,8 @@ class Routes:
         ]
 
     async def _get_jwks(self, _: web.Request) -> web.Response:
-        return web.json_response(self.issuer.keys.jwks())
+        lifetime = {"Cache-Control": f"public, max-age={JWKS_LIFE_SECONDS}"}
+        return web.json_response(self.issuer.keys.jwks(), headers=lifetime)
 
     async def _take_push(self, request: web.Request) -> web.Response:
         try:

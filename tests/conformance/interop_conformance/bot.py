@@ -15,7 +15,6 @@ from interop_conformance.simulator import Simulator
 from interop_conformance.stage import Stage, StageParts
 from interop_conformance.terminal import Terminal
 from interop_conformance.verdict import HELD, Result, Run, Verdict
-
 from partner_server import PartnerServer, SigningKeys
 
 USER = "bot"

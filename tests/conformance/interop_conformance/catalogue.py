@@ -27,8 +27,8 @@ _MODULES = {
         "dishonest_media",
     ),
     Subject.BOT: ("bots",),
-    Subject.PARTNER: (),
-    Subject.PROXY: (),
+    Subject.PARTNER: ("partner_keys", "partner_tokens", "partner_pushes", "partner_media"),
+    Subject.PROXY: ("partner_proxy",),
 }
 """Below `checks`, in the order in which checks are listed."""
 

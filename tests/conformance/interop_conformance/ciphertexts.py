@@ -3,14 +3,13 @@
 import itertools
 from collections.abc import Callable
 
-from interop_conformance.check import NotSo
-from interop_conformance.people import Person
-
 from interop_api.v1 import stanza_pb2
 from interop_client.signal.chain import MessageKeys
 from interop_client.signal.errors import SignalError
 from interop_client.signal.messages import MAC_BYTES, Authentication, PreKeySignalMessage, SignalMessage
 from interop_client.signal.session import Session
+from interop_conformance.check import NotSo
+from interop_conformance.people import Person
 
 PREKEY_MESSAGE = stanza_pb2.CIPHERTEXT_TYPE_PREKEY_MESSAGE
 DOUBLE_RATCHET = stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interop_conformance.partner_cli import partner
+
 if TYPE_CHECKING:
     from interop_conformance.settings import Settings
 
@@ -242,3 +244,6 @@ def _run(run: Callable[[], Any]) -> None:
     except WrongUse as error:
         raise click.UsageError(str(error)) from error
     sys.exit(status)
+
+
+conformance.add_command(partner)

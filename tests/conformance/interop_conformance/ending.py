@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 
 import click
+
 from interop_conformance.report.document import document_of
 from interop_conformance.report.files import FolderUnusable, prepare, write
 from interop_conformance.settings import Settings, WrongUse

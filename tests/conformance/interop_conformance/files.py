@@ -6,9 +6,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from interop_conformance.check import NotSo
-from interop_conformance.people import Person
-
 from interop_client.connection.transport import DirectTransport
 from interop_client.media.crypto import EncryptedMedia, MediaTampered, MediaType
 from interop_client.media.reference import MediaReference
@@ -16,6 +13,8 @@ from interop_client.media.upload import Blob, encrypted_blob, upload_blob
 from interop_client.messaging.contents import media_content
 from interop_client.messaging.events import MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
+from interop_conformance.check import NotSo
+from interop_conformance.people import Person
 
 MIMETYPE = "application/octet-stream"
 _LEAST_BYTES = 26

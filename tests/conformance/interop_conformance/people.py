@@ -6,9 +6,6 @@ from contextlib import suppress
 from copy import deepcopy
 from typing import Any, TypeVar
 
-from interop_conformance.check import NotSo
-from interop_conformance.simulator import Simulator
-
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.connection.login import whatsapp_login
@@ -23,6 +20,8 @@ from interop_client.signal.errors import SignalError
 from interop_client.signal.store import CiphertextType
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient
+from interop_conformance.check import NotSo
+from interop_conformance.simulator import Simulator
 
 E = TypeVar("E")
 T = TypeVar("T")

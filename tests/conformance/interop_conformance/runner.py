@@ -15,7 +15,6 @@ from interop_conformance.simulator import Simulator
 from interop_conformance.stage import Stage, StageParts
 from interop_conformance.subject import ClientSubject
 from interop_conformance.verdict import HELD, Result, Verdict
-
 from partner_server import SigningKeys
 
 AT_ONCE = 8

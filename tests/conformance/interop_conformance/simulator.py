@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
 
-from interop_conformance.record import Record
-
 from interop_admin.client import AdminClient
 from interop_admin.endpoint import Endpoint
+from interop_conformance.record import Record
 from interop_demo.processes import simulator
 from partner_server import SigningKeys
 

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
-from interop_conformance.check import Check, NotApplicable, NotSo
-from interop_conformance.drivers.driver import Driver, SubjectFailed
-from interop_conformance.people import Person
-from interop_conformance.record import Stanza
-from interop_conformance.simulator import Simulator
 
 from interop_api.admin.v1alpha1 import admin_pb2, faults_pb2, journal_pb2
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import interop_pb2
 from interop_client.options import ClientOptions
+from interop_conformance.check import Check, NotApplicable, NotSo
+from interop_conformance.drivers.driver import Driver, SubjectFailed
+from interop_conformance.people import Person
+from interop_conformance.record import Stanza
+from interop_conformance.simulator import Simulator
 from partner_server import PartnerServer, PartnerSettings
 
 WAIT_SECONDS = 10.0

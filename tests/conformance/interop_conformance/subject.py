@@ -5,11 +5,10 @@ import shlex
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_conformance.drivers.driver import Driver, Link, SubjectFailed
 from interop_conformance.drivers.pipes import CommandUnusable, Pipes
 from interop_conformance.drivers.service import DriverUnreachable, Service
-
-from interop_api.conformance.v1 import driver_pb2 as pb
 
 DESCRIBE_SECONDS = 20.0
 """How long a driver may take to start and say what it is, before `--time-factor`."""

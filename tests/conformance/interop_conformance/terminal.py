@@ -4,10 +4,10 @@ import sys
 from collections.abc import Callable
 
 import click
+
 from interop_conformance.check import MILESTONES
 from interop_conformance.report.summary import verdict_line
 from interop_conformance.verdict import Result, Run, Verdict
-
 from interop_protocol.printable import printable
 
 _COLOURS = {

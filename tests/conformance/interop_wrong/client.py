@@ -5,9 +5,8 @@ import pkgutil
 import sys
 
 import interop_wrong.clients
-from interop_wrong.register import Wrong, wrong_clients
-
 from interop_driver.cli import main as drive
+from interop_wrong.register import Wrong, wrong_clients
 
 
 def load() -> dict[str, Wrong]:

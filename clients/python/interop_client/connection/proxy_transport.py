@@ -164,7 +164,7 @@ class _Connection:
 
     @classmethod
     async def open(cls, url: str, headers: dict[str, str], hello: Hello) -> "_Connection":
-        http = aiohttp.ClientSession()
+        http = websocket_session()
         try:
             async with asyncio.timeout(LOGIN_SECONDS):
                 socket = await http.ws_connect(
@@ -292,6 +292,17 @@ class _Connection:
                 answer.set_exception(end)
         async with self._changed:
             self._changed.notify_all()
+
+
+def websocket_session() -> aiohttp.ClientSession:
+    """Opens a session for a WebSocket that follows no redirect: the hello holds a token, which is for one place."""
+
+    async def refuse(*_: object) -> None:
+        raise aiohttp.ClientError("the server redirects")
+
+    trace = aiohttp.TraceConfig()
+    trace.on_request_redirect.append(refuse)
+    return aiohttp.ClientSession(trace_configs=[trace])
 
 
 async def _read_login(socket: aiohttp.ClientWebSocketResponse) -> bytes:

@@ -2,17 +2,16 @@
 
 import os
 
+from interop_api.admin.v1alpha1 import journal_pb2, standing_pb2
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_api.e2ee.v1 import content_pb2
+from interop_client.messaging.events import Evidence, TextReceived
 from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.consent import is_told
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage, refused, told
-
-from interop_api.admin.v1alpha1 import journal_pb2, standing_pb2
-from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_api.e2ee.v1 import content_pb2
-from interop_client.messaging.events import Evidence, TextReceived
 
 BLOCKS = "ABU-01.blocked-is-not-shown"
 LISTS = "ABU-01.lists-who-is-blocked"

@@ -3,11 +3,10 @@
 import asyncio
 from copy import deepcopy
 
-from interop_conformance.bot import BotStage
-from interop_conformance.check import Level, Subject, check
-
 from interop_api.v1 import stanza_pb2
 from interop_client.messaging.events import ReceiptReceived, RetryRequested, TextReceived
+from interop_conformance.bot import BotStage
+from interop_conformance.check import Level, Subject, check
 
 LOGS_IN = "CHN-01.bot-logs-in"
 ECHOES = "MSG-12.bot-answers-text"

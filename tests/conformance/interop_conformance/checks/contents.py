@@ -3,11 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-from interop_conformance.check import Level, check
-from interop_conformance.checks.messages import SENDS, SHOWS
-from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
-
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
@@ -19,6 +14,10 @@ from interop_client.messaging.events import (
     ReactionReceived,
     Typing,
 )
+from interop_conformance.check import Level, check
+from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.people import Person
+from interop_conformance.stage import Device, Stage
 
 REPLY_IN = "MSG-12.reply-in"
 REPLY_OUT = "MSG-12.reply-out"

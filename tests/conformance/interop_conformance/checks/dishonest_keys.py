@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_api.v1 import stanza_pb2
 from interop_conformance.attack import (
     Mallory,
     Replacement,
@@ -23,9 +25,6 @@ from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import PREKEYS, Person
 from interop_conformance.stage import Device, Stage, told
-
-from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_api.v1 import stanza_pb2
 
 LOW_ORDER = tuple(
     number.to_bytes(32, "little")

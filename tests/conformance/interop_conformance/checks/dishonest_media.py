@@ -9,17 +9,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from interop_conformance.attack import attack, score, settle, warnings
-from interop_conformance.check import Level, NotSo, Score
-from interop_conformance.checks.messages import SHOWS
-from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
-
 from interop_client.connection.transport import DirectTransport
 from interop_client.media.crypto import MAC_BYTES, EncryptedMedia, MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, encrypted_blob, upload_blob
 from interop_client.messaging.contents import media_content
+from interop_conformance.attack import attack, score, settle, warnings
+from interop_conformance.check import Level, NotSo, Score
+from interop_conformance.checks.messages import SHOWS
+from interop_conformance.people import Person
+from interop_conformance.stage import Device, Stage
 
 CONTENT = bytes(range(256)) * 40
 """A file that is longer than one block of anything."""

@@ -4,17 +4,16 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from interop_api.admin.v1alpha1.journal_pb2 import JournalEntry
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_api.v1 import stanza_pb2
+from interop_client.messaging.events import TextReceived
 from interop_conformance.attack import attack, attempt, has_failed, must_warn, score, settle, to_bob, warnings
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage, told
-
-from interop_api.admin.v1alpha1.journal_pb2 import JournalEntry
-from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_api.v1 import stanza_pb2
-from interop_client.messaging.events import TextReceived
 
 NONSENSE = (
     "",

@@ -3,17 +3,16 @@
 import asyncio
 from collections.abc import Sequence
 
-from interop_conformance.check import Level, NotApplicable, NotSo, check
-from interop_conformance.checks.channel import CONNECTS, RETRY_AFTER_MS, is_patient
-from interop_conformance.checks.messages import SENDS, SHOWS
-from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage, refused, told
-
 from interop_api.admin.v1alpha1 import faults_pb2, journal_pb2
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import errors_pb2
 from interop_client.signal.errors import SignalError
 from interop_client.signal.x3dh import PreKeyBundle
+from interop_conformance.check import Level, NotApplicable, NotSo, check
+from interop_conformance.checks.channel import CONNECTS, RETRY_AFTER_MS, is_patient
+from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.people import Person
+from interop_conformance.stage import Device, Stage, refused, told
 
 MAX_PREKEY_ID = 16_777_215
 FEW = 12

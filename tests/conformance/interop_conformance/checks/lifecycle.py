@@ -1,13 +1,12 @@
 """LIF: leaving, and being away; and ENL: coming again, on the same device or after installing anew."""
 
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_client.messaging.events import IdentityChanged
 from interop_conformance.check import Level, check
 from interop_conformance.checks.channel import CONNECTS, is_refused, stays_away, tries_so_far
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage, told
-
-from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_client.messaging.events import IdentityChanged
 
 DAYS_AWAY = 31
 """More than the thirty days after which an account is un-enlisted."""

@@ -3,18 +3,17 @@
 import hashlib
 import os
 
-from interop_conformance.check import Level, NotSo, check
-from interop_conformance.checks.messages import SENDS, SHOWS
-from interop_conformance.files import OddFile, fetched, flipped, send_file, send_file_again, send_odd_file
-from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
-
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.messaging.events import MediaReceived, MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
+from interop_conformance.check import Level, NotSo, check
+from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.files import OddFile, fetched, flipped, send_file, send_file_again, send_odd_file
+from interop_conformance.people import Person
+from interop_conformance.stage import Device, Stage
 
 SENDS_FILE = "MED-02.sends-file"
 SHOWS_FILE = "MED-04.shows-file"

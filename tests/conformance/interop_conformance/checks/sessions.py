@@ -1,5 +1,7 @@
 """Signal sessions: what a peer sees of them."""
 
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_client.options import ClientOptions
 from interop_conformance.check import Level, check
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.ciphertexts import (
@@ -13,9 +15,6 @@ from interop_conformance.ciphertexts import (
 )
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage
-
-from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_client.options import ClientOptions
 
 BOTH = (SENDS, SHOWS)
 LATE = "Each message names its chain and its number, so that it can be opened whenever it comes."

@@ -11,9 +11,9 @@ from io import BytesIO
 
 from google.protobuf import proto
 from google.protobuf.message import DecodeError
-from interop_conformance.drivers.driver import SubjectFailed
 
 from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_conformance.drivers.driver import SubjectFailed
 
 MAX_MESSAGE_BYTES = 2 << 20
 END_SECONDS = 3.0

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
+
 from interop_conformance.ledger import areas, requirements
 from interop_conformance.report.summary import verdict_line
 from interop_conformance.verdict import Result, Run, Verdict

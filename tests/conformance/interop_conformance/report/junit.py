@@ -1,8 +1,9 @@
 """A run as JUnit XML, which CI systems show."""
 
+from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
+
 from interop_conformance.report.words import clean
 from interop_conformance.verdict import Result, Run, Verdict
-from junitparser import Error, Failure, JUnitXml, Skipped, TestCase, TestSuite
 
 _SKIPPED = frozenset({Verdict.NOT_APPLICABLE, Verdict.BLOCKED, Verdict.NOT_RUN, Verdict.EXPECTED_FAILURE, Verdict.WARN})
 

@@ -5,9 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from interop_wrong.register import wrong_client
-from interop_wrong.replace import replace
-
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2
 from interop_client import client
@@ -17,6 +14,8 @@ from interop_client.messaging import inbox, outgoing
 from interop_client.messaging.contents import reported_message
 from interop_client.messaging.events import Event, Incoming
 from interop_driver.device import Device
+from interop_wrong.register import wrong_client
+from interop_wrong.replace import replace
 
 BANS = ("BANNED", "TEMPORARILY_BANNED")
 Blocked = WeakKeyDictionary[InteropClient, set[str]]

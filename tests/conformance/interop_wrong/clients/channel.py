@@ -4,8 +4,6 @@ import asyncio
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from interop_wrong.register import wrong_client
-
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_client.connection import channel
 from interop_client.connection.channel import ChatChannel
@@ -16,6 +14,7 @@ from interop_driver import driver
 from interop_driver.device import Device
 from interop_driver.outcomes import outcome_of
 from interop_protocol.noise import InitiatorHandshake, Transport
+from interop_wrong.register import wrong_client
 
 STAYS_AWAY = ("CHN-10.stays-away-after-a-ban", "CHN-11.stays-away-when-replaced", "LIF-03.stays-away-after-deletion")
 IMPATIENT_SECONDS = 0.05

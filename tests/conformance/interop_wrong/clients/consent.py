@@ -5,14 +5,13 @@ from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from interop_wrong.register import wrong_client
-from interop_wrong.replace import replace
-
 from interop_api.e2ee.v1 import content_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.messaging.outgoing import SentMessage
 from interop_client.third_party import ThirdPartyClient
+from interop_wrong.register import wrong_client
+from interop_wrong.replace import replace
 
 OUT_OF_REACH = "RECIPIENT_NOT_REACHABLE"
 LIMITED = "RATE_LIMITED"

@@ -4,8 +4,6 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from google.protobuf.unknown_fields import UnknownFieldSet
-from interop_wrong.register import wrong_client
-from interop_wrong.replace import replace
 
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.e2ee.v1 import content_pb2
@@ -27,6 +25,8 @@ from interop_client.messaging.outgoing import SentMessage
 from interop_client.signal.content import content_fields, parse_message
 from interop_driver import screen
 from interop_driver.device import Device
+from interop_wrong.register import wrong_client
+from interop_wrong.replace import replace
 
 
 @wrong_client("MSG-12.reply-out")

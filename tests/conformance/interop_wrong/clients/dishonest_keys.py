@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from interop_wrong.register import wrong_client
-
 from interop_api.v1 import stanza_pb2
 from interop_client.connection import channel
 from interop_client.messaging.events import Event, PreKeysLow
@@ -17,6 +15,7 @@ from interop_driver.device import Device
 from interop_protocol import xeddsa_keys
 from interop_protocol.certificates import CertificateError, verify_chain
 from interop_protocol.curve_keys import canonical_key
+from interop_wrong.register import wrong_client
 
 
 def _overlook(reason: str) -> None:

@@ -5,10 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from interop_wrong.register import wrong_client
-
 from interop_client.media import crypto, download
 from interop_client.media.crypto import MediaCheck, MediaTampered
+from interop_wrong.register import wrong_client
 
 
 @wrong_client("MED-01.dishonest-bits")

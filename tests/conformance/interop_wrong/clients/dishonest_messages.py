@@ -5,8 +5,6 @@ from datetime import UTC, datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from interop_wrong.register import wrong_client
-
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.connection import channel
@@ -23,6 +21,7 @@ from interop_client.third_party import ThirdPartyClient
 from interop_driver.device import Device
 from interop_protocol.jid import JidError, parse_jid
 from interop_protocol.noise import RemoteProtocolError
+from interop_wrong.register import wrong_client
 
 
 @wrong_client("MSG-04.dishonest-replay", "MSG-04.dishonest-replay-of-a-first-message")

@@ -3,13 +3,12 @@
 from contextlib import suppress
 from weakref import WeakKeyDictionary
 
-from interop_wrong.register import wrong_client
-
 from interop_client.errors import LoginRefused, ServerRefusal
 from interop_client.signal.keys import SignedPreKey
 from interop_client.state import ClientState
 from interop_driver.device import Device
 from interop_driver.tokens import Tokens
+from interop_wrong.register import wrong_client
 
 NOBODY = "1-1@interop"
 

@@ -4,8 +4,6 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from interop_wrong.register import wrong_client
-
 from interop_client.client import InteropClient
 from interop_client.errors import Recovery, ServerRefusal
 from interop_client.keys.prekeys import OwnPreKeys
@@ -20,6 +18,7 @@ from interop_client.signal.store import Ciphertext, CiphertextType, PublicKeys, 
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_driver.device import Device
 from interop_driver.screen import Screen
+from interop_wrong.register import wrong_client
 
 IMPATIENT_SECONDS = 0.05
 

@@ -1,11 +1,10 @@
 """Defects of what is saved, and of leaving."""
 
-from interop_wrong.register import wrong_client
-
 from interop_api.v1 import stanza_pb2
 from interop_client.messaging.inbox import Answers, Inbox, Opened
 from interop_client.third_party import ThirdPartyClient
 from interop_driver.device import Device
+from interop_wrong.register import wrong_client
 
 
 @wrong_client("KEY-01.chats-survive-a-restart")

@@ -10,8 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import Any, BinaryIO
 
 from cryptography.hazmat.primitives.padding import PKCS7
-from interop_wrong.register import wrong_client
-from interop_wrong.replace import replace
 
 from interop_client import third_party
 from interop_client.client import InteropClient
@@ -25,6 +23,8 @@ from interop_client.messaging.events import MediaReceived
 from interop_client.third_party import ThirdPartyClient
 from interop_driver import device
 from interop_driver.device import Device
+from interop_wrong.register import wrong_client
+from interop_wrong.replace import replace
 
 _BLOCK_BYTES = 16
 

@@ -6,8 +6,6 @@ from collections.abc import Coroutine, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from interop_wrong.register import wrong_client
-
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ConnectionEnded
@@ -22,6 +20,7 @@ from interop_client.signal.content import unsupported_kind
 from interop_client.signal.errors import InvalidContent
 from interop_client.signal.store import Ciphertext, SignalState
 from interop_client.state import ClientState
+from interop_wrong.register import wrong_client
 
 inbox: Any = sdk_inbox
 

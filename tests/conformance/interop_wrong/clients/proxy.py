@@ -1,10 +1,9 @@
 """Defects of clients behind a proxy."""
 
-from interop_wrong.register import wrong_client
-
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_driver.device import Device
+from interop_wrong.register import wrong_client
 
 SOME_ADDRESS = "198.51.100.1"
 

@@ -3,8 +3,6 @@
 import os
 from typing import Any
 
-from interop_wrong.register import wrong_client
-
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
@@ -14,6 +12,7 @@ from interop_client.messaging.inbox import Answers, Inbox, Opened
 from interop_client.messaging.outgoing import Outgoing
 from interop_client.messaging.sent import SentContents
 from interop_driver.device import Device
+from interop_wrong.register import wrong_client
 
 inbox: Any = sdk_inbox
 

@@ -3,8 +3,6 @@
 import os
 from typing import Any
 
-from interop_wrong.register import wrong_client
-
 from interop_api.e2ee.v1 import session_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.messaging import outgoing
@@ -18,6 +16,7 @@ from interop_client.signal.messages import PreKeySignalMessage, SignalMessage
 from interop_client.signal.ratchet import DoubleRatchet, ReceivingStep
 from interop_client.signal.session import Session, SessionRecord
 from interop_client.signal.store import CiphertextType, SignalState
+from interop_wrong.register import wrong_client
 
 
 @wrong_client("MSG-03.heals-with-each-turn")

@@ -1,0 +1,127 @@
+"""A run of the kit against a messenger's server, from what was said about it to its result; knows no check."""
+
+import asyncio
+import json
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+
+from interop_client.errors import ServerRefusal
+from interop_conformance.catalogue import Scope, load, select
+from interop_conformance.check import Check, NotSo, Subject
+from interop_conformance.partner_runner import PartnerRunner
+from interop_conformance.partner_stage import PartnerParts, register
+from interop_conformance.partner_subject import PartnerChoices, PartnerFacts, PartnerUnusable, place_of, require_reach
+from interop_conformance.probe import Probe
+from interop_conformance.simulator import Simulator
+from interop_conformance.verdict import Result, Run, Verdict
+from interop_conformance.whatsapp_keys import JWKS_PATH, KeyPlace
+from partner_server import SigningKeys
+
+HOOK_SECONDS = 10.0
+
+
+def _nothing(_: object) -> None:
+    """Tells nobody."""
+
+
+async def run_partner(
+    facts: PartnerFacts,
+    choices: PartnerChoices,
+    on_result: Callable[[Result], None] = _nothing,
+    on_ready: Callable[[Mapping[str, str]], None] = _nothing,
+) -> Run:
+    """Runs the checks of a messenger's server, and of its proxy where one was named.
+
+    Args:
+        facts: Where it is.
+        choices: How to run.
+        on_result: Told of each result as it comes.
+        on_ready: Told where the simulator and WhatsApp's keys are, before the first check.
+
+    Returns:
+        The run. When the task is cancelled, the run is lost.
+
+    Raises:
+        UnknownName: The scope names what does not exist.
+        PartnerUnusable: The server cannot be reached, or registered.
+    """
+    checks = select_checks(facts, choices.scope)
+    await require_reach(facts, choices.time_factor)
+    began = time.monotonic()
+    run = Run(
+        subject=facts.base_url,
+        kind="partner",
+        mode="",
+        profile="",
+        kit_version=version("interopsim"),
+        seed=choices.seed,
+        scope=str(choices.scope),
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        results=[Result(check, Verdict.NOT_RUN) for check in checks],
+    )
+    async with stage_parts(facts, choices) as parts:
+        endpoint = parts.simulator.endpoint
+        addresses = {
+            "grpc": endpoint.grpc,
+            "http": parts.key_place.base_url,
+            "root_public_key": endpoint.root_public_key.hex(),
+        }
+        on_ready({"jwks": parts.key_place.base_url + JWKS_PATH, **addresses})
+        if facts.hook_url:
+            await _tell(facts, addresses, choices.time_factor)
+        run.results = await PartnerRunner(checks, parts, on_result).run()
+    run.seconds, run.is_complete = time.monotonic() - began, True
+    return run
+
+
+def select_checks(facts: PartnerFacts, scope: Scope) -> list[Check]:
+    """Returns the checks of the server, with those of its proxy where one was named.
+
+    Raises:
+        UnknownName: The scope names what does not exist.
+    """
+    return select({**load(Subject.PARTNER), **(load(Subject.PROXY) if facts.proxy_url else {})}, scope)
+
+
+@asynccontextmanager
+async def stage_parts(facts: PartnerFacts, choices: PartnerChoices) -> AsyncIterator[PartnerParts]:
+    """Starts a simulator that knows the messenger, and serves WhatsApp's keys beside it.
+
+    Raises:
+        PartnerUnusable: The simulator does not take the messenger, or an address of the kit's is in use.
+    """
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="interopsim-kit-")))
+        keys, stranger = await asyncio.gather(asyncio.to_thread(SigningKeys), asyncio.to_thread(SigningKeys))
+        arguments = ["--grpc", choices.chat] if choices.chat else []
+        simulator = await stack.enter_async_context(Simulator(folder, choices.seed, keys, arguments))
+        place = KeyPlace(*choices.listen, simulator.endpoint.http, keys)
+        try:
+            await stack.enter_async_context(place)
+        except OSError as error:
+            raise PartnerUnusable(f"--listen: the kit cannot serve WhatsApp's keys: {error}.") from error
+        integrator = simulator.next_integrator()
+        parts = PartnerParts(facts, simulator, place, keys, stranger, integrator, choices.time_factor)
+        try:
+            await register(parts)
+        except ServerRefusal as refusal:
+            raise PartnerUnusable(f"The simulator does not take such a messenger: {refusal}.") from refusal
+        yield parts
+
+
+async def _tell(facts: PartnerFacts, addresses: Mapping[str, str], time_factor: float) -> None:
+    """Tells the messenger's server where the simulator is, in the form of the sample."""
+    body = json.dumps(addresses).encode()
+    async with Probe({place_of(facts.hook_url)}, HOOK_SECONDS * time_factor) as probe:
+        got = "no answer"
+        with suppress(NotSo):
+            answer = await probe.ask("POST", facts.hook_url, headers={"Content-Type": "application/json"}, body=body)
+            if answer.is_success:
+                return
+            got = str(answer)
+    raise PartnerUnusable(f"--simulator-hook: {facts.hook_url} did not take the simulator's addresses: {got}.")

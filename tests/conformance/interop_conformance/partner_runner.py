@@ -1,0 +1,78 @@
+"""Runs the checks of a messenger's server, one after the other, each after those that it rests on; judges none."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+
+from interop_conformance.check import Check, Level, NotApplicable, NotSo
+from interop_conformance.partner_stage import PartnerParts, PartnerStage
+from interop_conformance.partner_subject import MISSING
+from interop_conformance.verdict import HELD, Result, Verdict
+
+_log = logging.getLogger(__name__)
+
+
+class PartnerRunner:
+    """One run. The checks share the messenger's users, so they come one at a time.
+
+    Args:
+        checks: In their order; what one rests on comes before it.
+        parts: What their stages are made of.
+        on_result: Told of each result as it comes.
+    """
+
+    def __init__(self, checks: Sequence[Check], parts: PartnerParts, on_result: Callable[[Result], None]) -> None:
+        self._checks = checks
+        self._parts = parts
+        self._on_result = on_result
+        self._results: dict[str, Result] = {}
+
+    async def run(self) -> list[Result]:
+        """Runs all checks and returns the results, in the order of the checks."""
+        for check in self._checks:
+            began = time.monotonic()
+            result = await self._settle(check)
+            result.seconds = time.monotonic() - began
+            self._results[check.id] = result
+            self._on_result(result)
+        return self.so_far()
+
+    def so_far(self) -> list[Result]:
+        """Returns the results that there are; what has not run is said to be so."""
+        return [self._results.get(check.id) or Result(check, Verdict.NOT_RUN) for check in self._checks]
+
+    async def _settle(self, check: Check) -> Result:
+        missing = [MISSING[name] for name in check.features if name not in self._parts.facts.features]
+        if missing:
+            return Result(check, Verdict.NOT_APPLICABLE, got=missing[0])
+        for name in check.after:
+            cause = self._results.get(name)  # there is none when somebody has asked for this check alone
+            if cause is not None and cause.verdict not in HELD:
+                blocked_by = cause.blocked_by or name
+                return Result(check, Verdict.BLOCKED, blocked_by=blocked_by, got=f"{blocked_by} failed")
+        try:
+            async with PartnerStage(self._parts, check) as stage:
+                result = await self._verdict(check, stage)
+                if result.verdict not in HELD:
+                    result.wire, result.journal = stage.evidence()
+                return result
+        except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
+            _log.error("the kit failed in %s", check.id, exc_info=error)
+            return Result(check, Verdict.HARNESS_ERROR, got=f"{type(error).__name__}: {error}")
+
+    async def _verdict(self, check: Check, stage: PartnerStage) -> Result:
+        seconds = check.seconds * self._parts.time_factor
+        failed = Verdict.FAIL if check.level is Level.MUST else Verdict.WARN
+        try:
+            async with asyncio.timeout(seconds) as limit:
+                await check.judge(stage)
+        except NotSo as failure:
+            return Result(check, failed, failure.expected, failure.got)
+        except NotApplicable as reason:
+            return Result(check, Verdict.NOT_APPLICABLE, got=str(reason))
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            return Result(check, failed, f"an end within {seconds:.0f} s", "none")
+        return Result(check, Verdict.PASS)
