@@ -154,9 +154,7 @@ class Inbox:
             self.retries.append((stanza.delivery_id, stanza.retry_receipt))  # acked, too, once it is answered
             return Opened((_retry_event(stanza.retry_receipt),))
         if self._is_repeated(stanza, key):
-            answers.acks.append(stanza.delivery_id)
-            if kind == "message":  # its receipt may have been lost with the ack; what is remembered was decrypted
-                answers.delivered[stanza.message.from_jid].append(stanza.message.id)
+            _answer_again(stanza, answers)
             return Opened()
         if kind == "message":
             return self._open_message(stanza, key, answers)
@@ -269,6 +267,13 @@ class Inbox:
             self._signal.accept_identity(jid)  # pins the next key that the peer presents
             return Opened((IdentityChanged(jid),), key, again=self.release(jid))
         return Opened((_notification_event(notification),), key)
+
+
+def _answer_again(stanza: stanza_pb2.Stanza, answers: Answers) -> None:
+    """Answers a delivery that was finished before: its ack was lost, and perhaps its receipt with it."""
+    answers.acks.append(stanza.delivery_id)
+    if stanza.HasField("message"):  # what is remembered was decrypted
+        answers.delivered[stanza.message.from_jid].append(stanza.message.id)
 
 
 def _key_of(stanza: stanza_pb2.Stanza) -> bytes | None:
