@@ -55,6 +55,10 @@ class Requirement:
     """Paths in the repository, or `path:symbol`, that implement it."""
     note: str = ""
     """A warning where a reader could take the model for more than it is."""
+    judged_by: tuple[str, ...] = ()
+    """Checks of the conformance kit that judge it in somebody else's client or messenger's server."""
+    unjudged: str = ""
+    """Why there is none; empty when there is."""
 
     @property
     def policy(self) -> tuple[str, ...]:
@@ -122,6 +126,8 @@ def read_ledger(text: str) -> Ledger:
             raise LedgerMalformed(f"{row.id}: there is no area {row.area}")
         if bool(row.reason) is (row.status is Status.MODELLED):
             raise LedgerMalformed(f"{row.id}: a reason is required unless the status is modelled, and only then")
+        if bool(row.unjudged) is bool(row.judged_by):
+            raise LedgerMalformed(f"{row.id}: `unjudged` says why no check judges it, and only then")
     return Ledger(areas, rows)
 
 

@@ -66,6 +66,8 @@ def _as_json(row: Requirement) -> dict[str, Any]:
         "where": row.where,
         "policy": _policy_values(row),
         "note": row.note or None,
+        "judged_by": row.judged_by,
+        "unjudged": row.unjudged or None,
     }
 
 
@@ -103,6 +105,7 @@ def _sheet(ledger: Ledger, row: Requirement) -> "RenderableType":
         "missing": row.reason,
         "note": row.note,
         "where": "\n".join(row.where),
+        "judged by": "\n".join(row.judged_by) or f"no check: {row.unjudged}",
         "policy": policy and f"The simulator's own values, not WhatsApp's; defaults:\n{policy}",
     }
     for title, text in lines.items():

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from interop_server.core.limits import Limits
 from interop_server.ledger import Ledger, Requirement, Status, load_ledger
+from tests.ledger.judges import with_judges
 from tests.ledger.places import ROOT
 
 LIMITS = ROOT / "docs" / "limits.md"
 README = ROOT / "README.md"
+ROWS = ROOT / "docs" / "requirements.toml"
 _PART = re.compile(r"(<!-- ledger: ([a-z_]+) -->\n).*?(<!-- /ledger -->)", re.DOTALL)
 _FIGURE = re.compile(r"\d+ of \d+ requirements are modelled")
 _MAX_VALUE_CHARACTERS = 40
@@ -50,8 +52,12 @@ def readme_with_figure(text: str, ledger: Ledger) -> str:
 
 def outdated(ledger: Ledger) -> dict[Path, str]:
     """Returns what each document that differs from the ledger should be."""
-    limits, readme = LIMITS.read_text(), README.read_text()
-    wanted = {LIMITS: limits_with_tables(limits, ledger), README: readme_with_figure(readme, ledger)}
+    limits, readme, rows = LIMITS.read_text(), README.read_text(), ROWS.read_text()
+    wanted = {
+        LIMITS: limits_with_tables(limits, ledger),
+        README: readme_with_figure(readme, ledger),
+        ROWS: with_judges(rows),
+    }
     return {path: text for path, text in wanted.items() if text != path.read_text()}
 
 
