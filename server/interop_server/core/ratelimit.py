@@ -9,6 +9,7 @@ from interop_server.core.limits import SECOND_MS, Limits, about
 from interop_server.core.ports import Clock
 
 _MAX_KEYS = 100_000
+_FORGOTTEN_AT_ONCE = 2
 _PARTS = 10**18
 """What one is divided into. A level is a whole number of parts, so that it is exact: with fractions, whoever waited as
 told could be a rounding error short."""
@@ -17,7 +18,8 @@ told could be a rounding error short."""
 class RateLimit:
     """Allows bursts, then a steady rate, per key.
 
-    Remembers the most recently used keys only; a forgotten key starts with a full bucket.
+    Remembers the keys whose buckets are not full, and of them the most recently used only; a forgotten key starts with a
+    full bucket.
 
     Args:
         clock: Tells the time.
@@ -55,6 +57,7 @@ class RateLimit:
             return wait_ms
         self._buckets[key] = (level - amount * _PARTS, now_ms)
         self._buckets.move_to_end(key)
+        self._forget_full(now_ms)
         if len(self._buckets) > _MAX_KEYS:
             self._buckets.popitem(last=False)
         return 0
@@ -72,10 +75,30 @@ class RateLimit:
         """Returns RATE_LIMITED with a delay."""
         return Refusal(Reason.RATE_LIMITED, retry_after_ms=wait_ms, requirement=self._requirement)
 
+    def __len__(self) -> int:
+        """Returns how many keys it remembers."""
+        return len(self._buckets)
+
     def _level(self, key: Hashable) -> tuple[int, int]:
         now_ms = self._clock.now_ms()
         level, at_ms = self._buckets.get(key, (self._burst, now_ms))
-        return min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms), now_ms
+        return self._filled(level, at_ms, now_ms), now_ms
+
+    def _filled(self, level: int, at_ms: int, now_ms: int) -> int:
+        return min(self._burst, level + max(0, now_ms - at_ms) * self._per_ms)
+
+    def _forget_full(self, now_ms: int) -> None:
+        """Forgets the keys that were not used for longest, if their buckets are full again: none remembers as much.
+
+        More of them than come in, so that what is remembered shrinks to what is in use; and few, so that nobody waits.
+        """
+        for _ in range(_FORGOTTEN_AT_ONCE):
+            oldest, (level, at_ms) = next(iter(self._buckets.items()))
+            if self._filled(level, at_ms, now_ms) < self._burst:
+                return
+            del self._buckets[oldest]
+            if not self._buckets:
+                return
 
     def _wait_ms(self, amount: int, level: int) -> int:
         needed = amount * _PARTS

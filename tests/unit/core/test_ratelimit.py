@@ -90,3 +90,18 @@ def test_checking_takes_nothing() -> None:
     assert limit.wait_ms("ada") == limit.take("ada") == retry_after(limit, "ada") == 1_001
     clock.advance(1_001)
     assert limit.wait_ms("ada") == 0
+
+
+def test_full_buckets_are_forgotten() -> None:
+    """What is remembered shrinks to what is in use, however many came by; whoever is not full yet is still known."""
+    clock = ManualClock(NOW_MS)
+    limit = RateLimit(clock, burst=10, per_second=1.0, requirement="OPT-09")
+    for number in range(1_000):
+        limit.require(("passer-by", number))
+    clock.advance(500)
+    limit.require("ada", 10)
+    clock.advance(9_000)
+    for number in range(600):
+        limit.require(("later", number))
+    assert len(limit) <= 601
+    assert retry_after(limit, "ada", 10) > 900
