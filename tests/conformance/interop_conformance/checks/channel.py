@@ -203,6 +203,7 @@ async def waits_as_told(stage: Stage) -> None:
     modes=("direct",),
     features=("typing",),
     after=(CONNECTS, *_TEXTS),
+    seconds=120.0,
     forced_by="The server opens frame 257 with the nonce of frame 257, and ends the connection otherwise.",
 )
 async def counts_many_frames(stage: Stage) -> None:
