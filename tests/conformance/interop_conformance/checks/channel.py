@@ -25,7 +25,7 @@ KEEPALIVE_SECONDS = 35.0
 RETRY_AFTER_MS = 60_000
 TRIES = 2
 """How often a client may try what will not succeed, before it is a storm."""
-LONG_TEXTS = 24
+LONG_TEXTS = 18
 """Texts of 60,000 characters, together longer than a frame may be."""
 
 
@@ -230,10 +230,12 @@ async def counts_many_frames(stage: Stage) -> None:
     after=(CONNECTS, *_TEXTS),
 )
 async def frames_within_the_limit(stage: Stage) -> None:
-    """Many long texts are sent at once."""
+    """Many long texts are sent at once, to somebody who is away."""
     alice, bob = await stage.pair()
+    await bob.send(alice.jid, "Hello")
+    await alice.close()
     await asyncio.gather(*(bob.send(alice.jid, str(number) + "x" * 60_000) for number in range(LONG_TEXTS)))
-    await stage.sends(bob.jid, "message", count=LONG_TEXTS)
+    await stage.sends(bob.jid, "message", count=1 + LONG_TEXTS)
     [login, *_] = stage.got(bob.jid, "login_success")
     limits = login.fields.get("limits", {})
     longest = max(each.entry.frame_bytes for each in stage.sent(bob.jid, "message"))
