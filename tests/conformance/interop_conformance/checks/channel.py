@@ -294,8 +294,9 @@ async def goes_on_after_a_broken_connection(stage: Stage) -> None:
     """The connection breaks three times."""
     alice, bob = await stage.pair()
     for number in range(3):
-        await stage.talk(alice, bob)
+        await bob.send(alice.jid, f"before {number}")
         await bob.disconnect(abruptly=True)
+        await alice.reads(f"before {number}")
         await alice.send(bob.jid, f"while away {number}")
         await bob.connect()
         await bob.shows_text(f"while away {number}")
