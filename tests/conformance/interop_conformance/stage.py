@@ -249,7 +249,8 @@ class Stage:
         await self._stack.enter_async_context(self.partner)
         if self._parts.check.is_alone:
             self._follow_clock((await self.admin.get_clock()).now_ms)  # an earlier check may have moved it
-        await self.register()
+        if not await self.register():
+            await self.admin.refresh_jwks(self.integrator)  # on a busy machine the first look can come to nothing
 
     async def __aexit__(self, *_: object) -> None:
         with suppress(SubjectFailed, TimeoutError):
@@ -261,8 +262,8 @@ class Stage:
             await self.admin.clear_faults(*self._faults)
         await self._stack.aclose()
 
-    async def register(self, **changes: Any) -> None:
-        """Registers the messenger, or changes how it is registered."""
+    async def register(self, **changes: Any) -> int:
+        """Registers the messenger, or changes how it is registered; returns how many of its keys the server has."""
         partner = admin_pb2.Partner(
             integrator=self.integrator,
             name=f"Messenger {self.integrator}",
@@ -275,7 +276,7 @@ class Stage:
             proxy_allowed=True,
         )
         partner.MergeFrom(admin_pb2.Partner(**changes))
-        await self.admin.put_partner(partner)
+        return await self.admin.put_partner(partner)
 
     async def device(self, user: str = "bob", *, read_receipts: bool = True, media_url: str = "") -> Device:
         """Starts a device of the subject for a user; it is not enlisted."""

@@ -24,7 +24,7 @@ KEEPALIVE_SECONDS = 35.0
 RETRY_AFTER_MS = 60_000
 TRIES = 2
 """How often a client may try what will not succeed, before it is a storm."""
-LONG_TEXTS = 24
+LONG_TEXTS = 18
 """Texts of 60,000 characters, together longer than a frame may be."""
 
 
@@ -202,6 +202,7 @@ async def waits_as_told(stage: Stage) -> None:
     modes=("direct",),
     features=("typing",),
     after=(CONNECTS, *_TEXTS),
+    seconds=120.0,
     forced_by="The server opens frame 257 with the nonce of frame 257, and ends the connection otherwise.",
 )
 async def counts_many_frames(stage: Stage) -> None:
@@ -228,10 +229,12 @@ async def counts_many_frames(stage: Stage) -> None:
     after=(CONNECTS, *_TEXTS),
 )
 async def frames_within_the_limit(stage: Stage) -> None:
-    """Many long texts are sent at once."""
+    """Many long texts are sent at once, to somebody who is away."""
     alice, bob = await stage.pair()
+    await bob.send(alice.jid, "Hello")
+    await alice.close()
     await asyncio.gather(*(bob.send(alice.jid, str(number) + "x" * 60_000) for number in range(LONG_TEXTS)))
-    await stage.sends(bob.jid, "message", count=LONG_TEXTS)
+    await stage.sends(bob.jid, "message", count=1 + LONG_TEXTS)
     [login, *_] = stage.got(bob.jid, "login_success")
     limits = login.fields.get("limits", {})
     longest = max(each.entry.frame_bytes for each in stage.sent(bob.jid, "message"))
@@ -290,8 +293,9 @@ async def goes_on_after_a_broken_connection(stage: Stage) -> None:
     """The connection breaks three times."""
     alice, bob = await stage.pair()
     for number in range(3):
-        await stage.talk(alice, bob)
+        await bob.send(alice.jid, f"before {number}")
         await bob.disconnect(abruptly=True)
+        await alice.reads(f"before {number}")
         await alice.send(bob.jid, f"while away {number}")
         await bob.connect()
         await bob.shows_text(f"while away {number}")

@@ -28,7 +28,7 @@ async def enlisting_again_keeps_the_account(stage: Stage) -> None:
     stage.expect(again == jid, jid, again)
     await bob.connect()
     stage.expect(await _identity(alice, bob) == identity, "the same identity key", "another one")
-    await stage.talk(alice, bob)
+    await _go_on(stage, alice, bob)
 
 
 @check(
@@ -83,8 +83,7 @@ async def chats_survive_a_restart(stage: Stage) -> None:
     identity = await _identity(alice, bob)
     await bob.do(restart=pb.RestartCommand())
     await bob.connect()
-    await stage.marker(alice, bob)
-    await stage.talk(alice, bob)
+    await _go_on(stage, alice, bob)
     stage.expect(not bob.shown("undecryptable_shown"), "all messages opened", "one could not be opened")
     stage.expect(await _identity(alice, bob) == identity, "the same identity key", "another one")
 
@@ -218,6 +217,12 @@ async def enlists_again_after_thirty_days(stage: Stage) -> None:
     await bob.connect()
     await bob.do(publish_prekeys=pb.PublishPreKeysCommand(count=20))
     await stage.talk(await stage.alice(), bob)
+
+
+async def _go_on(stage: Stage, alice: Person, bob: Device) -> None:
+    await stage.marker(alice, bob)
+    await bob.send(alice.jid, "and on it goes")
+    await alice.reads("and on it goes")
 
 
 async def _identity(person: Person, device: Device) -> bytes:

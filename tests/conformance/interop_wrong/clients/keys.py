@@ -165,7 +165,7 @@ def insists_on_its_signed_prekey() -> None:
     OwnPreKeys._publish = publish_the_same  # type: ignore[method-assign]
 
 
-@wrong_client("KEY-03.keeps-keys-of-a-lost-answer", also=("KEY-13.publishes-after-trouble",))
+@wrong_client("KEY-03.keeps-keys-of-a-lost-answer")
 def forgets_keys_of_a_failed_publication() -> None:
     """Deletes the private keys of a publication that has failed in whatever way."""
     put = OwnPreKeys._set

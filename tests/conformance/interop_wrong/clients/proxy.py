@@ -8,12 +8,7 @@ from interop_wrong.register import wrong_client
 SOME_ADDRESS = "198.51.100.1"
 
 
-@wrong_client(
-    "PRX-01.says-proxy",
-    "PRX-02.says-the-address",
-    "PRX-04.ends-with-its-client",
-    mode="proxy",
-)
+@wrong_client("PRX-01.says-proxy", "PRX-02.says-the-address", "PRX-04.ends-with-its-client", mode="proxy")
 def goes_past_its_proxy() -> None:
     """Connects itself, with an auth key of its own, where it should use the proxy."""
     prepare = Device.__init__
@@ -36,7 +31,12 @@ def says_one_address_for_all() -> None:
     ProxyTransport.__init__ = prepare_with_another  # type: ignore[method-assign]
 
 
-@wrong_client("PRX-04.ends-with-its-client", "CHN-01.ends-its-connection", mode="proxy")
+@wrong_client(
+    "PRX-04.ends-with-its-client",
+    "CHN-01.ends-its-connection",
+    also=("LIF-01.comes-when-pushed", "LIF-04.enlists-again-after-thirty-days"),
+    mode="proxy",
+)
 def leaves_its_proxy_connected() -> None:
     """Shows that it is not connected when its user leaves, and leaves the proxy's connection open."""
     disconnect = Device.disconnect
