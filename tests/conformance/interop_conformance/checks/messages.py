@@ -218,7 +218,7 @@ async def acks(stage: Stage) -> None:
     Level.SHOULD,
     "What the client has acked it has: it is shown, although the client crashes right after the ack.",
     milestone=3,
-    after=("MSG-09.acks",),
+    after=(SENDS, "MSG-09.acks"),
 )
 async def what_was_acked_is_shown(stage: Stage) -> None:
     """It is ended as soon as the server has the ack, and started from what it has saved."""
@@ -367,7 +367,7 @@ async def _backlog(alice: Person, bob: Device) -> list[str]:
     Level.SHOULD,
     "A client asks for its backlog until it has all, however long it is.",
     milestone=3,
-    after=("MSG-07.backlog-is-shown",),
+    after=(SENDS, "MSG-07.backlog-is-shown"),
 )
 async def asks_for_all_of_a_backlog(stage: Stage) -> None:
     """A text waits behind 250 receipts; the server sends at most 200 deliveries for each time it is asked."""
@@ -481,7 +481,7 @@ async def unknown_kind(stage: Stage) -> None:
     Level.SHOULD,
     "What is no content at all is acked or nacked, so that it does not come for ever, and what comes next is shown.",
     milestone=3,
-    after=("MSG-09.acks",),
+    after=(SENDS, "MSG-09.acks"),
 )
 async def broken_content(stage: Stage) -> None:
     """Authentic messages that hold no protobuf, no text in UTF-8, no content, and no padding."""

@@ -97,7 +97,7 @@ async def delivered_after_being_away(stage: Stage) -> None:
     Level.MUST,
     "A message that cannot be decrypted is not receipted as delivered.",
     milestone=3,
-    after=(DELIVERED,),
+    after=(SENDS, DELIVERED),
 )
 async def no_receipt_for_what_cannot_be_opened(stage: Stage) -> None:
     """The text after it is."""
@@ -160,7 +160,7 @@ async def read(stage: Stage) -> None:
     Level.MUST,
     "A text that the user has not read is not receipted as read.",
     milestone=3,
-    after=(DELIVERED,),
+    after=(SENDS, DELIVERED),
 )
 async def nothing_is_read_by_itself(stage: Stage) -> None:
     """It is shown, and then the user writes an answer."""
@@ -194,7 +194,7 @@ async def setting_at_login(stage: Stage) -> None:
     "Nobody is told what a user reads who has read receipts off.",
     milestone=3,
     features=("read_receipts",),
-    after=("RCP-01.read",),
+    after=(SENDS, "RCP-01.read"),
 )
 async def setting_is_kept(stage: Stage) -> None:
     """The user reads, and writes: what the client may have sent has been dropped by then."""
@@ -322,7 +322,7 @@ async def says_whose_keys(stage: Stage) -> None:
     Level.MUST,
     "What is sent again is shown, once, under its id, and is receipted then.",
     milestone=3,
-    after=(ASKS,),
+    after=(DELIVERED, ASKS),
 )
 async def resend_is_shown(stage: Stage) -> None:
     """The first copy is damaged on its way."""
