@@ -18,6 +18,8 @@ from interop_client.signal.content import MAX_PADDING_BYTES, pad, serialize_mess
 
 SENDS = "MSG-12.sends-text"
 SHOWS = "MSG-12.shows-text"
+IDS = "MSG-04.each-message-an-id"
+"""Without it nothing can be sent after a restart."""
 CANARY = "canary: nobody but the two may read this 0123456789"
 UNKNOWN_FIELD = b"\xba\x3e\x03new"
 """Field 999 of a content, which nobody has defined."""
@@ -117,7 +119,7 @@ async def refused_message_is_told(stage: Stage) -> None:
 
 
 @check(
-    "MSG-04.each-message-an-id",
+    IDS,
     Level.SHOULD,
     "No two messages have the same id, also after a restart.",
     milestone=3,
@@ -218,7 +220,7 @@ async def acks(stage: Stage) -> None:
     Level.SHOULD,
     "What the client has acked it has: it is shown, although the client crashes right after the ack.",
     milestone=3,
-    after=(SENDS, "MSG-09.acks"),
+    after=(IDS, "MSG-09.acks"),
 )
 async def what_was_acked_is_shown(stage: Stage) -> None:
     """It is ended as soon as the server has the ack, and started from what it has saved."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from interop_conformance.check import Level, NotSo, check
-from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.checks.messages import IDS, SENDS, SHOWS
 from interop_conformance.ciphertexts import ask_again, copy_of, with_ciphertext
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage
@@ -575,7 +575,7 @@ async def no_storm(stage: Stage) -> None:
     Level.SHOULD,
     "A request for a text that the client does not have any more does it no harm.",
     milestone=3,
-    after=(ANSWERS,),
+    after=(IDS, ANSWERS),
 )
 async def request_for_what_is_forgotten(stage: Stage) -> None:
     """It was sent before a restart: the client sends it again, or goes on without."""

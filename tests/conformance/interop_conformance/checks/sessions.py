@@ -1,7 +1,7 @@
 """Signal sessions: what a peer sees of them."""
 
 from interop_conformance.check import Level, check
-from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.checks.messages import IDS, SENDS, SHOWS
 from interop_conformance.ciphertexts import (
     DOUBLE_RATCHET,
     PREKEY_MESSAGE,
@@ -349,7 +349,7 @@ async def no_key_twice(stage: Stage) -> None:
     Level.MUST,
     "A client that was ended by a crash uses none of the keys again that it has used before.",
     milestone=3,
-    after=BOTH,
+    after=(*BOTH, IDS),
     forced_by="A key opens one message, so its use is saved before the message is sent.",
 )
 async def no_key_twice_after_a_crash(stage: Stage) -> None:
@@ -371,7 +371,7 @@ async def no_key_twice_after_a_crash(stage: Stage) -> None:
     Level.MUST,
     "After a restart the conversation goes on in the session that there is.",
     milestone=3,
-    after=BOTH,
+    after=(*BOTH, IDS),
     forced_by="Who forgets a session cannot open what was sealed in it.",
 )
 async def sessions_survive_a_restart(stage: Stage) -> None:
