@@ -201,7 +201,7 @@ def asks_for_what_it_has() -> None:
     "RCP-03.answers-a-request",
     also=(
         "RCP-03.answers-with-the-keys-of-the-request",
-        "RCP-03.answers-what-came-long-ago",
+        "RCP-03.answers-after-being-away",
         "RCP-03.resend-says-what-is-true-now",
     ),
 )
@@ -249,7 +249,7 @@ def sends_again_what_was_taken_back() -> None:
     SentContents.as_changed = as_it_was  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.answers-what-came-long-ago")
+@wrong_client("RCP-03.answers-after-being-away")
 def keeps_the_newest_text_only() -> None:
     """Can send again what it has sent last, and nothing before it."""
     init = SentContents.__init__
