@@ -83,7 +83,7 @@ async def asks_again(stage: Stage) -> None:
     Level.SHOULD,
     "A message that waited for the client and cannot be decrypted is asked for, too.",
     milestone=3,
-    after=(ASKS,),
+    after=("MSG-07.backlog-is-shown", ASKS),
 )
 async def asks_after_being_away(stage: Stage) -> None:
     """It comes with the backlog, between two texts that are shown."""
@@ -209,7 +209,7 @@ async def at_most_five_requests(stage: Stage) -> None:
     Level.SHOULD,
     "A message that comes again after it was shown is not asked for again.",
     milestone=3,
-    after=("MSG-09.repeated-delivery", ASKS),
+    after=(ASKS,),
 )
 async def no_request_for_a_repetition(stage: Stage) -> None:
     """Its keys are used up: that is no reason to ask."""
@@ -268,7 +268,7 @@ async def answers_with_the_keys_of_the_request(stage: Stage) -> None:
     Level.SHOULD,
     "A request that waited for the client is answered when it is back.",
     milestone=3,
-    after=(ANSWERS,),
+    after=("MSG-07.backlog-is-shown", ANSWERS),
 )
 async def answers_after_being_away(stage: Stage) -> None:
     """It asks for the first of several."""
@@ -331,7 +331,7 @@ async def deleted_is_not_sent_again(stage: Stage) -> None:
     Level.SHOULD,
     "When neither end can open anything, both fall silent after a few attempts.",
     milestone=3,
-    after=("RCP-04.at-most-five-requests", ANSWERS),
+    after=(ASKS, ANSWERS),
 )
 async def no_storm(stage: Stage) -> None:
     """All messages of both are damaged on their way: none is asked for, or sent again, more than five times."""

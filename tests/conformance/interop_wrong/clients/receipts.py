@@ -182,7 +182,10 @@ def does_not_say_whose_keys() -> None:
     inbox.ask_again = without
 
 
-@wrong_client("RCP-03.no-request-for-a-repetition", also=("MSG-09.lost-ack", "RCP-01.receipt-again"))
+@wrong_client(
+    "RCP-03.no-request-for-a-repetition",
+    also=("MSG-09.repeated-delivery", "MSG-09.lost-ack", "MSG-09.lost-ack-and-a-crash", "RCP-01.receipt-again"),
+)
 def asks_for_what_it_has() -> None:
     """Takes a message that comes again for one that cannot be decrypted."""
     is_repeated = Inbox._is_repeated
