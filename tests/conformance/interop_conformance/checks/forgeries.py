@@ -69,14 +69,15 @@ async def first_text_once(stage: Stage) -> None:
     milestone=3,
     after=BOTH,
     forced_by=ONCE,
+    seconds=60.0,
 )
 async def old_keys_are_gone(stage: Stage) -> None:
-    """It comes again under another id, six turns later and after a restart."""
+    """It comes again under another id, five turns later and after a restart."""
     alice, bob = await conversation(stage)
     letter = await alice.seal(bob.jid, "said long ago")
     await alice.send_sealed(letter)
     await bob.shows_text("said long ago")
-    await stage.talk(alice, bob, turns=6)
+    await stage.talk(alice, bob, turns=5)
     await bob.do(restart=pb.RestartCommand())
     await bob.connect()
     await alice.send_sealed(with_ciphertext(alice, letter, letter.enc[0].ciphertext))

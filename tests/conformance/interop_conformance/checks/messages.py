@@ -202,6 +202,7 @@ async def replaced_device(stage: Stage) -> None:
     "Texts that are sent one after the other arrive, and are shown, in that order.",
     milestone=3,
     after=(SENDS, SHOWS),
+    seconds=60.0,
 )
 async def order(stage: Stage) -> None:
     """Twenty texts each way, at the same time."""

@@ -213,7 +213,11 @@ def sends_one_prekey_message() -> None:
     Session.encrypt = seal  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.session-anew", "MSG-03.both-begin-at-once")
+@wrong_client(
+    "MSG-03.session-anew",
+    "MSG-03.both-begin-at-once",
+    also=("RCP-03.resend-is-shown", "RCP-03.second-request-has-keys", "RCP-04.no-storm"),
+)
 def keeps_the_first_session() -> None:
     """Ignores prekey messages of somebody with whom it has a session already."""
     respond = SignalState._respond
