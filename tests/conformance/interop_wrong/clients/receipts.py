@@ -141,7 +141,7 @@ def never_asks_again() -> None:
     inbox.can_help = lambda error: False
 
 
-@wrong_client("RCP-04.at-most-five-requests", "RCP-04.no-storm")
+@wrong_client("RCP-04.at-most-five-requests", also=("RCP-04.no-storm",))
 def asks_for_ever() -> None:
     """Counts its requests from what came, and knows no end."""
     ask = inbox.ask_again
@@ -252,7 +252,7 @@ def sends_again_what_was_taken_back() -> None:
     SentContents.as_changed = as_it_was  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.answers-after-being-away")
+@wrong_client("RCP-03.answers-after-being-away", also=("RCP-03.resend-says-what-is-true-now",))
 def keeps_the_newest_text_only() -> None:
     """Can send again what it has sent last, and nothing before it."""
     init = SentContents.__init__
