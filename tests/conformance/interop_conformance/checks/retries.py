@@ -184,7 +184,8 @@ async def lost_prekeys(stage: Stage) -> None:
     Level.SHOULD,
     "A message that never comes whole is asked for at most five times, each time with the next count.",
     milestone=3,
-    after=(ASKS,),
+    after=("MSG-09.acks", ASKS),
+    seconds=60.0,
 )
 async def at_most_five_requests(stage: Stage) -> None:
     """Whatever is asked for, what comes is broken. A client that gives up earlier is right, too."""
@@ -193,12 +194,14 @@ async def at_most_five_requests(stage: Stage) -> None:
     broken = await send_broken(alice, bob.jid)
     letter = stanza_pb2.Message(id=broken, to_jid=bob.jid, type=stanza_pb2.MESSAGE_TYPE_TEXT)
     for count in range(1, MOST_REQUESTS + 1):
-        await stage.settle(alice, bob)
+        await stage.marker(alice, bob)
+        await stage.acked_all(bob.jid)
         letter.retry_count = count
         del letter.enc[:]
         letter.enc.add(type=stanza_pb2.CIPHERTEXT_TYPE_DOUBLE_RATCHET, ciphertext=b"\x33" + bytes(99 + count))
         await alice.send_sealed(letter)
-    await stage.settle(alice, bob)
+    await stage.marker(alice, bob)
+    await stage.acked_all(bob.jid)  # and what is acked is asked for by then
     counts = [each.fields.get("retry_count") for each in stage.sent(bob.jid, "retry_receipt", asks_for(broken))]
     stage.expect(len(counts) <= MOST_REQUESTS, "at most five requests", counts)
     stage.expect(counts == list(range(1, len(counts) + 1)), "counts that rise by one", counts)
