@@ -164,7 +164,7 @@ async def second_request_has_keys(stage: Stage) -> None:
     Level.SHOULD,
     "A first text whose one-time prekey the client has lost is shown in the end: its own requests give other keys.",
     milestone=3,
-    after=("RCP-03.second-request-has-keys",),
+    after=("RCP-03.resend-is-shown",),
 )
 async def lost_prekeys(stage: Stage) -> None:
     """The prekey message names a prekey that the client has never had."""

@@ -278,7 +278,7 @@ def takes_resends_for_repetitions() -> None:
     Inbox._open_message = note  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.lost-prekeys")
+@wrong_client("RCP-03.second-request-has-keys", "RCP-03.lost-prekeys")
 def makes_prekeys_for_requests_that_it_forgets() -> None:
     """Sends keys with its second request, and does not keep their private halves."""
     ask = inbox.ask_again

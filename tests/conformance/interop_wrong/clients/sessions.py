@@ -246,7 +246,7 @@ def opens_with_any_session() -> None:
     SignalState.decrypt = open_it  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.garbage", also=("RCP-04.at-most-five-requests",))
+@wrong_client("MSG-03.garbage", also=("MSG-03.wrong-version", "RCP-04.at-most-five-requests"))
 def ends_on_garbage() -> None:
     """Ends when a message is too short, or is none."""
     check = messages._check_version
