@@ -110,3 +110,18 @@ async def copy_of(person: Person, message_id: str, number: int) -> stanza_pb2.Me
         if len(copies) >= number:
             return copies[number - 1]
     raise AssertionError
+
+
+def with_wrong_mac(person: Person, message: stanza_pb2.Message) -> stanza_pb2.Message:
+    """Returns a message like another one, under a new id, of which the last bit of the MAC is turned over."""
+    body = message.enc[0].ciphertext
+    return with_ciphertext(person, message, body[:-1] + bytes((body[-1] ^ 1,)))
+
+
+async def send_broken(person: Person, to: str) -> str:
+    """Sends a message that is cut off, and that this person never sends again; returns its id."""
+    message = await person.seal(to, "broken")
+    broken = with_ciphertext(person, message, message.enc[0].ciphertext[:40])
+    await person.send_sealed(broken)
+    message_id: str = broken.id
+    return message_id

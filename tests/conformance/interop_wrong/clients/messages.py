@@ -133,7 +133,7 @@ def acks_before_saving() -> None:
         if due:
             ack = stanza_pb2.Ack(delivery_ids=[stanza.delivery_id for stanza in due])
             self.__dict__["_acking"] = asyncio.ensure_future(self.send(stanza_pb2.Stanza(ack=ack)))
-            asyncio.get_running_loop().call_later(0.3, sort, self, stanzas)
+            asyncio.get_running_loop().call_later(1.5, sort, self, stanzas)
         else:
             sort(self, stanzas)
 

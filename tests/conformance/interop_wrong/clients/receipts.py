@@ -140,7 +140,7 @@ def never_asks_again() -> None:
     inbox.can_help = lambda error: False
 
 
-@wrong_client("RCP-04.at-most-five-requests", "RCP-04.no-storm")
+@wrong_client("RCP-04.at-most-five-requests", also=("RCP-04.no-storm",))
 def asks_for_ever() -> None:
     """Counts its requests from what came, and knows no end."""
     ask = inbox.ask_again
@@ -181,7 +181,10 @@ def does_not_say_whose_keys() -> None:
     inbox.ask_again = without
 
 
-@wrong_client("RCP-03.no-request-for-a-repetition", also=("MSG-09.lost-ack", "RCP-01.receipt-again"))
+@wrong_client(
+    "RCP-03.no-request-for-a-repetition",
+    also=("MSG-09.repeated-delivery", "MSG-09.lost-ack", "MSG-09.lost-ack-and-a-crash", "RCP-01.receipt-again"),
+)
 def asks_for_what_it_has() -> None:
     """Takes a message that comes again for one that cannot be decrypted."""
     is_repeated = Inbox._is_repeated
@@ -200,7 +203,7 @@ def asks_for_what_it_has() -> None:
     "RCP-03.answers-a-request",
     also=(
         "RCP-03.answers-with-the-keys-of-the-request",
-        "RCP-03.answers-what-came-long-ago",
+        "RCP-03.answers-after-being-away",
         "RCP-03.resend-says-what-is-true-now",
     ),
 )
@@ -248,7 +251,7 @@ def sends_again_what_was_taken_back() -> None:
     SentContents.as_changed = as_it_was  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.answers-what-came-long-ago")
+@wrong_client("RCP-03.answers-after-being-away", also=("RCP-03.resend-says-what-is-true-now",))
 def keeps_the_newest_text_only() -> None:
     """Can send again what it has sent last, and nothing before it."""
     init = SentContents.__init__
@@ -274,7 +277,7 @@ def takes_resends_for_repetitions() -> None:
     Inbox._open_message = note  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.lost-prekeys")
+@wrong_client("RCP-03.second-request-has-keys", "RCP-03.lost-prekeys")
 def makes_prekeys_for_requests_that_it_forgets() -> None:
     """Sends keys with its second request, and does not keep their private halves."""
     ask = inbox.ask_again

@@ -34,7 +34,7 @@ def does_not_ratchet() -> None:
     DoubleRatchet.commit = keep  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.no-key-twice-after-a-crash")
+@wrong_client("MSG-03.no-key-twice")
 def does_not_save_what_it_sends() -> None:
     """Saves its sessions when something comes, and not when it has sent something."""
 
@@ -212,7 +212,11 @@ def sends_one_prekey_message() -> None:
     Session.encrypt = seal  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.session-anew", "MSG-03.both-begin-at-once")
+@wrong_client(
+    "MSG-03.session-anew",
+    "MSG-03.both-begin-at-once",
+    also=("RCP-03.resend-is-shown", "RCP-03.second-request-has-keys", "RCP-04.no-storm"),
+)
 def keeps_the_first_session() -> None:
     """Ignores prekey messages of somebody with whom it has a session already."""
     respond = SignalState._respond
@@ -241,7 +245,7 @@ def opens_with_any_session() -> None:
     SignalState.decrypt = open_it  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.garbage", also=("MSG-03.empty-ciphertext", "RCP-04.at-most-five-requests"))
+@wrong_client("MSG-03.garbage", also=("MSG-03.wrong-version", "RCP-04.at-most-five-requests"))
 def ends_on_garbage() -> None:
     """Ends when a message is too short, or is none."""
     check = messages._check_version
