@@ -46,6 +46,7 @@ _BOUND = "A session is bound to the identity keys of both ends: whoever takes an
 async def _refuses_chain(stage: Stage, chain: str) -> Score:
     """Shows a chain until the connection has failed; what is sent meanwhile comes with the next, honest one."""
     alice, bob = await stage.pair()
+    await stage.sends(bob.jid, "login")
     await bob.disconnect()
     logins = len(stage.sent(bob.jid, "login"))
     shown = await stage.add_fault(
