@@ -106,7 +106,7 @@ def gives_up_after_garbage() -> None:
     Device.connect = refuse  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-01.dishonest-nonsense-sender", also=("RCP-05.dishonest-receipt-of-a-third-person",))
+@wrong_client("MSG-01.dishonest-nonsense-sender")
 def dies_of_a_jid() -> None:
     """Parses the JID of each sender, and does not expect that it is none."""
     open_delivery = Inbox.open
