@@ -106,7 +106,11 @@ def _forget_other_identity(state: SignalState, remote: str, presented: bytes) ->
         state.accept_identity(remote, presented)
 
 
-@wrong_client("KEY-17.dishonest-identity-of-a-known-peer", "RCP-03.dishonest-bundle-after-a-retry")
+@wrong_client(
+    "KEY-17.dishonest-identity-of-a-known-peer",
+    "RCP-03.dishonest-bundle-after-a-retry",
+    also=("RCP-03.dishonest-keys-in-a-retry",),
+)
 def trusts_identities_in_bundles() -> None:
     """Takes whatever identity key a bundle has for the peer's, and says nothing."""
     process = SignalState.process_bundle

@@ -139,6 +139,7 @@ def makes_a_date_of_any_time() -> None:
     "MSG-09.dishonest-loss",
     "MSG-07.dishonest-delay",
     "MSG-08.dishonest-order",
+    also=("RCP-01.dishonest-receipts",),
 )
 def remembers_the_highest_delivery() -> None:
     """Passes over each delivery with a smaller name than the highest so far."""
