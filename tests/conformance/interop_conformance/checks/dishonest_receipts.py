@@ -7,7 +7,6 @@ from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage
 
 from interop_api.v1 import stanza_pb2
-from interop_client.messaging.events import TextReceived
 
 MAX_RESENDS = 5
 """How often a message is sent again, as RCP-04 has it."""
@@ -146,13 +145,17 @@ async def retry_by_a_third_person(stage: Stage) -> Score:
         await stage.talk(person, bob)
     message_id = await bob.send(alice.jid, "For you alone")
     await to_bob(stage, bob, "forged", "retry_receipt", forge={"from_jid": carol.jid})
+    before = warnings(bob)
+
+    def to_carol() -> int:
+        return len(stage.sent(bob.jid, "message", lambda each: (each["id"], each["to_jid"]) == (message_id, carol.jid)))
+
     await _ask_again(alice, bob, message_id)
     await settle(stage, alice, bob)
-    await stage.never(lambda: warnings(bob) or _copies(stage, bob, message_id) > 1)
+    await stage.never(lambda: warnings(bob) > before or to_carol())
     await settle(stage, carol, bob)
-    is_told = await carol.has_got(TextReceived, lambda event: event.text == "For you alone")
-    stage.expect(not is_told, "Carol does not get it", "she reads it")
-    return score(bob)
+    stage.expect(not to_carol(), "it is not sent to Carol", "it is, for her to read")
+    return score(bob, before)
 
 
 @attack(
