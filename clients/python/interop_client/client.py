@@ -497,7 +497,8 @@ class InteropClient:
                 continue
             if event is not None:
                 self._events.put(event)
-            await connection.send(stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=(delivery_id,))))
+            if delivery_id:
+                await connection.send(stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=(delivery_id,))))
 
     async def _update_blocklist(self, action: integrity_pb2.BlockAction.ValueType, jid: str) -> None:
         request = integrity_pb2.UpdateBlocklistRequest(action=action, jid=jid)

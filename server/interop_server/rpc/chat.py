@@ -38,7 +38,7 @@ from interop_server.rpc.handshake import Identities, ServerIdentity, shake_hands
 from interop_server.rpc.inbound import Inbound
 from interop_server.rpc.outbox import Outbox
 from interop_server.rpc.read_ahead import ReadAhead
-from interop_server.rpc.wire import see_batch
+from interop_server.rpc.wire import see_sent
 
 _log = logging.getLogger(__name__)
 
@@ -205,7 +205,7 @@ class _SealedChannel:
     async def send_batch(self, batch: bytes) -> None:
         """Seals and sends a serialised batch."""
         if self.wire.trace.is_on:
-            see_batch(self.wire, "to_client", stanza_pb2.Batch.FromString(batch), batch)
+            see_sent(self.wire, batch)
         await self._context.write(chat_pb2.ConnectResponse(sealed=self._transport.encrypt(batch)))
 
     async def read(self) -> bytes | None:

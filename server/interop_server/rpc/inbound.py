@@ -121,7 +121,7 @@ class Inbound:
             read = self._batches.read(frame)
         except Refusal:
             if self._wire.trace.is_on:
-                see_malformed(self._wire, frame)
+                see_malformed(self._wire, "to_server", frame)
             raise
         if self._wire.trace.is_on:
             see_batch(self._wire, "to_server", read.batch, frame)

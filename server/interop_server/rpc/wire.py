@@ -49,9 +49,19 @@ def see_batch(wire: ChannelTrace, direction: Direction, batch: stanza_pb2.Batch,
         wire.see(Seen(direction, kind, size, len(frame) + TAG_BYTES, position, *shown(stanza, size)))
 
 
-def see_malformed(wire: ChannelTrace, frame: bytes) -> None:
-    """Records the plaintext of a frame of a client's that is no batch, or none that may be read."""
-    wire.see(Seen("to_server", _MALFORMED, len(frame), len(frame) + TAG_BYTES, 1, *_opaque(frame)))
+def see_sent(wire: ChannelTrace, frame: bytes) -> None:
+    """Records the plaintext of a frame for the client; a fault can have made it one that is no batch."""
+    try:
+        batch = stanza_pb2.Batch.FromString(frame)
+    except DecodeError:
+        see_malformed(wire, "to_client", frame)
+    else:
+        see_batch(wire, "to_client", batch, frame)
+
+
+def see_malformed(wire: ChannelTrace, direction: Direction, frame: bytes) -> None:
+    """Records the plaintext of a frame that is no batch, or none that may be read."""
+    wire.see(Seen(direction, _MALFORMED, len(frame), len(frame) + TAG_BYTES, 1, *_opaque(frame)))
 
 
 def _opaque(content: bytes) -> Shown:

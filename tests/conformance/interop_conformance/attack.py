@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -68,6 +69,19 @@ async def settle(stage: Stage, alice: Person, bob: Device) -> None:
     await bob.shows_text(text)
     await stage.sends(alice.jid, "message", lambda each: each.get("id") == sent.id)
     await alice.does("ping", alice.client.ping())
+
+
+async def grows_to(stage: Stage, count: Callable[[], int], most: int) -> int:
+    """Returns what a count comes to once it grows no more for a while, or is over a bound."""
+    seen = -1
+    while seen < (now := count()) <= most:
+        seen = now
+        await stage.never(partial(_is_over, count, seen))
+    return now
+
+
+def _is_over(count: Callable[[], int], seen: int) -> bool:
+    return count() > seen
 
 
 async def must_warn(stage: Stage, alice: Person, bob: Device, before: int) -> Score:

@@ -1,7 +1,7 @@
 """Faults of stanzas, either way: what a client sees of each, and that the mailbox and its contents are not harmed."""
 
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from interop_api.admin.v1alpha1 import trace_pb2
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ConnectionEnded
@@ -195,6 +196,20 @@ async def test_garbage_stands_where_a_stanza_should(world: World, pair: Pair) ->
         with pytest.raises(RemoteProtocolError, match="FRAME_MALFORMED"):
             await pair.to_bob.take_until("message")
     assert await in_mailbox(pair) == ["a"]
+
+
+async def test_garbage_is_sent_while_somebody_reads_the_trace(world: World, pair: Pair) -> None:
+    """They see it as malformed; the client gets what it gets without them."""
+    responses = world.admin.read_trace(jid=pair.bob.jid, follow=True)
+    await anext(responses)
+    cut = {"keep_bytes": 5, "part": "STANZA"}
+    async with ordered(world.admin, fault("garbage", pair.for_bob(), truncate=cut, times=1)), aclosing(responses):
+        await pair.say("a")
+        with pytest.raises(RemoteProtocolError, match="FRAME_MALFORMED"):
+            await pair.to_bob.take_until("message")
+        while (seen := (await anext(responses)).entry).kind != "malformed":
+            pass
+    assert seen.direction == trace_pb2.TRACE_DIRECTION_TO_CLIENT
 
 
 FORGED = [

@@ -94,9 +94,10 @@ class Answers:
         for sender, ids in self.delivered.items():
             yield from receipts(stanza_pb2.RECEIPT_TYPE_DELIVERED, sender, ids)
         for delivery_id, code in self.nacks.items():
-            yield stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery_id, nack_code=code))
-        if self.acks:
-            yield stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=self.acks))
+            if delivery_id:  # what has none is no delivery, whatever it says
+                yield stanza_pb2.Stanza(nack=stanza_pb2.Nack(delivery_id=delivery_id, nack_code=code))
+        if acks := [delivery_id for delivery_id in self.acks if delivery_id]:
+            yield stanza_pb2.Stanza(ack=stanza_pb2.Ack(delivery_ids=acks))
 
 
 def receipts(
@@ -158,8 +159,7 @@ class Inbox:
             return Opened()
         if kind == "message":
             return self._open_message(stanza, key, answers)
-        if stanza.delivery_id:
-            answers.acks.append(stanza.delivery_id)
+        answers.acks.append(stanza.delivery_id)
         if kind == "notification":
             return self._notified(stanza.notification, key)
         if kind == "receipt":
@@ -278,13 +278,13 @@ def _answer_again(stanza: stanza_pb2.Stanza, answers: Answers) -> None:
 
 def _key_of(stanza: stanza_pb2.Stanza) -> bytes | None:
     """Returns what a delivery is known by when it comes again: a message by its name, anything else by its bytes."""
-    if not stanza.delivery_id:
-        return None
     if stanza.HasField("message"):
         message = stanza.message
         # A text that was sent again is the same; a file is another blob, which the application wants again (MED-08).
         is_file = message.type == stanza_pb2.MESSAGE_TYPE_MEDIA
         return message_key(message.from_jid, message.id, message.retry_count if is_file else 0)
+    if not stanza.delivery_id:
+        return None
     body = stanza_pb2.Stanza()
     body.CopyFrom(stanza)
     body.offline = False
@@ -330,8 +330,7 @@ def _code_of_unknown(stanza: stanza_pb2.Stanza) -> int | None:
 
 
 def _unknown_event(stanza: stanza_pb2.Stanza, code: int, answers: Answers) -> tuple[Event, ...]:
-    if stanza.delivery_id:
-        answers.nacks[stanza.delivery_id] = code
+    answers.nacks[stanza.delivery_id] = code
     if stanza.HasField("message"):
         return (Undecryptable(stanza.message.from_jid, stanza.message.id, UNKNOWN_TYPE),)
     return ()

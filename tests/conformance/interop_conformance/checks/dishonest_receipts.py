@@ -1,12 +1,12 @@
 """A dishonest server: receipts, requests to send again, and notices."""
 
-from interop_api.v1 import stanza_pb2
-from interop_client.messaging.events import TextReceived
-from interop_conformance.attack import attack, score, settle, to_bob, warnings
+from interop_conformance.attack import attack, grows_to, score, settle, to_bob, warnings
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage
+
+from interop_api.v1 import stanza_pb2
 
 MAX_RESENDS = 5
 """How often a message is sent again, as RCP-04 has it."""
@@ -101,8 +101,8 @@ async def retry_storm(stage: Stage) -> Score:
     await to_bob(stage, bob, "storm", "retry_receipt", duplicate={"copies": 49})
     await _ask_again(alice, bob, message_id)
     await settle(stage, alice, bob)
-    is_calm = await stage.never(lambda: _copies(stage, bob, message_id) > 1 + MAX_RESENDS)
-    stage.expect(is_calm, f"{MAX_RESENDS} copies at most", f"{_copies(stage, bob, message_id) - 1}")
+    copies = await grows_to(stage, lambda: _copies(stage, bob, message_id), 1 + MAX_RESENDS)
+    stage.expect(copies <= 1 + MAX_RESENDS, f"it is sent again {MAX_RESENDS} times at most", f"{copies - 1} times")
     await settle(stage, alice, bob)
     return score(bob)
 
@@ -145,13 +145,17 @@ async def retry_by_a_third_person(stage: Stage) -> Score:
         await stage.talk(person, bob)
     message_id = await bob.send(alice.jid, "For you alone")
     await to_bob(stage, bob, "forged", "retry_receipt", forge={"from_jid": carol.jid})
+    before = warnings(bob)
+
+    def to_carol() -> int:
+        return len(stage.sent(bob.jid, "message", lambda each: (each["id"], each["to_jid"]) == (message_id, carol.jid)))
+
     await _ask_again(alice, bob, message_id)
     await settle(stage, alice, bob)
-    await stage.never(lambda: warnings(bob) or _copies(stage, bob, message_id) > 1)
+    await stage.never(lambda: warnings(bob) > before or to_carol())
     await settle(stage, carol, bob)
-    is_told = await carol.has_got(TextReceived, lambda event: event.text == "For you alone")
-    stage.expect(not is_told, "Carol does not get it", "she reads it")
-    return score(bob)
+    stage.expect(not to_carol(), "it is not sent to Carol", "it is, for her to read")
+    return score(bob, before)
 
 
 @attack(
@@ -189,7 +193,7 @@ async def notices(stage: Stage) -> Score:
     await stage.talk(alice, bob)
     await to_bob(stage, bob, "storm", "notification", duplicate={"copies": 49})
     await alice.install_anew()
-    for number, jid in enumerate(("", "nobody", bob.jid)):
+    for number, jid in enumerate(("nobody", bob.jid)):
         await to_bob(stage, bob, f"forged{number}", "notification", forge={"from_jid": jid})
         await alice.install_anew()
     await settle(stage, carol, bob)

@@ -9,7 +9,8 @@ from interop_client.messaging.outgoing import Outgoing
 from interop_client.signal import keys, x3dh
 from interop_client.signal.errors import InvalidKey
 from interop_client.signal.keys import KeyPair
-from interop_client.signal.store import SignalState
+from interop_client.signal.messages import PreKeySignalMessage
+from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_driver.device import Device
 from interop_protocol import xeddsa_keys
@@ -105,7 +106,15 @@ def _forget_other_identity(state: SignalState, remote: str, presented: bytes) ->
         state.accept_identity(remote, presented)
 
 
-@wrong_client("KEY-17.dishonest-identity-of-a-known-peer", "RCP-03.dishonest-bundle-after-a-retry")
+@wrong_client(
+    "KEY-17.dishonest-identity-of-a-known-peer",
+    "RCP-03.dishonest-bundle-after-a-retry",
+    also=(
+        "RCP-03.dishonest-keys-in-a-retry",
+        "KEY-01.dishonest-bundle-of-somebody-else",
+        "KEY-17.dishonest-second-change",
+    ),
+)
 def trusts_identities_in_bundles() -> None:
     """Takes whatever identity key a bundle has for the peer's, and says nothing."""
     process = SignalState.process_bundle
@@ -118,7 +127,10 @@ def trusts_identities_in_bundles() -> None:
     SignalState.process_bundle = trust  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.dishonest-keys-in-a-retry")
+@wrong_client(
+    "RCP-03.dishonest-keys-in-a-retry",
+    also=("KEY-01.dishonest-bundle-of-somebody-else", "KEY-17.dishonest-second-change"),
+)
 def trusts_identities_in_retries() -> None:
     """Takes the identity key in a retry receipt for the peer's, and says nothing."""
     renew = Outgoing._renew_session
@@ -135,16 +147,18 @@ def trusts_identities_in_retries() -> None:
     "MSG-01.dishonest-first-message-of-a-known-sender",
     "MSG-01.dishonest-first-message-of-a-stranger",
     "KEY-17.dishonest-second-change",
+    also=("KEY-01.dishonest-bundle-of-somebody-else",),
 )
 def trusts_identities_in_messages() -> None:
     """Takes whatever identity key a first message has for the sender's, and says nothing."""
-    respond = SignalState._check_identity
+    decrypt = SignalState.decrypt
 
-    def trust(self: SignalState, remote: str, presented: bytes) -> None:
-        _forget_other_identity(self, remote, presented)
-        respond(self, remote, presented)
+    def trust(self: SignalState, remote: str, type: CiphertextType, body: bytes) -> bytes:
+        if type is CiphertextType.PREKEY:
+            _forget_other_identity(self, remote, PreKeySignalMessage.decode(body).identity_key)
+        return decrypt(self, remote, type, body)
 
-    SignalState._check_identity = trust  # type: ignore[method-assign]
+    SignalState.decrypt = trust  # type: ignore[method-assign]
 
 
 @wrong_client("KEY-05.dishonest-prekey-given-twice")

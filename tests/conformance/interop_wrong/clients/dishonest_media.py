@@ -30,7 +30,7 @@ def takes_nothing_for_a_file() -> None:
     download._decrypt = lenient
 
 
-@wrong_client("MED-01.dishonest-length")
+@wrong_client("MED-01.dishonest-length", also=("MED-04.dishonest-status",))
 def shows_what_there_is_of_a_file() -> None:
     """Decrypts the whole blocks of a file whose end is missing, and shows them."""
     decrypt = download._decrypt

@@ -38,7 +38,11 @@ def remembers_plaintexts_by_ciphertext() -> None:
     SignalState.decrypt = remember  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-04.dishonest-duplicate", "MSG-08.dishonest-backlog")
+@wrong_client(
+    "MSG-04.dishonest-duplicate",
+    "MSG-08.dishonest-backlog",
+    also=("MSG-09.dishonest-delivery-ids", "MSG-04.dishonest-id"),
+)
 def shows_each_delivery() -> None:
     """Keeps what it has decrypted by its message id, and shows it as often as it is delivered."""
     finish = DeliveryMemory.finish
@@ -105,7 +109,7 @@ def gives_up_after_garbage() -> None:
     Device.connect = refuse  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-01.dishonest-nonsense-sender", also=("RCP-05.dishonest-receipt-of-a-third-person",))
+@wrong_client("MSG-01.dishonest-nonsense-sender")
 def dies_of_a_jid() -> None:
     """Parses the JID of each sender, and does not expect that it is none."""
     open_delivery = Inbox.open
@@ -138,6 +142,7 @@ def makes_a_date_of_any_time() -> None:
     "MSG-09.dishonest-loss",
     "MSG-07.dishonest-delay",
     "MSG-08.dishonest-order",
+    also=("RCP-01.dishonest-receipts", "MSG-10.dishonest-garbage"),
 )
 def remembers_the_highest_delivery() -> None:
     """Passes over each delivery with a smaller name than the highest so far."""

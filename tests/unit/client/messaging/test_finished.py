@@ -280,3 +280,16 @@ async def test_what_waits_leaves_room_for_others(state: ClientState, in_flight: 
         transport.deliver(renewed.delivery("One more"), alice.delivery("Still here"))
         assert (await bob.wait_for(Undecryptable)).reason == "UntrustedIdentity"
         assert (await bob.wait_for(TextReceived)).text == "Still here"
+
+
+def test_a_message_without_a_delivery_id_is_known_when_it_comes_with_one(state: ClientState, alice: Alice) -> None:
+    """A message is known by its sender and id. What has no delivery id is never acked."""
+    inbox, answers, delivery = Inbox(state), Answers(), alice.delivery("Hi")
+    unnamed = Stanza(message=delivery.message)
+    opened = inbox.open(unnamed, answers)
+    assert len(opened.events) == 1
+    inbox.finish(opened)
+    for again in (unnamed, delivery):
+        assert inbox.open(again, answers).events == ()
+    acks = [list(stanza.ack.delivery_ids) for stanza in answers.stanzas() if stanza.HasField("ack")]
+    assert acks == [[delivery.delivery_id]]
