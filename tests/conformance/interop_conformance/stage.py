@@ -229,7 +229,8 @@ class Stage:
         )
         self.partner = PartnerServer(settings, keys=self.simulator.keys)
         await self._stack.enter_async_context(self.partner)
-        await self.register()
+        if not await self.register():  # a busy machine can be too slow for the server's patience
+            await self.admin.refresh_jwks(self.integrator)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -242,8 +243,8 @@ class Stage:
             await self.admin.clear_faults(*self._faults)
         await self._stack.aclose()
 
-    async def register(self, **changes: Any) -> None:
-        """Registers the messenger, or changes how it is registered."""
+    async def register(self, **changes: Any) -> int:
+        """Registers the messenger, or changes how it is registered; returns how many of its keys the server has."""
         partner = admin_pb2.Partner(
             integrator=self.integrator,
             name=f"Messenger {self.integrator}",
@@ -256,7 +257,7 @@ class Stage:
             proxy_allowed=True,
         )
         partner.MergeFrom(admin_pb2.Partner(**changes))
-        await self.admin.put_partner(partner)
+        return await self.admin.put_partner(partner)
 
     async def device(self, user: str = "bob", *, read_receipts: bool = True, media_url: str = "") -> Device:
         """Starts a device of the subject for a user; it is not enlisted."""

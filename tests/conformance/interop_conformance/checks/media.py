@@ -103,7 +103,7 @@ async def describes_its_file(stage: Stage) -> None:
     "The message names the file by messenger and storage reference.",
     milestone=4,
     features=("media",),
-    after=(SENDS_FILE,),
+    after=(SENDS,),
 )
 async def names_the_partner_s_path(stage: Stage) -> None:
     """`/interop/whatsapp/download/{integrator}/{storage_reference}/`; nothing else would be fetched."""
