@@ -72,9 +72,11 @@ async def sends_empty_file(stage: Stage) -> None:
     milestone=4,
     features=("media",),
     after=(SENDS_FILE,),
+    seconds=90.0,
 )
 async def sends_large_file(stage: Stage) -> None:
     """Twenty times the same MiB."""
+    stage.patience *= 3
     alice, bob = await stage.pair()
     await _reaches(alice, bob, os.urandom(LARGE_PART), LARGE_COPIES)
 

@@ -24,7 +24,11 @@ Blocked = WeakKeyDictionary[InteropClient, set[str]]
 
 @wrong_client(
     "ABU-01.server-knows-who-is-blocked",
-    also=("ABU-01.list-survives-installing", "ABU-01.writing-to-the-blocked-is-refused"),
+    also=(
+        "ABU-01.blocked-is-not-shown",
+        "ABU-01.list-survives-installing",
+        "ABU-01.writing-to-the-blocked-is-refused",
+    ),
 )
 def blocks_on_the_device_only() -> None:
     """Hides what blocked users write, and tells the server nothing."""
