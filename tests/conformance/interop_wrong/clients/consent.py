@@ -19,7 +19,6 @@ from interop_client.third_party import ThirdPartyClient
 OUT_OF_REACH = "RECIPIENT_NOT_REACHABLE"
 LIMITED = "RATE_LIMITED"
 ATTEMPTS = 20
-PAUSE_SECONDS = 0.02
 
 
 @wrong_client("OPT-06.refused-text-is-not-repeated", also=("OPT-01.nothing-waits-for-the-opt-in",))
@@ -194,7 +193,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 async def _again(send: Any) -> None:
     for _ in range(ATTEMPTS):
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(0)
         try:
             await send()
             return
