@@ -71,9 +71,11 @@ async def sends_empty_file(stage: Stage) -> None:
     milestone=4,
     features=("media",),
     after=(SENDS_FILE,),
+    seconds=90.0,
 )
 async def sends_large_file(stage: Stage) -> None:
     """Twenty times the same MiB."""
+    stage.patience *= 3
     alice, bob = await stage.pair()
     await _reaches(alice, bob, os.urandom(LARGE_PART), LARGE_COPIES)
 
@@ -102,7 +104,7 @@ async def describes_its_file(stage: Stage) -> None:
     "The message names the file by messenger and storage reference.",
     milestone=4,
     features=("media",),
-    after=(SENDS_FILE,),
+    after=(SENDS,),
 )
 async def names_the_partner_s_path(stage: Stage) -> None:
     """`/interop/whatsapp/download/{integrator}/{storage_reference}/`; nothing else would be fetched."""

@@ -23,7 +23,11 @@ Blocked = WeakKeyDictionary[InteropClient, set[str]]
 
 @wrong_client(
     "ABU-01.server-knows-who-is-blocked",
-    also=("ABU-01.list-survives-installing", "ABU-01.writing-to-the-blocked-is-refused"),
+    also=(
+        "ABU-01.blocked-is-not-shown",
+        "ABU-01.list-survives-installing",
+        "ABU-01.writing-to-the-blocked-is-refused",
+    ),
 )
 def blocks_on_the_device_only() -> None:
     """Hides what blocked users write, and tells the server nothing."""
@@ -75,7 +79,36 @@ def forgets_to_block_known_people() -> None:
     replace(InteropClient, "block", block_strangers)
 
 
-@wrong_client("ABU-01.lists-who-is-blocked", also=("ABU-02.twice-is-as-good-as-once",))
+@wrong_client("ABU-01.block-is-for-one")
+def blocks_everybody_it_knows() -> None:
+    """Blocks all with whom its user has talked."""
+    block = InteropClient.block
+
+    async def block_all(self: InteropClient, jid: str) -> None:
+        for each in {jid, *self.state.signal.records}:
+            await block(self, each)
+
+    replace(InteropClient, "block", block_all)
+
+
+@wrong_client("ABU-01.writing-to-the-blocked-is-refused")
+def unblocks_by_writing() -> None:
+    """Unblocks whomever its user writes to."""
+    send = InteropClient.send_message
+
+    async def send_anyway(self: InteropClient, to: str, *rest: Any) -> outgoing.SentMessage:
+        try:
+            return await send(self, to, *rest)
+        except ServerRefusal as refusal:
+            if refusal.reason != "RECIPIENT_BLOCKED_BY_SENDER":
+                raise
+        await self.unblock(to)
+        return await send(self, to, *rest)
+
+    replace(InteropClient, "send_message", send_anyway)
+
+
+@wrong_client("ABU-01.lists-who-is-blocked", also=("ABU-01.blocked-is-not-shown", "ABU-02.twice-is-as-good-as-once"))
 def cannot_unblock() -> None:
     """Blocks once more when it should unblock."""
     replace(InteropClient, "unblock", InteropClient.block)

@@ -6,8 +6,10 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from interop_api.e2ee.v1 import content_pb2
+from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
 from interop_client.errors import ConnectionEnded, ServerRefusal
+from interop_client.messaging import inbox
 from interop_client.messaging.outgoing import SentMessage
 from interop_client.third_party import ThirdPartyClient
 from interop_wrong.register import wrong_client
@@ -16,7 +18,6 @@ from interop_wrong.replace import replace
 OUT_OF_REACH = "RECIPIENT_NOT_REACHABLE"
 LIMITED = "RATE_LIMITED"
 ATTEMPTS = 20
-PAUSE_SECONDS = 0.02
 
 
 @wrong_client("OPT-06.refused-text-is-not-repeated", also=("OPT-01.nothing-waits-for-the-opt-in",))
@@ -108,6 +109,31 @@ def takes_a_first_text_for_sent() -> None:
     replace(InteropClient, "send_message", send_blindly)
 
 
+@wrong_client("OPT-08.finds-a-number")
+def looks_numbers_up_as_they_are_dialled() -> None:
+    """Looks a number up without its country."""
+    resolve = InteropClient.resolve
+
+    async def resolve_dialled(self: InteropClient, external_id: str, integrator: int = 0) -> str:
+        return await resolve(self, f"0{external_id[3:]}", integrator)
+
+    replace(InteropClient, "resolve", resolve_dialled)
+
+
+@wrong_client("OPT-14.acceptance-is-acked")
+def leaves_trusted_contacts_unacked() -> None:
+    """Does not ack that somebody has accepted its user."""
+    open_all = inbox.Inbox.open
+
+    def open_most(self: inbox.Inbox, stanza: stanza_pb2.Stanza, answers: inbox.Answers) -> inbox.Opened:
+        opened = open_all(self, stanza, answers)
+        if stanza.notification.HasField("trusted_contact"):
+            answers.acks.remove(stanza.delivery_id)
+        return opened
+
+    replace(inbox.Inbox, "open", open_most)
+
+
 @wrong_client("OPT-09.not-reachable-is-told", also=("OPT-09.limit-on-look-ups-is-told",))
 def makes_the_jid_of_a_number() -> None:
     """Makes the JID from a phone number, and asks nobody."""
@@ -166,7 +192,7 @@ _tasks: set[asyncio.Task[None]] = set()
 
 async def _again(send: Any) -> None:
     for _ in range(ATTEMPTS):
-        await asyncio.sleep(PAUSE_SECONDS)
+        await asyncio.sleep(0)
         try:
             await send()
             return

@@ -13,12 +13,14 @@ from interop_client.messaging import inbox
 from interop_client.messaging.changes import Changes
 from interop_client.messaging.contents import message_event
 from interop_client.messaging.events import (
+    DeletionReceived,
     EditReceived,
     Event,
     Incoming,
     Message,
     ReactionReceived,
     TextReceived,
+    Typing,
     Unsupported,
 )
 from interop_client.messaging.outgoing import SentMessage
@@ -65,6 +67,28 @@ def loses_replies_to_unknown_messages() -> None:
     replace(Device, "_deliver", deliver_known)
 
 
+@wrong_client("MSG-12.reaction-out")
+def reacts_with_one_character() -> None:
+    """Sends only the first code point of an emoji."""
+    send = InteropClient.send_reaction
+
+    async def send_first(self: InteropClient, to: str, message_id: str, emoji: str, **more: bool) -> SentMessage:
+        return await send(self, to, message_id, emoji[:1], **more)
+
+    replace(InteropClient, "send_reaction", send_first)
+
+
+@wrong_client("MSG-12.reaction-in")
+def shows_one_character_of_a_reaction() -> None:
+    """Shows only the first code point of an emoji."""
+
+    def show(event: ReactionReceived) -> dict[str, Any]:
+        facts = {"sender_jid": event.sender, "target_id": event.target_id, "emoji": event.emoji[:1]}
+        return {"reaction_shown": pb.ReactionShown(**facts)}
+
+    _shows(ReactionReceived, show)
+
+
 @wrong_client("MSG-12.reaction-says-whose-message")
 def takes_all_messages_for_the_peers() -> None:
     """Says of every message that it reacts to that the peer has sent it."""
@@ -94,6 +118,36 @@ def ignores_removed_reactions() -> None:
     """Takes an empty reaction for none, and leaves the old one."""
     show = screen._SHOWN[ReactionReceived]
     _shows(ReactionReceived, lambda event: show(event) if event.emoji else {})
+
+
+@wrong_client("MSG-12.edit-out")
+def edits_its_last_edit() -> None:
+    """Names in a second edit the message of the first, and not the one that was edited."""
+    send, last = InteropClient.send_edit, WeakKeyDictionary[InteropClient, dict[str, str]]()
+
+    async def send_chained(self: InteropClient, to: str, message_id: str, text: str) -> SentMessage:
+        edits = last.setdefault(self, {})
+        sent = await send(self, to, edits.get(message_id, message_id), text)
+        edits[message_id] = sent.id
+        return sent
+
+    replace(InteropClient, "send_edit", send_chained)
+
+
+@wrong_client("MSG-12.deletion-out")
+def deletes_on_its_own_side_only() -> None:
+    """Does not tell the peer that a message was deleted."""
+
+    async def send_nothing(self: InteropClient, to: str, message_id: str) -> SentMessage:
+        return SentMessage(self.state.take_message_id(), 0)
+
+    replace(InteropClient, "send_deletion", send_nothing)
+
+
+@wrong_client("MSG-12.deletion-in")
+def keeps_deleted_messages() -> None:
+    """Does nothing when a peer deletes a message."""
+    _shows(DeletionReceived, lambda _: {})
 
 
 @wrong_client("MSG-12.edit-in")
@@ -149,6 +203,34 @@ def takes_an_absent_type_for_a_deletion() -> None:
         return content
 
     replace(inbox, "parse_message", parse_with_type)
+
+
+@wrong_client("MSG-12.typing-out")
+def types_in_secret() -> None:
+    """Tells nobody that its user types."""
+
+    async def send_nothing(self: InteropClient, to: str, state: int = 0) -> None:
+        pass
+
+    replace(InteropClient, "send_typing", send_nothing)
+
+
+@wrong_client("MSG-12.typing-in")
+def shows_no_typing() -> None:
+    """Does not show that a peer begins to type."""
+    show = screen._SHOWN[Typing]
+    _shows(Typing, lambda event: {} if event.state == "COMPOSING" else show(event))
+
+
+@wrong_client("MSG-12.typing-ends-in")
+def shows_typing_without_an_end() -> None:
+    """Shows again that a peer types when they have stopped."""
+
+    def show(event: Typing) -> dict[str, Any]:
+        activity = pb.TYPING_ACTIVITY_COMPOSING
+        return {"typing_shown": pb.TypingShown(sender_jid=event.sender, activity=activity)}
+
+    _shows(Typing, show)
 
 
 @wrong_client("MSG-12.typing-ends-out")

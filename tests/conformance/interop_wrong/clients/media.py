@@ -3,7 +3,7 @@
 import hashlib
 import itertools
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +17,11 @@ from interop_client.connection.http import http_request
 from interop_client.errors import ServerRefusal
 from interop_client.media import crypto, download, upload
 from interop_client.media.crypto import MAC_BYTES, EncryptedMedia, MediaCheck, MediaKeys, MediaTampered, MediaType
+from interop_client.media.reference import MediaReference
 from interop_client.media.upload import Blob, MediaHost
 from interop_client.messaging import contents
 from interop_client.messaging.events import MediaReceived
+from interop_client.signal.errors import InvalidContent
 from interop_client.third_party import ThirdPartyClient
 from interop_driver import device
 from interop_driver.device import Device
@@ -78,6 +80,28 @@ def pads_whole_blocks_not_at_all() -> None:
     replace(crypto, "PKCS7", Padding)
 
 
+@wrong_client("MED-02.sends-empty-file")
+def sends_no_empty_files() -> None:
+    """Takes a file of no bytes for a mistake."""
+    _sends_if(lambda size: size > 0)
+
+
+@wrong_client("MED-02.sends-large-file")
+def sends_no_large_files() -> None:
+    """Takes files of up to 16 MB only."""
+    _sends_if(lambda size: size <= 16_000_000)
+
+
+@wrong_client("MED-02.names-the-partner-s-path", "MED-02.sends-file")
+def names_its_own_url() -> None:
+    """Names the path at the messenger, which WhatsApp does not know."""
+
+    def path_of(self: ThirdPartyClient, storage_reference: str) -> str:
+        return f"/media/{storage_reference}"
+
+    replace(ThirdPartyClient, "_path_of", path_of)
+
+
 @wrong_client("MED-02.describes-its-file")
 def loses_captions() -> None:
     """Sends a file without what its user wrote under it."""
@@ -122,6 +146,29 @@ def counts_its_files() -> None:
         return store
 
     replace(device, "media_host", numbered_host)
+
+
+@wrong_client("MED-04.shows-file")
+def leaves_whole_blocks_of_padding() -> None:
+    """Removes no padding that fills a block, and then finds the file wrong."""
+    _downloads_if(lambda size: size == 0 or size % _BLOCK_BYTES > 0)
+
+
+@wrong_client("MED-04.shows-empty-file")
+def shows_no_empty_files() -> None:
+    """Takes a file of no bytes for a broken one."""
+    _downloads_if(lambda size: size > 0)
+
+
+@wrong_client("MED-04.shows-what-it-is-called")
+def shows_names_in_ascii() -> None:
+    """Leaves out of a file's name what is not ASCII."""
+
+    def own_name(field: str, media: Any) -> str:
+        name: str = media.file_name if field == "document_message" else ""
+        return name.encode("ascii", "ignore").decode()
+
+    replace(contents, "_own_name", own_name)
 
 
 @wrong_client(
@@ -198,3 +245,28 @@ def ignores_requests_for_files() -> None:
         pass
 
     replace(Device, "_send_again", do_nothing)
+
+
+def _sends_if(is_right: Callable[[int], bool]) -> None:
+    send = ThirdPartyClient.send_image
+
+    def size_of(path: Path) -> int:
+        return path.stat().st_size
+
+    async def send_some(self: ThirdPartyClient, to: str, path: Path, *rest: Any, **more: Any) -> Any:
+        if not is_right(size_of(path)):
+            raise InvalidContent("the length of the file is not right")
+        return await send(self, to, path, *rest, **more)
+
+    replace(ThirdPartyClient, "send_image", send_some)
+
+
+def _downloads_if(is_right: Callable[[int], bool]) -> None:
+    fetch = InteropClient.download
+
+    async def fetch_some(self: InteropClient, media: MediaReference, *rest: Any) -> None:
+        if not is_right(media.encrypted.plaintext_length):
+            raise MediaTampered(MediaCheck.PLAINTEXT_SHA256)
+        await fetch(self, media, *rest)
+
+    replace(InteropClient, "download", fetch_some)
