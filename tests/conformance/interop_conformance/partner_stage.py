@@ -207,7 +207,7 @@ class PartnerStage:
         answer = await self.ask("GET", f"{self.facts.proxy_key_url}?user={_escaped(user)}")
         try:
             return bytes.fromhex(json.loads(answer.body)["public_key"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise NotSo('the proxy\'s auth key for a user, as {"public_key": hex}', str(answer)) from None
 
     async def connections(self, jid: str) -> list[admin_pb2.OpenConnection]:
