@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Mapping
 
@@ -12,6 +13,7 @@ from interop_conformance.partner_subject import PartnerChoices, PartnerFacts, Pa
 from interop_conformance.verdict import Result, Run
 from interop_demo.processes import ChildFailed
 
+_REFERENCE = re.compile(r"[A-Za-z0-9_.~-]{1,256}")
 _WEB = ("http", "https")
 _SOCKET = ("ws", "wss", "http", "https")
 
@@ -51,8 +53,8 @@ def partner(**options: str | bool | float | int | tuple[str, ...]) -> None:
     only fixed addresses need --listen and --chat; the root key follows from --seed.
 
     How clients talk to a proxy is each messenger's own affair. --proxy takes one that speaks the WebSocket form of the
-    sample, interop_client.connection.proxy_frames. One with another form is judged together with its client, by that
-    client's driver: `interopsim conformance client --mode proxy`.
+    sample, interop_client.connection.proxy_frames, and takes a client's address from `Forwarded`. One with another form
+    is judged together with its client, by that client's driver: `interopsim conformance client --mode proxy`.
 
     Only hosts that are named here are contacted, and no redirect is followed.
 
@@ -92,6 +94,8 @@ def _facts(options: Mapping[str, object]) -> PartnerFacts:
         raise PartnerUnusable("--base-url must be an absolute URL with http or https.")
     if media_url and not (options["media_reference"] or options["media_put"]):
         raise PartnerUnusable("--media-url needs --media-reference, a file that is there, or --media-put.")
+    if options["media_reference"] and not _REFERENCE.fullmatch(str(options["media_reference"])):
+        raise PartnerUnusable("--media-reference must be 1 to 256 characters of A-Z a-z 0-9 - _ . ~ (MED-03).")
     key_url = f"http{proxy_url.removeprefix('http').removeprefix('ws')}/authkey" if proxy_url else ""
     return PartnerFacts(
         base_url=base_url,

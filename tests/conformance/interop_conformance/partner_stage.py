@@ -1,13 +1,21 @@
 """The stage of one check of a messenger's server: requests, tokens, pushes, its users' clients; knows no check."""
 
 import asyncio
-import itertools
 import json
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
+
+from interop_conformance.check import Check, NotSo
+from interop_conformance.partner_subject import PartnerFacts
+from interop_conformance.people import Person
+from interop_conformance.probe import Answer, Probe
+from interop_conformance.record import Stanza
+from interop_conformance.simulator import Simulator
+from interop_conformance.token_source import TokenSource
+from interop_conformance.whatsapp_keys import Dates, KeyPlace, PushTokens
 
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
@@ -17,14 +25,6 @@ from interop_client.options import ClientOptions
 from interop_client.signal.errors import SignalError
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
-from interop_conformance.check import Check, NotSo
-from interop_conformance.partner_subject import PartnerFacts
-from interop_conformance.people import Person
-from interop_conformance.probe import Answer, Probe
-from interop_conformance.record import Stanza
-from interop_conformance.simulator import Simulator
-from interop_conformance.token_source import TokenSource
-from interop_conformance.whatsapp_keys import KeyPlace, PushTokens
 from partner_server import SigningKeys
 
 T = TypeVar("T")
@@ -57,8 +57,8 @@ class PartnerParts:
     """Not served."""
     integrator: int
     time_factor: float = 1.0
-    ages: Iterator[int] = field(default_factory=itertools.count)
-    """Of the kit's tokens of pushes, in seconds."""
+    dates: Dates = field(default_factory=Dates)
+    """Of the kit's tokens of pushes."""
     tokens: dict[str, tuple[float, str]] = field(default_factory=dict)
     """The newest of each user, with the time at which it came."""
 
@@ -99,7 +99,7 @@ class PartnerStage:
     @property
     def pushes(self) -> PushTokens:
         """Makes tokens of pushes."""
-        return PushTokens(self._parts.keys, self._parts.stranger, self.facts.base_url, self._parts.ages)
+        return PushTokens(self._parts.keys, self._parts.stranger, self.facts.base_url, self._parts.dates)
 
     async def ask(self, method: str, url: str, **request: Any) -> Answer:
         """Sends a request to the messenger's server. See Probe.ask."""
@@ -206,7 +206,7 @@ class PartnerStage:
         answer = await self.ask("GET", f"{self.facts.proxy_key_url}?user={_escaped(user)}")
         try:
             return bytes.fromhex(json.loads(answer.body)["public_key"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise NotSo('the proxy\'s auth key for a user, as {"public_key": hex}', str(answer)) from None
 
     async def connections(self, jid: str) -> list[admin_pb2.OpenConnection]:

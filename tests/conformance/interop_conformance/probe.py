@@ -114,7 +114,8 @@ class Probe:
         except TimeoutError:
             raise self._unanswered(number, method, url, f"no whole answer within {self._seconds:.0f} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise self._unanswered(number, method, url, f"{type(error).__name__}: {str(error)[:200]}") from error
+            said = " ".join(str(error).split())[:200]
+            raise self._unanswered(number, method, url, f"{type(error).__name__}: {said}") from error
         self._note(number, "from_partner", len(answer.body), _response(answer, headers or {}))
         return answer
 

@@ -5,7 +5,7 @@ import hashlib
 import hmac
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -21,8 +21,6 @@ ELSEWHERE_PATH = "/elsewhere/jwks"
 """Where a token's header can say that its key is; nobody should ask."""
 ISSUER = "WHATSAPP"
 LIFE_SECONDS = 3_600
-MAX_AGE_SECONDS = 1_800
-"""So old are good tokens at most."""
 _FETCH_SECONDS = 30.0
 
 
@@ -76,6 +74,21 @@ class KeyPlace:
         return web.json_response({"keys": self._all})
 
 
+class Dates:
+    """Seconds, each another one: two tokens of the same second would be alike."""
+
+    def __init__(self) -> None:
+        self._used: set[int] = set()
+
+    def next(self) -> int:
+        """Returns the latest second until now that was not used yet."""
+        second = int(time.time())
+        while second in self._used:
+            second -= 1
+        self._used.add(second)
+        return second
+
+
 class PushTokens:
     """Makes tokens of pushes, good ones and others.
 
@@ -83,17 +96,17 @@ class PushTokens:
         keys: Served, so that what they sign can be right.
         stranger: Not served.
         audience: The messenger's base URL.
-        ages: How many seconds old each token is: each another number, since two of the same second would be alike.
+        dates: When tokens are issued.
     """
 
-    def __init__(self, keys: SigningKeys, stranger: SigningKeys, audience: str, ages: Iterator[int]) -> None:
+    def __init__(self, keys: SigningKeys, stranger: SigningKeys, audience: str, dates: Dates) -> None:
         self._key, self._stranger = keys.current, stranger.current
         self._audience = audience
-        self._ages = ages
+        self._dates = dates
 
     def claims(self, **others: Any) -> dict[str, Any]:
         """Returns the claims of a good token, with other values where given; None leaves one out."""
-        issued = int(time.time()) - next(self._ages) % MAX_AGE_SECONDS
+        issued = self._dates.next()
         claims = {"iss": ISSUER, "aud": self._audience, "iat": issued, "exp": issued + LIFE_SECONDS, **others}
         return {name: value for name, value in claims.items() if value is not None}
 

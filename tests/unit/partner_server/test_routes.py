@@ -171,3 +171,26 @@ async def test_what_is_no_time_is_refused(http: aiohttp.ClientSession, partner: 
     async with http.post(f"{partner.base_url}/admin/clock", json=fields) as response:
         assert response.status == 400
     assert partner.clock() == before
+
+
+async def test_a_command_asks_a_running_server_for_a_token(partner: PartnerServer, keys: SigningKeys) -> None:
+    """It prints the token and nothing else; when it gets none, it says so and ends with status 1."""
+
+    async def ask(url: str) -> tuple[int | None, str, str]:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "partner_server", "token", "--url", url, "bob",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        output, errors = await process.communicate()
+        return process.returncode, output.decode(), errors.decode()
+
+    status, token, _ = await ask(partner.base_url)
+    assert (status, jwt.decode(token.strip(), keys.verification_keys).claims["sub"]) == (0, "bob")
+    status, nothing, errors = await ask(f"{partner.base_url}/nowhere")
+    assert (status, nothing) == (1, "")
+    assert "gives no token" in errors
+
+
+async def test_the_key_set_says_how_long_a_copy_holds(http: aiohttp.ClientSession, partner: PartnerServer) -> None:
+    async with http.get(f"{partner.base_url}/.well-known/oauth/openid/jwks") as response:
+        assert response.headers["Cache-Control"] == "public, max-age=300"

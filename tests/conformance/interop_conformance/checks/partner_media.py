@@ -15,8 +15,8 @@ SIZES = (1, 16, 65_536, 65_537, (1 << 20) + 5)
 NOT_THERE = (404, 410)
 ONE_SEGMENT = "Whoever writes a message chooses the reference: one that leads elsewhere would hand out other files."
 
+# None that a server which resolves paths before it looks turns into a page of its own, as `%2e%2e` alone would be.
 TRAVERSALS = (
-    "%2e%2e",
     "%2e%2e%2f%2e%2e%2f%2e%2e%2f%2e%2e%2f%2e%2e%2f%2e%2e%2fetc%2fpasswd",
     "..%2f..%2f..%2f..%2f..%2f..%2fetc%2fpasswd",
     "..%5c..%5c..%5c..%5cwindows%5cwin.ini",
@@ -231,7 +231,7 @@ async def traversal_is_refused(stage: PartnerStage) -> None:
 async def reference_is_one_segment(stage: PartnerStage) -> None:
     """Before or after a reference that exists."""
     reference, _ = await blob(stage)
-    for odd in (f"{reference}/b", f"{reference}%2fb", f"a/{reference}", f"a%2f{reference}", f"%2e%2f{reference}"):
+    for odd in (f"{reference}/b", f"{reference}%2fb", f"a/{reference}", f"a%2f{reference}"):
         await require_none(stage, odd)
 
 
@@ -277,7 +277,7 @@ async def long_reference_is_refused(stage: PartnerStage) -> None:
 async def reference_is_exact(stage: PartnerStage) -> None:
     """Whoever guesses must guess all of it."""
     reference, _ = await blob(stage)
-    for other in (reference[:-1], f"{reference}x", f"{reference}%2a", "%2a"):
+    for other in (reference[:-1] or "x", f"{reference}x", f"{reference}%2a", "%2a"):
         answer = await fetch(stage, other)
         stage.expect(answer.is_refusal, f"a refusal of {other[:80]!r}", answer)
 

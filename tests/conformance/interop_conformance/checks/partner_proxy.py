@@ -241,7 +241,7 @@ async def lets_a_client_come_back(stage: PartnerStage) -> None:
     subject=Subject.PROXY,
     milestone=2,
     features=("proxy",),
-    after=("PRX-03.proxy-opens-one-for-each",),
+    after=("PRX-03.proxy-opens-one-for-each", RELAYS),
 )
 async def clients_are_independent(stage: PartnerStage) -> None:
     """The other one's channel answers, and gets what is for it."""

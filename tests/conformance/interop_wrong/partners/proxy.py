@@ -1,5 +1,7 @@
 """Defects of proxies."""
 
+import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -48,35 +50,40 @@ def shares_a_connection() -> None:
     upstream._OPTIONS = ()  # type: ignore[assignment]
 
 
+def _stay(stays: Callable[[web.WebSocketResponse], bool]) -> None:
+    """Has it keep connections to WhatsApp of clients that have gone.
+
+    Args:
+        stays: Says whether it keeps that of a WebSocket that has ended.
+    """
+    kept: list[asyncio.Task[Any]] = []
+
+    async def relay(self: proxy._Relay) -> Any:
+        from_whatsapp = asyncio.create_task(self._from_whatsapp())
+        from_client = asyncio.create_task(self._from_client())
+        done, _ = await asyncio.wait((from_whatsapp, from_client), return_when=asyncio.FIRST_COMPLETED)
+        if from_whatsapp not in done and stays(self._socket):
+            kept.append(from_whatsapp)
+            return None
+        await self._upstream.close()
+        for task in (from_whatsapp, from_client):
+            task.cancel()
+        await asyncio.gather(from_whatsapp, from_client, return_exceptions=True)
+        return next((task.result() for task in done if task.result()), None)
+
+    proxy._Relay.run = relay  # type: ignore[method-assign]
+
+
 @wrong_partner(_ENDS, also=(_INDEPENDENT, _NEEDS_TOKEN))
 def leaves_connections_open() -> None:
     """Keeps the connection to WhatsApp when its client has gone."""
-    kept: list[Upstream] = []
-
-    async def keep(self: Upstream) -> None:
-        kept.append(self)
-
-    Upstream.close = keep  # type: ignore[method-assign]
+    _stay(lambda _: True)
 
 
 @wrong_partner("PRX-04.proxy-ends-when-its-client-is-gone", also=(_INDEPENDENT,))
 def waits_for_a_goodbye() -> None:
     """Ends the connection to WhatsApp only when its client says that it closes."""
-    close, run = Upstream.close, proxy._Relay.run
-    kept: list[Upstream] = []
-
-    async def relay(self: proxy._Relay) -> Any:
-        try:
-            return await run(self)
-        finally:
-            if self._socket.close_code == WSCloseCode.OK:
-                await close(self._upstream)
-
-    async def keep(self: Upstream) -> None:
-        kept.append(self)
-
-    Upstream.close = keep  # type: ignore[method-assign]
-    proxy._Relay.run = relay  # type: ignore[method-assign]
+    _stay(lambda socket: socket.close_code != WSCloseCode.OK)
 
 
 @wrong_partner("PRX-04.proxy-says-that-its-client-closed")

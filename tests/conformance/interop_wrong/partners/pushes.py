@@ -127,16 +127,19 @@ def takes_its_public_key_for_a_secret() -> None:
 def believes_the_key_in_the_token() -> None:
     """Verifies a token with the key that it brings with it."""
     verified = PushVerifier._verified_claims
+    registry = jws.JWSRegistry(algorithms=["RS256"], strict_check_header=False)
+    registry.max_header_length = 8_192
 
     async def with_its_key(self: PushVerifier, token: str) -> dict[str, object]:
         try:
-            brought = jws.extract_compact(token.encode()).headers().get("jwk")
+            brought = jws.extract_compact(token.encode(), registry=registry).headers().get("jwk")
         except (JoseError, ValueError) as error:
             raise TokenRefused("no token") from error
         if not isinstance(brought, dict):
             return await verified(self, token)
-        key = RSAKey.import_key({name: brought[name] for name in ("kty", "n", "e")})
-        return dict(jwt.decode(token, key, algorithms=["RS256"]).claims)
+        key = RSAKey.import_key({name: str(brought[name]) for name in ("kty", "n", "e")})
+        claims: dict[str, object] = json.loads(jws.deserialize_compact(token, key, registry=registry).payload)
+        return claims
 
     PushVerifier._verified_claims = with_its_key  # type: ignore[method-assign]
 
@@ -235,7 +238,7 @@ def takes_any_method() -> None:
     Routes.routes = more  # type: ignore[method-assign]
 
 
-@wrong_partner("LIF-02.push-malformed-is-refused")
+@wrong_partner("LIF-02.push-malformed-is-refused", also=("LIF-02.push-with-more-fields-is-answered",))
 def stumbles_over_wrong_bodies() -> None:
     """Fails when a push names no user."""
     take = Routes._take_push
