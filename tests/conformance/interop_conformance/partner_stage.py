@@ -8,15 +8,6 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any, Self, TypeVar
 
-from interop_conformance.check import Check, NotSo
-from interop_conformance.partner_subject import PartnerFacts
-from interop_conformance.people import Person
-from interop_conformance.probe import Answer, Probe
-from interop_conformance.record import Stanza
-from interop_conformance.simulator import Simulator
-from interop_conformance.token_source import TokenSource
-from interop_conformance.whatsapp_keys import Dates, KeyPlace, PushTokens
-
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
@@ -25,6 +16,14 @@ from interop_client.options import ClientOptions
 from interop_client.signal.errors import SignalError
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
+from interop_conformance.check import Check, NotSo
+from interop_conformance.partner_subject import PartnerFacts
+from interop_conformance.people import Person
+from interop_conformance.probe import Answer, Probe
+from interop_conformance.record import Stanza
+from interop_conformance.simulator import Simulator
+from interop_conformance.token_source import TokenSource
+from interop_conformance.whatsapp_keys import Dates, KeyPlace, PushTokens
 from partner_server import SigningKeys
 
 T = TypeVar("T")

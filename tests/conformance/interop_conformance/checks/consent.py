@@ -1,15 +1,14 @@
 """OPT: who may be reached."""
 
+from interop_api.admin.v1alpha1 import faults_pb2, journal_pb2
+from interop_api.conformance.v1 import driver_pb2 as pb
+from interop_api.v1 import errors_pb2
+from interop_client.messaging.events import ReachabilityPing
 from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage, refused, told
-
-from interop_api.admin.v1alpha1 import faults_pb2, journal_pb2
-from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_api.v1 import errors_pb2
-from interop_client.messaging.events import ReachabilityPing
 
 RESOLVES = "OPT-08.finds-a-number"
 REFUSED = "OPT-01.refusal-is-told"

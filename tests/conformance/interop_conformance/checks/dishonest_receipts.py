@@ -1,12 +1,11 @@
 """A dishonest server: receipts, requests to send again, and notices."""
 
+from interop_api.v1 import stanza_pb2
 from interop_conformance.attack import attack, grows_to, score, settle, to_bob, warnings
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.people import Person
 from interop_conformance.stage import Device, Stage
-
-from interop_api.v1 import stanza_pb2
 
 MAX_RESENDS = 5
 """How often a message is sent again, as RCP-04 has it."""

@@ -1,5 +1,6 @@
 """Signal sessions: what a peer sees when ciphertexts are forged, damaged, or come a second time."""
 
+from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_conformance.check import Level, check
 from interop_conformance.checks.sessions import BOTH, conversation, expect_once
 from interop_conformance.ciphertexts import (
@@ -10,8 +11,6 @@ from interop_conformance.ciphertexts import (
     with_wrong_mac,
 )
 from interop_conformance.stage import Device, Stage
-
-from interop_api.conformance.v1 import driver_pb2 as pb
 
 ONCE = "The key of a message is deleted when it has been used."
 BOUND = "The MAC covers the message and the identity keys of both ends."

@@ -3,15 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from interop_conformance.check import Level, check
-from interop_conformance.checks.channel import CONNECTS
-from interop_conformance.stage import Stage, told
-
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import errors_pb2
 from interop_client.messaging.contents import text_content
 from interop_client.messaging.events import TextReceived
 from interop_client.signal.content import MAX_PADDING_BYTES, pad, serialize_message
+from interop_conformance.check import Level, check
+from interop_conformance.checks.channel import CONNECTS
+from interop_conformance.stage import Stage, told
 
 SENDS = "MSG-12.sends-text"
 SHOWS = "MSG-12.shows-text"

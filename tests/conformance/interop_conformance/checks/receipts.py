@@ -2,15 +2,14 @@
 
 from typing import Any
 
-from interop_conformance.check import Level, check
-from interop_conformance.checks.messages import SENDS, SHOWS
-from interop_conformance.ciphertexts import send_broken
-from interop_conformance.stage import Device, Stage
-
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import stanza_pb2
 from interop_client.messaging.events import ReceiptReceived
 from interop_client.options import ClientOptions
+from interop_conformance.check import Level, check
+from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.ciphertexts import send_broken
+from interop_conformance.stage import Device, Stage
 
 DELIVERED = "RCP-01.delivered"
 

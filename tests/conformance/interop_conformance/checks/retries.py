@@ -2,13 +2,6 @@
 
 from typing import Any
 
-from interop_conformance.check import Level, NotSo, check
-from interop_conformance.checks.messages import IDS, SENDS, SHOWS
-from interop_conformance.checks.receipts import DELIVERED, names
-from interop_conformance.ciphertexts import ask_again, copy_of, send_broken
-from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
-
 from interop_api.admin.v1alpha1 import journal_pb2
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.e2ee.v1 import content_pb2
@@ -16,6 +9,12 @@ from interop_api.v1 import stanza_pb2
 from interop_client.signal.content import decode_message
 from interop_client.signal.errors import SignalError
 from interop_client.signal.store import CiphertextType
+from interop_conformance.check import Level, NotSo, check
+from interop_conformance.checks.messages import IDS, SENDS, SHOWS
+from interop_conformance.checks.receipts import DELIVERED, names
+from interop_conformance.ciphertexts import ask_again, copy_of, send_broken
+from interop_conformance.people import Person
+from interop_conformance.stage import Device, Stage
 
 ASKS = "RCP-03.asks-again"
 ANSWERS = "RCP-03.answers-a-request"

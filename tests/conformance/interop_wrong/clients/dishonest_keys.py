@@ -4,7 +4,6 @@ from typing import Any
 
 from interop_api.v1 import stanza_pb2
 from interop_client.connection import channel
-from interop_client.messaging.events import Event, PreKeysLow
 from interop_client.messaging.outgoing import Outgoing
 from interop_client.signal import keys, x3dh
 from interop_client.signal.errors import InvalidKey
@@ -12,7 +11,6 @@ from interop_client.signal.keys import KeyPair
 from interop_client.signal.messages import PreKeySignalMessage
 from interop_client.signal.store import CiphertextType, SignalState
 from interop_client.signal.x3dh import PreKeyBundle
-from interop_driver.device import Device
 from interop_protocol import xeddsa_keys
 from interop_protocol.certificates import CertificateError, verify_chain
 from interop_protocol.curve_keys import canonical_key
@@ -159,31 +157,3 @@ def trusts_identities_in_messages() -> None:
         return decrypt(self, remote, type, body)
 
     SignalState.decrypt = trust  # type: ignore[method-assign]
-
-
-@wrong_client("KEY-05.dishonest-prekey-given-twice")
-def keeps_used_prekeys() -> None:
-    """Does not delete the private half of a one-time prekey that was used."""
-    decrypt = SignalState.decrypt
-
-    def keep(self: SignalState, remote: str, type: Any, body: bytes) -> bytes:
-        before = dict(self.one_time_prekeys)
-        try:
-            return decrypt(self, remote, type, body)
-        finally:
-            self.one_time_prekeys.update(before)
-
-    SignalState.decrypt = keep  # type: ignore[method-assign]
-
-
-@wrong_client("KEY-09.dishonest-low-notices")
-def publishes_at_each_notice() -> None:
-    """Adds prekeys as often as it is told that few are left, without a look at how many there are."""
-    deliver = Device._deliver
-
-    async def add(self: Device, event: Event) -> None:
-        await deliver(self, event)
-        if isinstance(event, PreKeysLow):
-            self._begin(self.client.add_prekeys(5))
-
-    Device._deliver = add  # type: ignore[method-assign]

@@ -61,7 +61,7 @@ def publishes_another_registration_id() -> None:
     SignalState.publishable = property(with_another)  # type: ignore[method-assign,assignment]
 
 
-@wrong_client("KEY-05.used-prekey-is-gone")
+@wrong_client("KEY-05.used-prekey-is-gone", "KEY-05.dishonest-prekey-given-twice")
 def keeps_used_prekeys() -> None:
     """Keeps the private key of a one-time prekey after its use."""
     decrypt = SignalState.decrypt
@@ -112,7 +112,7 @@ def never_refills() -> None:
     OwnPreKeys.refill = do_nothing  # type: ignore[method-assign]
 
 
-@wrong_client("KEY-09.refills-once")
+@wrong_client("KEY-09.refills-once", "KEY-09.dishonest-low-notices")
 def publishes_at_each_notice() -> None:
     """Publishes prekeys for each notice that few are left, without looking how many there are."""
     keep_up = InteropClient._upkeep
