@@ -92,7 +92,8 @@ class Record:
     def __init__(self) -> None:
         self._wire: dict[str, deque[Stanza]] = defaultdict(lambda: deque(maxlen=KEPT))
         self._journal: dict[str, deque[journal_pb2.JournalEntry]] = defaultdict(lambda: deque(maxlen=KEPT))
-        self._came = asyncio.Condition()
+        self._waiting: dict[asyncio.Future[Any], Callable[[], Any]] = {}
+        self._is_looking = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin(self, admin: AdminClient) -> None:
@@ -127,8 +128,31 @@ class Record:
 
     async def wait(self, find: Callable[[], Any]) -> Any:
         """Waits until a look at the record finds something, and returns that."""
-        async with self._came:
-            return await self._came.wait_for(find)
+        if found := find():
+            return found
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting[future] = find
+        try:
+            return await future
+        finally:
+            del self._waiting[future]
+
+    def _look_soon(self) -> None:
+        """Has all who wait look once for all that has come by then: entries come faster than tasks change."""
+        if not self._is_looking:
+            self._is_looking = True
+            asyncio.get_running_loop().call_soon(self._look)
+
+    def _look(self) -> None:
+        self._is_looking = False
+        for future, find in self._waiting.items():
+            if future.done():
+                continue
+            try:
+                if found := find():
+                    future.set_result(found)
+            except Exception as error:  # noqa: BLE001 - it belongs to whoever waits
+                future.set_exception(error)
 
     def shown(self, jids: Iterable[str]) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
         """Returns the wire and the journal of some accounts for a report, each oldest first."""
@@ -142,12 +166,10 @@ class Record:
             if not response.HasField("entry"):
                 ready.set()
                 continue
-            async with self._came:
-                self._wire[response.entry.jid].append(Stanza(response.entry))
-                self._came.notify_all()
+            self._wire[response.entry.jid].append(Stanza(response.entry))
+            self._look_soon()
 
     async def _follow_journal(self, admin: AdminClient) -> None:
         async for response in admin.read_journal(follow=True):
-            async with self._came:
-                self._journal[response.entry.actor].append(response.entry)
-                self._came.notify_all()
+            self._journal[response.entry.actor].append(response.entry)
+            self._look_soon()
