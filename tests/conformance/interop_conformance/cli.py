@@ -1,74 +1,16 @@
 """`interopsim conformance`: the command line of the kit; knows no check. What a command needs is imported late."""
 
-import asyncio
 import json
-import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import click
 
+from interop_conformance.options import RUN, SELECTION, options, require_words, run_to_the_end, settings_of
 from interop_conformance.partner_cli import partner
 
-if TYPE_CHECKING:
-    from interop_conformance.settings import Settings
-
-F = TypeVar("F", bound=Callable[..., Any])
-
 _HELP = {"help_option_names": ["-h", "--help"]}
-_SELECTION = (
-    click.option("--profile", default="2024", show_default=True, metavar="NAME", help="A dated set of checks."),
-    click.option("--area", "areas", multiple=True, metavar="KEY", help="Only this area; repeatable."),
-    click.option("--level", type=click.Choice(["must", "should"]), help="Only musts, or only shoulds."),
-    click.option(
-        "--scope",
-        "scopes",
-        multiple=True,
-        metavar="milestone:N",
-        help="Only this of Meta's six milestones; repeatable.",
-    ),
-    click.option("--only", multiple=True, metavar="ID", help="Only this check; repeatable."),
-    click.option(
-        "--skip", multiple=True, metavar="ID", help="All but this check; repeatable. What is left out is not judged."
-    ),
-)
-_RUN = (
-    click.option(
-        "--expected-failures",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help='TOML, a line for each: "KEY-09.refills" = "Why". One that passes fails the run.',
-    ),
-    click.option(
-        "--report",
-        type=click.Path(path_type=Path),
-        default=Path("conformance-report"),
-        show_default=True,
-        metavar="DIR",
-        help="Where report.html, report.json, junit.xml, ctrf.json, summary.md and badge.json go.",
-    ),
-    click.option("--no-report", is_flag=True, help="Write no files."),
-    click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Of the simulator."),
-    click.option(
-        "--time-factor",
-        type=click.FloatRange(0.1, 100),
-        default=1.0,
-        show_default=True,
-        help="How much longer everything may take, on a slow machine.",
-    ),
-    click.option("--json", "as_json", is_flag=True, help="Print report.json on stdout; the lines go to stderr."),
-)
-
-
-def _options(*options: Callable[[F], F]) -> Callable[[F], F]:
-    def add(command: F) -> F:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return add
 
 
 @click.group(context_settings=_HELP)
@@ -100,11 +42,11 @@ def conformance() -> None:
     show_default=True,
     help="How the client connects: itself, or through the proxy of a messenger's server that the kit runs.",
 )
-@_options(*_SELECTION, *_RUN)
+@options(*SELECTION, *RUN)
 @click.option("--pause", "pauses", is_flag=True, help="Wait for Enter before each check; no time is too long then.")
 @click.option("--allow-remote", is_flag=True, help="Let --driver be on another machine.")
 def client(
-    command: str, address: str, is_bot: bool, wait_seconds: float, mode: str, allow_remote: bool, **options: Any
+    command: str, address: str, is_bot: bool, wait_seconds: float, mode: str, allow_remote: bool, **chosen: Any
 ) -> None:
     """Judge a client, which its driver (driver.proto) makes do what the kit says.
 
@@ -114,7 +56,7 @@ def client(
     click.echo("Starting the kit.", err=True)
     if [bool(command.strip()), bool(address), is_bot].count(True) != 1:
         raise click.UsageError("Give either --command, --driver or --bot.")
-    _require_words(command, "--command")
+    require_words(command, "--command")
     arguments = ["--bot"] if is_bot else ["--command", command] if command else ["--driver", address]
 
     async def run() -> int:
@@ -124,20 +66,20 @@ def client(
         if is_bot:
             from interop_conformance.bot import BotRun
 
-            return await BotRun(_settings(arguments, **options), wait_seconds).run()
-        settings = _settings([*arguments, "--mode", mode], **options)
+            return await BotRun(settings_of(arguments, **chosen), wait_seconds).run()
+        settings = settings_of([*arguments, "--mode", mode], **chosen)
         if address:
             require_local(address, allow_remote=allow_remote, what="--driver")
         return await ClientRun(settings, command, address, mode).run()
 
-    _run(run)
+    run_to_the_end(run)
 
 
 @conformance.command("list", epilog="Example: interopsim conformance list --area KEY --level must")
 @click.option(
     "--subject", type=click.Choice(["client", "bot", "partner", "proxy"]), help="Only checks that judge this."
 )
-@_options(*_SELECTION)
+@options(*SELECTION)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array, one object per check.")
 def list_checks(subject: str | None, as_json: bool, **selection: Any) -> None:
     """List the checks: what must hold, and where that is known from."""
@@ -147,7 +89,7 @@ def list_checks(subject: str | None, as_json: bool, **selection: Any) -> None:
 
     subjects = [Subject(subject)] if subject else list(Subject)
     try:
-        checks = checks_of(_settings([], **selection), *subjects)
+        checks = checks_of(settings_of([], **selection), *subjects)
     except WrongUse as error:
         raise click.UsageError(str(error)) from error
     rows = [
@@ -194,56 +136,6 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
             click.echo(f"{'worse ' if change.is_worse else 'better'} {change.id}: {change.old} → {change.new}")
         click.echo(f"{len(found)} differences", err=True)
     sys.exit(1 if any(change.is_worse for change in found) else 0)
-
-
-def _settings(arguments: list[str], **options: Any) -> "Settings":
-    """Returns the settings of options, some of which a command may lack.
-
-    Raises:
-        WrongUse: A scope is none.
-    """
-    from interop_conformance.catalogue import Scope
-    from interop_conformance.settings import Settings, parse_scope
-
-    scope = Scope(
-        only=options["only"],
-        skip=options["skip"],
-        areas=options["areas"],
-        level=options["level"] or "",
-        milestones=parse_scope(options["scopes"]),
-    )
-    factor = options.get("time_factor", 1.0)
-    extra = [] if factor == 1.0 else ["--time-factor", str(factor)]
-    command = sys.argv[2] if len(sys.argv) > 2 else ""
-    return Settings(
-        scope=scope,
-        profile=options["profile"],
-        expected_failures=options.get("expected_failures"),
-        report=None if options.get("no_report", True) else options["report"],
-        seed=options.get("seed", 1),
-        time_factor=factor,
-        pauses=options.get("pauses", False),
-        as_json=options.get("as_json", False),
-        arguments=["interopsim", "conformance", command, *arguments, *extra],
-    )
-
-
-def _require_words(command: str, name: str) -> None:
-    try:
-        shlex.split(command)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.", param_hint=f"'{name}'") from error
-
-
-def _run(run: Callable[[], Any]) -> None:
-    """Runs a run, and exits with its status."""
-    from interop_conformance.settings import WrongUse
-
-    try:
-        status = asyncio.run(run())
-    except WrongUse as error:
-        raise click.UsageError(str(error)) from error
-    sys.exit(status)
 
 
 conformance.add_command(partner)

@@ -1,23 +1,35 @@
 """`interopsim conformance partner`: reads what was said about a messenger's server; knows no check."""
 
-import asyncio
-import json
 import re
-import sys
 from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from interop_conformance.catalogue import Scope, UnknownName
+from interop_conformance.options import RUN, SELECTION, options, run_to_the_end, settings_of
 from interop_conformance.partner_subject import PartnerChoices, PartnerFacts, PartnerUnusable, read_command, read_url
-from interop_conformance.verdict import Result, Run
-from interop_demo.processes import ChildFailed
 
 _REFERENCE = re.compile(r"[A-Za-z0-9_.~-]{1,256}")
 _WEB = ("http", "https")
 _SOCKET = ("ws", "wss", "http", "https")
 
-CONFORMANT, NOT_CONFORMANT, WRONG_USE, KIT_FAILED = range(4)
+_OF_A_RUN = frozenset(
+    [
+        "profile",
+        "areas",
+        "level",
+        "scopes",
+        "only",
+        "skip",
+        "expected_failures",
+        "report",
+        "no_report",
+        "seed",
+        "time_factor",
+        "as_json",
+    ]
+)
+"""Options that do not say what is judged, but how."""
 
 
 @click.command(
@@ -41,10 +53,8 @@ CONFORMANT, NOT_CONFORMANT, WRONG_USE, KIT_FAILED = range(4)
 @click.option("--listen", default="127.0.0.1:0", show_default=True, metavar="HOST:PORT", help="Of WhatsApp's keys.")
 @click.option("--chat", default="", metavar="HOST:PORT", help="Of the simulator, for clients and the proxy.")
 @click.option("--allow-remote", is_flag=True, help="URLs may be on other machines; they get hostile requests.")
-@click.option("--only", multiple=True, metavar="ID", help="Only this check; repeatable.")
-@click.option("--time-factor", type=click.FloatRange(0.1, 100), default=1.0, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True)
-def partner(**options: str | bool | float | int | tuple[str, ...]) -> None:
+@options(*SELECTION, *RUN)
+def partner(**chosen: Any) -> None:
     """Judge a messenger's server: its keys, tokens, pushes and media; and its proxy.
 
     The kit starts a simulator in which the messenger is registered, and serves WhatsApp's keys. Before the first check
@@ -60,52 +70,56 @@ def partner(**options: str | bool | float | int | tuple[str, ...]) -> None:
 
     Exit status: 0 conformant, 1 not, 2 wrong use, 3 the kit failed.
     """
-    from interop_conformance.partner_run import run_partner  # imported here: it takes long, and --help needs none of it
+    click.echo("Starting the kit.", err=True)
 
-    try:
-        facts, choices = _facts(options), _choices(options)
-        run = asyncio.run(run_partner(facts, choices, _show, _say_ready))
-    except (PartnerUnusable, UnknownName) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(WRONG_USE)
-    except ChildFailed as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(KIT_FAILED)
-    sys.exit(status_of(run))
+    async def run() -> int:
+        from interop_conformance.partner_judgement import PartnerJudgement
 
+        try:
+            facts, choices = _facts(chosen), _choices(chosen)
+            return await PartnerJudgement(settings_of(_arguments(chosen), **chosen), facts, choices).run()
+        except PartnerUnusable as error:
+            raise click.UsageError(str(error)) from error
 
-def status_of(run: Run) -> int:
-    """Returns the exit status of a run."""
-    if run.has_harness_error:
-        return KIT_FAILED
-    return CONFORMANT if run.is_conformant else NOT_CONFORMANT
+    run_to_the_end(run)
 
 
-def _facts(options: Mapping[str, object]) -> PartnerFacts:
+def _arguments(chosen: Mapping[str, Any]) -> list[str]:
+    """Returns the options that say what is judged, as somebody would write them again."""
+    context = click.get_current_context()
+    said = []
+    for parameter in context.command.params:
+        name, value = str(parameter.name), chosen[str(parameter.name)]
+        if name not in _OF_A_RUN and value != parameter.default:
+            said += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
+    return said
+
+
+def _facts(chosen: Mapping[str, Any]) -> PartnerFacts:
     def url(name: str, schemes: tuple[str, ...] = _WEB, default: str = "") -> str:
         option = {"proxy_url": "--proxy", "hook_url": "--simulator-hook"}.get(name, f"--{name.replace('_', '-')}")
-        given = str(options[name]) or default
+        given = str(chosen[name]) or default
         if not given:
             return ""
-        return read_url(option, given, is_remote_allowed=bool(options["allow_remote"]), schemes=schemes)
+        return read_url(option, given, is_remote_allowed=bool(chosen["allow_remote"]), schemes=schemes)
 
     base_url, media_url, proxy_url = url("base_url"), url("media_url"), url("proxy_url", _SOCKET)
     if not base_url:
         raise PartnerUnusable("--base-url must be an absolute URL with http or https.")
-    if media_url and not (options["media_reference"] or options["media_put"]):
+    if media_url and not (chosen["media_reference"] or chosen["media_put"]):
         raise PartnerUnusable("--media-url needs --media-reference, a file that is there, or --media-put.")
-    if options["media_reference"] and not _REFERENCE.fullmatch(str(options["media_reference"])):
+    if chosen["media_reference"] and not _REFERENCE.fullmatch(str(chosen["media_reference"])):
         raise PartnerUnusable("--media-reference must be 1 to 256 characters of A-Z a-z 0-9 - _ . ~ (MED-03).")
     key_url = f"http{proxy_url.removeprefix('http').removeprefix('ws')}/authkey" if proxy_url else ""
     return PartnerFacts(
         base_url=base_url,
-        issuer=str(options["issuer"]) or base_url,
-        token_command=read_command(str(options["token_command"])),
-        users=_users(str(options["user"]), str(options["other_user"])),
+        issuer=str(chosen["issuer"]) or base_url,
+        token_command=read_command(str(chosen["token_command"])),
+        users=_users(str(chosen["user"]), str(chosen["other_user"])),
         push_url=url("push_url"),
         media_url=media_url,
-        media_reference=str(options["media_reference"]),
-        media_put=bool(options["media_put"]),
+        media_reference=str(chosen["media_reference"]),
+        media_put=bool(chosen["media_put"]),
         proxy_url=proxy_url,
         proxy_key_url=url("proxy_key_url", default=key_url),
         hook_url=url("hook_url"),
@@ -121,18 +135,15 @@ def _users(user: str, other: str) -> tuple[str, str]:
     return user, other
 
 
-def _choices(options: Mapping[str, object]) -> PartnerChoices:
-    only = options["only"]
-    assert isinstance(only, tuple)
-    chat = str(options["chat"])
+def _choices(chosen: Mapping[str, Any]) -> PartnerChoices:
+    chat = str(chosen["chat"])
     if chat:
         _place("--chat", chat)
     return PartnerChoices(
-        scope=Scope(only=only),
-        listen=_place("--listen", str(options["listen"])),
+        listen=_place("--listen", str(chosen["listen"])),
         chat=chat,
-        seed=int(str(options["seed"])),
-        time_factor=float(str(options["time_factor"])),
+        seed=int(str(chosen["seed"])),
+        time_factor=float(str(chosen["time_factor"])),
     )
 
 
@@ -141,12 +152,3 @@ def _place(option: str, text: str) -> tuple[str, int]:
     if not host or not port.isdecimal() or int(port) > 65_535:
         raise PartnerUnusable(f"{option} must be HOST:PORT.")
     return host.removeprefix("[").removesuffix("]"), int(port)
-
-
-def _say_ready(addresses: Mapping[str, str]) -> None:
-    click.echo(json.dumps({"event": "ready", **addresses}), err=True)
-
-
-def _show(result: Result) -> None:
-    expected = f"expected {result.expected}; " if result.expected else ""
-    click.echo(f"{result.verdict} {result.check.id} {expected}{result.got} {result.seconds:.2f}")

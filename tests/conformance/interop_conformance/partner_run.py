@@ -4,7 +4,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -51,7 +51,6 @@ async def run_partner(
         PartnerUnusable: The server cannot be reached, or registered.
     """
     checks = select_checks(facts, choices.scope)
-    await require_reach(facts, choices.time_factor)
     began = time.monotonic()
     run = Run(
         subject=facts.base_url,
@@ -64,6 +63,20 @@ async def run_partner(
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         results=[Result(check, Verdict.NOT_RUN) for check in checks],
     )
+    run.results = await run_checks(facts, choices, checks, on_result, on_ready)
+    run.seconds, run.is_complete = time.monotonic() - began, True
+    return run
+
+
+async def run_checks(
+    facts: PartnerFacts,
+    choices: PartnerChoices,
+    checks: Sequence[Check],
+    on_result: Callable[[Result], None],
+    on_ready: Callable[[Mapping[str, str]], None],
+) -> list[Result]:
+    """Runs checks, and returns their results. See `run_partner`."""
+    await require_reach(facts, choices.time_factor)
     async with stage_parts(facts, choices) as parts:
         endpoint = parts.simulator.endpoint
         addresses = {
@@ -74,9 +87,7 @@ async def run_partner(
         on_ready({"jwks": parts.key_place.base_url + JWKS_PATH, **addresses})
         if facts.hook_url:
             await _tell(facts, addresses, choices.time_factor)
-        run.results = await PartnerRunner(checks, parts, on_result).run()
-    run.seconds, run.is_complete = time.monotonic() - began, True
-    return run
+        return await PartnerRunner(checks, parts, on_result).run()
 
 
 def select_checks(facts: PartnerFacts, scope: Scope) -> list[Check]:

@@ -253,8 +253,8 @@ async def every_padding(stage: Stage) -> None:
     for length, text in enumerate(texts, 1):
         plaintext = serialize_message(text_content(text))
         await alice.send_sealed(await alice.seal_padded(bob.jid, pad(plaintext, length)))
-    await bob.shows_text(texts[-1])
-    stage.expect(bob.texts()[1:] == texts, "the texts as they were written", bob.texts()[1:])
+    for text in texts:
+        await bob.shows_text(text)
 
 
 @check(

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from interop_api.admin.v1alpha1 import journal_pb2
+from interop_api.admin.v1alpha1 import faults_pb2, journal_pb2
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import stanza_pb2
@@ -161,20 +161,20 @@ async def second_request_has_keys(stage: Stage) -> None:
 @check(
     "RCP-03.lost-prekeys",
     Level.SHOULD,
-    "A first text whose one-time prekey the client has lost is shown in the end: its own requests give other keys.",
+    "A first text that no published prekey opens is shown in the end: the second request gives keys of its own.",
     milestone=3,
     after=("RCP-03.resend-is-shown",),
 )
 async def lost_prekeys(stage: Stage) -> None:
-    """The prekey message names a prekey that the client has never had."""
+    """Another one-time prekey than the client's is in each of its bundles."""
     alice, bob = await stage.pair()
-    await alice.ensure_session(bob.jid)
-    pending = alice.client.state.signal.records[bob.jid].current.pending
-    assert pending is not None
-    wrong = type(pending)(pending.signed_prekey_id, 16_000_000)
-    alice.client.state.signal.records[bob.jid].current.pending = wrong
+    part, other = faults_pb2.FAULT_KEY_PART_ONE_TIME_PREKEY, alice.client.state.signal.identity.public_key
+    match = {"call": "PreKeyService.TakePreKeyBundles", "peer": bob.jid}
+    replacement = faults_pb2.FaultReplacement(part=part, value=other)
+    fault = await stage.add_fault("other-prekeys", match, replace_keys={"replacements": [replacement]})
     await alice.send(bob.jid, "I begin")
     await bob.shows_text("I begin")
+    await stage.clear_fault(fault)
     await stage.talk(alice, bob)
 
 

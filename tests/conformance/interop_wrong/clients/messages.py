@@ -290,19 +290,6 @@ def hammers() -> None:
     Outgoing._send_encrypted = insist  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-12.every-padding")
-def takes_off_short_paddings_only() -> None:
-    """Takes a last byte of 16 for a part of the text."""
-    unpad = inbox.unpad
-
-    def take_off(padded: bytes) -> Any:
-        if padded[-1:] == b"\x10":
-            raise InvalidContent("a padding has 1 to 15 bytes")
-        return unpad(padded)
-
-    inbox.unpad = take_off
-
-
 @wrong_client("MSG-12.order", "MSG-08.backlog-in-order", also=("MSG-09.what-was-acked-is-shown",))
 def shows_texts_when_it_has_time() -> None:
     """Hands each second text to another task, which shows it later."""
