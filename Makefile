@@ -31,6 +31,7 @@ milestones: $(STAMP) ## Go through Meta's six milestones with the SDK, check by 
 
 matrix: $(STAMP) ## Judge every wrong client and partner's server with the whole conformance kit; ARGS=acks_before_saving
 	@$(BIN)/python -m tests.conformance.matrix $(ARGS)
+	@$(BIN)/python -m tests.conformance.matrix_partners $(ARGS)
 
 threats: $(STAMP) ## Attack a running server in the ways T1 to T29 and print what held; ARGS=--json for machines
 	@$(BIN)/python -m tests.threats $(ARGS)

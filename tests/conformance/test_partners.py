@@ -1,0 +1,89 @@
+"""The sample messenger's server is conformant; wrong ones are caught by the checks that their register names."""
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from interop_conformance.catalogue import load
+from interop_conformance.check import Subject
+from interop_wrong.partner import load as load_wrong
+from tests.conformance.kit import conformance
+from tests.conformance.matrix import complaints
+from tests.conformance.matrix_partners import judge, serving
+
+pytestmark = pytest.mark.timeout(600)
+GROUPS = 6
+AT_ONCE = 2
+WRONG = list(load_wrong().values())
+WRONG_USE = {
+    "no URL": (("--base-url", "messenger"), "--base-url"),
+    "another scheme": (("--base-url", "ftp://127.0.0.1:1"), "--base-url"),
+    "nobody there": (("--base-url", "http://127.0.0.1:1"), "127.0.0.1:1"),
+    "elsewhere": (("--base-url", "http://192.0.2.1"), "--allow-remote"),
+    "no token command": (("--base-url", "http://127.0.0.1:1", "--token-command", ""), "--token-command"),
+    "no media": (("--base-url", "http://127.0.0.1:1", "--media-url", "http://127.0.0.1:1/m"), "--media-reference"),
+}
+
+
+def test_the_sample_is_conformant(tmp_path: Path) -> None:
+    """Its key set, tokens, pushes and media, and its proxy: every check passes, and nothing is left behind."""
+    (tmp_path / "server").mkdir()
+
+    async def run() -> None:
+        async with serving() as facts:
+            urls = {
+                "--base-url": facts.base_url,
+                "--push-url": facts.push_url,
+                "--media-url": facts.media_url,
+                "--proxy": facts.proxy_url,
+                "--simulator-hook": facts.hook_url,
+                "--token-command": f"{sys.executable} -m partner_server token --url {facts.base_url}",
+            }
+            arguments = [word for pair in urls.items() for word in pair]
+            outcome = await asyncio.to_thread(
+                conformance, tmp_path, "partner", *arguments, "--media-put", "--time-factor", "3"
+            )
+            bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}
+            assert (outcome.status, bad) == (0, {}), outcome.stdout
+            assert list(outcome.folder.iterdir()) == []
+            assert outcome.report["kind"] == "partner" and json.dumps(outcome.report).count("eyJ") == 0
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", WRONG_USE)
+def test_wrong_use_is_a_sentence_and_status_2(name: str, tmp_path: Path) -> None:
+    """Before any check."""
+    arguments, sentence = WRONG_USE[name]
+    extra = () if "--token-command" in arguments else ("--token-command", "true")
+    outcome = conformance(tmp_path, "partner", *arguments, *extra)
+    assert outcome.status == 2 and sentence in outcome.stderr, outcome.stderr
+    assert "Traceback" not in outcome.stderr and list(outcome.folder.iterdir()) == []
+
+
+def test_wrong_servers_name_checks_that_exist() -> None:
+    """Those that must catch them, and those that may say so, too."""
+    checks = load(Subject.PARTNER).keys() | load(Subject.PROXY).keys()
+    assert len(WRONG) >= 15
+    assert {name for wrong in WRONG for name in (*wrong.caught_by, *wrong.also)} <= checks
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_each_wrong_server_is_caught_by_its_checks(group: int) -> None:
+    """By name. `make matrix` shows that no other check blames it."""
+
+    async def run() -> list[str]:
+        turn = asyncio.Semaphore(AT_ONCE)
+
+        async def judge_one(name: str) -> list[str]:
+            async with turn:
+                return complaints(wrongs[name], (await judge(name, wrongs[name].caught_by)).results)
+
+        wrongs = {wrong.name: wrong for wrong in WRONG[group::GROUPS]}
+        found = await asyncio.gather(*(judge_one(name) for name in wrongs))
+        return [f"{name}: {complaint}" for name, some in zip(wrongs, found, strict=True) for complaint in some]
+
+    assert asyncio.run(run()) == []
