@@ -234,7 +234,9 @@ const commands = { // What is not here is unsupported.
     if (!device.saved.jid) throw wrong('nobody is enlisted');
     await device.disconnect(true);
     if (!token) device.show({ token_wanted: {} });
-    return device.connect(token || await new Promise((resolve) => { device.onToken = resolve; }));
+    const supplied = token || await new Promise((resolve) => { device.onToken = resolve; });
+    if (!supplied) throw wrong('no token came');
+    return device.connect(supplied);
   },
   disconnect(device, { ending }) { if (!ending) throw wrong('no ending'); return device.disconnect(ending === 1); },
   restart: (device) => device.disconnect(false),
@@ -273,7 +275,7 @@ try { // Each message has its length before it, as a varint.
   }
   if (waiting.length) throw new Error('it is cut short');
 } catch (error) { console.error(`This is no DriveRequest: ${error.message}`); process.exit(2); }
-for (const device of devices.values()) if (device.onToken) running.splice(0); // No token can come any more.
+for (const device of devices.values()) device.onToken?.(''); // None can come any more.
 await Promise.all(running);
 for (const device of devices.values()) await device.disconnect(false);
 process.stdout.write('', () => process.exit(0));
