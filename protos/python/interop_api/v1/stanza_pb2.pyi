@@ -1295,8 +1295,8 @@ Global___Notification: _TypeAlias = Notification  # noqa: Y015
 class PreKeysLow(_message.Message):
     """Few prekeys are left: publish more. Sent once until they are refilled or the client reconnects (KEY-09).
 
-    Also comes, with a count of 0, at each connection of an account that has published none yet. Publish with SetPreKeys then:
-    AddOneTimePreKeys is refused with PREKEYS_NOT_SET. It can come before the answer to the SetPreKeys that caused it.
+    Also comes, with a count of 0, after the login of an account that has published none yet. Publish with SetPreKeys then:
+    AddOneTimePreKeys is refused with PREKEYS_NOT_SET.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
