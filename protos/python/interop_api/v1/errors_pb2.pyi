@@ -7,9 +7,11 @@ Every refusal is a `Refusal`. Inside the chat channel, and per item of a list, i
 refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a `google.rpc.Status` with these details:
   1. `google.rpc.ErrorInfo`: `reason` is the name below without its `ERROR_REASON_` prefix, `domain` is `interopsim`,
      and `metadata` holds `requirement`, `advice`, `recovery` (a name below without its prefix), `code` and `request_id`;
-  2. the `Refusal`;
+  2. the `Refusal`, under the type URL `type.googleapis.com/interop_api.v1.Refusal`;
   3. `google.rpc.RetryInfo`, when there is a `retry_after_ms`;
   4. `google.rpc.BadRequest`, when there are `violations`.
+`google.rpc` is not among these files: it is Google's `googleapis`. A client that has only these needs of `Status` no more than
+field 3, `repeated google.protobuf.Any details`, and the `Refusal` in it.
 Over HTTP it is a JSON object with the same field names; reason and recovery are in lower case without their prefix,
 and what is absent or empty is left out. The delay is also the header `Retry-After`, in seconds.
 

@@ -1293,7 +1293,11 @@ Global___Notification: _TypeAlias = Notification  # noqa: Y015
 
 @_typing.final
 class PreKeysLow(_message.Message):
-    """Few prekeys are left: publish more. Sent once until they are refilled or the client reconnects (KEY-09)."""
+    """Few prekeys are left: publish more. Sent once until they are refilled or the client reconnects (KEY-09).
+
+    Also comes, with a count of 0, after the login of an account that has published none yet. Publish with SetPreKeys then:
+    AddOneTimePreKeys is refused with PREKEYS_NOT_SET.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -845,7 +845,10 @@ Global___AccountResult: _TypeAlias = AccountResult  # noqa: Y015
 
 @_typing.final
 class ConnectCommand(_message.Message):
-    """Connects and logs in, after ending any connection. Returns `done` once the client is logged in."""
+    """Connects and logs in, after ending any connection. Returns `done` once the client is logged in, `refused` with the reason of
+    the login's refusal, or `failed`, with `FAILURE_KIND_UNTRUSTED_SERVER` where it does not take the server for the right one.
+    The event `connection_changed` comes only when the client was connected, or is now: a refused login is none.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
