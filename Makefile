@@ -9,7 +9,7 @@ RELEASED := released.binpb
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test milestones matrix threats fuzz histories chaos soak mutants lint fix docs gen gen-check stubs \
-  release-contract bench plots up clean
+  release-contract bench plots up extras clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -95,6 +95,11 @@ gen: $(STAMP) ## Write the reasons in errors.proto, and generate protos/python/i
 gen-check: gen ## Fail when reasons or generated code are not what the table and the protos say
 	git diff --exit-code --stat -- protos/interop_api/v1/errors.proto protos/python/interop_api
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api)"
+
+extras: ## Get what some tests use beside Python, where npm and apt-get have it: a browser, and packages for Node.js
+	@command -v npm > /dev/null && npm ci --silent --prefix tests/conformance/node_driver || echo "npm is not there: no driver in Node.js"
+	@command -v chromium > /dev/null || { command -v apt-get > /dev/null && apt-get install -qq -y chromium > /dev/null; } \
+	  || echo "Chromium is not there: the report is not looked at"
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .stubs .evidence .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

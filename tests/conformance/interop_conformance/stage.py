@@ -43,6 +43,19 @@ _FEATURE_OF = {
 }
 """The optional feature of a command; other commands are required."""
 _OUTCOME_OF_NOTHING = ("refused", "failed")
+_RETURNED = {
+    "enlist": "account",
+    "resolve": "account",
+    "send_text": "sent",
+    "send_reaction": "sent",
+    "send_edit": "sent",
+    "send_deletion": "sent",
+    "send_media": "sent",
+    "list_blocked": "blocked",
+    "report_messages": "report",
+    "list_shown": "shown",
+}
+"""What a command returns, where that is not just that it is done."""
 
 
 def refused(result: pb.CommandResult) -> str:
@@ -105,10 +118,12 @@ class Device:
         Raises:
             NotSo: It was refused, or failed; or as `ask`.
         """
-        result = await self.ask(**command)
+        name, result = next(iter(command)), await self.ask(**command)
         outcome = result.WhichOneof("outcome") or ""
         if outcome in _OUTCOME_OF_NOTHING:
-            raise NotSo(f"`{next(iter(command))}` succeeds", told(result))
+            raise NotSo(f"`{name}` succeeds", told(result))
+        if outcome != (returned := _RETURNED.get(name, "done")):
+            raise NotSo(f"`{name}` returns `{returned}`", f"`{outcome}`")
         return getattr(result, outcome)
 
     async def enlist(self) -> str:
