@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -11,6 +12,9 @@ from typing import Any
 
 DRIVER = shlex.join([sys.executable, "-m", "interop_driver"])
 """The SDK's driver."""
+PAGE = (Path(__file__).parents[2] / "docs" / "conformance.md").read_text()
+COMMANDS = [block.strip() for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)]
+"""The commands of the page, in their order: each is run by a test."""
 
 
 @dataclass(frozen=True)

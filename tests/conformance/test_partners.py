@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from interop_conformance.catalogue import load
 from interop_conformance.check import Subject
 from interop_wrong.partner import load as load_wrong
-from tests.conformance.kit import conformance
+from tests.conformance.kit import COMMANDS, conformance
 from tests.conformance.matrix import complaints
 from tests.conformance.matrix_partners import judge, serving
 
@@ -29,23 +30,18 @@ WRONG_USE = {
 
 
 def test_the_sample_is_conformant(tmp_path: Path) -> None:
-    """Its key set, tokens, pushes and media, and its proxy: every check passes, and nothing is left behind."""
+    """Its key set, tokens, pushes and media, and its proxy: every check passes, and nothing is left behind.
+
+    With the command of the page.
+    """
     (tmp_path / "server").mkdir()
 
     async def run() -> None:
         async with serving() as facts:
-            urls = {
-                "--base-url": facts.base_url,
-                "--push-url": facts.push_url,
-                "--media-url": facts.media_url,
-                "--proxy": facts.proxy_url,
-                "--simulator-hook": facts.hook_url,
-                "--token-command": f"{sys.executable} -m partner_server token --url {facts.base_url}",
-            }
-            arguments = [word for pair in urls.items() for word in pair]
-            outcome = await asyncio.to_thread(
-                conformance, tmp_path, "partner", *arguments, "--media-put", "--time-factor", "3"
-            )
+            port = facts.base_url.rpartition(":")[2]
+            command = COMMANDS[-1].replace("8080", port).replace('"python ', f'"{sys.executable} ')
+            arguments = shlex.split(command)[2:]
+            outcome = await asyncio.to_thread(conformance, tmp_path, *arguments, "--time-factor", "3")
             bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}
             assert (outcome.status, bad) == (0, {}), outcome.stdout
             assert list(outcome.folder.iterdir()) == []

@@ -47,6 +47,7 @@ One key
 at a time.\"\"\"
 status = "modelled"
 where = ["README.md"]
+judged_by = ["KEY-05.one-at-a-time"]
 """
 
 
@@ -157,6 +158,8 @@ def test_a_row_is_read_with_its_lines_joined() -> None:
         ("[KEY-05]", "[KEX-05]", "KEX"),
         ('status = "modelled"', 'status = "simplified"', "reason"),
         ('status = "modelled"', 'status = "modelled"\nreason = "none"', "reason"),
+        ('judged_by = ["KEY-05.one-at-a-time"]', "", "unjudged"),
+        ('status = "modelled"', 'status = "modelled"\nunjudged = "A rule of the server."', "unjudged"),
     ],
 )
 def test_a_broken_row_is_named(old: str, new: str, complaint: str) -> None:
