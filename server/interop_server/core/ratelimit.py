@@ -18,8 +18,8 @@ told could be a rounding error short."""
 class RateLimit:
     """Allows bursts, then a steady rate, per key.
 
-    Remembers the keys whose buckets are not full, and of them the most recently used only; a forgotten key starts with a
-    full bucket.
+    Remembers the keys whose buckets are not full, and of them the most recently used only; a forgotten key starts with
+    a full bucket.
 
     Args:
         clock: Tells the time.
