@@ -62,13 +62,20 @@ def lose_messages(db: sqlite3.Connection, _: Path) -> None:
 
 
 def bring_back_a_prekey(db: sqlite3.Connection, _: Path) -> None:
-    [(account_id, key_id, public_key)] = db.execute(
-        "SELECT h.account_id, k.key_id - 1, h.public_key FROM one_time_prekey_history h "
-        "JOIN (SELECT account_id, min(key_id) AS key_id FROM one_time_prekey GROUP BY account_id) k USING (account_id) "
-        "WHERE (h.account_id, h.public_key) NOT IN (SELECT account_id, public_key FROM one_time_prekey) LIMIT 1"
+    """Of each account several: whether the last one was handed out, nobody was told who was killed just then."""
+    lowest = dict(db.execute("SELECT account_id, min(key_id) FROM one_time_prekey GROUP BY account_id").fetchall())
+    gone = db.execute(
+        "SELECT account_id, public_key FROM one_time_prekey_history EXCEPT SELECT account_id, public_key"
+        " FROM one_time_prekey"
     ).fetchall()
-    db.execute("INSERT INTO one_time_prekey VALUES (?1, ?2, ?3)", (account_id, key_id, public_key))
-    db.execute("UPDATE published_keys SET one_time_count = one_time_count + 1 WHERE account_id = ?1", (account_id,))
+    for account_id, key_id in lowest.items():
+        keys = [public_key for owner, public_key in gone if owner == account_id]
+        rows = [(account_id, key_id - 1 - at, key) for at, key in enumerate(keys[:5]) if key_id - 1 - at > 0]
+        db.executemany("INSERT INTO one_time_prekey VALUES (?1, ?2, ?3)", rows)
+        db.execute(
+            "UPDATE published_keys SET one_time_count = one_time_count + ?2 WHERE account_id = ?1",
+            (account_id, len(rows)),
+        )
 
 
 def change_a_byte_of_each_blob(_: sqlite3.Connection, folder: Path) -> None:

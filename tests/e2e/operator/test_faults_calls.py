@@ -80,8 +80,8 @@ async def test_a_refusal_in_the_place_of_an_answer_comes_when_all_is_done(world:
     """A server that does what it refuses."""
     ada = await world.third_party("ada", QUIET)
     match = {"call": ADD, "actor": ada.jid, "direction": "to_client"}
-    async with ordered(world.admin, fault("liar", match, refuse={"reason": "SERVER_FAULT"}, times=1)):
-        with refused("SERVER_FAULT"):
+    async with ordered(world.admin, fault("liar", match, refuse={"reason": "SERVER_DRAINING"}, times=1)):
+        with refused("SERVER_DRAINING"):
             await ada.add_prekeys(5)
     assert await ada.count_prekeys() == 25
 
