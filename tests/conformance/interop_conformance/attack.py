@@ -13,8 +13,9 @@ from interop_api.v1 import stanza_pb2
 from interop_client.signal.errors import SignalError
 from interop_client.signal.store import SignalState
 from interop_conformance.check import Judge, Level, NotSo, Score, check
+from interop_conformance.device import Device
 from interop_conformance.people import CIPHERTEXT_TYPES, Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 from interop_protocol.xeddsa_keys import signed_prekey_message
 
 WARNINGS = ("identity_change_shown", "undecryptable_shown", "error_shown")

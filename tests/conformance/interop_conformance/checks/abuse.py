@@ -10,8 +10,9 @@ from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.consent import is_told
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device, refused, told
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage, refused, told
+from interop_conformance.stage import Stage
 
 BLOCKS = "ABU-01.blocked-is-not-shown"
 LISTS = "ABU-01.lists-who-is-blocked"

@@ -8,8 +8,9 @@ from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import errors_pb2
 from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.enlistment import ENLISTS, digest_of
+from interop_conformance.device import Device, refused, told
 from interop_conformance.record import Stanza
-from interop_conformance.stage import Device, Stage, refused, told
+from interop_conformance.stage import Stage
 
 CONNECTS = "CHN-01.connects"
 _TEXTS = ("MSG-12.sends-text", "MSG-12.shows-text")

@@ -7,8 +7,9 @@ from interop_client.messaging.events import ReachabilityPing
 from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device, refused, told
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage, refused, told
+from interop_conformance.stage import Stage
 
 RESOLVES = "OPT-08.finds-a-number"
 REFUSED = "OPT-01.refusal-is-told"

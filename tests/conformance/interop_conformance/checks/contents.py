@@ -16,8 +16,9 @@ from interop_client.messaging.events import (
 )
 from interop_conformance.check import Level, check
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 REPLY_IN = "MSG-12.reply-in"
 REPLY_OUT = "MSG-12.reply-out"

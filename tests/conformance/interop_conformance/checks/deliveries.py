@@ -7,8 +7,9 @@ from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.v1 import stanza_pb2
 from interop_conformance.check import Level, check
 from interop_conformance.checks.messages import IDS, SENDS, SHOWS
+from interop_conformance.device import Device
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 
 @check(

@@ -24,8 +24,9 @@ from interop_conformance.attack import (
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device, told
 from interop_conformance.people import PREKEYS, Person
-from interop_conformance.stage import Device, Stage, told
+from interop_conformance.stage import Stage
 
 LOW_ORDER = tuple(
     number.to_bytes(32, "little")

@@ -17,8 +17,9 @@ from interop_client.messaging.contents import media_content
 from interop_conformance.attack import attack, score, settle, warnings
 from interop_conformance.check import Level, NotSo, Score
 from interop_conformance.checks.messages import SHOWS
+from interop_conformance.device import Device
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 CONTENT = bytes(range(256)) * 40
 """A file that is longer than one block of anything."""

@@ -12,8 +12,9 @@ from interop_conformance.attack import attack, attempt, has_failed, must_warn, s
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.channel import CONNECTS
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device, told
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage, told
+from interop_conformance.stage import Stage
 
 NONSENSE = (
     "",

@@ -4,8 +4,9 @@ from interop_api.v1 import stanza_pb2
 from interop_conformance.attack import attack, grows_to, score, settle, to_bob, warnings
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 MAX_RESENDS = 5
 """How often a message is sent again, as RCP-04 has it."""

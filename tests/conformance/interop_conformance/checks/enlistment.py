@@ -4,7 +4,8 @@ import hashlib
 
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_conformance.check import Level, NotSo, check
-from interop_conformance.stage import Stage, refused, told
+from interop_conformance.device import refused, told
+from interop_conformance.stage import Stage
 
 ENLISTS = "ENL-08.enlists"
 

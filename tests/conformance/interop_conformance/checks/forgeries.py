@@ -10,7 +10,8 @@ from interop_conformance.ciphertexts import (
     with_ciphertext,
     with_wrong_mac,
 )
-from interop_conformance.stage import Device, Stage
+from interop_conformance.device import Device
+from interop_conformance.stage import Stage
 
 ONCE = "The key of a message is deleted when it has been used."
 BOUND = "The MAC covers the message and the identity keys of both ends."

@@ -11,8 +11,9 @@ from interop_client.signal.x3dh import PreKeyBundle
 from interop_conformance.check import Level, NotApplicable, NotSo, check
 from interop_conformance.checks.channel import CONNECTS, RETRY_AFTER_MS, is_patient
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device, refused, told
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage, refused, told
+from interop_conformance.stage import Stage
 
 MAX_PREKEY_ID = 16_777_215
 FEW = 12

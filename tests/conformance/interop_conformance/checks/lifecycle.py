@@ -5,8 +5,9 @@ from interop_client.messaging.events import IdentityChanged
 from interop_conformance.check import Level, check
 from interop_conformance.checks.channel import CONNECTS, is_refused, stays_away, tries_so_far
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device, told
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage, told
+from interop_conformance.stage import Stage
 
 DAYS_AWAY = 31
 """More than the thirty days after which an account is un-enlisted."""

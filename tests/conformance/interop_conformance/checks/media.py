@@ -11,9 +11,10 @@ from interop_client.messaging.events import MediaReceived, MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
 from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.device import Device
 from interop_conformance.files import OddFile, fetched, flipped, send_file, send_file_again, send_odd_file
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 SENDS_FILE = "MED-02.sends-file"
 SHOWS_FILE = "MED-04.shows-file"

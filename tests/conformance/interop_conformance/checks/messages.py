@@ -10,7 +10,8 @@ from interop_client.messaging.events import TextReceived
 from interop_client.signal.content import MAX_PADDING_BYTES, pad, serialize_message
 from interop_conformance.check import Level, check
 from interop_conformance.checks.channel import CONNECTS
-from interop_conformance.stage import Stage, told
+from interop_conformance.device import told
+from interop_conformance.stage import Stage
 
 SENDS = "MSG-12.sends-text"
 SHOWS = "MSG-12.shows-text"

@@ -9,7 +9,8 @@ from interop_client.options import ClientOptions
 from interop_conformance.check import Level, check
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.ciphertexts import send_broken
-from interop_conformance.stage import Device, Stage
+from interop_conformance.device import Device
+from interop_conformance.stage import Stage
 
 DELIVERED = "RCP-01.delivered"
 

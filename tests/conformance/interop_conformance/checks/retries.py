@@ -13,8 +13,9 @@ from interop_conformance.check import Level, NotSo, check
 from interop_conformance.checks.messages import IDS, SENDS, SHOWS
 from interop_conformance.checks.receipts import DELIVERED, names
 from interop_conformance.ciphertexts import ask_again, copy_of, send_broken
+from interop_conformance.device import Device
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 ASKS = "RCP-03.asks-again"
 ANSWERS = "RCP-03.answers-a-request"

@@ -5,8 +5,9 @@ from interop_client.options import ClientOptions
 from interop_conformance.check import Level, check
 from interop_conformance.checks.messages import IDS, SENDS, SHOWS
 from interop_conformance.ciphertexts import keys_used, lose, types_of
+from interop_conformance.device import Device
 from interop_conformance.people import Person
-from interop_conformance.stage import Device, Stage
+from interop_conformance.stage import Stage
 
 BOTH = (SENDS, SHOWS)
 LATE = "Each message names its chain and its number, so that it can be opened whenever it comes."
