@@ -18,6 +18,8 @@ _COLOURS = {
     Verdict.UNEXPECTED_PASS: "red",
 }
 _MAX_TEXT = 300
+_LOG_LINES = 5
+"""How many of the last lines of a driver that has ended are shown; the report has more."""
 
 
 class Terminal:
@@ -46,7 +48,7 @@ class Terminal:
         width = len(str(self._total))
         counted = f"{self._done:>{width}}/{self._total}"
         self._echo(f"{counted} {word} {printable(result.check.id)}{score} ({result.seconds:.1f} s{again})")
-        if result.verdict in (Verdict.PASS, Verdict.NOT_APPLICABLE):
+        if result.verdict is Verdict.PASS:
             return
         for name, text in _details(result):
             self._echo(f"{'':{2 * width + 2}}{name}: {printable(text[:_MAX_TEXT])}")
@@ -66,13 +68,13 @@ class Terminal:
 
 
 def _details(result: Result) -> list[tuple[str, str]]:
-    if result.verdict in (Verdict.BLOCKED, Verdict.NOT_RUN):
+    if result.verdict in (Verdict.BLOCKED, Verdict.NOT_RUN, Verdict.NOT_APPLICABLE):
         return [("because", result.got)] if result.got else []
     facts = [
         ("it should", result.check.sentence),
         ("expected", result.expected),
         ("got", result.got),
-        ("log", result.log.strip().rpartition("\n")[2]),
+        *(("log", line) for line in result.log.strip().splitlines()[-_LOG_LINES:]),
         ("again", result.repeat),
     ]
     return [(name, text) for name, text in facts if text]
