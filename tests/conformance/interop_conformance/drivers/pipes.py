@@ -36,6 +36,7 @@ class Pipes:
         self._log: deque[bytes] = deque()
         self._logging = asyncio.create_task(self._keep_log(process.stderr))
         self._is_closed = False
+        self._closing = asyncio.Lock()
 
     @classmethod
     async def start(cls, command: Sequence[str]) -> "Pipes":
@@ -111,12 +112,14 @@ class Pipes:
 
     async def close(self) -> None:
         """Ends it with its stdin, and by force when that does not. See Link."""
-        if self._is_closed:
-            return
-        self._is_closed = True
-        discarding = asyncio.create_task(
-            self._discard()
-        )  # asyncio sees the end of a process only after that of its pipes
+        async with self._closing:  # whoever asks meanwhile is told how it ended, too
+            if not self._is_closed:
+                await self._end()
+                self._is_closed = True
+
+    async def _end(self) -> None:
+        # asyncio sees the end of a process only after that of its pipes.
+        discarding = asyncio.create_task(self._discard())
         self._stdin.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
