@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from io import BytesIO
 
 from google.protobuf import proto
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 
 from interop_api.conformance.v1 import driver_pb2 as pb
 
@@ -18,6 +18,18 @@ _LENGTH_BYTES = 4
 
 class MessageMalformed(Exception):
     """What came is no message, or too long: the rest of the stream cannot be read. The text is a sentence."""
+
+
+class StreamCut(MessageMalformed):
+    """The stream ended within a message.
+
+    Args:
+        where: In which part of it.
+    """
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"The stream ended within {where}.")
+        self.where = where
 
 
 def read_request(message: bytes) -> pb.DriveRequest:
@@ -38,12 +50,23 @@ async def read_requests(stream: asyncio.StreamReader) -> AsyncIterator[pb.DriveR
     Raises:
         MessageMalformed: What came is no request, or the pipe ended within one.
     """
+    async for message in read_messages(stream):
+        yield read_request(message)
+
+
+async def read_messages(stream: asyncio.StreamReader) -> AsyncIterator[bytes]:
+    """Yields the messages on a pipe as bytes, until it ends.
+
+    Raises:
+        StreamCut: The pipe ended within one.
+        MessageMalformed: One is too long.
+    """
     while (length := await _read_length(stream)) is not None:
         try:
             message = await stream.readexactly(length)
         except asyncio.IncompleteReadError as error:
-            raise MessageMalformed("The stream ended within a message.") from error
-        yield read_request(message)
+            raise StreamCut("a message") from error
+        yield message
 
 
 async def _read_length(stream: asyncio.StreamReader) -> int | None:
@@ -52,7 +75,7 @@ async def _read_length(stream: asyncio.StreamReader) -> int | None:
         byte = await stream.read(1)
         if not byte:
             if at:
-                raise MessageMalformed("The stream ended within the length of a message.")
+                raise StreamCut("the length of a message")
             return None
         length |= (byte[0] & 0x7F) << 7 * at
         if byte[0] < 0x80:
@@ -64,7 +87,7 @@ async def _read_length(stream: asyncio.StreamReader) -> int | None:
     return length
 
 
-def delimited(message: pb.DriveResponse) -> bytes:
+def delimited(message: Message) -> bytes:
     """Returns a message with its length before it."""
     buffer = BytesIO()
     proto.serialize_length_prefixed(message, buffer)

@@ -7,18 +7,15 @@ import signal
 from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
-from io import BytesIO
 
-from google.protobuf import proto
 from google.protobuf.message import DecodeError
 
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_conformance.drivers.driver import SubjectFailed
+from interop_driver.frames import MessageMalformed, StreamCut, delimited, read_messages
 
-MAX_MESSAGE_BYTES = 2 << 20
 END_SECONDS = 3.0
 """How long a driver may take to end once its stdin has."""
-_LENGTH_BYTES = 4
 _LOG_BYTES = 64 << 10
 _SHOWN_LOG_CHARACTERS = 4_000
 
@@ -64,42 +61,21 @@ class Pipes:
 
     async def send(self, request: pb.DriveRequest) -> None:
         """Sends a request. See Link."""
-        buffer = BytesIO()
-        proto.serialize_length_prefixed(request, buffer)
         try:
-            self._stdin.write(buffer.getvalue())
+            self._stdin.write(delimited(request))
             await self._stdin.drain()
         except (OSError, RuntimeError) as error:
             raise SubjectFailed(await self.end()) from error
 
     async def responses(self) -> AsyncIterator[pb.DriveResponse]:
         """Yields what comes. See Link."""
-        while (length := await self._read_length()) is not None:
-            try:
-                message = await self._stdout.readexactly(length)
-            except asyncio.IncompleteReadError as error:
-                raise SubjectFailed(f"Stdout ended within a message. {await self.end()}") from error
-            try:
-                yield pb.DriveResponse.FromString(message)
-            except DecodeError as error:
-                raise _garbage(message) from error
-
-    async def _read_length(self) -> int | None:
-        length = 0
-        for at in range(_LENGTH_BYTES):
-            byte = await self._stdout.read(1)
-            if not byte:
-                if at:
-                    raise SubjectFailed(f"Stdout ended within the length of a message. {await self.end()}")
-                return None
-            length |= (byte[0] & 0x7F) << 7 * at
-            if byte[0] < 0x80:
-                break
-        else:
-            raise _garbage(b"")
-        if length > MAX_MESSAGE_BYTES:
-            raise _garbage(b"")
-        return length
+        try:
+            async for message in read_messages(self._stdout):
+                yield _response(message)
+        except StreamCut as error:
+            raise SubjectFailed(f"Stdout ended within {error.where}. {await self.end()}") from error
+        except MessageMalformed as error:
+            raise _garbage(b"") from error
 
     async def end(self) -> str:
         """Says how it ended. See Link."""
@@ -147,6 +123,13 @@ class Pipes:
             size += len(chunk)
             while size > _LOG_BYTES:
                 size -= len(self._log.popleft())
+
+
+def _response(message: bytes) -> pb.DriveResponse:
+    try:
+        return pb.DriveResponse.FromString(message)
+    except DecodeError as error:
+        raise _garbage(message) from error
 
 
 def _garbage(message: bytes) -> SubjectFailed:

@@ -10,7 +10,7 @@ import grpc.aio
 from interop_api.conformance.v1 import driver_pb2 as pb
 from interop_api.conformance.v1 import driver_pb2_grpc
 from interop_conformance.drivers.driver import SubjectFailed
-from interop_conformance.drivers.pipes import MAX_MESSAGE_BYTES
+from interop_driver.frames import MAX_MESSAGE_BYTES
 
 CONNECT_SECONDS = 5.0
 
