@@ -12,15 +12,14 @@ import pytest
 from interop_conformance.catalogue import load
 from interop_conformance.check import Level, Subject
 from interop_wrong.partner import load as load_wrong
+from interop_wrong.register import Wrong
 from tests.conformance.kit import COMMANDS, conformance
-from tests.conformance.matrix import complaints
+from tests.conformance.matrix import complaints_after
 from tests.conformance.matrix_partners import judge, serving
 
 pytestmark = pytest.mark.timeout(600)
 GROUPS = 6
 AT_ONCE = 2
-ATTEMPTS = 2
-"""An escape is printed, and two fail."""
 CHECKS = {**load(Subject.PARTNER), **load(Subject.PROXY)}
 WRONG = list(load_wrong().values())
 BY_MUST = [wrong for wrong in WRONG if any(CHECKS[name].level is Level.MUST for name in wrong.caught_by)]
@@ -86,19 +85,11 @@ def test_each_wrong_server_is_caught_by_its_checks(group: int) -> None:
     async def run() -> list[str]:
         turn = asyncio.Semaphore(AT_ONCE)
 
-        async def judge_one(name: str) -> list[str]:
-            found: list[str] = []
+        async def judge_one(wrong: Wrong) -> list[str]:
             async with turn:
-                for _ in range(ATTEMPTS):
-                    run = await judge(name, with_grounds(wrongs[name].caught_by))
-                    found = complaints(wrongs[name], run.results)
-                    if not found:
-                        break
-                    print(name, found)
-            return found
+                return await complaints_after(wrong, lambda: judge(wrong.name, with_grounds(wrong.caught_by)))
 
-        wrongs = {wrong.name: wrong for wrong in BY_MUST[group::GROUPS]}
-        found = await asyncio.gather(*(judge_one(name) for name in wrongs))
-        return [f"{name}: {complaint}" for name, some in zip(wrongs, found, strict=True) for complaint in some]
+        found = await asyncio.gather(*(judge_one(wrong) for wrong in BY_MUST[group::GROUPS]))
+        return [complaint for some in found for complaint in some]
 
     assert asyncio.run(run()) == []

@@ -10,14 +10,12 @@ from interop_conformance.check import Level, Subject
 from interop_conformance.runner import Pair
 from interop_wrong.client import load as load_wrong
 from interop_wrong.register import Wrong
-from tests.conformance.matrix import command_of, complaints, judge, simulators
+from tests.conformance.matrix import command_of, complaints_after, judge, simulators
 
 GROUPS = 8
 """The wrong clients of a group share simulators."""
 AT_ONCE = 4
 """How many of a group are judged at once."""
-ATTEMPTS = 2
-"""Some defects show only when things happen in a certain order: an escape is printed, and two fail."""
 CHECKS = load(Subject.CLIENT)
 WRONG = list(load_wrong().values())
 BY_MUST = [wrong for wrong in WRONG if any(CHECKS[name].level is Level.MUST for name in wrong.caught_by)]
@@ -35,20 +33,13 @@ def test_each_is_caught_by_its_checks(group: int, tmp_path: Path) -> None:
     """By name. `make matrix` shows that no other check blames it."""
 
     async def judge_one(wrong: Wrong, pair: Pair, turn: asyncio.Semaphore) -> list[str]:
-        found: list[str] = []
         async with turn:  # most of the time passes with waiting for what a wrong client does not do
-            for _ in range(ATTEMPTS):
-                results = await judge(command_of(wrong), pair, wrong.caught_by, wrong.mode)
-                found = [f"{wrong.name}: {complaint}" for complaint in complaints(wrong, results)]
-                if not found:
-                    break
-                print("\n".join(found))
-        return found
+            return await complaints_after(wrong, lambda: judge(command_of(wrong), pair, wrong.caught_by, wrong.mode))
 
     async def run() -> list[str]:
         turn = asyncio.Semaphore(AT_ONCE)
         async with simulators(tmp_path) as pair:
             found = await asyncio.gather(*(judge_one(wrong, pair, turn) for wrong in BY_MUST[group::GROUPS]))
-        return [complaint for complaints in found for complaint in complaints]
+        return [complaint for some in found for complaint in some]
 
     assert asyncio.run(run()) == []

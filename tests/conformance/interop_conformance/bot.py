@@ -8,8 +8,9 @@ from pathlib import Path
 
 from interop_conformance.check import Check, Subject
 from interop_conformance.ending import begin, finish, stopwatch, until_signal
+from interop_conformance.judging import blocked, kit_failed
 from interop_conformance.people import Person
-from interop_conformance.runner import judged
+from interop_conformance.runner import judged_in_time
 from interop_conformance.settings import Settings, checks_of, expected_failures
 from interop_conformance.simulator import Simulator
 from interop_conformance.stage import Stage, StageParts
@@ -120,20 +121,17 @@ class BotRun:
                         terminal.show(result)
 
     async def _one(self, check: Check, stage: BotStage) -> Result:
-        blocker = next(
-            (each for each in self.results if each.check.id in check.after and each.verdict not in HELD), None
-        )
-        if blocker is not None and blocker.verdict is not Verdict.NOT_RUN:
-            cause = blocker.blocked_by or blocker.check.id
-            return Result(check, Verdict.BLOCKED, blocked_by=cause, got=f"{cause} failed")
+        ended = {each.check.id: each for each in self.results if each.verdict is not Verdict.NOT_RUN}
+        if (result := blocked(check, ended)) is not None:
+            return result
         elapsed = stopwatch()
         try:
             async with stage:
-                result = await judged(check, stage, check.seconds * self.settings.time_factor)
+                result = await judged_in_time(check, stage, check.seconds * self.settings.time_factor)
                 if result.verdict not in HELD:
                     result.wire, result.journal = stage.evidence()
         except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
-            result = Result(check, Verdict.HARNESS_ERROR, got=f"{type(error).__name__}: {error}")
+            result = kit_failed(check, error)
         result.seconds = elapsed()
         return result
 

@@ -26,6 +26,7 @@ _MODULES = {
         "lifecycle",
         "dishonest_keys",
         "dishonest_messages",
+        "dishonest_senders",
         "dishonest_receipts",
         "dishonest_media",
     ),

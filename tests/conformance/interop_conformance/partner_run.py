@@ -3,69 +3,22 @@
 import asyncio
 import json
 import tempfile
-import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 
 from interop_client.errors import ServerRefusal
-from interop_conformance.catalogue import Scope, load, select
-from interop_conformance.check import Check, NotSo, Subject
+from interop_conformance.check import Check, NotSo
 from interop_conformance.partner_runner import PartnerRunner
 from interop_conformance.partner_stage import PartnerParts, register
 from interop_conformance.partner_subject import PartnerChoices, PartnerFacts, PartnerUnusable, place_of, require_reach
 from interop_conformance.probe import Probe
 from interop_conformance.simulator import Simulator
-from interop_conformance.verdict import Result, Run, Verdict
+from interop_conformance.verdict import Result
 from interop_conformance.whatsapp_keys import JWKS_PATH, KeyPlace
 from partner_server import SigningKeys
 
 HOOK_SECONDS = 10.0
-
-
-def _nothing(_: object) -> None:
-    """Tells nobody."""
-
-
-async def run_partner(
-    facts: PartnerFacts,
-    choices: PartnerChoices,
-    on_result: Callable[[Result], None] = _nothing,
-    on_ready: Callable[[Mapping[str, str]], None] = _nothing,
-) -> Run:
-    """Runs the checks of a messenger's server, and of its proxy where one was named.
-
-    Args:
-        facts: Where it is.
-        choices: How to run.
-        on_result: Told of each result as it comes.
-        on_ready: Told where the simulator and WhatsApp's keys are, before the first check.
-
-    Returns:
-        The run. When the task is cancelled, the run is lost.
-
-    Raises:
-        UnknownName: The scope names what does not exist.
-        PartnerUnusable: The server cannot be reached, or registered.
-    """
-    checks = select_checks(facts, choices.scope)
-    began = time.monotonic()
-    run = Run(
-        subject=facts.base_url,
-        kind="partner",
-        mode="",
-        profile="",
-        kit_version=version("interopsim"),
-        seed=choices.seed,
-        scope=str(choices.scope),
-        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        results=[Result(check, Verdict.NOT_RUN) for check in checks],
-    )
-    run.results = await run_checks(facts, choices, checks, on_result, on_ready)
-    run.seconds, run.is_complete = time.monotonic() - began, True
-    return run
 
 
 async def run_checks(
@@ -75,7 +28,18 @@ async def run_checks(
     on_result: Callable[[Result], None],
     on_ready: Callable[[Mapping[str, str]], None],
 ) -> list[Result]:
-    """Runs checks, and returns their results. See `run_partner`."""
+    """Runs checks of a messenger's server, or of its proxy, and returns their results.
+
+    Args:
+        facts: Where it is.
+        choices: How to run.
+        checks: In their order.
+        on_result: Told of each result as it comes.
+        on_ready: Told where the simulator and WhatsApp's keys are, before the first check.
+
+    Raises:
+        PartnerUnusable: The server cannot be reached, or registered.
+    """
     await require_reach(facts, choices.time_factor)
     async with stage_parts(facts, choices) as parts:
         endpoint = parts.simulator.endpoint
@@ -88,15 +52,6 @@ async def run_checks(
         if facts.hook_url:
             await _tell(facts, addresses, choices.time_factor)
         return await PartnerRunner(checks, parts, on_result).run()
-
-
-def select_checks(facts: PartnerFacts, scope: Scope) -> list[Check]:
-    """Returns the checks of the server, with those of its proxy where one was named.
-
-    Raises:
-        UnknownName: The scope names what does not exist.
-    """
-    return select({**load(Subject.PARTNER), **(load(Subject.PROXY) if facts.proxy_url else {})}, scope)
 
 
 @asynccontextmanager

@@ -5,7 +5,8 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 
-from interop_conformance.check import Check, Level, NotApplicable, NotSo
+from interop_conformance.check import Check
+from interop_conformance.judging import blocked, judged, kit_failed, out_of_time
 from interop_conformance.partner_stage import PartnerParts, PartnerStage
 from interop_conformance.partner_subject import MISSING
 from interop_conformance.verdict import HELD, Result, Verdict
@@ -36,21 +37,14 @@ class PartnerRunner:
             result.seconds = time.monotonic() - began
             self._results[check.id] = result
             self._on_result(result)
-        return self.so_far()
-
-    def so_far(self) -> list[Result]:
-        """Returns the results that there are; what has not run is said to be so."""
-        return [self._results.get(check.id) or Result(check, Verdict.NOT_RUN) for check in self._checks]
+        return list(self._results.values())
 
     async def _settle(self, check: Check) -> Result:
         missing = [MISSING[name] for name in check.features if name not in self._parts.facts.features]
         if missing:
             return Result(check, Verdict.NOT_APPLICABLE, got=missing[0])
-        for name in check.after:
-            cause = self._results.get(name)  # there is none when somebody has asked for this check alone
-            if cause is not None and cause.verdict not in HELD:
-                blocked_by = cause.blocked_by or name
-                return Result(check, Verdict.BLOCKED, blocked_by=blocked_by, got=f"{blocked_by} failed")
+        if (result := blocked(check, self._results)) is not None:
+            return result
         try:
             async with PartnerStage(self._parts, check) as stage:
                 result = await self._verdict(check, stage)
@@ -59,20 +53,14 @@ class PartnerRunner:
                 return result
         except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
             _log.error("the kit failed in %s", check.id, exc_info=error)
-            return Result(check, Verdict.HARNESS_ERROR, got=f"{type(error).__name__}: {error}")
+            return kit_failed(check, error)
 
     async def _verdict(self, check: Check, stage: PartnerStage) -> Result:
         seconds = check.seconds * self._parts.time_factor
-        failed = Verdict.FAIL if check.level is Level.MUST else Verdict.WARN
         try:
             async with asyncio.timeout(seconds) as limit:
-                await check.judge(stage)
-        except NotSo as failure:
-            return Result(check, failed, failure.expected, failure.got)
-        except NotApplicable as reason:
-            return Result(check, Verdict.NOT_APPLICABLE, got=str(reason))
+                return await judged(check, stage)
         except TimeoutError:
             if not limit.expired():
                 raise
-            return Result(check, failed, f"an end within {seconds:.0f} s", "none")
-        return Result(check, Verdict.PASS)
+            return out_of_time(check, seconds)

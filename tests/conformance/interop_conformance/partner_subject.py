@@ -8,8 +8,6 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from interop_conformance.catalogue import Scope
-
 REACH_SECONDS = 5.0
 """How long a server may take to accept a connection, before `--time-factor`."""
 
@@ -74,7 +72,6 @@ class PartnerFacts:
 class PartnerChoices:
     """How a run is done."""
 
-    scope: Scope = field(default_factory=Scope)
     listen: tuple[str, int] = ("127.0.0.1", 0)
     """Where the kit serves WhatsApp's keys."""
     chat: str = ""

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from interop_conformance.check import Check, Level, NotApplicable, NotSo, Score
+from interop_conformance.check import Check
 from interop_conformance.drivers.driver import Driver, SubjectFailed
+from interop_conformance.judging import blocked, failed, judged, kit_failed, out_of_time
 from interop_conformance.simulator import Simulator
 from interop_conformance.stage import Stage, StageParts
 from interop_conformance.subject import ClientSubject
@@ -83,12 +84,9 @@ class ClientRunner:
     def so_far(self) -> list[Result]:
         """Returns the results that there are; what has not run is said to be so."""
         return [
-            future.result() if future.done() and not future.cancelled() else Result(self._check(name), Verdict.NOT_RUN)
-            for name, future in self._results.items()
+            future.result() if future.done() and not future.cancelled() else Result(check, Verdict.NOT_RUN)
+            for check, future in zip(self._plan.checks, self._results.values(), strict=False)
         ]
-
-    def _check(self, name: str) -> Check:
-        return next(check for check in self._plan.checks if check.id == name)
 
     @asynccontextmanager
     async def _simulators(self) -> AsyncIterator[tuple[asyncio.Future[Simulator], asyncio.Future[Simulator]]]:
@@ -110,13 +108,10 @@ class ClientRunner:
         return Simulator(folder, self._plan.seed, keys)
 
     async def _settle(self, check: Check, simulator: "asyncio.Future[Simulator]") -> None:
-        began, result = time.monotonic(), None
+        began = time.monotonic()
         try:
-            if (reason := self._not_applicable(check)) is not None:
-                result = Result(check, Verdict.NOT_APPLICABLE, got=reason)
-            elif (cause := await self._blocked_by(check)) is not None:
-                result = Result(check, Verdict.BLOCKED, blocked_by=cause, got=f"{cause} failed")
-            else:
+            result = self._not_applicable(check) or blocked(check, await self._grounds(check))
+            if result is None:
                 turn = self._alone if check.is_alone else self._room
                 async with turn, self._devices:
                     began = time.monotonic()
@@ -124,22 +119,19 @@ class ClientRunner:
             result.seconds = time.monotonic() - began
         except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
             _log.error("the kit failed in %s", check.id, exc_info=error)
-            result = Result(check, Verdict.HARNESS_ERROR, got=f"{type(error).__name__}: {error}")
+            result = kit_failed(check, error)
         self._results[check.id].set_result(result)
         self._on_result(result)
 
-    def _not_applicable(self, check: Check) -> str | None:
-        missing = [name for name in check.features if name not in self._subject.features]
-        return f"The client says that it lacks {', '.join(missing)}." if missing else None
+    def _not_applicable(self, check: Check) -> Result | None:
+        missing = ", ".join(name for name in check.features if name not in self._subject.features)
+        return (
+            Result(check, Verdict.NOT_APPLICABLE, got=f"The client says that it lacks {missing}.") if missing else None
+        )
 
-    async def _blocked_by(self, check: Check) -> str | None:
-        for name in check.after:
-            if name not in self._results:
-                continue  # somebody has asked for this check alone
-            result = await self._results[name]
-            if result.verdict not in HELD:
-                return result.blocked_by or name
-        return None
+    async def _grounds(self, check: Check) -> dict[str, Result]:
+        """Waits for the checks that one rests on, as far as they are asked for."""
+        return {name: await self._results[name] for name in check.after if name in self._results}
 
     async def _judge(self, check: Check, simulator: Simulator) -> Result:
         if self._plan.pauses:
@@ -160,7 +152,9 @@ class ClientRunner:
             return await self._try(check, simulator, driver)
         except SubjectFailed as failure:
             log = "" if driver is None else driver.log
-            return Result(check, _failed(check), "the driver goes on", str(failure), log=log, score=_harmed(check))
+            result = failed(check, "the driver goes on", str(failure))
+            result.log = log
+            return result
         finally:
             if driver is not None:
                 await driver.close()
@@ -178,13 +172,13 @@ class ClientRunner:
         )
         async with Stage(parts) as stage:
             seconds = None if self._plan.pauses else check.seconds * self._plan.time_factor
-            result = await judged(check, stage, seconds)
+            result = await judged_in_time(check, stage, seconds)
             if result.verdict not in HELD:
                 result.wire, result.journal = stage.evidence()
             return result
 
 
-async def judged(check: Check, stage: Stage, seconds: float | None) -> Result:
+async def judged_in_time(check: Check, stage: Stage, seconds: float | None) -> Result:
     """Judges on a stage.
 
     Args:
@@ -195,28 +189,16 @@ async def judged(check: Check, stage: Stage, seconds: float | None) -> Result:
     Raises:
         SubjectFailed: The subject's driver is gone.
     """
+    result: Result | None = None
     try:
         async with asyncio.timeout(seconds):
-            score = await check.judge(stage)
-    except NotSo as failure:
-        return Result(check, _failed(check), failure.expected, failure.got, score=_harmed(check))
-    except NotApplicable as reason:
-        return Result(check, Verdict.NOT_APPLICABLE, got=str(reason))
+            result = await judged(check, stage)
     except TimeoutError:
-        if stage.driver.failure is not None:
-            raise stage.driver.failure from None
-        return Result(check, _failed(check), f"an end within {seconds:.0f} s", "none", score=_harmed(check))
-    if stage.driver.failure is not None:
+        pass  # the check's own, or that of something in it
+    is_open = result is None or result.verdict is Verdict.PASS
+    if is_open and stage.driver.failure is not None:
         raise stage.driver.failure
-    return Result(check, Verdict.PASS, score=score)
-
-
-def _failed(check: Check) -> Verdict:
-    return Verdict.FAIL if check.level is Level.MUST else Verdict.WARN
-
-
-def _harmed(check: Check) -> Score | None:
-    return Score.HARMED if check.is_attack else None
+    return result or out_of_time(check, seconds)
 
 
 def _done(simulator: Simulator) -> asyncio.Future[Simulator]:

@@ -311,6 +311,16 @@ async def waits_as_told(stage: Stage) -> None:
     await is_patient(stage, bob, send_text=pb.SendTextCommand(to_jid=alice.jid, text="Hello"))
 
 
+async def _with_a_new_phone(stage: Stage) -> tuple[Person, Device]:
+    """Has two talk, and Alice write from a new phone; waits until Bob was shown that her key has changed."""
+    alice, bob = await stage.pair()
+    await stage.talk(alice, bob)
+    await alice.install_anew()
+    await alice.send(bob.jid, "from the new phone")
+    await bob.shows("identity_change_shown", lambda each: each.jid == alice.jid, "that the identity key has changed")
+    return alice, bob
+
+
 @check(
     "KEY-17.changed-identity-is-shown",
     Level.MUST,
@@ -320,11 +330,7 @@ async def waits_as_told(stage: Stage) -> None:
 )
 async def changed_identity_is_shown(stage: Stage) -> None:
     """The WhatsApp user has a new phone."""
-    alice, bob = await stage.pair()
-    await stage.talk(alice, bob)
-    await alice.install_anew()
-    await alice.send(bob.jid, "from the new phone")
-    await bob.shows("identity_change_shown", lambda each: each.jid == alice.jid, "that the identity key has changed")
+    await _with_a_new_phone(stage)
 
 
 @check(
@@ -336,11 +342,7 @@ async def changed_identity_is_shown(stage: Stage) -> None:
 )
 async def talks_with_a_changed_identity(stage: Stage) -> None:
     """Texts both ways, with the new phone."""
-    alice, bob = await stage.pair()
-    await stage.talk(alice, bob)
-    await alice.install_anew()
-    await alice.send(bob.jid, "from the new phone")
-    await bob.shows("identity_change_shown", lambda each: each.jid == alice.jid, "that the identity key has changed")
+    alice, bob = await _with_a_new_phone(stage)
     await bob.ask(accept_identity=pb.AcceptIdentityCommand(jid=alice.jid))
     await bob.shows_text("from the new phone")
     await bob.send(alice.jid, "to the new phone")

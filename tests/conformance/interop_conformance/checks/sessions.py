@@ -98,6 +98,16 @@ async def both_begin_at_once(stage: Stage) -> None:
     expect_once(stage, bob, "Alice begins", "Alice's turn 0", "Alice's turn 1")
 
 
+async def _in_reverse(alice: Person, bob: Device, count: int) -> list[str]:
+    """Has Alice send texts, the last one first, and waits until all were shown; returns the texts."""
+    texts = [f"letter {number}" for number in range(count)]
+    letters = [await alice.seal(bob.jid, text) for text in texts]
+    await alice.send_sealed(*reversed(letters))
+    for text in texts:
+        await bob.shows_text(text)
+    return texts
+
+
 @check(
     "MSG-03.out-of-order",
     Level.MUST,
@@ -109,11 +119,7 @@ async def both_begin_at_once(stage: Stage) -> None:
 async def out_of_order(stage: Stage) -> None:
     """Five texts in reverse order."""
     alice, bob = await conversation(stage)
-    texts = [f"letter {number}" for number in range(5)]
-    letters = [await alice.seal(bob.jid, text) for text in texts]
-    await alice.send_sealed(*reversed(letters))
-    for text in texts:
-        await bob.shows_text(text)
+    texts = await _in_reverse(alice, bob, 5)
     await stage.marker(alice, bob)
     expect_once(stage, bob, *texts)
 
@@ -129,11 +135,7 @@ async def out_of_order(stage: Stage) -> None:
 async def first_texts_out_of_order(stage: Stage) -> None:
     """Three prekey messages in reverse order."""
     alice, bob = await stage.pair()
-    texts = [f"letter {number}" for number in range(3)]
-    letters = [await alice.seal(bob.jid, text) for text in texts]
-    await alice.send_sealed(*reversed(letters))
-    for text in texts:
-        await bob.shows_text(text)
+    texts = await _in_reverse(alice, bob, 3)
     await stage.talk(alice, bob)
     expect_once(stage, bob, *texts)
 
