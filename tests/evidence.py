@@ -1,8 +1,8 @@
 """What a run of the tests proved, for the ledger stage: which marked tests passed, and what they had simulators do.
 
-A pytest plugin, for one process and for xdist: each test carries its marks in its report, and the simulators of
-end-to-end tests write their journals into one folder. The process that gets all reports writes
-`.evidence/outcomes.json` at the end. Knows nothing of what the ledger says.
+A pytest plugin, for one process and for xdist: each test carries its marks in its report, the simulators of end-to-end
+tests write their journals into one folder, and tests of one client put there what that was seen to use. The process
+that gets all reports writes `.evidence/outcomes.json` at the end. Knows nothing of what the ledger says.
 """
 
 import hashlib
@@ -11,8 +11,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,16 @@ OUTCOMES = "outcomes.json"
 JOURNALS = "journals"
 LEDGER_STAGE = "tests/ledger/"
 _PROPERTY = "evidence"
-_SOURCES = {"tests": ("py",), "server": ("py", "sql"), "clients": ("py",), "protos": ("py", "proto")}
+_SOURCES = {
+    "tests": ("py",),
+    "server": ("py", "sql"),
+    "clients": ("py",),
+    "clients/node/src": ("ts",),
+    "clients/node/samples": ("ts",),
+    "clients/node/test": ("ts",),
+    "protos": ("py", "proto"),
+}
+_JOURNAL, _DRIVEN = ".jsonl", ".driven"
 
 
 @dataclass
@@ -67,6 +76,18 @@ class Wire:
                 self.accepted.add(entry["action"])
 
 
+@dataclass
+class Driven:
+    """What a client was seen to use of the contract, by simulators' journals and traces."""
+
+    calls: set[str] = field(default_factory=set)
+    """Actions that were accepted, such as `InteropService.Resolve`."""
+    sent: set[str] = field(default_factory=set)
+    """Stanzas and handshake messages that it sent, such as `retry_receipt`."""
+    taken: set[str] = field(default_factory=set)
+    """Those that it was sent; of notifications also the event: `notification.prekeys_low`."""
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that a run proved."""
@@ -78,6 +99,8 @@ class Evidence:
     outcomes: list[Outcome]
     """The marked tests."""
     wire: Wire
+    driven: dict[str, Driven]
+    """By client; without those that did not run here."""
 
 
 class EvidenceMissing(Exception):
@@ -107,7 +130,12 @@ def read_evidence(root: Path) -> Evidence:
     except FileNotFoundError:
         raise EvidenceMissing("no run of the tests has left evidence here: run `make test`") from None
     wire = Wire(**{name: set(values) for name, values in stored["wire"].items()})
-    evidence = Evidence(**stored | {"outcomes": [Outcome(**each) for each in stored["outcomes"]], "wire": wire})
+    outcomes = [Outcome(**each) for each in stored["outcomes"]]
+    driven = {
+        client: Driven(**{way: set(names) for way, names in ways.items()})
+        for client, ways in stored.get("driven", {}).items()
+    }
+    evidence = Evidence(**stored | {"outcomes": outcomes, "wire": wire, "driven": driven})
     if evidence.partial:
         raise EvidenceMissing(f"the last run was not of the whole suite ({evidence.partial}): run `make test`")
     if evidence.sources != sources_digest(root):
@@ -115,14 +143,29 @@ def read_evidence(root: Path) -> Evidence:
     return evidence
 
 
+_WAYS = [each.name for each in fields(Driven)]
 _journals: Path | None = None
 _numbers = itertools.count(1)
 
 
 def new_journal() -> Path:
     """Returns a file that does not exist yet: what a simulator writes into it counts as evidence."""
+    return _new_file(_JOURNAL)
+
+
+def record_driven(client: str, used: Mapping[str, Iterable[str]]) -> None:
+    """Says what a client was seen to use, in a test that has found it right.
+
+    Args:
+        client: Which one: `python` or `typescript`.
+        used: Names by the fields of `Driven`.
+    """
+    _new_file(_DRIVEN).write_text(json.dumps({"client": client} | {way: sorted(used[way]) for way in _WAYS}))
+
+
+def _new_file(suffix: str) -> Path:
     assert _journals is not None, "pytest has not been configured"
-    return _journals / f"{os.getpid()}-{next(_numbers)}.jsonl"
+    return _journals / f"{os.getpid()}-{next(_numbers)}{suffix}"
 
 
 class Recorder:
@@ -149,15 +192,20 @@ class Recorder:
         node.workerinput[JOURNALS] = str(self._journals)
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        wire = Wire()
-        for journal in sorted(self._journals.iterdir()):
-            with journal.open(encoding="utf-8") as lines:
-                wire.read(lines)
+        wire, driven = Wire(), dict[str, Driven]()
+        for file in sorted(self._journals.iterdir()):
+            with file.open(encoding="utf-8") as lines:
+                if file.suffix == _JOURNAL:
+                    wire.read(lines)
+                    continue
+                used = json.load(lines)
+                for way in _WAYS:
+                    getattr(driven.setdefault(used["client"], Driven()), way).update(used[way])
         if not any(not test.startswith(LEDGER_STAGE) for test in self._outcomes):
             return
         outcomes = [each for each in self._outcomes.values() if each.requirements or each.threats]
         outcomes.sort(key=lambda each: each.test)
-        evidence = Evidence("; ".join(self._partial(exitstatus)), self._sources, outcomes, wire)
+        evidence = Evidence("; ".join(self._partial(exitstatus)), self._sources, outcomes, wire, driven)
         text = json.dumps(asdict(evidence), indent=1, default=sorted)
         (self._config.rootpath / FOLDER / OUTCOMES).write_text(text + "\n")
 

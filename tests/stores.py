@@ -17,8 +17,17 @@ import pytest
 from interop_server.core.store import Store
 from interop_server.storage.sqlite.store import SqliteStore
 
+
+async def _open_postgres(folder: Path) -> Store:
+    from interop_server.storage.postgres.store import PostgresStore  # most tests need no server
+    from tests.postgres import address_in
+
+    return await PostgresStore.open(await address_in(folder))
+
+
 ENGINES: dict[str, Callable[[Path], Awaitable[Store]]] = {
     "sqlite": lambda folder: SqliteStore.open(folder / "store.db"),
+    "postgres": _open_postgres,
 }
 """Opens the store of a folder, the same one each time, by the name of the engine."""
 
@@ -27,6 +36,14 @@ async def open_store(folder: Path, engine: str = "sqlite") -> Store:
     """Opens the store of a folder; a folder that has none gets an empty one."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     return await ENGINES[engine](folder)
+
+
+async def delete_store(folder: Path, engine: str) -> None:
+    """Deletes what a closed store leaves outside of its folder."""
+    if engine == "postgres":
+        from tests.postgres import delete_in
+
+        await delete_in(folder)
 
 
 @contextmanager

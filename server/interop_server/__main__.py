@@ -1,5 +1,5 @@
 """`python -m interop_server` is the same as `interopsim`."""
 
-from interop_server.cli import main
+from interop_server.entry import main
 
 main()

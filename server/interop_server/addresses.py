@@ -1,22 +1,15 @@
-"""Where a server listens and is reached, as text; knows no socket."""
+"""Where a server listens, as text; knows no socket."""
 
-from dataclasses import dataclass
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+_ADDRESS = re.compile("(?P<host>[^/]+):(?P<port>[0-9]{1,5})")
+_LAST_PORT = 65_535
 
 
 class AddressUnusable(Exception):
     """An address cannot be listened on; the message is a sentence that says which and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addresses:
-    """Where a started server is reached."""
-
-    grpc: str
-    admin: str
-    http: str
-    """With scheme."""
-    root_public_key: bytes
-    """What clients verify the server's certificate chain against: 32 bytes."""
 
 
 def split_address(address: str) -> tuple[str, int]:
@@ -25,10 +18,28 @@ def split_address(address: str) -> tuple[str, int]:
     Raises:
         AddressUnusable: It has another form.
     """
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+    parts = _ADDRESS.fullmatch(address)
+    if parts is None or int(parts["port"]) > _LAST_PORT:
         raise AddressUnusable(f"{address!r} is not an address: write host:port; with port 0 the system chooses.")
-    return host.strip("[]") or "127.0.0.1", int(port)
+    return parts["host"].strip("[]"), int(parts["port"])
+
+
+def is_web_address(url: str) -> bool:
+    """Says whether a text is an address of the web: `http` or `https`, and a host."""
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
+    except ValueError:
+        return False
+
+
+def is_remote(address: str) -> bool:
+    """Says whether other machines may reach what listens on `host:port`."""
+    host, _ = split_address(address)
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() != "localhost"
 
 
 def join_address(host: str, port: int) -> str:

@@ -5,39 +5,44 @@ Nothing else in the server knows which implementation a port has.
 
 import asyncio
 import logging
-import shutil
 import socket
-import tempfile
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
+from interop_protocol.endpoint import Endpoint
 from interop_protocol.times import format_time
-from interop_server.addresses import Addresses, join_address, split_address, unusable
-from interop_server.blobs.local import LocalBlobStore
-from interop_server.config import Config
+from interop_server.addresses import join_address, split_address, unusable
+from interop_server.config import Config, TlsFiles
 from interop_server.core.fault_rules import Catalogue
 from interop_server.core.faults import Faults
 from interop_server.core.journal import Journal, open_journal
+from interop_server.core.operator.store import PastStore
+from interop_server.core.operator.world import World
 from interop_server.core.ports import Rng
 from interop_server.core.rules import Ports, Rules, build_rules
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
+from interop_server.core.sweeps import WorldTurns
 from interop_server.core.troubles import Troubles
 from interop_server.fault_gate import FaultGate
 from interop_server.http.jwks import HttpJwksSource
+from interop_server.http.listener import HttpListener
 from interop_server.http.listener import listen as listen_for_http
 from interop_server.http.own_places import OwnPlaces
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
 from interop_server.identity import Identities, load_identity
+from interop_server.places import FileUnusable, Places, is_of_database
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.edge import Edge
+from interop_server.rpc.entrance import OwnEntrance
+from interop_server.rpc.journal import Requirements
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
 from interop_server.rpc.turns import Turns
@@ -49,10 +54,15 @@ from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
 from interop_server.runtime.shutdown import Shutdown, StopIncomplete
 from interop_server.runtime.timers import Timers
-from interop_server.storage import open_store
 
 if TYPE_CHECKING:
+    from aiohttp.typedefs import Middleware
+
     from interop_server.http.surface import HttpServer
+    from interop_server.nodes.node import Node
+    from interop_server.rpc.spans import CallSpans
+    from interop_server.telemetry import Telemetry
+    from interop_server.tls import Tls
 
 HTTP_PART, GRPC_PART = 0.2, 0.35
 """What the HTTP surface, and each of the two gRPC servers, gets at most of the files that may be open."""
@@ -65,13 +75,12 @@ WATCH_SECONDS = 1.0
 STOP_SECONDS = 6.0
 """How long the whole stop may take beside that time: less than the ten seconds that process managers give."""
 
+_TOKEN_BYTES = 32
+"""What the token of admin calls is made of."""
+
 
 class ClockBehind(Exception):
     """The clock is set to a time that has passed; the message is a sentence that says which and what to do."""
-
-
-class FileUnusable(Exception):
-    """A file cannot be used for what it was chosen for; the message is a sentence that says which and why."""
 
 
 class Simulator:
@@ -80,6 +89,13 @@ class Simulator:
     def __init__(self, config: Config, clock: AdjustableClock | None = None) -> None:
         self._config = config
         self._clock = clock or AdjustableClock(config.freeze_at_ms)
+        self.wants_reset = asyncio.Event()
+        """Set when the operator wants a clean world: whoever runs the simulator then calls `reset`."""
+        self._world = World(1, self.wants_reset.set, is_shared=config.bus is not None)
+        self._ever_fired: set[str] = set()
+        """Names of the faults that did something in worlds that are gone."""
+        self._idle: list[str] = []
+        """Names of those that did nothing there."""
         self._start_number = 0
         """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
         self.faults: Faults | None = None
@@ -89,14 +105,22 @@ class Simulator:
         self._troubles.watch(_log_trouble)
         step_seconds = config.grace_seconds + STEP_SECONDS
         self._shutdown = Shutdown(step_seconds, config.grace_seconds + STOP_SECONDS)
+        self._last = Shutdown(STEP_SECONDS, STEP_SECONDS)
+        """What outlives a reset, and ends with the process."""
+        self._tls: Tls | None = None
+        self._telemetry: Telemetry | None = None
+        self._admin_token = SystemRng().token_bytes(_TOKEN_BYTES).hex() if config.allow_remote else ""
+        self._places = Places(config, self._last)
 
-    async def start(self) -> Addresses:
+    async def start(self) -> Endpoint:
         """Starts everything; health says SERVING when this returns.
 
         Raises:
             AddressUnusable: An address is taken, or not one of this machine's. Everything started is stopped again.
+            BlobsUnusable: Blobs cannot be kept where they should be; likewise.
+            BusUnusable: The bus does not let this node in; likewise.
             ClockBehind: The clock is set to a time that has passed on the database; likewise.
-            FileUnusable: The journal file cannot be written; likewise.
+            FileUnusable: The journal file cannot be written, or a file for TLS cannot be used; likewise.
             WrongDatabase: The database file cannot be used; likewise.
         """
         try:
@@ -112,15 +136,54 @@ class Simulator:
         Raises:
             StopIncomplete: A step failed or did not end in time; every other step was run.
         """
+        try:
+            await self._shutdown.run()
+        finally:
+            await self._last.run()
+
+    async def reset(self, addresses: Endpoint) -> None:
+        """Begins with a clean world at the same addresses: all is forgotten but the server's keys.
+
+        Every part is stopped and made again, so that nothing of the old world can be left in one.
+
+        Args:
+            addresses: What `start` returned.
+
+        Raises:
+            AddressUnusable, BlobsUnusable, FileUnusable, WrongDatabase: As `start`. Everything is stopped.
+            StopIncomplete: A part of the old world could not be stopped.
+        """
+        self._ever_fired, self._idle = self._fired(), self.never_fired()
         await self._shutdown.run()
+        self._config = replace(
+            self._config,
+            grpc_address=addresses.grpc,
+            admin_address=addresses.admin,
+            http_address=addresses.http.partition("://")[2],
+            metrics_address=addresses.metrics.partition("://")[2].removesuffix("/metrics") or None,
+        )
+        self._clock = AdjustableClock(self._config.freeze_at_ms)
+        self._own, self._troubles = OwnPlaces(), Troubles()
+        self._troubles.watch(_log_trouble)
+        self.wants_reset.clear()
+        self._world = World(self._world.number + 1, self.wants_reset.set)
+        await self.start()
 
     def never_fired(self) -> list[str]:
-        """Returns the names of the faults that have done nothing so far."""
-        return [] if self.faults is None else self.faults.never_fired()
+        """Returns the names of the faults that have done nothing so far, in no world."""
+        idle = [] if self.faults is None else self.faults.never_fired()
+        fired = self._fired()
+        return [name for name in dict.fromkeys((*self._idle, *idle)) if name not in fired]
 
-    async def _start(self) -> Addresses:
+    def _fired(self) -> set[str]:
+        ordered = [] if self.faults is None else self.faults.ordered()
+        return self._ever_fired | {each.rule.name for each in ordered if each.fired}
+
+    async def _start(self) -> Endpoint:
         config, clock = self._config, self._clock
-        store, blob_folder = await self._open_store()
+        self._open_what_outlives_a_reset()
+        is_reset = self._world.number > 1
+        store, blobs = await self._places.open(clock, self._troubles, self._shutdown, is_emptied=is_reset)
         await self._take_up_the_past(store)
         # Clients check certificates by the machine's clock, unless their clock is set like the server's.
         times_ms = (clock.now_ms(), machine_ms())
@@ -128,19 +191,17 @@ class Simulator:
 
         seats = Seats(config.limits)
         registry = ConnectionRegistry(self._rng("session tokens"))
+        node = self._node(store, registry)
+        connections, entrance = (registry, OwnEntrance(registry)) if node is None else (node.connections, node)
         signers = PushSigners(store.secrets)
         journal = open_journal(clock, self._rng, config.node)
-        faults = self.faults = Faults(journal, _catalogue)
-        if config.faults:
-            faults.add(config.faults)
-        gate = FaultGate(faults, clock)
+        gate = self._gate(journal)
         push = HttpPushGateway(store.partners.get, signers.get, clock, expect=clock.expect, own=self._own, gate=gate)
-        blobs = LocalBlobStore(blob_folder, clock, self._troubles)
         rules = build_rules(
             Ports(
                 store=store,
                 blobs=blobs,
-                connections=registry,
+                connections=connections,
                 push=push,
                 key_set_source=HttpJwksSource(own=self._own, gate=gate),
                 token_reader=JoserfcTokens(),
@@ -151,14 +212,17 @@ class Simulator:
                 limits=config.limits,
                 journal=journal,
                 is_trace_kept=config.trace,
+                world_clock=None if node is None else node.clock,
             )
         )
-        departures = Departures(registry, rules.absence, rules.unacked_push, rules.journal)
+        if node is not None:
+            await self._join(node, certified.root_public_key, rules)
+        departures = Departures(entrance, rules.absence, rules.unacked_push, rules.journal)
         repeats = Repeats(clock, config.limits)
         waiting = WaitingRoom(config.limits.waiting_bytes)
         edge = Edge(
             rules,
-            registry,
+            entrance,
             departures,
             repeats,
             seats,
@@ -169,29 +233,73 @@ class Simulator:
             int(most_files() * GRPC_PART),
             clock,
             self._rng("handshakes"),
+            self._admin_token,
+            self._call_spans(rules.journal),
         )
 
         self._write_journal(rules.journal)
         http_url = self._serve_http(rules, signers, seats, gate)
         self._background("push", push.run())
-        self._background("storage", _watch_storage(store, blobs))
-        self._start_timers(rules)
+        self._background("storage", _watch(store.check))
+        self._background("blobs", _watch(blobs.check))  # apart: an object store may take its time to answer
+        self._start_timers(rules, None if node is None else node.turns)
 
-        def counted() -> dict[str, int]:
-            return {**rules.counts, **push.counters()}
-
+        counted = _all_counts(rules.counts, push.counters)
+        metrics_url = await self._serve_metrics(rules.journal, store, counted, registry)
         self._shutdown.add("repeatable calls", repeats.settle)
-        admin = admin_server(edge, store.count_rows, counted, _explain, self._troubles)
+        requirements = Requirements(_requirement_ids, _explain)
+        admin = admin_server(edge, store.count_rows, counted, requirements, self._troubles, self._world)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
         self._shutdown.add("ends of connections", departures.settle)
-        client = client_server(edge, Identities(certified, self._rng("untrusted identities"), clock), http_url)
+        identities = Identities(certified, self._rng("untrusted identities"), lambda: min(clock.now_ms(), machine_ms()))
+        client = client_server(edge, identities, http_url)
         grpc_address = await self._serve_grpc(client, config.grpc_address, is_admin=False)
         self._shutdown.add("connections", _drain(rules, registry))
-        return Addresses(grpc_address, admin_address, http_url, certified.root_public_key)
+        addresses = (grpc_address, certified.root_public_key, http_url, admin_address)
+        return Endpoint(*addresses, self._admin_token, metrics_url, ca="" if self._tls is None else self._tls.ca)
+
+    def _node(self, store: Store, registry: ConnectionRegistry) -> "Node | None":
+        if self._config.bus is None:
+            return None
+        from interop_server.nodes.joining import node_on  # loaded on demand: a plain start is alone
+
+        return node_on(store, registry, self._clock)
+
+    async def _join(self, node: "Node", root_public_key: bytes, rules: Rules) -> None:
+        from interop_server.nodes.joining import join  # likewise
+
+        assert self._config.bus is not None
+        self._shutdown.add("this node", node.stop)
+        await join(node, self._config.bus, root_public_key, rules, self._troubles)
+
+    def _open_what_outlives_a_reset(self) -> None:
+        config = self._config
+        if config.tls and self._tls is None:
+            self._tls = _tls(config)
+        if config.otlp_url and self._telemetry is None:
+            from interop_server.telemetry import Telemetry, TelemetryUnusable  # loaded on demand: it is an extra
+
+            try:
+                self._telemetry = Telemetry(config.otlp_url, config.node)
+            except TelemetryUnusable as error:
+                raise FileUnusable(str(error)) from error
+            self._last.add("spans", self._telemetry.close)
 
     async def _take_up_the_past(self, store: Store) -> None:
         clock, past = self._clock, store.past
-        floor_ms, ahead_ms = await past.get_time_floor_ms(), await past.get_time_ahead_ms()
+        if self._config.bus is None:
+            await self._take_up_own_time(past)
+        else:
+            from interop_server.nodes.joining import take_up_time  # as in `_node`
+
+            await take_up_time(store, clock)
+        self._shutdown.add("the clock", lambda: past.note_time(clock.now_ms(), clock.ahead_ms))
+        if self._config.seed is not None:
+            self._start_number = await past.take_start_number()
+            _log.warning("ids and keys are derived from the seed: anyone who knows it can compute them")
+
+    async def _take_up_own_time(self, past: PastStore) -> None:
+        clock, floor_ms, ahead_ms = self._clock, await past.get_time_floor_ms(), await past.get_time_ahead_ms()
         try:
             clock.start_from(floor_ms, ahead_ms)
         except ValueError as error:
@@ -202,25 +310,21 @@ class Simulator:
             ) from error
         if clock.ahead_ms != ahead_ms:
             await past.note_time(clock.now_ms(), clock.ahead_ms)
-        self._shutdown.add("the clock", lambda: past.note_time(clock.now_ms(), clock.ahead_ms))
-        if self._config.seed is not None:
-            self._start_number = await store.past.take_start_number()
-            _log.warning("ids and keys are derived from the seed: anyone who knows it can compute them")
+
+    def _gate(self, journal: Journal) -> FaultGate:
+        faults = self.faults = Faults(journal, _catalogue)
+        if self._config.faults:
+            faults.add(self._config.faults)
+        return FaultGate(faults, self._clock)
 
     def _rng(self, purpose: str) -> Rng:
         seed = self._config.seed
         return SystemRng() if seed is None else SeededRng(seed, self._start_number, purpose)
 
-    async def _open_store(self) -> tuple[Store, Path]:
-        db, blob_folder = self._places()
-        store = await open_store(db, self._clock.now_ms, self._troubles)
-        self._shutdown.add("the database", store.close)
-        return store, blob_folder
-
     def _write_journal(self, journal: Journal) -> None:
         if self._config.journal is None:
             return
-        if self._config.db is not None and _is_of_database(self._config.journal, self._config.db):
+        if self._config.db is not None and is_of_database(self._config.journal, self._config.db):
             raise FileUnusable(f"{self._config.journal} is a file of the database: choose another for the journal.")
         try:
             file = JournalFile.open(self._config.journal, journal, self._troubles)
@@ -228,27 +332,10 @@ class Simulator:
             raise FileUnusable(f"{self._config.journal} cannot be written: {error.strerror}.") from error
         self._shutdown.add("the journal file", file.close)
 
-    def _places(self) -> tuple[Path, Path]:
-        if self._config.db is not None:
-            blobs = self._config.db.with_name(self._config.db.name + ".blobs")
-            if blobs.exists() and not blobs.is_dir():
-                raise FileUnusable(
-                    f"{blobs} is no folder, and the blobs belong there: move it, or choose another --db."
-                )
-            return self._config.db, blobs
-        folder = Path(tempfile.mkdtemp(prefix="interopsim-"))
-        self._shutdown.add("the temporary folder", lambda: asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True))
-        return folder / "interopsim.db", folder / "blobs"
-
     def _serve_http(self, rules: Rules, signers: PushSigners, seats: Seats, gate: FaultGate) -> str:
-        host, port = split_address(self._config.http_address)
-        try:
-            http = listen_for_http(host, port)
-        except OSError as error:
-            raise unusable(self._config.http_address) from error
-        self._own.add(http.port)
+        host, http = self._listen_for_http("HTTP", self._config.http_address)
         limits = self._config.limits
-        most = min(limits.http_connections, int(most_files() * HTTP_PART))
+        most, tls = min(limits.http_connections, int(most_files() * HTTP_PART)), self._tls
 
         async def start(sock: socket.socket) -> "HttpServer":
             from interop_server.http.surface import build_application, serve
@@ -256,18 +343,73 @@ class Simulator:
             application = build_application(
                 rules.enlistment.enlist, rules.media, signers.public_jwks, rules.journal, seats, gate
             )
-            return await serve(application, sock, most, limits.silent_connection_seconds)
+            application.middlewares[:0] = self._request_spans()
+            context = None if tls is None else tls.http_context()
+            return await serve(application, sock, most, limits.silent_connection_seconds, context)
 
-        self._shutdown.add("HTTP", http.stop)
         self._background("HTTP", http.serve(start))
-        return f"http://{join_address(host, http.port)}"
+        return f"{'http' if tls is None else 'https'}://{join_address(host, http.port)}"
+
+    def _call_spans(self, journal: Journal) -> "CallSpans | None":
+        if self._telemetry is None:
+            return None
+        from interop_server.rpc.spans import CallSpans  # loaded on demand: a plain start makes no spans
+
+        self._shutdown.add("events of spans", self._telemetry.watch(journal))
+        return CallSpans(self._telemetry.tracer)
+
+    def _request_spans(self) -> "Sequence[Middleware]":
+        if self._telemetry is None:
+            return ()
+        from interop_server.http.spans import request_spans  # likewise
+
+        return (request_spans(self._telemetry.tracer),)
+
+    def _listen_for_http(self, name: str, address: str) -> tuple[str, HttpListener]:
+        """Listens on an address until the stop; returns its host, and what listens."""
+        host, port = split_address(address)
+        try:
+            http = listen_for_http(host, port)
+        except OSError as error:
+            raise unusable(address) from error
+        self._own.add(http.port)
+        self._shutdown.add(name, http.stop)
+        return host, http
+
+    async def _serve_metrics(
+        self, journal: Journal, store: Store, counted: Callable[[], dict[str, int]], registry: ConnectionRegistry
+    ) -> str:
+        address = self._config.metrics_address
+        if address is None:
+            return ""
+        from interop_server.http.metrics import Metrics, Sources  # loaded on demand: a plain start counts for nobody
+        from interop_server.http.surface import serve
+
+        host, http = self._listen_for_http("metrics", address)
+        sources = Sources(
+            node=self._config.node,
+            count_rows=store.count_rows,
+            counted=counted,
+            connections=lambda: len(registry.connected()),
+            troubles=lambda: self._troubles.present,
+        )
+        metrics = Metrics(journal, sources)
+        self._shutdown.add("counting", metrics.close)
+        limits, tls = self._config.limits, None if self._tls is None else self._tls.http_context()
+
+        async def start(sock: socket.socket) -> "HttpServer":
+            application, seconds = metrics.application(), limits.silent_connection_seconds
+            return await serve(application, sock, limits.http_connections, seconds, tls)
+
+        await http.serve(start)
+        return f"{'http' if tls is None else 'https'}://{join_address(host, http.port)}/metrics"
 
     async def _serve_grpc(self, server: grpc.aio.Server, address: str, *, is_admin: bool) -> str:
         host, port = split_address(address)
+        tls = None if self._tls is None else self._tls.grpc_credentials()
+        place, grace_seconds = join_address(host, port), self._config.grace_seconds
         try:
-            listening = await listen(
-                server, join_address(host, port), self._config.grace_seconds, self._troubles, is_admin=is_admin
-            )
+            listening = await listen(server, place, grace_seconds, self._troubles, tls, is_admin=is_admin)
         except RuntimeError as error:
             raise unusable(address) from error
         self._own.add(listening.port)
@@ -285,8 +427,8 @@ class Simulator:
 
         self._shutdown.add(name, stop)
 
-    def _start_timers(self, rules: Rules) -> None:
-        timers, limits = Timers(self._clock, rules.journal), self._config.limits
+    def _start_timers(self, rules: Rules, turns: WorldTurns | None) -> None:
+        timers, limits = Timers(self._clock, rules.journal, turns), self._config.limits
         self._shutdown.add("timers", timers.stop)
         timers.repeat("key_sets", limits.jwks_refresh_seconds, rules.key_sets.refresh_all)
         timers.repeat("connected_accounts", limits.connected_note_seconds, rules.absence.note_connected)
@@ -294,21 +436,23 @@ class Simulator:
             timers.sweep(sweep)
 
 
-def _is_of_database(path: Path, db: Path) -> bool:
-    """Says whether a path leads to one of the files of an open database, by whatever name."""
-    files = [db.with_name(db.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
-    return any(path.absolute() == file.absolute() or (file.exists() and _is_same(path, file)) for file in files)
+def _tls(config: Config) -> "Tls":
+    from interop_server import tls  # loaded on demand: a plain start speaks none
+
+    if isinstance(config.tls, TlsFiles):
+        try:
+            return tls.from_files(config.tls)
+        except tls.TlsUnusable as error:
+            raise FileUnusable(str(error)) from error
+    addresses = (config.grpc_address, config.admin_address, config.http_address)
+    hosts = {split_address(address)[0] for address in addresses}
+    return tls.make([*sorted(hosts), socket.gethostname()], machine_ms())
 
 
-def _is_same(path: Path, file: Path) -> bool:
-    return path.exists() and path.samefile(file)
-
-
-async def _watch_storage(store: Store, blobs: LocalBlobStore) -> None:
+async def _watch(check: Callable[[], Awaitable[None]]) -> None:
     while True:
         await asyncio.sleep(WATCH_SECONDS)  # in real time: a disk knows no other
-        await store.check()
-        await blobs.check()
+        await check()
 
 
 def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
@@ -316,6 +460,12 @@ def _explain(requirement: str) -> tuple[str, Sequence[str], Sequence[str]]:
 
     row = load_ledger().get(requirement)
     return row.statement, [evidence.value for evidence in row.evidence], row.policy
+
+
+def _requirement_ids() -> Collection[str]:
+    from interop_server.ledger import load_ledger  # likewise
+
+    return load_ledger().rows
 
 
 def _catalogue() -> Catalogue:
@@ -332,6 +482,10 @@ def _drain(rules: Rules, registry: ConnectionRegistry) -> Callable[[], Awaitable
             registry.drain()
 
     return drain
+
+
+def _all_counts(counts: Mapping[str, int], others: Callable[[], dict[str, int]]) -> Callable[[], dict[str, int]]:
+    return lambda: {**counts, **others()}
 
 
 def _log_trouble(part: str, sentence: str) -> None:

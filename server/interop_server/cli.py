@@ -4,31 +4,63 @@ import asyncio
 import gc
 import importlib
 import json
-import logging
-import re
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from interop_protocol.printable import PrintableLog, printable
-
-if TYPE_CHECKING:
-    from interop_server.core.enlistment.location import LocationPolicy
-    from interop_server.core.fault_rules import FaultRule
-    from interop_server.core.limits import Limits
+from interop_protocol.printable import printable
+from interop_server.option_values import (
+    AUTO,
+    USUAL_PEOPLE,
+    check_stores,
+    complete_limit,
+    read_address,
+    read_blobs,
+    read_bus,
+    read_faults,
+    read_file,
+    read_limits,
+    read_location,
+    read_name,
+    read_node,
+    read_otlp,
+    read_store,
+    read_time,
+    read_tls,
+    read_workbench,
+    warn_of_remote,
+)
 
 _ELSEWHERE = {
     "audit": "interop_admin.commands.audit:audit",
+    "completion": "interop_server.completion_command:completion",
+    "ca": "interop_admin.commands.ca:ca",
+    "check": "interop_admin.commands.check:check",
     "conformance": "interop_conformance.cli:conformance",
     "clock": "interop_admin.commands.clock:clock",
+    "doctor": "interop_admin.commands.doctor:doctor",
+    "env": "interop_admin.commands.env:env",
+    "reset": "interop_admin.commands.reset:reset",
+    "run": "interop_admin.commands.run:run",
+    "start": "interop_admin.commands.start:start",
+    "status": "interop_admin.commands.status:status",
+    "stop": "interop_admin.commands.stop:stop",
+    "wait": "interop_admin.commands.wait:wait",
     "demo": "interop_demo.cli:demo",
+    "docs": "interop_server.shipped_commands:docs",
+    "protos": "interop_server.shipped_commands:write_protos",
     "requirements": "interop_server.requirements_command:requirements",
     "journal": "interop_admin.commands.journal:journal",
     "explain": "interop_admin.commands.explain:explain",
     "faults": "interop_admin.commands.faults:faults",
     "trace": "interop_admin.commands.trace:trace",
+    "partner": "interop_admin.commands.partner:partner",
+    "token": "interop_workbench.commands.token:token",
+    "user": "interop_workbench.commands.user:user",
+    "vectors": "interop_server.shipped_commands:write_vectors",
 }
 """Subcommands defined in other modules."""
 
@@ -46,87 +78,51 @@ class _Commands(click.Group):
         command: click.Command = getattr(importlib.import_module(module), name)
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Lists the subcommands, each with its whole first sentence, however narrow the terminal is."""
+        commands = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1_000)) for name, each in commands if each is not None])
+
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="interopsim", prog_name="interopsim")
-def main() -> None:
+@click.version_option(None, "-V", "--version", package_name="interopsim", prog_name="interopsim")
+@click.pass_context
+def main(context: click.Context) -> None:
     """A reference interop server simulator: WhatsApp's documented third-party chats protocol, on your laptop.
 
     Not for production, never contacts Meta. Start with `interopsim demo`.
     """
+    if context.invoked_subcommand != "run":  # whose command may want them
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own lines; what goes wrong is said in a sentence
 
 
-def _time(_context: click.Context, _parameter: click.Parameter, text: str | None) -> int | None:
-    if text is None:
-        return None
-    from interop_protocol.times import parse_time
-    from interop_server.core.limits import EARLIEST_TIME_MS, LATEST_TIME_MS
+class _ToldBefore(click.ClickException):
+    """Wrong use of which another process has said what is wrong."""
 
-    try:
-        ms = parse_time(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{error}.") from error
-    if not EARLIEST_TIME_MS <= ms <= LATEST_TIME_MS:
-        raise click.BadParameter("a clock can begin from the year 2000 to the year 9999.")
-    return ms
+    exit_code = 2
 
 
-def _node(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    if not re.fullmatch("[A-Za-z0-9-]{1,32}", name):
-        raise click.BadParameter("the name of a node is 1 to 32 letters, digits and hyphens.")
-    return name
+class _Up(click.Command):
+    """The command whose `--tls` takes one word, or two files."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        doubled: list[str] = []
+        for each in args:
+            before = doubled[-1] if doubled else ""
+            doubled += [each, each] if before == "--tls" and each == AUTO else [each]
+        return super().parse_args(ctx, doubled)
 
 
-def _file(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
-    if path is not None and not path.name:  # the empty name, too, is a path: that of the folder one is in
-        raise click.BadParameter("name a file.")
-    return path
-
-
-def _limits(_context: click.Context, _parameter: click.Parameter, settings: tuple[str, ...]) -> "Limits":
-    if not settings:
-        from interop_server.core.limits import Limits
-
-        return Limits()
-    from interop_server.limit_list import LimitWrong, limits_from
-
-    try:
-        return limits_from(settings)
-    except LimitWrong as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def _faults(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> "tuple[FaultRule, ...]":
-    if path is None:
-        return ()
-    from interop_protocol.fault_files import FaultFileWrong
-    from interop_server.fault_file import load_faults
-
-    try:
-        return load_faults(path)
-    except FaultFileWrong as error:
-        raise click.BadParameter(printable(str(error))) from error
-
-
-def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPolicy":
-    from interop_server.core.enlistment.location import Anywhere, EeaNumbers, parse_networks
-
-    if (kind == "networks") != (networks is not None):
-        raise click.UsageError("`--location networks` and `--location-networks FILE` go together.")
-    if networks is not None:
-        try:
-            return parse_networks(networks.read_text())
-        except (OSError, ValueError) as error:
-            raise click.UsageError(f"{networks} cannot be used: {error}.") from error
-    return EeaNumbers(limits.eligible_calling_codes) if kind == "number" else Anywhere()
-
-
-@main.command(epilog="Example: interopsim up --grpc 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0 --db sim.db")
+@main.command(
+    cls=_Up, epilog="Example: interopsim up --grpc 127.0.0.1:0 --admin 127.0.0.1:0 --http 127.0.0.1:0 --db sim.db"
+)
 @click.option(
     "--grpc",
     "grpc_address",
     metavar="HOST:PORT",
     default="127.0.0.1:4460",
+    callback=read_address,
     show_default=True,
     help="Where clients connect.",
 )
@@ -135,6 +131,7 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     "admin_address",
     metavar="HOST:PORT",
     default="127.0.0.1:4461",
+    callback=read_address,
     show_default=True,
     help="Where admin calls go; any client that reaches it controls the simulator.",
 )
@@ -143,36 +140,93 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     "http_address",
     metavar="HOST:PORT",
     default="127.0.0.1:4462",
+    callback=read_address,
     show_default=True,
     help="Where HTTP is served.",
+)
+@click.option(
+    "--tls",
+    nargs=2,
+    metavar="auto | CERT KEY",
+    callback=read_tls,
+    help="Speak TLS on all three, and for --metrics: with `auto` by an authority made at the start, which the ready "
+    "line and `interopsim ca` have; or with the files CERT and KEY, as PEM.",
+)
+@click.option(
+    "--allow-remote",
+    is_flag=True,
+    help="Allow addresses that other machines reach. Admin calls then need the token of the ready line.",
+)
+@click.option(
+    "--metrics",
+    "metrics_address",
+    metavar="HOST:PORT",
+    callback=read_address,
+    help="Serve what is counted, in the form of Prometheus, under /metrics. Off without it.",
+)
+@click.option(
+    "--otlp",
+    "otlp_url",
+    metavar="URL",
+    callback=read_otlp,
+    help="Send a span of each call to the OpenTelemetry collector at URL, such as http://127.0.0.1:4318, by OTLP over "
+    "HTTP. Needs `pip install 'interopsim[otel]'`. Off without it.",
 )
 @click.option(
     "--db",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    callback=_file,
+    callback=read_file,
     help="Keep the database in FILE, and blobs in FILE.blobs. Without it everything is gone at exit.",
+)
+@click.option(
+    "--store",
+    metavar="URL",
+    callback=read_store,
+    help="Keep the database on a PostgreSQL server, at postgresql://USER@HOST:PORT/DATABASE, instead of in a file. "
+    "Needs `pip install interopsim[cluster]`; a password can also stand in PGPASSWORD or in ~/.pgpass.",
+)
+@click.option(
+    "--blobs",
+    metavar="PLACE",
+    callback=read_blobs,
+    help="Keep blobs in a folder, or in an object store at s3://BUCKET/PREFIX, gs://… or az://…, which needs "
+    "`pip install 'interopsim[cluster]'` and takes keys and endpoints from the environment. With --store and without "
+    "--blobs they are gone at exit.",
+)
+@click.option(
+    "--bus",
+    metavar="URL",
+    callback=read_bus,
+    help="Be one of several nodes of one world, which share --store and --blobs and meet on a NATS server, at "
+    "nats://USER:PASSWORD@HOST:PORT/PREFIX. Needs `pip install interopsim[cluster]`. See `interopsim docs scale`.",
 )
 @click.option(
     "--node",
     metavar="NAME",
     default="node-1",
     show_default=True,
-    callback=_node,
-    help="The name of this process in its journal.",
+    callback=read_node,
+    help="The name of this process in its journal, and among the nodes of its world.",
+)
+@click.option(
+    "--name",
+    metavar="NAME",
+    callback=read_name,
+    help="What `interopsim status` and others call this simulator; otherwise its process id.",
 )
 @click.option(
     "--journal",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    callback=_file,
+    callback=read_file,
     help="Append every decision to FILE, one line of JSON each. `interopsim journal` shows the newest without it.",
 )
 @click.option(
     "--trace",
     is_flag=True,
     help="Record what goes over chat channels from the start. Without it that is recorded while `interopsim trace "
-    "--follow` or another reader follows, and costs nothing otherwise.",
+    "--follow` or another reader follows, and costs nothing otherwise. On with --people and --ui.",
 )
 @click.option(
     "--location",
@@ -193,31 +247,53 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     "limits",
     multiple=True,
     metavar="NAME=VALUE",
-    callback=_limits,
+    callback=read_limits,
+    shell_complete=complete_limit,
     help="Set a limit; repeatable. What is not public is policy, hence a limit: `interopsim limits` lists them all.",
 )
 @click.option(
     "--faults",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     metavar="FILE",
-    callback=_faults,
-    help="Do wrong on purpose from the start, as the TOML in FILE says; `interopsim faults` adds more. docs/faults.md.",
+    callback=read_faults,
+    help="Do wrong on purpose from the start, as the TOML in FILE says; `interopsim faults` adds more. For how, see "
+    "`interopsim docs faults`.",
+)
+@click.option(
+    "--until-stdin-ends",
+    is_flag=True,
+    help="Stop when standard input ends, too: for a program that starts a simulator and must leave none behind, "
+    "however it ends. Give it a pipe and keep the other end.",
 )
 @click.option("--require-fired", is_flag=True, help="Exit with status 1 at the end if a fault never did anything.")
 @click.option(
     "--freeze-at",
     "freeze_at_ms",
     metavar="TIME",
-    callback=_time,
+    callback=read_time,
     help="Start with a clock that stands still at TIME, such as 2026-01-01T00:00:00Z; `interopsim clock` moves it.",
 )
 @click.option(
     "--seed",
-    type=int,
+    type=click.IntRange(min=0),
     metavar="N",
     help="Derive ids and keys from N: the same N and the same inputs in the same order give the same ones, except "
     "the key that signs pushes. Unfit for secrets: N reveals them all.",
 )
+@click.option(
+    "--people",
+    is_flag=False,
+    flag_value=USUAL_PEOPLE,
+    metavar="[FILE]",
+    help="Bring people to talk to, and a messenger of which your client's users can be: Pigeon. FILE, in TOML, has a "
+    "cast of your own. Without FILE, Echo, Ada and others come: `interopsim user list` shows them.",
+)
+@click.option(
+    "--ui/--no-ui",
+    default=None,
+    help="Serve a page on loopback that shows phones, wire, journal, clock and faults. On with --people.",
+)
+@click.option("--ui-control", is_flag=True, help="Let the page write messages, move the clock and add faults too.")
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -225,36 +301,65 @@ def _location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPo
     show_default=True,
     help="How much is logged on stderr.",
 )
-def up(log_level: str, location: str, location_networks: Path | None, **choices: Any) -> None:
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="How the log is written: for people, or one JSON object a line, for programs.",
+)
+def up(log_level: str, log_format: str, location: str, location_networks: Path | None, **choices: Any) -> None:
     """Start the simulator and run until Ctrl-C, SIGTERM or SIGHUP.
 
     Prints one line of JSON on stdout when it is ready: {"event": "ready", "grpc": …, "admin": …, "http": …,
-    "root_public_key": …, "db": …, "pid": …, "version": …}. Port 0 lets the system choose a port.
+    "root_public_key": …, "db": …, "pid": …, "version": …}, with --people also `partner`, `people` and `workbench`,
+    with --blobs also `blobs`.
+    Port 0 lets the system choose a port.
     """
-    logging.basicConfig(
-        stream=PrintableLog(sys.stderr),
-        level=log_level.upper(),
-        format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
-    )
+    from interop_server.log import log_to
+
+    log_to(sys.stderr, log_level.upper(), as_json=log_format == "json")
     gc.disable()  # objects made at start stay; collecting among them took a fifth of the time until ready
     from interop_server.config import Config
 
-    config = Config(**choices, location=_location(location, location_networks, choices["limits"]))
+    check_stores(choices)
+    workbench = read_workbench(choices.pop("people"), choices.pop("ui"), choices.pop("ui_control"))
+    choices["trace"] = choices["trace"] or workbench is not None
+    names = ("grpc_address", "admin_address", "http_address", "metrics_address")
+    addresses = [choices[name] for name in names if choices[name]]
+    warn_of_remote(addresses, is_allowed=choices["allow_remote"], is_tls=bool(choices["tls"]))
+    config = Config(
+        **choices, location=read_location(location, location_networks, choices["limits"]), workbench=workbench
+    )
     from interop_server.addresses import AddressUnusable
-    from interop_server.app import ClockBehind, FileUnusable
-    from interop_server.process import NeverFired, NotHeard, hold_standard_streams, serve
+    from interop_server.app import ClockBehind
+    from interop_server.blobs import BlobsUnusable
+    from interop_server.nodes import BusUnusable
+    from interop_server.places import FileUnusable
+    from interop_server.process import NeverFired, NotHeard, PeopleMissing, hold_standard_streams, serve
     from interop_server.runtime.files import raise_file_limit
-    from interop_server.storage import WrongDatabase
+    from interop_server.runtime.shutdown import StopIncomplete
+    from interop_server.state_file import NameTaken
+    from interop_server.storage import WrongDatabase, WrongStore
 
     raise_file_limit()
+    failures = (
+        AddressUnusable, ClockBehind, FileUnusable, NameTaken, NeverFired, NotHeard, StopIncomplete, WrongDatabase
+    )  # fmt: skip
 
     # The database thread must run even while the event loop is busy: 5 ms, the default, is as long as ten commits.
     sys.setswitchinterval(0.0005)
     try:
         hold_standard_streams()
         asyncio.run(serve(config))
-    except (AddressUnusable, ClockBehind, FileUnusable, NeverFired, NotHeard, WrongDatabase) as error:
+    except WrongStore as error:
+        raise click.UsageError(printable(str(error))) from error
+    except failures as error:
         raise click.ClickException(str(error)) from error
+    except (BlobsUnusable, BusUnusable) as error:
+        raise click.UsageError(printable(str(error))) from error
+    except PeopleMissing as error:
+        raise (_ToldBefore if error.is_wrong_use else click.ClickException)(str(error)) from error
     finally:
         gc.enable()
 

@@ -11,6 +11,7 @@ import threading
 VARIABLE = "INTEROPSIM_CRASH_AT"
 POINTS = (
     "schema.create",
+    "schema.empty",
     "write.begin",
     "write.commit",
     "write.answer",
@@ -32,11 +33,26 @@ POINTS = (
 nobody has been told."""
 
 
+OBJECT_POINTS = (
+    "object.touch",
+    "object.piece",
+    "object.compose",
+    "object.whole",
+    "object.tidy",
+    "object.answer",
+    "object.forget",
+    "object.delete",
+    "object.delete_stale",
+    "object.sync",
+)
+"""The same, where blobs are kept in an object store; `object.sync` only where that is a folder."""
+
+
 class Fuse:
     """Kills the process at one passage of one point.
 
     Args:
-        point: One of `POINTS`.
+        point: One of `POINTS` or `OBJECT_POINTS`.
         passage: Which one, from 1.
     """
 
@@ -55,8 +71,9 @@ class Fuse:
         if not text:
             return None
         point, _, passage = text.partition(":")
-        if point not in POINTS or not passage.isdecimal() or int(passage) < 1:
-            raise ValueError(f"{VARIABLE} is POINT:NUMBER, with a point of {', '.join(POINTS)}: {text!r} is not.")
+        points = (*POINTS, *OBJECT_POINTS)
+        if point not in points or not passage.isdecimal() or int(passage) < 1:
+            raise ValueError(f"{VARIABLE} is POINT:NUMBER, with a point of {', '.join(points)}: {text!r} is not.")
         return cls(point, int(passage))
 
     def burn(self, point: str) -> None:

@@ -1,6 +1,6 @@
 """The server's own keys, made once per database and kept in it, so that clients still trust it after a restart."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -10,7 +10,7 @@ from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from interop_protocol.xeddsa_keys import NONCE_BYTES
 from interop_server.core.fault_rules import Chain
 from interop_server.core.limits import DAY_MS, SECOND_MS
-from interop_server.core.ports import Clock, Rng
+from interop_server.core.ports import Rng
 from interop_server.core.shared_store import SecretStore
 from interop_server.rpc.handshake import ServerIdentity
 
@@ -36,13 +36,13 @@ class Identities:
     Args:
         certified: The right one.
         rng: Makes keys that nobody knows.
-        clock: By which a chain has expired.
+        now_ms: The earliest time by any clock that may check certificates: what has expired has done so by all of them.
     """
 
-    def __init__(self, certified: Certified, rng: Rng, clock: Clock) -> None:
+    def __init__(self, certified: Certified, rng: Rng, now_ms: Callable[[], int]) -> None:
         self._certified = certified
         self._rng = rng
-        self._clock = clock
+        self._now_ms = now_ms
 
     @property
     def identity(self) -> ServerIdentity:
@@ -56,7 +56,7 @@ class Identities:
             return ServerIdentity(stranger, genuine.certificate_chain)
         validity = CertificateChain.decode(genuine.certificate_chain).leaf.decoded.validity
         if chain is Chain.EXPIRED:
-            now = self._clock.now_ms() // SECOND_MS
+            now = self._now_ms() // SECOND_MS
             validity = Validity(now - 2 * _DAY, now - _DAY)
         encoded = issue_chain(
             stranger if chain is Chain.WRONG_ROOT else self._certified.root_private_key,

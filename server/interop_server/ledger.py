@@ -6,6 +6,7 @@ Knows nothing of the running server, which imports it only at the first call tha
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -95,7 +96,9 @@ class Ledger:
             UnknownRequirement: The ledger has no requirement of this id.
         """
         if (row := self.rows.get(requirement_id.upper())) is None:
-            raise UnknownRequirement(f"the ledger has no requirement {requirement_id!r}; ids look like KEY-05")
+            near = get_close_matches(requirement_id.upper(), self.rows, 1)
+            meant = f": did you mean {near[0]}?" if near else "; ids look like KEY-05"
+            raise UnknownRequirement(f"the ledger has no requirement {requirement_id!r}{meant}")
         return row
 
     def count(self, status: Status) -> int:

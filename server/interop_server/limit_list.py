@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from interop_server.core.limits import About, Limits, about, conflicts
@@ -16,7 +17,7 @@ _KINDS = {
 }
 
 
-class LimitWrong(Exception):
+class LimitWrong(ValueError):
     """A limit was given in a way that cannot be used; the message is a sentence that says what to do."""
 
 
@@ -58,7 +59,9 @@ def limits_from(settings: Sequence[str]) -> Limits:
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals or name not in names:
-            raise LimitWrong(f"{setting!r} sets no limit: write NAME=VALUE; `interopsim limits` lists the names.")
+            near = get_close_matches(name, names, 1) if name not in names else []
+            hint = f"did you mean {near[0]}?" if near else "write NAME=VALUE;"
+            raise LimitWrong(f"{setting!r} sets no limit: {hint} `interopsim limits` lists the names.")
         chosen[name] = _value(name, text, getattr(defaults, name))
     limits = replace(defaults, **chosen)
     if wrong := conflicts(limits):

@@ -10,17 +10,26 @@ import sys
 import threading
 from contextlib import suppress
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
-from interop_server.addresses import Addresses
+from interop_protocol.endpoint import Endpoint
 from interop_server.app import STOP_SECONDS, Simulator
 from interop_server.config import Config
 from interop_server.runtime.files import SayOnce
 from interop_server.runtime.shutdown import StopIncomplete
+from interop_server.state_file import StateFile
+
+if TYPE_CHECKING:
+    from interop_server.workbench import Workbench
 
 _SPARE_SECONDS = 1.5
 """How long the process may live after the time for its stop, before it is cut off."""
+_NEW_OBJECTS = 20_000
+"""How many new objects start a collection. With Python's 700, each batch of messages pays for many, which find nothing:
+what a message makes goes with its last reference."""
 
 
+_READ_BYTES = 4096
 _NEEDED_BY_REFUSALS = ("google.protobuf.any_pb2", "google.rpc.error_details_pb2", "google.rpc.status_pb2")
 
 
@@ -30,6 +39,15 @@ class NeverFired(Exception):
 
 class NotHeard(Exception):
     """Nobody can hear that the simulator is ready; the message is a sentence that says why."""
+
+
+class PeopleMissing(Exception):
+    """The people did not come; the message is a sentence. What they had to say of it stands on standard error."""
+
+    def __init__(self, status: int | None) -> None:
+        super().__init__("The people are not there: see the line before, or start without --people and --ui.")
+        self.is_wrong_use = status == 2
+        """Whether the choice of people was wrong."""
 
 
 def hold_standard_streams() -> None:
@@ -49,33 +67,71 @@ def hold_standard_streams() -> None:
 
 
 async def serve(config: Config) -> None:
-    """Runs a simulator until a signal ends it. The process ends in time after the signal, whatever hangs.
+    """Runs a simulator until a signal ends it, or stdin where that was wanted. It ends in time, whatever hangs.
 
     Raises:
-        AddressUnusable, ClockBehind, FileUnusable, WrongDatabase: As `Simulator.start`.
+        AddressUnusable, BlobsUnusable, ClockBehind, FileUnusable, WrongDatabase: As `Simulator.start`.
+        NameTaken: Another simulator that runs has the name; the simulator has stopped.
         NeverFired: As the configuration wants, and the simulator has stopped.
         NotHeard: The ready line could not be written; the simulator has stopped.
+        PeopleMissing: The people who should be there did not come; the simulator has stopped.
+        StopIncomplete: At a reset, a part of the old world could not be stopped; the others have been.
     """
     told = asyncio.Event()
     seconds = config.grace_seconds + STOP_SECONDS + _SPARE_SECONDS
     _hear_signals(told, seconds)
+    if config.until_stdin_ends:
+        _hear_the_end_of_stdin(told, seconds)
     asyncio.get_running_loop().set_exception_handler(SayOnce())
     simulator = Simulator(config)
     addresses = await simulator.start()
+    word: StateFile | None = None
+    workbench: Workbench | None = None
     try:
         gc.freeze()  # so that later full collections skip these objects
+        gc.set_threshold(_NEW_OBJECTS)
         gc.enable()
-        _say(_ready_line(config, addresses))
+        ready = _ready(config, addresses)
+        if config.workbench is not None:
+            workbench = await _start_workbench(config, ready)
+            ready |= workbench.facts
+        line = json.dumps(ready)
+        word = StateFile.write(config.name, line)  # first: whoever reads the line can be found
+        _say(line)
+        _tell_a_person(ready)
         await asyncio.to_thread(_load_what_refusals_need)
-        await told.wait()
+        while await _is_reset_before(told, simulator.wants_reset):
+            await _begin_anew(simulator, addresses)
     finally:
+        if word is not None:
+            word.remove()
         _cut_off_after(seconds)
+        if workbench is not None:
+            await workbench.stop()
         try:
             await simulator.stop()
         except StopIncomplete as error:
             _end_at_once(str(error))
     if config.require_fired and (names := simulator.never_fired()):
         raise NeverFired(f"These faults never fired: {', '.join(names)}.")
+
+
+async def _begin_anew(simulator: Simulator, addresses: Endpoint) -> None:
+    await simulator.reset(addresses)
+    gc.unfreeze()
+    gc.collect()  # the old world, before the objects of the new one are set apart
+    gc.freeze()
+
+
+async def _is_reset_before(told: asyncio.Event, wants_reset: asyncio.Event) -> bool:
+    """Waits for the end or for a reset; says whether it is the reset."""
+    waits = [asyncio.create_task(event.wait()) for event in (told, wants_reset)]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in waits:
+            each.cancel()
+    return not told.is_set()
 
 
 def _load_what_refusals_need() -> None:
@@ -97,6 +153,21 @@ def _hear_signals(told: asyncio.Event, seconds: float) -> None:
             signal.signal(number, hear)  # beside the loop, which may be what hangs
 
 
+def _hear_the_end_of_stdin(told: asyncio.Event, seconds: float) -> None:
+    """Reads stdin to its end, in a thread: not every kind of file can be waited for by the loop."""
+    loop = asyncio.get_running_loop()
+
+    def read() -> None:
+        with suppress(OSError):
+            while os.read(0, _READ_BYTES):
+                pass
+        _cut_off_after(seconds)
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(told.set)
+
+    threading.Thread(target=read, name="stdin", daemon=True).start()
+
+
 def _cut_off_after(seconds: float) -> None:
     words = f"The simulator did not stop within {seconds:g} seconds and was cut off: something hangs."
     watch = threading.Timer(seconds, _end_at_once, (words,))
@@ -112,18 +183,33 @@ def _end_at_once(sentence: str) -> None:
     os._exit(1)
 
 
-def _ready_line(config: Config, addresses: Addresses) -> str:
-    ready = {
+async def _start_workbench(config: Config, ready: dict[str, Any]) -> "Workbench":
+    from interop_server.workbench import Workbench  # imported here: a plain start needs no process beside it
+
+    assert config.workbench is not None
+    return await Workbench.start(config.workbench, ready, config.seed)
+
+
+def _ready(config: Config, endpoint: Endpoint) -> dict[str, Any]:
+    return {
         "event": "ready",
-        "grpc": addresses.grpc,
-        "admin": addresses.admin,
-        "http": addresses.http,
-        "root_public_key": addresses.root_public_key.hex(),
-        "db": str(config.db.absolute()) if config.db else None,
+        **endpoint.facts(),
+        "db": str(config.db.absolute()) if config.db else config.store and config.store.shown,
+        **({} if config.blobs is None else {"blobs": str(config.blobs)}),
         "pid": os.getpid(),
         "version": version("interopsim"),
     }
-    return json.dumps(ready)
+
+
+def _tell_a_person(ready: dict[str, Any]) -> None:
+    """Says on a terminal what is easily missed in a long line; programs read the line."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        return
+    hints = {"ui": "The page is {}", "first_token": "For a first token, in another shell: {}"}
+    with suppress(OSError):
+        for field, hint in hints.items():
+            if field in ready:
+                sys.stderr.write(f"{hint.format(ready[field])}\n")
 
 
 def _say(line: str) -> None:

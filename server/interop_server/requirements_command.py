@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interop_server.completion_command import requirement_ids
 from interop_server.core.limits import Limits
 from interop_server.ledger import Ledger, Requirement, Status, UnknownRequirement, load_ledger
 
@@ -16,7 +17,7 @@ _STYLES = {Status.MODELLED: "green", Status.SIMPLIFIED: "yellow", Status.NOT_MOD
 
 
 @click.command(epilog="Examples: interopsim requirements --status simplified · interopsim requirements KEY-05")
-@click.argument("ids", nargs=-1, metavar="[ID]…")
+@click.argument("ids", nargs=-1, metavar="[ID]…", shell_complete=requirement_ids)
 @click.option("--status", type=click.Choice([each.value for each in Status]), help="Only those with this status.")
 @click.option("--area", metavar="KEY", help="Only those of this area, such as OPT.")
 @click.option("--json", "as_json", is_flag=True, help="Write a JSON array, one object per requirement.")

@@ -16,6 +16,7 @@ from interop_demo.processes import ChildFailed
 from tests.bench.bundles import measure_bundles
 from tests.bench.compare import ComparisonFailed, print_changes
 from tests.bench.compare import compare as compare_revisions
+from tests.bench.engines import figure_name, measure_engines
 from tests.bench.enlistments import measure_enlistments, measure_resolve
 from tests.bench.growth import measure_growth
 from tests.bench.idle import measure_idle
@@ -50,12 +51,13 @@ MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
     measure_sweeping: ("longest_write_while_sweeping_ms",),
     measure_growth: ("grown_ready_seconds", "grown_message_latency_ms", "grown_many_pairs_batched"),
     measure_idle: ("idle_connection_bytes", "login_server_cpu_ms"),
+    measure_engines: tuple(figure_name(shape.name) for shape in SHAPES),
     measure_peers: tuple(f"{peer.name}_window_{window}" for peer in PEERS for window in WINDOWS),
 }
 """Each measurement with the figures that it gives."""
 NAMES = [name for names in MEASUREMENTS.values() for name in names]
 PEER_FIGURES = MEASUREMENTS[measure_peers]
-_ON_DEMAND = (measure_throughput, measure_sweeping, measure_growth, measure_idle, measure_peers)
+_ON_DEMAND = (measure_throughput, measure_sweeping, measure_growth, measure_idle, measure_engines, measure_peers)
 ON_DEMAND = tuple(name for measure in _ON_DEMAND for name in MEASUREMENTS[measure])
 """Of a shape that the options say, minutes long, or of other servers; measured only when asked for."""
 USUAL = [name for name in NAMES if name not in ON_DEMAND]

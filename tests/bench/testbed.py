@@ -59,14 +59,18 @@ class Testbed:
         folder: For the server's database and log.
         limits: Limits that the server starts with, as `NAME=VALUE`.
         database: One that is there already, in place of a new one.
+        store: The address of a database on a server, in place of a file.
 
     Raises on leaving:
         WrongAnswer: The server logged an error.
     """
 
-    def __init__(self, folder: Path, limits: Sequence[str] = (), database: Path | None = None) -> None:
+    def __init__(self, folder: Path, limits: Sequence[str] = (), database: Path | None = None, store: str = "") -> None:
         arguments = [argument for limit in limits for argument in ("--limit", limit)]
-        self.server: Child = simulator(folder / "server.log", database or folder / "server.db", arguments)
+        if store:
+            self.server: Child = simulator(folder / "server.log", None, [*arguments, "--store", store])
+        else:
+            self.server = simulator(folder / "server.log", database or folder / "server.db", arguments)
         self._stack = AsyncExitStack()
         self._signing_key = RSAKey.generate_key(2048, {"kid": "bench", "use": "sig", "alg": "RS256"})
         self._users = 0

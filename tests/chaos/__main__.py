@@ -8,32 +8,58 @@ import json
 import signal
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from interop_server.crash_points import POINTS
 from partner_server import SigningKeys
-from tests.chaos.campaign import RANDOM, Campaign, Found, Kill, plan
+from tests.chaos.campaign import KILLS_PER_DATABASE, RANDOM, Campaign, Found, Kill, plan
+from tests.chaos.places import PLACES
+from tests.postgres import fresh_database
 
 INTERRUPTED = 130
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--kills", type=click.IntRange(1), default=len(POINTS), show_default=True, help="How many.")
+@click.option("--kills", type=click.IntRange(1), help="How many; one for each point when it is not told.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the places, and of the load's choices.")
+@click.option(
+    "--skip",
+    type=click.IntRange(0),
+    default=0,
+    help=f"Leave out the first ones, which an interrupted run has made: a multiple of {KILLS_PER_DATABASE}.",
+)
 @click.option("--at", metavar="POINT:N", help="Kill only there, again and again, as a failure has named it.")
+@click.option("--postgres", is_flag=True, help="Keep the store on a PostgreSQL server, which lives on.")
+@click.option(
+    "--blobs",
+    type=click.Choice(["s3", "file"]),
+    is_flag=False,
+    flag_value="s3",
+    help="Keep the blobs in an S3 server, which is killed, too, or in a folder in the place of one.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of the table.")
-def main(kills: int, seed: int, at: str | None, as_json: bool) -> None:
+def main(
+    kills: int | None, seed: int, skip: int, at: str | None, postgres: bool, blobs: str | None, as_json: bool
+) -> None:
     """Kill a server under mixed load at every commit point in turn, then there and at random; check all that it acked.
 
-    Every point is hit once in the first 17 kills. Fails at the first promise that is not kept, and keeps its database.
+    Every point is hit once in the first kills. Fails at the first promise that is not kept, and keeps its database.
     """
+    fresh_store = {"fresh_store": fresh_database} if postgres else {}
+    fresh_blobs, points = PLACES[blobs or ""]
+    planned = _kills(kills or len(points), seed, at, points)
+    if skip % KILLS_PER_DATABASE or skip >= len(planned):
+        raise click.BadParameter(
+            f"{skip} is no multiple of {KILLS_PER_DATABASE} under {len(planned)}: each database has so many kills.",
+            param_hint="--skip",
+        )
     folder = Path(tempfile.mkdtemp(prefix="interopsim-chaos-"))
-    campaign = Campaign(folder, SigningKeys(), _kills(kills, seed, at), seed)
-    interrupted = not asyncio.run(_run(campaign, kills))
+    campaign = Campaign(folder, SigningKeys(), planned, seed, fresh_blobs=fresh_blobs, first=skip, **fresh_store)
+    interrupted = not asyncio.run(_run(campaign, len(planned) - skip))
     found = campaign.found
     if found.broken:
         click.echo(f"the database and its log are kept: {folder}", err=True)
@@ -42,16 +68,16 @@ def main(kills: int, seed: int, at: str | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
-        _print(found)
+        _print(found, points)
     sys.exit(INTERRUPTED if interrupted else 1 if found.broken else 0)
 
 
-def _kills(count: int, seed: int, at: str | None) -> list[Kill]:
+def _kills(count: int, seed: int, at: str | None, points: Sequence[str]) -> list[Kill]:
     if at is None:
-        return list(plan(count, seed))
+        return list(plan(count, seed, points))
     point, _, passage = at.partition(":")
-    if point not in POINTS or not passage.isdecimal():
-        raise click.BadParameter(f"POINT:N, with a point of {', '.join(POINTS)}", param_hint="--at")
+    if point not in points or not passage.isdecimal():
+        raise click.BadParameter(f"POINT:N, with a point of {', '.join(points)}", param_hint="--at")
     return [Kill(point, int(passage))] * count
 
 
@@ -71,8 +97,8 @@ async def _run(campaign: Campaign, kills: int) -> bool:
     return True
 
 
-def _print(found: Found) -> None:
-    for point in (*POINTS, RANDOM):
+def _print(found: Found, points: Sequence[str]) -> None:
+    for point in (*points, RANDOM):
         click.echo(f"{point:20} {found.at_points[point]:6} kills")
     click.echo(f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}).")
     if found.missed:

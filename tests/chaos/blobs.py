@@ -16,6 +16,8 @@ CHUNK_BYTES = 32 << 10
 MOST_BYTES = 200 << 10
 LARGE_BYTES = SYNC_BYTES + 2 * WRITE_BYTES
 """So long that it is synced before it is complete."""
+REFUSED_SECONDS = 0.2
+"""How long somebody waits who was refused because the object store is away."""
 OLD_ONES = 3
 """How many older blobs a check downloads again."""
 _DAY_MS = 86_400_000
@@ -28,7 +30,8 @@ class Blob:
     seed: int
     length: int
     direct_path: str = ""
-    acked_at_ms: int = 0
+    uploaded_at_ms: int = 0
+    """A time before the upload that was acked: between that and the ack, the clock may be moved by hours."""
 
     @property
     def content(self) -> bytes:
@@ -60,6 +63,7 @@ class Blobs:
         """What is done most of the time: a method's name without its underscore."""
         self.pause_seconds = 0.0
         """Between two uploads."""
+        self.large_bytes = LARGE_BYTES
 
     async def return_(self) -> None:
         """Connects, and gets a permission to upload."""
@@ -70,7 +74,8 @@ class Blobs:
         """Completes what was broken off, and downloads what was acked."""
         for blob in list(self._unfinished):
             await self._complete(blob)
-        for blob in self._unseen + self._rng.sample(self._stored, min(OLD_ONES, len(self._stored))):
+        old = self._rng.sample(self._stored, min(OLD_ONES, len(self._stored)))
+        for blob in self._unseen + [each for each in old if each not in self._unseen]:
             await self._download(blob)
         self._unseen.clear()
 
@@ -81,7 +86,12 @@ class Blobs:
             if self._person.stage.now_ms > self._renew_at_ms:
                 await self._get_permission()
             kind = self._rng.choices([*kinds], [10, 3, 2, 0.2])[0]
-            await kinds[self.favourite if self.favourite and self._rng.random() < 0.7 else kind]()
+            try:
+                await kinds[self.favourite if self.favourite and self._rng.random() < 0.7 else kind]()
+            except ServerRefusal as refusal:
+                if refusal.reason != "SERVER_FAULT" or not self._person.stage.expects_faults:
+                    raise
+                await asyncio.sleep(REFUSED_SECONDS)
             await asyncio.sleep(self.pause_seconds)
 
     async def close(self) -> None:
@@ -99,7 +109,7 @@ class Blobs:
         await self._complete(self._new())
 
     async def _large(self) -> None:
-        await self._complete(self._new(LARGE_BYTES))
+        await self._complete(self._new(self.large_bytes))
 
     async def _half(self) -> None:
         blob = self._new()
@@ -126,7 +136,6 @@ class Blobs:
                     raise Broken(f"what was kept of an unfinished upload is not what was sent: {refusal}") from refusal
                 if refusal.reason != "UPLOAD_OFFSET_MISMATCH":  # what was kept has just become too old
                     raise
-        blob.acked_at_ms = self._person.stage.now_ms
         self._unfinished.remove(blob)
         self._stored.append(blob)
         self._unseen.append(blob)
@@ -139,6 +148,7 @@ class Blobs:
         return await self._upload(blob, status.committed_bytes, blob.content[status.committed_bytes :])
 
     async def _upload(self, blob: Blob, offset: int, content: bytes) -> str:
+        blob.uploaded_at_ms = self._person.stage.now_ms
         start = pb.UploadStart(
             auth=self._auth, upload_token=media_token(blob.sha256), length=blob.length, offset=offset
         )
@@ -165,12 +175,14 @@ class Blobs:
             async for response in self._person.transport.download(pb.DownloadRequest(direct_path=blob.direct_path)):
                 digest.update(response.chunk)
         except ServerRefusal as refusal:
-            age_ms = self._person.stage.now_ms - blob.acked_at_ms
+            age_ms = self._person.stage.now_ms - blob.uploaded_at_ms
             if refusal.reason in {"BLOB_EXPIRED", "BLOB_NOT_FOUND"} and age_ms > MEDIA_DAYS * _DAY_MS - 60_000:
                 self._stored.remove(blob)
                 return
             if refusal.reason in {"BLOB_EXPIRED", "BLOB_NOT_FOUND"}:
-                raise Broken(f"a blob of {blob.length} bytes, acked {age_ms} ms ago, is gone: {refusal}") from refusal
+                raise Broken(
+                    f"a blob of {blob.length} bytes, uploaded {age_ms} ms ago, is gone: {refusal}"
+                ) from refusal
             raise
         if digest.digest() != blob.sha256:
             raise Broken(f"a blob of {blob.length} bytes came down with other bytes than went up")

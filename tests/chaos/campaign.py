@@ -4,19 +4,24 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
 from interop_client.errors import ServerRefusal
+from interop_server.blobs.local import WRITE_BYTES
+from interop_server.blobs.object_writer import PIECE_BYTES
 from interop_server.crash_points import POINTS
 from partner_server import SigningKeys
 from tests.chaos.blobs import Blobs
 from tests.chaos.choices import Accounts, Operator, Settings, opt_in
 from tests.chaos.letters import Correspondent
+from tests.chaos.places import OBJECT_STORE, FreshBlobs, beside_the_database
 from tests.chaos.prekeys import PreKeys
 from tests.chaos.stage import Broken, Place, Stage, is_gone, open_stage, settle
+from tests.object_stores import S3Server
 
 RANDOM = "random"
 ROUND_SECONDS = 90.0
@@ -30,11 +35,29 @@ _FAVOURITES = {
     "blob.keep": "half",
     "blob.delete_stale": "half",
     "blob.forget": "wrong",
+    "object.touch": "half",
+    "object.piece": "half",
+    "object.compose": "half",
+    "object.forget": "half",
+    "object.delete_stale": "half",
 }
 """What uploads must do for a point to be passed soon."""
-_STEPS_MS = {"blob.delete_stale": 61_000, "blob.delete": _DAY_MS + 3_600_000}
+_STEPS_MS = {
+    "blob.delete_stale": 61_000,
+    "blob.delete": _DAY_MS + 3_600_000,
+    "object.delete_stale": 61_000,
+    "object.delete": _DAY_MS + 3_600_000,
+}
 """How far the clock must go for it."""
-_ONCE = {"schema.create": 1, "blob.delete": 2, "blob.delete_stale": 2, "blob.sync_early": 1}
+_ONCE = {
+    "schema.create": 1,
+    "schema.empty": 1,
+    "blob.delete": 2,
+    "blob.delete_stale": 2,
+    "blob.sync_early": 1,
+    "object.delete": 2,
+    "object.delete_stale": 2,
+}
 """Points that are not passed often: how often at most before the kill."""
 _USUAL, _OFTEN = 12, 150
 
@@ -64,7 +87,7 @@ class Kill:
     """Where a server dies."""
 
     point: str
-    """One of `POINTS`, or `random`."""
+    """One of `POINTS` or `OBJECT_POINTS`, or `random`, or `object store`."""
     passage: int = 0
     """Of the point, from 1."""
     after_seconds: float = ROUND_SECONDS
@@ -73,7 +96,7 @@ class Kill:
     @property
     def told(self) -> str:
         """What the server is told."""
-        return "" if self.point == RANDOM else f"{self.point}:{self.passage}"
+        return "" if self.point in (RANDOM, OBJECT_STORE) else f"{self.point}:{self.passage}"
 
     @property
     def under_load(self) -> str:
@@ -99,22 +122,34 @@ class Found:
         return {**vars(self), "at_points": dict(self.at_points), "holds": not self.broken}
 
 
-def plan(count: int, seed: int) -> Iterator[Kill]:
+def plan(count: int, seed: int, points: Sequence[str] = POINTS) -> Iterator[Kill]:
     """Every point once; then every point in turn at some later passage, and one random kill for every two of them."""
     rng = random.Random(seed)
-    points = [point for point in POINTS if point != "schema.create"]
+    later = [point for point in points if point != "schema.create"]
     for number in range(count):
-        if number < len(POINTS):
-            yield Kill(POINTS[number], 1 if number == 0 else rng.randint(1, _most(POINTS[number], 40)))
+        if number < len(points):
+            yield Kill(points[0], 1) if number == 0 else _kill(points[number], rng, 40)
         elif number % 3 == 0:
             yield Kill(RANDOM, after_seconds=rng.uniform(0.0, 0.8))
         else:
-            point = points[(number - number // 3) % len(points)]
-            yield Kill(point, rng.randint(1, _most(point, _OFTEN)))
+            yield _kill(later[(number - number // 3) % len(later)], rng, _OFTEN)
+
+
+def _kill(point: str, rng: random.Random, often: int) -> Kill:
+    if point == OBJECT_STORE:
+        return Kill(point, after_seconds=rng.uniform(0.0, 2.0))
+    return Kill(point, rng.randint(1, _most(point, often)))
 
 
 def _most(point: str, often: int) -> int:
-    return _ONCE.get(point, often if point.startswith("write.") else _USUAL)
+    return _ONCE.get(point, often if point.startswith("write.") else min(often, _USUAL))
+
+
+FreshStore = Callable[[], AbstractAsyncContextManager[str]]
+
+
+def _in_a_file() -> AbstractAsyncContextManager[str]:
+    return nullcontext("")
 
 
 class Campaign:
@@ -125,30 +160,47 @@ class Campaign:
         keys: Of the messenger.
         kills: Where.
         seed: Of the load's choices.
+        fresh_store: Has a database on a PostgreSQL server, and gives its address; without it, databases are files.
+        fresh_blobs: Has a place for blobs in a folder that is given, and says where it is.
+        first: How many of the kills are left out: of whole databases.
     """
 
-    def __init__(self, folder: Path, keys: SigningKeys, kills: Sequence[Kill], seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        keys: SigningKeys,
+        kills: Sequence[Kill],
+        seed: int,
+        fresh_store: FreshStore = _in_a_file,
+        fresh_blobs: FreshBlobs = beside_the_database,
+        first: int = 0,
+    ) -> None:
         self._folder = folder
         self._keys = keys
         self._kills = kills
         self._seed = seed
+        self._fresh_store = fresh_store
+        self._fresh_blobs = fresh_blobs
+        self._first = first
         self.found = Found(seed)
 
     async def run(self, progress: Callable[[], None] = lambda: None) -> Found:
         """Runs to the end, or until a promise is broken; `progress` is called after each kill."""
         began = time.monotonic()
-        for start in range(0, len(self._kills), KILLS_PER_DATABASE):
-            place = Place(self._folder / f"database-{start}", self._keys)
-            place.folder.mkdir()
-            async with open_stage(place) as stage:
-                company = Company(stage, random.Random(self._seed + start))
-                for kill in self._kills[start : start + KILLS_PER_DATABASE]:
-                    await self._one(company, kill)
-                    self.found.seconds = time.monotonic() - began
-                    progress()
-                    if self.found.broken:
-                        return self.found
-                await self._last(company)
+        for start in range(self._first, len(self._kills), KILLS_PER_DATABASE):
+            folder = self._folder / f"database-{start}"
+            folder.mkdir()
+            with self._fresh_blobs(folder) as blobs:
+                place = Place(folder, self._keys, blobs=blobs.url, environment=blobs.environment)
+                async with self._fresh_store() as store, open_stage(replace(place, store=store)) as stage:
+                    company = Company(stage, random.Random(self._seed + start), blobs.server)
+                    for kill in self._kills[start : start + KILLS_PER_DATABASE]:
+                        await self._one(company, kill)
+                        self.found.seconds = time.monotonic() - began
+                        progress()
+                        if self.found.broken:
+                            return self.found
+                    await self._last(company)
         return self.found
 
     async def _one(self, company: "Company", kill: Kill) -> None:
@@ -171,9 +223,10 @@ class Campaign:
 class Company:
     """Everybody who loads one server."""
 
-    def __init__(self, stage: Stage, rng: random.Random) -> None:
+    def __init__(self, stage: Stage, rng: random.Random, object_store: S3Server | None = None) -> None:
         self._stage = stage
         self._rng = rng
+        self._object_store = object_store
         self._acts: list[Act] = []
         self._blobs: Blobs
         self._operator: Operator
@@ -194,6 +247,7 @@ class Company:
         was_early = True
         try:
             await self._stage.start(kill.told)
+            self._stage.expects_faults = kill.point == OBJECT_STORE
             await self._return()
             was_early = await self._work(kill)
         except Exception as error:
@@ -215,13 +269,19 @@ class Company:
     async def _work(self, kill: Kill) -> bool:
         """Loads the server until it dies or is killed; says whether it died by itself."""
         self._blobs.favourite = _FAVOURITES.get(kill.point, "")
+        self._operator.is_resetting = kill.point == "schema.empty"
         self._operator.step_ms = _STEPS_MS.get(kill.point, 1_500)
         works = [asyncio.create_task(act.work()) for act in self._acts]
-        dying = asyncio.create_task(self._stage.died(kill.after_seconds))
+        dying = asyncio.create_task(
+            self._lose_object_store(kill.after_seconds)
+            if kill.point == OBJECT_STORE
+            else self._stage.died(kill.after_seconds)
+        )
         # Whatever ends the work of one: the server's death, or what it has found.
         failing = asyncio.create_task(asyncio.wait(works, return_when=asyncio.FIRST_EXCEPTION))
         await asyncio.wait([dying, failing], return_when=asyncio.FIRST_COMPLETED)
         failing.cancel()
+        was_lost = kill.point == OBJECT_STORE and dying.done() and dying.result()
         dying.cancel()
         ends = [work.exception() for work in works if work.done()]
         was_dead = await self._stage.died(DEATH_SECONDS if any(end and is_gone(end) for end in ends) else 0)
@@ -231,7 +291,25 @@ class Company:
         except Exception as error:
             if not is_gone(error):
                 raise
-        return was_dead
+        return was_dead or was_lost
+
+    async def _lose_object_store(self, after_seconds: float) -> bool:
+        """Has the object store die under load, and come back when that is noticed; says whether it is used again."""
+        server = self._object_store
+        assert server is not None
+        await self._stage.died(after_seconds)
+        await asyncio.to_thread(server.kill)
+        try:
+            await self._wait_for(lambda troubles: "blobs" in troubles)
+        finally:
+            await asyncio.to_thread(server.start)
+        await self._wait_for(lambda troubles: not troubles)
+        return not await self._stage.died(after_seconds)
+
+    async def _wait_for(self, is_so: Callable[[Mapping[str, str]], bool]) -> None:
+        async with asyncio.timeout(ROUND_SECONDS):
+            while not is_so((await self._stage.admin.get_statistics()).troubles):
+                await self._stage.died(0.05)
 
     async def _cast(self) -> None:
         stage, rng = self._stage, self._rng
@@ -251,6 +329,8 @@ class Company:
             await taker.close()
         self._operator = Operator(stage)
         self._blobs = Blobs(await stage.whatsapp_user(), rng)
+        if self._stage.keeps_objects:
+            self._blobs.large_bytes = PIECE_BYTES + 3 * WRITE_BYTES
         self._acts = [
             *whatsapp,
             *third_party,

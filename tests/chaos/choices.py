@@ -179,6 +179,8 @@ class Operator:
         self._stage = stage
         self.step_ms = 1_500
         """How far time is moved at once."""
+        self.is_resetting = False
+        """Whether the operator has a clean world begin, once, when some time has passed."""
         self.pause_seconds = 0.1
         """Between two moves."""
 
@@ -189,7 +191,7 @@ class Operator:
         """See `Stage.start`."""
 
     async def work(self) -> None:
-        """Moves the clock until the server is gone."""
+        """Moves the clock until the server is gone; a reset is where it is to die."""
         while True:
             await asyncio.sleep(self.pause_seconds)
             moved = await self._stage.admin.advance_clock(self.step_ms)
@@ -197,6 +199,8 @@ class Operator:
             for _ in range(3):
                 await asyncio.sleep(0.03)
                 self._stage.note_time((await self._stage.admin.get_clock()).now_ms)
+            if self.is_resetting:
+                await self._stage.admin.reset(seconds=0)
 
     async def close(self) -> None:
         """Nothing to do."""

@@ -3,27 +3,29 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from google.protobuf.message import Message
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import chat_pb2, enlistment_pb2
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.connection.transport import DirectTransport, LoginFactory
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.state import ClientState
 from interop_demo.processes import Child, ChildFailed, simulator
+from interop_protocol.endpoint import Endpoint
 from interop_server.core.limits import Limits
 from interop_server.crash_points import VARIABLE
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.raw import enlistment
-from tests.invariants import violations
+from tests.invariants import violations, violations_on_server
+from tests.object_stores import sizes_of_blob
 from tests.registration import registration
 
 INTEGRATOR = 600
@@ -32,7 +34,7 @@ STALE_UPLOAD_SECONDS = 60
 _MANY = 1_000_000_000
 _WEEK_SECONDS = 7 * 86_400
 LIMITS = {
-    **{field.name: _MANY for field in fields(Limits) if field.name.endswith(("_burst", "_per_day"))},
+    **{each.name: _MANY for each in fields(Limits) if each.name.endswith(("_burst", "_per_day"))},
     "media_days": MEDIA_DAYS,
     "stale_upload_seconds": STALE_UPLOAD_SECONDS,
     "silent_seconds": _WEEK_SECONDS,
@@ -42,8 +44,18 @@ LIMITS = {
 """No rate answers for what is tried here, blobs and uploads are old soon, and moving the clock ends no session."""
 _KEEPS_BYTECODE = {"PYTHONDONTWRITEBYTECODE": ""}
 """Compiling the sources anew takes several times as long as the rest of a start."""
-_BROKEN_OFF = {"UNAVAILABLE", "CANCELLED", "UNKNOWN", "INTERNAL", "OK", "BROKEN", "CLOSED", "CONNECTION_SILENT"}
-"""What a call or a channel ends with when its server is gone."""
+_BROKEN_OFF = {
+    "UNAVAILABLE",
+    "CANCELLED",
+    "UNKNOWN",
+    "INTERNAL",
+    "OK",
+    "BROKEN",
+    "CLOSED",
+    "CONNECTION_SILENT",
+    "SERVER_DRAINING",
+}
+"""What a call or a channel ends with when its server is gone, or goes before it dies in a reset."""
 _FAULTS = (" ERROR ", "Traceback", "SERVER_FAULT")
 
 M = TypeVar("M", bound=Message)
@@ -69,6 +81,12 @@ class Place:
     """Of the messenger: making them takes long."""
     arguments: tuple[str, ...] = ()
     """Further options of `interopsim up`."""
+    store: str = ""
+    """The address of the database on a PostgreSQL server, in place of a file."""
+    blobs: str = ""
+    """The URL of the place of the blobs, in place of a folder beside the database."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Further variables of its processes."""
 
 
 class Stage:
@@ -101,7 +119,13 @@ class Stage:
         arguments = [word for name, value in LIMITS.items() for word in ("--limit", f"{name}={value}")]
         arguments += ["--log-level", "warning", *self._place.arguments]
         log = self._place.folder / "server.log"
-        child = simulator(log, self.db, arguments, {VARIABLE: crash_at, **_KEEPS_BYTECODE})
+        store, blobs = self._place.store, self._place.blobs
+        if store:
+            arguments += ["--store", store]
+        if store or blobs:
+            arguments += ["--blobs", blobs or str(self._place.folder)]
+        environment = {VARIABLE: crash_at, **_KEEPS_BYTECODE, **self._place.environment}
+        child = simulator(log, None if store else self.db, arguments, environment)
         try:
             ready = await child.start()
         except ChildFailed as error:
@@ -116,7 +140,9 @@ class Stage:
         self.admin = AdminClient(self.endpoint.admin)
         self.partner.set_simulator(self.endpoint)
         self._check_log(log)
-        if found := await asyncio.to_thread(violations, self.db):
+        sizes_of = partial(sizes_of_blob, blobs, self._place.environment) if blobs else None
+        found = await (violations_on_server(store) if store else asyncio.to_thread(violations, self.db, sizes_of))
+        if found:
             raise Broken(f"the database is not in order: {found}")
         before_ms, clock = self.now_ms, await self.admin.get_clock()
         if clock.now_ms < before_ms:
@@ -141,6 +167,11 @@ class Stage:
         if self._child is not None:
             await asyncio.wait([self._death], timeout=within_seconds)
         return self._child is None or self._death.done()
+
+    @property
+    def keeps_objects(self) -> bool:
+        """Whether blobs are objects, and no files."""
+        return bool(self._place.blobs)
 
     @property
     def pid(self) -> int:

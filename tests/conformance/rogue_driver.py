@@ -1,6 +1,7 @@
 """A driver that answers `describe` and then does what no driver should, as its first argument says."""
 
 import os
+import subprocess
 import sys
 import time
 
@@ -38,6 +39,21 @@ def misbehave(how: str, request: pb.DriveRequest) -> None:  # noqa: C901 - one w
             send(event=pb.DeviceEvent(device=request.device, number=number, text_shown=shown))
     if how == "answers_others":
         send(result=pb.CommandResult(id=request.id + 1000, done=pb.DoneResult()))
+    if how == "answers_twice":
+        for _ in range(2):
+            send(result=pb.CommandResult(id=request.id, done=pb.DoneResult()))
+    if how == "tells_of_others":
+        send(event=pb.DeviceEvent(device="nobody", number=1, text_shown=pb.TextShown(text="Hello")))
+    if how == "closes_stdout":
+        os.close(1)
+        time.sleep(600)
+    if how == "leaves_a_child":
+        subprocess.Popen(["setsid", "sleep", "20"])  # it holds the driver's pipes
+        os._exit(7)
+    if how == "leaves_a_half":
+        sys.stdout.buffer.write(b"\x40half a message")
+        sys.stdout.buffer.flush()
+        os._exit(0)
     if how == "answers_nothing":
         send(result=pb.CommandResult(id=request.id))
     if how == "supports_nothing":

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -17,12 +18,16 @@ WRONG_USE = {
     "an unknown check to skip": ((*CLIENT, "--skip", "ENL-8.enlists"), "did you mean ENL-08.enlists?"),
     "an unknown area": ((*CLIENT, "--area", "KEYS"), "did you mean KEY?"),
     "an unknown profile": ((*CLIENT, "--profile", "2025"), "did you mean 2024?"),
+    "a profile unlike any": ((*CLIENT, "--profile", "../x"), "there is 2024."),
     "an unknown scope": ((*CLIENT, "--scope", "milestone:7"), "milestone:1 to milestone:6"),
     "another word for a scope": ((*CLIENT, "--scope", "mile:1"), "milestone:1 to milestone:6"),
     "nothing left to run": ((*CLIENT, "--only", "ENL-08.enlists", "--skip", "ENL-08.enlists"), "no check is left"),
     "no such program": (("client", "--command", "/no/such/program"), "cannot be started"),
+    "a folder for a program": (("client", "--command", "/tmp"), "cannot be started"),
     "a file that is no program": (("client", "--command", "/etc/hostname"), "cannot be started"),
     "an open quote": (("client", "--command", "sh -c '"), "quotation"),
+    "a bot by proxy": (("client", "--bot", "--mode", "proxy"), "nobody drives"),
+    "a bot that waits": (("client", "--bot", "--pause"), "nobody drives"),
     "neither command nor driver": (("client",), "Give either --command"),
     "both": ((*CLIENT, "--driver", "127.0.0.1:1"), "Give either --command"),
     "a driver elsewhere": (("client", "--driver", "192.0.2.1:5555"), "--allow-remote"),
@@ -31,6 +36,8 @@ WRONG_USE = {
     "nobody there": (("client", "--driver", "127.0.0.1:1"), "no driver answers"),
     "a negative seed": ((*CLIENT, "--seed", "-1"), "--seed"),
     "no time at all": ((*CLIENT, "--time-factor", "0"), "--time-factor"),
+    "a time that is no number": ((*CLIENT, "--time-factor", "nan"), "no number"),
+    "a file without an end": ((*CLIENT, "--expected-failures", "/dev/zero"), "longer than"),
     "a file that is not there": ((*CLIENT, "--expected-failures", "none.toml"), "cannot be read"),
     "reports that are none": (("diff", "a.json", "b.json"), "cannot be read"),
     "a list of nothing": (("list", "--area", "ABC"), "no area"),
@@ -69,8 +76,40 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) 
     """Somebody's file is where the report should go."""
     (tmp_path / "report").write_text("mine")
     outcome = conformance(tmp_path, *CLIENT)
-    assert outcome.status == 2 and "the report cannot be written" in outcome.stderr
+    assert outcome.status == 2 and "no folder" in outcome.stderr
     assert (tmp_path / "report").read_text() == "mine"
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [("> /dev/full", 0), ("| true", 0), (">&-", 0), ("2> /dev/full", 0), ("--json > /dev/full", 3)],
+)
+def test_a_run_goes_on_without_its_terminal(target: str, status: int, tmp_path: Path) -> None:
+    """There is the report; only who wants that on stdout has nothing then."""
+    kit = [sys.executable, "-m", "interop_server", "conformance", *CLIENT, "--only", ONE]
+    done = subprocess.run(
+        ["bash", "-c", f'"$@" {target}; exit "${{PIPESTATUS[0]}}"', "bash", *kit, "--report", str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False), done.stderr
+    assert json.loads((tmp_path / "report.json").read_text())["is_conformant"]
+
+
+def test_a_terminal_without_the_characters_gets_them_escaped(tmp_path: Path) -> None:
+    """A difference has an arrow, and its id is text from a file."""
+    for name, verdict in (("old", "pass"), ("new", "fail")):
+        report = {"schema_version": 1, "checks": [{"id": "\x1b[2J", "verdict": verdict}]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(report))
+    done = subprocess.run(
+        [sys.executable, "-m", "interop_server", "conformance", "diff", "old.json", "new.json"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout) == (1, "worse  \\x1b[2J: pass \\u2192 fail\n")
 
 
 @pytest.mark.timeout(180)
@@ -109,16 +148,12 @@ def test_checks_are_listed(tmp_path: Path) -> None:
     assert "ENL-08.enlists" in conformance(tmp_path, "list").stdout
 
 
-@pytest.mark.timeout(120)
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_broken_off_run_leaves_a_report_and_nothing_else(number: signal.Signals, tmp_path: Path) -> None:
-    """The report says that it was broken off, and what did not run."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    arguments = [*CLIENT, "--report", str(tmp_path / "report")]
+def _started(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Starts the kit against the SDK, and returns once a check has passed."""
+    (tmp_path / "temporary").mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "interop_server", "conformance", *arguments],
-        env={**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"},
+        [sys.executable, "-m", "interop_server", "conformance", *CLIENT, *arguments],
+        env={**os.environ, "TMPDIR": str(tmp_path / "temporary"), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -126,9 +161,32 @@ def test_a_broken_off_run_leaves_a_report_and_nothing_else(number: signal.Signal
     assert process.stdout is not None
     while "pass" not in process.stdout.readline():
         pass
+    return process
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_broken_off_run_leaves_a_report_and_nothing_else(number: signal.Signals, tmp_path: Path) -> None:
+    """The report says that it was broken off, and what did not run."""
+    process = _started(tmp_path, "--report", str(tmp_path / "report"))
     process.send_signal(number)
     _, logged = process.communicate(timeout=60)
     assert process.returncode == 130, logged
     report = json.loads((tmp_path / "report" / "report.json").read_text())
     assert not report["is_complete"] and not report["is_conformant"] and report["counts"]["not run"] > 0
-    assert list(temporary.iterdir()) == [] and "Traceback" not in logged
+    assert list((tmp_path / "temporary").iterdir()) == [] and "Traceback" not in logged
+
+
+@pytest.mark.timeout(120)
+def test_no_process_outlives_a_kit_that_was_killed(tmp_path: Path) -> None:
+    """It could end nothing: its simulators and the driver see by themselves that it is gone."""
+    process = _started(tmp_path, "--no-report")
+    children = [int(pid) for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+    assert len(children) >= 2  # a driver and a simulator, or two
+    watched = [os.pidfd_open(pid) for pid in children]
+    process.kill()
+    process.communicate()
+    for each in watched:
+        ended, _, _ = select.select([each], [], [], 60)
+        os.close(each)
+        assert ended

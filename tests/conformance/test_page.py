@@ -1,25 +1,22 @@
 """report.html in a real Chromium: at the width of a phone and of a desktop, light and dark, with hostile text in it."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 
 from interop_conformance.catalogue import load
 from interop_conformance.check import Score, Subject
 from interop_conformance.report.html import html_of
 from interop_conformance.verdict import Result, Run, Verdict
+from tests.browser import CHROMIUM, LEAST_CONTRAST, NO_CHROMIUM, QUIET, TEXTS, WIDTHS
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script>\u202e\x1b[31m{{7*7}}' + "w" * 300
-QUIET = ("--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync")
-WIDTHS = {"phone": 390, "desktop": 1280}
 
 pytestmark = [
     pytest.mark.timeout(180),
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed: Debian's package is called chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason=NO_CHROMIUM),
 ]
 
 
@@ -72,7 +69,8 @@ def test_the_page_fits_and_can_be_read(width: str, scheme: str, browser: Browser
     closed = page.locator("details:not([open])").first.element_handle()
     closed.query_selector("summary").click()
     assert closed.query_selector(".in").is_visible()
-    assert contrast(page) >= 4.5
+    least, where = page.evaluate(LEAST_CONTRAST, TEXTS)
+    assert least >= 4.5, where
     assert asked == [report.as_uri()] and errors == []
     assert page.locator("img, script").count() == 0 and page.title().startswith("<img")
     page.screenshot(path=tmp_path / f"{width}-{scheme}.png")
@@ -88,23 +86,3 @@ def test_the_keyboard_opens_a_check(browser: Browser, report: Path) -> None:
     page.keyboard.press("Enter")
     assert summary.evaluate("element => element.parentElement.open")
     page.close()
-
-
-def contrast(page: Page) -> float:
-    """The least contrast of text to its ground, as WCAG has it."""
-    found: float = page.evaluate(
-        """() => {
-          const channels = text => text.match(/[\\d.]+/g).map(Number);
-          const light = rgb => rgb.map(v => v / 255).map(v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-            .reduce((sum, v, at) => sum + v * [.2126, .7152, .0722][at], 0);
-          const ground = element => { for (; element; element = element.parentElement) {
-            const colour = channels(getComputedStyle(element).backgroundColor);
-            if (colour.length < 4 || colour[3] > 0) return colour; } return [255, 255, 255]; };
-          const texts = [...document.querySelectorAll('h1, p, span, dd, dt, td, th, li, code')];
-          return Math.min(...texts.map(text => {
-            const ends = [light(channels(getComputedStyle(text).color).slice(0, 3)), light(ground(text).slice(0, 3))];
-            const [a, b] = ends.sort((x, y) => y - x);
-            return (a + .05) / (b + .05); }));
-        }"""
-    )
-    return found

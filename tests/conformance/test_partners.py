@@ -11,6 +11,7 @@ import pytest
 
 from interop_conformance.catalogue import load
 from interop_conformance.check import Level, Subject
+from interop_conformance.partner_cli import partner
 from interop_wrong.partner import load as load_wrong
 from interop_wrong.register import Wrong
 from tests.conformance.kit import COMMANDS, conformance
@@ -49,7 +50,25 @@ def test_the_sample_is_conformant(tmp_path: Path) -> None:
             bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}
             assert (outcome.status, bad) == (0, {}), outcome.stdout
             assert list(outcome.folder.iterdir()) == []
+            repeat = shlex.split(outcome.report["checks"][0]["repeat"])
+            assert partner.make_context("partner", repeat[3:]).params["media_put"] is True
             assert outcome.report["kind"] == "partner" and json.dumps(outcome.report).count("eyJ") == 0
+
+    asyncio.run(run())
+
+
+def test_a_verdict_on_a_part_says_so(tmp_path: Path) -> None:
+    """Nobody has named where pushes, media and the proxy are."""
+
+    async def run() -> None:
+        async with serving() as facts:
+            token = f"{sys.executable} -m partner_server token --url {facts.base_url}"
+            named = ("--base-url", facts.base_url, "--token-command", token)
+            outcome = await asyncio.to_thread(conformance, tmp_path, "partner", *named, "--time-factor", "3")
+            line = (tmp_path / "report" / "summary.md").read_text().splitlines()[0]
+            assert outcome.status == 0 and "conformant in what was judged" in line, outcome.stdout
+            for option in ("push-url", "media-url", "proxy"):
+                assert f"--{option}" in line.replace("\\", "")
 
     asyncio.run(run())
 

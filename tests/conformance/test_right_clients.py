@@ -10,6 +10,7 @@ import pytest
 from interop_conformance.report.document import SCHEMA
 from interop_conformance.report.files import NAMES
 from tests.conformance.kit import DRIVER, conformance
+from tests.evidence import record_driven
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -28,3 +29,4 @@ def test_the_sdk_is_conformant(mode: str, tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "report").iterdir()) == sorted(NAMES)
     assert len(ElementTree.parse(tmp_path / "report" / "junit.xml").findall(".//testcase")) == len(report["checks"])
     assert list(outcome.folder.iterdir()) == []
+    record_driven("python", report["use"])

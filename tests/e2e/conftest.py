@@ -3,7 +3,8 @@
 import itertools
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import pytest
 import pytest_asyncio
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
@@ -20,12 +20,15 @@ from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child, simulator
+from interop_protocol.endpoint import Endpoint
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.recorded import RecordedAdmin
 from tests.evidence import new_journal
 from tests.registration import registration
 
-_integrators = itertools.count(200)  # the samples' messengers, which run in the same simulator, are 101 and on
+# A world takes 999 messengers. Those of the samples, which run in the same simulator, are 101 and on.
+_integrators: defaultdict[bytes, Iterator[int]] = defaultdict(lambda: itertools.count(200))
+"""The next messenger's number, by the root key of the world."""
 _numbers = itertools.count(10_000_000)
 
 
@@ -130,13 +133,20 @@ def recorded_simulator(log: Path, db: Path | None = None, arguments: Sequence[st
     return simulator(log, db, ["--journal", str(new_journal()), *arguments])
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Child]:
-    """One simulator for all tests of the session, each of which has a world of its own in it."""
-    async with recorded_simulator(tmp_path_factory.mktemp("simulator") / "simulator.log") as child:
+@asynccontextmanager
+async def shared_simulator(folder: Path, arguments: Sequence[str] = ()) -> AsyncIterator[Child]:
+    """A simulator for several tests, each of which has a world of its own in it."""
+    async with recorded_simulator(folder / "simulator.log", None, arguments) as child:
         # The key for pushes is made in the background at the first one: in whichever test counts rows just then.
         async with aiohttp.ClientSession() as http, http.get(f"{child.ready['http']}/.well-known/jwks") as key_set:
             key_set.raise_for_status()
+        yield child
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def simulator_process(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Child]:
+    """One simulator for all tests of the session."""
+    async with shared_simulator(tmp_path_factory.mktemp("simulator")) as child:
         yield child
 
 
@@ -161,7 +171,7 @@ async def open_world(
     Its issuer is not its address: the system gives the port of a messenger that is gone to a later one, and an issuer
     belongs to one integrator for ever. The messenger tells the time by `now`: seconds since the UNIX epoch.
     """
-    integrator = next(_integrators)
+    integrator = next(_integrators[endpoint.root_public_key])
     settings = PartnerSettings(folder, issuer=f"https://messenger-{integrator}.example", endpoint=endpoint)
     async with AsyncExitStack() as stack:
         partner = await stack.enter_async_context(PartnerServer(settings, keys=signing_keys, now=now))

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,7 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-END_SECONDS = 20.0
+from interop_protocol.state_files import STATE_VARIABLE
+
+END_SECONDS = 40.0
+"""How long anything may take: on a machine that others use, a start with people takes half of it."""
+TELLS_IMPORTS = ("-X", "importtime")
+"""Options of the interpreter with which `Ended.imported` has something to read."""
 ANY_PORTS = ("--grpc", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--http", "127.0.0.1:0")
 
 
@@ -21,6 +27,11 @@ class Ended:
     code: int
     stdout: str
     stderr: str
+
+    @property
+    def imported(self) -> set[str]:
+        """The modules that it has loaded, when it was told to tell them."""
+        return {line.rpartition("|")[2].strip() for line in self.stderr.splitlines()}
 
 
 class Program:
@@ -59,16 +70,32 @@ class Program:
         self._process.send_signal(number)
 
     async def end(self) -> Ended:
-        """Waits for its end."""
+        """Ends its standard input, and waits for its end."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
         async with asyncio.timeout(END_SECONDS):
             stdout, stderr = await self._process.communicate()
         assert self._process.returncode is not None
         return Ended(self._process.returncode, stdout.decode(), stderr.decode())
 
 
+def state_of(folder: Path) -> Path:
+    """Where the programs that work in a folder leave word of themselves: beside it."""
+    return folder.with_name(f"{folder.name}.state")
+
+
+def _environment() -> dict[str, str]:
+    """That of this process, without what other tests have set for it: the benchmark has gRPC say what goes wrong."""
+    return {name: value for name, value in os.environ.items() if name != "GRPC_VERBOSITY"}
+
+
 @asynccontextmanager
 async def running(
-    folder: Path, *arguments: str, python: tuple[str, ...] = (), path: Path | None = None
+    folder: Path,
+    *arguments: str,
+    python: tuple[str, ...] = (),
+    path: Path | None = None,
+    stdin: int = asyncio.subprocess.DEVNULL,
 ) -> AsyncIterator[Program]:
     """Starts `interopsim` with arguments; it is killed at the end if it still runs.
 
@@ -77,6 +104,7 @@ async def running(
         arguments: As on the command line.
         python: Options of the interpreter.
         path: Where the interpreter looks for modules first.
+        stdin: Its standard input; a pipe ends with `end`.
     """
     search = {} if path is None else {"PYTHONPATH": str(path)}
     process = await asyncio.create_subprocess_exec(
@@ -86,10 +114,16 @@ async def running(
         "interop_server",
         *arguments,
         cwd=folder,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(folder), "COLUMNS": "200", **search},
+        env={
+            **_environment(),
+            "TMPDIR": str(folder),
+            "COLUMNS": "200",
+            STATE_VARIABLE: str(state_of(folder)),
+            **search,
+        },
     )
     try:
         yield Program(process)
@@ -105,6 +139,32 @@ async def run(folder: Path, *arguments: str, python: tuple[str, ...] = ()) -> En
         return await program.end()
 
 
+async def loaded_by_a_plain_start(folder: Path, path: Path | None = None) -> set[str]:
+    """Starts a simulator without an option that matters, ends it in order, and returns the modules that it loaded."""
+    async with running(folder, "up", *ANY_PORTS, python=TELLS_IMPORTS, path=path) as program:
+        await program.ready_line()
+        program.signal(signal.SIGTERM)
+        ended = await program.end()
+    assert ended.code == 0, ended.stderr
+    return ended.imported
+
+
 def left_behind(folder: Path) -> list[str]:
     """Names of what lies in a folder, ascending."""
     return sorted(path.name for path in folder.iterdir())
+
+
+async def gone(pid: int) -> None:
+    """Waits until a process is gone that is not a child of this one."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(descriptor, ended.set)
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await ended.wait()
+    finally:
+        asyncio.get_running_loop().remove_reader(descriptor)
+        os.close(descriptor)

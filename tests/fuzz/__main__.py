@@ -49,10 +49,13 @@ class Progress:
 
 @click.command(context_settings={"ignore_unknown_options": True})
 @click.option("--examples", type=click.IntRange(min=1), default=5_000, show_default=True)
+@click.option("--postgres", is_flag=True, help="Keep the store on a PostgreSQL server.")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def main(examples: int, arguments: tuple[str, ...]) -> None:
+def main(examples: int, postgres: bool, arguments: tuple[str, ...]) -> None:
     """Fires at a simulator of its own, and exits with 1 when anything undocumented came back."""
     os.environ["FUZZ_EXAMPLES"] = str(examples)
+    if postgres:
+        os.environ["FUZZ_POSTGRES"] = "1"
     progress = Progress()
     options = ["tests/fuzz", "-q", "--no-header", "-n", str(min(4, os.cpu_count() or 1)), "--timeout", "86400"]
     code = pytest.main([*options, *arguments], plugins=[progress])

@@ -16,7 +16,6 @@ import grpc.aio
 from google.protobuf.descriptor import MethodDescriptor
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import (
     chat_pb2,
@@ -34,6 +33,7 @@ from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
 from interop_demo.processes import Child, simulator
 from interop_protocol.encoding import media_token
+from interop_protocol.endpoint import Endpoint
 from interop_server.core.limits import Limits
 from interop_server.rpc.errors import DETAILS_METADATA
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
@@ -42,7 +42,8 @@ from tests.e2e.wire import sealed_message
 from tests.fuzz.line import WAIT_SECONDS, Line
 from tests.fuzz.methods import path_of
 from tests.fuzz.outcomes import Answer
-from tests.invariants import violations
+from tests.invariants import violations, violations_on_server
+from tests.postgres import fresh_database
 from tests.registration import registration
 
 INTEGRATOR = 500
@@ -80,7 +81,7 @@ class Target:
     def __init__(
         self,
         child: Child,
-        db: Path,
+        db: Path | str,
         partner: PartnerServer,
         admin: AdminClient,
         stack: AsyncExitStack,
@@ -186,7 +187,8 @@ class Target:
             async with asyncio.timeout(WAIT_SECONDS):
                 while not any(_content(stanza) == content for stanza in await recipient.take()):
                     pass
-        found = await asyncio.to_thread(violations, self.db)
+        db = self.db
+        found = await (asyncio.to_thread(violations, db) if isinstance(db, Path) else violations_on_server(db))
         assert not found, found
         log = self.child.log.read_text(errors="replace")
         news, self._log_length = log[self._log_length :], len(log)
@@ -281,12 +283,16 @@ def _content(stanza: object) -> bytes:
 @asynccontextmanager
 async def open_target(folder: Path, keys: SigningKeys) -> AsyncIterator[Target]:
     """Starts a simulator with a messenger and people; ends all of it."""
-    db = folder / "fuzzed.db"
+    db: Path | str = folder / "fuzzed.db"
     arguments = ["--log-level", "warning", "--limit", "kem_prekeys=true"]
     for name in UNLIMITED:
         arguments += ["--limit", f"{name}=1000000000"]
     async with AsyncExitStack() as stack:
-        child = await stack.enter_async_context(simulator(folder / "simulator.log", db, arguments))
+        if os.environ.get("FUZZ_POSTGRES"):
+            db = await stack.enter_async_context(fresh_database())
+            arguments += ["--store", db, "--blobs", str(folder)]
+        file = db if isinstance(db, Path) else None
+        child = await stack.enter_async_context(simulator(folder / "simulator.log", file, arguments))
         admin = await stack.enter_async_context(AdminClient(str(child.ready["admin"])))
         ahead = [0.0]
         settings = PartnerSettings(folder / "partner")

@@ -1,4 +1,4 @@
-"""`make docs`: writes what the documents repeat of the ledger, between markers; `--check` says whether it is there.
+"""`make docs`: writes what documents repeat of the ledger and the reasons, between markers; `--check` only looks.
 
 Knows nothing of the prose around it.
 """
@@ -8,17 +8,33 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from interop_server.core.errors import Reason, Recovery
 from interop_server.core.limits import Limits
 from interop_server.ledger import Ledger, Requirement, Status, load_ledger
+from interop_server.rpc.statuses import STATUS_CODES
+from tests.ledger import drives
 from tests.ledger.judges import with_judges
 from tests.ledger.places import ROOT
 
 LIMITS = ROOT / "docs" / "limits.md"
+REASONS = ROOT / "docs" / "reasons.md"
+CLIENTS = ROOT / "docs" / "clients.md"
 README = ROOT / "README.md"
 ROWS = ROOT / "docs" / "requirements.toml"
 _PART = re.compile(r"(<!-- ledger: ([a-z_]+) -->\n).*?(<!-- /ledger -->)", re.DOTALL)
 _FIGURE = re.compile(r"\d+ of \d+ requirements are modelled")
 _MAX_VALUE_CHARACTERS = 40
+_RETRY_HELPS = {
+    Recovery.NEVER: "no",
+    Recovery.SAME_AGAIN: "yes, later",
+    Recovery.RECONNECT: "on a new connection",
+    Recovery.NEW_TOKEN: "with a new token",
+    Recovery.ENLIST: "after enlisting",
+    Recovery.NEW_KEYS: "with new keys",
+    Recovery.REFRESH_DEVICES: "for the right devices",
+    Recovery.CHALLENGE: "after a challenge, or later",
+}
+"""Whether a retry helps, by what a client does about a refusal."""
 
 
 class PartUnknown(Exception):
@@ -30,8 +46,8 @@ def figure(ledger: Ledger) -> str:
     return f"{ledger.count(Status.MODELLED)} of {len(ledger.rows)} requirements are modelled"
 
 
-def limits_with_tables(text: str, ledger: Ledger) -> str:
-    """Returns docs/limits.md with everything between its markers written anew.
+def with_tables(text: str, ledger: Ledger) -> str:
+    """Returns a page with everything between its markers written anew.
 
     Raises:
         PartUnknown: A marker names no part.
@@ -52,11 +68,12 @@ def readme_with_figure(text: str, ledger: Ledger) -> str:
 
 def outdated(ledger: Ledger) -> dict[Path, str]:
     """Returns what each document that differs from the ledger should be."""
-    limits, readme, rows = LIMITS.read_text(), README.read_text(), ROWS.read_text()
     wanted = {
-        LIMITS: limits_with_tables(limits, ledger),
-        README: readme_with_figure(readme, ledger),
-        ROWS: with_judges(rows),
+        LIMITS: with_tables(LIMITS.read_text(), ledger),
+        REASONS: with_tables(REASONS.read_text(), ledger),
+        CLIENTS: with_tables(CLIENTS.read_text(), ledger),
+        README: readme_with_figure(README.read_text(), ledger),
+        ROWS: with_judges(ROWS.read_text()),
     }
     return {path: text for path, text in wanted.items() if text != path.read_text()}
 
@@ -86,6 +103,55 @@ def _policy(ledger: Ledger) -> str:
     return _table(("id", "values"), ((row.id, _values(row)) for row in rows))
 
 
+def _reasons_with_codes(_: Ledger) -> str:
+    rows = sorted(Reason, key=lambda each: each.name)
+    head = ("reason", "gRPC status", "code", "HTTP", "does a retry help", "recovery")
+    return _table(head, (_reason_row(reason) for reason in rows))
+
+
+def _reason_row(reason: Reason) -> tuple[str, ...]:
+    login = "" if reason.login_code == reason.code else f", at a login {reason.login_code}"
+    return (
+        reason.name,
+        STATUS_CODES[reason.category].name,
+        f"{reason.code}{login}",
+        str(reason.http_status),
+        _RETRY_HELPS[reason.recovery],
+        reason.recovery.name,
+    )
+
+
+def _driven_summary(_: Ledger) -> str:
+    calls, stanzas = ([row for row in drives.rows() if (row.way == drives.CALLS) is kind] for kind in (True, False))
+    shares = [f"{_by_both(rows)} of {len(rows)}" for rows in (calls, stanzas)]
+    return (
+        f"Both clients drive {shares[0]} calls, and {shares[1]} stanzas, handshake messages and notifications;\n"
+        "what goes both ways counts twice. For the rest there is a reason."
+    )
+
+
+def _by_both(rows: Iterable[drives.Row]) -> int:
+    return sum(all(drives.is_said_to_drive(client, row) for client in drives.CLIENTS) for row in rows)
+
+
+def _driven_calls(_: Ledger) -> str:
+    return _driven(("call",), ((row, (row.name,)) for row in drives.rows() if row.way == drives.CALLS))
+
+
+def _driven_stanzas(_: Ledger) -> str:
+    rows = ((row, (row.name, row.way)) for row in drives.rows() if row.way != drives.CALLS)
+    return _driven(("stanza", "the client"), rows)
+
+
+def _driven(head: tuple[str, ...], rows: Iterable[tuple[drives.Row, tuple[str, ...]]]) -> str:
+    def line(row: drives.Row) -> tuple[str, ...]:
+        exemption = drives.exceptions().get(row.key)
+        clients = ("yes" if drives.is_said_to_drive(client, row) else "no" for client in drives.CLIENTS)
+        return (*clients, exemption.reason if exemption else "")
+
+    return _table((*head, *drives.CLIENTS.values(), "why not"), ((*names, *line(row)) for row, names in rows))
+
+
 def _values(row: Requirement) -> str:
     limits = Limits()
     values = {name: _value(getattr(limits, name)) for name in row.policy}
@@ -109,6 +175,10 @@ _PARTS: dict[str, Callable[[Ledger], str]] = {
     "simplified": _reasons(Status.SIMPLIFIED),
     "notes": _notes,
     "policy": _policy,
+    "refusals": _reasons_with_codes,
+    "driven_summary": _driven_summary,
+    "driven_calls": _driven_calls,
+    "driven_stanzas": _driven_stanzas,
 }
 
 

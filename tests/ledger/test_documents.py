@@ -1,7 +1,8 @@
-"""What people read repeats the ledger, and repeats it right."""
+"""What people read repeats the ledger and the reasons, and repeats them right."""
 
 import pytest
 
+from interop_server.core.errors import Reason
 from interop_server.ledger import load_ledger
 from tests.ledger import docs
 
@@ -9,7 +10,7 @@ LEDGER = load_ledger()
 
 
 def test_the_documents_say_what_the_ledger_says(capsys: pytest.CaptureFixture[str]) -> None:
-    """Tables in docs/limits.md and the figure in the README; `make docs` writes them."""
+    """Tables in three pages under docs, and the figure in the README; `make docs` writes them."""
     assert docs.main(["--check"]) == 0, capsys.readouterr().err
 
 
@@ -19,10 +20,21 @@ def test_the_readme_has_the_figure() -> None:
 
 
 def test_every_part_of_the_ledger_has_its_place() -> None:
-    """No table is forgotten in docs/limits.md."""
-    text = docs.LIMITS.read_text()
+    """No table is forgotten in docs/limits.md and docs/clients.md."""
+    text = docs.LIMITS.read_text() + docs.CLIENTS.read_text()
     for part in ("summary", "not_modelled", "simplified", "notes", "policy"):
         assert text.count(f"<!-- ledger: {part} -->") == 1
+    for part in ("driven_summary", "driven_calls", "driven_stanzas"):
+        assert text.count(f"<!-- ledger: {part} -->") == 1
+
+
+def test_every_reason_has_its_line() -> None:
+    """With the code of a login where that is another one, and with what a retry does."""
+    text = docs.REASONS.read_text()
+    for reason in Reason:
+        assert text.count(f"\n| {reason.name} | ") == 1, reason.name
+    assert "| TEMPORARILY_BANNED | PERMISSION_DENIED | " in text
+    assert "| BAD_INTEGRATOR | PERMISSION_DENIED | 403, at a login 401 | 403 | no | NEVER |" in text
 
 
 @pytest.mark.parametrize(
@@ -30,12 +42,12 @@ def test_every_part_of_the_ledger_has_its_place() -> None:
 )
 def test_a_document_that_differs_is_noticed(old: str, new: str) -> None:
     """A check that finds everything right proves nothing."""
-    text = docs.limits_with_tables(docs.LIMITS.read_text(), LEDGER)
+    text = docs.with_tables(docs.LIMITS.read_text(), LEDGER)
     assert old in text
-    assert docs.limits_with_tables(text.replace(old, new), LEDGER) == text
+    assert docs.with_tables(text.replace(old, new), LEDGER) == text
 
 
 def test_a_marker_that_is_misspelt_is_told() -> None:
     """Otherwise its table would stay as it is for good."""
     with pytest.raises(docs.PartUnknown, match="polcy"):
-        docs.limits_with_tables("<!-- ledger: polcy -->\n<!-- /ledger -->", LEDGER)
+        docs.with_tables("<!-- ledger: polcy -->\n<!-- /ledger -->", LEDGER)

@@ -16,7 +16,7 @@ from interop_server.core.messages import MailboxItem, StanzaKind, Stored
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, Platform
 from interop_server.core.store import Store
-from interop_server.rpc.connections import ClientTraits, LiveConnection
+from interop_server.rpc.connections import Admission, ClientTraits, LiveConnection
 from interop_server.rpc.deliveries import DeliveryPump
 from interop_server.rpc.outbox import Outbox
 from interop_server.runtime.rng import SeededRng
@@ -41,7 +41,7 @@ class _Story:
         self.store, self.ada, self.bob = store, ada, bob
         clock = ManualClock(NOW_MS)
         facts = ConnectionFacts(bob, ConnectionMode.DIRECT, "", "ipv4:198.51.100.7:1", 1)
-        self.live = LiveConnection(facts, "token", ClientTraits(True))
+        self.live = LiveConnection(facts, Admission("token"), ClientTraits(True))
         self.outbox = Outbox(limits)
         mailbox = Mailbox(store, Journal(clock, SeededRng(1)), Counter(), clock, limits)
         self.pump = DeliveryPump(mailbox, self.live, self.outbox, clock, limits)

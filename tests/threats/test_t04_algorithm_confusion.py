@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from interop_admin.endpoint import Endpoint
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world
 from tests.e2e.enlistment.test_refusals_tokens import Doors, badly_signed, claims_of, forge, sign

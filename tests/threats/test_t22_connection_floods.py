@@ -12,8 +12,8 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2
 
-from interop_admin.endpoint import Endpoint
 from interop_demo.processes import Child
+from interop_protocol.endpoint import Endpoint
 from interop_server.runtime.files import raise_file_limit
 from partner_server import SigningKeys
 from tests.e2e.conftest import open_world

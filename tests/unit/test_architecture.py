@@ -22,11 +22,14 @@ TIMERS = {"call_later", "call_at"}
 DEADLINES = {"asyncio.timeout", "asyncio.timeout_at", "asyncio.wait_for", "asyncio.wait(timeout)", "ClientTimeout"}
 """Bounds in real time: for waits that somebody outside this process can draw out, and for no others."""
 NETWORK_WAITS = {
+    "workbench.py": "people, who are a process beside the server",
+    "telemetry.py": "a collector that does not take the last spans",
     "runtime/shutdown.py": "a step of the stop that hangs",
     "rpc/handshake.py": "a client that does not go on with its handshake (CHN-01)",
     "rpc/chat.py": "a client that does not read the last word",
     "rpc/interceptor.py": "a request that does not come",
     "rpc/media.py": "an upload that stands still (MED-07)",
+    "blobs/bucket.py": "an object store that does not answer (SIM-03)",
     "http/forms.py": "a body that does not come",
     "http/downloads.py": "a reader that does not take in what it asked for",
     "http/outbound.py": "a messenger's server, as a whole",
@@ -39,10 +42,18 @@ ALLOWED = {
     ("runtime/jwt.py", "rsa.generate_private_key"): "RSA needs primes: no sequence of random bytes stands for a key",
     ("http/connections.py", "asyncio.get_running_loop().call_later"): "a connection on which no request comes",
     ("rpc/turns.py", "asyncio.sleep"): "a round of the event loop, and no time",
+    ("storage/postgres/holds.py", "asyncio.sleep"): "another node, which is to let go of a blob",
+    ("blobs/bucket.py", "datetime.timedelta"): "a length of time, as obstore wants it",
     ("process.py", "signal"): "signals of the process, not its alarm clock",
     ("app.py", "asyncio.sleep"): "a disk that fails or comes back knows no clock of the simulator's",
+    ("nodes/node.py", "asyncio.sleep"): "other nodes and the database, which know only real time",
+    ("nodes/bus.py", "asyncio.sleep"): "a server that goes away or comes back knows no clock of the simulator's",
     ("runtime/shutdown.py", "asyncio.get_running_loop().time"): "a process ends in real time",
     ("crash_points.py", "signal"): "SIGKILL, not its alarm clock",
+    ("tls.py", "datetime.UTC"): "certificates have dates; the time is handed in",
+    ("tls.py", "datetime.datetime"): "likewise",
+    ("tls.py", "datetime.timedelta"): "likewise",
+    ("tls.py", "ec.generate_private_key"): "keys of TLS, which nothing that is simulated depends on",
 }
 
 CORE_MAY_IMPORT = (

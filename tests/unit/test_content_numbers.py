@@ -44,7 +44,7 @@ SESSION_NUMBERS = {
 CONSTANTS = [
     (content, {"MAX_PADDING_BYTES": 16, "STICKER_FIELD": 26, "EPHEMERAL_FIELD": 40, "MAX_TEXT_BYTES": 65_536}),
     (crypto, {"MEDIA_KEY_BYTES": 32, "MAC_BYTES": 10}),
-    (certificates, {"ROOT_SERIAL": 0, "INTERMEDIATE_SERIAL": 1, "LEAF_SERIAL": 2, "CHAIN_BYTES": 240}),
+    (certificates, {"ROOT_SERIAL": 0, "INTERMEDIATE_SERIAL": 1, "LEAF_SERIAL": 2}),
     (franking, {"MESSAGE_SECRET_BYTES": 32, "REPORTING_TOKEN_BYTES": 16}),
     (noise, {"PROLOGUE": b"WA\x06\x03"}),
     (xeddsa_keys, {"KEY_TYPE": 5, "NONCE_BYTES": 64}),

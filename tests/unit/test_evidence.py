@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.evidence import FOLDER, OUTCOMES, EvidenceMissing, Outcome, Wire, read_evidence
+from tests.evidence import FOLDER, OUTCOMES, Driven, EvidenceMissing, Outcome, Wire, read_evidence
 
 pytest_plugins = ["pytester"]
 
 SUITE = """
 import json
 import pytest
-from tests.evidence import new_journal
+from tests.evidence import new_journal, record_driven
 
 pytestmark = pytest.mark.requirement("KEY-01")
 
@@ -29,6 +29,8 @@ def test_that_passes():
     ]
     new_journal().write_text("".join(json.dumps(entry) + "\\n" for entry in entries) + '{"action": "cut o')
     new_journal().write_text(json.dumps({"action": "E.F", "outcome": "accepted"}) + "\\n")
+    record_driven("python", {"calls": {"A.B"}, "sent": {"ping"}, "taken": {"pong"}})
+    record_driven("python", {"calls": {"E.F"}, "sent": (), "taken": {"pong"}})
 
 @pytest.fixture
 def broken():
@@ -108,6 +110,7 @@ def test_every_marked_test_is_recorded_with_its_outcome(suite: Path, run: Run, h
     assert evidence.wire == Wire(
         reasons={"TOO_MUCH"}, accepted={"A.B", "E.F"}, refused={"A.B"}, refusals={"A.B TOO_MUCH KEY-04"}
     )
+    assert evidence.driven == {"python": Driven(calls={"A.B", "E.F"}, sent={"ping"}, taken={"pong"})}
     assert [file.name for file in (suite / FOLDER).iterdir()] == [OUTCOMES]
 
 

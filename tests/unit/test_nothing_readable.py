@@ -19,7 +19,8 @@ pytestmark = pytest.mark.requirement("PRX-06")
 
 HOLDS = {
     "a public key": "authkey e_ident e_skey_val ephemeral static_key identity_key public_key one_time_prekey "
-    "signed_prekey",
+    "signed_prekey key",
+    "what a certificate says": "details",
     "the type or id of a key": "e_keytype e_regid e_skey_id key_type",
     "a signature or digest of what is public": "e_skey_sig signature signed_prekey_signature digest phash",
     "what only the ends can open": "ciphertext sealed payload chunk",

@@ -16,7 +16,6 @@ from interop_server.core import capabilities, identifiers, journal, limits, mess
 from interop_server.core.abuse import challenges, reports, standing
 from interop_server.core.consent import optin, reachability
 from interop_server.core.keys import store as key_store
-from interop_server.core.media import media
 from interop_server.core.messaging import mailbox, receipts
 from interop_server.core.operator import clock_control, operator
 from interop_server.storage.sqlite import belongings, database
@@ -63,7 +62,6 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (optin, {"TERMS_ID": "20240306"}),
     (reachability, {"MAX_DISPLAY_NAME_CHARACTERS": 64}),
     (key_store, {"MAX_PUBLICATIONS": 100}),
-    (media, {"MAX_UPLOAD_AUTHS": 256}),
     (mailbox, {"PAGE_BYTES": 262_144, "UNKNOWN_STANZA": 488}),
     (receipts, {"MEDIA_STATUSES": {404, 410}}),
     (clock_control, {"MAX_ADVANCE_MS": 315_360_000_000}),

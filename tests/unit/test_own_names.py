@@ -11,10 +11,13 @@ import interop_demo
 import interop_driver
 import interop_protocol
 import interop_server
+import interop_workbench
+import interopsim
 import partner_server
 
 PACKAGES = (
-    interop_server, interop_protocol, interop_client, interop_admin, interop_demo, interop_driver, partner_server,
+    interop_server, interop_protocol, interop_client, interop_admin, interop_demo, interop_driver, interop_workbench,
+    interopsim, partner_server,
 )  # fmt: skip
 META_HOST = re.compile(
     r"[\w.-]*\b(?:whatsapp|facebook|fbcdn|fbsbx|instagram|messenger|meta)\.(?:com|net)\b", re.IGNORECASE

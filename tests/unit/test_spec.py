@@ -1,6 +1,7 @@
 """protos/SPEC.md is true: its values come out of the code, and the files, tests and requirements it names exist."""
 
 import ast
+import hashlib
 import io
 import re
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from interop_protocol.digest import blocklist_digest, key_digest, phash
 from interop_protocol.encoding import decode_base64url, media_token
 from interop_protocol.franking import reporting_token
 from interop_protocol.noise import InitiatorHandshake, ResponderHandshake
-from interop_protocol.xeddsa_keys import verify_signed_prekey
+from interop_protocol.xeddsa_keys import sign_xeddsa, verify_signed_prekey
 from interop_server.core.errors import Reason
 from interop_server.core.limits import Limits
 from interop_server.ledger import load_ledger
@@ -89,6 +90,25 @@ def test_metas_sample_is_the_written_one() -> None:
     written = values("Keys and signatures")
     lengths = {"e_ident": 32, "e_skey_val": 32, "e_skey_sig": 64}
     assert verify_signed_prekey(*(decode_base64url(written[name], length) for name, length in lengths.items()))
+
+
+@pytest.mark.parametrize("start", range(8))
+def test_a_signature_takes_the_written_nonce(start: int) -> None:
+    """`s = r + h·a` with the clamped scalar kept, for Edwards keys of both signs."""
+    private, message, drawn = seq(start), b"message", bytes(range(64))
+    clamped = bytes((private[0] & 0xF8, *private[1:31], private[31] & 0x7F | 0x40))
+    prime, order = 2**255 - 19, 2**252 + 27742317777372353535851937790883648493
+    signature = sign_xeddsa(private, message, drawn)
+    u = int.from_bytes(public_key(private), "little")
+    y = (u - 1) * pow(u + 1, -1, prime) % prime
+    edwards = (y | (signature[63] >> 7) << 255).to_bytes(32, "little")
+
+    def hashed(*parts: bytes) -> int:
+        return int.from_bytes(hashlib.sha512(b"".join(parts)).digest(), "little")
+
+    r = hashed(b"\xfe", b"\xff" * 31, clamped, message, drawn) % order
+    s = (r + hashed(signature[:32], edwards, message) * int.from_bytes(clamped, "little")) % order
+    assert signature[32:63] + bytes((signature[63] & 0x7F,)) == s.to_bytes(32, "little")
 
 
 def test_the_digests_are_the_written_ones() -> None:

@@ -17,7 +17,13 @@ GUIDE = ROOT / "CONTRIBUTING.md"
 FOLDER = ROOT / "docs" / "examples"
 COPIED = ("clients", "docs", "protos", "server", "tests")
 COPIED_FILES = ("Makefile", "README.md", "pyproject.toml")
-GENERATED = ("docs/limits.md", "protos/interop_api/v1/errors.proto", "protos/python/interop_api/")
+GENERATED = (
+    "docs/clients.md",
+    "docs/limits.md",
+    "docs/reasons.md",
+    "protos/interop_api/v1/errors.proto",
+    "protos/python/interop_api/",
+)
 """What `make gen` and `make docs` may write beside what the diff changes."""
 GUARDS = {
     "limit": ("tests/unit/test_limit_list.py", "tests/unit/test_contract_comments.py"),
@@ -70,7 +76,7 @@ def problems(example: Example, diff: str) -> list[str]:
 def copy_sources(to: Path) -> Path:
     """Copies everything that an example changes, or that runs it."""
     for folder in COPIED:
-        shutil.copytree(ROOT / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / folder, to / folder, ignore=shutil.ignore_patterns("__pycache__", "node_modules"))
     for file in COPIED_FILES:
         shutil.copy2(ROOT / file, to / file)
     return to
@@ -105,7 +111,7 @@ def apply(copy: Path, diff: Path, *options: str) -> None:
 
 def generate(copy: Path) -> None:
     """Does what `make gen` and `make docs` do, with the tools of this environment."""
-    run(copy, "make", "--silent", "--old-file=.venv/.installed", f"BIN={TOOLS}", "gen", "docs")
+    run(copy, "make", "--silent", "--old-file=.venv/.installed", f"BIN={TOOLS}", "NODE_REQUIRED=", "gen", "docs")
 
 
 def run_tests(copy: Path, tests: Sequence[str]) -> None:
@@ -212,6 +218,7 @@ def test_the_map_names_every_room_and_its_tests() -> None:
     api = ROOT / "protos" / "interop_api"
     named = {file for _, protos in rows for name in re.findall(r"`([^`]+)`", protos) for file in api.glob(name)}
     assert {file.name for file in api.rglob("*.proto")} - {file.name for file in named} == {
+        "bus.proto",
         "errors.proto",
         "driver.proto",
         "content.proto",

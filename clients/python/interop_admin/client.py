@@ -3,20 +3,31 @@
 Source: interop_api/admin/v1alpha1.
 """
 
+import asyncio
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing
 from typing import Any, Self
 
-import grpc.aio
 from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2
 
 from interop_api.admin.v1alpha1 import admin_pb2, clock_pb2, faults_pb2, journal_pb2, standing_pb2, trace_pb2
-from interop_client.connection.calls import M, reading, unary_call
+from interop_client.connection.calls import CALL_SECONDS, M, reading, unary_call
+from interop_client.connection.opening import open_channel
+from interop_client.errors import ServerRefusal
+from interop_protocol.endpoint import Endpoint
 
 MAX_PAGE = 1_000
 """Entries in a page of a list."""
 CLOCK_SECONDS = 600.0
 """Longest wait for the answer to a call that moves the clock: the server first does everything that falls due."""
+
+
+RESET_SECONDS = 30.0
+"""Longest wait for a clean world."""
+LOOK_SECONDS = 0.02
+"""How often it is looked whether it has begun: while it begins, nobody answers."""
 
 
 class AdminClient:
@@ -25,11 +36,13 @@ class AdminClient:
     Every method raises ServerRefusal when the service refuses the call or cannot be reached.
 
     Args:
-        address: Address of the admin service, `host:port`.
+        simulator: The simulator; or, without TLS and token, the address of its admin service, `host:port`.
     """
 
-    def __init__(self, address: str) -> None:
-        self._channel = grpc.aio.insecure_channel(address)
+    def __init__(self, simulator: str | Endpoint) -> None:
+        at = Endpoint("", b"", admin=simulator) if isinstance(simulator, str) else simulator
+        self._channel = open_channel(at.admin, at.ca)
+        self._metadata = (("authorization", f"Bearer {at.admin_token}"),) if at.admin_token else ()
 
     async def __aenter__(self) -> Self:
         return self
@@ -40,6 +53,23 @@ class AdminClient:
     async def close(self) -> None:
         """Ends the connection to the service."""
         await self._channel.close()
+
+    async def check(self, seconds: float = CALL_SECONDS) -> bool:
+        """Says whether the server serves: health as gRPC has it. Whatever it is, an answer shows that one is there.
+
+        Args:
+            seconds: How long to wait for the answer.
+        """
+        method = "/grpc.health.v1.Health/Check"
+        answer = await unary_call(
+            self._channel,
+            method,
+            health_pb2.HealthCheckRequest(),
+            health_pb2.HealthCheckResponse,
+            self._metadata,
+            seconds,
+        )
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
     async def put_partner(self, partner: admin_pb2.Partner, *changed: str) -> int:
         """Registers a partner or replaces its registration; returns how many keys its key set holds now.
@@ -115,6 +145,27 @@ class AdminClient:
         request = admin_pb2.GetStatisticsRequest()
         return await self._call("GetStatistics", request, admin_pb2.GetStatisticsResponse)
 
+    async def reset(self, seconds: float = RESET_SECONDS) -> None:
+        """Has a clean world begin; returns when it has. All connections of the old one have ended.
+
+        Args:
+            seconds: How long to wait for it.
+
+        Raises:
+            ServerRefusal: Refused; or UNAVAILABLE, when it has not begun in that time.
+        """
+        request = admin_pb2.ResetWorldRequest()
+        world = (await self._call("ResetWorld", request, admin_pb2.ResetWorldResponse)).world
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                if (await self.get_statistics()).world >= world:
+                    return
+            except ServerRefusal:
+                if time.monotonic() > end:
+                    raise
+            await asyncio.sleep(LOOK_SECONDS)
+
     def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
         """Yields the entries of the journal, oldest first.
 
@@ -138,7 +189,7 @@ class AdminClient:
         """Returns the refusal with a request id, its rule, and advice on what to do about it."""
         request = journal_pb2.ExplainRefusalRequest(request_id=request_id)
         method = "/interop_api.admin.v1alpha1.JournalService/ExplainRefusal"
-        return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse)
+        return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse, self._metadata)
 
     async def get_clock(self) -> clock_pb2.ClockState:
         """Returns the state of the server's clock."""
@@ -187,9 +238,8 @@ class AdminClient:
         return list((await self._call_faults("ClearFaults", request, faults_pb2.ClearFaultsResponse)).faults)
 
     async def _call_faults(self, method: str, request: Message, response_type: type[M]) -> M:
-        return await unary_call(
-            self._channel, f"/interop_api.admin.v1alpha1.FaultService/{method}", request, response_type
-        )
+        name = f"/interop_api.admin.v1alpha1.FaultService/{method}"
+        return await unary_call(self._channel, name, request, response_type, self._metadata)
 
     async def get_standing(self, jid: str) -> standing_pb2.GetStandingResponse:
         """Returns the standing of an account: score, signals, sanctions in force."""
@@ -232,21 +282,19 @@ class AdminClient:
             f"/interop_api.admin.v1alpha1.{method}",
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_type.FromString,
-        )(request)
+        )(request, metadata=self._metadata)
         with reading(call):
             async for response in call:
                 yield response
 
     async def _call_standing(self, method: str, request: Message, response_type: type[M]) -> M:
-        return await unary_call(
-            self._channel, f"/interop_api.admin.v1alpha1.StandingService/{method}", request, response_type
-        )
+        name = f"/interop_api.admin.v1alpha1.StandingService/{method}"
+        return await unary_call(self._channel, name, request, response_type, self._metadata)
 
     async def _call(self, method: str, request: Message, response_type: type[M]) -> M:
-        return await unary_call(
-            self._channel, f"/interop_api.admin.v1alpha1.AdminService/{method}", request, response_type
-        )
+        name = f"/interop_api.admin.v1alpha1.AdminService/{method}"
+        return await unary_call(self._channel, name, request, response_type, self._metadata)
 
     async def _clock_call(self, method: str, request: Message, response_type: type[M]) -> M:
         name = f"/interop_api.admin.v1alpha1.ClockService/{method}"
-        return await unary_call(self._channel, name, request, response_type, timeout=CLOCK_SECONDS)
+        return await unary_call(self._channel, name, request, response_type, self._metadata, CLOCK_SECONDS)

@@ -13,7 +13,7 @@ from google.protobuf.message import Message as Protobuf
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
-from interop_client.connection.transport import BlobStreams, Transport
+from interop_client.connection.transport import BlobStreams, Transport, ca_of
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.keys.bundles import bundle_from
 from interop_client.keys.prekeys import DEFAULT_PREKEYS, OwnPreKeys
@@ -373,7 +373,7 @@ class InteropClient:
             ValueError: The transport has no blob streams, and no URL was given.
         """
         if http:
-            await download_over_http(http, media, target)
+            await download_over_http(http, media, target, ca_of(self.transport))
         elif isinstance(self.transport, BlobStreams):
             await download_over_grpc(self.transport, media, target)
         else:

@@ -10,9 +10,8 @@ from typing import Any, Self
 
 from interop_api.v1 import account_pb2, enlistment_pb2, integrity_pb2, interop_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, third_party_login
-from interop_client.connection.transport import DirectTransport
+from interop_client.connection.transport import DirectTransport, ca_of
 from interop_client.errors import Recovery, ServerRefusal, refusal_from_json, refusal_from_stanza_error
 from interop_client.media.crypto import MediaType
 from interop_client.media.reference import MediaReference
@@ -23,6 +22,7 @@ from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
 from interop_client.state import ClientState, StateStore
 from interop_protocol.encoding import encode_base64url
+from interop_protocol.endpoint import ServerAddress
 from interop_protocol.jid import parse_jid
 from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES
 from interop_protocol.xeddsa_keys import KEY_TYPE
@@ -115,7 +115,9 @@ class ThirdPartyClient(InteropClient):
             if isinstance(value, bytes)
         }
         form |= {"token": token, "version": str(request.protocol_version)}
-        async with http_request("POST", base_url.rstrip("/") + ENLISTMENT_PATH, form) as response:
+        async with http_request(
+            "POST", base_url.rstrip("/") + ENLISTMENT_PATH, form, ca_of(self.transport)
+        ) as response:
             body = await read_body(response, _MAX_OUTCOME_BYTES)
         return await self._keep_jid(_login_of(body))
 

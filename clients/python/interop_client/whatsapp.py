@@ -9,7 +9,6 @@ from typing import Any, Self
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, whatsapp_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.media.crypto import MediaType
@@ -21,6 +20,7 @@ from interop_client.messaging.events import MediaRetryRequested
 from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
 from interop_client.state import ClientState, StateStore
+from interop_protocol.endpoint import ServerAddress
 
 TERMS_ID = "20240306"
 """The version of the terms that WhatsApp users accept (OPT-03)."""

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from interop_demo.devices import PYTHON, DeviceProgram, NotBuilt, node_device
 from interop_demo.inputs import InputRefused, Inputs, check_file, check_text, image_mimetype, make_pdf, make_png
 from interop_protocol.printable import json_line
 from interop_protocol.times import parse_time
 
 if TYPE_CHECKING:
+    from interop_demo.ground import Opening
     from interop_demo.timeline import StepResult
 
 INTERRUPTED = 130
@@ -64,8 +66,24 @@ def _start_of_today_ms() -> int:
     callback=_read_time,
     help="With --seed: where the clocks stand, such as 2027-01-01T00:00:00Z; by default the beginning of today, UTC.",
 )
+@click.option(
+    "--bob",
+    "language",
+    type=click.Choice(("python", "node")),
+    default="python",
+    show_default=True,
+    help="Which client Bob has: the SDK, or the one in TypeScript, which must be built.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object as the last line; the story on stderr.")
-def demo(keep: Path | None, as_json: bool, explains: bool, seed: int | None, at_ms: int | None, **given: Any) -> None:
+def demo(
+    keep: Path | None,
+    as_json: bool,
+    explains: bool,
+    seed: int | None,
+    at_ms: int | None,
+    language: str,
+    **given: Any,
+) -> None:
     """Play the whole story: two messengers, three people, one simulator, in separate processes.
 
     Alice uses WhatsApp; Bob and Carol use another messenger. Exits with 0 only if every step held.
@@ -73,18 +91,24 @@ def demo(keep: Path | None, as_json: bool, explains: bool, seed: int | None, at_
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a character that the terminal lacks must not end the story
+    opening: Opening | None = click.get_current_context().obj
+    if seed is not None and opening is not None:
+        raise click.UsageError("--seed is for one server: which of several nodes is first is not repeatable.")
     if at_ms is not None and seed is None:
         raise click.UsageError("--at belongs to --seed.")
+    bob = _bobs_device(language)
     _check_given(**given)
     # Imported only now: help and refusals of wrong input need neither gRPC nor HTTP.
     from rich.console import Console
 
+    from interop_demo.ground import one_simulator
     from interop_demo.play import play
     from interop_demo.stage import Staging
 
     with _root_folder(keep) as root:
         inputs = _complete(**given, made=root / "made")
-        staging = Staging(explains, seed, _start_of_today_ms() if at_ms is None else at_ms)
+        at_ms = _start_of_today_ms() if at_ms is None else at_ms
+        staging = Staging(explains, seed, at_ms, bob, opening or one_simulator)
         results, is_interrupted = asyncio.run(play(inputs, root, Console(stderr=as_json, highlight=False), staging))
     ok = all(result.ok for result in results)
     if keep is not None:
@@ -96,6 +120,13 @@ def demo(keep: Path | None, as_json: bool, explains: bool, seed: int | None, at_
     if is_interrupted:
         click.echo("Interrupted: every process has ended.", err=True)
     sys.exit(INTERRUPTED if is_interrupted else 0 if ok else 1)
+
+
+def _bobs_device(language: str) -> DeviceProgram:
+    try:
+        return node_device() if language == "node" else PYTHON
+    except NotBuilt as error:
+        raise click.UsageError(f"--bob node: {error}.") from error
 
 
 def _report(ok: bool, results: list["StepResult"]) -> dict[str, Any]:

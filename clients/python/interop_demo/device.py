@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import ServerAddress
 from interop_client.media.crypto import MediaTampered
 from interop_client.media.upload import Progress
 from interop_client.messaging.events import (
@@ -28,6 +27,7 @@ from interop_client.messaging.outgoing import SentMessage
 from interop_client.options import ClientOptions
 from interop_client.state import ClientState, StateFile
 from interop_demo.search import files_under, key_secret, search
+from interop_protocol.endpoint import ServerAddress
 
 WAIT_SECONDS = 20.0
 """Longest wait for an event that must come."""

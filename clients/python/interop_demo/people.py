@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from interop_client.media.upload import Progress
+from interop_demo.devices import PYTHON, DeviceProgram
 from interop_demo.processes import Child, ChildFailed
 
 SILENCE_SECONDS = 60.0
@@ -46,14 +47,17 @@ class Person:
         messenger: Name of the messenger that this person uses.
         folder: Folder of the device; made when the person starts.
         settings: Settings of the process; see `person`.
+        device: The program that is the device.
     """
 
-    def __init__(self, name: str, messenger: str, folder: Path, settings: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, messenger: str, folder: Path, settings: dict[str, str], device: DeviceProgram = PYTHON
+    ) -> None:
         self.name = name
         self.messenger = messenger
         self.folder = folder
-        arguments = ["-m", "interop_demo.person", json.dumps({"folder": str(folder), **settings})]
-        self.process = Child(f"{name}'s device", arguments, folder / "device.log")
+        arguments = (*device.arguments, json.dumps({"folder": str(folder), **settings}))
+        self.process = Child(f"{name}'s device", arguments, folder / "device.log", program=device.program)
         self.jid = ""
         """The person's JID; empty until the server has given one."""
         self.user = settings["user"]

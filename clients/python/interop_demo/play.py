@@ -42,7 +42,8 @@ class Account:
                 detail, ok = await step.play(stage), True
             except _EXPECTED as error:
                 detail, ok = str(error) or type(error).__name__, False
-            self._results.append(StepResult(step.name, ok, round((time.perf_counter() - started) * 1000), detail))
+            ms = round((time.perf_counter() - started) * 1000)
+            self._results.append(StepResult(step.name, ok, ms, detail))
             stage.timeline.end(self._results[-1])
             if not ok:
                 return
@@ -77,7 +78,7 @@ async def play(inputs: Inputs, root: Path, console: Console, staging: Staging) -
         "The server is the simulator, in WhatsApp's place. Each server and each person's device is a process.",
     )
     account = Account(STEPS)
-    playing = asyncio.create_task(_play_on_a_stage(account, Stage(inputs, Folders(root), timeline, staging)))
+    playing = asyncio.create_task(_play_on_a_stage(account, inputs, Folders(root), timeline, staging))
     signals: list[int] = []
 
     def interrupt(number: int) -> None:
@@ -93,6 +94,10 @@ async def play(inputs: Inputs, root: Path, console: Console, staging: Staging) -
     return account.results(), bool(signals)
 
 
-async def _play_on_a_stage(account: Account, stage: Stage) -> None:
-    async with stage:
-        await account.play(stage)
+async def _play_on_a_stage(
+    account: Account, inputs: Inputs, folders: Folders, timeline: Timeline, staging: Staging
+) -> None:
+    folders.simulator.mkdir(parents=True, exist_ok=True)
+    with staging.opening(folders.simulator, staging.options()) as ground:
+        async with Stage(inputs, folders, timeline, ground, staging) as stage:
+            await account.play(stage)

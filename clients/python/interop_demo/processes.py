@@ -10,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
+from interop_protocol.state_files import STATE_VARIABLE
+
 READY_SECONDS = 30.0
 STOP_SECONDS = 10.0
 LOG_TAIL_CHARACTERS = 2000
@@ -26,20 +28,27 @@ class Child:
     """
 
     def __init__(
-        self, name: str, arguments: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self,
+        name: str,
+        arguments: Sequence[str],
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        *,
+        program: str = sys.executable,
     ) -> None:
         """Describes a child; nothing runs yet.
 
         Args:
             name: Name for messages.
-            arguments: Arguments of the Python interpreter, for example `-m interop_server up`.
+            arguments: Arguments of the program, for example `-m interop_server up`.
             log: File to which its stderr is appended. Its temporary files go into the same folder, so that removing the
                 folder removes them too, however the child ended.
             environment: Variables besides those of this process.
+            program: The Python interpreter, or another program.
         """
         self.name = name
         self.log = log
-        self._arguments = list(arguments)
+        self._command = (program, *arguments)
         self._environment = dict(environment or {})
         self._process: asyncio.subprocess.Process | None = None
         self.ready: Mapping[str, Any] = {}
@@ -50,6 +59,15 @@ class Child:
         """Process id of the running child."""
         return self._running().pid
 
+    def check_runs(self) -> None:
+        """Does nothing while the process runs.
+
+        Raises:
+            ChildFailed: It has ended.
+        """
+        if self._running().returncode is not None:
+            raise ChildFailed(f"{self.name} has ended. {self.describe_log()}")
+
     async def start(self) -> Mapping[str, Any]:
         """Starts the process and returns the content of its ready line.
 
@@ -58,8 +76,7 @@ class Child:
         """
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *self._arguments,
+                *self._command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
@@ -154,7 +171,7 @@ class Child:
 def simulator(
     log: Path, db: Path | None = None, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None
 ) -> Child:
-    """Describes a simulator on free loopback ports.
+    """Describes a simulator on free loopback ports, which ends when this process does, even by SIGKILL.
 
     Args:
         log: See Child.
@@ -162,10 +179,12 @@ def simulator(
         arguments: Further options of `interopsim up`.
         environment: Variables besides those of this process.
     """
-    command = ["-m", "interop_server", "up"]
+    # It belongs to its parent alone: other commands of the user do not look for it.
+    own = {STATE_VARIABLE: str(log.parent / "state"), **(environment or {})}
+    command = ["-m", "interop_server", "up", "--until-stdin-ends"]
     for surface in ("--grpc", "--admin", "--http"):
         command += [surface, "127.0.0.1:0"]
-    return Child("the simulator", [*command, *(["--db", str(db)] if db else []), *arguments], log, environment)
+    return Child("the simulator", [*command, *(["--db", str(db)] if db else []), *arguments], log, own)
 
 
 def partner_server(log: Path, data: Path) -> Child:

@@ -10,9 +10,11 @@ from typing import Any, Self
 import aiohttp
 
 from interop_admin.client import AdminClient
+from interop_demo.devices import PYTHON, DeviceProgram
+from interop_demo.ground import Ground, Opening, one_simulator
 from interop_demo.inputs import Inputs
 from interop_demo.people import Person, Refused
-from interop_demo.processes import Child, partner_server, simulator
+from interop_demo.processes import Child, partner_server
 from interop_demo.search import Secret, text_secret
 from interop_demo.timeline import Timeline
 from interop_protocol.times import format_time
@@ -90,6 +92,15 @@ class Staging:
     """Makes every id from the server the same each time the story is played."""
     at_ms: int = 0
     """With a seed: the time at which the clocks of both servers stand, in milliseconds since the UNIX epoch."""
+    bob: DeviceProgram = PYTHON
+    """The program that is Bob's device."""
+    opening: Opening = one_simulator
+    """Gives the servers on which it plays."""
+
+    def options(self) -> list[str]:
+        """Returns the options of `interopsim up` that the story needs."""
+        seeded = () if self.seed is None else ("--seed", str(self.seed), "--freeze-at", format_time(self.at_ms))
+        return ["--limit", "reports_until_ban=1", *seeded]
 
 
 @dataclass(slots=True)
@@ -99,8 +110,8 @@ class Stage:
     inputs: Inputs
     folders: Folders
     timeline: Timeline
+    ground: Ground
     staging: Staging = Staging()
-    simulator: Child = field(init=False)
     messenger: Child = field(init=False)
     alice: Person = field(init=False)
     bob: Person = field(init=False)
@@ -109,20 +120,29 @@ class Stage:
     """The secrets that the search at the end must not find."""
     carols_text: str = ""
     """Id of Carol's text to Alice."""
+    bobs_node: int = 1
+    """The number of the node to which Bob connects, where there are several."""
     explained: int = 0
     """How many refusals could be explained so far."""
 
     def __post_init__(self) -> None:
         folders = self.folders
-        self.simulator = simulator(
-            folders.simulator / "simulator.log", folders.simulator / "simulator.db", self._simulator_options()
-        )
         self.messenger = partner_server(folders.messenger / "messenger.log", folders.messenger / "data")
 
-    @property
-    def addresses(self) -> Mapping[str, Any]:
-        """The simulator's ready line."""
-        return self.simulator.ready
+    def node_of(self, person: Person | None) -> Child:
+        """Returns the server to which a person connects: with three of them, Alice, Bob and Carol have one each.
+
+        Args:
+            person: The person; None for the operator, who goes where Alice goes.
+        """
+        nodes = self.ground.nodes
+        if person is None or person.user == ALICE_NUMBER:
+            return nodes[0]
+        return nodes[self.bobs_node % len(nodes)] if person.user == BOB_ADDRESS else nodes[-1]
+
+    def place_of(self, person: Person) -> dict[str, Any]:
+        """Returns the ready line of the server to which a person connects."""
+        return dict(self.node_of(person).ready)
 
     async def start(self) -> None:
         """Starts servers and devices, as far as possible at the same time.
@@ -130,21 +150,25 @@ class Stage:
         Raises:
             ChildFailed: A process does not start.
         """
-        for folder in (self.folders.simulator, self.folders.messenger):
-            folder.mkdir(parents=True, exist_ok=True)
+        self.folders.messenger.mkdir(parents=True, exist_ok=True)
         self.alice = self._person("Alice", WHATSAPP, {"user": ALICE_NUMBER})
-        await together(self.simulator.start(), self.messenger.start(), self.alice.start())
+        await together(self._start_nodes(), self.messenger.start(), self.alice.start())
         url = self.messenger.ready["base_url"]
-        self.bob = self._person("Bob", MESSENGER, {"user": BOB_ADDRESS, "messenger": url})
+        self.bob = self._person("Bob", MESSENGER, {"user": BOB_ADDRESS, "messenger": url}, self.staging.bob)
         carol = {"user": CAROL_ADDRESS, "messenger": url, "client_ip": CAROL_IP}
         self.carol = self._person("Carol", MESSENGER, carol)
         await together(self.tell_messenger(), self.bob.start(), self.carol.start())
         if self.staging.seed is not None:
             await self.set_messenger_clock(self.staging.at_ms, is_frozen=True)
 
+    async def _start_nodes(self) -> None:
+        first, *others = self.ground.nodes
+        await first.start()  # alone: it makes the tables
+        await together(*(node.start() for node in others))
+
     async def tell_messenger(self) -> None:
-        """Tells the partner's server the simulator's current addresses."""
-        addresses = {name: self.addresses[name] for name in ("grpc", "http", "root_public_key")}
+        """Tells the partner's server the current addresses of the simulator, to which Carol connects through it."""
+        addresses = {name: self.ground.nodes[-1].ready[name] for name in ("grpc", "http", "root_public_key")}
         await self._post_to_messenger("/admin/simulator", addresses)
 
     async def set_messenger_clock(self, now_ms: int, *, is_frozen: bool) -> None:
@@ -175,17 +199,17 @@ class Stage:
             await person.ask(do, **fields)
         except Refused as refused:
             expect(refused.reason == reason, f"{person} was refused with {refused}, expected {reason}")
-            await self.explain(refused.request_id)
+            await self.explain(refused.request_id, person)
             return refused
         raise StepFailed(f"{person} was not refused, expected {reason}")
 
-    async def explain(self, request_id: str) -> None:
-        """Checks that the simulator can explain a refusal, as in `interopsim explain`; shows it if `explains` is set.
+    async def explain(self, request_id: str, person: Person) -> None:
+        """Checks that a person's refusal can be explained, as in `interopsim explain`; shows it if `explains` is set.
 
         Raises:
             StepFailed: The requirement, its evidence or the remedy is missing.
         """
-        async with self.admin() as admin:
+        async with self.admin(person) as admin:
             explained = await admin.explain_refusal(request_id)
         known = explained.entry.requirement and explained.statement and explained.evidence and explained.advice
         expect(bool(known), f"nothing explains the refusal {request_id}")
@@ -193,9 +217,9 @@ class Stage:
         if self.staging.explains:
             self.timeline.explain(explained)
 
-    def admin(self) -> AdminClient:
-        """Returns a client of the simulator's admin service."""
-        return AdminClient(self.addresses["admin"])
+    def admin(self, person: Person | None = None) -> AdminClient:
+        """Returns a client of the simulator's admin service, at the node of a person where the person matters."""
+        return AdminClient(self.node_of(person).ready["admin"])
 
     async def settle(self) -> dict[str, int]:
         """Waits until the mailboxes are empty, and returns how much the simulator stores, by kind.
@@ -262,15 +286,10 @@ class Stage:
         people = [person for name in ("alice", "bob", "carol") if (person := getattr(self, name, None)) is not None]
         # People first: a device whose server stops would only log the lost connection.
         await asyncio.gather(*(person.stop() for person in people), return_exceptions=True)
-        await asyncio.gather(self.simulator.stop(), self.messenger.stop(), return_exceptions=True)
+        servers = (*self.ground.nodes, self.messenger)
+        await asyncio.gather(*(server.stop() for server in servers), return_exceptions=True)
 
-    def _simulator_options(self) -> list[str]:
-        options = ["--journal", str(self.folders.simulator / "journal.jsonl"), "--limit", "reports_until_ban=1"]
-        if self.staging.seed is not None:
-            options += ["--seed", str(self.staging.seed), "--freeze-at", format_time(self.staging.at_ms)]
-        return options
-
-    def _person(self, name: str, messenger: str, settings: dict[str, str]) -> Person:
+    def _person(self, name: str, messenger: str, settings: dict[str, str], device: DeviceProgram = PYTHON) -> Person:
         if self.staging.seed is not None:
             settings["id_prefix"] = name.lower()
-        return Person(name, messenger, self.folders.device(name), settings)
+        return Person(name, messenger, self.folders.device(name), settings, device)

@@ -9,11 +9,11 @@ from typing import Any
 import aiohttp
 
 from interop_client.client import InteropClient
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.messaging.events import TrustedContact
 from interop_client.third_party import ThirdPartyClient
 from interop_demo.device import OPTIONS, CommandFailed, Device, DevicePlace, address_of
+from interop_protocol.endpoint import ServerAddress
 
 _CHUNK_BYTES = 256 * 1024
 

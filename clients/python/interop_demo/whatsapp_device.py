@@ -6,10 +6,10 @@ from typing import Any
 
 from interop_api.v1 import interop_pb2, stanza_pb2
 from interop_client.client import InteropClient
-from interop_client.connection.address import ServerAddress
 from interop_client.messaging.events import ReachabilityPing
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.device import OPTIONS, Device, DevicePlace
+from interop_protocol.endpoint import ServerAddress
 from interop_protocol.jid import whatsapp_jid
 
 

@@ -18,8 +18,8 @@ Command = Callable[[Device, Any], Awaitable[Message | None]]
 MAX_READ = 256
 """Messages read at once, as driver.proto says; the bounds below likewise."""
 MAX_REPORTED = 16
-MAX_TEXT = 65_536
-"""Characters."""
+MAX_TEXT_BYTES = 65_536
+"""UTF-8."""
 
 _TYPING = {
     pb.TYPING_ACTIVITY_COMPOSING: stanza_pb2.TYPING_STATE_COMPOSING,
@@ -65,7 +65,7 @@ async def _resolve(device: Device, command: pb.ResolveCommand) -> pb.AccountResu
 
 
 async def _send_text(device: Device, command: pb.SendTextCommand) -> pb.SendResult:
-    _require("text", len(command.text), 0, MAX_TEXT)
+    _require("text", len(command.text.encode()), 0, MAX_TEXT_BYTES)
     reply_to = device.message(command.to_jid, command.reply_to) if command.reply_to else None
     return _sent(await device.client.send_text(command.to_jid, command.text, reply_to))
 

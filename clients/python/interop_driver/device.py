@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from interop_api.conformance.v1 import driver_pb2 as pb
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.errors import ServerRefusal
@@ -33,6 +32,7 @@ from interop_driver.files import sha256_of, write_file
 from interop_driver.outcomes import EXPECTED, WrongCommand, sentence
 from interop_driver.screen import Screen, shown
 from interop_driver.tokens import Tokens
+from interop_protocol.endpoint import ServerAddress
 
 ROOT_KEY_BYTES = 32
 KEPT_MESSAGES = 1_000

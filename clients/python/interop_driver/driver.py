@@ -26,6 +26,8 @@ MAX_WAITING = 64
 """Most messages that wait for the kit to read them: then devices wait too."""
 GRACE_SECONDS = 5.0
 """How long commands may take to end after the last request."""
+SEND_SECONDS = 1.0
+"""How long the kit may take to read the last results."""
 FEATURES = (
     pb.CLIENT_FEATURE_DIRECT,
     pb.CLIENT_FEATURE_PROXY,
@@ -69,6 +71,7 @@ class Driver:
         self._started = 0
         self._room = asyncio.Semaphore(MAX_COMMANDS)
         self._commands: set[asyncio.Task[None]] = set()
+        self._is_over = False
         self._waiting: asyncio.Queue[pb.DriveResponse] = asyncio.Queue(MAX_WAITING)
 
     async def run(self, requests: AsyncIterator[pb.DriveRequest]) -> None:
@@ -108,9 +111,17 @@ class Driver:
         self._room.release()
 
     async def _finish(self) -> None:
-        """Waits for the commands under way, and until their results are sent; not for ever: the kit may not read."""
+        """Waits for the commands under way, and until their results are sent; not for ever: the kit may not read.
+
+        A command that does not end in time has failed, and that is its result.
+        """
+        if self._commands:
+            await asyncio.wait(self._commands, timeout=GRACE_SECONDS)
+        self._is_over = True
+        for task in self._commands:
+            task.cancel()
         with suppress(TimeoutError):
-            async with asyncio.timeout(GRACE_SECONDS):
+            async with asyncio.timeout(SEND_SECONDS):
                 await asyncio.gather(*self._commands)
                 await self._waiting.join()
 
@@ -131,10 +142,12 @@ class Driver:
         try:
             outcome = await self._outcome(request)
         except asyncio.CancelledError:
-            if (task := asyncio.current_task()) is None or task.cancelling():
+            if self._is_over:
+                outcome = outcome_of(TimeoutError(f"No more was asked, and it did not end within {GRACE_SECONDS:g} s."))
+            elif (task := asyncio.current_task()) is None or task.cancelling():
                 raise
-            # Nobody has cancelled the command: another one, `restart` say, has ended the calls of its client.
-            outcome = outcome_of(ConnectionEnded("CLOSED", "Another command has ended the client meanwhile."))
+            else:  # nobody has cancelled the command: another one, `restart` say, has ended the calls of its client
+                outcome = outcome_of(ConnectionEnded("CLOSED", "Another command has ended the client meanwhile."))
         except Exception as error:  # noqa: BLE001 - every command is answered, whatever its client does
             outcome = outcome_of(error)
         await self._waiting.put(result_of(request.id, outcome))

@@ -16,7 +16,7 @@ from aiohttp import web
 from partner_server.routes import this_machine_only
 
 MAX_CHUNK_BYTES = 256 * 1024
-_REFERENCE = re.compile(r"[A-Za-z0-9_.~-]{1,256}")
+_REFERENCE = re.compile(r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,255}")
 
 
 class BlobTooLarge(Exception):
@@ -24,8 +24,8 @@ class BlobTooLarge(Exception):
 
 
 def is_storage_reference(reference: str) -> bool:
-    """Says whether a reference is 1 to 256 unreserved characters of RFC 3986, and not a relative path (MED-03)."""
-    return _REFERENCE.fullmatch(reference) is not None and reference not in (".", "..")
+    """Says whether a reference is 1 to 256 unreserved characters of RFC 3986, the first of them no dot (MED-03)."""
+    return _REFERENCE.fullmatch(reference) is not None
 
 
 class MediaFolder:
@@ -102,5 +102,7 @@ class MediaRoutes:
 def _reference_of(request: web.Request) -> str:
     reference = request.match_info["reference"]
     if not is_storage_reference(reference):
-        raise web.HTTPBadRequest(text="a reference is 1 to 256 characters of A-Z a-z 0-9 - _ . ~")
+        raise web.HTTPBadRequest(
+            text="a reference is 1 to 256 characters of A-Z a-z 0-9 - _ . ~, and begins with no dot"
+        )
     return reference

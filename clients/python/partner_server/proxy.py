@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, stanza_pb2
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.login import LoginOptions, third_party_login
 from interop_client.connection.proxy_frames import (
     HEARTBEAT_SECONDS,
@@ -32,6 +31,7 @@ from interop_client.connection.proxy_frames import (
 )
 from interop_client.errors import ConnectionEnded, LoginRefused, ServerRefusal
 from interop_protocol.certificates import CertificateError
+from interop_protocol.endpoint import ServerAddress
 from interop_protocol.jid import JidError
 from interop_protocol.noise import RemoteProtocolError
 from partner_server.authkeys import AuthKeys

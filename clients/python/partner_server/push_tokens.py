@@ -9,6 +9,7 @@ from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from interop_client.connection.opening import https_context
 from interop_protocol.sizes import MAX_TOKEN_BYTES
 from partner_server.tokens import TokenRefused
 
@@ -36,13 +37,19 @@ class WhatsAppKeys:
         self._http = http
         self._now = now
         self._url: str | None = None
+        self._tls = https_context("")
         self._keys: KeySet | None = None
         self._fetched_at = float("-inf")
         self._fetching = asyncio.Lock()
 
-    def point_to(self, base_url: str) -> None:
-        """Fetches keys from this simulator from now on, and forgets those of another."""
-        self._url = base_url + JWKS_PATH
+    def point_to(self, base_url: str, ca: str = "") -> None:
+        """Fetches keys from this simulator from now on, and forgets those of another.
+
+        Args:
+            base_url: Of its HTTP surface.
+            ca: The certificate to trust, as PEM; empty for those of the system.
+        """
+        self._url, self._tls = base_url + JWKS_PATH, https_context(ca)
         self._keys = None
         self._fetched_at = float("-inf")
 
@@ -65,7 +72,8 @@ class WhatsAppKeys:
         if self._url is None:
             raise JwksUnavailable("no simulator is set")
         try:
-            async with self._http.get(self._url, timeout=_FETCH_TIMEOUT, allow_redirects=False) as response:
+            request = self._http.get(self._url, timeout=_FETCH_TIMEOUT, allow_redirects=False, ssl=self._tls)
+            async with request as response:
                 response.raise_for_status()
                 text = await _read_bounded(response)
             self._keys = KeySet.import_key_set(json.loads(text))

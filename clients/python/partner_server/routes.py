@@ -13,7 +13,7 @@ from ipaddress import ip_address
 
 from aiohttp import web
 
-from interop_client.connection.address import ServerAddress
+from interop_protocol.endpoint import ServerAddress
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.push_tokens import JwksUnavailable, PushVerifier

@@ -12,7 +12,7 @@ from typing import Self
 import aiohttp
 from aiohttp import web
 
-from interop_client.connection.address import ServerAddress
+from interop_protocol.endpoint import ServerAddress
 from partner_server.authkeys import AuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
@@ -124,7 +124,7 @@ class PartnerServer:
         """Sets the simulator's addresses; open connections stay as they are."""
         self._endpoint = endpoint
         if self._whatsapp_keys is not None:
-            self._whatsapp_keys.point_to(endpoint.http)
+            self._whatsapp_keys.point_to(endpoint.http, endpoint.ca)
 
     @property
     def clock(self) -> PartnerClock:
@@ -134,6 +134,10 @@ class PartnerServer:
     def issue_token(self, user: str, ttl: int = DEFAULT_TTL_SECONDS, **overrides: object) -> str:
         """Vouches for a user, as `POST /tokens` does. See TokenIssuer.issue_token."""
         return TokenIssuer(self.issuer, self.keys).issue_token(user, self._now(), ttl, **overrides)
+
+    def list_pushes(self, after: int = 0) -> list[Push]:
+        """Returns the newest pushes with a number above `after`, oldest first."""
+        return self._inbox.list_pushes(after=after)
 
     async def wait_for_push(self, user: str, timeout: float, after: int = 0) -> Push:
         """Waits for a push for a user with a number above `after`, which may have come already.
@@ -168,7 +172,7 @@ class PartnerServer:
         media = await asyncio.to_thread(MediaFolder, folder / "media", self._settings.max_blob_bytes)
         self._whatsapp_keys = WhatsAppKeys(http, now)
         if self._endpoint is not None:
-            self._whatsapp_keys.point_to(self._endpoint.http)
+            self._whatsapp_keys.point_to(self._endpoint.http, self._endpoint.ca)
         issuer = TokenIssuer(self.issuer, self.keys)
         verifier = PushVerifier(self._whatsapp_keys, self.base_url, now)
         proxy = Proxy(issuer, auth_keys, lambda: self._endpoint, now)

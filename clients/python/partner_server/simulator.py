@@ -2,7 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from interop_client.connection.address import ServerAddress
+from interop_protocol.endpoint import ServerAddress
 from interop_protocol.sizes import PUBLIC_KEY_BYTES
 
 

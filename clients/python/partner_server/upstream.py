@@ -22,10 +22,11 @@ from interop_api.v1 import (
     prekeys_pb2,
     stanza_pb2,
 )
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.channel import ChannelKeys, ChatChannel
+from interop_client.connection.opening import open_channel
 from interop_client.connection.proxy_frames import RequestFrame, ResponseFrame
 from interop_client.errors import ConnectionEnded
+from interop_protocol.endpoint import ServerAddress
 
 CALL_SECONDS = 30.0
 """Longest wait for the answer to a unary call."""
@@ -73,7 +74,7 @@ class Upstream:
         Raises:
             ServerRefusal: WhatsApp refuses, or cannot be reached; for other errors see ChatChannel.open.
         """
-        channel = grpc.aio.insecure_channel(endpoint.grpc, options=_OPTIONS)
+        channel = open_channel(endpoint.grpc, endpoint.ca, _OPTIONS)
         try:
             keys = ChannelKeys(auth_private_key, endpoint.root_public_key)
             return cls(channel, await ChatChannel.open(channel, keys, payload))

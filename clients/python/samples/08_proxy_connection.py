@@ -33,7 +33,7 @@ async def main() -> None:
     async with messenger(integrator=108) as carols_messenger:
         carol = await carol_behind_the_proxy(carols_messenger)
         alice = await whatsapp_user(108)
-        async with carol, alice, AdminClient(endpoint().admin) as admin:
+        async with carol, alice, AdminClient(endpoint()) as admin:
             await carol.publish_prekeys()
             await carol.send_text(alice.jid, "Through the proxy")
             expect((await alice.wait_for(TextReceived)).text == "Through the proxy", "Alice reads what Carol wrote.")

@@ -12,7 +12,7 @@ HOUR = 3_600
 
 async def main() -> None:
     """Lets Alice report Bob, bans him, and lifts the ban."""
-    async with messenger(integrator=110) as bobs_messenger, AdminClient(endpoint().admin) as admin:
+    async with messenger(integrator=110) as bobs_messenger, AdminClient(endpoint()) as admin:
         bob = bobs_messenger.user("bob")
         await bob.enlist(bobs_messenger.server.issue_token("bob"))
         alice = await whatsapp_user(110)

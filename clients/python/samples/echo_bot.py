@@ -10,11 +10,11 @@ import sys
 
 import aiohttp
 
-from interop_client.connection.address import ServerAddress
 from interop_client.errors import ServerRefusal
 from interop_client.messaging.events import ConnectionLost, TextReceived
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
+from interop_protocol.endpoint import ServerAddress
 
 
 async def main() -> None:

@@ -1,7 +1,6 @@
 """The stage of the samples: runs a messenger's server, registers it with the simulator, makes users of both sides."""
 
 import asyncio
-import os
 import secrets
 import sys
 import tempfile
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
+from interop_admin.endpoint import NotFound, find_endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.errors import ConnectionEnded, ServerRefusal
@@ -20,16 +19,17 @@ from interop_client.options import ClientOptions
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
+from interop_protocol.endpoint import Endpoint
 from interop_protocol.printable import printable
 from partner_server import PartnerServer, PartnerSettings
 
 
 def endpoint() -> Endpoint:
-    """Returns the simulator's addresses from INTEROPSIM, the JSON line that `interopsim up` prints when it is ready."""
+    """Returns the addresses of the simulator that INTEROPSIM names, or else of the one that runs here."""
     try:
-        return Endpoint.from_ready_line(os.environ["INTEROPSIM"])
-    except (KeyError, ValueError):
-        sys.exit("Start `interopsim up`, and set INTEROPSIM to the line of JSON that it prints.")
+        return find_endpoint()
+    except NotFound as error:
+        sys.exit(str(error))
 
 
 def play(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -71,7 +71,7 @@ async def messenger(integrator: int) -> AsyncIterator[Messenger]:
     with tempfile.TemporaryDirectory() as folder:
         issuer = f"https://sample-messenger-{integrator}.example"
         settings = PartnerSettings(Path(folder), issuer=issuer, endpoint=endpoint())
-        async with PartnerServer(settings) as server, AdminClient(endpoint().admin) as admin:
+        async with PartnerServer(settings) as server, AdminClient(endpoint()) as admin:
             partner = admin_pb2.Partner(
                 integrator=integrator,
                 name=f"Sample Messenger {integrator}",
@@ -91,7 +91,7 @@ async def whatsapp_user(*integrators: int) -> WhatsAppClient:
     """Returns the connected client of a new WhatsApp user who has opted in for these integrators, if any are given."""
     state = ClientState.generate()
     phone_number = f"+316{secrets.randbelow(10**8):08}"
-    async with AdminClient(endpoint().admin) as admin:
+    async with AdminClient(endpoint()) as admin:
         state.jid = await admin.put_whatsapp_user(phone_number, state.auth_public_key)
     client = WhatsAppClient.direct(endpoint(), state)
     await client.connect()

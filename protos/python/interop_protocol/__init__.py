@@ -1,4 +1,4 @@
-"""The parts on which client and server must agree, as pure functions of bytes; knows no gRPC, protobuf or clock.
+"""The parts on which client and server must agree, as pure functions of bytes; knows no gRPC and no clock.
 
 | module | what it fixes |
 |---|---|

@@ -1,22 +1,19 @@
 """The two-level chain that certifies the server's static key; knows neither key storage nor a clock.
 
-Leaf ← intermediate ← root. The chain travels as the payload of the handshake's second message, in a fixed layout:
+Leaf ← intermediate ← root. The chain travels as the payload of the handshake's second message, as protobufs with the
+observed field numbers: `CertificateChain`, `Certificate` and `CertificateDetails` (chat.proto). Each signature is
+XEdDSA under the issuer's key over the details as they came.
 
-    chain:        leaf details (56) ‖ leaf signature (64) ‖ intermediate details (56) ‖ intermediate signature (64)
-    details:      serial (4) ‖ issuer serial (4) ‖ key (32) ‖ not before (8) ‖ not after (8), integers big-endian
-
-Each signature is XEdDSA over the encoded details, under the issuer's key.
-
-Simulator: WhatsApp writes details and chain as protobufs; the fields, the levels and the signatures are the same.
 Source: CHN-04.
 """
 
-import struct
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from google.protobuf.message import DecodeError
 
+from interop_api.v1 import chat_pb2
 from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_protocol.xeddsa_keys import sign_xeddsa, verify_xeddsa
 
@@ -26,11 +23,6 @@ INTERMEDIATE_SERIAL = 1
 """Serial of an issued intermediate certificate; policy."""
 LEAF_SERIAL = 2
 """Serial of an issued leaf certificate; policy."""
-
-_DETAILS = struct.Struct(f">II{PUBLIC_KEY_BYTES}sQQ")
-_CHAIN = struct.Struct(f"{_DETAILS.size}s{SIGNATURE_BYTES}s{_DETAILS.size}s{SIGNATURE_BYTES}s")
-CHAIN_BYTES = _CHAIN.size
-"""Length of an encoded chain."""
 
 CertificateErrorReason = Literal[
     "WRONG_ROOT", "WRONG_LEAF_KEY", "EXPIRED", "NOT_YET_VALID", "MALFORMED", "BROKEN_CHAIN"
@@ -74,9 +66,28 @@ class CertificateDetails(NamedTuple):
         """
         if len(self.key) != PUBLIC_KEY_BYTES:
             raise ValueError(f"the certified key has {len(self.key)} bytes instead of {PUBLIC_KEY_BYTES}")
-        return _DETAILS.pack(
-            self.serial, self.issuer_serial, self.key, self.validity.not_before, self.validity.not_after
-        )
+        return chat_pb2.CertificateDetails(
+            serial=self.serial,
+            issuer_serial=self.issuer_serial,
+            key=self.key,
+            not_before=self.validity.not_before,
+            not_after=self.validity.not_after,
+        ).SerializeToString(deterministic=True)
+
+    @classmethod
+    def decode(cls, details: bytes) -> Self:
+        """Reads what `encode` wrote, or another implementation.
+
+        Raises:
+            CertificateError: MALFORMED: this is no `CertificateDetails`, or the key has a wrong length.
+        """
+        try:
+            read = chat_pb2.CertificateDetails.FromString(details)
+        except DecodeError as error:
+            raise CertificateError("MALFORMED", "a certificate's details are no CertificateDetails") from error
+        if len(read.key) != PUBLIC_KEY_BYTES:
+            raise CertificateError("MALFORMED", f"a certified key has {PUBLIC_KEY_BYTES} bytes, not {len(read.key)}")
+        return cls(read.serial, read.issuer_serial, read.key, Validity(read.not_before, read.not_after))
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,23 +95,23 @@ class Certificate:
     """The encoded details and the issuer's signature over exactly these bytes.
 
     Raises:
-        CertificateError: MALFORMED: a length is wrong.
+        CertificateError: MALFORMED: the details cannot be read, or the signature has a wrong length.
     """
 
     details: bytes
-    """56 bytes, as received."""
+    """As received: not encoded anew, because they are signed."""
     signature: bytes
     """64 bytes."""
 
     def __post_init__(self) -> None:
-        if len(self.details) != _DETAILS.size or len(self.signature) != SIGNATURE_BYTES:
-            raise CertificateError("MALFORMED", "a certificate's details or signature have a wrong length")
+        if len(self.signature) != SIGNATURE_BYTES:
+            raise CertificateError("MALFORMED", f"a signature has {SIGNATURE_BYTES} bytes, not {len(self.signature)}")
+        CertificateDetails.decode(self.details)
 
     @property
     def decoded(self) -> CertificateDetails:
         """The details, not verified: `verify_chain` does that."""
-        serial, issuer_serial, key, not_before, not_after = _DETAILS.unpack(self.details)
-        return CertificateDetails(serial, issuer_serial, key, Validity(not_before, not_after))
+        return CertificateDetails.decode(self.details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +124,27 @@ class CertificateChain:
     """Certifies the key that signed the leaf; signed by the root."""
 
     def encode(self) -> bytes:
-        """Returns the chain as sent, `CHAIN_BYTES` long."""
-        return _CHAIN.pack(
-            self.leaf.details, self.leaf.signature, self.intermediate.details, self.intermediate.signature
-        )
+        """Returns the chain as sent."""
+        return chat_pb2.CertificateChain(
+            leaf=chat_pb2.Certificate(details=self.leaf.details, signature=self.leaf.signature),
+            intermediate=chat_pb2.Certificate(details=self.intermediate.details, signature=self.intermediate.signature),
+        ).SerializeToString(deterministic=True)
 
     @classmethod
     def decode(cls, payload: bytes) -> Self:
-        """Parses a chain and verifies nothing but its length.
+        """Parses a chain and verifies nothing but its form.
 
         Raises:
-            CertificateError: MALFORMED: the length is wrong.
+            CertificateError: MALFORMED: this is no `CertificateChain`, or a part is missing or has a wrong length.
         """
-        if len(payload) != CHAIN_BYTES:
-            raise CertificateError("MALFORMED", f"a chain has {CHAIN_BYTES} bytes, not {len(payload)}")
-        leaf_details, leaf_signature, details, signature = _CHAIN.unpack(payload)
-        return cls(Certificate(leaf_details, leaf_signature), Certificate(details, signature))
+        try:
+            read = chat_pb2.CertificateChain.FromString(payload)
+        except DecodeError as error:
+            raise CertificateError("MALFORMED", "the payload is no CertificateChain") from error
+        return cls(
+            Certificate(read.leaf.details, read.leaf.signature),
+            Certificate(read.intermediate.details, read.intermediate.signature),
+        )
 
 
 def issue_chain(

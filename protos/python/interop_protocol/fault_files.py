@@ -117,6 +117,10 @@ class FaultFile:
         return first + 1
 
 
+_NARROWING = frozenset(("call", "stanza", "actor", "peer", "integrator", "requirement", "nth", "chance_percent"))
+"""Fields that narrow a fault, and whose 0 or empty text would have it fire wherever it can."""
+
+
 def fill(message: Any, table: Mapping[str, Any], path: str) -> None:
     """Writes a table into a message.
 
@@ -136,6 +140,10 @@ def fill(message: Any, table: Mapping[str, Any], path: str) -> None:
         choice = fields[key].containing_oneof
         if choice is not None and (other := message.WhichOneof(choice.name)) is not None:
             _refuse(f"{path}.{key}", f"`{other}` stands there already, and only one of the two can")
+        if key in _NARROWING and value in (0, "") and not isinstance(value, bool):
+            _refuse(
+                f"{path}.{key}", f"{value!r} would be as if nothing stood there: leave it out, or say what is meant"
+            )
         _write(message, fields[key], value, f"{path}.{key}")
 
 

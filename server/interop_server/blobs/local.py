@@ -7,7 +7,6 @@ A blob lies at `ab/<name>` under the root, where `ab` are the first two digits o
 import asyncio
 import hashlib
 import os
-import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from weakref import WeakValueDictionary
 
 from interop_server.blobs.faults import BlobFaults
+from interop_server.blobs.names import checked_name, is_name
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import Clock
 from interop_server.core.troubles import Troubles
@@ -27,7 +27,6 @@ WRITE_BYTES = 1024 * 1024
 SYNC_BYTES = 16 << 20
 """How much a writer writes before it starts to sync it to disk."""
 _NS_PER_MS = 1_000_000
-_NAME = re.compile(r"[0-9a-f]{64}")
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
@@ -57,6 +56,11 @@ class LocalBlobStore:
     async def check(self) -> None:
         """After a failure of the disk, looks whether the directory works again."""
         await self._faults.check()
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other processes store blobs there, too: they do not."""
+        return False
 
     async def open_writer(self, name: str) -> "LocalBlobWriter":
         """Opens a new upload, or the suspended one of that name, at its end.
@@ -107,19 +111,19 @@ class LocalBlobStore:
         async with self._held.setdefault(name, asyncio.Lock()):
             yield
 
-    async def delete(self, name: str, stored_ms: int | None = None) -> bool:
-        """Deletes a blob, and says whether it was there.
+    async def delete(self, name: str, before_ms: int | None = None) -> bool:
+        """Deletes a blob, and says whether it did.
 
         Args:
             name: Its name.
-            stored_ms: When it was stored, by the server's clock: one stored at another time stays. None for any time.
+            before_ms: One that was stored then or later, by the server's clock, stays. None for any time.
 
         Raises:
             ValueError: The name is not 64 hexadecimal digits.
         """
         path = self._blob_path(name)
         with self._faults.met():
-            return await asyncio.to_thread(_delete, path, stored_ms)
+            return await asyncio.to_thread(_delete, path, before_ms)
 
     async def list_stored(self) -> dict[str, int]:
         """Returns the names of all blobs but those that are held, each with the time at which it was stored."""
@@ -156,7 +160,7 @@ class LocalBlobStore:
             self._writing.difference_update(idle)
 
     def _list_uploads(self) -> list[str]:
-        return [part.stem for part in (self._root / "uploads").glob("*.part") if _NAME.fullmatch(part.stem)]
+        return [part.stem for part in (self._root / "uploads").glob("*.part") if is_name(part.stem)]
 
     def _touched_ms(self, names: list[str]) -> list[int]:
         return [_dated_ms(part.stat()) for name in names if (part := self._part_path(name)).exists()]
@@ -170,10 +174,10 @@ class LocalBlobStore:
         return len(stale[:most])
 
     def _part_path(self, name: str) -> Path:
-        return self._root / "uploads" / f"{_checked(name)}.part"
+        return self._root / "uploads" / f"{checked_name(name)}.part"
 
     def _blob_path(self, name: str) -> Path:
-        return self._root / _checked(name)[:2] / name
+        return self._root / checked_name(name)[:2] / name
 
 
 class LocalBlobWriter:
@@ -456,12 +460,6 @@ def _ignore_failure(syncing: asyncio.Future[None]) -> None:
         syncing.exception()
 
 
-def _checked(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise ValueError("a blob's name is 64 hexadecimal digits")
-    return name
-
-
 def _size(path: Path) -> int | None:
     try:
         return path.stat().st_size
@@ -469,9 +467,9 @@ def _size(path: Path) -> int | None:
         return None
 
 
-def _delete(path: Path, stored_ms: int | None) -> bool:
+def _delete(path: Path, before_ms: int | None) -> bool:
     try:
-        if stored_ms is not None and _dated_ms(path.stat()) != stored_ms:
+        if before_ms is not None and _dated_ms(path.stat()) >= before_ms:
             return False
         passing("blob.delete")
         path.unlink()
@@ -485,7 +483,7 @@ def _list_stored(root: Path) -> dict[str, int]:
     for folder in root.glob("[0-9a-f][0-9a-f]"):
         with os.scandir(folder) as entries:
             for entry in entries:
-                if _NAME.fullmatch(entry.name) and entry.name.startswith(folder.name):
+                if is_name(entry.name) and entry.name.startswith(folder.name):
                     with suppress(FileNotFoundError):  # it has just been deleted
                         stored[entry.name] = _dated_ms(entry.stat())
     return stored

@@ -74,10 +74,9 @@ class JournalEntry(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What differs between decisions about the same action of the same actor."""
+    """What decisions about the same action of the same actor have in common, except the subject."""
 
     outcome: Outcome
-    subject: str
     requirement: str
     cause: str
     detail: str
@@ -131,10 +130,10 @@ class Journal(Newest[JournalEntry]):
         """
         self._add((actor, action, subject, outcome, requirement, "", cause, detail, request_id, fault or _FAULT.get()))
 
-    def record_all(self, actor: str, action: str, decisions: Iterable[Decision]) -> None:
-        """Records decisions that were made together and are not refusals. See `record`."""
+    def record_all(self, actor: str, action: str, decisions: Iterable[tuple[str, Decision]]) -> None:
+        """Records decisions that were made together and are not refusals, each with its subject. See `record`."""
         now_ms, number, entries, fault = self._clock.now_ms(), self._number, self._entries, _FAULT.get()
-        for outcome, subject, requirement, cause, detail in decisions:
+        for subject, (outcome, requirement, cause, detail) in decisions:
             number += 1
             fields = (number, now_ms, actor, action, subject, outcome, requirement, "", cause, detail, "", fault)
             entries.append(fields)

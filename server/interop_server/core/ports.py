@@ -1,6 +1,6 @@
 """What the rules need from outside, except the store: small interfaces by noun; knows no implementation."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence, Set
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence, Set
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
@@ -211,7 +211,11 @@ class PushGateway(Protocol):
 
 
 class BlobWriter(Protocol):
-    """An upload in progress."""
+    """An upload in progress.
+
+    Calls raise Refusal SERVER_FAULT where the store fails, and UPLOAD_OFFSET_MISMATCH where another node has gone on
+    with the upload.
+    """
 
     @property
     def committed_bytes(self) -> int:
@@ -255,6 +259,11 @@ class BlobReader(Protocol):
 class BlobStore(Protocol):
     """Stores ciphertext blobs by name: 64 hexadecimal digits that tell nothing of owner or content."""
 
+    @property
+    def is_shared(self) -> bool:
+        """Returns whether other processes store blobs there, too: what follows then holds for all of them together."""
+        ...
+
     async def open_writer(self, name: str) -> BlobWriter:
         """Opens a new upload, or the suspended one of that name, at its end.
 
@@ -270,11 +279,15 @@ class BlobStore(Protocol):
     async def open_reader(self, name: str) -> BlobReader | None: ...  # noqa: D102
 
     def hold(self, name: str) -> AbstractAsyncContextManager[None]:
-        """Waits until nobody else holds the name, and holds it: file and row then change as one."""
+        """Waits until nobody else holds the name, and holds it: file and row then change as one.
+
+        Raises `Refusal` STORAGE_UNAVAILABLE at the end where it was not held all the time: then nobody may be told that
+        what was done is done.
+        """
         ...
 
-    async def delete(self, name: str, stored_ms: int | None = None) -> bool:
-        """Deletes a blob, and says whether it was there; with a time, only the one that was stored then."""
+    async def delete(self, name: str, before_ms: int | None = None) -> bool:
+        """Deletes a blob, and says whether it did; with a time, only what was stored before then."""
         ...
 
     async def list_stored(self) -> dict[str, int]:
@@ -287,6 +300,32 @@ class BlobStore(Protocol):
 
     async def delete_stale_uploads(self, before_ms: int, most: int) -> int:
         """Deletes at most that many unfinished uploads untouched since then, and returns how many."""
+        ...
+
+
+class SharedHolds(Protocol):
+    """Names that one process holds at a time, of all that make up one world. Who ends, however, holds none any more.
+
+    A process asks for a name that it does not hold: in itself it keeps order by other means. Calls raise Refusal
+    STORAGE_UNAVAILABLE while what they need is out of reach.
+    """
+
+    async def take(self, kind: str, name: str, *, waits: bool = False) -> bool:
+        """Takes a name, and says whether it was free.
+
+        Args:
+            kind: What it is a name of: those of different kinds have nothing to do with each other.
+            name: 16 hexadecimal digits or more, of which the first are unlike those of others.
+            waits: Whether to wait for it, for seconds at most, while another process holds it.
+        """
+        ...
+
+    async def let_go(self, kind: str, name: str) -> bool:
+        """Lets go of a name, and says whether it was held all the time."""
+        ...
+
+    async def held(self, kind: str, names: Collection[str]) -> set[str]:
+        """Returns those of the names that some process holds."""
         ...
 
 

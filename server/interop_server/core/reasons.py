@@ -253,10 +253,10 @@ class Reason(Enum):
 
     REQUEST_MALFORMED = _Row(50, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEVER,
         "A request field is absent, too long, out of range or of the wrong form.",
-        "Check the named field against the comments in protos/.")
+        "Check the named field against the comments in the protos, which `interopsim protos DIR` writes.")
     TOO_MANY_ITEMS = _Row(51, Category.INVALID_REQUEST, _OF_PLACE, Recovery.NEVER,
         "A list in the request is longer than the limit.",
-        "Keep lists within the limits given in protos/.")
+        "Keep lists within the limits given in the protos, which `interopsim protos DIR` writes.")
     PREKEY_ID_DUPLICATE = _Row(52, Category.INVALID_REQUEST, "KEY-04", Recovery.NEW_KEYS,
         "One request holds the same prekey id twice (KEY-04).",
         "Give every one-time prekey of a request its own id.", code=_NEW_KEYS)
@@ -393,4 +393,11 @@ class Reason(Enum):
     SERVER_FAULT = _Row(120, Category.INTERNAL, "SIM-01", Recovery.SAME_AGAIN,
         "The server met an unexpected failure; its log has the details.",
         "Try again with back-off; if it stays, read the server's log and report a bug.")
+    STORAGE_UNAVAILABLE = _Row(121, Category.UNAVAILABLE, "SIM-03", Recovery.SAME_AGAIN,
+        "The database server cannot be reached, or cannot write at present; whether the call was done may be unknown "
+        "(SIM-03).",
+        "Send the same again after the delay: what was done already is recognised, as after a lost answer.")
+    WORLD_SHARED = _Row(122, Category.FAILED_PRECONDITION, _OF_PLACE, Recovery.NEVER,
+        "The server is one of several nodes of one world, and none of them does this to the others.",
+        "Use a server that is alone, or stop all nodes first.")
     # fmt: on

@@ -69,6 +69,8 @@ class Ports:
     """Where every decision stands."""
     is_trace_kept: bool = False
     """Whether what goes over chat channels is recorded although nobody follows."""
+    world_clock: MovableClock | None = None
+    """Moves the clocks of all nodes of a world, and keeps their time; None for a process that is alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,7 @@ def build_rules(ports: Ports) -> Rules:
         audit=Audit(store, connections, challenges, journal, limits),
         blocklist=Blocklist(store, limits),
         challenges=challenges,
-        clock_control=ClockControl(clock, store),
+        clock_control=ClockControl(ports.world_clock or clock, store, is_noted=ports.world_clock is None),
         deletion=AccountDeletion(store, connections),
         enlistment=Enlistment(
             store,

@@ -2,12 +2,24 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from interop_server.core.limits import SECOND_MS
 
 STEP = 1_000
 """Things deleted in one step: others get a turn between two of them, also when a million expire at once."""
+
+
+class WorldTurns(Protocol):
+    """Has one process of a world at a time do what all of them would do alike."""
+
+    async def take_turn(self, name: str) -> bool:
+        """Says, without waiting, whether it is this process that does it now."""
+        ...
+
+    async def end_turn(self, name: str) -> None:
+        """Lets others do it."""
+        ...
 
 
 class Swept(NamedTuple):

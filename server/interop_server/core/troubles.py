@@ -7,7 +7,9 @@ JOURNAL_FILE = "journal"
 STORAGE = "storage"
 """The part that keeps the database."""
 BLOBS = "blobs"
-"""The part that keeps the blobs in a folder."""
+"""The part that keeps the blobs."""
+BUS = "bus"
+"""The part that hears from other nodes at once."""
 
 See = Callable[[str, str], None]
 

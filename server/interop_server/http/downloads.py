@@ -46,6 +46,8 @@ async def respond_with_blob(request: web.Request, media: MediaAccess, direct_pat
     try:
         wanted = await _wanted_range(request, media, direct_path)
         async with media.open_download(direct_path, *wanted) as download:
+            if wanted != _WHOLE and download.length == 0:
+                raise Refusal(Reason.RANGE_INVALID, "the blob is empty")
             if wanted == _WHOLE or download.length is not None:
                 return await _respond(request, download, is_partial=wanted != _WHOLE)
         async with media.open_download(direct_path, *_WHOLE) as download:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 
@@ -107,7 +108,11 @@ class HttpServer:
 
 
 async def serve(
-    application: web.Application, sock: socket.socket, most_connections: int, silent_seconds: float
+    application: web.Application,
+    sock: socket.socket,
+    most_connections: int,
+    silent_seconds: float,
+    tls: ssl.SSLContext | None = None,
 ) -> HttpServer:
     """Serves an application.
 
@@ -116,6 +121,7 @@ async def serve(
         sock: Listens; closed when the server is stopped.
         most_connections: How many there may be at once.
         silent_seconds: How long a new one may say nothing.
+        tls: With its certificate and key; None for no TLS.
     """
     runner = web.AppRunner(
         application,
@@ -130,7 +136,7 @@ async def serve(
     await runner.setup()
     assert runner.server is not None
     connections = BoundedConnections(runner.server, most_connections, silent_seconds)
-    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG)
+    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG, ssl=tls)
     return HttpServer(runner, listener)
 
 

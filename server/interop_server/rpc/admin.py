@@ -9,6 +9,7 @@ from interop_api.v1 import chat_pb2, interop_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
 from interop_server.core.operator.operator import Operator
+from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.enums import known
@@ -23,11 +24,13 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         count_rows: Callable[[], Awaitable[dict[str, int]]],
         counted: Callable[[], dict[str, int]],
         troubles: Troubles,
+        world: World,
     ) -> None:
         self._operator = operator
         self._count_rows = count_rows
         self._counted = counted
         self._troubles = troubles
+        self._world = world
 
     async def PutPartner(self, request: pb.PutPartnerRequest, context: Context) -> pb.PutPartnerResponse:
         """Registers a partner."""
@@ -87,8 +90,15 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         """Counts rows and events."""
         return pb.GetStatisticsResponse(
-            stored=await self._count_rows(), counted=self._counted(), troubles=self._troubles.present
+            stored=await self._count_rows(),
+            counted=self._counted(),
+            troubles=self._troubles.present,
+            world=self._world.number,
         )
+
+    async def ResetWorld(self, request: pb.ResetWorldRequest, context: Context) -> pb.ResetWorldResponse:
+        """Has a clean world begin."""
+        return pb.ResetWorldResponse(world=self._world.want_next())
 
 
 _VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from interop_server.rpc.waiting import ITEM_BYTES
 
@@ -31,11 +31,18 @@ class ByteQueue:
 
     def append(self, item: bytes) -> None:
         """Adds a byte string, whether or not there is room."""
-        self._waiting.append(item)
-        self._bytes += len(item)
+        self.extend((item,))
+
+    def extend(self, items: Sequence[bytes]) -> None:
+        """Adds byte strings, whether or not there is room."""
+        if not items:
+            return
+        self._waiting.extend(items)
+        size = sum(map(len, items))
+        self._bytes += size
         self.has_content.set()
         self._note_room()
-        self._held(len(item) + ITEM_BYTES)
+        self._held(size + len(items) * ITEM_BYTES)
 
     def clear(self) -> None:
         """Forgets all that waits."""
@@ -54,20 +61,28 @@ class ByteQueue:
         They count as held until the next are taken.
         """
         self._held(-self._in_hand_bytes)
-        taken: list[bytes] = []
-        size = 0
-        while self._waiting and len(taken) < most:
-            size_with_next = size + len(self._waiting[0])
-            if taken and size_with_next > most_bytes:
-                break
-            taken.append(self._waiting.popleft())
-            size = size_with_next
+        taken, size = self._take_some(most, most_bytes)
         self._bytes -= size
         self._in_hand_bytes = size + len(taken) * ITEM_BYTES
         self._note_room()
         if not self._waiting and not self._is_closed:
             self.has_content.clear()
         return taken
+
+    def _take_some(self, most: int, most_bytes: int) -> tuple[list[bytes], int]:
+        """Takes what `take` returns; also returns its length."""
+        waiting, taken, size = self._waiting, list[bytes](), 0
+        if len(waiting) <= most and self._bytes <= most_bytes:
+            taken, size = list(waiting), self._bytes
+            waiting.clear()
+            return taken, size
+        while waiting and len(taken) < most:
+            size_with_next = size + len(waiting[0])
+            if taken and size_with_next > most_bytes:
+                break
+            taken.append(waiting.popleft())
+            size = size_with_next
+        return taken, size
 
     def _note_room(self) -> None:
         if len(self._waiting) < self._most and self._bytes < self._most_bytes:

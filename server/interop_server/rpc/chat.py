@@ -58,6 +58,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         self._edge = edge
         self._rules = edge.rules
         self._identities = identities
+        self._begin = edge.spanned("chat.login", self._log_in)
 
     async def Connect(  # type: ignore[override]  # the coroutine form of grpc.aio: it reads from and writes to the context
         self, request_iterator: AsyncIterator[chat_pb2.ConnectRequest], context: Context
@@ -67,7 +68,7 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         with closing(edge.rules.trace.open()) as wire:
             with edge.seats.taken(handshake_from(call)):
                 try:
-                    live, channel = await self._log_in(context, call, wire)
+                    live, channel = await self._begin(context, call, wire)
                 except _LeftAlone:
                     return
             try:
@@ -120,12 +121,12 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         )
         common = frozenset(known for known in offered(self._rules.limits) if known in login.capabilities)
         client = ClientTraits(login.read_receipts, login.max_frame_bytes, common)
-        live = self._edge.registry.open(facts, client)
+        live = await self._edge.entrance.open(facts, client)
         try:
             # Check again: a ban imposed since the first check has found no connection to end.
             await self._rules.logins.check_standing(account)
         except BaseException:
-            self._edge.registry.close(live)
+            await self._edge.entrance.close(live)
             raise
         call.belongs_to(account)
         self._rules.journal.record(account.jid, "chat.login", "accepted", detail=login.mode.name.lower())
@@ -249,6 +250,7 @@ class _ChatStream:
         live.handover.held = self._share.change
         self._pump = DeliveryPump(edge.rules.mailbox, live, self._outbox, edge.clock, edge.rules.limits)
         self._inbound = Inbound(edge, self._pump, live, self._outbox, channel.wire, self._share.change)
+        self._receive = edge.spanned("chat.frames", self._inbound.receive)
         self._ahead = ReadAhead(edge.rules.limits.max_frame_bytes, self._share.change)
         if Capability.TYPING in live.capabilities:
             live.show = self._show
@@ -320,7 +322,7 @@ class _ChatStream:
 
     async def _work(self) -> None:
         while frames := await self._ahead.take():
-            if not await self._inbound.receive(frames):
+            if not await self._receive(frames):
                 return
 
     async def _write(self) -> None:

@@ -35,15 +35,23 @@ class ClientTraits(NamedTuple):
     """Optional parts that it and the server know."""
 
 
+class Admission(NamedTuple):
+    """What makes a connection the one that its account has."""
+
+    session_token: str
+    epoch: int = 0
+    """Ascends with each login of the account at any node; 0 where the order in which they open says it all."""
+
+
 class LiveConnection:
     """One account's chat channel while it is open.
 
     Its session token lives exactly as long (CHN-01).
     """
 
-    def __init__(self, facts: ConnectionFacts, session_token: str, client: ClientTraits) -> None:
+    def __init__(self, facts: ConnectionFacts, admission: Admission, client: ClientTraits) -> None:
         self.facts = facts
-        self.session_token = session_token
+        self.session_token, self.epoch = admission
         self.read_receipts = client.read_receipts
         self.max_frame_bytes = client.max_frame_bytes
         self.capabilities = client.capabilities
@@ -131,23 +139,43 @@ class ConnectionRegistry:
         self._by_token: dict[str, LiveConnection] = {}
         self._is_draining = False
 
-    def open(self, facts: ConnectionFacts, client: ClientTraits) -> LiveConnection:
+    def open(self, facts: ConnectionFacts, client: ClientTraits, admission: Admission | None = None) -> LiveConnection:
         """Registers a connection; replaces and ends the account's other one (CHN-11).
+
+        A connection that is not the account's newest comes back ended: that one has overtaken it.
+
+        Raises:
+            Refusal: SERVER_DRAINING.
+        """
+        self.check_open()
+        account_id = facts.account.account_id
+        connection = LiveConnection(facts, admission or Admission(self.new_token()), client)
+        previous = self._by_account.get(account_id)
+        if previous is not None and previous.epoch > connection.epoch:
+            connection.end(Reason.CONNECTION_REPLACED)
+            return connection
+        if previous is not None:
+            self._end(previous, Reason.CONNECTION_REPLACED)
+        self._by_account[account_id] = connection
+        self._by_token[connection.session_token] = connection
+        return connection
+
+    def new_token(self) -> str:
+        """Returns a session token that nobody has had."""
+        return self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
+
+    def check_open(self) -> None:
+        """Refuses what would open a connection now.
 
         Raises:
             Refusal: SERVER_DRAINING.
         """
         if self._is_draining:
             raise Refusal(Reason.SERVER_DRAINING)
-        account_id = facts.account.account_id
-        if (previous := self._by_account.get(account_id)) is not None:
-            self._by_token.pop(previous.session_token, None)
-            previous.end(Reason.CONNECTION_REPLACED)
-        token = self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
-        connection = LiveConnection(facts, token, client)
-        self._by_account[account_id] = connection
-        self._by_token[token] = connection
-        return connection
+
+    def of(self, account_id: int) -> LiveConnection | None:
+        """Returns an account's connection; None without one."""
+        return self._by_account.get(account_id)
 
     def connected(self) -> Set[int]:
         """Returns the ids of the accounts that are connected now."""
@@ -186,6 +214,10 @@ class ConnectionRegistry:
     def drain(self) -> None:
         """Ends all connections and refuses new ones."""
         self._is_draining = True
+        self.send_away()
+
+    def send_away(self) -> None:
+        """Ends all connections; their clients come back."""
         for connection in list(self._by_account.values()):
             connection.end(Reason.SERVER_DRAINING)
 

@@ -13,7 +13,7 @@ from interop_server.core.messages import Delivery, StanzaKind
 from interop_server.core.messaging.mailbox import Mailbox
 from interop_server.core.ports import Clock
 from interop_server.rpc.connections import LiveConnection
-from interop_server.rpc.convert.outbound import delivery_to, prekeys_low_to, preview_to
+from interop_server.rpc.convert.outbound import deliveries_to, prekeys_low_to, preview_to
 from interop_server.rpc.outbox import Outbox
 
 _PAGE = 256
@@ -109,10 +109,7 @@ class DeliveryPump:
         self._unacked.update([delivery.delivery_id for delivery in deliveries])
         to_whatsapp, knows_requests = self._live.account.is_whatsapp, self._knows_requests
         await self._outbox.add_serialized(
-            [
-                delivery_to(delivery, to_whatsapp=to_whatsapp, offline=offline, knows_requests=knows_requests)
-                for delivery in deliveries
-            ]
+            deliveries_to(deliveries, to_whatsapp=to_whatsapp, offline=offline, knows_requests=knows_requests)
         )
 
     async def _next_deliveries(self, limit: int, up_to: int | None) -> Sequence[Delivery]:

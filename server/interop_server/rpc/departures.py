@@ -7,7 +7,8 @@ from interop_server.core.connection.unacked import UnackedPush
 from interop_server.core.enlistment.absence import Absence
 from interop_server.core.errors import Reason
 from interop_server.core.journal import Journal
-from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.entrance import Entrance
 
 _log = logging.getLogger(__name__)
 
@@ -15,10 +16,8 @@ _log = logging.getLogger(__name__)
 class Departures:
     """Closes connections, each in a task of its own, because gRPC cancels the call of a client that disconnects."""
 
-    def __init__(
-        self, registry: ConnectionRegistry, absence: Absence, unacked_push: UnackedPush, journal: Journal
-    ) -> None:
-        self._registry = registry
+    def __init__(self, entrance: Entrance, absence: Absence, unacked_push: UnackedPush, journal: Journal) -> None:
+        self._entrance = entrance
         self._absence = absence
         self._unacked_push = unacked_push
         self._journal = journal
@@ -44,7 +43,7 @@ class Departures:
             if live.end_reason is not Reason.SERVER_DRAINING:  # recorded for all connections when draining began
                 await self._absence.begin(live.account)
         finally:
-            self._registry.close(live)
+            await self._entrance.close(live)
             self._journal.record(live.account.jid, "chat.closed", "done")
         await self._unacked_push.send(live.account, live.end_reason)
 

@@ -6,13 +6,15 @@ Building the same messages out of objects takes about five times as long.
 from functools import lru_cache
 
 _COMMON_LENGTH = 1_024
+_MORE = 0x80
+"""The bit of a varint's byte that says that another one follows."""
 
 
 def varint(number: int) -> bytes:
     """Returns a number of 0 or more as a varint."""
     encoded = bytearray()
-    while number >= 0x80:
-        encoded.append(number & 0x7F | 0x80)
+    while number >= _MORE:
+        encoded.append(number & 0x7F | _MORE)
         number >>= 7
     encoded.append(number)
     return bytes(encoded)
@@ -44,9 +46,13 @@ class NumberField:
     """A varint field of a given number."""
 
     def __init__(self, number: int) -> None:
-        self._tag = varint(number << 3)
-        # A batch has one timestamp, and ids are near each other: mostly the number was encoded just before.
-        self.encode = lru_cache(maxsize=_COMMON_LENGTH)(self._encode)
+        self._small = [varint(number << 3) + varint(value) for value in range(_MORE)]
+        self._begun = [varint(number << 3) + bytes((value | _MORE,)) for value in range(_MORE)]
 
-    def _encode(self, value: int) -> bytes:
-        return self._tag + varint(value)
+    def encode(self, value: int) -> bytes:
+        """Returns the field with a number of 0 or more."""
+        return self._small[value] if value < _MORE else self._begun[value & 0x7F] + _rest(value >> 7)
+
+
+# Timestamps and delivery ids of a batch are near each other: they differ in their first byte.
+_rest = lru_cache(maxsize=_COMMON_LENGTH)(varint)

@@ -29,12 +29,15 @@ class Handover:
 
     def put(self, arrived: Sequence[Stored]) -> None:
         """Adds what was stored, in order, as long as there is room."""
+        waiting, held_bytes = self._arrived, self._bytes
         for stored in arrived:
-            if stored.delivery is None or len(self._arrived) >= MAX_DELIVERIES or self._bytes >= MAX_BYTES:
+            delivery = stored.delivery
+            if delivery is None or len(waiting) >= MAX_DELIVERIES or held_bytes >= MAX_BYTES:
                 self.must_look = True
-                return
-            self._arrived.append(stored)
-            self._count(len(stored.delivery.item.content) + ITEM_BYTES)
+                break
+            waiting.append(stored)
+            held_bytes += len(delivery.item.content) + ITEM_BYTES
+        self._count(held_bytes - self._bytes)
 
     def take(self, after: int, most: int, since_ms: int) -> list[Delivery]:
         """Takes the deliveries that come right after a delivery id, at most so many.
@@ -42,17 +45,21 @@ class Handover:
         None when something else waits before them, or when they are older than `since_ms`: then the mailbox is asked.
         """
         taken: list[Delivery] = []
-        while self._arrived and len(taken) < most:
-            delivery, follows = self._arrived[0].delivery, self._arrived[0].follows
+        waiting, taken_bytes = self._arrived, 0
+        while waiting and len(taken) < most:
+            stored = waiting[0]
+            delivery = stored.delivery
             assert delivery is not None
-            if follows > after or delivery.item.timestamp_ms < since_ms:
+            item = delivery.item
+            if stored.follows > after or item.timestamp_ms < since_ms:
                 self.give_up()
-                break
-            self._arrived.popleft()
-            self._count(-len(delivery.item.content) - ITEM_BYTES)
+                return taken
+            waiting.popleft()
+            taken_bytes += len(item.content) + ITEM_BYTES
             if delivery.delivery_id > after:
                 taken.append(delivery)
                 after = delivery.delivery_id
+        self._count(-taken_bytes)
         return taken
 
     def give_up(self) -> None:

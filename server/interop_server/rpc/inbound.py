@@ -47,14 +47,8 @@ class _Joined:
     kind: str = ""
     stanzas: list[stanza_pb2.Stanza] = field(default_factory=list)
     ids: int = 0
+    """Message ids in them, when they are receipts."""
     delivery_ids: list[int] = field(default_factory=list)
-
-    def add(self, kind: str, stanza: stanza_pb2.Stanza) -> None:
-        """Adds one of the same kind."""
-        self.kind = kind
-        self.stanzas.append(stanza)
-        if kind == "receipt":
-            self.ids += len(stanza.receipt.message_ids)
 
 
 class Inbound:
@@ -152,11 +146,13 @@ class Inbound:
                 joined.delivery_ids += stanza.ack.delivery_ids
             elif kind is not None and kind in _JOINED:
                 # Order within a batch is order of sending: what was sent before these goes first.
-                if joined.stanzas and (kind != joined.kind or joined.ids > _MOST_JOINED_IDS):
+                if kind != joined.kind or joined.ids > _MOST_JOINED_IDS:
                     await self._take_stanzas(joined)
-                joined.add(kind, stanza)
+                    joined.kind = kind
+                joined.stanzas.append(stanza)
                 if kind == "message":
                     continue  # without a turn: a batch of them is one piece of work
+                joined.ids += len(stanza.receipt.message_ids)
             else:
                 await self._take_joined(joined)
                 await self._receive_one(stanza, kind)
@@ -238,11 +234,13 @@ class Inbound:
         await self._outbox.room()
         account = self._live.account
         messages, refused = _read_each(stanzas, lambda stanza: message_from(stanza.message, account.jid))
-        outcomes = iter(await self._rules.router.send_messages(account, messages) if messages else ())
-        ordered = [
-            SendOutcome(stanza.message.id[:64], refusal=refused[index]) if index in refused else next(outcomes)
-            for index, stanza in enumerate(stanzas)
-        ]
+        ordered = await self._rules.router.send_messages(account, messages) if messages else []
+        if refused:
+            outcomes = iter(ordered)
+            ordered = [
+                SendOutcome(stanza.message.id[:64], refusal=refused[index]) if index in refused else next(outcomes)
+                for index, stanza in enumerate(stanzas)
+            ]
         for outcome in ordered:
             if outcome.refusal is not None:
                 await self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)

@@ -27,7 +27,7 @@ from interop_server.rpc.calls import (
     on_the_line,
 )
 from interop_server.rpc.claims import claims_of
-from interop_server.rpc.connections import LiveConnection
+from interop_server.rpc.entrance import Session
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.faulty_calls import OWN_FAULTS, perform_under_faults
 from interop_server.rpc.repeats import Repeats
@@ -104,7 +104,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _refuse_unknown(self, _request: Any, context: Context) -> None:
         """Answers a call of a method that is not there as gRPC does, but with a name for it, as every call has one."""
         request_id = chosen_id(context) or self._journal.unrecorded_request_id()
-        message = "the server has no such method: see protos/"
+        message = "the server has no such method: see the protos, which `interopsim protos DIR` writes"
         await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, ((REQUEST_ID_METADATA, request_id),))
 
     def _refuse_with(self, refusal: Refusal, method: Method) -> Behavior:
@@ -131,7 +131,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     ) -> Any:
         try:
             if call.method.needs_session:
-                connection = self._sessions.connection(context)
+                connection = await self._sessions.of(context)
                 call.belongs_to(connection.account, connection.capabilities, connection.facts.mode)
                 behavior = _while_enlisted(behavior, connection, call.method)
             with self._seats.taken(claims_of(call)):
@@ -147,7 +147,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         except (grpc.aio.AbortError, HungUp):
             raise
         except Exception:  # noqa: BLE001 - the one place that catches everything: nothing unexpected reaches the wire
-            _log.exception("%s failed", call.method.name)
+            _log.exception("%s failed", call.method.name, extra={"request_id": call.request_id})
             await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
 
     def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
@@ -190,7 +190,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return response
 
 
-def _while_enlisted(behavior: Behavior, connection: LiveConnection, method: Method) -> Behavior:
+def _while_enlisted(behavior: Behavior, connection: Session, method: Method) -> Behavior:
     """Makes what changes something answer like the next call, once the caller's account has gone meanwhile (LIF-03)."""
 
     async def perform(message: Any, call: Call) -> Any:
@@ -220,7 +220,8 @@ def _while_enlisted(behavior: Behavior, connection: LiveConnection, method: Meth
 
 async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     call.refuse(refusal)
-    _log.info("%s refused: %s [request %s]", call.method.name, refusal, refusal.request_id)
+    about = {"request_id": refusal.request_id}
+    _log.info("%s refused: %s [request %s]", call.method.name, refusal, refusal.request_id, extra=about)
     metadata = ((DETAILS_METADATA, status_details(refusal)), (REQUEST_ID_METADATA, call.request_id))
     with on_the_line():
         await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)

@@ -1,12 +1,13 @@
 """The journal service on the admin port: filters, streams, explains; knows no rule itself."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
 
 from interop_api.admin.v1alpha1 import journal_pb2 as pb
 from interop_api.admin.v1alpha1 import journal_pb2_grpc
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Journal, JournalEntry, Outcome, is_request_id
+from interop_server.core.journal import MAX_ENTRIES, REQUEST_ID_BYTES, Journal, JournalEntry, Outcome, is_request_id
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Context
@@ -19,18 +20,24 @@ _OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
     "done": pb.JOURNAL_OUTCOME_DONE,
 }
 
-Explain = Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
-"""Returns a requirement's statement, its evidence and the names of its limits that are policy."""
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What is known of the requirements, loaded when it is asked for."""
+
+    ids: Callable[[], Collection[str]]
+    explain: Callable[[str], tuple[str, Sequence[str], Sequence[str]]]
+    """Returns a requirement's statement, its evidence and the names of its limits that are policy."""
 
 
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     """See JournalService in journal.proto."""
 
-    def __init__(self, journal: Journal, clock: Clock, limits: Limits, explain: Explain) -> None:
+    def __init__(self, journal: Journal, clock: Clock, limits: Limits, requirements: Requirements) -> None:
         self._journal = journal
         self._clock = clock
         self._limits = limits
-        self._explain = explain
+        self._requirements = requirements
 
     async def ReadJournal(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
         self, request: pb.ReadJournalRequest, context: Context
@@ -39,6 +46,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         if request.outcome and request.outcome not in _OUTCOMES.values():
             detail = "`outcome` must be ACCEPTED, REFUSED, DROPPED or DONE"
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="outcome", requirement="SIM-07")
+        if request.reason:
+            self._require_known("reason", request.reason, [reason.name for reason in Reason])
+        if request.requirement:
+            self._require_known("requirement", request.requirement, self._requirements.ids())
         after = self._journal.resume_after(request.resume_token)
         with following(self._journal, request.follow) as grown:
             found = read_on(self._journal, self._clock, after, lambda entry: _matches(entry, request), grown)
@@ -52,9 +63,13 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id", requirement="SIM-07")
         entry = self._journal.find(request.request_id)
         if entry is None:
-            detail = "no refusal that is kept has this request id: `interopsim journal --outcome refused` shows all"
+            detail = (
+                "no refusal that is kept has this request id: the server gives ids of "
+                f"{2 * REQUEST_ID_BYTES} hexadecimal digits, as in the field `request_id` of a refusal, and keeps the "
+                f"newest {MAX_ENTRIES:,} entries since its start; `interopsim journal --outcome refused` shows all"
+            )
             raise Refusal(Reason.NOT_REGISTERED, detail, requirement="SIM-07")
-        statement, evidence, policy = self._explain(entry.requirement)
+        statement, evidence, policy = self._requirements.explain(entry.requirement)
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(
             entry=self._entry_to(entry),
@@ -63,6 +78,12 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             evidence=evidence,
             policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],
         )
+
+    def _require_known(self, field: str, name: str, names: Collection[str]) -> None:
+        if name not in names:
+            near = get_close_matches(name.upper(), names, 1)
+            detail = f"there is no {field} {name[:64]!r}" + (f": did you mean {near[0]}" if near else "")
+            raise Refusal(Reason.REQUEST_MALFORMED, detail, field=field, requirement="SIM-07")
 
     def _entry_to(self, entry: JournalEntry) -> pb.JournalEntry:
         fields = {**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]}

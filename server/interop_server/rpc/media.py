@@ -48,7 +48,7 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         self, request: pb.GetMediaConnectionRequest, context: Context
     ) -> pb.GetMediaConnectionResponse:
         """Grants an upload."""
-        auth = self._media.grant_upload(caller(context))
+        auth = await self._media.grant_upload(caller(context))
         return pb.GetMediaConnectionResponse(
             auth=auth,
             auth_expires_after_seconds=self._limits.upload_auth_seconds,

@@ -89,5 +89,4 @@ class Outbox:
         self._put(stanzas if faulty is None or not faulty.is_on else faulty.outgoing(stanzas))
 
     def _put(self, stanzas: Iterable[bytes]) -> None:
-        for stanza in stanzas:
-            self._waiting.append(_STANZAS.header(len(stanza)) + stanza)
+        self._waiting.extend([_STANZAS.header(len(stanza)) + stanza for stanza in stanzas])

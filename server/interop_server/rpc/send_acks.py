@@ -1,8 +1,10 @@
 """What became of messages, as stanzas that fit into frames; knows no rule and no stream."""
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from interop_api.v1 import stanza_pb2
+from interop_server.core.errors import Refusal
 from interop_server.core.messaging.routing import DeviceListMismatch, SendOutcome
 from interop_server.rpc.errors import refusal_to
 from interop_server.rpc.fields import BytesField, NumberField
@@ -24,14 +26,18 @@ def send_acks_to(outcomes: Iterable[SendOutcome], max_bytes: int) -> list[bytes]
     stanzas: list[bytes] = []
     acks: list[bytes] = []
     size = _ROOM_FOR_HEADERS
-    for outcome in outcomes:
-        ack = _ack_to(outcome)
-        header = _ACKS.header(len(ack))
-        size += len(header) + len(ack)
+    for stanza_id, timestamp_ms, refusal in outcomes:
+        if refusal is None:
+            encoded = stanza_id.encode()
+            before, behind = _around_id(len(encoded), timestamp_ms)
+            ack = before + encoded + behind
+        else:
+            ack = _refusal_to(stanza_id, timestamp_ms, refusal)
+        size += len(ack)
         if acks and size > max_bytes:
             stanzas.append(_stanza_of(acks))
-            acks, size = [], _ROOM_FOR_HEADERS + len(header) + len(ack)
-        acks += (header, ack)
+            acks, size = [], _ROOM_FOR_HEADERS + len(ack)
+        acks.append(ack)
     if acks:
         stanzas.append(_stanza_of(acks))
     return stanzas
@@ -42,15 +48,21 @@ def _stanza_of(acks: list[bytes]) -> bytes:
     return _SEND_ACKS.header(len(content)) + content
 
 
-def _ack_to(outcome: SendOutcome) -> bytes:
-    if outcome.refusal is None:
-        stanza_id = outcome.stanza_id.encode()
-        return b"".join((_ID.header(len(stanza_id)), stanza_id, _TIMESTAMP_MS.encode(outcome.timestamp_ms)))
-    ack = stanza_pb2.SendAck(id=outcome.stanza_id, timestamp_ms=outcome.timestamp_ms)
-    ack.error.CopyFrom(refusal_to(outcome.refusal))
-    if isinstance(outcome.refusal, DeviceListMismatch):
-        _write_mismatch(ack.device_list_mismatch, outcome.refusal)
-    return ack.SerializeToString()
+@lru_cache(maxsize=1_024)
+def _around_id(id_bytes: int, timestamp_ms: int) -> tuple[bytes, bytes]:
+    """Returns what stands before and behind an id of so many bytes in an element of the acks, with its header."""
+    id_header, at = _ID.header(id_bytes), _TIMESTAMP_MS.encode(timestamp_ms)
+    return _ACKS.header(len(id_header) + id_bytes + len(at)) + id_header, at
+
+
+def _refusal_to(stanza_id: str, timestamp_ms: int, refusal: Refusal) -> bytes:
+    """Returns an element of the acks that is none, with its header."""
+    ack = stanza_pb2.SendAck(id=stanza_id, timestamp_ms=timestamp_ms)
+    ack.error.CopyFrom(refusal_to(refusal))
+    if isinstance(refusal, DeviceListMismatch):
+        _write_mismatch(ack.device_list_mismatch, refusal)
+    content = ack.SerializeToString()
+    return _ACKS.header(len(content)) + content
 
 
 def _write_mismatch(mismatch: stanza_pb2.DeviceListMismatch, refusal: DeviceListMismatch) -> None:

@@ -1,6 +1,6 @@
 """The two gRPC servers: the services of each, and how it listens; knows no rule and no implementation of a port."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 
 import grpc.aio
@@ -37,6 +37,7 @@ from interop_api.v1 import (
 )
 from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_server.core.limits import SECOND_MS
+from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.account import AccountServicer
 from interop_server.rpc.admin import AdminServicer
@@ -50,7 +51,7 @@ from interop_server.rpc.health import NAME, Health
 from interop_server.rpc.integrity import IntegrityServicer
 from interop_server.rpc.interceptor import CallInterceptor
 from interop_server.rpc.interop import InteropServicer
-from interop_server.rpc.journal import Explain, JournalServicer
+from interop_server.rpc.journal import JournalServicer, Requirements
 from interop_server.rpc.media import MediaServicer, add_media_service
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
@@ -112,14 +113,14 @@ def client_server(edge: Edge, identities: Identities, http_url: str) -> grpc.aio
 
 
 def admin_server(
-    edge: Edge, count_rows: CountRows, counted: Counted, explain: Explain, troubles: Troubles
+    edge: Edge, count_rows: CountRows, counted: Counted, requirements: Requirements, troubles: Troubles, world: World
 ) -> grpc.aio.Server:
     """Returns the server for the operator."""
     rules, clock = edge.rules, edge.clock
-    server = _server(edge)
-    admin = AdminServicer(rules.operator, count_rows, counted, troubles)
+    server = _server(edge, *_gates(edge.admin_token))
+    admin = AdminServicer(rules.operator, count_rows, counted, troubles, world)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-    journal = JournalServicer(rules.journal, clock, rules.limits, explain)
+    journal = JournalServicer(rules.journal, clock, rules.limits, requirements)
     journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)
     clock_pb2_grpc.add_ClockServiceServicer_to_server(ClockServicer(rules.clock_control), server)
     standing = StandingServicer(rules.escalation, rules.reports, rules.audit, clock)
@@ -129,10 +130,31 @@ def admin_server(
     return server
 
 
+def _gates(admin_token: str) -> Iterator[grpc.aio.ServerInterceptor]:
+    if admin_token:
+        from interop_server.rpc.admin_gate import AdminGate  # loaded on demand: a plain start is on loopback
+
+        yield AdminGate(admin_token)
+
+
 async def listen(
-    server: grpc.aio.Server, address: str, grace_seconds: float, troubles: Troubles, *, is_admin: bool
+    server: grpc.aio.Server,
+    address: str,
+    grace_seconds: float,
+    troubles: Troubles,
+    tls: grpc.ServerCredentials | None = None,
+    *,
+    is_admin: bool,
 ) -> Listening:
     """Starts a server; health says SERVING when this returns, of all that works.
+
+    Args:
+        server: Not started yet.
+        address: `host:port`.
+        grace_seconds: How long calls may take to end when it stops.
+        troubles: What does not work.
+        tls: Its certificate and key; None for no TLS.
+        is_admin: Whether it is the operator's.
 
     Raises:
         RuntimeError: The server cannot listen on the address.
@@ -141,7 +163,7 @@ async def listen(
     health = Health(services, troubles)
     health_pb2_grpc.add_HealthServicer_to_server(health.servicer, server)
     add_reflection(server, (*services, NAME))
-    port = server.add_insecure_port(address)
+    port = server.add_insecure_port(address) if tls is None else server.add_secure_port(address, tls)
     await server.start()
 
     async def stop() -> None:
@@ -171,7 +193,7 @@ def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:
     )
 
 
-def _server(edge: Edge) -> grpc.aio.Server:
+def _server(edge: Edge, *first: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
         # gRPC refuses messages over the hard cap (CHN-09); the configured limits lie far below it.
@@ -182,5 +204,6 @@ def _server(edge: Edge) -> grpc.aio.Server:
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    interceptor = CallInterceptor(edge.rules, Sessions(edge.registry), edge.repeats, edge.seats, edge.gate)
-    return grpc.aio.server(interceptors=(interceptor,), options=options)
+    interceptor = CallInterceptor(edge.rules, Sessions(edge.entrance), edge.repeats, edge.seats, edge.gate)
+    spans = () if edge.spans is None else (edge.spans,)
+    return grpc.aio.server(interceptors=(*spans, *first, interceptor), options=options)

@@ -2,7 +2,7 @@
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.rpc.calls import Context
-from interop_server.rpc.connections import ConnectionRegistry, LiveConnection
+from interop_server.rpc.entrance import Entrance, Session
 
 _SCHEME = "bearer "
 
@@ -10,10 +10,10 @@ _SCHEME = "bearer "
 class Sessions:
     """Finds the connection behind a call (CHN-01)."""
 
-    def __init__(self, registry: ConnectionRegistry) -> None:
-        self._registry = registry
+    def __init__(self, entrance: Entrance) -> None:
+        self._entrance = entrance
 
-    def connection(self, context: Context) -> LiveConnection:
+    async def of(self, context: Context) -> Session:
         """Returns the connection that issued the call's session token.
 
         Raises:
@@ -21,5 +21,5 @@ class Sessions:
         """
         for key, value in context.invocation_metadata() or ():
             if key == "authorization" and isinstance(value, str) and value[: len(_SCHEME)].lower() == _SCHEME:
-                return self._registry.by_token(value[len(_SCHEME) :])
+                return await self._entrance.session(value[len(_SCHEME) :])
         raise Refusal(Reason.SESSION_REQUIRED)

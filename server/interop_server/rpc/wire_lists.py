@@ -139,6 +139,9 @@ def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", spare:
         if tag < _MORE and tag & 7 == _BYTES and data[at + 1] < _MORE:  # most fields: written out, because this is hot
             start = at + 2
             at = start + data[at + 1]
+        elif tag < _MORE and tag & 7 == _BYTES and data[at + 2] < _MORE:  # most stanzas, likewise
+            start = at + 3
+            at = start + (data[at + 1] & _MORE - 1 | data[at + 2] << 7)
         else:
             tag, at = _varint(data, at)
             start, at = _skip(data, at, tag & 7)

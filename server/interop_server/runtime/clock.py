@@ -4,14 +4,17 @@ import asyncio
 import bisect
 import logging
 import math
-import time
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from time import time_ns
+from typing import TYPE_CHECKING, Any
 
 from interop_server.core.limits import LATEST_TIME_MS
 from interop_server.core.ports import ClockMove
+
+if TYPE_CHECKING:
+    from interop_server.core.nodes import WorldTime
 
 _log = logging.getLogger(__name__)
 
@@ -84,6 +87,16 @@ class AdjustableClock:
         elif self._standing_at_ms < floor_ms:
             raise ValueError("the clock is frozen at an earlier time")
 
+    def start_within(self, floor_ms: int, time: "WorldTime") -> None:
+        """Makes it begin as the clock of a world of several processes; called before its first use.
+
+        Args:
+            floor_ms: A time that was shown before.
+            time: What the clock of the world does.
+        """
+        self._last_ms, self._offset_ms, self._is_frozen = floor_ms, time.ahead_ms, time.is_frozen
+        self._standing_at_ms = None if time.stands_at_ms is None else max(time.stands_at_ms, floor_ms)
+
     async def sleep(self, seconds: float, slack_seconds: float = 0.0, *, is_reported: bool = True) -> None:
         """Returns when this clock has moved on by that much.
 
@@ -154,10 +167,27 @@ class AdjustableClock:
         """
         async with self._turn:
             now_ms = self.now_ms()
-            _check_span(now_ms, now_ms if at_ms is None else at_ms)
+            check_span(now_ms, now_ms if at_ms is None else at_ms)
             self._is_frozen = True
             self._stand()
             return await self._advance_to(now_ms if at_ms is None else at_ms)
+
+    async def follow(self, time: "WorldTime") -> dict[str, int]:
+        """Does as the clock of a world of several processes: time that is later already waits for that one.
+
+        Args:
+            time: Where the clock of the world stands, or how it runs.
+
+        Returns:
+            The sleepers woken on the way there, as from `advance`.
+        """
+        async with self._turn:
+            self._is_frozen = time.is_frozen
+            if time.stands_at_ms is None:
+                self._run_on(time.ahead_ms)
+                return {}
+            self._stand()
+            return await self._advance_to(max(self.now_ms(), time.stands_at_ms))
 
     async def resume(self) -> None:
         """Lets time run on from the time at which it stands."""
@@ -180,7 +210,7 @@ class AdjustableClock:
             ValueError: Time would go backwards, or past the year 9999.
         """
         async with self._turn:
-            _check_span(self.now_ms(), self.now_ms() + ms)
+            check_span(self.now_ms(), self.now_ms() + ms)
             self._stand()
             try:
                 return await self._advance_to(self.now_ms() + ms)
@@ -239,9 +269,9 @@ class AdjustableClock:
         self._standing_at_ms = self.now_ms()
         self._set_timer()
 
-    def _run_on(self) -> None:
+    def _run_on(self, offset_ms: int | None = None) -> None:
         self._last_ms = self.now_ms()
-        self._offset_ms = self._last_ms - machine_ms()
+        self._offset_ms = self._last_ms - machine_ms() if offset_ms is None else offset_ms
         self._standing_at_ms = None
         self._set_timer()
 
@@ -314,7 +344,12 @@ def _latest_order(sleeper: _Sleeper) -> tuple[float, int, int]:
     return sleeper.latest_ms, sleeper.due_ms, sleeper.number
 
 
-def _check_span(now_ms: int, end_ms: int) -> None:
+def check_span(now_ms: int, end_ms: int) -> None:
+    """Refuses a move that is none.
+
+    Raises:
+        ValueError: It leads backwards, or past the last possible time.
+    """
     if end_ms < now_ms:
         raise ValueError("time does not go backwards")
     if end_ms > LATEST_TIME_MS:
@@ -323,4 +358,4 @@ def _check_span(now_ms: int, end_ms: int) -> None:
 
 def machine_ms() -> int:
     """Milliseconds since the UNIX epoch by the machine's clock, which can differ from the server's."""
-    return time.time_ns() // 1_000_000
+    return time_ns() // 1_000_000

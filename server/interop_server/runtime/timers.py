@@ -9,24 +9,30 @@ from typing import Any
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS
-from interop_server.core.sweeps import Sweep
+from interop_server.core.sweeps import Sweep, WorldTurns
 from interop_server.runtime.clock import AdjustableClock
 
 _log = logging.getLogger(__name__)
 
 RETRY_MS = 60 * SECOND_MS
-"""How long after a sweep that failed, or left something due, it runs again."""
+"""How long after a sweep that failed, left something due, or was another process's turn, it runs again."""
 
 
 class Timers:
     """Starts tasks that work by the clock, and ends them.
 
     Work that fails is logged and runs again at its next time: a disk that is full now must not end it for good.
+
+    Args:
+        clock: The server's clock.
+        journal: Where it stands what was deleted.
+        turns: Of this process, to sweep; None when it is alone.
     """
 
-    def __init__(self, clock: AdjustableClock, journal: Journal) -> None:
+    def __init__(self, clock: AdjustableClock, journal: Journal, turns: WorldTurns | None = None) -> None:
         self._clock = clock
         self._journal = journal
+        self._turns = turns or _Alone()
         self._tasks: list[asyncio.Task[None]] = []
 
     def repeat(self, name: str, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -60,7 +66,7 @@ class Timers:
         while True:
             now_ms = self._clock.now_ms()
             try:
-                again_ms = await self._take_away(sweep, now_ms)
+                again_ms = await self._take_turn(sweep, now_ms)
             except Exception as error:  # noqa: BLE001 - a supervisor
                 _log_failure(f"{sweep.name}: the sweep failed", error)
                 again_ms = now_ms
@@ -69,8 +75,16 @@ class Timers:
             seconds = (again_ms - self._clock.now_ms()) / SECOND_MS
             await self._clock.sleep(seconds, sweep.slack_ms / SECOND_MS, is_reported=False)
 
+    async def _take_turn(self, sweep: Sweep, now_ms: int) -> int:
+        """Deletes what is due, unless another process does so just now, and returns when to look again."""
+        if not await self._turns.take_turn(sweep.name):
+            return now_ms
+        try:
+            return await self._take_away(sweep, now_ms)
+        finally:
+            await self._turns.end_turn(sweep.name)
+
     async def _take_away(self, sweep: Sweep, now_ms: int) -> int:
-        """Deletes what is due, and returns when to look again."""
         taken, again_ms = await sweep.take_away(now_ms, lambda done: self._clock.note_progress(sweep.name, done))
         if taken:
             self._clock.report(sweep.name)
@@ -78,6 +92,16 @@ class Timers:
                 TIMER, f"timer.{sweep.name}", "done", requirement=sweep.requirement, detail=f"{taken} taken away"
             )
         return again_ms
+
+
+class _Alone(WorldTurns):
+    """The turns of a process that is alone in its world."""
+
+    async def take_turn(self, name: str) -> bool:
+        return True
+
+    async def end_turn(self, name: str) -> None:
+        pass
 
 
 def _log_failure(what: str, error: Exception) -> None:

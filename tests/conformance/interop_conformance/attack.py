@@ -35,9 +35,15 @@ def attack(id: str, level: Level, sentence: str, **facts: Any) -> Callable[[Judg
     return check(id, level, sentence, is_attack=True, **facts)
 
 
-def warnings(bob: Device) -> int:
-    """Returns how often a user was warned so far."""
-    return sum(len(bob.shown(kind)) for kind in WARNINGS)
+def warnings(bob: Device, sent: str = "") -> int:
+    """Returns how often a user was warned so far. That a message of their own cannot be sent again warns of nobody.
+
+    Args:
+        bob: The device.
+        sent: Id of a message of theirs that is asked for again.
+    """
+    shown = [each for kind in WARNINGS for each in bob.shown(kind)]
+    return sum(not sent or each.message_id != sent for each in shown)
 
 
 def score(bob: Device, before: int = 0) -> Score:
@@ -85,7 +91,7 @@ def _is_over(count: Callable[[], int], seen: int) -> bool:
     return count() > seen
 
 
-async def must_warn(stage: Stage, alice: Person, bob: Device, before: int) -> Score:
+async def must_warn(stage: Stage, alice: Person, bob: Device, before: int, sent: str = "") -> Score:
     """Has Alice write with her own keys, when Bob's client has met others in her name: never without a warning.
 
     Args:
@@ -93,12 +99,17 @@ async def must_warn(stage: Stage, alice: Person, bob: Device, before: int) -> Sc
         alice: Who is somebody else for Bob's client.
         bob: The device.
         before: How often its user had been warned before the attack.
+        sent: Id of what Bob has sent to whom he took for Alice: she asks for it again, and the answer can fail.
     """
+
+    def is_warned() -> bool:
+        return warnings(bob, sent) > before
+
     await alice.send(bob.jid, "It is me")
-    await bob.sees(lambda: warnings(bob) > before or "It is me" in bob.texts(), "a warning, or the text")
-    if warnings(bob) == before:
+    await bob.sees(lambda: is_warned() or "It is me" in bob.texts(), "a warning, or the text")
+    if not is_warned():
         await settle(stage, alice, bob)  # a warning may come after the text
-    stage.expect(warnings(bob) > before, "a warning that the identity key is another one", "the text, and no warning")
+    stage.expect(is_warned(), "a warning that the identity key is another one", "the text, and no warning")
     return Score.NOTICED
 
 

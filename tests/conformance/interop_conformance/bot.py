@@ -129,7 +129,8 @@ class BotRun:
             async with stage:
                 result = await judged_in_time(check, stage, check.seconds * self.settings.time_factor)
                 if result.verdict not in HELD:
-                    result.wire, result.journal = stage.evidence()
+                    stage.simulator.check_runs()  # otherwise it was not the client
+                    result.wire, result.journal = await stage.evidence()
         except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
             result = kit_failed(check, error)
         result.seconds = elapsed()

@@ -37,6 +37,10 @@ _MODULES = {
 """Below `checks`, in the order in which checks are listed."""
 
 
+_FEW = 30
+"""So many names are told in a sentence."""
+
+
 class UnknownName(Exception):
     """There is no check, area, milestone or profile of that name. The text is a sentence that names the nearest."""
 
@@ -101,6 +105,10 @@ def require(name: str, known: Iterable[str], what: str) -> None:
     names = list(known)
     if name in names:
         return
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else "`interopsim conformance list` shows them all."
+    if near := difflib.get_close_matches(name, names, n=1, cutoff=0.5):
+        hint = f"did you mean {near[0]}?"
+    elif len(names) <= _FEW:
+        hint = f"there is {', '.join(sorted(names))}."
+    else:
+        hint = "`interopsim conformance list` shows them all."
     raise UnknownName(f"there is no {what} {name!r}: {hint}")

@@ -7,18 +7,22 @@ from typing import Any
 
 import click
 
-from interop_conformance.options import RUN, SELECTION, options, require_words, run_to_the_end, settings_of
+from interop_admin.commands.common import Commands
+from interop_conformance.options import RUN, SELECTION, Number, options, require_words, run_to_the_end, settings_of
+from interop_conformance.output import adapt, echo
 from interop_conformance.partner_cli import partner
+from interop_protocol.printable import printable
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
-@click.group(context_settings=_HELP)
+@click.group(cls=Commands, context_settings=_HELP)
 def conformance() -> None:
     """Judge somebody else's client, or messenger's server, requirement by requirement.
 
     Exit status: 0 conformant, 1 not conformant, 2 wrong use, 3 the kit itself failed, 130 broken off.
     """
+    adapt()
 
 
 @conformance.command(epilog='Example: interopsim conformance client --command "python -m interop_driver"')
@@ -30,7 +34,7 @@ def conformance() -> None:
 @click.option(
     "--wait",
     "wait_seconds",
-    type=click.FloatRange(1, 3600),
+    type=Number(1, 3600),
     default=120.0,
     show_default=True,
     help="With --bot: how many seconds to wait for the client.",
@@ -53,9 +57,11 @@ def client(
     With --bot it is not driven: the kit prints a line of JSON with the server's addresses, its root key, a user and a
     token (`tokens` gives more), and waits until the client has logged in and published prekeys.
     """
-    click.echo("Starting the kit.", err=True)
+    echo("Starting the kit.", err=True)
     if [bool(command.strip()), bool(address), is_bot].count(True) != 1:
         raise click.UsageError("Give either --command, --driver or --bot.")
+    if is_bot and (mode != "direct" or chosen["pauses"]):
+        raise click.UsageError("--bot goes with neither --mode proxy nor --pause: nobody drives that client.")
     require_words(command, "--command")
     arguments = ["--bot"] if is_bot else ["--command", command] if command else ["--driver", address]
 
@@ -133,7 +139,8 @@ def diff(old: Path, new: Path, as_json: bool) -> None:
         click.echo(json.dumps([change.shown() for change in found], indent=1))
     else:
         for change in found:
-            click.echo(f"{'worse ' if change.is_worse else 'better'} {change.id}: {change.old} → {change.new}")
+            word = "worse " if change.is_worse else "better"
+            click.echo(f"{word} {printable(change.id)}: {change.old} → {change.new}")
         click.echo(f"{len(found)} differences", err=True)
     sys.exit(1 if any(change.is_worse for change in found) else 0)
 

@@ -10,7 +10,7 @@ from interop_conformance.ending import begin, finish, stopwatch, until_signal
 from interop_conformance.runner import ClientRunner, Plan
 from interop_conformance.settings import Settings, WrongUse, checks_of, expected_failures
 from interop_conformance.subject import ClientSubject, CommandUnusable, DriverUnreachable, links_to
-from interop_conformance.terminal import Terminal, wait_for_enter
+from interop_conformance.terminal import Terminal, counted, wait_for_enter
 from interop_conformance.verdict import Result, Run, Verdict
 
 _PATIENT = 1_000.0
@@ -59,7 +59,7 @@ class ClientRun:
         reasons = expected_failures(settings.expected_failures, [check.id for check in checks])
         run = begin(settings, "client", self.mode)
         terminal = Terminal(len(checks), as_json=settings.as_json)
-        terminal.say(f"{len(checks)} checks of a client, {self.mode}, profile {run.profile}, seed {run.seed}")
+        terminal.say(f"{counted(len(checks))} of a client, {self.mode}, profile {run.profile}, seed {run.seed}")
         elapsed = stopwatch()
         run.is_complete = await until_signal(self._judge(run, checks, terminal))
         run.seconds = elapsed()
@@ -73,7 +73,7 @@ class ClientRun:
             run.subject = subject.name
             if self.mode not in subject.features:
                 raise WrongUse(f"{subject.name} says that it does not connect {self.mode}: choose the other --mode.")
-            await self._run_checks(checks, subject, terminal)
+            await self._run_checks(run, checks, subject, terminal)
         except (CommandUnusable, DriverUnreachable) as error:
             raise WrongUse(str(error)) from error
         except SubjectFailed as failure:
@@ -84,7 +84,7 @@ class ClientRun:
         finally:
             await subject.close()
 
-    async def _run_checks(self, checks: list[Check], subject: ClientSubject, terminal: Terminal) -> None:
+    async def _run_checks(self, run: Run, checks: list[Check], subject: ClientSubject, terminal: Terminal) -> None:
         wait = wait_for_enter()
         plan = Plan(
             checks=checks,
@@ -104,7 +104,7 @@ class ClientRun:
             try:
                 await runner.run()
             finally:
-                self.results = runner.so_far() or self.results
+                self.results, run.use = runner.so_far() or self.results, runner.use
 
     @property
     def _factor(self) -> float:

@@ -8,8 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from importlib.metadata import version
 
-import click
-
+from interop_conformance.output import echo
 from interop_conformance.report.document import document_of
 from interop_conformance.report.files import FolderUnusable, prepare, write
 from interop_conformance.settings import Settings, WrongUse
@@ -79,8 +78,9 @@ def finish(run: Run, results: list[Result], settings: Settings, reasons: Mapping
             terminal.say(str(error))
             status = KIT_FAILED
     terminal.end(run, "" if settings.report is None else str(settings.report))
-    if settings.as_json:
-        click.echo(json.dumps(document_of(run), ensure_ascii=False))
+    if settings.as_json and not echo(json.dumps(document_of(run), ensure_ascii=False)):
+        terminal.say("The report could not be printed on stdout.")
+        status = KIT_FAILED
     return status
 
 

@@ -1,10 +1,14 @@
 """How a check is judged, whomever it is about: what raised, what held, and what it rested on; knows no stage."""
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from interop_conformance.check import Check, Level, NotApplicable, NotSo, Score
 from interop_conformance.verdict import HELD, Result, Verdict
+from interop_demo.processes import ChildFailed
+
+_log = logging.getLogger(__name__)
 
 
 async def judged(check: Check, stage: Any) -> Result:
@@ -44,5 +48,6 @@ def blocked(check: Check, results: Mapping[str, Result]) -> Result | None:
 
 
 def kit_failed(check: Check, error: Exception) -> Result:
-    """Returns the result of a check in which the kit itself failed."""
+    """Returns the result of a check in which the kit itself failed, or its simulator, and logs it."""
+    _log.error("the kit failed in %s: %s", check.id, error, exc_info=None if isinstance(error, ChildFailed) else error)
     return Result(check, Verdict.HARNESS_ERROR, got=f"{type(error).__name__}: {error}")

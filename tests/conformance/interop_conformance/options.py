@@ -1,6 +1,7 @@
 """The options that all runs share, and what becomes of them; knows no subject. What a run needs is imported late."""
 
 import asyncio
+import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -9,10 +10,23 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interop_protocol.printable import printable
+
 if TYPE_CHECKING:
     from interop_conformance.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Number(click.FloatRange):
+    """A number in a range; click's own takes `nan`, which is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
+
 
 SELECTION = (
     click.option("--profile", default="2024", show_default=True, metavar="NAME", help="A dated set of checks."),
@@ -49,7 +63,7 @@ RUN = (
     click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=1, show_default=True, help="Of the simulator."),
     click.option(
         "--time-factor",
-        type=click.FloatRange(0.1, 100),
+        type=Number(0.1, 100),
         default=1.0,
         show_default=True,
         help="How much longer everything may take, on a slow machine.",
@@ -113,5 +127,5 @@ def run_to_the_end(run: Callable[[], Any]) -> None:
     try:
         status = asyncio.run(run())
     except WrongUse as error:
-        raise click.UsageError(str(error)) from error
+        raise click.UsageError(printable(str(error))) from error
     sys.exit(status)

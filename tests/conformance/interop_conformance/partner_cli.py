@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from interop_conformance.options import RUN, SELECTION, options, run_to_the_end, settings_of
+from interop_conformance.output import echo
 from interop_conformance.partner_subject import PartnerChoices, PartnerFacts, PartnerUnusable, read_command, read_url
 
 _REFERENCE = re.compile(r"[A-Za-z0-9_.~-]{1,256}")
@@ -63,14 +64,15 @@ def partner(**chosen: Any) -> None:
     only fixed addresses need --listen and --chat; the root key follows from --seed.
 
     How clients talk to a proxy is each messenger's own affair. --proxy takes one that speaks the WebSocket form of the
-    sample, interop_client.connection.proxy_frames, and takes a client's address from `Forwarded`. One with another form
-    is judged together with its client, by that client's driver: `interopsim conformance client --mode proxy`.
+    sample, `/proxy` in openapi/partner.yaml, and takes a client's address from `Forwarded`. Its URL is the
+    sample's `proxy_url`; the WebSocket is there with `ws:` for `http:`. One with another form is judged together with
+    its client, by that client's driver: `interopsim conformance client --mode proxy`.
 
     Only hosts that are named here are contacted, and no redirect is followed.
 
     Exit status: 0 conformant, 1 not, 2 wrong use, 3 the kit failed.
     """
-    click.echo("Starting the kit.", err=True)
+    echo("Starting the kit.", err=True)
 
     async def run() -> int:
         from interop_conformance.partner_judgement import PartnerJudgement
@@ -90,7 +92,7 @@ def _arguments(chosen: Mapping[str, Any]) -> list[str]:
     said = []
     for parameter in context.command.params:
         name, value = str(parameter.name), chosen[str(parameter.name)]
-        if name not in _OF_A_RUN and value != parameter.default:
+        if name not in _OF_A_RUN and value is not False and value != parameter.default:
             said += [parameter.opts[0]] if value is True else [parameter.opts[0], str(value)]
     return said
 

@@ -9,7 +9,7 @@ from interop_conformance.ending import begin, finish, stopwatch, until_signal
 from interop_conformance.partner_run import run_checks
 from interop_conformance.partner_subject import PartnerChoices, PartnerFacts
 from interop_conformance.settings import Settings, checks_of, expected_failures
-from interop_conformance.terminal import Terminal
+from interop_conformance.terminal import Terminal, counted
 from interop_conformance.verdict import Result, Verdict
 
 
@@ -34,13 +34,12 @@ class PartnerJudgement:
         Raises:
             WrongUse, PartnerUnusable: What was asked for cannot be done.
         """
-        subjects = (Subject.PARTNER, Subject.PROXY) if self.facts.proxy_url else (Subject.PARTNER,)
-        checks = checks_of(self.settings, *subjects)
+        checks = checks_of(self.settings, Subject.PARTNER, Subject.PROXY)
         reasons = expected_failures(self.settings.expected_failures, [check.id for check in checks])
         run = begin(self.settings, "partner")
         run.subject = self.facts.base_url
         terminal = Terminal(len(checks), as_json=self.settings.as_json)
-        terminal.say(f"{len(checks)} checks of {run.subject}, profile {run.profile}, seed {run.seed}")
+        terminal.say(f"{counted(len(checks))} of {run.subject}, profile {run.profile}, seed {run.seed}")
         elapsed = stopwatch()
         run.is_complete = await until_signal(self._judge(checks, terminal))
         run.seconds = elapsed()

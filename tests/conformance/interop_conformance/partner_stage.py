@@ -89,6 +89,7 @@ class PartnerStage:
         self._began_ms = time.time_ns() // 1_000_000
 
     async def __aenter__(self) -> Self:
+        self.simulator.check_runs()
         await self._stack.enter_async_context(self._probe)
         return self
 
@@ -281,8 +282,9 @@ class PartnerStage:
         if not claim:
             raise NotSo(expected, str(got)[:500])
 
-    def evidence(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    async def evidence(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
         """Returns what was asked and answered, with the wire and the journal of the accounts on the stage."""
+        await self.record.catch_up(self.admin, self.patience)
         wire, journal = self.record.shown(self._jids)
         everything = sorted(
             [*self._probe.wire, *(each for each in wire if each["at_ms"] >= self._began_ms)],

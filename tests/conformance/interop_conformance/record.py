@@ -4,9 +4,12 @@ import asyncio
 import json
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+
+import grpc
 
 from interop_admin.client import AdminClient
 from interop_api.admin.v1alpha1 import journal_pb2, trace_pb2
@@ -95,6 +98,9 @@ class Record:
         self._waiting: dict[asyncio.Future[Any], Callable[[], Any]] = {}
         self._is_looking = False
         self._tasks: list[asyncio.Task[None]] = []
+        self._newest_stanza = trace_pb2.TraceEntry()
+        self._newest_decision = journal_pb2.JournalEntry()
+        self._catching_up = asyncio.Lock()
 
     async def begin(self, admin: AdminClient) -> None:
         """Begins to record; returns once what happens from now on is recorded."""
@@ -113,6 +119,29 @@ class Record:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def catch_up(self, admin: AdminClient, seconds: float) -> None:
+        """Waits until all is recorded that the simulator has seen and decided before the call.
+
+        Args:
+            admin: Of the simulator.
+            seconds: How long. After that, and when the simulator is gone, what came so far has to do.
+        """
+        with suppress(TimeoutError, grpc.aio.AioRpcError):
+            async with asyncio.timeout(seconds):
+                await self._catch_up(admin)
+
+    async def _catch_up(self, admin: AdminClient) -> None:
+        async with self._catching_up:  # of readers at once a simulator takes a few
+            stanza, decision = self._newest_stanza, self._newest_decision
+            async for response in admin.read_trace(resume_token=stanza.resume_token):
+                if response.HasField("entry"):
+                    stanza = response.entry
+            async for decided in admin.read_journal(resume_token=decision.resume_token):
+                decision = decided.entry
+        await self.wait(
+            lambda: self._newest_stanza.number >= stanza.number and self._newest_decision.number >= decision.number
+        )
 
     def accounts(self) -> Sequence[str]:
         """Returns the JIDs of all accounts that had a channel, the first one first."""
@@ -166,10 +195,12 @@ class Record:
             if not response.HasField("entry"):
                 ready.set()
                 continue
+            self._newest_stanza = response.entry
             self._wire[response.entry.jid].append(Stanza(response.entry))
             self._look_soon()
 
     async def _follow_journal(self, admin: AdminClient) -> None:
         async for response in admin.read_journal(follow=True):
+            self._newest_decision = response.entry
             self._journal[response.entry.actor].append(response.entry)
             self._look_soon()

@@ -2,7 +2,6 @@
 
 import asyncio
 import itertools
-import logging
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -15,6 +14,7 @@ from interop_conformance.judging import blocked, failed, judged, kit_failed, out
 from interop_conformance.simulator import Simulator
 from interop_conformance.stage import Stage, StageParts
 from interop_conformance.subject import ClientSubject
+from interop_conformance.use import Use
 from interop_conformance.verdict import HELD, Result, Verdict
 from partner_server import SigningKeys
 
@@ -23,8 +23,6 @@ AT_ONCE = 8
 
 Pair = tuple[Simulator, Simulator]
 """The simulator that checks share, and that of checks that are alone."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +69,8 @@ class ClientRunner:
         self._room = asyncio.Semaphore(1 if plan.pauses else AT_ONCE)
         self._devices = asyncio.Semaphore(subject.devices)
         self._alone = asyncio.Lock()
+        self.use = Use()
+        """What the client used in checks that passed. Not in attacks: a false server sends what no server would."""
 
     async def run(self) -> list[Result]:
         """Runs all checks and returns the results, in the order of the checks."""
@@ -118,7 +118,6 @@ class ClientRunner:
                     result = await self._judge(check, await simulator)
             result.seconds = time.monotonic() - began
         except Exception as error:  # noqa: BLE001 - whatever fails here is the kit's own fault, and the run goes on
-            _log.error("the kit failed in %s", check.id, exc_info=error)
             result = kit_failed(check, error)
         self._results[check.id].set_result(result)
         self._on_result(result)
@@ -174,7 +173,10 @@ class ClientRunner:
             seconds = None if self._plan.pauses else check.seconds * self._plan.time_factor
             result = await judged_in_time(check, stage, seconds)
             if result.verdict not in HELD:
-                result.wire, result.journal = stage.evidence()
+                simulator.check_runs()  # otherwise it was not the client
+                result.wire, result.journal = await stage.evidence()
+            if result.verdict is Verdict.PASS and result.score is None:
+                await stage.add_use(self.use)
             return result
 
 

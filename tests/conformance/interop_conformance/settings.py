@@ -10,6 +10,10 @@ from pathlib import Path
 from interop_conformance import profile
 from interop_conformance.catalogue import Scope, UnknownName, load, require, select
 from interop_conformance.check import Check, Subject
+from interop_conformance.reading import read_text
+
+MAX_FILE_BYTES = 1 << 20
+"""Longest file of expected failures."""
 
 
 class WrongUse(Exception):
@@ -71,7 +75,7 @@ def expected_failures(path: Path | None, known: Iterable[str]) -> Mapping[str, s
     if path is None:
         return {}
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(path, MAX_FILE_BYTES))
     except OSError as error:
         raise WrongUse(f"{path} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

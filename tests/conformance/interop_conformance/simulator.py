@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Self
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_conformance.record import Record
 from interop_demo.processes import simulator
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 
 _ROOM = 1_000_000_000
@@ -66,6 +66,14 @@ class Simulator:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    def check_runs(self) -> None:
+        """Does nothing while it runs.
+
+        Raises:
+            ChildFailed: It has ended.
+        """
+        self._child.check_runs()
 
     def next_integrator(self) -> int:
         """Returns the number of a messenger that nobody has had."""

@@ -20,6 +20,7 @@ from interop_conformance.drivers.driver import Driver, SubjectFailed
 from interop_conformance.people import Person
 from interop_conformance.record import Stanza
 from interop_conformance.simulator import Simulator
+from interop_conformance.use import Use
 from partner_server import PartnerServer, PartnerSettings
 
 WAIT_SECONDS = 10.0
@@ -58,7 +59,7 @@ class Stage:
         self._parts = parts
         self._stack = AsyncExitStack()
         self._names = itertools.count(1)
-        self._devices: list[str] = []
+        self._devices: list[Device] = []
         self._faults: list[str] = []
         self._jids: list[str] = []
         self.simulator = parts.simulator
@@ -73,10 +74,15 @@ class Stage:
         """The messenger's number."""
 
     async def __aenter__(self) -> Self:
-        await self._open()
+        try:
+            await self._open()
+        except BaseException:
+            await self._stack.aclose()
+            raise
         return self
 
     async def _open(self) -> None:
+        self.simulator.check_runs()
         settings = PartnerSettings(
             self._parts.folder,
             issuer=f"https://messenger-{self.integrator}.example",
@@ -91,13 +97,13 @@ class Stage:
 
     async def __aexit__(self, *_: object) -> None:
         with suppress(SubjectFailed, TimeoutError):
-            for name in self._devices:
-                await self.driver.ask(name, seconds=self.patience, stop_device=pb.StopDeviceCommand())
-        for name in self._devices:
-            self.driver.forget(name)
-        if self._faults:
-            await self.admin.clear_faults(*self._faults)
-        await self._stack.aclose()
+            for device in self._devices:
+                await self.driver.ask(device.name, seconds=self.patience, stop_device=pb.StopDeviceCommand())
+        for device in self._devices:
+            self.driver.forget(device.name)
+        async with self._stack:
+            if self._faults:
+                await self.admin.clear_faults(*self._faults)
 
     async def register(self, **changes: Any) -> int:
         """Registers the messenger, or changes how it is registered; returns how many of its keys the server has."""
@@ -131,7 +137,7 @@ class Stage:
             start.proxy.url = self.partner.proxy_url
             start.proxy.auth_public_key = await self._proxy_key(user)
             start.proxy.client_ip = CLIENT_IP
-        self._devices.append(name)
+        self._devices.append(device)
         await device.do(start_device=start)
         return device
 
@@ -159,13 +165,22 @@ class Stage:
         alice, bob = await asyncio.gather(self.alice(), self.bob())
         return alice, bob
 
-    async def talk(self, alice: Person, bob: Device, turns: int = 1) -> None:
-        """Has both write in turn, so that there is a session, and each side has answered the other."""
-        for turn in range(turns):
-            await bob.send(alice.jid, f"Bob's turn {turn}")
-            await alice.reads(f"Bob's turn {turn}")
-            await alice.send(bob.jid, f"Alice's turn {turn}")
-            await bob.shows_text(f"Alice's turn {turn}")
+    async def talk(self, alice: Person, bob: Device, turns: int = 1) -> list[str]:
+        """Has both write in turn, so that there is a session, and each side has answered the other.
+
+        No two texts are the same: one that was shown before must not pass for another.
+
+        Returns:
+            Alice's texts.
+        """
+        texts = []
+        for number in itertools.islice(self._names, turns):
+            await bob.send(alice.jid, f"Bob's turn {number}")
+            await alice.reads(f"Bob's turn {number}")
+            texts.append(f"Alice's turn {number}")
+            await alice.send(bob.jid, texts[-1])
+            await bob.shows_text(texts[-1])
+        return texts
 
     async def marker(self, alice: Person, bob: Device) -> None:
         """Sends a text and waits until it was shown: what came before it on Bob's channel is dealt with by then."""
@@ -316,9 +331,16 @@ class Stage:
         if not claim:
             raise NotSo(expected, str(got)[:500])
 
-    def evidence(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    async def evidence(self) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
         """Returns the wire and the journal of everybody on the stage."""
+        await self.record.catch_up(self.admin, self.patience)
         return self.record.shown(self._jids)
+
+    async def add_use(self, use: Use) -> None:
+        """Adds what the subject's devices used so far."""
+        await self.record.catch_up(self.admin, self.patience)
+        for jid in {device.jid for device in self._devices if device.jid}:
+            use.add(self.record.journal(jid), self.record.wire(jid))
 
     async def came(self, jid: str, kind: str, where: Callable[[Mapping[str, Any]], bool] = lambda _: True) -> bool:
         """Waits until the server has sent a stanza of a kind to an account; says whether it did in time."""

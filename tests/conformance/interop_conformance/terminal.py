@@ -6,6 +6,7 @@ from collections.abc import Callable
 import click
 
 from interop_conformance.check import MILESTONES
+from interop_conformance.output import echo
 from interop_conformance.report.summary import verdict_line
 from interop_conformance.verdict import Result, Run, Verdict
 from interop_protocol.printable import printable
@@ -37,7 +38,7 @@ class Terminal:
 
     def say(self, text: str) -> None:
         """Prints a line."""
-        click.echo(printable(text), err=self._is_error)
+        self._echo(printable(text))
 
     def show(self, result: Result) -> None:
         """Prints a line for a result, and below it what was expected where it does not hold."""
@@ -64,7 +65,7 @@ class Terminal:
             self._echo(printable(f"Report: {folder}/report.html"))
 
     def _echo(self, text: str) -> None:
-        click.echo(text, err=self._is_error)
+        echo(text, err=self._is_error)
 
 
 def _details(result: Result) -> list[tuple[str, str]]:
@@ -80,11 +81,17 @@ def _details(result: Result) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
+def counted(checks: int) -> str:
+    """Returns how many checks there are, in words."""
+    return f"{checks} check{'s' if checks != 1 else ''}"
+
+
 def wait_for_enter() -> Callable[[str], None]:
     """Returns what asks for a line on stdin, and waits for it; the end of stdin goes on, too."""
 
     def wait(text: str) -> None:
-        click.echo(f"{printable(text)} Press Enter to go on.", err=True)
-        sys.stdin.readline()
+        echo(f"{printable(text)} Press Enter to go on.", err=True)
+        if sys.stdin is not None:
+            sys.stdin.readline()
 
     return wait

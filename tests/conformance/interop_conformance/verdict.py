@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Any
 
 from interop_conformance.check import Check, Level, Score
+from interop_conformance.use import Use
 
 
 class Verdict(StrEnum):
@@ -90,6 +91,8 @@ class Run:
     is_complete: bool = False
     """Whether it came to its end."""
     results: list[Result] = field(default_factory=list)
+    use: Use | None = None
+    """What a client used of the contract; None when nobody looked."""
     unknown_expected: list[str] = field(default_factory=list)
     """Ids in the file of expected failures that the run did not have."""
 
@@ -102,6 +105,11 @@ class Run:
             and not self.unknown_expected
             and not any(result.is_bad for result in self.results)
         )
+
+    @property
+    def unjudged(self) -> list[str]:
+        """Why there are checks that did not apply to the subject, each reason once."""
+        return list(dict.fromkeys(each.got for each in self.results if each.verdict is Verdict.NOT_APPLICABLE))
 
     @property
     def has_harness_error(self) -> bool:

@@ -80,15 +80,14 @@ class Noise {
   seal(plaintext) { const sealed = seal(this.k, this.n++, plaintext, this.h); this.mix(sealed); return sealed; }
   open(sealed) { const plaintext = open(this.k, this.n++, sealed, this.h); this.mix(sealed); return plaintext; }
 }
-function checkCertificates(chain, rootKey, staticKey) {
-  const leaf = chain.subarray(0, 120), middle = chain.subarray(120), now = BigInt(Math.floor(Date.now() / 1000));
-  if (chain.length !== 240) throw new Error('the chain has not 240 bytes');
-  for (const [key, c] of [[rootKey, middle], [middle.subarray(8, 40), leaf]]) {
-    verify(key, c.subarray(0, 56), c.subarray(56));
-    if (c.readUInt32BE(4) !== (c === leaf ? middle.readUInt32BE(0) : 0)) throw new Error('the certificates are no chain');
-    if (now < c.readBigUInt64BE(40) || now > c.readBigUInt64BE(48)) throw new Error('a certificate is not valid now');
-  }
-  if (!leaf.subarray(8, 40).equals(staticKey)) throw new Error('the certificate is of another key');
+function checkCertificates(payload, rootKey, staticKey) {
+  const chain = type('CertificateChain').decode(payload), now = Math.floor(Date.now() / 1000);
+  const [leaf, middle] = [chain.leaf, chain.intermediate].map((c) => type('CertificateDetails').decode(c.details));
+  verify(rootKey, chain.intermediate.details, chain.intermediate.signature);
+  verify(middle.key, chain.leaf.details, chain.leaf.signature);
+  if (middle.issuer_serial !== 0 || leaf.issuer_serial !== middle.serial) throw new Error('the certificates are no chain');
+  if ([leaf, middle].some((c) => now < Number(c.not_before) || now > Number(c.not_after))) throw new Error('a certificate is not valid now');
+  if (!leaf.key.equals(staticKey)) throw new Error('the certificate is of another key');
 }
 
 export class Device { // A client: what it has saved, which a restart keeps and a wipe does not, and its connection.

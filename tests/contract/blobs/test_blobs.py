@@ -220,15 +220,15 @@ async def test_stored_blobs_are_dated_by_the_clock_of_the_service(
     assert await reopen().list_stored() == {NAME: clock.now_ms() - 3_600_000, OTHER_NAME: clock.now_ms()}
 
 
-async def test_only_the_blob_of_that_time_is_deleted(blobs: BlobStore, clock: ManualClock) -> None:
-    """One that was stored again meanwhile stays."""
+async def test_only_what_was_stored_before_a_time_is_deleted(blobs: BlobStore, clock: ManualClock) -> None:
+    """What was stored again meanwhile stays."""
     await store_blob(blobs)
-    before_ms = clock.now_ms()
     clock.advance(1)
     await store_blob(blobs)
-    assert not await blobs.delete(NAME, before_ms)
-    assert await blobs.delete(NAME, clock.now_ms())
     assert not await blobs.delete(NAME, clock.now_ms())
+    assert await read(await blobs.open_reader(NAME)) == CONTENT
+    assert await blobs.delete(NAME, clock.now_ms() + 1)
+    assert not await blobs.delete(NAME, clock.now_ms() + 1)
 
 
 async def test_a_name_is_held_by_one_at_a_time(blobs: BlobStore) -> None:

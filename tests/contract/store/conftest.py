@@ -21,7 +21,7 @@ from interop_server.core.model import (
     SignedPreKey,
 )
 from interop_server.core.store import Store
-from tests.stores import ENGINES, open_store
+from tests.stores import ENGINES, delete_store, open_store
 
 NOW_MS = 1_700_000_000_000
 BATS, OWLS = 100, 200
@@ -126,6 +126,7 @@ async def reopen(engine: str, tmp_path: Path) -> AsyncIterator[Callable[[], Awai
     yield open_again
     for store in opened:
         await store.close()
+    await delete_store(tmp_path, engine)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import simulator
 from interop_protocol.certificates import CertificateError
+from interop_protocol.endpoint import Endpoint
 from tests.e2e.conftest import World
 
 pytestmark = pytest.mark.requirement("CHN-04")

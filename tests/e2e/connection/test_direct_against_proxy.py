@@ -14,7 +14,6 @@ import aiohttp
 import pytest
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.connection.login import third_party_login, whatsapp_login
@@ -31,6 +30,7 @@ from interop_client.messaging.events import (
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
+from interop_protocol.endpoint import Endpoint
 from interop_server.app import Simulator
 from interop_server.config import Config
 from interop_server.core.limits import Limits
@@ -435,7 +435,8 @@ async def stage_of(folder: Path, signing_keys: SigningKeys, by_proxy: bool) -> A
     clock = AdjustableClock(START_MS)
     limits = Limits(silent_seconds=10**9)
     simulator = Simulator(
-        Config(FREE_PORT, FREE_PORT, FREE_PORT, folder / "db", new_journal(), limits=limits, grace_seconds=0.5), clock
+        Config(FREE_PORT, FREE_PORT, FREE_PORT, folder / "db", journal=new_journal(), limits=limits, grace_seconds=0.5),
+        clock,
     )
     async with AsyncExitStack() as stack:
         addresses = await simulator.start()

@@ -139,6 +139,22 @@ async def test_a_frame_must_hold_a_batch(world: World) -> None:
                     await stream.check_ends("FRAME_MALFORMED")
 
 
+async def test_of_a_frame_that_holds_no_batch_nothing_is_taken(world: World) -> None:
+    """Not even the stanzas before the one that cannot be read; what came in frames before is done (CHN-09)."""
+    bob = await bobs_device(world)
+    other_ping = stanza_pb2.Stanza(ping=stanza_pb2.Ping(id=8))
+    unreadable = stanza_pb2.Stanza(message=stanza_pb2.Message(id="XY"))
+    batch = stanza_pb2.Batch(stanzas=(other_ping, unreadable)).SerializeToString().replace(b"XY", b"\xff\xfe")
+    async with logged_in(world, bob) as (stream, _):
+        await stream.send_stanzas(PING)
+        await stream.seal(batch)
+        seen: list[stanza_pb2.Stanza] = []
+        while not any(stanza.HasField("stream_error") for stanza in seen):
+            seen += await stream.receive()
+    assert [stanza.pong.id for stanza in seen if stanza.HasField("pong")] == [7]
+    check_error(seen[-1].stream_error.error, "FRAME_MALFORMED")
+
+
 async def test_a_connect_request_must_be_one(world: World) -> None:
     """Bytes that are no message at all end the stream like a frame that holds nothing (CHN-09)."""
     bob = await bobs_device(world)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
 from interop_client.connection.proxy_transport import ProxyLogin, ProxyTransport
 from interop_client.errors import LoginRefused
 from interop_client.messaging.events import TextReceived
 from interop_client.third_party import ThirdPartyClient
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.program import ANY_PORTS, run

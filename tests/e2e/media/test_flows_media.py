@@ -180,6 +180,7 @@ async def test_a_large_document_arrives_and_its_progress_is_told(friends: Friend
     assert all(0 < after - before <= 1 << 20 for before, after in zip([0, *sent], sent, strict=False))
 
 
+@pytest.mark.one_node("nodes store whole pieces, and half of this file is none: nodes/test_media.py has a longer one")
 @pytest.mark.requirement("MED-07")
 async def test_an_upload_that_breaks_goes_on_where_it_was(friends: Friends) -> None:
     """The stream is cancelled half-way: what came is kept, and the rest is sent once (MED-07)."""

@@ -14,12 +14,12 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import journal_pb2, journal_pb2_grpc
 from interop_api.v1 import chat_pb2_grpc, media_pb2, media_pb2_grpc
 from interop_client.connection.transport import DirectTransport
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.media.test_refusals_uploads import Uploader, chunk

@@ -180,6 +180,7 @@ async def test_a_message_sent_again_is_acked_as_before_and_not_delivered_twice(w
 
 
 @pytest.mark.requirement("MSG-10")
+@pytest.mark.one_node("each node has counters of its own")
 async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
     """Bob cannot take one of two messages: only the other comes again (MSG-10)."""
     alice, bob = await world.whatsapp(), await away(world)
@@ -200,6 +201,7 @@ async def test_a_nack_ends_redelivery_and_is_counted(world: World) -> None:
 
 
 @pytest.mark.requirement("MSG-10")
+@pytest.mark.one_node("each node has counters of its own")
 async def test_every_nack_code_ends_redelivery(world: World) -> None:
     """All codes from 400 to 599 are taken and counted, each by itself, also those that nobody has seen yet (MSG-10)."""
     observed = [421, 463, 475, 479, 487, 488, 489, 490, 491, 493, 495, 496, 499, 500, 550, 551, 552]

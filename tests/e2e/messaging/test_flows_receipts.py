@@ -93,6 +93,7 @@ async def test_a_message_is_asked_for_and_sent_again_under_its_id(world: World) 
 
 
 @pytest.mark.requirement("RCP-04", "RCP-05", "RCP-03")
+@pytest.mark.one_node("each node has counters of its own")
 async def test_retries_that_nobody_asked_for_are_dropped_and_counted(world: World) -> None:
     """The sixth of a message, one that counts six, one of a message that was never sent: no answer (RCP-04, RCP-05)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -113,6 +114,7 @@ async def test_retries_that_nobody_asked_for_are_dropped_and_counted(world: Worl
 
 
 @pytest.mark.requirement("RCP-05")
+@pytest.mark.one_node("a ping shows what its own node has done")
 async def test_receipts_for_what_was_never_sent_are_dropped_id_by_id(world: World) -> None:
     """The rest of the receipt goes through; a message to somebody else was not sent to Bob (RCP-05)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
@@ -133,6 +135,7 @@ async def test_receipts_for_what_was_never_sent_are_dropped_id_by_id(world: Worl
 
 
 @pytest.mark.requirement("RCP-05", "ABU-02")
+@pytest.mark.one_node("each node has counters of its own")
 async def test_the_blocked_get_no_retry_receipts_and_send_none(world: World) -> None:
     """Bob cannot tell his own block from a client that never asks (RCP-05, ABU-02)."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)

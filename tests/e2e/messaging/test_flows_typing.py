@@ -16,6 +16,7 @@ def typing(to: str, state: stanza_pb2.TypingState.ValueType = COMPOSING) -> stan
     return stanza_pb2.Stanza(typing=stanza_pb2.Typing(to_jid=to, state=state))
 
 
+@pytest.mark.one_node("a ping shows what its own node has done")
 async def test_typing_is_shown_both_ways_to_a_peer_who_is_there(world: World) -> None:
     """With the typist's JID and how long it holds; it takes no delivery id, and nothing of it is stored."""
     alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)

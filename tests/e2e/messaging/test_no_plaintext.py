@@ -17,7 +17,6 @@ import pytest
 import pytest_asyncio
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.client import InteropClient
@@ -29,6 +28,7 @@ from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child, partner_server, simulator
 from interop_demo.search import Secret, file_secret, files_under, key_secret, search, text_secret
+from interop_protocol.endpoint import Endpoint
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET
 from tests.e2e.wire import sealed_message

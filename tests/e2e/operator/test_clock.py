@@ -9,10 +9,10 @@ import pytest
 import pytest_asyncio
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import prekeys_pb2
 from interop_client.connection.calls import unary_call
 from interop_client.connection.login import whatsapp_login
+from interop_protocol.endpoint import Endpoint
 from interop_server.http.push import PushPolicy
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator

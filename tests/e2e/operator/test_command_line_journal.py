@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from interop_admin.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
+from interop_client.state import ClientState
+from interop_client.third_party import ThirdPartyClient
 from tests.e2e.conftest import World
 from tests.e2e.program import ANY_PORTS, run, running
 from tests.e2e.raw import QUIET
@@ -51,11 +54,31 @@ async def test_a_refusal_is_explained_in_plain_words(world: World, tmp_path: Pat
     assert explained["statement"] and explained["evidence"] and explained["policy"]
 
 
+async def test_the_newest_refusal_is_explained_without_its_id(tmp_path: Path) -> None:
+    """So that nobody has to copy an id; while there is none, that is said."""
+    async with running(tmp_path, "up", *ANY_PORTS) as program:
+        endpoint = Endpoint.from_ready_line(json.dumps(await program.ready_line()))
+        none = await run(tmp_path, "explain")
+        assert none.code == 1 and "nothing was refused yet" in none.stderr
+        client = ThirdPartyClient.direct(endpoint, ClientState.generate(), no_token)
+        for token in ("no token", "a.b.c"):
+            with pytest.raises(ServerRefusal) as caught:
+                await client.enlist(token)
+        await client.close()
+        ended = await run(tmp_path, "explain", "--json")
+        assert json.loads(ended.stdout)["entry"]["request_id"] == caught.value.request_id
+
+
+async def no_token() -> str:
+    """Nobody logs in here."""
+    raise NotImplementedError
+
+
 async def test_what_cannot_be_explained_is_told_in_a_sentence(world: World, tmp_path: Path) -> None:
     """No stack trace, and what to do."""
-    for request_id, said in (("0" * 16, "NOT_REGISTERED"), ("no id", "1 to 64 characters")):
+    for request_id, said, code in (("0" * 16, "NOT_REGISTERED", 1), ("no id", "1 to 64 characters", 2)):
         ended = await run(tmp_path, "explain", request_id, "--admin", world.endpoint.admin)
-        assert (ended.code, ended.stdout) == (1, "")
+        assert (ended.code, ended.stdout) == (code, "")
         assert said in ended.stderr
         assert "Traceback" not in ended.stderr
     ended = await run(tmp_path, "explain", "0" * 16, "--admin", "127.0.0.1:1")

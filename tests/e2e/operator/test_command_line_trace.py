@@ -67,7 +67,7 @@ async def test_whoever_looks_where_nothing_is_recorded_learns_why(world: World, 
     assert (ended.code, ended.stdout) == (0, "")
     assert "--follow" in ended.stderr and "up --trace" in ended.stderr
     ended = await run(tmp_path, "trace", "--after", "x", "--admin", world.endpoint.admin)
-    assert (ended.code, ended.stdout) == (1, "")
+    assert (ended.code, ended.stdout) == (2, "")
     assert "REQUEST_MALFORMED" in ended.stderr and "Traceback" not in ended.stderr
 
 

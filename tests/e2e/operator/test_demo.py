@@ -13,6 +13,7 @@ import pytest
 
 from interop_demo.inputs import make_pdf, make_png
 from interop_demo.search import file_secret, files_under, search, text_secret
+from tests.leftovers import command_lines_naming
 
 COMMAND = (str(Path(sys.executable).with_name("interopsim")), "demo")
 STEPS = 15
@@ -29,24 +30,6 @@ def run_demo(folder: Path, *arguments: str, **environment: str) -> subprocess.Co
         timeout=SECONDS,
         check=False,
     )
-
-
-def command_lines_naming(folder: Path) -> list[str]:
-    """Running processes that were given something in a folder."""
-    if Path("/proc/self/cmdline").exists():
-        lines = [_read_command_line(path) for path in Path("/proc").glob("[0-9]*/cmdline")]
-    else:
-        lines = subprocess.run(
-            ("ps", "-A", "-o", "args="), capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-    return [line for line in lines if str(folder) in line]
-
-
-def _read_command_line(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace").replace("\0", " ")
-    except OSError:  # it ended meanwhile
-        return ""
 
 
 @pytest.mark.requirement("MED-01")

@@ -56,6 +56,15 @@ async def test_each_signal_that_ends_it_lets_it_clean_up(tmp_path: Path, number:
     assert left_behind(tmp_path) == []
 
 
+async def test_the_end_of_stdin_ends_it_where_that_was_wanted(tmp_path: Path) -> None:
+    """As when the program that has started it is gone. `end` closes the test's end of the pipe."""
+    async with running(tmp_path, *UP, "--until-stdin-ends", stdin=asyncio.subprocess.PIPE) as program:
+        await program.ready_line()
+        ended = await program.end()
+    assert (ended.code, "Traceback" in ended.stderr) == (0, False)
+    assert left_behind(tmp_path) == []
+
+
 async def test_a_locked_database_does_not_keep_the_process(tmp_path: Path) -> None:
     """The steps that need the database are given up, all others run: non-zero, one sentence, and the file is free."""
     database = tmp_path / "simulator.db"

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_client.errors import ServerRefusal
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
+from interop_protocol.endpoint import Endpoint
 from tests.e2e.conftest import World
 from tests.e2e.operator.faults import until_held
 from tests.e2e.program import ANY_PORTS, Ended, run, running

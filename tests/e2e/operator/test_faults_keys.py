@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,9 @@ from interop_client.messaging.events import ReceiptReceived, TextReceived
 from interop_client.signal import SignalError, UntrustedIdentity
 from interop_client.state import ClientState
 from interop_protocol.certificates import CertificateError
-from tests.e2e.conftest import World
+from interopsim import Simulator
+from partner_server import SigningKeys
+from tests.e2e.conftest import World, open_world
 from tests.e2e.operator.faults import counts, fault, ordered, until_held
 from tests.e2e.raw import QUIET
 
@@ -132,6 +135,19 @@ async def test_a_client_is_shown_certificates_that_prove_nothing(world: World, c
         assert alice.jid not in [connection.jid for connection in await world.admin.list_connections()]
         await alice.connect()
         assert await counts(world.admin, "shown") == (2, 1, 0)
+
+
+async def test_certificates_have_expired_by_every_clock(tmp_path: Path) -> None:
+    """Also where the simulator's has moved on by days: a client goes by the machine's."""
+    async with Simulator() as sim:
+        await sim.admin.advance_clock(30 * 86_400_000)
+        async with open_world(sim.endpoint, SigningKeys(), tmp_path) as world:
+            alice = await world.whatsapp_device(QUIET)
+            shown = fault("shown", {"call": CONNECT}, present_certificates={"chain": "EXPIRED"}, times=1)
+            async with ordered(world.admin, shown):
+                with pytest.raises(CertificateError) as caught:
+                    await alice.connect()
+    assert caught.value.reason == "EXPIRED"
 
 
 async def test_a_login_is_refused(world: World) -> None:

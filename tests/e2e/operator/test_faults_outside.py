@@ -10,10 +10,10 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import faults_pb2
 from interop_client.connection.calls import unary_call
 from interop_client.media.crypto import MediaTampered
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.media.test_flows_media import WAYS, Friends, friends

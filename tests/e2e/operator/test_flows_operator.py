@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from interop_admin.endpoint import Endpoint
 from interop_api.admin.v1alpha1 import admin_pb2
 from interop_client.errors import Recovery, ServerRefusal
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused

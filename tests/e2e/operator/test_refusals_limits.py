@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import media_pb2, stanza_pb2
 from interop_client.connection.login import whatsapp_login
 from interop_client.errors import ServerRefusal
+from interop_protocol.endpoint import Endpoint
 from interop_protocol.noise import InitiatorHandshake
 from interop_server.app import Simulator
 from interop_server.config import Config
@@ -42,7 +42,7 @@ async def own_world(
     """A world in a simulator of its own, in this process; its messenger goes by the same clock."""
     db, journal = folder / "simulator.db", new_journal()
     config = Config(
-        FREE_PORT, FREE_PORT, FREE_PORT, db, journal, limits=limits or Limits(), grace_seconds=0.5, trace=trace
+        FREE_PORT, FREE_PORT, FREE_PORT, db, journal=journal, limits=limits or Limits(), grace_seconds=0.5, trace=trace
     )
     clock = clock or AdjustableClock()
     simulator = Simulator(config, clock)

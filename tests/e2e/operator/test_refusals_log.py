@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_demo.processes import Child
+from interop_protocol.endpoint import Endpoint
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

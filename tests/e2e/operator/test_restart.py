@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,6 @@ import grpc.aio
 import pytest
 import pytest_asyncio
 
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import prekeys_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.connection.calls import unary_call
@@ -22,12 +21,14 @@ from interop_client.messaging.events import ConnectionLost, OfflineEnd, TextRece
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child
+from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire
-from tests.invariants import violations
+from tests.invariants import violations, violations_on_server
+from tests.postgres import fresh_database
 
 SENDERS = 4
 ACKED_BEFORE_THE_KILL = 200
@@ -73,6 +74,8 @@ class Restartable:
     world: World
     child: Child
     stack: AsyncExitStack
+    store: tuple[Path | None, Sequence[str]]
+    """The file, or what names the database on a server."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -80,9 +83,7 @@ class Restartable:
 
     async def start_again(self) -> None:
         """Starts another simulator on the same database; the messenger is told where it is."""
-        self.child = await self.stack.enter_async_context(
-            recorded_simulator(self.folder / "second.log", self.folder / "simulator.db")
-        )
+        self.child = await self.stack.enter_async_context(recorded_simulator(self.folder / "second.log", *self.store))
         self.world.partner.set_simulator(self.endpoint)
 
     async def whatsapp(self, before: WhatsAppClient) -> WhatsAppClient:
@@ -102,14 +103,21 @@ class Restartable:
         return await self.stack.enter_async_context(self.device(before, user))
 
 
-@pytest_asyncio.fixture
-async def restartable(tmp_path: Path, signing_keys: SigningKeys) -> AsyncIterator[Restartable]:
-    async with AsyncExitStack() as stack:
-        child = await stack.enter_async_context(recorded_simulator(tmp_path / "first.log", tmp_path / "simulator.db"))
-        endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
-        world = await stack.enter_async_context(open_world(endpoint, signing_keys, tmp_path / "partner"))
-        yield Restartable(tmp_path, world, child, stack)
-    assert not violations(tmp_path / "simulator.db")
+@pytest_asyncio.fixture(params=["sqlite", "postgres"])
+async def restartable(
+    request: pytest.FixtureRequest, tmp_path: Path, signing_keys: SigningKeys
+) -> AsyncIterator[Restartable]:
+    file, url = tmp_path / "simulator.db", ""
+    async with AsyncExitStack() as around:
+        if request.param == "postgres":
+            url = await around.enter_async_context(fresh_database())
+        store = (None, ("--store", url, "--blobs", str(tmp_path))) if url else (file, ())
+        async with AsyncExitStack() as stack:
+            child = await stack.enter_async_context(recorded_simulator(tmp_path / "first.log", *store))
+            endpoint = Endpoint.from_ready_line(json.dumps(dict(child.ready)))
+            world = await stack.enter_async_context(open_world(endpoint, signing_keys, tmp_path / "partner"))
+            yield Restartable(tmp_path, world, child, stack, store)
+        assert not (await violations_on_server(url) if url else violations(file))
 
 
 async def texts_by_sender(*clients: InteropClient) -> dict[str, list[str]]:

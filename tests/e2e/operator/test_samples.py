@@ -11,6 +11,8 @@ import pytest
 from interop_demo.processes import Child
 
 SAMPLES = sorted((Path(__file__).parents[3] / "clients/python/samples").glob("[0-9][0-9]_*.py"))
+WITH_PEOPLE = {"00_write_to_echo"}
+"""Need people and a token: tests/e2e/workbench runs them as their first lines say."""
 SAMPLE_SECONDS = 30.0
 MAX_LINES = 60
 
@@ -28,7 +30,9 @@ def test_a_sample_is_short_and_begins_by_saying_what_happens(sample: Path) -> No
     assert lines[0].startswith('"""') and lines[0].endswith('."""')
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.stem)
+@pytest.mark.parametrize(
+    "sample", [each for each in SAMPLES if each.stem not in WITH_PEOPLE], ids=lambda sample: sample.stem
+)
 async def test_a_sample_runs_and_succeeds(sample: Path, simulator_process: Child) -> None:
     """Each exits 0, with all that it says on stdout and no warning."""
     process = await asyncio.create_subprocess_exec(

@@ -12,7 +12,6 @@ import grpc.aio
 import pytest
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import media_pb2, media_pb2_grpc, prekeys_pb2
 from interop_client.connection.calls import unary_call
 from interop_client.connection.login import whatsapp_login
@@ -22,6 +21,7 @@ from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import simulator
 from interop_protocol.encoding import media_token
+from interop_protocol.endpoint import Endpoint
 from interop_protocol.noise import InitiatorHandshake
 from interop_protocol.times import format_time, parse_time
 from partner_server import PartnerServer, PartnerSettings, SigningKeys

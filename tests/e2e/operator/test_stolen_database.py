@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from interop_admin.endpoint import Endpoint
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import LoginRefused
 from interop_client.state import ClientState
+from interop_protocol.endpoint import Endpoint
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world, recorded_simulator

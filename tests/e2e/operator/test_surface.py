@@ -17,11 +17,11 @@ from grpc_reflection.v1alpha import reflection_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_client.messaging.events import ConnectionLost
 from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child
+from interop_protocol.endpoint import Endpoint
 from tests.e2e.program import ANY_PORTS, Program, left_behind, running
 
 WAIT_SECONDS = 10.0

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from interop_admin.endpoint import Endpoint
+from interop_protocol.endpoint import Endpoint
 
 READY = {"event": "ready", "grpc": "127.0.0.1:1", "admin": "127.0.0.1:2", "http": "http://127.0.0.1:3", "db": None}
 ROOT = bytes(range(32))

@@ -143,7 +143,7 @@ async def test_the_failure_of_a_reader_is_the_readers(world: World) -> None:
     journal.subscribe(fail, lambda error: failures.append(str(error)))
     journal.subscribe(lambda entry: seen.append(entry.action), lambda _: None)
     journal.record("a", "one", "done")
-    journal.record_all("a", "two", [Decision("done", "", "", "", "")])
+    journal.record_all("a", "two", [("", Decision("done", "", "", ""))])
     journal.refuse(Refusal(Reason.RATE_LIMITED, requirement="OPT-09"), "a", "three")
     assert failures == seen == ["one", "two", "three"]
     assert [entry.action for entry in journal.after(0, 10)[0]] == seen

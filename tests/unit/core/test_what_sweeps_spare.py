@@ -16,6 +16,7 @@ from interop_server.core.media.strays import blob_name
 from interop_server.core.messages import ReportedMessage
 from interop_server.core.model import Account, MediaBlob, Sanction, SanctionKind, SpamFlow
 from interop_server.core.sweeps import STEP
+from interop_server.runtime.rng import SeededRng
 from interop_server.storage.sqlite.media import SqliteMedia
 
 from .world import BATS, World, message, refused
@@ -73,7 +74,7 @@ def _sha256(name: str) -> bytes:
 
 async def _begin_upload(world: World, name: str, *, written: bytes) -> Upload:
     user = await _user(world)
-    request = UploadRequest(world.media.grant_upload(user), media_token(_sha256(name)), len(_blob(name)), 0)
+    request = UploadRequest(await world.media.grant_upload(user), media_token(_sha256(name)), len(_blob(name)), 0)
     upload = await world.media.start_upload(user, request)
     assert isinstance(upload, Upload)
     await upload.write(written)
@@ -218,7 +219,7 @@ async def test_an_upload_that_was_resumed_is_as_old_as_its_last_byte(world: Worl
     await _abandon_upload(world, "old")
     world.clock.advance(HOUR_MS - 1)
     user = await _user(world)
-    request = UploadRequest(world.media.grant_upload(user), media_token(_sha256("old")), len(_blob("old")), 4)
+    request = UploadRequest(await world.media.grant_upload(user), media_token(_sha256("old")), len(_blob("old")), 4)
     upload = await world.media.start_upload(user, request)
     assert isinstance(upload, Upload)
     await upload.suspend()
@@ -235,7 +236,7 @@ async def test_a_blob_that_was_uploaded_again_is_spared(world: World) -> None:
     user = await _user(world)
     before = await world.store.media.get_own(user.account_id, _sha256("old"))
     world.clock.advance(MONTH - 1)
-    request = UploadRequest(world.media.grant_upload(user), media_token(_sha256("old")), len(_blob("old")), 0)
+    request = UploadRequest(await world.media.grant_upload(user), media_token(_sha256("old")), len(_blob("old")), 0)
     path = await world.media.start_upload(user, request)
     assert before is not None and path == before.direct_path
     world.clock.advance(1)
@@ -244,6 +245,23 @@ async def test_a_blob_that_was_uploaded_again_is_spared(world: World) -> None:
     assert (await take_away(world, "blobs"), await _blobs(world)) == (0, ["old"])
     world.clock.advance(1)
     assert (await take_away(world, "blobs"), await _blobs(world)) == (1, [])
+
+
+@pytest.mark.requirement("MED-07")
+async def test_what_another_node_has_swept_is_not_told_again(world: World) -> None:
+    """Also where that is more than one step, and something is left beside it."""
+    other_node = replace(world.media, rng=SeededRng(8, 1, "another node"))
+    user = await _user(world)
+    for number in range(STEP + 1):
+        await world.media.register(user, number.to_bytes(32, "big"), 1)
+    await _upload(world, "old")
+    world.clock.advance(1)
+    await _upload(world, "young")
+    world.clock.advance(MONTH)
+    assert await world.blobs.delete(blob_name(user.account_id, _sha256("old")))
+    assert (await take_away(world, "blobs"), await _blobs(world)) == (1, [])
+    [sweep] = [sweep for sweep in other_node.sweeps() if sweep.name == "blobs"]
+    assert (await sweep.take_away(world.clock.now_ms())).taken == 0
 
 
 @pytest.mark.requirement("MED-07")

@@ -114,6 +114,22 @@ async def test_a_run_ends_when_the_kit_is_gone_or_says_what_is_no_message(tmp_pa
     assert [result.id for result in kit.results] == [1]
 
 
+async def test_a_command_that_does_not_end_after_the_last_request_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every request is answered, also one that would take for ever."""
+
+    async def take_for_ever(*_: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr("interop_driver.driver.GRACE_SECONDS", 0)
+    monkeypatch.setitem(COMMANDS, "connect", take_for_ever)  # type: ignore[misc]
+    kit = Kit()
+    start = pb.DriveRequest(id=1, device="a", start_device=START)
+    await Driver(tmp_path, kit).run(script(start, pb.DriveRequest(id=2, device="a", connect={})))
+    assert [(each.id, each.failed.kind) for each in kit.results] == [(1, 0), (2, pb.FAILURE_KIND_TIMED_OUT)]
+
+
 async def test_a_command_whose_client_another_one_ends_is_answered(tmp_path: Path) -> None:
     """The run goes on, and each command has its result."""
     kit = Kit()
@@ -143,6 +159,7 @@ async def test_a_command_whose_client_another_one_ends_is_answered(tmp_path: Pat
         {"report_messages": {}},
         {"report_messages": {"message_ids": ["a"] * 17}},
         {"send_text": {"text": "a" * 65_537}},
+        {"send_text": {"text": "é" * 32_768 + "a"}},
     ],
 )
 async def test_what_is_out_of_bounds_is_a_wrong_command(tmp_path: Path, command: dict[str, Any]) -> None:

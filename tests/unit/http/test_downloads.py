@@ -46,7 +46,7 @@ class World:
 
     async def upload(self, content: bytes = BLOB) -> str:
         token = media_token(hashlib.sha256(content).digest())
-        request = UploadRequest(self.media.grant_upload(self.user), token, len(content), 0)
+        request = UploadRequest(await self.media.grant_upload(self.user), token, len(content), 0)
         upload = await self.media.start_upload(self.user, request)
         assert not isinstance(upload, str)
         await upload.write(content)
@@ -199,6 +199,20 @@ async def test_a_partners_blob_is_passed_through(
     assert {request.path for request in requests} == {"/media/ref_1.x~y-z"}
     for request in requests:
         assert not request.headers.keys() & {"Cookie", "X-Forwarded-For", "Forwarded", "Referer", "Via"}
+
+
+@pytest.mark.parametrize("header", ["bytes=0-", "bytes=0-9", "bytes=-1"])
+async def test_no_part_of_a_partners_empty_blob_can_be_asked_for(
+    session: ClientSession, add_partner: Callable[..., Awaitable[Partner]], serve_partner: ServePartner, header: str
+) -> None:
+    """No Content-Range says that a part has no bytes (RFC 9110, section 14.4)."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(body=b"")
+
+    await add_partner(await serve_partner(answer))
+    response = await refused(session, f"{PROXY}/100/empty/", 416, "range_invalid", Range=header)
+    assert response.headers["Content-Range"] == "bytes */0"
 
 
 async def test_a_partner_that_says_no_length_is_passed_through(

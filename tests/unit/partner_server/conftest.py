@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from joserfc import jwt
 
-from interop_client.connection.address import ServerAddress
+from interop_protocol.endpoint import ServerAddress
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 
 NOW = 1_800_000_000

@@ -66,7 +66,7 @@ async def test_references_that_differ_in_case_are_two(http: aiohttp.ClientSessio
         assert await response.read() == b"upper"
 
 
-@pytest.mark.parametrize("reference", ["a%2Fb", "%2e%2e%2Fkeys", "a%00b", "a%20b", "%C3%A4", "a" * 257])
+@pytest.mark.parametrize("reference", ["a%2Fb", "%2e%2e%2Fkeys", "a%00b", "a%20b", "%C3%A4", ".a", "a" * 257])
 @pytest.mark.parametrize("method", ["PUT", "GET"])
 async def test_a_bad_reference_is_refused(
     http: aiohttp.ClientSession, partner: PartnerServer, tmp_path: Path, method: str, reference: str
@@ -78,7 +78,7 @@ async def test_a_bad_reference_is_refused(
     assert files(tmp_path) == []
 
 
-@pytest.mark.parametrize("reference", ["", ".", "..", "a/b", "a\n"])
+@pytest.mark.parametrize("reference", ["", ".", "..", ".a", "a/b", "a\n"])
 def test_no_path_is_a_reference(reference: str) -> None:
     assert not is_storage_reference(reference)
 

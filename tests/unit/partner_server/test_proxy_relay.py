@@ -13,7 +13,6 @@ import aiohttp
 import pytest
 
 from interop_admin.client import AdminClient
-from interop_admin.endpoint import Endpoint
 from interop_api.v1 import chat_pb2, interop_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions
 from interop_client.connection.proxy_frames import BatchFrame, Ended, Hello, RequestFrame, ResponseFrame, decode_frame
@@ -23,6 +22,7 @@ from interop_client.messaging.events import ConnectionLost, ReceiptReceived, Tex
 from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
 from interop_client.whatsapp import WhatsAppClient
+from interop_protocol.endpoint import Endpoint
 from interop_server.app import Simulator
 from interop_server.config import Config
 from partner_server import PartnerServer, PartnerSettings, SigningKeys

@@ -10,6 +10,7 @@ from interop_server.core.journal import Journal
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
 from interop_server.rpc.connections import ClientTraits, ConnectionRegistry, LiveConnection
 from interop_server.rpc.departures import Departures
+from interop_server.rpc.entrance import OwnEntrance
 from interop_server.runtime.rng import SeededRng
 from tests.manual_clock import ManualClock
 
@@ -40,7 +41,7 @@ class Scene:
         self.absence = SlowAbsence()
         journal = Journal(ManualClock(0), SeededRng(2))
         absence: Any = self.absence
-        self.departures = Departures(self.registry, absence, absence, journal)
+        self.departures = Departures(OwnEntrance(self.registry), absence, absence, journal)
         account = Account(7, "1-7@interop", 1, "ada", bytes(32))
         self.live: LiveConnection = self.registry.open(
             ConnectionFacts(account, ConnectionMode.DIRECT, "", "", 0), ClientTraits(True)

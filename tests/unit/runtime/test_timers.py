@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from interop_server.core.journal import Journal
 from interop_server.core.limits import DAY_MS
-from interop_server.core.sweeps import Sweep
+from interop_server.core.sweeps import Sweep, WorldTurns
 from interop_server.runtime import clock as clock_module
 from interop_server.runtime.clock import AdjustableClock
 from interop_server.runtime.rng import SeededRng
@@ -186,3 +186,41 @@ async def test_repeated_work_is_done_at_once_and_once_however_far_time_leaps(
     assert await clock.advance(300_000) == {"work": 1}
     assert done == [0, 30 * DAY_MS + 299_999, 30 * DAY_MS + 599_999]
     assert [record.getMessage() for record in caplog.records] == ["work: failed, and is tried again in 300 seconds"]
+
+
+async def test_a_sweep_that_is_the_turn_of_another_process_is_left_to_it(
+    clock: AdjustableClock, journal: Journal
+) -> None:
+    """It is looked at again a minute later, and nobody waits; whoever is done, or fails, lets the others."""
+    gone: list[tuple[str, int]] = []
+    turns, shelf = OneOfTwo(), Shelf(clock, "days", DAY_MS, gone)
+    timers = Timers(clock, journal, turns)
+    timers.sweep(shelf.sweep)
+    shelf.put()
+    turns.is_taken = True
+    assert await clock.advance(DAY_MS) == {}
+    turns.is_taken = False
+    shelf.is_broken = True
+    assert await clock.advance(RETRY_MS) == {}
+    shelf.is_broken = False
+    assert await clock.advance(RETRY_MS) == {"days": 1}
+    assert gone == [("days", DAY_MS + 2 * RETRY_MS)]
+    assert turns.taken == turns.ended == ["days"] * 2
+    await timers.stop()
+
+
+class OneOfTwo(WorldTurns):
+    """The turns of a process beside another one."""
+
+    def __init__(self) -> None:
+        self.is_taken = False
+        self.taken: list[str] = []
+        self.ended: list[str] = []
+
+    async def take_turn(self, name: str) -> bool:
+        if not self.is_taken:
+            self.taken.append(name)
+        return not self.is_taken
+
+    async def end_turn(self, name: str) -> None:
+        self.ended.append(name)

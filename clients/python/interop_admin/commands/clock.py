@@ -1,12 +1,13 @@
 """`interopsim clock`: shows and moves the clock of a running simulator; knows no timer."""
 
+import re
 from collections.abc import Callable, Coroutine, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from interop_admin.commands.clock_progress import with_progress
-from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_admin.commands.common import Commands, admin_option, call_admin, json_option
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time, parse_duration, parse_time
 
@@ -41,7 +42,7 @@ class Written(click.ParamType[int]):
             self.fail(f"{error}.", param, ctx)
 
 
-@click.group()
+@click.group(cls=Commands)
 def clock() -> None:
     """Show, freeze and move the clock of a running simulator.
 
@@ -74,7 +75,19 @@ def freeze(at_ms: int | None, admin_address: str, as_json: bool) -> None:
     _print(answer.clock, None if at_ms is None else answer.fired, as_json)
 
 
-@clock.command(epilog="Example: interopsim clock advance 1d12h")
+class _Forward(click.Command):
+    """A command whose duration cannot be taken for an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        for each in args:
+            if re.match("-[0-9]", each):
+                raise click.UsageError(
+                    f"time does not go backwards, as {printable(ascii(each))} would: advance 5d.", ctx
+                )
+        return super().parse_args(ctx, args)
+
+
+@clock.command(cls=_Forward, epilog="Example: interopsim clock advance 1d12h")
 @click.argument("duration_ms", metavar="DURATION", type=Written("duration", parse_duration))
 @admin_option
 @json_option

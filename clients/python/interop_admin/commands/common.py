@@ -4,8 +4,9 @@ Only click is imported before a command runs, so that help is fast.
 """
 
 import asyncio
-import os
-from collections.abc import Awaitable, Callable, Iterable
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -17,27 +18,45 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_GONE = ("UNAVAILABLE", "CANCELLED", "UNKNOWN")
+"""What a stream ends with whose server has gone."""
 
-def _admin_address() -> str:
-    """Returns the address in INTEROPSIM, which holds the ready line of a simulator, or that of one without flags."""
-    from interop_admin.endpoint import Endpoint
 
-    line = os.environ.get("INTEROPSIM")
-    if not line:
-        return "127.0.0.1:4461"
+DEFAULT_ADMIN = "127.0.0.1:4461"
+"""Where a simulator without flags takes admin calls."""
+ANSWER_SECONDS = 5.0
+"""How long a simulator may be silent before a command says so."""
+
+
+def admin_address_now() -> str:
+    """Returns the address of the simulator that is meant when no flag names one.
+
+    Raises:
+        UsageError: It is not clear which is meant.
+    """
+    from interop_admin.endpoint import NoneRuns, NotFound, find_endpoint
+
     try:
-        return Endpoint.from_ready_line(line).admin
-    except ValueError as error:
-        raise click.UsageError("Set INTEROPSIM to the line that `interopsim up` prints, or unset it.") from error
+        return find_endpoint().admin
+    except NoneRuns:  # perhaps one whose word could not be left, or another user's
+        return DEFAULT_ADMIN
+    except NotFound as error:
+        raise click.UsageError(str(error)) from error
 
 
 admin_option = click.option(
     "--admin",
     "admin_address",
     metavar="HOST:PORT",
-    default=_admin_address,
-    show_default="that of the ready line in INTEROPSIM, or else 127.0.0.1:4461",
+    default=admin_address_now,
+    show_default="that of the ready line in INTEROPSIM, or of the one simulator of yours that runs",
     help="Where the simulator takes admin calls.",
+)
+admin_option_late = click.option(
+    "--admin",
+    "admin_address",
+    metavar="HOST:PORT",
+    help="Where the simulator takes admin calls; otherwise that of INTEROPSIM, or of the one that comes to run.",
 )
 after_option = click.option(
     "--after",
@@ -49,6 +68,31 @@ after_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of text.")
 
 
+class WrongUse(click.ClickException):
+    """What was asked for cannot be asked for; the simulator has said why."""
+
+    exit_code = 2
+
+
+class Commands(click.Group):
+    """A group that lists its commands each with the whole first sentence, however narrow the terminal is."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Writes the list."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.get_short_help_str(1_000)) for name, each in sorted(self.commands.items())])
+
+
+@contextmanager
+def interrupts_waiting() -> Iterator[None]:
+    """Has an interrupt wait for the end of the block: gRPC, while it is loaded, makes another error of it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]") -> T:
     """Makes calls to a running simulator and returns their result.
 
@@ -56,11 +100,14 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
         ClickException: The simulator refused, or cannot be reached, or an argument is no text; the message is a
             sentence that says what to do.
     """
-    from interop_admin.client import AdminClient
-    from interop_client.errors import ServerRefusal
+    with interrupts_waiting():
+        from interop_admin.client import AdminClient
+        from interop_admin.endpoint import endpoint_at
+        from interop_client.errors import ServerRefusal
 
     async def run() -> T:
-        async with AdminClient(admin_address) as admin:
+        async with AdminClient(endpoint_at(admin_address)) as admin:
+            await admin.check(ANSWER_SECONDS)
             return await call(admin)
 
     try:
@@ -68,12 +115,15 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
     except ServerRefusal as refusal:
         if refusal.reason in ("UNAVAILABLE", "DEADLINE_EXCEEDED"):
             raise click.ClickException(
-                f"no simulator answers at {admin_address}: start one with `interopsim up`, or name with --admin the "
-                "address that its ready line calls `admin`, or set INTEROPSIM to that line."
+                f"no simulator answers at {printable(admin_address)}: start one with `interopsim up`, or name with "
+                "--admin the address that its ready line calls `admin`, or set INTEROPSIM to that line."
             ) from refusal
         if refusal.reason == "UNIMPLEMENTED":
-            raise click.ClickException(f"{admin_address} is not the admin address of a simulator.") from refusal
-        raise click.ClickException(printable(str(refusal))) from refusal
+            raise click.ClickException(
+                f"{printable(admin_address)} is not the admin address of a simulator."
+            ) from refusal
+        refused = WrongUse if refusal.violations else click.ClickException
+        raise refused(printable(str(refusal))) from refusal
     except UnicodeEncodeError as error:  # of an argument: the system hands on what is no UTF-8 as surrogates
         raise click.UsageError(f"{printable(ascii(error.object))} is no text in UTF-8.") from error
 
@@ -84,8 +134,19 @@ def read_admin(admin_address: str, read: "Callable[[AdminClient], Awaitable[T]]"
     Raises:
         ClickException: As `call_admin`.
     """
+
+    async def read_to_the_end(admin: "AdminClient") -> None:
+        from interop_client.errors import ServerRefusal
+
+        try:
+            await read(admin)
+        except ServerRefusal as refusal:
+            if not follow or refusal.reason not in _GONE:
+                raise
+            click.echo("The simulator has stopped, or has begun with a clean world.", err=True)
+
     try:
-        call_admin(admin_address, read)
+        call_admin(admin_address, read_to_the_end)
     except KeyboardInterrupt:
         raise SystemExit(0 if follow else 130) from None
 

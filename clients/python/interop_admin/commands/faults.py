@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_admin.commands.common import Commands, admin_option, call_admin, json_option
+from interop_admin.commands.completion import complete_requirement
 from interop_protocol.printable import json_line, printable
 
 if TYPE_CHECKING:
@@ -37,9 +38,9 @@ class WrongFault(click.ClickException):
     exit_code = WRONG
 
 
-@click.group()
+@click.group(cls=Commands)
 def faults() -> None:
-    """Have a running simulator do wrong on purpose: refuse, lose, delay, forge. See docs/faults.md.
+    """Have a running simulator do wrong on purpose: refuse, lose, delay, forge. See `interopsim docs faults`.
 
     A fault says what it is about, what is then done, and how often. It stays until it is cleared.
     """
@@ -61,7 +62,12 @@ def faults() -> None:
 @click.option("--peer", metavar="JID", help="Only what names this account.")
 @click.option("--integrator", type=int, metavar="N", help="Only what has to do with this messenger.")
 @click.option("--mode", type=click.Choice(["direct", "proxy"]), help="Only clients that are connected so.")
-@click.option("--requirement", metavar="ID", help="Only answers that are refusals for this requirement.")
+@click.option(
+    "--requirement",
+    metavar="ID",
+    shell_complete=complete_requirement,
+    help="Only answers that are refusals for this requirement.",
+)
 @click.option("--nth", type=int, metavar="N", help="Not before the Nth match.")
 @click.option("--times", type=int, metavar="N", help="Only so many times; otherwise every time.")
 @click.option("--chance", type=int, metavar="PERCENT", help="Only so many of a hundred times; needs --seed.")
@@ -72,7 +78,7 @@ def faults() -> None:
 def add(admin_address: str, as_json: bool, file: Path | None, **flags: Any) -> None:
     """Add the faults of a TOML FILE, or one that is written as flags.
 
-    docs/faults.md says what can be done where; faults.proto has the fields of each ACTION.
+    `interopsim docs faults` says what can be done where; faults.proto has the fields of each ACTION.
     """
     given = {name: value for name, value in flags.items() if value is not None}
     if (file is None) == (not given):

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from interop_admin.commands.common import admin_option, after_option, json_option, read_admin, tell_missed, word_of
+from interop_admin.commands.completion import complete_reason, complete_requirement
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 
@@ -25,8 +26,20 @@ _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": 
     type=click.Choice(["accepted", "refused", "dropped", "done"]),
     help="Only this outcome. The caller cannot tell dropped from accepted.",
 )
-@click.option("--reason", default="", metavar="REASON", help="Only refusals for this reason, such as RATE_LIMITED.")
-@click.option("--requirement", default="", metavar="ID", help="Only entries of this requirement, such as OPT-09.")
+@click.option(
+    "--reason",
+    default="",
+    metavar="REASON",
+    shell_complete=complete_reason,
+    help="Only refusals for this reason, such as RATE_LIMITED.",
+)
+@click.option(
+    "--requirement",
+    default="",
+    metavar="ID",
+    shell_complete=complete_requirement,
+    help="Only entries of this requirement, such as OPT-09.",
+)
 @after_option
 @admin_option
 @json_option
@@ -42,7 +55,7 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
         wanted["outcome"] = JournalOutcome.Value(f"{_OUTCOME_PREFIX}{(outcome or 'unspecified').upper()}")
         async for response in admin.read_journal(**wanted):
             tell_missed(response.missed)
-            click.echo(json_line(entry_as_json(response.entry)) if as_json else _line(response.entry))
+            click.echo(json_line(entry_as_json(response.entry)) if as_json else line_of(response.entry))
 
     read_admin(admin_address, read, follow=wanted["follow"])
 
@@ -52,7 +65,8 @@ def entry_as_json(entry: "journal_pb2.JournalEntry") -> dict[str, Any]:
     return {field.name: value for field, value in entry.ListFields()} | {"outcome": _outcome_word(entry)}
 
 
-def _line(entry: "journal_pb2.JournalEntry") -> str:
+def line_of(entry: "journal_pb2.JournalEntry") -> str:
+    """Returns an entry as a line for people."""
     word = _outcome_word(entry)
     outcome = click.style(printable(word), fg=_COLOURS.get(word))
     why = " ".join(part for part in (entry.reason, entry.requirement and f"({entry.requirement})") if part)

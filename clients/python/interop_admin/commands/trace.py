@@ -47,7 +47,7 @@ def trace(admin_address: str, as_json: bool, **wanted: Any) -> None:
         async for response in admin.read_trace(**wanted):
             tell_missed(response.missed)
             if response.HasField("entry"):
-                click.echo(json_line(entry_as_json(response.entry)) if as_json else _line(response.entry))
+                click.echo(json_line(entry_as_json(response.entry)) if as_json else line_of(response.entry))
             elif wanted["follow"]:
                 click.echo("Recording. Ctrl-C ends it.", err=True)
             elif not response.is_kept:
@@ -62,7 +62,8 @@ def entry_as_json(entry: "trace_pb2.TraceEntry") -> dict[str, Any]:
     return fields | {"direction": _direction_word(entry), "content": json.loads(entry.content_json)}
 
 
-def _line(entry: "trace_pb2.TraceEntry") -> str:
+def line_of(entry: "trace_pb2.TraceEntry") -> str:
+    """Returns an entry as a line for people."""
     arrow = "→" if _direction_word(entry) == "to_server" else "←"
     where = (format_time(entry.at_ms), f"#{entry.number}", f"channel {entry.connection}", printable(entry.jid))
     what = (

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from interop_client.connection.opening import https_context
 from interop_client.errors import ServerRefusal
 
 IDLE_SECONDS = 30.0
@@ -16,13 +17,14 @@ IDLE_SECONDS = 30.0
 
 
 @asynccontextmanager
-async def http_request(method: str, url: str, body: Any = None) -> AsyncIterator[aiohttp.ClientResponse]:
+async def http_request(method: str, url: str, body: Any = None, ca: str = "") -> AsyncIterator[aiohttp.ClientResponse]:
     """Makes a request; the answer can be read within the block.
 
     Args:
         method: Such as `GET`.
         url: The URL.
         body: Fields of a form, or an open file.
+        ca: The certificate to trust, as PEM; empty for those of the system.
 
     Raises:
         ServerRefusal: `HTTP_{status}`, when the status is neither 200 nor 201.
@@ -33,7 +35,7 @@ async def http_request(method: str, url: str, body: Any = None) -> AsyncIterator
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-            session.request(method, url, data=body, allow_redirects=False) as response,
+            session.request(method, url, data=body, allow_redirects=False, ssl=https_context(ca)) as response,
         ):
             if response.status not in (200, 201):
                 raise ServerRefusal(f"HTTP_{response.status}")

@@ -8,10 +8,11 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.calls import M, Metadata, reading, unary_call
 from interop_client.connection.channel import ChannelKeys, ChatChannel
+from interop_client.connection.opening import open_channel
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
+from interop_protocol.endpoint import ServerAddress
 
 TRANSFER_SECONDS = 3600.0
 """Longest wait for one upload or download."""
@@ -105,6 +106,8 @@ class DirectTransport:
 
     def __init__(self, server: ServerAddress, auth_private_key: bytes, login: LoginFactory) -> None:
         self._address = server.grpc
+        self.ca = server.ca
+        """The certificate to trust for TLS, as PEM; empty for no TLS."""
         self._keys = ChannelKeys(auth_private_key, server.root_public_key)
         self._login = login
         self._grpc: grpc.aio.Channel | None = None
@@ -174,7 +177,7 @@ class DirectTransport:
     @property
     def _channel(self) -> grpc.aio.Channel:
         if self._grpc is None:
-            self._grpc = grpc.aio.insecure_channel(self._address, options=_OPTIONS)
+            self._grpc = open_channel(self._address, self.ca, _OPTIONS)
         return self._grpc
 
     @property
@@ -188,3 +191,8 @@ class DirectTransport:
         if self._chat is None:
             return ()
         return (("authorization", f"Bearer {self._chat.login.session_token}"),)
+
+
+def ca_of(transport: Transport) -> str:
+    """Returns the certificate that a client trusts for TLS, as PEM; empty when it knows of none, as behind a proxy."""
+    return transport.ca if isinstance(transport, DirectTransport) else ""

@@ -39,13 +39,14 @@ async def download_over_grpc(streams: BlobStreams, reference: MediaReference, ta
     await _receive(_chunks(responses), reference, target)
 
 
-async def download_over_http(base_url: str, reference: MediaReference, target: Path) -> None:
+async def download_over_http(base_url: str, reference: MediaReference, target: Path, ca: str = "") -> None:
     """Downloads a blob with a plain GET of its path, and decrypts it.
 
     Args:
         base_url: Of the server's HTTP surface.
         reference: Describes the blob.
         target: Path of the plaintext, which is written completely or not at all.
+        ca: The certificate to trust, as PEM; empty for those of the system.
 
     Raises:
         ServerRefusal: BLOB_NOT_FOUND for status 404, BLOB_EXPIRED for 410, or else `HTTP_{status}`.
@@ -55,7 +56,7 @@ async def download_over_http(base_url: str, reference: MediaReference, target: P
     from interop_client.connection.http import http_request  # imported here: it is slow, as its docstring says
 
     try:
-        async with http_request("GET", base_url.rstrip("/") + reference.direct_path) as response:
+        async with http_request("GET", base_url.rstrip("/") + reference.direct_path, ca=ca) as response:
             await _receive(response.content.iter_chunked(CHUNK_BYTES), reference, target)
     except ServerRefusal as refusal:
         raise ServerRefusal(_HTTP_REASONS.get(refusal.reason, refusal.reason)) from refusal

@@ -44,8 +44,9 @@ class EventQueue:
         self._events.append(event)
 
     def offer(self, event: Event) -> None:
-        """Puts an event that is useless later, unless the queue is full and no `take` waits."""
-        if self._waiters or len(self._events) < self._capacity:
+        """Puts an event that is useless later, unless the queue is full and no `take` waits for it."""
+        is_wanted = any(not future.done() and predicate(event) for predicate, future in self._waiters)
+        if is_wanted or len(self._events) < self._capacity:
             self.put(event)
 
     @overload

@@ -16,7 +16,7 @@ async def report_and_ban(stage: Stage) -> str:
     stage.timeline.decide(
         "verifies that Carol wrote it, keeps nothing of it, and bans her for a time: this server is set to one report"
     )
-    refused = await stage.expect_refusal("TEMPORARILY_BANNED", carol, "connect", simulator=dict(stage.addresses))
+    refused = await stage.expect_refusal("TEMPORARILY_BANNED", carol, "connect", simulator=stage.place_of(carol))
     _check_ban(refused)
     stage.timeline.tell(carol, f"tries to connect again through {MESSENGER}'s proxy")
     stage.timeline.decide(f"{refused}, code {refused.code}, sub-code {refused.sub_code}")

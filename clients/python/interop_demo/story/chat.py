@@ -59,7 +59,7 @@ async def exchange_files(stage: Stage) -> str:
         sent = await alice.ask("send_document", progress, to=bob.jid, file=str(inputs.document), mimetype=mimetype)
     size = inputs.document.stat().st_size
     stage.timeline.tell(alice, f"encrypts a document of {size:,} bytes, uploads it to WhatsApp, sends its key to Bob")
-    path = await _receive(stage, bob, sent["id"], inputs.document, "/v/t", http=stage.addresses["http"])
+    path = await _receive(stage, bob, sent["id"], inputs.document, "/v/t", http=stage.place_of(bob)["http"])
     stage.timeline.tell(bob, f"downloads it with GET {path}; SHA-256 equal")
     stage.secrets += [file_secret("Bob's image", inputs.image), file_secret("Alice's document", inputs.document)]
     return "image through the media proxy path, document through /v/t…; SHA-256 equal on both sides"

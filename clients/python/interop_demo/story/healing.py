@@ -16,7 +16,7 @@ async def mend_a_session(stage: Stage) -> str:
         await recipient.ask("wait_for_text")
         await stage.settle()
     stage.timeline.tell(bob, "goes on writing with Alice: their keys move on, and the backup grows old")
-    await bob.ask("restore_backup", simulator=dict(stage.addresses))
+    await bob.ask("restore_backup", simulator=stage.place_of(bob))
     stage.timeline.tell(bob, "loses the phone and restores the backup: its session with Alice is of the past")
     text = stage.keep_secret("Alice's text to the restored phone", "Bob, dinner at eight?")
     sent = await alice.ask("send_text", to=bob.jid, text=text)
@@ -30,6 +30,6 @@ async def mend_a_session(stage: Stage) -> str:
 
 
 async def _count_retries(stage: Stage) -> int:
-    async with stage.admin() as admin:
+    async with stage.admin(stage.bob) as admin:
         asked = admin.read_journal(actor=stage.bob.jid, action="stanza.retry_receipt", outcome=JOURNAL_OUTCOME_ACCEPTED)
         return len([response async for response in asked])

@@ -14,7 +14,7 @@ async def refuse_what_is_outside(stage: Stage) -> str:
     stage.timeline.decide(str(refused))
     call = await bob.ask("offer_call", to=stage.alice.jid)
     expect(call["reason"] == "CALLS_NOT_SUPPORTED", f"the call was refused with {call['reason']}")
-    await stage.explain(call["request_id"])
+    await stage.explain(call["request_id"], bob)
     stage.timeline.tell(bob, "tries to call Alice")
     stage.timeline.decide(f"{call['reason']}: {call['advice']}")
     refused = await stage.expect_refusal("GROUPS_NOT_SUPPORTED", bob, "send_garbage", to=GROUP_JID)

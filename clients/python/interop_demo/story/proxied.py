@@ -10,13 +10,13 @@ from interop_demo.stage import CAROL_IP, MESSENGER, Stage, expect
 
 async def talk_through_the_proxy(stage: Stage) -> str:
     """Lets Carol enlist with the proxy's auth key, connect through it, and talk to Alice."""
-    alice, carol, addresses = stage.alice, stage.carol, dict(stage.addresses)
+    alice, carol, addresses = stage.alice, stage.carol, stage.place_of(stage.carol)
     carol.jid = (await carol.ask("enlist", simulator=addresses))["jid"]
     stage.timeline.tell(carol, f"enlists with an auth key that {MESSENGER}'s proxy holds for her, becomes {carol.jid}")
     await carol.ask("connect", simulator=addresses)
     await carol.ask("publish_prekeys")
     stage.timeline.tell(carol, "connects through the proxy, which speaks Noise for her")
-    async with stage.admin() as admin:
+    async with stage.admin(carol) as admin:
         connections = {connection.jid: connection for connection in await admin.list_connections()}
     expect(carol.jid in connections, "the server does not list Carol as connected")
     connection = connections[carol.jid]

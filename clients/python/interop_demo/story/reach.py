@@ -29,7 +29,7 @@ async def ping(stage: Stage) -> str:
 
 
 async def _causes(stage: Stage) -> list[str]:
-    async with stage.admin() as admin:
+    async with stage.admin(stage.bob) as admin:
         dropped = admin.read_journal(actor=stage.bob.jid, action="reachability_ping", outcome=JOURNAL_OUTCOME_DROPPED)
         causes = [response.entry.cause async for response in dropped]
     expect(len(causes) == 2 and all(causes), f"the journal has {causes}")

@@ -10,7 +10,11 @@ async def register(stage: Stage) -> str:
     """Registers the messenger and Alice's number with the simulator, as its operator does."""
     tell = stage.timeline.tell
     await stage.start()
-    tell("five processes", "are ready: the simulator, Pigeon's server, and a device each for Alice, Bob and Carol")
+    count = len(stage.ground.nodes)
+    servers = "the simulator" if count == 1 else f"{count} nodes of the simulator"
+    tell("all processes", f"are ready: {servers}, {MESSENGER}'s server, and a device each for Alice, Bob and Carol")
+    if count > 1:
+        tell("operator", "sends Alice to the first node, Bob to the second, Carol and her messenger to the last")
     async with stage.admin() as admin:
         keys = await admin.put_partner(_partner(stage))
         stage.timeline.decide(f"registers {MESSENGER} as partner {INTEGRATOR}, fetches {keys} of its public keys")
@@ -20,7 +24,7 @@ async def register(stage: Stage) -> str:
         auth_key = bytes.fromhex((await stage.alice.ask("make_keys"))["auth_public_key"])
         stage.alice.jid = await admin.put_whatsapp_user(ALICE_NUMBER, auth_key)
     tell(stage.alice, f"gets the number {ALICE_NUMBER}, JID {stage.alice.jid}")
-    await stage.alice.ask("connect", simulator=dict(stage.addresses))
+    await stage.alice.ask("connect", simulator=stage.place_of(stage.alice))
     await _publish_prekeys(stage, stage.alice)
     settings = await stage.alice.ask("get_settings")
     expect(settings["eligible"], "Alice's number does not qualify for third-party chats")
@@ -31,12 +35,12 @@ async def register(stage: Stage) -> str:
 
 async def enlist(stage: Stage) -> str:
     """Lets Bob enlist with a token, connect and publish prekeys."""
-    bob, addresses = stage.bob, dict(stage.addresses)
+    bob, addresses = stage.bob, stage.place_of(stage.bob)
     bob.jid = (await bob.ask("enlist", simulator=addresses))["jid"]
     expect(bob.jid.startswith(f"{INTEGRATOR}-") and bob.jid.endswith("@interop"), f"{bob.jid} is not a partner's JID")
     stage.timeline.tell(bob, f"enlists with a token of {MESSENGER}: POST /3p/interop_reg, becomes {bob.jid}")
     await bob.ask("connect", simulator=addresses)
-    async with stage.admin() as admin:
+    async with stage.admin(bob) as admin:
         connected = {connection.jid for connection in await admin.list_connections()}
     expect({bob.jid, stage.alice.jid} <= connected, "the server does not list Bob and Alice as connected")
     stage.timeline.tell(bob, "connects: Noise handshake, the server's certificate and Bob's token are verified")

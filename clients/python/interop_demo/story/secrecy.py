@@ -10,14 +10,12 @@ _MEBIBYTE = 1 << 20
 
 async def find_no_plaintext(stage: Stage) -> str:
     """Searches database, blobs and logs of both servers for everything that people sent."""
-    folders = stage.folders
+    places = await stage.ground.places()
     # A control: the search must find what the server must know, or else finding nothing would prove nothing.
-    control = await asyncio.to_thread(
-        search, [text_secret("Bob's identifier", stage.bob.user)], files_under(folders.simulator)
-    )
+    control = await asyncio.to_thread(search, [text_secret("Bob's identifier", stage.bob.user)], files_under(*places))
     expect(bool(control.hits), "the search does not even find what the server must know")
     stage.timeline.tell("search", f"finds what must be there: {', '.join(control.hits)}")
-    findings = await asyncio.to_thread(search, stage.secrets, files_under(folders.simulator, folders.messenger))
+    findings = await asyncio.to_thread(search, stage.secrets, files_under(*places, stage.folders.messenger))
     expect(not findings.hits, f"found {', '.join(findings.hits)}")
     where = f"{findings.files} files of {findings.bytes / _MEBIBYTE:.1f} MiB"
     stage.timeline.tell("search", f"finds no plaintext in database, blobs and logs: {where}")

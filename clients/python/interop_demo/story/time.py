@@ -20,14 +20,14 @@ async def let_thirty_days_pass(stage: Stage) -> str:
     stage.timeline.tell("operator", f"advances the clock by {_DAYS} days; what fell due on the way: {told}")
     await bob.start()
     old_jid = bob.jid
-    refused = await stage.expect_refusal("ENLISTMENT_EXPIRED", bob, "connect", simulator=dict(stage.addresses))
+    refused = await stage.expect_refusal("ENLISTMENT_EXPIRED", bob, "connect", simulator=stage.place_of(bob))
     stage.timeline.tell(bob, "switches the phone on again and tries to connect")
     stage.timeline.decide(str(refused))
-    bob.jid = (await bob.ask("enlist", simulator=dict(stage.addresses)))["jid"]
+    bob.jid = (await bob.ask("enlist", simulator=stage.place_of(bob)))["jid"]
     expect(bob.jid != old_jid, "Bob got his old JID back")
-    await bob.ask("connect", simulator=dict(stage.addresses))
+    await bob.ask("connect", simulator=stage.place_of(bob))
     stage.timeline.tell(bob, f"enlists again and becomes {bob.jid}")
-    await alice.ask("connect", simulator=dict(stage.addresses))
+    await alice.ask("connect", simulator=stage.place_of(alice))
     chats = (await alice.ask("list_chats"))["chats"]
     expect(old_jid not in {chat["peer"] for chat in chats}, "the chat with Bob's old JID is still there")
     stage.timeline.tell(alice, "reconnects: her silent connection had ended; the chat with Bob's old JID is gone")

@@ -255,7 +255,7 @@ class ServerHello(_message.Message):
     static_key: _builtins.bytes
     """The server's static public key, sealed: 48 bytes."""
     payload: _builtins.bytes
-    """The certificate chain, sealed: leaf ← intermediate ← simulator root (CHN-04)."""
+    """A `CertificateChain`, sealed (CHN-04)."""
     def __init__(
         self,
         *,
@@ -270,6 +270,107 @@ class ServerHello(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServerHello: _TypeAlias = ServerHello  # noqa: Y015
+
+@_typing.final
+class CertificateChain(_message.Message):
+    """What certifies the server's static key: leaf ← intermediate ← root. Field numbers as observed on the wire (CHN-04).
+
+    The root has no certificate: its public key is pinned in the client, and its serial is 0. What a client checks, in this
+    order: the root signed the intermediate; the intermediate's key signed the leaf; the intermediate's issuer serial is 0, and
+    the leaf's is the intermediate's serial; the leaf's key is the static key that the handshake proved; both are valid now.
+    A client that finds one of these wrong ends the stream before it sends `client_finish`: no token reaches a server that
+    is not certified. SPEC.md has the bytes of an example.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEAF_FIELD_NUMBER: _builtins.int
+    INTERMEDIATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def leaf(self) -> Global___Certificate:
+        """Certifies the server's static key."""
+
+    @_builtins.property
+    def intermediate(self) -> Global___Certificate:
+        """Certifies the key that signed the leaf."""
+
+    def __init__(
+        self,
+        *,
+        leaf: Global___Certificate | None = ...,
+        intermediate: Global___Certificate | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["intermediate", b"intermediate", "leaf", b"leaf"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["intermediate", b"intermediate", "leaf", b"leaf"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateChain: _TypeAlias = CertificateChain  # noqa: Y015
+
+@_typing.final
+class Certificate(_message.Message):
+    """A certificate as it is signed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DETAILS_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    details: _builtins.bytes
+    """A serialised `CertificateDetails`. The signature is over these bytes as they came: they are not serialised anew."""
+    signature: _builtins.bytes
+    """XEdDSA under the issuer's key over `details`: 64 bytes."""
+    def __init__(
+        self,
+        *,
+        details: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["details", b"details", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Certificate: _TypeAlias = Certificate  # noqa: Y015
+
+@_typing.final
+class CertificateDetails(_message.Message):
+    """What a certificate says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERIAL_FIELD_NUMBER: _builtins.int
+    ISSUER_SERIAL_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    NOT_BEFORE_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    serial: _builtins.int
+    """Of this certificate. The simulator's leaf has 2 and its intermediate 1; compare the links, not the numbers."""
+    issuer_serial: _builtins.int
+    """Serial of the certificate whose key signed this one; 0 is the root."""
+    key: _builtins.bytes
+    """The certified Curve25519 public key: 32 bytes."""
+    not_before: _builtins.int
+    """Valid from this second on: Unix seconds."""
+    not_after: _builtins.int
+    """Valid up to and with this second: Unix seconds."""
+    def __init__(
+        self,
+        *,
+        serial: _builtins.int = ...,
+        issuer_serial: _builtins.int = ...,
+        key: _builtins.bytes = ...,
+        not_before: _builtins.int = ...,
+        not_after: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer_serial", b"issuer_serial", "key", b"key", "not_after", b"not_after", "not_before", b"not_before", "serial", b"serial"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateDetails: _TypeAlias = CertificateDetails  # noqa: Y015
 
 @_typing.final
 class ClientFinish(_message.Message):
@@ -388,7 +489,7 @@ class InteropData(_message.Message):
     account_id: _builtins.int
     """The number of the account's JID: `{integrator}-{account_id}@interop`."""
     token: _builtins.bytes
-    """A token issued by the partner: compact JWS, at most 4,096 bytes."""
+    """A token issued by the partner: compact JWS, at most 4,096 bytes. Its claims: SPEC.md, Tokens of partners."""
     enable_read_receipts: _builtins.bool
     """Whether this user sends and receives read receipts (RCP-01)."""
     def __init__(

@@ -30,9 +30,9 @@ class ChatServiceStub:
     """The persistent connection between a client and the server.
 
     Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the
-    session token and all their content can be read on the way, because this server has no TLS. It listens on loopback by
-    default. Beyond one machine, put a proxy that ends TLS in front of it. All clients then come from that proxy's
-    address, and rate limits (PRX-07) and a location policy (ENL-16) take it for theirs.
+    session token and all their content can be read on the way, unless the server was started with `--tls`. It listens on
+    loopback by default. Behind a proxy that ends TLS, all clients come from that proxy's address, and rate limits
+    (PRX-07) and a location policy (ENL-16) take it for theirs.
     """
 
     @_typing.overload
@@ -87,6 +87,18 @@ class ChatServiceStub:
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
 
+    After the login, what cannot be read as a batch ends the stream, with a `stream_error` of one of these reasons:
+      - FRAME_MALFORMED: the bytes are no ConnectRequest; or the plaintext is no `Batch`, holds no stanza, has a `string`
+        that is not UTF-8, in whatever stanza, or inside its stanzas over 32,768 messages and elements of lists in all
+        (ids in `ack` are not counted);
+      - HANDSHAKE_OUT_OF_ORDER: a ConnectRequest without `sealed`;
+      - FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, BATCH_TOO_LARGE.
+    No stanza of that frame is taken; those of the frames before it are. Everything else that is wrong in a batch is wrong
+    with one stanza, whatever is in it: a message gets an entry with `error` in `send_acks`, any other stanza a
+    `stanza_refused`, the stanzas before and after it count, and the connection goes on. So a wrong key, id, JID, enum
+    value or list inside a stanza never ends a stream. What a comment says is dropped or ignored gets no answer at all.
+    A LoginPayload that is wrong is answered with `login_failure`, which ends the stream.
+
     Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
     the new stream; a login whose answer was lost is replaced by the next one.
     Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
@@ -109,9 +121,9 @@ class ChatServiceAsyncStub(ChatServiceStub):
     """The persistent connection between a client and the server.
 
     Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the
-    session token and all their content can be read on the way, because this server has no TLS. It listens on loopback by
-    default. Beyond one machine, put a proxy that ends TLS in front of it. All clients then come from that proxy's
-    address, and rate limits (PRX-07) and a location policy (ENL-16) take it for theirs.
+    session token and all their content can be read on the way, unless the server was started with `--tls`. It listens on
+    loopback by default. Behind a proxy that ends TLS, all clients come from that proxy's address, and rate limits
+    (PRX-07) and a location policy (ENL-16) take it for theirs.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -163,6 +175,18 @@ class ChatServiceAsyncStub(ChatServiceStub):
     Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
     refusals are stanzas.
 
+    After the login, what cannot be read as a batch ends the stream, with a `stream_error` of one of these reasons:
+      - FRAME_MALFORMED: the bytes are no ConnectRequest; or the plaintext is no `Batch`, holds no stanza, has a `string`
+        that is not UTF-8, in whatever stanza, or inside its stanzas over 32,768 messages and elements of lists in all
+        (ids in `ack` are not counted);
+      - HANDSHAKE_OUT_OF_ORDER: a ConnectRequest without `sealed`;
+      - FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, BATCH_TOO_LARGE.
+    No stanza of that frame is taken; those of the frames before it are. Everything else that is wrong in a batch is wrong
+    with one stanza, whatever is in it: a message gets an entry with `error` in `send_acks`, any other stanza a
+    `stanza_refused`, the stanzas before and after it count, and the connection goes on. So a wrong key, id, JID, enum
+    value or list inside a stanza never ends a stream. What a comment says is dropped or ignored gets no answer at all.
+    A LoginPayload that is wrong is answered with `login_failure`, which ends the stream.
+
     Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
     the new stream; a login whose answer was lost is replaced by the next one.
     Bounds: a frame has at most `ChannelLimits.max_frame_bytes` (1 MiB), a batch at most `max_batch_stanzas` (1,024);
@@ -184,9 +208,9 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
     """The persistent connection between a client and the server.
 
     Noise protects this channel and nothing else. Unary calls, and the streams of MediaService, are plain gRPC: the
-    session token and all their content can be read on the way, because this server has no TLS. It listens on loopback by
-    default. Beyond one machine, put a proxy that ends TLS in front of it. All clients then come from that proxy's
-    address, and rate limits (PRX-07) and a location policy (ENL-16) take it for theirs.
+    session token and all their content can be read on the way, unless the server was started with `--tls`. It listens on
+    loopback by default. Behind a proxy that ends TLS, all clients come from that proxy's address, and rate limits
+    (PRX-07) and a location policy (ENL-16) take it for theirs.
     """
 
     @_abc_1.abstractmethod
@@ -241,6 +265,18 @@ class ChatServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Handshake failures have no sealed frame to travel in and end the stream with a gRPC status; after the handshake
         refusals are stanzas.
+
+        After the login, what cannot be read as a batch ends the stream, with a `stream_error` of one of these reasons:
+          - FRAME_MALFORMED: the bytes are no ConnectRequest; or the plaintext is no `Batch`, holds no stanza, has a `string`
+            that is not UTF-8, in whatever stanza, or inside its stanzas over 32,768 messages and elements of lists in all
+            (ids in `ack` are not counted);
+          - HANDSHAKE_OUT_OF_ORDER: a ConnectRequest without `sealed`;
+          - FRAME_TOO_LARGE, FRAME_AUTHENTICATION_FAILED, BATCH_TOO_LARGE.
+        No stanza of that frame is taken; those of the frames before it are. Everything else that is wrong in a batch is wrong
+        with one stanza, whatever is in it: a message gets an entry with `error` in `send_acks`, any other stanza a
+        `stanza_refused`, the stanzas before and after it count, and the connection goes on. So a wrong key, id, JID, enum
+        value or list inside a stanza never ends a stream. What a comment says is dropped or ignored gets no answer at all.
+        A LoginPayload that is wrong is answered with `login_failure`, which ends the stream.
 
         Repeat: connect again whenever the stream has ended. What was not acked, by either side, comes or is sent again on
         the new stream; a login whose answer was lost is replaced by the next one.

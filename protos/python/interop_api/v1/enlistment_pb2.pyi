@@ -19,7 +19,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
 class EnlistRequest(_message.Message):
-    """The documented enlistment form, field by field."""
+    """The documented enlistment form, field by field. Over HTTP each `bytes` field is base64url: RFC 4648, section 5, without
+    padding (SPEC.md, HTTP at the server).
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -49,7 +51,7 @@ class EnlistRequest(_message.Message):
     e_skey_sig: _builtins.bytes
     """XEdDSA signature of `0x05 ‖ e_skey_val` under the identity key: 64 bytes."""
     token: _builtins.str
-    """Token issued by the partner: compact JWS, RS256, at most 4,096 bytes."""
+    """Token issued by the partner: compact JWS, RS256, at most 4,096 bytes. Its claims: SPEC.md, Tokens of partners."""
     protocol_version: _builtins.int
     """Interop protocol version of the client. The parameter's real name is not public; simulator: `version`.
     Absent means 1, in the form as well: the documented form has no such field (ENL-08, ENL-15).
@@ -79,7 +81,9 @@ Global___EnlistRequest: _TypeAlias = EnlistRequest  # noqa: Y015
 
 @_typing.final
 class EnlistResponse(_message.Message):
-    """The outcome of an enlistment."""
+    """The outcome of an enlistment. Over HTTP `{"login": "1-10853634039893@interop", "status": "ok"}`, or
+    `{"status": "fail", "reason": "bad_integrator", …}` with the other fields of the Refusal, both with status 200.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -10,8 +10,11 @@ refused ends with a gRPC status whose `grpc-status-details-bin` trailer holds a 
   2. the `Refusal`, under the type URL `type.googleapis.com/interop_api.v1.Refusal`;
   3. `google.rpc.RetryInfo`, when there is a `retry_after_ms`;
   4. `google.rpc.BadRequest`, when there are `violations`.
-`google.rpc` is not among these files: it is Google's `googleapis`. A client that has only these needs of `Status` no more than
-field 3, `repeated google.protobuf.Any details`, and the `Refusal` in it.
+`google.rpc` is not among these files: it is `google/rpc/status.proto` and `google/rpc/error_details.proto` of
+https://github.com/googleapis/googleapis, which is compiled already in `googleapis-common-protos` (Python),
+`google.golang.org/genproto/googleapis/rpc` (Go), `proto-google-common-protos` (Java) and `google-proto-files` (Node.js).
+A client that has only these files needs of `Status` no more than field 3, `repeated google.protobuf.Any details`, and
+the `Refusal` in it, which says all that the other details say.
 Over HTTP it is a JSON object with the same field names; reason and recovery are in lower case without their prefix,
 and what is absent or empty is left out. The delay is also the header `Retry-After`, in seconds.
 
@@ -29,6 +32,19 @@ can be refused with RATE_LIMITED: so much is under way already, of this account,
 after the delay.
 
 A client decides what to do by `recovery`, which also works for reasons that are newer than the client.
+
+A call that ends without these details and with one of three statuses was refused by gRPC itself, or by what stands
+before the calls. The same is refused again: act as on NEVER.
+  - RESOURCE_EXHAUSTED: the request has over 16,777,215 bytes, or the metadata over 16 KiB. Nothing was done. Or the
+    client's own library takes no response of that length (4 MiB, unless `Bounds:` says otherwise): then the call was
+    done;
+  - UNIMPLEMENTED: the server has no such method, or the request is compressed, in whatever way. Nothing was done;
+  - UNAUTHENTICATED: a call of the admin port lacks its token (admin.proto). Nothing was done. The services of this
+    package give every such refusal a reason.
+With any other status a call without these details has lost its answer, or its request: nobody knows whether it was
+done. Which status a library gives it is the library's choice: UNAVAILABLE, CANCELLED, UNKNOWN, INTERNAL and ABORTED
+were seen when a connection broke, DEADLINE_EXCEEDED when the client's own time was over. Go by the absence of
+details, not by which of these it is.
 
 Repeating a call after a lost answer: requests whose repetition would be done twice have a field `request_id`, which the
 client chooses: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`. The same caller repeating the same call with the
@@ -263,6 +279,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """The admin request adds something that exists already. [ALREADY_EXISTS]"""
     ERROR_REASON_SERVER_FAULT: _ErrorReason.ValueType  # 120
     """The server met an unexpected failure; its log has the details. [INTERNAL]"""
+    ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 121
+    """The database server cannot be reached, or cannot write at present; whether the call was done may be unknown
+    (SIM-03). [UNAVAILABLE]
+    """
+    ERROR_REASON_WORLD_SHARED: _ErrorReason.ValueType  # 122
+    """The server is one of several nodes of one world, and none of them does this to the others. [FAILED_PRECONDITION]"""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """The reason of a refusal. Stable: a name is never reused for another meaning.
@@ -468,6 +490,12 @@ ERROR_REASON_ALREADY_REGISTERED: ErrorReason.ValueType  # 111
 """The admin request adds something that exists already. [ALREADY_EXISTS]"""
 ERROR_REASON_SERVER_FAULT: ErrorReason.ValueType  # 120
 """The server met an unexpected failure; its log has the details. [INTERNAL]"""
+ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 121
+"""The database server cannot be reached, or cannot write at present; whether the call was done may be unknown
+(SIM-03). [UNAVAILABLE]
+"""
+ERROR_REASON_WORLD_SHARED: ErrorReason.ValueType  # 122
+"""The server is one of several nodes of one world, and none of them does this to the others. [FAILED_PRECONDITION]"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
 
 class _Recovery:
@@ -543,8 +571,9 @@ class Refusal(_message.Message):
     advice: _builtins.str
     """A sentence that says what to do. For people, not for parsing."""
     retry_after_ms: _builtins.int
-    """Milliseconds after which a new attempt can succeed. Absent when there is no estimate; `recovery` says whether an attempt
-    can succeed at all.
+    """Milliseconds after which a new attempt can succeed; `recovery` says whether an attempt can succeed at all. With
+    SAME_AGAIN and RECONNECT always there: 1,000 where the server knows no better. With others absent when there is no
+    estimate.
     """
     request_id: _builtins.str
     """Names this refusal in the journal, for `interopsim explain`: the id of its call. A stanza and an item of a list

@@ -65,8 +65,8 @@ class MediaServiceServicer:
         """Returns where to upload and a short-lived permission to do so (MED-05).
 
         Repeat: safe: gives another permission, and the earlier ones stay good.
-        Bounds: request: empty. Response: one permission; an account holds the newest 256 for an hour each
-        (`upload_auth_seconds`).
+        Bounds: request: empty. Response: one permission, which holds for an hour (`upload_auth_seconds`) at every node of a
+        server, for any number of uploads of the account.
         Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.8; MED-05.

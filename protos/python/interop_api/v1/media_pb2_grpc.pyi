@@ -44,8 +44,8 @@ class MediaServiceStub:
     """Returns where to upload and a short-lived permission to do so (MED-05).
 
     Repeat: safe: gives another permission, and the earlier ones stay good.
-    Bounds: request: empty. Response: one permission; an account holds the newest 256 for an hour each
-    (`upload_auth_seconds`).
+    Bounds: request: empty. Response: one permission, which holds for an hour (`upload_auth_seconds`) at every node of a
+    server, for any number of uploads of the account.
     Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD.
     Source: protocol facts 4.8; MED-05.
@@ -107,8 +107,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
     """Returns where to upload and a short-lived permission to do so (MED-05).
 
     Repeat: safe: gives another permission, and the earlier ones stay good.
-    Bounds: request: empty. Response: one permission; an account holds the newest 256 for an hour each
-    (`upload_auth_seconds`).
+    Bounds: request: empty. Response: one permission, which holds for an hour (`upload_auth_seconds`) at every node of a
+    server, for any number of uploads of the account.
     Capability: none.
     Errors: SESSION_REQUIRED, SESSION_DEAD.
     Source: protocol facts 4.8; MED-05.
@@ -173,8 +173,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns where to upload and a short-lived permission to do so (MED-05).
 
         Repeat: safe: gives another permission, and the earlier ones stay good.
-        Bounds: request: empty. Response: one permission; an account holds the newest 256 for an hour each
-        (`upload_auth_seconds`).
+        Bounds: request: empty. Response: one permission, which holds for an hour (`upload_auth_seconds`) at every node of a
+        server, for any number of uploads of the account.
         Capability: none.
         Errors: SESSION_REQUIRED, SESSION_DEAD.
         Source: protocol facts 4.8; MED-05.

@@ -88,9 +88,11 @@ class KemPreKey(_message.Message):
     key_id: _builtins.int
     """1 to 16,777,215. One-time and last-resort prekeys share the ids."""
     public_key: _builtins.bytes
-    """ML-KEM-1024 encapsulation key: 1,568 bytes."""
+    """ML-KEM-1024 encapsulation key: 1,568 bytes, as FIPS 203 encodes it, without a type byte."""
     signature: _builtins.bytes
-    """XEdDSA signature of `public_key` under the identity key: 64 bytes."""
+    """XEdDSA signature of `public_key` under the identity key: 64 bytes. It covers those 1,568 bytes and nothing else: unlike
+    libsignal's, which has a type byte before the key and covers it, and unlike a signed prekey's, which covers 0x05.
+    """
     def __init__(
         self,
         *,

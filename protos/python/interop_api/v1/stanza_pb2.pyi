@@ -62,7 +62,7 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     MESSAGE_TYPE_UNSPECIFIED: _MessageType.ValueType  # 0
     """Refused."""
     MESSAGE_TYPE_TEXT: _MessageType.ValueType  # 1
-    """Text, with or without a reference to another message."""
+    """Text, with or without a reference to another message; also an edit or a deletion, of whatever it changes."""
     MESSAGE_TYPE_MEDIA: _MessageType.ValueType  # 2
     """Image, video, sound or document."""
     MESSAGE_TYPE_REACTION: _MessageType.ValueType  # 3
@@ -74,7 +74,7 @@ class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
 MESSAGE_TYPE_UNSPECIFIED: MessageType.ValueType  # 0
 """Refused."""
 MESSAGE_TYPE_TEXT: MessageType.ValueType  # 1
-"""Text, with or without a reference to another message."""
+"""Text, with or without a reference to another message; also an edit or a deletion, of whatever it changes."""
 MESSAGE_TYPE_MEDIA: MessageType.ValueType  # 2
 """Image, video, sound or document."""
 MESSAGE_TYPE_REACTION: MessageType.ValueType  # 3
@@ -171,21 +171,26 @@ class _RetryReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryReas
     RETRY_REASON_NO_SESSION: _RetryReason.ValueType  # 1
     """There is no session."""
     RETRY_REASON_INVALID_KEY: _RetryReason.ValueType  # 2
-    """A key is invalid."""
+    """A key is invalid: it has another length than 33 bytes or another type byte than 0x05, or is weak (SPEC.md, Keys and
+    signatures). A PreKeySignalMessage without `base_key` or `identity_key` counts as one whose key has no bytes.
+    """
     RETRY_REASON_INVALID_KEY_ID: _RetryReason.ValueType  # 3
     """The device does not hold the prekey, or has used it already."""
     RETRY_REASON_INVALID_MESSAGE: _RetryReason.ValueType  # 4
-    """The ciphertext has a wrong form."""
+    """The ciphertext has a wrong form: not one `Enc` of a session; under 2 bytes or over 1 MiB; another version; no
+    protobuf; a SignalMessage without `ratchet_key`, `counter` or `ciphertext`, or whose `ciphertext` is no whole
+    blocks of 16 bytes or is not padded by PKCS #7; a PreKeySignalMessage without `signed_pre_key_id` or `message`.
+    """
     RETRY_REASON_INVALID_SIGNATURE: _RetryReason.ValueType  # 5
     """A signature does not verify."""
     RETRY_REASON_FUTURE_MESSAGE: _RetryReason.ValueType  # 6
     """The message lies too far ahead in its chain."""
     RETRY_REASON_BAD_MAC: _RetryReason.ValueType  # 7
-    """The MAC does not verify."""
+    """The MAC does not verify, although it is known which session the message belongs to."""
     RETRY_REASON_INVALID_SESSION: _RetryReason.ValueType  # 8
-    """The session cannot be used."""
+    """The session cannot be used: there are sessions, and the message fits none of them."""
     RETRY_REASON_INVALID_MESSAGE_KEY: _RetryReason.ValueType  # 9
-    """A message key cannot be used."""
+    """A message key cannot be used: it was used before, or was forgotten as too old."""
     RETRY_REASON_BAD_BROADCAST_EPHEMERAL: _RetryReason.ValueType  # 10
     """Broadcasts: not in third-party chats."""
     RETRY_REASON_UNKNOWN_COMPANION: _RetryReason.ValueType  # 11
@@ -196,7 +201,17 @@ class _RetryReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RetryReas
     """Status: not in third-party chats."""
 
 class RetryReason(_RetryReason, metaclass=_RetryReasonEnumTypeWrapper):
-    """Why a message could not be decrypted. Numbers as observed on the wire."""
+    """Why a message could not be decrypted. Numbers as observed on the wire. For information: the clients here answer all
+    alike.
+
+    Three things are not asked for again, and so have no reason here:
+      - a content that cannot be read although its message is authentic: broken padding, no `Message`, none or several
+        contents, a text that is too long, a file without its key, digests or path, an edit without a message or a text.
+        It would be the same again: nack 491, and no delivered receipt. A content that the client cannot show is none of
+        these: it says so to its user, acks, and sends a delivered receipt;
+      - a message under an identity key that is not the one known of its sender: see IdentityChanged;
+      - a message that was asked for five times: nack 487 where the reason would be INVALID_MESSAGE, otherwise 500.
+    """
 
 RETRY_REASON_UNKNOWN: RetryReason.ValueType  # 0
 """Not known.
@@ -206,21 +221,26 @@ buf:lint:ignore ENUM_ZERO_VALUE_SUFFIX
 RETRY_REASON_NO_SESSION: RetryReason.ValueType  # 1
 """There is no session."""
 RETRY_REASON_INVALID_KEY: RetryReason.ValueType  # 2
-"""A key is invalid."""
+"""A key is invalid: it has another length than 33 bytes or another type byte than 0x05, or is weak (SPEC.md, Keys and
+signatures). A PreKeySignalMessage without `base_key` or `identity_key` counts as one whose key has no bytes.
+"""
 RETRY_REASON_INVALID_KEY_ID: RetryReason.ValueType  # 3
 """The device does not hold the prekey, or has used it already."""
 RETRY_REASON_INVALID_MESSAGE: RetryReason.ValueType  # 4
-"""The ciphertext has a wrong form."""
+"""The ciphertext has a wrong form: not one `Enc` of a session; under 2 bytes or over 1 MiB; another version; no
+protobuf; a SignalMessage without `ratchet_key`, `counter` or `ciphertext`, or whose `ciphertext` is no whole
+blocks of 16 bytes or is not padded by PKCS #7; a PreKeySignalMessage without `signed_pre_key_id` or `message`.
+"""
 RETRY_REASON_INVALID_SIGNATURE: RetryReason.ValueType  # 5
 """A signature does not verify."""
 RETRY_REASON_FUTURE_MESSAGE: RetryReason.ValueType  # 6
 """The message lies too far ahead in its chain."""
 RETRY_REASON_BAD_MAC: RetryReason.ValueType  # 7
-"""The MAC does not verify."""
+"""The MAC does not verify, although it is known which session the message belongs to."""
 RETRY_REASON_INVALID_SESSION: RetryReason.ValueType  # 8
-"""The session cannot be used."""
+"""The session cannot be used: there are sessions, and the message fits none of them."""
 RETRY_REASON_INVALID_MESSAGE_KEY: RetryReason.ValueType  # 9
-"""A message key cannot be used."""
+"""A message key cannot be used: it was used before, or was forgotten as too old."""
 RETRY_REASON_BAD_BROADCAST_EPHEMERAL: RetryReason.ValueType  # 10
 """Broadcasts: not in third-party chats."""
 RETRY_REASON_UNKNOWN_COMPANION: RetryReason.ValueType  # 11
@@ -808,7 +828,8 @@ class Message(_message.Message):
     """Chosen by the sender, unique per sender: 1 to 64 characters of A–Z, a–z, 0–9, `-`, `_`, `.`."""
     to_jid: _builtins.str
     """Recipient's JID. Empty on delivery.
-    In every JID here, a device suffix `:0` is accepted and dropped; any other device is ADDRESS_NAMES_DEVICE.
+    In every JID here, a device suffix `:0` is accepted and dropped; any other device is ADDRESS_NAMES_DEVICE. Which texts are
+    JIDs, and with which reason any other text is refused: SPEC.md, JIDs.
     """
     from_jid: _builtins.str
     """Sender's JID. Set by the server on delivery."""
@@ -826,7 +847,9 @@ class Message(_message.Message):
     """
     reporting_token: _builtins.bytes
     """Lets the recipient prove to the server what the sender wrote, should they report it (ABU-04): 16 bytes, or empty.
-    HMAC over the message, see interop_protocol/franking.py; its key is inside the message. Carried to the recipient.
+    The first 16 bytes of an HMAC-SHA256 over sender, recipient, id and the whole content; its key, `message_secret`, is
+    inside that content (SPEC.md, Reporting tokens). `type`, `retry_count` and the timestamp are not covered. Carried to the
+    recipient.
     """
     @_builtins.property
     def enc(self) -> _containers.RepeatedCompositeFieldContainer[Global___Enc]:
@@ -1066,6 +1089,22 @@ class RetryReceipt(_message.Message):
     sent, or longer ago than `sent_message_days`, is dropped and counted, without an answer (RCP-05). It also serves media:
     when the blob of a message is gone, `media_status` says so, and the sender uploads the file again and sends the message
     again (MED-08).
+
+    The sender of the message, when this comes:
+      1. Looks whether to answer: not a `retry_count` that it has answered for this message, nor a lower one, nor a message
+         whose content it no longer has. It acks such a receipt, and that is all.
+      2. Begins a new session. Without `keys`, as on the first retry, it takes a bundle with TakePreKeyBundles. Bundles are
+         limited (`bundle_target_…`), so the clients here do that at most once in an hour for a peer; otherwise, and when the
+         bundle is refused, they stay with the session that they have. With `keys`, these are the bundle, together with
+         `registration_id` and device 0. They hold only if the signature verifies and `identity_key` is the one known of the
+         peer; if not, the receipt is passed over as in 1.
+      3. Encrypts the message as it is now and sends it: a text with its last edit; for a message that was deleted the
+         deletion in its place, or nothing. Same `id` and `to_jid`, `retry_count` of the receipt, a `reporting_token` made
+         again. The old ciphertext is of no use: the recipient could not open it.
+      4. Acks the receipt once the server has acked the message, or refused it for good. Unacked, the receipt comes again.
+    With `media_status` it keeps the session, uploads the file again, and sends the message with the new path, as in 3. The
+    server takes a message with a `retry_count` over that of any receipt that it has forwarded for it as a repetition.
+
     By default an account may ask for 2,000 messages at once, and for 100 a second; what comes faster is dropped, too.
 
     Repeat: each one is delivered, and counts: at most five for a message and recipient. Send it before the ack of the
@@ -1297,6 +1336,10 @@ class PreKeysLow(_message.Message):
 
     Also comes, with a count of 0, after the login of an account that has published none yet. Publish with SetPreKeys then:
     AddOneTimePreKeys is refused with PREKEYS_NOT_SET.
+
+    How many to publish is the client's choice: the clients here ask CountOneTimePreKeys first, and add 100 when fewer
+    than 10 are left, the number below which the server tells by default (`prekeys_low_count`). Until that is answered,
+    pass over every further notification: a repetition is no reason to publish again.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -1325,7 +1368,20 @@ Global___PreKeysLow: _TypeAlias = PreKeysLow  # noqa: Y015
 
 @_typing.final
 class IdentityChanged(_message.Message):
-    """A peer has a new identity key: drop the session and show a security warning (KEY-17)."""
+    """A peer has a new identity key: drop the session and show a security warning (KEY-17). The key that the peer presents
+    next is then the one known of them.
+
+    A client knows of each peer the identity key that it saw first, or that its user has accepted. Another key that
+    nobody has told of may be somebody else's, so:
+      - with a bundle that has it, the client begins no session, sends nothing, and shows the warning. It keeps the
+        bundle until the user has decided, since bundles are limited;
+      - a first message that has it stays unopened, and the client shows the warning: no ack, no nack, no retry receipt.
+        It is in flight meanwhile, and comes again on every connection. When the user accepts the key, or this
+        notification comes after all, the sessions with the old one are dropped and the message is opened; when the user
+        refuses the key, nack 500. At most 256 such messages wait at the clients here, or half of what may be in flight,
+        if that is less; the next one gets nack 500.
+    Keys in a retry receipt that have it are passed over, as RetryReceipt says.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1388,7 +1444,12 @@ class TrustedContact(_message.Message):
     jid: _builtins.str
     """The WhatsApp user."""
     expires_at_ms: _builtins.int
-    """When the mark ends unless it is renewed: milliseconds since the UNIX epoch."""
+    """When the mark ends unless it is renewed: milliseconds since the UNIX epoch. Time is cut into weeks from the UNIX epoch
+    on (`trusted_bucket_days`); a mark holds to the end of the third week after the one in which it is given
+    (`trusted_buckets`, that week included): over 21 days and at most 28. Writing or accepting again in a later week
+    renews it, with another notification; in the same week it changes nothing. It is information for the user: the
+    server goes by the message request, which stays accepted when the mark has ended.
+    """
     def __init__(
         self,
         *,
@@ -1518,7 +1579,8 @@ Global___Nack: _TypeAlias = Nack  # noqa: Y015
 @_typing.final
 class OfflinePreview(_message.Message):
     """How much waited while the client was away. Always sent after `login_success`, also when all counts are 0. Notifications
-    that need a capability which the client has not named are counted, and do not come.
+    that need a capability which the client has not named are counted, and do not come. What is counted here is the backlog;
+    what is stored later is live, and comes after `offline_end`.
 
     Repeat: comes once for each connection.
     Bounds: four numbers.
@@ -1564,6 +1626,9 @@ class OfflineBatch(_message.Message):
     `prekeys_low`. Without a backlog, `offline_end` follows `offline_preview` unasked. An allowance that is left at
     `offline_end` lapses; live deliveries need none.
 
+    So: ask when any count of `offline_preview` is above 0, and again whenever as many deliveries came as were asked for,
+    until `offline_end` is there. Ack meanwhile: a backlog stops, too, while `max_unacked_deliveries` are in flight.
+
     Repeat: adds up, and does no harm: the server sends no more than the backlog holds, or than may be in flight.
     Bounds: 1 to 200.
     Capability: none.
@@ -1590,7 +1655,8 @@ Global___OfflineBatch: _TypeAlias = OfflineBatch  # noqa: Y015
 
 @_typing.final
 class OfflineEnd(_message.Message):
-    """The backlog was sent completely; what follows is live.
+    """The backlog was sent completely; what follows is live. Comes right after the last delivery of the backlog, before that is
+    acked; or instead of it, when what was left has expired or needs a capability that the client has not named.
 
     Repeat: comes once for each connection.
     Bounds: one number.

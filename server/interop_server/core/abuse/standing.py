@@ -27,7 +27,8 @@ SUB_CODES = {
 MAX_SANCTION_SECONDS = 365 * DAY_MS // SECOND_MS
 """Longest duration of a sanction that ends by itself; policy."""
 
-_BANS = {SanctionKind.TEMPORARY_BAN: Reason.TEMPORARILY_BANNED, SanctionKind.BAN: Reason.BANNED}
+BANS = {SanctionKind.TEMPORARY_BAN: Reason.TEMPORARILY_BANNED, SanctionKind.BAN: Reason.BANNED}
+"""The sanctions with which nobody may be connected, and why a connection ends then."""
 
 
 class BanRefusal(Refusal):
@@ -40,7 +41,7 @@ class BanRefusal(Refusal):
 
     def __init__(self, sanction: Sanction, now_ms: int) -> None:
         left_ms = None if sanction.expires_at_ms is None else sanction.expires_at_ms - now_ms
-        super().__init__(_BANS[sanction.kind], SUB_CODES.get(sanction.sub_code, ""), left_ms)
+        super().__init__(BANS[sanction.kind], SUB_CODES.get(sanction.sub_code, ""), left_ms)
         self.sub_code = sanction.sub_code
         """For a temporary ban, one of `SUB_CODES`; otherwise 0."""
 
@@ -80,7 +81,7 @@ class Standing:
         Raises:
             BanRefusal: BANNED or TEMPORARILY_BANNED, with the rest of the ban.
         """
-        bans = [sanction for sanction in await self.sanctions(user) if sanction.kind in _BANS]
+        bans = [sanction for sanction in await self.sanctions(user) if sanction.kind in BANS]
         if bans:
             raise BanRefusal(max(bans, key=lambda ban: ban.kind), self.clock.now_ms())
 
@@ -114,8 +115,8 @@ class Standing:
             cause=cause,
             detail=f"{kind}, {until}",
         )
-        if sanction.kind in _BANS:
-            self.connections.end(account.account_id, _BANS[sanction.kind])
+        if sanction.kind in BANS:
+            self.connections.end(account.account_id, BANS[sanction.kind])
 
     async def lift(self, user: ExternalUser, actor: str, *kinds: SanctionKind, account_id: int = 0) -> None:
         """Lifts sanctions of some kinds.

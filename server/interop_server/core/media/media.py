@@ -5,17 +5,16 @@ The server moves ciphertext only: no call here takes or returns a key (MED-01).
 
 import hashlib
 import re
-from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from interop_protocol.encoding import decode_base64url, encode_base64url
 from interop_protocol.sizes import SHA256_BYTES
 from interop_server.core.consent.optin import require_whatsapp
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
+from interop_server.core.media.grants import Grants
 from interop_server.core.media.store import StoreForMedia
 from interop_server.core.media.strays import Strays, blob_name
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
@@ -30,15 +29,6 @@ _PATH_CHARACTERS = 32
 """Of `_PATH_BYTES` in base64url."""
 _CHECK_CHARACTERS = 8
 _INTEGRATOR = re.compile(r"[1-9][0-9]{0,2}")
-MAX_UPLOAD_AUTHS = 256
-"""Permissions to upload that one account holds at once (MED-05); policy. A new one replaces the oldest."""
-
-
-class _Grant(NamedTuple):
-    """A permission to upload."""
-
-    auth: str
-    expires_at_ms: int
 
 
 @dataclass(slots=True)
@@ -126,24 +116,17 @@ class Media:
     clock: Clock
     rng: Rng
     limits: Limits
-    _grants: dict[int, deque[_Grant]] = field(init=False, default_factory=dict)
-    """By account, the most recently granted account last; an account's newest permission last."""
+    _grants: Grants = field(init=False)
     _swept: _SweptUntil = field(init=False, default_factory=_SweptUntil)
     _strays: Strays = field(init=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "_grants", Grants(self.store, self.clock, self.rng, self.limits))
         object.__setattr__(self, "_strays", Strays(self.store, self.blobs))
 
-    def grant_upload(self, account: Account) -> str:
-        """Returns a short-lived permission to upload (MED-05)."""
-        now_ms = self.clock.now_ms()
-        grant = _Grant(encode_base64url(self.rng.token_bytes(24)), now_ms + self.limits.upload_auth_seconds * SECOND_MS)
-        own = self._grants.pop(account.account_id, deque(maxlen=MAX_UPLOAD_AUTHS))
-        own.append(grant)
-        self._grants[account.account_id] = own
-        while self._grants[oldest := next(iter(self._grants))][-1].expires_at_ms <= now_ms:
-            del self._grants[oldest]
-        return grant.auth
+    async def grant_upload(self, account: Account) -> str:
+        """Returns a short-lived permission to upload, which every node knows (MED-05)."""
+        return await self._grants.give(account)
 
     async def upload_status(self, account: Account, auth: str, token: str) -> tuple[int, str]:
         """Returns how many bytes of the caller's upload are stored, and its path when it is complete (MED-07).
@@ -151,7 +134,7 @@ class Media:
         Raises:
             Refusal: UPLOAD_AUTH_INVALID or UPLOAD_TOKEN_INVALID.
         """
-        self._check_auth(account, auth)
+        await self._grants.check(account, auth)
         sha256 = parse_upload_token(token)
         blob = await self._live_blob(account, sha256)
         if blob is not None:
@@ -168,7 +151,7 @@ class Media:
                 UPLOAD_LENGTH_MISMATCH or UPLOAD_OFFSET_MISMATCH.
         """
         require_whatsapp(account, "MED-04")
-        self._check_auth(account, request.auth)
+        await self._grants.check(account, request.auth)
         sha256 = parse_upload_token(request.token)
         if request.length > self.limits.max_blob_bytes:
             raise Refusal(Reason.BLOB_TOO_LARGE, f"the limit is {self.limits.max_blob_bytes} bytes")
@@ -262,20 +245,30 @@ class Media:
         return await self.store.media.next_expiry_ms(self._swept.until_ms)
 
     async def _delete_blobs(self, before_ms: int, most: int) -> int:
-        swept = self._swept
-        expired = await self.store.media.list_expired((swept.until_ms, swept.last), before_ms, most)
-        for blob in expired:
-            async with self.blobs.hold(name_of(blob)):
-                known = await self.store.media.get_own(blob.owner_id, blob.sha256)
-                if known is not None and known.expires_at_ms < before_ms:  # otherwise it was uploaded again
-                    await self.blobs.delete(name_of(blob))
-        last = (expired[-1].expires_at_ms, expired[-1].direct_path) if len(expired) == most else (before_ms, "")
-        swept.until_ms, swept.last = max(last, (swept.until_ms, swept.last))  # the sweep of traces comes here, too
-        return len(expired)
+        # What another node has deleted already is passed over, and not told once more.
+        taken, swept = 0, self._swept
+        while not taken:
+            expired = await self.store.media.list_expired((swept.until_ms, swept.last), before_ms, most)
+            for blob in expired:
+                taken += await self._delete_expired(blob, before_ms)
+            is_last = len(expired) < most
+            last = (before_ms, "") if is_last else (expired[-1].expires_at_ms, expired[-1].direct_path)
+            swept.until_ms, swept.last = max(last, (swept.until_ms, swept.last))  # the sweep of traces comes here, too
+            if is_last:
+                break
+        return taken
+
+    async def _delete_expired(self, blob: MediaBlob, before_ms: int) -> bool:
+        async with self.blobs.hold(name_of(blob)):
+            known = await self.store.media.get_own(blob.owner_id, blob.sha256)
+            if known is None or known.expires_at_ms >= before_ms:  # it was uploaded again
+                return False
+            # What was stored later is of an upload that went on because this node has lost its hold unknowingly.
+            return await self.blobs.delete(name_of(blob), known.expires_at_ms)
 
     async def _forget_blobs(self, before_ms: int, most: int) -> int:
         # The bytes first, which no sweep may have reached yet: without the row nothing would lead to them.
-        while await self._delete_blobs(before_ms, most) == most:
+        while await self._delete_blobs(before_ms, most):
             pass
         return await self.store.media.delete_expired(before_ms, most)
 
@@ -294,12 +287,6 @@ class Media:
         if blob is None or blob.expires_at_ms <= self.clock.now_ms():
             return None
         return blob if await self.blobs.open_reader(name_of(blob)) is not None else None
-
-    def _check_auth(self, account: Account, auth: str) -> None:
-        now_ms = self.clock.now_ms()
-        own = self._grants.get(account.account_id, ())
-        if not any(grant.auth == auth and grant.expires_at_ms > now_ms for grant in own):
-            raise Refusal(Reason.UPLOAD_AUTH_INVALID)
 
 
 def name_of(blob: MediaBlob) -> str:

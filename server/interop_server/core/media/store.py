@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from interop_server.core.model import MediaBlob
-from interop_server.core.shared_store import PartnerStore
+from interop_server.core.shared_store import PartnerStore, SecretStore
 
 
 class MediaStore(Protocol):
@@ -44,3 +44,6 @@ class StoreForMedia(Protocol):
 
     @property
     def partners(self) -> PartnerStore: ...
+
+    @property
+    def secrets(self) -> SecretStore: ...

@@ -12,7 +12,7 @@ class Strays:
     """Blobs that no row names: nobody has a path to them.
 
     To find them takes a look at every blob and every row. So it is done after a start, and then once a day if something
-    was uploaded.
+    was uploaded, or may have been at another node.
     """
 
     def __init__(self, store: StoreForMedia, blobs: BlobStore) -> None:
@@ -26,7 +26,7 @@ class Strays:
         return Sweep("stray_blobs", "MED-07", kept_ms, self._oldest_ms, self._delete, max(kept_ms, DAY_MS))
 
     async def _oldest_ms(self) -> int | None:
-        if not self.may_be_some:
+        if not self.may_be_some and not self._blobs.is_shared:
             return None
         self.may_be_some = False  # before looking: an upload that ends meanwhile sets it again
         try:
@@ -42,7 +42,7 @@ class Strays:
         taken = 0
         for name, stored_ms in old[:most]:
             async with self._blobs.hold(name):
-                taken += await self._blobs.delete(name, stored_ms)
+                taken += await self._blobs.delete(name, stored_ms + 1)
         return taken
 
     async def _find(self) -> dict[str, int]:

@@ -114,7 +114,7 @@ class Receipts:
         """
         batch = await self._batch(sender, receipts, own)
         refusals: list[Refusal | None] = []
-        decisions: list[Decision] = []
+        decisions: list[tuple[str, Decision]] = []
         for receipt in receipts:
             try:
                 self._accept(batch, receipt, decisions)
@@ -162,8 +162,8 @@ class Receipts:
                 raise Dropped("RCP-04", "it was forwarded too often")
         except Dropped as dropped:
             self.counts[RETRIES_DROPPED] += 1
-            decision = Decision("dropped", retry.message_id, dropped.requirement, dropped.cause, jid.text)
-            self.journal.record_all(sender.jid, "stanza.retry_receipt", [decision])
+            decision = Decision("dropped", dropped.requirement, dropped.cause, jid.text)
+            self.journal.record_all(sender.jid, "stanza.retry_receipt", [(retry.message_id, decision)])
             return
         self.journal.record(
             sender.jid,
@@ -191,7 +191,7 @@ class Receipts:
                 sent.setdefault(facts.account_id, {}).update(found)
         return _Batch(view, jids, sent, own, [], Counter(), Counter())
 
-    def _accept(self, batch: _Batch, receipt: OutgoingReceipt, decisions: list[Decision]) -> None:
+    def _accept(self, batch: _Batch, receipt: OutgoingReceipt, decisions: list[tuple[str, Decision]]) -> None:
         sender = batch.view.sender
         jid = batch.jids.get(receipt.to_jid) or check_address(receipt.to_jid, "receipt.to_jid")
         facts = reachable(batch.view, jid)
@@ -208,7 +208,7 @@ class Receipts:
         batch.sizes[recipient] += len(item.content)
         if unknown := len(receipt.message_ids) - len(known):
             self._drop(decisions, receipt, _never_sent(), unknown)
-        decisions.append(Decision("accepted", facts.jid, "RCP-01", "", _told(receipt, len(known))))
+        decisions.append((facts.jid, Decision("accepted", "RCP-01", "", _told(receipt, len(known)))))
 
     async def _put(self, items: Sequence[MailboxItem]) -> Sequence[Stored]:
         return await self.store.mailbox.put(items) if items else ()
@@ -227,10 +227,12 @@ class Receipts:
             raise Dropped("MSG-11", "the mailbox is full")
         return item
 
-    def _drop(self, decisions: list[Decision], receipt: OutgoingReceipt, dropped: Dropped, count: int) -> None:
+    def _drop(
+        self, decisions: list[tuple[str, Decision]], receipt: OutgoingReceipt, dropped: Dropped, count: int
+    ) -> None:
         self.counts[RECEIPTS_DROPPED] += count
-        detail = _told(receipt, count)
-        decisions.append(Decision("dropped", receipt.to_jid, dropped.requirement, dropped.cause, detail))
+        decision = Decision("dropped", dropped.requirement, dropped.cause, _told(receipt, count))
+        decisions.append((receipt.to_jid, decision))
 
 
 def _told(receipt: OutgoingReceipt, count: int) -> str:

@@ -65,8 +65,9 @@ def check_devices(jid: Jid, enc: Sequence[DeviceCiphertext]) -> DeviceCiphertext
         Refusal: GROUPS_NOT_SUPPORTED.
         DeviceListMismatch: It lacks a ciphertext for that device, or has one for another device, or more than one.
     """
-    if len(enc) == 1 and enc[0].device_id == PRIMARY_DEVICE and enc[0].type is not CiphertextType.SENDER_KEY:
-        return enc[0]
+    part = enc[0] if len(enc) == 1 else None
+    if part is not None and part.device_id == PRIMARY_DEVICE and part.type is not CiphertextType.SENDER_KEY:
+        return part
     if any(part.type is CiphertextType.SENDER_KEY for part in enc):
         raise Refusal(Reason.GROUPS_NOT_SUPPORTED, "a sender-key message belongs to a group")
     devices = {part.device_id for part in enc}
@@ -89,7 +90,7 @@ class _Recipient:
     """What is decided about a recipient once in a batch, and what the batch's messages to them use up."""
 
     jid: Jid
-    route: Route
+    is_dropped: bool
     facts: RouteFacts
     entry: ChatEntry
     pair: tuple[int, int]
@@ -100,8 +101,14 @@ class _Recipient:
     """In the recipient's mailbox, those of this batch included."""
     size: int
     """Bytes in it, likewise."""
+    decision: Decision
+    """What the journal says about a message that is sent for the first time."""
     sent: int = 0
     """Messages that the send rate has not counted yet."""
+    is_answered: bool = False
+    """Whether something was stored that answers a message request of theirs (OPT-14)."""
+    arrived: list[Stored] = field(default_factory=list)
+    """What is in their mailbox now, or was there before."""
 
 
 @dataclass(slots=True)
@@ -122,6 +129,10 @@ class SendOutcome(NamedTuple):
     stanza_id: str
     timestamp_ms: int = 0
     refusal: Refusal | None = None
+
+
+_Accepted = tuple[int, _Recipient, MailboxItem]
+"""A message that may go: its place in the batch, whom it is for, and what is stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,51 +160,52 @@ class Router:
         timestamp_ms = self.clock.now_ms()
         batch = _Batch(view, new_chats, timestamp_ms)
         outcomes: list[SendOutcome] = []
-        accepted: list[tuple[int, OutgoingMessage, MailboxItem]] = []
+        accepted: list[_Accepted] = []
         for index, message in enumerate(messages):
             try:
-                accepted.append((index, message, self._accept(message, batch)))
+                accepted.append((index, *self._accept(message, batch)))
                 outcomes.append(SendOutcome(message.stanza_id, timestamp_ms))
             except Refusal as refusal:
                 outcomes.append(SendOutcome(message.stanza_id, refusal=refusal))
         for recipient in batch.recipients.values():
             self._use_up(recipient)
         if accepted:
-            await self._store(accepted, view, outcomes)
+            await self._store(accepted, batch, outcomes)
         outcomes = await self._recognised(view, messages, outcomes)
         if new_chats is not None and new_chats.capped:
             # Last: a ban ends the sender's connection, and what became of the messages is to reach it before.
             await self.escalation.after_capped(sender, new_chats.capped)
         return outcomes
 
-    async def _store(
-        self,
-        accepted: Sequence[tuple[int, OutgoingMessage, MailboxItem]],
-        view: RouteView,
-        outcomes: list[SendOutcome],
-    ) -> None:
-        """Stores accepted messages, each with its place among the outcomes, then records and announces them."""
-        decisions: list[Decision] = []
-        answering: list[MailboxItem] = []
-        arrived: dict[int, list[Stored]] = {}
+    async def _store(self, accepted: Sequence[_Accepted], batch: _Batch, outcomes: list[SendOutcome]) -> None:
+        """Stores accepted messages, then records and announces them."""
+        view = batch.view
+        decisions: list[tuple[str, Decision]] = []
         results = await self.store.mailbox.put([item for _, _, item in accepted])
-        for (index, message, item), stored in zip(accepted, results, strict=True):
-            if stored.other_recipient:
-                outcomes[index] = SendOutcome(item.stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
-                continue
+        for (index, recipient, item), stored in zip(accepted, results, strict=True):
+            stanza_id, decision = item.stanza_id, recipient.decision
             if stored.duplicate:
-                outcomes[index] = SendOutcome(item.stanza_id, stored.timestamp_ms)
-            if not stored.duplicate or _is_request_open(view, item):
-                answering.append(item)
-            if not item.is_dropped:
-                arrived.setdefault(item.recipient_id, []).append(stored)
-            decisions.append(_decision(view, message, item, stored))
+                if stored.other_recipient:
+                    outcomes[index] = SendOutcome(stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
+                    continue
+                outcomes[index] = SendOutcome(stanza_id, stored.timestamp_ms)
+                decision = Decision("accepted", "MSG-04", "", recipient.jid.text)
+                # A repetition of what was acked changes nothing: that was the answer. It finds an open request only
+                # when the server was killed between message and answer, before the ack.
+                recipient.is_answered |= recipient.facts.request_state is MessageRequestState.REQUESTED
+            else:
+                recipient.is_answered = True
+                if item.retry_count and not recipient.is_dropped:
+                    decision = decision._replace(requirement="RCP-04")
+            recipient.arrived.append(stored)
+            decisions.append((stanza_id, decision))
         self.journal.record_all(view.sender.jid, _ACTION, decisions)
-        marked = await self._accept_requests(view, answering)
-        for facts in view.facts.values():
-            if facts.account_id in arrived:
+        recipients = {each.facts.account_id: each for each in batch.recipients.values()}
+        marked = await self._accept_requests(view, [each for each in recipients.values() if each.is_answered])
+        for account_id, recipient in recipients.items():
+            if recipient.arrived and not recipient.is_dropped:
                 # Behind the messages waits a mark that is not among them.
-                self.arrivals.announce(facts, () if facts.account_id in marked else arrived[facts.account_id])
+                self.arrivals.announce(recipient.facts, () if account_id in marked else recipient.arrived)
 
     async def _recognised(
         self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
@@ -231,35 +243,36 @@ class Router:
         locked_until_ms = await self.escalation.standing.locked_until_ms(view.sender.external_user)
         return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
 
-    async def _accept_requests(self, view: RouteView, items: Sequence[MailboxItem]) -> Set[int]:
-        """Returns who got a mark of trust."""
+    async def _accept_requests(self, view: RouteView, answered: Sequence[_Recipient]) -> Set[int]:
+        """Answers the requests of those who were written to; returns who got a mark of trust."""
         # A WhatsApp user who writes to a third-party user trusts them (OPT-14). Usually the mark exists: nothing is
         # written.
         if not view.sender.is_whatsapp:
             return frozenset()
-        now_ms, dropped = self.clock.now_ms(), {item.recipient_id: item.is_dropped for item in items}
+        now_ms = self.clock.now_ms()
         answers = [
-            acceptance(view.sender, facts, now_ms, self.limits, tell=not dropped[facts.account_id])
-            for facts in view.facts.values()
-            if facts.account_id in dropped
+            acceptance(view.sender, recipient.facts, now_ms, self.limits, tell=not recipient.is_dropped)
+            for recipient in answered
         ]
         if changes := [answer for answer in answers if answer is not None]:
             await self.store.chats.put_answers(changes)
         return {change.third_party_id for change in changes}
 
-    def _accept(self, message: OutgoingMessage, batch: _Batch) -> MailboxItem:
-        recipient = batch.recipients.get(message.to_jid)
-        jid = check_address(message.to_jid, "message.to_jid") if recipient is None else recipient.jid
-        part = check_devices(jid, message.enc)
-        ciphertext = part.ciphertext
-        if len(ciphertext) > self.limits.max_ciphertext_bytes:
+    def _accept(self, message: OutgoingMessage, batch: _Batch) -> tuple[_Recipient, MailboxItem]:
+        stanza_id, to_jid, message_type, enc, retry_count, token = message
+        recipient = batch.recipients.get(to_jid)
+        jid = check_address(to_jid, "message.to_jid") if recipient is None else recipient.jid
+        part = check_devices(jid, enc)
+        ciphertext_type, _, ciphertext, _ = part
+        size = len(ciphertext)
+        if size > self.limits.max_ciphertext_bytes:
             raise Refusal(
                 Reason.MESSAGE_TOO_LARGE,
-                f"the ciphertext has {len(ciphertext)} bytes, the limit is {self.limits.max_ciphertext_bytes}",
+                f"the ciphertext has {size} bytes, the limit is {self.limits.max_ciphertext_bytes}",
             )
         if recipient is None:
             recipient = batch.recipients.get(jid.text) or self._recipient(jid, batch.view)
-            batch.recipients[message.to_jid] = batch.recipients[jid.text] = recipient
+            batch.recipients[to_jid] = batch.recipients[jid.text] = recipient
         check_registration(jid, part, recipient.facts)
         if recipient.may_send == 0:
             self._use_up(recipient)
@@ -267,30 +280,38 @@ class Router:
         recipient.may_send -= 1
         recipient.sent += 1
         # A dropped message meets the same limits as any other, so that a block does not show (OPT-09).
-        self._take_room(batch, recipient, len(ciphertext))
-        sender = batch.view.sender
-        return MailboxItem(
-            recipient.facts.account_id,
-            sender.account_id,
-            sender.jid,
+        self._take_room(batch, recipient, size)
+        sender_id, recipient_id = recipient.pair
+        return recipient, MailboxItem(
+            recipient_id,
+            sender_id,
+            batch.view.sender.jid,
             StanzaKind.MESSAGE,
-            part.type,
-            message.message_type,
-            message.stanza_id,
+            ciphertext_type,
+            message_type,
+            stanza_id,
             batch.timestamp_ms,
             ciphertext,
-            message.retry_count,
-            message.reporting_token,
-            recipient.route is Route.DROP,
+            retry_count,
+            token,
+            recipient.is_dropped,
             recipient.entry,
         )
 
     def _recipient(self, jid: Jid, view: RouteView) -> _Recipient:
         route, facts = view.decide(jid)
-        entry = chat_entry(view.sender, facts.account_id, is_dropped=route is Route.DROP)
+        is_dropped = route is Route.DROP
+        entry = chat_entry(view.sender, facts.account_id, is_dropped=is_dropped)
         pair = view.sender.account_id, facts.account_id
         may_send = self.send_rate.available(pair)
-        return _Recipient(jid, route, facts, entry, pair, may_send, facts.mailbox_items, facts.mailbox_bytes)
+        decision = (
+            Decision("dropped", *why_dropped(facts), jid.text)
+            if is_dropped
+            else Decision("accepted", "MSG-06", "", jid.text)
+        )
+        return _Recipient(
+            jid, is_dropped, facts, entry, pair, may_send, facts.mailbox_items, facts.mailbox_bytes, decision
+        )
 
     def _use_up(self, recipient: _Recipient) -> None:
         if recipient.sent:
@@ -312,28 +333,6 @@ def _known_recipient(view: RouteView, message: OutgoingMessage) -> RouteFacts | 
         return view.facts.get(check_address(message.to_jid).text)
     except Refusal:
         return None
-
-
-def _is_request_open(view: RouteView, item: MailboxItem) -> bool:
-    """Says whether the recipient's message request waits for an answer.
-
-    A repetition of what was acked changes nothing: that was the answer. It finds an open request only when the server
-    was killed between message and answer, before the ack.
-    """
-    return any(
-        facts.account_id == item.recipient_id and facts.request_state is MessageRequestState.REQUESTED
-        for facts in view.facts.values()
-    )
-
-
-def _decision(view: RouteView, message: OutgoingMessage, item: MailboxItem, stored: Stored) -> Decision:
-    """Returns what the journal says about an accepted message."""
-    if stored.duplicate:
-        return Decision("accepted", item.stanza_id, "MSG-04", "", message.to_jid)
-    if item.is_dropped:
-        requirement, cause = why_dropped(view.facts[check_address(message.to_jid).text])
-        return Decision("dropped", item.stanza_id, requirement, cause, message.to_jid)
-    return Decision("accepted", item.stanza_id, "RCP-04" if item.retry_count else "MSG-06", "", message.to_jid)
 
 
 def _is_first_contact(facts: RouteFacts) -> bool:

@@ -22,6 +22,8 @@ class ClockControl:
 
     clock: MovableClock
     store: StoreForOperator
+    is_noted: bool = True
+    """Whether its time must be noted. Not where the clock of several processes does so itself."""
     goals_ms: list[int] = field(default_factory=list)
     """Where the calls lead that are under way."""
 
@@ -79,4 +81,5 @@ class ClockControl:
 
     async def _note(self) -> None:
         # The time alone is not enough: a clock that runs ahead shows later times until the server is killed.
-        await self.store.past.note_time(self._furthest_ms(), self.clock.ahead_ms)
+        if self.is_noted:
+            await self.store.past.note_time(self._furthest_ms(), self.clock.ahead_ms)

@@ -24,6 +24,7 @@ from interop_server.core.model import (
 from interop_server.rpc.convert.enums import known
 
 _STANZA_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_MESSAGE_TYPES = {int(each): each for each in MessageType}
 _CIPHERTEXT_TYPES = {int(each): each for each in CiphertextType}
 NACK_CODES = range(400, 600)
 """MSG-10; those observed on the wire, and room for those to come: what is not taken is delivered again for ever."""
@@ -36,12 +37,15 @@ def message_from(message: stanza_pb2.Message, own_jid: str) -> OutgoingMessage:
         Refusal: STANZA_MALFORMED or CONNECTION_MULTIPLEXED.
     """
     check_sender(message.from_jid, own_jid, "message")
-    stanza_id = message.id  # every look at a field makes a new object
+    stanza_id, number, parts = message.id, message.type, message.enc  # every look at a field makes a new object
     if not _STANZA_ID.fullmatch(stanza_id):
         detail = "`id` must be 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
         raise Refusal(Reason.STANZA_MALFORMED, detail, field="message.id", requirement="MSG-04")
-    message_type = known(MessageType, message.type, "message.type", "MSG-12", Reason.STANZA_MALFORMED)
-    enc = tuple([_ciphertext_from(part, index) for index, part in enumerate(message.enc)])
+    message_type = _MESSAGE_TYPES.get(number) or known(
+        MessageType, number, "message.type", "MSG-12", Reason.STANZA_MALFORMED
+    )
+    # A list out of the container first: to go through the container itself costs more than all else here.
+    enc = tuple([_ciphertext_from(part, index) for index, part in enumerate(parts[:])])
     retry_count = message.retry_count
     if retry_count > MAX_RETRIES:
         raise Refusal(

@@ -1,5 +1,6 @@
 """Stanzas that the server sends; knows no rule and no store."""
 
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import assert_never
 
@@ -47,29 +48,29 @@ def _ref(stanza: stanza_pb2.Stanza) -> int | None:
     return stanza.ref if stanza.HasField("ref") else None
 
 
-def delivery_to(delivery: Delivery, *, to_whatsapp: bool, offline: bool, knows_requests: bool = True) -> bytes:
-    """Returns a mailbox item as it is delivered: a serialised stanza.
+def deliveries_to(
+    deliveries: Iterable[Delivery], *, to_whatsapp: bool, offline: bool, knows_requests: bool = True
+) -> list[bytes]:
+    """Returns mailbox items as they are delivered: serialised stanzas.
 
     Args:
-        delivery: The item.
-        to_whatsapp: Whether its recipient is a WhatsApp user, who sees inbox mode and message requests.
-        offline: Whether it has waited for the connection.
+        deliveries: The items, of one recipient.
+        to_whatsapp: Whether the recipient is a WhatsApp user, who sees inbox mode and message requests.
+        offline: Whether they have waited for the connection.
         knows_requests: Whether the client knows message requests.
     """
-    if delivery.item.kind is not StanzaKind.MESSAGE:
-        stanza = stanza_pb2.Stanza(delivery_id=delivery.delivery_id, offline=offline)
-        _write_content(stanza, delivery.item)
-        return stanza.SerializeToString()
-    seen_by_whatsapp = (delivery.inbox_mode, delivery.request_state if knows_requests else None)
-    message = _message_to(delivery.item, *(seen_by_whatsapp if to_whatsapp else (None, None)))
-    return b"".join(
-        (
-            _MESSAGE.header(len(message)),
-            message,
-            _DELIVERY_ID.encode(delivery.delivery_id),
-            _OFFLINE if offline else b"",
-        )
-    )
+    mark, stanzas = _OFFLINE if offline else b"", list[bytes]()
+    for delivery_id, item, inbox_mode, request_state in deliveries:
+        if item.kind is not StanzaKind.MESSAGE:
+            stanza = stanza_pb2.Stanza(delivery_id=delivery_id, offline=offline)
+            _write_content(stanza, item)
+            stanzas.append(stanza.SerializeToString())
+        elif to_whatsapp:
+            shown = request_state if knows_requests else None
+            stanzas.append(_message_to(item, inbox_mode, shown, _DELIVERY_ID.encode(delivery_id) + mark))
+        else:
+            stanzas.append(_message_to(item, None, None, _DELIVERY_ID.encode(delivery_id) + mark))
+    return stanzas
 
 
 _STANZA_FIELDS = stanza_pb2.Stanza.DESCRIPTOR.fields_by_name
@@ -87,34 +88,44 @@ _ENC_TYPES = {
 }
 
 
-def _message_to(item: MailboxItem, inbox_mode: InboxMode | None, request_state: MessageRequestState | None) -> bytes:
-    stanza_id, ciphertext = item.stanza_id.encode(), item.content
-    enc = b"".join((_ENC_TYPES[item.subtype], _CIPHERTEXT.header(len(ciphertext)), ciphertext))
-    parts = (
-        _ID.header(len(stanza_id)),
-        stanza_id,
-        _shared(item.sender_jid, item.message_type, inbox_mode, request_state),
-        _ENC.header(len(enc)),
-        enc,
-        _TIMESTAMP_MS.encode(item.timestamp_ms),
-    )
-    if item.retry_count or item.reporting_token:
-        rare = stanza_pb2.Message(retry_count=item.retry_count, reporting_token=item.reporting_token)
-        return b"".join((*parts, rare.SerializeToString()))
-    return b"".join(parts)
+def _message_to(
+    item: MailboxItem, inbox_mode: InboxMode | None, request_state: MessageRequestState | None, behind: bytes
+) -> bytes:
+    """Returns a message as a serialised stanza, with what else the stanza has behind it."""
+    # Taken apart in one go, and put together in one: there are many messages.
+    _, _, sender_jid, _, subtype, message_type, text, timestamp_ms, ciphertext, retry_count, token, _, _ = item
+    stanza_id, at = text.encode(), _TIMESTAMP_MS.encode(timestamp_ms)
+    if retry_count or token:
+        at += stanza_pb2.Message(retry_count=retry_count, reporting_token=token).SerializeToString()
+    lengths = (len(stanza_id), len(ciphertext), len(at))
+    before, between = _around_id(sender_jid, message_type, subtype, inbox_mode, request_state, lengths)
+    return b"".join((before, stanza_id, between, ciphertext, at, behind))
 
 
 @lru_cache(maxsize=4_096)
-def _shared(
-    sender_jid: str, message_type: int, inbox_mode: InboxMode | None, request_state: MessageRequestState | None
-) -> bytes:
-    """Returns the fields that many messages have in common."""
+def _around_id(
+    sender_jid: str,
+    message_type: int,
+    subtype: int,
+    inbox_mode: InboxMode | None,
+    request_state: MessageRequestState | None,
+    lengths: tuple[int, int, int],
+) -> tuple[bytes, bytes]:
+    """Returns what stands before the id of a message, and what between it and the ciphertext.
+
+    Many messages have it in common: it depends on no more than the lengths of id, ciphertext, and what comes then.
+    """
+    id_bytes, ciphertext_bytes, rest_bytes = lengths
     message = stanza_pb2.Message(from_jid=sender_jid, type=stanza_pb2.MessageType.ValueType(message_type))
     if inbox_mode is not None:
         message.inbox_mode = stanza_pb2.InboxMode.ValueType(inbox_mode)
     if request_state is not None:
         message.request_state = stanza_pb2.MessageRequestState.ValueType(request_state)
-    return message.SerializeToString()
+    enc = _ENC_TYPES[subtype] + _CIPHERTEXT.header(ciphertext_bytes)
+    between = message.SerializeToString() + _ENC.header(len(enc) + ciphertext_bytes) + enc
+    id_header = _ID.header(id_bytes)
+    size = len(id_header) + id_bytes + len(between) + ciphertext_bytes + rest_bytes
+    return _MESSAGE.header(size) + id_header, between
 
 
 def _write_content(stanza: stanza_pb2.Stanza, item: MailboxItem) -> None:

@@ -3,7 +3,6 @@
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from interop_protocol.curve_keys import is_same_key
 from interop_server.core.model import (
@@ -17,40 +16,20 @@ from interop_server.core.model import (
     Platform,
 )
 from interop_server.core.shared_store import AccountStore, JidTaken
+from interop_server.storage.records import ACCOUNT, account_of, other_form
 from interop_server.storage.sqlite.belongings import STEP_ROWS, delete_belongings
 from interop_server.storage.sqlite.concern import Concern
 from interop_server.storage.sqlite.mailbox import empty_mailbox, notify_identity_change
 from interop_server.storage.sqlite.prekeys import delete_all_prekeys, put_published_keys
 from interop_server.storage.sqlite.standing import move_standing
 
-_COLUMNS = "account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms, stated_id"
-
-
-def _account(row: tuple[Any, ...]) -> Account:
-    account_id, jid, integrator, external_id, auth_key, platform, last_connected_at_ms, stated_id = row
-    return Account(
-        account_id,
-        jid,
-        integrator,
-        external_id,
-        auth_key,
-        None if platform is None else Platform(platform),
-        last_connected_at_ms,
-        stated_id,
-    )
-
-
 _IS_GIVEN = "SELECT 1 FROM given_jid WHERE jid = ?1"
 _GIVE = "INSERT INTO given_jid (jid) VALUES (?1)"
 _ADD = f"""
     INSERT INTO account
         (jid, integrator, external_id, stated_id, auth_key, protocol_version, created_at_ms, last_connected_at_ms)
-    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING {_COLUMNS}
+    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7) RETURNING {ACCOUNT}
 """
-
-
-def _other_form(new: NewEnlistment) -> str:
-    return "" if new.stated_id == new.external_id else new.stated_id
 
 
 def _enlist_new(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
@@ -58,8 +37,8 @@ def _enlist_new(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
         raise JidTaken(new.jid)
     db.execute(_GIVE, (new.jid,))
     values = (new.auth_key, new.protocol_version, new.now_ms)
-    [row] = db.execute(_ADD, (new.jid, new.integrator, new.external_id, _other_form(new), *values)).fetchall()
-    account = _account(row)
+    [row] = db.execute(_ADD, (new.jid, new.integrator, new.external_id, other_form(new), *values)).fetchall()
+    account = account_of(row)
     put_published_keys(db, account.account_id, new.keys)
     return Enlisted(account, identity_changed=False, auth_key_changed=False, notified=[])
 
@@ -70,7 +49,7 @@ _GET_KEYS = """
 """
 _RENEW = f"""
     UPDATE account SET auth_key = ?2, protocol_version = ?3, last_connected_at_ms = ?4, stated_id = ?5
-    WHERE account_id = ?1 RETURNING {_COLUMNS}
+    WHERE account_id = ?1 RETURNING {ACCOUNT}
 """
 
 
@@ -79,7 +58,7 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
     if known is None:
         return _enlist_new(db, new)
     account_id, auth_key, identity_key = known
-    values = (new.auth_key, new.protocol_version, new.now_ms, _other_form(new))
+    values = (new.auth_key, new.protocol_version, new.now_ms, other_form(new))
     [row] = db.execute(_RENEW, (account_id, *values)).fetchall()
     identity_changed = identity_key is None or not is_same_key(identity_key, new.keys.identity_key)
     notified = []
@@ -88,7 +67,7 @@ def _enlist(db: sqlite3.Connection, new: NewEnlistment) -> Enlisted:
         empty_mailbox(db, account_id)
         notified = notify_identity_change(db, account_id, new.now_ms, new.recent_since_ms)
     put_published_keys(db, account_id, new.keys)
-    return Enlisted(_account(row), identity_changed, not is_same_key(auth_key, new.auth_key), notified)
+    return Enlisted(account_of(row), identity_changed, not is_same_key(auth_key, new.auth_key), notified)
 
 
 # A WhatsApp user's JID is the phone number, which can return after a deletion: unlike a third-party JID it is reused.
@@ -97,14 +76,14 @@ _PUT_WHATSAPP_USER = f"""
     INSERT INTO account (jid, integrator, external_id, auth_key, platform, created_at_ms, last_connected_at_ms)
     VALUES (?1, 0, ?2, ?3, ?4, ?5, ?5)
     ON CONFLICT (jid) DO UPDATE SET auth_key = excluded.auth_key, platform = excluded.platform
-    RETURNING {_COLUMNS}
+    RETURNING {ACCOUNT}
 """
 
 
 def _put_whatsapp_user(db: sqlite3.Connection, jid: str, *values: str | bytes | int) -> Account:
     db.execute(_GIVE_AGAIN, (jid,))
     [row] = db.execute(_PUT_WHATSAPP_USER, (jid, *values)).fetchall()
-    return _account(row)
+    return account_of(row)
 
 
 _IS_TAKEN = "SELECT 1 FROM account WHERE account_id <> ?1 AND (jid = ?2 OR (integrator = 0 AND external_id = ?3))"
@@ -172,17 +151,17 @@ class SqliteAccounts(Concern, AccountStore):
     async def enlist(self, enlistment: NewEnlistment) -> Enlisted:
         return await self._engine.write(lambda db: _enlist(db, enlistment))
 
-    _GET = f"SELECT {_COLUMNS} FROM account WHERE jid = ?1"
+    _GET = f"SELECT {ACCOUNT} FROM account WHERE jid = ?1"
 
     async def get(self, jid: str) -> Account | None:
         row = await self._row(self._GET, jid)
-        return _account(row) if row else None
+        return account_of(row) if row else None
 
-    _GET_BY_EXTERNAL_ID = f"SELECT {_COLUMNS} FROM account WHERE integrator = ?1 AND external_id = ?2"
+    _GET_BY_EXTERNAL_ID = f"SELECT {ACCOUNT} FROM account WHERE integrator = ?1 AND external_id = ?2"
 
     async def get_by_external_id(self, integrator: int, external_id: str) -> Account | None:
         row = await self._row(self._GET_BY_EXTERNAL_ID, integrator, external_id)
-        return _account(row) if row else None
+        return account_of(row) if row else None
 
     async def put_whatsapp_user(
         self, jid: str, phone_number: str, auth_key: bytes, platform: Platform, now_ms: int

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from interop_server.core.abuse.store import AuditStore, KeptValue
 from interop_server.core.messages import NotificationType, StanzaKind
 from interop_server.core.model import ExternalUser
+from interop_server.storage.records import user_sha256
 from interop_server.storage.sqlite.concern import Concern, choose
-from interop_server.storage.sqlite.standing import user_sha256
 
 _ABOUT = {
     "account": "account_id = :account_id",

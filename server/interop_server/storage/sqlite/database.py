@@ -1,31 +1,24 @@
-"""Creates a database file, or recognises one of this program; knows the schema files only by their version numbers."""
+"""Creates a database file, or recognises one of this program and brings it up; knows what no schema file says."""
 
 import asyncio
 import fcntl
 import os
 import sqlite3
-import zlib
 from collections.abc import Sequence
 from contextlib import closing
-from importlib.resources import files
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from interop_server.crash_points import passing
 from interop_server.storage import WrongDatabase
+from interop_server.storage.schema_files import missing_files, schema_files, version
 
 APPLICATION_ID = 0x49_4F_50_53
 """Marks a database file in its header as one of this program: "IOPS"."""
 
 
 def _schema() -> list[str]:
-    folder = files("interop_server.storage.sqlite").joinpath("schema")
-    return [file.read_text() for file in sorted(folder.iterdir(), key=lambda file: file.name)]
-
-
-def _version(schema: Sequence[str]) -> int:
-    """Returns a positive number for the text of a schema: nothing is migrated, so each text is its own version."""
-    return zlib.crc32("\0".join(schema).encode()) >> 1 | 1
+    return schema_files("interop_server.storage.sqlite")
 
 
 class PreparedDatabase(NamedTuple):
@@ -48,18 +41,22 @@ class PreparedDatabase(NamedTuple):
         self.lock.close()
 
 
-async def prepare_database(path: Path) -> PreparedDatabase:
+async def prepare_database(path: Path, *, is_emptied: bool = False) -> PreparedDatabase:
     """Creates the database if the file is absent or empty, and locks other servers out; changes no other file.
+
+    Args:
+        path: The file.
+        is_emptied: Whether all is deleted that is in it, except the server's keys.
 
     Raises:
         WrongDatabase: The file is not a database, is another application's or version's, is in use, or cannot be
             opened.
     """
     # Not through aiosqlite: a connection that fails to open leaves a thread behind that cannot be stopped.
-    return await asyncio.to_thread(_prepare, path)
+    return await asyncio.to_thread(_prepare, path, is_emptied)
 
 
-def _prepare(path: Path) -> PreparedDatabase:
+def _prepare(path: Path, is_emptied: bool) -> PreparedDatabase:
     try:
         _create_file(path)
         lock = _lock_file(path)
@@ -67,19 +64,23 @@ def _prepare(path: Path) -> PreparedDatabase:
         raise WrongDatabase(f"{path} cannot be opened: {error.strerror}.") from error
     try:
         uri = path.absolute().as_uri()
-        _check_or_create(uri, path)
+        _check_or_create(uri, path, is_emptied)
         return PreparedDatabase(uri, lock, path.absolute())
     except BaseException:
         lock.close()
         raise
 
 
-def _check_or_create(uri: str, path: Path) -> None:
+def _check_or_create(uri: str, path: Path, is_emptied: bool) -> None:
     try:
         with closing(sqlite3.connect(f"{uri}?mode=rw", isolation_level=None, uri=True)) as db:
-            if _is_new(db, path):
-                _apply_schema(db)
+            schema = _schema()
+            missing = _missing_files(db, path, schema)
+            for number in range(len(schema) - len(missing), len(schema)):
+                _apply(db, schema, number)
             _look_into_all(db)
+            if is_emptied:
+                _empty(db)
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
             raise WrongDatabase(f"{path} is not a SQLite database: choose another file.") from error
@@ -104,22 +105,23 @@ def _create_file(path: Path) -> None:
     path.touch(mode=0o600, exist_ok=True)
 
 
-def _is_new(db: sqlite3.Connection, path: Path) -> bool:
-    [(application_id, version, tables)] = db.execute(
+def _missing_files(db: sqlite3.Connection, path: Path, schema: Sequence[str]) -> Sequence[str]:
+    """Returns the schema files that bring a database up to date: all for a new one."""
+    [(application_id, present, tables)] = db.execute(
         "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_schema)"
         " FROM pragma_application_id, pragma_user_version"
     )
-    if (application_id, version, tables) == (0, 0, 0):
-        return True
+    if (application_id, present, tables) == (0, 0, 0):
+        return schema
     if application_id != APPLICATION_ID:
         raise WrongDatabase(f"{path} is the database of another application: choose another file.")
-    known = _version(_schema())
-    if version != known:
+    missing = missing_files(schema, present)
+    if missing is None:
         raise WrongDatabase(
-            f"{path} has schema version {version}, and this program needs version {known}: "
+            f"{path} has schema version {present}, and this program needs version {version(schema)}: "
             "use the program that wrote it, or choose another file."
         )
-    return False
+    return missing
 
 
 _GET_PRIMARY_KEY = "SELECT name FROM pragma_index_list(?1) WHERE origin = 'pk'"
@@ -141,17 +143,37 @@ def _look_into_all(db: sqlite3.Connection) -> None:
         db.execute(f"SELECT * FROM {table} {by} {where} LIMIT 1").fetchall()
 
 
-def _apply_schema(db: sqlite3.Connection) -> None:
-    schema = _schema()
-    # One transaction, header fields included: a killed process leaves either an empty or a complete database.
+_LIST_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT IN ('server', 'secret')"
+
+
+def _empty(db: sqlite3.Connection) -> None:
+    """Deletes every row, and has every number be given anew, as in a new file; the server's keys stay."""
+    tables = [name for (name,) in db.execute(_LIST_TABLES).fetchall()]
+    passing("schema.empty")
+    db.executescript(
+        "\n".join(
+            [
+                "BEGIN IMMEDIATE;",
+                *(f"DELETE FROM {table};" for table in tables),  # sqlite_sequence is one of them
+                "UPDATE server SET starts = 0, time_floor_ms = 0, time_ahead_ms = 0;",
+                "COMMIT;",
+            ]
+        )
+    )
+
+
+def _apply(db: sqlite3.Connection, schema: Sequence[str], number: int) -> None:
+    """Applies one file; those before it have been."""
+    # One transaction, header fields included: a killed process leaves a complete database, of this version or of the
+    # one before, or an empty one.
     passing("schema.create")
     db.executescript(
         "\n".join(
             [
                 "BEGIN IMMEDIATE;",
-                *schema,
+                schema[number],
                 f"PRAGMA application_id = {APPLICATION_ID};",
-                f"PRAGMA user_version = {_version(schema)};",
+                f"PRAGMA user_version = {version(schema[: number + 1])};",
                 "COMMIT;",
             ]
         )

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import aiosqlite
 
 from interop_server.crash_points import passing
+from interop_server.storage.groups import Call, Lane, Step, items_of, merged, share_out
 from interop_server.storage.sqlite.faults import Faults
 
 Result = TypeVar("Result")
@@ -24,9 +25,6 @@ Item = TypeVar("Item")
 Operation = Callable[[sqlite3.Connection], Result]
 BatchOperation = Callable[[sqlite3.Connection, list[Item]], list[Result]]
 """Returns one result per item. Calls of a group that share the function run as one, with items in call order."""
-
-_MAX_WAITING = 256
-"""Most calls in a lane at once; further calls wait in order of arrival."""
 
 _BUSY_SECONDS = 5.0
 _CACHED_STATEMENTS = 256
@@ -38,6 +36,10 @@ _WRITER_PRAGMAS = (
     "foreign_keys = ON",
     "cache_size = -16000",
     "wal_autocheckpoint = 4000",
+    # What a statement of many rows needs to be taken back goes to a temporary file otherwise: a fifth of all writes.
+    "temp_store = MEMORY",
+    # Some builds of SQLite write every page that becomes free once more, to overwrite it: a tenth of all writes.
+    "secure_delete = FAST",
 )
 _READER_PRAGMAS = ("query_only = ON", "cache_size = -16000")
 
@@ -58,61 +60,19 @@ class _VisitedConnection(sqlite3.Connection):
         self._visit(self)
 
 
-class _Call:
-    """One waiting call: its operation and its result."""
-
-    __slots__ = ("error", "future", "items", "operation", "result")
-
-    def __init__(self, operation: Callable[..., Any], items: list[Any] | None, future: asyncio.Future[Any]) -> None:
-        self.operation = operation
-        self.items = items
-        self.future = future
-        self.result: Any = None
-        self.error: BaseException | None = None
-
-    def resolve(self, faults: Faults) -> None:
-        if self.error is not None:
-            self.error = faults.meet(self.error)
-        if self.future.cancelled():
-            return
-        if self.error is not None:
-            self.future.set_exception(self.error)
-        else:
-            self.future.set_result(self.result)
-
-
-def _merged(group: Sequence[_Call]) -> list[list[_Call]]:
-    """Merges calls of the same batch operation, at the place of the first."""
-    steps: list[list[_Call]] = []
-    batches: dict[Callable[..., Any], list[_Call]] = {}
-    for call in group:
-        if call.items is not None and call.operation in batches:
-            batches[call.operation].append(call)
-            continue
-        steps.append([call])
-        if call.items is not None:
-            batches[call.operation] = steps[-1]
-    return steps
-
-
-def _run_step(db: sqlite3.Connection, step: Sequence[_Call]) -> None:
+def _run_step(db: sqlite3.Connection, step: Step) -> None:
     first = step[0]
     if first.items is None:
         first.result = first.operation(db)
-        return
-    results = first.operation(db, [item for call in step for item in call.items or ()])
-    start = 0
-    for call in step:
-        end = start + len(call.items or ())
-        call.result = results[start:end]
-        start = end
+    else:
+        share_out(step, first.operation(db, items_of(step)))
 
 
 class _HalfWritten(Exception):
     """An operation failed after its first write."""
 
 
-def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]], finish: Operation[None]) -> None:
+def _transact(db: sqlite3.Connection, steps: Sequence[Step], finish: Operation[None]) -> None:
     passing("write.begin")
     db.execute("BEGIN IMMEDIATE")
     try:
@@ -136,14 +96,14 @@ def _transact(db: sqlite3.Connection, steps: Sequence[Sequence[_Call]], finish: 
     passing("write.answer")
 
 
-def _write_group(db: sqlite3.Connection, group: Sequence[_Call], finish: Operation[None]) -> None:
+def _write_group(db: sqlite3.Connection, group: Sequence[Call], finish: Operation[None]) -> None:
     """Runs a group in one transaction, so that a failing call does not affect the others.
 
     A refusal before a call's first write affects only that call. When a call fails later, the transaction is rolled
     back and every call gets a transaction of its own: this is rare, so it is cheaper than a savepoint around each call.
     """
     try:
-        _transact(db, _merged(group), finish)
+        _transact(db, merged(group), finish)
     except _HalfWritten:
         for call in group:
             call.error = None
@@ -155,8 +115,8 @@ def _write_group(db: sqlite3.Connection, group: Sequence[_Call], finish: Operati
                 call.error = error
 
 
-def _read_group(db: sqlite3.Connection, group: Sequence[_Call], _finish: Operation[None]) -> None:
-    for step in _merged(group):
+def _read_group(db: sqlite3.Connection, group: Sequence[Call], _finish: Operation[None]) -> None:
+    for step in merged(group):
         try:
             _run_step(db, step)
         except Exception as error:  # noqa: BLE001 - raised again in the callers
@@ -164,22 +124,20 @@ def _read_group(db: sqlite3.Connection, group: Sequence[_Call], _finish: Operati
                 call.error = error
 
 
-_RunGroup = Callable[[sqlite3.Connection, Sequence[_Call], Operation[None]], None]
+_RunGroup = Callable[[sqlite3.Connection, Sequence[Call], Operation[None]], None]
 
 
-class _Lane:
+class _Lane(Lane):
     """One connection and the calls that wait for it."""
 
     def __init__(self, run_group: _RunGroup, faults: Faults, finisher: Callable[[], Operation[None]]) -> None:
+        super().__init__()
         self._run_group = run_group
         self._writes = run_group is _write_group
         self._faults = faults
         self._finisher = finisher
         self._finish = finisher()
-        self._slots = asyncio.Semaphore(_MAX_WAITING)
-        self._queue: asyncio.Queue[_Call | None] = asyncio.Queue()
-        self._group: list[_Call] = []
-        self._closed = False
+        self._group: list[Call] = []
 
     async def open(self, database: str, pragmas: Sequence[str]) -> None:
         self._connection = await aiosqlite.connect(
@@ -198,24 +156,10 @@ class _Lane:
             raise
         self._task = asyncio.create_task(self._run_groups())
 
-    async def call(self, operation: Callable[..., Any], items: list[Any] | None = None) -> Any:
-        if self._closed:
-            raise ValueError("the store is closed")
-        # The semaphore is fair, so calls keep their order even when the lane is full.
-        async with self._slots:
-            call = _Call(operation, items, asyncio.get_running_loop().create_future())
-            self._queue.put_nowait(call)
-            return await call.future
-
     async def close(self) -> None:
-        if self._closed:
-            return
-        self._closed = True
-        for _ in range(_MAX_WAITING):
-            await self._slots.acquire()
-        self._queue.put_nowait(None)
-        await self._task
-        await self._connection.close()
+        if await self.finish():
+            await self._task
+            await self._connection.close()
 
     def _visit(self, db: sqlite3.Connection) -> None:
         self._run_group(db, self._group, self._finish)

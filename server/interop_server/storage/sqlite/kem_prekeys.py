@@ -5,14 +5,14 @@ As with one-time prekeys, a list is passed as a JSON array of ids and one blob f
 
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
-from hashlib import sha256
+from collections.abc import Iterable, Sequence
 
 from interop_protocol.sizes import KEM_PUBLIC_KEY_BYTES, SIGNATURE_BYTES
 from interop_server.core.keys.store import LastResortMissing, PreKeyReused, PreKeysFull
 from interop_server.core.model import KemPreKey, KemPreKeyIds, KemPreKeys
+from interop_server.storage.records import check_distinct_kem, kem_hashes, publication_digest
 from interop_server.storage.sqlite.prekey_history import History
-from interop_server.storage.sqlite.publications import is_repeated, note_publication, publication_digest
+from interop_server.storage.sqlite.publications import is_repeated, note_publication
 
 _IS_HELD = """
     SELECT 1 FROM kem_prekey WHERE account_id = ?1 AND key_id IN (SELECT value FROM json_each(?2)) LIMIT 1
@@ -37,7 +37,7 @@ def add_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys, mo
     # The same key may come with a new signature.
     is_held = held is not None and last_resort[:2] == held[:2]
     fresh = [*kem.one_time, *([] if is_held else [last_resort])]
-    _check_distinct([*kem.one_time, last_resort])
+    check_distinct_kem([*kem.one_time, last_resort])
     _check_unpublished(db, account_id, fresh)
     key_ids = [prekey.key_id for prekey in (*kem.one_time, last_resort)]
     if db.execute(_IS_HELD, (account_id, json.dumps(key_ids))).fetchone():
@@ -70,7 +70,7 @@ def replace_kem_prekeys(db: sqlite3.Connection, account_id: int, kem: KemPreKeys
     if kem.last_resort is None:
         raise LastResortMissing
     prekeys = [*kem.one_time, kem.last_resort]
-    _check_distinct(prekeys)
+    check_distinct_kem(prekeys)
     kept = {key for (key,) in db.execute(_LIST_PUBLIC_KEYS, (account_id,))}
     if (held := _last_resort(db, account_id)) is not None:
         kept.add(held.public_key)
@@ -127,18 +127,12 @@ def _last_resort(db: sqlite3.Connection, account_id: int) -> KemPreKey | None:
     return None if row is None else KemPreKey(*row)
 
 
-def _check_distinct(prekeys: Sequence[KemPreKey]) -> None:
-    ids, public_keys = ({prekey[field] for prekey in prekeys} for field in (0, 1))
-    if len(ids) < len(prekeys) or len(public_keys) < len(prekeys):
-        raise PreKeyReused
-
-
 # The hashes of stored keys are not stored: an account that has so many forgets the oldest all the same.
 KEM_HISTORY = History.of("kem_prekey_history", "sha256", "SELECT NULL WHERE false")
 
 
 def _check_unpublished(db: sqlite3.Connection, account_id: int, prekeys: Sequence[KemPreKey]) -> None:
-    if KEM_HISTORY.has_any(db, account_id, _hashes(prekeys)):
+    if KEM_HISTORY.has_any(db, account_id, kem_hashes(prekeys)):
         raise PreKeyReused
 
 
@@ -159,14 +153,10 @@ _PUT_LAST_RESORT = """
 def _insert(db: sqlite3.Connection, account_id: int, kem: KemPreKeys) -> int:
     assert kem.last_resort is not None
     prekeys = (*kem.one_time, kem.last_resort)
-    KEM_HISTORY.add(db, account_id, _hashes(prekeys))
+    KEM_HISTORY.add(db, account_id, kem_hashes(prekeys))
     key_ids = json.dumps([prekey.key_id for prekey in kem.one_time])
     public_keys = b"".join(prekey.public_key for prekey in kem.one_time)
     signatures = b"".join(prekey.signature for prekey in kem.one_time)
     db.execute(_INSERT, (account_id, key_ids, public_keys, signatures))
     [(count,)] = db.execute(_PUT_LAST_RESORT, (account_id, *kem.last_resort)).fetchall()
     return int(count)
-
-
-def _hashes(prekeys: Iterable[KemPreKey]) -> Iterator[bytes]:
-    return (sha256(prekey.public_key).digest() for prekey in prekeys)

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any
 
 from interop_server.core.mailbox_content import IdentityChanged, encode
@@ -12,12 +12,13 @@ from interop_server.core.messages import (
     Delivery,
     MailboxItem,
     RetryOutcome,
-    SentMessage,
     StanzaKind,
     Stored,
 )
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
+from interop_server.storage.arrivals import Arrivals, End, message_keys, named_in
+from interop_server.storage.records import INBOX_MODES, REQUEST_STATES, delivery_of
 from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.rows import Rows
 from interop_server.storage.sqlite.sent_messages import (
@@ -28,65 +29,17 @@ from interop_server.storage.sqlite.sent_messages import (
     sent_before,
 )
 
-REQUEST_STATES = (None, *MessageRequestState)
-"""By their number in the tables; 0 stands for no chat."""
-# Looked up for each delivered message: calling an enumeration takes far longer.
-_KINDS = {int(kind): kind for kind in StanzaKind}
-_INBOX_MODES = {int(mode): mode for mode in InboxMode}
-_HANDED_OVER = frozenset({StanzaKind.MESSAGE, StanzaKind.RECEIPT})
-"""Notifications may be left out, or wait for a capability: they are looked for."""
-
 
 def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     """Stores items in their order, messages once per (sender, id) unless a retry receipt allows a resend."""
-    before = sent_before(db, [(item.sender_id, item.stanza_id) for item in items if item.kind is StanzaKind.MESSAGE])
-    ends = _ends(db, items)
-    sent: dict[tuple[int, str], MailboxItem] = {}
-    stored: list[Stored] = []
-    fresh: list[int] = []
-    for index, item in enumerate(items):
-        first: MailboxItem | SentMessage | None = None
-        if item.kind is StanzaKind.MESSAGE:
-            key = (item.sender_id, item.stanza_id)
-            known = before.get(key)
-            if known is None:
-                first = sent.get(key)
-                sent.setdefault(key, item)
-            elif known.allows_resend(item.recipient_id, item.retry_count):
-                before[key] = known._replace(retry_count=item.retry_count)
-                mark_sent_again(db, item)
-            else:
-                first = known
-        if first is not None:
-            stored.append(Stored(first.timestamp_ms, True, first.recipient_id != item.recipient_id))
-            continue
-        stored.append(Stored(item.timestamp_ms, False))
-        # An account can end while its messages are on the way: these vanish, like its mailbox (LIF-05).
-        if item.recipient_id in ends and (not item.sender_id or item.sender_id in ends):
-            fresh.append(index)
-    messages = [items[index] for index in fresh if items[index].kind is StanzaKind.MESSAGE]
-    add_sent(db, [item for item in messages if (item.sender_id, item.stanza_id) not in before])
-    states = _touch_chats(db, messages)
-    waiting = [index for index in fresh if not items[index].is_dropped]
-    first_id = _insert(db, [items[index] for index in waiting])
-    for delivery_id, index in enumerate(waiting, first_id):
-        item = items[index]
-        end = ends[item.recipient_id]
-        if item.kind in _HANDED_OVER:
-            state = states.get((item.recipient_id, item.sender_id)) if item.kind is StanzaKind.MESSAGE else None
-            delivery = Delivery(delivery_id, item, end.inbox_mode, state)
-            stored[index] = Stored(item.timestamp_ms, False, False, delivery, end.newest_id)
-        end.newest_id = delivery_id
-    return stored
-
-
-@dataclass(slots=True)
-class _End:
-    """An account that an item comes from or goes to."""
-
-    newest_id: int
-    """Of what waits for it; 0 when nothing does."""
-    inbox_mode: InboxMode
+    keys, named = message_keys(items), named_in(items)
+    arrivals = Arrivals(items, named, keys, sent_before(db, keys), _ends(db, named))
+    for message in arrivals.sent_again:
+        mark_sent_again(db, message)
+    add_sent(db, arrivals.first_sent)
+    states = _touch_chats(db, arrivals.messages)
+    first_id = _insert(db, arrivals.waiting)
+    return arrivals.stored(count(first_id), states)
 
 
 _GET_ENDS = Rows(
@@ -101,11 +54,10 @@ _GET_ENDS = Rows(
 )
 
 
-def _ends(db: sqlite3.Connection, items: Iterable[MailboxItem]) -> dict[int, _End]:
-    """Returns the accounts that exist, of those that items come from or go to."""
-    account_ids = {account_id for item in items for account_id in (item.recipient_id, item.sender_id) if account_id}
-    found = _GET_ENDS.execute(db, [(account_id,) for account_id in account_ids])
-    return {account_id: _End(newest_id, _INBOX_MODES[mode]) for account_id, newest_id, mode in found}
+def _ends(db: sqlite3.Connection, account_ids: Iterable[int]) -> dict[int, End]:
+    """Returns those of some accounts that exist."""
+    found = _GET_ENDS.execute(db, list(account_ids))
+    return {account_id: End(newest_id, INBOX_MODES[mode]) for account_id, newest_id, mode in found}
 
 
 # A delivery id never repeats, also when the newest items are gone: SQLite keeps the largest one that it ever stored.
@@ -125,11 +77,14 @@ def _insert(db: sqlite3.Connection, items: Sequence[MailboxItem]) -> int:
     """Stores items in their order, and returns the delivery id of the first: the others have those after it."""
     last = db.execute(_GET_LAST_ID).fetchone()
     first_id = last[0] + 1 if last else 1
-    rows = [
-        (delivery_id, *item[:8], item.retry_count, len(item.content), item.content + item.reporting_token)
-        for delivery_id, item in enumerate(items, first_id)
-    ]
-    _INSERT.execute(db, rows)
+    values: list[Any] = []
+    for delivery_id, item in enumerate(items, first_id):
+        recipient_id, sender_id, jid, kind, subtype, about, stanza_id, at_ms, content, retry_count, token, _, _ = item
+        values += (delivery_id, recipient_id, sender_id, jid)
+        # Plain numbers: for a member of an enumeration sqlite3 looks for an adapter: that costs more than the row.
+        values += (+kind, +subtype, +about)
+        values += (stanza_id, at_ms, retry_count, len(content), content + token if token else content)
+    _INSERT.execute(db, values)
     return first_id
 
 
@@ -153,10 +108,15 @@ def _touch_chats(
 ) -> dict[tuple[int, int], MessageRequestState | None]:
     """Opens or updates chats, and returns where first contacts stand then, by WhatsApp user and third-party user."""
     newest: dict[ChatEntry, int] = {}
+    before: tuple[ChatEntry | None, int] = (None, 0)
     for message in messages:
-        if message.chat is not None:
-            newest[message.chat] = max(message.timestamp_ms, newest.get(message.chat, 0))
-    touched = _TOUCH_CHATS.execute(db, [(*entry, timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items()])
+        entry, timestamp_ms = message.chat, message.timestamp_ms
+        if entry is None or (entry is before[0] and timestamp_ms == before[1]):
+            continue
+        before = (entry, timestamp_ms)
+        newest[entry] = max(timestamp_ms, newest.get(entry, 0))
+    rows = ((*entry, timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items())
+    touched = _TOUCH_CHATS.execute(db, list(chain.from_iterable(rows)))
     return {(whatsapp_id, third_party_id): REQUEST_STATES[state] for whatsapp_id, third_party_id, state in touched}
 
 
@@ -241,42 +201,14 @@ _DELETE = Rows(
 )
 
 
-def _delete(db: sqlite3.Connection, deliveries: list[tuple[int, int]]) -> list[None]:
-    _DELETE.execute(db, deliveries)
-    return [None] * len(deliveries)
-
-
-def _delivery(row: tuple[Any, ...]) -> Delivery:
-    (
-        delivery_id,
-        inbox_mode,
-        request_state,
-        recipient_id,
-        sender_id,
-        sender_jid,
-        kind,
-        subtype,
-        message_type,
-        stanza_id,
-        timestamp_ms,
-        retry_count,
-        size,
-        content,
-    ) = row
-    item = MailboxItem(
-        recipient_id,
-        sender_id,
-        sender_jid,
-        _KINDS[kind],
-        subtype,
-        message_type,
-        stanza_id,
-        timestamp_ms,
-        content[:size],
-        retry_count,
-        content[size:],
-    )
-    return Delivery(delivery_id, item, _INBOX_MODES[inbox_mode], REQUEST_STATES[request_state])
+def _delete(db: sqlite3.Connection, acked: list[tuple[int, Sequence[int]]]) -> list[None]:
+    """Deletes deliveries, for each of some recipients."""
+    values: list[int] = []
+    for recipient_id, delivery_ids in acked:
+        for each in delivery_ids:
+            values += (recipient_id, each)
+    _DELETE.execute(db, values)
+    return [None] * len(acked)
 
 
 _STATE_OF_CHAT = "SELECT request_state FROM chat WHERE whatsapp_id = ?1 AND third_party_id = sender_id"
@@ -314,7 +246,7 @@ class SqliteMailbox(Concern, MailboxStore):
                 size += len(row[-1])
                 if found and most_bytes is not None and size > most_bytes:
                     break
-                found.append(_delivery(row))
+                found.append(delivery_of(row))
             rows.close()
             return found
 
@@ -334,7 +266,7 @@ class SqliteMailbox(Concern, MailboxStore):
         return Backlog(*row)
 
     async def delete(self, account_id: int, delivery_ids: Sequence[int]) -> None:
-        await self._engine.write_batch(_delete, [(account_id, delivery_id) for delivery_id in delivery_ids])
+        await self._engine.write_batch(_delete, [(account_id, delivery_ids)])
 
     _DELETE_EXPIRED = """
         DELETE FROM mailbox WHERE delivery_id IN (

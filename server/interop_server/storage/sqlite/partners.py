@@ -3,19 +3,15 @@
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Any
 
-from interop_server.core.model import IdentifierType, Partner, PartnerStatus
+from interop_server.core.model import IdentifierType, Partner
 from interop_server.core.shared_store import PartnerStore
+from interop_server.storage.records import PARTNER, partner_of, partner_values
 from interop_server.storage.sqlite.concern import Concern
 
-_COLUMNS = """
-    integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, proxy_allowed,
-    group_messaging
-"""
 _ISSUER_OF_ANOTHER = "SELECT 1 FROM partner WHERE issuer = ?1 AND integrator <> ?2"
 _PUT = f"""
-    INSERT INTO partner ({_COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+    INSERT INTO partner ({PARTNER}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
     ON CONFLICT (integrator) DO UPDATE SET
         name = excluded.name, issuer = excluded.issuer, base_url = excluded.base_url,
         push_url = excluded.push_url, media_url = excluded.media_url, status = excluded.status,
@@ -27,40 +23,7 @@ _PUT = f"""
 def _put(db: sqlite3.Connection, partner: Partner) -> None:
     if db.execute(_ISSUER_OF_ANOTHER, (partner.issuer, partner.integrator)).fetchone():
         raise KeyError(partner.issuer)
-    db.execute(
-        _PUT,
-        (
-            partner.integrator,
-            partner.name,
-            partner.issuer,
-            partner.base_url,
-            partner.push_url,
-            partner.media_url,
-            partner.status,
-            partner.identifier_type,
-            partner.icon,
-            partner.proxy_allowed,
-            partner.group_messaging,
-        ),
-    )
-
-
-def _partner(row: tuple[Any, ...]) -> Partner:
-    integrator, name, issuer, base_url, push_url, media_url, status, identifier_type, icon, *flags = row
-    proxy_allowed, group_messaging = map(bool, flags)
-    return Partner(
-        integrator=integrator,
-        name=name,
-        issuer=issuer,
-        base_url=base_url,
-        push_url=push_url,
-        media_url=media_url,
-        status=PartnerStatus(status),
-        identifier_type=IdentifierType(identifier_type),
-        icon=icon,
-        proxy_allowed=proxy_allowed,
-        group_messaging=group_messaging,
-    )
+    db.execute(_PUT, partner_values(partner))
 
 
 class SqlitePartners(Concern, PartnerStore):
@@ -69,14 +32,14 @@ class SqlitePartners(Concern, PartnerStore):
     async def put(self, partner: Partner) -> None:
         await self._engine.write(lambda db: _put(db, partner))
 
-    _GET = f"SELECT {_COLUMNS} FROM partner WHERE integrator = ?1"
+    _GET = f"SELECT {PARTNER} FROM partner WHERE integrator = ?1"
 
     async def change(
         self, integrator: int, change: Callable[[Partner | None], Partner]
     ) -> tuple[Partner | None, Partner]:
         def put_changed(db: sqlite3.Connection) -> tuple[Partner | None, Partner]:
             row = db.execute(self._GET, (integrator,)).fetchone()
-            before = _partner(row) if row else None
+            before = partner_of(row) if row else None
             after = change(before)
             _put(db, after)
             return before, after
@@ -85,13 +48,13 @@ class SqlitePartners(Concern, PartnerStore):
 
     async def get(self, integrator: int) -> Partner | None:
         row = await self._row(self._GET, integrator)
-        return _partner(row) if row else None
+        return partner_of(row) if row else None
 
-    _GET_BY_ISSUER = f"SELECT {_COLUMNS} FROM partner WHERE issuer = ?1"
+    _GET_BY_ISSUER = f"SELECT {PARTNER} FROM partner WHERE issuer = ?1"
 
     async def get_by_issuer(self, issuer: str) -> Partner | None:
         row = await self._row(self._GET_BY_ISSUER, issuer)
-        return _partner(row) if row else None
+        return partner_of(row) if row else None
 
     _GET_IDENTIFIER_TYPES = """
         SELECT integrator, identifier_type FROM json_each(?1) CROSS JOIN partner ON integrator = value
@@ -101,10 +64,10 @@ class SqlitePartners(Concern, PartnerStore):
         rows = await self._rows(self._GET_IDENTIFIER_TYPES, json.dumps(list(integrators)))
         return {integrator: IdentifierType(identifier_type) for integrator, identifier_type in rows}
 
-    _LIST_ALL = f"SELECT {_COLUMNS} FROM partner ORDER BY integrator"
+    _LIST_ALL = f"SELECT {PARTNER} FROM partner ORDER BY integrator"
 
     async def list_all(self) -> list[Partner]:
-        return [_partner(row) for row in await self._rows(self._LIST_ALL)]
+        return [partner_of(row) for row in await self._rows(self._LIST_ALL)]
 
     _PUT_JWKS = """
         INSERT INTO jwks (integrator, jwks, fetched_at_ms) VALUES (?1, ?2, ?3)

@@ -7,7 +7,6 @@ one statement and not 20,000 turns at the interpreter lock.
 import json
 import sqlite3
 from collections.abc import Sequence
-from typing import Any
 
 from interop_protocol.curve_keys import both_forms, canonical_key, is_same_key
 from interop_server.core.keys.store import PreKeyReused, PreKeysFull, PreKeyStore
@@ -21,6 +20,7 @@ from interop_server.core.model import (
     SignedPreKey,
     TakenBundle,
 )
+from interop_server.storage.records import KEYS, check_distinct, publication_digest, published_keys_of, put_digest
 from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.kem_prekeys import (
     KEM_HISTORY,
@@ -32,23 +32,10 @@ from interop_server.storage.sqlite.kem_prekeys import (
 )
 from interop_server.storage.sqlite.mailbox import notify_identity_change
 from interop_server.storage.sqlite.prekey_history import History
-from interop_server.storage.sqlite.publications import (
-    forget_publications,
-    is_repeated,
-    note_publication,
-    publication_digest,
-)
-
-_KEYS = "account_id, registration_id, identity_key, signed_prekey_id, signed_prekey, signed_prekey_signature"
-
-
-def _published_keys(row: tuple[Any, ...]) -> PublishedKeys:
-    _, registration_id, identity_key, *signed_prekey = row
-    return PublishedKeys(registration_id, identity_key, SignedPreKey(*signed_prekey))
-
+from interop_server.storage.sqlite.publications import forget_publications, is_repeated, note_publication
 
 _PUT_PUBLISHED = f"""
-    INSERT INTO published_keys ({_KEYS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    INSERT INTO published_keys ({KEYS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
     ON CONFLICT (account_id) DO UPDATE SET
         registration_id = excluded.registration_id, identity_key = excluded.identity_key,
         signed_prekey_id = excluded.signed_prekey_id, signed_prekey = excluded.signed_prekey,
@@ -104,12 +91,6 @@ def _check_unpublished(db: sqlite3.Connection, account_id: int, one_time: Sequen
         raise PreKeyReused
 
 
-def _check_distinct(one_time: Sequence[OneTimePreKey]) -> None:
-    key_ids, public_keys = {key.key_id for key in one_time}, {canonical_key(key.public_key) for key in one_time}
-    if len(key_ids) < len(one_time) or len(public_keys) < len(one_time):
-        raise PreKeyReused
-
-
 _LIST_PUBLIC_KEYS = "SELECT public_key FROM one_time_prekey WHERE account_id = ?1"
 _GET_IDENTITY = "SELECT identity_key FROM published_keys WHERE account_id = ?1"
 
@@ -122,8 +103,8 @@ def _put(
     kem: KemPreKeys | None,
 ) -> bool:
     """Replaces all keys, and says whether the identity key has changed."""
-    _check_distinct(one_time)
-    call = publication_digest("put", [_flat(keys), *one_time, *_all_kem(kem)])
+    check_distinct(one_time)
+    call = put_digest(keys, one_time, kem)
     try:
         has_changed = _replace(db, account_id, keys, one_time, kem)
     except PreKeyReused:
@@ -133,14 +114,6 @@ def _put(
     forget_publications(db, account_id)
     note_publication(db, account_id, call)
     return has_changed
-
-
-def _flat(keys: PublishedKeys) -> tuple[object, ...]:
-    return (keys.registration_id, keys.identity_key, *keys.signed_prekey)
-
-
-def _all_kem(kem: KemPreKeys | None) -> list[tuple[object, ...]]:
-    return [] if kem is None else [tuple(kem.last_resort or ()), *map(tuple, kem.one_time)]
 
 
 def _replace(
@@ -167,7 +140,7 @@ _IS_HELD = """
 
 
 def _add_one_time(db: sqlite3.Connection, account_id: int, one_time: Sequence[OneTimePreKey], most: int | None) -> int:
-    _check_distinct(one_time)
+    check_distinct(one_time)
     call = publication_digest("add", one_time)
     if is_repeated(db, account_id, call):
         return _recount(db, account_id)
@@ -201,7 +174,7 @@ _TAKE_ONE_TIME = """
 _COUNT_TAKEN = f"""
     UPDATE published_keys
     SET one_time_count = {choose("one_time_count > 0", "one_time_count - 1", "0")}
-    WHERE account_id IN (SELECT value FROM json_each(?1)) RETURNING {_KEYS}, one_time_count, kem_published
+    WHERE account_id IN (SELECT value FROM json_each(?1)) RETURNING {KEYS}, one_time_count, kem_published
 """
 
 
@@ -212,7 +185,7 @@ def _take_bundles(db: sqlite3.Connection, account_ids: Sequence[int], with_kem: 
         for account_id, key_id, public_key in db.execute(_TAKE_ONE_TIME, (accounts,)).fetchall()
     }
     rows = db.execute(_COUNT_TAKEN, (accounts,)).fetchall()
-    bundles = {row[0]: TakenBundle(_published_keys(row[:-2]), taken.get(row[0]), row[-2]) for row in rows}
+    bundles = {row[0]: TakenBundle(published_keys_of(row[:-2]), taken.get(row[0]), row[-2]) for row in rows}
     if with_kem and (publishers := [row[0] for row in rows if row[-1]]):
         _add_kem_to(bundles, db, publishers)
     return bundles
@@ -299,11 +272,11 @@ class SqlitePreKeys(Concern, PreKeyStore):
         row = await self._row(self._COUNT, account_id)
         return PreKeyCounts(*row) if row else PreKeyCounts(0)
 
-    _GET_PUBLISHED = f"SELECT {_KEYS} FROM published_keys WHERE account_id IN (SELECT value FROM json_each(?1))"
+    _GET_PUBLISHED = f"SELECT {KEYS} FROM published_keys WHERE account_id IN (SELECT value FROM json_each(?1))"
 
     async def get_published(self, account_ids: Sequence[int]) -> dict[int, PublishedKeys]:
         rows = await self._rows(self._GET_PUBLISHED, json.dumps(list(account_ids)))
-        return {row[0]: _published_keys(row) for row in rows}
+        return {row[0]: published_keys_of(row) for row in rows}
 
     async def take_bundles(self, account_ids: Sequence[int], *, with_kem: bool = True) -> dict[int, TakenBundle]:
         return await self._engine.write(lambda db: _take_bundles(db, account_ids, with_kem))

@@ -4,9 +4,6 @@ A client whose answer was lost sends the same call again: it was done, and is no
 """
 
 import sqlite3
-from collections.abc import Sequence
-from hashlib import sha256
-from typing import Any
 
 from interop_server.core.keys.store import MAX_PUBLICATIONS
 
@@ -19,11 +16,6 @@ _KEEP_NEWEST = """
     )
 """
 _FORGET = "DELETE FROM prekey_publication WHERE account_id = ?1"
-
-
-def publication_digest(kind: str, prekeys: Sequence[Any]) -> bytes:
-    """Returns the digest of a call: 32 bytes, of its kind and of its prekeys in their order."""
-    return sha256(repr((kind, *(tuple(prekey) for prekey in prekeys))).encode()).digest()
 
 
 def is_repeated(db: sqlite3.Connection, account_id: int, digest: bytes) -> bool:

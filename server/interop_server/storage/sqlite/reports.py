@@ -5,8 +5,9 @@ from functools import partial
 
 from interop_server.core.abuse.store import ReportStore
 from interop_server.core.model import Account, Complaints, ExternalUser
+from interop_server.storage.records import user_sha256
 from interop_server.storage.sqlite.concern import Concern, choose
-from interop_server.storage.sqlite.standing import user_sha256, who_has
+from interop_server.storage.sqlite.standing import who_has
 
 _ADD = """
     INSERT INTO counted_report (integrator, reported_sha256, reporter_sha256, counted_at_ms) VALUES (?1, ?2, ?3, ?4)

@@ -8,8 +8,8 @@ from typing import Any
 from interop_server.core.consent.store import RouteStore
 from interop_server.core.messages import RouteFacts
 from interop_server.core.model import Account, PartnerStatus
+from interop_server.storage.records import REQUEST_STATES
 from interop_server.storage.sqlite.concern import Concern, choose
-from interop_server.storage.sqlite.mailbox import REQUEST_STATES
 
 _MAX_COUNTED_ITEMS = 100_000
 """Items counted per look-up: five times the default limit, so that no mailbox makes routing slow."""

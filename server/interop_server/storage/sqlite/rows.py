@@ -7,7 +7,6 @@ is compiled once and then kept by the connection.
 
 import sqlite3
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 _SIZES = (256, 64, 16, 4, 1)
@@ -24,15 +23,22 @@ class Rows:
     """
 
     def __init__(self, before: str, columns: int, after: str = "") -> None:
+        self._columns = columns
         row = f"({', '.join('?' * columns)})"
         self._statements = tuple((size, f"{before} {', '.join([row] * size)} {after}") for size in _SIZES)
 
-    def execute(self, db: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> list[Any]:
-        """Runs the statement over all rows, in order; returns what it selects or returns."""
+    def execute(self, db: sqlite3.Connection, values: Sequence[Any]) -> list[Any]:
+        """Runs the statement over all rows, in order; returns what it selects or returns.
+
+        Args:
+            db: The connection.
+            values: Those of all rows, one row after the other: a tuple for each row would cost as much as making it.
+        """
         found: list[Any] = []
-        at, left = 0, len(rows)
+        at, columns = 0, self._columns
         for size, statement in self._statements:
-            while left >= size:
-                found += db.execute(statement, list(chain.from_iterable(rows[at : at + size]))).fetchall()
-                at, left = at + size, left - size
+            length = size * columns
+            while len(values) - at >= length:
+                found += db.execute(statement, values[at : at + length]).fetchall()
+                at += length
         return found

@@ -2,10 +2,12 @@
 
 import sqlite3
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 from interop_server.core.messages import MailboxItem, SentMessage
 from interop_server.core.shared_store import SentMessageStore
+from interop_server.storage.records import sent_message_of
 from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.rows import Rows
 
@@ -22,12 +24,8 @@ _GET = Rows(
 
 def sent_before(db: sqlite3.Connection, keys: Sequence[tuple[int, str]]) -> dict[tuple[int, str], SentMessage]:
     """Returns what is remembered of messages, by sender and stanza id."""
-    return {(sender_id, stanza_id): _sent_message(facts) for sender_id, stanza_id, *facts in _GET.execute(db, keys)}
-
-
-def _sent_message(facts: Sequence[Any]) -> SentMessage:
-    recipient_id, timestamp_ms, reporting_token, is_dropped, *retries = facts
-    return SentMessage(recipient_id, timestamp_ms, bytes.fromhex(reporting_token), bool(is_dropped), *retries)
+    found = _GET.execute(db, list(chain.from_iterable(keys)))
+    return {(sender_id, stanza_id): sent_message_of(facts) for sender_id, stanza_id, *facts in found}
 
 
 _ADD = Rows("INSERT INTO sent_message (sender_id, stanza_id, timestamp_ms, recipient_id, reporting_token) VALUES", 5)
@@ -36,21 +34,15 @@ _MARK = "UPDATE sent_message SET is_dropped = ?3, retry_count = ?4 WHERE sender_
 
 def add_sent(db: sqlite3.Connection, messages: Sequence[MailboxItem]) -> None:
     """Remembers messages that were not sent before."""
-    rows = [
-        (
-            message.sender_id,
-            message.stanza_id,
-            message.timestamp_ms,
-            message.recipient_id,
-            message.reporting_token.hex(),
-        )
-        for message in messages
-    ]
-    _ADD.execute(db, rows)
-    for message in messages:
-        if message.is_dropped or message.retry_count:  # rare, so the insert does not carry these columns
-            marks = (message.is_dropped, message.retry_count)
-            db.execute(_MARK, (message.sender_id, message.stanza_id, *marks))
+    values: list[Any] = []
+    marked: list[tuple[int, str, bool, int]] = []  # rarely any, so the insert does not carry these columns
+    for recipient_id, sender_id, _, _, _, _, stanza_id, timestamp_ms, _, retry_count, token, is_dropped, _ in messages:
+        values += (sender_id, stanza_id, timestamp_ms, recipient_id, token.hex() if token else "")
+        if is_dropped or retry_count:
+            marked.append((sender_id, stanza_id, is_dropped, retry_count))
+    _ADD.execute(db, values)
+    for marks in marked:
+        db.execute(_MARK, marks)
 
 
 _MARK_SENT_AGAIN = """

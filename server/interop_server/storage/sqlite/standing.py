@@ -1,22 +1,13 @@
 """Sanctions in SQLite; knows no effect of a sanction."""
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Sequence
 
 from interop_server.core.abuse.store import StandingStore
 from interop_server.core.model import ExternalUser, Sanction, SanctionKind
+from interop_server.storage.records import HASHES, user_sha256
 from interop_server.storage.sqlite.concern import Concern
-
-_HASHES = (("sanction", "user_sha256"), ("counted_report", "reported_sha256"), ("counted_report", "reporter_sha256"))
-"""Where a hash identifies a person: table and column."""
-
-
-def user_sha256(user: ExternalUser) -> bytes:
-    """Returns the hash that identifies a person in records that outlive their account: 32 bytes."""
-    return hashlib.sha256(f"{user.integrator}:{user.external_id}".encode()).digest()
-
 
 _WHO_HAS = "SELECT integrator, external_id FROM account WHERE account_id = ?1"
 
@@ -30,7 +21,7 @@ def who_has(db: sqlite3.Connection, account_id: int, user: ExternalUser) -> Exte
 def move_standing(db: sqlite3.Connection, old: ExternalUser, new: ExternalUser) -> None:
     """Moves a person's sanctions and reports to another identifier, in place of those that it had."""
     hashes = (user_sha256(old), user_sha256(new))
-    for table, column in _HASHES:
+    for table, column in HASHES:
         db.execute(f"DELETE FROM {table} WHERE {column} = ?2 AND ?1 <> ?2", hashes)
         db.execute(f"UPDATE {table} SET {column} = ?2 WHERE {column} = ?1", hashes)
 

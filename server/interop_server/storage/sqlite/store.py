@@ -59,7 +59,12 @@ class SqliteStore(Store):
 
     @classmethod
     async def open(
-        cls, path: str | Path, now_ms: Callable[[], int] | None = None, troubles: Troubles | None = None
+        cls,
+        path: str | Path,
+        now_ms: Callable[[], int] | None = None,
+        troubles: Troubles | None = None,
+        *,
+        is_emptied: bool = False,
     ) -> Self:
         """Opens a database file, and creates it first if it does not exist.
 
@@ -67,11 +72,12 @@ class SqliteStore(Store):
             path: The file.
             now_ms: Tells the server's time, which is noted with everything that is stored; None notes nothing.
             troubles: Where it is kept what is wrong with the file.
+            is_emptied: Whether all is deleted first that is in the file, except the server's keys.
 
         Raises:
             WrongDatabase: The file cannot serve as the store.
         """
-        database = await prepare_database(Path(path))
+        database = await prepare_database(Path(path), is_emptied=is_emptied)
         faults = Faults(str(path), troubles)
         engine = Engine(faults) if now_ms is None else Engine(faults, note_time(now_ms))
         try:

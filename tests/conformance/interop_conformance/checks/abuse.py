@@ -26,7 +26,7 @@ SPAM = 101
 """Sub-code of a temporary ban."""
 
 
-@check(BLOCKS, Level.MUST, "What a blocked user writes is not shown.", milestone=4, after=(SHOWS,))
+@check(BLOCKS, Level.MUST, "What a blocked user writes is not shown.", milestone=4, after=(SENDS, SHOWS))
 async def blocked_is_not_shown(stage: Stage) -> None:
     """Neither while they are blocked nor later; what they write after that is."""
     alice, bob = await stage.pair()
@@ -166,7 +166,7 @@ async def report_counts(stage: Stage) -> None:
     "What a report reveals is what was sent, to the byte: the server can prove it.",
     milestone=4,
     features=("reporting_tokens",),
-    after=(REPORTS,),
+    after=(SENDS, REPORTS),
 )
 async def reveals_with_proof(stage: Stage) -> None:
     """A text and a reply, whose proofs are in the server's hands."""

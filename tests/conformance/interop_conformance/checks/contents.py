@@ -293,7 +293,7 @@ async def deletion_in(stage: Stage) -> None:
     "An edit of a message that its sender has not sent is not shown.",
     milestone=4,
     features=("edits",),
-    after=(EDIT_IN,),
+    after=(SENDS, EDIT_IN),
 )
 async def nobody_edits_for_another(stage: Stage) -> None:
     """The peer edits a text of the user's, and says so."""
@@ -355,7 +355,7 @@ async def typing_ends_out(stage: Stage) -> None:
     await alice.receives(Typing, lambda each: (each.sender, each.state) == (bob.jid, "PAUSED"), "that Bob has stopped")
 
 
-@check(TYPING_IN, Level.MUST, "That a peer types is shown.", milestone=4, features=("typing",), after=(SHOWS,))
+@check(TYPING_IN, Level.MUST, "That a peer types is shown.", milestone=4, features=("typing",), after=(SENDS, SHOWS))
 async def typing_in(stage: Stage) -> None:
     """While both are there."""
     alice, bob = await stage.pair()

@@ -11,6 +11,8 @@ from interop_conformance.device import Device
 from interop_conformance.people import Person
 from interop_conformance.stage import Stage
 
+BACKLOG = "MSG-07.backlog-is-shown"
+
 
 @check(
     "MSG-09.acks",
@@ -118,7 +120,7 @@ async def repeated_delivery(stage: Stage) -> None:
 
 
 @check(
-    "MSG-07.backlog-is-shown",
+    BACKLOG,
     Level.MUST,
     "What was sent while the client was away is shown when it comes back, each text once.",
     milestone=3,
@@ -155,7 +157,7 @@ async def broken_connection(stage: Stage) -> None:
     Level.SHOULD,
     "What was sent while the client was away is shown in the order in which it was sent, and before what is new.",
     milestone=3,
-    after=("MSG-07.backlog-is-shown",),
+    after=(BACKLOG,),
 )
 async def backlog_in_order(stage: Stage) -> None:
     """Twelve texts, and one more when the client is back."""
@@ -182,7 +184,7 @@ async def _backlog(alice: Person, bob: Device) -> list[str]:
     Level.SHOULD,
     "A client asks for its backlog until it has all, however long it is.",
     milestone=3,
-    after=(SENDS, "MSG-07.backlog-is-shown"),
+    after=(SENDS, BACKLOG),
 )
 async def asks_for_all_of_a_backlog(stage: Stage) -> None:
     """A text waits behind 250 receipts; the server sends at most 200 deliveries for each time it is asked."""

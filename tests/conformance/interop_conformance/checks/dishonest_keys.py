@@ -23,7 +23,8 @@ from interop_conformance.attack import (
 )
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.channel import CONNECTS
-from interop_conformance.checks.messages import SENDS, SHOWS
+from interop_conformance.checks.deliveries import BACKLOG
+from interop_conformance.checks.messages import SENDS, SHOWS, TELLS
 from interop_conformance.device import Device, told
 from interop_conformance.people import PREKEYS, Person
 from interop_conformance.stage import Stage
@@ -71,7 +72,7 @@ async def _refuses_chain(stage: Stage, chain: str) -> Score:
     "The client does not log in to a server whose certificates another root has signed.",
     forced_by=_VERIFIES,
     modes=("direct",),
-    after=(CONNECTS, SHOWS),
+    after=(CONNECTS, SHOWS, BACKLOG),
     is_alone=True,
 )
 async def another_root(stage: Stage) -> Score:
@@ -85,7 +86,7 @@ async def another_root(stage: Stage) -> Score:
     "The client does not log in to a server whose certificates are for another key than it has proved.",
     forced_by=_VERIFIES,
     modes=("direct",),
-    after=(CONNECTS, SHOWS),
+    after=(CONNECTS, SHOWS, BACKLOG),
     is_alone=True,
 )
 async def another_leaf(stage: Stage) -> Score:
@@ -99,7 +100,7 @@ async def another_leaf(stage: Stage) -> Score:
     "The client does not log in to somebody in the middle who shows the server's own certificates.",
     forced_by=_VERIFIES,
     modes=("direct",),
-    after=(CONNECTS, SHOWS),
+    after=(CONNECTS, SHOWS, BACKLOG),
     is_alone=True,
 )
 async def replayed_chain(stage: Stage) -> Score:
@@ -112,7 +113,7 @@ async def replayed_chain(stage: Stage) -> Score:
     Level.SHOULD,
     "The client does not log in to a server whose certificates have expired.",
     modes=("direct",),
-    after=(CONNECTS, SHOWS),
+    after=(CONNECTS, SHOWS, BACKLOG),
     is_alone=True,
 )
 async def expired_chain(stage: Stage) -> Score:
@@ -139,7 +140,7 @@ async def _tempt(stage: Stage, bundles: Iterable[Sequence[Replacement]]) -> Scor
     Level.MUST,
     "The client sends nothing to whom a bundle is of whose signature does not verify.",
     milestone=3,
-    after=(SENDS, SHOWS),
+    after=(SENDS, SHOWS, TELLS),
 )
 async def bad_signature(stage: Stage) -> Score:
     """One bit is wrong; or all of it is zero; or it is too short."""
@@ -152,7 +153,7 @@ async def bad_signature(stage: Stage) -> Score:
     Level.MUST,
     "The client sends nothing under a signed prekey that the identity key beside it has not signed.",
     milestone=3,
-    after=(SENDS, SHOWS),
+    after=(SENDS, SHOWS, TELLS),
 )
 async def other_signed_prekey(stage: Stage) -> Score:
     """It is another one, with and without a signature by somebody else; or zero."""
@@ -166,7 +167,7 @@ async def other_signed_prekey(stage: Stage) -> Score:
     Level.MUST,
     "The client sends nothing under an identity key that has not signed the prekey beside it.",
     milestone=3,
-    after=(SENDS, SHOWS),
+    after=(SENDS, SHOWS, TELLS),
 )
 async def other_identity(stage: Stage) -> Score:
     """It is somebody else's; or zero."""
@@ -180,7 +181,7 @@ async def other_identity(stage: Stage) -> Score:
     "The client sends nothing under keys of low order.",
     forced_by="Whatever is agreed with a key of low order is zero: everybody can read what is sent.",
     milestone=3,
-    after=(SENDS, SHOWS),
+    after=(SENDS, SHOWS, TELLS),
 )
 async def weak_keys(stage: Stage) -> Score:
     """Identity and signed prekey are points of low order, and the signature verifies, as anybody can arrange."""
@@ -219,7 +220,7 @@ async def _must_arrive(stage: Stage, bundles: Iterable[Sequence[Replacement]]) -
     Level.SHOULD,
     "Keys of another length than 32 bytes do not have the client send what its recipient cannot read.",
     milestone=3,
-    after=(SENDS, SHOWS),
+    after=(SENDS, SHOWS, TELLS),
 )
 async def wrong_lengths(stage: Stage) -> Score:
     """Each key in turn is a byte too short, or too long."""
@@ -233,7 +234,7 @@ async def wrong_lengths(stage: Stage) -> Score:
     Level.SHOULD,
     "A one-time prekey that is not the recipient's keeps no message from being read in the end.",
     milestone=3,
-    after=(SENDS, SHOWS),
+    after=(SENDS, SHOWS, TELLS),
 )
 async def other_one_time_prekey(stage: Stage) -> Score:
     """Nobody signs it. A weak one can be refused; with another one, the recipient has to ask for the message again."""
@@ -274,7 +275,7 @@ async def bundle_of_somebody_else(stage: Stage) -> Score:
     if has_failed(result):
         return Score.NOTICED
     await alice.gets_messages()
-    return await must_warn(stage, alice, bob, before)
+    return await must_warn(stage, alice, bob, before, result.sent.message_id)
 
 
 @attack(
@@ -298,7 +299,7 @@ async def second_change(stage: Stage) -> Score:
         return Score.NOTICED
     if not mallory.can_read(await alice.gets_messages()):
         return Score.SURVIVED
-    return await must_warn(stage, alice, bob, before)
+    return await must_warn(stage, alice, bob, before, result.sent.message_id)
 
 
 @attack(

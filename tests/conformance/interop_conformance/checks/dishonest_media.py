@@ -16,7 +16,8 @@ from interop_client.media.upload import Blob, encrypted_blob, upload_blob
 from interop_client.messaging.contents import media_content
 from interop_conformance.attack import attack, score, settle, warnings
 from interop_conformance.check import Level, NotSo, Score
-from interop_conformance.checks.messages import SHOWS
+from interop_conformance.checks.media import SHOWS_FILE
+from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.device import Device
 from interop_conformance.people import Person
 from interop_conformance.stage import Stage
@@ -105,7 +106,7 @@ async def _spoil(stage: Stage, changes: Iterable[Change]) -> Score:
     "A file whose encrypted bytes were changed is not shown.",
     features=("media",),
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, SHOWS_FILE),
 )
 async def bits(stage: Stage) -> Score:
     """One bit: at the beginning, in the middle, at the end of the text, in the MAC."""
@@ -118,7 +119,7 @@ async def bits(stage: Stage) -> Score:
     "A file of which bytes are missing, or to which some were added, is not shown as another one.",
     features=("media",),
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, SHOWS_FILE),
 )
 async def length(stage: Stage) -> Score:
     """Its end is missing, or its beginning, or nearly all; or something follows."""
@@ -136,7 +137,7 @@ _CUTS = (slice(0, -1), slice(0, -16), slice(0, 4_096), slice(16, None), slice(0,
     "The blob of another file is not shown in the place of the one that was sent.",
     features=("media",),
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, SHOWS_FILE),
 )
 async def swap(stage: Stage) -> Score:
     """It is encrypted, too, as long, and under another key; or it is not encrypted at all."""
@@ -169,7 +170,7 @@ async def _misserve(stage: Stage, *spoilt: dict[str, Any]) -> Score:
     "An error of the server, or nothing, in the place of a file is not shown as the file.",
     features=("media",),
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, SHOWS_FILE),
     is_alone=True,
 )
 async def status(stage: Stage) -> Score:
@@ -183,7 +184,7 @@ async def status(stage: Stage) -> Score:
     "A file that comes in slow pieces is shown as it is, or not at all.",
     features=("media",),
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, SHOWS_FILE),
     is_alone=True,
 )
 async def slowness(stage: Stage) -> Score:

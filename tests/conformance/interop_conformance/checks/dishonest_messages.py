@@ -11,6 +11,7 @@ from interop_client.messaging.events import TextReceived
 from interop_conformance.attack import attack, attempt, has_failed, score, settle, to_bob
 from interop_conformance.check import Level, Score
 from interop_conformance.checks.channel import CONNECTS
+from interop_conformance.checks.deliveries import BACKLOG
 from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.device import Device, told
 from interop_conformance.people import Person
@@ -71,7 +72,7 @@ async def _replay(stage: Stage, alice: Person, bob: Device, text: str) -> Score:
     "A ciphertext that comes again under another message id is not shown again.",
     forced_by=_ONCE,
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def replay(stage: Stage) -> Score:
     """In a session that has been used both ways."""
@@ -99,7 +100,7 @@ async def replay_of_a_first_message(stage: Stage) -> Score:
     Level.SHOULD,
     "A message that the server did not deliver is shown, once, when it comes on the next connection.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, BACKLOG),
 )
 async def loss(stage: Stage) -> Score:
     """Later ones came in the meantime."""
@@ -118,7 +119,7 @@ async def loss(stage: Stage) -> Score:
     Level.SHOULD,
     "Messages that come in another order are all shown.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def order(stage: Stage) -> Score:
     """Each overtakes the one before."""
@@ -137,7 +138,7 @@ async def order(stage: Stage) -> Score:
     Level.SHOULD,
     "Messages that the server withheld are shown when they come, after later ones.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def delay(stage: Stage) -> Score:
     """The second one that was withheld comes before the first."""
@@ -160,7 +161,7 @@ async def delay(stage: Stage) -> Score:
     Level.SHOULD,
     "A message is shown, once, though the server hangs up several times when it should deliver it.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS, BACKLOG),
 )
 async def hang_ups(stage: Stage) -> Score:
     """The connection breaks instead of bringing it."""
@@ -181,7 +182,7 @@ async def hang_ups(stage: Stage) -> Score:
     Level.SHOULD,
     "A backlog far longer than the server had announced ends nothing, and each message of it is shown once.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SHOWS, BACKLOG),
 )
 async def backlog(stage: Stage) -> Score:
     """Six hundred deliveries, where six messages waited."""
@@ -202,7 +203,7 @@ async def backlog(stage: Stage) -> Score:
     "A ciphertext that was changed on its way is not shown.",
     forced_by=_AUTHENTIC,
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def mac(stage: Stage) -> Score:
     """One bit is another one: in the MAC, in the encrypted text."""
@@ -227,7 +228,7 @@ async def mac(stage: Stage) -> Score:
     Level.SHOULD,
     "A ciphertext that cannot be read harms no message after it.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def ciphertext(stage: Stage) -> Score:
     """It is cut off, or has other bits, or is of another type than it says."""
@@ -252,7 +253,7 @@ async def ciphertext(stage: Stage) -> Score:
     Level.SHOULD,
     "Garbage where a stanza should be does no harm that outlasts the connection.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def garbage(stage: Stage) -> Score:
     """Stanzas are cut off, or have other bits. The client may hang up, and connects again."""
@@ -275,7 +276,7 @@ async def garbage(stage: Stage) -> Score:
     Level.SHOULD,
     "Message ids that are not those of the sender end nothing.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def changed_id(stage: Stage) -> Score:
     """They are none at all, far too long, strange, or that of an earlier message."""
@@ -298,7 +299,7 @@ async def changed_id(stage: Stage) -> Score:
     Level.SHOULD,
     "Times long before or after today end nothing.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def times(stage: Stage) -> Score:
     """1970, 2106, and the last millisecond that there is; then the right ones again."""
@@ -386,7 +387,7 @@ async def refusal(stage: Stage) -> Score:
     Level.SHOULD,
     "A login that is refused for no good reason costs the client nothing that it has.",
     milestone=2,
-    after=(CONNECTS, SHOWS),
+    after=(CONNECTS, SENDS, SHOWS),
 )
 async def login_refusal(stage: Stage) -> Score:
     """Afterwards it logs in as before, and its sessions go on."""

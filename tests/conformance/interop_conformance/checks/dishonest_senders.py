@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from interop_conformance.attack import attack, must_warn, score, settle, to_bob, warnings
 from interop_conformance.check import Level, Score
-from interop_conformance.checks.messages import SHOWS
+from interop_conformance.checks.messages import SENDS, SHOWS
 from interop_conformance.device import Device
 from interop_conformance.people import Person
 from interop_conformance.stage import Stage
@@ -30,7 +30,7 @@ _SENDER = "A session is one with a certain sender: what it opens is from nobody 
     "A message is not shown as that of another peer, whom the server names as its sender.",
     forced_by=_SENDER,
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def known_sender(stage: Stage) -> Score:
     """Bob talks with both."""
@@ -53,7 +53,7 @@ async def known_sender(stage: Stage) -> Score:
     "The first message of somebody new is not shown as that of a peer without a warning.",
     forced_by=_SENDER,
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def first_message_of_a_known_sender(stage: Stage) -> Score:
     """It begins a session in the name of Carol, with whom Bob has one, under another identity key."""
@@ -107,7 +107,7 @@ async def _attributed(stage: Stage, alice: Person, bob: Device, senders: Iterabl
     "A message in a peer's session is not shown as that of somebody whom the client does not know.",
     forced_by=_SENDER,
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def strange_sender(stage: Stage) -> Score:
     """A WhatsApp user, a user of another messenger, one of the same, and the user themselves."""
@@ -122,7 +122,7 @@ async def strange_sender(stage: Stage) -> Score:
     Level.SHOULD,
     "A sender that is no JID does no harm, and nothing is shown as theirs.",
     milestone=3,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def nonsense_sender(stage: Stage) -> Score:
     """Whatever the server says in its place."""
@@ -137,7 +137,7 @@ async def nonsense_sender(stage: Stage) -> Score:
     "That somebody types who does not, or is nobody, ends nothing.",
     features=("typing",),
     milestone=4,
-    after=(SHOWS,),
+    after=(SENDS, SHOWS),
 )
 async def typing(stage: Stage) -> Score:
     """Nothing proves who types."""

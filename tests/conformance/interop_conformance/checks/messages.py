@@ -15,6 +15,7 @@ from interop_conformance.stage import Stage
 
 SENDS = "MSG-12.sends-text"
 SHOWS = "MSG-12.shows-text"
+TELLS = "MSG-06.refusal-is-told"
 IDS = "MSG-04.each-message-an-id"
 """Without it nothing can be sent after a restart."""
 CANARY = "canary: nobody but the two may read this 0123456789"
@@ -85,7 +86,7 @@ async def addresses_are_jids(stage: Stage) -> None:
 
 
 @check(
-    "MSG-06.refusal-is-told",
+    TELLS,
     Level.MUST,
     "When the server lets nobody write to a WhatsApp user, the client says that the text was not sent.",
     milestone=3,

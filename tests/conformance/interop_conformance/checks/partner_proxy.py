@@ -165,6 +165,16 @@ async def passes_choices(stage: PartnerStage) -> None:
         await client.close()
 
 
+async def _proxied_and_quiet(stage: PartnerStage) -> ThirdPartyClient:
+    """Connects a client through the proxy, which has nothing more to bring it then.
+
+    A proxy that sees only by what it cannot bring that its client has gone must not be saved by what comes at a login.
+    """
+    client = await stage.proxied()
+    await stage.does("the channel works", client.ping())
+    return client
+
+
 @check(
     "PRX-04.proxy-ends-with-its-client",
     Level.MUST,
@@ -176,7 +186,7 @@ async def passes_choices(stage: PartnerStage) -> None:
 )
 async def ends_with_its_client(stage: PartnerStage) -> None:
     """The simulator has no connection of the user any more."""
-    client = await stage.proxied()
+    client = await _proxied_and_quiet(stage)
     await client.close()
     await stage.leaves(client.jid)
 
@@ -192,7 +202,7 @@ async def ends_with_its_client(stage: PartnerStage) -> None:
 )
 async def ends_when_its_client_is_gone(stage: PartnerStage) -> None:
     """The client's TCP connection ends without a word."""
-    client = await stage.proxied()
+    client = await _proxied_and_quiet(stage)
     await client.abort()
     await stage.leaves(client.jid)
 

@@ -10,6 +10,7 @@ from interop_client.signal.content import decode_message
 from interop_client.signal.errors import SignalError
 from interop_client.signal.store import CiphertextType
 from interop_conformance.check import Level, NotSo, check
+from interop_conformance.checks.deliveries import BACKLOG
 from interop_conformance.checks.messages import IDS, SENDS, SHOWS
 from interop_conformance.checks.receipts import DELIVERED, names
 from interop_conformance.ciphertexts import ask_again, copy_of, send_broken
@@ -83,7 +84,7 @@ async def asks_again(stage: Stage) -> None:
     Level.SHOULD,
     "A message that waited for the client and cannot be decrypted is asked for, too.",
     milestone=3,
-    after=("MSG-07.backlog-is-shown", ASKS),
+    after=(BACKLOG, ASKS),
 )
 async def asks_after_being_away(stage: Stage) -> None:
     """It comes with the backlog, between two texts that are shown."""
@@ -271,7 +272,7 @@ async def answers_with_the_keys_of_the_request(stage: Stage) -> None:
     Level.SHOULD,
     "A request that waited for the client is answered when it is back.",
     milestone=3,
-    after=("MSG-07.backlog-is-shown", ANSWERS),
+    after=(BACKLOG, ANSWERS),
 )
 async def answers_after_being_away(stage: Stage) -> None:
     """It asks for the first of several."""

@@ -94,8 +94,8 @@ async def both_begin_at_once(stage: Stage) -> None:
     await alice.send_sealed(letter)
     await alice.reads("Bob begins")
     await bob.shows_text("Alice begins")
-    await stage.talk(alice, bob, turns=2)
-    expect_once(stage, bob, "Alice begins", "Alice's turn 0", "Alice's turn 1")
+    texts = await stage.talk(alice, bob, turns=2)
+    expect_once(stage, bob, "Alice begins", *texts)
 
 
 async def _in_reverse(alice: Person, bob: Device, count: int) -> list[str]:

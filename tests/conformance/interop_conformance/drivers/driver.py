@@ -1,7 +1,6 @@
 """A subject's driver, as the kit sees it: commands go out, results and events come in; knows no transport."""
 
 import asyncio
-import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
@@ -82,7 +81,7 @@ class Driver:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        self._ids = itertools.count(1)
+        self._given = 0
         self._results: dict[int, asyncio.Future[pb.CommandResult]] = {}
         self._devices: dict[str, DeviceEvents] = {}
         self._wants_token: dict[str, Callable[[], Awaitable[None]]] = {}
@@ -104,7 +103,8 @@ class Driver:
         """
         if self.failure is not None:
             raise self.failure
-        request = pb.DriveRequest(id=next(self._ids), device=device, **command)
+        self._given += 1
+        request = pb.DriveRequest(id=self._given, device=device, **command)
         result: asyncio.Future[pb.CommandResult] = asyncio.get_running_loop().create_future()
         self._results[request.id] = result
         try:
@@ -152,10 +152,11 @@ class Driver:
     async def _take(self, response: pb.DriveResponse) -> None:
         kind = response.WhichOneof("kind")
         if kind == "result":
-            if (waiting := self._results.get(response.result.id)) is None:
-                raise SubjectFailed(f"The driver answers a command {response.result.id} that nobody has given.")
             if response.result.WhichOneof("outcome") is None:
                 raise SubjectFailed("The driver sends a result without an outcome.")
+            if (waiting := self._results.pop(response.result.id, None)) is None:
+                wrong = "twice" if 0 < response.result.id <= self._given else "that nobody has given"
+                raise SubjectFailed(f"The driver answers a command {response.result.id} {wrong}.")
             if not waiting.done():
                 waiting.set_result(response.result)
         elif kind == "event":

@@ -16,6 +16,9 @@ from interop_driver.frames import MessageMalformed, StreamCut, delimited, read_m
 
 END_SECONDS = 3.0
 """How long a driver may take to end once its stdin has."""
+HELD_SECONDS = 1.0
+"""How long its pipes are read once it has ended: what it wrote is there by then, and somebody else may hold them."""
+_BUFFER_BYTES = 64 << 10
 _LOG_BYTES = 64 << 10
 _SHOWN_LOG_CHARACTERS = 4_000
 
@@ -24,14 +27,35 @@ class CommandUnusable(Exception):
     """The driver's command cannot be started. The text is a sentence."""
 
 
+class _Protocol(asyncio.subprocess.SubprocessStreamProtocol):
+    """Says when a process has ended, and when its stdout has: somebody else may hold that."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(limit=_BUFFER_BYTES, loop=loop)
+        self.exited = asyncio.Event()
+        self.stdout_ended = asyncio.Event()
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        super().pipe_connection_lost(fd, exc)
+        if fd == 1:
+            self.stdout_ended.set()
+
+    def process_exited(self) -> None:
+        super().process_exited()
+        self.exited.set()
+
+
 class Pipes:
     """A child process. Made by `start`."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, protocol: _Protocol) -> None:
         assert process.stdin is not None and process.stdout is not None and process.stderr is not None
         self._process, self._stdin, self._stdout = process, process.stdin, process.stdout
         self._log: deque[bytes] = deque()
+        self._protocol = protocol
+        self._has_outstayed = False
         self._logging = asyncio.create_task(self._keep_log(process.stderr))
+        self._watching = asyncio.create_task(self._watch())
         self._is_closed = False
         self._closing = asyncio.Lock()
 
@@ -42,8 +66,10 @@ class Pipes:
         Raises:
             CommandUnusable: There is no such program, or it may not be run.
         """
+        loop = asyncio.get_running_loop()
         try:
-            process = await asyncio.create_subprocess_exec(
+            transport, protocol = await loop.subprocess_exec(
+                lambda: _Protocol(loop),
                 *command,
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
@@ -52,7 +78,7 @@ class Pipes:
             )
         except (OSError, ValueError) as error:
             raise CommandUnusable(f"`{shlex.join(command)}` cannot be started: {error}.") from error
-        return cls(process)
+        return cls(asyncio.subprocess.Process(transport, protocol, loop), protocol)
 
     @property
     def log(self) -> str:
@@ -80,6 +106,8 @@ class Pipes:
     async def end(self) -> str:
         """Says how it ended. See Link."""
         await self.close()
+        if self._has_outstayed:
+            return "The driver has closed its stdin or its stdout, and did not end: the kit has ended it."
         code = self._process.returncode
         if code is not None and code < 0:
             with suppress(ValueError):
@@ -94,22 +122,31 @@ class Pipes:
                 self._is_closed = True
 
     async def _end(self) -> None:
-        # asyncio sees the end of a process only after that of its pipes.
         discarding = asyncio.create_task(self._discard())
         self._stdin.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(END_SECONDS):
-                await self._process.wait()
+                await self._protocol.exited.wait()
+        self._has_outstayed = not self._protocol.exited.is_set()
         with suppress(ProcessLookupError, PermissionError):  # what it has started, too
             os.killpg(self._process.pid, signal.SIGKILL)
         with suppress(TimeoutError):  # somebody whom it has sent away may hold its pipes
-            async with asyncio.timeout(END_SECONDS):
+            async with asyncio.timeout(HELD_SECONDS):
                 await self._process.wait()
                 await asyncio.shield(self._logging)
         for task in (discarding, self._logging):
             task.cancel()
         await asyncio.gather(discarding, self._logging, return_exceptions=True)
         self._process._transport.close()  # type: ignore[attr-defined] # nobody else closes pipes that somebody holds
+
+    async def _watch(self) -> None:
+        """Ends all when the process has ended, and somebody whom it has left behind holds its stdout."""
+        await self._protocol.exited.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(HELD_SECONDS):
+                await self._protocol.stdout_ended.wait()
+                return
+        await self.close()
 
     async def _discard(self) -> None:
         with suppress(OSError, RuntimeError):  # somebody else may still read

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from interop_conformance.ledger import requirements
+from interop_conformance.reading import read_text
 from interop_conformance.verdict import Result, Run, Verdict
 
+MAX_REPORT_BYTES = 256 << 20
+"""Longest report that is read."""
 SCHEMA_VERSION = 1
 SCHEMA = Path(__file__).with_name("report.schema.json")
 """JSON Schema of `document_of`."""
@@ -33,6 +36,7 @@ def document_of(run: Run) -> dict[str, Any]:
         "is_conformant": run.is_conformant,
         "counts": {verdict.value: run.count(verdict) for verdict in Verdict},
         "attacks": {score.value: count for score, count in run.scores().items()},
+        **({} if run.use is None else {"use": run.use.as_lists()}),
         "checks": [_check(result) for result in run.results],
     }
 
@@ -69,14 +73,14 @@ def read_report(path: Path) -> dict[str, Any]:
         ReportUnusable: The file cannot be read, or is none.
     """
     try:
-        document = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(read_text(path, MAX_REPORT_BYTES))
         if document["schema_version"] != SCHEMA_VERSION:
             raise ReportUnusable(f"{path} has schema version {document['schema_version']}, not {SCHEMA_VERSION}.")
         for check in document["checks"]:
             Verdict(check["verdict"]), str(check["id"])
     except OSError as error:
         raise ReportUnusable(f"{path} cannot be read: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ReportUnusable(f"{path} is no report.json of this kit.") from error
     report: dict[str, Any] = document
     return report

@@ -1,6 +1,8 @@
 """Writes a run's report into its folder; knows no format."""
 
 import json
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +26,11 @@ def prepare(folder: Path) -> None:
     Raises:
         FolderUnusable: They cannot.
     """
+    if folder.exists() and not folder.is_dir():
+        raise FolderUnusable(f"the report cannot be written to {folder}: that is no folder.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe = folder / ".interopsim-probe"
+        probe = folder / f".interopsim-probe-{os.getpid()}"
         probe.write_text("")
         probe.unlink()
         if taken := [name for name in NAMES if (folder / name).is_dir()]:
@@ -36,7 +40,7 @@ def prepare(folder: Path) -> None:
 
 
 def write(run: Run, folder: Path) -> None:
-    """Writes all formats; each file is there as a whole, or as it was before.
+    """Writes all formats; each file is there as a whole, or as it was before, also when two runs write at once.
 
     Raises:
         FolderUnusable: The folder cannot be written any more.
@@ -49,12 +53,14 @@ def write(run: Run, folder: Path) -> None:
         "summary.md": markdown_of(run),
         "badge.json": _json(badge_of(run)),
     }
+    partial = folder / f".interopsim-partial-{os.getpid()}"
     try:
         for name in NAMES:
-            partial = folder / f".{name}.partial"
             partial.write_text(texts[name], encoding="utf-8", errors="backslashreplace")
             partial.replace(folder / name)
     except OSError as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise FolderUnusable(f"the report cannot be written to {folder}: {error.strerror}.") from error
 
 

@@ -7,15 +7,22 @@ from interop_conformance.verdict import Run, Verdict
 
 _SHOWN = 50
 """Most failures in a summary."""
+_REASONS = 4
+"""Most reasons in a line."""
 
 
 def verdict_line(run: Run) -> str:
-    """Returns the verdict in one line."""
+    """Returns the verdict in one line: that of a part says so, and what it leaves out."""
     said = "conformant" if run.is_conformant else "not conformant" if run.is_complete else "broken off: no verdict"
+    if run.is_conformant and (run.scope or run.unjudged):
+        said += " in what was judged"
     counts = ", ".join(f"{run.count(each)} {each.value}" for each in Verdict if run.count(each))
     attacks = {score: count for score, count in run.scores().items() if count}
     scored = f"; attacks: {', '.join(f'{count} {score.value}' for score, count in attacks.items())}" if attacks else ""
-    return f"{run.subject}: {said} ({counts}{scored}) in {run.seconds:.1f} s"
+    left_out = f". Not judged: {' '.join(run.unjudged[:_REASONS])}" if run.unjudged else ""
+    if len(run.unjudged) > _REASONS:
+        left_out += f" And {len(run.unjudged) - _REASONS} more reasons, in the report."
+    return f"{run.subject}: {said} ({counts}{scored}) in {run.seconds:.1f} s{left_out}"
 
 
 def markdown_of(run: Run) -> str:

@@ -35,7 +35,16 @@ def reuses_its_ephemeral_key() -> None:
 
 @wrong_client(
     "CHN-07.one-key-over-a-restart",
-    also=("KEY-01.chats-survive-a-restart", "KEY-01.prekeys-survive-a-restart", "LIF-01.comes-after-a-crash"),
+    also=(
+        "KEY-01.chats-survive-a-restart",
+        "KEY-01.prekeys-survive-a-restart",
+        "LIF-01.comes-after-a-crash",
+        "MSG-03.old-keys-are-gone",
+        "MSG-04.dishonest-replay",
+        "MSG-04.dishonest-replay-of-a-first-message",
+        "MSG-04.each-message-an-id",
+        "MSG-09.lost-ack-and-a-crash",
+    ),
 )
 def forgets_its_auth_key() -> None:
     """Makes a new auth key at each start."""
@@ -97,6 +106,7 @@ def never_pings() -> None:
     "CHN-10.stays-away-after-a-ban",
     "CHN-11.stays-away-when-replaced",
     "LIF-03.deletes-the-account",
+    also=("ABU-05.ban-is-told", "ABU-05.ban-for-good-is-told"),
 )
 def hides_the_end() -> None:
     """Does not show that the server has ended the connection."""
@@ -168,7 +178,11 @@ def hammers_at_the_login() -> None:
     Device.connect = insist  # type: ignore[method-assign]
 
 
-@wrong_client("CHN-10.waits-as-told", "KEY-14.waits-as-told")
+@wrong_client(
+    "CHN-10.waits-as-told",
+    "KEY-14.waits-as-told",
+    also=("OPT-09.limit-on-look-ups-is-told", "OPT-12.limit-on-pings-is-told"),
+)
 def does_not_say_when() -> None:
     """Leaves out of a refusal when a new attempt can succeed."""
 
@@ -181,7 +195,7 @@ def does_not_say_when() -> None:
     driver.outcome_of = without_delay  # type: ignore[attr-defined]
 
 
-@wrong_client("CHN-10.connected-once-answered", also=("ENL-07.refused-login-is-told",))
+@wrong_client("CHN-10.connected-once-answered", also=("ENL-07.refused-login-is-told", "ENL-15.too-old-is-told"))
 def shows_connected_too_early() -> None:
     """Shows that it is connected when it begins to connect."""
     connect = Device.connect

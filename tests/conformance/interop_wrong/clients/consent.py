@@ -75,7 +75,7 @@ def gives_a_chat_up_for_ever() -> None:
     replace(InteropClient, "send_message", send_unless)
 
 
-@wrong_client("OPT-06.read-only-is-told")
+@wrong_client("OPT-06.read-only-is-told", also=("MSG-06.refused-message-is-told",))
 def takes_a_refused_text_for_sent() -> None:
     """Does not look at the answer to a message in a chat that there is: what was refused counts as sent."""
     send = InteropClient.send_message
@@ -92,7 +92,7 @@ def takes_a_refused_text_for_sent() -> None:
     replace(InteropClient, "send_message", send_blindly)
 
 
-@wrong_client("OPT-01.refusal-is-told", also=("OPT-01.nothing-waits-for-the-opt-in",))
+@wrong_client("OPT-01.refusal-is-told", also=("MSG-06.refusal-is-told", "OPT-01.nothing-waits-for-the-opt-in"))
 def takes_a_first_text_for_sent() -> None:
     """Says that a first message was sent although nobody could be reached."""
     send = InteropClient.send_message
@@ -109,7 +109,7 @@ def takes_a_first_text_for_sent() -> None:
     replace(InteropClient, "send_message", send_blindly)
 
 
-@wrong_client("OPT-08.finds-a-number")
+@wrong_client("OPT-08.finds-a-number", also=("MSG-01.addresses-are-jids",))
 def looks_numbers_up_as_they_are_dialled() -> None:
     """Looks a number up without its country."""
     resolve = InteropClient.resolve
@@ -120,7 +120,7 @@ def looks_numbers_up_as_they_are_dialled() -> None:
     replace(InteropClient, "resolve", resolve_dialled)
 
 
-@wrong_client("OPT-14.acceptance-is-acked")
+@wrong_client("OPT-14.acceptance-is-acked", also=("MSG-09.acks", "MSG-12.unknown-kind"))
 def leaves_trusted_contacts_unacked() -> None:
     """Does not ack that somebody has accepted its user."""
     open_all = inbox.Inbox.open

@@ -134,7 +134,7 @@ def edits_its_last_edit() -> None:
     replace(InteropClient, "send_edit", send_chained)
 
 
-@wrong_client("MSG-12.deletion-out")
+@wrong_client("MSG-12.deletion-out", also=("RCP-03.deleted-is-not-sent-again",))
 def deletes_on_its_own_side_only() -> None:
     """Does not tell the peer that a message was deleted."""
 
@@ -247,13 +247,13 @@ def never_stops_typing() -> None:
     replace(InteropClient, "send_typing", send_beginning)
 
 
-@wrong_client("MSG-12.sticker-is-marked", "MSG-12.newer-content-is-marked")
+@wrong_client("MSG-12.sticker-is-marked", "MSG-12.newer-content-is-marked", also=("MSG-12.unknown-kind",))
 def shows_unknown_contents_as_texts() -> None:
     """Shows an empty text for a content that it does not know."""
     _shows(Unsupported, lambda event: {"text_shown": pb.TextShown(sender_jid=event.sender, message_id=event.id)})
 
 
-@wrong_client("MSG-12.newer-field-beside-a-text")
+@wrong_client("MSG-12.newer-field-beside-a-text", also=("MSG-12.unknown-field",))
 def refuses_what_has_newer_fields() -> None:
     """Does not show a text beside which stands a field that it does not know."""
 

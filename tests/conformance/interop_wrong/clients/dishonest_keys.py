@@ -86,7 +86,7 @@ def accepts_low_order_keys() -> None:
         vars(module).update(check_public_key=check)
 
 
-@wrong_client("KEY-06.dishonest-scarcity")
+@wrong_client("KEY-06.dishonest-scarcity", also=("KEY-06.begins-without-one-time-prekey",))
 def insists_on_a_one_time_prekey() -> None:
     """Begins no chat with a bundle that has no one-time prekey."""
     verify = PreKeyBundle.verify
@@ -145,6 +145,7 @@ def trusts_identities_in_retries() -> None:
     "MSG-01.dishonest-first-message-of-a-known-sender",
     "MSG-01.dishonest-first-message-of-a-stranger",
     "KEY-17.dishonest-second-change",
+    "KEY-17.waiting-message-comes",
     also=("KEY-01.dishonest-bundle-of-somebody-else",),
 )
 def trusts_identities_in_messages() -> None:

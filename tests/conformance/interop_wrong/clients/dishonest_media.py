@@ -10,7 +10,10 @@ from interop_client.media.crypto import MediaCheck, MediaTampered
 from interop_wrong.register import wrong_client
 
 
-@wrong_client("MED-01.dishonest-bits")
+@wrong_client(
+    "MED-01.dishonest-bits",
+    also=("MED-06.other-bytes-are-not-shown", "MED-06.other-content-is-not-shown", "MED-06.wrong-mac-is-not-shown"),
+)
 def compares_no_digest_of_a_file() -> None:
     """Decrypts a file, and compares neither its MAC nor its digests."""
     vars(crypto).update(hmac=SimpleNamespace(new=hmac.new, HMAC=hmac.HMAC, compare_digest=lambda *_: True))
@@ -30,7 +33,7 @@ def takes_nothing_for_a_file() -> None:
     download._decrypt = lenient
 
 
-@wrong_client("MED-01.dishonest-length", also=("MED-04.dishonest-status",))
+@wrong_client("MED-01.dishonest-length", also=("MED-04.dishonest-status", "MED-06.other-length-is-not-shown"))
 def shows_what_there_is_of_a_file() -> None:
     """Decrypts the whole blocks of a file whose end is missing, and shows them."""
     decrypt = download._decrypt

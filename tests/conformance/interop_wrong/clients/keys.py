@@ -216,6 +216,11 @@ def hammers_for_bundles() -> None:
     "KEY-17.changed-identity-is-shown",
     "KEY-17.talks-with-a-changed-identity",
     "KEY-17.waiting-message-comes",
+    also=(
+        "KEY-01.dishonest-bundle-of-somebody-else",
+        "KEY-17.dishonest-second-change",
+        "MSG-01.dishonest-first-message-of-a-stranger",
+    ),
 )
 def hides_changed_identities() -> None:
     """Goes on with a peer's new identity key without a word to its user."""

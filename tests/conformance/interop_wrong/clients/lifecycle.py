@@ -7,7 +7,7 @@ from interop_driver.device import Device
 from interop_wrong.register import wrong_client
 
 
-@wrong_client("KEY-01.chats-survive-a-restart")
+@wrong_client("KEY-01.chats-survive-a-restart", also=("MSG-03.sessions-survive-a-restart",))
 def forgets_sessions_at_a_restart() -> None:
     """Saves its identity, and no sessions."""
     restart = Device.restart
@@ -44,11 +44,15 @@ def deletes_only_what_it_has_itself() -> None:
 @wrong_client(
     "LIF-01.comes-when-pushed",
     "LIF-01.comes-after-a-crash",
+    "MSG-07.backlog-is-shown",
     also=(
         "CHN-12.end-is-shown",
         "CHN-12.goes-on-after-a-broken-connection",
         "KEY-01.prekeys-survive-a-restart",
         "KEY-10.answers-digest-request",
+        "MSG-07.broken-connection",
+        "RCP-01.delivered-after-being-away",
+        "RCP-01.receipt-again",
     ),
 )
 def takes_the_backlog_for_seen() -> None:

@@ -36,7 +36,12 @@ def sends_plaintext_as_ciphertext() -> None:
     SignalState.encrypt = leave  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-06.refused-message-is-told", "MSG-05.replaced-device", "MSG-11.waits-as-told")
+@wrong_client(
+    "MSG-06.refused-message-is-told",
+    "MSG-05.replaced-device",
+    "MSG-11.waits-as-told",
+    also=("ABU-01.writing-to-the-blocked-is-refused", "ABU-05.no-new-chats-is-told", "OPT-06.read-only-is-told"),
+)
 def does_not_look_at_the_answer() -> None:
     """Takes every answer of the server for an ack."""
     send = InteropClient._send_stanza
@@ -48,7 +53,10 @@ def does_not_look_at_the_answer() -> None:
     InteropClient._send_stanza = trust  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-06.refusal-is-told")
+@wrong_client(
+    "MSG-06.refusal-is-told",
+    also=("ABU-05.no-new-chats-is-told", "KEY-14.waits-as-told", "OPT-01.refusal-is-told"),
+)
 def keeps_unsent_texts_to_itself() -> None:
     """Says that a text is sent when it has no keys of the recipient's: it means to send it later."""
     send = InteropClient.send_text
@@ -64,7 +72,14 @@ def keeps_unsent_texts_to_itself() -> None:
     InteropClient.send_text = pretend  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-04.each-message-an-id", also=("MSG-12.sends-text",))
+@wrong_client(
+    "MSG-04.each-message-an-id",
+    also=(
+        "MSG-12.sends-text",
+        "ENL-13.installing-anew-keeps-the-account",
+        "KEY-01.chats-survive-a-restart",
+    ),
+)
 def counts_ids_from_one_in_each_run() -> None:
     """Numbers its messages from 1 again whenever it is started."""
     numbers: WeakKeyDictionary[InteropClient, itertools.count[int]] = WeakKeyDictionary()
@@ -77,7 +92,16 @@ def counts_ids_from_one_in_each_run() -> None:
     InteropClient.send_message = number  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-04.no-id-for-two-people")
+@wrong_client(
+    "MSG-04.no-id-for-two-people",
+    also=(
+        "ABU-01.block-is-for-one",
+        "KEY-17.dishonest-notice-about-a-third-person",
+        "MSG-01.dishonest-known-sender",
+        "MSG-03.ciphertext-of-somebody-else",
+        "RCP-05.dishonest-retry-by-a-third-person",
+    ),
+)
 def numbers_each_chat_from_one() -> None:
     """Makes ids that are unique in a chat, and not beyond it."""
     send = InteropClient.send_message
@@ -90,7 +114,7 @@ def numbers_each_chat_from_one() -> None:
     InteropClient.send_message = number  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-04.lost-answer")
+@wrong_client("MSG-04.lost-answer", also=("MSG-04.dishonest-lost-ack",))
 def sends_anew_what_was_not_acked() -> None:
     """Sends a text whose ack did not come as a new message when it is connected again."""
     send, connect = InteropClient.send_text, InteropClient.connect
@@ -111,7 +135,14 @@ def sends_anew_what_was_not_acked() -> None:
     InteropClient.connect = connect_and_send  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-09.acks", also=("MSG-12.unknown-kind", "MSG-04.no-id-for-two-people"))
+@wrong_client(
+    "MSG-09.acks",
+    also=(
+        "MSG-12.unknown-kind",
+        "MSG-04.no-id-for-two-people",
+        "OPT-14.acceptance-is-acked",
+    ),
+)
 def never_acks() -> None:
     """Sends receipts, and no acks."""
     stanzas = Answers.stanzas
@@ -140,7 +171,18 @@ def acks_before_saving() -> None:
     Connection._sort = ack_first  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-09.lost-ack", "MSG-09.repeated-delivery", also=("MSG-09.lost-ack-and-a-crash",))
+@wrong_client(
+    "MSG-09.lost-ack",
+    "MSG-09.repeated-delivery",
+    also=(
+        "MSG-09.lost-ack-and-a-crash",
+        "MSG-04.dishonest-duplicate",
+        "MSG-04.dishonest-id",
+        "MSG-08.dishonest-backlog",
+        "MSG-09.dishonest-delivery-ids",
+        "MSG-09.what-was-acked-is-shown",
+    ),
+)
 def shows_again_what_comes_again() -> None:
     """Does not know what it has shown already."""
 
@@ -150,7 +192,13 @@ def shows_again_what_comes_again() -> None:
     DeliveryMemory.finish = forget  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-09.lost-ack-and-a-crash")
+@wrong_client(
+    "MSG-09.lost-ack-and-a-crash",
+    also=(
+        "MSG-04.dishonest-replay-of-a-first-message",
+        "MSG-09.what-was-acked-is-shown",
+    ),
+)
 def forgets_in_a_crash_what_it_has_shown() -> None:
     """Knows what it has shown already, and does not save that."""
     to_bytes, finish = ClientState.to_bytes, DeliveryMemory.finish
@@ -206,7 +254,26 @@ def shows_the_newest_first() -> None:
 @wrong_client(
     "MSG-07.backlog-is-shown",
     "MSG-07.broken-connection",
-    also=("MSG-09.lost-ack", "RCP-01.delivered-after-being-away", "MSG-03.sessions-survive-a-restart"),
+    also=(
+        "MSG-09.lost-ack",
+        "RCP-01.delivered-after-being-away",
+        "MSG-03.sessions-survive-a-restart",
+        "CHN-10.dishonest-login-refusal",
+        "CHN-12.end-is-shown",
+        "CHN-12.goes-on-after-a-broken-connection",
+        "KEY-01.chats-survive-a-restart",
+        "KEY-01.prekeys-survive-a-restart",
+        "LIF-01.comes-after-a-crash",
+        "LIF-01.comes-when-pushed",
+        "MSG-03.old-keys-are-gone",
+        "MSG-04.dishonest-lost-ack",
+        "MSG-04.dishonest-replay",
+        "MSG-04.dishonest-replay-of-a-first-message",
+        "MSG-09.dishonest-delivery-ids",
+        "MSG-09.what-was-acked-is-shown",
+        "MSG-10.dishonest-garbage",
+        "RCP-03.request-for-what-is-forgotten",
+    ),
 )
 def does_not_ask_for_the_backlog() -> None:
     """Waits for what was sent while it was away, and does not ask for it."""
@@ -232,7 +299,14 @@ def shows_the_beginning_of_long_texts() -> None:
     inbox.message_event = cut
 
 
-@wrong_client("MSG-12.unknown-field")
+@wrong_client(
+    "MSG-12.unknown-field",
+    also=(
+        "MSG-12.newer-content-is-marked",
+        "MSG-12.newer-field-beside-a-text",
+        "MSG-12.sticker-is-marked",
+    ),
+)
 def refuses_unknown_fields() -> None:
     """Takes a content for broken when it has a field beside it that is not known."""
     parse = inbox.parse_message
@@ -249,7 +323,13 @@ def refuses_unknown_fields() -> None:
     inbox.parse_message = strict
 
 
-@wrong_client("MSG-12.unknown-kind")
+@wrong_client(
+    "MSG-12.unknown-kind",
+    also=(
+        "MSG-12.newer-content-is-marked",
+        "MSG-12.sticker-is-marked",
+    ),
+)
 def shows_what_it_does_not_know_as_text() -> None:
     """Shows an empty text when a message has none."""
     of = inbox.message_event
@@ -274,7 +354,7 @@ def is_silent_about_broken_contents() -> None:
     Inbox._open_message = open_it  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-11.waits-as-told")
+@wrong_client("MSG-11.waits-as-told", also=("OPT-06.refused-text-is-not-repeated",))
 def hammers() -> None:
     """Sends what was refused again at once, a few times."""
     send = Outgoing._send_encrypted

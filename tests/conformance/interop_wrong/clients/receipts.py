@@ -134,7 +134,13 @@ def takes_read_for_delivered() -> None:
     inbox._receipt_event = delivered
 
 
-@wrong_client("RCP-03.asks-again")
+@wrong_client(
+    "RCP-03.asks-again",
+    also=(
+        "KEY-17.dishonest-notice-about-a-third-person",
+        "MSG-01.dishonest-first-message-of-a-stranger",
+    ),
+)
 def never_asks_again() -> None:
     """Gives up on what it cannot decrypt."""
     inbox.can_help = lambda error: False
@@ -183,7 +189,16 @@ def does_not_say_whose_keys() -> None:
 
 @wrong_client(
     "RCP-03.no-request-for-a-repetition",
-    also=("MSG-09.repeated-delivery", "MSG-09.lost-ack", "MSG-09.lost-ack-and-a-crash", "RCP-01.receipt-again"),
+    also=(
+        "KEY-01.chats-survive-a-restart",
+        "MSG-09.repeated-delivery",
+        "MSG-09.lost-ack",
+        "MSG-09.lost-ack-and-a-crash",
+        "RCP-01.receipt-again",
+        "MSG-04.dishonest-duplicate",
+        "MSG-08.dishonest-backlog",
+        "MSG-09.dishonest-delivery-ids",
+    ),
 )
 def asks_for_what_it_has() -> None:
     """Takes a message that comes again for one that cannot be decrypted."""
@@ -205,6 +220,7 @@ def asks_for_what_it_has() -> None:
         "RCP-03.answers-with-the-keys-of-the-request",
         "RCP-03.answers-after-being-away",
         "RCP-03.resend-says-what-is-true-now",
+        "KEY-05.dishonest-one-time-prekey",
     ),
 )
 def ignores_requests() -> None:
@@ -231,7 +247,7 @@ def resends_under_a_new_id() -> None:
     Outgoing.answer = answer  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.answers-with-the-keys-of-the-request")
+@wrong_client("RCP-03.answers-with-the-keys-of-the-request", also=("KEY-05.dishonest-one-time-prekey",))
 def does_not_use_the_keys_of_a_request() -> None:
     """Sends again in the session that there is, whatever keys the recipient has sent for it."""
 
@@ -262,7 +278,16 @@ def keeps_the_newest_text_only() -> None:
     SentContents.__init__ = keep_one  # type: ignore[method-assign]
 
 
-@wrong_client("RCP-03.resend-is-shown", also=("RCP-03.second-request-has-keys", "RCP-03.lost-prekeys"))
+@wrong_client(
+    "RCP-03.resend-is-shown",
+    also=(
+        "RCP-03.second-request-has-keys",
+        "RCP-03.lost-prekeys",
+        "KEY-17.dishonest-notice-about-a-third-person",
+        "KEY-17.waiting-message-comes",
+        "MSG-01.dishonest-first-message-of-a-stranger",
+    ),
+)
 def takes_resends_for_repetitions() -> None:
     """Notes an id when the first copy comes, and passes over every other, although it could not open the first."""
     open_message = Inbox._open_message
@@ -291,7 +316,13 @@ def makes_prekeys_for_requests_that_it_forgets() -> None:
     inbox.ask_again = forget
 
 
-@wrong_client("RCP-03.request-for-what-is-forgotten")
+@wrong_client(
+    "RCP-03.request-for-what-is-forgotten",
+    also=(
+        "RCP-05.dishonest-retry-by-a-third-person",
+        "RCP-05.dishonest-retry-for-nothing",
+    ),
+)
 def stumbles_over_what_it_has_forgotten() -> None:
     """Ends when it is asked for a message that it does not know any more."""
     find = Outgoing.find

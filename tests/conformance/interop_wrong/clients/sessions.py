@@ -50,7 +50,12 @@ def does_not_save_what_it_sends() -> None:
 @wrong_client(
     "MSG-03.out-of-order",
     "MSG-03.first-texts-out-of-order",
-    also=("MSG-03.thousand-are-lost", "MSG-03.crossing", "MSG-03.very-late"),
+    also=(
+        "MSG-03.thousand-are-lost",
+        "MSG-03.crossing",
+        "MSG-03.very-late",
+        "MSG-12.edit-before-its-text",
+    ),
 )
 def drops_what_comes_late() -> None:
     """Keeps no keys of messages that were skipped, and takes what comes late for a repetition."""
@@ -88,7 +93,15 @@ def skips_a_few_hundred() -> None:
     ReceivingChain.step = give_up  # type: ignore[method-assign, assignment]
 
 
-@wrong_client("MSG-03.same-ciphertext-once", "MSG-03.first-text-once", also=("MSG-03.old-keys-are-gone",))
+@wrong_client(
+    "MSG-03.same-ciphertext-once",
+    "MSG-03.first-text-once",
+    also=(
+        "MSG-03.old-keys-are-gone",
+        "MSG-04.dishonest-replay",
+        "MSG-04.dishonest-replay-of-a-first-message",
+    ),
+)
 def keeps_used_keys() -> None:
     """Does not delete the key of a message when it has opened it."""
     commit = ReceivingChain.commit
@@ -100,7 +113,15 @@ def keeps_used_keys() -> None:
     ReceivingChain.commit = keep  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.old-keys-are-gone", also=("MSG-03.same-ciphertext-once", "MSG-03.first-text-once"))
+@wrong_client(
+    "MSG-03.old-keys-are-gone",
+    also=(
+        "MSG-03.same-ciphertext-once",
+        "MSG-03.first-text-once",
+        "MSG-04.dishonest-replay",
+        "MSG-04.dishonest-replay-of-a-first-message",
+    ),
+)
 def keeps_all_keys_for_ever() -> None:
     """Keeps every chain with all its keys, so that whoever finds the phone can read what was ever said."""
     keeps_used_keys()
@@ -114,7 +135,7 @@ def keeps_all_keys_for_ever() -> None:
     DoubleRatchet.commit = keep  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.wrong-mac")
+@wrong_client("MSG-03.wrong-mac", also=("MSG-02.dishonest-mac",))
 def does_not_verify_macs() -> None:
     """Opens what fits a chain that it knows without looking at the MAC."""
     decrypt, verify = Session.decrypt, SignalMessage.verify
@@ -215,7 +236,14 @@ def sends_one_prekey_message() -> None:
 @wrong_client(
     "MSG-03.session-anew",
     "MSG-03.both-begin-at-once",
-    also=("RCP-03.resend-is-shown", "RCP-03.second-request-has-keys", "RCP-04.no-storm"),
+    also=(
+        "RCP-03.resend-is-shown",
+        "RCP-03.second-request-has-keys",
+        "RCP-04.no-storm",
+        "MSG-01.dishonest-first-message-of-a-stranger",
+        "MSG-03.dishonest-ciphertext",
+        "MSG-10.dishonest-garbage",
+    ),
 )
 def keeps_the_first_session() -> None:
     """Ignores prekey messages of somebody with whom it has a session already."""
@@ -229,7 +257,14 @@ def keeps_the_first_session() -> None:
     SignalState._respond = refuse  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.ciphertext-of-somebody-else")
+@wrong_client(
+    "MSG-03.ciphertext-of-somebody-else",
+    also=(
+        "MSG-01.dishonest-known-sender",
+        "MSG-01.dishonest-nonsense-sender",
+        "MSG-01.dishonest-strange-sender",
+    ),
+)
 def opens_with_any_session() -> None:
     """Looks for a session that fits a ciphertext among those with everybody."""
     decrypt = SignalState.decrypt
@@ -245,7 +280,14 @@ def opens_with_any_session() -> None:
     SignalState.decrypt = open_it  # type: ignore[method-assign]
 
 
-@wrong_client("MSG-03.garbage", also=("MSG-03.wrong-version", "RCP-04.at-most-five-requests"))
+@wrong_client(
+    "MSG-03.garbage",
+    also=(
+        "MSG-03.wrong-version",
+        "RCP-04.at-most-five-requests",
+        "MSG-03.dishonest-ciphertext",
+    ),
+)
 def ends_on_garbage() -> None:
     """Ends when a message is too short, or is none."""
     check = messages._check_version
@@ -259,7 +301,7 @@ def ends_on_garbage() -> None:
     messages._check_version = read
 
 
-@wrong_client("MSG-03.sessions-survive-a-restart")
+@wrong_client("MSG-03.sessions-survive-a-restart", also=("KEY-01.chats-survive-a-restart",))
 def begins_anew_after_a_restart() -> None:
     """Keeps sessions in memory only."""
     to_bytes = SignalState.to_bytes

@@ -58,6 +58,12 @@ def _stay(stays: Callable[[web.WebSocketResponse], bool]) -> None:
     """
     kept: list[asyncio.Task[Any]] = []
 
+    send = proxy._Relay._send
+
+    async def send_while_there(self: proxy._Relay, *stanzas: stanza_pb2.Stanza) -> None:
+        with suppress(ConnectionError):  # what comes for a client that has gone does not end it either
+            await send(self, *stanzas)
+
     async def relay(self: proxy._Relay) -> Any:
         from_whatsapp = asyncio.create_task(self._from_whatsapp())
         from_client = asyncio.create_task(self._from_client())
@@ -71,6 +77,7 @@ def _stay(stays: Callable[[web.WebSocketResponse], bool]) -> None:
         await asyncio.gather(from_whatsapp, from_client, return_exceptions=True)
         return next((task.result() for task in done if task.result()), None)
 
+    proxy._Relay._send = send_while_there  # type: ignore[method-assign]
     proxy._Relay.run = relay  # type: ignore[method-assign]
 
 

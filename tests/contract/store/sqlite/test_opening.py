@@ -96,3 +96,40 @@ async def test_a_schema_that_breaks_off_leaves_an_empty_database(
         counts.append(await store.count_rows())
         await store.close()
     assert counts[0] == counts[1]
+
+
+async def test_a_database_of_an_older_release_is_brought_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File by file, with all that is in it; afterwards the older release refuses it."""
+    path, first = tmp_path / "store.db", _schema()
+    store = await SqliteStore.open(path)
+    await store.secrets.get_or_put("root", bytes(32))
+    await store.close()
+    newer = ["ALTER TABLE secret ADD COLUMN note TEXT;", "UPDATE secret SET note = 'new';"]
+    with monkeypatch.context() as patch:
+        patch.setattr("interop_server.storage.sqlite.database._schema", lambda: [*first, *newer])
+        for _ in range(2):
+            store = await SqliteStore.open(path)
+            assert await store.secrets.get_or_put("root", b"other") == bytes(32)
+            rows = await store.engine.read(lambda db: db.execute("SELECT name, note FROM secret").fetchall())
+            assert rows == [("root", "new")]
+            await store.close()
+    with pytest.raises(WrongDatabase, match="needs version"):
+        await SqliteStore.open(path)
+
+
+async def test_a_file_that_breaks_off_leaves_the_version_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of a file or nothing, so that the next start can go on; files before it stay applied."""
+    path, first = tmp_path / "store.db", _schema()
+    await (await SqliteStore.open(path)).close()
+    with monkeypatch.context() as patch:
+        broken = [*first, "CREATE TABLE more (x);", "CREATE TABLE most (x); no SQL;"]
+        patch.setattr("interop_server.storage.sqlite.database._schema", lambda: broken)
+        with pytest.raises(WrongDatabase, match="syntax error"):
+            await SqliteStore.open(path)
+        patch.setattr("interop_server.storage.sqlite.database._schema", lambda: broken[:-1])
+        store = await SqliteStore.open(path)
+        counts = await store.count_rows()
+        assert "more" in counts and "most" not in counts
+        await store.close()

@@ -8,12 +8,12 @@ import grpc.aio
 import pytest
 
 from interop_api.v1 import chat_pb2, errors_pb2, stanza_pb2
-from interop_client.connection.address import ServerAddress
 from interop_client.connection.channel import KEEPALIVE_PING_ID, ChannelKeys, ChatChannel
 from interop_client.connection.login import third_party_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ConnectionEnded, LoginRefused, Recovery, ServerRefusal
 from interop_protocol.certificates import CertificateError, Validity
+from interop_protocol.endpoint import ServerAddress
 from interop_protocol.noise import RemoteProtocolError
 from tests.unit.client.conftest import NoiseServer, Peer, Stanza, public_key, serving
 

@@ -11,6 +11,7 @@ from interop_client.messaging.events import (
     IdentityChanged,
     OfflineEnd,
     PreKeysLow,
+    Typing,
 )
 
 
@@ -49,6 +50,25 @@ async def test_each_event_goes_to_one_of_those_who_wait() -> None:
     for count in range(3):
         queue.put(low(count))
     assert await asyncio.gather(*waiting) == [low(0), low(1), low(2)]
+
+
+async def test_what_is_useless_later_is_not_kept_in_a_full_queue() -> None:
+    """Whoever waits for something else: a server that tells of nothing but typing fills no memory."""
+    queue, typing = EventQueue(1), Typing("a", "COMPOSING", 1)
+    waiting = asyncio.create_task(queue.take(PreKeysLow, 5))
+    await asyncio.sleep(0)
+    for _ in range(3):
+        queue.offer(typing)
+    assert await queue.take(Typing, 0) == typing
+    with pytest.raises(TimeoutError):
+        await queue.take(Typing, 0)
+    queue.put(OfflineEnd(0))
+    wanted = asyncio.create_task(queue.take(Typing, 5))
+    await asyncio.sleep(0)
+    queue.offer(typing)
+    assert await wanted == typing
+    queue.put(low(1))
+    assert await waiting == low(1)
 
 
 async def test_what_does_not_come_is_a_timeout() -> None:

@@ -68,7 +68,7 @@ async def test_the_sweep_takes_what_has_expired_and_nothing_else(world: World) -
     world.connections.online.add(ada.account_id)  # or she would go, too (LIF-04)
     names = {}
     for blob in (b"old blob", b"fresh blob"):
-        auth = world.media.grant_upload(user)
+        auth = await world.media.grant_upload(user)
         sha256 = hashlib.sha256(blob).digest()
         names[blob] = blob_name(user.account_id, sha256)
         upload = await world.media.start_upload(user, UploadRequest(auth, media_token(sha256), len(blob), 0))
@@ -88,7 +88,7 @@ async def test_the_sweep_takes_abandoned_uploads(world: World) -> None:
     """After an hour without a byte, and not before; one that is suspended later stays (MED-07)."""
     user = await world.whatsapp_user()
     sha256 = hashlib.sha256(b"unfinished").digest()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     upload = await world.media.start_upload(user, UploadRequest(auth, media_token(sha256), 10, 0))
     assert isinstance(upload, Upload)
     await upload.write(b"unfin")
@@ -103,7 +103,7 @@ async def test_the_sweep_takes_abandoned_uploads(world: World) -> None:
 
 async def uploaded(world: World, user: Account, content: bytes) -> None:
     sha256 = hashlib.sha256(content).digest()
-    request = UploadRequest(world.media.grant_upload(user), media_token(sha256), len(content), 0)
+    request = UploadRequest(await world.media.grant_upload(user), media_token(sha256), len(content), 0)
     upload = await world.media.start_upload(user, request)
     assert isinstance(upload, Upload)
     await upload.write(content)

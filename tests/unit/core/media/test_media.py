@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,10 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from interop_protocol.encoding import encode_base64url, media_token
+from interop_protocol.encoding import decode_base64url, encode_base64url, media_token
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS
 from interop_server.core.media.media import (
-    MAX_UPLOAD_AUTHS,
     PROXY_PREFIX,
     Upload,
     UploadRequest,
@@ -22,6 +22,8 @@ from interop_server.core.media.media import (
     parse_upload_token,
 )
 from interop_server.core.model import Account, PartnerStatus
+from interop_server.runtime.rng import SeededRng
+from tests.manual_clock import ManualClock
 from tests.unit.core.world import BATS, OWLS, World, partner, refused
 
 BuildWorld = Callable[..., Awaitable[World]]
@@ -43,7 +45,7 @@ async def started(world: World, user: Account, request: UploadRequest) -> Upload
 
 
 async def uploaded(world: World, user: Account, blob: bytes = BLOB) -> str:
-    upload = await started(world, user, announced(world.media.grant_upload(user), blob))
+    upload = await started(world, user, announced(await world.media.grant_upload(user), blob))
     await upload.write(blob)
     return await upload.finish()
 
@@ -69,7 +71,7 @@ async def test_what_goes_up_comes_down(world: World) -> None:
 async def test_an_upload_comes_in_chunks_of_any_size(world: World) -> None:
     """Also empty ones (MED-07)."""
     user = await world.whatsapp_user()
-    upload = await started(world, user, announced(world.media.grant_upload(user)))
+    upload = await started(world, user, announced(await world.media.grant_upload(user)))
     for chunk in (b"", BLOB[:1], BLOB[1:1000], b"", BLOB[1000:]):
         await upload.write(chunk)
     assert await downloaded(world, await upload.finish()) == BLOB
@@ -79,13 +81,13 @@ async def test_uploading_is_for_whatsapp_users(world: World) -> None:
     """A partner's blobs stay at the partner (MED-02)."""
     ada = await world.enlisted()
     with refused(Reason.CALLER_NOT_WHATSAPP_USER, "MED-04"):
-        await world.media.start_upload(ada, announced(world.media.grant_upload(ada)))
+        await world.media.start_upload(ada, announced(await world.media.grant_upload(ada)))
 
 
 async def test_an_upload_needs_its_own_fresh_permission(world: World) -> None:
     """Not an invented one, not another user's, not one of an hour ago (MED-05)."""
     user, other = await world.whatsapp_user(), await world.whatsapp_user("+33612345678")
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     for account, used in ((user, ""), (user, "invented"), (other, auth)):
         with refused(Reason.UPLOAD_AUTH_INVALID):
             await world.media.start_upload(account, announced(used))
@@ -96,19 +98,35 @@ async def test_an_upload_needs_its_own_fresh_permission(world: World) -> None:
     world.clock.advance(1)
     with refused(Reason.UPLOAD_AUTH_INVALID):
         await world.media.upload_status(user, auth, TOKEN)
-    fresh = world.media.grant_upload(user)
+    fresh = await world.media.grant_upload(user)
     assert await world.media.upload_status(user, fresh, TOKEN) == (0, "")
 
 
-async def test_an_account_holds_a_bounded_number_of_permissions(world: World) -> None:
-    """Who asks in a loop loses the oldest, and nobody else loses any: memory has a bound (MED-05)."""
-    user, other = await world.whatsapp_user(), await world.whatsapp_user("+33612345678")
-    others = world.media.grant_upload(other)
-    auths = [world.media.grant_upload(user) for _ in range(MAX_UPLOAD_AUTHS + 1)]
+async def test_a_permission_holds_at_every_node(world: World) -> None:
+    """Also after a restart, and no matter how many more were given: nobody keeps them (MED-05)."""
+    user = await world.whatsapp_user()
+    auths = [await world.media.grant_upload(user) for _ in range(300)]
+    assert len({*auths}) == len(auths)
+    other_node = replace(world.media, rng=SeededRng(8, 1, "another node"))
+    for auth in (auths[0], auths[-1]):
+        assert await other_node.upload_status(user, auth, TOKEN) == (0, "")
+    assert await world.media.upload_status(user, await other_node.grant_upload(user), TOKEN) == (0, "")
+
+
+async def test_a_permission_cannot_be_made_from_another(world: World) -> None:
+    """With any bit of it changed, for another account, or for longer than any holds (MED-05)."""
+    user = await world.whatsapp_user()
+    granted = decode_base64url(await world.media.grant_upload(user), 32)
+    for bit in range(len(granted) * 8):
+        changed = (int.from_bytes(granted, "big") ^ 1 << bit).to_bytes(len(granted), "big")
+        with refused(Reason.UPLOAD_AUTH_INVALID):
+            await world.media.upload_status(user, encode_base64url(changed), TOKEN)
+    for another in (replace(user, account_id=77), replace(user, auth_key=bytes(32)), replace(user, jid="1@w")):
+        with refused(Reason.UPLOAD_AUTH_INVALID):
+            await world.media.upload_status(another, encode_base64url(granted), TOKEN)
+    of_later = replace(world.media, clock=ManualClock(world.clock.now_ms() + 1))
     with refused(Reason.UPLOAD_AUTH_INVALID):
-        await world.media.upload_status(user, auths[0], TOKEN)
-    for account, auth in ((user, auths[1]), (user, auths[-1]), (other, others)):
-        assert await world.media.upload_status(account, auth, TOKEN) == (0, "")
+        await world.media.upload_status(user, await of_later.grant_upload(user), TOKEN)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +147,7 @@ async def test_an_account_holds_a_bounded_number_of_permissions(world: World) ->
 async def test_an_upload_token_is_the_hash_in_base64url(world: World, token: str) -> None:
     """43 characters, nothing else (MED-05)."""
     user = await world.whatsapp_user()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     with refused(Reason.UPLOAD_TOKEN_INVALID):
         await world.media.start_upload(user, UploadRequest(auth, token, 1, 0))
     with refused(Reason.UPLOAD_TOKEN_INVALID):
@@ -151,7 +169,7 @@ async def test_the_declared_length_is_bounded(build_world: BuildWorld, length: i
     world = await build_world(max_blob_bytes=100)
     user = await world.whatsapp_user()
     with refused(reason):
-        await world.media.start_upload(user, announced(world.media.grant_upload(user), length=length))
+        await world.media.start_upload(user, announced(await world.media.grant_upload(user), length=length))
     for most in (1, 100):
         assert await downloaded(world, await uploaded(world, user, bytes(most))) == bytes(most)
 
@@ -159,7 +177,7 @@ async def test_the_declared_length_is_bounded(build_world: BuildWorld, length: i
 async def test_more_than_was_declared_is_refused_at_once(world: World) -> None:
     """And what came is thrown away (MED-07)."""
     user = await world.whatsapp_user()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     upload = await started(world, user, announced(auth, length=10))
     await upload.write(BLOB[:10])
     with refused(Reason.UPLOAD_LENGTH_MISMATCH):
@@ -170,7 +188,7 @@ async def test_more_than_was_declared_is_refused_at_once(world: World) -> None:
 async def test_less_than_was_declared_is_no_blob_yet(world: World) -> None:
     """An upload that ends too early is refused and goes on where it ended, like one that broke (MED-07)."""
     user = await world.whatsapp_user()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     upload = await started(world, user, announced(auth))
     await upload.write(BLOB[:-1])
     with refused(Reason.UPLOAD_LENGTH_MISMATCH):
@@ -184,7 +202,7 @@ async def test_less_than_was_declared_is_no_blob_yet(world: World) -> None:
 async def test_bytes_that_do_not_hash_to_the_token_are_no_blob(world: World) -> None:
     """Nobody can put other content under a hash (MED-05)."""
     user = await world.whatsapp_user()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     upload = await started(world, user, announced(auth))
     await upload.write(BLOB[:-1] + b"x")
     with refused(Reason.UPLOAD_HASH_MISMATCH):
@@ -196,7 +214,7 @@ async def test_bytes_that_do_not_hash_to_the_token_are_no_blob(world: World) -> 
 async def test_an_upload_is_resumed_where_it_stopped(world: World) -> None:
     """Status says where to go on; any other offset is refused without harm (MED-07)."""
     user = await world.whatsapp_user()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     upload = await started(world, user, announced(auth))
     await upload.write(BLOB[:1000])
     with refused(Reason.UPLOAD_OFFSET_MISMATCH):
@@ -218,7 +236,7 @@ async def test_what_is_there_already_is_not_sent_again(world: World) -> None:
     user = await world.whatsapp_user()
     path = await uploaded(world, user)
     world.clock.advance(THIRTY_DAYS_MS - 1)
-    assert await world.media.start_upload(user, announced(world.media.grant_upload(user))) == path
+    assert await world.media.start_upload(user, announced(await world.media.grant_upload(user))) == path
     world.clock.advance(THIRTY_DAYS_MS - 1)
     assert await downloaded(world, path) == BLOB
 
@@ -227,7 +245,7 @@ async def test_what_is_there_already_is_not_sent_again(world: World) -> None:
 async def test_nobody_gets_in_the_way_of_somebody_elses_upload(world: World) -> None:
     """Who knows its hash can neither hold it up, nor spoil it, nor learn of it (MED-05, MED-07)."""
     user, eve = await world.whatsapp_user(), await world.whatsapp_user("+33612345678")
-    grants = {account.account_id: world.media.grant_upload(account) for account in (user, eve)}
+    grants = {account.account_id: await world.media.grant_upload(account) for account in (user, eve)}
     holding = await started(world, eve, announced(grants[eve.account_id]))
     await holding.write(b"poison")
     upload = await started(world, user, announced(grants[user.account_id]))
@@ -276,7 +294,7 @@ async def test_expired_and_unknown_are_told_apart(world: World) -> None:
         assert await reason_of_download(world, path) is Reason.BLOB_EXPIRED
         assert await reason_of_download(world, path + "x") is Reason.BLOB_NOT_FOUND
         await world.sweep()
-    auth = world.media.grant_upload(user)
+    auth = await world.media.grant_upload(user)
     assert await world.media.upload_status(user, auth, TOKEN) == (0, "")
     assert await uploaded(world, user) == path
     assert await downloaded(world, path) == BLOB

@@ -172,7 +172,7 @@ def test_a_retry_receipt_is_read_and_delivered_as_it_was_read(reason: RetryReaso
         read = inbound.retry_receipt_from(sent, OWN_JID)
         assert (read.message_id, read.retry_count, read.reason) == ("m1", 2**32 - 1, reason)
         item = encode(read._replace(retry_count=5), 9, 77, sender_id=7, sender_jid=OWN_JID)
-        delivered = outbound.delivery_to(Delivery(9, item, InboxMode.SEPARATE), to_whatsapp=True, offline=False)
+        [delivered] = outbound.deliveries_to([Delivery(9, item, InboxMode.SEPARATE)], to_whatsapp=True, offline=False)
         stanza = stanza_pb2.Stanza.FromString(delivered)
         sent.ClearField("to_jid")
         sent.from_jid = OWN_JID

@@ -45,7 +45,8 @@ def test_a_pong_has_the_id_of_its_ping_and_what_the_client_calls_it() -> None:
 
 
 def delivered(delivery: Delivery, **options: bool) -> stanza_pb2.Stanza:
-    return stanza_pb2.Stanza.FromString(outbound.delivery_to(delivery, **options))
+    [stanza] = outbound.deliveries_to([delivery], **options)
+    return stanza_pb2.Stanza.FromString(stanza)
 
 
 def delivery(item: MailboxItem) -> Delivery:

@@ -3,9 +3,10 @@
 isort:skip_file
 The simulator's own controls. Not part of any protocol under simulation; served on a second port, loopback by default.
 
-There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and
-read what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in
-front of it that authenticates callers.
+A client that reaches the port can register partners, move the clock, ban accounts and read what is kept about people.
+On loopback there is no login. A server that was started with `--allow-remote` takes calls with its token only, as
+metadata `authorization: Bearer …`, and refuses others with the status UNAUTHENTICATED and no reason; health is for
+everybody. `--tls` is for this port, too.
 
 Errors travel as in interop_api/v1/errors.proto.
 """
@@ -287,7 +288,7 @@ class PutWhatsAppUserRequest(_message.Message):
     authkey: _builtins.bytes
     """The public key that the user's client proves in every Noise handshake: 32 bytes."""
     platform: Global___DevicePlatform.ValueType
-    """Kind of device."""
+    """Kind of device; must be named."""
     def __init__(
         self,
         *,
@@ -490,6 +491,45 @@ class OpenConnection(_message.Message):
 Global___OpenConnection: _TypeAlias = OpenConnection  # noqa: Y015
 
 @_typing.final
+class ResetWorldRequest(_message.Message):
+    """Request of ResetWorld."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetWorldRequest: _TypeAlias = ResetWorldRequest  # noqa: Y015
+
+@_typing.final
+class ResetWorldResponse(_message.Message):
+    """Response of ResetWorld."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORLD_FIELD_NUMBER: _builtins.int
+    world: _builtins.int
+    """The number of the world that begins: GetStatistics has it once it has begun."""
+    def __init__(
+        self,
+        *,
+        world: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["world", b"world"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetWorldResponse: _TypeAlias = ResetWorldResponse  # noqa: Y015
+
+@_typing.final
 class ObserveClientRequest(_message.Message):
     """Request of ObserveClient."""
 
@@ -657,6 +697,9 @@ class GetStatisticsResponse(_message.Message):
     STORED_FIELD_NUMBER: _builtins.int
     COUNTED_FIELD_NUMBER: _builtins.int
     TROUBLES_FIELD_NUMBER: _builtins.int
+    WORLD_FIELD_NUMBER: _builtins.int
+    world: _builtins.int
+    """How often the process has begun with a clean world: 1 since its start, and one more after each ResetWorld."""
     @_builtins.property
     def stored(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rows in the store by table, for example `mailbox`."""
@@ -667,8 +710,9 @@ class GetStatisticsResponse(_message.Message):
 
     @_builtins.property
     def troubles(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """Parts of the server that do not work at present, by name, each with a sentence that says why: `blobs`, the folder of
-        the blobs, `journal`, the file of `up --journal`, or `storage`, the database. Empty when everything works.
+        """Parts of the server that do not work at present, by name, each with a sentence that says why: `blobs`, the place of
+        the blobs, `bus`, where several nodes meet, `journal`, the file of `up --journal`, or `storage`, the database. Empty
+        when everything works.
         """
 
     def __init__(
@@ -677,10 +721,11 @@ class GetStatisticsResponse(_message.Message):
         stored: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         counted: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         troubles: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        world: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "stored", b"stored", "troubles", b"troubles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "stored", b"stored", "troubles", b"troubles", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,6 +80,11 @@ class AdminServiceStub:
                 request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
                 response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsResponse.FromString,
                 _registered_method=True)
+        self.ResetWorld = channel.unary_unary(
+                '/interop_api.admin.v1alpha1.AdminService/ResetWorld',
+                request_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ResetWorldRequest.SerializeToString,
+                response_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ResetWorldResponse.FromString,
+                _registered_method=True)
 
 
 class AdminServiceServicer:
@@ -209,12 +214,35 @@ class AdminServiceServicer:
     def GetStatistics(self, request, context):
         """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-        Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
-        part does not work. Without the storage, no service is SERVING.
+        Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
+        while a part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
+        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
         Capability: none.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetWorld(self, request, context):
+        """Begins with a clean world, in the same process and at the same addresses: accounts, partners, keys, messages, media,
+        sanctions, limits that were used up and everything else that is stored or remembered is gone. Faults, clock and
+        seed are as `interopsim up` was told: faults added since then are gone, and the clock stands where it began. The
+        journal begins anew; a file of `up --journal` is continued, from number 1. Only the server's own keys stay, so
+        clients trust it as before.
+
+        All connections end with SERVER_DRAINING. Clients reconnect and are refused: their accounts are gone, so they enlist
+        or are registered again, with new state of their own.
+
+        Answers when the reset is accepted. The server then stops serving, for some tenths of a second, and ends calls that
+        are under way; calls fail with UNAVAILABLE meanwhile. The reset is done, and durable, once GetStatistics has the
+        world that the answer names. A process that is killed before has changed nothing, or everything.
+
+        Repeat: safe: begins once more. While a reset has not begun, it is the same one.
+        Bounds: request: empty. Response: one number.
+        Capability: none.
+        Errors: WORLD_SHARED (the server is one of several nodes).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -267,6 +295,11 @@ def add_AdminServiceServicer_to_server(servicer, server):
                     servicer.GetStatistics,
                     request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsRequest.FromString,
                     response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsResponse.SerializeToString,
+            ),
+            'ResetWorld': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetWorld,
+                    request_deserializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ResetWorldRequest.FromString,
+                    response_serializer=interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ResetWorldResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -513,6 +546,33 @@ class AdminService:
             '/interop_api.admin.v1alpha1.AdminService/GetStatistics',
             interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsRequest.SerializeToString,
             interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.GetStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetWorld(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop_api.admin.v1alpha1.AdminService/ResetWorld',
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ResetWorldRequest.SerializeToString,
+            interop__api_dot_admin_dot_v1alpha1_dot_admin__pb2.ResetWorldResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -3,9 +3,10 @@
 isort:skip_file
 The simulator's own controls. Not part of any protocol under simulation; served on a second port, loopback by default.
 
-There is no login and no TLS: a client that reaches the port can register partners, move the clock, ban accounts and
-read what is kept about people. So leave it on loopback. From another machine, use a tunnel to it, or put a proxy in
-front of it that authenticates callers.
+A client that reaches the port can register partners, move the clock, ban accounts and read what is kept about people.
+On loopback there is no login. A server that was started with `--allow-remote` takes calls with its token only, as
+metadata `authorization: Bearer …`, and refuses others with the status UNAUTHENTICATED and no reason; health is for
+everybody. `--tls` is for this port, too.
 
 Errors travel as in interop_api/v1/errors.proto.
 """
@@ -131,12 +132,31 @@ class AdminServiceStub:
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
     """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-    Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
-    part does not work. Without the storage, no service is SERVING.
+    Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
+    while a part does not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
+    Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
     Capability: none.
+    """
+    ResetWorld: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResetWorldRequest, _admin_pb2.ResetWorldResponse]
+    """Begins with a clean world, in the same process and at the same addresses: accounts, partners, keys, messages, media,
+    sanctions, limits that were used up and everything else that is stored or remembered is gone. Faults, clock and
+    seed are as `interopsim up` was told: faults added since then are gone, and the clock stands where it began. The
+    journal begins anew; a file of `up --journal` is continued, from number 1. Only the server's own keys stay, so
+    clients trust it as before.
+
+    All connections end with SERVER_DRAINING. Clients reconnect and are refused: their accounts are gone, so they enlist
+    or are registered again, with new state of their own.
+
+    Answers when the reset is accepted. The server then stops serving, for some tenths of a second, and ends calls that
+    are under way; calls fail with UNAVAILABLE meanwhile. The reset is done, and durable, once GetStatistics has the
+    world that the answer names. A process that is killed before has changed nothing, or everything.
+
+    Repeat: safe: begins once more. While a reset has not begun, it is the same one.
+    Bounds: request: empty. Response: one number.
+    Capability: none.
+    Errors: WORLD_SHARED (the server is one of several nodes).
     """
 
 @_typing.type_check_only
@@ -235,12 +255,31 @@ class AdminServiceAsyncStub(AdminServiceStub):
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
     """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-    Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
-    part does not work. Without the storage, no service is SERVING.
+    Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
+    while a part does not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
+    Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
     Capability: none.
+    """
+    ResetWorld: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResetWorldRequest, _admin_pb2.ResetWorldResponse]  # type: ignore[assignment]
+    """Begins with a clean world, in the same process and at the same addresses: accounts, partners, keys, messages, media,
+    sanctions, limits that were used up and everything else that is stored or remembered is gone. Faults, clock and
+    seed are as `interopsim up` was told: faults added since then are gone, and the clock stands where it began. The
+    journal begins anew; a file of `up --journal` is continued, from number 1. Only the server's own keys stay, so
+    clients trust it as before.
+
+    All connections end with SERVER_DRAINING. Clients reconnect and are refused: their accounts are gone, so they enlist
+    or are registered again, with new state of their own.
+
+    Answers when the reset is accepted. The server then stops serving, for some tenths of a second, and ends calls that
+    are under way; calls fail with UNAVAILABLE meanwhile. The reset is done, and durable, once GetStatistics has the
+    world that the answer names. A process that is killed before has changed nothing, or everything.
+
+    Repeat: safe: begins once more. While a reset has not begun, it is the same one.
+    Bounds: request: empty. Response: one number.
+    Capability: none.
+    Errors: WORLD_SHARED (the server is one of several nodes).
     """
 
 class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -390,12 +429,37 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_admin_pb2.GetStatisticsResponse, _abc.Awaitable[_admin_pb2.GetStatisticsResponse]]:
         """Counts what is in the store and what was counted since the start, and says what does not work at present.
 
-        Health says the same of the parts `blobs`, `journal` and `storage`, as services of these names: NOT_SERVING while a
-        part does not work. Without the storage, no service is SERVING.
+        Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
+        while a part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, and at most three sentences.
+        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
         Capability: none.
+        """
+
+    @_abc_1.abstractmethod
+    def ResetWorld(
+        self,
+        request: _admin_pb2.ResetWorldRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_admin_pb2.ResetWorldResponse, _abc.Awaitable[_admin_pb2.ResetWorldResponse]]:
+        """Begins with a clean world, in the same process and at the same addresses: accounts, partners, keys, messages, media,
+        sanctions, limits that were used up and everything else that is stored or remembered is gone. Faults, clock and
+        seed are as `interopsim up` was told: faults added since then are gone, and the clock stands where it began. The
+        journal begins anew; a file of `up --journal` is continued, from number 1. Only the server's own keys stay, so
+        clients trust it as before.
+
+        All connections end with SERVER_DRAINING. Clients reconnect and are refused: their accounts are gone, so they enlist
+        or are registered again, with new state of their own.
+
+        Answers when the reset is accepted. The server then stops serving, for some tenths of a second, and ends calls that
+        are under way; calls fail with UNAVAILABLE meanwhile. The reset is done, and durable, once GetStatistics has the
+        world that the answer names. A process that is killed before has changed nothing, or everything.
+
+        Repeat: safe: begins once more. While a reset has not begun, it is the same one.
+        Bounds: request: empty. Response: one number.
+        Capability: none.
+        Errors: WORLD_SHARED (the server is one of several nodes).
         """
 
 def add_AdminServiceServicer_to_server(servicer: AdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -9,6 +9,9 @@ tokens, certificates, rates, silent connections, retries of pushes, timestamps. 
 time: the handshake, a peer that does not read or send, calls to a partner's server. Time never goes backwards,
 even over a restart on the same database.
 
+Several nodes of one world have one clock. Whichever is asked, all of them move, stand or run, and the call returns when
+all that live do.
+
 A partner that issues tokens for a simulator whose clock was moved must date them by that clock (TOKEN_EXPIRED,
 TOKEN_NOT_YET_VALID), and a client must check the server's certificates by it.
 """

@@ -61,7 +61,8 @@ class JournalServiceServicer:
         Repeat: safe, changes nothing; resume with the `resume_token` of the last entry that came.
         Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
         Capability: none.
-        Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
+        Errors: REQUEST_MALFORMED (`outcome`, `reason` or `requirement` is not known, or `resume_token` is not one of a
+        journal).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

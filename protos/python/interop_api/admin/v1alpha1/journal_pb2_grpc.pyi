@@ -46,7 +46,8 @@ class JournalServiceStub:
     Repeat: safe, changes nothing; resume with the `resume_token` of the last entry that came.
     Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
     Capability: none.
-    Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
+    Errors: REQUEST_MALFORMED (`outcome`, `reason` or `requirement` is not known, or `resume_token` is not one of a
+    journal).
     """
     ExplainRefusal: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
@@ -72,7 +73,8 @@ class JournalServiceAsyncStub(JournalServiceStub):
     Repeat: safe, changes nothing; resume with the `resume_token` of the last entry that came.
     Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
     Capability: none.
-    Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
+    Errors: REQUEST_MALFORMED (`outcome`, `reason` or `requirement` is not known, or `resume_token` is not one of a
+    journal).
     """
     ExplainRefusal: _aio.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]  # type: ignore[assignment]
     """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
@@ -101,7 +103,8 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: safe, changes nothing; resume with the `resume_token` of the last entry that came.
         Bounds: request: some filters. Response: a stream of entries, each at most a few KiB, out of the newest 100,000.
         Capability: none.
-        Errors: REQUEST_MALFORMED (`outcome` is not known, or `resume_token` is not one of a journal).
+        Errors: REQUEST_MALFORMED (`outcome`, `reason` or `requirement` is not known, or `resume_token` is not one of a
+        journal).
         """
 
     @_abc_1.abstractmethod

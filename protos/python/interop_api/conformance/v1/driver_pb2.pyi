@@ -984,7 +984,7 @@ class SendTextCommand(_message.Message):
     to_jid: _builtins.str
     """JID of the recipient."""
     text: _builtins.str
-    """The text: at most 65,536 characters."""
+    """The text: at most 65,536 bytes of UTF-8, as in content.proto."""
     reply_to: _builtins.str
     """Id of the message that it answers, which the recipient has sent to this device; empty for none."""
     def __init__(

@@ -187,7 +187,12 @@ Global___MessageContextInfo: _TypeAlias = MessageContextInfo  # noqa: Y015
 
 @_typing.final
 class ProtocolMessage(_message.Message):
-    """Takes back or changes an earlier message of the sender's own. Source: observed in open clients (WIRE); MSG-12."""
+    """Takes back or changes an earlier message of the sender's own. Source: observed in open clients (WIRE); MSG-12.
+
+    Nobody else checks that it is the sender's own, so the receiver does: it refuses a change whose `key.from_me` is not
+    true, and looks for `key.id` among the messages that came from this sender, and nowhere else. Its `Message.type` is
+    TEXT.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -197,7 +202,8 @@ class ProtocolMessage(_message.Message):
     TIMESTAMP_MS_FIELD_NUMBER: _builtins.int
     type: Global___ProtocolMessageType.ValueType
     """What to do.
-    Absent is not REVOKE, although REVOKE is 0: a receiver then ignores it, and deletes nothing.
+    Absent is not REVOKE, although REVOKE is 0: a receiver then says that it cannot show the message, as of every type
+    that it does not know, and deletes nothing.
     """
     timestamp_ms: _builtins.int
     """For an edit: when the person changed it, on their own clock: milliseconds since the UNIX epoch."""
@@ -361,7 +367,7 @@ Global___ExtendedTextMessage: _TypeAlias = ExtendedTextMessage  # noqa: Y015
 
 @_typing.final
 class ImageMessage(_message.Message):
-    """An image held as an encrypted blob."""
+    """An image held as an encrypted blob. How a blob of any kind is made and checked, byte for byte: SPEC.md, Media encryption."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -382,7 +388,7 @@ class ImageMessage(_message.Message):
     file_length: _builtins.int
     """Length of the plaintext in bytes."""
     media_key: _builtins.bytes
-    """Media key: 32 bytes, expanded with HKDF (MED-06)."""
+    """Media key: 32 random bytes, for this file alone; expanded with HKDF under `WhatsApp Image Keys` (MED-06)."""
     file_enc_sha256: _builtins.bytes
     """SHA-256 of the blob, that is ciphertext ‖ MAC: 32 bytes."""
     direct_path: _builtins.str
@@ -466,7 +472,7 @@ class DocumentMessage(_message.Message):
     file_length: _builtins.int
     """Length of the plaintext in bytes."""
     media_key: _builtins.bytes
-    """Media key: 32 bytes, expanded with HKDF (MED-06)."""
+    """Media key: 32 random bytes, for this file alone; expanded with HKDF under `WhatsApp Document Keys` (MED-06)."""
     file_name: _builtins.str
     """File name, without a folder."""
     file_enc_sha256: _builtins.bytes
@@ -559,7 +565,9 @@ class AudioMessage(_message.Message):
     ptt: _builtins.bool
     """True for a voice message, recorded in the chat."""
     media_key: _builtins.bytes
-    """Media key: 32 bytes, expanded with HKDF (MED-06)."""
+    """Media key: 32 random bytes, for this file alone; expanded with HKDF under `WhatsApp Audio Keys`, for voice messages
+    too (MED-06).
+    """
     file_enc_sha256: _builtins.bytes
     """SHA-256 of the blob, that is ciphertext ‖ MAC: 32 bytes."""
     direct_path: _builtins.str
@@ -648,7 +656,7 @@ class VideoMessage(_message.Message):
     seconds: _builtins.int
     """Length in seconds."""
     media_key: _builtins.bytes
-    """Media key: 32 bytes, expanded with HKDF (MED-06)."""
+    """Media key: 32 random bytes, for this file alone; expanded with HKDF under `WhatsApp Video Keys` (MED-06)."""
     caption: _builtins.str
     """Text shown under the film."""
     file_enc_sha256: _builtins.bytes

@@ -10,8 +10,10 @@ are derived is in protos/SPEC.md, X3DH and The Double Ratchet.
 
 On the wire each is `version byte ‖ protobuf`, and a SignalMessage is followed by an 8-byte MAC.
 The high nibble of the version byte is the session version (3), the low nibble the highest version
-that the sender knows. Senders write 0x33; receivers accept any low nibble of 3 or more and compute
-the MAC over the bytes as received.
+that the sender knows. Senders here write 0x33; libsignal from release 0.24.0 on, which knows version 4, writes 0x34
+in the same sessions. Receivers accept any low nibble of 3 or more and compute the MAC over the bytes as received.
+0x44, or any other high nibble than 3, is another version: the message is not understood (retry reason 4). A
+PreKeySignalMessage and the SignalMessage in it have a version byte each.
 """
 
 from google.protobuf import descriptor as _descriptor
@@ -99,7 +101,7 @@ class PreKeySignalMessage(_message.Message):
     pre_key_id: _builtins.int
     """Id of the one-time prekey taken with the bundle; absent when the bundle had none."""
     base_key: _builtins.bytes
-    """Initiator's ephemeral ("base") public key: 33 bytes, type byte 0x05 first."""
+    """Initiator's ephemeral ("base") public key: 33 bytes, type byte 0x05 first. It names the session (SPEC.md, Sessions)."""
     identity_key: _builtins.bytes
     """Initiator's identity public key: 33 bytes, type byte 0x05 first."""
     message: _builtins.bytes

@@ -1,0 +1,32 @@
+/** Opens a gRPC connection to an address, with TLS where a certificate is to be trusted; makes no call. */
+
+import type { Transport as GrpcTransport } from "@connectrpc/connect";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+
+/** Longest message that a client reads, in bytes: gRPC's own default, which this library does not have. */
+export const MAX_MESSAGE_BYTES = 4 << 20;
+
+/** One HTTP/2 connection of its own, which opens with the first call. */
+export interface OpenedConnection {
+  /** Makes calls on it. */
+  readonly grpc: GrpcTransport;
+  /** Ends it, with all that is under way. Idempotent. */
+  readonly close: () => void;
+}
+
+/**
+ * Returns a connection; it connects with the first call. Clients of one process share none (PRX-03).
+ *
+ * @param address `host:port`.
+ * @param ca The certificate to trust, as PEM; empty for no TLS.
+ */
+export function openConnectionTo(address: string, ca = ""): OpenedConnection {
+  const baseUrl = `${ca ? "https" : "http"}://${address}`;
+  const sessionManager = new Http2SessionManager(baseUrl, undefined, ca ? { ca } : undefined);
+  return {
+    grpc: createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: MAX_MESSAGE_BYTES }),
+    close: () => {
+      sessionManager.abort();
+    },
+  };
+}

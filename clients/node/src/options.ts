@@ -1,0 +1,41 @@
+/** The application's choices for a client; knows nothing of the code that uses them. */
+
+import type { Event } from "./messaging/events.js";
+import type { FindSent } from "./messaging/outgoing.js";
+
+/** The application's choices for a client. */
+export interface ClientOptions {
+  /**
+   * How many one-time prekeys the client adds when the server has few left; 0 adds none. The application must publish
+   * the first ones. 100 by default.
+   */
+  readonly refillCount?: number;
+  /**
+   * How many one-time post-quantum prekeys the client publishes too, with a last-resort one, 0 to 5,000; 0, the
+   * default, publishes none. The server must have them switched on (KEY-15).
+   */
+  readonly kemPrekeys?: number;
+  /**
+   * Whether the client begins no session with a bundle that lacks a KEM prekey although the peer is known to have
+   * published some. It gives `PqDowngrade` in any case (KEY-16). No by default.
+   */
+  readonly refusesPqDowngrade?: boolean;
+  /** Whether the client tells senders that their messages have arrived. Yes by default. */
+  readonly sendsDeliveredReceipts?: boolean;
+  /**
+   * How many events may wait for the application before the client opens no further deliveries. 10,000 by default.
+   */
+  readonly eventCapacity?: number;
+  /**
+   * Awaited for each event before the client acks its delivery. An application that must not lose a message stores it
+   * here. A delivery that it has not finished when it crashes comes again, so it should recognise messages by sender
+   * and id.
+   */
+  readonly onEvent?: (event: Event) => Promise<void>;
+  /**
+   * Finds the content sent to a JID under an id, to send it again, when it is not among the last 512 of this process.
+   * An application that keeps `SentMessage.content` can find it even after a restart. The client applies the edits and
+   * deletions of this process; what changed before, the application returns as it is now.
+   */
+  readonly findSent?: FindSent;
+}

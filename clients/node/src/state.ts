@@ -1,0 +1,216 @@
+/**
+ * The state that a client must not lose, and where it is saved; knows no network.
+ *
+ * A client must not lose its state: a message key used before a crash and again after it breaks the encryption, and an
+ * acked message whose keys were not saved is lost. So the rule is: save first, then send.
+ *
+ * Source: Signal, "The Double Ratchet Algorithm", section 2; MSG-09.
+ */
+
+import { randomBytes } from "node:crypto";
+import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { Lock } from "./asynchrony.js";
+import { DeliveryMemory, type SavedMemory } from "./memory.js";
+import { hide } from "./protocol/hidden.js";
+import { PRIVATE_KEY_BYTES } from "./protocol/sizes.js";
+import { InvalidSnapshot, KeyPair, SignalState } from "./signal/index.js";
+
+const FORMAT = 1;
+const ID_PREFIX_BYTES = 6;
+const HEADER_END = 0x0a;
+
+interface Header {
+  readonly format: number;
+  readonly jid: string;
+  readonly auth_private_key: string;
+  readonly next_number: number;
+  readonly deliveries: SavedMemory;
+}
+
+/** One account on one device. Changes in memory only; `DurableState` saves it. */
+export class ClientState {
+  static {
+    hide(ClientState.prototype, "authPrivateKey", "signal");
+  }
+
+  /** The beginning of every message id. Not saved, so that a state restored from an old backup repeats no id. */
+  idPrefix = randomBytes(ID_PREFIX_BYTES).toString("hex");
+
+  /**
+   * @param jid The account's JID; empty until it is enlisted.
+   * @param authPrivateKey The key that every Noise handshake proves, 32 bytes (CHN-07).
+   * @param signal Keys and sessions for message encryption.
+   * @param deliveries The client's memory of deliveries.
+   * @param nextNumber The number at the end of the next message id.
+   */
+  constructor(
+    public jid: string,
+    readonly authPrivateKey: Uint8Array,
+    readonly signal: SignalState,
+    readonly deliveries: DeliveryMemory = new DeliveryMemory(),
+    public nextNumber = 1,
+  ) {}
+
+  /** Makes the state of a new device. */
+  static generate(jid = ""): ClientState {
+    return new ClientState(jid, new Uint8Array(randomBytes(PRIVATE_KEY_BYTES)), SignalState.generate());
+  }
+
+  /** The public auth key, 32 bytes, as enlisted. */
+  get authPublicKey(): Uint8Array {
+    return KeyPair.fromPrivate(this.authPrivateKey).publicKey;
+  }
+
+  /** Returns an id that no message of this account has had. */
+  takeMessageId(): string {
+    const number = this.nextNumber;
+    this.nextNumber += 1;
+    return `${this.idPrefix}-${number}`;
+  }
+
+  /** Returns the whole state, private keys included: a line of JSON, then the encoded `SignalState`. */
+  toBytes(): Uint8Array {
+    const header: Header = {
+      format: FORMAT,
+      jid: this.jid,
+      auth_private_key: Buffer.from(this.authPrivateKey).toString("hex"),
+      next_number: this.nextNumber,
+      deliveries: this.deliveries.toJson(),
+    };
+    return Buffer.concat([Buffer.from(`${JSON.stringify(header)}\n`), this.signal.toBytes()]);
+  }
+
+  /**
+   * Restores a state from the bytes of `toBytes`.
+   *
+   * @throws InvalidSnapshot The bytes are not a saved state that this release can read.
+   */
+  static fromBytes(saved: Uint8Array): ClientState {
+    const end = saved.indexOf(HEADER_END);
+    try {
+      const header = JSON.parse(Buffer.from(saved.subarray(0, end)).toString()) as Header;
+      if (header.format !== FORMAT) {
+        throw new InvalidSnapshot("another release saved this state");
+      }
+      const { jid, next_number: nextNumber } = header;
+      const authPrivateKey = new Uint8Array(Buffer.from(header.auth_private_key, "hex"));
+      // Without a number, all messages would have the same id, and the server would accept the first of them only.
+      if (typeof jid !== "string" || !Number.isSafeInteger(nextNumber) || authPrivateKey.length !== PRIVATE_KEY_BYTES) {
+        throw new InvalidSnapshot("the saved client state is damaged");
+      }
+      const signal = SignalState.fromBytes(saved.subarray(end + 1));
+      return new ClientState(jid, authPrivateKey, signal, DeliveryMemory.fromJson(header.deliveries), nextNumber);
+    } catch (error) {
+      throw error instanceof InvalidSnapshot ? error : new InvalidSnapshot("this is not a saved client state");
+    }
+  }
+}
+
+/** Keeps a saved state. */
+export interface StateStore {
+  /**
+   * Replaces the saved state. The new one is durable when the promise is fulfilled; after a failure, the old one is
+   * still there. Never called twice at the same time.
+   */
+  save(snapshot: Uint8Array): Promise<void>;
+}
+
+/** Keeps the last snapshot in memory: for tests that stop a client and go on from what it saved. */
+export class MemoryStore implements StateStore {
+  static {
+    hide(MemoryStore.prototype, "snapshot");
+  }
+
+  /** The snapshot saved last; empty before the first. */
+  snapshot: Uint8Array = new Uint8Array();
+
+  /** Replaces the saved state. See StateStore. */
+  save(snapshot: Uint8Array): Promise<void> {
+    this.snapshot = snapshot;
+    return Promise.resolve();
+  }
+}
+
+/** Keeps a state in a file that only its owner can read. */
+export class StateFile implements StateStore {
+  /** @param path The file. Its folder must exist and allow new files. */
+  constructor(readonly path: string) {}
+
+  /**
+   * Returns the saved state; undefined when the file does not exist.
+   *
+   * @throws InvalidSnapshot The file does not hold a state that this release can read.
+   */
+  async load(): Promise<ClientState | undefined> {
+    try {
+      return ClientState.fromBytes(await readFile(this.path));
+    } catch (error) {
+      if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+        return undefined;
+      }
+      throw error;
+    }
+  }
+
+  /** Replaces the file as a whole: a crash leaves the old one or the new one. See StateStore. */
+  async save(snapshot: Uint8Array): Promise<void> {
+    const folder = dirname(this.path);
+    const fresh = join(folder, `.${basename(this.path)}.new`);
+    try {
+      await using(await open(fresh, "w", 0o600), async (file) => {
+        await file.writeFile(snapshot);
+        await file.sync();
+      });
+      await rename(fresh, this.path);
+    } catch (error) {
+      await rm(fresh, { force: true });
+      throw error;
+    }
+    await using(await open(folder, "r"), (opened) => opened.sync()); // without it, the new name may be lost
+  }
+}
+
+/** A state and its store. Callers that commit at the same time share one save. */
+export class DurableState {
+  readonly #lock = new Lock();
+  #asked = 0;
+  #saved = 0;
+
+  /**
+   * @param state The state; its owner changes it in memory between two commits.
+   * @param store Keeps the state; undefined saves nothing, for an account that does not outlive its process.
+   */
+  constructor(
+    readonly state: ClientState,
+    private readonly store: StateStore | undefined,
+  ) {}
+
+  /**
+   * Returns when the state as it is now is durable. When it fails, the caller must not send what depends on it.
+   */
+  async commit(): Promise<void> {
+    const { store } = this;
+    if (store === undefined) {
+      return;
+    }
+    this.#asked += 1;
+    const ownTurn = this.#asked;
+    await this.#lock.run(async () => {
+      if (this.#saved >= ownTurn) {
+        return;
+      }
+      const covered = this.#asked;
+      await store.save(this.state.toBytes());
+      this.#saved = covered;
+    });
+  }
+}
+
+async function using(file: FileHandle, work: (file: FileHandle) => Promise<void>): Promise<void> {
+  try {
+    await work(file);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,136 @@
+/** The client's calls in any order, and an application whose code fails, closes or never returns. */
+
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+
+import { create } from "@bufbuild/protobuf";
+
+import { deferred } from "../../src/asynchrony.js";
+import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
+import { MessageSchema, ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
+import { ClientState, ConnectionEnded, log, ThirdPartyClient } from "../../src/index.js";
+import type { ClientOptions } from "../../src/options.js";
+import { FalseServer, type Frame, type Session, type StanzaInit } from "./falseServer.js";
+
+const RECEIPT: StanzaInit = {
+  deliveryId: 1n,
+  kind: { case: "receipt", value: { fromJid: "2-1@interop", type: ReceiptType.READ, messageIds: ["1"] } },
+};
+
+function clientOf(server: FalseServer, options: ClientOptions = {}, state = newState()): ThirdPartyClient {
+  return ThirdPartyClient.direct(server, state, () => Promise.resolve("token"), undefined, options);
+}
+
+function newState(): ClientState {
+  return ClientState.generate("1-1@interop");
+}
+
+/** Logs in, delivers a receipt, notes what is acked, and reads until the client has gone. */
+function delivering(acked: bigint[]) {
+  return async function* (session: Session): AsyncGenerator<Frame> {
+    yield session.login();
+    yield session.frame(RECEIPT);
+    for (let stanzas = await session.next(); stanzas !== undefined; stanzas = await session.next()) {
+      acked.push(...stanzas.flatMap(({ kind }) => (kind.case === "ack" ? kind.value.deliveryIds : [])));
+    }
+  };
+}
+
+test("before it connects, and after it is closed, a client sends nothing and says so", async () => {
+  await using server = await FalseServer.start(delivering([]));
+  const client = clientOf(server);
+  const isRefused = async () => {
+    const message = create(MessageSchema, { id: "1", toJid: "2-1@interop" });
+    for (const call of [
+      () => client.ping(),
+      () => client.sendEncrypted(message),
+      () => client.refuseIdentity("2-1@interop"),
+    ]) {
+      await assert.rejects(call, ConnectionEnded);
+    }
+  };
+  await client.close();
+  await isRefused();
+  await client.connect();
+  await client.close();
+  await client.close();
+  await isRefused();
+  await client.abort();
+  assert.equal(server.opened, 1);
+});
+
+test("what waits for an answer when the client closes learns that none will come", { timeout: 20_000 }, async () => {
+  await using server = await FalseServer.start(delivering([]));
+  const client = clientOf(server);
+  await client.connect();
+  const message = create(MessageSchema, { id: "1", toJid: "2-1@interop" });
+  const waiting = [client.ping(), client.sendEncrypted(message), client.waitFor("TextReceived", 60)];
+  const ended = Promise.allSettled(waiting);
+  await client.close();
+  for (const each of await ended) {
+    assert.ok(each.status === "rejected" && each.reason instanceof ConnectionEnded);
+  }
+});
+
+describe("the application's code", { timeout: 20_000 }, () => {
+  for (const how of ["close", "abort", "connect"] as const) {
+    test(`may call ${how} while its event waits for it`, async () => {
+      await using server = await FalseServer.start(delivering([]));
+      const called = deferred<void>();
+      let isFirst = true;
+      const client = clientOf(server, {
+        onEvent: async () => {
+          if (isFirst) {
+            isFirst = false;
+            await client[how]();
+            called.resolve();
+          }
+        },
+      });
+      await client.connect();
+      await called.promise;
+      await client.close();
+      await server.left();
+    });
+  }
+
+  test("fails: nothing is acked, and this client does not go on", async (context) => {
+    context.mock.method(log, "error", () => undefined);
+    const acked: bigint[] = [];
+    await using server = await FalseServer.start(delivering(acked));
+    const client = clientOf(server, { onEvent: () => Promise.reject(new Error("the disk is full")) });
+    await client.connect();
+    assert.equal((await client.waitFor("ConnectionLost")).reason, "CLIENT_FAULT");
+    await assert.rejects(client.connect(), { name: "ConnectionEnded", reason: "CLIENT_FAULT" });
+    await client.close();
+    assert.deepEqual(acked, []);
+  });
+});
+
+test("the end of a connection is told while the client's own work still waits for the server", async () => {
+  const asked = deferred<void>();
+  const never = deferred<never>();
+  await using server = await FalseServer.start(
+    async function* (session) {
+      yield session.login();
+      const event = { case: "prekeysLow", value: { count: 1 } } as const;
+      yield session.frame({ deliveryId: 1n, kind: { case: "notification", value: { event } } });
+      await asked.promise;
+    },
+    (router) => {
+      router.service(PreKeyService, {
+        countOneTimePreKeys: () => {
+          asked.resolve();
+          return never.promise;
+        },
+      });
+    },
+  );
+  const state = newState();
+  state.signal.generateOneTimePrekeys(1);
+  const client = clientOf(server, {}, state);
+  await client.connect();
+  assert.equal((await client.waitFor("ConnectionLost", 5)).reason, "OK");
+  await client.close();
+  never.reject(new Error("the test is over"));
+});

@@ -1,0 +1,28 @@
+"""`interopsim ca`: the certificate that clients of a simulator with TLS trust."""
+
+import json
+from pathlib import Path
+
+import click
+
+from interop_admin.commands.life import found_line, name_argument
+from interop_protocol.printable import printable
+
+
+@click.command(
+    epilog="Example: interopsim ca --output ca.pem && curl --cacert ca.pem https://127.0.0.1:4462/.well-known/jwks"
+)
+@name_argument
+@click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE, not to stdout.")
+def ca(name: str | None, output: Path | None) -> None:
+    """Print the certificate, as PEM, that clients of a simulator with TLS are to trust."""
+    certificate = json.loads(found_line(name)).get("ca")
+    if not certificate:
+        raise click.ClickException("that simulator speaks no TLS: start it with `interopsim up --tls auto`.")
+    if output is None:
+        click.echo(certificate, nl=False)
+        return
+    try:
+        output.write_text(certificate)
+    except OSError as error:
+        raise click.ClickException(f"{printable(str(output))} cannot be written: {error.strerror}.") from error

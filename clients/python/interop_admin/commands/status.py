@@ -1,0 +1,93 @@
+"""`interopsim status`: which simulators run, where, since when, and whether they work; changes nothing."""
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import click
+
+from interop_admin.commands.common import ANSWER_SECONDS, interrupts_waiting, json_option
+from interop_admin.commands.life import found_line, name_argument, named
+from interop_admin.endpoint import VARIABLE
+from interop_admin.running import Running, running_simulators
+from interop_protocol.endpoint import Endpoint
+from interop_protocol.printable import json_line, printable
+
+WORKS, TROUBLED, SILENT = "works", "troubled", "silent"
+_PLACES = ("grpc", "admin", "http", "metrics", "db", "blobs", "ui")
+_SHOWN_AS = {"ui": "page"}
+"""What is called otherwise than in the ready line."""
+
+
+@click.command(epilog="Example: interopsim status --json")
+@name_argument
+@json_option
+def status(name: str | None, as_json: bool) -> None:
+    """Show the simulators that run: NAME, that of INTEROPSIM, or all of yours on this machine.
+
+    Exits with 1 when there is none, or one of them does not work.
+    """
+    shown = asyncio.run(_look_at(_lines(name)))
+    if as_json:
+        click.echo(json_line({"simulators": shown}))
+    else:
+        for each in shown:
+            _print(each)
+    if not shown:
+        click.echo("No simulator runs: start one with `interopsim start`.", err=True)
+    if not shown or any(each["health"] != WORKS for each in shown):
+        raise SystemExit(1)
+
+
+def _lines(name: str | None) -> list[tuple[str, Running | None]]:
+    import os
+
+    running = running_simulators()
+    if name is not None:
+        return [(each.line, each) for each in [named(name, running)]]
+    if os.environ.get(VARIABLE):
+        line = found_line(None)
+        return [(line, next((each for each in running if each.line == line), None))]
+    return [(each.line, each) for each in running]
+
+
+async def _look_at(lines: list[tuple[str, Running | None]]) -> list[dict[str, Any]]:
+    return await asyncio.gather(*(_facts(line, running) for line, running in lines))
+
+
+async def _facts(line: str, running: Running | None) -> dict[str, Any]:
+    facts = {key: value for key, value in json.loads(line).items() if key != "event"}
+    here = {} if running is None else {"name": running.name, "uptime_seconds": round(time.time() - running.since, 1)}
+    health, troubles = await _health(Endpoint.from_ready_line(line))
+    for secret in ("ca", "admin_token"):
+        facts.pop(secret, None)
+    if isinstance(workbench := facts.get("workbench"), dict):
+        workbench.pop("key", None)
+    return {**here, **facts, "health": health, "troubles": troubles}
+
+
+async def _health(simulator: Endpoint) -> tuple[str, dict[str, str]]:
+    with interrupts_waiting():
+        from interop_admin.client import AdminClient
+        from interop_client.errors import ServerRefusal
+
+    async with AdminClient(simulator) as admin:
+        try:
+            works = await admin.check(ANSWER_SECONDS)
+            troubles = dict((await admin.get_statistics()).troubles)
+        except ServerRefusal:
+            return SILENT, {}
+    return WORKS if works and not troubles else TROUBLED, troubles
+
+
+def _print(facts: dict[str, Any]) -> None:
+    name, uptime = facts.get("name", "that of INTEROPSIM"), facts.get("uptime_seconds")
+    since = "" if uptime is None else f", up {uptime:.0f} s"
+    click.echo(f"{name}: {facts['health']}{since}, version {printable(str(facts.get('version')))}, pid {facts['pid']}")
+    places = {_SHOWN_AS.get(each, each): facts[each] for each in _PLACES if facts.get(each)}
+    width = max(map(len, places), default=0)
+    for place, address in places.items():
+        click.echo(f"  {place:{width}}  {printable(str(address))}")
+    for part, sentence in facts["troubles"].items():
+        click.echo(f"  {printable(part)}: {printable(sentence)}")

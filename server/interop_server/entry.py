@@ -1,0 +1,69 @@
+"""Where `interopsim` begins and ends: how an interrupt, a full disk, a closed pipe or a plain terminal is met.
+
+Imports nothing that takes time before an interrupt is met in order.
+"""
+
+import sys
+
+INTERRUPTED, FAILED = 130, 1
+
+
+def main() -> None:
+    """Runs the command line; ends the process."""
+    try:
+        code = _run()
+    except KeyboardInterrupt:
+        code = INTERRUPTED
+    sys.exit(_flushed(code))
+
+
+def _run() -> int:
+    from click.exceptions import Abort, ClickException, Exit
+
+    from interop_server.cli import main as commands
+
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and stream.encoding != "utf-8":
+            from interop_server.plain_terminal import show_what_can_be_shown  # few need it
+
+            show_what_can_be_shown(stream)
+    try:
+        result = commands.main(prog_name="interopsim", standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except Exit as end:
+        return end.exit_code
+    except ClickException as error:
+        error.show()
+        return error.exit_code
+    except Abort:  # of click, for an interrupt
+        return INTERRUPTED
+    except OSError as error:
+        if not _is_of_output(error):
+            raise
+        return _unwritten(error)
+
+
+def _flushed(code: int) -> int:
+    """Writes what is left to write; returns the status to end with."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        return _unwritten(error)
+    return code
+
+
+def _is_of_output(error: OSError) -> bool:
+    import errno
+
+    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
+
+
+def _unwritten(error: OSError) -> int:
+    """Says that nobody takes the output, unless its reader has gone and so wants no more; nothing is tried again."""
+    import os
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if not isinstance(error, BrokenPipeError):
+        sys.stderr.write(f"Error: standard output cannot be written: {error.strerror}.\n")
+    return FAILED

@@ -1,0 +1,142 @@
+"""The bus on a NATS server: what one node says, all others hear, or nobody; knows nothing of what is said."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+
+import nats.errors
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
+from interop_server.core.troubles import BUS, Troubles
+from interop_server.nodes import BusUnusable
+from interop_server.nodes.address import BusAddress
+
+_log = logging.getLogger(__name__)
+
+CONNECT_SECONDS = 2
+"""How long a server may take to accept a connection, and the start of a node waits for the bus."""
+_AGAIN_SECONDS = 0.25
+"""How long after a failure the next attempt is made."""
+_PING_SECONDS = 1
+"""How often it is asked whether the server still answers; after two answers that do not come, it is gone."""
+_FAILURES = (OSError, TimeoutError, nats.errors.Error)
+_NOT_LET_IN = ("authorization violation", "authentication", "credentials")
+"""What errors say of a user or a file that is wrong: they have no class of their own."""
+
+Heard = Callable[[bytes], None]
+
+
+class Bus:
+    """One node's end of the bus. It connects, and connects again, by itself; nothing waits for it.
+
+    Args:
+        address: Where the bus is.
+        world: Tells a world from others that have the same prefix.
+        troubles: Where it is kept what is wrong with it.
+        heard: Gets what other nodes say.
+    """
+
+    def __init__(self, address: BusAddress, world: str, troubles: Troubles, heard: Heard) -> None:
+        self._address = address
+        self._troubles = troubles
+        self._heard = heard
+        self._subject = f"{address.prefix}.{world}.nodes"
+        self._client: Client | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._not_let_in: Exception | None = None
+
+    async def open(self) -> None:
+        """Connects, or leaves it to the background when the server is away: a node can do without.
+
+        Raises:
+            BusUnusable: The server lets this node not in.
+        """
+        tried = asyncio.Event()
+        self._task = asyncio.create_task(self._keep_connected(tried), name="bus")
+        await tried.wait()
+        if self._not_let_in is not None:
+            raise BusUnusable(
+                f"The bus at {self._address.shown} does not let this node in: {_words_of(self._not_let_in)}."
+            )
+
+    async def close(self) -> None:
+        """Ends the connection; what was said before is sent first, if that is possible at once."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def say(self, what: bytes) -> bool:
+        """Tells all other nodes something, and says whether it went out: then they hear it, or find out that not."""
+        client = self._client
+        if client is None:
+            return False
+        try:
+            await client.publish(self._subject, what)
+        except _FAILURES as error:
+            _log.debug("the bus did not take an announcement: %s", error)
+            return False
+        return True
+
+    async def _keep_connected(self, tried: asyncio.Event) -> None:
+        while True:
+            try:
+                await self._be_connected(tried)
+            except _FAILURES as error:
+                if any(words in str(error).lower() for words in _NOT_LET_IN):
+                    self._not_let_in = error
+                self._meet(error)
+            tried.set()
+            await asyncio.sleep(_AGAIN_SECONDS)  # in real time: a server knows no other
+
+    async def _be_connected(self, tried: asyncio.Event) -> None:
+        """Connects, and returns when the connection has gone."""
+        client, gone = Client(), asyncio.Event()
+
+        async def note_gone() -> None:
+            gone.set()
+
+        try:
+            await client.connect(
+                list(self._address.servers),
+                name="interopsim",
+                allow_reconnect=False,
+                max_reconnect_attempts=1,
+                reconnect_time_wait=0,
+                connect_timeout=CONNECT_SECONDS,
+                ping_interval=_PING_SECONDS,
+                no_echo=True,
+                user_credentials=self._address.credentials,
+                error_cb=_note,
+                closed_cb=note_gone,
+                disconnected_cb=note_gone,
+            )
+            await client.subscribe(self._subject, cb=self._take)
+            await client.flush(CONNECT_SECONDS)
+            self._client = client
+            self._troubles.end(BUS)
+            tried.set()
+            await gone.wait()
+            raise ConnectionError("the connection has gone")
+        finally:
+            self._client = None
+            with suppress(*_FAILURES):
+                await client.close()
+
+    async def _take(self, message: Msg) -> None:
+        self._heard(message.data)
+
+    def _meet(self, error: BaseException) -> None:
+        what = f"the bus at {self._address.shown} cannot be used ({_words_of(error)})"
+        self._troubles.meet(BUS, f"{what}: other nodes hear of things a second late.")
+
+
+def _words_of(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    return str(error).removeprefix("nats: ").strip("'") or type(error).__name__
+
+
+async def _note(error: Exception) -> None:
+    _log.debug("the bus: %s", error)

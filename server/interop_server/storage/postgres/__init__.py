@@ -1,0 +1,1 @@
+"""The PostgreSQL engine: one database for as many accounts and messages as one file cannot hold."""

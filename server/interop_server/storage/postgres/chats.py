@@ -1,0 +1,60 @@
+"""Chats and their first contacts in PostgreSQL; knows no rule about answers and marks."""
+
+from collections.abc import Sequence
+
+from interop_server.core.consent.store import ChatStore
+from interop_server.core.messages import Chat, RequestAnswer
+from interop_server.core.model import MessageRequestState
+from interop_server.storage.postgres.concern import LOCK_ACCOUNTS, Concern
+from interop_server.storage.postgres.mailbox import put_notice
+from interop_server.storage.postgres.session import Session
+
+_PUT_STATE = """
+    UPDATE chat SET request_state = $3 WHERE whatsapp_id = $1 AND third_party_id = $2 AND request_state <> $3
+"""
+_PUT_MARK = """
+    UPDATE chat SET trusted_until_ms = $3 WHERE whatsapp_id = $1 AND third_party_id = $2 AND trusted_until_ms < $3
+"""
+
+
+async def _put_answers(db: Session, answers: Sequence[RequestAnswer]) -> None:
+    ends = {end for answer in answers for end in (answer.whatsapp_id, answer.third_party_id)}
+    await db.rows(LOCK_ACCOUNTS, sorted(ends))
+    for answer in answers:
+        pair = (answer.whatsapp_id, answer.third_party_id)
+        await db.change(_PUT_STATE, *pair, answer.state)
+        if answer.notice is not None and await db.change(_PUT_MARK, *pair, answer.trusted_until_ms):
+            await put_notice(db, answer.notice)
+
+
+class PostgresChats(Concern, ChatStore):
+    """The table of chats."""
+
+    _LIST_PAGE = """
+        SELECT jid, peer.integrator, external_id, last_message_at_ms, request_state, NOT EXISTS (
+            SELECT 1 FROM opted_in WHERE opted_in.account_id = $1 AND opted_in.integrator = peer.integrator
+        )
+        FROM chat JOIN account AS peer ON peer.account_id = third_party_id
+        WHERE whatsapp_id = $1 AND listed = 1
+        AND ($2::bigint IS NULL OR last_message_at_ms < $2 OR (last_message_at_ms = $2 AND jid > $3))
+        ORDER BY last_message_at_ms DESC, jid LIMIT $4
+    """
+
+    async def list_page(self, account_id: int, before: tuple[int, str] | None, limit: int) -> list[Chat]:
+        last_message_at_ms, peer_jid = before or (None, "")
+        rows = await self._rows(self._LIST_PAGE, account_id, last_message_at_ms, peer_jid, limit)
+        return [
+            Chat(jid, integrator, external_id, newest_ms, read_only, MessageRequestState(state))
+            for jid, integrator, external_id, newest_ms, state, read_only in rows
+        ]
+
+    _DELETE = """
+        UPDATE chat SET listed = 0
+        WHERE whatsapp_id = $1 AND third_party_id = (SELECT account_id FROM account WHERE jid = $2)
+    """
+
+    async def delete(self, account_id: int, peer_jid: str) -> None:
+        await self._change(self._DELETE, account_id, peer_jid)
+
+    async def put_answers(self, answers: Sequence[RequestAnswer]) -> None:
+        await self._engine.write(lambda db: _put_answers(db, answers))

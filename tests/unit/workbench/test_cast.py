@@ -1,0 +1,90 @@
+"""A cast is read as it is written, or refused with a sentence that says what to change."""
+
+from pathlib import Path
+
+import pytest
+
+from interop_workbench.cast import HABITS, CastWrong, PartnerRole, default_cast, load_cast, parse_cast
+from interop_workbench.habits import habit_of
+
+GRACE = '[[people]]\nname = "Grace"\nphone_number = "+31600000099"\n'
+
+
+def test_the_usual_cast_has_a_person_for_each_habit() -> None:
+    """And each of them has something to do."""
+    cast = default_cast()
+    assert cast.partner == PartnerRole(31, "Pigeon", "https://pigeon.example")
+    assert {role.habit for role in cast.people} == set(HABITS)
+    assert [role.name for role in cast.people if not role.online] == ["Away"]
+    assert [role.name for role in cast.people if not role.opted_in] == ["Rejecta"]
+    assert all(callable(habit_of(role)) for role in cast.people)
+
+
+def test_what_is_left_out_is_as_usual() -> None:
+    """A name and a number make a person."""
+    cast = parse_cast(GRACE)
+    assert cast.partner == PartnerRole()
+    [grace] = cast.people
+    assert (grace.name, grace.habit, grace.opted_in, grace.online, grace.inbox) == (
+        "Grace",
+        "none",
+        True,
+        True,
+        "separate",
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        pytest.param("people = [", "not TOML", id="no TOML"),
+        pytest.param("peopel = []", "did you mean `people`", id="a table of another name"),
+        pytest.param("[people]\nname = 1", "[[people]]", id="a table in place of a list"),
+        pytest.param("people = [1]", "[[people]]", id="no tables"),
+        pytest.param("partner = 3", "[partner]", id="a messenger that is none"),
+        pytest.param("[partner]\nintegrator = 0", "1 to 999", id="an id too low"),
+        pytest.param("[partner]\nintegrator = 1000", "1 to 999", id="an id too high"),
+        pytest.param('[partner]\nintegrator = "31"', "`integrator` is a whole number", id="an id that is a text"),
+        pytest.param("[partner]\nintegrator = true", "`integrator` is a whole number", id="an id that is a truth"),
+        pytest.param('[partner]\nname = ""', "not empty", id="a messenger without a name"),
+        pytest.param('[[people]]\nname = "Grace"', "lacks `phone_number`", id="no number"),
+        pytest.param(GRACE + 'habbit = "echo"', "did you mean `habit`", id="a field of another name"),
+        pytest.param(GRACE + 'habit = "ecko"', "did you mean `echo`", id="a habit of another name"),
+        pytest.param(GRACE + 'habit = "script"', "needs `lines`", id="a script without lines"),
+        pytest.param(GRACE + 'lines = "one"', "`lines` is a list", id="lines that are none"),
+        pytest.param(GRACE + "lines = [1]", "`lines` is a list", id="lines that are numbers"),
+        pytest.param(GRACE + 'lines = [""]', "none of them empty", id="an empty line"),
+        pytest.param(GRACE + "seconds = 0", "more than 0", id="no pause"),
+        pytest.param(GRACE + "seconds = nan", "more than 0", id="a pause that is no number"),
+        pytest.param(GRACE + "seconds = inf", "more than 0", id="a pause without end"),
+        pytest.param(GRACE + "every = 0", "`every`", id="at no message"),
+        pytest.param(GRACE + 'inbox = "both"', "separate or combined", id="an inbox that is none"),
+        pytest.param(GRACE + GRACE, "two people have the name", id="a name twice"),
+        pytest.param(GRACE + GRACE.replace("Grace", "Ada"), "two people have the phone number", id="a number twice"),
+        pytest.param(GRACE.replace("Grace", "Grace Hopper"), "without blanks", id="a name with a blank"),
+        pytest.param(GRACE.replace("Grace", "a/b"), "neither `@` nor `/`", id="a name that is a path"),
+        pytest.param(GRACE.replace("Grace", "a\\u0000"), "printable", id="a name that cannot be shown"),
+        pytest.param(
+            "".join(f'[[people]]\nname = "p{each}"\nphone_number = "{each}"\n' for each in range(101)),
+            "too many",
+            id="a crowd",
+        ),
+    ],
+)
+def test_a_wrong_cast_is_refused_with_a_sentence(text: str, said: str, tmp_path: Path) -> None:
+    """One that names the place and what to write."""
+    with pytest.raises(CastWrong) as raised:
+        parse_cast(text)
+    assert said in str(raised.value) and str(raised.value).endswith((".", "?"))
+    file = tmp_path / "cast.toml"
+    file.write_text(text)
+    with pytest.raises(CastWrong, match=r"cast\.toml"):
+        load_cast(file)
+
+
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
+    """A folder, bytes that are no text, nothing at all."""
+    (tmp_path / "bytes").write_bytes(b"\xff\xfe")
+    for name in (".", "bytes", "missing"):
+        with pytest.raises(CastWrong, match="cannot be read"):
+            load_cast(tmp_path / name)
