@@ -16,6 +16,7 @@ from interop_workbench.page import Page
 from interop_workbench.person import Person
 from interop_workbench.service import Service, summary
 from interop_workbench.world import World
+from partner_server.listening import stop_listening
 
 STOP_SECONDS = 2.0
 """How long requests may take when the workbench ends."""
@@ -96,6 +97,7 @@ class Bench:
             application.on_shutdown.append(page.stop)
         runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
         self._resources.push_async_callback(runner.cleanup)
+        self._resources.push_async_callback(stop_listening, listener)
         await runner.setup()
         await web.SockSite(runner, listener).start()
 

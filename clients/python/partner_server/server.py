@@ -16,6 +16,7 @@ from interop_protocol.endpoint import ServerAddress
 from partner_server.authkeys import AuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
+from partner_server.listening import stop_listening
 from partner_server.media import MediaFolder, MediaRoutes
 from partner_server.proxy import Proxy
 from partner_server.push_tokens import PushVerifier, WhatsAppKeys
@@ -163,6 +164,7 @@ class PartnerServer:
         http = await self._resources.enter_async_context(aiohttp.ClientSession())
         runner = web.AppRunner(await self._application(http), access_log=None, shutdown_timeout=STOP_SECONDS)
         self._resources.push_async_callback(runner.cleanup)
+        self._resources.push_async_callback(stop_listening, listener)
         await runner.setup()
         await web.SockSite(runner, listener, backlog=BACKLOG).start()
 
