@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tests.histories.model import Event, Model, seen_by
@@ -72,7 +72,8 @@ async def _live(stage: Stage, story: Story, moment: Moment, models: list[Model],
     certain = {person: len(events) for person, events in logs[0].items()} if len(tried) == 1 else None
     await stage.settle(certain, leaving)
     seen = Seen(answers, stage.take())
-    allowed = [model for model, expected in tried if _agrees(model, expected, seen, is_one=len(moment) == 1)]
+    ends = Counter(event for model, _ in tried for log in model.log.values() for event in log if event[0] == "ended")
+    allowed = [model for model, expected in tried if _agrees(model, expected, seen, ends, is_one=len(moment) == 1)]
     if not allowed:
         raise WrongHistory(story, moment, _difference(Seen(tried[0][1], logs[0]), seen, stage))
     for model in allowed:
@@ -106,12 +107,13 @@ def _orders(counts: Sequence[int]) -> set[tuple[int, ...]]:
     return set(itertools.permutations([index for index, count in enumerate(counts) for _ in range(count)]))
 
 
-def _agrees(model: Model, expected: Sequence[Event], seen: Seen, *, is_one: bool) -> bool:
+def _agrees(model: Model, expected: Sequence[Event], seen: Seen, ends: Container[Event], *, is_one: bool) -> bool:
     log = seen_by_name(model.log), seen_by_name(seen.log)
     if is_one:
         return list(expected) == list(seen.answers) and log[0] == log[1]
     return all(_may_be(one, other) for one, other in zip(expected, seen.answers, strict=True)) and all(
-        _saw(log[0].get(who, ()), log[1].get(who, ()), is_here=model.is_online(who[0])) for who in {*log[0], *log[1]}
+        saw(log[0].get(who, ()), log[1].get(who, ()), ends, is_here=model.is_online(who[0]))
+        for who in {*log[0], *log[1]}
     )
 
 
@@ -120,9 +122,13 @@ def _may_be(expected: Event, answer: Event) -> bool:
     return answer == expected or answer in (ENDED, ("SESSION_DEAD",))
 
 
-def _saw(expected: Sequence[Event], seen: Sequence[Event], *, is_here: bool) -> bool:
-    """Whether somebody saw what they must; a connection that ended meanwhile may have seen only the beginning of it."""
-    due, came = _connections(expected), _connections(seen)
+def saw(expected: Sequence[Event], seen: Sequence[Event], ends: Container[Event], *, is_here: bool) -> bool:
+    """Whether somebody saw what they must; a connection that ended meanwhile may have seen only the beginning of it.
+
+    What the steps of a moment have changed comes in the order in which they did. Which of them then ends the connection
+    is open: its end is any of `ends`.
+    """
+    due, came = _connections(expected, ends), _connections(seen, ends)
     if len(due) != len(came):
         return False
     last, shown = due.pop(), came.pop()
@@ -132,11 +138,11 @@ def _saw(expected: Sequence[Event], seen: Sequence[Event], *, is_here: bool) -> 
     )
 
 
-def _connections(events: Sequence[Event]) -> list[list[Event]]:
-    """Returns what each connection has seen, the end of all but the last included."""
+def _connections(events: Sequence[Event], ends: Container[Event]) -> list[list[Event]]:
+    """Returns what each connection has seen, the end of all but the last included, all of `ends` as one."""
     parts: list[list[Event]] = [[]]
     for event in events:
-        parts[-1].append(_loosely(event))
+        parts[-1].append(("ended",) if event in ends else _loosely(event))
         if event[0] == "ended":
             parts.append([])
     return parts

@@ -13,7 +13,7 @@ from interop_server.core.consent import reach
 from interop_server.core.messages import RouteFacts
 from interop_server.storage.sqlite import mailbox
 from tests.histories.campaign import chunks
-from tests.histories.history import WrongHistory, play
+from tests.histories.history import WrongHistory, play, saw
 from tests.histories.search import search
 from tests.histories.stage import Stage
 from tests.histories.story import Story, WrongStory, read, write
@@ -122,3 +122,12 @@ def test_what_is_no_story_is_refused_with_the_line(text: str) -> None:
     """A step that nobody can take, or that cannot be taken beside another one, is named with its line."""
     with pytest.raises(WrongStory, match="line 2: "):
         read(f"send w1 a1 m1\n{text}\n")
+
+
+@pytest.mark.parametrize(
+    ("seen", "is_right"), [("BANNED", True), ("KEYS_REPLACED", True), ("CONNECTION_REPLACED", False)]
+)
+def test_of_two_ends_at_once_either_may_be_told(seen: str, is_right: bool) -> None:
+    """Who is banned while they enlist with new keys has both done to them; what neither of them does is wrong."""
+    before, ends = ("message", "w1", "m1", 1), [("ended", "BANNED"), ("ended", "KEYS_REPLACED")]
+    assert saw([before, ends[0]], [before, ("ended", seen)], ends, is_here=False) == is_right
