@@ -1,11 +1,32 @@
 """The numbered files that an engine's schema is made of, and which version of it each of them leads to; knows no SQL.
 
 A release may add a file, which brings a database of an older release up, and never changes one that was released.
+
+Nodes of two releases work on one database while they are rolled. So a change that would break the older one is made in
+two steps, in two releases. A file that expands leaves all that programs before it use. One that contracts takes away
+what the program of the version before uses no more, and older ones did. The first line of a file says which it is; one
+that says nothing breaks all programs before it.
 """
 
 import zlib
 from collections.abc import Sequence
 from importlib.resources import files
+
+_EXPANDS = "-- Expands: programs of the versions before go on.\n"
+_CONTRACTS = "-- Contracts: programs of the version before go on, older ones do not.\n"
+
+
+def works_for(file: str, before: int, older: Sequence[int]) -> list[int]:
+    """Returns the versions whose programs go on when a file is applied.
+
+    Args:
+        file: Its text.
+        before: The version to which it is applied.
+        older: The versions whose programs went on with that one.
+    """
+    if file.startswith(_EXPANDS):
+        return [*older, before]
+    return [before] if file.startswith(_CONTRACTS) else []
 
 
 def schema_files(package: str) -> list[str]:

@@ -1,13 +1,16 @@
 """Makes the tables in a database, or recognises those of this program and brings them up; knows no table of its own."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 
 from interop_server.crash_points import passing
 from interop_server.storage import WrongStore
+from interop_server.storage.postgres.nodes import living_nodes
 from interop_server.storage.postgres.session import Session
-from interop_server.storage.schema_files import missing_files, schema_files, version
+from interop_server.storage.schema_files import missing_files, schema_files, version, works_for
 
 LEAST_VERSION = 150_000
 """The oldest server that is known to do: 15."""
@@ -17,7 +20,8 @@ _SERVER = "SELECT current_setting('server_version_num')::integer, current_settin
 # For the whole database, and as long as the connection: either one process writes, or nodes of one world do.
 _PLACE = "(hashtextextended('interopsim ' || current_schema(), 0))"
 _SIT_ALONE, _SIT_TOGETHER = f"SELECT pg_advisory_lock{_PLACE}", f"SELECT pg_advisory_lock_shared{_PLACE}"
-_LOCK_SCHEMA = "SELECT pg_advisory_xact_lock(hashtextextended('interopsim schema ' || current_schema(), 0))"
+_SCHEMA = "(hashtextextended('interopsim schema ' || current_schema(), 0))"
+_LOCK_SCHEMA, _UNLOCK_SCHEMA = f"SELECT pg_advisory_lock{_SCHEMA}", f"SELECT pg_advisory_unlock{_SCHEMA}"
 _LIST_RELATIONS = """
     SELECT relname::text FROM pg_class
     WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p', 'v', 'm', 'S', 'f') ORDER BY relname
@@ -29,6 +33,23 @@ _MAKE_VERSION = """
     INSERT INTO schema_version (version) VALUES (0);
 """
 _IS_OURS = "SELECT obj_description('schema_version'::regclass, 'pg_class') = 'interopsim'"
+# The column came with a later file than the table.
+_WORKS_FOR = "SELECT to_jsonb(schema_version) ->> 'works_for' FROM schema_version"
+_SET_VERSION = "UPDATE schema_version SET version = $1"
+_SET_WORKS_FOR = "UPDATE schema_version SET works_for = $1"
+
+
+def own_version() -> int:
+    """Returns the version of the tables that this program was made for."""
+    return version(_schema())
+
+
+@asynccontextmanager
+async def as_it_is(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Has nobody else change the tables, or look whether they suit, meanwhile."""
+    await connection.execute(_LOCK_SCHEMA)
+    yield
+    await connection.execute(_UNLOCK_SCHEMA)  # the end of the connection does it, too
 
 
 def _schema() -> list[str]:
@@ -56,12 +77,13 @@ async def prepare_database(connection: asyncpg.Connection, name: str, *, is_empt
     """Makes the tables if there are none, and brings those of an older release up; changes nothing else.
 
     Args:
-        connection: Of a process that has its place.
+        connection: Of a process that has its place, `as_it_is`.
         name: The database, as the operator knows it.
         is_emptied: Whether all is deleted that is in it, except the server's keys.
 
     Raises:
-        WrongStore: The database is another application's or version's, or cannot hold the tables.
+        WrongStore: The database is another application's or version's, or cannot hold the tables; or nodes are there
+            that would not work with what it has to become.
     """
     [(server, encoding, schema_name)] = await connection.fetch(_SERVER)
     if server < LEAST_VERSION:
@@ -82,7 +104,6 @@ async def _apply_next(connection: asyncpg.Connection, name: str, schema: Sequenc
     """Applies the first file that is missing; says whether one was."""
     # One transaction: a killed process leaves a complete database, of this version or of the one before, or nothing.
     async with connection.transaction():
-        await connection.execute(_LOCK_SCHEMA)
         missing = await _missing_files(connection, name, schema)
         if not missing:
             return False
@@ -90,9 +111,30 @@ async def _apply_next(connection: asyncpg.Connection, name: str, schema: Sequenc
         passing("schema.create")
         if not number:
             await connection.execute(_MAKE_VERSION)
+        await _make_room(connection, name, missing[0], version(schema[:number]))
         await connection.execute(missing[0])
-        await connection.execute("UPDATE schema_version SET version = $1", version(schema[: number + 1]))
+        await connection.execute(_SET_VERSION, version(schema[: number + 1]))
     return True
+
+
+async def _make_room(connection: asyncpg.Connection, name: str, file: str, before: int) -> None:
+    """Notes whose programs go on once a file is applied; refuses it while nodes live whose programs do not."""
+    older = await _get_works_for(connection)
+    if older is None:
+        return
+    going_on = works_for(file, before, older)
+    if broken := await living_nodes(connection, but=going_on):
+        raise WrongStore(
+            f"Nodes of an older release are on {name} ({', '.join(broken)}), and do not work with the tables that this "
+            "program needs: stop them first."
+        )
+    await connection.execute(_SET_WORKS_FOR, going_on)
+
+
+async def _get_works_for(connection: asyncpg.Connection) -> list[int] | None:
+    """Returns the older versions whose programs work with the tables; None for tables that do not say that yet."""
+    noted = await connection.fetchval(_WORKS_FOR)
+    return None if noted is None else json.loads(noted)
 
 
 async def _missing_files(connection: asyncpg.Connection, name: str, schema: Sequence[str]) -> Sequence[str]:
@@ -101,6 +143,8 @@ async def _missing_files(connection: asyncpg.Connection, name: str, schema: Sequ
         return schema
     if "schema_version" not in relations or not await connection.fetchval(_IS_OURS):
         raise WrongStore(f"{name} is the database of another application: choose another, or an empty schema of it.")
+    if version(schema) in (await _get_works_for(connection) or ()):
+        return []
     present = await connection.fetchval("SELECT version FROM schema_version")
     missing = missing_files(schema, present)
     if missing is None:

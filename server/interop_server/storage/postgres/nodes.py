@@ -35,23 +35,36 @@ _FORGET_SECONDS = 60
 """How long it is remembered that a connection has ended: longer than any node lives without a look."""
 _LONGEST_LIST = 10_000
 
-_JOIN = "INSERT INTO node (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING seat"
+_JOIN = "INSERT INTO node (name, schema_version) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING seat"
 _RENEWED = "SELECT seat, renewed_at FROM node WHERE name = $1"
 _IS_DEAD = f"renewed_at < clock_timestamp() - interval '{LEASE_SECONDS} seconds'"
 # Its connections are those of its seat: whoever buries it finds them.
 _TAKE_NAME = f"UPDATE node SET name = name || ' ' || seat WHERE name = $1 AND {_IS_DEAD}"
 
 
-async def join(connection: asyncpg.Connection, name: str) -> int:
+_LIST_LIVING = f"SELECT name FROM node WHERE NOT ({_IS_DEAD}) AND schema_version <> ALL ($1::bigint[]) ORDER BY seat"
+
+
+async def living_nodes(connection: asyncpg.Connection, but: Sequence[int]) -> list[str]:
+    """Returns the names of the nodes that live, but those that were made for one of some versions."""
+    return [name for (name,) in await connection.fetch(_LIST_LIVING, but)]
+
+
+async def join(connection: asyncpg.Connection, name: str, schema_version: int) -> int:
     """Takes a seat that no other node has ever had.
 
     A node that was killed has its name for some seconds, which this waits for.
+
+    Args:
+        connection: Of a process that has its place, `as_it_is`.
+        name: What its operator calls it.
+        schema_version: Which tables its program was made for.
 
     Raises:
         WrongStore: A node of this name lives.
     """
     first: Row | None = None
-    while (seat := await connection.fetchval(_JOIN, name)) is None:
+    while (seat := await connection.fetchval(_JOIN, name, schema_version)) is None:
         row = await connection.fetchrow(_RENEWED, name)
         first = first or row
         if row is not None and first is not None and tuple(row) != tuple(first):
@@ -62,8 +75,11 @@ async def join(connection: asyncpg.Connection, name: str) -> int:
 
 
 _RENEW = "UPDATE node SET renewed_at = clock_timestamp(), announced = $2 WHERE seat = $1"
+# Unless the tables were changed meanwhile so that its program does not work with them any more.
 _JOIN_AGAIN = """
-    INSERT INTO node (seat, name) OVERRIDING SYSTEM VALUE VALUES ($1, $2) ON CONFLICT DO NOTHING
+    INSERT INTO node (seat, name, schema_version) OVERRIDING SYSTEM VALUE
+        SELECT $1, $2, $3 FROM schema_version WHERE version = $3 OR $3 = ANY (works_for)
+    ON CONFLICT DO NOTHING
 """
 _IS_THERE = "SELECT 1 FROM node WHERE seat = $1 FOR KEY SHARE"
 _LOCK_ACCOUNTS = """
@@ -251,12 +267,14 @@ class PostgresNodes(Concern, NodeStore):
         engine: Of this node.
         seat: Its number.
         name: What its operator calls it.
+        schema_version: Which tables its program was made for.
     """
 
-    def __init__(self, engine: Engine, seat: int, name: str) -> None:
+    def __init__(self, engine: Engine, seat: int, name: str, schema_version: int) -> None:
         super().__init__(engine)
         self._seat = seat
         self._name = name
+        self._schema_version = schema_version
 
     @property
     def seat(self) -> int:
@@ -266,7 +284,7 @@ class PostgresNodes(Concern, NodeStore):
         return bool(await self._change(_RENEW, self._seat, announced))
 
     async def join_again(self) -> None:
-        await self._change(_JOIN_AGAIN, self._seat, self._name)
+        await self._change(_JOIN_AGAIN, self._seat, self._name, self._schema_version)
 
     async def news(self, since: str) -> News:
         return await self._engine.read(lambda db: _news(db, since))

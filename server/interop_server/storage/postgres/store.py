@@ -15,7 +15,14 @@ from interop_server.storage.postgres.accounts import PostgresAccounts
 from interop_server.storage.postgres.audit import PostgresAudit
 from interop_server.storage.postgres.blocklist import PostgresBlocklist
 from interop_server.storage.postgres.chats import PostgresChats
-from interop_server.storage.postgres.database import count_rows, prepare_database, sit_down, take_place
+from interop_server.storage.postgres.database import (
+    as_it_is,
+    count_rows,
+    own_version,
+    prepare_database,
+    sit_down,
+    take_place,
+)
 from interop_server.storage.postgres.engine import Engine
 from interop_server.storage.postgres.faults import Faults, NotWritable, sentence_of
 from interop_server.storage.postgres.mailbox import PostgresMailbox
@@ -84,8 +91,9 @@ class PostgresStore(Store):
             connection = await connect(url, "interopsim")
             try:
                 await take_place(connection, name, is_node=is_node)
-                await prepare_database(connection, name, is_emptied=is_emptied)
-                seat = await join(connection, node) if is_node else 0
+                async with as_it_is(connection):
+                    await prepare_database(connection, name, is_emptied=is_emptied)
+                    seat = await join(connection, node, own_version()) if is_node else 0
                 return await sit_down(connection, seat)
             except BaseException:
                 connection.terminate()
@@ -137,7 +145,7 @@ class PostgresStore(Store):
             secrets=PostgresSecrets(engine),
             engine=engine,
             faults=faults,
-            nodes=PostgresNodes(engine, seat, node) if is_node else None,
+            nodes=PostgresNodes(engine, seat, node, own_version()) if is_node else None,
         )
 
     async def count_rows(self) -> dict[str, int]:
