@@ -5,9 +5,11 @@ COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheel .
 
 FROM python:3.13-slim
+# Such as "[cluster]".
+ARG EXTRAS=""
 RUN --mount=from=build,source=/wheel,target=/wheel \
     --mount=source=constraints.txt,target=/constraints.txt \
-    pip install --no-cache-dir --constraint /constraints.txt /wheel/*.whl \
+    pip install --no-cache-dir --constraint /constraints.txt "$(echo /wheel/*.whl)${EXTRAS}" \
     && useradd --create-home --uid 10001 interopsim
 USER 10001:10001
 WORKDIR /home/interopsim

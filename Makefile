@@ -113,7 +113,7 @@ lint: $(STAMP) ## Check style, types, import contracts, protos, and what CI syst
 	bash -n ci/simulator.sh
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-actions action.yml
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.gitlab-ci ci/gitlab.yml
-	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.compose-spec compose.yaml compose.cluster.yaml
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 	$(call node,lint)
@@ -155,12 +155,16 @@ gen-check: gen ## Fail when reasons or generated code are not what the table and
 	git diff --exit-code --stat -- protos/interop_api/v1/errors.proto protos/python/interop_api $(NODE_CLIENT)/src/gen
 	@test -z "$$(git ls-files --others --exclude-standard protos/python/interop_api $(NODE_CLIENT)/src/gen)"
 
-extras: ## Get what some tests use beside Python, where npm and apt-get have it: a browser, and packages for Node.js
+extras: $(STAMP) ## Get what some tests use besides: Helm, and where npm and apt-get have them a browser, HAProxy, packages for Node.js
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,deploy]' \
+	  || echo "Helm's library is not there: the chart is not tried"
 	@if ! command -v npm > /dev/null; then echo "npm is not there: no driver in Node.js, and no client in TypeScript"; \
 	  else $(MAKE) node-packages; npm ci --loglevel error --prefix tests/conformance/node_driver > /dev/null || \
 	  echo "npm has not got the packages of tests/conformance/node_driver, as it says above: no driver in Node.js"; fi
 	@command -v chromium > /dev/null || { command -v apt-get > /dev/null && apt-get install -qq -y chromium > /dev/null; } \
 	  || echo "Chromium is not there: the report is not looked at"
+	@command -v haproxy > /dev/null || { command -v apt-get > /dev/null && apt-get install -qq -y haproxy > /dev/null; } \
+	  || echo "HAProxy is not there: the balancer is not tried"
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) $(NODE_CLIENT)/dist .site site .cache .stubs .evidence .mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
