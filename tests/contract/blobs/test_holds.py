@@ -1,6 +1,7 @@
 """Names that one node holds at a time: what becomes of them when nodes, their calls, or the database end."""
 
 import asyncio
+import gc
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
@@ -29,12 +30,12 @@ async def test_a_name_is_held_by_one_node(new_holds: NewHolds) -> None:
     """Names and kinds are apart; every node sees what is held."""
     here, there = new_holds(), new_holds()
     assert await here.take("blob", NAME)
-    assert not await there.take("blob", NAME)
+    assert await there.take("blob", NAME) is False
     assert await there.take("upload", NAME) and await there.take("blob", OTHER_NAME)
     for node in (here, there, new_holds()):
         assert await node.held("blob", [NAME, OTHER_NAME, "ef" * 32]) == {NAME, OTHER_NAME}
         assert await node.held("upload", [NAME, OTHER_NAME]) == {NAME}
-    assert not await there.let_go("blob", NAME)
+    assert await there.let_go("blob", NAME) is False
     assert await here.let_go("blob", NAME) and not await here.let_go("blob", NAME)
     assert await there.take("blob", NAME)
 
@@ -66,7 +67,7 @@ async def test_who_loses_the_connection_holds_nothing_and_hears_of_it(new_holds:
     await ask(url_of(server_folder()), END_ALL.format(low=low))
     assert await there.take("blob", NAME, waits=True)
     assert await here.take("blob", OTHER_NAME)
-    assert not await here.let_go("blob", NAME)
+    assert await here.let_go("blob", NAME) is False
     assert not await here.take("blob", NAME)
     assert await there.let_go("blob", NAME)
     assert await here.take("blob", NAME) and await here.let_go("blob", NAME)
@@ -85,6 +86,34 @@ async def test_a_call_that_is_cancelled_leaves_the_name_free(new_holds: NewHolds
     if not taking.cancelled():  # it was done before
         assert await here.let_go("blob", NAME)
     assert await there.take("blob", NAME)
+
+
+async def test_a_call_that_is_cancelled_while_it_fails_is_cancelled(
+    new_holds: NewHolds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever has cancelled it hears of nothing else, and the failure is not left for nobody to hear of."""
+    here, unheard = new_holds(), list[dict[str, Any]]()
+    asyncio.get_running_loop().set_exception_handler(lambda _, what: unheard.append(what))
+    assert await here.take("blob", OTHER_NAME)
+    may_fail, rows = asyncio.Event(), Session.rows
+
+    async def failing(session: Session, sql: str, *values: Any) -> list[Row]:
+        if "try" not in sql:
+            return await rows(session, sql, *values)
+        await may_fail.wait()
+        raise asyncpg.TooManyConnectionsError("full")
+
+    monkeypatch.setattr(Session, "rows", failing)
+    taking = asyncio.create_task(here.take("blob", NAME))
+    await asyncio.sleep(0)
+    taking.cancel()
+    await asyncio.sleep(0)
+    may_fail.set()
+    await asyncio.wait([taking])
+    assert taking.cancelled()
+    del taking
+    gc.collect()
+    assert unheard == []
 
 
 async def test_without_the_database_nobody_gets_in(tmp_path: Path) -> None:
@@ -171,7 +200,7 @@ async def test_who_disconnects_lets_go_of_all(new_holds: NewHolds) -> None:
     assert await here.take("blob", NAME)
     await here.close()
     assert await there.take("blob", NAME, waits=True)
-    assert not await here.let_go("blob", NAME)
+    assert await here.let_go("blob", NAME) is False
     assert await here.take("blob", OTHER_NAME)
 
 
@@ -235,7 +264,7 @@ async def test_letting_go_of_what_the_server_has_lost(new_holds: NewHolds, monke
         assert await here.take("blob", name)
     with monkeypatch.context() as patched:
         _Failing(patched, OSError("gone"))
-        assert not await here.let_go("blob", NAME)
+        assert await here.let_go("blob", NAME) is False
     for name in (NAME, OTHER_NAME):
         assert await there.take("blob", name, waits=True)
     assert await here.take("blob", "ef" * 32)
