@@ -11,7 +11,7 @@ async def stop_listening(listener: socket.socket) -> None:
     """Accepts nothing more, and waits until what was accepted has its protocol; then the server can be closed.
 
     A server that asyncio closes one turn of the loop after it has accepted a connection forgets that connection, which
-    then stays open (https://github.com/python/cpython/issues/109564).
+    then stays open (python/cpython issue 109564).
     """
     asyncio.get_running_loop().remove_reader(listener)
     for _ in range(_TURNS_OF_THE_LOOP):
