@@ -366,7 +366,7 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
 
 @main.command(epilog="Example: interopsim limits --policy")
 @click.option("--policy", "only_policy", is_flag=True, help="Only those whose value is the simulator's own choice.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name → value, purpose, policy.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name → value, purpose, policy, scope.")
 def limits(only_policy: bool, as_json: bool) -> None:
     """List the limits that `interopsim up --limit NAME=VALUE` sets, with the purpose and origin of each."""
     from interop_server.limit_list import list_limits
@@ -376,7 +376,12 @@ def limits(only_policy: bool, as_json: bool) -> None:
         click.echo(
             json.dumps(
                 {
-                    entry.name: {"value": entry.value, "purpose": entry.purpose, "policy": entry.is_policy}
+                    entry.name: {
+                        "value": entry.value,
+                        "purpose": entry.purpose,
+                        "policy": entry.is_policy,
+                        "scope": entry.about.scope,
+                    }
                     for entry in entries
                 }
             )

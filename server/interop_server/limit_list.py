@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from interop_server.core.limits import About, Limits, about, conflicts
+from interop_server.core.limits import About, Limits, Scope, about, conflicts
 
 _BOOLEANS = {"true": True, "false": False}
 _KINDS = {
@@ -14,6 +14,13 @@ _KINDS = {
     float: "a number",
     str: "a printable text",
     tuple: "a list of calling codes, such as 1,44",
+}
+
+
+_SCOPES = {
+    Scope.EACH: "",
+    Scope.WORLD: "counted over all nodes of a world",
+    Scope.NODE: "counted by each node of a world for itself",
 }
 
 
@@ -32,8 +39,9 @@ class LimitEntry:
 
     @property
     def purpose(self) -> str:
-        """What it bounds, by which requirement, and whether the value is documented, observed or policy."""
-        return f"{', '.join(self.about.requirements)}: {self.about.purpose}; {self.about.origin}."
+        """What it bounds, by which requirement, for whom, and whether the value is documented, observed or policy."""
+        parts = (self.about.purpose, _SCOPES[self.about.scope], self.about.origin)
+        return f"{', '.join(self.about.requirements)}: {'; '.join(part for part in parts if part)}."
 
     @property
     def is_policy(self) -> bool:

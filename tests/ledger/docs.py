@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from interop_server.core.errors import Reason, Recovery
-from interop_server.core.limits import Limits
+from interop_server.core.limits import Limits, Scope, names_of
 from interop_server.ledger import Ledger, Requirement, Status, load_ledger
 from interop_server.rpc.statuses import STATUS_CODES
 from tests.ledger import drives
@@ -160,6 +160,13 @@ def _values(row: Requirement) -> str:
     )
 
 
+def _scopes(_: Ledger) -> str:
+    head = ("counted over all nodes together", "counted by each node for itself")
+    return _table(
+        head, [tuple(", ".join(f"`{name}`" for name in names_of(scope)) for scope in (Scope.WORLD, Scope.NODE))]
+    )
+
+
 def _value(value: object) -> str:
     return f"{value:.4g}" if isinstance(value, float) else repr(value)
 
@@ -175,6 +182,7 @@ _PARTS: dict[str, Callable[[Ledger], str]] = {
     "simplified": _reasons(Status.SIMPLIFIED),
     "notes": _notes,
     "policy": _policy,
+    "scopes": _scopes,
     "refusals": _reasons_with_codes,
     "driven_summary": _driven_summary,
     "driven_calls": _driven_calls,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.core.limits import EEA_CALLING_CODES, Limits
+from interop_server.core.limits import EEA_CALLING_CODES, Limits, Scope, names_of
 from interop_server.limit_list import LimitEntry, LimitWrong, limits_from, list_limits
 
 KNOWN = Path(__file__).with_name("limits.toml")
@@ -86,3 +86,18 @@ def test_limits_that_cannot_work_together_are_told(settings: list[str], named: s
     """In a sentence that names both; each alone would be fine (SIM-07)."""
     with pytest.raises(LimitWrong, match=named):
         limits_from(settings)
+
+
+@pytest.mark.requirement("SIM-07")
+def test_every_rate_says_whose_sum_it_is() -> None:
+    """A rate counts something, at one node or over all, burst and rate alike; so does what is bounded at once."""
+    entries = {entry.name: entry.about.scope for entry in list_limits()}
+    rates = [name.removesuffix("_burst") for name in entries if name.endswith("_burst")]
+    assert len(rates) == sum(name.endswith("_per_second") for name in entries) > 10
+    for rate in rates:
+        assert entries[f"{rate}_burst"] is entries[f"{rate}_per_second"] is not Scope.EACH, rate
+    assert {name for name in entries if name.startswith(("account_", "address_"))} <= set(names_of(Scope.NODE))
+    told = {scope: {entry.purpose for entry in list_limits() if entry.about.scope is scope} for scope in Scope}
+    assert all("over all nodes" in purpose for purpose in told[Scope.WORLD])
+    assert all("each node" in purpose for purpose in told[Scope.NODE])
+    assert not any(" node" in purpose for purpose in told[Scope.EACH])

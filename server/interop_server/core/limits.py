@@ -4,6 +4,7 @@
 """
 
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Any, NamedTuple
 
 from interop_protocol.sizes import (
@@ -55,6 +56,20 @@ LIST = Unit("texts, separated by commas", 0, 0)
 SWITCH = Unit("true or false", 0, 0)
 
 
+class Scope(StrEnum):
+    """Of what a limit bounds the sum, where several nodes are one world."""
+
+    EACH = "each"
+    """Of nothing: it holds for one thing by itself, or is no bound."""
+    WORLD = "world"
+    """What all nodes count together: it guards people against others, and they must not gain by using two nodes."""
+    NODE = "node"
+    """What one node counts: it guards the node, or goes by the one connection that an account has."""
+
+
+WORLD, NODE = Scope.WORLD, Scope.NODE
+
+
 class About(NamedTuple):
     """Everything about a limit except its value."""
 
@@ -66,6 +81,7 @@ class About(NamedTuple):
     unit: Unit
     least: float
     most: float
+    scope: Scope
 
     @property
     def is_policy(self) -> bool:
@@ -82,6 +98,7 @@ def limit(  # noqa: PLR0913 - a row of a table
     *,
     least: float | None = None,
     most: float | None = None,
+    scope: Scope = Scope.EACH,
 ) -> Any:
     """Declares a limit with its default.
 
@@ -93,9 +110,10 @@ def limit(  # noqa: PLR0913 - a row of a table
         origin: Where the value comes from.
         least: The smallest sensible value, if it is not the unit's.
         most: The largest, likewise.
+        scope: Whether it bounds what all nodes of a world do together, or each of them.
     """
     bounds = (unit.least if least is None else least, unit.most if most is None else most)
-    about = About(tuple(requirements.split()), purpose, origin, unit, *bounds)
+    about = About(tuple(requirements.split()), purpose, origin, unit, *bounds, scope)
     return field(default=value, metadata={"about": about})
 
 
@@ -119,32 +137,41 @@ class Limits:
     )
     jwks_refresh_seconds: int = limit(300, SECONDS, "ENL-03", "how often key sets are fetched", "policy")
     jwks_early_refetch_seconds: int = limit(
-        10, SECONDS, "ENL-04", "an unknown `kid` causes at most one fetch in this time", "policy"
+        10, SECONDS, "ENL-04", "an unknown `kid` causes at most one fetch in this time", "policy", scope=NODE
     )
-    enlist_partner_burst: int = limit(10_000, COUNT, "ENL-17", "enlistments of one partner's users at once", "policy")
-    enlist_partner_per_second: float = limit(100.0, RATE, "ENL-17", STEADY, "policy")
-    enlist_identifier_burst: int = limit(20, COUNT, "ENL-17", "enlistments of one user at once", "policy")
-    enlist_identifier_per_second: float = limit(0.1, RATE, "ENL-17", STEADY, "policy")
+    enlist_partner_burst: int = limit(
+        10_000, COUNT, "ENL-17", "enlistments of one partner's users at once", "policy", scope=NODE
+    )
+    enlist_partner_per_second: float = limit(100.0, RATE, "ENL-17", STEADY, "policy", scope=NODE)
+    enlist_identifier_burst: int = limit(20, COUNT, "ENL-17", "enlistments of one user at once", "policy", scope=WORLD)
+    enlist_identifier_per_second: float = limit(0.1, RATE, "ENL-17", STEADY, "policy", scope=WORLD)
     enlist_address_burst: int = limit(
-        10_000, COUNT, "PRX-07", "enlistments from one address at once, which may be a messenger's server", "policy"
+        10_000,
+        COUNT,
+        "PRX-07",
+        "enlistments from one address at once, which may be a messenger's server",
+        "policy",
+        scope=NODE,
     )
-    enlist_address_per_second: float = limit(100.0, RATE, "PRX-07", STEADY, "policy")
+    enlist_address_per_second: float = limit(100.0, RATE, "PRX-07", STEADY, "policy", scope=NODE)
     login_client_burst: int = limit(
         1_000,
         COUNT,
         "PRX-07",
         "logins at once from one end client's address, which many clients of a network may share",
         "policy",
+        scope=NODE,
     )
-    login_client_per_second: float = limit(10.0, RATE, "PRX-07", STEADY, "policy")
+    login_client_per_second: float = limit(10.0, RATE, "PRX-07", STEADY, "policy", scope=NODE)
     login_proxy_burst: int = limit(
         10_000,
         COUNT,
         "PRX-07",
         "logins at once through one proxy's address, and from this machine's, where tests connect from",
         "policy",
+        scope=NODE,
     )
-    login_proxy_per_second: float = limit(100.0, RATE, "PRX-07", STEADY, "policy")
+    login_proxy_per_second: float = limit(100.0, RATE, "PRX-07", STEADY, "policy", scope=NODE)
     max_frame_bytes: int = limit(
         1 << 20,
         BYTES,
@@ -187,9 +214,11 @@ class Limits:
     repeat_seconds: int = limit(
         600, SECONDS, "SIM-01", "how long a call's answer is remembered for a repetition under its request id", "policy"
     )
-    repeat_answers: int = limit(100, COUNT, "SIM-01", "how many are remembered of one caller", "policy")
-    repeat_bytes: int = limit(4 << 20, BYTES, "SIM-01", "how much is remembered of one caller", "policy")
-    repeat_total_bytes: int = limit(64 << 20, BYTES, "SIM-01", "how much is remembered of all callers", "policy")
+    repeat_answers: int = limit(100, COUNT, "SIM-01", "how many are remembered of one caller", "policy", scope=NODE)
+    repeat_bytes: int = limit(4 << 20, BYTES, "SIM-01", "how much is remembered of one caller", "policy", scope=NODE)
+    repeat_total_bytes: int = limit(
+        64 << 20, BYTES, "SIM-01", "how much is remembered of all callers", "policy", scope=NODE
+    )
     prekeys_low_count: int = limit(
         10,
         COUNT,
@@ -205,6 +234,7 @@ class Limits:
         "one-time prekeys that an account may store, and as many KEM ones",
         "policy",
         least=MAX_ONE_TIME_PREKEYS,
+        scope=WORLD,
     )
     remembered_prekeys: int = limit(
         200_000,
@@ -213,6 +243,7 @@ class Limits:
         "published one-time prekeys of an account that are remembered, the newest, and as many KEM ones",
         "policy",
         least=MAX_ONE_TIME_PREKEYS,
+        scope=WORLD,
     )
     prekey_publish_burst: int = limit(
         50_000,
@@ -221,21 +252,25 @@ class Limits:
         "prekeys that one account may publish at once, of all kinds",
         "policy: two full lists, and some",
         least=MAX_ONE_TIME_PREKEYS + MAX_KEM_PREKEYS + 2,
+        scope=NODE,
     )
-    prekey_publish_per_second: float = limit(10.0, RATE, "KEY-03", STEADY, "policy")
+    prekey_publish_per_second: float = limit(10.0, RATE, "KEY-03", STEADY, "policy", scope=NODE)
     max_bundles: int = limit(
         MAX_BUNDLE_USERS, COUNT, "KEY-07", "users whose bundles one call may take", "policy", most=MAX_BUNDLE_USERS
     )
-    bundle_burst: int = limit(1_024, COUNT, "KEY-14", "prekey bundles that one account may take at once", "policy")
-    bundle_per_second: float = limit(10.0, RATE, "KEY-14", STEADY, "policy")
+    bundle_burst: int = limit(
+        1_024, COUNT, "KEY-14", "prekey bundles that one account may take at once", "policy", scope=WORLD
+    )
+    bundle_per_second: float = limit(10.0, RATE, "KEY-14", STEADY, "policy", scope=WORLD)
     bundle_target_burst: int = limit(
         6,
         COUNT,
         "KEY-14",
         "prekey bundles of one account that another may take at once",
         "policy: Signal's 6 in 10 minutes",
+        scope=WORLD,
     )
-    bundle_target_per_second: float = limit(0.01, RATE, "KEY-14", STEADY, "policy")
+    bundle_target_per_second: float = limit(0.01, RATE, "KEY-14", STEADY, "policy", scope=WORLD)
     kem_prekeys: bool = limit(
         False,
         SWITCH,
@@ -243,17 +278,27 @@ class Limits:
         "whether accounts may publish post-quantum prekeys",
         "observed behind a switch in official clients, and off here by policy",
     )
-    resolve_burst: int = limit(1_024, COUNT, "OPT-09", "identifiers that one account may look up at once", "policy")
-    resolve_per_second: float = limit(10.0, RATE, "OPT-09", STEADY, "policy")
-    send_burst: int = limit(10_000, COUNT, "MSG-11", "messages from one sender to one recipient at once", "policy")
-    send_per_second: float = limit(2_000.0, RATE, "MSG-11", STEADY, "policy")
-    retry_burst: int = limit(2_000, COUNT, "RCP-03", "messages that one account may ask for again at once", "policy")
-    retry_per_second: float = limit(100.0, RATE, "RCP-03", STEADY, "policy")
+    resolve_burst: int = limit(
+        1_024, COUNT, "OPT-09", "identifiers that one account may look up at once", "policy", scope=WORLD
+    )
+    resolve_per_second: float = limit(10.0, RATE, "OPT-09", STEADY, "policy", scope=WORLD)
+    send_burst: int = limit(
+        10_000, COUNT, "MSG-11", "messages from one sender to one recipient at once", "policy", scope=NODE
+    )
+    send_per_second: float = limit(2_000.0, RATE, "MSG-11", STEADY, "policy", scope=NODE)
+    retry_burst: int = limit(
+        2_000, COUNT, "RCP-03", "messages that one account may ask for again at once", "policy", scope=NODE
+    )
+    retry_per_second: float = limit(100.0, RATE, "RCP-03", STEADY, "policy", scope=NODE)
     typing_seconds: int = limit(20, SECONDS, "MSG-13", "how long a typing indicator holds", "policy")
-    typing_burst: int = limit(10, COUNT, "MSG-13", "typing indicators from one account at once", "policy")
-    typing_per_second: float = limit(1.0, RATE, "MSG-13", STEADY, "policy")
-    max_mailbox_items: int = limit(20_000, COUNT, "MSG-11", "items that one mailbox holds", "policy", least=0)
-    max_mailbox_bytes: int = limit(64 << 20, BYTES, "MSG-11", "bytes that one mailbox holds", "policy", least=0)
+    typing_burst: int = limit(10, COUNT, "MSG-13", "typing indicators from one account at once", "policy", scope=NODE)
+    typing_per_second: float = limit(1.0, RATE, "MSG-13", STEADY, "policy", scope=NODE)
+    max_mailbox_items: int = limit(
+        20_000, COUNT, "MSG-11", "items that one mailbox holds", "policy", least=0, scope=WORLD
+    )
+    max_mailbox_bytes: int = limit(
+        64 << 20, BYTES, "MSG-11", "bytes that one mailbox holds", "policy", least=0, scope=WORLD
+    )
     sent_message_days: int = limit(
         60,
         DAYS,
@@ -274,11 +319,17 @@ class Limits:
         "policy",
     )
     pings_per_day: int = limit(
-        20, COUNT, "OPT-12", "reachability pings of one third-party user, whatever becomes of them", "policy", least=0
+        20,
+        COUNT,
+        "OPT-12",
+        "reachability pings of one third-party user, whatever becomes of them",
+        "policy",
+        least=0,
+        scope=WORLD,
     )
     ping_days: int = limit(30, DAYS, "OPT-12", "how long an unanswered ping is outstanding", "policy")
     max_outstanding_pings: int = limit(
-        100, COUNT, "OPT-12", "outstanding pings for one WhatsApp user", "policy", least=0
+        100, COUNT, "OPT-12", "outstanding pings for one WhatsApp user", "policy", least=0, scope=WORLD
     )
     recent_chat_days: int = limit(
         30,
@@ -294,6 +345,7 @@ class Limits:
         "unanswered chats that a third-party user may have opened within `new_chats_hours`",
         "policy",
         least=0,
+        scope=WORLD,
     )
     new_chats_hours: int = limit(24, HOURS, "ABU-05", "how long an unanswered chat counts against that cap", "policy")
     trusted_bucket_days: int = limit(
@@ -302,13 +354,15 @@ class Limits:
     trusted_buckets: int = limit(
         4, COUNT, "OPT-14", "how many steps, the one it was given in included, a mark holds", "observed"
     )
-    max_blocked: int = limit(10_000, COUNT, "ABU-01", "users that one account may block", "policy", least=0)
+    max_blocked: int = limit(
+        10_000, COUNT, "ABU-01", "users that one account may block", "policy", least=0, scope=WORLD
+    )
     ended_sanction_days: int = limit(1, DAYS, "ABU-05", "how long it stays known that a sanction has ended", "policy")
     report_days: int = limit(
         7, DAYS, "ABU-04", "how long after it was sent a message can be reported", "policy, analogous practice"
     )
-    report_burst: int = limit(20, COUNT, "ABU-03", "reports of one account at once", "policy")
-    report_per_second: float = limit(0.01, RATE, "ABU-03", STEADY, "policy")
+    report_burst: int = limit(20, COUNT, "ABU-03", "reports of one account at once", "policy", scope=WORLD)
+    report_per_second: float = limit(0.01, RATE, "ABU-03", STEADY, "policy", scope=WORLD)
     report_weight_days: int = limit(
         30, DAYS, "ABU-05 ABU-08", "how long a report that counts weighs, and is kept", "policy"
     )
@@ -318,14 +372,17 @@ class Limits:
         "ABU-05",
         "people whose reports count until the reported user may open no new chats for a time",
         "policy",
+        scope=WORLD,
     )
     new_chats_lock_hours: int = limit(
         24, HOURS, "ABU-05", "how long that lock lasts; every further report that counts renews it", "policy"
     )
     reports_until_ban: int = limit(
-        5, COUNT, "ABU-05", "people whose reports count until the first temporary ban", "policy"
+        5, COUNT, "ABU-05", "people whose reports count until the first temporary ban", "policy", scope=WORLD
     )
-    reports_until_next_ban: int = limit(2, COUNT, "ABU-05", "further people until each further ban", "policy")
+    reports_until_next_ban: int = limit(
+        2, COUNT, "ABU-05", "further people until each further ban", "policy", scope=WORLD
+    )
     temporary_ban_hours: int = limit(
         24,
         HOURS,
@@ -334,7 +391,7 @@ class Limits:
         "policy",
     )
     temporary_bans: int = limit(
-        3, COUNT, "ABU-05", "temporary bans before the one for good", "policy", least=0, most=64
+        3, COUNT, "ABU-05", "temporary bans before the one for good", "policy", least=0, most=64, scope=WORLD
     )
     capped_until_ban: int = limit(
         100,
@@ -343,6 +400,7 @@ class Limits:
         "attempts beyond the cap on new chats, within its time, until a temporary ban",
         "policy",
         least=0,
+        scope=WORLD,
     )
     points_per_report: int = limit(
         10, COUNT, "ABU-07", "weight of a report that counts in the score", "policy", least=0
@@ -365,7 +423,13 @@ class Limits:
         10, COUNT, "ABU-07", "most points for a shared address", "policy", least=0
     )
     score_until_lock: int = limit(
-        100, COUNT, "ABU-07", "with this score, any report that counts leads to a lock on new chats", "policy", least=0
+        100,
+        COUNT,
+        "ABU-07",
+        "with this score, any report that counts leads to a lock on new chats",
+        "policy",
+        least=0,
+        scope=WORLD,
     )
     banned_users_until_suspension: int = limit(
         0,
@@ -374,27 +438,20 @@ class Limits:
         "users of a partner who are banned for good until it is suspended as a whole; 0 for never",
         "policy",
         least=0,
+        scope=WORLD,
     )
     challenge_seconds: int = limit(600, SECONDS, "ABU-06", "how long a challenge can be answered", "policy")
     challenge_burst: int = limit(
-        10, COUNT, "ABU-06", "challenges that one account may begin at once", "policy, analogous practice"
+        10, COUNT, "ABU-06", "challenges that one account may begin at once", "policy, analogous practice", scope=WORLD
     )
     challenge_per_second: float = limit(
-        1 / (144 * 60),
-        RATE,
-        "ABU-06",
-        STEADY,
-        "policy, analogous practice: one every 144 minutes",
+        1 / (144 * 60), RATE, "ABU-06", STEADY, "policy, analogous practice: one every 144 minutes", scope=WORLD
     )
     challenge_success_burst: int = limit(
-        2, COUNT, "ABU-06", "right answers of one account that count at once", "policy, analogous practice"
+        2, COUNT, "ABU-06", "right answers of one account that count at once", "policy, analogous practice", scope=WORLD
     )
     challenge_success_per_second: float = limit(
-        1 / (12 * 3_600),
-        RATE,
-        "ABU-06",
-        STEADY,
-        "policy, analogous practice: one every 12 hours",
+        1 / (12 * 3_600), RATE, "ABU-06", STEADY, "policy, analogous practice: one every 12 hours", scope=WORLD
     )
     upload_auth_seconds: int = limit(3_600, SECONDS, "MED-05", "how long a permission to upload holds", "policy")
     max_blob_bytes: int = limit(
@@ -411,12 +468,12 @@ class Limits:
         least=0.001,
     )
     account_calls: int = limit(
-        256, COUNT, "SIM-06", "calls of one account at once, chat channel and transfers included", "policy"
+        256, COUNT, "SIM-06", "calls of one account at once, chat channel and transfers included", "policy", scope=NODE
     )
-    account_downloads: int = limit(16, COUNT, "SIM-06 MED-04", "downloads of one account at once", "policy")
-    account_uploads: int = limit(16, COUNT, "SIM-06 MED-07", "uploads of one account at once", "policy")
+    account_downloads: int = limit(16, COUNT, "SIM-06 MED-04", "downloads of one account at once", "policy", scope=NODE)
+    account_uploads: int = limit(16, COUNT, "SIM-06 MED-07", "uploads of one account at once", "policy", scope=NODE)
     address_handshakes: int = limit(
-        2_000, COUNT, "SIM-06 CHN-01", "unfinished handshakes from one address at once", "policy"
+        2_000, COUNT, "SIM-06 CHN-01", "unfinished handshakes from one address at once", "policy", scope=NODE
     )
     address_calls: int = limit(
         20_000,
@@ -424,6 +481,7 @@ class Limits:
         "SIM-06",
         "calls from one address at once, chat channels included: behind it may be a proxy with many clients",
         "policy",
+        scope=NODE,
     )
     address_transfers: int = limit(
         64,
@@ -431,22 +489,32 @@ class Limits:
         "SIM-06 MED-04 MED-07",
         "downloads and uploads from one address at once, over gRPC and HTTP",
         "policy",
+        scope=NODE,
     )
-    transfers: int = limit(128, COUNT, "SIM-06 MED-04 MED-07", "downloads and uploads at once in all", "policy")
+    transfers: int = limit(
+        128, COUNT, "SIM-06 MED-04 MED-07", "downloads and uploads at once in all", "policy", scope=NODE
+    )
     partner_media_requests: int = limit(
-        32, COUNT, "SIM-06 MED-03", "requests to partners' media servers at once", "policy"
+        32, COUNT, "SIM-06 MED-03", "requests to partners' media servers at once", "policy", scope=NODE
     )
     address_watches: int = limit(
-        64, COUNT, "SIM-06", "calls of health checks and reflection from one address at once", "policy"
+        64, COUNT, "SIM-06", "calls of health checks and reflection from one address at once", "policy", scope=NODE
     )
-    journal_readers: int = limit(32, COUNT, "SIM-06 SIM-07", "readers of the journal at once", "policy")
-    trace_readers: int = limit(8, COUNT, "SIM-06", "readers of the trace at once", "policy")
-    trace_entries: int = limit(50_000, COUNT, "SIM-06", "messages of chat channels that the trace keeps", "policy")
+    journal_readers: int = limit(32, COUNT, "SIM-06 SIM-07", "readers of the journal at once", "policy", scope=NODE)
+    trace_readers: int = limit(8, COUNT, "SIM-06", "readers of the trace at once", "policy", scope=NODE)
+    trace_entries: int = limit(
+        50_000, COUNT, "SIM-06", "messages of chat channels that the trace keeps", "policy", scope=NODE
+    )
     trace_bytes: int = limit(
-        32 << 20, BYTES, "SIM-06", "memory that the messages kept by the trace take up together", "policy"
+        32 << 20, BYTES, "SIM-06", "memory that the messages kept by the trace take up together", "policy", scope=NODE
     )
     http_connections: int = limit(
-        1_024, COUNT, "SIM-06", "connections to the HTTP surface at once, fewer where few files may be open", "policy"
+        1_024,
+        COUNT,
+        "SIM-06",
+        "connections to the HTTP surface at once, fewer where few files may be open",
+        "policy",
+        scope=NODE,
     )
     silent_connection_seconds: int = limit(
         20,
@@ -466,6 +534,7 @@ class Limits:
         "bytes that wait in memory for all chat channels together",
         "policy",
         least=1 << 20,
+        scope=NODE,
     )
     eligible_calling_codes: tuple[str, ...] = limit(
         EEA_CALLING_CODES,
@@ -519,6 +588,11 @@ class Limits:
 def about(name: str) -> About:
     """Returns everything about a limit but its value, by name."""
     return _ABOUT[name]
+
+
+def names_of(scope: Scope) -> tuple[str, ...]:
+    """Returns the names of the limits of a scope."""
+    return tuple(name for name, each in _ABOUT.items() if each.scope is scope)
 
 
 def policy_of(requirement: str) -> tuple[str, ...]:

@@ -43,7 +43,7 @@ from interop_server.core.ports import (
     Rng,
     TokenReader,
 )
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import Buckets, OwnBuckets, Rates
 from interop_server.core.store import Store
 from interop_server.core.sweeps import Sweep
 from interop_server.core.trace import Trace
@@ -84,6 +84,7 @@ class Rules:
     absence: Absence
     audit: Audit
     blocklist: Blocklist
+    buckets: Buckets
     challenges: Challenges
     clock_control: ClockControl
     deletion: AccountDeletion
@@ -117,6 +118,7 @@ class Rules:
             *self.reports.sweeps(),
             *self.absence.sweeps(),
             *self.reachability.sweeps(),
+            *self.buckets.sweeps(),
         )
 
 
@@ -125,18 +127,22 @@ def build_rules(ports: Ports) -> Rules:
     store, connections, push = ports.store, ports.connections, ports.push
     clock, rng, limits = ports.clock, ports.rng, ports.limits
     journal, counts = ports.journal, Counter[str]()
-
-    def rate(name: str) -> RateLimit:
-        return RateLimit.of(clock, limits, name)
-
+    rates = Rates(clock, limits, store.buckets or OwnBuckets(clock))
     key_sets = KeySets(store, ports.key_set_source, ports.token_reader, journal, clock, limits)
     operator = Operator(store, key_sets, connections, clock, limits)
     standing = Standing(store, connections, journal, clock, limits)
     scoring = Scoring(store, connections, clock, limits)
     suspension = Suspension(store, operator, journal, limits)
-    escalation = Escalation(standing, scoring, suspension, clock, limits, capped_rate(clock, limits))
+    escalation = Escalation(standing, scoring, suspension, clock, limits, capped_rate(rates.buckets, limits))
     challenges = Challenges(
-        store, standing, connections, clock, rng("challenges"), limits, rate("challenge"), rate("challenge_success")
+        store,
+        standing,
+        connections,
+        clock,
+        rng("challenges"),
+        limits,
+        rates.shared("challenge"),
+        rates.shared("challenge_success"),
     )
     tokens = PartnerTokens(store, ports.token_reader, key_sets, clock, limits)
     absence = Absence(store, connections, journal, clock, limits)
@@ -148,6 +154,7 @@ def build_rules(ports: Ports) -> Rules:
         absence=absence,
         audit=Audit(store, connections, challenges, journal, limits),
         blocklist=Blocklist(store, limits),
+        buckets=rates.buckets,
         challenges=challenges,
         clock_control=ClockControl(ports.world_clock or clock, store, is_noted=ports.world_clock is None),
         deletion=AccountDeletion(store, connections),
@@ -161,12 +168,12 @@ def build_rules(ports: Ports) -> Rules:
             clock,
             rng("JIDs"),
             limits,
-            address_rate=rate("enlist_address"),
-            partner_rate=rate("enlist_partner"),
-            identifier_rate=rate("enlist_identifier"),
+            address_rate=rates.own("enlist_address"),
+            partner_rate=rates.own("enlist_partner"),
+            identifier_rate=rates.shared("enlist_identifier"),
         ),
         escalation=escalation,
-        indicators=Indicators(store, connections, journal, counts, limits, rate("typing")),
+        indicators=Indicators(store, connections, journal, counts, limits, rates.own("typing")),
         key_sets=key_sets,
         logins=Logins(
             store,
@@ -176,13 +183,13 @@ def build_rules(ports: Ports) -> Rules:
             ports.location,
             clock,
             limits,
-            client_rate=rate("login_client"),
-            proxy_rate=rate("login_proxy"),
+            client_rate=rates.own("login_client"),
+            proxy_rate=rates.own("login_proxy"),
         ),
         mailbox=Mailbox(store, journal, counts, clock, limits),
         media=Media(store, ports.blobs, ports.partner_media, clock, rng("media"), limits),
         operator=operator,
-        optin=OptIn(store, clock, limits, rate("resolve")),
+        optin=OptIn(store, clock, limits, rates.shared("resolve")),
         prekeys=PreKeys(
             store,
             connections,
@@ -190,15 +197,15 @@ def build_rules(ports: Ports) -> Rules:
             counts,
             clock,
             limits,
-            publish_rate=rate("prekey_publish"),
-            taker_rate=rate("bundle"),
-            target_rate=rate("bundle_target"),
+            publish_rate=rates.own("prekey_publish"),
+            taker_rate=rates.shared("bundle"),
+            target_rate=rates.shared("bundle_target"),
         ),
         reachability=Reachability(store, connections, journal, clock, limits),
-        receipts=Receipts(store, arrivals, journal, counts, clock, rate("retry")),
-        reports=Reports(store, escalation, journal, clock, rng("reports"), limits, rate("report")),
+        receipts=Receipts(store, arrivals, journal, counts, clock, rates.own("retry")),
+        reports=Reports(store, escalation, journal, clock, rng("reports"), limits, rates.shared("report")),
         requests=MessageRequests(store, connections, push, journal, clock, limits),
-        router=Router(store, arrivals, escalation, journal, clock, limits, rate("send")),
+        router=Router(store, arrivals, escalation, journal, clock, limits, rates.own("send")),
         scoring=scoring,
         standing=standing,
         tokens=tokens,

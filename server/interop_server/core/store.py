@@ -23,6 +23,7 @@ from interop_server.core.consent.store import ChatStore, OptInStore, Reachabilit
 from interop_server.core.keys.store import PreKeyStore
 from interop_server.core.media.store import MediaStore
 from interop_server.core.operator.store import PastStore
+from interop_server.core.ratelimit import Buckets
 from interop_server.core.shared_store import AccountStore, MailboxStore, PartnerStore, SecretStore, SentMessageStore
 
 
@@ -47,6 +48,11 @@ class Store(ABC):
     audit: AuditStore
     past: PastStore
     secrets: SecretStore
+
+    @property
+    def buckets(self) -> Buckets | None:
+        """Where rates are counted that all nodes of a world share; None for a process that is alone, and counts."""
+        return None
 
     @abstractmethod
     async def count_rows(self) -> dict[str, int]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +37,12 @@ class Nodes:
 
 
 @asynccontextmanager
-async def two_nodes(folder: Path) -> AsyncIterator[Nodes]:
-    """Starts two nodes of a world of their own."""
+async def two_nodes(folder: Path, options: Sequence[str] = ()) -> AsyncIterator[Nodes]:
+    """Starts two nodes of a world of their own, with more options."""
     async with AsyncExitStack() as stack:
         nats = stack.enter_context(nats_server())
         url = await stack.enter_async_context(fresh_database())
-        common = ("--store", url, "--bus", nats.url, "--blobs", f"file://{folder}")
+        common = ("--store", url, "--bus", nats.url, "--blobs", f"file://{folder}", *options)
         arguments = tuple((*common, "--node", f"node-{number}") for number in (1, 2))
         children = tuple(
             recorded_simulator(folder / f"{number}.log", None, [*each]) for number, each in enumerate(arguments)

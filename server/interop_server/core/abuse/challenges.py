@@ -15,7 +15,7 @@ from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.mailbox_content import ChallengeCode, encode
 from interop_server.core.model import Account, ChallengeOption, SanctionKind
 from interop_server.core.ports import Clock, Connections, Rng
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import SharedRate
 
 MAX_ANSWER_CHARACTERS = 64
 _TOKEN_BYTES = 16
@@ -49,8 +49,8 @@ class Challenges:
     clock: Clock
     rng: Rng
     limits: Limits
-    begin_rate: RateLimit
-    success_rate: RateLimit
+    begin_rate: SharedRate
+    success_rate: SharedRate
     _pending: OrderedDict[int, Challenge] = field(init=False, default_factory=OrderedDict)
     """By account id, the oldest first: all are kept for the same time."""
 
@@ -61,7 +61,7 @@ class Challenges:
             Refusal: CALLER_NOT_THIRD_PARTY_USER or RATE_LIMITED.
         """
         _require_third_party(account)
-        self.begin_rate.require(account.account_id)
+        await self.begin_rate.require(account.account_id)
         now_ms = self.clock.now_ms()
         self._forget_expired(now_ms)
         challenge = Challenge(
@@ -93,7 +93,7 @@ class Challenges:
         del self._pending[account.account_id]
         if not challenge.is_answer(option, answer):
             raise Refusal(Reason.CHALLENGE_INVALID, cause="the answer is wrong")
-        self.success_rate.require(account.account_id)
+        await self.success_rate.require(account.account_id)
         await self.store.new_chats.reset(account.account_id, self.clock.now_ms())
         await self.standing.lift(account.external_user, account.jid, SanctionKind.NEW_CHATS_LOCKED)
 

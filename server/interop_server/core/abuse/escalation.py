@@ -11,7 +11,7 @@ from interop_server.core.abuse.suspension import Suspension
 from interop_server.core.limits import HOUR_MS, SECOND_MS, Limits
 from interop_server.core.model import Account, Sanction, SanctionKind
 from interop_server.core.ports import Clock
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import Buckets, SharedRate, Terms
 
 
 def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -> Sanction | None:
@@ -35,10 +35,10 @@ def answer_to_reports(reporters: int, score: int, now_ms: int, limits: Limits) -
     return None
 
 
-def capped_rate(clock: Clock, limits: Limits) -> RateLimit:
+def capped_rate(buckets: Buckets, limits: Limits) -> SharedRate:
     """Returns the counter of a sender's attempts to open chats beyond the cap (ABU-05)."""
     per_second = max(1, limits.capped_until_ban) * SECOND_MS / limits.new_chats_ms
-    return RateLimit(clock, limits.capped_until_ban, per_second, "ABU-05")
+    return SharedRate(buckets, Terms.of("capped", limits.capped_until_ban, per_second, "ABU-05"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class Escalation:
     suspension: Suspension
     clock: Clock
     limits: Limits
-    capped_rate: RateLimit
+    capped_rate: SharedRate
 
     async def impose(self, account: Account, sanction: Sanction, actor: str, cause: str) -> None:
         """Imposes a sanction, with the consequences for the account's partner. See `Standing.impose`."""
@@ -79,7 +79,7 @@ class Escalation:
             sender: The account that tried.
             attempts: The number of new attempts.
         """
-        if self.capped_rate.take(sender.account_id, attempts):
+        if await self.capped_rate.take(sender.account_id, attempts):
             expires_at_ms = self.clock.now_ms() + self.limits.temporary_ban_hours * HOUR_MS
             sanction = Sanction(SanctionKind.TEMPORARY_BAN, TOO_MANY_NEW_CHATS, expires_at_ms)
             if not await self._is_outlasted(sender, sanction):

@@ -14,7 +14,7 @@ from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.messages import ReportedMessage, SentMessage
 from interop_server.core.model import Account, ExternalUser, SpamFlow
 from interop_server.core.ports import Clock, Rng
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import SharedRate
 from interop_server.core.sweeps import Sweep
 
 MAX_REPORTED_MESSAGES = 16
@@ -31,7 +31,7 @@ class Reports:
     clock: Clock
     rng: Rng
     limits: Limits
-    rate: RateLimit
+    rate: SharedRate
 
     async def report(
         self, reporter: Account, jid: str, spam_flow: SpamFlow, messages: Sequence[ReportedMessage]
@@ -43,7 +43,7 @@ class Reports:
         """
         address = check_address(jid, "jid").text
         _check_messages(messages, self.limits.max_ciphertext_bytes)
-        self.rate.require(reporter.account_id)
+        await self.rate.require(reporter.account_id)
         report_id = self.rng.token_bytes(_REPORT_ID_BYTES).hex()
         reported = await self.store.accounts.get(address)
         cause, reporters = await self._count(reporter, reported, messages)

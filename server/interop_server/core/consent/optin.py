@@ -26,7 +26,7 @@ from interop_server.core.model import (
 )
 from interop_server.core.paging import give_token, page_limit, read_token
 from interop_server.core.ports import Clock
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import SharedRate
 
 TERMS_ID = "20240306"
 """The terms that a client shows and its user accepts; observed on the wire."""
@@ -71,7 +71,7 @@ class OptIn:
     store: StoreForConsent
     clock: Clock
     limits: Limits
-    resolve_rate: RateLimit
+    resolve_rate: SharedRate
 
     async def list_partners(self, account: Account) -> list[tuple[Partner, bool]]:
         """Lists all partners except removed ones, and whether the caller has chosen each (OPT-07).
@@ -167,7 +167,7 @@ class OptIn:
             Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, for the request as a whole.
         """
         require_count(len(users), MAX_RESOLVE_USERS, "users", "OPT-08")
-        self.resolve_rate.require(account.account_id, len(users))
+        await self.resolve_rate.require(account.account_id, len(users))
         kinds = await self.store.partners.get_identifier_types(
             sorted({integrator for _, integrator in users if integrator})
         )

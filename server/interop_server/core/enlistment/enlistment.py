@@ -17,7 +17,7 @@ from interop_server.core.keys.published import check_key, check_published_keys
 from interop_server.core.limits import Limits
 from interop_server.core.model import ExternalUser, NewEnlistment, PublishedKeys, SignedPreKey
 from interop_server.core.ports import Clock, Connections, Rng
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import RateLimit, SharedRate
 from interop_server.core.shared_store import JidTaken
 
 _FORM_FIELDS = {
@@ -59,7 +59,7 @@ class Enlistment:
     limits: Limits
     address_rate: RateLimit
     partner_rate: RateLimit
-    identifier_rate: RateLimit
+    identifier_rate: SharedRate
 
     async def enlist(self, form: EnlistmentForm, peer_ip: str = "") -> str:
         """Enlists the user that the form's token names, or replaces their keys (ENL-13); returns their JID.
@@ -83,7 +83,7 @@ class Enlistment:
         client_ip = "" if is_own_server(token.partner, peer_ip) else peer_ip
         require_location(self.location, token.partner, external_id, client_ip)
         # Only after the token: a caller without one must not use up the limit of a partner or a user.
-        self.identifier_rate.require((token.partner.integrator, external_id))
+        await self.identifier_rate.require((token.partner.integrator, external_id))
         self.partner_rate.require(token.partner.integrator)
         await self.standing.check_may_enlist(ExternalUser(token.partner.integrator, external_id))
         known = await self.store.accounts.get_by_external_id(token.partner.integrator, external_id)

@@ -35,7 +35,7 @@ from interop_server.core.model import (
     TakenBundle,
 )
 from interop_server.core.ports import Clock, Connections
-from interop_server.core.ratelimit import RateLimit
+from interop_server.core.ratelimit import RateLimit, SharedRate
 
 BundleOutcome = tuple[DeviceBundle, ...] | Refusal
 """A bundle of each device whose current state the caller does not know, so none when the caller knows all (KEY-12); or
@@ -67,8 +67,8 @@ class PreKeys:
     clock: Clock
     limits: Limits
     publish_rate: RateLimit
-    taker_rate: RateLimit
-    target_rate: RateLimit
+    taker_rate: SharedRate
+    target_rate: SharedRate
 
     async def publish(
         self,
@@ -255,7 +255,7 @@ class PreKeys:
     async def _take(
         self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome], with_kem: bool
     ) -> None:
-        due = self._limit(account, reachable, outcomes)
+        due = await self._limit(account, reachable, outcomes) if reachable else {}
         taken = await self.store.prekeys.take_bundles(list(due.values()), with_kem=with_kem) if due else {}
         for jid, account_id in due.items():
             bundle = taken.get(account_id)
@@ -266,21 +266,24 @@ class PreKeys:
                 outcomes[jid] = (DeviceBundle(DeviceAddress(reachable[jid].jid, PRIMARY_DEVICE), bundle),)
                 self._note_taken(account, jid, account_id, bundle)
 
-    def _limit(
+    async def _limit(
         self, account: Account, reachable: dict[str, RouteFacts], outcomes: dict[str, BundleOutcome]
     ) -> dict[str, int]:
         """Returns the account ids whose bundles may be taken now, and counts them against the limits (KEY-14)."""
         due: dict[str, int] = {}
-        if wait_ms := self.taker_rate.wait_ms(account.account_id, len(reachable)):
+        taker_id = account.account_id
+        if wait_ms := await self.taker_rate.take(taker_id, len(reachable)):
             self.counts["prekey_fetch_limited"] += 1
             raise self.taker_rate.refusal(wait_ms)
-        for jid, facts in reachable.items():
-            if wait_ms := self.target_rate.take((account.account_id, facts.account_id)):
+        waits = await self.target_rate.take_each([(taker_id, facts.account_id) for facts in reachable.values()])
+        for (jid, facts), wait_ms in zip(reachable.items(), waits, strict=True):
+            if wait_ms:
                 self.counts["prekey_fetch_limited"] += 1
                 outcomes[jid] = self.target_rate.refusal(wait_ms)
             else:
                 due[jid] = facts.account_id
-        self.taker_rate.take(account.account_id, len(due))
+        if not_taken := len(reachable) - len(due):
+            await self.taker_rate.give_back(taker_id, not_taken)
         return due
 
     def _note_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:

@@ -31,8 +31,10 @@ _ABOUT = {
     "sent_message": "sender_id = $1 OR recipient_id = $1",
 }
 """Which rows of a table are about the person."""
-NOT_ABOUT_PEOPLE = frozenset({"partner", "jwks", "server", "noted_time", "node", "turn", "secret", "schema_version"})
-"""Tables that are about partners and about the server itself."""
+NOT_ABOUT_PEOPLE = frozenset(
+    {"partner", "jwks", "server", "noted_time", "node", "turn", "bucket", "secret", "schema_version"}
+)
+"""Tables that are about partners and about the server itself, or name nobody: a bucket is a hash and a level."""
 SHOWN_AS_IN_MEMORY = frozenset({"connection"})
 """Tables of what a process that is alone has in memory only: it is shown as that, whichever node it belongs to."""
 COUNTED = {

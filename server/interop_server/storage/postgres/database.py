@@ -188,7 +188,7 @@ async def sit_down(connection: asyncpg.Connection, seat: int) -> Session:
 
 _COUNT_TABLES = """
     SELECT relname::text FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-    AND relname NOT IN ('schema_version', 'noted_time', 'node', 'connection', 'turn') ORDER BY relname
+    AND relname NOT IN ('schema_version', 'noted_time', 'node', 'connection', 'turn', 'bucket') ORDER BY relname
 """
 
 

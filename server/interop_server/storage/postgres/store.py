@@ -8,12 +8,14 @@ from typing import Self
 import asyncpg
 
 from interop_server.core.errors import Refusal
+from interop_server.core.ratelimit import Buckets
 from interop_server.core.store import Store
 from interop_server.core.troubles import Troubles
 from interop_server.storage import StoreAddress, WrongStore
 from interop_server.storage.postgres.accounts import PostgresAccounts
 from interop_server.storage.postgres.audit import PostgresAudit
 from interop_server.storage.postgres.blocklist import PostgresBlocklist
+from interop_server.storage.postgres.buckets import PostgresBuckets
 from interop_server.storage.postgres.chats import PostgresChats
 from interop_server.storage.postgres.database import (
     as_it_is,
@@ -60,6 +62,12 @@ class PostgresStore(Store):
     faults: Faults
     nodes: PostgresNodes | None
     """What this process says and learns of the others; None when it is alone."""
+    shared_buckets: PostgresBuckets | None
+    """Those of rates that all share; None likewise."""
+
+    @property
+    def buckets(self) -> Buckets | None:
+        return self.shared_buckets
 
     @classmethod
     async def open(
@@ -114,6 +122,9 @@ class PostgresStore(Store):
         async def reader() -> Session:
             return Session(await connect(url, "interopsim reads"))
 
+        async def counter() -> Session:
+            return Session(await connect(url, "interopsim rates"))
+
         openers = iter((first,))
         engine = Engine(
             lambda: next(openers, again)(),
@@ -123,6 +134,9 @@ class PostgresStore(Store):
         )
         try:
             await engine.open()
+            buckets = (
+                await PostgresBuckets.open(Engine(counter, reader, faults), now_ms) if now_ms and is_node else None
+            )
         except _FAILURES as error:
             raise WrongStore(f"{name} cannot be used as the database: {sentence_of(error)}.") from error
         return cls(
@@ -146,6 +160,7 @@ class PostgresStore(Store):
             engine=engine,
             faults=faults,
             nodes=PostgresNodes(engine, seat, node, own_version()) if is_node else None,
+            shared_buckets=buckets,
         )
 
     async def count_rows(self) -> dict[str, int]:
@@ -163,4 +178,8 @@ class PostgresStore(Store):
 
     async def close(self) -> None:
         """Finishes what was called before, and disconnects."""
-        await self.engine.close()
+        try:
+            if self.shared_buckets is not None:
+                await self.shared_buckets.close()
+        finally:
+            await self.engine.close()
