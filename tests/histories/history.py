@@ -84,6 +84,7 @@ async def _live(stage: Stage, story: Story, moment: Moment, models: list[Model],
 def _try(models: list[Model], moment: Moment, answers: Sequence[Event]) -> Iterator[tuple[Model, list[Event]]]:
     """Yields what could have happened, with the answers: each order of the steps is one that the server may choose."""
     for model in models:
+        model.begin()
         if len(moment) == 1:
             yield model, [_act(model, model.parts(moment[0]), answers[0])]
             continue

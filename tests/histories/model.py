@@ -114,8 +114,10 @@ class Model:
         self.pings: dict[tuple[int, int], int] = {}
         self.unmarked: dict[str, tuple[Account, Account]] = {}
         """Whom a WhatsApp user has just written to, and will trust."""
-        self.found: set[str] = set()
-        """Whom the operator has just found, and will ban."""
+        self.found: dict[str, str] = {}
+        """Whom the operator has just found, and will ban, by whom they meant."""
+        self.addresses: dict[str, str] = {}
+        """Under which JIDs people were known when the steps of this moment began."""
         self.log: dict[str, list[Event]] = {}
         """What people see from now on, in order; emptied by who reads it."""
         self._numbers = 0
@@ -129,6 +131,16 @@ class Model:
         who, peer, *rest = step.words
         jid = self.jids[peer[1:]][0] if peer.startswith("~") else self.jids[peer][-1]
         return Step(step.verb, (who, jid, *rest))
+
+    def begin(self) -> None:
+        """Begins a moment: whoever is looked up in it is looked up by what they were called before it."""
+        self.addresses = {person: account.jid for person, account in self.accounts.items()}
+
+    def _named(self, person: str) -> Account | None:
+        """Returns who has the number under which a WhatsApp user was known; or a third-party user's account."""
+        if person not in WHATSAPP:
+            return self.accounts.get(person)
+        return self.holder(self.addresses[person])
 
     def parts(self, step: Step) -> list[Step]:
         """Returns what a step does one after the other: something else may happen in between."""
@@ -315,7 +327,7 @@ class Model:
     # Finding people, and their keys.
 
     def _resolve(self, me: Account, person: str) -> Event:
-        peer = self.accounts.get(person)
+        peer = self._named(person)
         if peer is None or self._reach(me, peer.jid)[0] or me.jid in peer.blocked:
             return (UNREACHABLE,)
         return "found", peer.jid
@@ -459,24 +471,29 @@ class Model:
         return self.sanctions.get((person, kind), 0) > self.now_ms
 
     def _ban(self, person: str, how: str) -> Event:
-        if person not in self.accounts:
+        if (account := self._named(person)) is None:
             return ("NOT_REGISTERED",)
-        self.found.add(person)
+        self.found[person] = account.person
         return DONE
 
     def _punish(self, person: str, how: str) -> Event:
         if person not in self.found:
             return DONE
-        self.found.remove(person)
+        banned = self.found.pop(person)
         kind, until_ms = ("ever", float("inf")) if how == "ever" else ("temporary", self.now_ms + WAITS_MS["hour"])
-        self.sanctions[person, kind] = until_ms
-        if (account := self.accounts.get(person)) is not None:
+        self.sanctions[banned, kind] = until_ms
+        if (account := self.accounts.get(banned)) is not None:
             self._end(account, "BANNED" if how == "ever" else "TEMPORARILY_BANNED")
         return DONE
 
     def _lift(self, person: str) -> Event:
-        self.sanctions = {key: until for key, until in self.sanctions.items() if key[0] != person}
-        self.reports = {key: at_ms for key, at_ms in self.reports.items() if key[0] != person}
+        lifted = person
+        if person in WHATSAPP:
+            if (account := self._named(person)) is None:
+                return ("NOT_REGISTERED",)
+            lifted = account.person
+        self.sanctions = {key: until for key, until in self.sanctions.items() if key[0] != lifted}
+        self.reports = {key: at_ms for key, at_ms in self.reports.items() if key[0] != lifted}
         return DONE
 
     def _suspend(self, partner: str) -> Event:
