@@ -1,7 +1,7 @@
 """What nodes write of themselves and of their connections into the database, and what of it is whose; without a bus."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from interop_server.storage import StoreAddress, WrongStore
 from interop_server.storage.postgres import nodes as nodes_module
 from interop_server.storage.postgres.connections import end_connection
 from interop_server.storage.postgres.nodes import PostgresNodes
+from interop_server.storage.postgres.session import connect
 from interop_server.storage.postgres.store import PostgresStore
 from tests.contract.store.conftest import BATS, NOW_MS, OWLS, World, key, partner
 from tests.postgres import address_in, ask, delete_in
@@ -391,3 +392,58 @@ async def test_each_node_says_how_far_it_has_come(here: PostgresNodes, there: Po
     mine, other = Arrival(3, NOW_MS, {"reports": 2, "blobs": 1}), Arrival(4, NOW_MS + 1, {})
     assert await here.arrivals() == [mine, other]
     assert await there.arrivals() == [other, mine]
+
+
+@pytest.mark.parametrize("by", ["their partner", "their clients", "their node"])
+async def test_several_connections_are_ended_in_one_order(
+    address: StoreAddress, stores: list[PostgresStore], here: PostgresNodes, by: str
+) -> None:
+    """The lowest account first, whoever ends them: two that meet do not wait for each other."""
+    world = World(stores[0])
+    accounts = [await world.third_party_user(number) for number in range(3)]
+    epochs = [(await here.claim(claim_of(account))).epoch for account in accounts]
+    other = await connect(address.url, "another process")
+    await other.execute("BEGIN")
+    await other.execute("SELECT 1 FROM connection WHERE account_id = $1 FOR UPDATE", accounts[-1].account_id)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "their partner": lambda: stores[0].partners.put(partner(BATS, status=PartnerStatus.SUSPENDED)),
+        "their clients": lambda: stores[0].engine.write_batch(
+            nodes_module._close, [(each.account_id, epoch) for each, epoch in zip(accounts, epochs, strict=True)][::-1]
+        ),
+        "their node": here.leave,
+    }
+    ending = asyncio.ensure_future(calls[by]())
+    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
+        assert not ending.done()
+    free = "SELECT account_id FROM connection WHERE account_id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED"
+    lower = [each.account_id for each in accounts[:-1]]
+    assert await stores[1].engine.read(lambda db: db.rows(free, lower)) == []
+    await other.execute("COMMIT")
+    await other.close()
+    await ending
+
+
+async def test_several_claims_take_their_accounts_in_one_order(
+    address: StoreAddress, stores: list[PostgresStore], here: PostgresNodes
+) -> None:
+    """The lowest first, and then the partner."""
+    world = World(stores[0])
+    accounts = [await world.third_party_user(number) for number in range(3)]
+    other = await connect(address.url, "another process")
+    await other.execute("BEGIN")
+    await other.execute("SELECT 1 FROM account WHERE account_id = $1 FOR UPDATE", accounts[-1].account_id)
+    claiming = asyncio.ensure_future(
+        stores[0].engine.write_batch(nodes_module._claim, [claim_of(account) for account in accounts[::-1]])
+    )
+    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
+        assert not claiming.done()
+    free = "SELECT account_id FROM account WHERE account_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED"
+    lower = [each.account_id for each in accounts[:-1]]
+    assert await stores[1].engine.read(lambda db: db.rows(free, lower)) == []
+    await other.execute("COMMIT")
+    await other.close()
+    claimed = await claiming
+    assert [each.epoch for each in claimed] == sorted(each.epoch for each in claimed)
+    assert {account: each.epoch for account, each in (await rows(here)).items()} == {
+        account.account_id: each.epoch for account, each in zip(accounts[::-1], claimed, strict=True)
+    }

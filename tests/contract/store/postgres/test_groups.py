@@ -282,6 +282,28 @@ async def test_while_it_fails_every_write_is_refused_at_once(engine: Engine, sai
     assert await engine.write(partial(put, "d")) == "d"
 
 
+@pytest.mark.requirement("SIM-03")
+async def test_a_trouble_ends_when_all_of_a_group_was_written(engine: Engine, said: list[tuple[str, str]]) -> None:
+    """Not with nothing, and not with a group in which another call met it: it would be told as begun once more."""
+
+    async def full(db: Session) -> None:
+        await put("lost", db)
+        raise asyncpg.TooManyConnectionsError("full")
+
+    with pytest.raises(Refusal):
+        await engine.write(full)
+    gone = asyncio.ensure_future(engine.probe(partial(put, "gone")))  # type: ignore[arg-type]
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.wait([gone])
+    probes = [asyncio.ensure_future(engine.probe(probe)) for probe in (partial(put, "a"), full)]  # type: ignore[list-item]
+    await asyncio.gather(*probes, return_exceptions=True)
+    assert (STORAGE, "") not in said
+    await engine.probe(partial(put, "b"))  # type: ignore[arg-type]
+    assert said[-1] == (STORAGE, "")
+    assert await names(engine) == ["a", "b"]
+
+
 async def test_tasks_have_names(engine: Engine) -> None:
     """By which whoever looks at a process that hangs tells them apart."""
     found = Counter(task.get_name() for task in asyncio.all_tasks())
