@@ -12,7 +12,7 @@ import pytest
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.troubles import STORAGE, Troubles
 from interop_server.storage.postgres import engine as engine_module
-from interop_server.storage.postgres.engine import Engine
+from interop_server.storage.postgres.engine import Engine, Line
 from interop_server.storage.postgres.session import Session
 from interop_server.storage.postgres.store import PostgresStore
 from tests.contract.store.conftest import NOW_MS
@@ -347,3 +347,66 @@ async def test_what_was_called_before_the_end_is_done_at_the_end(tmp_path: Path)
         END $$""",
     )
     await delete_in(tmp_path)
+
+
+class Hanging:
+    """A connection to a server that does not answer any more."""
+
+    def __init__(self) -> None:
+        self.asked: list[float | None] = []
+
+    def is_closed(self) -> bool:
+        return False
+
+    def terminate(self) -> None:
+        self.asked.append(None)
+
+    async def close(self, timeout: float | None = None) -> None:
+        self.asked.append(timeout)
+        raise TimeoutError
+
+
+async def test_a_connection_that_does_not_answer_is_given_up() -> None:
+    """The next call has another one; at the end it is asked once, and not for long."""
+    made: list[Hanging] = []
+
+    async def opener() -> Session:
+        made.append(Hanging())
+        return Session(made[-1])  # type: ignore[arg-type]
+
+    line = Line(opener)
+    first = await line.session()
+    assert await line.session() is first
+    line.drop()
+    line.drop()
+    second = await line.session()
+    assert (second is not first, made[0].asked) == (True, [None])
+    await line.close()
+    await line.close()
+    assert made[1].asked == [1.0]
+    assert await line.session() is not second
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_transaction_that_cannot_be_taken_back_ends_with_its_connection(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What comes after it does not run within it."""
+    pid = await engine.write(pid_of)
+    execute = asyncpg.Connection.execute
+
+    async def failing(connection: asyncpg.Connection, sql: str, *values: object) -> str:
+        if sql == "ROLLBACK":
+            raise TimeoutError
+        return str(await execute(connection, sql, *values))
+
+    async def spoil(db: Session) -> None:
+        await put("lost", db)
+        raise Refused
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asyncpg.Connection, "execute", failing)
+        with pytest.raises(Refused):
+            await engine.write(spoil)
+    assert await engine.write(pid_of) != pid
+    assert await names(engine) == []
