@@ -162,6 +162,27 @@ async def test_what_failed_in_a_transaction_that_is_undone_is_asked_again(engine
 
 
 @pytest.mark.requirement("SIM-03")
+async def test_a_connection_that_is_lost_again_and_again_fails_one_call(engine: Engine) -> None:
+    """When each of a group has a transaction of its own."""
+
+    async def spoil(db: Session) -> None:
+        await put("c", db)
+        raise Refused
+
+    tries = 0
+
+    async def lose_later(db: Session) -> None:
+        nonlocal tries
+        tries += 1
+        if tries > 1:
+            raise asyncpg.ConnectionDoesNotExistError("gone")
+
+    results = await behind(engine, engine.write(lose_later), engine.write(spoil), engine.write(partial(put, "a")))
+    assert [type(results[0]), type(results[1]), results[2]] == [Refusal, Refused, "a"]
+    assert await names(engine) == ["a"]
+
+
+@pytest.mark.requirement("SIM-03")
 @pytest.mark.parametrize(
     ("error", "tries"),
     [

@@ -137,6 +137,26 @@ async def test_a_refusal_before_the_first_write_costs_the_others_nothing(engine:
     assert await names(engine) == ["a1", "a3"]
 
 
+async def test_a_commit_that_fails_by_itself_fails_one_call(engine: Engine) -> None:
+    """When each of a group has a transaction of its own."""
+
+    def break_commit(db: sqlite3.Connection) -> None:
+        db.execute("PRAGMA defer_foreign_keys = ON")
+        db.execute("INSERT INTO jwks VALUES (999, '', 0)")
+
+    def spoil(db: sqlite3.Connection) -> None:
+        put("c", db)
+        raise Refused
+
+    results = await behind(engine, engine.write(break_commit), engine.write(spoil), engine.write(partial(put, "a")))
+    assert [type(getattr(results[0], "__cause__", None)), type(results[1]), results[2]] == [
+        sqlite3.IntegrityError,
+        Refused,
+        "a",
+    ]
+    assert await names(engine) == ["a"]
+
+
 async def test_the_time_of_a_transaction_is_noted_if_it_changes_something(
     engine: Engine, clock: list[int], noted: list[int]
 ) -> None:
