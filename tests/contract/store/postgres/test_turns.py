@@ -5,6 +5,7 @@ Another process is played by a connection that holds the lock which such a call 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -225,3 +226,21 @@ async def test_several_accounts_are_taken_in_one_order(
     assert await store.engine.read(lambda db: db.rows(free, lower)) == []
     await other.connection.execute("COMMIT")
     await calling
+
+
+@pytest.mark.requirement("LIF-04")
+async def test_an_account_that_ends_while_it_is_renewed_is_a_new_one(
+    store: PostgresStore, ada: Account, other: Session
+) -> None:
+    """What the enlistment has read of it is not there any more when it is its turn."""
+    await other.connection.execute("DELETE FROM account WHERE account_id = $1", ada.account_id)
+    new = replace(World(store).enlistment(1), jid="100-9@interop")
+    enlisting = asyncio.ensure_future(store.accounts.enlist(new))
+    pid = other.connection.get_server_pid()
+    while not await store.engine.read(lambda db: db.rows(_WAITS, pid)):
+        assert not enlisting.done(), "it did not wait"
+    await other.connection.execute("COMMIT")
+    enlisted = await enlisting
+    assert (enlisted.account.jid, enlisted.identity_changed, enlisted.auth_key_changed) == (new.jid, False, False)
+    assert enlisted.account.account_id != ada.account_id
+    assert await store.accounts.get(ada.jid) is None
