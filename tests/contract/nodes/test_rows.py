@@ -1,7 +1,7 @@
 """What nodes write of themselves and of their connections into the database, and what of it is whose; without a bus."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from interop_server.storage import StoreAddress, WrongStore
 from interop_server.storage.postgres import nodes as nodes_module
 from interop_server.storage.postgres.connections import end_connection
 from interop_server.storage.postgres.nodes import PostgresNodes
+from interop_server.storage.postgres.session import connect
 from interop_server.storage.postgres.store import PostgresStore
 from tests.contract.store.conftest import BATS, NOW_MS, OWLS, World, key, partner
 from tests.postgres import address_in, ask, delete_in
@@ -71,9 +72,9 @@ def claim_of(account: Account, token: bytes = b"t", mode: ConnectionMode = Conne
     return Claim(facts, token * 32, frozenset({Capability.TYPING, Capability.KEM_PREKEYS}))
 
 
-async def rows(nodes: PostgresNodes, since: str = BEGINNING) -> dict[int, Connected]:
+async def rows(nodes: PostgresNodes) -> dict[int, Connected]:
     """What is known of connections, by account."""
-    return {each.account_id: each for each in (await nodes.news(since)).connections}
+    return {each.account_id: each for each in (await nodes.news(BEGINNING)).connections}
 
 
 async def ends(nodes: PostgresNodes) -> dict[int, Reason | None]:
@@ -159,7 +160,7 @@ async def test_a_connection_is_closed_by_its_node(here: PostgresNodes, there: Po
 
 
 async def test_since_when_a_client_is_closed(
-    here: PostgresNodes, there: PostgresNodes, ada: Account, user: Account
+    stores: list[PostgresStore], here: PostgresNodes, there: PostgresNodes, ada: Account, user: Account
 ) -> None:
     """The first time counts, until it is open again; each account has a client of its own, a closed row has none."""
     for account in (ada, user):
@@ -176,24 +177,28 @@ async def test_since_when_a_client_is_closed(
     claimed = await here.claim(claim_of(ada))
     assert await seen() == [None, None]
     await here.close(ada.account_id, claimed.epoch)
-    mark = (await here.news(BEGINNING)).mark
     await there.observe_client(ada.account_id, 7)
-    assert ada.account_id not in await rows(there, mark)
+    since = "SELECT client_closed_at_ms FROM connection WHERE account_id = $1"
+    assert await stores[0].engine.read(lambda db: db.row(since, ada.account_id)) == (None,)
 
 
 async def test_news_are_what_has_changed_since(
     here: PostgresNodes, there: PostgresNodes, ada: Account, user: Account
 ) -> None:
-    """And always all nodes, with what they have announced, and all key servers."""
+    """And always all nodes, with what they have announced, and all key servers.
+
+    What had been there already is named while a transaction goes on that is older than it, whoever's on that server.
+    """
     await here.claim(claim_of(ada))
-    mark = (await there.news(BEGINNING)).mark
+    news = await there.news(BEGINNING)
+    while news.connections:
+        news = await there.news(news.mark)
     assert await here.renew(7) is True
     await here.claim(claim_of(user))
-    news = await there.news(mark)
+    news = await there.news(news.mark)
     assert [each.account_id for each in news.connections] == [user.account_id]
     assert news.nodes == [Neighbour(here.seat, "here", 7), Neighbour(there.seat, "there", 0)]
     assert news.key_servers == {each: (f"https://{each}.example", "https://keys.example") for each in (BATS, OWLS)}
-    assert (await there.news(news.mark)).connections == []
 
 
 @pytest.mark.requirement("LIF-03", "ABU-05")
@@ -218,9 +223,7 @@ async def test_what_has_ended_does_not_end_again(
     """No node hears of it once more."""
     claimed = await here.claim(claim_of(ada))
     await here.close(ada.account_id, claimed.epoch)
-    mark = (await here.news(BEGINNING)).mark
     await stores[1].standing.put(ada.external_user, Sanction(SanctionKind.BAN), ada.account_id)
-    assert await rows(here, mark) == {}
     assert await ends(here) == {ada.account_id: None}
 
 
@@ -391,3 +394,58 @@ async def test_each_node_says_how_far_it_has_come(here: PostgresNodes, there: Po
     mine, other = Arrival(3, NOW_MS, {"reports": 2, "blobs": 1}), Arrival(4, NOW_MS + 1, {})
     assert await here.arrivals() == [mine, other]
     assert await there.arrivals() == [other, mine]
+
+
+@pytest.mark.parametrize("by", ["their partner", "their clients", "their node"])
+async def test_several_connections_are_ended_in_one_order(
+    address: StoreAddress, stores: list[PostgresStore], here: PostgresNodes, by: str
+) -> None:
+    """The lowest account first, whoever ends them: two that meet do not wait for each other."""
+    world = World(stores[0])
+    accounts = [await world.third_party_user(number) for number in range(3)]
+    epochs = [(await here.claim(claim_of(account))).epoch for account in accounts]
+    other = await connect(address.url, "another process")
+    await other.execute("BEGIN")
+    await other.execute("SELECT 1 FROM connection WHERE account_id = $1 FOR UPDATE", accounts[-1].account_id)
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "their partner": lambda: stores[0].partners.put(partner(BATS, status=PartnerStatus.SUSPENDED)),
+        "their clients": lambda: stores[0].engine.write_batch(
+            nodes_module._close, [(each.account_id, epoch) for each, epoch in zip(accounts, epochs, strict=True)][::-1]
+        ),
+        "their node": here.leave,
+    }
+    ending = asyncio.ensure_future(calls[by]())
+    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
+        assert not ending.done()
+    free = "SELECT account_id FROM connection WHERE account_id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED"
+    lower = [each.account_id for each in accounts[:-1]]
+    assert await stores[1].engine.read(lambda db: db.rows(free, lower)) == []
+    await other.execute("COMMIT")
+    await other.close()
+    await ending
+
+
+async def test_several_claims_take_their_accounts_in_one_order(
+    address: StoreAddress, stores: list[PostgresStore], here: PostgresNodes
+) -> None:
+    """The lowest first, and then the partner."""
+    world = World(stores[0])
+    accounts = [await world.third_party_user(number) for number in range(3)]
+    other = await connect(address.url, "another process")
+    await other.execute("BEGIN")
+    await other.execute("SELECT 1 FROM account WHERE account_id = $1 FOR UPDATE", accounts[-1].account_id)
+    claiming = asyncio.ensure_future(
+        stores[0].engine.write_batch(nodes_module._claim, [claim_of(account) for account in accounts[::-1]])
+    )
+    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
+        assert not claiming.done()
+    free = "SELECT account_id FROM account WHERE account_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED"
+    lower = [each.account_id for each in accounts[:-1]]
+    assert await stores[1].engine.read(lambda db: db.rows(free, lower)) == []
+    await other.execute("COMMIT")
+    await other.close()
+    claimed = await claiming
+    assert [each.epoch for each in claimed] == sorted(each.epoch for each in claimed)
+    assert {account: each.epoch for account, each in (await rows(here)).items()} == {
+        account.account_id: each.epoch for account, each in zip(accounts[::-1], claimed, strict=True)
+    }

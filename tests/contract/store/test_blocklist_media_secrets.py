@@ -151,3 +151,16 @@ async def test_closing_twice_is_as_good_as_once(store: Store) -> None:
     """The second call returns."""
     await store.close()
     await store.close()
+
+
+@pytest.mark.requirement("MED-07")
+async def test_all_blobs_are_listed_page_by_page(store: Store, world: World) -> None:
+    """By their owner and their hash, after those that were listed before."""
+    listed = [(2, bytes([5]) * 32), (1, bytes([9]) * 32), (2, bytes([1]) * 32), (1, bytes([3]) * 32)]
+    for number, (owner_id, sha256) in enumerate(listed):
+        await store.media.put(replace(BLOB, direct_path=f"/v/t{number}", owner_id=owner_id, sha256=sha256))
+    ordered = sorted(listed)
+    assert await store.media.list_keys((-1, b""), 10) == ordered
+    assert await store.media.list_keys((-1, b""), 3) == ordered[:3]
+    for at, last in enumerate(ordered, 1):
+        assert await store.media.list_keys(last, 10) == ordered[at:]

@@ -48,3 +48,24 @@ async def test_a_write_for_an_account_that_has_gone(store: Store, world: World, 
     expected = Reason.SESSION_DEAD if write in REFUSED.values() else outcomes[0]
     assert outcomes == [expected]
     assert await store.count_rows() == before
+
+
+@pytest.mark.requirement("LIF-03")
+@pytest.mark.parametrize("how", ["deleted", "expired"])
+async def test_an_account_with_much_ends_in_steps(
+    store: Store, world: World, engine: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """Of so many rows each; then it has ended and left nothing. One beside it that has not much ends at once."""
+    monkeypatch.setattr(f"interop_server.storage.{engine}.accounts.STEP_ROWS", 3)
+    much, eve = await world.third_party_user(1), await world.third_party_user(2, seed=9)
+    empty = await store.count_rows()
+    await store.prekeys.add_one_time(much.account_id, one_time_prekeys(1, 8))
+    if how == "deleted":
+        await store.accounts.delete(much.account_id)
+    else:
+        assert await store.accounts.unenlist([eve.account_id, much.account_id], NOW_MS) == [much.jid, eve.jid]
+    assert await store.accounts.get(much.jid) is None
+    counts = await store.count_rows()
+    ended = 1 if how == "deleted" else 2
+    assert (counts["account"], counts["one_time_prekey"]) == (empty["account"] - ended, 0)
+    assert counts["one_time_prekey_history"] == 0

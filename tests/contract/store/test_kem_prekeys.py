@@ -172,3 +172,16 @@ async def test_5_000_in_one_list(store: Store, world: World) -> None:
     await store.prekeys.put(account_id, published_keys(7), [], 1, kem=kem_prekeys(9_000, *range(1, 5_001)))
     assert await store.prekeys.count(account_id) == PreKeyCounts(0, 5_000)
     assert (await store.prekeys.take_bundles([account_id]))[account_id].kem_prekey == kem_prekey(1)
+
+
+async def test_a_call_that_is_repeated_adds_nothing(store: Store, world: World) -> None:
+    """It says how many there are; so does one of another account, which is none that was repeated."""
+    ada, eve = await world.third_party_user(1), await world.third_party_user(2, seed=9)
+    for account in (ada, eve):
+        await store.prekeys.put(account.account_id, published_keys(7), [], 1, kem=kem_prekeys(900))
+    assert await store.prekeys.add_kem(ada.account_id, kem_prekeys(None, 1, 2)) == 2
+    assert await store.prekeys.add_kem(ada.account_id, kem_prekeys(None, 1, 2)) == 2
+    await store.prekeys.add_kem(ada.account_id, kem_prekeys(None, 3))
+    assert await store.prekeys.add_kem(ada.account_id, kem_prekeys(None, 1, 2)) == 3
+    assert await store.prekeys.add_kem(eve.account_id, kem_prekeys(None, 1, 2)) == 2
+    assert await store.prekeys.get_kem_ids(ada.account_id) == KemPreKeyIds(900, [1, 2, 3])

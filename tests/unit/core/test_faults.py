@@ -1,5 +1,6 @@
 """Which faults meet what passes an edge, how they are counted, and which cannot be ordered at all."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,7 +36,7 @@ from interop_server.core.fault_rules import (
     Truncate,
     Unreachable,
 )
-from interop_server.core.faults import Event, Faults
+from interop_server.core.faults import Event, Faults, Fired
 from interop_server.core.journal import Journal, under_fault
 from interop_server.core.messages import ReceiptType
 from interop_server.core.model import ConnectionMode
@@ -310,3 +311,28 @@ def test_the_only_way_need_not_be_said(faults: Faults, ordered: FaultRule, direc
     """Of a call it is the request, unless what is done is about answers."""
     faults.add([ordered])
     assert faults.ordered()[0].rule.direction is direction
+
+
+def test_what_is_drawn_follows_from_the_seed_the_purpose_and_the_number() -> None:
+    """The same for the same ones, and never the bound itself."""
+
+    def drawn(seed: int, name: str, number: int, purpose: str) -> list[int]:
+        return [Fired(rule(name, seed=seed), number).drawn(f"{purpose} {at}", 10) for at in range(40)]
+
+    first = drawn(1, "f", 1, "bit")
+    assert first == drawn(1, "f", 1, "bit")
+    assert set(first) == set(range(10))
+    for other in (drawn(2, "f", 1, "bit"), drawn(1, "g", 1, "bit"), drawn(1, "f", 2, "bit"), drawn(1, "f", 1, "byte")):
+        assert other != first
+    assert first[0] == int.from_bytes(hashlib.sha256(b"1\0f\0bit 0\0" + b"1").digest(), "big") % 10
+
+
+def test_a_partner_takes_part_by_each_of_its_users(faults: Faults) -> None:
+    """The caller, each peer, and a server that calls; what is no address is nobody's, and hides no other."""
+    faults.add([rule(integrator=100)])
+    nobodys = REQUEST._replace(actor="no address", peers=("", USER))
+    assert met(faults, nobodys, nobodys._replace(peers=("", USER, ADA)), nobodys._replace(integrator=100)) == [
+        "",
+        "f",
+        "f",
+    ]

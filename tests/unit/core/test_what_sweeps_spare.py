@@ -364,3 +364,20 @@ async def test_a_ban_for_good_is_spared(world: World) -> None:
     world.clock.advance(1_000 * DAY)
     assert await take_away(world, "ended_sanctions") == 1
     assert await world.store.standing.list_in_force(banned.external_user, 0) == [Sanction(SanctionKind.BAN)]
+
+
+@pytest.mark.requirement("MED-07")
+async def test_a_look_for_strays_that_fails_is_made_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever there was is still to be found."""
+    await _stray(world, "old")
+    world.clock.advance(2 * HOUR_MS)
+
+    async def fail(_: object) -> dict[str, int]:
+        raise Refusal(Reason.SERVER_FAULT)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(world.blobs), "list_stored", fail)
+        for _ in range(2):
+            with refused(Reason.SERVER_FAULT):
+                await take_away(world, "stray_blobs")
+    assert (await take_away(world, "stray_blobs"), await _blobs(world)) == (1, [])

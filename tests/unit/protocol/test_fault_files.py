@@ -76,6 +76,11 @@ def test_every_way_to_write_a_table_will_do() -> None:
         ("drop = {}", "drop = { twice = 1 }", 27, "nothing stands in it"),
         ('match = { stanza = "send_acks" }', 'match = "send_acks"', 26, "a table"),
         ('part = "ONE_TIME_PREKEY"', "part = 4", 18, "choose from"),
+        ("drop = {}", "replace_keys = { replacements = 1 }", 27, "this is a list of tables"),
+        ('stanza = "send_acks"', 'stanza = ""', 26, "'' would be as if nothing stood there"),
+        ("times = 2", "match.nth = 0", 4, "0 would be as if nothing stood there"),
+        ("times = 2", "chance_percent = 0", 4, "0 would be as if nothing stood there"),
+        ("times = 2", "chance_percent = false", 4, "whole number"),
     ],
 )
 def test_what_is_wrong_is_found_in_its_line(old: str, new: str, line: int, hint: str) -> None:
@@ -122,6 +127,18 @@ def test_a_refusal_of_the_server_is_found_in_its_line() -> None:
     assert str(file.wrong("faults[1].match.call", "no.")).startswith("f.toml, line 14: faults[1].match.call: no.")
     assert str(file.wrong("faults[2].seed", "no")).startswith("f.toml, line 24: ")
     assert str(file.wrong("faults", "no")).startswith("f.toml, line 2: ")
+
+
+def test_a_fault_without_a_line_of_its_own_is_found_in_the_first() -> None:
+    """Where all stand in one."""
+    with pytest.raises(FaultFileWrong, match=r"^f.toml, line 1: faults\[1\].nmae: there is no `nmae`"):
+        read('\nfaults = [{ name = "a" }, { nmae = "b" }]')
+
+
+def test_what_cannot_be_read_is_told_with_its_reason(tmp_path: Path) -> None:
+    """As the system says it."""
+    with pytest.raises(FaultFileWrong, match=r"cannot be read: File name too long\.$"):
+        FaultFile.read(tmp_path / ("x" * 300))
 
 
 def test_a_table_can_come_from_elsewhere() -> None:

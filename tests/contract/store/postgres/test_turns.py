@@ -5,6 +5,7 @@ Another process is played by a connection that holds the lock which such a call 
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,3 +193,54 @@ async def test_accounts_are_ended_one_after_the_other(store: PostgresStore, ada:
     await other.connection.execute("COMMIT")
     assert await ending == [ada.jid, second.jid]
     assert await store.accounts.list_ends([ada.jid]) == {ada.jid: AccountEnd.EXPIRED}
+
+
+def message_between(store: Store, user: Account, *peers: Account) -> Awaitable[Any]:
+    return store.mailbox.put([World(store).message(user, peer, f"to-{peer.jid}") for peer in peers])
+
+
+OF_SEVERAL: dict[str, Callable[[Store, Account, list[Account]], Awaitable[Any]]] = {
+    "send": lambda store, user, peers: message_between(store, user, *reversed(peers)),
+    "end the accounts": lambda store, _, peers: store.accounts.unenlist([each.account_id for each in peers], NOW_MS),
+    "note that they are connected": lambda store, _, peers: store.accounts.set_last_connected(
+        [each.account_id for each in reversed(peers)], NOW_MS
+    ),
+}
+"""Calls that change several accounts."""
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+async def test_several_accounts_are_taken_in_one_order(
+    store: PostgresStore, user: Account, other: Session, name: str
+) -> None:
+    """The lowest first, in whatever order they are named: two calls that meet do not wait for each other."""
+    world = World(store)
+    peers = [await world.third_party_user(number) for number in range(3)]
+    await lock_account(other, peers[-1].account_id)
+    calling = asyncio.ensure_future(OF_SEVERAL[name](store, user, peers))
+    pid = other.connection.get_server_pid()
+    while not await store.engine.read(lambda db: db.rows(_WAITS, pid)):
+        assert not calling.done(), "it did not wait"
+    free = "SELECT account_id FROM account WHERE account_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED"
+    lower = [each.account_id for each in peers[:-1]]
+    assert await store.engine.read(lambda db: db.rows(free, lower)) == []
+    await other.connection.execute("COMMIT")
+    await calling
+
+
+@pytest.mark.requirement("LIF-04")
+async def test_an_account_that_ends_while_it_is_renewed_is_a_new_one(
+    store: PostgresStore, ada: Account, other: Session
+) -> None:
+    """What the enlistment has read of it is not there any more when it is its turn."""
+    await other.connection.execute("DELETE FROM account WHERE account_id = $1", ada.account_id)
+    new = replace(World(store).enlistment(1), jid="100-9@interop")
+    enlisting = asyncio.ensure_future(store.accounts.enlist(new))
+    pid = other.connection.get_server_pid()
+    while not await store.engine.read(lambda db: db.rows(_WAITS, pid)):
+        assert not enlisting.done(), "it did not wait"
+    await other.connection.execute("COMMIT")
+    enlisted = await enlisting
+    assert (enlisted.account.jid, enlisted.identity_changed, enlisted.auth_key_changed) == (new.jid, False, False)
+    assert enlisted.account.account_id != ada.account_id
+    assert await store.accounts.get(ada.jid) is None

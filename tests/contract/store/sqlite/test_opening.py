@@ -3,9 +3,12 @@
 import asyncio
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from interop_server import crash_points
+from interop_server.core.model import Platform
 from interop_server.storage import WrongDatabase
 from interop_server.storage.sqlite import engine as engine_module
 from interop_server.storage.sqlite.database import _schema, prepare_database
@@ -133,3 +136,28 @@ async def test_a_file_that_breaks_off_leaves_the_version_before(
         counts = await store.count_rows()
         assert "more" in counts and "most" not in counts
         await store.close()
+
+
+async def test_emptied_it_is_as_new_but_for_the_keys(tmp_path: Path) -> None:
+    """Every number is given anew; keys, and nothing else, stay."""
+    before = []
+    for is_emptied in (False, True):
+        store = await SqliteStore.open(tmp_path / "store.db", lambda: 7, is_emptied=is_emptied)
+        assert await store.past.get_time_floor_ms() == 0
+        assert await store.secrets.get_or_put("root", b"%d" % is_emptied) == b"0"
+        assert await store.past.take_start_number() == 1
+        user = await store.accounts.put_whatsapp_user("4915@s.whatsapp.net", "4915", bytes(32), Platform.IOS, 5)
+        counts = await store.count_rows()
+        assert list(counts) == sorted(counts) and counts["account"] == 1
+        before.append((user.account_id, counts))
+        await store.close()
+    assert before[0] == before[1]
+
+
+async def test_a_kill_can_come_before_it_is_emptied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As before each other step."""
+    await (await SqliteStore.open(tmp_path / "store.db")).close()
+    passed: list[str] = []
+    monkeypatch.setattr(crash_points, "_fuse", SimpleNamespace(burn=passed.append))
+    await (await SqliteStore.open(tmp_path / "store.db", is_emptied=True)).close()
+    assert passed == ["schema.empty"]

@@ -138,3 +138,15 @@ async def test_nothing_is_kept_longer_than_it_says(world: World) -> None:
     assert rows["chat"] == rows["blocked"] == 1
     assert world.challenges.pending(ada) is None
     assert user.is_whatsapp
+
+
+def test_what_is_kept_of_a_blob_is_said_in_a_few_words() -> None:
+    """As operators read it: what names it, where it is, whose it is, and from when until when."""
+    assert STORED["media"].fields == {
+        "sha256": "names the blob",
+        "direct_path": "where it is downloaded",
+        "length": "how long it is",
+        "owner_id": "who uploaded it",
+        "created_at_ms": "when",
+        "expires_at_ms": "until when",
+    }

@@ -134,3 +134,13 @@ def test_the_longest_and_the_shortest_sanction() -> None:
     """A second, and 365 days."""
     for seconds in (1, MAX_SANCTION_SECONDS):
         assert scripted_sanction(LOCK, 0, seconds, NOW_MS) == Sanction(LOCK, 0, NOW_MS + seconds * SECOND_MS)
+
+
+async def test_an_account_is_found_by_its_jid(world: World) -> None:
+    """Which an operator has from the journal; nobody else's, and none that there is not."""
+    ada = await world.enlisted()
+    await world.enlisted("eve")
+    assert await world.standing.account(ada.jid) == ada
+    with refused(Reason.NOT_REGISTERED) as caught:
+        await world.standing.account("100-10000000000000@interop")
+    assert caught.value.requirement == "ABU-05"

@@ -169,3 +169,16 @@ def enlistment(world: World, number: int) -> NewEnlistment:
     return NewEnlistment(
         BATS, f"u{number}", f"{BATS}-{number + 1}@interop", ClientKeys().auth_key, ClientKeys().published, 1, NOW_MS
     )
+
+
+@pytest.mark.requirement("LIF-04")
+async def test_who_is_connected_is_not_absent(world: World) -> None:
+    """However long ago they connected; and a WhatsApp user never is."""
+    ada, user = await world.enlisted(), await world.whatsapp_user()
+    world.clock.advance(2 * MONTH_MS)
+    world.connections.online.add(ada.account_id)
+    assert await world.absence.is_over(ada) is False
+    assert await world.absence.is_over(user) is False
+    world.connections.online.clear()
+    assert await world.absence.is_over(ada) is True
+    assert await world.absence.is_over(ada) is False

@@ -170,3 +170,10 @@ async def test_a_number_outside_is_refused_in_both_places(world: World) -> None:
         await replace(world.enlistment, location=NUMBERS).enlist(ClientKeys().form(world.token(amy)))
     await world.register(partner(BATS))
     await ask(world, NUMBERS, await world.enlisted("ada"), "8.8.8.8")
+
+
+def test_a_network_is_in_one_country() -> None:
+    """In whatever form it is written; in the same one it may stand twice."""
+    EeaNetworks({"203.0.113.0/24": "DE", "::ffff:203.0.113.0/120": "DE"})
+    with pytest.raises(ValueError, match=r"^203.0.113.0/24 is listed for two countries$"):
+        EeaNetworks({"203.0.113.0/24": "DE", "::ffff:203.0.113.0/120": "FR"})

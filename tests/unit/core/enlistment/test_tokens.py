@@ -287,6 +287,18 @@ async def test_without_any_copy_the_partner_is_asked_with_pauses(world: World) -
     await world.tokens.verify(token())
 
 
+async def test_without_any_copy_it_is_said_what_the_partner_served(world: World) -> None:
+    """While there is a pause, that nothing could be fetched: its server was not asked again."""
+    world.key_servers.served[BATS] = key_set()
+    for detail in (
+        "the key set has no RSA key of 2,048 bits or more with RS256 and use=sig",
+        "no key set of this partner could be fetched so far",
+    ):
+        with refused(Reason.JWKS_UNAVAILABLE) as caught:
+            await world.tokens.verify(token())
+        assert caught.value.detail == detail
+
+
 async def test_the_last_good_copy_outlives_the_process(world: World) -> None:
     """After a restart, tokens are verified without asking (ENL-03)."""
     await world.tokens.verify(token())

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from interop_server.core.errors import Reason
-from interop_server.core.messages import TypingState
+from interop_server.core.messages import Indicator, TypingState
 from interop_server.core.messaging.indicators import Typing
 from interop_server.core.model import Account
 from tests.unit.core.world import World, refused
@@ -91,3 +91,13 @@ async def test_nobody_at_an_address_is_refused_like_in_a_message(world: World) -
     for _ in range(world.limits.typing_burst + 1):
         with refused(Reason.USER_VISIBLE_IDENTIFIER):
             await world.indicators.show(ada, "eve@bats.example", COMPOSING)
+
+
+def test_an_indicator_that_is_of_one_kind_only_needs_no_detail() -> None:
+    """What the journal says of it then is its kind."""
+
+    class Waving(Indicator):
+        kind = "waving"
+
+    assert Waving().detail == ""
+    assert [Typing(state).detail for state in TypingState] == ["composing", "recording", "paused"]

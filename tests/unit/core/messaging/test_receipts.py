@@ -1,12 +1,14 @@
 """Receipts reach whom they concern, and nobody learns anything from those that do not."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from interop_server.core.errors import Reason
 from interop_server.core.journal import JournalEntry
+from interop_server.core.limits import Limits
 from interop_server.core.mailbox_content import decode
 from interop_server.core.messages import MailboxItem, ReceiptType, RetryKeys, RetryReason, RetryReceipt, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
@@ -194,6 +196,29 @@ async def test_receipts_count_by_their_bytes_too(build_world: BuildWorld) -> Non
     await send_receipt(world, ada, user, *["m0", "m1"] * 10)
     await send_receipt(world, ada, user, *["m2"] * 20)
     assert [len(item.content) for item in await world.waiting(user)] == [59]
+
+
+@pytest.mark.requirement("MSG-11")
+@pytest.mark.parametrize(
+    ("limit", "more", "kept"),
+    [("max_mailbox_items", 3, 3), ("max_mailbox_bytes", 6, 3), ("max_mailbox_bytes", 5, 2)],
+)
+async def test_receipts_that_come_together_share_the_room(world: World, limit: str, more: int, kept: int) -> None:
+    """As many as fit beside what waits already; another recipient's mailbox has room of its own."""
+    ada, user, other = await world.enlisted(), await world.opted_in(), await world.opted_in("+491511234568")
+    for recipient in (user, other):
+        await send(world, recipient, ada, *(f"m{number}" for number in range(5)))
+        await send(world, ada, recipient, f"{recipient.account_id}-a", f"{recipient.account_id}-b")
+    waiting = await world.waiting(user)
+    used = len(waiting) if limit == "max_mailbox_items" else sum(len(item.content) for item in waiting)
+    limits = Limits(**{limit: used + more})
+    tight = replace(world.receipts, arrivals=replace(world.receipts.arrivals, limits=limits))
+    receipts = [OutgoingReceipt(ReceiptType.DELIVERED, user.jid, (f"m{number}",)) for number in range(5)]
+    receipts.append(OutgoingReceipt(ReceiptType.DELIVERED, other.jid, ("m4",)))
+    assert await tight.send(ada, receipts, True) == [None] * 6
+    found = [item.content.decode() for item in await world.waiting(user) if item.kind is StanzaKind.RECEIPT]
+    assert found == [f"m{number}" for number in range(kept)]
+    assert [item.content for item in await world.waiting(other)][-1] == b"m4"
 
 
 @pytest.mark.requirement("RCP-03")
