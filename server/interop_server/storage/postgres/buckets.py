@@ -8,15 +8,15 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Self
 
-from interop_server.core.limits import SECOND_MS
+from interop_server.core.limits import DAY_MS, HOUR_MS
 from interop_server.core.ratelimit import Buckets, Take, Terms
 from interop_server.core.sweeps import Sweep
 from interop_server.storage.postgres.concern import Concern
 from interop_server.storage.postgres.engine import Engine
 from interop_server.storage.postgres.session import Session
 
-_MINUTE_MS = 60 * SECOND_MS
-"""Full buckets are forgotten together, once in this time, and as long after they were full."""
+_KEPT_MS = DAY_MS
+"""How long a bucket is kept that is full: a sweep looks as often, also on the way of a leap over a month."""
 
 # Makes the buckets that are missing, locks all, always in the same order, and returns what the last one left in them.
 _LOCK = """
@@ -59,7 +59,7 @@ async def _take(db: Session, asks: list[_Ask]) -> list[int]:
         level, at_ms = terms.level(level, at_ms, now_ms), max(at_ms, now_ms)
         wait_ms = terms.wait_ms(amount, level)
         levels[key] = level, at_ms = level if wait_ms else terms.less(level, amount), at_ms
-        full_by_ms[key] = -(-terms.full_ms(level, at_ms) // _MINUTE_MS) * _MINUTE_MS
+        full_by_ms[key] = -(-terms.full_ms(level, at_ms) // HOUR_MS) * HOUR_MS
         waits.append(wait_ms and wait_ms + at_ms - now_ms)  # the clock of another process may be ahead
     await db.change(
         _WRITE,
@@ -103,7 +103,7 @@ class PostgresBuckets(Concern, Buckets):
         return await self._engine.write_batch(_take, asks) if asks else []
 
     def sweeps(self) -> tuple[Sweep, ...]:
-        return (Sweep("rate_buckets", "KEY-14", _MINUTE_MS, self._oldest_ms, self._delete_full),)
+        return (Sweep("rate_buckets", "KEY-14", _KEPT_MS, self._oldest_ms, self._delete_full),)
 
     _OLDEST = "SELECT min(full_by_ms) FROM bucket"
 

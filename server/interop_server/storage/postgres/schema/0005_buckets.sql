@@ -4,7 +4,7 @@ CREATE UNLOGGED TABLE bucket (
     key_sha256 BYTEA PRIMARY KEY CHECK (length(key_sha256) = 32),
     level NUMERIC NOT NULL,
     at_ms BIGINT NOT NULL, -- when it had that level
-    full_by_ms BIGINT NOT NULL -- a whole minute by which it is full, if nothing more is taken
+    full_by_ms BIGINT NOT NULL -- a whole hour by which it is full, if nothing more is taken
 ) WITH (fillfactor = 50);
 
 CREATE INDEX bucket_by_end ON bucket (full_by_ms);
