@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -162,7 +162,7 @@ class Server:
         )
         log.close()
         ask = [str(self._binaries / "psql"), "-h", str(self._folder), "-U", "postgres", "-Atc", "SELECT 1", "postgres"]
-        while subprocess.run(ask, check=False, capture_output=True, **self._as_user()).returncode:
+        while subprocess.run(ask, check=False, capture_output=True, cwd="/").returncode:  # as any user: it is a client
             if self._process.poll() is not None:
                 raise ChildFailed((self._folder.parent / "log").read_text())
 
@@ -171,6 +171,13 @@ class Server:
         if self._process is not None and self._process.poll() is None:
             self._process.send_signal(3)  # SIGQUIT: an immediate shutdown
             self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Sends all its processes a signal: SIGSTOP, SIGCONT. Each of them has a session of its own."""
+        own = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        for pid in (self.pid, *map(int, own.read_text().split())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def kill(self) -> None:
         """Ends all its processes as a failing machine would; those that it has started end by themselves."""
