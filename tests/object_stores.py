@@ -17,6 +17,7 @@ import pytest
 from obstore.store import from_url
 
 from interop_demo.processes import ChildFailed
+from tests.bound import bound
 from tests.proxy import Proxy, to_port
 
 ACCESS_KEY, SECRET_KEY = "AKIAINTEROPSIMTEST", "a secret that stands nowhere else"
@@ -59,7 +60,7 @@ class S3Server:
         """
         journal = () if self._journal is None else ("--journal", str(self._journal))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.s3_server", "--port", str(self._port), *journal],
+            bound((sys.executable, "-m", "tests.s3_server", "--port", str(self._port), *journal)),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **self._environment},

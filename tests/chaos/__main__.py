@@ -133,6 +133,8 @@ async def _run(campaign: Campaign | WorldCampaign, kills: int) -> bool:
         try:
             await campaign.run(lambda: progress.advance(bar))
         except asyncio.CancelledError:
+            if not task.cancelling():
+                raise  # nobody has interrupted it
             return False
     return True
 

@@ -205,8 +205,12 @@ class WorldCompany:
 @contextmanager
 def _disturbed() -> Iterator[None]:
     """Ends what somebody does who is disturbed, and nothing else."""
+    task = asyncio.current_task()
     try:
         yield
+    except asyncio.CancelledError:
+        if task is None or task.cancelling():
+            raise  # else it was a call that ended so, whose channel was closed
     except Exception as error:
         if is_disturbed(error):
             return
