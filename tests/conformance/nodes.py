@@ -10,10 +10,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from interop_admin.client import AdminClient
+from interop_api.admin.v1alpha1 import faults_pb2
+from interop_conformance.record import Record
 from interop_conformance.runner import Pair
 from interop_conformance.simulator import OPTIONS, Simulator
 from interop_conformance.verdict import HELD, Result
@@ -26,6 +29,68 @@ from tests.postgres import fresh_database
 
 DRIVER = shlex.join([sys.executable, "-m", "interop_driver"])
 """The SDK's."""
+
+
+class RecordOfTwo(Record):
+    """What both nodes see and decide. Each has numbers of its own.
+
+    Args:
+        admin: Of the node that the record is not begun with.
+    """
+
+    def __init__(self, admin: AdminClient) -> None:
+        super().__init__()
+        self._there = Record()
+        self._there_admin = admin
+        for name in ("_wire", "_journal", "_waiting"):
+            setattr(self._there, name, getattr(self, name))
+
+    async def begin(self, admin: AdminClient) -> None:
+        """Begins to record; returns once what happens from now on is recorded."""
+        await super().begin(admin)
+        await self._there.begin(self._there_admin)
+
+    async def end(self) -> None:
+        """Ends it. What was recorded stays."""
+        await super().end()
+        await self._there.end()
+
+    async def catch_up(self, admin: AdminClient, seconds: float) -> None:
+        """Waits until all is recorded that either has seen and decided before the call."""
+        here = super().catch_up(admin, seconds)
+        await asyncio.gather(here, self._there.catch_up(self._there_admin, seconds))
+
+
+class OperatorOfTwo(AdminClient):
+    """The operator at one node, who has what goes wrong on purpose go wrong at the other, too.
+
+    Args:
+        here: Address of the node.
+        there: At the other.
+    """
+
+    def __init__(self, here: str, there: AdminClient) -> None:
+        super().__init__(here)
+        self._there = there
+
+    async def add_faults(self, faults: Iterable[faults_pb2.Fault]) -> None:
+        """Has both nodes do wrong on purpose; whoever it is about is at one of them."""
+        added = list(faults)
+        await super().add_faults(added)
+        await self._there.add_faults(added)
+
+    async def list_faults(self) -> faults_pb2.ListFaultsResponse:
+        """Returns the faults, and how often they did something at either."""
+        found = await super().list_faults()
+        fired = {state.fault.name: state.fired for state in (await self._there.list_faults()).faults}
+        for state in found.faults:
+            state.fired += fired[state.fault.name]
+        return found
+
+    async def clear_faults(self, *names: str) -> list[faults_pb2.FaultState]:
+        """Removes faults from both; returns what became of them at this one."""
+        await self._there.clear_faults(*names)
+        return await super().clear_faults(*names)
 
 
 class TwoNodes(Simulator):
@@ -42,6 +107,11 @@ class TwoNodes(Simulator):
         self.endpoint, self.endpoint_of_people = (
             Endpoint.from_ready_line(json.dumps(dict(child.ready))) for child in self._children
         )
+        self._there = await stack.enter_async_context(AdminClient(self.endpoint_of_people.admin))
+        self.record = RecordOfTwo(self._there)
+
+    def _operator(self) -> AdminClient:
+        return OperatorOfTwo(self.endpoint.admin, self._there)
 
     def check_runs(self) -> None:
         """Does nothing while both run.

@@ -62,7 +62,7 @@ class Simulator:
     async def __aenter__(self) -> Self:
         try:
             await self._start(self._stack)
-            self.admin = await self._stack.enter_async_context(AdminClient(self.endpoint.admin))
+            self.admin = await self._stack.enter_async_context(self._operator())
             self._stack.push_async_callback(self.record.end)
             await self.record.begin(self.admin)
         except BaseException:
@@ -73,6 +73,9 @@ class Simulator:
     async def _start(self, stack: AsyncExitStack) -> None:
         await stack.enter_async_context(self._child)
         self.endpoint = self.endpoint_of_people = Endpoint.from_ready_line(json.dumps(dict(self._child.ready)))
+
+    def _operator(self) -> AdminClient:
+        return AdminClient(self.endpoint.admin)
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
