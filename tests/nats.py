@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from interop_demo.processes import ChildFailed
+from tests.bound import bound
 
 _BINARY = Path(sys.executable).with_name("nats-server")
 
@@ -46,7 +47,7 @@ class Server:
         where = ("--addr", "127.0.0.1", "--port", str(self.port), "--ports_file_dir", str(self._folder))
         # A session of its own: what is typed at a terminal ends whoever has started it, who ends this.
         self._process = subprocess.Popen(
-            [_BINARY, *where, *self._options], stdout=log, stderr=log, start_new_session=True
+            bound((str(_BINARY), *where, *self._options)), stdout=log, stderr=log, start_new_session=True
         )
         log.close()
         note = self._folder / f"nats-server_{self._process.pid}.ports"

@@ -17,6 +17,8 @@ import pytest
 from obstore.store import from_url
 
 from interop_demo.processes import ChildFailed
+from tests.bound import bound
+from tests.proxy import Proxy, to_port
 
 ACCESS_KEY, SECRET_KEY = "AKIAINTEROPSIMTEST", "a secret that stands nowhere else"
 _buckets = itertools.count(1)
@@ -37,6 +39,11 @@ class S3Server:
         self._port = 0
 
     @property
+    def port(self) -> int:
+        """The port, from the first start on."""
+        return self._port
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
@@ -53,7 +60,7 @@ class S3Server:
         """
         journal = () if self._journal is None else ("--journal", str(self._journal))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.s3_server", "--port", str(self._port), *journal],
+            bound((sys.executable, "-m", "tests.s3_server", "--port", str(self._port), *journal)),
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             env={**os.environ, **self._environment},
@@ -75,13 +82,16 @@ class S3Server:
 
     def stop(self) -> None:
         """Has it stand still, with its connections open."""
-        assert self._process is not None
-        self._process.send_signal(signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         """Ends that."""
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
         assert self._process is not None
-        self._process.send_signal(signal.SIGCONT)
+        self._process.send_signal(number)
 
     def close(self) -> None:
         """Kills it if it runs."""
@@ -130,18 +140,15 @@ def sizes_of_blob(url: str, environment: Mapping[str, str], name: str) -> list[i
     return [each["size"] for batch in obstore.list(store, f"blobs/{name}") for each in batch]
 
 
-class Proxy:
-    """Stands between a client and the server, and breaks off connections as it is told.
+class CuttingProxy(Proxy):
+    """Stands before an S3 server, and breaks off answers as it is told.
 
     Args:
         server: The server.
     """
 
     def __init__(self, server: S3Server) -> None:
-        self._server = server
-        self._listening: asyncio.Server | None = None
-        self._serving: list[asyncio.Task[None]] = []
-        self._writers: list[asyncio.StreamWriter] = []
+        super().__init__(to_port(lambda: server.port))
         self.most_bytes: int | None = None
         """How many bytes of an answer pass before its connection is cut; None for all."""
         self.cuts = 0
@@ -153,42 +160,10 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        assert self._listening is not None
-        host, port = self._listening.sockets[0].getsockname()
-        return f"http://{host}:{port}"
+        return f"http://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> "Proxy":
-        self._listening = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        assert self._listening is not None
-        self._listening.close()
-        for each in self._serving:
-            each.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
-        for writer in self._writers:  # also of tasks that had not begun, which close nothing
-            writer.close()
-        await asyncio.gather(*(writer.wait_closed() for writer in self._writers), return_exceptions=True)
-
-    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._writers.append(writer)
-        self._serving.append(asyncio.create_task(self._serve(reader, writer)))
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, _, port = self._server.url.removeprefix("http://").partition(":")
-        from_server, to_server = await asyncio.open_connection(host, int(port))
-        self._writers.append(to_server)
-        there = asyncio.create_task(self._ask(reader, to_server))
-        try:
-            await self._answer(from_server, writer)
-        finally:
-            there.cancel()
-            await asyncio.gather(there, return_exceptions=True)
-            for each in (writer, to_server):
-                each.close()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hands on what the server says, to the end of it or to where it is cut."""
         passed = 0
         while chunk := await reader.read(1 << 16):
             passed += len(chunk)
@@ -199,7 +174,8 @@ class Proxy:
             writer.write(chunk)
             await writer.drain()
 
-    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Hands on what a client says."""
         while chunk := await reader.read(1 << 16):
             writer.write(chunk.replace(b"if-none-match", b"x-unknown-one") if self.is_forgetful else chunk)
             await writer.drain()

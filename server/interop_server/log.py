@@ -6,6 +6,7 @@ from typing import TextIO, cast
 
 from interop_protocol.printable import PrintableLog
 from interop_protocol.times import format_time
+from interop_server.core.errors import Refusal
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 REQUEST_ID = "request_id"
@@ -43,6 +44,8 @@ class OnceHandler(logging.StreamHandler["TextIO"]):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes a record, or counts it."""
+        if record.exc_info and isinstance(record.exc_info[1], Refusal):
+            record.exc_info = None  # a refusal, such as that of a full disk, is expected: where it came from is no news
         if self._last is not None and _said(record) == _said(self._last):
             self._repeats += 1
             self._last = record

@@ -10,7 +10,7 @@ from interop_api.v1 import media_pb2 as pb
 from interop_client.errors import ServerRefusal
 from interop_protocol.encoding import media_token
 from interop_server.blobs.local import SYNC_BYTES, WRITE_BYTES
-from tests.chaos.stage import MEDIA_DAYS, Broken, Person
+from tests.chaos.people import MEDIA_DAYS, Broken, Person
 
 CHUNK_BYTES = 32 << 10
 MOST_BYTES = 200 << 10

@@ -8,19 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
 
 from interop_client.errors import ServerRefusal
-from interop_server.blobs.local import WRITE_BYTES
-from interop_server.blobs.object_writer import PIECE_BYTES
 from interop_server.crash_points import POINTS
 from partner_server import SigningKeys
-from tests.chaos.blobs import Blobs
-from tests.chaos.choices import Accounts, Operator, Settings, opt_in
-from tests.chaos.letters import Correspondent
+from tests.chaos.cast import Act, Cast, cast
+from tests.chaos.people import Broken, is_gone, settle
 from tests.chaos.places import OBJECT_STORE, FreshBlobs, beside_the_database
-from tests.chaos.prekeys import PreKeys
-from tests.chaos.stage import Broken, Place, Stage, is_gone, open_stage, settle
+from tests.chaos.stage import Place, Stage, open_stage
 from tests.object_stores import S3Server
 
 RANDOM = "random"
@@ -29,26 +24,6 @@ ROUND_SECONDS = 90.0
 DEATH_SECONDS = 5.0
 """How long after the end of a connection the process may still be there."""
 KILLS_PER_DATABASE = 100
-_DAY_MS = 86_400_000
-_FAVOURITES = {
-    "blob.sync_early": "large",
-    "blob.keep": "half",
-    "blob.delete_stale": "half",
-    "blob.forget": "wrong",
-    "object.touch": "half",
-    "object.piece": "half",
-    "object.compose": "half",
-    "object.forget": "half",
-    "object.delete_stale": "half",
-}
-"""What uploads must do for a point to be passed soon."""
-_STEPS_MS = {
-    "blob.delete_stale": 61_000,
-    "blob.delete": _DAY_MS + 3_600_000,
-    "object.delete_stale": 61_000,
-    "object.delete": _DAY_MS + 3_600_000,
-}
-"""How far the clock must go for it."""
 _ONCE = {
     "schema.create": 1,
     "schema.empty": 1,
@@ -60,26 +35,6 @@ _ONCE = {
 }
 """Points that are not passed often: how often at most before the kill."""
 _USUAL, _OFTEN = 12, 150
-
-
-class Act(Protocol):
-    """Some of the load, with its part of the model."""
-
-    async def return_(self) -> None:
-        """Connects after a restart, and catches up."""
-        ...
-
-    async def check(self) -> None:
-        """Holds what the server says against what it acked."""
-        ...
-
-    async def work(self) -> None:
-        """Loads the server until it is gone."""
-        ...
-
-    async def close(self) -> None:
-        """Ends all connections."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -138,10 +93,11 @@ def plan(count: int, seed: int, points: Sequence[str] = POINTS) -> Iterator[Kill
 def _kill(point: str, rng: random.Random, often: int) -> Kill:
     if point == OBJECT_STORE:
         return Kill(point, after_seconds=rng.uniform(0.0, 2.0))
-    return Kill(point, rng.randint(1, _most(point, often)))
+    return Kill(point, rng.randint(1, most_passages(point, often)))
 
 
-def _most(point: str, often: int) -> int:
+def most_passages(point: str, often: int) -> int:
+    """How often a point is passed at most before the kill, where it is passed as often as that."""
     return _ONCE.get(point, often if point.startswith("write.") else min(often, _USUAL))
 
 
@@ -227,9 +183,7 @@ class Company:
         self._stage = stage
         self._rng = rng
         self._object_store = object_store
-        self._acts: list[Act] = []
-        self._blobs: Blobs
-        self._operator: Operator
+        self._cast: Cast | None = None
 
     async def live(self, kill: Kill) -> bool:
         """Lives one of the server's lives: start, check, load, death.
@@ -240,9 +194,9 @@ class Company:
         Raises:
             Broken: A promise of a former life, or of this one, was not kept.
         """
-        if not self._acts and kill.point != "schema.create":
+        if self._cast is None and kill.point != "schema.create":
             await self._stage.start()
-            await self._cast()
+            self._cast = await cast(self._stage, self._rng)
             await self._stage.kill()
         was_early = True
         try:
@@ -262,15 +216,18 @@ class Company:
             await asyncio.gather(*(act.close() for act in self._acts))
         return was_early and kill.point != RANDOM
 
+    @property
+    def _acts(self) -> Sequence[Act]:
+        return self._cast.acts if self._cast else ()
+
     async def _return(self) -> None:
         await settle([asyncio.create_task(act.return_()) for act in self._acts])
         await settle([asyncio.create_task(act.check()) for act in self._acts])
 
     async def _work(self, kill: Kill) -> bool:
         """Loads the server until it dies or is killed; says whether it died by itself."""
-        self._blobs.favourite = _FAVOURITES.get(kill.point, "")
-        self._operator.is_resetting = kill.point == "schema.empty"
-        self._operator.step_ms = _STEPS_MS.get(kill.point, 1_500)
+        if self._cast is not None:
+            self._cast.aim_at(kill.point)
         works = [asyncio.create_task(act.work()) for act in self._acts]
         dying = asyncio.create_task(
             self._lose_object_store(kill.after_seconds)
@@ -310,33 +267,3 @@ class Company:
         async with asyncio.timeout(ROUND_SECONDS):
             while not is_so((await self._stage.admin.get_statistics()).troubles):
                 await self._stage.died(0.05)
-
-    async def _cast(self) -> None:
-        stage, rng = self._stage, self._rng
-        whatsapp = [Correspondent(await stage.whatsapp_user()) for _ in range(2)]
-        third_party = [Correspondent(await stage.third_party_user(), is_away=away) for away in (False, False, True)]
-        for one in whatsapp:
-            one.write_to(*third_party)
-            await one.person.connect()
-            await opt_in(one.person)
-            await one.person.close()
-        for other in third_party:
-            other.write_to(*whatsapp)
-        takers = [await stage.whatsapp_user() for _ in range(2)]
-        for taker in takers:
-            await taker.connect()
-            await opt_in(taker)
-            await taker.close()
-        self._operator = Operator(stage)
-        self._blobs = Blobs(await stage.whatsapp_user(), rng)
-        if self._stage.keeps_objects:
-            self._blobs.large_bytes = PIECE_BYTES + 3 * WRITE_BYTES
-        self._acts = [
-            *whatsapp,
-            *third_party,
-            PreKeys(await stage.third_party_user(), takers),
-            self._blobs,
-            Settings(await stage.whatsapp_user(), rng),
-            Accounts(stage),
-            self._operator,
-        ]

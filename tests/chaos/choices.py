@@ -7,7 +7,9 @@ from typing import Any
 
 from interop_api.v1 import account_pb2, integrity_pb2, interop_pb2, stanza_pb2
 from interop_client.whatsapp import TERMS_ID
-from tests.chaos.stage import INTEGRATOR, Broken, Person, Stage
+from tests.chaos.people import INTEGRATOR, Broken, Person, Scene
+
+_BLOCKABLE = [f"{INTEGRATOR}-{number}@interop" for number in range(90_000, 90_021)]
 
 
 async def opt_in(person: Person) -> None:
@@ -20,14 +22,14 @@ async def opt_in(person: Person) -> None:
 
 
 class Settings:
-    """A WhatsApp user who changes one setting after the other. Each is as acked, or as in the change under way."""
+    """A WhatsApp user who changes one setting after the other. Each is as acked, or as in an unanswered change."""
 
     def __init__(self, person: Person, rng: random.Random) -> None:
         self._person = person
         self._rng = rng
         self._acked: dict[str, Any] = {}
-        self._asked: dict[str, Any] = {}
-        """The change that was not answered."""
+        self._asked: dict[str, list[Any]] = {}
+        """What it may be besides: changes that were not answered, since all was looked at."""
         self.pause_seconds = 0.0
         """Between two changes."""
 
@@ -42,53 +44,57 @@ class Settings:
         """Compares all settings with those acked."""
         found = await self._read()
         for name, value in found.items():
-            if value != self._acked[name] and value != self._asked.get(name, self._acked[name]):
+            if value != self._acked[name] and value not in self._asked.get(name, ()):
                 raise Broken(f"{name} is {value}, was acked as {self._acked[name]}, and asked as {self._asked}")
         self._acked, self._asked = found, {}
 
     async def work(self) -> None:
         """Changes settings until the server is gone."""
-        changes: list[Callable[[], Awaitable[None]]]
+        changes: list[Callable[[], tuple[str, Any, Awaitable[object]]]]
         changes = [self._set_mode, self._set_block, self._set_reach, self._set_opt_in]
         while True:
-            await self._rng.choice(changes)()
-            self._acked |= self._asked
-            self._asked = {}
+            name, value, change = self._rng.choice(changes)()
+            self._asked.setdefault(name, []).append(value)
+            await change
+            self._asked[name].pop()
+            self._acked[name] = value
             await asyncio.sleep(self.pause_seconds)
 
     async def close(self) -> None:
         """Ends the connection."""
         await self._person.close()
 
-    async def _set_mode(self) -> None:
+    def _set_mode(self) -> tuple[str, Any, Awaitable[object]]:
         mode = self._rng.choice([stanza_pb2.INBOX_MODE_SEPARATE, stanza_pb2.INBOX_MODE_COMBINED])
-        self._asked = {"inbox mode": mode}
         request = interop_pb2.SetInboxModeRequest(inbox_mode=mode)
-        await self._person.call("InteropService/SetInboxMode", request, interop_pb2.SetInboxModeResponse)
+        return (
+            "inbox mode",
+            mode,
+            self._person.call("InteropService/SetInboxMode", request, interop_pb2.SetInboxModeResponse),
+        )
 
-    async def _set_block(self) -> None:
-        jid, blocked = f"{INTEGRATOR}-{self._rng.randint(90_000, 90_020)}@interop", set(self._acked["blocked"])
-        self._asked = {"blocked": blocked ^ {jid}}
-        action = integrity_pb2.BLOCK_ACTION_UNBLOCK if jid in blocked else integrity_pb2.BLOCK_ACTION_BLOCK
+    def _set_block(self) -> tuple[str, Any, Awaitable[object]]:
+        jid = self._rng.choice(_BLOCKABLE)
+        blocks = not self._acked[f"blocked {jid}"]
+        action = integrity_pb2.BLOCK_ACTION_BLOCK if blocks else integrity_pb2.BLOCK_ACTION_UNBLOCK
         request = integrity_pb2.UpdateBlocklistRequest(action=action, jid=jid)
-        await self._person.call("IntegrityService/UpdateBlocklist", request, integrity_pb2.UpdateBlocklistResponse)
+        call = self._person.call("IntegrityService/UpdateBlocklist", request, integrity_pb2.UpdateBlocklistResponse)
+        return f"blocked {jid}", blocks, call
 
-    async def _set_reach(self) -> None:
+    def _set_reach(self) -> tuple[str, Any, Awaitable[object]]:
         enabled = self._rng.random() < 0.5
         muted = [INTEGRATOR] if self._rng.random() < 0.5 else []
-        self._asked = {"reachable": (enabled, muted)}
         request = interop_pb2.SetReachabilityRequest(enabled=enabled, muted_integrators=muted)
-        await self._person.call("InteropService/SetReachability", request, interop_pb2.SetReachabilityResponse)
+        call = self._person.call("InteropService/SetReachability", request, interop_pb2.SetReachabilityResponse)
+        return "reachable", (enabled, muted), call
 
-    async def _set_opt_in(self) -> None:
+    def _set_opt_in(self) -> tuple[str, Any, Awaitable[object]]:
         if self._acked["opted in"]:
-            self._asked = {"opted in": []}
             out = interop_pb2.OptOutRequest(integrators=[INTEGRATOR])
-            await self._person.call("InteropService/OptOut", out, interop_pb2.OptOutResponse)
-            return
-        self._asked = {"opted in": [INTEGRATOR]}
+            return "opted in", [], self._person.call("InteropService/OptOut", out, interop_pb2.OptOutResponse)
         request = interop_pb2.OptInRequest(integrators=[INTEGRATOR])
-        await self._person.call("InteropService/OptIn", request, interop_pb2.OptInResponse)
+        call = self._person.call("InteropService/OptIn", request, interop_pb2.OptInResponse)
+        return "opted in", [INTEGRATOR], call
 
     async def _read(self) -> dict[str, Any]:
         call = self._person.call
@@ -107,19 +113,19 @@ class Settings:
             "opted in": list(interop.integrators),
             "inbox mode": interop.inbox_mode,
             "reachable": (reach.enabled, list(reach.muted_integrators)),
-            "blocked": set(blocked.jids),
+            **{f"blocked {jid}": jid in blocked.jids for jid in {*_BLOCKABLE, *blocked.jids}},
         }
 
 
 class Accounts:
     """People who enlist, and of whom every second one deletes the account again."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Scene) -> None:
         self._stage = stage
         self._alive: dict[str, Person] = {}
         self._unseen: list[str] = []
         """Enlisted since the last kill."""
-        self._deleting: str = ""
+        self._deleting: set[str] = set()
         """Whose deletion was not answered."""
         self._gone: list[tuple[str, str]] = []
         """Users deleted since the last kill, and the JIDs that they had."""
@@ -136,14 +142,14 @@ class Accounts:
         for user in self._unseen:
             person = self._alive[user]
             told, now = person.jid, await person.enlist(user)
-            if now != told and user != self._deleting:
+            if now != told and user not in self._deleting:
                 raise Broken(f"{user} was enlisted as {told}, and is {now} now")
         for user, former in self._gone:
             person = await self._stage.third_party_user(user)
             self._former.add(former)
             if person.jid in self._former:
                 raise Broken(f"{user}, who has deleted {former}, got {person.jid}, which somebody has had")
-        self._unseen, self._deleting, self._gone = [], "", []
+        self._unseen, self._deleting, self._gone = [], set(), []
 
     async def work(self) -> None:
         """Enlists and deletes until the server is gone."""
@@ -162,10 +168,10 @@ class Accounts:
         person = self._alive[user]
         await person.connect()
         try:
-            self._deleting = user
+            self._deleting.add(user)
             request = account_pb2.DeleteAccountRequest()
             await person.call("AccountService/DeleteAccount", request, account_pb2.DeleteAccountResponse)
-            self._deleting = ""
+            self._deleting.discard(user)
             self._unseen.remove(user)
             self._gone.append((user, person.jid))
         finally:
@@ -175,7 +181,7 @@ class Accounts:
 class Operator:
     """Moves the clock, and looks at it: time never goes back, which `Stage.start` checks."""
 
-    def __init__(self, stage: Stage) -> None:
+    def __init__(self, stage: Scene) -> None:
         self._stage = stage
         self.step_ms = 1_500
         """How far time is moved at once."""

@@ -16,12 +16,11 @@ from interop_client.connection.login import whatsapp_login
 from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ConnectionEnded, ServerRefusal
 from interop_client.state import ClientState
-from interop_demo.processes import Child
 from interop_protocol.encoding import media_token
 from interop_protocol.endpoint import Endpoint
 from interop_server.blobs.object_writer import PIECE_BYTES
-from interop_server.crash_points import VARIABLE
-from tests.chaos.stage import Broken, is_gone
+from tests.chaos.node import Node
+from tests.chaos.people import Broken, is_gone
 
 CHUNK_BYTES = 64 << 10
 STALE_SECONDS = 2
@@ -50,54 +49,11 @@ class Shared:
     """The URL of the bus."""
     environment: dict[str, str]
 
-
-class Node:
-    """One of the simulators, through all its lives."""
-
-    def __init__(self, shared: Shared, name: str) -> None:
-        self._shared = shared
-        self._name = name
-        self._log = shared.folder / f"{name}.log"
-        self._child: Child | None = None
-        self._death: asyncio.Task[str]
-        self.endpoint: Endpoint
-
-    @property
-    def is_up(self) -> bool:
-        """Whether it is not known to be dead."""
-        return self._child is not None and not self._death.done()
-
-    async def start(self, crash_at: str = "") -> None:
-        """Starts it, and tells it where to die, if anywhere."""
-        arguments = ["-m", "interop_server", "up", "--until-stdin-ends", "--log-level", "warning"]
-        for surface in ("--grpc", "--admin", "--http"):
-            arguments += [surface, "127.0.0.1:0"]
-        arguments += [word for name, value in _LIMITS.items() for word in ("--limit", f"{name}={value}")]
-        arguments += ["--store", self._shared.store, "--blobs", self._shared.blobs]
-        arguments += ["--bus", self._shared.bus, "--node", self._name]
-        environment = {VARIABLE: crash_at, "PYTHONDONTWRITEBYTECODE": ""}
-        child = Child(self._name, arguments, self._log, {**self._shared.environment, **environment})
-        ready = await child.start()
-        self._child, self._death = child, asyncio.create_task(child.read_line())
-        root = bytes.fromhex(ready["root_public_key"])
-        self.endpoint = Endpoint(ready["grpc"], root, ready["http"], str(ready["admin"]))
-
-    async def died(self, within_seconds: float) -> bool:
-        """Says whether it came to its end by itself in time."""
-        await asyncio.wait([self._death], timeout=within_seconds)
-        return self._death.done()
-
-    async def kill(self) -> None:
-        """Ends it with SIGKILL, if it lives."""
-        child, self._child = self._child, None
-        if child is not None:
-            await (child.wait() if self._death.done() else child.kill())
-            await self._death
-
-    def faults(self) -> list[str]:
-        """What it has logged that it must not."""
-        lines = self._log.read_text(errors="replace").splitlines()
-        return [line for line in lines if any(word in line for word in (" ERROR ", "Traceback", "SERVER_FAULT"))]
+    def node(self, name: str) -> Node:
+        """Describes a node."""
+        limits = [word for name, value in _LIMITS.items() for word in ("--limit", f"{name}={value}")]
+        arguments = (*limits, "--store", self.store, "--blobs", self.blobs, "--bus", self.bus)
+        return Node(name, self.folder, arguments, self.environment)
 
 
 @dataclass

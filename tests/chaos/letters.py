@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from interop_api.v1 import stanza_pb2
-from tests.chaos.stage import Broken, Person
+from interop_client.errors import ConnectionEnded
+from tests.chaos.people import Broken, Person
 from tests.e2e.wire import sealed_message
 
 CHECK_SECONDS = 30.0
@@ -36,6 +37,8 @@ class Written:
     sent: int = 0
     acked: int = 0
     """How many of them: the server acks in order."""
+    loose: set[int] = field(default_factory=set)
+    """Those that may have been refused for want of a database when later ones were taken: they come in any order."""
 
 
 @dataclass
@@ -43,7 +46,11 @@ class Post:
     """What a mailbox has delivered."""
 
     arrived: dict[str, int] = field(default_factory=dict)
-    """How many messages came, by sender."""
+    """How many messages came in order, by sender."""
+    early: dict[str, set[int]] = field(default_factory=dict)
+    """Those that came before others, by sender."""
+    jumped: dict[str, set[int]] = field(default_factory=dict)
+    """The same since the last check, and those before which they came."""
     unsettled: dict[int, bytes] = field(default_factory=dict)
     """Deliveries whose ack the server has not confirmed, with their digests."""
     here: set[int] = field(default_factory=set)
@@ -69,6 +76,8 @@ class Correspondent:
         """Own messages whose receipt the server has, and has not delivered."""
         self.receipts_got: set[str] = set()
         """Own messages whose receipt came before the server had said that it has it."""
+        self.times: dict[str, int] = {}
+        """When own messages were accepted, by `{JID of the recipient} {id}`, as the first to hear of it was told."""
         self.pace = Pace()
         self._pings = itertools.count(1)
         self._acked_before: dict[int, list[int]] = {}
@@ -88,6 +97,8 @@ class Correspondent:
 
     async def return_(self) -> None:
         """Connects, sends again what was not acked, and reads all that waits."""
+        if self.person.stage.may_refuse:
+            self._note_refusals()
         self.post.here.clear()
         self._acked_before.clear()
         self._is_caught_up = False
@@ -97,9 +108,22 @@ class Correspondent:
             await self._send(number, range(written.acked, written.sent))
         await self._until(lambda: self._is_caught_up and all(each.acked == each.sent for each in self.written))
 
+    def _note_refusals(self) -> None:
+        """Takes what was not answered for refused, perhaps: what came after it may have been taken."""
+        for written in self.written:
+            written.loose.update(range(written.acked, written.sent))
+        self.post.receipts.clear()
+
     async def check(self) -> None:
         """Waits for all that others' acks and confirmed receipts promise."""
         await self._until(lambda: not self._missing())
+        for sender, jumped in self.post.jumped.items():
+            if strays := jumped - self._loose(sender):
+                raise Broken(f"{sorted(strays)} of {sender} came to {self.jid} out of order, and nobody refused them")
+        self.post.jumped.clear()
+
+    def _loose(self, sender: str) -> set[int]:
+        return {number for written in self.peers[sender].written if written.to == self.jid for number in written.loose}
 
     async def work(self) -> None:
         """Writes until the server is gone."""
@@ -195,17 +219,33 @@ class Correspondent:
             self._settle([each for each in self.post.unsettled if each not in self.post.here])
             self._is_caught_up = True
         elif stanza.HasField("stanza_refused"):
-            raise Broken(f"{self.jid} was refused a stanza: {stanza.stanza_refused.error.reason}")
+            reason = stanza.stanza_refused.error.reason
+            self._check_refusal(reason, f"{self.jid} was refused a stanza: {reason}")
 
     def _note_ack(self, ack: stanza_pb2.SendAck) -> None:
         recipient, _, number = ack.id.partition(".")
         written = self.written[int(recipient)]
         if ack.HasField("error"):
-            raise Broken(f"a message of {self.jid} to {written.to} was refused: {ack.error}")
+            self._check_refusal(ack.error.reason, f"a message of {self.jid} to {written.to} was refused: {ack.error}")
         if int(number) != written.acked:
             raise Broken(f"{self.jid} got the ack of {ack.id} when that of {written.acked} was due")
         written.acked += 1
         self.person.stage.note_time(ack.timestamp_ms)
+        self.note_accepted(f"{written.to} {ack.id}", ack.timestamp_ms)
+
+    def _check_refusal(self, reason: str, sentence: str) -> None:
+        """Has the connection end that was refused something for want of a database; all else may not be refused."""
+        if reason == "STORAGE_UNAVAILABLE" and self.person.stage.may_refuse:
+            raise ConnectionEnded(reason)
+        raise Broken(sentence)
+
+    def note_accepted(self, message: str, at_ms: int) -> None:
+        """Compares when an own message was accepted, as its ack and its delivery say it."""
+        known_ms = self.times.pop(message, None)
+        if known_ms is None:
+            self.times[message] = at_ms
+        elif known_ms != at_ms:
+            raise Broken(f"{message} of {self.jid} was accepted at {known_ms}, and at {at_ms} for the other side")
 
     def _deliver(self, stanza: stanza_pb2.Stanza) -> list[stanza_pb2.Stanza]:
         """Checks a delivery, and returns the receipts that it is answered with."""
@@ -236,15 +276,23 @@ class Correspondent:
         if not stanza.HasField("message") or stanza.message.from_jid not in self.peers:
             return
         message, post = stanza.message, self.post
-        due = post.arrived.get(message.from_jid, 0)
-        if int(message.id.partition(".")[2]) != due:
+        due, number = post.arrived.get(message.from_jid, 0), int(message.id.partition(".")[2])
+        early = post.early.setdefault(message.from_jid, set())
+        if number < due or number in early or (number > due and not self.person.stage.may_refuse):
             raise Broken(f"{message.id} of {message.from_jid} came to {self.jid} when {due} was due")
         if message.enc[0].ciphertext != _content(message.from_jid, message.id):
             raise Broken(f"{message.id} of {message.from_jid} came to {self.jid} with another content")
         if message.timestamp_ms < post.timestamp_ms:
             raise Broken(f"{message.id} of {message.from_jid} has an earlier time than what came to {self.jid} before")
-        post.arrived[message.from_jid], post.timestamp_ms = due + 1, message.timestamp_ms
+        if number > due:
+            post.jumped.setdefault(message.from_jid, set()).update({*range(due, number + 1)} - early)
+        early.add(number)
+        while due in early:
+            early.discard(due)
+            due += 1
+        post.arrived[message.from_jid], post.timestamp_ms = due, message.timestamp_ms
         self.person.stage.note_time(message.timestamp_ms)
+        self.peers[message.from_jid].note_accepted(f"{self.jid} {message.id}", message.timestamp_ms)
 
     def _settle(self, deliveries: Sequence[int]) -> None:
         for delivery in deliveries:

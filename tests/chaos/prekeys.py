@@ -5,8 +5,9 @@ import os
 from collections.abc import Sequence
 
 from interop_api.v1 import prekeys_pb2 as pb
+from interop_client.errors import refusal_from_stanza_error
 from interop_protocol.xeddsa_keys import KEY_TYPE
-from tests.chaos.stage import Broken, Person, settle
+from tests.chaos.people import Broken, Person, settle
 
 ADDED_AT_ONCE = 10
 TAKEN_PER_ROUND = 4
@@ -23,8 +24,8 @@ class PreKeys:
         """All that were ever offered, by id."""
         self._left: set[int] = set()
         """Those that the server must have."""
-        self._unsure: set[int] = set()
-        """Those that it may have: their adding was not answered."""
+        self._unsure: list[set[int]] = []
+        """Those that it may have, as they were added: that was not answered."""
         self._taken: set[int] = set()
         self._unanswered = 0
         """Takes that may or may not have happened."""
@@ -46,18 +47,19 @@ class PreKeys:
         held = set(digest.one_time_prekey_ids)
         if again := held & self._taken:
             raise Broken(f"prekeys {sorted(again)} were handed out, and are here again")
-        if strange := held - self._left - self._unsure:
+        if strange := held - self._left.union(*self._unsure):
             raise Broken(f"prekeys {sorted(strange)} were not offered, or were gone already")
         if len(lost := self._left - held) > self._unanswered:
             raise Broken(f"prekeys {sorted(lost)} are gone, and only {self._unanswered} takes were not answered")
-        if self._unsure and held & self._unsure not in (set(), self._unsure):
-            raise Broken(f"of prekeys {sorted(self._unsure)}, which were added together, some are here and some not")
-        self._left, self._unsure, self._unanswered = held, set(), 0
+        for added in self._unsure:
+            if held & added not in (set(), added) and len(added - held) > self._unanswered:
+                raise Broken(f"of prekeys {sorted(added)}, which were added together, some are here and some not")
+        self._left, self._unsure, self._unanswered = held, [], 0
 
     async def work(self) -> None:
         """Adds and takes until the server is gone."""
         while True:
-            if len(self._left) < ENOUGH:
+            if len(self._left) - self._unanswered < ENOUGH:
                 await self._add()
             takes = [asyncio.create_task(self._take(taker)) for taker in self._takers for _ in range(TAKEN_PER_ROUND)]
             await settle(takes)
@@ -80,16 +82,16 @@ class PreKeys:
             ),
             one_time_prekeys=self._new(ADDED_AT_ONCE),
         )
-        self._unsure = {key.key_id for key in request.one_time_prekeys}
+        self._unsure.append({key.key_id for key in request.one_time_prekeys})
         await self._owner.call("PreKeyService/SetPreKeys", request, pb.SetPreKeysResponse)
-        self._left, self._unsure = self._unsure, set()
+        self._left = self._unsure.pop()
 
     async def _add(self) -> None:
         added = self._new(ADDED_AT_ONCE)
-        self._unsure = {key.key_id for key in added}
+        self._unsure.append({key.key_id for key in added})
         request = pb.AddOneTimePreKeysRequest(one_time_prekeys=added)
         await self._owner.call("PreKeyService/AddOneTimePreKeys", request, pb.AddOneTimePreKeysResponse)
-        self._left, self._unsure = self._left | self._unsure, set()
+        self._left |= self._unsure.pop()
 
     async def _take(self, taker: Person) -> None:
         self._unanswered += 1
@@ -97,6 +99,8 @@ class PreKeys:
         response = await taker.call("PreKeyService/TakePreKeyBundles", request, pb.TakePreKeyBundlesResponse)
         self._unanswered -= 1
         [result] = response.results
+        if result.error.reason == "STORAGE_UNAVAILABLE" and self._owner.stage.may_refuse:
+            raise refusal_from_stanza_error(result.error)
         if result.HasField("error") or not result.bundles[0].HasField("one_time_prekey"):
             raise Broken(f"no one-time prekey came although there were some: {result.error.reason}")
         prekey = result.bundles[0].one_time_prekey

@@ -10,7 +10,8 @@ import pytest
 from obstore.store import from_url
 
 from interop_server.crash_points import OBJECT_POINTS
-from tests.chaos.hopping import Hopper, Node, Shared, hoppers, kill_in_turn
+from tests.chaos.hopping import Hopper, Shared, hoppers, kill_in_turn
+from tests.chaos.node import Node
 from tests.nats import nats_server
 from tests.object_stores import S3Server, s3_server
 from tests.postgres import fresh_database
@@ -54,7 +55,7 @@ async def test_uploads_hop_between_nodes_that_are_killed(
     async with fresh_database() as store:
         people: list[Hopper] = []
         shared = Shared(tmp_path, store, url, bus, s3_server.environment())
-        nodes = [Node(shared, name) for name in ("node-1", "node-2")]
+        nodes = [shared.node(name) for name in ("node-1", "node-2")]
         try:
             for node in nodes:
                 await node.start()

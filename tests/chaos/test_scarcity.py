@@ -18,7 +18,8 @@ from interop_protocol.encoding import media_token
 from interop_server.core.reasons import Reason
 from partner_server import SigningKeys
 from tests.chaos.choices import opt_in
-from tests.chaos.stage import Person, Place, Stage, open_stage
+from tests.chaos.people import Person
+from tests.chaos.stage import Place, Stage, open_stage
 from tests.e2e.operator.test_journal_troubles import NOT_SERVING, SERVING, health
 from tests.e2e.wire import Wire, message_ids, sealed_message
 from tests.invariants import violations

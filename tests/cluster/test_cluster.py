@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from urllib.error import URLError
@@ -87,6 +88,20 @@ def test_a_signal_stops_it_while_it_starts(temporary: Path, number: signal.Signa
 
     assert (cluster.returncode, printed, said) == (0, "", "")
     _nothing_is_left(temporary)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing ends the children of what is killed")
+def test_what_is_killed_leaves_no_process(temporary: Path) -> None:
+    """PostgreSQL, NATS, the S3 server and the nodes end with it. Their folders stay."""
+    with start(temporary, "--nodes", "1") as cluster:
+        assert cluster.stdout is not None
+        ready = json.loads(cluster.stdout.readline())
+        cluster.kill()
+        cluster.communicate(timeout=SECONDS)
+
+    deadline = time.monotonic() + SECONDS
+    while (left := command_lines_naming(temporary)) or _answers(ready["s3"]):
+        assert time.monotonic() < deadline, left
 
 
 def _nothing_is_left(temporary: Path) -> None:

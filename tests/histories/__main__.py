@@ -36,23 +36,24 @@ INTERRUPTED = 130
 @click.option(
     "--workers", type=click.IntRange(min=1), default=os.cpu_count() or 1, show_default=True, help="Processes."
 )
+@click.option("--nodes", type=click.IntRange(1, 9), default=1, show_default=True, help="Several are one world.")
 @click.option("--replay", type=click.File(), metavar="FILE", help="Play this story instead; `-` reads it from input.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-def main(count: int, seed: int | None, workers: int, replay: TextIO | None, as_json: bool) -> None:
+def main(count: int, seed: int | None, workers: int, nodes: int, replay: TextIO | None, as_json: bool) -> None:
     """Plays stories of a few people on real servers, and holds what everybody saw against a plain model."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     if replay is not None:
-        found = _replay(replay.read())
+        found = _replay(replay.read(), nodes)
         seed = None
     else:
         seed = random.SystemRandom().randrange(1 << 31) if seed is None else seed
-        found = _run(count, seed, workers)
+        found = _run(count, seed, workers, nodes)
     print(json.dumps(_as_json(found, seed)) if as_json else _as_text(found, seed))
     sys.exit(INTERRUPTED if found.was_interrupted else int(bool(found.wrong)))
 
 
-def _run(count: int, seed: int, workers: int) -> Found:
+def _run(count: int, seed: int, workers: int, nodes: int) -> Found:
     console = Console(stderr=True)
     columns = (TextColumn("stories"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
@@ -61,10 +62,10 @@ def _run(count: int, seed: int, workers: int) -> Found:
         def tell(found: Found) -> None:
             progress.update(task, completed=found.stories, description=f"{len(found.wrong)} wrong, seed {seed}")
 
-        return campaign(count, seed, workers, tell)
+        return campaign(count, seed, workers, tell, nodes)
 
 
-def _replay(text: str) -> Found:
+def _replay(text: str, nodes: int) -> Found:
     try:
         story = read(text)
     except WrongStory as error:
@@ -73,7 +74,7 @@ def _replay(text: str) -> Found:
     async def once(folder: Path) -> Found:
         async with AsyncExitStack() as stack:
             try:
-                return Found(1, await play(await Stage.open(stack, folder), story))
+                return Found(1, await play(await Stage.open(stack, folder, nodes), story))
             except WrongHistory as wrong:
                 return Found(1, wrong=[(write(wrong.story), str(wrong))])
 

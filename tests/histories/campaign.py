@@ -15,13 +15,14 @@ CHUNK = 50
 """Stories on one server: its database and its clock start anew afterwards."""
 
 
-def campaign(count: int, number: int, workers: int, tell: Callable[[Found], None]) -> Found:
+def campaign(count: int, number: int, workers: int, tell: Callable[[Found], None], nodes: int = 1) -> Found:
     """Plays that many stories, the same for the same seed whatever the number of workers.
 
     Args:
         count: How many stories.
         number: The seed.
         workers: How many processes.
+        nodes: How many servers are one world, in each process.
         tell: Called with what was found so far, whenever there is more.
 
     Returns:
@@ -32,7 +33,7 @@ def campaign(count: int, number: int, workers: int, tell: Callable[[Found], None
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=signal.signal, initargs=_UNINTERRUPTED)
     try:
-        parts = [pool.submit(_part, folder, *each) for each in chunks(count, number)]
+        parts = [pool.submit(_part, folder, *each, nodes) for each in chunks(count, number)]
         _collect(parts, found, tell)
     except KeyboardInterrupt:
         found.was_interrupted = True
@@ -63,10 +64,10 @@ def _collect(parts: list[Future[Found]], found: Found, tell: Callable[[Found], N
         tell(found)
 
 
-def _part(folder: Path, count: int, number: int) -> Found:
+def _part(folder: Path, count: int, number: int, nodes: int) -> Found:
     own = folder / f"{os.getpid()}-{number}"
     own.mkdir()
     try:
-        return search(own, count, number)
+        return search(own, count, number, nodes=nodes)
     finally:
         shutil.rmtree(own, ignore_errors=True)

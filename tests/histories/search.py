@@ -84,7 +84,7 @@ def _stories_of(cast: tuple[str, ...], verbs: tuple[str, ...]) -> st.SearchStrat
     )
 
 
-def search(folder: Path, count: int, number: int, verbs: tuple[str, ...] = tuple(VERBS)) -> Found:
+def search(folder: Path, count: int, number: int, verbs: tuple[str, ...] = tuple(VERBS), *, nodes: int = 1) -> Found:
     """Plays that many stories on a server of their own, and shrinks the first that goes wrong.
 
     Args:
@@ -92,12 +92,13 @@ def search(folder: Path, count: int, number: int, verbs: tuple[str, ...] = tuple
         count: How many stories.
         number: The seed: the same number, the same stories.
         verbs: What people do in them.
+        nodes: How many servers are one world; more than one have a database on a server.
     """
     found, began = Found(), time.process_time()
     stories = st.sampled_from(_CASTS).flatmap(lambda cast: _stories_of(cast, verbs))
     with asyncio.Runner() as runner:
         stack = AsyncExitStack()
-        stage = runner.run(Stage.open(stack, folder))
+        stage = runner.run(Stage.open(stack, folder, nodes))
         try:
             _search(stories, lambda story: runner.run(play(stage, story)), seed(number), count, found)
         finally:

@@ -1,4 +1,4 @@
-"""Where stories are played: a real server in this process, two messengers, a raw client for each person; no rule."""
+"""Where stories are played: real servers in this process, two messengers, a raw client for each person; no rule."""
 
 import asyncio
 import itertools
@@ -11,42 +11,32 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
-from interop_admin.client import AdminClient
 from interop_api.admin.v1alpha1 import standing_pb2
 from interop_api.v1 import (
     account_pb2,
-    account_pb2_grpc,
-    enlistment_pb2_grpc,
     errors_pb2,
     integrity_pb2,
-    integrity_pb2_grpc,
     interop_pb2,
-    interop_pb2_grpc,
     prekeys_pb2,
-    prekeys_pb2_grpc,
     stanza_pb2,
 )
 from interop_client.connection.login import third_party_login, whatsapp_login
 from interop_client.errors import ServerRefusal, refusal_from_rpc_error, refusal_from_stanza_error
 from interop_client.state import ClientState
 from interop_client.whatsapp import TERMS_ID
-from interop_server.app import Simulator
-from interop_server.config import Config
 from interop_server.core.limits import Limits
-from interop_server.runtime.clock import AdjustableClock
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from tests.e2e.raw import check, check_error, enlistment, one_time_prekeys, signed_prekey
 from tests.e2e.wire import sealed_message
 from tests.histories.line import WAIT_SECONDS, Line, LineEnded
 from tests.histories.model import ABROAD, DONE, OFFLINE, REPORTERS_UNTIL_BAN, REPORTERS_UNTIL_LOCK, Event
+from tests.histories.servers import START_MS, Surface, open_servers
 from tests.histories.story import BY_OPERATOR, PARTNERS, WAITS_MS, WHATSAPP, Moment, Step
 from tests.registration import registration
 
-START_MS = 1_800_000_000_000
 ENDED: Event = ("ended",)
 """Of a step whose connection the server ended before it answered."""
 _TOKEN_MS = 60_000
-_LOOPBACK = "127.0.0.1:0"
 _INTEGRATORS = {"A": 100, "B": 200}
 _TOO_MANY = 1_000_000_000
 LIMITS = Limits(
@@ -96,15 +86,13 @@ class Person:
 
 
 class Stage:
-    """A running server for many stories, one after another, each with people of its own. Made by `open`."""
+    """A world for many stories, one after another, each with people of its own. Made by `open`."""
 
-    def __init__(self, stack: AsyncExitStack, folder: Path) -> None:
+    def __init__(self, stack: AsyncExitStack, folder: Path, nodes: int) -> None:
         self.now_ms = START_MS
         self._stack = stack
         self._folder = folder
-        self._simulator = Simulator(
-            Config(_LOOPBACK, _LOOPBACK, _LOOPBACK, folder / "histories.db", limits=LIMITS), AdjustableClock(START_MS)
-        )
+        self._nodes = nodes
         self._partners: dict[str, PartnerServer] = {}
         self._stories = itertools.count(1)
         self._states: list[ClientState] = []
@@ -113,15 +101,16 @@ class Stage:
         self._jids: dict[str, str] = {}
 
     @classmethod
-    async def open(cls, stack: AsyncExitStack, folder: Path) -> Self:
-        """Starts server and messengers; the stack stops them."""
-        stage = cls(stack, folder)
+    async def open(cls, stack: AsyncExitStack, folder: Path, nodes: int = 1) -> Self:
+        """Starts a server, or several nodes, and messengers; the stack stops them."""
+        stage = cls(stack, folder, nodes)
         await stage._start()
         return stage
 
     async def set(self, people: Sequence[str]) -> None:
         """Takes away whoever was there, and brings people who are connected and opted in for both partners."""
         await self.clear()
+        self._servers.begin_again()
         number = f"{next(self._stories):06}"
         self._people = {name: Person(name, number if name in WHATSAPP else f"{name}-{number}") for name in people}
         self._names, self._jids = {}, {}
@@ -147,6 +136,7 @@ class Stage:
         await asyncio.gather(
             *(self._settle(person, expected, person.name in leaving) for person in self._people.values())
         )
+        await self._servers.know_soon(self._here)
 
     def take(self) -> dict[str, list[Event]]:
         """Returns what each person has seen since the last call."""
@@ -166,7 +156,7 @@ class Stage:
         if line is None:
             return None
         request = interop_pb2.ListThirdPartyChatsRequest(page_size=100)
-        response = await self._interop.ListThirdPartyChats(request, metadata=line.metadata)
+        response = await self._any.interop.ListThirdPartyChats(request, metadata=line.metadata)
         states = ("", "requested", "accepted", "declined")
         return sorted(
             (
@@ -181,23 +171,14 @@ class Stage:
     # Setting up.
 
     async def _start(self) -> None:
-        addresses = await self._simulator.start()
-        self._stack.push_async_callback(self._simulator.stop)
-        self._admin = await self._stack.enter_async_context(AdminClient(addresses.admin))
-        channel = self._channel = grpc.aio.insecure_channel(addresses.grpc)
-        self._stack.push_async_callback(channel.close)
+        self._servers = await open_servers(self._stack, self._folder, LIMITS, self._nodes)
         self._stack.push_async_callback(self.clear)
-        self._enlisting = enlistment_pb2_grpc.EnlistmentServiceStub(channel)
-        self._interop = interop_pb2_grpc.InteropServiceStub(channel)
-        self._prekeys = prekeys_pb2_grpc.PreKeyServiceStub(channel)
-        self._integrity = integrity_pb2_grpc.IntegrityServiceStub(channel)
-        self._accounts = account_pb2_grpc.AccountServiceStub(channel)
         keys = await asyncio.to_thread(SigningKeys)
         for name in _INTEGRATORS:
             settings = PartnerSettings(self._folder / name)
             server = PartnerServer(settings, keys, lambda: self.now_ms / 1_000)
             self._partners[name] = await self._stack.enter_async_context(server)
-            await self._admin.put_partner(self._registration(name))
+            await self._any.admin.put_partner(self._registration(name))
 
     def _registration(self, name: str) -> Any:
         entry = registration(self._partners[name], _INTEGRATORS[name], name)
@@ -208,7 +189,7 @@ class Stage:
         if person.is_whatsapp:
             number = f"n{WHATSAPP.index(person.name)}"
             auth_key = self._state(person).auth_public_key
-            self._rename(person, await self._admin.put_whatsapp_user(person.number(number), auth_key), number)
+            self._rename(person, await self._any.admin.put_whatsapp_user(person.number(number), auth_key), number)
             await self._open_line(person)
             await self._consent(person)
         else:
@@ -220,7 +201,7 @@ class Stage:
         assert person.line is not None
         for result in (interop_pb2.TERMS_RESULT_SHOWN, interop_pb2.TERMS_RESULT_ACCEPTED):
             terms = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
-            await self._interop.RecordTerms(terms, metadata=person.line.metadata)
+            await self._any.interop.RecordTerms(terms, metadata=person.line.metadata)
         await self._opt_in(person.line, person, "AB")
 
     def _state(self, person: Person) -> ClientState:
@@ -302,7 +283,7 @@ class Stage:
         login = whatsapp_login(person.jid) if person.is_whatsapp else third_party_login(person.jid, self._token(person))
         person.line, before = None, person.line
         try:
-            person.line = await Line.open(self._channel, state.auth_private_key, login, self._names)
+            person.line = await Line.open(self._any.channel, state.auth_private_key, login, self._names)
         except BaseException:
             person.line = before
             raise
@@ -323,22 +304,22 @@ class Stage:
 
     async def _update_blocklist(self, line: Line, jid: str, action: integrity_pb2.BlockAction.ValueType) -> Event:
         request = integrity_pb2.UpdateBlocklistRequest(action=action, jid=self._jid(jid))
-        await self._integrity.UpdateBlocklist(request, metadata=line.metadata)
+        await self._any.integrity.UpdateBlocklist(request, metadata=line.metadata)
         return DONE
 
     async def _opt_in(self, line: Line, _: Person, partners: str) -> Event:
         request = interop_pb2.OptInRequest(integrators=[_INTEGRATORS[name] for name in partners])
-        await self._interop.OptIn(request, metadata=line.metadata)
+        await self._any.interop.OptIn(request, metadata=line.metadata)
         return DONE
 
     async def _opt_out(self, line: Line, _: Person, partners: str) -> Event:
         request = interop_pb2.OptOutRequest(integrators=[_INTEGRATORS[name] for name in partners])
-        await self._interop.OptOut(request, metadata=line.metadata)
+        await self._any.interop.OptOut(request, metadata=line.metadata)
         return DONE
 
     async def _switch(self, line: Line, _: Person, word: str) -> Event:
         request = interop_pb2.SetThirdPartyChatsRequest(enabled=word == "on")
-        await self._interop.SetThirdPartyChats(request, metadata=line.metadata)
+        await self._any.interop.SetThirdPartyChats(request, metadata=line.metadata)
         return DONE
 
     async def _accept(self, line: Line, _: Person, jid: str) -> Event:
@@ -349,7 +330,7 @@ class Stage:
 
     async def _answer(self, line: Line, jid: str, answer: interop_pb2.MessageRequestAnswer.ValueType) -> Event:
         request = interop_pb2.AnswerMessageRequestRequest(peer_jid=self._jid(jid), answer=answer)
-        await self._interop.AnswerMessageRequest(request, metadata=line.metadata)
+        await self._any.interop.AnswerMessageRequest(request, metadata=line.metadata)
         return DONE
 
     async def _resolve(self, line: Line, _: Person, name: str) -> Event:
@@ -357,13 +338,15 @@ class Stage:
         integrator = 0 if peer.is_whatsapp else _INTEGRATORS[name[0].upper()]
         external_id = f"+{peer.jid.partition('@')[0]}" if peer.is_whatsapp else peer.external_id
         user = interop_pb2.ExternalUser(external_id=external_id, integrator=integrator)
-        [found] = (await self._interop.Resolve(interop_pb2.ResolveRequest(users=[user]), metadata=line.metadata)).users
+        [found] = (
+            await self._any.interop.Resolve(interop_pb2.ResolveRequest(users=[user]), metadata=line.metadata)
+        ).users
         return _refused(found.error) if found.HasField("error") else ("found", self._names[found.resolved.jid])
 
     async def _ping(self, line: Line, person: Person, jid: str) -> Event:
         number = f"+{self._jid(jid).partition('@')[0]}"
         request = interop_pb2.SendReachabilityPingRequest(phone_number=number, display_name=person.name)
-        await self._interop.SendReachabilityPing(request, metadata=line.metadata)
+        await self._any.interop.SendReachabilityPing(request, metadata=line.metadata)
         return DONE
 
     async def _publish(self, line: Line, person: Person) -> Event:
@@ -376,12 +359,12 @@ class Stage:
             signed_prekey=signed_prekey(signal),
             one_time_prekeys=one_time_prekeys(2, 2 * person.published - 1),
         )
-        await self._prekeys.SetPreKeys(request, metadata=line.metadata)
+        await self._any.prekeys.SetPreKeys(request, metadata=line.metadata)
         return DONE
 
     async def _take(self, line: Line, _: Person, jid: str) -> Event:
         request = prekeys_pb2.TakePreKeyBundlesRequest(jids=[self._jid(jid)])
-        [result] = (await self._prekeys.TakePreKeyBundles(request, metadata=line.metadata)).results
+        [result] = (await self._any.prekeys.TakePreKeyBundles(request, metadata=line.metadata)).results
         if result.HasField("error"):
             return _refused(result.error)
         [bundle] = result.bundles
@@ -391,17 +374,17 @@ class Stage:
     async def _report(self, line: Line, _: Person, jid: str, message: str) -> Event:
         flow, reported = integrity_pb2.SPAM_FLOW_MESSAGE_MENU, integrity_pb2.ReportedMessage(message_id=message)
         request = integrity_pb2.ReportRequest(jid=self._jid(jid), spam_flow=flow, messages=[reported])
-        await self._integrity.Report(request, metadata=line.metadata)
+        await self._any.integrity.Report(request, metadata=line.metadata)
         return DONE
 
     async def _delete(self, line: Line, _: Person) -> Event:
-        await self._accounts.DeleteAccount(account_pb2.DeleteAccountRequest(), metadata=line.metadata)
+        await self._any.accounts.DeleteAccount(account_pb2.DeleteAccountRequest(), metadata=line.metadata)
         return DONE
 
     async def _enlist(self, person: Person, how: str) -> Event:
         before = person.keys
         person.keys += how == "new"
-        response = await self._enlisting.Enlist(enlistment(self._state(person), self._token(person)))
+        response = await self._any.enlisting.Enlist(enlistment(self._state(person), self._token(person)))
         if response.HasField("failure"):
             person.keys = before
             return _refused(response.failure.error)
@@ -412,23 +395,23 @@ class Stage:
         return "enlisted", self._names[jid]
 
     async def _number(self, person: Person, number: str) -> Event:
-        self._rename(person, (await self._admin.change_number(person.jid, person.number(number))).jid, number)
+        self._rename(person, (await self._any.admin.change_number(person.jid, person.number(number))).jid, number)
         return DONE
 
     async def _ban(self, person: Person, how: str) -> Event:
         if how == "ever":
-            await self._admin.impose_sanction(person.jid, standing_pb2.SANCTION_KIND_BAN)
+            await self._any.admin.impose_sanction(person.jid, standing_pb2.SANCTION_KIND_BAN)
         else:
             kind, seconds = standing_pb2.SANCTION_KIND_TEMPORARY_BAN, WAITS_MS["hour"] // 1_000
-            await self._admin.impose_sanction(person.jid, kind, seconds, sub_code=101)
+            await self._any.admin.impose_sanction(person.jid, kind, seconds, sub_code=101)
         return DONE
 
     async def _lift(self, person: Person) -> Event:
         if person.is_whatsapp:
-            await self._admin.lift_sanctions(person.jid)
+            await self._any.admin.lift_sanctions(person.jid)
         else:
             integrator = _INTEGRATORS[person.name[0].upper()]
-            await self._admin.lift_sanctions(integrator=integrator, external_id=person.external_id)
+            await self._any.admin.lift_sanctions(integrator=integrator, external_id=person.external_id)
         return DONE
 
     async def _suspend(self, partner: str) -> Event:
@@ -441,17 +424,25 @@ class Stage:
         assert partner in PARTNERS
         entry = self._registration(partner)
         entry.status = status
-        await self._admin.put_partner(entry, "status")
+        await self._any.admin.put_partner(entry, "status")
         return DONE
 
     async def _wait(self, how_long: str) -> Event:
         await asyncio.gather(*(person.online.exchange() for person in self._people.values() if person.online))
-        here = {person.jid for person in self._people.values() if person.online}
-        while any(each.jid not in here for each in await self._admin.list_connections()):
-            pass  # the server has not noticed yet that they have gone, and would count the time as theirs
-        await self._admin.advance_clock(WAITS_MS[how_long])
+        # While a server has not noticed that somebody has gone, it would count the time as theirs.
+        await self._servers.know(self._here)
+        await self._any.admin.advance_clock(WAITS_MS[how_long])
         self.now_ms += WAITS_MS[how_long]
         return DONE
+
+    @property
+    def _any(self) -> Surface:
+        """A server: it does not matter which."""
+        return self._servers.any
+
+    @property
+    def _here(self) -> frozenset[str]:
+        return frozenset(person.jid for person in self._people.values() if person.online)
 
     def _jid(self, name: str) -> str:
         return self._jids[name]
@@ -479,7 +470,7 @@ class Stage:
         """Has the server put a mark behind all that waits for a person, and waits until it comes."""
         marks = line.marks
         try:
-            await self._admin.request_key_digest(person.jid)
+            await self._any.admin.request_key_digest(person.jid)
             await line.until(lambda: line.marks > marks)
             await line.exchange()  # the mark is acked, and there can be another one
         except (ServerRefusal, LineEnded):

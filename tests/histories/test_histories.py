@@ -11,6 +11,7 @@ import pytest
 from interop_server.core.abuse.standing import Standing
 from interop_server.core.consent import reach
 from interop_server.core.messages import RouteFacts
+from interop_server.storage.postgres import mailbox as postgres_mailbox
 from interop_server.storage.sqlite import mailbox
 from tests.histories.campaign import chunks
 from tests.histories.history import WrongHistory, play, saw
@@ -19,6 +20,7 @@ from tests.histories.stage import Stage
 from tests.histories.story import Story, WrongStory, read, write
 
 STORIES, SEED = 200, 1
+STORIES_ON_NODES, NODES = 20, 3
 Break = Callable[[pytest.MonkeyPatch], None]
 
 
@@ -34,6 +36,28 @@ def test_everybody_sees_what_the_model_says(
         print(f"\n{found.stories} stories, {found.steps.total()} steps, {found.seconds:.1f} s of processor time")
     assert not found.wrong, "\n".join(f"{story}\n{difference}" for story, difference in found.wrong)
     assert found.stories == count
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.requirement("CHN-11", "MSG-04", "MSG-08", "MSG-09", "MSG-14", "OPT-02", "ABU-02", "SIM-04")
+def test_everybody_sees_the_same_at_whatever_node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each connects at any of three nodes that are one world, and makes each call at any of them."""
+    found = search(tmp_path, STORIES_ON_NODES, SEED, nodes=NODES)
+    with capsys.disabled():
+        print(f"\n{found.stories} stories on {NODES} nodes, {found.steps.total()} steps")
+    assert not found.wrong, "\n".join(f"{story}\n{difference}" for story, difference in found.wrong)
+    assert found.stories == STORIES_ON_NODES
+
+
+@pytest.mark.timeout(600)
+def test_a_rule_that_nodes_break_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As with one server; here their database delivers the newest first."""
+    store = postgres_mailbox.PostgresMailbox
+    query = store._LIST_DELIVERIES.replace("ORDER BY delivery_id\n    ", "ORDER BY delivery_id DESC\n    ")
+    assert query != store._LIST_DELIVERIES
+    monkeypatch.setattr(store, "_LIST_DELIVERIES", query)
+    [(story, difference)] = search(tmp_path, 100, SEED, ("send", "drop", "connect"), nodes=2).wrong
+    assert story == "send w1 a1 m1\n", difference
 
 
 def _seen_otherwise(**changes: object) -> Break:

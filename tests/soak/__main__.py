@@ -17,7 +17,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from tests.chaos.stage import Broken
+from tests.chaos.people import Broken
 from tests.soak.load import Soak, run
 from tests.soak.memory import FLAT_BYTES_PER_MESSAGE, Sample, growth
 

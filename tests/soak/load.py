@@ -11,7 +11,7 @@ from pathlib import Path
 from interop_client.errors import ConnectionEnded
 from partner_server import SigningKeys
 from tests.chaos.blobs import Blobs
-from tests.chaos.campaign import Act
+from tests.chaos.cast import Act
 from tests.chaos.choices import Accounts, Operator, Settings, opt_in
 from tests.chaos.letters import Correspondent, Pace
 from tests.chaos.prekeys import PreKeys

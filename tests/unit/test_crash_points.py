@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import interop_server
-from interop_server.crash_points import OBJECT_POINTS, POINTS, VARIABLE, Fuse
+from interop_server.crash_points import NODE_POINTS, OBJECT_POINTS, POINTS, VARIABLE, Fuse
 
 ROOT = Path(next(iter(interop_server.__path__)))
 MODULES = [path for folder in ("storage", "blobs") for path in sorted((ROOT / folder).rglob("*.py"))]
@@ -81,6 +81,12 @@ def test_the_other_engine_has_the_same_names_for_the_same_steps() -> None:
     assert unnamed == []
     names = [point for point in POINTS if not point.startswith("blob.")]
     assert sorted(name for tree in trees.values() for name in named(tree)) == sorted(names)
+
+
+def test_what_several_nodes_do_has_the_names_of_its_own() -> None:
+    """One place for each."""
+    trees = [ast.parse(path.read_text()) for path in sorted((ROOT / "nodes").rglob("*.py"))]
+    assert sorted(name for tree in trees for name in named(tree)) == sorted(NODE_POINTS)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import HOUR_MS
 from interop_server.core.nodes import Arrival, NodeStore, WorldTime
 from interop_server.core.ports import ClockMove, MovableClock
+from interop_server.crash_points import passing
 from interop_server.runtime.clock import AdjustableClock, check_span, machine_ms
 
 _log = logging.getLogger(__name__)
@@ -196,6 +197,7 @@ class WorldClock(MovableClock):
         version = await self._store.set_time(stands_at_ms, is_frozen=is_frozen, ahead_ms=ahead_ms)
         if version is None:
             raise Refusal(Reason.SERVER_DRAINING, cause="the other nodes took this one for dead")
+        passing("node.lead")
         self.learn(await self._store.get_time())
         self._tell()
         while True:
@@ -233,6 +235,7 @@ class WorldClock(MovableClock):
         if self._moved != time.version:
             self._fired = await self._own.follow(time)
             self._moved = time.version
+        passing("node.arrive")
         await self._store.arrive(time.version, self._own.now_ms(), self._fired)
         self._arrived = time.version
         self._looked.set()

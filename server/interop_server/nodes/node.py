@@ -13,6 +13,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account, ConnectionFacts, PreKeyCounts
 from interop_server.core.nodes import BEGINNING, Claim, News, NodeStore
 from interop_server.core.sweeps import WorldTurns
+from interop_server.crash_points import passing
 from interop_server.nodes.bus import Bus
 from interop_server.nodes.clock import WorldClock
 from interop_server.nodes.connections import Away, WorldConnections, hash_of
@@ -142,6 +143,7 @@ class Node:
         self._claiming[account_id] += 1
         try:
             claimed = await self._store.claim(Claim(facts, hash_of(token), client.capabilities))
+            passing("node.open")
             live = self._registry.open(facts, client, Admission(token, claimed.epoch))
             newest = self._seen.get(account_id, 0)
         finally:
@@ -166,6 +168,7 @@ class Node:
             while len(self._gone) > _MOST_GONE:
                 self._gone.popitem(last=False)
         try:
+            passing("node.close")
             await self._store.close(account.account_id, connection.epoch)
         except Refusal:
             self._strays[account.account_id] = connection.epoch
@@ -212,6 +215,7 @@ class Node:
         for announcement in self.connections.outgoing.take():
             self._announced += 1  # also when it does not go out: then others find that they have missed something
             announcement.seat, announcement.number = self._store.seat, self._announced
+            passing("node.tell")
             await self._bus.say(announcement.SerializeToString())
 
     # What it hears.
@@ -281,6 +285,7 @@ class Node:
 
     async def _live_on(self) -> None:
         self._looks += 1
+        passing("node.renew")
         if not await self._store.renew(self._announced):
             _log.error("the other nodes took this one for dead: its connections end, and their clients come back")
             self._looks = 0
@@ -292,6 +297,7 @@ class Node:
         for account_id, epoch in list(self._strays.items()):
             await self._close_stray(account_id, epoch)
         if self._looks and self._looks % _BURY_LOOKS == 0:
+            passing("node.bury")
             for account in await self._store.bury():
                 if not account.is_whatsapp:
                     self._spawn(self._push_later(account), "push")

@@ -6,7 +6,6 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
-from interop_server.core.errors import Refusal
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.sweeps import Sweep, WorldTurns
@@ -59,7 +58,7 @@ class Timers:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a supervisor
-                _log_failure(f"{name}: failed, and is tried again in {seconds:.0f} seconds", error)
+                _log.error("%s: failed, and is tried again in %.0f seconds", name, seconds, exc_info=error)
             await self._clock.sleep(seconds, slack_seconds=math.inf)
 
     async def _sweep(self, sweep: Sweep) -> None:
@@ -68,7 +67,7 @@ class Timers:
             try:
                 again_ms = await self._take_turn(sweep, now_ms)
             except Exception as error:  # noqa: BLE001 - a supervisor
-                _log_failure(f"{sweep.name}: the sweep failed", error)
+                _log.error("%s: the sweep failed", sweep.name, exc_info=error)
                 again_ms = now_ms
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
@@ -102,9 +101,3 @@ class _Alone(WorldTurns):
 
     async def end_turn(self, name: str) -> None:
         pass
-
-
-def _log_failure(what: str, error: Exception) -> None:
-    # A refusal, such as that of a full disk, is expected: where it came from is of no interest.
-    is_expected = isinstance(error, Refusal)
-    _log.error(what, exc_info=None if is_expected else error)

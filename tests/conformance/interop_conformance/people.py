@@ -222,6 +222,6 @@ class Person:
         async def log_in() -> Any:
             return whatsapp_login(state.jid, None)
 
-        transport = _Tap(self._simulator.endpoint, state.auth_private_key, log_in)
+        transport = _Tap(self._simulator.endpoint_of_people, state.auth_private_key, log_in)
         transport.messages, transport.came = [], asyncio.Condition()
         return WhatsAppClient(transport, state, options=self._options)

@@ -31,6 +31,10 @@ _LIMITS = {
 }
 
 
+OPTIONS = [f"--limit={name}={value}" for name, value in _LIMITS.items()]
+"""Options of `interopsim up`, of every simulator of the kit."""
+
+
 class Simulator:
     """One simulator. An asynchronous context manager: starts and stops it.
 
@@ -42,27 +46,36 @@ class Simulator:
     """
 
     def __init__(self, folder: Path, seed: int, keys: SigningKeys, arguments: Sequence[str] = ()) -> None:
-        options = [f"--limit={name}={value}" for name, value in _LIMITS.items()]
         log = folder / "simulator.log"
-        self._child = simulator(log, None, ["--seed", str(seed), "--log-level", "warning", *options, *arguments])
+        self._child = simulator(log, None, ["--seed", str(seed), "--log-level", "warning", *OPTIONS, *arguments])
         self._stack = AsyncExitStack()
         self.folder = folder
         self.keys = keys
         self.record = Record()
         self._integrators = itertools.count(1)
         self._numbers = itertools.count(10_000_000)
+        self.endpoint: Endpoint
+        """Where clients that are judged connect."""
+        self.endpoint_of_people: Endpoint
+        """Where the kit's own people do."""
 
     async def __aenter__(self) -> Self:
         try:
-            await self._stack.enter_async_context(self._child)
-            self.endpoint = Endpoint.from_ready_line(json.dumps(dict(self._child.ready)))
-            self.admin = await self._stack.enter_async_context(AdminClient(self.endpoint.admin))
+            await self._start(self._stack)
+            self.admin = await self._stack.enter_async_context(self._operator())
             self._stack.push_async_callback(self.record.end)
             await self.record.begin(self.admin)
         except BaseException:
             await self._stack.aclose()
             raise
         return self
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        await stack.enter_async_context(self._child)
+        self.endpoint = self.endpoint_of_people = Endpoint.from_ready_line(json.dumps(dict(self._child.ready)))
+
+    def _operator(self) -> AdminClient:
+        return AdminClient(self.endpoint.admin)
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

@@ -18,7 +18,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.ports import BlobReader
 from interop_server.core.troubles import BLOBS, Troubles
 from tests.manual_clock import ManualClock
-from tests.object_stores import ACCESS_KEY, SECRET_KEY, Proxy, S3Server
+from tests.object_stores import ACCESS_KEY, SECRET_KEY, CuttingProxy, S3Server
 
 pytestmark = [pytest.mark.requirement("SIM-03"), pytest.mark.timeout(180)]
 
@@ -196,16 +196,16 @@ async def test_a_bucket_that_has_gone_is_a_trouble_and_no_expired_blob(
 
 
 @pytest_asyncio.fixture
-async def proxy(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
+async def proxy(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[CuttingProxy]:
     """Between the store and its server."""
     s3_server.tell(monkeypatch)
-    async with Proxy(s3_server) as proxy:
+    async with CuttingProxy(s3_server) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         yield proxy
 
 
 async def test_a_download_that_breaks_goes_on_where_it_was(
-    proxy: Proxy, s3_server: S3Server, clock: ManualClock, troubles: Troubles
+    proxy: CuttingProxy, s3_server: S3Server, clock: ManualClock, troubles: Troubles
 ) -> None:
     """Three times; nothing is lost, doubled, or a trouble."""
     blobs = opened(s3_server.new_bucket(), clock, troubles)
@@ -217,7 +217,7 @@ async def test_a_download_that_breaks_goes_on_where_it_was(
 
 
 async def test_a_download_that_always_breaks_is_refused(
-    proxy: Proxy, s3_server: S3Server, clock: ManualClock, troubles: Troubles
+    proxy: CuttingProxy, s3_server: S3Server, clock: ManualClock, troubles: Troubles
 ) -> None:
     """Rather than tried for ever, or served as if it were whole."""
     blobs = opened(s3_server.new_bucket(), clock, troubles)
@@ -234,7 +234,7 @@ async def test_a_download_that_always_breaks_is_refused(
 
 
 async def test_a_lost_answer_is_no_other_stream(
-    proxy: Proxy, s3_server: S3Server, clock: ManualClock, troubles: Troubles
+    proxy: CuttingProxy, s3_server: S3Server, clock: ManualClock, troubles: Troubles
 ) -> None:
     """A piece that was stored although nobody heard it is known again by what is in it."""
     blobs = opened(s3_server.new_bucket(), clock, troubles)
@@ -280,7 +280,7 @@ async def test_a_bucket_that_is_not_there_is_told(
 
 
 async def test_a_store_that_overwrites_what_it_must_not_is_told(
-    proxy: Proxy, s3_server: S3Server, troubles: Troubles
+    proxy: CuttingProxy, s3_server: S3Server, troubles: Troubles
 ) -> None:
     """Two streams of one upload would spoil each other there."""
     proxy.is_forgetful = True

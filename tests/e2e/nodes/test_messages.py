@@ -16,6 +16,7 @@ from tests.e2e.messaging.test_flows_typing import COMPOSING, typing
 from tests.e2e.nodes.conftest import Both, Nodes, at_both, come_about
 from tests.e2e.raw import QUIET
 from tests.e2e.wire import Wire, message_ids, sealed_message
+from tests.postgres import ask
 
 LATE_SECONDS = 2.5
 """A second, and what the machine may take on top."""
@@ -116,3 +117,19 @@ async def test_a_push_goes_to_whoever_is_connected_nowhere(both: Both) -> None:
             return await pushes(both) > before
 
         await come_about(is_pushed)
+
+
+@pytest.mark.requirement("MSG-14")
+async def test_an_ack_tells_the_time_that_the_recipient_is_told(
+    own_nodes: Nodes, signing_keys: SigningKeys, tmp_path: Path
+) -> None:
+    """Also when that is later than the time at the sender's node: another node has noted it, with what it stored."""
+    store = own_nodes.arguments[0][own_nodes.arguments[0].index("--store") + 1]
+    async with at_both(own_nodes, signing_keys, tmp_path / "partner") as both, wires(both) as (a, _, b, jid_of_bob):
+        later_ms = (await both.there.admin.get_clock()).now_ms + 60_000
+        await ask(store, f"INSERT INTO noted_time (seat, noted_ms) VALUES (0, {later_ms})")
+        for _ in range(2):  # a repetition is told the same
+            await a.send(sealed_message(jid_of_bob, "late"))
+            [ack] = (await a.take_until("send_acks"))[-1].send_acks.acks
+            assert (ack.id, ack.timestamp_ms) == ("late", later_ms)
+        assert (await b.take_until("message"))[-1].message.timestamp_ms == later_ms

@@ -184,11 +184,12 @@ class Router:
         results = await self.store.mailbox.put([item for _, _, item in accepted])
         for (index, recipient, item), stored in zip(accepted, results, strict=True):
             stanza_id, decision = item.stanza_id, recipient.decision
+            if stored.other_recipient:
+                outcomes[index] = SendOutcome(stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
+                continue
+            # As the recipient is told it: another node may have stored something later for them (MSG-14).
+            outcomes[index] = SendOutcome(stanza_id, stored.timestamp_ms)
             if stored.duplicate:
-                if stored.other_recipient:
-                    outcomes[index] = SendOutcome(stanza_id, refusal=Refusal(Reason.MESSAGE_ID_REUSED))
-                    continue
-                outcomes[index] = SendOutcome(stanza_id, stored.timestamp_ms)
                 decision = Decision("accepted", "MSG-04", "", recipient.jid.text)
                 # A repetition of what was acked changes nothing: that was the answer. It finds an open request only
                 # when the server was killed between message and answer, before the ack.
