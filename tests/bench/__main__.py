@@ -34,6 +34,8 @@ from tests.bench.throughput import SHAPES, cpu_name, measure_shapes, measure_thr
 BLOB_BYTES = 256 << 20
 FULL_BLOB_BYTES = 1 << 30
 INTERRUPTED = 130
+_TOLD = 6
+"""Figures of a measurement that are named while it runs."""
 
 _Measure = Callable[[Settings], Awaitable[list[Figure]]]
 MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
@@ -173,7 +175,8 @@ async def _run(settings: Settings, wanted: Collection[str]) -> list[Figure]:
     due = [(measure, names) for measure, names in MEASUREMENTS.items() if not set(names).isdisjoint(wanted)]
     figures: list[Figure] = []
     for number, (measure, names) in enumerate(due, 1):
-        click.echo(f"[{number}/{len(due)}] {', '.join(names)}", err=True)
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        click.echo(f"[{number}/{len(due)}] {', '.join(names[:_TOLD])}{more}", err=True)
         with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
             figures += await measure(settings.within(Path(folder)))
     return [figure for figure in figures if figure.name in wanted]
