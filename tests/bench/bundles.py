@@ -23,8 +23,8 @@ NO_LIMITS = ("bundle_burst=1000000000", "bundle_target_burst=1000000000")
 async def measure_bundles(settings: Settings) -> list[Figure]:
     """Takes bundles of users chosen at random, then makes calls of the same size to a bare server."""
     async with Testbed(settings.folder, NO_LIMITS) as testbed:
-        jids = [await _publish(testbed) for _ in range(USERS)]
-        taker = _Taker(await testbed.whatsapp_user(), jids)
+        jids = [await publish(testbed) for _ in range(USERS)]
+        taker = Taker(await testbed.whatsapp_user(), jids)
         rates = await call_rates(taker.take, settings.seconds, MAX_CALLS)
     ceilings = await bare_call_rates(settings.folder, taker.request_bytes, taker.response_bytes, settings.seconds)
     note = (
@@ -35,11 +35,17 @@ async def measure_bundles(settings: Settings) -> list[Figure]:
     return [Figure("bundles_per_second", rate, "bundles/s", ceiling, note)]
 
 
-class _Taker:
-    """A client that takes bundles and checks that no one-time prekey comes twice."""
+class Taker:
+    """A client that takes bundles and checks that no one-time prekey comes twice.
 
-    def __init__(self, client: LeanClient, jids: list[str]) -> None:
-        self.taken: set[bytes] = set()
+    Args:
+        client: Logged in.
+        jids: Of users who have published keys.
+        taken: The keys that were handed out; takers may share it.
+    """
+
+    def __init__(self, client: LeanClient, jids: list[str], taken: set[bytes] | None = None) -> None:
+        self.taken: set[bytes] = set() if taken is None else taken
         self.request_bytes = 0
         self.response_bytes = 0
         self._service = prekeys_pb2_grpc.PreKeyServiceStub(client.channel)
@@ -62,7 +68,7 @@ class _Taker:
         self.request_bytes, self.response_bytes = request.ByteSize(), response.ByteSize()
 
 
-async def _publish(testbed: Testbed) -> str:
+async def publish(testbed: Testbed) -> str:
     client, keys = await testbed.third_party_user()
     for key_id in range(1, KEYS_PER_USER + 1):
         keys.one_time_prekeys.add(key_id=key_id, public_key=os.urandom(32))

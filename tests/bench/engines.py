@@ -11,7 +11,7 @@ from tests.bench.testbed import Testbed
 from tests.bench.throughput import SHAPES, UNLIMITED, load, open_pair
 from tests.postgres import ask, own_server, url_of
 
-_SETTINGS = ("shared_buffers=256MB", "max_wal_size=2GB")
+POSTGRES_SETTINGS = ("shared_buffers=256MB", "max_wal_size=2GB")
 """What anybody would set; durable as by default."""
 
 
@@ -41,7 +41,7 @@ class _Measured:
 async def measure_engines(settings: Settings) -> list[Figure]:
     """Loads a server on each engine in turn with each shape."""
     figures: list[Figure] = []
-    with own_server(_SETTINGS) as (server, place):
+    with own_server(POSTGRES_SETTINGS) as (server, place):
         for shape in SHAPES:
             folder = settings.folder / f"engines-{shape.name}"
             folder.mkdir()
@@ -60,17 +60,17 @@ async def measure_engines(settings: Settings) -> list[Figure]:
 
 
 async def _measure(settings: Settings, store: str = "", server_pid: int | None = None) -> _Measured:
-    async with Testbed(settings.folder, UNLIMITED, store=store) as testbed:
+    async with Testbed(settings.folder, UNLIMITED, servers=[("--store", store)] if store else None) as testbed:
         pairs = [await open_pair(testbed, number, settings) for number in range(settings.pairs)]
-        before = cpu_seconds(testbed.server.pid), _cpu_of_connections(server_pid)
+        before = cpu_seconds(testbed.server.pid), cpu_of_connections(server_pid)
         rates = await load(pairs, settings)
-        after = cpu_seconds(testbed.server.pid), _cpu_of_connections(server_pid)
+        after = cpu_seconds(testbed.server.pid), cpu_of_connections(server_pid)
     sent = sum(pair.flow.sent for pair in pairs)
     simulator, server = (1e6 * (end - begin) / sent for begin, end in zip(before, after, strict=True))
     return _Measured(rates, simulator, server)
 
 
-def _cpu_of_connections(pid: int | None) -> float:
+def cpu_of_connections(pid: int | None) -> float:
     """Seconds of all processes that a server has now: each connection is one, and stays."""
     if pid is None:
         return 0.0

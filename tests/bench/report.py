@@ -68,7 +68,8 @@ def table(figures: Sequence[Figure], machine: dict[str, object]) -> Group:
         )
     return Group(
         report,
-        "Ceiling: bare grpc.aio, same shape, same run. Ratio: of a rate at best 1, of a time at least 1.",
+        "Ceiling: bare grpc.aio, same shape, same run, or what a note names. Ratio: of a rate at best 1, of a time at "
+        "least 1.",
         *(f"{figure.name}: {figure.note}" for figure in figures),
         "machine: " + ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in machine.items()),
     )

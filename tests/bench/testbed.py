@@ -1,6 +1,7 @@
 """A simulator process with a partner and users to load it with; knows no figure."""
 
 import asyncio
+import itertools
 import os
 import time
 from collections.abc import Sequence
@@ -59,25 +60,37 @@ class Testbed:
         folder: For the server's database and log.
         limits: Limits that the server starts with, as `NAME=VALUE`.
         database: One that is there already, in place of a new one.
-        store: The address of a database on a server, in place of a file.
+        servers: Further options of each server, at which clients log in in turn; None for one with a file.
 
     Raises on leaving:
         WrongAnswer: The server logged an error.
     """
 
-    def __init__(self, folder: Path, limits: Sequence[str] = (), database: Path | None = None, store: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        limits: Sequence[str] = (),
+        database: Path | None = None,
+        servers: Sequence[Sequence[str]] | None = None,
+    ) -> None:
         arguments = [argument for limit in limits for argument in ("--limit", limit)]
-        if store:
-            self.server: Child = simulator(folder / "server.log", None, [*arguments, "--store", store])
-        else:
-            self.server = simulator(folder / "server.log", database or folder / "server.db", arguments)
+        own = [("--db", str(database or folder / "server.db"))] if servers is None else servers
+        self.servers: list[Child] = [
+            simulator(folder / f"server-{number}.log", None, [*arguments, *each]) for number, each in enumerate(own)
+        ]
+        self._places = itertools.cycle(self.servers)
         self._stack = AsyncExitStack()
         self._signing_key = RSAKey.generate_key(2048, {"kid": "bench", "use": "sig", "alg": "RS256"})
         self._users = 0
 
     @property
+    def server(self) -> Child:
+        """The first server."""
+        return self.servers[0]
+
+    @property
     def address(self) -> str:
-        """Where clients connect."""
+        """Where clients call that are not logged in."""
         return str(self.server.ready["grpc"])
 
     async def third_party_user(self) -> tuple[LeanClient, prekeys_pb2.SetPreKeysRequest]:
@@ -104,7 +117,7 @@ class Testbed:
                 signature=request.e_skey_sig,
             ),
         )
-        return await self._log_in(Account(applicant.auth.private_bytes_raw(), payload)), keys
+        return await self.log_in(Account(applicant.auth.private_bytes_raw(), payload)), keys
 
     def applicant(self) -> "Applicant":
         """Makes a user of the partner who has a token and keys, and is not enlisted."""
@@ -131,7 +144,7 @@ class Testbed:
 
     async def whatsapp_user(self) -> LeanClient:
         """Registers a WhatsApp user, logs it in and opts it in."""
-        client = await self._log_in(await self._register())
+        client = await self.log_in(await self._register())
         interop = interop_pb2_grpc.InteropServiceStub(client.channel)
         for result in (interop_pb2.TERMS_RESULT_SHOWN, interop_pb2.TERMS_RESULT_ACCEPTED):
             terms = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
@@ -165,7 +178,8 @@ class Testbed:
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
-            await stack.enter_async_context(self.server)
+            for server in self.servers:
+                await stack.enter_async_context(server)
             base_url = await self._serve_key_set(stack)
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(str(self.server.ready["admin"])))
             self._admin = admin_pb2_grpc.AdminServiceStub(channel)
@@ -183,7 +197,7 @@ class Testbed:
 
     async def __aexit__(self, *error: object) -> None:
         await self._stack.aclose()
-        lines = self.server.log.read_text(errors="replace").splitlines()
+        lines = [line for each in self.servers for line in each.log.read_text(errors="replace").splitlines()]
         faults = [line for line in lines if " ERROR " in line or "Traceback" in line]
         if faults and error[0] is None:
             raise WrongAnswer("the server logged an error:\n" + "\n".join(lines[-30:]))
@@ -206,7 +220,8 @@ class Testbed:
         claims = {"iss": ISSUER, "sub": user, "aud": "interopsim", "iat": now, "exp": now + TOKEN_SECONDS}
         return jwt.encode({"alg": "RS256", "kid": "bench"}, claims, self._signing_key, algorithms=["RS256"])
 
-    async def _log_in(self, account: Account) -> LeanClient:
-        client = await LeanClient.log_in(self.address, account)
+    async def log_in(self, account: Account) -> LeanClient:
+        """Logs somebody in, at the next server, until the end of the run."""
+        client = await LeanClient.log_in(str(next(self._places).ready["grpc"]), account)
         self._stack.push_async_callback(client.close)
         return client
