@@ -391,3 +391,16 @@ def test_what_is_no_address_is_called_by_its_name(faults: Faults, name: str) -> 
     with refused(Reason.REQUEST_MALFORMED, f"faults[0].match.{name}") as caught:
         faults.add([rule(**{name: "ada"})])
     assert caught.value.detail.startswith(f"`{name}` is a JID")
+
+
+def test_a_name_is_forgiven_once_it_has_fired(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its fault is there, and when it was cleared; of names that were cleared so many are remembered."""
+    monkeypatch.setattr("interop_server.core.faults.MAX_REMEMBERED", 2)
+    faults.add([rule("a"), rule("b"), rule("c")])
+    faults.clear(())
+    assert faults.never_fired() == ["a", "b"]
+    faults.add([rule("a"), rule("d")])
+    assert met(faults, REQUEST) == ["a"]
+    assert faults.never_fired() == ["b", "d"]
+    faults.clear(())
+    assert faults.never_fired() == ["b", "d"]
