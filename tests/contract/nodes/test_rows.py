@@ -9,7 +9,15 @@ import pytest
 
 from interop_server.core.capabilities import Capability
 from interop_server.core.errors import Reason
-from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, PartnerStatus, Sanction, SanctionKind
+from interop_server.core.model import (
+    Account,
+    ConnectionFacts,
+    ConnectionMode,
+    PartnerStatus,
+    Platform,
+    Sanction,
+    SanctionKind,
+)
 from interop_server.core.nodes import BEGINNING, Arrival, Claim, Connected, Neighbour
 from interop_server.storage import StoreAddress, WrongStore
 from interop_server.storage.postgres import nodes as nodes_module
@@ -17,7 +25,7 @@ from interop_server.storage.postgres.connections import end_connection
 from interop_server.storage.postgres.nodes import PostgresNodes
 from interop_server.storage.postgres.session import connect
 from interop_server.storage.postgres.store import PostgresStore
-from tests.contract.store.conftest import BATS, NOW_MS, OWLS, World, key, partner
+from tests.contract.store.conftest import BATS, NOW_MS, OWLS, World, key, partner, published_keys
 from tests.postgres import address_in, ask, delete_in
 
 LAPSED = "UPDATE node SET renewed_at = renewed_at - interval '6 seconds' WHERE name = '{name}'"
@@ -449,3 +457,55 @@ async def test_several_claims_take_their_accounts_in_one_order(
     assert {account: each.epoch for account, each in (await rows(here)).items()} == {
         account.account_id: each.epoch for account, each in zip(accounts[::-1], claimed, strict=True)
     }
+
+
+USER_JID = "491@s.whatsapp.net"
+
+
+@pytest.mark.requirement("ENL-14", "LIF-03", "CHN-12")
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda store, *_: store.accounts.put_whatsapp_user(USER_JID, "491", key(1), Platform.IOS, NOW_MS), None),
+        (
+            lambda store, *_: store.accounts.put_whatsapp_user(USER_JID, "491", key(2), Platform.IOS, NOW_MS),
+            Reason.KEYS_REPLACED,
+        ),
+        (
+            lambda store, user, _: store.accounts.change_number(user.account_id, "492@s.whatsapp.net", "492"),
+            Reason.NOT_ENLISTED,
+        ),
+        (lambda store, user, _: store.accounts.delete(user.account_id), Reason.NOT_ENLISTED),
+    ],
+    ids=["registered again", "registered with another key", "another number", "deleted"],
+)
+async def test_what_ends_a_whatsapp_users_connection(
+    stores: list[PostgresStore],
+    here: PostgresNodes,
+    ada: Account,
+    user: Account,
+    change: Callable[[PostgresStore, Account, Account], Awaitable[object]],
+    reason: Reason | None,
+) -> None:
+    """At whatever node it is changed; nobody else's."""
+    for account in (ada, user):
+        await here.claim(claim_of(account))
+    await change(stores[1], user, ada)
+    assert await ends(here) == {ada.account_id: None, user.account_id: reason}
+
+
+@pytest.mark.requirement("ENL-14")
+async def test_what_ends_a_third_party_users_connection(
+    stores: list[PostgresStore], here: PostgresNodes, ada: Account, user: Account
+) -> None:
+    """Another key of its connections; enlisting again with the same one ends none, nor does another identity."""
+    for account in (ada, user):
+        await here.claim(claim_of(account))
+    same = World(stores[1]).enlistment(1)
+    for new, reason in (
+        (same, None),
+        (replace(same, keys=published_keys(99)), None),
+        (replace(same, auth_key=key(99)), Reason.KEYS_REPLACED),
+    ):
+        await stores[1].accounts.enlist(new)
+        assert await ends(here) == {ada.account_id: reason, user.account_id: None}

@@ -412,3 +412,33 @@ async def test_a_page_is_bounded_in_bytes(store: Store, world: World) -> None:
         pages.append(len(page))
         after = page[-1].delivery_id
     assert pages == [2, 1, 1]
+
+
+@pytest.mark.requirement("OPT-06")
+@pytest.mark.parametrize(
+    ("sent", "newest"),
+    [
+        ([(5, False)], 5),
+        ([(3, False), (5, False), (4, False)], 5),
+        ([(3, True), (5, False)], 5),
+        ([(3, False), (5, True)], 3),
+        ([(3, True), (4, False), (5, True)], 4),
+        ([(3, True), (5, True)], None),
+    ],
+)
+async def test_what_comes_together_lists_a_chat_by_its_newest(
+    store: Store, world: World, sent: list[tuple[int, bool]], newest: int | None
+) -> None:
+    """Messages that were dropped neither list nor date it; a chat beside it, of the same moment, has its own time."""
+    user, ada, eve = await world.whatsapp_user("491"), *[await world.third_party_user(n, seed=n) for n in (7, 9)]
+    batch, entries = [], {}
+    for number, (at, is_dropped) in enumerate(sent):
+        message = world.message(ada, user, f"a{number}", NOW_MS + at, is_dropped=is_dropped)
+        entry = entries.setdefault(is_dropped, message.chat)
+        batch.append(message._replace(chat=entry))
+        batch.append(world.message(eve, user, f"e{number}", NOW_MS + at))
+    for turn, items in enumerate((batch, sorted(batch, key=lambda item: item.sender_id))):
+        await store.mailbox.put([each._replace(stanza_id=f"{each.stanza_id}-{turn}") for each in items])
+        chats = {chat.peer_jid: chat for chat in await store.chats.list_page(user.account_id, None, 10)}
+        assert chats[eve.jid].last_message_at_ms == NOW_MS + max(at for at, _ in sent)
+        assert (chats[ada.jid].last_message_at_ms - NOW_MS if ada.jid in chats else None) == newest

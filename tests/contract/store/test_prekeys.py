@@ -7,7 +7,7 @@ import pytest
 from interop_server.core.keys.store import MAX_PUBLICATIONS, PreKeyReused, PreKeysFull
 from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
-from interop_server.core.model import OneTimePreKey, SignedPreKey, TakenBundle
+from interop_server.core.model import Account, KemPreKey, KemPreKeys, OneTimePreKey, SignedPreKey, TakenBundle
 from interop_server.core.store import Store
 
 from .conftest import NOW_MS, World, key, one_time_prekeys, published_keys
@@ -233,3 +233,49 @@ async def test_20_000_prekeys_in_one_list(store: Store, world: World) -> None:
     keys = one_time_prekeys(1, 20_000)
     await store.prekeys.put(account_id, published_keys(7)._replace(registration_id=2**32 - 1), keys, 1)
     assert await store.prekeys.list_one_time(account_id) == keys
+
+
+@pytest.mark.requirement("KEY-04")
+@pytest.mark.parametrize(("most", "forgotten"), [(0, 4), (1, 4), (2, 4), (3, 3), (5, 1), (6, 0), (7, 0)])
+async def test_the_oldest_of_what_was_published_is_forgotten(
+    store: Store, world: World, most: int, forgotten: int
+) -> None:
+    """But so many, the newest, and those that are still there; each account by itself."""
+    ada, eve = await world.third_party_user(1), await world.third_party_user(2, seed=9)
+    for account in (ada, eve):
+        for first in (1, 3, 5):
+            await store.prekeys.add_one_time(account.account_id, one_time_prekeys(first, 2))
+        await store.prekeys.delete_one_time(account.account_id, [1, 2, 3, 4])
+    await store.prekeys.forget_published(ada.account_id, most)
+
+    async def is_known(account: Account, number: int) -> bool:
+        try:
+            await store.prekeys.add_one_time(account.account_id, [OneTimePreKey(number + 100, key(number))])
+        except PreKeyReused:
+            return True
+        return False
+
+    assert [await is_known(ada, number) for number in range(1, 7)] == [False] * forgotten + [True] * (6 - forgotten)
+    assert all([await is_known(eve, number) for number in range(1, 7)])
+
+
+@pytest.mark.requirement("KEY-04", "KEY-15")
+async def test_of_kem_prekeys_the_oldest_are_forgotten_too(store: Store, world: World) -> None:
+    """Also those that are still there: which they are is known from their hashes alone."""
+    account_id = (await world.third_party_user(1)).account_id
+
+    def kem(number: int) -> KemPreKey:
+        return KemPreKey(number, key(number, 1_568), key(1, 64))
+
+    await store.prekeys.put(account_id, published_keys(7), [], 1, kem=KemPreKeys(kem(900), (kem(1), kem(2))))
+    await store.prekeys.add_kem(account_id, KemPreKeys(None, (kem(3),)))
+    await store.prekeys.forget_published(account_id, 2)
+
+    async def is_known(number: int) -> bool:
+        try:
+            await store.prekeys.add_kem(account_id, KemPreKeys(None, (kem(number)._replace(key_id=number + 100),)))
+        except PreKeyReused:
+            return True
+        return False
+
+    assert [await is_known(number) for number in (1, 2, 900, 3)] == [False, False, True, True]

@@ -276,6 +276,53 @@ WRONG: list[tuple[str, FaultRule]] = [
     ("spoil_media.http_status", rule(action=SpoilMedia(http_status=99), call="http.upload")),
     ("spoil_media.extra_bytes", rule(action=SpoilMedia(extra_bytes=(1 << 20) + 1), call="http.upload")),
 ]  # fmt: skip
+NUMBER, MONTH_MS = (1 << 32) - 1, 30 * 86_400_000
+TO_CLIENT_MESSAGE = {"seed": 1, **MESSAGE_TO_CLIENT}
+
+
+def replaced(value: bytes) -> FaultRule:
+    return rule(action=ReplaceKeys((Replacement(KeyPart.IDENTITY_KEY, value),)))
+
+
+EDGES: list[tuple[FaultRule, str]] = [
+    (rule("x" * 64), ""), (rule("x" * 65), "name"),
+    (rule(nth=1), ""), (rule(nth=NUMBER), ""), (rule(nth=NUMBER + 1), "match.nth"),
+    (rule(integrator=1), ""), (rule(integrator=999), ""), (rule(integrator=-1), "match.integrator"),
+    (rule(times=1), ""), (rule(times=NUMBER), ""), (rule(times=-1), "times"),
+    (rule(chance_percent=1, seed=1), ""), (rule(chance_percent=100), ""),
+    (rule(chance_percent=0, seed=1), "chance_percent"),
+    (rule(action=Delay(1)), ""), (rule(action=Delay(MONTH_MS)), ""),
+    (rule(action=Delay(MONTH_MS + 1)), "delay.delay_ms"),
+    (rule(action=Duplicate(1)), ""), (rule(action=Duplicate(100)), ""), (rule(action=Duplicate(0)), "duplicate.copies"),
+    (rule(action=FlipBits(1), **TO_CLIENT_MESSAGE), ""), (rule(action=FlipBits(1_024), **TO_CLIENT_MESSAGE), ""),
+    (rule(action=FlipBits(0), **TO_CLIENT_MESSAGE), "flip_bits.bits"),
+    (rule(action=Truncate(0), **MESSAGE_TO_CLIENT), ""), (rule(action=Truncate(NUMBER), **MESSAGE_TO_CLIENT), ""),
+    (rule(action=Truncate(NUMBER + 1), **MESSAGE_TO_CLIENT), "truncate.keep_bytes"),
+    (rule(action=Truncate(-1), **MESSAGE_TO_CLIENT), "truncate.keep_bytes"),
+    (replaced(b"x"), ""), (replaced(b"x" * 2_048), ""), (replaced(b"x" * 2_049), "replace_keys.replacements[0].value"),
+    (rule(action=Forge(from_jid="x" * 320), **MESSAGE_TO_CLIENT), ""),
+    (rule(action=Forge(timestamp_ms=0), **MESSAGE_TO_CLIENT), ""),
+    (rule(action=Forge(delivery_id=(1 << 63) - 1), **MESSAGE_TO_CLIENT), ""),
+    (rule(action=Forge(delivery_id=1 << 63), **MESSAGE_TO_CLIENT), "forge.delivery_id"),
+    (rule(action=SpoilMedia(http_status=200), call="http.upload"), ""),
+    (rule(action=SpoilMedia(http_status=599), call="http.upload"), ""),
+    (rule(action=SpoilMedia(http_status=199), call="http.upload"), "spoil_media.http_status"),
+    (rule(action=SpoilMedia(http_status=600), call="http.upload"), "spoil_media.http_status"),
+    (rule(action=SpoilMedia(extra_bytes=1 << 20), call="http.upload"), ""),
+    (rule(action=SpoilMedia(keep_bytes=0), call="http.upload"), ""),
+    (rule(action=SpoilMedia(flip_bits=1_024), call="http.upload", seed=1), ""),
+]  # fmt: skip
+"""Rules just within what they may say, and just beyond it, with the field that is wrong then."""
+
+
+@pytest.mark.parametrize(("ordered", "field"), EDGES)
+def test_what_can_be_said_of_a_fault_ends_somewhere(faults: Faults, ordered: FaultRule, field: str) -> None:
+    """Both ends of each range belong to it."""
+    if field:
+        with refused(Reason.REQUEST_MALFORMED, f"faults[0].{field}"):
+            faults.add([ordered])
+    faults.add([rule() if field else ordered])
+    assert len(list(faults.ordered())) == 1
 
 
 @pytest.mark.parametrize(("field", "wrong"), WRONG, ids=lambda value: value if isinstance(value, str) else "")
@@ -336,3 +383,24 @@ def test_a_partner_takes_part_by_each_of_its_users(faults: Faults) -> None:
         "f",
         "f",
     ]
+
+
+@pytest.mark.parametrize("name", ["actor", "peer"])
+def test_what_is_no_address_is_called_by_its_name(faults: Faults, name: str) -> None:
+    """As whoever has written it calls it."""
+    with refused(Reason.REQUEST_MALFORMED, f"faults[0].match.{name}") as caught:
+        faults.add([rule(**{name: "ada"})])
+    assert caught.value.detail.startswith(f"`{name}` is a JID")
+
+
+def test_a_name_is_forgiven_once_it_has_fired(faults: Faults, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While its fault is there, and when it was cleared; of names that were cleared so many are remembered."""
+    monkeypatch.setattr("interop_server.core.faults.MAX_REMEMBERED", 2)
+    faults.add([rule("a"), rule("b"), rule("c")])
+    faults.clear(())
+    assert faults.never_fired() == ["a", "b"]
+    faults.add([rule("a"), rule("d")])
+    assert met(faults, REQUEST) == ["a"]
+    assert faults.never_fired() == ["b", "d"]
+    faults.clear(())
+    assert faults.never_fired() == ["b", "d"]

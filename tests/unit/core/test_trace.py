@@ -129,3 +129,17 @@ def test_a_token_is_good_for_the_trace_alone() -> None:
     for number in range(3):
         channel.see(seen(f"{number}"))
     assert [entry.kind for entry in trace.after(trace.resume_after(trace.resume_token(2)), 9)[0]] == ["2"]
+
+
+def test_what_was_forgotten_takes_up_no_room() -> None:
+    """Whoever follows next has all of it."""
+    size = ENTRY_BYTES + len("{}")
+    trace = trace_of(is_kept=False, trace_bytes=3 * size)
+    channel = trace.open()
+    channel.belongs_to(ADA)
+    for _ in range(2):
+        end = trace.subscribe(lambda _: None, lambda _: None)
+        for number in range(3):
+            channel.see(seen(f"{number}"))
+        assert kinds(trace) == ["0", "1", "2"]
+        end()

@@ -135,6 +135,19 @@ def test_a_fault_without_a_line_of_its_own_is_found_in_the_first() -> None:
         read('\nfaults = [{ name = "a" }, { nmae = "b" }]')
 
 
+def test_the_longest_file_is_read_to_its_end(tmp_path: Path) -> None:
+    """One byte more, and nothing of it is taken."""
+    faults = b'[[faults]]\nname = "f"\ndrop = {}\n'
+    path = tmp_path / "faults.toml"
+    path.write_bytes(b"#" * (MAX_FILE_BYTES - len(faults) - 1) + b"\n" + faults)
+    request = faults_pb2.AddFaultsRequest()
+    FaultFile.read(path).write(request.faults)
+    assert [fault.name for fault in request.faults] == ["f"]
+    path.write_bytes(b"#" + path.read_bytes())
+    with pytest.raises(FaultFileWrong, match="more than 1,048,576 bytes"):
+        FaultFile.read(path)
+
+
 def test_what_cannot_be_read_is_told_with_its_reason(tmp_path: Path) -> None:
     """As the system says it."""
     with pytest.raises(FaultFileWrong, match=r"cannot be read: File name too long\.$"):

@@ -52,6 +52,23 @@ def test_nothing_shown_is_a_control(text: str) -> None:
     assert json_line({"text": text}).isascii()
 
 
+def test_a_log_is_flushed_with_its_stream() -> None:
+    """What was written is not kept back."""
+
+    class Stream(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    stream = Stream()
+    log = PrintableLog(stream)
+    log.write("a\n")
+    assert stream.flushed == ""
+    log.flush()
+    assert stream.flushed == "a\n"
+
+
 def test_a_log_record_is_one_record() -> None:
     """A quoted line end makes no second record, and a trace keeps its lines, indented."""
     stream = io.StringIO()

@@ -15,6 +15,15 @@ def test_a_time_is_read_as_it_was_written(ms: int) -> None:
     assert parse_time(format_time(ms)) == ms
 
 
+def test_the_text_of_a_time() -> None:
+    """Always with its milliseconds, and with the one letter for UTC."""
+    assert [format_time(ms) for ms in (0, 1_767_225_600_001, LATEST_MS)] == [
+        "1970-01-01T00:00:00.000Z",
+        "2026-01-01T00:00:00.001Z",
+        "9999-12-31T23:59:59.999Z",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "ms"),
     [

@@ -114,7 +114,8 @@ def _touch_chats(
         if entry is None or (entry is before[0] and timestamp_ms == before[1]):
             continue
         before = (entry, timestamp_ms)
-        newest[entry] = max(timestamp_ms, newest.get(entry, 0))
+        # One that does not list the chat opens it at most: what lists it in the same batch says how new it is.
+        newest[entry] = max(timestamp_ms, newest.get(entry, 0)) if entry.is_listed else newest.get(entry, timestamp_ms)
     rows = ((*entry, timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items())
     touched = _TOUCH_CHATS.execute(db, list(chain.from_iterable(rows)))
     return {(whatsapp_id, third_party_id): REQUEST_STATES[state] for whatsapp_id, third_party_id, state in touched}

@@ -156,8 +156,9 @@ async def test_a_day_has_so_many_pings(build_world: BuildWorld) -> None:
         await restarted.reachability.ping(ada, NUMBER, "Ada")
     await world.reachability.ping(bea, NUMBER, "Bea")
     world.clock.advance(DAY_MS - 3_001)
-    with refused(Reason.RATE_LIMITED):
+    with refused(Reason.RATE_LIMITED) as raised:
         await world.reachability.ping(ada, NUMBER, "Ada")
+    assert raised.value.retry_after_ms == 1
     world.clock.advance(1)
     await world.reachability.ping(ada, NUMBER, "Ada")
 
