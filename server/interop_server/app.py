@@ -235,6 +235,7 @@ class Simulator:
             self._rng("handshakes"),
             self._admin_token,
             self._call_spans(rules.journal),
+            None if node is None else node.others,
         )
 
         self._write_journal(rules.journal)
