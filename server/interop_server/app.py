@@ -218,7 +218,7 @@ class Simulator:
         if node is not None:
             await self._join(node, certified.root_public_key, rules)
         departures = Departures(entrance, rules.absence, rules.unacked_push, rules.journal)
-        repeats = Repeats(clock, config.limits)
+        repeats = Repeats(clock, config.limits, None if node is None else node.others)
         waiting = WaitingRoom(config.limits.waiting_bytes)
         edge = Edge(
             rules,
@@ -235,7 +235,6 @@ class Simulator:
             self._rng("handshakes"),
             self._admin_token,
             self._call_spans(rules.journal),
-            None if node is None else node.others,
         )
 
         self._write_journal(rules.journal)

@@ -19,6 +19,8 @@ from interop_server.rpc.reading import following
 
 _log = logging.getLogger(__name__)
 
+_QUIET_LOOKS = 20
+"""After so many looks at who is there, those who did not answer are tried again."""
 KEPT_SECONDS = 5.0
 """How long something stays open for others that do not ask again."""
 
@@ -36,6 +38,8 @@ class Asking(Others):
         self._clock = clock
         self._own_name = ""
         self._seats: dict[str, int] = {}
+        self._quiet: set[str] = set()
+        self._looks = 0
         self._answers: dict[str, Answering] = {}
         self._open: dict[str, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -45,6 +49,9 @@ class Asking(Others):
     def know(self, nodes: Sequence[Neighbour]) -> None:
         """Takes in who is there."""
         self._own_name = next((node.name for node in nodes if node.seat == self._seat), self._own_name)
+        self._looks = (self._looks + 1) % _QUIET_LOOKS
+        if not self._looks:
+            self._quiet.clear()
         self._seats = {node.name: node.seat for node in nodes if node.seat != self._seat}
 
     @property
@@ -56,6 +63,10 @@ class Asking(Others):
         """Returns what the others are called."""
         return list(self._seats)
 
+    def talkative(self) -> Sequence[str]:
+        """Returns those that have answered the last time: see `Others.talkative`."""
+        return [name for name in self._seats if name not in self._quiet]
+
     async def ask(self, node: str, method: str, request: bytes) -> bytes:
         """Asks one of them: see `Others.ask`."""
         question = bus_pb2.Question(method=method, request=request)
@@ -66,7 +77,9 @@ class Asking(Others):
             answer = bus_pb2.Answer.FromString(await bus.ask(seat, question.SerializeToString()))
         except (NoAnswer, DecodeError) as error:
             _log.debug("%s does not answer: %s", node, error)
+            self._quiet.add(node)
             raise Silent from error
+        self._quiet.discard(node)
         if answer.reason:
             raise Refusal(Reason[answer.reason], answer.detail, requirement=answer.requirement)
         return answer.response

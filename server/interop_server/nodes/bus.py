@@ -59,6 +59,7 @@ class Bus:
         self._seat = seat
         self._asked = asked
         self._client: Client | None = None
+        self._answering: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._not_let_in: Exception | None = None
 
@@ -79,8 +80,10 @@ class Bus:
     async def close(self) -> None:
         """Ends the connection; what was said before is sent first, if that is possible at once."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            tasks = (self._task, *self._answering)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def say(self, what: bytes) -> bool:
         """Tells all other nodes something, and says whether it went out: then they hear it, or find out that not."""
@@ -142,7 +145,7 @@ class Bus:
                 disconnected_cb=note_gone,
             )
             await client.subscribe(self._subject, cb=self._take)
-            await client.subscribe(f"{self._own_subject}{self._seat}", cb=self._answer)
+            await client.subscribe(f"{self._own_subject}{self._seat}", cb=self._take_question)
             await client.flush(CONNECT_SECONDS)
             self._client = client
             self._troubles.end(BUS)
@@ -156,6 +159,12 @@ class Bus:
 
     async def _take(self, message: Msg) -> None:
         self._heard(message.data)
+
+    async def _take_question(self, message: Msg) -> None:
+        """Answers in its own time: one that waits for something holds up no other."""
+        answering = asyncio.create_task(self._answer(message), name="answers another node")
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
 
     async def _answer(self, message: Msg) -> None:
         try:

@@ -47,8 +47,10 @@ class Edge:
     spans: "CallSpans | None" = None
     """Makes spans of calls; None makes none."""
 
-    others: Others | None = None
-    """The other nodes of the world; None for a process that is alone."""
+    @property
+    def others(self) -> Others | None:
+        """The other nodes of the world; None for a process that is alone."""
+        return self.repeats.others
 
     def spanned(self, name: str, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Returns work that is done in a span of this name; the work itself where no spans are wanted."""

@@ -30,6 +30,10 @@ class Others(Protocol):
         """Returns what they are called."""
         ...
 
+    def talkative(self) -> Sequence[str]:
+        """Returns what those are called who have answered the last time: others are not worth waiting for again."""
+        ...
+
     async def ask(self, node: str, method: str, request: bytes) -> bytes:
         """Asks one of them.
 

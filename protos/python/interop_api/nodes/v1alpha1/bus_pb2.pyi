@@ -84,6 +84,94 @@ class Answer(_message.Message):
 Global___Answer: _TypeAlias = Answer  # noqa: Y015
 
 @_typing.final
+class Repetition(_message.Message):
+    """What one node asks whether another one has answered it: a call that names itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Whose it is, as the journal has it."""
+    method: _builtins.str
+    """The call, likewise."""
+    request_id: _builtins.str
+    """As it names itself."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        method: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "method", b"method", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Repetition: _TypeAlias = Repetition  # noqa: Y015
+
+@_typing.final
+class Remembered(_message.Message):
+    """What a node has answered to a call. Nothing at all stands for a call that it does not know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_SHA256_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    request_sha256: _builtins.bytes
+    """SHA-256 of the request."""
+    at_ms: _builtins.int
+    """When it was answered, by the time of the world: milliseconds since the UNIX epoch."""
+    kind: _builtins.str
+    """Full name of the response's message; empty when it was refused."""
+    response: _builtins.bytes
+    """The response, serialised."""
+    reason: _builtins.str
+    """The reason for which it was refused."""
+    detail: _builtins.str
+    """What was told beside the reason."""
+    requirement: _builtins.str
+    """The requirement behind it."""
+    retry_after_ms: _builtins.int
+    """After which time another attempt could succeed, in milliseconds; absent when none was told."""
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of the request that were wrong, and next to each of them how."""
+
+    def __init__(
+        self,
+        *,
+        request_sha256: _builtins.bytes = ...,
+        at_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        response: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        requirement: _builtins.str = ...,
+        retry_after_ms: _builtins.int | None = ...,
+        violations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "at_ms", b"at_ms", "detail", b"detail", "kind", b"kind", "reason", b"reason", "request_sha256", b"request_sha256", "requirement", b"requirement", "response", b"response", "retry_after_ms", b"retry_after_ms", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__retry_after_ms: _TypeAlias = _typing.Literal["retry_after_ms"]  # noqa: Y015
+    _WhichOneofArgType__retry_after_ms: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after_ms) -> _WhichOneofReturnType__retry_after_ms | None: ...
+
+Global___Remembered: _TypeAlias = Remembered  # noqa: Y015
+
+@_typing.final
 class Page(_message.Message):
     """A part of what a node has recorded, in its order."""
 
