@@ -75,6 +75,8 @@ class Asking(Others):
             raise Silent
         try:
             answer = bus_pb2.Answer.FromString(await bus.ask(seat, question.SerializeToString()))
+            if answer.is_unable:
+                raise NoAnswer("it cannot answer that")
         except (NoAnswer, DecodeError) as error:
             _log.debug("%s does not answer: %s", node, error)
             self._quiet.add(node)
@@ -89,16 +91,12 @@ class Asking(Others):
         self._answers[method] = answer
 
     async def answer(self, asked: bytes) -> bytes:
-        """Answers another node.
-
-        Raises:
-            NoAnswer: To what this release does not know.
-        """
+        """Answers another node."""
         try:
             question = bus_pb2.Question.FromString(asked)
             answer = self._answers[question.method]
-        except (DecodeError, KeyError) as error:
-            raise NoAnswer("the question cannot be read, or is not known") from error
+        except (DecodeError, KeyError):
+            return bus_pb2.Answer(is_unable=True).SerializeToString()
         try:
             response = await answer(question.request)
         except Refusal as refusal:

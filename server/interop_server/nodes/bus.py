@@ -169,7 +169,7 @@ class Bus:
     async def _answer(self, message: Msg) -> None:
         try:
             await message.respond(await self._asked(message.data))
-        except (NoAnswer, *_FAILURES) as error:  # whoever asked finds that nothing comes
+        except _FAILURES as error:  # whoever asked finds that nothing comes
             _log.debug("another node got no answer: %s", error)
         except Exception:  # noqa: BLE001 - likewise, and others ask on
             _log.exception("a question of another node failed")

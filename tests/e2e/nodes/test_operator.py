@@ -12,12 +12,14 @@ import pytest
 from interop_admin.client import AdminClient
 from interop_api.admin.v1alpha1 import faults_pb2, journal_pb2
 from interop_api.v1 import errors_pb2
+from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
 from interop_client.messaging.events import TextReceived
 from partner_server import SigningKeys
 from tests.e2e.nodes.conftest import SECONDS, Both, Nodes, at_both, come_about
 from tests.e2e.nodes.test_connections import second_of
 from tests.e2e.outcomes import refused
+from tests.e2e.program import run
 from tests.e2e.raw import QUIET
 
 pytestmark = pytest.mark.requirement("SIM-07")
@@ -93,15 +95,15 @@ async def test_what_is_decided_later_comes_from_both(both: Both) -> None:
 
     following = asyncio.create_task(follow())
     here = second_of(there, "bob", both.here)
-    for client in (there, here, there, here):
-        await client.connect()
+    for client in (here, there, here, there):
         before = len(entries)
+        await client.connect()
         for _ in range(20):
             await client.count_prekeys()
         node = NODES[client is there]
 
-        async def has_come(before: int = before, node: str = node) -> bool:
-            await asyncio.sleep(0)
+        async def has_come(client: InteropClient = client, before: int = before, node: str = node) -> bool:
+            await client.count_prekeys()
             new = [entry for entry in entries[before:] if entry.action == "chat.login"]
             return any(entry.node == node for entry in new)
 
@@ -256,7 +258,7 @@ async def test_a_follower_hears_of_a_node_that_comes_back(
         await both.there.third_party("bob", QUIET)
 
         async def shown(node: str, count: int) -> bool:
-            await asyncio.sleep(0)
+            await both.here.admin.get_clock()
             return sum(entry.node == node for entry in entries) > count
 
         await come_about(lambda: shown("node-2", 0))
@@ -271,3 +273,21 @@ async def test_a_follower_hears_of_a_node_that_comes_back(
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         assert silences[:2] in ([["node-2"], []], [["node-2"]], []) and len(set(names(entries))) == len(entries)
+
+
+async def test_the_commands_say_whose_it_is_and_who_is_silent(
+    own_nodes: Nodes, signing_keys: SigningKeys, tmp_path: Path
+) -> None:
+    """Each line names its node; on stderr stands who has not answered."""
+    async with at_both(own_nodes, signing_keys, tmp_path / "partner") as both:
+        jid = await decide(both)
+        admin = ("--admin", own_nodes.endpoint(0).admin)
+        shown = await run(tmp_path, "journal", "--actor", jid, *admin)
+        assert (shown.code, shown.stderr) == (0, "")
+        logins = [line.split()[1] for line in shown.stdout.splitlines() if "chat.login" in line]
+        assert ["@" in number for number in logins] == [False, True, False, True], logins
+        assert logins[1].endswith("@node-2")
+        async with without_bus(own_nodes):
+            for command in (("journal", "--actor", jid), ("explain",), ("faults", "list")):
+                shown = await run(tmp_path, *command, *admin)
+                assert (shown.code, shown.stderr) == (0, "No answer from node-2: what is known there is missing\n")

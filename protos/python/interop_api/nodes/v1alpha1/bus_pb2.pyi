@@ -59,6 +59,7 @@ class Answer(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
     REQUIREMENT_FIELD_NUMBER: _builtins.int
+    IS_UNABLE_FIELD_NUMBER: _builtins.int
     response: _builtins.bytes
     """The response, serialised; of a call that streams a `Page`."""
     reason: _builtins.str
@@ -67,6 +68,8 @@ class Answer(_message.Message):
     """What is to be told beside the reason."""
     requirement: _builtins.str
     """The requirement behind the refusal."""
+    is_unable: _builtins.bool
+    """Whether it cannot answer: it has just begun, or is of a release that does not know the call."""
     def __init__(
         self,
         *,
@@ -74,10 +77,11 @@ class Answer(_message.Message):
         reason: _builtins.str = ...,
         detail: _builtins.str = ...,
         requirement: _builtins.str = ...,
+        is_unable: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "reason", b"reason", "requirement", b"requirement", "response", b"response"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "is_unable", b"is_unable", "reason", b"reason", "requirement", b"requirement", "response", b"response"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
