@@ -218,7 +218,7 @@ class Simulator:
         if node is not None:
             await self._join(node, certified.root_public_key, rules)
         departures = Departures(entrance, rules.absence, rules.unacked_push, rules.journal)
-        repeats = Repeats(clock, config.limits)
+        repeats = Repeats(clock, config.limits, None if node is None else node.others)
         waiting = WaitingRoom(config.limits.waiting_bytes)
         edge = Edge(
             rules,

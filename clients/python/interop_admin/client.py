@@ -218,10 +218,14 @@ class AdminClient:
         response = await self._clock_call("ResumeClock", clock_pb2.ResumeClockRequest(), clock_pb2.ResumeClockResponse)
         return response.clock
 
-    async def add_faults(self, faults: Iterable[faults_pb2.Fault]) -> None:
-        """Has the server do wrong on purpose, from now on: see faults.proto."""
+    async def add_faults(self, faults: Iterable[faults_pb2.Fault]) -> list[str]:
+        """Has the server do wrong on purpose, from now on: see faults.proto.
+
+        Returns:
+            The names of the nodes of its world that did not answer, and go on without.
+        """
         request = faults_pb2.AddFaultsRequest(faults=faults)
-        await self._call_faults("AddFaults", request, faults_pb2.AddFaultsResponse)
+        return list((await self._call_faults("AddFaults", request, faults_pb2.AddFaultsResponse)).silent_nodes)
 
     async def list_faults(self) -> faults_pb2.ListFaultsResponse:
         """Returns the faults, with what became of each."""

@@ -156,7 +156,8 @@ class Feed:
 
     async def _read_journal(self, token: str) -> Entries:
         async for response in self._admin.read_journal(follow=True, resume_token=token):
-            yield response.entry.resume_token, response.missed, journal_entry(response.entry)
+            if response.HasField("entry"):
+                yield response.entry.resume_token, response.missed, journal_entry(response.entry)
 
     async def _read_wire(self, token: str) -> Entries:
         async for response in self._admin.read_trace(follow=True, resume_token=token):

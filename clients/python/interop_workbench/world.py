@@ -210,7 +210,7 @@ class World:
         while True:
             try:
                 async for response in self.admin.read_journal(action=_CLOCK_ACTIONS, follow=True, resume_token=token):
-                    token = response.entry.resume_token
+                    token = response.entry.resume_token or token
                     await self._set_clock(server)
             except ServerRefusal:  # gone for a moment, or for good: then the parent ends this process
                 token = ""

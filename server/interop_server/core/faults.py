@@ -85,8 +85,8 @@ class Faults:
         self.is_on = False
         """Whether there is any: all that is asked where there is none."""
 
-    def add(self, rules: Sequence[FaultRule]) -> None:
-        """Adds faults, all or none.
+    def add(self, rules: Sequence[FaultRule]) -> list[FaultRule]:
+        """Adds faults, all or none, and returns them with the names that they have.
 
         Raises:
             Refusal: REQUEST_MALFORMED, ALREADY_REGISTERED or TOO_MANY_ITEMS; fields begin with `faults[n]`.
@@ -97,6 +97,7 @@ class Faults:
             raise Refusal(Reason.TOO_MANY_ITEMS, detail, field="faults", requirement=REQUIREMENT)
         self._ordered |= {rule.name: Ordered(rule) for rule in added}
         self.is_on = True
+        return list(added)
 
     def ordered(self) -> list[Ordered]:
         """Returns all faults, in the order in which they were added."""

@@ -73,7 +73,7 @@ class Newest(Generic[E]):
 
     def resume_after(self, token: str) -> int:
         """Returns the number of the entry that a token names; 0 for an empty token, and for a token of another start or
-        another node, whose entries are not here.
+        another node, whose entries are not here. Tokens of several nodes are separated by commas.
 
         A token that was not given out for these entries is refused: going on from the start would look like an answer
         to it.
@@ -81,10 +81,12 @@ class Newest(Generic[E]):
         Raises:
             Refusal: REQUEST_MALFORMED.
         """
-        if not token:
-            return 0
-        origin, _, number = read_token(self._name, token, "resume_token", "SIM-07").rpartition(".")
-        return int(number) if origin == self._origin else 0
+        after = 0
+        for each in token.split(",") if token else ():
+            origin, _, number = read_token(self._name, each, "resume_token", "SIM-07").rpartition(".")
+            if origin == self._origin:
+                after = int(number)
+        return after
 
     def subscribe(self, read: Callable[[E], None], failed: Callable[[Exception], None]) -> Callable[[], None]:
         """Calls a function with every entry from now on, while it is recorded: it must return at once.

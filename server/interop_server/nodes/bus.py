@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import nats.errors
@@ -25,7 +25,15 @@ _FAILURES = (OSError, TimeoutError, nats.errors.Error)
 _NOT_LET_IN = ("authorization violation", "authentication", "credentials")
 """What errors say of a user or a file that is wrong: they have no class of their own."""
 
+ANSWER_SECONDS = 2
+"""How long another node may take for an answer."""
+
 Heard = Callable[[bytes], None]
+Asked = Callable[[bytes], Awaitable[bytes]]
+
+
+class NoAnswer(Exception):
+    """Another node did not answer in time, or could not be asked."""
 
 
 class Bus:
@@ -36,14 +44,22 @@ class Bus:
         world: Tells a world from others that have the same prefix.
         troubles: Where it is kept what is wrong with it.
         heard: Gets what other nodes say.
+        seat: The number of this node, under which others ask it.
+        asked: Answers what they ask.
     """
 
-    def __init__(self, address: BusAddress, world: str, troubles: Troubles, heard: Heard) -> None:
+    def __init__(
+        self, address: BusAddress, world: str, troubles: Troubles, heard: Heard, seat: int, asked: Asked
+    ) -> None:
         self._address = address
         self._troubles = troubles
         self._heard = heard
         self._subject = f"{address.prefix}.{world}.nodes"
+        self._own_subject = f"{address.prefix}.{world}.node."
+        self._seat = seat
+        self._asked = asked
         self._client: Client | None = None
+        self._answering: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._not_let_in: Exception | None = None
 
@@ -64,8 +80,10 @@ class Bus:
     async def close(self) -> None:
         """Ends the connection; what was said before is sent first, if that is possible at once."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+            tasks = (self._task, *self._answering)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def say(self, what: bytes) -> bool:
         """Tells all other nodes something, and says whether it went out: then they hear it, or find out that not."""
@@ -78,6 +96,20 @@ class Bus:
             _log.debug("the bus did not take an announcement: %s", error)
             return False
         return True
+
+    async def ask(self, seat: int, what: bytes) -> bytes:
+        """Asks one other node, and returns its answer.
+
+        Raises:
+            NoAnswer: It is not there, or does not answer in time.
+        """
+        if self._client is None:
+            raise NoAnswer("the bus cannot be used")
+        try:
+            answer = await self._client.request(f"{self._own_subject}{seat}", what, ANSWER_SECONDS)
+        except _FAILURES as error:
+            raise NoAnswer(_words_of(error)) from error
+        return answer.data
 
     async def _keep_connected(self, tried: asyncio.Event) -> None:
         while True:
@@ -113,6 +145,7 @@ class Bus:
                 disconnected_cb=note_gone,
             )
             await client.subscribe(self._subject, cb=self._take)
+            await client.subscribe(f"{self._own_subject}{self._seat}", cb=self._take_question)
             await client.flush(CONNECT_SECONDS)
             self._client = client
             self._troubles.end(BUS)
@@ -126,6 +159,20 @@ class Bus:
 
     async def _take(self, message: Msg) -> None:
         self._heard(message.data)
+
+    async def _take_question(self, message: Msg) -> None:
+        """Answers in its own time: one that waits for something holds up no other."""
+        answering = asyncio.create_task(self._answer(message), name="answers another node")
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
+
+    async def _answer(self, message: Msg) -> None:
+        try:
+            await message.respond(await self._asked(message.data))
+        except _FAILURES as error:  # whoever asked finds that nothing comes
+            _log.debug("another node got no answer: %s", error)
+        except Exception:  # noqa: BLE001 - likewise, and others ask on
+            _log.exception("a question of another node failed")
 
     def _meet(self, error: BaseException) -> None:
         what = f"the bus at {self._address.shown} cannot be used ({_words_of(error)})"

@@ -40,5 +40,5 @@ async def join(node: Node, address: BusAddress, root_public_key: bytes, rules: R
     Raises:
         BusUnusable: The bus does not let it in.
     """
-    bus = Bus(address, sha256(root_public_key).hexdigest()[:16], troubles, node.hear)
+    bus = Bus(address, sha256(root_public_key).hexdigest()[:16], troubles, node.hear, node.seat, node.others.answer)
     await node.start(bus, rules.unacked_push.send, rules.key_sets.forget)

@@ -14,6 +14,7 @@ from interop_server.core.model import Account, ConnectionFacts, PreKeyCounts
 from interop_server.core.nodes import BEGINNING, Claim, News, NodeStore
 from interop_server.core.sweeps import WorldTurns
 from interop_server.crash_points import passing
+from interop_server.nodes.asking import Asking
 from interop_server.nodes.bus import Bus
 from interop_server.nodes.clock import WorldClock
 from interop_server.nodes.connections import Away, WorldConnections, hash_of
@@ -63,6 +64,7 @@ class Node:
         self._must_tell, self._must_look = asyncio.Event(), asyncio.Event()
         self.connections = WorldConnections(store.seat, registry, self._must_tell.set)
         self.clock = WorldClock(clock, store, self.connections.tell_of_change)
+        self.others = Asking(store.seat, clock)
         self._bus: Bus | None = None
         self._announced = 0
         self._heard: dict[int, int] = {}
@@ -92,7 +94,8 @@ class Node:
             BusUnusable: The bus does not let it in.
             Refusal: STORAGE_UNAVAILABLE.
         """
-        self._bus, self._push, self._forget_key_set = bus, push, forget_key_set
+        self._bus = self.others.bus = bus
+        self._push, self._forget_key_set = push, forget_key_set
         await bus.open()
         await self._take_news()
         self._spawn(self._keep_living(), "says that this node lives")
@@ -103,6 +106,7 @@ class Node:
     async def stop(self) -> None:
         """Leaves: its connections have ended."""
         await self.clock.stop()
+        await self.others.stop()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -113,6 +117,11 @@ class Node:
         finally:
             assert self._bus is not None
             await self._bus.close()
+
+    @property
+    def seat(self) -> int:
+        """Its number, which no other node ever has."""
+        return self._store.seat
 
     @property
     def turns(self) -> WorldTurns:
@@ -336,6 +345,7 @@ class Node:
                 self._seen[account_id] = max(self._seen.get(account_id, 0), connected.epoch)
             if not self.connections.learn(connected):
                 self._strays[account_id] = connected.epoch
+        self.others.know(news.nodes)
         self._take_key_servers(news)
         self._compare(news)
         self.clock.learn(news.time)

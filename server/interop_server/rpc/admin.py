@@ -13,6 +13,9 @@ from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.calls import Context
 from interop_server.rpc.convert.enums import known
+from interop_server.rpc.others import Others, answering, ask_all
+
+_STATISTICS = "AdminService.GetStatistics"
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
@@ -25,7 +28,11 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         counted: Callable[[], dict[str, int]],
         troubles: Troubles,
         world: World,
+        others: Others | None = None,
     ) -> None:
+        self._others = others
+        if others is not None:
+            others.answer_with(_STATISTICS, answering(self.GetStatistics, pb.GetStatisticsRequest))
         self._operator = operator
         self._count_rows = count_rows
         self._counted = counted
@@ -89,12 +96,25 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         """Counts rows and events."""
-        return pb.GetStatisticsResponse(
-            stored=await self._count_rows(),
-            counted=self._counted(),
-            troubles=self._troubles.present,
-            world=self._world.number,
+        own = pb.GetStatisticsResponse(
+            counted=self._counted(), troubles=self._troubles.present, world=self._world.number
         )
+        if not request.this_node_only:  # all nodes of a world have one store
+            own.stored.update(await self._count_rows())
+            if self._others is not None:
+                await self._add_others(own, self._others)
+        return own
+
+    async def _add_others(self, statistics: pb.GetStatisticsResponse, others: Others) -> None:
+        statistics.nodes.add(node=others.own_name, counted=statistics.counted, troubles=statistics.troubles)
+        asked = pb.GetStatisticsRequest(this_node_only=True)
+        told = await ask_all(others, _STATISTICS, asked, pb.GetStatisticsResponse)
+        for node, answer in sorted(told.answers.items()):
+            statistics.nodes.add(node=node, counted=answer.counted, troubles=answer.troubles)
+            for name, count in answer.counted.items():
+                statistics.counted[name] += count
+        for node in told.silent:
+            statistics.nodes.add(node=node, is_silent=True)
 
     async def ResetWorld(self, request: pb.ResetWorldRequest, context: Context) -> pb.ResetWorldResponse:
         """Has a clean world begin."""

@@ -11,6 +11,7 @@ from interop_server.fault_gate import FaultGate
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
 from interop_server.rpc.entrance import Entrance
+from interop_server.rpc.others import Others
 from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.turns import Turns
 from interop_server.rpc.waiting import WaitingRoom
@@ -45,6 +46,11 @@ class Edge:
     """What admin calls need; empty when they need none."""
     spans: "CallSpans | None" = None
     """Makes spans of calls; None makes none."""
+
+    @property
+    def others(self) -> Others | None:
+        """The other nodes of the world; None for a process that is alone."""
+        return self.repeats.others
 
     def spanned(self, name: str, work: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Returns work that is done in a span of this name; the work itself where no spans are wanted."""

@@ -11,8 +11,10 @@ from interop_server.core.journal import MAX_ENTRIES, REQUEST_ID_BYTES, Journal, 
 from interop_server.core.limits import Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Context
+from interop_server.rpc.others import Others, Recorded, answering, ask_all
 from interop_server.rpc.reading import following, read_on
 
+_EXPLAIN = "JournalService.ExplainRefusal"
 _OUTCOMES: Mapping[Outcome, pb.JournalOutcome.ValueType] = {
     "accepted": pb.JOURNAL_OUTCOME_ACCEPTED,
     "refused": pb.JOURNAL_OUTCOME_REFUSED,
@@ -33,11 +35,30 @@ class Requirements:
 class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
     """See JournalService in journal.proto."""
 
-    def __init__(self, journal: Journal, clock: Clock, limits: Limits, requirements: Requirements) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        clock: Clock,
+        limits: Limits,
+        requirements: Requirements,
+        others: Others | None = None,
+    ) -> None:
+        self._others = others
         self._journal = journal
         self._clock = clock
         self._limits = limits
         self._requirements = requirements
+        self._recorded = Recorded(
+            "JournalService.ReadJournal",
+            journal,
+            pb.ReadJournalRequest,
+            pb.ReadJournalResponse,
+            _matches,
+            self._response,
+        )
+        if others is not None:
+            others.share(self._recorded)
+            others.answer_with(_EXPLAIN, answering(self.ExplainRefusal, pb.ExplainRefusalRequest))
 
     async def ReadJournal(  # type: ignore[override]  # the coroutine form of grpc.aio: it writes to the context
         self, request: pb.ReadJournalRequest, context: Context
@@ -51,10 +72,17 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         if request.requirement:
             self._require_known("requirement", request.requirement, self._requirements.ids())
         after = self._journal.resume_after(request.resume_token)
+        if self._others is not None and not request.this_node_only:
+            async for response in self._others.read(self._recorded, request):
+                await context.write(response)
+            return
         with following(self._journal, request.follow) as grown:
             found = read_on(self._journal, self._clock, after, lambda entry: _matches(entry, request), grown)
             async for entry, missed in found:
-                await context.write(pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed))
+                await context.write(self._response(entry, missed))
+
+    def _response(self, entry: JournalEntry, missed: int) -> pb.ReadJournalResponse:
+        return pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed)
 
     async def ExplainRefusal(self, request: pb.ExplainRefusalRequest, context: Context) -> pb.ExplainRefusalResponse:
         """Explains a refusal."""
@@ -62,13 +90,25 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id", requirement="SIM-07")
         entry = self._journal.find(request.request_id)
-        if entry is None:
+        explained = None if entry is None else self._explained(entry)
+        silent: list[str] = []
+        if self._others is not None and not request.this_node_only:
+            asked = pb.ExplainRefusalRequest(request_id=request.request_id, this_node_only=True)
+            told = await ask_all(self._others, _EXPLAIN, asked, pb.ExplainRefusalResponse)
+            found = [each for each in (explained, *told.answers.values()) if each is not None]
+            explained, silent = max(found, key=lambda each: each.entry.at_ms, default=None), told.silent
+        if explained is None:
             detail = (
                 "no refusal that is kept has this request id: the server gives ids of "
                 f"{2 * REQUEST_ID_BYTES} hexadecimal digits, as in the field `request_id` of a refusal, and keeps the "
                 f"newest {MAX_ENTRIES:,} entries since its start; `interopsim journal --outcome refused` shows all"
+                + (f". Of the nodes of this world these do not answer: {', '.join(silent)}" if silent else "")
             )
             raise Refusal(Reason.NOT_REGISTERED, detail, requirement="SIM-07")
+        explained.silent_nodes.extend(silent)
+        return explained
+
+    def _explained(self, entry: JournalEntry) -> pb.ExplainRefusalResponse:
         statement, evidence, policy = self._requirements.explain(entry.requirement)
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(

@@ -6,7 +6,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from google.protobuf.message import Message
 
@@ -15,6 +15,10 @@ from interop_server.core.journal import is_request_id
 from interop_server.core.limits import SECOND_MS, Limits
 from interop_server.core.ports import Clock
 from interop_server.rpc.calls import Call
+from interop_server.rpc.others import Others
+
+if TYPE_CHECKING:
+    from interop_server.rpc.elsewhere import Elsewhere, FindHere
 
 _FIELD = "request_id"
 _REPEATED = "answered as before"
@@ -23,7 +27,7 @@ _ANSWER_BYTES = 1_024
 _log = logging.getLogger(__name__)
 
 
-class _Name(NamedTuple):
+class Name(NamedTuple):
     """What tells a call from all others."""
 
     actor: str
@@ -39,7 +43,7 @@ class _Work(NamedTuple):
     task: "asyncio.Task[Message]"
 
 
-class _Answer(NamedTuple):
+class Answer(NamedTuple):
     """What a call was answered with: a message, or a refusal."""
 
     digest: bytes
@@ -66,7 +70,7 @@ class _Answer(NamedTuple):
 class _Caller:
     """What is remembered of one caller, oldest first."""
 
-    answers: "OrderedDict[_Name, _Answer]" = field(default_factory=OrderedDict)
+    answers: "OrderedDict[Name, Answer]" = field(default_factory=OrderedDict)
     size: int = 0
 
 
@@ -75,12 +79,16 @@ class Repeats:
 
     A refusal is remembered, too, unless the same can be sent again after it: then a repetition is a new attempt. All of
     it is kept in memory, for each caller so many answers and bytes, and so many bytes for all; the oldest go first.
+    Of several nodes, each remembers what it answered, and asks the others before it does anything.
     """
 
-    def __init__(self, clock: Clock, limits: Limits) -> None:
+    def __init__(self, clock: Clock, limits: Limits, others: Others | None = None) -> None:
+        self.others = others
+        """The other nodes of the world, which are asked for what they remember; None for a process that is alone."""
+        self._elsewhere = None if others is None else _elsewhere(others, self.find)
         self._clock = clock
         self._limits = limits
-        self._under_way: dict[_Name, _Work] = {}
+        self._under_way: dict[Name, _Work] = {}
         self._callers: OrderedDict[str, _Caller] = OrderedDict()
         """By their newest answer."""
         self._size = 0
@@ -103,7 +111,7 @@ class Repeats:
             detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field=_FIELD, requirement="SIM-01")
         self._forget_old(call.actor)
-        name = _Name(call.actor, call.method.name, request_id)
+        name = Name(call.actor, call.method.name, request_id)
         digest = hashlib.sha256(request).digest()
         before = self._under_way.get(name) or self._callers.get(call.actor, _Caller()).answers.get(name)
         if before is None:
@@ -111,10 +119,7 @@ class Repeats:
             self._under_way[name] = _Work(digest, task)
             task.add_done_callback(lambda done: self._has_ended(name, done))
             return await asyncio.shield(task)
-        if before.digest != digest:
-            raise Refusal(
-                Reason.REQUEST_MALFORMED, "`request_id` is that of another request", field=_FIELD, requirement="SIM-01"
-            )
+        _check_same(before.digest, digest)
         response = await _await(before.task) if isinstance(before, _Work) else before.give()
         call.accept(_REPEATED)
         return response
@@ -123,27 +128,44 @@ class Repeats:
         """Waits for the work that is under way."""
         await asyncio.gather(*(work.task for work in self._under_way.values()), return_exceptions=True)
 
-    async def _work(self, call: Call, name: _Name, digest: bytes, perform: Callable[[], Awaitable[Any]]) -> Message:
+    async def _work(self, call: Call, name: Name, digest: bytes, perform: Callable[[], Awaitable[Any]]) -> Message:
+        if self._elsewhere is not None and (before := await self._elsewhere.find(name)) is not None:
+            _check_same(before.digest, digest)
+            self._remember(name, before)
+            call.accept(_REPEATED)
+            return before.give()
         try:
             response: Message = await perform()
         except Refusal as refusal:
             call.refuse(refusal)  # here: the caller may have broken off
             if refusal.reason.recovery is not Recovery.SAME_AGAIN:
                 # Afresh: the one that was raised holds the call that raised it, and all that this had in hand.
-                self._remember(name, _Answer(digest, self._clock.now_ms(), None, b"", refusal.again()))
+                self._remember(name, Answer(digest, self._clock.now_ms(), None, b"", refusal.again()))
             raise
         call.accept()
-        self._remember(name, _Answer(digest, self._clock.now_ms(), type(response), response.SerializeToString(), None))
+        self._remember(name, Answer(digest, self._clock.now_ms(), type(response), response.SerializeToString(), None))
         return response
 
-    def _has_ended(self, name: _Name, task: "asyncio.Task[Message]") -> None:
+    async def find(self, name: Name, *, is_awaited: bool) -> Answer | None:
+        """Returns what a call was answered with here; None when it is not known.
+
+        Args:
+            name: The call.
+            is_awaited: Whether to wait for its answer while it is under way.
+        """
+        if is_awaited and (work := self._under_way.get(name)) is not None:
+            await asyncio.wait({work.task})
+        self._forget_old(name.actor)
+        return self._callers.get(name.actor, _Caller()).answers.get(name)
+
+    def _has_ended(self, name: Name, task: "asyncio.Task[Message]") -> None:
         del self._under_way[name]
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, Refusal):
             # Nobody else may hear of it: the caller may have broken off.
             _log.error("%s failed", name.method, exc_info=error)
 
-    def _remember(self, name: _Name, answer: _Answer) -> None:
+    def _remember(self, name: Name, answer: Answer) -> None:
         caller = self._callers.setdefault(name.actor, _Caller())
         self._callers.move_to_end(name.actor)
         caller.answers[name] = answer
@@ -172,6 +194,18 @@ class Repeats:
         self._size -= answer.size
         if not caller.answers:
             del self._callers[actor]
+
+
+def _elsewhere(others: Others, find_here: "FindHere") -> "Elsewhere":
+    from interop_server.rpc.elsewhere import Elsewhere  # loaded on demand: a plain start is alone
+
+    return Elsewhere(others, find_here)
+
+
+def _check_same(before: bytes, now: bytes) -> None:
+    if before != now:
+        detail = "`request_id` is that of another request"
+        raise Refusal(Reason.REQUEST_MALFORMED, detail, field=_FIELD, requirement="SIM-01")
 
 
 async def _await(task: "asyncio.Task[Message]") -> Message:

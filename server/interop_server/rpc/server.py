@@ -118,15 +118,15 @@ def admin_server(
     """Returns the server for the operator."""
     rules, clock = edge.rules, edge.clock
     server = _server(edge, *_gates(edge.admin_token))
-    admin = AdminServicer(rules.operator, count_rows, counted, troubles, world)
+    admin = AdminServicer(rules.operator, count_rows, counted, troubles, world, edge.others)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
-    journal = JournalServicer(rules.journal, clock, rules.limits, requirements)
+    journal = JournalServicer(rules.journal, clock, rules.limits, requirements, edge.others)
     journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)
     clock_pb2_grpc.add_ClockServiceServicer_to_server(ClockServicer(rules.clock_control), server)
     standing = StandingServicer(rules.escalation, rules.reports, rules.audit, clock)
     standing_pb2_grpc.add_StandingServiceServicer_to_server(standing, server)
-    faults_pb2_grpc.add_FaultServiceServicer_to_server(FaultServicer(edge.gate), server)
-    trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(rules.trace, clock), server)
+    faults_pb2_grpc.add_FaultServiceServicer_to_server(FaultServicer(edge.gate, edge.others), server)
+    trace_pb2_grpc.add_TraceServiceServicer_to_server(TraceServicer(rules.trace, clock, edge.others), server)
     return server
 
 

@@ -79,7 +79,8 @@ async def places(tmp_path: Path, nats: Server) -> AsyncIterator[tuple[Place, Pla
         places.append(place)
         if len(places) == 1:
             await store.partners.put(partner(BATS))
-        bus = Bus(BusAddress.parse(nats.url), WORLD, Troubles(), place.node.hear)
+        node = place.node
+        bus = Bus(BusAddress.parse(nats.url), WORLD, Troubles(), node.hear, node.seat, node.others.answer)
         await place.node.start(bus, place.push, place.forgotten.append)
     here, there = places
     yield here, there

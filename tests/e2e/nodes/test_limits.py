@@ -1,26 +1,32 @@
 """Two nodes, one world: what guards people is counted over both, so that nobody gains by going to another."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import grpc.aio
 import pytest
 import pytest_asyncio
 
-from interop_api.v1 import integrity_pb2
+from interop_api.v1 import integrity_pb2, interop_pb2, interop_pb2_grpc
 from interop_client.client import InteropClient
-from interop_client.errors import ServerRefusal
+from interop_client.errors import ServerRefusal, refusal_from_rpc_error
 from interop_client.messaging.events import ConnectionLost
 from interop_client.third_party import ThirdPartyClient
 from interop_server.core.limits import Scope, names_of
 from partner_server import SigningKeys
 from tests.e2e.nodes.conftest import Both, Nodes, at_both, two_nodes
-from tests.e2e.nodes.test_connections import second_of
+from tests.e2e.nodes.test_connections import bearer, second_of
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET
-from tests.e2e.wire import sealed_message
+from tests.e2e.wire import Wire, sealed_message
 
 CAPTCHA = integrity_pb2.CHALLENGE_OPTION_CAPTCHA
 BURST = 2
+AT_ONCE = 200
+"""Calls that one account makes at each node: fewer than it may make there."""
 LIMITS = {name: BURST for name in names_of(Scope.WORLD) if name.endswith("_burst")} | {
     "bundle_burst": 2 * BURST,
     "challenge_burst": 2 * BURST,
@@ -132,6 +138,30 @@ async def test_who_goes_to_another_node_gains_nothing(strict: Both, name: str) -
     again = second_of(here, "bob", strict.here)
     await again.connect()
     assert await refused(attempt(again)) == "RATE_LIMITED"
+
+
+@pytest.mark.requirement("OPT-09")
+async def test_of_many_at_once_the_burst_is_let_through(strict: Both) -> None:
+    """At both nodes, in one session, all together: as many as one burst has, and not one more."""
+    bob = await strict.here.third_party("bob", QUIET)
+    await bob.close()
+    user = interop_pb2.ExternalUser(external_id="+4915100000000")
+    request = interop_pb2.ResolveRequest(users=[user])
+
+    async def look_up_at(stub: interop_pb2_grpc.InteropServiceStub, token: str) -> str:
+        try:
+            await stub.Resolve(request, metadata=bearer(token))
+        except grpc.aio.AioRpcError as error:
+            return refusal_from_rpc_error(error).reason
+        return "let through"
+
+    async with Wire(bob.transport) as wire, AsyncExitStack() as stack:
+        stubs = []
+        for world in (strict.here, strict.there):
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(world.endpoint.grpc))
+            stubs.append(interop_pb2_grpc.InteropServiceStub(channel))
+        asked = (look_up_at(stubs[number % 2], wire.login.session_token) for number in range(2 * AT_ONCE))
+        assert Counter(await asyncio.gather(*asked)) == {"let through": BURST, "RATE_LIMITED": 2 * AT_ONCE - BURST}
 
 
 @pytest.mark.requirement("ABU-05")

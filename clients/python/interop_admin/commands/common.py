@@ -22,6 +22,8 @@ _GONE = ("UNAVAILABLE", "CANCELLED", "UNKNOWN")
 """What a stream ends with whose server has gone."""
 
 
+_ALONE = "node-1"
+"""What a simulator is called that was given no name as a node."""
 DEFAULT_ADMIN = "127.0.0.1:4461"
 """Where a simulator without flags takes admin calls."""
 ANSWER_SECONDS = 5.0
@@ -155,6 +157,17 @@ def word_of(values: Iterable[tuple[str, int]], number: int, prefix: str) -> str:
     """Returns the name of a value without its prefix, in lower case; the number, when a newer server has sent it."""
     names = {value: name for name, value in values}
     return names.get(number, str(number)).removeprefix(prefix).lower()
+
+
+def number_of(number: int, node: str) -> str:
+    """Returns how an entry is called that a node has numbered: #7, and #7@b of a node that has a name."""
+    return f"#{number}" if node in ("", _ALONE) else f"#{number}@{printable(node)}"
+
+
+def tell_silent(nodes: "Iterable[str]") -> None:
+    """Says on stderr which nodes of a world did not answer: what they know is missing from what is shown."""
+    if names := ", ".join(map(printable, nodes)):
+        click.echo(f"No answer from {names}: what is known there is missing", err=True)
 
 
 def tell_missed(missed: int) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from interop_admin.commands.common import admin_option, call_admin, json_option
+from interop_admin.commands.common import admin_option, call_admin, json_option, tell_silent
 from interop_admin.commands.journal import entry_as_json
 from interop_admin.explanation import paragraphs_of
 from interop_protocol.printable import json_line, printable
@@ -39,6 +39,7 @@ def explain(request_id: str, admin_address: str, as_json: bool) -> None:
     X-Request-Id over HTTP. Those of the newest 100,000 entries of the journal are kept, since the simulator's start.
     """
     explained = call_admin(admin_address, lambda admin: _explain(admin, request_id))
+    tell_silent(explained.silent_nodes)
     if as_json:
         shown = {
             "entry": entry_as_json(explained.entry),

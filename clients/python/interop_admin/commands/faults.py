@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from interop_admin.commands.common import Commands, admin_option, call_admin, json_option
+from interop_admin.commands.common import Commands, admin_option, call_admin, json_option, tell_silent
 from interop_admin.commands.completion import complete_requirement
 from interop_protocol.printable import json_line, printable
 
@@ -90,17 +90,17 @@ def add(admin_address: str, as_json: bool, file: Path | None, **flags: Any) -> N
     if source is None:
         _read_flags(given, request)
 
-    async def order(admin: "AdminClient") -> None:
+    async def order(admin: "AdminClient") -> list[str]:
         from interop_client.errors import ServerRefusal
 
         try:
-            await admin.add_faults(request.faults)
+            return await admin.add_faults(request.faults)
         except ServerRefusal as refusal:
             for field, description in refusal.violations:
                 _refuse(source, field, description)
             raise
 
-    call_admin(admin_address, order)
+    tell_silent(call_admin(admin_address, order))
     names = [fault.name for fault in request.faults]
     click.echo(json_line({"added": names}) if as_json else f"Added {', '.join(map(printable, names))}.")
 
@@ -112,6 +112,7 @@ def add(admin_address: str, as_json: bool, file: Path | None, **flags: Any) -> N
 def list_(admin_address: str, as_json: bool, require_fired: bool) -> None:
     """List the faults with how often each matched and fired, and what it holds up."""
     listed = call_admin(admin_address, lambda admin: admin.list_faults())
+    tell_silent(listed.silent_nodes)
     _print(listed.faults, as_json, {"never_fired": list(listed.never_fired)})
     if require_fired:
         _require_fired(listed.never_fired)

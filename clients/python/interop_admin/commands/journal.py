@@ -4,7 +4,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_admin.commands.common import admin_option, after_option, json_option, read_admin, tell_missed, word_of
+from interop_admin.commands.common import (
+    admin_option,
+    after_option,
+    json_option,
+    number_of,
+    read_admin,
+    tell_missed,
+    tell_silent,
+    word_of,
+)
 from interop_admin.commands.completion import complete_reason, complete_requirement
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
@@ -46,6 +55,8 @@ _COLOURS = {"accepted": "green", "refused": "red", "dropped": "yellow", "done": 
 def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: Any) -> None:
     """Show the decisions of a running simulator, in order: time, actor, action, subject, outcome and rule.
 
+    Of several nodes that are one world, those of all, each with its node, as #NUMBER@NODE.
+
     With --json, prints one line of JSON per entry.
     """
 
@@ -55,7 +66,9 @@ def journal(admin_address: str, as_json: bool, outcome: str | None, **wanted: An
         wanted["outcome"] = JournalOutcome.Value(f"{_OUTCOME_PREFIX}{(outcome or 'unspecified').upper()}")
         async for response in admin.read_journal(**wanted):
             tell_missed(response.missed)
-            click.echo(json_line(entry_as_json(response.entry)) if as_json else line_of(response.entry))
+            tell_silent(response.silent_nodes)
+            if response.HasField("entry"):
+                click.echo(json_line(entry_as_json(response.entry)) if as_json else line_of(response.entry))
 
     read_admin(admin_address, read, follow=wanted["follow"])
 
@@ -71,7 +84,7 @@ def line_of(entry: "journal_pb2.JournalEntry") -> str:
     outcome = click.style(printable(word), fg=_COLOURS.get(word))
     why = " ".join(part for part in (entry.reason, entry.requirement and f"({entry.requirement})") if part)
     who = map(printable, (entry.actor, entry.action, entry.subject))
-    parts = (format_time(entry.at_ms), f"#{entry.number}", *who, outcome, printable(why))
+    parts = (format_time(entry.at_ms), number_of(entry.number, entry.node), *who, outcome, printable(why))
     line = " ".join(part for part in parts if part)
     more = (entry.detail, entry.cause and f"not told: {entry.cause}", entry.request_id and f"[{entry.request_id}]")
     return " · ".join((line, *(printable(part) for part in more if part)))

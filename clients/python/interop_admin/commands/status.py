@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import click
@@ -59,15 +60,17 @@ async def _look_at(lines: list[tuple[str, Running | None]]) -> list[dict[str, An
 async def _facts(line: str, running: Running | None) -> dict[str, Any]:
     facts = {key: value for key, value in json.loads(line).items() if key != "event"}
     here = {} if running is None else {"name": running.name, "uptime_seconds": round(time.time() - running.since, 1)}
-    health, troubles = await _health(Endpoint.from_ready_line(line))
+    health, troubles, nodes = await _health(Endpoint.from_ready_line(line))
     for secret in ("ca", "admin_token"):
         facts.pop(secret, None)
     if isinstance(workbench := facts.get("workbench"), dict):
         workbench.pop("key", None)
-    return {**here, **facts, "health": health, "troubles": troubles}
+    others = {"nodes": nodes} if nodes else {}
+    return {**here, **facts, "health": health, "troubles": troubles, **others}
 
 
-async def _health(simulator: Endpoint) -> tuple[str, dict[str, str]]:
+async def _health(simulator: Endpoint) -> tuple[str, dict[str, str], dict[str, str]]:
+    """Returns how it is, what is wrong with it, and how the other nodes of its world are."""
     with interrupts_waiting():
         from interop_admin.client import AdminClient
         from interop_client.errors import ServerRefusal
@@ -75,10 +78,16 @@ async def _health(simulator: Endpoint) -> tuple[str, dict[str, str]]:
     async with AdminClient(simulator) as admin:
         try:
             works = await admin.check(ANSWER_SECONDS)
-            troubles = dict((await admin.get_statistics()).troubles)
+            statistics = await admin.get_statistics()
         except ServerRefusal:
-            return SILENT, {}
-    return WORKS if works and not troubles else TROUBLED, troubles
+            return SILENT, {}, {}
+    troubles = dict(statistics.troubles)
+    nodes = {each.node: SILENT if each.is_silent else _word(each.troubles) for each in statistics.nodes[1:]}
+    return _word(troubles) if works else TROUBLED, troubles, nodes
+
+
+def _word(troubles: Mapping[str, str]) -> str:
+    return TROUBLED if troubles else WORKS
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -91,3 +100,5 @@ def _print(facts: dict[str, Any]) -> None:
         click.echo(f"  {place:{width}}  {printable(str(address))}")
     for part, sentence in facts["troubles"].items():
         click.echo(f"  {printable(part)}: {printable(sentence)}")
+    for node, health in facts.get("nodes", {}).items():
+        click.echo(f"  node {printable(node)}: {health}")

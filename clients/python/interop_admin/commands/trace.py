@@ -5,7 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from interop_admin.commands.common import admin_option, after_option, json_option, read_admin, tell_missed, word_of
+from interop_admin.commands.common import (
+    admin_option,
+    after_option,
+    json_option,
+    number_of,
+    read_admin,
+    tell_missed,
+    tell_silent,
+    word_of,
+)
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 
@@ -46,7 +55,9 @@ def trace(admin_address: str, as_json: bool, **wanted: Any) -> None:
     async def read(admin: "AdminClient") -> None:
         async for response in admin.read_trace(**wanted):
             tell_missed(response.missed)
-            if response.HasField("entry"):
+            if response.has_silence_changed:
+                tell_silent(response.silent_nodes)
+            elif response.HasField("entry"):
                 click.echo(json_line(entry_as_json(response.entry)) if as_json else line_of(response.entry))
             elif wanted["follow"]:
                 click.echo("Recording. Ctrl-C ends it.", err=True)
@@ -65,7 +76,12 @@ def entry_as_json(entry: "trace_pb2.TraceEntry") -> dict[str, Any]:
 def line_of(entry: "trace_pb2.TraceEntry") -> str:
     """Returns an entry as a line for people."""
     arrow = "→" if _direction_word(entry) == "to_server" else "←"
-    where = (format_time(entry.at_ms), f"#{entry.number}", f"channel {entry.connection}", printable(entry.jid))
+    where = (
+        format_time(entry.at_ms),
+        number_of(entry.number, entry.node),
+        f"channel {entry.connection}",
+        printable(entry.jid),
+    )
     what = (
         arrow,
         click.style(printable(entry.kind), bold=True),

@@ -52,7 +52,8 @@ same `request_id` and the same bytes gets the answer of the first, and nothing i
 way, the repetition waits for it. It goes on when its caller breaks off. A refusal is the answer, too, unless its
 `recovery` is SAME_AGAIN, after which the repetition is a new attempt. With other bytes the id is REQUEST_MALFORMED.
 The server remembers the 100 newest answers of a caller, of together 4 MiB, for 600 seconds, and 64 MiB of all callers
-(`repeat_…`), in memory: after a restart a repetition is a new call. The answer is the first one in every respect, also
+(`repeat_…`), in memory: after a restart a repetition is a new call. Of several nodes of a world, any that is asked has the
+answer from the one that gave it, while that is there. The answer is the first one in every respect, also
 where the caller has logged in again since and names other capabilities. The metadata `x-request-id` is something
 else: it names one call, and a repetition is another call.
 

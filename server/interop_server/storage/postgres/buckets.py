@@ -15,8 +15,9 @@ from interop_server.storage.postgres.concern import Concern
 from interop_server.storage.postgres.engine import Engine
 from interop_server.storage.postgres.session import Session
 
-_KEPT_MS = DAY_MS
-"""How long a bucket is kept that is full: a sweep looks as often, also on the way of a leap over a month."""
+_KEPT_MS = 7 * DAY_MS
+"""How long a bucket is kept that is full. A sweep looks as often, also on the way of a leap over a month, which others
+wait for."""
 
 # Makes the buckets that are missing, locks all, always in the same order, and returns what the last one left in them.
 _LOCK = """

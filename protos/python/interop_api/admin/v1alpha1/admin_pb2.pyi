@@ -617,12 +617,17 @@ class GetStatisticsRequest(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    THIS_NODE_ONLY_FIELD_NUMBER: _builtins.int
+    this_node_only: _builtins.bool
+    """Whether only the node that is asked is to answer, of several."""
     def __init__(
         self,
+        *,
+        this_node_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["this_node_only", b"this_node_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -698,6 +703,7 @@ class GetStatisticsResponse(_message.Message):
     COUNTED_FIELD_NUMBER: _builtins.int
     TROUBLES_FIELD_NUMBER: _builtins.int
     WORLD_FIELD_NUMBER: _builtins.int
+    NODES_FIELD_NUMBER: _builtins.int
     world: _builtins.int
     """How often the process has begun with a clean world: 1 since its start, and one more after each ResetWorld."""
     @_builtins.property
@@ -715,6 +721,10 @@ class GetStatisticsResponse(_message.Message):
         when everything works.
         """
 
+    @_builtins.property
+    def nodes(self) -> _containers.RepeatedCompositeFieldContainer[Global___NodeStatistics]:
+        """The nodes of the world, the one that is asked first. Empty for a server that is none, and with `this_node_only`."""
+
     def __init__(
         self,
         *,
@@ -722,11 +732,90 @@ class GetStatisticsResponse(_message.Message):
         counted: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         troubles: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         world: _builtins.int = ...,
+        nodes: _abc.Iterable[Global___NodeStatistics] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "stored", b"stored", "troubles", b"troubles", "world", b"world"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "nodes", b"nodes", "stored", b"stored", "troubles", b"troubles", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStatisticsResponse: _TypeAlias = GetStatisticsResponse  # noqa: Y015
+
+@_typing.final
+class NodeStatistics(_message.Message):
+    """What one node of a world says of itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class TroublesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NODE_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    TROUBLES_FIELD_NUMBER: _builtins.int
+    IS_SILENT_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    """Its name."""
+    is_silent: _builtins.bool
+    """Whether it has not answered in time: then what it counted is in no sum."""
+    @_builtins.property
+    def counted(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """What it counted since its start."""
+
+    @_builtins.property
+    def troubles(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Parts of it that do not work at present, as in `GetStatisticsResponse`."""
+
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        counted: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        troubles: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        is_silent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "is_silent", b"is_silent", "node", b"node", "troubles", b"troubles"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NodeStatistics: _TypeAlias = NodeStatistics  # noqa: Y015

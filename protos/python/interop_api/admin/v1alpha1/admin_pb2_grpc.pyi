@@ -130,14 +130,17 @@ class AdminServiceStub:
     Source: KEY-10.
     """
     GetStatistics: _grpc.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]
-    """Counts what is in the store and what was counted since the start, and says what does not work at present.
+    """Counts what is in the store and what was counted since the start, and says what does not work at present. Where the
+    server is one of several nodes, `counted` is the sum over all that answer, and `nodes` says so of each.
 
     Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
     while a part does not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
+    Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number; the
+    latter three once more for each node of the world.
     Capability: none.
+    Errors: REQUEST_MALFORMED (the bytes are no request).
     """
     ResetWorld: _grpc.UnaryUnaryMultiCallable[_admin_pb2.ResetWorldRequest, _admin_pb2.ResetWorldResponse]
     """Begins with a clean world, in the same process and at the same addresses: accounts, partners, keys, messages, media,
@@ -253,14 +256,17 @@ class AdminServiceAsyncStub(AdminServiceStub):
     Source: KEY-10.
     """
     GetStatistics: _aio.UnaryUnaryMultiCallable[_admin_pb2.GetStatisticsRequest, _admin_pb2.GetStatisticsResponse]  # type: ignore[assignment]
-    """Counts what is in the store and what was counted since the start, and says what does not work at present.
+    """Counts what is in the store and what was counted since the start, and says what does not work at present. Where the
+    server is one of several nodes, `counted` is the sum over all that answer, and `nodes` says so of each.
 
     Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
     while a part does not work. Without the storage, no service is SERVING.
 
     Repeat: safe, changes nothing.
-    Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
+    Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number; the
+    latter three once more for each node of the world.
     Capability: none.
+    Errors: REQUEST_MALFORMED (the bytes are no request).
     """
     ResetWorld: _aio.UnaryUnaryMultiCallable[_admin_pb2.ResetWorldRequest, _admin_pb2.ResetWorldResponse]  # type: ignore[assignment]
     """Begins with a clean world, in the same process and at the same addresses: accounts, partners, keys, messages, media,
@@ -427,14 +433,17 @@ class AdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _admin_pb2.GetStatisticsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_admin_pb2.GetStatisticsResponse, _abc.Awaitable[_admin_pb2.GetStatisticsResponse]]:
-        """Counts what is in the store and what was counted since the start, and says what does not work at present.
+        """Counts what is in the store and what was counted since the start, and says what does not work at present. Where the
+        server is one of several nodes, `counted` is the sum over all that answer, and `nodes` says so of each.
 
         Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
         while a part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number.
+        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number; the
+        latter three once more for each node of the world.
         Capability: none.
+        Errors: REQUEST_MALFORMED (the bytes are no request).
         """
 
     @_abc_1.abstractmethod

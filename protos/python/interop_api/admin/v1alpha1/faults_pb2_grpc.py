@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class FaultServiceStub:
     """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto.
+
+    Where the server is one of several nodes, faults are those of all nodes that answer, whichever is asked; a node that joins
+    later has those of its own start. Each counts for itself how often something fits: `nth`, `times` and chance are each node's,
+    and what is told is the sum.
     """
 
     def __init__(self, channel):
@@ -59,6 +63,10 @@ class FaultServiceStub:
 
 class FaultServiceServicer:
     """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto.
+
+    Where the server is one of several nodes, faults are those of all nodes that answer, whichever is asked; a node that joins
+    later has those of its own start. Each counts for itself how often something fits: `nth`, `times` and chance are each node's,
+    and what is told is the sum.
     """
 
     def AddFaults(self, request, context):
@@ -81,6 +89,7 @@ class FaultServiceServicer:
         Repeat: safe, changes nothing.
         Bounds: request: empty. Response: at most 100 faults, and 1,000 names of faults that were cleared.
         Capability: none.
+        Errors: REQUEST_MALFORMED (the bytes are no request).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -143,6 +152,10 @@ def add_FaultServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class FaultService:
     """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto.
+
+    Where the server is one of several nodes, faults are those of all nodes that answer, whichever is asked; a node that joins
+    later has those of its own start. Each counts for itself how often something fits: `nth`, `times` and chance are each node's,
+    and what is told is the sum.
     """
 
     @staticmethod

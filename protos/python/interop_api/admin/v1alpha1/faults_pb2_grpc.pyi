@@ -43,7 +43,12 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class FaultServiceStub:
-    """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto."""
+    """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto.
+
+    Where the server is one of several nodes, faults are those of all nodes that answer, whichever is asked; a node that joins
+    later has those of its own start. Each counts for itself how often something fits: `nth`, `times` and chance are each node's,
+    and what is told is the sum.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -65,6 +70,7 @@ class FaultServiceStub:
     Repeat: safe, changes nothing.
     Bounds: request: empty. Response: at most 100 faults, and 1,000 names of faults that were cleared.
     Capability: none.
+    Errors: REQUEST_MALFORMED (the bytes are no request).
     """
     ReleaseFault: _grpc.UnaryUnaryMultiCallable[_faults_pb2.ReleaseFaultRequest, _faults_pb2.ReleaseFaultResponse]
     """Lets go on what a fault with the action `hold` holds now, in the order in which it came; what comes later is held again.
@@ -85,7 +91,12 @@ class FaultServiceStub:
 
 @_typing.type_check_only
 class FaultServiceAsyncStub(FaultServiceStub):
-    """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto."""
+    """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto.
+
+    Where the server is one of several nodes, faults are those of all nodes that answer, whichever is asked; a node that joins
+    later has those of its own start. Each counts for itself how often something fits: `nth`, `times` and chance are each node's,
+    and what is told is the sum.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddFaults: _aio.UnaryUnaryMultiCallable[_faults_pb2.AddFaultsRequest, _faults_pb2.AddFaultsResponse]  # type: ignore[assignment]
@@ -104,6 +115,7 @@ class FaultServiceAsyncStub(FaultServiceStub):
     Repeat: safe, changes nothing.
     Bounds: request: empty. Response: at most 100 faults, and 1,000 names of faults that were cleared.
     Capability: none.
+    Errors: REQUEST_MALFORMED (the bytes are no request).
     """
     ReleaseFault: _aio.UnaryUnaryMultiCallable[_faults_pb2.ReleaseFaultRequest, _faults_pb2.ReleaseFaultResponse]  # type: ignore[assignment]
     """Lets go on what a fault with the action `hold` holds now, in the order in which it came; what comes later is held again.
@@ -123,7 +135,12 @@ class FaultServiceAsyncStub(FaultServiceStub):
     """
 
 class FaultServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto."""
+    """Orders, lists and clears faults (SIM-01). Errors travel as in interop_api/v1/errors.proto.
+
+    Where the server is one of several nodes, faults are those of all nodes that answer, whichever is asked; a node that joins
+    later has those of its own start. Each counts for itself how often something fits: `nth`, `times` and chance are each node's,
+    and what is told is the sum.
+    """
 
     @_abc_1.abstractmethod
     def AddFaults(
@@ -152,6 +169,7 @@ class FaultServiceServicer(metaclass=_abc_1.ABCMeta):
         Repeat: safe, changes nothing.
         Bounds: request: empty. Response: at most 100 faults, and 1,000 names of faults that were cleared.
         Capability: none.
+        Errors: REQUEST_MALFORMED (the bytes are no request).
         """
 
     @_abc_1.abstractmethod

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(interop_api/admin/v1alpha1/journal.proto\x12\x1ainterop_api.admin.v1alpha1\"\xbb\x01\n\x12ReadJournalRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12;\n\x07outcome\x18\x04 \x01(\x0e\x32*.interop_api.admin.v1alpha1.JournalOutcome\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0brequirement\x18\x06 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x07 \x01(\x08\"^\n\x13ReadJournalResponse\x12\x37\n\x05\x65ntry\x18\x01 \x01(\x0b\x32(.interop_api.admin.v1alpha1.JournalEntry\x12\x0e\n\x06missed\x18\x02 \x01(\x04\"\xa5\x02\n\x0cJournalEntry\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12;\n\x07outcome\x18\x06 \x01(\x0e\x32*.interop_api.admin.v1alpha1.JournalOutcome\x12\x13\n\x0brequirement\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\r\n\x05\x63\x61use\x18\t \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x14\n\x0cresume_token\x18\x0c \x01(\t\x12\x0c\n\x04node\x18\r \x01(\t\x12\r\n\x05\x66\x61ult\x18\x0e \x01(\t\"+\n\x15\x45xplainRefusalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\"\x96\x01\n\x16\x45xplainRefusalResponse\x12\x37\n\x05\x65ntry\x18\x01 \x01(\x0b\x32(.interop_api.admin.v1alpha1.JournalEntry\x12\x0e\n\x06\x61\x64vice\x18\x02 \x01(\t\x12\x11\n\tstatement\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x03(\t\x12\x0e\n\x06policy\x18\x05 \x03(\t*\xa3\x01\n\x0eJournalOutcome\x12\x1f\n\x1bJOURNAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18JOURNAL_OUTCOME_ACCEPTED\x10\x01\x12\x1b\n\x17JOURNAL_OUTCOME_REFUSED\x10\x02\x12\x1b\n\x17JOURNAL_OUTCOME_DROPPED\x10\x03\x12\x18\n\x14JOURNAL_OUTCOME_DONE\x10\x04\x32\x85\x02\n\x0eJournalService\x12u\n\x0bReadJournal\x12..interop_api.admin.v1alpha1.ReadJournalRequest\x1a/.interop_api.admin.v1alpha1.ReadJournalResponse\"\x03\x90\x02\x01\x30\x01\x12|\n\x0e\x45xplainRefusal\x12\x31.interop_api.admin.v1alpha1.ExplainRefusalRequest\x1a\x32.interop_api.admin.v1alpha1.ExplainRefusalResponse\"\x03\x90\x02\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(interop_api/admin/v1alpha1/journal.proto\x12\x1ainterop_api.admin.v1alpha1\"\xd3\x01\n\x12ReadJournalRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x02 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x03 \x01(\t\x12;\n\x07outcome\x18\x04 \x01(\x0e\x32*.interop_api.admin.v1alpha1.JournalOutcome\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x13\n\x0brequirement\x18\x06 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x07 \x01(\x08\x12\x16\n\x0ethis_node_only\x18\x08 \x01(\x08\"\x91\x01\n\x13ReadJournalResponse\x12\x37\n\x05\x65ntry\x18\x01 \x01(\x0b\x32(.interop_api.admin.v1alpha1.JournalEntry\x12\x0e\n\x06missed\x18\x02 \x01(\x04\x12\x14\n\x0csilent_nodes\x18\x03 \x03(\t\x12\x1b\n\x13has_silence_changed\x18\x04 \x01(\x08\"\xa5\x02\n\x0cJournalEntry\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x0e\n\x06\x61\x63tion\x18\x04 \x01(\t\x12\x0f\n\x07subject\x18\x05 \x01(\t\x12;\n\x07outcome\x18\x06 \x01(\x0e\x32*.interop_api.admin.v1alpha1.JournalOutcome\x12\x13\n\x0brequirement\x18\x07 \x01(\t\x12\x0e\n\x06reason\x18\x08 \x01(\t\x12\r\n\x05\x63\x61use\x18\t \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x14\n\x0cresume_token\x18\x0c \x01(\t\x12\x0c\n\x04node\x18\r \x01(\t\x12\r\n\x05\x66\x61ult\x18\x0e \x01(\t\"C\n\x15\x45xplainRefusalRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x16\n\x0ethis_node_only\x18\x02 \x01(\x08\"\xac\x01\n\x16\x45xplainRefusalResponse\x12\x37\n\x05\x65ntry\x18\x01 \x01(\x0b\x32(.interop_api.admin.v1alpha1.JournalEntry\x12\x0e\n\x06\x61\x64vice\x18\x02 \x01(\t\x12\x11\n\tstatement\x18\x03 \x01(\t\x12\x10\n\x08\x65vidence\x18\x04 \x03(\t\x12\x0e\n\x06policy\x18\x05 \x03(\t\x12\x14\n\x0csilent_nodes\x18\x06 \x03(\t*\xa3\x01\n\x0eJournalOutcome\x12\x1f\n\x1bJOURNAL_OUTCOME_UNSPECIFIED\x10\x00\x12\x1c\n\x18JOURNAL_OUTCOME_ACCEPTED\x10\x01\x12\x1b\n\x17JOURNAL_OUTCOME_REFUSED\x10\x02\x12\x1b\n\x17JOURNAL_OUTCOME_DROPPED\x10\x03\x12\x18\n\x14JOURNAL_OUTCOME_DONE\x10\x04\x32\x85\x02\n\x0eJournalService\x12u\n\x0bReadJournal\x12..interop_api.admin.v1alpha1.ReadJournalRequest\x1a/.interop_api.admin.v1alpha1.ReadJournalResponse\"\x03\x90\x02\x01\x30\x01\x12|\n\x0e\x45xplainRefusal\x12\x31.interop_api.admin.v1alpha1.ExplainRefusalRequest\x1a\x32.interop_api.admin.v1alpha1.ExplainRefusalResponse\"\x03\x90\x02\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,18 +36,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_JOURNALSERVICE'].methods_by_name['ReadJournal']._serialized_options = b'\220\002\001'
   _globals['_JOURNALSERVICE'].methods_by_name['ExplainRefusal']._loaded_options = None
   _globals['_JOURNALSERVICE'].methods_by_name['ExplainRefusal']._serialized_options = b'\220\002\001'
-  _globals['_JOURNALOUTCOME']._serialized_start=853
-  _globals['_JOURNALOUTCOME']._serialized_end=1016
+  _globals['_JOURNALOUTCOME']._serialized_start=975
+  _globals['_JOURNALOUTCOME']._serialized_end=1138
   _globals['_READJOURNALREQUEST']._serialized_start=73
-  _globals['_READJOURNALREQUEST']._serialized_end=260
-  _globals['_READJOURNALRESPONSE']._serialized_start=262
-  _globals['_READJOURNALRESPONSE']._serialized_end=356
-  _globals['_JOURNALENTRY']._serialized_start=359
-  _globals['_JOURNALENTRY']._serialized_end=652
-  _globals['_EXPLAINREFUSALREQUEST']._serialized_start=654
-  _globals['_EXPLAINREFUSALREQUEST']._serialized_end=697
-  _globals['_EXPLAINREFUSALRESPONSE']._serialized_start=700
-  _globals['_EXPLAINREFUSALRESPONSE']._serialized_end=850
-  _globals['_JOURNALSERVICE']._serialized_start=1019
-  _globals['_JOURNALSERVICE']._serialized_end=1280
+  _globals['_READJOURNALREQUEST']._serialized_end=284
+  _globals['_READJOURNALRESPONSE']._serialized_start=287
+  _globals['_READJOURNALRESPONSE']._serialized_end=432
+  _globals['_JOURNALENTRY']._serialized_start=435
+  _globals['_JOURNALENTRY']._serialized_end=728
+  _globals['_EXPLAINREFUSALREQUEST']._serialized_start=730
+  _globals['_EXPLAINREFUSALREQUEST']._serialized_end=797
+  _globals['_EXPLAINREFUSALRESPONSE']._serialized_start=800
+  _globals['_EXPLAINREFUSALRESPONSE']._serialized_end=972
+  _globals['_JOURNALSERVICE']._serialized_start=1141
+  _globals['_JOURNALSERVICE']._serialized_end=1402
 # @@protoc_insertion_point(module_scope)

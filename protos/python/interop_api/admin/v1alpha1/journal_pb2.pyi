@@ -67,6 +67,7 @@ class ReadJournalRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REQUIREMENT_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    THIS_NODE_ONLY_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Only entries after the entry that had this token; empty for all. After a restart of the server the earlier entries
     are gone, and reading starts with the first entry since the restart.
@@ -83,6 +84,8 @@ class ReadJournalRequest(_message.Message):
     """Only entries with this requirement."""
     follow: _builtins.bool
     """Whether to go on with future entries."""
+    this_node_only: _builtins.bool
+    """Whether only entries of the node that is asked are wanted, of several."""
     def __init__(
         self,
         *,
@@ -93,10 +96,11 @@ class ReadJournalRequest(_message.Message):
         reason: _builtins.str = ...,
         requirement: _builtins.str = ...,
         follow: _builtins.bool = ...,
+        this_node_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "follow", b"follow", "outcome", b"outcome", "reason", b"reason", "requirement", b"requirement", "resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action", b"action", "actor", b"actor", "follow", b"follow", "outcome", b"outcome", "reason", b"reason", "requirement", b"requirement", "resume_token", b"resume_token", "this_node_only", b"this_node_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -110,21 +114,33 @@ class ReadJournalResponse(_message.Message):
 
     ENTRY_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
+    SILENT_NODES_FIELD_NUMBER: _builtins.int
+    HAS_SILENCE_CHANGED_FIELD_NUMBER: _builtins.int
     missed: _builtins.int
     """How many entries before it, matching or not, were forgotten before the reader got to them; usually 0."""
+    has_silence_changed: _builtins.bool
+    """Whether this response says which nodes are silent, which holds until the next one that does."""
     @_builtins.property
     def entry(self) -> Global___JournalEntry:
-        """The next entry."""
+        """The next entry; absent in a response that only says which nodes are silent."""
+
+    @_builtins.property
+    def silent_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the nodes of the world that have not answered in time, and whose entries are missing from here on. When they
+        have changed, a response says so, an empty one that there is none any more: `has_silence_changed` is set in it.
+        """
 
     def __init__(
         self,
         *,
         entry: Global___JournalEntry | None = ...,
         missed: _builtins.int = ...,
+        silent_nodes: _abc.Iterable[_builtins.str] | None = ...,
+        has_silence_changed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "missed", b"missed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "has_silence_changed", b"has_silence_changed", "missed", b"missed", "silent_nodes", b"silent_nodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -151,7 +167,7 @@ class JournalEntry(_message.Message):
     NODE_FIELD_NUMBER: _builtins.int
     FAULT_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """For people: rises by one with every entry of a node, from 1 at its start. Entries of several nodes have no order."""
+    """For people: rises by one with every entry of a node, from 1 at its start."""
     at_ms: _builtins.int
     """The server's clock: milliseconds since the UNIX epoch."""
     actor: _builtins.str
@@ -173,7 +189,9 @@ class JournalEntry(_message.Message):
     request_id: _builtins.str
     """Names a call, by the id that it was answered with, and a refusal. Empty for what is neither."""
     resume_token: _builtins.str
-    """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
+    """Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters for each node of
+    the world.
+    """
     node: _builtins.str
     """Name of the server process that decided, as its operator gave it; `node-1` by default."""
     fault: _builtins.str
@@ -213,16 +231,20 @@ class ExplainRefusalRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    THIS_NODE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained."""
+    this_node_only: _builtins.bool
+    """Whether only the node that is asked is to know of it, of several."""
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
+        this_node_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "this_node_only", b"this_node_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -239,6 +261,7 @@ class ExplainRefusalResponse(_message.Message):
     STATEMENT_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    SILENT_NODES_FIELD_NUMBER: _builtins.int
     advice: _builtins.str
     """What to do, as the caller was told."""
     statement: _builtins.str
@@ -255,6 +278,12 @@ class ExplainRefusalResponse(_message.Message):
     def policy(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the limits behind it that are the simulator's own policy, with their values: `resolve_burst=1024`."""
 
+    @_builtins.property
+    def silent_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of the nodes of the world that have not answered in time: one of them may have refused something later under that
+        id.
+        """
+
     def __init__(
         self,
         *,
@@ -263,10 +292,11 @@ class ExplainRefusalResponse(_message.Message):
         statement: _builtins.str = ...,
         evidence: _abc.Iterable[_builtins.str] | None = ...,
         policy: _abc.Iterable[_builtins.str] | None = ...,
+        silent_nodes: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "entry", b"entry", "evidence", b"evidence", "policy", b"policy", "statement", b"statement"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["advice", b"advice", "entry", b"entry", "evidence", b"evidence", "policy", b"policy", "silent_nodes", b"silent_nodes", "statement", b"statement"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

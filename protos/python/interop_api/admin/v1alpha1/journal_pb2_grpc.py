@@ -54,6 +54,10 @@ class JournalServiceServicer:
     def ReadJournal(self, request, context):
         """Streams the matching entries, oldest first; with `follow` also future entries, until the caller ends the call.
 
+        Where the server is one of several nodes, these are the decisions of all of them, in the order of the world's time, and
+        of one time in any order. `silent_nodes` names those whose entries are missing; followed, entries of a node that is
+        silent for a while come late. Such a response may have no entry.
+
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that
         reads too slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry
         with that entry's `resume_token`.
@@ -69,7 +73,8 @@ class JournalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRefusal(self, request, context):
-        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
+        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
+        world, whichever refused.
 
         Repeat: safe, changes nothing.
         Bounds: request: 64 characters. Response: one entry and a few sentences.

@@ -39,6 +39,10 @@ class JournalServiceStub:
     ReadJournal: _grpc.UnaryStreamMultiCallable[_journal_pb2.ReadJournalRequest, _journal_pb2.ReadJournalResponse]
     """Streams the matching entries, oldest first; with `follow` also future entries, until the caller ends the call.
 
+    Where the server is one of several nodes, these are the decisions of all of them, in the order of the world's time, and
+    of one time in any order. `silent_nodes` names those whose entries are missing; followed, entries of a node that is
+    silent for a while come late. Such a response may have no entry.
+
     The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that
     reads too slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry
     with that entry's `resume_token`.
@@ -50,7 +54,8 @@ class JournalServiceStub:
     journal).
     """
     ExplainRefusal: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]
-    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
+    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
+    world, whichever refused.
 
     Repeat: safe, changes nothing.
     Bounds: request: 64 characters. Response: one entry and a few sentences.
@@ -66,6 +71,10 @@ class JournalServiceAsyncStub(JournalServiceStub):
     ReadJournal: _aio.UnaryStreamMultiCallable[_journal_pb2.ReadJournalRequest, _journal_pb2.ReadJournalResponse]  # type: ignore[assignment]
     """Streams the matching entries, oldest first; with `follow` also future entries, until the caller ends the call.
 
+    Where the server is one of several nodes, these are the decisions of all of them, in the order of the world's time, and
+    of one time in any order. `silent_nodes` names those whose entries are missing; followed, entries of a node that is
+    silent for a while come late. Such a response may have no entry.
+
     The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that
     reads too slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry
     with that entry's `resume_token`.
@@ -77,7 +86,8 @@ class JournalServiceAsyncStub(JournalServiceStub):
     journal).
     """
     ExplainRefusal: _aio.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]  # type: ignore[assignment]
-    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
+    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
+    world, whichever refused.
 
     Repeat: safe, changes nothing.
     Bounds: request: 64 characters. Response: one entry and a few sentences.
@@ -96,6 +106,10 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_abc.Iterator[_journal_pb2.ReadJournalResponse], _abc.AsyncIterator[_journal_pb2.ReadJournalResponse]]:
         """Streams the matching entries, oldest first; with `follow` also future entries, until the caller ends the call.
 
+        Where the server is one of several nodes, these are the decisions of all of them, in the order of the world's time, and
+        of one time in any order. `silent_nodes` names those whose entries are missing; followed, entries of a node that is
+        silent for a while come late. Such a response may have no entry.
+
         The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that
         reads too slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry
         with that entry's `resume_token`.
@@ -113,7 +127,8 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _journal_pb2.ExplainRefusalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_journal_pb2.ExplainRefusalResponse, _abc.Awaitable[_journal_pb2.ExplainRefusalResponse]]:
-        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
+        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
+        world, whichever refused.
 
         Repeat: safe, changes nothing.
         Bounds: request: 64 characters. Response: one entry and a few sentences.

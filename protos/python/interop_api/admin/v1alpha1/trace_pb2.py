@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/trace.proto\x12\x1ainterop_api.admin.v1alpha1\"E\n\x10ReadTraceRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x0b\n\x03jid\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"k\n\x11ReadTraceResponse\x12\x35\n\x05\x65ntry\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.TraceEntry\x12\x0e\n\x06missed\x18\x02 \x01(\x04\x12\x0f\n\x07is_kept\x18\x03 \x01(\x08\"\xa4\x02\n\nTraceEntry\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x12\n\nconnection\x18\x03 \x01(\x04\x12\x0b\n\x03jid\x18\x04 \x01(\t\x12=\n\tdirection\x18\x05 \x01(\x0e\x32*.interop_api.admin.v1alpha1.TraceDirection\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x04\x12\x13\n\x0b\x66rame_bytes\x18\x08 \x01(\x04\x12\x10\n\x08position\x18\t \x01(\r\x12\x14\n\x0c\x63ontent_json\x18\n \x01(\t\x12\x14\n\x0cis_shortened\x18\x0b \x01(\x08\x12\x14\n\x0cresume_token\x18\x0c \x01(\t\x12\x0c\n\x04node\x18\r \x01(\t*o\n\x0eTraceDirection\x12\x1f\n\x1bTRACE_DIRECTION_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRACE_DIRECTION_TO_SERVER\x10\x01\x12\x1d\n\x19TRACE_DIRECTION_TO_CLIENT\x10\x02\x32\x7f\n\x0cTraceService\x12o\n\tReadTrace\x12,.interop_api.admin.v1alpha1.ReadTraceRequest\x1a-.interop_api.admin.v1alpha1.ReadTraceResponse\"\x03\x90\x02\x01\x30\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&interop_api/admin/v1alpha1/trace.proto\x12\x1ainterop_api.admin.v1alpha1\"]\n\x10ReadTraceRequest\x12\x14\n\x0cresume_token\x18\x01 \x01(\t\x12\x0b\n\x03jid\x18\x02 \x01(\t\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\x12\x16\n\x0ethis_node_only\x18\x04 \x01(\x08\"\x9e\x01\n\x11ReadTraceResponse\x12\x35\n\x05\x65ntry\x18\x01 \x01(\x0b\x32&.interop_api.admin.v1alpha1.TraceEntry\x12\x0e\n\x06missed\x18\x02 \x01(\x04\x12\x0f\n\x07is_kept\x18\x03 \x01(\x08\x12\x14\n\x0csilent_nodes\x18\x04 \x03(\t\x12\x1b\n\x13has_silence_changed\x18\x05 \x01(\x08\"\xa4\x02\n\nTraceEntry\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x12\n\nconnection\x18\x03 \x01(\x04\x12\x0b\n\x03jid\x18\x04 \x01(\t\x12=\n\tdirection\x18\x05 \x01(\x0e\x32*.interop_api.admin.v1alpha1.TraceDirection\x12\x0c\n\x04kind\x18\x06 \x01(\t\x12\x12\n\nsize_bytes\x18\x07 \x01(\x04\x12\x13\n\x0b\x66rame_bytes\x18\x08 \x01(\x04\x12\x10\n\x08position\x18\t \x01(\r\x12\x14\n\x0c\x63ontent_json\x18\n \x01(\t\x12\x14\n\x0cis_shortened\x18\x0b \x01(\x08\x12\x14\n\x0cresume_token\x18\x0c \x01(\t\x12\x0c\n\x04node\x18\r \x01(\t*o\n\x0eTraceDirection\x12\x1f\n\x1bTRACE_DIRECTION_UNSPECIFIED\x10\x00\x12\x1d\n\x19TRACE_DIRECTION_TO_SERVER\x10\x01\x12\x1d\n\x19TRACE_DIRECTION_TO_CLIENT\x10\x02\x32\x7f\n\x0cTraceService\x12o\n\tReadTrace\x12,.interop_api.admin.v1alpha1.ReadTraceRequest\x1a-.interop_api.admin.v1alpha1.ReadTraceResponse\"\x03\x90\x02\x01\x30\x01\x42u\n\x1d\x64\x65v.interopsim.admin.v1alpha1P\x01Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\xa2\x02\x04IOPA\xaa\x02\x19Interopsim.Admin.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,14 +34,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._serialized_options = b'\n\035dev.interopsim.admin.v1alpha1P\001Z/interopsim.dev/api/admin/v1alpha1;adminv1alpha1\242\002\004IOPA\252\002\031Interopsim.Admin.V1Alpha1'
   _globals['_TRACESERVICE'].methods_by_name['ReadTrace']._loaded_options = None
   _globals['_TRACESERVICE'].methods_by_name['ReadTrace']._serialized_options = b'\220\002\001'
-  _globals['_TRACEDIRECTION']._serialized_start=545
-  _globals['_TRACEDIRECTION']._serialized_end=656
+  _globals['_TRACEDIRECTION']._serialized_start=621
+  _globals['_TRACEDIRECTION']._serialized_end=732
   _globals['_READTRACEREQUEST']._serialized_start=70
-  _globals['_READTRACEREQUEST']._serialized_end=139
-  _globals['_READTRACERESPONSE']._serialized_start=141
-  _globals['_READTRACERESPONSE']._serialized_end=248
-  _globals['_TRACEENTRY']._serialized_start=251
-  _globals['_TRACEENTRY']._serialized_end=543
-  _globals['_TRACESERVICE']._serialized_start=658
-  _globals['_TRACESERVICE']._serialized_end=785
+  _globals['_READTRACEREQUEST']._serialized_end=163
+  _globals['_READTRACERESPONSE']._serialized_start=166
+  _globals['_READTRACERESPONSE']._serialized_end=324
+  _globals['_TRACEENTRY']._serialized_start=327
+  _globals['_TRACEENTRY']._serialized_end=619
+  _globals['_TRACESERVICE']._serialized_start=734
+  _globals['_TRACESERVICE']._serialized_end=861
 # @@protoc_insertion_point(module_scope)

@@ -8,8 +8,10 @@ An entry never holds a secret or a ciphertext: tokens, codes, tags and all that 
 from 16 bytes on by the beginning of their SHA-256. Public keys, signatures, ids and addresses are shown as they are.
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -55,6 +57,7 @@ class ReadTraceRequest(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     JID_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    THIS_NODE_ONLY_FIELD_NUMBER: _builtins.int
     resume_token: _builtins.str
     """Only entries after the entry that had this token; empty for all. After a restart of the server the earlier entries
     are gone, and reading starts with the first entry since the restart.
@@ -63,16 +66,19 @@ class ReadTraceRequest(_message.Message):
     """Only channels of this account."""
     follow: _builtins.bool
     """Whether to go on with future entries."""
+    this_node_only: _builtins.bool
+    """Whether only channels of the node that is asked are wanted, of several."""
     def __init__(
         self,
         *,
         resume_token: _builtins.str = ...,
         jid: _builtins.str = ...,
         follow: _builtins.bool = ...,
+        this_node_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "jid", b"jid", "resume_token", b"resume_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "jid", b"jid", "resume_token", b"resume_token", "this_node_only", b"this_node_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,13 +93,21 @@ class ReadTraceResponse(_message.Message):
     ENTRY_FIELD_NUMBER: _builtins.int
     MISSED_FIELD_NUMBER: _builtins.int
     IS_KEPT_FIELD_NUMBER: _builtins.int
+    SILENT_NODES_FIELD_NUMBER: _builtins.int
+    HAS_SILENCE_CHANGED_FIELD_NUMBER: _builtins.int
     missed: _builtins.int
     """How many entries before it, matching or not, were forgotten before the reader got to them; usually 0."""
     is_kept: _builtins.bool
     """In the first response: whether the server also records while nobody follows."""
+    has_silence_changed: _builtins.bool
+    """As in `ReadJournalResponse`."""
     @_builtins.property
     def entry(self) -> Global___TraceEntry:
-        """The next entry; absent in the first response."""
+        """The next entry; absent in the first response, and in one that only says which nodes are silent."""
+
+    @_builtins.property
+    def silent_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As in `ReadJournalResponse`."""
 
     def __init__(
         self,
@@ -101,10 +115,12 @@ class ReadTraceResponse(_message.Message):
         entry: Global___TraceEntry | None = ...,
         missed: _builtins.int = ...,
         is_kept: _builtins.bool = ...,
+        silent_nodes: _abc.Iterable[_builtins.str] | None = ...,
+        has_silence_changed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "is_kept", b"is_kept", "missed", b"missed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entry", b"entry", "has_silence_changed", b"has_silence_changed", "is_kept", b"is_kept", "missed", b"missed", "silent_nodes", b"silent_nodes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,7 +151,7 @@ class TraceEntry(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     NODE_FIELD_NUMBER: _builtins.int
     number: _builtins.int
-    """For people: rises by one with every entry of a node, from 1 at its start. Entries of several nodes have no order."""
+    """For people: rises by one with every entry of a node, from 1 at its start."""
     at_ms: _builtins.int
     """The server's clock: milliseconds since the UNIX epoch."""
     connection: _builtins.int
@@ -165,7 +181,9 @@ class TraceEntry(_message.Message):
     is_shortened: _builtins.bool
     """Whether `content_json` leaves out elements of lists over 256, or parts of texts over 320 characters."""
     resume_token: _builtins.str
-    """Goes into `ReadTraceRequest.resume_token` to read on after this entry. Opaque: at most 128 characters."""
+    """Goes into `ReadTraceRequest.resume_token` to read on after this entry. Opaque: at most 128 characters for each node of
+    the world.
+    """
     node: _builtins.str
     """Name of the server process, as its operator gave it; `node-1` by default."""
     def __init__(

@@ -45,6 +45,9 @@ class TraceServiceStub:
     records nothing, and when the last follower goes it forgets what it recorded, unless it was started so.
     The first response has no entry. It comes at once: with `follow`, what happens after it is recorded.
 
+    Where the server is one of several nodes, these are the channels of all of them, in the order of the world's time, as in
+    `ReadJournal`. Every node records while somebody follows at one of them.
+
     The server keeps the newest 50,000 entries and 32 MiB (`trace_entries`, `trace_bytes`). A follower that reads too
     slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry with that
     entry's `resume_token`.
@@ -67,6 +70,9 @@ class TraceServiceAsyncStub(TraceServiceStub):
     The server records while somebody follows, and always when it was started with `interopsim up --trace`. Otherwise it
     records nothing, and when the last follower goes it forgets what it recorded, unless it was started so.
     The first response has no entry. It comes at once: with `follow`, what happens after it is recorded.
+
+    Where the server is one of several nodes, these are the channels of all of them, in the order of the world's time, as in
+    `ReadJournal`. Every node records while somebody follows at one of them.
 
     The server keeps the newest 50,000 entries and 32 MiB (`trace_entries`, `trace_bytes`). A follower that reads too
     slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry with that
@@ -93,6 +99,9 @@ class TraceServiceServicer(metaclass=_abc_1.ABCMeta):
         The server records while somebody follows, and always when it was started with `interopsim up --trace`. Otherwise it
         records nothing, and when the last follower goes it forgets what it recorded, unless it was started so.
         The first response has no entry. It comes at once: with `follow`, what happens after it is recorded.
+
+        Where the server is one of several nodes, these are the channels of all of them, in the order of the world's time, as in
+        `ReadJournal`. Every node records while somebody follows at one of them.
 
         The server keeps the newest 50,000 entries and 32 MiB (`trace_entries`, `trace_bytes`). A follower that reads too
         slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry with that

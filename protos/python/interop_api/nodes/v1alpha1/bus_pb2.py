@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$interop_api/nodes/v1alpha1/bus.proto\x12\x1ainterop_api.nodes.v1alpha1\"\x84\x02\n\x0c\x41nnouncement\x12\x0c\n\x04seat\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04look\x18\x03 \x01(\x08\x12\r\n\x05wakes\x18\x04 \x03(\x03\x12\x39\n\x05shown\x18\x05 \x03(\x0b\x32*.interop_api.nodes.v1alpha1.ShownIndicator\x12;\n\x0b\x66\x65w_prekeys\x18\x06 \x03(\x0b\x32&.interop_api.nodes.v1alpha1.FewPreKeys\x12\x41\n\x0e\x65nough_prekeys\x18\x07 \x03(\x0b\x32).interop_api.nodes.v1alpha1.EnoughPreKeys\"g\n\x0eShownIndicator\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x12\n\nsender_jid\x18\x02 \x01(\t\x12\x0e\n\x06stanza\x18\x03 \x01(\x0c\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\x05\"\x82\x01\n\nFewPreKeys\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x10\n\x08one_time\x18\x02 \x01(\x03\x12\x10\n\x03kem\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x34\n\x03\x66\x65w\x18\x04 \x01(\x0b\x32\'.interop_api.nodes.v1alpha1.PreKeyKindsB\x06\n\x04_kem\"\\\n\rEnoughPreKeys\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x37\n\x06\x65nough\x18\x02 \x01(\x0b\x32\'.interop_api.nodes.v1alpha1.PreKeyKinds\",\n\x0bPreKeyKinds\x12\x10\n\x08one_time\x18\x01 \x01(\x08\x12\x0b\n\x03kem\x18\x02 \x01(\x08\x42t\n\x1d\x64\x65v.interopsim.nodes.v1alpha1P\x01Z/interopsim.dev/api/nodes/v1alpha1;nodesv1alpha1\xa2\x02\x03ION\xaa\x02\x19Interopsim.Nodes.V1Alpha1b\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$interop_api/nodes/v1alpha1/bus.proto\x12\x1ainterop_api.nodes.v1alpha1\"+\n\x08Question\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\x0f\n\x07request\x18\x02 \x01(\x0c\"b\n\x06\x41nswer\x12\x10\n\x08response\x18\x01 \x01(\x0c\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x13\n\x0brequirement\x18\x04 \x01(\t\x12\x11\n\tis_unable\x18\x05 \x01(\x08\"?\n\nRepetition\x12\r\n\x05\x61\x63tor\x18\x01 \x01(\t\x12\x0e\n\x06method\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\"\xcc\x01\n\nRemembered\x12\x16\n\x0erequest_sha256\x18\x01 \x01(\x0c\x12\r\n\x05\x61t_ms\x18\x02 \x01(\x03\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x10\n\x08response\x18\x04 \x01(\x0c\x12\x0e\n\x06reason\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x06 \x01(\t\x12\x13\n\x0brequirement\x18\x07 \x01(\t\x12\x1b\n\x0eretry_after_ms\x18\x08 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nviolations\x18\t \x03(\tB\x11\n\x0f_retry_after_ms\"a\n\x04Page\x12\x11\n\tresponses\x18\x01 \x03(\x0c\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x0e\n\x06missed\x18\x03 \x01(\x04\x12\x0e\n\x06is_end\x18\x04 \x01(\x08\x12\x10\n\x08until_ms\x18\x05 \x01(\x03\"\x84\x02\n\x0c\x41nnouncement\x12\x0c\n\x04seat\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04look\x18\x03 \x01(\x08\x12\r\n\x05wakes\x18\x04 \x03(\x03\x12\x39\n\x05shown\x18\x05 \x03(\x0b\x32*.interop_api.nodes.v1alpha1.ShownIndicator\x12;\n\x0b\x66\x65w_prekeys\x18\x06 \x03(\x0b\x32&.interop_api.nodes.v1alpha1.FewPreKeys\x12\x41\n\x0e\x65nough_prekeys\x18\x07 \x03(\x0b\x32).interop_api.nodes.v1alpha1.EnoughPreKeys\"g\n\x0eShownIndicator\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x12\n\nsender_jid\x18\x02 \x01(\t\x12\x0e\n\x06stanza\x18\x03 \x01(\x0c\x12\x1d\n\x15\x65xpires_after_seconds\x18\x04 \x01(\x05\"\x82\x01\n\nFewPreKeys\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x10\n\x08one_time\x18\x02 \x01(\x03\x12\x10\n\x03kem\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x34\n\x03\x66\x65w\x18\x04 \x01(\x0b\x32\'.interop_api.nodes.v1alpha1.PreKeyKindsB\x06\n\x04_kem\"\\\n\rEnoughPreKeys\x12\x12\n\naccount_id\x18\x01 \x01(\x03\x12\x37\n\x06\x65nough\x18\x02 \x01(\x0b\x32\'.interop_api.nodes.v1alpha1.PreKeyKinds\",\n\x0bPreKeyKinds\x12\x10\n\x08one_time\x18\x01 \x01(\x08\x12\x0b\n\x03kem\x18\x02 \x01(\x08\x42t\n\x1d\x64\x65v.interopsim.nodes.v1alpha1P\x01Z/interopsim.dev/api/nodes/v1alpha1;nodesv1alpha1\xa2\x02\x03ION\xaa\x02\x19Interopsim.Nodes.V1Alpha1b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,14 +32,24 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'interop_api.nodes.v1alpha1.
 if not _descriptor._USE_C_DESCRIPTORS:
   _globals['DESCRIPTOR']._loaded_options = None
   _globals['DESCRIPTOR']._serialized_options = b'\n\035dev.interopsim.nodes.v1alpha1P\001Z/interopsim.dev/api/nodes/v1alpha1;nodesv1alpha1\242\002\003ION\252\002\031Interopsim.Nodes.V1Alpha1'
-  _globals['_ANNOUNCEMENT']._serialized_start=69
-  _globals['_ANNOUNCEMENT']._serialized_end=329
-  _globals['_SHOWNINDICATOR']._serialized_start=331
-  _globals['_SHOWNINDICATOR']._serialized_end=434
-  _globals['_FEWPREKEYS']._serialized_start=437
-  _globals['_FEWPREKEYS']._serialized_end=567
-  _globals['_ENOUGHPREKEYS']._serialized_start=569
-  _globals['_ENOUGHPREKEYS']._serialized_end=661
-  _globals['_PREKEYKINDS']._serialized_start=663
-  _globals['_PREKEYKINDS']._serialized_end=707
+  _globals['_QUESTION']._serialized_start=68
+  _globals['_QUESTION']._serialized_end=111
+  _globals['_ANSWER']._serialized_start=113
+  _globals['_ANSWER']._serialized_end=211
+  _globals['_REPETITION']._serialized_start=213
+  _globals['_REPETITION']._serialized_end=276
+  _globals['_REMEMBERED']._serialized_start=279
+  _globals['_REMEMBERED']._serialized_end=483
+  _globals['_PAGE']._serialized_start=485
+  _globals['_PAGE']._serialized_end=582
+  _globals['_ANNOUNCEMENT']._serialized_start=585
+  _globals['_ANNOUNCEMENT']._serialized_end=845
+  _globals['_SHOWNINDICATOR']._serialized_start=847
+  _globals['_SHOWNINDICATOR']._serialized_end=950
+  _globals['_FEWPREKEYS']._serialized_start=953
+  _globals['_FEWPREKEYS']._serialized_end=1083
+  _globals['_ENOUGHPREKEYS']._serialized_start=1085
+  _globals['_ENOUGHPREKEYS']._serialized_end=1177
+  _globals['_PREKEYKINDS']._serialized_start=1179
+  _globals['_PREKEYKINDS']._serialized_end=1223
 # @@protoc_insertion_point(module_scope)

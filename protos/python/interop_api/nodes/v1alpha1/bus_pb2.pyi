@@ -24,6 +24,198 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
+class Question(_message.Message):
+    """What one node asks another one: to answer a call of the admin port from what it knows by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    method: _builtins.str
+    """The call, as the journal has it: `AdminService.GetStatistics`."""
+    request: _builtins.bytes
+    """Its request, serialised."""
+    def __init__(
+        self,
+        *,
+        method: _builtins.str = ...,
+        request: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["method", b"method", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Question: _TypeAlias = Question  # noqa: Y015
+
+@_typing.final
+class Answer(_message.Message):
+    """What the other one says to it, in time or not at all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    IS_UNABLE_FIELD_NUMBER: _builtins.int
+    response: _builtins.bytes
+    """The response, serialised; of a call that streams a `Page`."""
+    reason: _builtins.str
+    """The reason for which it refuses, as its name in errors.proto; empty when it does not."""
+    detail: _builtins.str
+    """What is to be told beside the reason."""
+    requirement: _builtins.str
+    """The requirement behind the refusal."""
+    is_unable: _builtins.bool
+    """Whether it cannot answer: it has just begun, or is of a release that does not know the call."""
+    def __init__(
+        self,
+        *,
+        response: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        requirement: _builtins.str = ...,
+        is_unable: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "is_unable", b"is_unable", "reason", b"reason", "requirement", b"requirement", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Answer: _TypeAlias = Answer  # noqa: Y015
+
+@_typing.final
+class Repetition(_message.Message):
+    """What one node asks whether another one has answered it: a call that names itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACTOR_FIELD_NUMBER: _builtins.int
+    METHOD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Whose it is, as the journal has it."""
+    method: _builtins.str
+    """The call, likewise."""
+    request_id: _builtins.str
+    """As it names itself."""
+    def __init__(
+        self,
+        *,
+        actor: _builtins.str = ...,
+        method: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "method", b"method", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Repetition: _TypeAlias = Repetition  # noqa: Y015
+
+@_typing.final
+class Remembered(_message.Message):
+    """What a node has answered to a call. Nothing at all stands for a call that it does not know."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_SHA256_FIELD_NUMBER: _builtins.int
+    AT_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    RETRY_AFTER_MS_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    request_sha256: _builtins.bytes
+    """SHA-256 of the request."""
+    at_ms: _builtins.int
+    """When it was answered, by the time of the world: milliseconds since the UNIX epoch."""
+    kind: _builtins.str
+    """Full name of the response's message; empty when it was refused."""
+    response: _builtins.bytes
+    """The response, serialised."""
+    reason: _builtins.str
+    """The reason for which it was refused."""
+    detail: _builtins.str
+    """What was told beside the reason."""
+    requirement: _builtins.str
+    """The requirement behind it."""
+    retry_after_ms: _builtins.int
+    """After which time another attempt could succeed, in milliseconds; absent when none was told."""
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Fields of the request that were wrong, and next to each of them how."""
+
+    def __init__(
+        self,
+        *,
+        request_sha256: _builtins.bytes = ...,
+        at_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        response: _builtins.bytes = ...,
+        reason: _builtins.str = ...,
+        detail: _builtins.str = ...,
+        requirement: _builtins.str = ...,
+        retry_after_ms: _builtins.int | None = ...,
+        violations: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "retry_after_ms", b"retry_after_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms", "at_ms", b"at_ms", "detail", b"detail", "kind", b"kind", "reason", b"reason", "request_sha256", b"request_sha256", "requirement", b"requirement", "response", b"response", "retry_after_ms", b"retry_after_ms", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__retry_after_ms: _TypeAlias = _typing.Literal["retry_after_ms"]  # noqa: Y015
+    _WhichOneofArgType__retry_after_ms: _TypeAlias = _typing.Literal["_retry_after_ms", b"_retry_after_ms"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__retry_after_ms) -> _WhichOneofReturnType__retry_after_ms | None: ...
+
+Global___Remembered: _TypeAlias = Remembered  # noqa: Y015
+
+@_typing.final
+class Page(_message.Message):
+    """A part of what a node has recorded, in its order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESPONSES_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    IS_END_FIELD_NUMBER: _builtins.int
+    UNTIL_MS_FIELD_NUMBER: _builtins.int
+    resume_token: _builtins.str
+    """Goes into the request for the part after this one."""
+    missed: _builtins.int
+    """How many entries after the last of these were forgotten before they could be looked at."""
+    is_end: _builtins.bool
+    """Whether this is all that there was."""
+    until_ms: _builtins.int
+    """The time of the node before it looked: what it records later is no earlier. Milliseconds since the UNIX epoch."""
+    @_builtins.property
+    def responses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """Responses of the call, serialised."""
+
+    def __init__(
+        self,
+        *,
+        responses: _abc.Iterable[_builtins.bytes] | None = ...,
+        resume_token: _builtins.str = ...,
+        missed: _builtins.int = ...,
+        is_end: _builtins.bool = ...,
+        until_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["is_end", b"is_end", "missed", b"missed", "responses", b"responses", "resume_token", b"resume_token", "until_ms", b"until_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Page: _TypeAlias = Page  # noqa: Y015
+
+@_typing.final
 class Announcement(_message.Message):
     """What one node tells all others at once: all that has come together since it did so last."""
 

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file interop_api/admin/v1alpha1/journal.proto.
  */
 export const file_interop_api_admin_v1alpha1_journal: GenFile = /*@__PURE__*/
-  fileDesc("CihpbnRlcm9wX2FwaS9hZG1pbi92MWFscGhhMS9qb3VybmFsLnByb3RvEhppbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMSK7AQoSUmVhZEpvdXJuYWxSZXF1ZXN0EhQKDHJlc3VtZV90b2tlbhgBIAEoCRINCgVhY3RvchgCIAEoCRIOCgZhY3Rpb24YAyABKAkSOwoHb3V0Y29tZRgEIAEoDjIqLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkpvdXJuYWxPdXRjb21lEg4KBnJlYXNvbhgFIAEoCRITCgtyZXF1aXJlbWVudBgGIAEoCRIOCgZmb2xsb3cYByABKAgiXgoTUmVhZEpvdXJuYWxSZXNwb25zZRI3CgVlbnRyeRgBIAEoCzIoLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkpvdXJuYWxFbnRyeRIOCgZtaXNzZWQYAiABKAQipQIKDEpvdXJuYWxFbnRyeRIOCgZudW1iZXIYASABKAQSDQoFYXRfbXMYAiABKAMSDQoFYWN0b3IYAyABKAkSDgoGYWN0aW9uGAQgASgJEg8KB3N1YmplY3QYBSABKAkSOwoHb3V0Y29tZRgGIAEoDjIqLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkpvdXJuYWxPdXRjb21lEhMKC3JlcXVpcmVtZW50GAcgASgJEg4KBnJlYXNvbhgIIAEoCRINCgVjYXVzZRgJIAEoCRIOCgZkZXRhaWwYCiABKAkSEgoKcmVxdWVzdF9pZBgLIAEoCRIUCgxyZXN1bWVfdG9rZW4YDCABKAkSDAoEbm9kZRgNIAEoCRINCgVmYXVsdBgOIAEoCSIrChVFeHBsYWluUmVmdXNhbFJlcXVlc3QSEgoKcmVxdWVzdF9pZBgBIAEoCSKWAQoWRXhwbGFpblJlZnVzYWxSZXNwb25zZRI3CgVlbnRyeRgBIAEoCzIoLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkpvdXJuYWxFbnRyeRIOCgZhZHZpY2UYAiABKAkSEQoJc3RhdGVtZW50GAMgASgJEhAKCGV2aWRlbmNlGAQgAygJEg4KBnBvbGljeRgFIAMoCSqjAQoOSm91cm5hbE91dGNvbWUSHwobSk9VUk5BTF9PVVRDT01FX1VOU1BFQ0lGSUVEEAASHAoYSk9VUk5BTF9PVVRDT01FX0FDQ0VQVEVEEAESGwoXSk9VUk5BTF9PVVRDT01FX1JFRlVTRUQQAhIbChdKT1VSTkFMX09VVENPTUVfRFJPUFBFRBADEhgKFEpPVVJOQUxfT1VUQ09NRV9ET05FEAQyhQIKDkpvdXJuYWxTZXJ2aWNlEnUKC1JlYWRKb3VybmFsEi4uaW50ZXJvcF9hcGkuYWRtaW4udjFhbHBoYTEuUmVhZEpvdXJuYWxSZXF1ZXN0Gi8uaW50ZXJvcF9hcGkuYWRtaW4udjFhbHBoYTEuUmVhZEpvdXJuYWxSZXNwb25zZSIDkAIBMAESfAoORXhwbGFpblJlZnVzYWwSMS5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5FeHBsYWluUmVmdXNhbFJlcXVlc3QaMi5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5FeHBsYWluUmVmdXNhbFJlc3BvbnNlIgOQAgFCdQodZGV2LmludGVyb3BzaW0uYWRtaW4udjFhbHBoYTFQAVovaW50ZXJvcHNpbS5kZXYvYXBpL2FkbWluL3YxYWxwaGExO2FkbWludjFhbHBoYTGiAgRJT1BBqgIZSW50ZXJvcHNpbS5BZG1pbi5WMUFscGhhMWIGcHJvdG8z");
+  fileDesc("CihpbnRlcm9wX2FwaS9hZG1pbi92MWFscGhhMS9qb3VybmFsLnByb3RvEhppbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMSLTAQoSUmVhZEpvdXJuYWxSZXF1ZXN0EhQKDHJlc3VtZV90b2tlbhgBIAEoCRINCgVhY3RvchgCIAEoCRIOCgZhY3Rpb24YAyABKAkSOwoHb3V0Y29tZRgEIAEoDjIqLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkpvdXJuYWxPdXRjb21lEg4KBnJlYXNvbhgFIAEoCRITCgtyZXF1aXJlbWVudBgGIAEoCRIOCgZmb2xsb3cYByABKAgSFgoOdGhpc19ub2RlX29ubHkYCCABKAgikQEKE1JlYWRKb3VybmFsUmVzcG9uc2USNwoFZW50cnkYASABKAsyKC5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5Kb3VybmFsRW50cnkSDgoGbWlzc2VkGAIgASgEEhQKDHNpbGVudF9ub2RlcxgDIAMoCRIbChNoYXNfc2lsZW5jZV9jaGFuZ2VkGAQgASgIIqUCCgxKb3VybmFsRW50cnkSDgoGbnVtYmVyGAEgASgEEg0KBWF0X21zGAIgASgDEg0KBWFjdG9yGAMgASgJEg4KBmFjdGlvbhgEIAEoCRIPCgdzdWJqZWN0GAUgASgJEjsKB291dGNvbWUYBiABKA4yKi5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5Kb3VybmFsT3V0Y29tZRITCgtyZXF1aXJlbWVudBgHIAEoCRIOCgZyZWFzb24YCCABKAkSDQoFY2F1c2UYCSABKAkSDgoGZGV0YWlsGAogASgJEhIKCnJlcXVlc3RfaWQYCyABKAkSFAoMcmVzdW1lX3Rva2VuGAwgASgJEgwKBG5vZGUYDSABKAkSDQoFZmF1bHQYDiABKAkiQwoVRXhwbGFpblJlZnVzYWxSZXF1ZXN0EhIKCnJlcXVlc3RfaWQYASABKAkSFgoOdGhpc19ub2RlX29ubHkYAiABKAgirAEKFkV4cGxhaW5SZWZ1c2FsUmVzcG9uc2USNwoFZW50cnkYASABKAsyKC5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5Kb3VybmFsRW50cnkSDgoGYWR2aWNlGAIgASgJEhEKCXN0YXRlbWVudBgDIAEoCRIQCghldmlkZW5jZRgEIAMoCRIOCgZwb2xpY3kYBSADKAkSFAoMc2lsZW50X25vZGVzGAYgAygJKqMBCg5Kb3VybmFsT3V0Y29tZRIfChtKT1VSTkFMX09VVENPTUVfVU5TUEVDSUZJRUQQABIcChhKT1VSTkFMX09VVENPTUVfQUNDRVBURUQQARIbChdKT1VSTkFMX09VVENPTUVfUkVGVVNFRBACEhsKF0pPVVJOQUxfT1VUQ09NRV9EUk9QUEVEEAMSGAoUSk9VUk5BTF9PVVRDT01FX0RPTkUQBDKFAgoOSm91cm5hbFNlcnZpY2USdQoLUmVhZEpvdXJuYWwSLi5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5SZWFkSm91cm5hbFJlcXVlc3QaLy5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5SZWFkSm91cm5hbFJlc3BvbnNlIgOQAgEwARJ8Cg5FeHBsYWluUmVmdXNhbBIxLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkV4cGxhaW5SZWZ1c2FsUmVxdWVzdBoyLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLkV4cGxhaW5SZWZ1c2FsUmVzcG9uc2UiA5ACAUJ1Ch1kZXYuaW50ZXJvcHNpbS5hZG1pbi52MWFscGhhMVABWi9pbnRlcm9wc2ltLmRldi9hcGkvYWRtaW4vdjFhbHBoYTE7YWRtaW52MWFscGhhMaICBElPUEGqAhlJbnRlcm9wc2ltLkFkbWluLlYxQWxwaGExYgZwcm90bzM");
 
 /**
  * Request of ReadJournal. Empty fields match everything.
@@ -71,6 +71,13 @@ export type ReadJournalRequest = Message<"interop_api.admin.v1alpha1.ReadJournal
    * @generated from field: bool follow = 7;
    */
   follow: boolean;
+
+  /**
+   * Whether only entries of the node that is asked are wanted, of several.
+   *
+   * @generated from field: bool this_node_only = 8;
+   */
+  thisNodeOnly: boolean;
 };
 
 /**
@@ -87,7 +94,7 @@ export const ReadJournalRequestSchema: GenMessage<ReadJournalRequest> = /*@__PUR
  */
 export type ReadJournalResponse = Message<"interop_api.admin.v1alpha1.ReadJournalResponse"> & {
   /**
-   * The next entry.
+   * The next entry; absent in a response that only says which nodes are silent.
    *
    * @generated from field: interop_api.admin.v1alpha1.JournalEntry entry = 1;
    */
@@ -99,6 +106,21 @@ export type ReadJournalResponse = Message<"interop_api.admin.v1alpha1.ReadJourna
    * @generated from field: uint64 missed = 2;
    */
   missed: bigint;
+
+  /**
+   * Names of the nodes of the world that have not answered in time, and whose entries are missing from here on. When they
+   * have changed, a response says so, an empty one that there is none any more: `has_silence_changed` is set in it.
+   *
+   * @generated from field: repeated string silent_nodes = 3;
+   */
+  silentNodes: string[];
+
+  /**
+   * Whether this response says which nodes are silent, which holds until the next one that does.
+   *
+   * @generated from field: bool has_silence_changed = 4;
+   */
+  hasSilenceChanged: boolean;
 };
 
 /**
@@ -115,7 +137,7 @@ export const ReadJournalResponseSchema: GenMessage<ReadJournalResponse> = /*@__P
  */
 export type JournalEntry = Message<"interop_api.admin.v1alpha1.JournalEntry"> & {
   /**
-   * For people: rises by one with every entry of a node, from 1 at its start. Entries of several nodes have no order.
+   * For people: rises by one with every entry of a node, from 1 at its start.
    *
    * @generated from field: uint64 number = 1;
    */
@@ -192,7 +214,8 @@ export type JournalEntry = Message<"interop_api.admin.v1alpha1.JournalEntry"> & 
   requestId: string;
 
   /**
-   * Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters.
+   * Goes into `ReadJournalRequest.resume_token` to read on after this entry. Opaque: at most 128 characters for each node of
+   * the world.
    *
    * @generated from field: string resume_token = 12;
    */
@@ -233,6 +256,13 @@ export type ExplainRefusalRequest = Message<"interop_api.admin.v1alpha1.ExplainR
    * @generated from field: string request_id = 1;
    */
   requestId: string;
+
+  /**
+   * Whether only the node that is asked is to know of it, of several.
+   *
+   * @generated from field: bool this_node_only = 2;
+   */
+  thisNodeOnly: boolean;
 };
 
 /**
@@ -282,6 +312,14 @@ export type ExplainRefusalResponse = Message<"interop_api.admin.v1alpha1.Explain
    * @generated from field: repeated string policy = 5;
    */
   policy: string[];
+
+  /**
+   * Names of the nodes of the world that have not answered in time: one of them may have refused something later under that
+   * id.
+   *
+   * @generated from field: repeated string silent_nodes = 6;
+   */
+  silentNodes: string[];
 };
 
 /**
@@ -348,6 +386,10 @@ export const JournalService: GenService<{
   /**
    * Streams the matching entries, oldest first; with `follow` also future entries, until the caller ends the call.
    *
+   * Where the server is one of several nodes, these are the decisions of all of them, in the order of the world's time, and
+   * of one time in any order. `silent_nodes` names those whose entries are missing; followed, entries of a node that is
+   * silent for a while come late. Such a response may have no entry.
+   *
    * The server keeps the newest 100,000 entries; `interopsim up --journal FILE` keeps all of them. A follower that
    * reads too slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry
    * with that entry's `resume_token`.
@@ -366,7 +408,8 @@ export const JournalService: GenService<{
     output: typeof ReadJournalResponseSchema;
   },
   /**
-   * Explains a refusal: what was refused, by which requirement, and what would have made it succeed.
+   * Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
+   * world, whichever refused.
    *
    * Repeat: safe, changes nothing.
    * Bounds: request: 64 characters. Response: one entry and a few sentences.

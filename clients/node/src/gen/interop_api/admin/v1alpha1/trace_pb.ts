@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file interop_api/admin/v1alpha1/trace.proto.
  */
 export const file_interop_api_admin_v1alpha1_trace: GenFile = /*@__PURE__*/
-  fileDesc("CiZpbnRlcm9wX2FwaS9hZG1pbi92MWFscGhhMS90cmFjZS5wcm90bxIaaW50ZXJvcF9hcGkuYWRtaW4udjFhbHBoYTEiRQoQUmVhZFRyYWNlUmVxdWVzdBIUCgxyZXN1bWVfdG9rZW4YASABKAkSCwoDamlkGAIgASgJEg4KBmZvbGxvdxgDIAEoCCJrChFSZWFkVHJhY2VSZXNwb25zZRI1CgVlbnRyeRgBIAEoCzImLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLlRyYWNlRW50cnkSDgoGbWlzc2VkGAIgASgEEg8KB2lzX2tlcHQYAyABKAgipAIKClRyYWNlRW50cnkSDgoGbnVtYmVyGAEgASgEEg0KBWF0X21zGAIgASgDEhIKCmNvbm5lY3Rpb24YAyABKAQSCwoDamlkGAQgASgJEj0KCWRpcmVjdGlvbhgFIAEoDjIqLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLlRyYWNlRGlyZWN0aW9uEgwKBGtpbmQYBiABKAkSEgoKc2l6ZV9ieXRlcxgHIAEoBBITCgtmcmFtZV9ieXRlcxgIIAEoBBIQCghwb3NpdGlvbhgJIAEoDRIUCgxjb250ZW50X2pzb24YCiABKAkSFAoMaXNfc2hvcnRlbmVkGAsgASgIEhQKDHJlc3VtZV90b2tlbhgMIAEoCRIMCgRub2RlGA0gASgJKm8KDlRyYWNlRGlyZWN0aW9uEh8KG1RSQUNFX0RJUkVDVElPTl9VTlNQRUNJRklFRBAAEh0KGVRSQUNFX0RJUkVDVElPTl9UT19TRVJWRVIQARIdChlUUkFDRV9ESVJFQ1RJT05fVE9fQ0xJRU5UEAIyfwoMVHJhY2VTZXJ2aWNlEm8KCVJlYWRUcmFjZRIsLmludGVyb3BfYXBpLmFkbWluLnYxYWxwaGExLlJlYWRUcmFjZVJlcXVlc3QaLS5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5SZWFkVHJhY2VSZXNwb25zZSIDkAIBMAFCdQodZGV2LmludGVyb3BzaW0uYWRtaW4udjFhbHBoYTFQAVovaW50ZXJvcHNpbS5kZXYvYXBpL2FkbWluL3YxYWxwaGExO2FkbWludjFhbHBoYTGiAgRJT1BBqgIZSW50ZXJvcHNpbS5BZG1pbi5WMUFscGhhMWIGcHJvdG8z");
+  fileDesc("CiZpbnRlcm9wX2FwaS9hZG1pbi92MWFscGhhMS90cmFjZS5wcm90bxIaaW50ZXJvcF9hcGkuYWRtaW4udjFhbHBoYTEiXQoQUmVhZFRyYWNlUmVxdWVzdBIUCgxyZXN1bWVfdG9rZW4YASABKAkSCwoDamlkGAIgASgJEg4KBmZvbGxvdxgDIAEoCBIWCg50aGlzX25vZGVfb25seRgEIAEoCCKeAQoRUmVhZFRyYWNlUmVzcG9uc2USNQoFZW50cnkYASABKAsyJi5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5UcmFjZUVudHJ5Eg4KBm1pc3NlZBgCIAEoBBIPCgdpc19rZXB0GAMgASgIEhQKDHNpbGVudF9ub2RlcxgEIAMoCRIbChNoYXNfc2lsZW5jZV9jaGFuZ2VkGAUgASgIIqQCCgpUcmFjZUVudHJ5Eg4KBm51bWJlchgBIAEoBBINCgVhdF9tcxgCIAEoAxISCgpjb25uZWN0aW9uGAMgASgEEgsKA2ppZBgEIAEoCRI9CglkaXJlY3Rpb24YBSABKA4yKi5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5UcmFjZURpcmVjdGlvbhIMCgRraW5kGAYgASgJEhIKCnNpemVfYnl0ZXMYByABKAQSEwoLZnJhbWVfYnl0ZXMYCCABKAQSEAoIcG9zaXRpb24YCSABKA0SFAoMY29udGVudF9qc29uGAogASgJEhQKDGlzX3Nob3J0ZW5lZBgLIAEoCBIUCgxyZXN1bWVfdG9rZW4YDCABKAkSDAoEbm9kZRgNIAEoCSpvCg5UcmFjZURpcmVjdGlvbhIfChtUUkFDRV9ESVJFQ1RJT05fVU5TUEVDSUZJRUQQABIdChlUUkFDRV9ESVJFQ1RJT05fVE9fU0VSVkVSEAESHQoZVFJBQ0VfRElSRUNUSU9OX1RPX0NMSUVOVBACMn8KDFRyYWNlU2VydmljZRJvCglSZWFkVHJhY2USLC5pbnRlcm9wX2FwaS5hZG1pbi52MWFscGhhMS5SZWFkVHJhY2VSZXF1ZXN0Gi0uaW50ZXJvcF9hcGkuYWRtaW4udjFhbHBoYTEuUmVhZFRyYWNlUmVzcG9uc2UiA5ACATABQnUKHWRldi5pbnRlcm9wc2ltLmFkbWluLnYxYWxwaGExUAFaL2ludGVyb3BzaW0uZGV2L2FwaS9hZG1pbi92MWFscGhhMTthZG1pbnYxYWxwaGExogIESU9QQaoCGUludGVyb3BzaW0uQWRtaW4uVjFBbHBoYTFiBnByb3RvMw");
 
 /**
  * Request of ReadTrace. Empty fields match everything.
@@ -45,6 +45,13 @@ export type ReadTraceRequest = Message<"interop_api.admin.v1alpha1.ReadTraceRequ
    * @generated from field: bool follow = 3;
    */
   follow: boolean;
+
+  /**
+   * Whether only channels of the node that is asked are wanted, of several.
+   *
+   * @generated from field: bool this_node_only = 4;
+   */
+  thisNodeOnly: boolean;
 };
 
 /**
@@ -61,7 +68,7 @@ export const ReadTraceRequestSchema: GenMessage<ReadTraceRequest> = /*@__PURE__*
  */
 export type ReadTraceResponse = Message<"interop_api.admin.v1alpha1.ReadTraceResponse"> & {
   /**
-   * The next entry; absent in the first response.
+   * The next entry; absent in the first response, and in one that only says which nodes are silent.
    *
    * @generated from field: interop_api.admin.v1alpha1.TraceEntry entry = 1;
    */
@@ -80,6 +87,20 @@ export type ReadTraceResponse = Message<"interop_api.admin.v1alpha1.ReadTraceRes
    * @generated from field: bool is_kept = 3;
    */
   isKept: boolean;
+
+  /**
+   * As in `ReadJournalResponse`.
+   *
+   * @generated from field: repeated string silent_nodes = 4;
+   */
+  silentNodes: string[];
+
+  /**
+   * As in `ReadJournalResponse`.
+   *
+   * @generated from field: bool has_silence_changed = 5;
+   */
+  hasSilenceChanged: boolean;
 };
 
 /**
@@ -100,7 +121,7 @@ export const ReadTraceResponseSchema: GenMessage<ReadTraceResponse> = /*@__PURE_
  */
 export type TraceEntry = Message<"interop_api.admin.v1alpha1.TraceEntry"> & {
   /**
-   * For people: rises by one with every entry of a node, from 1 at its start. Entries of several nodes have no order.
+   * For people: rises by one with every entry of a node, from 1 at its start.
    *
    * @generated from field: uint64 number = 1;
    */
@@ -183,7 +204,8 @@ export type TraceEntry = Message<"interop_api.admin.v1alpha1.TraceEntry"> & {
   isShortened: boolean;
 
   /**
-   * Goes into `ReadTraceRequest.resume_token` to read on after this entry. Opaque: at most 128 characters.
+   * Goes into `ReadTraceRequest.resume_token` to read on after this entry. Opaque: at most 128 characters for each node of
+   * the world.
    *
    * @generated from field: string resume_token = 12;
    */
@@ -250,6 +272,9 @@ export const TraceService: GenService<{
    * The server records while somebody follows, and always when it was started with `interopsim up --trace`. Otherwise it
    * records nothing, and when the last follower goes it forgets what it recorded, unless it was started so.
    * The first response has no entry. It comes at once: with `follow`, what happens after it is recorded.
+   *
+   * Where the server is one of several nodes, these are the channels of all of them, in the order of the world's time, as in
+   * `ReadJournal`. Every node records while somebody follows at one of them.
    *
    * The server keeps the newest 50,000 entries and 32 MiB (`trace_entries`, `trace_bytes`). A follower that reads too
    * slowly is told how many forgotten entries it missed. An interrupted reader resumes after its last entry with that
