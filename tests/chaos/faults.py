@@ -94,8 +94,10 @@ async def inflict(world: World, fault: Fault) -> str:
     node, engine = world.nodes[fault.node], fault.whom
     if fault.kind in POINTS:
         await world.kill(node)
+        world.favourite = node
         await world.start(node, f"{fault.kind}:{fault.passage}")
         was_reached = not node.is_up or await node.died(POINT_SECONDS)
+        world.favourite = None
         await world.kill(node)
         await world.start(node)
         return fault.kind if was_reached else RANDOM

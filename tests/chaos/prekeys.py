@@ -52,7 +52,7 @@ class PreKeys:
         if len(lost := self._left - held) > self._unanswered:
             raise Broken(f"prekeys {sorted(lost)} are gone, and only {self._unanswered} takes were not answered")
         for added in self._unsure:
-            if held & added not in (set(), added) and len(added - held) > self._unanswered:
+            if held & added and len(added - held - self._taken) > self._unanswered:
                 raise Broken(f"of prekeys {sorted(added)}, which were added together, some are here and some not")
         self._left, self._unsure, self._unanswered = held, [], 0
 

@@ -135,6 +135,7 @@ class WorldCompany:
         await world.come_to_rest(REST_SECONDS, is_empty=fault.kind not in (*POINTS, *KILLS))
         await self._return()
         await world.check_connections(FIND_OUT_SECONDS, is_last=False)
+        await world.check_time(REST_SECONDS)
         await world.check_order()
         world.may_refuse = False
         return came_of_it

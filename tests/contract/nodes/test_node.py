@@ -220,14 +220,27 @@ async def test_more_than_one_announcement_takes_all_that_waits(here: Place) -> N
 
 @pytest.mark.requirement("MSG-14")
 async def test_a_node_that_is_gone_is_remembered_by_its_time(here: Place, there: Place) -> None:
-    """What it stored last bounds what others store, and its seat is nobody's again."""
+    """What it stored last bounds what others store, and its seat is nobody's again; so with what it stores thereafter.
+
+    It may not know yet that the others took it for dead, or have joined again.
+    """
+
+    async def noted() -> list[tuple[int, int]]:
+        rows = await here.store.engine.read(lambda db: db.rows("SELECT seat, noted_ms FROM noted_time ORDER BY seat"))
+        return [(seat, noted_ms) for seat, noted_ms in rows]
+
+    of_here, of_there = (here.nodes.seat, NOW_MS), (there.nodes.seat, NOW_MS)
     await there.store.partners.put(partner(BATS, name="Noted"))
     await there.nodes.leave()
-    rows = await here.store.engine.read(lambda db: db.rows("SELECT seat, noted_ms FROM noted_time ORDER BY seat"))
-    assert [tuple(row) for row in rows] == [(0, NOW_MS), (here.nodes.seat, NOW_MS)]
     assert not await there.nodes.renew(0)
+    await there.store.partners.put(partner(BATS, name="Noted by one that is taken for dead"))
+    assert await noted() == [(0, NOW_MS), *sorted((of_here, of_there))]
+    await here.nodes.leave()
+    assert await noted() == [(0, NOW_MS), of_here]
     await there.nodes.join_again()
     assert await there.nodes.renew(0)
+    await there.store.partners.put(partner(BATS, name="Noted again"))
+    assert of_there in await noted()
 
 
 @pytest.mark.requirement("LIF-04", "MSG-07")

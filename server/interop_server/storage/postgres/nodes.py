@@ -183,20 +183,22 @@ _LIST_DEAD = f"""
 """
 _DELETE_NODES = "DELETE FROM node WHERE seat = ANY ($1::integer[])"
 # What a node stored last stays known, or those that go on could store something earlier for the same people (MSG-14).
+# In one statement: one that was only slow may be about to note another time.
 _KEEP_TIME = """
-    INSERT INTO noted_time (seat, noted_ms)
-        SELECT 0, max(noted_ms) FROM noted_time WHERE seat = ANY ($1::integer[]) HAVING max(noted_ms) IS NOT NULL
+    WITH gone AS (
+        DELETE FROM noted_time
+        WHERE seat <> 0 AND NOT EXISTS (SELECT FROM node WHERE node.seat = noted_time.seat) RETURNING noted_ms
+    )
+    INSERT INTO noted_time (seat, noted_ms) SELECT 0, max(noted_ms) FROM gone HAVING max(noted_ms) IS NOT NULL
     ON CONFLICT (seat) DO UPDATE SET noted_ms = greatest(noted_time.noted_ms, excluded.noted_ms)
 """
-_FORGET_TIME = "DELETE FROM noted_time WHERE seat = ANY ($1::integer[])"
 _LIST_ACCOUNTS = f"SELECT {ACCOUNT} FROM account WHERE account_id = ANY ($1::bigint[])"
 
 
 async def _clear(db: Session, seats: Sequence[int]) -> list[int]:
     """Takes nodes away, and returns whom they had connected."""
     await db.change(_DELETE_NODES, list(seats))
-    await db.change(_KEEP_TIME, list(seats))
-    await db.change(_FORGET_TIME, list(seats))
+    await db.change(_KEEP_TIME)
     return [account_id for (account_id,) in await db.changed(_CLOSE_ALL, list(seats))]
 
 

@@ -21,7 +21,8 @@ async def _time_floor_ms(db: Session) -> int:
 def note_time(now_ms: Callable[[], int]) -> Finisher:
     """Returns what notes, with everything that is stored, the time at which it is: no restart may stand before it.
 
-    Each process has a row of its own. With one for all, each commit would wait for that of another process.
+    Each process has a row of its own. With one for all, each commit would wait for that of another process. A node that
+    the others took for dead, whose row is gone, has one again with the first thing that it stores.
 
     Args:
         now_ms: Tells the server's time.
@@ -29,7 +30,10 @@ def note_time(now_ms: Callable[[], int]) -> Finisher:
 
     def finish(session: Session) -> str:
         at_ms, seat = int(now_ms()), int(session.seat)
-        return f"UPDATE noted_time SET noted_ms = {at_ms} WHERE seat = {seat} AND noted_ms < {at_ms}; "
+        return (
+            f"INSERT INTO noted_time (seat, noted_ms) VALUES ({seat}, {at_ms}) ON CONFLICT (seat)"
+            " DO UPDATE SET noted_ms = excluded.noted_ms WHERE noted_time.noted_ms < excluded.noted_ms; "
+        )
 
     return finish
 
