@@ -44,7 +44,7 @@ from interop_server.core.messaging import mailbox, receipts
 from interop_server.core.operator import clock_control, operator
 from interop_server.storage import groups
 from interop_server.storage.postgres import belongings as postgres_belongings
-from interop_server.storage.postgres import clock, holds, prekeys
+from interop_server.storage.postgres import buckets, clock, holds, prekeys
 from interop_server.storage.postgres import database as postgres_database
 from interop_server.storage.postgres import engine as postgres_engine
 from interop_server.storage.postgres import mailbox as postgres_mailbox
@@ -160,6 +160,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (clock, {"_MOST_SKEW_MS": 5_000}),
     (postgres_database, {"LEAST_VERSION": 150_000}),
     (postgres_engine, {"_MOST_ITEMS": 512, "_TRIES": 4, "_READERS": 3}),
+    (buckets, {"_KEPT_MS": 7 * 24 * 3_600_000}),
     (holds, {"TURN_SECONDS": 0.05, "TURNS": 400, "_DIGITS": 16, "_KEYS": 18_446_744_073_709_551_616}),
     (postgres_mailbox, {"_SENT_COLUMNS": 7, "_MAILBOX_COLUMNS": 12, "_CHAT_COLUMNS": 6}),
     (postgres_nodes, {"LEASE_SECONDS": 5, "_FORGET_SECONDS": 60, "_LONGEST_LIST": 10_000}),
