@@ -26,8 +26,9 @@ _READ_BYTES = 4096
 def main(nodes: int) -> None:
     """Start nodes that are one world, with PostgreSQL, NATS and an S3 server of their own, on free loopback ports.
 
-    Prints one line of JSON when all are ready: where each node is, the root key that they share, and the addresses of
-    the database, the bucket and the bus. Ctrl-C, SIGTERM or the end of stdin stops everything, and nothing is kept.
+    Prints one line of JSON when all are ready: the ready line of each node, the root key that they share, and the
+    addresses of the database, the bucket and the bus. Ctrl-C, SIGTERM or the end of stdin stops everything, and nothing
+    is kept.
     """
     asyncio.run(_until_told(nodes))
 
@@ -77,10 +78,7 @@ async def _run(count: int) -> None:
 def _ready(shared: Engines, nodes: Sequence[Child]) -> dict[str, object]:
     return {
         "event": "ready",
-        "nodes": [
-            {"node": f"node-{number}", **{name: node.ready[name] for name in ("grpc", "http", "admin", "pid")}}
-            for number, node in enumerate(nodes, 1)
-        ],
+        "nodes": [{"node": f"node-{number}", **node.ready} for number, node in enumerate(nodes, 1)],
         "root_public_key": nodes[0].ready["root_public_key"],
         "store": shared.store,
         "blobs": shared.blobs,

@@ -41,10 +41,7 @@ async def test_two_nodes_are_one_world_and_nothing_is_left_of_it(temporary: Path
         assert cluster.stdout is not None
         line = await asyncio.to_thread(cluster.stdout.readline)
         ready = json.loads(line or cluster.communicate()[1])
-        here, there = (
-            Endpoint.from_ready_line(json.dumps({**node, "root_public_key": ready["root_public_key"]}))
-            for node in ready["nodes"]
-        )
+        here, there = (Endpoint.from_ready_line(json.dumps(node)) for node in ready["nodes"])
         assert [node["node"] for node in ready["nodes"]] == ["node-1", "node-2"]
         assert "secret" not in line
         assert await asyncio.to_thread(_answers, ready["s3"])
