@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -257,20 +258,6 @@ async def test_connections_end_with_the_rights_of_their_partner(
     assert await ended() == [Reason.PARTNER_NOT_ACTIVE, Reason.PROXY_NOT_ALLOWED, None]
 
 
-async def test_a_ban_ends_a_connection_and_a_lock_does_not(
-    stores: list[PostgresStore], here: PostgresNodes, ada: Account
-) -> None:
-    """The reason is that of the ban."""
-    for sanction, reason in (
-        (Sanction(SanctionKind.NEW_CHATS_LOCKED, 0, NOW_MS + 1), None),
-        (Sanction(SanctionKind.TEMPORARY_BAN, 101, NOW_MS + 1), Reason.TEMPORARILY_BANNED),
-        (Sanction(SanctionKind.BAN), Reason.BANNED),
-    ):
-        await here.claim(claim_of(ada))
-        await stores[1].standing.put(ada.external_user, sanction, ada.account_id)
-        assert await ends(here) == {ada.account_id: reason}
-
-
 @pytest.mark.requirement("LIF-02")
 async def test_who_has_something_waiting(
     stores: list[PostgresStore], here: PostgresNodes, ada: Account, user: Account, monkeypatch: pytest.MonkeyPatch
@@ -404,6 +391,17 @@ async def test_each_node_says_how_far_it_has_come(here: PostgresNodes, there: Po
     assert await there.arrivals() == [other, mine]
 
 
+async def assert_lower_are_taken(
+    store: PostgresStore, other: Any, waiting: asyncio.Future[Any], table: str, lower: list[int]
+) -> None:
+    """Waits until the other one is in the way of a call, which has locked the lower accounts by then; lets it go on."""
+    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
+        assert not waiting.done()
+    free = f"SELECT account_id FROM {table} WHERE account_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED"
+    assert await store.engine.read(lambda db: db.rows(free, lower)) == []
+    await other.close()
+
+
 @pytest.mark.parametrize("by", ["their partner", "their clients", "their node"])
 async def test_several_connections_are_ended_in_one_order(
     address: StoreAddress, stores: list[PostgresStore], here: PostgresNodes, by: str
@@ -423,13 +421,7 @@ async def test_several_connections_are_ended_in_one_order(
         "their node": here.leave,
     }
     ending = asyncio.ensure_future(calls[by]())
-    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
-        assert not ending.done()
-    free = "SELECT account_id FROM connection WHERE account_id = ANY ($1::bigint[]) FOR UPDATE SKIP LOCKED"
-    lower = [each.account_id for each in accounts[:-1]]
-    assert await stores[1].engine.read(lambda db: db.rows(free, lower)) == []
-    await other.execute("COMMIT")
-    await other.close()
+    await assert_lower_are_taken(stores[1], other, ending, "connection", [each.account_id for each in accounts[:-1]])
     await ending
 
 
@@ -445,13 +437,7 @@ async def test_several_claims_take_their_accounts_in_one_order(
     claiming = asyncio.ensure_future(
         stores[0].engine.write_batch(nodes_module._claim, [claim_of(account) for account in accounts[::-1]])
     )
-    while not await other.fetch("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid))"):
-        assert not claiming.done()
-    free = "SELECT account_id FROM account WHERE account_id = ANY ($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED"
-    lower = [each.account_id for each in accounts[:-1]]
-    assert await stores[1].engine.read(lambda db: db.rows(free, lower)) == []
-    await other.execute("COMMIT")
-    await other.close()
+    await assert_lower_are_taken(stores[1], other, claiming, "account", [each.account_id for each in accounts[:-1]])
     claimed = await claiming
     assert [each.epoch for each in claimed] == sorted(each.epoch for each in claimed)
     assert {account: each.epoch for account, each in (await rows(here)).items()} == {
