@@ -50,10 +50,12 @@ class Servers:
 
     Args:
         surfaces: Each server.
+        now_ms: Where it stands.
     """
 
-    def __init__(self, surfaces: Sequence[Surface]) -> None:
+    def __init__(self, surfaces: Sequence[Surface], now_ms: int) -> None:
         self._surfaces = surfaces
+        self.now_ms = now_ms
         self._rng = random.Random(0)
 
     @property
@@ -90,7 +92,7 @@ async def open_servers(stack: AsyncExitStack, folder: Path, limits: Limits, node
     """Starts them; the stack stops them."""
     if nodes == 1:
         config = Config(_LOOPBACK, _LOOPBACK, _LOOPBACK, folder / "histories.db", limits=limits)
-        return Servers([await _start(stack, config, AdjustableClock(START_MS))])
+        return Servers([await _start(stack, config, AdjustableClock(START_MS))], START_MS)
     bus = BusAddress.parse(stack.enter_context(nats_server()).url)
     store = StoreAddress.parse(await stack.enter_async_context(fresh_database()))
     blobs = (folder / "blobs").as_uri()
@@ -107,8 +109,8 @@ async def open_servers(stack: AsyncExitStack, folder: Path, limits: Limits, node
             limits=limits,
         )
         surfaces.append(await _start(stack, config, AdjustableClock()))
-    await surfaces[0].admin.freeze_clock(START_MS)
-    return Servers(surfaces)
+    frozen = await surfaces[0].admin.freeze_clock()
+    return Servers(surfaces, frozen.clock.now_ms)
 
 
 async def _start(stack: AsyncExitStack, config: Config, clock: AdjustableClock) -> Surface:

@@ -172,6 +172,7 @@ class Stage:
 
     async def _start(self) -> None:
         self._servers = await open_servers(self._stack, self._folder, LIMITS, self._nodes)
+        self.now_ms = self._servers.now_ms
         self._stack.push_async_callback(self.clear)
         keys = await asyncio.to_thread(SigningKeys)
         for name in _INTEGRATORS:
