@@ -527,7 +527,7 @@ class Limits:
         "SIM-06",
         "how long a new connection may say nothing, of HTTP/2 or of HTTP, or not acknowledge its settings",
         "policy",
-        least=1,
+        most=86_400,
     )
     connection_streams: int = limit(
         4_096, COUNT, "SIM-06", "calls at once on one HTTP/2 connection, which clients may share", "policy"
