@@ -355,7 +355,7 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
     except WrongStore as error:
         raise click.UsageError(printable(str(error))) from error
     except failures as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(printable(str(error))) from error
     except (BlobsUnusable, BusUnusable) as error:
         raise click.UsageError(printable(str(error))) from error
     except PeopleMissing as error:

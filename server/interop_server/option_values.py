@@ -250,9 +250,11 @@ def read_location(kind: str, networks: Path | None, limits: "Limits") -> "Locati
         raise click.UsageError("`--location networks` and `--location-networks FILE` go together.")
     if networks is not None:
         if not networks.is_file():  # a pipe could have no end
-            raise click.UsageError(f"{networks} is no regular file: write the networks into one.")
+            raise click.UsageError(f"{printable(str(networks))} is no regular file: write the networks into one.")
+        from interop_server.runtime.files import read_chosen
+
         try:
-            return parse_networks(networks.read_text())
+            return parse_networks(read_chosen(networks).decode())
         except (OSError, ValueError) as error:
-            raise click.UsageError(f"{networks} cannot be used: {error}.") from error
+            raise click.UsageError(printable(f"{networks} cannot be used: {error}.")) from error
     return EeaNumbers(limits.eligible_calling_codes) if kind == "number" else Anywhere()

@@ -1,6 +1,7 @@
 """Where a simulator keeps its database and its blobs, as its configuration says; knows what opens each, and no rule."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 from functools import partial
@@ -94,8 +95,7 @@ class Places:
             db, blobs = folder / "interopsim.db", folder / "blobs"
         if isinstance(config.blobs, Path):
             blobs = config.blobs / _BLOBS
-        if blobs.exists() and not blobs.is_dir():
-            raise FileUnusable(f"{blobs} is no folder, and the blobs belong there: move it, or choose another place.")
+        _check_folder(blobs)
         return db, blobs
 
     def _temporary_folder(self) -> Path:
@@ -106,14 +106,29 @@ class Places:
         return self._folder
 
 
+def _check_folder(folder: Path) -> None:
+    """Checks that a folder is there, or that nothing stands in the way of it.
+
+    Raises:
+        FileUnusable: It is something else, or cannot be there.
+    """
+    try:
+        found = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    except OSError as error:
+        raise FileUnusable(f"{folder} cannot hold the blobs: {error.strerror}.") from error
+    if not found.is_dir():
+        raise FileUnusable(f"{found} is no folder, and the blobs belong there: move it, or choose another place.")
+
+
 def is_of_database(path: Path, db: Path) -> bool:
     """Says whether a path leads to one of the files of an open database, by whatever name."""
     files = [db.with_name(db.name + suffix) for suffix in ("", "-wal", "-shm", "-journal")]
-    return any(path.absolute() == file.absolute() or (file.exists() and _is_same(path, file)) for file in files)
+    return any(path.absolute() == file.absolute() or _is_same(path, file) for file in files)
 
 
 def _is_same(path: Path, file: Path) -> bool:
-    return path.exists() and path.samefile(file)
+    # Not by methods of a path: these raise for a name that is too long, and such a file is simply not there.
+    return os.path.exists(path) and os.path.exists(file) and os.path.samefile(path, file)  # noqa: PTH110, PTH121
 
 
 async def _open_objects(url: str, clock: Clock, troubles: Troubles, holds: SharedHolds | None) -> "ObjectBlobStore":

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from interop_server.config import TlsFiles
+from interop_server.runtime.files import read_chosen
 
 _VALID = timedelta(days=365)
 _SKEW = timedelta(days=1)
@@ -63,7 +64,7 @@ def from_files(files: TlsFiles) -> Tls:
         TlsUnusable: A file cannot be read, or holds none of what it is for.
     """
     try:
-        chain, key = files.certificate.read_bytes(), files.key.read_bytes()
+        chain, key = read_chosen(files.certificate), read_chosen(files.key)
         certificates = x509.load_pem_x509_certificates(chain)
     except OSError as error:
         raise TlsUnusable(f"{error.filename} cannot be read: {error.strerror}.") from error

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
 """Kinds of frames."""
-ACK, END_HEADERS = 1, 4
+ACK, END_STREAM, END_HEADERS = 1, 1, 4
 """Flags."""
+_WINDOW = b"\x00\x04"
+"""The setting that says how much of each stream the client takes before it says more."""
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
@@ -31,13 +33,16 @@ def literal(name: bytes, value: bytes) -> bytes:
     return b"\x40" + bytes((len(name),)) + name + bytes((len(value),)) + value
 
 
-CONNECT = b"".join(
-    literal(*header)
-    for header in (
-        (b":method", b"POST"), (b":scheme", b"http"), (b":path", b"/interop_api.v1.ChatService/Connect"),
-        (b":authority", b"x"), (b"te", b"trailers"), (b"content-type", b"application/grpc"),
-    )
-)  # fmt: skip
+def call_headers(path: bytes, *metadata: tuple[bytes, bytes]) -> bytes:
+    """Returns the headers of a call."""
+    headers = (
+        (b":method", b"POST"), (b":scheme", b"http"), (b":path", path), (b":authority", b"x"),
+        (b"te", b"trailers"), (b"content-type", b"application/grpc"), *metadata,
+    )  # fmt: skip
+    return b"".join(literal(*header) for header in headers)
+
+
+CONNECT = call_headers(b"/interop_api.v1.ChatService/Connect")
 """The headers of a chat channel."""
 
 
@@ -84,13 +89,22 @@ class Connection:
 
 
 @asynccontextmanager
-async def connection(address: str, *, acknowledges: bool = True) -> AsyncIterator[Connection]:
-    """Opens a connection, and drops it at the end."""
+async def connection(
+    address: str, *, acknowledges: bool = True, window_bytes: int | None = None
+) -> AsyncIterator[Connection]:
+    """Opens a connection, and drops it at the end.
+
+    Args:
+        address: Of the server.
+        acknowledges: Whether the server's settings are acknowledged.
+        window_bytes: How much of each answer the client lets come; None for what HTTP/2 begins with.
+    """
     host, _, port = address.rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     opened = Connection(reader, writer)
     try:
-        await opened.send(_PREFACE + frame(SETTINGS, 0, 0))
+        settings = b"" if window_bytes is None else _WINDOW + window_bytes.to_bytes(4, "big")
+        await opened.send(_PREFACE + frame(SETTINGS, 0, 0, settings))
         if acknowledges:
             await opened.acknowledge()
         yield opened

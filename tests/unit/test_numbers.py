@@ -156,6 +156,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (sqlite_faults, {
         "_LASTING": frozenset({11, 26}), "_OF_THE_FILE": frozenset({3, 5, 6, 7, 8, 10, 11, 13, 14, 26}),
     }),
+    (buckets, {"_KEPT_MS": 604_800_000}),
     (postgres_belongings, {"STEP_ROWS": 1_000}),
     (clock, {"_MOST_SKEW_MS": 5_000}),
     (postgres_database, {"LEAST_VERSION": 150_000}),

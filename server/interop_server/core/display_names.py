@@ -5,11 +5,15 @@ came. Refused is what is no part of a name and would act on the text around it. 
 this: it refuses most emoji.
 """
 
+import re
 import unicodedata
 
 _JOINERS = frozenset("\u200c\u200d")
-_TAGS = frozenset(map(chr, range(0xE0020, 0xE0080)))
-"""Spell out the region of a flag, as in those of Scotland and Wales."""
+_BLACK_FLAG = "\U0001f3f4"
+_REGION_FLAG = re.compile(_BLACK_FLAG + "[\U000e0030-\U000e0039\U000e0061-\U000e007a]{1,6}\U000e007f")
+"""Tags spell out the region of a flag, as in those of Scotland and Wales. Elsewhere they are text that nobody sees."""
+_SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{2}")
+"""A selector says how the character before it looks. One after another can spell out what nobody sees, too."""
 _CONTROLLING = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 """Controls, marks of direction and format, surrogates, private use, line and paragraph separators."""
 _VISIBLE = frozenset("LNPS")
@@ -17,7 +21,7 @@ _VISIBLE = frozenset("LNPS")
 _BLANK = frozenset("\u115f\u1160\u2065\u2800\u3164\uffa0" + "".join(map(chr, range(0xFFF0, 0xFFF9))))
 """Fillers, an empty pattern, and what Unicode keeps free for marks: by category they would be seen, and are not."""
 _FIRST_HIDDEN = "\U000e0000"
-"""From here on come tags and selectors."""
+"""From here on come selectors."""
 
 
 def is_display_name(name: str) -> bool:
@@ -25,11 +29,12 @@ def is_display_name(name: str) -> bool:
 
     A character that this program's Unicode does not know yet may be a new emoji, and is fine.
     """
-    return all(map(_is_harmless, name)) and any(map(_is_visible, name))
+    plain = _REGION_FLAG.sub(_BLACK_FLAG, name)
+    return all(map(_is_harmless, plain)) and any(map(_is_visible, plain)) and not _SELECTORS.search(plain)
 
 
 def _is_harmless(character: str) -> bool:
-    if character in _JOINERS or character in _TAGS:
+    if character in _JOINERS:
         return True
     return unicodedata.category(character) not in _CONTROLLING and not _is_noncharacter(ord(character))
 

@@ -468,7 +468,12 @@ class Limits:
         least=0.001,
     )
     account_calls: int = limit(
-        256, COUNT, "SIM-06", "calls of one account at once, chat channel and transfers included", "policy", scope=NODE
+        256,
+        COUNT,
+        "SIM-06",
+        "calls of one account at once beside its chat channel, transfers and answers that it does not take included",
+        "policy",
+        scope=NODE,
     )
     account_downloads: int = limit(16, COUNT, "SIM-06 MED-04", "downloads of one account at once", "policy", scope=NODE)
     account_uploads: int = limit(16, COUNT, "SIM-06 MED-07", "uploads of one account at once", "policy", scope=NODE)
@@ -522,7 +527,7 @@ class Limits:
         "SIM-06",
         "how long a new connection may say nothing, of HTTP/2 or of HTTP, or not acknowledge its settings",
         "policy",
-        least=1,
+        most=86_400,
     )
     connection_streams: int = limit(
         4_096, COUNT, "SIM-06", "calls at once on one HTTP/2 connection, which clients may share", "policy"
@@ -531,7 +536,7 @@ class Limits:
         64 << 20,
         BYTES,
         "SIM-06 MSG-09",
-        "bytes that wait in memory for all chat channels together",
+        "bytes that wait in memory for all chat channels together, and as many of answers that nobody takes",
         "policy",
         least=1 << 20,
         scope=NODE,

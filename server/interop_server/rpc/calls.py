@@ -1,5 +1,6 @@
 """One call under way: what kind it is, who makes it and what it is called; knows no service and no rule."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,6 +76,22 @@ def foreign_method(path: str) -> Method:
         only_looks=True,
         is_repeatable=False,
     )
+
+
+class _NotHangingUp(logging.Filter):
+    """Keeps out of gRPC's log, as errors with a trace, the calls whose client was gone before it had the answer."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Says whether a record is about anything else."""
+        error = record.exc_info[1] if record.exc_info else None
+        return type(error).__name__ != "ExecuteBatchError"  # gRPC does not export it
+
+
+def take_hanging_up_as_ordinary() -> None:
+    """Has gRPC log no error when a client hangs up."""
+    log = logging.getLogger("grpc._cython.cygrpc")
+    if not any(isinstance(each, _NotHangingUp) for each in log.filters):
+        log.addFilter(_NotHangingUp())
 
 
 class HungUp(Exception):

@@ -1,5 +1,7 @@
 """Which seats a call needs; knows no service."""
 
+from collections.abc import Hashable
+
 from interop_server.core.enlistment.client_ip import rate_limit_key
 from interop_server.core.seats import Claim, transfer_from
 from interop_server.rpc.calls import Call
@@ -7,6 +9,11 @@ from interop_server.rpc.convert.login import peer_ip_from
 
 _TRANSFERS = {"MediaService.Download": "account_downloads", "MediaService.Upload": "account_uploads"}
 _READERS = {"JournalService.ReadJournal": "journal_readers", "TraceService.ReadTrace": "trace_readers"}
+
+
+def caller_of(call: Call) -> Hashable:
+    """Returns whose call it is: an account's, or that of an address."""
+    return rate_limit_key(peer_ip_from(call.peer())) if call.account is None else call.account.account_id
 
 
 def claims_of(call: Call) -> tuple[Claim, ...]:

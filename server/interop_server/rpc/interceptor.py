@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
@@ -15,6 +16,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.rules import Rules
 from interop_server.core.seats import Seats
 from interop_server.fault_gate import FaultGate, Severed
+from interop_server.rpc.answers import Answers
 from interop_server.rpc.calls import (
     REQUEST_ID_METADATA,
     Call,
@@ -26,7 +28,7 @@ from interop_server.rpc.calls import (
     method_of,
     on_the_line,
 )
-from interop_server.rpc.claims import claims_of
+from interop_server.rpc.claims import caller_of, claims_of
 from interop_server.rpc.entrance import Session
 from interop_server.rpc.errors import DETAILS_METADATA, status_details
 from interop_server.rpc.faulty_calls import OWN_FAULTS, perform_under_faults
@@ -62,8 +64,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     stands in the journal.
     """
 
-    def __init__(self, rules: Rules, sessions: Sessions, repeats: Repeats, seats: Seats, gate: FaultGate) -> None:
+    def __init__(
+        self, rules: Rules, sessions: Sessions, repeats: Repeats, seats: Seats, gate: FaultGate, answers: Answers
+    ) -> None:
         self._gate = gate
+        self._answers = answers
         self._journal = rules.journal
         self._has_kem_prekeys = rules.limits.kem_prekeys
         self._sessions = sessions
@@ -134,10 +139,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 connection = await self._sessions.of(context)
                 call.belongs_to(connection.account, connection.capabilities, connection.facts.mode)
                 behavior = _while_enlisted(behavior, connection, call.method)
-            with self._seats.taken(claims_of(call)):
+            with ExitStack() as until_done:
+                until_done.enter_context(self._seats.taken(claims_of(call)))
                 request = stream if reading is None else await _receive(context)
                 message = stream if reading is None else reading.checked(request)
-                return await self._perform(behavior, message, request, call)
+                response = await self._perform(behavior, message, request, call)
+                return self._hand_over(response, call, context, until_done)
         except Refusal as refusal:
             await _refuse(refusal, call, context)
         except DecodeError:
@@ -150,6 +157,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             _log.exception("%s failed", call.method.name, extra={"request_id": call.request_id})
             await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
 
+    def _hand_over(self, response: Any, call: Call, context: Context, until_done: ExitStack) -> Any:
+        """Gives gRPC an answer; its seats and bytes count until the client has it. What streams has written its own."""
+        if response is None:
+            return None
+        until_done.callback(self._answers.hold(caller_of(call), response.ByteSize()))
+        kept = until_done.pop_all()
+        context.add_done_callback(lambda _: kept.close())  # type: ignore[arg-type]  # its type is written down wrongly
+        return response
+
     def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
         """Wraps the handler of a service that is not the contract's, such as health checks: it is only counted."""
         behavior = _behavior(handler)
@@ -157,12 +173,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def counted(request: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
-                with self._seats.taken(claims_of(call)), on_the_line():
+                with ExitStack() as until_done, on_the_line():
+                    until_done.enter_context(self._seats.taken(claims_of(call)))
                     if inspect.isasyncgenfunction(behavior):
                         async for response in behavior(request, context):
                             await context.write(response)
                         return None
-                    return await behavior(request, context)
+                    return self._hand_over(await behavior(request, context), call, context, until_done)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
             except HungUp as error:
@@ -186,6 +203,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if call.method.is_repeatable and message.request_id:
             return await self._repeats.answer(call, message.request_id, request, lambda: behavior(message, call))
         response = await behavior(message, call)
+        if response is not None:  # nor is it one of a call under a request id: what was done is told
+            self._answers.make_room(caller_of(call), response.ByteSize())
         call.accept()
         return response
 

@@ -100,7 +100,7 @@ class RequestBounds:
                 raise Refusal(
                     Reason.TOO_MANY_ITEMS, detail, field=error.path, requirement=_LISTS[error.name].requirement
                 ) from error
-            detail = f"`{error.path}` is given in too many parts"
+            detail = f"`{error.path}` is given in too many parts" if error.path else "the request has too many fields"
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field=error.path, requirement="SIM-06") from error
 
 

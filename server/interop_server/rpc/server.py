@@ -41,6 +41,8 @@ from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.account import AccountServicer
 from interop_server.rpc.admin import AdminServicer
+from interop_server.rpc.answers import Answers
+from interop_server.rpc.calls import take_hanging_up_as_ordinary
 from interop_server.rpc.chat import ChatServicer
 from interop_server.rpc.clock import ClockServicer
 from interop_server.rpc.edge import Edge
@@ -204,6 +206,8 @@ def _server(edge: Edge, *first: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
         ("grpc.compression_enabled_algorithms_bitset", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
-    interceptor = CallInterceptor(edge.rules, Sessions(edge.entrance), edge.repeats, edge.seats, edge.gate)
+    take_hanging_up_as_ordinary()
+    answers = Answers(edge.rules.limits.waiting_bytes)
+    interceptor = CallInterceptor(edge.rules, Sessions(edge.entrance), edge.repeats, edge.seats, edge.gate, answers)
     spans = () if edge.spans is None else (edge.spans,)
     return grpc.aio.server(interceptors=(*spans, *first, interceptor), options=options)

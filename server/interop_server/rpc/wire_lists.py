@@ -16,6 +16,9 @@ _VARINT, _FIXED64, _BYTES, _GROUP, _GROUP_END, _FIXED32 = 0, 1, 2, 3, 4, 5
 _MORE = 0x80
 """The bit of a varint's byte that says that another one follows."""
 _MAX_VARINT_BYTES = 10
+_MOST_PLAIN = 1 << 17
+"""How many fields there may be that make no objects, in all of a message: more than in a right one of any length that
+this server takes. They are looked at one by one, and meanwhile nobody else has a turn."""
 _ENDINGS = bytes(range(_MORE))
 """The bytes with which a varint ends."""
 _FIXED_BYTES = {
@@ -25,10 +28,11 @@ _FIXED_BYTES = {
 
 
 class TooMany(Exception):
-    """A list has more elements than it may have.
+    """A list has more elements than it may have, or a message more fields.
 
     Args:
-        path: Names of the fields that lead to it: `users.devices`.
+        path: Names of the fields that lead to it: `users.devices`; empty when it is no list, but the message as a whole
+            that has too many fields.
         most: How many elements it may have.
         name: Message and field: `TakeMissingPreKeyBundlesRequest.users`.
     """
@@ -125,11 +129,18 @@ class _Spare:
     """What there may still be of what has no bound of its own."""
 
     left: int
+    plain: int = _MOST_PLAIN
+    """Fields that make no objects, unknown ones and those in groups among them."""
 
     def take(self, path: str, elements: int) -> None:
         self.left -= elements
         if self.left < 0:
             raise TooMany(path, 0)
+
+    def take_plain(self) -> None:
+        self.plain -= 1
+        if self.plain < 0:
+            raise TooMany("", 0)
 
 
 def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", spare: _Spare, path: str = "") -> None:
@@ -144,13 +155,14 @@ def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", spare:
             at = start + (data[at + 1] & _MORE - 1 | data[at + 2] << 7)
         else:
             tag, at = _varint(data, at)
-            start, at = _skip(data, at, tag & 7)
+            start, at = _skip(data, at, tag & 7, spare)
         if at > end:
             raise Unreadable
         counted = fields.get(tag)
         if counted is None:
+            spare.take_plain()
             continue
-        elements = _elements(data, start, at, counted) if counted.is_packable and tag & 7 == _BYTES else 1
+        elements = _elements(data, start, at, counted, tag & 7, spare) if counted.is_packable else 1
         if counted.most is None:
             spare.take(path + counted.name, elements)
         else:
@@ -161,15 +173,18 @@ def _count(data: bytes, at: int, end: int, fields: "dict[int, _Counted]", spare:
             _count(data, start, at, counted.inside, spare, f"{path}{counted.name}.")
 
 
-def _elements(data: bytes, start: int, end: int, counted: _Counted) -> int:
-    """Returns how many numbers a packed list has."""
+def _elements(data: bytes, start: int, end: int, counted: _Counted, wire_type: int, spare: _Spare) -> int:
+    """Returns how many numbers there are: one, or those of a packed list."""
+    if wire_type != _BYTES:
+        spare.take_plain()
+        return 1
     if counted.element_bytes:
         return (end - start) // counted.element_bytes
     packed = data[start:end]
     return len(packed) - len(packed.translate(None, _ENDINGS))
 
 
-def _skip(data: bytes, at: int, wire_type: int) -> tuple[int, int]:
+def _skip(data: bytes, at: int, wire_type: int, spare: _Spare) -> tuple[int, int]:
     """Returns where a field's content begins and ends."""
     if wire_type == _BYTES:
         length, at = _varint(data, at)
@@ -179,18 +194,19 @@ def _skip(data: bytes, at: int, wire_type: int) -> tuple[int, int]:
     if wire_type in (_FIXED32, _FIXED64):
         return at, at + (4 if wire_type == _FIXED32 else 8)
     if wire_type == _GROUP:  # the contract has none, so it is kept as it came
-        return at, _end_of_group(data, at)
+        return at, _end_of_group(data, at, spare)
     raise Unreadable
 
 
-def _end_of_group(data: bytes, at: int) -> int:
+def _end_of_group(data: bytes, at: int, spare: _Spare) -> int:
     depth = 1
     while depth:
+        spare.take_plain()
         tag, at = _varint(data, at)
         if tag & 7 in (_GROUP, _GROUP_END):
             depth += 1 if tag & 7 == _GROUP else -1
         else:
-            _, at = _skip(data, at, tag & 7)
+            _, at = _skip(data, at, tag & 7, spare)
     return at
 
 

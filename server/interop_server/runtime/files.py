@@ -1,13 +1,33 @@
-"""How many files, sockets among them, this process may have open; knows no server."""
+"""How many files, sockets among them, this process may have open, and reading one that was chosen; knows no server."""
 
 import asyncio
 import errno
 import logging
+import os
 import resource
+import stat
+from pathlib import Path
 from typing import Any
 
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_MOST_BYTES = 16 << 20
+"""Of a file that was chosen: more than any right one has; policy."""
 _log = logging.getLogger(__name__)
+
+
+def read_chosen(path: Path) -> bytes:
+    """Returns what a file holds that somebody has chosen, which could be a pipe that nobody fills, or have no end.
+
+    Raises:
+        OSError: It is no regular file, is longer than 16 MiB, or cannot be read.
+    """
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        content = file.read(_MOST_BYTES + 1)
+    if len(content) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+    return content
 
 
 def raise_file_limit() -> None:

@@ -44,8 +44,17 @@ async def outcome(write: Awaitable[object]) -> str:
         (("--db", "x.db", "--journal", "x.db"), "is a file of the database"),
         (("--db", "x.db", "--journal", "x.db-wal"), "is a file of the database"),
         (("--db", "x.db", "--journal", "link"), "is a file of the database"),
+        (("--db", "x" * 300), "File name too long"),
+        (("--blobs", "pipe"), "pipe is no folder"),
+        (("--blobs", "x" * 300), "File name too long"),
+        (("--tls", "pipe", "pipe"), "no regular file"),
+        (("--tls", "/dev/zero", "/dev/zero"), "no regular file"),
+        (("--db", "no\x1b[31m/x.db"), r"no\x1b[31m/x.db cannot be opened"),
     ],
-    ids=["no_db", "no_journal", "db_pipe", "journal_pipe", "same", "log_of_db", "link_to_db"],
+    ids=[
+        *("no_db", "no_journal", "db_pipe", "journal_pipe", "same", "log_of_db", "link_to_db", "long_db"),
+        *("blobs_pipe", "long_blobs", "tls_pipe", "tls_without_end", "escapes"),
+    ],
 )
 async def test_files_that_cannot_serve_are_told_at_once(tmp_path: Path, arguments: tuple[str, ...], part: str) -> None:
     """A sentence, no hang, no traceback."""

@@ -111,7 +111,19 @@ def test_what_can_be_parsed_can_be_counted(kind: type[Message]) -> None:
             counted.check(payload)
 
 
+UNKNOWN = (b"\x78\x01", b"\x7b\x7c", b"\x7b\x08\x01\x7c")
+"""An unknown field, an empty group, and a group with a field: small, and looked at one by one."""
+
+
+@pytest.mark.parametrize("fields", UNKNOWN, ids=["fields", "groups", "in groups"])
+def test_unknown_fields_are_bounded_like_all_that_takes_time(fields: bytes) -> None:
+    """A few are what later versions may add; hundreds of thousands keep everybody else waiting."""
+    bounds_of(integrity_pb2.ReportRequest.DESCRIPTOR, False).check(fields * 10_000)
+    assert reason_of(integrity_pb2.ReportRequest.DESCRIPTOR, fields * 200_000) is Reason.REQUEST_MALFORMED
+
+
 ENC = stanza_pb2.Enc(ciphertext=bytes(300))
+RECEIPT = stanza_pb2.Stanza(receipt=stanza_pb2.Receipt(message_ids=["a", "b"]))
 MESSAGE = stanza_pb2.Stanza(message=stanza_pb2.Message(id="a" * 20, enc=[ENC]))
 
 
@@ -128,8 +140,14 @@ def batch(*stanzas: stanza_pb2.Stanza) -> bytes:
         (batch(stanza_pb2.Stanza(send_acks=stanza_pb2.SendAcks(acks=[stanza_pb2.SendAck()] * 40_000))),
             Reason.FRAME_MALFORMED),
         (b"\x0a\x80\xe2\x09" + b"\x32\x00\x22\x00" * 40_000, Reason.FRAME_MALFORMED),
+        *((fields * 200_000, Reason.FRAME_MALFORMED) for fields in UNKNOWN),
+        (batch(RECEIPT) + b"\x0a\x80\xb5\x18" + b"\x78\x01" * 200_000, Reason.FRAME_MALFORMED),
+        (b"\x0a\x84\xb5\x18\x52\x80\xb5\x18" + b"\x08\x01" * 200_000, Reason.FRAME_MALFORMED),
     ],
-    ids=["stanzas", "enc", "receipt", "acks of the server", "kinds in turn"],
+    ids=[
+        *("stanzas", "enc", "receipt", "acks of the server", "kinds in turn", "fields", "groups", "in groups"),
+        *("in one", "numbers one by one"),
+    ],
 )  # fmt: skip
 def test_a_frame_is_counted_before_it_is_parsed(plaintext: bytes, reason: Reason) -> None:
     """Stanzas, lists inside them, and one kind of stanza after another in the same stanza."""

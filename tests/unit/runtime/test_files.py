@@ -3,12 +3,14 @@
 import asyncio
 import errno
 import logging
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from interop_server.runtime.files import SayOnce, most_files
+from interop_server.runtime.files import SayOnce, most_files, read_chosen
 
 pytestmark = pytest.mark.requirement("SIM-06")
 
@@ -45,3 +47,15 @@ async def test_every_other_failure_is_said(caplog: pytest.LogCaptureFixture) -> 
     for context in contexts:
         handler(loop, dict(context))
     assert [record.getMessage()[:1] for record in caplog.records] == ["a", "b", "a"]
+
+
+def test_a_file_that_was_chosen_is_read_as_far_as_one_can_be(tmp_path: Path) -> None:
+    """Neither a pipe that nobody fills, nor what has no end, nor what is larger than memory holds up a start."""
+    (tmp_path / "right").write_bytes(b"right")
+    assert read_chosen(tmp_path / "right") == b"right"
+    os.mkfifo(tmp_path / "pipe")
+    with (tmp_path / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    for path in (tmp_path / "pipe", tmp_path / "sparse", tmp_path, Path("/dev/zero"), tmp_path / "absent"):
+        with pytest.raises(OSError, match=r"regular file|too large|directory"):
+            read_chosen(path)

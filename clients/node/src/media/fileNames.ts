@@ -15,9 +15,12 @@ export const UNNAMED = "file";
 
 /** Not allowed in a name on Windows; a colon would begin the name of a stream. */
 const RESERVED = /[<>:"|?*]/gu;
-const DEVICE = /^(?:CON|PRN|AUX|NUL|(?:COM|LPT)[1-9¹²³])$/u;
+const DEVICE = /^(?:CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(?:COM|LPT)[1-9¹²³])$/u;
 /** Of the format characters, the joiners are part of words and emoji. */
 const INVISIBLE = /(?![\u200c\u200d])[\p{Cc}\p{Cf}\p{Cs}]/gu;
+
+/** What is seen by itself: of marks and joiners alone, nobody sees a name. New emoji, or a company's own, are. */
+const SEEN = /[\p{L}\p{N}\p{P}\p{S}\p{Cn}\p{Co}]/u;
 
 /**
  * Returns the last component of a name, without what could deceive or harm; `file` when nothing is left.
@@ -39,7 +42,7 @@ export function harmlessName(name: string): string {
   if (DEVICE.test((kept.split(".")[0] ?? "").replace(/ +$/u, "").toUpperCase())) {
     kept = shortened(`_${kept}`);
   }
-  return kept || UNNAMED;
+  return SEEN.test(kept) ? kept : UNNAMED;
 }
 
 function shortened(name: string): string {

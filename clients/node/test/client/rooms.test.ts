@@ -49,6 +49,8 @@ describe("names of files", () => {
     ["evil\u202egnp.exe", "evilgnp.exe"],
     ["a:b?.txt", "a_b_.txt"],
     ["CON.txt", "_CON.txt"],
+    ["conin$", "_conin$"],
+    ["\u200d\ufe0f", "file"],
     ["  .. ", "file"],
     ["", "file"],
     ["tab\tand\u0000nul", "tabandnul"],

@@ -17,7 +17,15 @@ UNNAMED = "file"
 _RESERVED = frozenset('<>:"|?*')
 """Not allowed in a name on Windows; a colon would begin the name of a stream."""
 _DEVICES = frozenset(
-    ("CON", "PRN", "AUX", "NUL", *(f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"))
+    (
+        "CON",
+        "PRN",
+        "AUX",
+        "NUL",
+        "CONIN$",
+        "CONOUT$",
+        *(f"{port}{number}" for port in ("COM", "LPT") for number in "123456789¹²³"),
+    )
 )
 _SEPARATORS = str.maketrans({"\\": "/", "\u2028": " ", "\u2029": " "})
 
@@ -38,7 +46,7 @@ def harmless_name(name: str) -> str:
     kept = _shortened(kept.strip(" ").rstrip(" ."))
     if kept.partition(".")[0].rstrip(" ").upper() in _DEVICES:
         kept = _shortened(f"_{kept}")
-    return kept or UNNAMED
+    return kept if any(map(_is_seen, kept)) else UNNAMED
 
 
 def _is_escaped(name: str) -> bool:
@@ -49,6 +57,12 @@ def _is_escaped(name: str) -> bool:
 def _is_visible(char: str) -> bool:
     # Of the format characters, the joiners are part of words and emoji.
     return unicodedata.category(char) not in ("Cc", "Cf", "Cs") or char in "\u200c\u200d"
+
+
+def _is_seen(char: str) -> bool:
+    """Says whether a character is seen by itself: of marks and joiners alone, nobody sees a name."""
+    category = unicodedata.category(char)
+    return category[0] in "LNPS" or category in ("Cn", "Co")  # the last two may be new emoji, or a company's own
 
 
 def _shortened(name: str) -> str:

@@ -300,7 +300,7 @@ class Connection:
 
     async def _tell(self, event: Event) -> None:
         if self._parts.on_event is not None:
-            with self._application():
+            with self._application(), _own_cancellations():
                 await self._parts.on_event(event)
         self._parts.events.put(event)
         kind = type(event)
@@ -334,6 +334,22 @@ class Connection:
     @property
     def _is_over(self) -> bool:
         return self._is_closing or self._end is not None
+
+
+class _Cancelled(Exception):
+    """Code of the application let out the cancellation of something that it waited for."""
+
+
+@contextmanager
+def _own_cancellations() -> Iterator[None]:
+    """Makes a cancellation that nobody asked this task for a fault like others: it would end the task unheard."""
+    task = asyncio.current_task()
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        if task is None or task.cancelling():
+            raise
+        raise _Cancelled("what the application's code waited for was cancelled") from error
 
 
 def _answer(waiting: asyncio.Future[A] | None, answer: A) -> None:

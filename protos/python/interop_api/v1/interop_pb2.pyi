@@ -775,7 +775,8 @@ class SendReachabilityPingRequest(_message.Message):
     display_name: _builtins.str
     """The name that the caller gives themselves, shown as it comes: 1 to 64 characters, one of which can be seen. Names are
     as people write them, with joiners, emoji, flags and marks in any script. Refused are controls, marks of direction and
-    of format other than joiners and the tags of flags, line and paragraph separators, private use and noncharacters.
+    of format other than joiners, tags other than those of flags, variation selectors in a row, line and paragraph
+    separators, private use and noncharacters.
     """
     def __init__(
         self,

@@ -71,7 +71,9 @@ class Batches:
         except TooMany as error:
             if error.path == "stanzas":
                 raise self._too_large() from error
-            raise Refusal(Reason.FRAME_MALFORMED, f"with `{error.path}` the batch holds too much") from error
+            raise Refusal(
+                Reason.FRAME_MALFORMED, f"with `{error.path or 'unknown fields'}` the batch holds too much"
+            ) from error
 
     def _too_large(self) -> Refusal:
         return Refusal(Reason.BATCH_TOO_LARGE, f"the limit is {self._most} stanzas")
