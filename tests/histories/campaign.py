@@ -60,7 +60,7 @@ def _collect(parts: list[Future[Found]], found: Found, tell: Callable[[Found], N
         try:
             found.add(part.result())
         except Exception as error:  # noqa: BLE001 - what breaks one stage is told, and does not hide what others found
-            found.wrong.append(("", f"a stage broke: {type(error).__name__}: {error}"))
+            found.wrong.append(("", f"a stage broke: {type(error).__name__}: {error}{error.__cause__ or ''}"))
         tell(found)
 
 

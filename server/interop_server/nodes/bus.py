@@ -62,6 +62,7 @@ class Bus:
         self._answering: set[asyncio.Task[None]] = set()
         self._task: asyncio.Task[None] | None = None
         self._not_let_in: Exception | None = None
+        self._is_over = False
 
     async def open(self) -> None:
         """Connects, or leaves it to the background when the server is away: a node can do without.
@@ -79,6 +80,7 @@ class Bus:
 
     async def close(self) -> None:
         """Ends the connection; what was said before is sent first, if that is possible at once."""
+        self._is_over = True  # the library can take a cancellation for one of its own
         if self._task is not None:
             tasks = (self._task, *self._answering)
             for task in tasks:
@@ -112,7 +114,7 @@ class Bus:
         return answer.data
 
     async def _keep_connected(self, tried: asyncio.Event) -> None:
-        while True:
+        while not self._is_over:
             try:
                 await self._be_connected(tried)
             except _FAILURES as error:
@@ -150,6 +152,8 @@ class Bus:
             self._client = client
             self._troubles.end(BUS)
             tried.set()
+            if self._is_over:
+                return
             await gone.wait()
             raise ConnectionError("the connection has gone")
         finally:

@@ -98,6 +98,8 @@ class Node:
         self._push, self._forget_key_set = push, forget_key_set
         await bus.open()
         await self._take_news()
+        self.connections.outgoing.look = True  # the others see at once that it is there
+        await self._tell()
         self._spawn(self._keep_living(), "says that this node lives")
         self._spawn(self._keep_looking(), "looks at other nodes")
         self._spawn(self._keep_telling(), "tells other nodes")

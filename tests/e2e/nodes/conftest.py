@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from interop_admin.client import AdminClient
 from interop_demo.processes import Child
 from interop_protocol.endpoint import Endpoint
 from partner_server import SigningKeys
@@ -36,6 +37,17 @@ class Nodes:
         return Endpoint.from_ready_line(json.dumps(dict(self.children[number].ready)))
 
 
+async def _know_each_other(children: Sequence[Child]) -> None:
+    """Waits until each node has seen that the others are there: it hears of it a moment after they have joined."""
+    for child in children:
+        async with AdminClient(str(child.ready["admin"])) as admin:
+
+            async def knows_all(admin: AdminClient = admin) -> bool:
+                return len((await admin.get_statistics()).nodes) == len(children)
+
+            await come_about(knows_all)
+
+
 @asynccontextmanager
 async def two_nodes(folder: Path, options: Sequence[str] = ()) -> AsyncIterator[Nodes]:
     """Starts two nodes of a world of their own, with more options."""
@@ -50,6 +62,7 @@ async def two_nodes(folder: Path, options: Sequence[str] = ()) -> AsyncIterator[
         for child in children:
             await stack.enter_async_context(child)
         assert len(children) == len(arguments) == 2
+        await _know_each_other(children)
         yield Nodes((children[0], children[1]), (arguments[0], arguments[1]), nats, folder)
 
 
