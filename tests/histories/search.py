@@ -144,6 +144,8 @@ def _search(
     try:
         seeded(options(given(stories)(tell)))()
     except (WrongHistory, Flaky):  # it goes wrong now and then only: still it went wrong
+        if not last:  # what broke once, and did not again, was the stage
+            raise
         first = last[0]
         rare = "" if goes_wrong(first.story) else " (not when it was played again)"
         found.wrong.append((write(shrink(first.story, goes_wrong)), f"{last[0]}{rare}"))
