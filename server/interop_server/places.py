@@ -95,7 +95,8 @@ class Places:
             db, blobs = folder / "interopsim.db", folder / "blobs"
         if isinstance(config.blobs, Path):
             blobs = config.blobs / _BLOBS
-        _check_folder(blobs)
+        # Where they stand beside the database, that says what is wrong with the folder of both.
+        _check_folder(blobs, with_parents=isinstance(config.blobs, Path))
         return db, blobs
 
     def _temporary_folder(self) -> Path:
@@ -106,8 +107,8 @@ class Places:
         return self._folder
 
 
-def _check_folder(folder: Path) -> None:
-    """Checks that a folder is there, or that nothing stands in the way of it.
+def _check_folder(folder: Path, *, with_parents: bool) -> None:
+    """Checks that a folder is there, or that nothing stands in its place, or in that of a folder above it.
 
     Raises:
         FileUnusable: It is something else, or cannot be there.
@@ -116,7 +117,7 @@ def _check_folder(folder: Path) -> None:
         found = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     except OSError as error:
         raise FileUnusable(f"{folder} cannot hold the blobs: {error.strerror}.") from error
-    if not found.is_dir():
+    if not found.is_dir() and (with_parents or found == folder):
         raise FileUnusable(f"{found} is no folder, and the blobs belong there: move it, or choose another place.")
 
 

@@ -10,12 +10,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from interop_admin.client import AdminClient
-from interop_api.admin.v1alpha1 import faults_pb2
+from interop_api.admin.v1alpha1 import journal_pb2, trace_pb2
 from interop_conformance.record import Record
 from interop_conformance.runner import Pair
 from interop_conformance.simulator import OPTIONS, Simulator
@@ -61,36 +62,16 @@ class RecordOfTwo(Record):
         await asyncio.gather(here, self._there.catch_up(self._there_admin, seconds))
 
 
-class OperatorOfTwo(AdminClient):
-    """The operator at one node, who has what goes wrong on purpose go wrong at the other, too.
+class OneNode(AdminClient):
+    """The operator at one node, who reads what that node records: its numbers are its own."""
 
-    Args:
-        here: Address of the node.
-        there: At the other.
-    """
+    def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:
+        """Streams the node's own entries: see AdminClient."""
+        return super().read_journal(this_node_only=True, **wanted)
 
-    def __init__(self, here: str, there: AdminClient) -> None:
-        super().__init__(here)
-        self._there = there
-
-    async def add_faults(self, faults: Iterable[faults_pb2.Fault]) -> None:
-        """Has both nodes do wrong on purpose; whoever it is about is at one of them."""
-        added = list(faults)
-        await super().add_faults(added)
-        await self._there.add_faults(added)
-
-    async def list_faults(self) -> faults_pb2.ListFaultsResponse:
-        """Returns the faults, and how often they did something at either."""
-        found = await super().list_faults()
-        fired = {state.fault.name: state.fired for state in (await self._there.list_faults()).faults}
-        for state in found.faults:
-            state.fired += fired[state.fault.name]
-        return found
-
-    async def clear_faults(self, *names: str) -> list[faults_pb2.FaultState]:
-        """Removes faults from both; returns what became of them at this one."""
-        await self._there.clear_faults(*names)
-        return await super().clear_faults(*names)
+    def read_trace(self, **wanted: Any) -> AsyncGenerator[trace_pb2.ReadTraceResponse, None]:
+        """Likewise."""
+        return super().read_trace(this_node_only=True, **wanted)
 
 
 class TwoNodes(Simulator):
@@ -107,11 +88,11 @@ class TwoNodes(Simulator):
         self.endpoint, self.endpoint_of_people = (
             Endpoint.from_ready_line(json.dumps(dict(child.ready))) for child in self._children
         )
-        self._there = await stack.enter_async_context(AdminClient(self.endpoint_of_people.admin))
+        self._there = await stack.enter_async_context(OneNode(self.endpoint_of_people.admin))
         self.record = RecordOfTwo(self._there)
 
     def _operator(self) -> AdminClient:
-        return OperatorOfTwo(self.endpoint.admin, self._there)
+        return OneNode(self.endpoint.admin)
 
     def check_runs(self) -> None:
         """Does nothing while both run.
