@@ -69,6 +69,8 @@ class Proxy:
         for each in self._serving:
             each.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        for writer in writers:
+            writer.transport.abort()  # what nobody reads any more would keep it open
         await asyncio.gather(*(writer.wait_closed() for writer in writers), return_exceptions=True)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
