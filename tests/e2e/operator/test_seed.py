@@ -89,8 +89,6 @@ async def enlist(endpoint: Endpoint, inputs: Inputs, user: str, state: ClientSta
 async def session(endpoint: Endpoint, state: ClientState) -> dict[str, object]:
     """Connects and uploads; returns what the server gave out on the way."""
     async with RawStream(endpoint.grpc) as stream:
-        hello = await stream.hello(InitiatorHandshake(state.auth_private_key, bytes(range(32))))
-    async with RawStream(endpoint.grpc) as stream:
         login = await stream.log_in(state.auth_private_key, whatsapp_login(state.jid))
         metadata = (("authorization", f"Bearer {login.session_token}"),)
         granted = await unary_call(
@@ -111,6 +109,9 @@ async def session(endpoint: Endpoint, state: ClientState) -> dict[str, object]:
 
         stub = media_pb2_grpc.MediaServiceStub(stream.grpc_channel)
         uploaded = await stub.Upload(upload(), metadata=metadata, timeout=10.0)
+        # Last: how a handshake ends that is broken off would draw a number of its own, at any time.
+        async with RawStream(endpoint.grpc) as broken_off:
+            hello = await broken_off.hello(InitiatorHandshake(state.auth_private_key, bytes(range(32))))
     return {
         "server ephemeral": hello.ephemeral,
         "session token": login.session_token,
