@@ -138,12 +138,13 @@ async def request_id(endpoint: Endpoint) -> str:
 
 async def everything(endpoint: Endpoint, inputs: Inputs) -> dict[str, object]:
     """Gives a simulator the same inputs in the same order; returns all ids and keys that it gave out."""
+    first = await request_id(endpoint)
     await register(endpoint, inputs)
     return {
         "root key": endpoint.root_public_key,
+        "request id": first,
         "JID of Bob": await enlist(endpoint, inputs, "bob", inputs.bob),
         "JID of Carol": await enlist(endpoint, inputs, "carol", inputs.carol),
-        "request id": await request_id(endpoint),
         **await session(endpoint, inputs.alice),
     }
 
