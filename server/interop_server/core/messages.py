@@ -210,6 +210,8 @@ class ChatEntry(NamedTuple):
     """State of the first contact if this message opens the chat."""
     is_listed: bool
     """Whether the WhatsApp user's list shows the chat from now on. False leaves the list as it is."""
+    answer: "RequestAnswer | None" = None
+    """Of a WhatsApp user's message that is not a repetition: what it answers by being stored."""
 
 
 class MailboxItem(NamedTuple):

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from interop_server.core.messages import Delivery, MailboxItem, SentMessage, StanzaKind, Stored
+from interop_server.core.messages import Delivery, MailboxItem, RequestAnswer, SentMessage, StanzaKind, Stored
 from interop_server.core.model import InboxMode, MessageRequestState
 
 Key = tuple[int, str]
@@ -29,6 +29,12 @@ def message_keys(items: Iterable[MailboxItem]) -> list[Key]:
     """Returns what the messages among some items are known by."""
     message = StanzaKind.MESSAGE
     return [(item.sender_id, item.stanza_id) for item in items if item.kind is message]
+
+
+def answers_in(messages: Iterable[MailboxItem]) -> list[RequestAnswer]:
+    """Returns what some messages answer by being stored."""
+    entries = {id(message.chat): message.chat for message in messages}  # of most batches one or a few
+    return [entry.answer for entry in entries.values() if entry is not None and entry.answer is not None]
 
 
 class Arrivals:

@@ -8,7 +8,7 @@ import pytest
 
 from interop_server.core.consent.first_contact import chat_entry
 from interop_server.core.mailbox_content import ChallengeCode, Receipt, encode
-from interop_server.core.messages import MailboxItem, MessageType, ReceiptType, StanzaKind
+from interop_server.core.messages import MailboxItem, MessageType, ReceiptType, RequestAnswer, StanzaKind
 from interop_server.core.model import (
     Account,
     IdentifierType,
@@ -85,11 +85,12 @@ class World:
         at_ms: int = NOW_MS,
         content: bytes = b"\x00\xffsecret",
         *,
+        answer: RequestAnswer | None = None,
         is_dropped: bool = False,
     ) -> MailboxItem:
         kind, subtype = StanzaKind.MESSAGE, 2
         ids = (recipient.account_id, sender.account_id, sender.jid)
-        entry = chat_entry(sender, recipient.account_id, is_dropped=is_dropped)
+        entry = chat_entry(sender, recipient.account_id, answer, is_dropped=is_dropped)
         message = MailboxItem(*ids, kind, subtype, MessageType.TEXT, stanza_id, at_ms, content)
         return message._replace(is_dropped=is_dropped, chat=entry)
 

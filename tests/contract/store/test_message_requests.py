@@ -3,7 +3,7 @@
 import pytest
 
 from interop_server.core.mailbox_content import TrustedContact, encode
-from interop_server.core.messages import ChatEntry, MailboxItem, RequestAnswer
+from interop_server.core.messages import ChatEntry, MailboxItem, RequestAnswer, StanzaKind
 from interop_server.core.model import Account, MessageRequestState
 from interop_server.core.store import Store
 
@@ -69,6 +69,27 @@ async def test_a_mark_that_lasts_longer_is_put_with_its_notice(store: Store, wor
     await store.chats.put_answers([answer(user, ada, DECLINED)])
     assert await stands(store, user, ada) == (DECLINED, 20)
     assert set(await world.waiting(ada)) == {notice(user, ada)}
+
+
+async def test_a_message_that_is_stored_answers(store: Store, world: World) -> None:
+    """What it answers is stored with it, behind it; a repetition and a message of somebody else answer nothing."""
+    user, ada = await world.whatsapp_user("491"), await world.third_party_user(1)
+    await store.mailbox.put([world.message(ada, user, "1")])
+    dropped = world.message(user, ada, "1", answer=answer(user, ada, ACCEPTED), is_dropped=True)
+    await store.mailbox.put([dropped])
+    assert (await stands(store, user, ada), await world.waiting(ada)) == ((ACCEPTED, 0), [])
+    accepts = answer(user, ada, ACCEPTED, 10)
+    await store.mailbox.put([world.message(user, ada, stanza_id, answer=accepts) for stanza_id in ("2", "3")])
+    waiting = await world.waiting(ada)
+    assert [(item.kind, item.stanza_id) for item in waiting] == [
+        (StanzaKind.MESSAGE, "2"),
+        (StanzaKind.MESSAGE, "3"),
+        (StanzaKind.NOTIFICATION, ""),
+    ]
+    await store.chats.put_answers([answer(user, ada, DECLINED)])
+    again = world.message(user, ada, "3", answer=answer(user, ada, ACCEPTED, 20))
+    await store.mailbox.put([again])
+    assert (await stands(store, user, ada), await world.waiting(ada)) == ((DECLINED, 10), waiting)
 
 
 async def test_deliveries_say_where_the_contact_stands_now(store: Store, world: World) -> None:

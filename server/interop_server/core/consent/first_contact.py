@@ -27,15 +27,23 @@ def has_declined(facts: RouteFacts) -> bool:
     return facts.request_state is MessageRequestState.DECLINED and facts.integrator == 0
 
 
-def chat_entry(sender: Account, recipient_id: int, *, is_dropped: bool) -> ChatEntry:
+def chat_entry(
+    sender: Account, recipient_id: int, answer: RequestAnswer | None = None, *, is_dropped: bool
+) -> ChatEntry:
     """Returns what a message changes in the chat of its sender and recipient (OPT-06, OPT-14).
 
     A WhatsApp user who writes first accepts the chat by writing; a third-party user who writes first makes a message
     request. Only the WhatsApp user has a list of chats. It shows the chats that they wrote to, even when the message
     was dropped, and the chats whose messages reached them.
+
+    Args:
+        sender: Of the message.
+        recipient_id: Of the message.
+        answer: What `acceptance` says, when the sender is a WhatsApp user.
+        is_dropped: Whether the message goes into no mailbox.
     """
     if sender.is_whatsapp:
-        return ChatEntry(sender.account_id, recipient_id, MessageRequestState.ACCEPTED, is_listed=True)
+        return ChatEntry(sender.account_id, recipient_id, MessageRequestState.ACCEPTED, is_listed=True, answer=answer)
     return ChatEntry(recipient_id, sender.account_id, MessageRequestState.REQUESTED, is_listed=not is_dropped)
 
 

@@ -1,6 +1,6 @@
 """Routes messages: checks, stores and announces them; knows no wire format and no connection."""
 
-from collections.abc import Sequence, Set
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -26,7 +26,7 @@ from interop_server.core.messages import (
 )
 from interop_server.core.messaging.arrivals import Arrivals
 from interop_server.core.messaging.store import StoreForMessaging
-from interop_server.core.model import PRIMARY_DEVICE, Account, DeviceAddress, MessageRequestState
+from interop_server.core.model import PRIMARY_DEVICE, Account, DeviceAddress
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
 
@@ -105,8 +105,6 @@ class _Recipient:
     """What the journal says about a message that is sent for the first time."""
     sent: int = 0
     """Messages that the send rate has not counted yet."""
-    is_answered: bool = False
-    """Whether something was stored that answers a message request of theirs (OPT-14)."""
     arrived: list[Stored] = field(default_factory=list)
     """What is in their mailbox now, or was there before."""
 
@@ -191,22 +189,16 @@ class Router:
             outcomes[index] = SendOutcome(stanza_id, stored.timestamp_ms)
             if stored.duplicate:
                 decision = Decision("accepted", "MSG-04", "", recipient.jid.text)
-                # A repetition of what was acked changes nothing: that was the answer. It finds an open request only
-                # when the server was killed between message and answer, before the ack.
-                recipient.is_answered |= recipient.facts.request_state is MessageRequestState.REQUESTED
-            else:
-                recipient.is_answered = True
-                if item.retry_count and not recipient.is_dropped:
-                    decision = decision._replace(requirement="RCP-04")
+            elif item.retry_count and not recipient.is_dropped:
+                decision = decision._replace(requirement="RCP-04")
             recipient.arrived.append(stored)
             decisions.append((stanza_id, decision))
         self.journal.record_all(view.sender.jid, _ACTION, decisions)
         recipients = {each.facts.account_id: each for each in batch.recipients.values()}
-        marked = await self._accept_requests(view, [each for each in recipients.values() if each.is_answered])
-        for account_id, recipient in recipients.items():
+        for recipient in recipients.values():
             if recipient.arrived and not recipient.is_dropped:
                 # Behind the messages waits a mark that is not among them.
-                self.arrivals.announce(recipient.facts, () if account_id in marked else recipient.arrived)
+                self.arrivals.announce(recipient.facts, () if recipient.entry.answer else recipient.arrived)
 
     async def _recognised(
         self, view: RouteView, messages: Sequence[OutgoingMessage], outcomes: list[SendOutcome]
@@ -243,21 +235,6 @@ class Router:
         )
         locked_until_ms = await self.escalation.standing.locked_until_ms(view.sender.external_user)
         return NewChats(opened_at_ms, locked_until_ms, now_ms, limits)
-
-    async def _accept_requests(self, view: RouteView, answered: Sequence[_Recipient]) -> Set[int]:
-        """Answers the requests of those who were written to; returns who got a mark of trust."""
-        # A WhatsApp user who writes to a third-party user trusts them (OPT-14). Usually the mark exists: nothing is
-        # written.
-        if not view.sender.is_whatsapp:
-            return frozenset()
-        now_ms = self.clock.now_ms()
-        answers = [
-            acceptance(view.sender, recipient.facts, now_ms, self.limits, tell=not recipient.is_dropped)
-            for recipient in answered
-        ]
-        if changes := [answer for answer in answers if answer is not None]:
-            await self.store.chats.put_answers(changes)
-        return {change.third_party_id for change in changes}
 
     def _accept(self, message: OutgoingMessage, batch: _Batch) -> tuple[_Recipient, MailboxItem]:
         stanza_id, to_jid, message_type, enc, retry_count, token = message
@@ -302,7 +279,14 @@ class Router:
     def _recipient(self, jid: Jid, view: RouteView) -> _Recipient:
         route, facts = view.decide(jid)
         is_dropped = route is Route.DROP
-        entry = chat_entry(view.sender, facts.account_id, is_dropped=is_dropped)
+        # A WhatsApp user who writes to a third-party user trusts them (OPT-14). Usually the mark exists: nothing is
+        # written.
+        answer = (
+            acceptance(view.sender, facts, self.clock.now_ms(), self.limits, tell=not is_dropped)
+            if view.sender.is_whatsapp
+            else None
+        )
+        entry = chat_entry(view.sender, facts.account_id, answer, is_dropped=is_dropped)
         pair = view.sender.account_id, facts.account_id
         may_send = self.send_rate.available(pair)
         decision = (

@@ -5,26 +5,8 @@ from collections.abc import Sequence
 from interop_server.core.consent.store import ChatStore
 from interop_server.core.messages import Chat, RequestAnswer
 from interop_server.core.model import MessageRequestState
-from interop_server.storage.postgres.concern import LOCK_ACCOUNTS, Concern
-from interop_server.storage.postgres.mailbox import put_notice
-from interop_server.storage.postgres.session import Session
-
-_PUT_STATE = """
-    UPDATE chat SET request_state = $3 WHERE whatsapp_id = $1 AND third_party_id = $2 AND request_state <> $3
-"""
-_PUT_MARK = """
-    UPDATE chat SET trusted_until_ms = $3 WHERE whatsapp_id = $1 AND third_party_id = $2 AND trusted_until_ms < $3
-"""
-
-
-async def _put_answers(db: Session, answers: Sequence[RequestAnswer]) -> None:
-    ends = {end for answer in answers for end in (answer.whatsapp_id, answer.third_party_id)}
-    await db.rows(LOCK_ACCOUNTS, sorted(ends))
-    for answer in answers:
-        pair = (answer.whatsapp_id, answer.third_party_id)
-        await db.change(_PUT_STATE, *pair, answer.state)
-        if answer.notice is not None and await db.change(_PUT_MARK, *pair, answer.trusted_until_ms):
-            await put_notice(db, answer.notice)
+from interop_server.storage.postgres.concern import Concern
+from interop_server.storage.postgres.mailbox import put_answers
 
 
 class PostgresChats(Concern, ChatStore):
@@ -57,4 +39,4 @@ class PostgresChats(Concern, ChatStore):
         await self._change(self._DELETE, account_id, peer_jid)
 
     async def put_answers(self, answers: Sequence[RequestAnswer]) -> None:
-        await self._engine.write(lambda db: _put_answers(db, answers))
+        await self._engine.write(lambda db: put_answers(db, answers))

@@ -13,13 +13,14 @@ from interop_server.core.messages import (
     Delivery,
     MailboxItem,
     NotificationType,
+    RequestAnswer,
     RetryOutcome,
     StanzaKind,
     Stored,
 )
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
-from interop_server.storage.arrivals import Arrivals, End, message_keys, named_in
+from interop_server.storage.arrivals import Arrivals, End, answers_in, message_keys, named_in
 from interop_server.storage.postgres.concern import LOCK_ACCOUNTS, Concern
 from interop_server.storage.postgres.sent_messages import (
     allow_resend,
@@ -43,6 +44,7 @@ async def put_items(db: Session, items: list[MailboxItem]) -> list[Stored]:
         await mark_sent_again(db, message)
     waiting = list(zip(ids, arrivals.waiting, strict=False))
     states = await _insert(db, arrivals.first_sent, arrivals.messages, waiting)
+    await put_answers(db, answers_in(arrivals.messages))
     return arrivals.stored(ids, states)
 
 
@@ -167,7 +169,7 @@ def _touched(messages: Iterable[MailboxItem]) -> list[tuple[int, ...]]:
         before = (entry, at_ms)
         row = rows.get(entry[:2])
         if row is None:
-            rows[entry[:2]] = (*entry, at_ms, at_ms)
+            rows[entry[:2]] = (*entry[:4], at_ms, at_ms)
         elif row[3] == entry.is_listed:
             rows[entry[:2]] = (*row[:4], *(max(each, at_ms) for each in row[4:]))
         elif entry.is_listed:
@@ -185,6 +187,27 @@ async def _put_retry_receipt(db: Session, item: MailboxItem, most: int) -> Retry
     await allow_resend(db, item)
     await _insert(db, [], [], [(ids[0], item._replace(timestamp_ms=max(item.timestamp_ms, floor_ms)))])
     return RetryOutcome.FORWARDED
+
+
+_PUT_STATE = """
+    UPDATE chat SET request_state = $3 WHERE whatsapp_id = $1 AND third_party_id = $2 AND request_state <> $3
+"""
+_PUT_MARK = """
+    UPDATE chat SET trusted_until_ms = $3 WHERE whatsapp_id = $1 AND third_party_id = $2 AND trusted_until_ms < $3
+"""
+
+
+async def put_answers(db: Session, answers: Sequence[RequestAnswer]) -> None:
+    """Stores what WhatsApp users answer to message requests, and the notices of new marks."""
+    if not answers:
+        return
+    ends = {end for answer in answers for end in (answer.whatsapp_id, answer.third_party_id)}
+    await db.rows(LOCK_ACCOUNTS, sorted(ends))
+    for answer in answers:
+        pair = (answer.whatsapp_id, answer.third_party_id)
+        await db.change(_PUT_STATE, *pair, answer.state)
+        if answer.notice is not None and await db.change(_PUT_MARK, *pair, answer.trusted_until_ms):
+            await put_notice(db, answer.notice)
 
 
 async def put_notice(db: Session, notice: MailboxItem) -> None:

@@ -1,28 +1,12 @@
 """Chats and their first contacts in SQLite; knows no rule about answers and marks."""
 
-import sqlite3
 from collections.abc import Sequence
 
 from interop_server.core.consent.store import ChatStore
 from interop_server.core.messages import Chat, RequestAnswer
 from interop_server.core.model import MessageRequestState
 from interop_server.storage.sqlite.concern import Concern
-from interop_server.storage.sqlite.mailbox import put_notice
-
-_PUT_STATE = """
-    UPDATE chat SET request_state = ?3 WHERE whatsapp_id = ?1 AND third_party_id = ?2 AND request_state <> ?3
-"""
-_PUT_MARK = """
-    UPDATE chat SET trusted_until_ms = ?3 WHERE whatsapp_id = ?1 AND third_party_id = ?2 AND trusted_until_ms < ?3
-"""
-
-
-def _put_answers(db: sqlite3.Connection, answers: Sequence[RequestAnswer]) -> None:
-    for answer in answers:
-        pair = (answer.whatsapp_id, answer.third_party_id)
-        db.execute(_PUT_STATE, (*pair, answer.state))
-        if answer.notice is not None and db.execute(_PUT_MARK, (*pair, answer.trusted_until_ms)).rowcount:
-            put_notice(db, answer.notice)
+from interop_server.storage.sqlite.mailbox import put_answers
 
 
 class SqliteChats(Concern, ChatStore):
@@ -55,4 +39,4 @@ class SqliteChats(Concern, ChatStore):
         await self._change(self._DELETE, account_id, peer_jid)
 
     async def put_answers(self, answers: Sequence[RequestAnswer]) -> None:
-        await self._engine.write(lambda db: _put_answers(db, answers))
+        await self._engine.write(lambda db: put_answers(db, answers))

@@ -11,13 +11,14 @@ from interop_server.core.messages import (
     ChatEntry,
     Delivery,
     MailboxItem,
+    RequestAnswer,
     RetryOutcome,
     StanzaKind,
     Stored,
 )
 from interop_server.core.model import InboxMode, MessageRequestState
 from interop_server.core.shared_store import MailboxStore
-from interop_server.storage.arrivals import Arrivals, End, message_keys, named_in
+from interop_server.storage.arrivals import Arrivals, End, answers_in, message_keys, named_in
 from interop_server.storage.records import INBOX_MODES, REQUEST_STATES, delivery_of
 from interop_server.storage.sqlite.concern import Concern, choose
 from interop_server.storage.sqlite.rows import Rows
@@ -39,6 +40,7 @@ def put_items(db: sqlite3.Connection, items: list[MailboxItem]) -> list[Stored]:
     add_sent(db, arrivals.first_sent)
     states = _touch_chats(db, arrivals.messages)
     first_id = _insert(db, arrivals.waiting)
+    put_answers(db, answers_in(arrivals.messages))
     return arrivals.stored(count(first_id), states)
 
 
@@ -116,7 +118,7 @@ def _touch_chats(
         before = (entry, timestamp_ms)
         # One that does not list the chat opens it at most: what lists it in the same batch says how new it is.
         newest[entry] = max(timestamp_ms, newest.get(entry, 0)) if entry.is_listed else newest.get(entry, timestamp_ms)
-    rows = ((*entry, timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items())
+    rows = ((*entry[:4], timestamp_ms, timestamp_ms) for entry, timestamp_ms in newest.items())
     touched = _TOUCH_CHATS.execute(db, list(chain.from_iterable(rows)))
     return {(whatsapp_id, third_party_id): REQUEST_STATES[state] for whatsapp_id, third_party_id, state in touched}
 
@@ -130,6 +132,23 @@ def _put_retry_receipt(db: sqlite3.Connection, item: MailboxItem, most: int) -> 
     allow_resend(db, item)
     _insert(db, [item])
     return RetryOutcome.FORWARDED
+
+
+_PUT_STATE = """
+    UPDATE chat SET request_state = ?3 WHERE whatsapp_id = ?1 AND third_party_id = ?2 AND request_state <> ?3
+"""
+_PUT_MARK = """
+    UPDATE chat SET trusted_until_ms = ?3 WHERE whatsapp_id = ?1 AND third_party_id = ?2 AND trusted_until_ms < ?3
+"""
+
+
+def put_answers(db: sqlite3.Connection, answers: Sequence[RequestAnswer]) -> None:
+    """Stores what WhatsApp users answer to message requests, and the notices of new marks."""
+    for answer in answers:
+        pair = (answer.whatsapp_id, answer.third_party_id)
+        db.execute(_PUT_STATE, (*pair, answer.state))
+        if answer.notice is not None and db.execute(_PUT_MARK, (*pair, answer.trusted_until_ms)).rowcount:
+            put_notice(db, answer.notice)
 
 
 def put_notice(db: sqlite3.Connection, notice: MailboxItem) -> None:
