@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
-from interop_server.core.limits import About, Limits, Scope, about, conflicts
+from interop_server.core.limit_facts import About, Scope
+from interop_server.core.limits import Limits, about, conflicts
 
 _BOOLEANS = {"true": True, "false": False}
 _KINDS = {

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from interop_server.core.errors import Reason, Recovery
-from interop_server.core.limits import Limits, Scope, names_of
+from interop_server.core.limit_facts import Scope
+from interop_server.core.limits import Limits, names_of
 from interop_server.ledger import Ledger, Requirement, Status, load_ledger
 from interop_server.rpc.statuses import STATUS_CODES
 from tests.ledger import drives

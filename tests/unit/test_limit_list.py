@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.core.limits import EEA_CALLING_CODES, Limits, Scope, names_of
+from interop_server.core.limit_facts import Scope
+from interop_server.core.limits import EEA_CALLING_CODES, Limits, names_of
 from interop_server.limit_list import LimitEntry, LimitWrong, limits_from, list_limits
 
 KNOWN = Path(__file__).with_name("limits.toml")

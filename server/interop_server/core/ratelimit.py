@@ -9,7 +9,8 @@ from collections.abc import Hashable, Sequence
 from typing import NamedTuple, Protocol, Self
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.limits import SECOND_MS, Limits, Scope, about
+from interop_server.core.limit_facts import Scope
+from interop_server.core.limits import SECOND_MS, Limits, about
 from interop_server.core.ports import Clock
 from interop_server.core.sweeps import Sweep
 

@@ -15,7 +15,8 @@ from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal, refusal_from_rpc_error
 from interop_client.messaging.events import ConnectionLost
 from interop_client.third_party import ThirdPartyClient
-from interop_server.core.limits import Scope, names_of
+from interop_server.core.limit_facts import Scope
+from interop_server.core.limits import names_of
 from partner_server import SigningKeys
 from tests.e2e.nodes.conftest import Both, Nodes, at_both, two_nodes
 from tests.e2e.nodes.test_connections import bearer, second_of
