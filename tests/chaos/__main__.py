@@ -100,7 +100,7 @@ def main(
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
-        _print(found, kinds)
+        _print(found, kinds, "kills" if nodes == 1 else "faults")
     sys.exit(INTERRUPTED if interrupted else 1 if found.broken else 0)
 
 
@@ -139,10 +139,10 @@ async def _run(campaign: Campaign | WorldCampaign, kills: int) -> bool:
     return True
 
 
-def _print(found: Found, points: Sequence[str]) -> None:
+def _print(found: Found, points: Sequence[str], what: str) -> None:
     for point in (*points, RANDOM):
-        click.echo(f"{point:22} {found.at_points[point]:6} kills")
-    click.echo(f"{found.kills} kills in {found.seconds:.0f} s (seed {found.seed}).")
+        click.echo(f"{point:22} {found.at_points[point]:6} {what}")
+    click.echo(f"{found.kills} {what} in {found.seconds:.0f} s (seed {found.seed}).")
     if found.missed:
         click.echo(f"{found.missed} times a point was not passed in time, and the server was killed at random instead.")
     for sentence in found.broken:
