@@ -12,6 +12,9 @@ CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", (1 << 24) - 1),
 )
 
+SEND, RECEIVE = f"/{SERVICE}/Send", f"/{SERVICE}/Receive"
+"""Methods of pairs, for `RawCall`."""
+
 _Streams = grpc.aio.StreamStreamMultiCallable[bytes, bytes]
 
 
@@ -30,8 +33,6 @@ class BareCalls:
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.echo: _Streams = channel.stream_stream(f"/{SERVICE}/Echo")
-        self.send: _Streams = channel.stream_stream(f"/{SERVICE}/Send")
-        self.receive: _Streams = channel.stream_stream(f"/{SERVICE}/Receive")
         self.answer: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(f"/{SERVICE}/Answer")
         self.upload: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(f"/{SERVICE}/Upload")
         self.download: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(f"/{SERVICE}/Download")

@@ -11,12 +11,14 @@ from typing import Self
 
 import grpc.aio
 
-from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
+from interop_api.v1 import chat_pb2, stanza_pb2
 from interop_protocol.noise import InitiatorHandshake, Transport
 from tests.bench.bare_client import CHANNEL_OPTIONS
+from tests.bench.raw_call import RawCall
 from tests.bench.report import WrongAnswer
 
-_Call = grpc.aio.StreamStreamCall[chat_pb2.ConnectRequest, chat_pb2.ConnectResponse]
+_CONNECT = "/interop_api.v1.ChatService/Connect"
+_Call = grpc.aio.StreamStreamCall[bytes, bytes] | RawCall
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,7 @@ class LeanClient:
 
     def __init__(self, channel: grpc.aio.Channel, call: _Call, noise: Transport) -> None:
         self.channel = channel
+        """For calls beside the chat channel."""
         self.jid = ""
         self.metadata: tuple[tuple[str, str], ...] = ()
         """Authorises unary calls."""
@@ -41,14 +44,19 @@ class LeanClient:
         self._writing = asyncio.Lock()
 
     @classmethod
-    async def log_in(cls, address: str, account: Account) -> Self:
+    async def log_in(cls, address: str, account: Account, *, raw: bool = False) -> Self:
         """Connects, shakes hands, logs in, and reads up to the end of an empty backlog.
+
+        Args:
+            address: Of the server.
+            account: Who logs in.
+            raw: Whether the chat channel is a `RawCall`, for load; else it is one of grpc.aio, for all else.
 
         Raises:
             WrongAnswer: The server does not accept the login.
         """
         channel = grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS)
-        call: _Call = chat_pb2_grpc.ChatServiceStub(channel).Connect()
+        call: _Call = await RawCall.open(address, _CONNECT) if raw else channel.stream_stream(_CONNECT)()
         client = cls(channel, call, await _shake_hands(call, account))
         first = await client.receive()
         if not first[0].HasField("login_success"):
@@ -63,7 +71,7 @@ class LeanClient:
         """Sends one frame and returns its size in bytes."""
         async with self._writing:  # frames go out in the order of sealing, and grpc.aio takes one write at a time
             sealed = self._noise.encrypt(stanza_pb2.Batch(stanzas=stanzas).SerializeToString())
-            await self._call.write(chat_pb2.ConnectRequest(sealed=sealed))
+            await self._call.write(chat_pb2.ConnectRequest(sealed=sealed).SerializeToString())
         return len(sealed)
 
     async def receive(self) -> Sequence[stanza_pb2.Stanza]:
@@ -72,9 +80,7 @@ class LeanClient:
         Raises:
             WrongAnswer: The server ended the stream.
         """
-        response = await self._call.read()
-        if not isinstance(response, chat_pb2.ConnectResponse):
-            raise WrongAnswer("the server ended a chat channel")
+        response = await _next(self._call)
         stanzas = stanza_pb2.Batch.FromString(self._noise.decrypt(response.sealed)).stanzas
         if stanzas[-1].HasField("stream_error"):
             raise WrongAnswer(f"the server ended a chat channel: {stanzas[-1].stream_error.error.reason}")
@@ -82,20 +88,31 @@ class LeanClient:
 
     async def close(self) -> None:
         """Ends the connection."""
-        self._call.cancel()
+        if isinstance(self._call, RawCall):
+            self._call.close()
+        else:
+            self._call.cancel()
         await self.channel.close()
+
+
+async def _next(call: _Call) -> chat_pb2.ConnectResponse:
+    response = await call.read()
+    if not isinstance(response, bytes):
+        raise WrongAnswer("the server ended a chat channel")
+    return chat_pb2.ConnectResponse.FromString(response)
+
+
+async def _say(call: _Call, message: chat_pb2.HandshakeMessage) -> None:
+    await call.write(chat_pb2.ConnectRequest(handshake=message).SerializeToString())
 
 
 async def _shake_hands(call: _Call, account: Account) -> Transport:
     noise = InitiatorHandshake(account.auth_private_key, os.urandom(32))
     hello = chat_pb2.ClientHello(ephemeral=noise.client_hello())
-    await call.write(chat_pb2.ConnectRequest(handshake=chat_pb2.HandshakeMessage(client_hello=hello)))
-    response = await call.read()
-    if not isinstance(response, chat_pb2.ConnectResponse):
-        raise WrongAnswer("the server ended a handshake")
-    answer = response.handshake.server_hello
+    await _say(call, chat_pb2.HandshakeMessage(client_hello=hello))
+    answer = (await _next(call)).handshake.server_hello
     noise.read_server_hello(answer.ephemeral, answer.static_key, answer.payload)
     static, payload = noise.client_finish(account.payload.SerializeToString())
     finish = chat_pb2.ClientFinish(static_key=static, payload=payload)
-    await call.write(chat_pb2.ConnectRequest(handshake=chat_pb2.HandshakeMessage(client_finish=finish)))
+    await _say(call, chat_pb2.HandshakeMessage(client_finish=finish))
     return noise.split()

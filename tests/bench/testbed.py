@@ -93,8 +93,12 @@ class Testbed:
         """Where clients call that are not logged in."""
         return str(self.server.ready["grpc"])
 
-    async def third_party_user(self) -> tuple[LeanClient, prekeys_pb2.SetPreKeysRequest]:
-        """Enlists a user of the partner and logs it in; also returns what it may publish, one-time prekeys aside."""
+    async def third_party_user(self, *, raw: bool = False) -> tuple[LeanClient, prekeys_pb2.SetPreKeysRequest]:
+        """Enlists a user of the partner and logs it in; also returns what it may publish, one-time prekeys aside.
+
+        Args:
+            raw: As `LeanClient.log_in`.
+        """
         applicant = self.applicant()
         async with grpc.aio.insecure_channel(self.address) as channel:
             jid = await applicant.enlist(enlistment_pb2_grpc.EnlistmentServiceStub(channel))
@@ -117,7 +121,7 @@ class Testbed:
                 signature=request.e_skey_sig,
             ),
         )
-        return await self.log_in(Account(applicant.auth.private_bytes_raw(), payload)), keys
+        return await self.log_in(Account(applicant.auth.private_bytes_raw(), payload), raw=raw), keys
 
     def applicant(self) -> "Applicant":
         """Makes a user of the partner who has a token and keys, and is not enlisted."""
@@ -142,9 +146,13 @@ class Testbed:
         """Registers WhatsApp users at once; none is logged in."""
         return await asyncio.gather(*(self._register() for _ in range(count)))
 
-    async def whatsapp_user(self) -> LeanClient:
-        """Registers a WhatsApp user, logs it in and opts it in."""
-        client = await self.log_in(await self._register())
+    async def whatsapp_user(self, *, raw: bool = False) -> LeanClient:
+        """Registers a WhatsApp user, logs it in and opts it in.
+
+        Args:
+            raw: As `LeanClient.log_in`.
+        """
+        client = await self.log_in(await self._register(), raw=raw)
         interop = interop_pb2_grpc.InteropServiceStub(client.channel)
         for result in (interop_pb2.TERMS_RESULT_SHOWN, interop_pb2.TERMS_RESULT_ACCEPTED):
             terms = interop_pb2.RecordTermsRequest(terms_id=TERMS_ID, result=result)
@@ -220,8 +228,8 @@ class Testbed:
         claims = {"iss": ISSUER, "sub": user, "aud": "interopsim", "iat": now, "exp": now + TOKEN_SECONDS}
         return jwt.encode({"alg": "RS256", "kid": "bench"}, claims, self._signing_key, algorithms=["RS256"])
 
-    async def log_in(self, account: Account) -> LeanClient:
-        """Logs somebody in, at the next server, until the end of the run."""
-        client = await LeanClient.log_in(str(next(self._places).ready["grpc"]), account)
+    async def log_in(self, account: Account, *, raw: bool = False) -> LeanClient:
+        """Logs somebody in, at the next server, until the end of the run; `raw` as `LeanClient.log_in`."""
+        client = await LeanClient.log_in(str(next(self._places).ready["grpc"]), account, raw=raw)
         self._stack.push_async_callback(client.close)
         return client

@@ -7,14 +7,13 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
-
-import grpc.aio
+from typing import Any, Self
 
 from interop_api.v1 import stanza_pb2
-from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server
+from tests.bench.bare_client import RECEIVE, SEND, bare_server
 from tests.bench.cpu import cpu_seconds
 from tests.bench.lean_client import LeanClient
+from tests.bench.raw_call import RawCall
 from tests.bench.report import Figure, WrongAnswer
 from tests.bench.settings import Settings
 from tests.bench.testbed import Testbed
@@ -116,8 +115,7 @@ class Pair:
                     if ack.id != str(number) or not ack.timestamp_ms or ack.HasField("error"):
                         raise WrongAnswer(f"message {number} was not acked, but this came: {ack}")
                 flow.acked += len(acks)
-                if len(acks) == self._batch:
-                    self.sizes.send_acks = stanza.ByteSize()
+                self.sizes.send_acks = stanza.ByteSize() * self._batch // len(acks)
             flow.moved()
 
     async def receive(self) -> None:
@@ -230,8 +228,8 @@ def cpu_name(name: str) -> str:
 
 
 async def open_pair(testbed: Testbed, number: int, settings: Settings) -> Pair:
-    third_party_user, _ = await testbed.third_party_user()
-    whatsapp_user = await testbed.whatsapp_user()
+    third_party_user, _ = await testbed.third_party_user(raw=True)
+    whatsapp_user = await testbed.whatsapp_user(raw=True)
     if number % 2:
         return Pair(whatsapp_user, third_party_user, settings)
     return Pair(third_party_user, whatsapp_user, settings)
@@ -297,15 +295,18 @@ async def _drain(flows: Sequence[_Flow], work: Sequence[Coroutine[Any, Any, None
 class _BarePair:
     """A pair at the bare server: the same frames in the same window."""
 
-    def __init__(self, address: str, number: int, sizes: _FrameSizes, settings: Settings) -> None:
+    def __init__(self, sender: RawCall, recipient: RawCall, sizes: _FrameSizes, settings: Settings) -> None:
         self.flow = _Flow(settings)
         self._sizes = sizes
         self._batch = settings.batch
-        self._channels = [grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) for _ in range(2)]
-        sender, recipient = (BareCalls(channel) for channel in self._channels)
+        self._sender = sender
+        self._recipient = recipient
+
+    @classmethod
+    async def open(cls, address: str, number: int, sizes: _FrameSizes, settings: Settings) -> Self:
         pair = ("pair", str(number))
-        self._sender = sender.send(metadata=(pair, ("ack-bytes", str(sizes.send_acks))))
-        self._recipient = recipient.receive(metadata=(pair,))
+        sender = await RawCall.open(address, SEND, (pair, ("ack-bytes", str(sizes.send_acks))))
+        return cls(sender, await RawCall.open(address, RECEIVE, (pair,)), sizes, settings)
 
     async def send(self) -> None:
         frame = os.urandom(self._sizes.messages)
@@ -325,13 +326,13 @@ class _BarePair:
             self.flow.moved()
             await self._recipient.write(ack)
 
-    async def close(self) -> None:
-        for channel in self._channels:
-            await channel.close()
+    def close(self) -> None:
+        self._sender.close()
+        self._recipient.close()
 
 
 async def _load_bare(address: str, sizes: _FrameSizes, settings: Settings) -> tuple[list[float], int]:
-    pairs = [_BarePair(address, number, sizes, settings) for number in range(settings.pairs)]
+    pairs = [await _BarePair.open(address, number, sizes, settings) for number in range(settings.pairs)]
     flows = [pair.flow for pair in pairs]
     async with asyncio.TaskGroup() as group:
         readers = [group.create_task(work) for pair in pairs for work in (pair.read_acks(), pair.receive())]
@@ -340,5 +341,5 @@ async def _load_bare(address: str, sizes: _FrameSizes, settings: Settings) -> tu
         for task in readers:
             task.cancel()
     for pair in pairs:
-        await pair.close()
+        pair.close()
     return rates, sum(flow.sent for flow in flows)

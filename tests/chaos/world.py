@@ -225,7 +225,7 @@ class World(Scene):
             shown_ms = 0
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
-                    while (shown_ms := (await admin.get_clock()).now_ms) < latest_ms:
+                    while (shown_ms := (await admin.get_clock()).now_ms) < latest_ms:  # noqa: ASYNC110
                         await asyncio.sleep(_LOOK_SECONDS)
             if shown_ms < latest_ms:
                 raise Broken(f"{node.name} shows a time {latest_ms - shown_ms} ms before one that was shown")
@@ -257,7 +257,7 @@ class World(Scene):
             async with asyncio.timeout(seconds):
                 for node, admin in self._admins.items():
                     said = f"{node.name} does not answer"
-                    while said := await self._ask(node, admin, says, looks_at_connections=looks_at_connections):
+                    while said := await self._ask(node, admin, says, looks_at_connections=looks_at_connections):  # noqa: ASYNC110
                         await asyncio.sleep(_LOOK_SECONDS)
         if said:
             raise Broken(said)

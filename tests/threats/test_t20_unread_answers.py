@@ -12,9 +12,9 @@ from interop_server.core.limits import Limits
 from tests.bench.lean_client import LeanClient
 from tests.e2e.conftest import World
 from tests.e2e.connection.test_unread_answers import BLOCKLIST, calls, ends
+from tests.raw_http2 import HEADERS, connection
 from tests.threats.bystanders import bystanders
 from tests.threats.crowd import whatsapp_crowd
-from tests.threats.raw_http2 import HEADERS, connection
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T20"), pytest.mark.requirement("SIM-06", "MSG-09", "CHN-12")]

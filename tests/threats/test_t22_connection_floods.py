@@ -18,8 +18,8 @@ from interop_server.runtime.files import raise_file_limit
 from partner_server import SigningKeys
 from tests.e2e.conftest import open_world
 from tests.evidence import new_journal
+from tests.raw_http2 import CONNECT, END_HEADERS, HEADERS, connection, frame
 from tests.threats.bystanders import bystanders
-from tests.threats.raw_http2 import CONNECT, END_HEADERS, HEADERS, connection, frame
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T22"), pytest.mark.requirement("SIM-06")]

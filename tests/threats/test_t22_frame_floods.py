@@ -9,8 +9,7 @@ import pytest
 from interop_demo.processes import Child
 from interop_server.runtime.files import raise_file_limit
 from tests.e2e.conftest import World
-from tests.threats.bystanders import bystanders
-from tests.threats.raw_http2 import (
+from tests.raw_http2 import (
     CONNECT,
     DATA,
     END_HEADERS,
@@ -23,6 +22,7 @@ from tests.threats.raw_http2 import (
     connection,
     frame,
 )
+from tests.threats.bystanders import bystanders
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T22"), pytest.mark.requirement("SIM-06")]

@@ -8,8 +8,8 @@ import pytest
 from interop_demo.processes import Child
 from interop_server.runtime.files import raise_file_limit
 from tests.e2e.conftest import World
+from tests.raw_http2 import CONNECT, CONTINUATION, END_HEADERS, HEADERS, connection, frame, literal
 from tests.threats.bystanders import bystanders
-from tests.threats.raw_http2 import CONNECT, CONTINUATION, END_HEADERS, HEADERS, connection, frame, literal
 from tests.threats.report import Attack
 
 pytestmark = [pytest.mark.threat("T23"), pytest.mark.requirement("SIM-06")]

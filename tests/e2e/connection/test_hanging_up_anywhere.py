@@ -14,7 +14,7 @@ from partner_server import SigningKeys
 from tests.e2e.conftest import World
 from tests.e2e.operator.test_refusals_limits import own_world
 from tests.e2e.raw import QUIET, WAIT_SECONDS
-from tests.threats.raw_http2 import (
+from tests.raw_http2 import (
     DATA,
     END_HEADERS,
     END_STREAM,

@@ -18,7 +18,7 @@ from tests.e2e.conftest import World
 from tests.e2e.operator.test_edges import outcome
 from tests.e2e.operator.test_refusals_limits import own_world
 from tests.e2e.raw import QUIET, WAIT_SECONDS
-from tests.threats.raw_http2 import (
+from tests.raw_http2 import (
     END_HEADERS,
     END_STREAM,
     HEADERS,

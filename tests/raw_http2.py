@@ -5,13 +5,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import NamedTuple
 
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 8, 9
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 """Kinds of frames."""
 ACK, END_STREAM, END_HEADERS = 1, 1, 4
 """Flags."""
 _WINDOW = b"\x00\x04"
 """The setting that says how much of each stream the client takes before it says more."""
-_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 class Frame(NamedTuple):
@@ -104,7 +104,7 @@ async def connection(
     opened = Connection(reader, writer)
     try:
         settings = b"" if window_bytes is None else _WINDOW + window_bytes.to_bytes(4, "big")
-        await opened.send(_PREFACE + frame(SETTINGS, 0, 0, settings))
+        await opened.send(PREFACE + frame(SETTINGS, 0, 0, settings))
         if acknowledges:
             await opened.acknowledge()
         yield opened
