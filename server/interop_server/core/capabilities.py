@@ -3,8 +3,8 @@
 Numbers are those of `Capability` in chat.proto. Each side sends only what the other has named.
 """
 
-from collections.abc import Set
 from enum import IntEnum
+from functools import cache
 
 from interop_server.core.limits import Limits
 from interop_server.core.messages import NotificationType
@@ -38,6 +38,7 @@ def offered(limits: Limits) -> frozenset[Capability]:
     return frozenset(Capability) if limits.kem_prekeys else frozenset(Capability) - {Capability.KEM_PREKEYS}
 
 
-def withheld_from(capabilities: Set[Capability]) -> frozenset[NotificationType]:
+@cache  # each connection has one of a few, and keeps it
+def withheld_from(capabilities: frozenset[Capability]) -> frozenset[NotificationType]:
     """Returns the notifications that are not sent to a client with these capabilities."""
     return frozenset(about for about, needed in NEEDED.items() if needed not in capabilities)

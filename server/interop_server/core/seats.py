@@ -1,9 +1,9 @@
 """How much may be under way at once, of each kind and for each caller; knows no service and no stream."""
 
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import NamedTuple, Self
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import SECOND_MS, Limits, about
@@ -29,9 +29,8 @@ class Seats:
         self._limits = limits
         self._taken: Counter[Claim] = Counter()
 
-    @contextmanager
-    def taken(self, claims: Sequence[Claim]) -> Iterator[None]:
-        """Takes a seat of each kind for the time of the block.
+    def taken(self, claims: Sequence[Claim]) -> "Taken":
+        """Takes a seat of each kind.
 
         Raises:
             Refusal: RATE_LIMITED when one of them is not free; none is taken then.
@@ -40,18 +39,39 @@ class Seats:
             if self._taken[claim] >= getattr(self._limits, claim.limit):
                 raise self._refusal(claim.limit)
         self._taken.update(claims)
-        try:
-            yield
-        finally:
-            self._taken.subtract(claims)
-            for claim in claims:
-                if not self._taken[claim]:
-                    del self._taken[claim]
+        return Taken(self, claims)
+
+    def _free(self, claims: Sequence[Claim]) -> None:
+        self._taken.subtract(claims)
+        for claim in claims:
+            if not self._taken[claim]:
+                del self._taken[claim]
 
     def _refusal(self, limit: str) -> Refusal:
         known = about(limit)
         detail = f"no more than {getattr(self._limits, limit):,} {known.purpose}"
         return Refusal(Reason.RATE_LIMITED, detail, SECOND_MS, requirement=known.requirements[0])
+
+
+class Taken:
+    """Seats that are taken. A context manager: at its end they are free, unless somebody keeps them."""
+
+    __slots__ = ("_claims", "_seats")
+
+    def __init__(self, seats: Seats, claims: Sequence[Claim]) -> None:
+        self._seats = seats
+        self._claims = claims
+
+    def keep(self) -> Callable[[], None]:
+        """Leaves them taken at the end of the block; call what is returned when they are to be free."""
+        claims, self._claims = self._claims, ()
+        return partial(self._seats._free, claims)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._seats._free(self._claims)
 
 
 def transfer_from(address: str) -> tuple[Claim, ...]:

@@ -1,8 +1,6 @@
 """One call under way: what kind it is, who makes it and what it is called; knows no service and no rule."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -98,23 +96,30 @@ class HungUp(Exception):
     """The other end of a call is gone, or this end is stopping: nothing can be read or written any more. Ordinary."""
 
 
-@contextmanager
-def on_the_line() -> Iterator[None]:
-    """Turns what gRPC raises when it cannot read from or write to a call into one exception.
+class _OnTheLine:
+    """Turns what gRPC raises when it cannot read from or write to a call into one exception. A context manager.
 
     Raises:
         HungUp: In place of everything that gRPC raises there, other than for an abort of this end's.
     """
-    try:
-        yield
-    except grpc.aio.AbortError:
-        raise
-    except grpc.aio.BaseError as error:
-        raise HungUp from error
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, _kind: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, grpc.aio.BaseError) and not isinstance(error, grpc.aio.AbortError):
+            raise HungUp from error
+
+
+ON_THE_LINE = _OnTheLine()
+"""One for all: it is entered for each frame, and each connection waits in it for the next."""
 
 
 class Call:
     """A call under way. Servicers get it in place of gRPC's context, which it stands in for."""
+
+    __slots__ = (
+        "_context", "_is_recorded", "_journal", "account", "actor", "capabilities", "method", "mode", "request_id",
+    )  # fmt: skip
 
     def __init__(self, context: Context, method: Method, journal: Journal) -> None:
         self._context = context
@@ -141,7 +146,7 @@ class Call:
         Raises:
             HungUp: There is nobody any more.
         """
-        with on_the_line():
+        with ON_THE_LINE:
             return await self._context.read()
 
     async def write(self, message: Any) -> None:
@@ -150,7 +155,7 @@ class Call:
         Raises:
             HungUp: There is nobody any more.
         """
-        with on_the_line():
+        with ON_THE_LINE:
             await self._context.write(message)
 
     def belongs_to(

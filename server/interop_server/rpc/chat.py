@@ -238,6 +238,11 @@ class _SealedChannel:
 class _ChatStream:
     """A logged-in channel: reads, writes, delivers and watches for silence until one of these ends."""
 
+    __slots__ = (
+        "_ahead", "_call", "_channel", "_edge", "_faulty", "_heard_at_ms", "_inbound", "_live", "_outbox", "_pump",
+        "_receive", "_rules", "_share",
+    )  # fmt: skip
+
     def __init__(self, edge: Edge, live: LiveConnection, channel: _SealedChannel, call: Call) -> None:
         self._edge = edge
         self._call = call
@@ -270,12 +275,12 @@ class _ChatStream:
         low = await self._rules.prekeys.low_counts(self._live.account)
         if low is not None:
             self._live.tell_prekeys_low(*low)
-        writing = self._start(self._write())
-        others = [self._start(work) for work in (self._work(), self._pump.run())]
+        writing = self._start(self._write(), "write")
+        others = [self._start(self._work(), "work"), self._start(self._pump.run(), "deliver")]
         others.append(self._start(self._watch(), "silence"))  # the clock reports fired timers under this name
-        others.append(asyncio.create_task(self._read()))
+        others.append(asyncio.create_task(self._read(), name="read"))
         try:
-            error = await asyncio.shield(self._live.over)
+            error = await self._live.over
             await _cancel(others)
             if isinstance(error, Refusal):
                 _say_when(error, self._rules.limits)
@@ -289,7 +294,7 @@ class _ChatStream:
             await _cancel([writing, *others])
             await self._faulty.close()
 
-    def _start(self, work: Coroutine[Any, Any, None], name: str | None = None) -> asyncio.Task[None]:
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         task = asyncio.create_task(work, name=name)
         task.add_done_callback(self._has_ended)
         return task

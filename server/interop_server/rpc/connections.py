@@ -12,6 +12,7 @@ from interop_server.core.model import Account, ConnectionFacts, ConnectionMode, 
 from interop_server.core.ports import Rng
 from interop_server.rpc.channel_state import TRANSITIONS, ChannelEvent, ChannelState
 from interop_server.rpc.handover import Handover
+from interop_server.rpc.lean_event import LeanEvent
 
 SESSION_TOKEN_BYTES = 24
 
@@ -49,13 +50,18 @@ class LiveConnection:
     Its session token lives exactly as long (CHN-01).
     """
 
+    __slots__ = (
+        "_told_prekeys_low", "capabilities", "changed", "epoch", "facts", "handover", "is_leaving", "max_frame_bytes",
+        "over", "prekeys_low", "read_receipts", "session_token", "show", "state",
+    )  # fmt: skip
+
     def __init__(self, facts: ConnectionFacts, admission: Admission, client: ClientTraits) -> None:
         self.facts = facts
         self.session_token, self.epoch = admission
         self.read_receipts = client.read_receipts
         self.max_frame_bytes = client.max_frame_bytes
         self.capabilities = client.capabilities
-        self.changed = asyncio.Event()
+        self.changed = LeanEvent()
         """Set when the mailbox may have something new, or `prekeys_low` is set."""
         self.handover = Handover()
         """What is new there, as far as it is known."""
@@ -69,7 +75,7 @@ class LiveConnection:
         self.state = ChannelState.OPEN
         self.over: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()
         """Resolves when the channel ends: to a Refusal when the server ends it, to another error when the stream fails,
-        to None when the client leaves."""
+        to None when the client leaves. Cancelled when gRPC ends the call."""
 
     @property
     def account(self) -> Account:
@@ -84,7 +90,7 @@ class LiveConnection:
     @property
     def end_reason(self) -> Reason | None:
         """The reason why the server ends the connection; None while it does not."""
-        error = self.over.result() if self.over.done() else None
+        error = self.over.result() if self.over.done() and not self.over.cancelled() else None
         return error.reason if isinstance(error, Refusal) else None
 
     def wake(self) -> None:

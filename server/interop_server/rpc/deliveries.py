@@ -23,6 +23,11 @@ _PAGE = 256
 class DeliveryPump:
     """One connection's deliveries. Source: MSG-07 to MSG-09, KEY-09."""
 
+    __slots__ = (
+        "_clock", "_credit", "_cursor", "_knows_requests", "_live", "_mailbox", "_max_unacked", "_outbox", "_unacked",
+        "_withheld",
+    )  # fmt: skip
+
     def __init__(self, mailbox: Mailbox, live: LiveConnection, outbox: Outbox, clock: Clock, limits: Limits) -> None:
         self._mailbox = mailbox
         self._live = live

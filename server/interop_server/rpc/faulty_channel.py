@@ -51,13 +51,18 @@ class FaultyChannel:
         put: Sends serialised stanzas that no fault meets any more.
     """
 
+    __slots__ = (
+        "_faults", "_gate", "_has_ended", "_is_mute", "_late", "_live", "_overtaken", "_overtaken_answers", "_put",
+        "_turn",
+    )  # fmt: skip
+
     def __init__(self, gate: FaultGate, live: LiveConnection, put: Callable[[Iterable[bytes]], None]) -> None:
         self._gate = gate
         self._faults = gate.faults
         self._live = live
         self._put = put
         self._turn = asyncio.Lock()
-        self._late: set[asyncio.Task[None]] = set()
+        self._late: list[asyncio.Task[None]] = []
         self._overtaken: list[stanza_pb2.Stanza] = []
         self._overtaken_answers: list[bytes] = []
         self._has_ended = False
@@ -193,10 +198,10 @@ class FaultyChannel:
 
     def _later(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name="fault")
-        self._late.add(task)
+        self._late.append(task)
         task.add_done_callback(self._is_done)
 
     def _is_done(self, task: asyncio.Task[None]) -> None:
-        self._late.discard(task)
+        self._late.remove(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._live.finish(error)

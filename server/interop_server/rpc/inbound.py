@@ -65,6 +65,11 @@ class Inbound:
         held: Told by how much more, or less, memory the stanzas under work take up beside their bytes.
     """
 
+    __slots__ = (
+        "_batches", "_held", "_held_bytes", "_is_open", "_journal", "_limits", "_live", "_outbox", "_pump", "_rules",
+        "_turns", "_wire",
+    )  # fmt: skip
+
     def __init__(
         self,
         edge: Edge,

@@ -4,7 +4,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
 from functools import partial
 from typing import Any, NamedTuple, NoReturn
 
@@ -14,10 +13,11 @@ from google.protobuf.message import DecodeError
 
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.rules import Rules
-from interop_server.core.seats import Seats
+from interop_server.core.seats import Seats, Taken
 from interop_server.fault_gate import FaultGate, Severed
 from interop_server.rpc.answers import Answers
 from interop_server.rpc.calls import (
+    ON_THE_LINE,
     REQUEST_ID_METADATA,
     Call,
     Context,
@@ -26,7 +26,6 @@ from interop_server.rpc.calls import (
     chosen_id,
     foreign_method,
     method_of,
-    on_the_line,
 )
 from interop_server.rpc.claims import caller_of, claims_of
 from interop_server.rpc.entrance import Session
@@ -67,6 +66,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def __init__(
         self, rules: Rules, sessions: Sessions, repeats: Repeats, seats: Seats, gate: FaultGate, answers: Answers
     ) -> None:
+        self._wrapped: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+        """The handlers of the methods that there are, by path; each is made with its first call."""
         self._gate = gate
         self._answers = answers
         self._journal = rules.journal
@@ -84,20 +85,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
         To gRPC every request is a stream: it must not receive a request before somebody has said that it may come.
         """
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
         path = handler_call_details.method
-        method = method_of(path) or foreign_method(path)
+        wrapped = self._wrapped.get(path)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return grpc.stream_stream_rpc_method_handler(self._refuse_unknown)
+            wrapped = self._wrapped[path] = self._wrap(handler, method_of(path) or foreign_method(path))
         try:
             check_metadata(handler_call_details.invocation_metadata)
         except Refusal as refusal:
+            method = method_of(path) or foreign_method(path)
             return grpc.stream_stream_rpc_method_handler(self._refuse_with(refusal, method))
+        return wrapped
+
+    def _wrap(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
         if method.request is None:
             return self._counted(handler, method)
         parse, streams = handler.request_deserializer, handler.request_streaming
         make = _MAKERS[True, handler.response_streaming]
-        assert method.request is not None and parse is not None, "every method of the contract has a request"
+        assert parse is not None, "every method of the contract has a request"
         bounds = bounds_of(method.request, self._has_kem_prekeys)
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             self._guard(_behavior(handler), method, None if streams else _Reading(bounds.check, parse)),
@@ -139,12 +146,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 connection = await self._sessions.of(context)
                 call.belongs_to(connection.account, connection.capabilities, connection.facts.mode)
                 behavior = _while_enlisted(behavior, connection, call.method)
-            with ExitStack() as until_done:
-                until_done.enter_context(self._seats.taken(claims_of(call)))
+            with self._seats.taken(claims_of(call)) as seats:
                 request = stream if reading is None else await _receive(context)
                 message = stream if reading is None else reading.checked(request)
                 response = await self._perform(behavior, message, request, call)
-                return self._hand_over(response, call, context, until_done)
+                return self._hand_over(response, call, context, seats)
         except Refusal as refusal:
             await _refuse(refusal, call, context)
         except DecodeError:
@@ -157,13 +163,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             _log.exception("%s failed", call.method.name, extra={"request_id": call.request_id})
             await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
 
-    def _hand_over(self, response: Any, call: Call, context: Context, until_done: ExitStack) -> Any:
+    def _hand_over(self, response: Any, call: Call, context: Context, seats: Taken) -> Any:
         """Gives gRPC an answer; its seats and bytes count until the client has it. What streams has written its own."""
         if response is None:
             return None
-        until_done.callback(self._answers.hold(caller_of(call), response.ByteSize()))
-        kept = until_done.pop_all()
-        context.add_done_callback(lambda _: kept.close())  # type: ignore[arg-type]  # its type is written down wrongly
+        was_taken, is_free = self._answers.hold(caller_of(call), response.ByteSize()), seats.keep()
+
+        def let_go(_: object) -> None:
+            was_taken()
+            is_free()
+
+        context.add_done_callback(let_go)  # type: ignore[arg-type]  # its type is written down wrongly
         return response
 
     def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
@@ -173,13 +183,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         async def counted(request: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
-                with ExitStack() as until_done, on_the_line():
-                    until_done.enter_context(self._seats.taken(claims_of(call)))
+                with self._seats.taken(claims_of(call)) as seats, ON_THE_LINE:
                     if inspect.isasyncgenfunction(behavior):
                         async for response in behavior(request, context):
                             await context.write(response)
                         return None
-                    return self._hand_over(await behavior(request, context), call, context, until_done)
+                    return self._hand_over(await behavior(request, context), call, context, seats)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
             except HungUp as error:
@@ -193,11 +202,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         )
         return wrapped
 
-    async def _perform(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Any:
+    def _perform(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Awaitable[Any]:
         if self._gate.faults.is_on and not call.method.is_admin and call.method.name not in OWN_FAULTS:
             work = partial(self._do, behavior, message, request, call)
-            return await perform_under_faults(self._gate, call, message, work)
-        return await self._do(behavior, message, request, call)
+            return perform_under_faults(self._gate, call, message, work)
+        return self._do(behavior, message, request, call)
 
     async def _do(self, behavior: Behavior, message: Any, request: Any, call: Call) -> Any:
         if call.method.is_repeatable and message.request_id:
@@ -242,14 +251,14 @@ async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     about = {"request_id": refusal.request_id}
     _log.info("%s refused: %s [request %s]", call.method.name, refusal, refusal.request_id, extra=about)
     metadata = ((DETAILS_METADATA, status_details(refusal)), (REQUEST_ID_METADATA, call.request_id))
-    with on_the_line():
+    with ON_THE_LINE:
         await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
     raise AssertionError("abort returned")
 
 
 async def _sever(context: Context) -> NoReturn:
     """Ends a call as its client sees a connection that breaks."""
-    with on_the_line():
+    with ON_THE_LINE:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
     raise AssertionError("abort returned")
 
@@ -296,7 +305,7 @@ async def _receive(context: Context) -> bytes:
     """
     try:
         async with asyncio.timeout(REQUEST_SECONDS):
-            with on_the_line():
+            with ON_THE_LINE:
                 request = await context.read()
     except TimeoutError as error:
         detail = "the bytes of the request did not come in time"
