@@ -1,11 +1,17 @@
-"""What people cost who are connected and do nothing: memory for each, and the work of their login."""
+"""What people cost who are connected and do nothing: memory for each, and the work of their login.
+
+The ceiling is a connection to a bare server, over which one frame has gone in and out.
+"""
 
 import asyncio
 import gc
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import grpc.aio
+
 from interop_server.runtime.files import most_files
+from tests.bench.bare_client import CHANNEL_OPTIONS, BareCalls, bare_server
 from tests.bench.cpu import cpu_seconds, resident_bytes
 from tests.bench.lean_client import Account, LeanClient
 from tests.bench.report import Figure
@@ -16,6 +22,8 @@ CONNECTIONS = 10_000
 FILES_PER_CONNECTION = 3
 """The server gives a third of its files to connections of clients, and each needs one here, too."""
 AT_ONCE = 50
+_FRAME_BYTES = 300
+BARE_CONNECTIONS = 1_000
 LIMITS = ("silent_seconds=86400",)
 """Logging all of them in takes longer than a channel may be silent."""
 
@@ -35,11 +43,30 @@ async def measure_idle(settings: Settings) -> list[Figure]:
         await _log_in(testbed, accounts[AT_ONCE:], stack)
         count = connections - AT_ONCE
         memory, cpu = (resident_bytes(pid) - memory) / count, (cpu_seconds(pid) - cpu) / count
+    bare_memory, bare_cpu = await _bare(settings)
     note = f"{count:,} logged-in channels without traffic, each on a connection of its own"
     return [
-        Figure("idle_connection_bytes", memory, "bytes", None, note),
-        Figure("login_server_cpu_ms", 1_000 * cpu, "ms", None, note),
+        Figure("idle_connection_bytes", memory, "bytes", bare_memory, note),
+        Figure("login_server_cpu_ms", 1_000 * cpu, "ms", 1_000 * bare_cpu, note),
     ]
+
+
+async def _bare(settings: Settings) -> tuple[float, float]:
+    async with AsyncExitStack() as stack, bare_server(settings.folder / "bare.log") as bare:
+        address = str(bare.ready["grpc"])
+
+        async def connect() -> None:
+            channel = await stack.enter_async_context(grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS))
+            echo = BareCalls(channel).echo()
+            await echo.write(bytes(_FRAME_BYTES))
+            await echo.read()
+            stack.callback(echo.cancel)
+
+        await asyncio.gather(*(connect() for _ in range(AT_ONCE)))
+        memory, cpu = resident_bytes(bare.pid), cpu_seconds(bare.pid)
+        for _ in range(0, BARE_CONNECTIONS, AT_ONCE):
+            await asyncio.gather(*(connect() for _ in range(AT_ONCE)))
+        return (resident_bytes(bare.pid) - memory) / BARE_CONNECTIONS, (cpu_seconds(bare.pid) - cpu) / BARE_CONNECTIONS
 
 
 async def _log_in(testbed: Testbed, accounts: Sequence[Account], stack: AsyncExitStack) -> None:
