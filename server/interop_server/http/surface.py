@@ -135,8 +135,8 @@ async def serve(
     )
     await runner.setup()
     assert runner.server is not None
-    connections = BoundedConnections(runner.server, most_connections, silent_seconds)
-    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG, ssl=tls)
+    connections = BoundedConnections(runner.server, most_connections, silent_seconds, tls)
+    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG)
     return HttpServer(runner, listener)
 
 
