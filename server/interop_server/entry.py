@@ -33,6 +33,9 @@ def _run() -> int:
     except Exit as end:
         return end.exit_code
     except ClickException as error:
+        from interop_protocol.printable import printable  # click quotes arguments as they are
+
+        error.message = "\n".join(map(printable, error.message.split("\n")))
         error.show()
         return error.exit_code
     except Abort:  # of click, for an interrupt
