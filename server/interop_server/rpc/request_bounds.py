@@ -111,7 +111,7 @@ class RequestBounds:
 
 @cache
 def bounds_of(kind: Descriptor, has_kem_prekeys: bool, max_ciphertext_bytes: int) -> RequestBounds:
-    """Returns what a request of that kind can be, with or without KEM prekeys, where ciphertexts have a largest size."""
+    """Returns what a request of that kind can be, with or without KEM prekeys, by the largest ciphertext."""
     return RequestBounds(kind, has_kem_prekeys=has_kem_prekeys, max_ciphertext_bytes=max_ciphertext_bytes)
 
 

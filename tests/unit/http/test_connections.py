@@ -89,7 +89,7 @@ async def hung_up(ends: Ends) -> bool:
 
 
 async def test_who_does_not_begin_tls_is_counted_and_closed() -> None:
-    """As whoever has begun it: before the handshake a connection costs a file, too. Whose handshake fails makes room."""
+    """As whoever has begun it: a connection costs a file before that, too. Whose handshake fails makes room."""
     made = tls.make(["127.0.0.1"], machine_ms())
     trusted = ssl.create_default_context(cadata=made.ca)
     async with served(2, 0.3, made.http_context()) as port:

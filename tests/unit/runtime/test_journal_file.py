@@ -90,7 +90,7 @@ async def test_a_full_disk_stops_the_file_and_nothing_else(tmp_path: Path) -> No
 
 
 async def test_a_file_that_is_deleted_begins_anew(tmp_path: Path) -> None:
-    """Nothing is written to where nobody can read it; while its folder is gone, that is told, and what is missing counted."""
+    """Nothing is written where nobody can read it; that its folder is gone is told, and what is missing is counted."""
     folder, journal, troubles = tmp_path / "kept", frozen_journal(), Troubles()
     path = folder / "journal"
     folder.mkdir()
