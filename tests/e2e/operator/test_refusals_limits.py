@@ -23,7 +23,7 @@ from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world
 from tests.e2e.media.test_refusals_downloads import download
 from tests.e2e.media.test_refusals_uploads import CONTENT, Uploader, chunk
-from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, case, check, no_trace, refused
+from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, case, check, hello_request, no_trace, refused
 from tests.e2e.wire import sealed_message
 from tests.evidence import new_journal
 
@@ -69,6 +69,27 @@ async def test_a_handshake_that_takes_too_long_is_ended(tmp_path: Path, signing_
                 ending = await stream.ending()
                 check(ending, "HANDSHAKE_TIMEOUT")
                 assert ending.retry_after_ms == Limits().reconnect_ms
+
+
+@pytest.mark.requirement("CHN-01", "SIM-06", "SIM-07")
+async def test_what_is_left_open_takes_a_seat(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """A handshake until it is over, and a reader of the journal as long as it reads: one too many is refused."""
+    limits = Limits(address_handshakes=1, journal_readers=1)
+    async with own_world(tmp_path, signing_keys, limits) as (world, _):
+        reader = world.admin.read_journal(follow=True)
+        await anext(reader)
+        with refused("RATE_LIMITED"):
+            await anext(world.admin.read_journal())
+        await reader.aclose()
+        async with RawStream(world.endpoint.grpc) as first:
+            await first.hello(InitiatorHandshake(os.urandom(32), os.urandom(32)))
+            async with RawStream(world.endpoint.grpc) as second:
+                await second.send(hello_request(InitiatorHandshake(os.urandom(32), os.urandom(32)).client_hello()))
+                check(await second.ending(), "RATE_LIMITED")
+            await first.end()
+            await first.ending()
+        alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
+        assert await alice.count_prekeys() == await bob.count_prekeys() > 0
 
 
 @pytest.mark.requirement("ABU-01")
