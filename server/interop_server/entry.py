@@ -35,7 +35,8 @@ def _run() -> int:
     except ClickException as error:
         from interop_protocol.printable import printable  # click quotes arguments as they are
 
-        error.message = "\n".join(map(printable, error.message.split("\n")))
+        lines = map(printable, error.message.split("\n"))
+        error.message = "\n".join(lines)  # type: ignore[misc]  # nobody else reads it any more
         error.show()
         return error.exit_code
     except Abort:  # of click, for an interrupt

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from asyncio.sslproto import SSLProtocol
-from typing import cast
+from typing import Any, cast
 from weakref import WeakSet
 
 from aiohttp import web
@@ -44,7 +44,8 @@ class BoundedConnections:
         greeted = loop.create_future()
         self._in_handshake += 1
         greeted.add_done_callback(self._greeted)
-        return SSLProtocol(loop, handler, tls, greeted, server_side=True, ssl_handshake_timeout=self._silent_seconds)
+        seconds: Any = self._silent_seconds  # may be a part of one, whatever is written down
+        return SSLProtocol(loop, handler, tls, greeted, server_side=True, ssl_handshake_timeout=seconds)
 
     def _greeted(self, greeted: "asyncio.Future[None]") -> None:
         self._in_handshake -= 1
