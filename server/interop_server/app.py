@@ -48,7 +48,7 @@ from interop_server.rpc.server import admin_server, client_server, listen
 from interop_server.rpc.turns import Turns
 from interop_server.rpc.waiting import WaitingRoom
 from interop_server.runtime.clock import AdjustableClock, machine_ms
-from interop_server.runtime.files import most_files
+from interop_server.runtime.files import Part, most_connections
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
@@ -64,8 +64,6 @@ if TYPE_CHECKING:
     from interop_server.telemetry import Telemetry
     from interop_server.tls import Tls
 
-HTTP_PART, GRPC_PART = 0.2, 0.35
-"""What the HTTP surface, and each of the two gRPC servers, gets at most of the files that may be open."""
 _log = logging.getLogger(__name__)
 
 STEP_SECONDS = 1.0
@@ -230,7 +228,7 @@ class Simulator:
             Turns(),
             Batches(config.limits),
             gate,
-            int(most_files() * GRPC_PART),
+            most_connections(Part.GRPC),
             clock,
             self._rng("handshakes"),
             self._admin_token,
@@ -335,7 +333,7 @@ class Simulator:
     def _serve_http(self, rules: Rules, signers: PushSigners, seats: Seats, gate: FaultGate) -> str:
         host, http = self._listen_for_http("HTTP", self._config.http_address)
         limits = self._config.limits
-        most, tls = min(limits.http_connections, int(most_files() * HTTP_PART)), self._tls
+        most, tls = min(limits.http_connections, most_connections(Part.HTTP)), self._tls
 
         async def start(sock: socket.socket) -> "HttpServer":
             from interop_server.http.surface import build_application, serve
@@ -398,8 +396,8 @@ class Simulator:
         limits, tls = self._config.limits, None if self._tls is None else self._tls.http_context()
 
         async def start(sock: socket.socket) -> "HttpServer":
-            application, seconds = metrics.application(), limits.silent_connection_seconds
-            return await serve(application, sock, limits.http_connections, seconds, tls)
+            most, seconds = most_connections(Part.METRICS), limits.silent_connection_seconds
+            return await serve(metrics.application(), sock, min(limits.http_connections, most), seconds, tls)
 
         await http.serve(start)
         return f"{'http' if tls is None else 'https'}://{join_address(host, http.port)}/metrics"

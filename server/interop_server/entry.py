@@ -33,6 +33,10 @@ def _run() -> int:
     except Exit as end:
         return end.exit_code
     except ClickException as error:
+        from interop_protocol.printable import printable  # click quotes arguments as they are
+
+        lines = map(printable, error.message.split("\n"))
+        error.message = "\n".join(lines)  # type: ignore[misc]  # nobody else reads it any more
         error.show()
         return error.exit_code
     except Abort:  # of click, for an interrupt

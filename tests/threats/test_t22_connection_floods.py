@@ -40,14 +40,14 @@ LIMITED = (
 
 def limited_simulator(log: Path) -> Child:
     """Describes a simulator with few files to open."""
-    surfaces = [part for name in ("grpc", "admin", "http") for part in (f"--{name}", "127.0.0.1:0")]
+    surfaces = [part for name in ("grpc", "admin", "http", "metrics") for part in (f"--{name}", "127.0.0.1:0")]
     settings = ("--limit", f"silent_connection_seconds={SILENT_SECONDS}", "--journal", str(new_journal()))
     return Child("the simulator", ["-c", LIMITED, str(FILES), "up", *surfaces, *settings], log)
 
 
 def open_silent(address: str, stack: ExitStack) -> Iterator[socket.socket]:
     """Opens sockets that say nothing, on one address."""
-    host, _, port = address.removeprefix("http://").rpartition(":")
+    host, _, port = address.removeprefix("http://").removesuffix("/metrics").rpartition(":")
     for _ in range(SOCKETS):
         with suppress(OSError):  # it was closed while it was opened
             yield stack.enter_context(socket.create_connection((host, int(port))))
@@ -71,8 +71,9 @@ async def check_answers(endpoint: Endpoint) -> None:
             )
             answer = await check(b"", timeout=WAIT_SECONDS, wait_for_ready=True)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
-    async with aiohttp.ClientSession() as session, session.get(f"{endpoint.http}/.well-known/jwks") as answer:
-        assert answer.status == 200
+    for url in (f"{endpoint.http}/.well-known/jwks", endpoint.metrics):
+        async with aiohttp.ClientSession() as session, session.get(url) as answer:
+            assert answer.status == 200
 
 
 def open_files(pid: int) -> int:
@@ -93,7 +94,7 @@ async def test_silent_sockets_keep_nobody_out(signing_keys: SigningKeys, tmp_pat
             with ExitStack() as stack:
                 async with bystanders(world, child.pid, attack):
                     sockets: list[socket.socket] = []
-                    for address in (endpoint.http, endpoint.grpc, endpoint.admin):
+                    for address in (endpoint.http, endpoint.grpc, endpoint.admin, endpoint.metrics):
                         sockets += await asyncio.to_thread(lambda at=address: list(open_silent(at, stack)))
                     most = open_files(child.pid)
                 assert most <= FILES

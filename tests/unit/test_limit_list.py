@@ -79,6 +79,7 @@ def test_a_default_lies_within_its_range(entry: LimitEntry) -> None:
         (["max_ciphertext_bytes=1048576"], "max_frame_bytes"),
         (["temporary_ban_hours=876000", "temporary_bans=64"], "temporary_bans"),
         (["keepalive_seconds=180"], "silent_seconds"),
+        (["max_frame_bytes=2097152", "waiting_bytes=1048576"], "max_frame_bytes"),
         (["mailbox_days=61"], "sent_message_days"),
         (["report_days=61"], "report_days"),
     ],

@@ -4,7 +4,6 @@ The form is that of `interop_protocol.state_files`.
 """
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from interop_protocol.json_text import read_json
 from interop_protocol.state_files import READY_SUFFIX, state_folder
 
 _LOOK_SECONDS = 0.02
@@ -123,7 +123,7 @@ def _read(path: Path) -> Running | None:
                 path.unlink()
             return None
         line = file.read().strip()
-        facts = json.loads(line)
+        facts = read_json(line)
         for name in ("admin", "grpc", "http", "root_public_key", "pid"):
             facts[name]
         return Running(path.name.removesuffix(READY_SUFFIX), line, facts, os.fstat(descriptor).st_mtime, path)

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from interop_client.memory import DeliveryMemory
 from interop_client.signal.errors import InvalidSnapshot
 from interop_client.signal.store import SignalState
+from interop_protocol.json_text import read_json
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 
 _FORMAT = 3
@@ -79,7 +80,7 @@ class ClientState:
         """
         line, _, signal = saved.partition(_HEADER_END)
         try:
-            header = json.loads(line)
+            header = read_json(line)
             if header.pop("format") not in _READABLE:
                 raise InvalidSnapshot("another release saved this state")
             auth_private_key = bytes.fromhex(header.pop("auth_private_key"))

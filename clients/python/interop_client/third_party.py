@@ -3,7 +3,6 @@
 Source: ENL-07 to ENL-15, MED-02, ABU-06, LIF-03.
 """
 
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Self
@@ -23,7 +22,8 @@ from interop_client.options import ClientOptions
 from interop_client.state import ClientState, StateStore
 from interop_protocol.encoding import encode_base64url
 from interop_protocol.endpoint import ServerAddress
-from interop_protocol.jid import parse_jid
+from interop_protocol.jid import INTEROP_SERVER, JidError, parse_jid
+from interop_protocol.json_text import read_json
 from interop_protocol.sizes import PREKEY_ID_BYTES, PROTOCOL_VERSION, REGISTRATION_ID_BYTES
 from interop_protocol.xeddsa_keys import KEY_TYPE
 
@@ -238,15 +238,24 @@ class ThirdPartyClient(InteropClient):
         )
 
     async def _keep_jid(self, jid: str) -> str:
+        if not _is_account(jid):
+            raise ServerRefusal("ANSWER_MALFORMED", advice="The server named no account of a messenger.")
         self.state.jid = jid
         self._signal.confirmed_signed_prekey_id = self._signal.publishable.signed_prekey.key_id
         await self._durable.commit()
         return jid
 
 
+def _is_account(jid: str) -> bool:
+    try:
+        return parse_jid(jid).server == INTEROP_SERVER
+    except JidError:
+        return False
+
+
 def _login_of(body: bytes) -> str:
     try:
-        outcome = json.loads(body)
+        outcome = read_json(body)
         if outcome["status"] == "ok":
             return str(outcome["login"])
         refusal = refusal_from_json(outcome)

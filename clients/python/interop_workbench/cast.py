@@ -97,7 +97,7 @@ def parse_cast(text: str) -> Cast:
     """
     try:
         tables = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         raise CastWrong(f"this is not TOML: {error}.") from error
     _refuse_unknown("the file", tables, ("partner", "people"))
     partner = tables.get("partner", {})

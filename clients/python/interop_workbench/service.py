@@ -3,7 +3,6 @@
 Answers are JSON. What is refused has an `error`: a sentence that says why.
 """
 
-import json
 import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
@@ -13,6 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
+from interop_protocol.json_text import read_json
 from interop_workbench.cast import CastWrong, read_role
 from interop_workbench.edge import Unwanted, guard
 from interop_workbench.person import NotPossible, Person
@@ -138,8 +138,8 @@ async def body_of(request: web.Request) -> dict[str, Any]:
         Unwanted: It is none.
     """
     try:
-        body = json.loads(await request.text()) if request.can_read_body else {}
-    except (ValueError, RecursionError) as error:
+        body = read_json(await request.text()) if request.can_read_body else {}
+    except ValueError as error:
         raise Unwanted(400, "The body is not JSON.") from error
     if not isinstance(body, dict):
         raise Unwanted(400, "The body is not a JSON object.")

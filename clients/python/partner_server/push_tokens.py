@@ -1,7 +1,6 @@
 """Verifies that a push comes from WhatsApp; knows nothing of a push's content."""
 
 import asyncio
-import json
 from collections.abc import Callable
 
 import aiohttp
@@ -10,6 +9,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from interop_client.connection.opening import https_context
+from interop_protocol.json_text import read_json
 from interop_protocol.sizes import MAX_TOKEN_BYTES
 from partner_server.tokens import TokenRefused
 
@@ -76,7 +76,7 @@ class WhatsAppKeys:
             async with request as response:
                 response.raise_for_status()
                 text = await _read_bounded(response)
-            self._keys = KeySet.import_key_set(json.loads(text))
+            self._keys = KeySet.import_key_set(read_json(text))
         except (aiohttp.ClientError, TimeoutError, JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
             # An old copy is better than no copy (RFC 7517 sets no lifetime): only a first fetch has no copy to use.
             if self._keys is None:
@@ -132,5 +132,5 @@ class PushVerifier:
                 raise TokenRefused("the token names no key")
             keys = await self._keys.keys_for(key_id)
             return dict(jwt.decode(token, keys, algorithms=["RS256"]).claims)
-        except (JoseError, ValueError) as error:
+        except (JoseError, ValueError, TypeError) as error:  # the last for a `crit` that is no list
             raise TokenRefused("the token's signature does not verify") from error

@@ -6,7 +6,6 @@ partner has its own login and network in their place: `POST /tokens`, `GET /prox
 """
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from ipaddress import ip_address
@@ -14,6 +13,7 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from interop_protocol.endpoint import ServerAddress
+from interop_protocol.json_text import read_json
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.push_tokens import JwksUnavailable, PushVerifier
@@ -142,8 +142,8 @@ class Routes:
 
 async def _read_object(request: web.Request) -> dict[str, object]:
     try:
-        fields = json.loads(await request.read())
-    except (ValueError, RecursionError) as error:
+        fields = read_json(await request.read())
+    except ValueError as error:
         raise web.HTTPBadRequest(text="the body must be JSON") from error
     if not isinstance(fields, dict):
         raise web.HTTPBadRequest(text="the body must be a JSON object")

@@ -7,6 +7,8 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
+from interop_protocol.json_text import read_json
+
 SECONDS = 10.0
 _MAX_ANSWER_BYTES = 64 * 1024
 
@@ -26,6 +28,6 @@ def main(url: str, user: str) -> None:
     )
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=SECONDS) as response:
-            click.echo(json.loads(response.read(_MAX_ANSWER_BYTES))["token"])
+            click.echo(read_json(response.read(_MAX_ANSWER_BYTES))["token"])
     except (OSError, HTTPException, ValueError, KeyError, TypeError) as error:
         raise click.ClickException(f"the server gives no token: {error}") from error

@@ -1,8 +1,12 @@
 """Where a simulator is reached, as a value: a server says it of itself, and clients read it; opens no connection."""
 
-import json
+import string
 from dataclasses import dataclass, field
 from typing import Any, Self
+
+from interop_protocol.json_text import read_json
+
+_ADDRESS_CHARACTERS = frozenset(string.ascii_letters + string.digits + "-._~:/[]%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,14 @@ class Endpoint(ServerAddress):
             ValueError: The text is not such a line.
         """
         try:
-            facts = json.loads(line)
+            facts = read_json(line)
             return cls(
-                facts["grpc"],
+                _address(facts["grpc"]),
                 bytes.fromhex(facts["root_public_key"]),
-                facts["http"],
-                facts["admin"],
+                _address(facts["http"]),
+                _address(facts["admin"]),
                 facts.get("admin_token", ""),
-                facts.get("metrics", ""),
+                _address(facts.get("metrics", "")),
                 ca=facts.get("ca", ""),
             )
         except (KeyError, TypeError) as error:
@@ -61,3 +65,10 @@ class Endpoint(ServerAddress):
             "root_public_key": self.root_public_key.hex(),
             **{name: value for name, value in optional.items() if value},
         }
+
+
+def _address(text: object) -> str:
+    """Returns an address of a ready line. None has a blank, a quote or what a terminal or a shell would obey."""
+    if not isinstance(text, str) or not set(text) <= _ADDRESS_CHARACTERS:
+        raise ValueError("this is not the ready line of a server")
+    return text

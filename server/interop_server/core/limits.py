@@ -10,6 +10,7 @@ from interop_protocol.sizes import (
     MAX_FRAME_BYTES,
     MAX_KEM_PREKEYS,
     MAX_ONE_TIME_PREKEYS,
+    MAX_RESOLVE_USERS,
     MAX_SERVER_FRAME_BYTES,
     MIN_CLIENT_FRAME_BYTES,
 )
@@ -483,6 +484,16 @@ class Limits:
     )
 
     @property
+    def most_look_ups(self) -> int:
+        """How many identifiers one request may have: what no bucket ever holds, no waiting would help (OPT-08)."""
+        return min(MAX_RESOLVE_USERS, self.resolve_burst)
+
+    @property
+    def most_bundles(self) -> int:
+        """How many users one request for bundles may name: as for look-ups (KEY-07)."""
+        return min(self.max_bundles, self.bundle_burst)
+
+    @property
     def min_client_frame_bytes(self) -> int:
         """The shortest frames that a client may ask for: every stanza fits into one (CHN-09)."""
         return max(MIN_CLIENT_FRAME_BYTES, self.max_ciphertext_bytes + STANZA_OVERHEAD_BYTES)
@@ -548,6 +559,11 @@ def conflicts(limits: Limits) -> list[str]:
             limits.max_ciphertext_bytes + STANZA_OVERHEAD_BYTES > limits.max_frame_bytes,
             f"max_ciphertext_bytes={limits.max_ciphertext_bytes} does not fit into a frame: keep it "
             f"{STANZA_OVERHEAD_BYTES:,} bytes under max_frame_bytes={limits.max_frame_bytes}.",
+        ),
+        (
+            limits.max_frame_bytes > limits.waiting_bytes,
+            f"waiting_bytes={limits.waiting_bytes} has no room for one frame: keep it at least "
+            f"max_frame_bytes={limits.max_frame_bytes}.",
         ),
         (
             limits.keepalive_seconds >= limits.silent_seconds,

@@ -81,9 +81,7 @@ def build_application(
     async def get_jwks(request: web.Request) -> web.StreamResponse:
         return web.json_response(dict(await perform(request, gate, jwks)))
 
-    application = web.Application(
-        middlewares=[note_request, _answer_in_json, _refuse_loops], client_max_size=MAX_FORM_BYTES
-    )
+    application = web.Application(middlewares=[_answer_in_json, _refuse_loops], client_max_size=MAX_FORM_BYTES)
     application[JOURNAL] = journal
     application.router.add_post("/3p/interop_reg", post_enlistment, name="interop_reg")
     application.router.add_get("/v/t{rest:.*}", get_blob, name="upload")
@@ -123,6 +121,7 @@ async def serve(
         silent_seconds: How long a new one may say nothing.
         tls: With its certificate and key; None for no TLS.
     """
+    application.middlewares.insert(0, note_request)
     runner = web.AppRunner(
         application,
         access_log=None,
@@ -135,8 +134,8 @@ async def serve(
     )
     await runner.setup()
     assert runner.server is not None
-    connections = BoundedConnections(runner.server, most_connections, silent_seconds)
-    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG, ssl=tls)
+    connections = BoundedConnections(runner.server, most_connections, silent_seconds, tls)
+    listener = await asyncio.get_running_loop().create_server(connections, sock=sock, backlog=BACKLOG)
     return HttpServer(runner, listener)
 
 

@@ -71,7 +71,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._gate = gate
         self._answers = answers
         self._journal = rules.journal
-        self._has_kem_prekeys = rules.limits.kem_prekeys
+        self._bounds = rules.limits.kem_prekeys, rules.limits.max_ciphertext_bytes
         self._sessions = sessions
         self._repeats = repeats
         self._seats = seats
@@ -105,7 +105,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         parse, streams = handler.request_deserializer, handler.request_streaming
         make = _MAKERS[True, handler.response_streaming]
         assert parse is not None, "every method of the contract has a request"
-        bounds = bounds_of(method.request, self._has_kem_prekeys)
+        bounds = bounds_of(method.request, *self._bounds)
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             self._guard(_behavior(handler), method, None if streams else _Reading(bounds.check, parse)),
             request_deserializer=_Reading(bounds.count, parse).message_from if streams else None,

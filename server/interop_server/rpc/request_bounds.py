@@ -3,7 +3,7 @@
 Looked at in the bytes as they came, before anything is made of them. Whether the elements are right is for the rules.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ class _List(NamedTuple):
 
 
 _KEM_PREKEYS = "KemPreKeys.one_time"
+_REPORTED = "ReportRequest.messages"
 _LISTS = {
     "SetPreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64, "KEY-04"),
     "AddOneTimePreKeysRequest.one_time_prekeys": _List(MAX_ONE_TIME_PREKEYS, 64, "KEY-04"),
@@ -54,7 +55,7 @@ _LISTS = {
     "OptOutRequest.integrators": _List(MAX_INTEGRATOR, 16, "OPT-03"),
     "SetReachabilityRequest.muted_integrators": _List(MAX_INTEGRATOR, 16, "OPT-11"),
     "ResolveRequest.users": _List(MAX_RESOLVE_USERS, 4_096, "OPT-08"),
-    "ReportRequest.messages": _List(MAX_REPORTED_MESSAGES, 66 << 10, "ABU-03"),
+    _REPORTED: _List(MAX_REPORTED_MESSAGES, 1_024, "ABU-03"),  # and what each reveals
     "FieldMask.paths": _List(64, 256, "SIM-01"),
     "AddFaultsRequest.faults": _List(MAX_FAULTS, 4_096, REQUIREMENT),
     "FaultReplaceKeys.replacements": _List(MAX_REPLACEMENTS, MAX_VALUE_BYTES + 16, REQUIREMENT),
@@ -69,8 +70,12 @@ _MOST = {name: each.most for name, each in _LISTS.items()}
 class RequestBounds:
     """What the request of one method can be."""
 
-    def __init__(self, kind: Descriptor, *, has_kem_prekeys: bool) -> None:
-        self.most_bytes = PLAIN_BYTES + _list_bytes(kind, () if has_kem_prekeys else (_KEM_PREKEYS,))
+    def __init__(self, kind: Descriptor, *, has_kem_prekeys: bool, max_ciphertext_bytes: int) -> None:
+        room = {name: each.element_bytes for name, each in _LISTS.items()}
+        room[_REPORTED] += max_ciphertext_bytes  # what could be sent can be revealed
+        if not has_kem_prekeys:
+            del room[_KEM_PREKEYS]
+        self.most_bytes = PLAIN_BYTES + _list_bytes(kind, room)
         self._lists = WireLists.of(kind, _MOST, _PARTS)
 
     def check(self, serialized: bytes) -> None:
@@ -105,9 +110,9 @@ class RequestBounds:
 
 
 @cache
-def bounds_of(kind: Descriptor, has_kem_prekeys: bool) -> RequestBounds:
-    """Returns what a request of that kind can be, with or without KEM prekeys."""
-    return RequestBounds(kind, has_kem_prekeys=has_kem_prekeys)
+def bounds_of(kind: Descriptor, has_kem_prekeys: bool, max_ciphertext_bytes: int) -> RequestBounds:
+    """Returns what a request of that kind can be, with or without KEM prekeys, by the largest ciphertext."""
+    return RequestBounds(kind, has_kem_prekeys=has_kem_prekeys, max_ciphertext_bytes=max_ciphertext_bytes)
 
 
 def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> None:
@@ -129,13 +134,12 @@ def unreadable() -> Refusal:
     return Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method", requirement="SIM-01")
 
 
-def _list_bytes(kind: Descriptor, left_out: tuple[str, ...], times: int = 1) -> int:
+def _list_bytes(kind: Descriptor, room: Mapping[str, int], times: int = 1) -> int:
     size = 0
     for each in kind.fields:
         name = f"{kind.name}.{each.name}"
-        known = None if name in left_out else _LISTS.get(name)
-        most, element_bytes = (1, 0) if known is None else (known.most, known.element_bytes)
+        most, element_bytes = (_LISTS[name].most, room[name]) if name in room else (1, 0)
         size += times * most * element_bytes
         if each.message_type is not None:
-            size += _list_bytes(each.message_type, left_out, times * most)
+            size += _list_bytes(each.message_type, room, times * most)
     return size

@@ -6,6 +6,7 @@ import logging
 import os
 import resource
 import stat
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,16 @@ _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOM
 _MOST_BYTES = 16 << 20
 """Of a file that was chosen: more than any right one has; policy."""
 _log = logging.getLogger(__name__)
+
+
+class Part(Enum):
+    """How much of the files that may be open the connections to a port get at most; the rest is for everything else."""
+
+    GRPC = 0.35
+    """Each of the two gRPC servers."""
+    HTTP = 0.2
+    METRICS = 0.02
+    """A few, who come back: whoever collects them."""
 
 
 def read_chosen(path: Path) -> bytes:
@@ -44,6 +55,11 @@ def most_files() -> int:
     """Returns how many files may be open."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def most_connections(part: Part) -> int:
+    """Returns how many connections a port may have."""
+    return max(1, int(most_files() * part.value))
 
 
 class SayOnce:

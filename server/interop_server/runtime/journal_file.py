@@ -28,7 +28,7 @@ class JournalFile:
 
     Each line is written at once, so that a killed process loses none; the file is not synced to disk. An entry that
     cannot be written is missing from the file, and nothing else: what is recorded goes on. Once writing works again, a
-    line says how many are missing there.
+    line says how many are missing there. A file that somebody has deleted begins anew with the next entry.
     """
 
     def __init__(self, descriptor: int, path: Path, troubles: Troubles) -> None:
@@ -63,11 +63,17 @@ class JournalFile:
     def _write(self, entry: JournalEntry) -> None:
         if self._descriptor is None:
             return
+        if os.fstat(self._descriptor).st_nlink == 0:
+            self._begin_anew(self._descriptor)
         if self._missed:
             self._append(missed_line(self._missed))
             self._missed = 0
         self._append(journal_line(entry))
         self._troubles.end(JOURNAL_FILE)
+
+    def _begin_anew(self, deleted: int) -> None:
+        self._descriptor, self._is_torn = os.open(self._path, _FLAGS, 0o666), False
+        os.close(deleted)
 
     def _miss(self, error: Exception) -> None:
         self._missed += 1

@@ -57,7 +57,7 @@ async def test_who_drains_a_users_prekeys_is_stopped(world: World) -> None:
 
 
 async def test_who_drains_everybodys_prekeys_is_stopped(tmp_path: Path, signing_keys: SigningKeys) -> None:
-    """The whole call is refused and takes nothing; when the time has come, it is served."""
+    """The whole call is refused and takes nothing; in time it is served. More than may be taken at once is too much."""
     clock, limits = AdjustableClock(), Limits(bundle_burst=3, bundle_per_second=0.01)
     async with own_world(tmp_path, signing_keys, limits, clock) as (world, _):
         await clock.freeze()
@@ -65,10 +65,13 @@ async def test_who_drains_everybodys_prekeys_is_stopped(tmp_path: Path, signing_
         people = [await world.third_party(name, NO_REFILL) for name in ("bob", "carol", "dave", "erin")]
         jids = [person.jid for person in people]
         left = await people[0].count_prekeys()
+        assert all(result.bundles for result in await take(mallory, jids[1]))
         with refused("RATE_LIMITED"):
+            await take(mallory, jids[0], *jids[2:])
+        with refused("TOO_MANY_ITEMS"):
             await take(mallory, *jids)
         assert await people[0].count_prekeys() == left
-        assert all(result.bundles for result in await take(mallory, *jids[:3]))
+        assert all(result.bundles for result in await take(mallory, jids[0], jids[2]))
         with refused("RATE_LIMITED"):
             await take(mallory, jids[3])
         await clock.advance(100_000)

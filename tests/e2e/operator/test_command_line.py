@@ -46,6 +46,15 @@ async def test_wrong_use_is_told_before_anything_starts(tmp_path: Path, argument
     assert left_behind(tmp_path) == []
 
 
+@pytest.mark.requirement("SIM-06")
+@pytest.mark.parametrize("arguments", [("limits",), ("up",), ("demo", "--image"), ("clock", "show")])
+async def test_what_was_typed_is_quoted_harmlessly(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """Wherever the sentence about it is made."""
+    ended = await run(tmp_path, *arguments, "a\x1b[31m\u202eb\u2028")
+    assert ended.code == WRONG_USE
+    assert r"a\x1b[31m\u202eb\u2028" in ended.stderr and ended.stderr.replace("\n", "").isprintable()
+
+
 async def test_help_says_what_it_is_and_what_to_type(tmp_path: Path) -> None:
     """The first screen names a command to start with; that of `up` has a whole example that works."""
     for flag in ("--help", "-h"):

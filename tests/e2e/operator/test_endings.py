@@ -43,6 +43,20 @@ async def test_who_cannot_hear_the_ready_line_gets_an_exit(tmp_path: Path, redir
     assert left_behind(tmp_path) == []
 
 
+async def test_closed_streams_become_no_other_files(tmp_path: Path) -> None:
+    """What libraries write to the number of stderr must not end up in the journal, a blob, or somebody's connection."""
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-c", 'exec "$@" <&- 2>&-', "bash", sys.executable, "-m", "interop_server", *UP,
+        cwd=tmp_path, stdout=asyncio.subprocess.PIPE, env={**os.environ, "TMPDIR": str(tmp_path)},
+    )  # fmt: skip
+    assert process.stdout is not None
+    async with asyncio.timeout(END_SECONDS):
+        assert b'"ready"' in await process.stdout.readline()
+        held = [os.readlink(f"/proc/{process.pid}/fd/{number}") for number in (0, 2)]  # noqa: PTH115
+        process.terminate()
+        assert (await process.wait(), held) == (0, [os.devnull] * 2)
+
+
 @pytest.mark.requirement("SIM-01")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_each_signal_that_ends_it_lets_it_clean_up(tmp_path: Path, number: int) -> None:

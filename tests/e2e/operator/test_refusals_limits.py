@@ -7,24 +7,25 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc.aio
 import pytest
 
 from interop_api.v1 import media_pb2, stanza_pb2
 from interop_client.connection.login import whatsapp_login
-from interop_client.errors import ServerRefusal
+from interop_client.errors import ServerRefusal, refusal_from_rpc_error
 from interop_protocol.endpoint import Endpoint
 from interop_protocol.noise import InitiatorHandshake
 from interop_server.app import Simulator
 from interop_server.config import Config
 from interop_server.core.limits import Limits
-from interop_server.rpc import media
+from interop_server.rpc import interceptor, media
 from interop_server.runtime.clock import AdjustableClock
 from partner_server import SigningKeys
 from tests.e2e.conftest import World, open_world
 from tests.e2e.media.test_refusals_downloads import download
 from tests.e2e.media.test_refusals_uploads import CONTENT, Uploader, chunk
-from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, case, check, no_trace, refused
-from tests.e2e.wire import sealed_message
+from tests.e2e.raw import QUIET, WAIT_SECONDS, RawStream, case, check, hello_request, no_trace, refused
+from tests.e2e.wire import Wire, sealed_message
 from tests.evidence import new_journal
 
 DAY_MS = 24 * 3_600 * 1_000
@@ -69,6 +70,46 @@ async def test_a_handshake_that_takes_too_long_is_ended(tmp_path: Path, signing_
                 ending = await stream.ending()
                 check(ending, "HANDSHAKE_TIMEOUT")
                 assert ending.retry_after_ms == Limits().reconnect_ms
+
+
+@pytest.mark.requirement("CHN-01", "SIM-06", "SIM-07")
+async def test_what_is_left_open_takes_a_seat(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """A handshake until it is over, and a reader of the journal as long as it reads: one too many is refused."""
+    limits = Limits(address_handshakes=1, journal_readers=1)
+    async with own_world(tmp_path, signing_keys, limits) as (world, _):
+        reader = world.admin.read_journal(follow=True)
+        await anext(reader)
+        with refused("RATE_LIMITED"):
+            await anext(world.admin.read_journal())
+        await reader.aclose()
+        async with RawStream(world.endpoint.grpc) as first:
+            await first.hello(InitiatorHandshake(os.urandom(32), os.urandom(32)))
+            async with RawStream(world.endpoint.grpc) as second:
+                await second.send(hello_request(InitiatorHandshake(os.urandom(32), os.urandom(32)).client_hello()))
+                check(await second.ending(), "RATE_LIMITED")
+            await first.end()
+            await first.ending()
+        alice, bob = await world.whatsapp(options=QUIET), await world.third_party("bob", QUIET)
+        assert await alice.count_prekeys() == await bob.count_prekeys() > 0
+
+
+@pytest.mark.requirement("SIM-06")
+async def test_a_request_that_does_not_come_is_refused(
+    tmp_path: Path, signing_keys: SigningKeys, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its time, which is shorter here; its seat is free again."""
+    monkeypatch.setattr(interceptor, "REQUEST_SECONDS", 0.2)
+    async with own_world(tmp_path, signing_keys, Limits(account_calls=1)) as (world, _):
+        bob = await world.third_party("bob", QUIET)
+        await bob.close()
+        async with Wire(bob.transport) as wire, grpc.aio.insecure_channel(world.endpoint.grpc) as channel:
+            metadata = (("authorization", f"Bearer {wire.login.session_token}"),)
+            for _ in range(2):
+                call = channel.stream_stream("/interop_api.v1.PreKeyService/CountOneTimePreKeys")(metadata=metadata)
+                with pytest.raises(grpc.aio.AioRpcError) as raised:
+                    await call.read()
+                refusal = refusal_from_rpc_error(raised.value)
+                assert (refusal.reason, refusal.requirement) == ("REQUEST_MALFORMED", "SIM-06")
 
 
 @pytest.mark.requirement("ABU-01")

@@ -17,7 +17,20 @@ def test_a_ready_line_says_where_users_and_operator_go() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["", "ready", "[]", "null", json.dumps(READY), json.dumps({**READY, "root_public_key": "no hex"})]
+    "line",
+    [
+        *(
+            "",
+            "ready",
+            "[]",
+            "null",
+            "[" * 100_000,
+            json.dumps(READY),
+            json.dumps({**READY, "root_public_key": "no hex"}),
+        ),
+        *(json.dumps({**READY, "root_public_key": "", "admin": admin}) for admin in ("\x1b[31m", "a'; b", "a\nb", 1)),
+    ],
+    ids=lambda line: line[:8] + line[-30:],
 )
 def test_a_line_of_another_form_is_refused(line: str) -> None:
     """With the one error that its reader expects."""

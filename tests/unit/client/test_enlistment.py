@@ -79,6 +79,12 @@ async def test_the_account_is_saved_before_it_is_used(transport: ScriptedTranspo
         ("[]", 200, "ANSWER_MALFORMED"),
         ('{"status":"fail"}', 200, "ANSWER_MALFORMED"),
         ('{"status":"ok"}', 200, "ANSWER_MALFORMED"),
+        *(
+            (f'{{"login":{login},"status":"ok"}}', 200, "ANSWER_MALFORMED")
+            for login in ('"\\ud800"', '"ada"', '"4915112345678@s.whatsapp.net"', "7")
+        ),
+        ("[" * 10_000, 200, "ANSWER_MALFORMED"),
+        ('{"reason":"bad_integrator","status":"fail","retry_after_ms":1e999}', 200, "ANSWER_MALFORMED"),
         ("x" * 100_000, 200, "ANSWER_TOO_LARGE"),
         ("", 503, "HTTP_503"),
     ],

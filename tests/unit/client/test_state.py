@@ -58,7 +58,9 @@ def test_keys_stay_out_of_logs() -> None:
     assert repr(state.auth_private_key) not in repr(state)
 
 
-@pytest.mark.parametrize("saved", [b"", b"{}", b"nonsense\n", b'{"format": 99}\n', b"[]\n", b'{"format": 1}\nx'])
+@pytest.mark.parametrize(
+    "saved", [b"", b"{}", b"nonsense\n", b'{"format": 99}\n', b"[]\n", b'{"format": 1}\nx', b"[" * 100_000]
+)
 def test_what_is_no_state_is_refused(saved: bytes) -> None:
     with pytest.raises(InvalidSnapshot):
         ClientState.from_bytes(saved)

@@ -1,13 +1,17 @@
 """Connections to the HTTP surface: so many at once, and none that says nothing."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 import pytest
 from aiohttp import web
 
-from interop_server.http.connections import BoundedConnections, note_request
+from interop_server import tls
+from interop_server.http.listener import listen
+from interop_server.http.surface import serve
+from interop_server.runtime.clock import machine_ms
 
 pytestmark = pytest.mark.requirement("SIM-06")
 
@@ -17,22 +21,18 @@ Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 @asynccontextmanager
-async def served(most: int, silent_seconds: float) -> AsyncIterator[int]:
-    """Serves an empty answer; gives the port."""
+async def served(most: int, silent_seconds: float, context: ssl.SSLContext | None = None) -> AsyncIterator[int]:
+    """Serves an application that gives an empty answer; gives the port."""
 
     async def answer(_: web.Request) -> web.Response:
         return web.Response()
 
-    application = web.Application(middlewares=[note_request])
+    application = web.Application()
     application.router.add_get("/", answer)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    assert runner.server is not None
-    connections = BoundedConnections(runner.server, most, silent_seconds)
-    listener = await asyncio.get_running_loop().create_server(connections, "127.0.0.1", 0)
-    yield listener.sockets[0].getsockname()[1]
-    listener.close()
-    await runner.cleanup()
+    listener = listen("127.0.0.1", 0)
+    await listener.serve(lambda sock: serve(application, sock, most, silent_seconds, context))
+    yield listener.port
+    await listener.stop()
 
 
 async def ask(ends: Ends) -> bytes:
@@ -67,7 +67,7 @@ async def test_one_connection_too_many_is_closed_at_once() -> None:
 async def test_a_connection_that_has_asked_nothing_is_closed() -> None:
     """Also one whose head goes on and on; one that has asked stays."""
     async with served(10, 0.2) as port:
-        silent, slow, asking = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        asking, silent, slow = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
         assert b"200" in await ask(asking)
         slow[1].write(b"GET / HTTP/1.1\r\nX-Slow: ")
         for reader, _ in (silent, slow):
@@ -75,4 +75,31 @@ async def test_a_connection_that_has_asked_nothing_is_closed() -> None:
                 assert await reader.read() == b""
         assert b"200" in await ask(asking)
         for _, writer in (silent, slow, asking):
+            writer.close()
+
+
+async def hung_up(ends: Ends) -> bool:
+    """Waits until the server ends a connection."""
+    with suppress(ConnectionError):
+        return await ends[0].read() == b""
+    return True
+
+
+async def test_who_does_not_begin_tls_is_counted_and_closed() -> None:
+    """As whoever has begun it: a connection costs a file before that, too. Whose handshake fails makes room."""
+    made = tls.make(["127.0.0.1"], machine_ms())
+    trusted = ssl.create_default_context(cadata=made.ca)
+    async with served(2, 0.3, made.http_context()) as port:
+        first, second = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        with pytest.raises((ConnectionError, ssl.SSLError)):
+            await asyncio.open_connection("127.0.0.1", port, ssl=trusted)
+        first[1].write(b"GET / HTTP/1.1\r\n\r\n")
+        assert await hung_up(first)
+        third = await asyncio.open_connection("127.0.0.1", port, ssl=trusted)
+        assert b"200" in await ask(third)
+        assert await hung_up(second)
+        assert b"200" in await ask(third)
+        fourth = await asyncio.open_connection("127.0.0.1", port, ssl=trusted)
+        assert await hung_up(fourth)
+        for _, writer in (first, second, third, fourth):
             writer.close()

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from interop_server.core.model import Account, Partner, PartnerStatus, Platform
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.fault_gate import FaultGate
+from interop_server.http import downloads
 from interop_server.http.listener import listen
 from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.surface import build_application, serve
@@ -389,6 +391,40 @@ async def test_a_reader_that_leaves_before_the_first_byte_is_no_fault(
         while "a download broke off" not in caplog.text:
             await refused(session, "/v/tAAAA", 404, "blob_not_found")
     assert "ERROR" not in caplog.text
+
+
+@pytest.mark.requirement("SIM-06")
+async def test_a_reader_that_takes_nothing_is_given_up(
+    world: World,
+    session: ClientSession,
+    add_partner: Callable[..., Awaitable[Partner]],
+    serve_partner: ServePartner,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After its time, which is shorter here: its connection ends, and with it the request to the partner."""
+    caplog.set_level("INFO")
+    monkeypatch.setattr(downloads, "SEND_SECONDS", 0.05)
+    await add_partner(await serve_partner(endless))
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.port, limit=1)
+    writer.write(f"GET {PROXY}/100/r/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    async with asyncio.timeout(20):
+        while "a download broke off: TimeoutError" not in caplog.text:
+            await refused(session, "/v/tAAAA", 404, "blob_not_found")
+        with suppress(ConnectionError):
+            while await reader.read(1 << 20):
+                pass
+    writer.close()
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    """Serves a blob that goes on as long as somebody takes it."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    with suppress(ConnectionError):
+        while True:
+            await response.write(bytes(1 << 20))
+    return response
 
 
 async def test_nothing_of_what_is_no_request_is_logged(world: World, caplog: pytest.LogCaptureFixture) -> None:

@@ -18,6 +18,7 @@ from interop_server.core.journal import Journal, is_request_id
 from interop_server.core.limits import Limits
 from interop_server.core.seats import Seats
 from interop_server.fault_gate import FaultGate
+from interop_server.http import forms
 from interop_server.http.forms import MAX_FORM_BYTES, parse_form
 from interop_server.http.listener import HttpListener, listen
 from interop_server.http.surface import build_application, serve
@@ -206,6 +207,19 @@ async def test_a_body_of_another_type_is_a_failure(session: ClientSession, desk:
     """Even if its bytes would make a good form."""
     assert (await post(session, urlencode(SAMPLE), content_type))["reason"] == "request_malformed"
     assert desk.forms == []
+
+
+@pytest.mark.requirement("SIM-06")
+async def test_a_body_that_does_not_come_is_a_failure(server: HttpListener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After its time, which is shorter here."""
+    monkeypatch.setattr(forms, "BODY_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    head = f"POST /3p/interop_reg HTTP/1.1\r\nHost: x\r\nContent-Type: {FORM_TYPE}\r\nContent-Length: 9\r\n\r\n"
+    writer.write(head.encode() + b"token")
+    async with asyncio.timeout(20):
+        answer = await reader.readuntil(b"}")
+    assert answer.startswith(b"HTTP/1.1 200 ") and b"request_malformed" in answer and b"in time" in answer
+    writer.close()
 
 
 async def test_a_compressed_body_is_a_failure(session: ClientSession, desk: Desk) -> None:

@@ -68,6 +68,21 @@ async def test_a_range_is_the_same_from_every_kind_of_server(
     assert total == (None if server == "says no length" else len(BLOB))
 
 
+@pytest.mark.requirement("SIM-06")
+async def test_so_many_are_asked_for_at_once(serve_partner: ServePartner) -> None:
+    """Whoever asks, and of whichever messenger: one too many is refused unasked; when one has ended there is room."""
+    url, asked = await serve_partner(SERVERS["honours ranges"]), 0
+    source = HttpPartnerMediaSource(Limits(partner_media_requests=1))
+    async with source.fetch(url, "r1", 0, 1):
+        with pytest.raises(Refusal) as caught:
+            async with source.fetch("http://127.0.0.1:1", "r2", 0, 1):
+                asked += 1
+    assert (caught.value.reason, caught.value.requirement, asked) == (Reason.RATE_LIMITED, "SIM-06", 0)
+    assert caught.value.retry_after_ms
+    async with source.fetch(url, "r1", 0, 1) as media:
+        assert [chunk async for chunk in media.chunks] == [BLOB[:1]]
+
+
 @pytest.mark.parametrize("server", SERVERS)
 @pytest.mark.parametrize(("offset", "length"), [(len(BLOB), None), (len(BLOB) + 1, 5), (0, 0), (1 << 60, None)])
 async def test_a_range_outside_is_refused(

@@ -114,7 +114,11 @@ async def test_a_token_without_a_kid_is_refused(
 
 
 @pytest.mark.parametrize(
-    "authorization", ["", "Bearer", "Bearer ", "Bearer x.y", "Basic Ym9iOmJvYg==", "Bearer " + "x" * 5000]
+    "authorization",
+    [
+        *("", "Bearer", "Bearer ", "Bearer x.y", "Basic Ym9iOmJvYg==", "Bearer " + "x" * 5000),
+        "Bearer eyJhbGciOiJSUzI1NiIsImtpZCI6ImEiLCJjcml0Ijo1fQ.e30.eA",  # `crit` is 5
+    ],
 )
 async def test_what_is_no_bearer_token_is_refused(
     http: aiohttp.ClientSession, partner: PartnerServer, whatsapp: WhatsApp, authorization: str

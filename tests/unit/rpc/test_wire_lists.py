@@ -14,7 +14,7 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.convert.login import login_from
-from interop_server.rpc.request_bounds import _LISTS, PLAIN_BYTES, bounds_of
+from interop_server.rpc.request_bounds import _LISTS, PLAIN_BYTES, RequestBounds, bounds_of
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 from tests.fuzz.messages import MessageWriter
 
@@ -26,9 +26,13 @@ BOMB = b"\x1a\x00" * 500_000
 """Half a million empty messages in `ReportRequest.messages`."""
 
 
+def usual_bounds(kind: Descriptor) -> RequestBounds:
+    return bounds_of(kind, False, Limits().max_ciphertext_bytes)
+
+
 def reason_of(kind: Descriptor, serialized: bytes) -> Reason:
     with pytest.raises(Refusal) as raised:
-        bounds_of(kind, False).check(serialized)
+        usual_bounds(kind).check(serialized)
     return raised.value.reason
 
 
@@ -49,18 +53,38 @@ def test_every_list_of_every_request_has_a_bound() -> None:
 
 def test_a_request_of_each_method_is_bounded_near_its_real_size() -> None:
     """The largest is a full set of prekeys; one without lists has room for what the rules say is too long."""
-    most = {each.name: bounds_of(each.input_type, False).most_bytes for service in SERVICES for each in service.methods}
+    most = {each.name: usual_bounds(each.input_type).most_bytes for service in SERVICES for each in service.methods}
     print({name: size for name, size in most.items() if size != PLAIN_BYTES})
     assert max(most.values()) < 2 << 20
     assert most["SetInboxMode"] == PLAIN_BYTES
     keys = [prekeys_pb2.OneTimePreKey(key_id=(1 << 24) - 1, public_key=bytes(range(32)))] * 20_000
-    bounds_of(prekeys_pb2.SetPreKeysRequest.DESCRIPTOR, False).check(
+    usual_bounds(prekeys_pb2.SetPreKeysRequest.DESCRIPTOR).check(
         prekeys_pb2.SetPreKeysRequest(one_time_prekeys=keys).SerializeToString()
     )
     for method in most:
         assert reason_of(
             next(e.input_type for s in SERVICES for e in s.methods if e.name == method), b"\xff" * (2 << 20)
         )
+
+
+@pytest.mark.requirement("ABU-03")
+@pytest.mark.parametrize("max_ciphertext_bytes", [1_024, Limits().max_ciphertext_bytes, 1 << 20])
+def test_all_that_one_report_can_name_can_be_revealed(max_ciphertext_bytes: int) -> None:
+    """Each message as long as it may be sent, whatever that is here."""
+    report = integrity_pb2.ReportRequest(
+        jid="1" * 128,
+        spam_flow=integrity_pb2.SPAM_FLOW_MESSAGE_MENU,
+        messages=[
+            integrity_pb2.ReportedMessage(
+                message_id="m" * 64, plaintext=bytes(max_ciphertext_bytes), message_secret=bytes(32)
+            )
+        ]
+        * 16,
+    )
+    bounds_of(report.DESCRIPTOR, False, max_ciphertext_bytes).check(report.SerializeToString())
+    report.messages[0].plaintext += bytes(PLAIN_BYTES + 16 * 1_024)
+    with pytest.raises(Refusal):
+        bounds_of(report.DESCRIPTOR, False, max_ciphertext_bytes).check(report.SerializeToString())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +142,7 @@ UNKNOWN = (b"\x78\x01", b"\x7b\x7c", b"\x7b\x08\x01\x7c")
 @pytest.mark.parametrize("fields", UNKNOWN, ids=["fields", "groups", "in groups"])
 def test_unknown_fields_are_bounded_like_all_that_takes_time(fields: bytes) -> None:
     """A few are what later versions may add; hundreds of thousands keep everybody else waiting."""
-    bounds_of(integrity_pb2.ReportRequest.DESCRIPTOR, False).check(fields * 10_000)
+    usual_bounds(integrity_pb2.ReportRequest.DESCRIPTOR).check(fields * 10_000)
     assert reason_of(integrity_pb2.ReportRequest.DESCRIPTOR, fields * 200_000) is Reason.REQUEST_MALFORMED
 
 

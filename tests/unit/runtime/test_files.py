@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from interop_server.runtime.files import SayOnce, most_files, read_chosen
+from interop_server.runtime.files import Part, SayOnce, most_connections, most_files, read_chosen
 
 pytestmark = pytest.mark.requirement("SIM-06")
 
@@ -28,6 +28,13 @@ def test_as_many_files_may_be_open_as_the_system_allows() -> None:
     """In a process of its own: a limit that was given up does not come back."""
     said = subprocess.run([sys.executable, "-c", RAISED], capture_output=True, text=True, check=True)
     assert said.stdout.split() == ["50", "90", "(90,", "90)"]
+
+
+def test_connections_leave_files_for_everything_else() -> None:
+    """However many there are on each port, of which two speak gRPC; each port has one at least."""
+    ports = (Part.GRPC, Part.GRPC, Part.HTTP, Part.METRICS)
+    assert sum(map(most_connections, ports)) <= 0.95 * most_files()
+    assert all(most_connections(part) == int(part.value * most_files()) or most_files() < 100 for part in Part)
 
 
 async def test_that_no_connection_can_be_accepted_is_said_once(caplog: pytest.LogCaptureFixture) -> None:

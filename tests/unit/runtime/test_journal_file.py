@@ -89,6 +89,30 @@ async def test_a_full_disk_stops_the_file_and_nothing_else(tmp_path: Path) -> No
     assert str(path) in trouble and trouble.endswith(".") and ended == ""
 
 
+async def test_a_file_that_is_deleted_begins_anew(tmp_path: Path) -> None:
+    """Nothing is written where nobody can read it; that its folder is gone is told, and what is missing is counted."""
+    folder, journal, troubles = tmp_path / "kept", frozen_journal(), Troubles()
+    path = folder / "journal"
+    folder.mkdir()
+    file = JournalFile.open(path, journal, troubles)
+    journal.record("a", "first", "done")
+    path.unlink()
+    journal.record("a", "second", "done")
+    assert [json.loads(line)["action"] for line in path.read_text().splitlines()] == ["second"]
+    path.unlink()
+    folder.rmdir()
+    journal.record("a", "missing", "done")
+    assert "No such file" in troubles.present[JOURNAL_FILE]
+    folder.mkdir()
+    journal.record("a", "third", "done")
+    path.rename(folder / "journal.1")
+    journal.record("a", "fourth", "done")
+    await file.close()
+    lines = [json.loads(line) for line in (folder / "journal.1").read_text().splitlines()]
+    assert lines[0] == {"missed": 1} and [line["action"] for line in lines[1:]] == ["third", "fourth"]
+    assert not troubles.present
+
+
 async def test_a_pipe_that_nobody_reads_holds_nothing_up(tmp_path: Path) -> None:
     """Neither the start, which says that it has no reader, nor what is recorded once the reader is stuck."""
     path = tmp_path / "pipe"

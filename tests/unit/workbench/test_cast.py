@@ -64,6 +64,8 @@ def test_what_is_left_out_is_as_usual() -> None:
         pytest.param(GRACE.replace("Grace", "Grace Hopper"), "without blanks", id="a name with a blank"),
         pytest.param(GRACE.replace("Grace", "a/b"), "neither `@` nor `/`", id="a name that is a path"),
         pytest.param(GRACE.replace("Grace", "a\\u0000"), "printable", id="a name that cannot be shown"),
+        pytest.param("a = " + "[" * 10_000, "this is not TOML", id="what is nested too deeply"),
+        pytest.param("a = " + "9" * 5_000, "this is not TOML", id="a number of too many digits"),
         pytest.param(
             "".join(f'[[people]]\nname = "p{each}"\nphone_number = "{each}"\n' for each in range(101)),
             "too many",

@@ -1,11 +1,11 @@
 """`interopsim ca`: the certificate that clients of a simulator with TLS trust."""
 
-import json
 from pathlib import Path
 
 import click
 
 from interop_admin.commands.life import found_line, name_argument
+from interop_protocol.json_text import read_json
 from interop_protocol.printable import printable
 
 
@@ -16,7 +16,7 @@ from interop_protocol.printable import printable
 @click.option("--output", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE, not to stdout.")
 def ca(name: str | None, output: Path | None) -> None:
     """Print the certificate, as PEM, that clients of a simulator with TLS are to trust."""
-    certificate = json.loads(found_line(name)).get("ca")
+    certificate = read_json(found_line(name)).get("ca")
     if not certificate:
         raise click.ClickException("that simulator speaks no TLS: start it with `interopsim up --tls auto`.")
     if output is None:

@@ -8,6 +8,7 @@ import click
 
 from interop_admin.commands.life import found_line, name_argument
 from interop_admin.endpoint import VARIABLE
+from interop_protocol.json_text import read_json
 
 _WRITE: dict[str, Callable[[str, str], str]] = {
     "sh": lambda name, value: f"export {name}={shlex.quote(value)}",
@@ -21,7 +22,7 @@ _WRITE: dict[str, Callable[[str, str], str]] = {
 
 def variables_of(line: str) -> Mapping[str, str]:
     """Returns the variables that lead to the simulator with a ready line. It may hold the token of admin calls."""
-    facts = json.loads(line)
+    facts = read_json(line)
     return {
         VARIABLE: json.dumps(facts).replace("'", "\\u0027"),  # one line, and no quote that a shell would end at
         "INTEROPSIM_GRPC": facts["grpc"],

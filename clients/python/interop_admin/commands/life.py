@@ -1,6 +1,5 @@
 """What the commands of a simulator's life share: which one is meant, and options that are those of `up`."""
 
-import json
 import os
 from collections.abc import Sequence
 
@@ -8,6 +7,7 @@ import click
 
 from interop_admin.endpoint import VARIABLE, NotFound, find_endpoint
 from interop_admin.running import Running, running_simulators
+from interop_protocol.json_text import read_json
 from interop_protocol.printable import printable
 
 UP_OPTIONS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -54,7 +54,7 @@ def meant(name: str | None) -> Running:
 
 def _of_line(line: str, running: Sequence[Running]) -> Running:
     try:
-        facts = json.loads(line)
+        facts = read_json(line)
         wanted = facts["pid"], facts["admin"]
     except (KeyError, TypeError, ValueError) as error:
         raise click.UsageError(f"Set {VARIABLE} to the line that `interopsim up` prints, or unset it.") from error

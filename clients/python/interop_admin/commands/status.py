@@ -1,7 +1,6 @@
 """`interopsim status`: which simulators run, where, since when, and whether they work; changes nothing."""
 
 import asyncio
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +12,7 @@ from interop_admin.commands.life import found_line, name_argument, named
 from interop_admin.endpoint import VARIABLE
 from interop_admin.running import Running, running_simulators
 from interop_protocol.endpoint import Endpoint
+from interop_protocol.json_text import read_json
 from interop_protocol.printable import json_line, printable
 
 WORKS, TROUBLED, SILENT = "works", "troubled", "silent"
@@ -58,7 +58,7 @@ async def _look_at(lines: list[tuple[str, Running | None]]) -> list[dict[str, An
 
 
 async def _facts(line: str, running: Running | None) -> dict[str, Any]:
-    facts = {key: value for key, value in json.loads(line).items() if key != "event"}
+    facts = {key: value for key, value in read_json(line).items() if key != "event"}
     here = {} if running is None else {"name": running.name, "uptime_seconds": round(time.time() - running.since, 1)}
     health, troubles, nodes = await _health(Endpoint.from_ready_line(line))
     for secret in ("ca", "admin_token"):

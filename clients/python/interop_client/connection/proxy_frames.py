@@ -23,6 +23,7 @@ import struct
 from dataclasses import asdict, dataclass, field
 from typing import NamedTuple, Self, TypeVar
 
+from interop_protocol.json_text import read_json
 from interop_protocol.sizes import MAX_JID_CHARACTERS, MAX_TOKEN_BYTES
 
 MAX_FRAME_BYTES = (4 << 20) + 1024
@@ -202,8 +203,8 @@ def decode_frame(frame: bytes) -> BatchFrame | RequestFrame | ResponseFrame:
 
 def _json_object(text: str) -> dict[str, object]:
     try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        fields = read_json(text)
+    except ValueError as error:
         raise FrameMalformed("a text frame must be JSON") from error
     if not isinstance(fields, dict):
         raise FrameMalformed("a text frame must be a JSON object")

@@ -31,6 +31,7 @@ from interop_client.signal.kem import KemKeys
 from interop_client.signal.keys import KeyPair, SignedPreKey
 from interop_client.signal.ratchet import DoubleRatchet
 from interop_client.signal.session import PendingPreKey, Session, SessionRecord
+from interop_protocol.json_text import read_json
 
 VERSION = 2
 _READABLE = (1, 2)
@@ -96,7 +97,7 @@ def decode(saved: bytes) -> Parts:
         InvalidSnapshot: The form is damaged, or has a version that this release does not know.
     """
     try:
-        document = json.loads(saved)
+        document = read_json(saved)
         if document["version"] not in _READABLE:
             raise InvalidSnapshot(f"version {document['version']} is not one of {_READABLE}")
         return _decode_parts(document)

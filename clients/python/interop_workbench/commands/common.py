@@ -8,6 +8,7 @@ import click
 
 from interop_admin.commands.common import WrongUse
 from interop_admin.endpoint import find_ready_line
+from interop_protocol.json_text import read_json
 from interop_protocol.printable import json_line, printable
 
 SECONDS = 30.0
@@ -38,7 +39,7 @@ def ask(path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
     request = Request(f"{url}/api/{path}", data, headers, method="GET" if body is None else "POST")
     try:
         with build_opener(ProxyHandler({})).open(request, timeout=SECONDS) as response:
-            return dict(json.loads(response.read(_MAX_ANSWER_BYTES)))
+            return dict(read_json(response.read(_MAX_ANSWER_BYTES)))
     except HTTPError as refused:
         refusal = WrongUse if refused.code in _WRONG_USE else click.ClickException
         raise refusal(printable(_sentence(refused.read(_MAX_ANSWER_BYTES)))) from refused
@@ -74,7 +75,7 @@ def ready_facts() -> dict[str, Any]:
     from interop_admin.endpoint import NotFound
 
     try:
-        return dict(json.loads(find_ready_line()))
+        return dict(read_json(find_ready_line()))
     except NotFound as error:
         raise click.UsageError(printable(str(error))) from error
     except (ValueError, TypeError) as error:
@@ -83,6 +84,6 @@ def ready_facts() -> dict[str, Any]:
 
 def _sentence(answer: bytes) -> str:
     try:
-        return str(json.loads(answer)["error"])
+        return str(read_json(answer)["error"])
     except (ValueError, KeyError, TypeError):
         return "the people answer something else than they should: is INTEROPSIM that of another version?"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from interop_protocol.sizes import MAX_INTEGRATOR, MAX_RESOLVE_USERS
+from interop_protocol.sizes import MAX_INTEGRATOR
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.reach import decide_route
 from interop_server.core.consent.store import StoreForConsent
@@ -166,7 +166,7 @@ class OptIn:
         Raises:
             Refusal: TOO_MANY_ITEMS, REQUEST_MALFORMED or RATE_LIMITED, for the request as a whole.
         """
-        require_count(len(users), MAX_RESOLVE_USERS, "users", "OPT-08")
+        require_count(len(users), self.limits.most_look_ups, "users", "OPT-08")
         await self.resolve_rate.require(account.account_id, len(users))
         kinds = await self.store.partners.get_identifier_types(
             sorted({integrator for _, integrator in users if integrator})

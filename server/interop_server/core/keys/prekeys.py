@@ -324,7 +324,7 @@ class PreKeys:
             outcomes: The outcome for each JID; this call adds refusals.
             place: The path of each JID in the request, with `{}` for its index.
         """
-        require_count(len(jids), self.limits.max_bundles, place.partition("[")[0], "KEY-07")
+        require_count(len(jids), self.limits.most_bundles, place.partition("[")[0], "KEY-07")
         addresses = {}
         named: set[str] = set()
         for index, jid in enumerate(jids):

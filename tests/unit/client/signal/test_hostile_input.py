@@ -260,6 +260,7 @@ LONELY = SignalState.generate(entropy=lambda count: b"\x07" * count)
     [
         b"",
         b"[]",
+        b"[" * 100_000,
         b"{}",
         b'{"version":2}',
         b'{"version":1}',

@@ -388,3 +388,5 @@ async def test_lookups_are_rate_limited_per_asker(build_world: BuildWorld) -> No
     assert caught.value.retry_after_ms is not None
     world.clock.advance(caught.value.retry_after_ms)
     await world.optin.resolve(ada, nobody)
+    with refused(Reason.TOO_MANY_ITEMS):  # no waiting would help
+        await world.optin.resolve(bea, [*nobody, *nobody])

@@ -192,6 +192,8 @@ async def test_nobody_takes_everybodys_bundles(build_world: BuildWorld) -> None:
     ada, bea = await publisher(world, 20), await world.enlisted("bea", keys=OTHER)
     user = await world.opted_in()
     await world.prekeys.take(user, [ada.jid, bea.jid])
+    with refused(Reason.TOO_MANY_ITEMS):  # no waiting would help
+        await world.prekeys.take(user, [ada.jid, bea.jid, "100-1@interop", "100-2@interop"])
     with refused(Reason.RATE_LIMITED) as caught:
         await world.prekeys.take(user, [ada.jid, bea.jid])
     assert world.prekeys.counts == {"prekey_taken": 1, "prekey_exhausted": 1, "prekey_fetch_limited": 1}

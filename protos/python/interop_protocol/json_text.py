@@ -1,0 +1,25 @@
+"""Text of JSON that comes from somebody else: it is read, or it is a ValueError, whatever it is."""
+
+import json
+from math import isfinite
+from typing import Any
+
+
+def read_json(text: str | bytes | bytearray) -> Any:
+    """Returns what a text of JSON says.
+
+    Raises:
+        ValueError: It is no JSON in UTF-8, is nested too deeply, or has a number that is none or has no end.
+    """
+    try:
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except RecursionError as error:
+        raise ValueError("the JSON is nested too deeply") from error
+
+
+def _finite(text: str) -> float:
+    """Reads a number; `json` alone takes NaN and Infinity, and makes an infinity of 1e999."""
+    number = float(text)
+    if not isfinite(number):
+        raise ValueError("the JSON has a number that is none or has no end")
+    return number

@@ -1,0 +1,28 @@
+"""JSON from somebody else: what it says, or one kind of error."""
+
+import pytest
+
+from interop_protocol.json_text import read_json
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [('{"a":[1,2.5,null,true,"\u00e9"]}', {"a": [1, 2.5, None, True, "é"]}), (b"-0.5e3", -500.0), ("1e308", 1e308)],
+)
+def test_what_is_json_is_read(text: str | bytes, value: object) -> None:
+    """As text and as bytes."""
+    assert read_json(text) == value
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "nonsense", b"\xff", "NaN", "[Infinity]", "-Infinity", "1e999", '{"a":-1e400}', "9" * 5_000),
+        *("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000),
+    ],
+    ids=lambda text: ascii(text[:12]),
+)
+def test_what_is_none_is_a_value_error(text: str | bytes) -> None:
+    """However deep, however long a number, and where the standard library would make one without an end of it."""
+    with pytest.raises(ValueError):
+        read_json(text)
