@@ -121,6 +121,7 @@ class Simulator:
             BusUnusable: The bus does not let this node in; likewise.
             ClockBehind: The clock is set to a time that has passed on the database; likewise.
             FileUnusable: The journal file cannot be written, or a file for TLS cannot be used; likewise.
+            PeopleElsewhere: There should be people, and another node of the world has them; likewise.
             WrongDatabase: The database file cannot be used; likewise.
         """
         try:
@@ -271,6 +272,8 @@ class Simulator:
         assert self._config.bus is not None
         self._shutdown.add("this node", node.stop)
         await join(node, self._config.bus, root_public_key, rules, self._troubles)
+        if self._config.workbench is not None and self._config.workbench.has_people:
+            await node.take_people()  # before they come: the same ones would get new keys, and be lost to the first
 
     def _open_what_outlives_a_reset(self) -> None:
         config = self._config
