@@ -25,6 +25,7 @@ from tests.e2e.nodes.test_connections import second_of
 from tests.e2e.outcomes import refused
 from tests.e2e.program import run
 from tests.e2e.raw import QUIET
+from tests.e2e.wire import Wire, sealed_message
 
 pytestmark = pytest.mark.requirement("SIM-07")
 
@@ -131,6 +132,23 @@ async def test_a_refusal_is_explained_at_either_node(both: Both) -> None:
         assert (explained.entry.node, explained.entry.reason) == ("node-2", "REQUEST_MALFORMED")
         assert explained.advice and not explained.silent_nodes
     assert await refused(both.here.admin.explain_refusal("0" * 16)) == "NOT_REGISTERED"
+
+
+async def test_a_message_is_explained_at_either_node(both: Both) -> None:
+    """Wherever it came in. A refusal of the same id at another node goes before it."""
+    alice, bob = await both.here.whatsapp(options=QUIET), await both.there.third_party("bob", QUIET)
+    with pytest.raises(ServerRefusal) as caught:
+        await alice.resolve("nobody")
+    await bob.close()
+    async with Wire(bob.transport) as wire:
+        for message_id in ("of-node-2", caught.value.request_id):
+            await wire.send(sealed_message(alice.jid, message_id))
+        await wire.ping()
+    for world in (both.here, both.there):
+        entry = (await world.admin.explain_refusal("of-node-2")).entry
+        assert (entry.node, entry.actor, entry.outcome) == ("node-2", bob.jid, journal_pb2.JOURNAL_OUTCOME_ACCEPTED)
+        entry = (await world.admin.explain_refusal(caught.value.request_id)).entry
+        assert (entry.node, entry.actor, entry.reason) == ("node-1", alice.jid, "REQUEST_MALFORMED")
 
 
 async def test_counters_are_sums(both: Both) -> None:
