@@ -37,6 +37,7 @@ from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.http.push import HttpPushGateway
 from interop_server.identity import Identities, load_identity
 from interop_server.places import FileUnusable, Places, is_of_database
+from interop_server.rpc.admin import Itself
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.departures import Departures
@@ -47,7 +48,7 @@ from interop_server.rpc.repeats import Repeats
 from interop_server.rpc.server import admin_server, client_server, listen
 from interop_server.rpc.turns import Turns
 from interop_server.rpc.waiting import WaitingRoom
-from interop_server.runtime.clock import AdjustableClock, machine_ms
+from interop_server.runtime.clock import AdjustableClock, machine_ms, stopwatch
 from interop_server.runtime.files import Part, most_connections
 from interop_server.runtime.journal_file import JournalFile
 from interop_server.runtime.jwt import JoserfcTokens, PushSigners
@@ -98,6 +99,7 @@ class Simulator:
         """Number of this start on the database, when a seed is used: values derived from the seed must not repeat."""
         self.faults: Faults | None = None
         """Its faults, once it is started."""
+        self._uptime_ms = stopwatch()
         self._own = OwnPlaces()
         self._troubles = Troubles()
         self._troubles.watch(_log_trouble)
@@ -119,6 +121,7 @@ class Simulator:
             BusUnusable: The bus does not let this node in; likewise.
             ClockBehind: The clock is set to a time that has passed on the database; likewise.
             FileUnusable: The journal file cannot be written, or a file for TLS cannot be used; likewise.
+            PeopleElsewhere: There should be people, and another node of the world has them; likewise.
             WrongDatabase: The database file cannot be used; likewise.
         """
         try:
@@ -245,8 +248,8 @@ class Simulator:
         counted = _all_counts(rules.counts, push.counters)
         metrics_url = await self._serve_metrics(rules.journal, store, counted, registry)
         self._shutdown.add("repeatable calls", repeats.settle)
-        requirements = Requirements(_requirement_ids, _explain)
-        admin = admin_server(edge, store.count_rows, counted, requirements, self._troubles, self._world)
+        itself = Itself(counted, self._troubles, registry, self._uptime_ms)
+        admin = admin_server(edge, store.count_rows, itself, Requirements(_requirement_ids, _explain), self._world)
         admin_address = await self._serve_grpc(admin, config.admin_address, is_admin=True)
         self._shutdown.add("ends of connections", departures.settle)
         identities = Identities(certified, self._rng("untrusted identities"), lambda: min(clock.now_ms(), machine_ms()))
@@ -268,7 +271,8 @@ class Simulator:
 
         assert self._config.bus is not None
         self._shutdown.add("this node", node.stop)
-        await join(node, self._config.bus, root_public_key, rules, self._troubles)
+        has_people = self._config.workbench is not None and self._config.workbench.has_people
+        await join(node, self._config.bus, root_public_key, rules, self._troubles, has_people=has_people)
 
     def _open_what_outlives_a_reset(self) -> None:
         config = self._config

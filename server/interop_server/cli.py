@@ -334,7 +334,7 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
     from interop_server.addresses import AddressUnusable
     from interop_server.app import ClockBehind
     from interop_server.blobs import BlobsUnusable
-    from interop_server.nodes import BusUnusable
+    from interop_server.nodes import BusUnusable, PeopleElsewhere
     from interop_server.places import FileUnusable
     from interop_server.process import NeverFired, NotHeard, PeopleMissing, hold_standard_streams, serve
     from interop_server.runtime.files import raise_file_limit
@@ -356,7 +356,7 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
         raise click.UsageError(printable(str(error))) from error
     except failures as error:
         raise click.ClickException(printable(str(error))) from error
-    except (BlobsUnusable, BusUnusable) as error:
+    except (BlobsUnusable, BusUnusable, PeopleElsewhere) as error:
         raise click.UsageError(printable(str(error))) from error
     except PeopleMissing as error:
         raise (_ToldBefore if error.is_wrong_use else click.ClickException)(str(error)) from error

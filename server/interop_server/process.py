@@ -70,7 +70,8 @@ async def serve(config: Config) -> None:
     """Runs a simulator until a signal ends it, or stdin where that was wanted. It ends in time, whatever hangs.
 
     Raises:
-        AddressUnusable, BlobsUnusable, ClockBehind, FileUnusable, WrongDatabase: As `Simulator.start`.
+        AddressUnusable, BlobsUnusable, BusUnusable, ClockBehind, FileUnusable, PeopleElsewhere, WrongDatabase: As
+            `Simulator.start`.
         NameTaken: Another simulator that runs has the name; the simulator has stopped.
         NeverFired: As the configuration wants, and the simulator has stopped.
         NotHeard: The ready line could not be written; the simulator has stopped.

@@ -186,7 +186,7 @@ class AdminClient:
         return self._stream("TraceService/ReadTrace", request, trace_pb2.ReadTraceResponse)
 
     async def explain_refusal(self, request_id: str) -> journal_pb2.ExplainRefusalResponse:
-        """Returns the refusal with a request id, its rule, and advice on what to do about it."""
+        """Returns the refusal of a request id, or the decision about a message of that id, with its rule and advice."""
         request = journal_pb2.ExplainRefusalRequest(request_id=request_id)
         method = "/interop_api.admin.v1alpha1.JournalService/ExplainRefusal"
         return await unary_call(self._channel, method, request, journal_pb2.ExplainRefusalResponse, self._metadata)

@@ -35,6 +35,8 @@ SERVER = "server"
 """Actor of decisions that follow from another actor's action."""
 TIMER = "timer"
 """Actor of what the server does when its time has come."""
+MESSAGE = "stanza.message"
+"""Action of decisions about a message that was sent. Their subject is its id."""
 
 _FAULT: ContextVar[str] = ContextVar("fault", default="")
 """The fault under which what is going on goes on; empty for what is as it should be."""
@@ -192,11 +194,15 @@ class Journal(Newest[JournalEntry]):
         """Returns how many kept entries name an actor or subject."""
         return sum(name in (entry.actor, entry.subject) for entry in map(JournalEntry._make, self._entries))
 
-    def find(self, request_id: str) -> JournalEntry | None:
-        """Returns the newest kept refusal of that request id."""
-        entries = map(JournalEntry._make, reversed(self._entries))
-        found = (entry for entry in entries if entry.request_id == request_id and entry.outcome == "refused")
-        return next(found, None)
+    def find(self, name: str) -> JournalEntry | None:
+        """Returns the newest kept refusal of a request id, or else the newest decision about a message of that id."""
+        about_message: JournalEntry | None = None
+        for entry in map(JournalEntry._make, reversed(self._entries)):
+            if entry.request_id == name and entry.outcome == "refused":
+                return entry
+            if about_message is None and entry.subject == name and entry.action == MESSAGE:
+                about_message = entry
+        return about_message
 
 
 def open_journal(clock: Clock, rng: Callable[[str], Rng], node: str = DEFAULT_NODE) -> Journal:

@@ -60,6 +60,15 @@ class Neighbour(NamedTuple):
     """How many announcements it had sent over the bus when it wrote this."""
 
 
+class Turn(NamedTuple):
+    """Who has the turn to do something."""
+
+    node: str
+    """The node's name."""
+    renewed_at_ms: int
+    """When it last said that it lives, by the clock of the database: one that was killed says it no more."""
+
+
 class WorldTime(NamedTuple):
     """What the one clock of a world does."""
 
@@ -151,6 +160,10 @@ class NodeStore(WorldTurns, Protocol):
 
     async def find(self, token_sha256: bytes) -> Connected | None:
         """Returns the live connection whose session token has this hash; None when there is none."""
+        ...
+
+    async def whose_turn(self, name: str) -> Turn | None:
+        """Returns who does something now; None when nobody does, or who did has gone."""
         ...
 
     async def waiting(self, account_ids: Sequence[int]) -> list[int]:

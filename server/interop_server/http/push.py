@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
 
+from interop_server.core.errors import Refusal
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.core.ports import Clock
@@ -16,6 +17,7 @@ from interop_server.http.own_places import OwnPlaces
 if TYPE_CHECKING:
     from aiohttp import ClientSession
 
+T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
 
@@ -44,6 +46,8 @@ class PushPolicy:
     """Concurrent requests to one partner, so that a slow partner delays only its own pushes."""
     retry_delays_seconds: tuple[float, ...] = (0.2, 1.0, 5.0, 30.0)
     """The wait before each retry; after the last retry the push fails."""
+    storage_delays_seconds: tuple[float, ...] = (0.2, 1.0, 5.0, *(30.0,) * 20)
+    """The wait before each further look at a database that is away; after the last, ten minutes on, the push fails."""
     timeout_seconds: float = 10.0
     """For one request."""
     merge_seconds: float = 1.0
@@ -117,12 +121,16 @@ class HttpPushGateway:
 
     async def _deliver(self, session: "ClientSession", target: PushTarget) -> None:
         try:
-            partner = await self._get_partner(target.integrator)
+            partner = await self._patiently(lambda: self._get_partner(target.integrator))
             if partner is not None and partner.status is PartnerStatus.ACTIVE and partner.push_url:
-                is_sent = await self._try_and_retry(session, partner, target)
+                signer = await self._patiently(self._get_signer)
+                is_sent = await self._try_and_retry(session, partner, target, signer)
                 self._counters["push_sent" if is_sent else "push_failed"] += 1
                 if is_sent:
                     await self._rest(target)
+        except Refusal as refusal:
+            self._counters["push_failed"] += 1
+            _log.info("a push was given up: %s", refusal)
         except Exception:  # noqa: BLE001 - supervises: one push must not end the others
             self._counters["push_failed"] += 1
             _log.exception("a push failed unexpectedly")
@@ -131,6 +139,20 @@ class HttpPushGateway:
             self._again.discard(target)
             self.notify(*target)
 
+    async def _patiently(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Returns what a push needs of the database; while that is away, looks again, later and later.
+
+        Raises:
+            Refusal: STORAGE_UNAVAILABLE, when it is away for too long.
+        """
+        for delay_seconds in self._policy.storage_delays_seconds:
+            try:
+                return await read()
+            except Refusal as refusal:
+                _log.debug("a push waits: %s", refusal)
+            await self._clock.sleep(delay_seconds)
+        return await read()
+
     async def _rest(self, target: PushTarget) -> None:
         self._resting.add(target)
         try:
@@ -138,20 +160,22 @@ class HttpPushGateway:
         finally:
             self._resting.discard(target)
 
-    async def _try_and_retry(self, session: "ClientSession", partner: Partner, target: PushTarget) -> bool:
+    async def _try_and_retry(
+        self, session: "ClientSession", partner: Partner, target: PushTarget, signer: TokenSigner
+    ) -> bool:
         for delay_seconds in self._policy.retry_delays_seconds:
-            if await self._try(session, partner, target):
+            if await self._try(session, partner, target, signer):
                 return True
             self._again.discard(target)  # the retry tells the partner anyway
             await self._clock.sleep(delay_seconds)
-        return await self._try(session, partner, target)
+        return await self._try(session, partner, target, signer)
 
-    async def _try(self, session: "ClientSession", partner: Partner, target: PushTarget) -> bool:
+    async def _try(self, session: "ClientSession", partner: Partner, target: PushTarget, signer: TokenSigner) -> bool:
         slots = self._slots.setdefault(partner.integrator, asyncio.Semaphore(self._policy.concurrent_per_partner))
         async with slots:
             if self._gate is not None and self._gate.faults.is_on and not await self._reaches(self._gate, partner):
                 return False
-            token = (await self._get_signer()).sign(partner.base_url, self._clock.now_ms() // SECOND_MS)
+            token = signer.sign(partner.base_url, self._clock.now_ms() // SECOND_MS)
             self._requested.add(target)
             try:
                 return await _post(session, partner.push_url, token, target.external_id)

@@ -6,3 +6,7 @@ What must not be lost stands in the database, where each node looks twice a seco
 
 class BusUnusable(Exception):
     """The bus cannot be what was chosen; the message is a sentence that says why, and names no secret."""
+
+
+class PeopleElsewhere(Exception):
+    """Another node of the world has its people; the message is a sentence that says which, and what to do."""

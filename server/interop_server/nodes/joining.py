@@ -32,13 +32,18 @@ def _nodes_of(store: Store) -> PostgresNodes:
     return store.nodes
 
 
-async def join(node: Node, address: BusAddress, root_public_key: bytes, rules: Rules, troubles: Troubles) -> None:
+async def join(
+    node: Node, address: BusAddress, root_public_key: bytes, rules: Rules, troubles: Troubles, *, has_people: bool
+) -> None:
     """Has a node hear of the others and be heard by them.
 
     Worlds can share a bus, even a prefix of it: what is said in one is heard in one, which is told by its root key.
 
     Raises:
         BusUnusable: The bus does not let it in.
+        PeopleElsewhere: People will come to it, and another node has them.
     """
     bus = Bus(address, sha256(root_public_key).hexdigest()[:16], troubles, node.hear, node.seat, node.others.answer)
     await node.start(bus, rules.unacked_push.send, rules.key_sets.forget)
+    if has_people:  # before they come: the same ones would get new keys, and be lost to the other node
+        await node.take_people()

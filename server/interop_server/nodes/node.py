@@ -11,9 +11,10 @@ from interop_api.nodes.v1alpha1 import bus_pb2
 from interop_api.v1 import stanza_pb2
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account, ConnectionFacts, PreKeyCounts
-from interop_server.core.nodes import BEGINNING, Claim, News, NodeStore
+from interop_server.core.nodes import BEGINNING, Claim, News, NodeStore, Turn
 from interop_server.core.sweeps import WorldTurns
 from interop_server.crash_points import passing
+from interop_server.nodes import PeopleElsewhere
 from interop_server.nodes.asking import Asking
 from interop_server.nodes.bus import Bus
 from interop_server.nodes.clock import WorldClock
@@ -32,6 +33,8 @@ _MAIL_LOOKS = 20
 """After so many looks it looks at its mailboxes, too, although it has missed nothing that it knows of."""
 _BURY_LOOKS = 10
 """After so many looks in a row a node judges which others are dead: one that has just come back has nothing to say."""
+_PEOPLE = "people"
+"""What it is called that a node has the people of the world, among what one node at a time does."""
 _MOST_GONE = 1_000
 """How many of the accounts are remembered that were connected a moment ago."""
 
@@ -104,6 +107,26 @@ class Node:
         self._spawn(self._keep_looking(), "looks at other nodes")
         self._spawn(self._keep_telling(), "tells other nodes")
         self._spawn(self.clock.keep_following(), "follows the clock")
+
+    async def take_people(self) -> None:
+        """Makes this node the one that has the people of its world, as long as it lives.
+
+        A node that was killed has them until the others take it for dead, which this waits for.
+
+        Raises:
+            PeopleElsewhere: A node that lives has them.
+            Refusal: STORAGE_UNAVAILABLE.
+        """
+        before: Turn | None = None
+        while not await self._store.take_turn(_PEOPLE):
+            having = await self._store.whose_turn(_PEOPLE)
+            if having is not None and before is not None and having.renewed_at_ms != before.renewed_at_ms:
+                raise PeopleElsewhere(
+                    f"The people of this world live at the node {having.node} already: start this one without "
+                    "--people, and write to them from any node."
+                )
+            before = having
+            await asyncio.sleep(LOOK_SECONDS)  # in real time, as it lives
 
     async def stop(self) -> None:
         """Leaves: its connections have ended."""

@@ -1,6 +1,9 @@
 """The admin service on its own port: converts, calls one rule, answers; knows no rule itself."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 from interop_api.admin.v1alpha1 import admin_pb2 as pb
@@ -12,10 +15,38 @@ from interop_server.core.operator.operator import Operator
 from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.calls import Context
+from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.others import Others, answering, ask_all
 
 _STATISTICS = "AdminService.GetStatistics"
+
+
+@dataclass(frozen=True, slots=True)
+class Itself:
+    """What a server says of itself; of several nodes, each says its own."""
+
+    counted: Callable[[], dict[str, int]]
+    """Returns what was counted since the start."""
+    troubles: Troubles
+    """What does not work."""
+    registry: ConnectionRegistry
+    """Its connections."""
+    uptime_ms: Callable[[], int]
+    """Returns how long it runs."""
+    version: str = field(default_factory=partial(version, "interopsim"))
+    """The release of its program."""
+
+    def statistics(self) -> pb.NodeStatistics:
+        """Returns all of it."""
+        return pb.NodeStatistics(
+            counted=self.counted(),
+            troubles=self.troubles.present,
+            uptime_ms=self.uptime_ms(),
+            version=self.version,
+            connections=len(self.registry.connected()),
+            is_draining=self.registry.is_draining,
+        )
 
 
 class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
@@ -25,8 +56,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
         self,
         operator: Operator,
         count_rows: Callable[[], Awaitable[dict[str, int]]],
-        counted: Callable[[], dict[str, int]],
-        troubles: Troubles,
+        itself: Itself,
         world: World,
         others: Others | None = None,
     ) -> None:
@@ -35,8 +65,7 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
             others.answer_with(_STATISTICS, answering(self.GetStatistics, pb.GetStatisticsRequest))
         self._operator = operator
         self._count_rows = count_rows
-        self._counted = counted
-        self._troubles = troubles
+        self._itself = itself
         self._world = world
 
     async def PutPartner(self, request: pb.PutPartnerRequest, context: Context) -> pb.PutPartnerResponse:
@@ -96,21 +125,22 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
 
     async def GetStatistics(self, request: pb.GetStatisticsRequest, context: Context) -> pb.GetStatisticsResponse:
         """Counts rows and events."""
-        own = pb.GetStatisticsResponse(
-            counted=self._counted(), troubles=self._troubles.present, world=self._world.number
-        )
+        itself = self._itself.statistics()
+        own = pb.GetStatisticsResponse(world=self._world.number, **_shared(itself))
         if not request.this_node_only:  # all nodes of a world have one store
             own.stored.update(await self._count_rows())
             if self._others is not None:
+                itself.node = self._others.own_name
+                own.nodes.append(itself)
                 await self._add_others(own, self._others)
         return own
 
     async def _add_others(self, statistics: pb.GetStatisticsResponse, others: Others) -> None:
-        statistics.nodes.add(node=others.own_name, counted=statistics.counted, troubles=statistics.troubles)
         asked = pb.GetStatisticsRequest(this_node_only=True)
         told = await ask_all(others, _STATISTICS, asked, pb.GetStatisticsResponse)
         for node, answer in sorted(told.answers.items()):
-            statistics.nodes.add(node=node, counted=answer.counted, troubles=answer.troubles)
+            statistics.nodes.add(node=node, **_shared(answer))
+            statistics.connections += answer.connections
             for name, count in answer.counted.items():
                 statistics.counted[name] += count
         for node in told.silent:
@@ -119,6 +149,12 @@ class AdminServicer(admin_pb2_grpc.AdminServiceServicer):
     async def ResetWorld(self, request: pb.ResetWorldRequest, context: Context) -> pb.ResetWorldResponse:
         """Has a clean world begin."""
         return pb.ResetWorldResponse(world=self._world.want_next())
+
+
+def _shared(statistics: pb.NodeStatistics | pb.GetStatisticsResponse) -> dict[str, Any]:
+    """Returns what a server and one node of several say in fields of the same names."""
+    names = ("counted", "troubles", "uptime_ms", "version", "connections", "is_draining")
+    return {name: getattr(statistics, name) for name in names}
 
 
 _VALUES: Mapping[str, Callable[[pb.Partner], Any]] = {

@@ -170,6 +170,11 @@ class ConnectionRegistry:
         """Returns a session token that nobody has had."""
         return self._rng.token_bytes(SESSION_TOKEN_BYTES).hex()
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether new connections are refused: the server is about to stop."""
+        return self._is_draining
+
     def check_open(self) -> None:
         """Refuses what would open a connection now.
 

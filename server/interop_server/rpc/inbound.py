@@ -7,6 +7,7 @@ from typing import TypeVar
 from interop_api.v1 import stanza_pb2
 from interop_protocol.sizes import MAX_ACK_IDS, MAX_OFFLINE_BATCH
 from interop_server.core.errors import Reason, Refusal
+from interop_server.core.journal import MESSAGE
 from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.trace import ChannelTrace
 from interop_server.rpc.connections import LiveConnection
@@ -248,7 +249,7 @@ class Inbound:
             ]
         for outcome in ordered:
             if outcome.refusal is not None:
-                await self._refuse(outcome.refusal, "stanza.message", outcome.stanza_id)
+                await self._refuse(outcome.refusal, MESSAGE, outcome.stanza_id)
         await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
 
     async def _answer_refused(self, stanza: stanza_pb2.Stanza, refusal: Refusal) -> None:

@@ -85,7 +85,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         return pb.ReadJournalResponse(entry=self._entry_to(entry), missed=missed)
 
     async def ExplainRefusal(self, request: pb.ExplainRefusalRequest, context: Context) -> pb.ExplainRefusalResponse:
-        """Explains a refusal."""
+        """Explains a refusal, or what was decided about a message."""
         if not is_request_id(request.request_id):
             detail = "`request_id` has 1 to 64 characters of A-Z, a-z, 0-9, `-`, `_`, `.`"
             raise Refusal(Reason.REQUEST_MALFORMED, detail, field="request_id", requirement="SIM-07")
@@ -96,10 +96,14 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
             asked = pb.ExplainRefusalRequest(request_id=request.request_id, this_node_only=True)
             told = await ask_all(self._others, _EXPLAIN, asked, pb.ExplainRefusalResponse)
             found = [each for each in (explained, *told.answers.values()) if each is not None]
-            explained, silent = max(found, key=lambda each: each.entry.at_ms, default=None), told.silent
+            # A refusal of that id goes before a message of that id, also where two nodes have them.
+            explained = max(
+                found, key=lambda each: (each.entry.request_id == request.request_id, each.entry.at_ms), default=None
+            )
+            silent = told.silent
         if explained is None:
             detail = (
-                "no refusal that is kept has this request id: the server gives ids of "
+                "no refusal that is kept has this request id, and no message this id: the server gives requests ids of "
                 f"{2 * REQUEST_ID_BYTES} hexadecimal digits, as in the field `request_id` of a refusal, and keeps the "
                 f"newest {MAX_ENTRIES:,} entries since its start; `interopsim journal --outcome refused` shows all"
                 + (f". Of the nodes of this world these do not answer: {', '.join(silent)}" if silent else "")
@@ -113,7 +117,7 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         known = {field.name for field in fields(self._limits)}
         return pb.ExplainRefusalResponse(
             entry=self._entry_to(entry),
-            advice=Refusal(Reason[entry.reason], entry.detail, requirement=entry.requirement).advice,
+            advice=_advice(entry),
             statement=statement,
             evidence=evidence,
             policy=[f"{name}={getattr(self._limits, name)}" for name in policy if name in known],
@@ -129,6 +133,10 @@ class JournalServicer(journal_pb2_grpc.JournalServiceServicer):
         fields = {**entry._asdict(), "outcome": _OUTCOMES[entry.outcome]}
         token = self._journal.resume_token(entry.number)
         return pb.JournalEntry(**fields, resume_token=token, node=self._journal.origin.node)
+
+
+def _advice(entry: JournalEntry) -> str:
+    return Refusal(Reason[entry.reason], entry.detail, requirement=entry.requirement).advice if entry.reason else ""
 
 
 def _matches(entry: JournalEntry, request: pb.ReadJournalRequest) -> bool:

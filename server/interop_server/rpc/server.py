@@ -40,7 +40,7 @@ from interop_server.core.limits import SECOND_MS
 from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
 from interop_server.rpc.account import AccountServicer
-from interop_server.rpc.admin import AdminServicer
+from interop_server.rpc.admin import AdminServicer, Itself
 from interop_server.rpc.answers import Answers
 from interop_server.rpc.calls import take_hanging_up_as_ordinary
 from interop_server.rpc.chat import ChatServicer
@@ -84,7 +84,6 @@ IDLE_CONNECTION_MS = 600_000
 """How long a connection may be without a call. A chat channel is a call, however long it is silent; policy."""
 
 CountRows = Callable[[], Awaitable[dict[str, int]]]
-Counted = Callable[[], dict[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +114,12 @@ def client_server(edge: Edge, identities: Identities, http_url: str) -> grpc.aio
 
 
 def admin_server(
-    edge: Edge, count_rows: CountRows, counted: Counted, requirements: Requirements, troubles: Troubles, world: World
+    edge: Edge, count_rows: CountRows, itself: Itself, requirements: Requirements, world: World
 ) -> grpc.aio.Server:
     """Returns the server for the operator."""
     rules, clock = edge.rules, edge.clock
     server = _server(edge, *_gates(edge.admin_token))
-    admin = AdminServicer(rules.operator, count_rows, counted, troubles, world, edge.others)
+    admin = AdminServicer(rules.operator, count_rows, itself, world, edge.others)
     admin_pb2_grpc.add_AdminServiceServicer_to_server(admin, server)
     journal = JournalServicer(rules.journal, clock, rules.limits, requirements, edge.others)
     journal_pb2_grpc.add_JournalServiceServicer_to_server(journal, server)

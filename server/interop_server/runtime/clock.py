@@ -5,9 +5,10 @@ import bisect
 import logging
 import math
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from time import time_ns
+from time import monotonic_ns, time_ns
 from typing import TYPE_CHECKING, Any
 
 from interop_server.core.limits import LATEST_TIME_MS
@@ -359,3 +360,9 @@ def check_span(now_ms: int, end_ms: int) -> None:
 def machine_ms() -> int:
     """Milliseconds since the UNIX epoch by the machine's clock, which can differ from the server's."""
     return time_ns() // 1_000_000
+
+
+def stopwatch() -> Callable[[], int]:
+    """Begins to measure; what it returns says how many milliseconds have passed since, however clocks are set."""
+    began_ns = monotonic_ns()
+    return lambda: (monotonic_ns() - began_ns) // 1_000_000

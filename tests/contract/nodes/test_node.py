@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from interop_server.core.journal import Journal
 from interop_server.core.model import Account, ConnectionMode, PartnerStatus, SanctionKind
 from interop_server.core.nodes import BEGINNING, Claim, Claimed, Connected
 from interop_server.core.sweeps import Sweep
+from interop_server.nodes import PeopleElsewhere
 from interop_server.nodes.connections import hash_of
 from interop_server.rpc.connections import LiveConnection
 from interop_server.runtime.clock import AdjustableClock
@@ -21,6 +23,7 @@ from interop_server.runtime.timers import Timers
 from interop_server.storage.postgres.nodes import PostgresNodes
 from tests.contract.nodes.conftest import SECONDS, Place
 from tests.contract.store.conftest import BATS, NOW_MS, World, key, partner
+from tests.postgres import address_in, ask
 
 
 async def come_about(condition: Callable[[], bool | Awaitable[bool]]) -> None:
@@ -259,6 +262,41 @@ async def test_what_one_does_at_a_time_is_the_turn_of_one(here: Place, there: Pl
     await there.nodes.join_again()
     await there.nodes.end_turn("uploads")
     assert not await there.nodes.take_turn("uploads")
+
+
+async def test_people_come_with_one_node(here: Place, there: Place) -> None:
+    """Of two that ask at once; the other gets them when that one has left."""
+    asked = await asyncio.gather(here.node.take_people(), there.node.take_people(), return_exceptions=True)
+    [refused] = [each for each in asked if each is not None]
+    having, other = (here, there) if asked[0] is None else (there, here)
+    name = "here" if having is here else "there"
+    assert isinstance(refused, PeopleElsewhere) and f"at the node {name} already" in str(refused)
+    turn = await other.nodes.whose_turn("people")
+    assert turn is not None and turn.node == name
+    assert await other.nodes.whose_turn("bread") is None
+    await having.nodes.leave()
+    assert await other.nodes.whose_turn("people") is None
+    await other.node.take_people()
+
+
+async def test_people_of_a_node_that_died_are_free(here: Place, tmp_path: Path) -> None:
+    """Once it is taken for dead, which another waits for; that it loses its name is no sign of life."""
+    url = (await address_in(tmp_path)).url
+    await ask(
+        url,
+        "INSERT INTO node (name, renewed_at) VALUES ('gone', clock_timestamp() - interval '6 seconds')",
+        "INSERT INTO turn (name, seat) SELECT 'people', seat FROM node WHERE name = 'gone'",
+    )
+    taking = asyncio.create_task(here.node.take_people())
+
+    async def is_over() -> bool:
+        await ask(url, "UPDATE node SET name = 'gone ' || random() WHERE name LIKE 'gone%'")
+        return taking.done()
+
+    await come_about(is_over)
+    await taking
+    turn = await here.nodes.whose_turn("people")
+    assert turn is not None and turn.node == "here"
 
 
 @pytest.mark.requirement("ABU-08", "SIM-04")

@@ -13,7 +13,7 @@ from tests.e2e.conftest import World
 from tests.e2e.nodes.conftest import Both, Nodes, at_both, come_about
 from tests.e2e.nodes.test_connections import jids, second_of
 from tests.e2e.outcomes import refused
-from tests.e2e.program import ANY_PORTS, left_behind, loaded_by_a_plain_start, run, running
+from tests.e2e.program import ANY_PORTS, Program, left_behind, loaded_by_a_plain_start, run, running
 from tests.e2e.raw import QUIET
 from tests.e2e.store.test_server_store import SECRET, check_sentence
 from tests.e2e.wire import Wire, message_ids, sealed_message
@@ -81,6 +81,35 @@ async def test_names_and_places_are_given_once(own_nodes: Nodes, tmp_path: Path)
     check_sentence(await run(tmp_path, *UP, *own_nodes.arguments[0]), "is called node-1")
     alone = own_nodes.arguments[0][:2]
     check_sentence(await run(tmp_path, *UP, *alone), "in use by another simulator")
+
+
+async def has_come(program: Program) -> bool:
+    """Whether a simulator says that it is ready, and not that it ends."""
+    try:
+        return bool((await program.ready_line())["people"])
+    except ValueError:
+        return False
+
+
+INES = """
+[[people]]
+name = "Ines"
+phone_number = "+31600000021"
+"""
+
+
+async def test_people_are_at_one_node(tmp_path: Path) -> None:
+    """Of two that start with them at once, one has them, and the other says where they are and what to do."""
+    (tmp_path / "cast.toml").write_text(INES)
+    with nats_server() as nats:
+        async with fresh_database() as url:
+            common = ("--bus", nats.url, "--store", url, "--blobs", f"file://{tmp_path}", "--people", "cast.toml")
+            start = (*UP, *common, "--no-ui", "--node")
+            async with running(tmp_path, *start, "here") as here, running(tmp_path, *start, "there") as there:
+                is_here, is_there = await asyncio.gather(has_come(here), has_come(there))
+                assert is_here != is_there
+                refused, where = (there, "here") if is_here else (here, "there")
+                check_sentence(await refused.end(), f"at the node {where} already", "start this one without --people")
 
 
 @pytest.mark.requirement("SIM-03")

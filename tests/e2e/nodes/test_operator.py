@@ -1,11 +1,15 @@
 """Two nodes, one world, one operator: whichever node is asked tells what all have decided, and says which is silent."""
 
 import asyncio
+import json
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +25,7 @@ from tests.e2e.nodes.test_connections import second_of
 from tests.e2e.outcomes import refused
 from tests.e2e.program import run
 from tests.e2e.raw import QUIET
+from tests.e2e.wire import Wire, sealed_message
 
 pytestmark = pytest.mark.requirement("SIM-07")
 
@@ -129,6 +134,23 @@ async def test_a_refusal_is_explained_at_either_node(both: Both) -> None:
     assert await refused(both.here.admin.explain_refusal("0" * 16)) == "NOT_REGISTERED"
 
 
+async def test_a_message_is_explained_at_either_node(both: Both) -> None:
+    """Wherever it came in. A refusal of the same id at another node goes before it."""
+    alice, bob = await both.here.whatsapp(options=QUIET), await both.there.third_party("bob", QUIET)
+    with pytest.raises(ServerRefusal) as caught:
+        await alice.resolve("nobody")
+    await bob.close()
+    async with Wire(bob.transport) as wire:
+        for message_id in ("of-node-2", caught.value.request_id):
+            await wire.send(sealed_message(alice.jid, message_id))
+        await wire.ping()
+    for world in (both.here, both.there):
+        entry = (await world.admin.explain_refusal("of-node-2")).entry
+        assert (entry.node, entry.actor, entry.outcome) == ("node-2", bob.jid, journal_pb2.JOURNAL_OUTCOME_ACCEPTED)
+        entry = (await world.admin.explain_refusal(caught.value.request_id)).entry
+        assert (entry.node, entry.actor, entry.reason) == ("node-1", alice.jid, "REQUEST_MALFORMED")
+
+
 async def test_counters_are_sums(both: Both) -> None:
     """Of both nodes, and each says what it counted."""
     before = await both.here.admin.get_statistics()
@@ -143,6 +165,10 @@ async def test_counters_are_sums(both: Both) -> None:
         assert after.counted["prekey_taken"] == before.counted["prekey_taken"] + 1
         assert after.counted["prekey_taken"] == sum(each.counted["prekey_taken"] for each in after.nodes)
         assert after.stored["account"] >= 2
+        assert {each.version for each in after.nodes} == {after.version} == {version("interopsim")}
+        assert all(each.connections and each.uptime_ms for each in after.nodes)
+        assert after.connections == sum(each.connections for each in after.nodes)
+        assert not after.is_draining and not any(each.is_draining for each in after.nodes)
 
 
 def fault(name: str) -> faults_pb2.Fault:
@@ -276,6 +302,35 @@ async def test_a_follower_hears_of_a_node_that_comes_back(
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
         assert silences[:2] in ([["node-2"], []], [["node-2"]], []) and len(set(names(entries))) == len(entries)
+
+
+async def status_of(nodes: Nodes, folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, list[dict[str, Any]]]:
+    """What `interopsim status` says at the second node, to people of nodes, and to programs."""
+    monkeypatch.setenv("INTEROPSIM", json.dumps(dict(nodes.children[1].ready)))
+    shown, as_json = await asyncio.gather(run(folder, "status"), run(folder, "status", "--json"))
+    [facts] = json.loads(as_json.stdout)["simulators"]
+    listed: list[dict[str, Any]] = facts["nodes"]
+    return "\n".join(line for line in shown.stdout.splitlines() if line.startswith("  node ")), listed
+
+
+async def test_status_lists_the_nodes(
+    own_nodes: Nodes, signing_keys: SigningKeys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that is asked first: how each is, since when, of which release, and how many are connected there."""
+    async with at_both(own_nodes, signing_keys, tmp_path / "partner") as both:
+        await both.here.third_party("bob", QUIET)
+        shown, listed = await status_of(own_nodes, tmp_path, monkeypatch)
+        release = version("interopsim")
+        told = [(each["node"], each["health"], each["version"], each["connections"]) for each in listed]
+        assert told == [("node-2", "works", release, 0), ("node-1", "works", release, 1)]
+        assert all(each["uptime_seconds"] > 0 and each["troubles"] == {} for each in listed)
+        line = rf"  node node-{{}}: works, up \d+ s, version {re.escape(release)}, {{}}"
+        assert re.fullmatch(f"{line.format(2, '0 connections')}\n{line.format(1, '1 connection')}", shown), shown
+        async with without_bus(own_nodes):
+            shown, listed = await status_of(own_nodes, tmp_path, monkeypatch)
+            assert listed[1] == {"node": "node-1", "health": "silent"}
+            assert (listed[0]["health"], list(listed[0]["troubles"])) == ("troubled", ["bus"])
+            assert shown.endswith("  node node-1: silent")
 
 
 async def test_the_commands_say_whose_it_is_and_who_is_silent(

@@ -54,6 +54,26 @@ async def test_a_refusal_is_explained_in_plain_words(world: World, tmp_path: Pat
     assert explained["statement"] and explained["evidence"] and explained["policy"]
 
 
+@pytest.mark.requirement("ABU-02", "SIM-07")
+async def test_a_message_is_explained_in_plain_words(world: World, tmp_path: Path) -> None:
+    """By its id: that it was accepted, or dropped and why, which its sender was not told."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    accepted = await bob.send_text(alice.jid, "Hello")
+    await alice.block(bob.jid)
+    dropped = await bob.send_text(alice.jid, "unheard")
+    for sent, outcome, rule, is_cause_told in (
+        (accepted, f"accepted for {alice.jid}.", "MSG-06", False),
+        (dropped, f"dropped, which looks like accepted to its sender; it was for {alice.jid}.", "ABU-02", True),
+    ):
+        ended = await run(tmp_path, "explain", sent.id, "--admin", world.endpoint.admin)
+        assert (ended.code, ended.stderr) == (0, "")
+        words = " ".join(ended.stdout.split())
+        assert words.startswith(f"What was decided stanza.message of {bob.jid} about {sent.id}, at ")
+        assert outcome in words and f"By which rule: {rule}" in words
+        assert ("Why, which the caller was not told" in words) == is_cause_told
+        assert "What would have made it succeed" not in words
+
+
 async def test_the_newest_refusal_is_explained_without_its_id(tmp_path: Path) -> None:
     """So that nobody has to copy an id; while there is none, that is said."""
     async with running(tmp_path, "up", *ANY_PORTS) as program:

@@ -11,6 +11,7 @@ from interop_client.client import InteropClient
 from interop_client.errors import ServerRefusal
 from interop_client.messaging.events import TextReceived
 from tests.e2e.conftest import World
+from tests.e2e.outcomes import refused as outcome_of
 from tests.e2e.raw import QUIET, refused
 
 ACCEPTED, REFUSED = journal_pb2.JOURNAL_OUTCOME_ACCEPTED, journal_pb2.JOURNAL_OUTCOME_REFUSED
@@ -77,6 +78,28 @@ async def test_only_the_journal_tells_causes_apart(world: World) -> None:
     assert explained[0].advice == explained[1].advice == answers[0].advice
     assert explained[0].entry.cause != explained[1].entry.cause
     assert all(answer.entry.cause for answer in explained)
+
+
+@pytest.mark.requirement("ABU-02", "SIM-07")
+async def test_what_became_of_a_message_is_explained_by_its_id(world: World) -> None:
+    """Accepted, dropped though its sender was told that it is accepted, or refused; each with its rule."""
+    alice, bob = await world.whatsapp(), await world.third_party("bob")
+    accepted = await bob.send_text(alice.jid, "Hello")
+    await alice.block(bob.jid)
+    dropped = await bob.send_text(alice.jid, "unheard")
+    assert await outcome_of(alice.send_text(bob.jid, "?")) == "RECIPIENT_BLOCKED_BY_SENDER"
+    [refused_id] = [entry.subject for entry in await entries(world, actor=alice.jid, outcome=REFUSED)]
+    for message_id, sender, outcome, requirement, reason in (
+        (accepted.id, bob, ACCEPTED, "MSG-06", ""),
+        (dropped.id, bob, journal_pb2.JOURNAL_OUTCOME_DROPPED, "ABU-02", ""),
+        (refused_id, alice, REFUSED, "MSG-06", "RECIPIENT_BLOCKED_BY_SENDER"),
+    ):
+        explained = await world.admin.explain_refusal(message_id)
+        entry = explained.entry
+        assert (entry.subject, entry.actor, entry.action) == (message_id, sender.jid, "stanza.message")
+        assert (entry.outcome, entry.requirement, entry.reason) == (outcome, requirement, reason)
+        assert explained.statement and explained.evidence
+        assert bool(explained.advice) == bool(reason)
 
 
 @pytest.mark.requirement("SIM-01", "SIM-07")

@@ -91,7 +91,7 @@ async def test_status_shows_what_runs_and_how_it_is(tmp_path: Path, monkeypatch:
             assert part in shown.stdout
         [facts] = json.loads((await run(tmp_path, "status", "mine", "--json")).stdout)["simulators"]
         assert (facts["pid"], facts["health"], facts["troubles"]) == (program.pid, "works", {})
-        assert facts["uptime_seconds"] >= 0
+        assert facts["uptime_seconds"] >= 0 and facts["connections"] == 0 and "nodes" not in facts
         (tmp_path / "x.db").unlink()
         while (await run(tmp_path, "check")).code == 0:  # until the server has looked
             pass

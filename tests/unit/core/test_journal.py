@@ -65,6 +65,23 @@ async def test_a_refused_call_is_found_by_what_its_client_called_it(world: World
     assert [entry.request_id for entry in journal.after(0, 10)[0]] == ["my-call.1"] * 3
 
 
+async def test_what_was_decided_about_a_message_is_found_by_its_id(world: World) -> None:
+    """The newest, whatever it was, and nothing else that is called so; a refusal of that id goes first."""
+    journal = journal_of(world)
+    journal.record("1-1@interop", "stanza.message", "accepted", "m1", requirement="MSG-06")
+    journal.record("1-2@interop", "stanza.message", "dropped", "m1", requirement="ABU-02", cause="blocked")
+    journal.record("1-2@interop", "stanza.retry_receipt", "accepted", "m1", requirement="RCP-03")
+    journal.record("1-2@interop", "stanza.message", "accepted", "m2", requirement="MSG-06")
+    found = journal.find("m1")
+    assert found is not None and (found.actor, found.outcome) == ("1-2@interop", "dropped")
+    assert journal.find("m3") is None
+    refusal = Refusal(Reason.NOT_REGISTERED, requirement="ENL-01")
+    journal.refuse(refusal, ANONYMOUS, "first", request_id="m1")
+    journal.record("1-1@interop", "stanza.message", "accepted", "m1", requirement="MSG-04")
+    found = journal.find("m1")
+    assert found is not None and found.action == "first"
+
+
 @pytest.mark.parametrize("text", ["a", "A-Z_0.9", "0" * 16, "x" * 64])
 def test_a_client_may_call_a_request(text: str) -> None:
     assert is_request_id(text)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Partner, PartnerStatus
 from interop_server.http.push import HttpPushGateway, PushPolicy
 from interop_server.runtime.jwt import JoserfcTokens, PushSigner, generate_rsa_private_key
@@ -248,6 +249,93 @@ async def test_a_partner_that_wants_no_pushes_gets_none(
         await until(gateway, "push_sent", 1)
         assert gateway.counters() == {"push_sent": 1, "push_failed": 0, "push_dropped": 0, "push_coalesced": 0}
     assert receiver.requests.qsize() == 1
+
+
+class Database:
+    """Has one partner, and the key for pushes.
+
+    Args:
+        partner: The partner.
+        is_away: Whether it is away at each look, one after the other; at all later ones it is there.
+    """
+
+    def __init__(self, partner: Partner, *is_away: bool) -> None:
+        self._partner = partner
+        self._is_away = list(is_away)
+
+    async def get_partner(self, _: int) -> Partner:
+        self._look()
+        return self._partner
+
+    async def get_signer(self) -> PushSigner:
+        self._look()
+        return SIGNER
+
+    def _look(self) -> None:
+        if self._is_away and self._is_away.pop(0):
+            raise Refusal(Reason.STORAGE_UNAVAILABLE)
+
+
+@asynccontextmanager
+async def running_on(database: Database, clock: ManualClock) -> AsyncIterator[HttpPushGateway]:
+    policy = PushPolicy(storage_delays_seconds=(1.0, 2.0))
+    gateway = HttpPushGateway(database.get_partner, database.get_signer, clock, policy)
+    task = asyncio.create_task(gateway.run())
+    try:
+        yield gateway
+    finally:
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.requirement("LIF-02")
+@pytest.mark.parametrize("is_away", [(True, True), (False, True, True)], ids=["partner", "key"])
+async def test_a_push_waits_for_a_database_that_is_away(
+    serve_partner: ServePartner, partner: MakePartner, clock: ManualClock, is_away: tuple[bool, ...]
+) -> None:
+    """It is looked again, later and later. What comes for the same user meanwhile is the same push."""
+    receiver = Receiver()
+    database = Database(partner(await serve_partner(receiver.answer)), *is_away)
+    async with running_on(database, clock) as gateway:
+        gateway.notify(100, ADA)
+        for pause_ms in (1_000, 2_000):
+            await clock.wait_for_sleepers(1)
+            clock.advance(pause_ms - 1)
+            assert clock.sleepers == 1
+            gateway.notify(100, ADA)
+            clock.advance(1)
+        await until(gateway, "push_sent", 1)
+        assert gateway.counters() == {"push_sent": 1, "push_failed": 0, "push_dropped": 0, "push_coalesced": 2}
+    assert receiver.requests.qsize() == 1
+
+
+@pytest.mark.requirement("LIF-02")
+async def test_a_push_does_not_wait_for_a_database_for_ever(
+    serve_partner: ServePartner, partner: MakePartner, clock: ManualClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It fails then, in a sentence, and the next one goes out when the database is back."""
+    caplog.set_level("INFO", "interop_server")
+    receiver = Receiver()
+    database = Database(partner(await serve_partner(receiver.answer)), True, True, True)
+    async with running_on(database, clock) as gateway:
+        gateway.notify(100, ADA)
+        for pause_ms in (1_000, 2_000):
+            await clock.wait_for_sleepers(1)
+            clock.advance(pause_ms)
+        await until(gateway, "push_failed", 1)
+        [given_up] = [record for record in caplog.records if "given up" in record.message]
+        assert "STORAGE_UNAVAILABLE" in given_up.message and given_up.exc_info is None
+        gateway.notify(100, ADA)
+        await until(gateway, "push_sent", 1)
+    assert receiver.requests.qsize() == 1
+
+
+def test_the_wait_for_a_database_is_bounded() -> None:
+    """It is looked for as long as a restart, or a change to another server, may take: ten minutes."""
+    delays_seconds = PushPolicy().storage_delays_seconds
+    assert list(delays_seconds) == sorted(delays_seconds)
+    assert 600 <= sum(delays_seconds) < 630
 
 
 async def test_a_fault_ends_one_push_and_not_the_others(

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from interop_server.core.limits import LATEST_TIME_MS
 from interop_server.runtime import clock as clock_module
-from interop_server.runtime.clock import AdjustableClock
+from interop_server.runtime.clock import AdjustableClock, stopwatch
 from tests.manual_clock import ManualClock
 
 pytestmark = pytest.mark.requirement("SIM-04")
@@ -305,6 +305,17 @@ async def test_time_never_goes_backwards(monkeypatch: pytest.MonkeyPatch) -> Non
     assert clock.now_ms() == NOON_MS + 6
     machine.append(NOON_MS - 59_990)
     assert clock.now_ms() == NOON_MS + 16
+
+
+def test_a_stopwatch_goes_by_no_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In milliseconds, also when the machine's clock is set."""
+    passed_ns = [7]
+    monkeypatch.setattr(clock_module, "monotonic_ns", lambda: passed_ns[0])
+    monkeypatch.setattr(clock_module, "time_ns", lambda: 0)
+    passed_ms = stopwatch()
+    for later_ns, expected_ms in ((0, 0), (999_999, 0), (1_000_000, 1), (2_500_000_000, 2_500)):
+        passed_ns[0] = 7 + later_ns
+        assert passed_ms() == expected_ms
 
 
 @pytest.mark.requirement("MSG-14")

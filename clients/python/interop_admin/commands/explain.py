@@ -1,4 +1,4 @@
-"""`interopsim explain`: explains a refusal of a running simulator; knows no rule."""
+"""`interopsim explain`: explains a refusal of a running simulator, or what became of a message; knows no rule."""
 
 import textwrap
 from typing import TYPE_CHECKING
@@ -17,28 +17,35 @@ if TYPE_CHECKING:
 _WIDTH = 100
 
 
-async def _explain(admin: "AdminClient", request_id: str) -> "journal_pb2.ExplainRefusalResponse":
+async def _explain(admin: "AdminClient", name: str) -> "journal_pb2.ExplainRefusalResponse":
     from interop_api.admin.v1alpha1.journal_pb2 import JOURNAL_OUTCOME_REFUSED
 
-    if not request_id:
+    if not name:
         async for response in admin.read_journal(outcome=JOURNAL_OUTCOME_REFUSED):
-            request_id = response.entry.request_id or request_id
-    if not request_id:
+            name = response.entry.request_id or name
+    if not name:
         raise click.ClickException("nothing was refused yet: `interopsim journal` shows what was decided.")
-    return await admin.explain_refusal(request_id)
+    return await admin.explain_refusal(name)
 
 
-@click.command(epilog="Example: interopsim explain 5f0c6d1e2a3b4c5d")
-@click.argument("request_id", metavar="[REQUEST_ID]", default="")
+@click.command(epilog="Examples: interopsim explain 5f0c6d1e2a3b4c5d; interopsim explain 231150c9753c-1")
+@click.argument("name", metavar="[REQUEST_ID | MESSAGE_ID]", default="")
 @admin_option
 @json_option
-def explain(request_id: str, admin_address: str, as_json: bool) -> None:
+def explain(name: str, admin_address: str, as_json: bool) -> None:
     """Explain a refusal: what was refused, by which requirement, and what would have made it succeed.
 
-    Without REQUEST_ID it is the newest refusal. Every refusal has one: the field `request_id`, or the header
-    X-Request-Id over HTTP. Those of the newest 100,000 entries of the journal are kept, since the simulator's start.
+    Without an id it is the newest refusal. Every refusal has one: the field `request_id`, or the header X-Request-Id
+    over HTTP.
+
+    With the id that its sender gave to a message, such as 231150c9753c-1, it is what the server decided about that
+    message: refused, dropped, which its sender is not told, or accepted. When several senders gave the id, the newest
+    decision.
+
+    The newest 100,000 entries of the journal are kept, since the simulator's start. Of several nodes that are one
+    world, whichever decided.
     """
-    explained = call_admin(admin_address, lambda admin: _explain(admin, request_id))
+    explained = call_admin(admin_address, lambda admin: _explain(admin, name))
     tell_silent(explained.silent_nodes)
     if as_json:
         shown = {

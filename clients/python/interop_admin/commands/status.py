@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,7 +14,10 @@ from interop_protocol.endpoint import Endpoint
 from interop_protocol.json_text import read_json
 from interop_protocol.printable import json_line, printable
 
-WORKS, TROUBLED, SILENT = "works", "troubled", "silent"
+if TYPE_CHECKING:
+    from interop_api.admin.v1alpha1.admin_pb2 import GetStatisticsResponse, NodeStatistics
+
+WORKS, TROUBLED, DRAINING, SILENT = "works", "troubled", "draining", "silent"
 _PLACES = ("grpc", "admin", "http", "metrics", "db", "blobs", "ui")
 _SHOWN_AS = {"ui": "page"}
 """What is called otherwise than in the ready line."""
@@ -27,7 +29,10 @@ _SHOWN_AS = {"ui": "page"}
 def status(name: str | None, as_json: bool) -> None:
     """Show the simulators that run: NAME, that of INTEROPSIM, or all of yours on this machine.
 
-    Exits with 1 when there is none, or one of them does not work.
+    One that is a node of a world shows every node of it, beginning with itself: how it is, since when it runs, which
+    release, and how many are connected there. `silent` is one that does not answer, `draining` one that stops.
+
+    Exits with 1 when there is none, or one of them does not work. Other nodes have no part in that.
     """
     shown = asyncio.run(_look_at(_lines(name)))
     if as_json:
@@ -60,17 +65,20 @@ async def _look_at(lines: list[tuple[str, Running | None]]) -> list[dict[str, An
 async def _facts(line: str, running: Running | None) -> dict[str, Any]:
     facts = {key: value for key, value in read_json(line).items() if key != "event"}
     here = {} if running is None else {"name": running.name, "uptime_seconds": round(time.time() - running.since, 1)}
-    health, troubles, nodes = await _health(Endpoint.from_ready_line(line))
+    health, statistics = await _look(Endpoint.from_ready_line(line))
     for secret in ("ca", "admin_token"):
         facts.pop(secret, None)
     if isinstance(workbench := facts.get("workbench"), dict):
         workbench.pop("key", None)
-    others = {"nodes": nodes} if nodes else {}
-    return {**here, **facts, "health": health, "troubles": troubles, **others}
+    if statistics is None:
+        return {**here, **facts, "health": health, "troubles": {}}
+    nodes = {"nodes": [_node_facts(each) for each in statistics.nodes]} if statistics.nodes else {}
+    told = {"troubles": dict(statistics.troubles), "connections": statistics.connections}
+    return {**here, **facts, "health": health, **told, **nodes}
 
 
-async def _health(simulator: Endpoint) -> tuple[str, dict[str, str], dict[str, str]]:
-    """Returns how it is, what is wrong with it, and how the other nodes of its world are."""
+async def _look(simulator: Endpoint) -> "tuple[str, GetStatisticsResponse | None]":
+    """Returns how it is, and what it says of itself and of the other nodes of its world; None when it is silent."""
     with interrupts_waiting():
         from interop_admin.client import AdminClient
         from interop_client.errors import ServerRefusal
@@ -80,14 +88,23 @@ async def _health(simulator: Endpoint) -> tuple[str, dict[str, str], dict[str, s
             works = await admin.check(ANSWER_SECONDS)
             statistics = await admin.get_statistics()
         except ServerRefusal:
-            return SILENT, {}, {}
-    troubles = dict(statistics.troubles)
-    nodes = {each.node: SILENT if each.is_silent else _word(each.troubles) for each in statistics.nodes[1:]}
-    return _word(troubles) if works else TROUBLED, troubles, nodes
+            return SILENT, None
+    word = _word(statistics)
+    return TROUBLED if word == WORKS and not works else word, statistics
 
 
-def _word(troubles: Mapping[str, str]) -> str:
-    return TROUBLED if troubles else WORKS
+def _word(statistics: "GetStatisticsResponse | NodeStatistics") -> str:
+    return DRAINING if statistics.is_draining else TROUBLED if statistics.troubles else WORKS
+
+
+def _node_facts(node: "NodeStatistics") -> dict[str, Any]:
+    if node.is_silent:
+        return {"node": node.node, "health": SILENT}
+    facts: dict[str, Any] = {"node": node.node, "health": _word(node), "troubles": dict(node.troubles)}
+    if not node.version:  # of a release before it was said
+        return facts
+    uptime_seconds = round(node.uptime_ms / 1_000, 1)
+    return {**facts, "uptime_seconds": uptime_seconds, "version": node.version, "connections": node.connections}
 
 
 def _print(facts: dict[str, Any]) -> None:
@@ -100,5 +117,14 @@ def _print(facts: dict[str, Any]) -> None:
         click.echo(f"  {place:{width}}  {printable(str(address))}")
     for part, sentence in facts["troubles"].items():
         click.echo(f"  {printable(part)}: {printable(sentence)}")
-    for node, health in facts.get("nodes", {}).items():
-        click.echo(f"  node {printable(node)}: {health}")
+    for node in facts.get("nodes", ()):
+        click.echo(f"  node {printable(node['node'])}: {node['health']}{_more(node)}")
+
+
+def _more(node: dict[str, Any]) -> str:
+    """Returns what else a node has said of itself."""
+    if "version" not in node:
+        return ""
+    count = node["connections"]
+    connections = f"{count} connection{'' if count == 1 else 's'}"
+    return f", up {node['uptime_seconds']:.0f} s, version {printable(node['version'])}, {connections}"

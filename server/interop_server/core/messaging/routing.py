@@ -12,7 +12,7 @@ from interop_server.core.addressing import check_address
 from interop_server.core.consent.first_contact import NewChats, acceptance, chat_entry
 from interop_server.core.consent.reach import Route, RouteView, view_routes, why_dropped
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import Decision, Journal
+from interop_server.core.journal import MESSAGE, Decision, Journal
 from interop_server.core.limits import Limits
 from interop_server.core.messages import (
     ChatEntry,
@@ -29,8 +29,6 @@ from interop_server.core.messaging.store import StoreForMessaging
 from interop_server.core.model import PRIMARY_DEVICE, Account, DeviceAddress
 from interop_server.core.ports import Clock
 from interop_server.core.ratelimit import RateLimit
-
-_ACTION = "stanza.message"
 
 
 class DeviceListMismatch(Refusal):
@@ -193,7 +191,7 @@ class Router:
                 decision = decision._replace(requirement="RCP-04")
             recipient.arrived.append(stored)
             decisions.append((stanza_id, decision))
-        self.journal.record_all(view.sender.jid, _ACTION, decisions)
+        self.journal.record_all(view.sender.jid, MESSAGE, decisions)
         recipients = {each.facts.account_id: each for each in batch.recipients.values()}
         for recipient in recipients.values():
             if recipient.arrived and not recipient.is_dropped:
@@ -222,7 +220,7 @@ class Router:
                 continue
             outcomes[index] = SendOutcome(message.stanza_id, before.timestamp_ms)
             self.journal.record(
-                sender.jid, _ACTION, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to_jid
+                sender.jid, MESSAGE, "accepted", message.stanza_id, requirement="MSG-04", detail=message.to_jid
             )
         return outcomes
 

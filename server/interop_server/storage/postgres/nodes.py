@@ -20,6 +20,7 @@ from interop_server.core.nodes import (
     Neighbour,
     News,
     NodeStore,
+    Turn,
     WorldTime,
 )
 from interop_server.storage import WrongStore
@@ -259,6 +260,10 @@ _TAKE_TURN = """
     ON CONFLICT (name) DO UPDATE SET seat = excluded.seat
         WHERE turn.seat = excluded.seat OR NOT EXISTS (SELECT FROM node WHERE node.seat = turn.seat)
 """
+_WHOSE_TURN = """
+    SELECT node.name, (extract(epoch FROM renewed_at) * 1000)::bigint FROM turn JOIN node USING (seat)
+    WHERE turn.name = $1
+"""
 _END_TURN = "DELETE FROM turn WHERE name = $1 AND seat = $2"
 
 
@@ -328,6 +333,10 @@ class PostgresNodes(Concern, NodeStore):
 
     async def end_turn(self, name: str) -> None:
         await self._change(_END_TURN, name, self._seat)
+
+    async def whose_turn(self, name: str) -> Turn | None:
+        row = await self._row(_WHOSE_TURN, name)
+        return None if row is None else Turn(*row)
 
     async def bury(self) -> list[Account]:
         return await self._engine.write(_bury)

@@ -704,8 +704,20 @@ class GetStatisticsResponse(_message.Message):
     TROUBLES_FIELD_NUMBER: _builtins.int
     WORLD_FIELD_NUMBER: _builtins.int
     NODES_FIELD_NUMBER: _builtins.int
+    UPTIME_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    IS_DRAINING_FIELD_NUMBER: _builtins.int
     world: _builtins.int
     """How often the process has begun with a clean world: 1 since its start, and one more after each ResetWorld."""
+    uptime_ms: _builtins.int
+    """How long the process runs, in milliseconds of its machine."""
+    version: _builtins.str
+    """The release of its program, such as `0.2.0`."""
+    connections: _builtins.int
+    """How many accounts are connected."""
+    is_draining: _builtins.bool
+    """Whether it is about to stop: its clients have been sent away, and it takes no more."""
     @_builtins.property
     def stored(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """Rows in the store by table, for example `mailbox`."""
@@ -733,10 +745,14 @@ class GetStatisticsResponse(_message.Message):
         troubles: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         world: _builtins.int = ...,
         nodes: _abc.Iterable[Global___NodeStatistics] | None = ...,
+        uptime_ms: _builtins.int = ...,
+        version: _builtins.str = ...,
+        connections: _builtins.int = ...,
+        is_draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "nodes", b"nodes", "stored", b"stored", "troubles", b"troubles", "world", b"world"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "counted", b"counted", "is_draining", b"is_draining", "nodes", b"nodes", "stored", b"stored", "troubles", b"troubles", "uptime_ms", b"uptime_ms", "version", b"version", "world", b"world"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -792,10 +808,22 @@ class NodeStatistics(_message.Message):
     COUNTED_FIELD_NUMBER: _builtins.int
     TROUBLES_FIELD_NUMBER: _builtins.int
     IS_SILENT_FIELD_NUMBER: _builtins.int
+    UPTIME_MS_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    CONNECTIONS_FIELD_NUMBER: _builtins.int
+    IS_DRAINING_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     """Its name."""
     is_silent: _builtins.bool
-    """Whether it has not answered in time: then what it counted is in no sum."""
+    """Whether it has not answered in time: then what it counted is in no sum, and nothing else is known of it."""
+    uptime_ms: _builtins.int
+    """How long it runs, in milliseconds of its machine."""
+    version: _builtins.str
+    """The release of its program. Empty for one that does not say it."""
+    connections: _builtins.int
+    """How many accounts are connected to it."""
+    is_draining: _builtins.bool
+    """Whether it is about to stop, as in `GetStatisticsResponse`."""
     @_builtins.property
     def counted(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """What it counted since its start."""
@@ -811,10 +839,14 @@ class NodeStatistics(_message.Message):
         counted: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         troubles: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         is_silent: _builtins.bool = ...,
+        uptime_ms: _builtins.int = ...,
+        version: _builtins.str = ...,
+        connections: _builtins.int = ...,
+        is_draining: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counted", b"counted", "is_silent", b"is_silent", "node", b"node", "troubles", b"troubles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connections", b"connections", "counted", b"counted", "is_draining", b"is_draining", "is_silent", b"is_silent", "node", b"node", "troubles", b"troubles", "uptime_ms", b"uptime_ms", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -213,14 +213,14 @@ class AdminServiceServicer:
 
     def GetStatistics(self, request, context):
         """Counts what is in the store and what was counted since the start, and says what does not work at present. Where the
-        server is one of several nodes, `counted` is the sum over all that answer, and `nodes` says so of each.
+        server is one of several nodes, `counted` and `connections` are sums over all that answer, and `nodes` says so of each.
 
         Health says the same of the parts `blobs`, `bus`, `journal` and `storage`, as services of these names: NOT_SERVING
         while a part does not work. Without the storage, no service is SERVING.
 
         Repeat: safe, changes nothing.
-        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, one number; the
-        latter three once more for each node of the world.
+        Bounds: request: empty. Response: two short lists of names with a number each, at most four sentences, a version and
+        four numbers; all but the first list once more for each node of the world.
         Capability: none.
         Errors: REQUEST_MALFORMED (the bytes are no request).
         """

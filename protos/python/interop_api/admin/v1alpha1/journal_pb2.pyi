@@ -233,7 +233,9 @@ class ExplainRefusalRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     THIS_NODE_ONLY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained."""
+    """As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained. Where there
+    is none, it is the id of a message, and the newest decision about a message of that id is explained.
+    """
     this_node_only: _builtins.bool
     """Whether only the node that is asked is to know of it, of several."""
     def __init__(
@@ -263,7 +265,7 @@ class ExplainRefusalResponse(_message.Message):
     POLICY_FIELD_NUMBER: _builtins.int
     SILENT_NODES_FIELD_NUMBER: _builtins.int
     advice: _builtins.str
-    """What to do, as the caller was told."""
+    """What to do, as the caller was told; empty for what was not refused."""
     statement: _builtins.str
     """What the requirement says, from docs/requirements.toml."""
     @_builtins.property
@@ -280,7 +282,7 @@ class ExplainRefusalResponse(_message.Message):
 
     @_builtins.property
     def silent_nodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """Names of the nodes of the world that have not answered in time: one of them may have refused something later under that
+        """Names of the nodes of the world that have not answered in time: one of them may have decided something later under that
         id.
         """
 

@@ -73,13 +73,14 @@ class JournalServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExplainRefusal(self, request, context):
-        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
-        world, whichever refused.
+        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Also what was decided
+        about a message that a client sent, by the message's id: refused, dropped or accepted. Of several nodes of a world,
+        whichever decided.
 
         Repeat: safe, changes nothing.
         Bounds: request: 64 characters. Response: one entry and a few sentences.
         Capability: none.
-        Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED (no kept entry has this id), REQUEST_MALFORMED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

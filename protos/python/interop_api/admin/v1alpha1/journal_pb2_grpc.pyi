@@ -54,13 +54,14 @@ class JournalServiceStub:
     journal).
     """
     ExplainRefusal: _grpc.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]
-    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
-    world, whichever refused.
+    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Also what was decided
+    about a message that a client sent, by the message's id: refused, dropped or accepted. Of several nodes of a world,
+    whichever decided.
 
     Repeat: safe, changes nothing.
     Bounds: request: 64 characters. Response: one entry and a few sentences.
     Capability: none.
-    Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED (no kept entry has this id), REQUEST_MALFORMED.
     """
 
 @_typing.type_check_only
@@ -86,13 +87,14 @@ class JournalServiceAsyncStub(JournalServiceStub):
     journal).
     """
     ExplainRefusal: _aio.UnaryUnaryMultiCallable[_journal_pb2.ExplainRefusalRequest, _journal_pb2.ExplainRefusalResponse]  # type: ignore[assignment]
-    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
-    world, whichever refused.
+    """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Also what was decided
+    about a message that a client sent, by the message's id: refused, dropped or accepted. Of several nodes of a world,
+    whichever decided.
 
     Repeat: safe, changes nothing.
     Bounds: request: 64 characters. Response: one entry and a few sentences.
     Capability: none.
-    Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
+    Errors: NOT_REGISTERED (no kept entry has this id), REQUEST_MALFORMED.
     """
 
 class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -127,13 +129,14 @@ class JournalServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _journal_pb2.ExplainRefusalRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_journal_pb2.ExplainRefusalResponse, _abc.Awaitable[_journal_pb2.ExplainRefusalResponse]]:
-        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
-        world, whichever refused.
+        """Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Also what was decided
+        about a message that a client sent, by the message's id: refused, dropped or accepted. Of several nodes of a world,
+        whichever decided.
 
         Repeat: safe, changes nothing.
         Bounds: request: 64 characters. Response: one entry and a few sentences.
         Capability: none.
-        Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
+        Errors: NOT_REGISTERED (no kept entry has this id), REQUEST_MALFORMED.
         """
 
 def add_JournalServiceServicer_to_server(servicer: JournalServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -251,7 +251,8 @@ export const JournalEntrySchema: GenMessage<JournalEntry> = /*@__PURE__*/
  */
 export type ExplainRefusalRequest = Message<"interop_api.admin.v1alpha1.ExplainRefusalRequest"> & {
   /**
-   * As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained.
+   * As it stands in the refusal: 1 to 64 characters. Of several refusals with that id the newest is explained. Where there
+   * is none, it is the id of a message, and the newest decision about a message of that id is explained.
    *
    * @generated from field: string request_id = 1;
    */
@@ -286,7 +287,7 @@ export type ExplainRefusalResponse = Message<"interop_api.admin.v1alpha1.Explain
   entry?: JournalEntry | undefined;
 
   /**
-   * What to do, as the caller was told.
+   * What to do, as the caller was told; empty for what was not refused.
    *
    * @generated from field: string advice = 2;
    */
@@ -314,7 +315,7 @@ export type ExplainRefusalResponse = Message<"interop_api.admin.v1alpha1.Explain
   policy: string[];
 
   /**
-   * Names of the nodes of the world that have not answered in time: one of them may have refused something later under that
+   * Names of the nodes of the world that have not answered in time: one of them may have decided something later under that
    * id.
    *
    * @generated from field: repeated string silent_nodes = 6;
@@ -408,13 +409,14 @@ export const JournalService: GenService<{
     output: typeof ReadJournalResponseSchema;
   },
   /**
-   * Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Of several nodes of a
-   * world, whichever refused.
+   * Explains a refusal: what was refused, by which requirement, and what would have made it succeed. Also what was decided
+   * about a message that a client sent, by the message's id: refused, dropped or accepted. Of several nodes of a world,
+   * whichever decided.
    *
    * Repeat: safe, changes nothing.
    * Bounds: request: 64 characters. Response: one entry and a few sentences.
    * Capability: none.
-   * Errors: NOT_REGISTERED (no kept entry has this request id), REQUEST_MALFORMED.
+   * Errors: NOT_REGISTERED (no kept entry has this id), REQUEST_MALFORMED.
    *
    * @generated from rpc interop_api.admin.v1alpha1.JournalService.ExplainRefusal
    */
