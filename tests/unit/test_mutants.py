@@ -202,10 +202,15 @@ PROJECT = {
             assert tired(11) and not tired(9) and not FAILS.exists()
     """,
     "tests/unit/core/test_example.py": """
+        from pathlib import Path
         from interop_server.core.example import first, is_small
 
         async def test_small() -> None:
             assert is_small(9) and not is_small(11)
+
+        def test_first_of_all() -> None:
+            with Path(__file__).with_name("runs").open("a") as runs:
+                runs.write("x")
 
         def test_first() -> None:
             assert first(3) == 3
@@ -216,17 +221,25 @@ HUNT = """
     from pathlib import Path
     from tests.mutants import hunt, session
     from tests.mutants.mutants import read_mutants
-    from tests.mutants.measuring import measure
+    from tests.mutants.measuring import TestsFail, measure
     from tests.mutants.rooms import Room
 
     root = Path(sys.argv[1])
     session.warm_up()
+    always, runs = root / "tests/unit/always", root / "tests/unit/core/runs"
+    always.touch()
+    try:
+        measure(root, ["tests/unit"])
+    except TestsFail as failing:
+        print("failing", str(failing), "", 0, sep="|")
+    always.unlink()
     reach = measure(root, ["tests/unit"])
+    print("runs", runs.read_text(), "", len(reach.tests), sep="|")
     room = Room("core", (sys.argv[2],), "tests/unit/core/")
     trials = hunt.Hunt(reach, {"core": room}, root, jobs=1, patience_seconds=10.0)
     assert trials.check_unmutated([room]) == []
     (root / "tests/unit/twice").write_text("12")
-    (root / "tests/unit/always").touch()
+    always.touch()
     asked = {"a <= 10", "a >= 10", "return None", "number > a", "pass", "a // 2"}
     mutants = [mutant for mutant in read_mutants(root, "core", sys.argv[2]) if mutant.after in asked]
     for trial in trials.trials(mutants):
@@ -245,7 +258,8 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     """What is noticed, what hangs, what survives at an edge that nobody tries, and what no test runs.
 
     Tests that fail without the mutant, too, prove nothing: they are tried again, and in the end nobody knows. Only
-    tests in files that have changed are measured again: one of the others would fail by then.
+    tests in files that have changed are measured again: one of the others would fail by then. So are those of a folder
+    in which one has failed, and of no other.
     """
     for name, text in PROJECT.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -275,5 +289,7 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     assert outcomes["tired", "a >= 10"] == outcomes["tired", "return None"] == (UNDECIDED, 1)
     reached = {function: outcomes["then", function, "return None"][1] for function in ("is_small", "idle", "tired")}
     assert reached == {"is_small": 0, "idle": 1, "tired": 1}
+    assert "test_busy.py::test_tired" in next(text for name, text in outcomes if name == "failing")
+    assert outcomes["runs", "x"] == ("", 5)
     assert list(files.iterdir()) == []
     assert "10" in PROJECT[FILE] and (tmp_path / FILE).read_text() == textwrap.dedent(PROJECT[FILE])

@@ -14,7 +14,7 @@ from interop_server.core.journal import Journal
 from interop_server.core.model import Account, ConnectionMode, PartnerStatus, SanctionKind
 from interop_server.core.nodes import BEGINNING, Claim, Claimed, Connected
 from interop_server.core.sweeps import Sweep
-from interop_server.nodes import PeopleElsewhere
+from interop_server.nodes import PeopleElsewhere, node
 from interop_server.nodes.connections import hash_of
 from interop_server.rpc.connections import LiveConnection
 from interop_server.runtime.clock import AdjustableClock
@@ -221,6 +221,13 @@ async def test_more_than_one_announcement_takes_all_that_waits(here: Place) -> N
     assert not outgoing and not list(outgoing.take())
 
 
+@pytest.fixture
+def nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes look once, when they begin: none of them notices by itself that it was taken for dead, and comes back."""
+    monkeypatch.setattr(node, "LOOK_SECONDS", 3_600.0)
+
+
+@pytest.mark.usefixtures("nobody_looks")
 @pytest.mark.requirement("MSG-14")
 async def test_a_node_that_is_gone_is_remembered_by_its_time(here: Place, there: Place) -> None:
     """What it stored last bounds what others store, and its seat is nobody's again; so with what it stores thereafter.

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
+from traceback import walk_tb
 from typing import Any
 
 import pytest
@@ -58,10 +59,21 @@ from interop_server.http.partner_media import HttpPartnerMediaSource
 from interop_server.runtime.jwt import JoserfcTokens
 from interop_server.runtime.rng import SeededRng
 from tests.manual_clock import ManualClock
-from tests.refusals import check_said
+from tests.refusals import ABOUT_A_FIELD, check_said
 
-NAMES_A_FIELD = {Reason.CLIENT_ADDRESS_INVALID, Reason.IDENTITY_KEY_MISMATCH, Reason.LOGIN_MALFORMED}
-"""Reasons for which the rules name the field that is wrong, beside those for which everybody does."""
+NAMES_A_FIELD = ABOUT_A_FIELD | {
+    Reason.ADDRESS_MALFORMED, Reason.ADDRESS_NAMES_DEVICE, Reason.CALLS_NOT_SUPPORTED, Reason.GROUPS_NOT_SUPPORTED,
+    Reason.NUMBER_BASED_NOT_SUPPORTED, Reason.USER_VISIBLE_IDENTIFIER, Reason.CLIENT_ADDRESS_INVALID,
+    Reason.IDENTITY_KEY_MISMATCH, Reason.LOGIN_MALFORMED,
+}  # fmt: skip
+"""Reasons for which the rules always name the field that is wrong."""
+PLACES_THAT_NAME_A_FIELD = {
+    Reason.ALREADY_REGISTERED: {"checked_all"},
+    Reason.NOT_REGISTERED: {"Faults.named"},
+    Reason.PREKEY_REUSED: {"PreKeys.add", "PreKeys.add_kem", "check_kem_prekeys", "check_one_time_prekeys"},
+    Reason.QUOTA_EXCEEDED: {"PreKeys.add", "PreKeys.add_kem"},
+}
+"""For other reasons: the functions that refuse for what a field holds. All else that is refused is about no field."""
 NOW_MS = 1_700_000_000_000
 NOW = NOW_MS // 1_000
 BATS, OWLS = 100, 200
@@ -366,13 +378,16 @@ class World:
 
 @contextmanager
 def refused(reason: Reason, requirement: str = "") -> Iterator[pytest.ExceptionInfo[Refusal]]:
-    """Checks that the block is refused for that reason, and the rule, this one if given, and fields are named."""
+    """Checks that the block is refused for that reason, by a rule, this one if given; and the field."""
     with pytest.raises(Refusal) as caught:
         yield caught
     assert caught.value.reason is reason
     assert requirement in ("", caught.value.requirement)
-    assert caught.value.violations or reason not in NAMES_A_FIELD
     check_said(caught.value)
+    *_, (frame, _) = walk_tb(caught.tb)
+    place = frame.f_code.co_qualname
+    names_a_field = reason in NAMES_A_FIELD or place in PLACES_THAT_NAME_A_FIELD.get(reason, ())
+    assert bool(caught.value.violations) is names_a_field, f"{place} refuses {reason.name}: {caught.value.violations}"
 
 
 def message(

@@ -44,6 +44,19 @@ def test_the_key_digest_changes_with_every_part():
     assert len(digests) == 6
 
 
+def test_the_key_digest_is_made_where_sha_1_may_protect_nothing(monkeypatch: pytest.MonkeyPatch):
+    """Under FIPS 140 a machine has SHA-1 for other purposes than security only, and this is one."""
+    expected, sha1 = key_digest(IDENTITY, SIGNED, SIGNATURE, PREKEYS), hashlib.sha1
+
+    def of_a_fips_machine(content: bytes = b"", *, usedforsecurity: bool = True) -> object:
+        if usedforsecurity:
+            raise ValueError("[digital envelope routines] unsupported")
+        return sha1(content, usedforsecurity=False)
+
+    monkeypatch.setattr(hashlib, "sha1", of_a_fips_machine)
+    assert key_digest(IDENTITY, SIGNED, SIGNATURE, PREKEYS) == expected
+
+
 @pytest.mark.requirement("MSG-05")
 def test_the_phash_is_six_bytes_of_sha_256_over_the_sorted_device_jids():
     """Whatever order they come in; the version stands in front."""

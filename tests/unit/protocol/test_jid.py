@@ -101,6 +101,7 @@ def test_the_bounds_of_both_forms_are_accepted_and_device_0_is_dropped(text: str
         ("1234567890123456@s.whatsapp.net", "MALFORMED"),
         ("0123456@s.whatsapp.net", "MALFORMED"),
         ("+4915112345678@s.whatsapp.net", "MALFORMED"),
+        ("1" * 128, "USER_VISIBLE_IDENTIFIER"),
         ("1" * 129, "MALFORMED"),
     ],
 )

@@ -1,5 +1,6 @@
 """Publishing prekeys, and keeping them: checked, bounded, never the same twice."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -9,7 +10,15 @@ from interop_server.core.errors import Reason
 from interop_server.core.limits import DAY_MS
 from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
-from interop_server.core.model import OneTimePreKey, PreKeyCounts, PublishedKeys, SignedPreKey, TakenBundle
+from interop_server.core.model import (
+    Account,
+    KemPreKeys,
+    OneTimePreKey,
+    PreKeyCounts,
+    PublishedKeys,
+    SignedPreKey,
+    TakenBundle,
+)
 from tests.unit.core.world import ClientKeys, World, message, refused
 
 from .publishers import GOOD, KEYS, ONE_TIME, OTHER, BuildWorld, bundle_of, publisher
@@ -81,6 +90,43 @@ async def test_the_newest_prekeys_are_remembered(build_world: BuildWorld) -> Non
             await world.prekeys.add(ada, [key._replace(key_id=key.key_id + 100) for key in remembered])
     await world.prekeys.add(ada, KEYS.one_time(1, 2))
     assert (await world.prekeys.digest(ada)).one_time_prekey_ids == [1, 2, 3, 4, 13, 14]
+
+
+def kem(first: int) -> KemPreKeys:
+    return KemPreKeys(KEYS.kem(100), tuple(KEYS.kem(key_id) for key_id in range(first, first + 4)))
+
+
+WAYS_TO_PUBLISH: dict[str, tuple[Callable[[World, Account, int], Awaitable[object]], tuple[str, ...]]] = {
+    "publish": (
+        lambda world, ada, first: world.prekeys.publish(ada, GOOD, KEYS.one_time(first, 4), kem(first)),
+        ("one_time_prekey_history", "kem_prekey_history"),
+    ),
+    "add": (
+        lambda world, ada, first: world.prekeys.add(ada, KEYS.one_time(first, 4)),
+        ("one_time_prekey_history",),
+    ),
+    "add_kem": (
+        lambda world, ada, first: world.prekeys.add_kem(ada, kem(first)),
+        ("kem_prekey_history",),
+    ),
+}
+"""Each with the tables that remember what it publishes."""
+
+
+@pytest.mark.requirement("KEY-04")
+@pytest.mark.parametrize("way", WAYS_TO_PUBLISH)
+async def test_whoever_publishes_again_and_again_is_not_remembered_without_end(
+    build_world: BuildWorld, way: str
+) -> None:
+    """By none of the calls, if no other is ever made (KEY-04)."""
+    world = await build_world(remembered_prekeys=4, kem_prekeys=True)
+    ada = await publisher(world)
+    publish, histories = WAYS_TO_PUBLISH[way]
+    for first in (1, 11, 21):
+        await publish(world, ada, first)
+        await world.prekeys.delete(ada, range(first, first + 4))
+    rows = await world.store.count_rows()
+    assert {history: rows[history] for history in histories} == dict.fromkeys(histories, 4)
 
 
 def one_time(*keys: tuple[int, bytes]) -> list[OneTimePreKey]:
