@@ -293,25 +293,20 @@ class PreKeys:
             self.counts["prekey_taken"] += 1
             left = f"{bundle.remaining} left"
             self.journal.record(account.jid, "prekey.take", "done", jid, requirement="KEY-05", detail=left)
-        if bundle.remaining < self.limits.prekeys_low_count:
-            self._tell_few(account_id, bundle)
+        counts = PreKeyCounts(bundle.remaining, bundle.kem_remaining)
+        if few := counts.few(self.limits.prekeys_low_count):
+            self.connections.notify_prekeys_low(account_id, counts, few)
         if bundle.kem_prekey is not None:
-            self._note_kem_taken(account, jid, account_id, bundle)
+            self._note_kem_taken(account, jid, bundle)
         elif bundle.kem_withdrawn:
             self.counts["kem_downgrade"] += 1
             self.journal.record(account.jid, "prekey.kem_downgrade", "done", jid, requirement="KEY-16")
 
-    def _note_kem_taken(self, account: Account, jid: str, account_id: int, bundle: TakenBundle) -> None:
+    def _note_kem_taken(self, account: Account, jid: str, bundle: TakenBundle) -> None:
         if not bundle.kem_is_last_resort:
             self.counts["prekey_kem_taken"] += 1
             left = f"{bundle.kem_remaining} left"
             self.journal.record(account.jid, "prekey.take_kem", "done", jid, requirement="KEY-15", detail=left)
-        self._tell_few(account_id, bundle)
-
-    def _tell_few(self, account_id: int, bundle: TakenBundle) -> None:
-        counts = PreKeyCounts(bundle.remaining, bundle.kem_remaining)
-        if few := counts.few(self.limits.prekeys_low_count):
-            self.connections.notify_prekeys_low(account_id, counts, few)
 
     async def _reachable(
         self, account: Account, jids: Sequence[str], outcomes: dict[str, BundleOutcome], place: str

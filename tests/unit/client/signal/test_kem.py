@@ -64,6 +64,17 @@ def test_the_oldest_private_halves_are_forgotten_in_the_end(monkeypatch: pytest.
     assert list(state.kem.one_time) == [2, 3, 4]
 
 
+def test_what_was_published_replaces_what_was_before() -> None:
+    """In its order; what is named and no longer there does no harm, as of a list that was longer than is kept."""
+    kem = SignalState.generate().kem
+    seeds = {1: bytes(64), 2: bytes([2]) * 64, 3: bytes([3]) * 64}
+    kem.one_time = dict(seeds)
+    kem.keep_one_time([3, 9, 1])
+    assert list(kem.one_time.items()) == [(3, seeds[3]), (1, seeds[1])]
+    kem.keep_one_time([9])
+    assert kem.one_time == {}
+
+
 def test_a_device_knows_which_prekeys_it_can_open() -> None:
     """The last resort must be the current one."""
     kem = SignalState.generate().kem

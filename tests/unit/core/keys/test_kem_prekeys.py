@@ -248,6 +248,20 @@ async def test_the_owner_is_told_when_they_run_low(build_world: BuildWorld) -> N
     assert world.connections.refilled == [(ada.account_id, KEM)]
 
 
+@pytest.mark.requirement("KEY-09")
+async def test_the_owner_is_told_once_of_both(build_world: BuildWorld) -> None:
+    """Of each kind from one under the limit on, whichever of them runs low; a bundle takes one of each (KEY-09)."""
+    world = await build_world(kem_prekeys=True, prekeys_low_count=18)
+    ada, user = await publisher(world, *range(1, 19)), await world.opted_in()
+    for _ in range(3):
+        await take(world, user, ada)
+    assert world.connections.low == [
+        (ada.account_id, PreKeyCounts(19, 17), KEM),
+        (ada.account_id, PreKeyCounts(18, 16), KEM),
+        (ada.account_id, PreKeyCounts(17, 15), ONE_TIME | KEM),
+    ]
+
+
 async def test_others_have_their_turn_while_many_are_checked(world: World) -> None:
     """A long list takes long to check; it is checked to its end, and whoever else runs meanwhile is not held up."""
     ada = await world.enlisted("ada", keys=KEYS)
