@@ -61,6 +61,7 @@ INVISIBLE = [
         ("李小龍", USERNAME, "李小龍"),
         ("〇村", USERNAME, "〇村"),
         ("たろう", USERNAME, "たろう"),
+        ("ローラ", USERNAME, "ローラ"),
         ("สมชาย", USERNAME, "สมชาย"),
         ("Nguyễn.Văn-Á", USERNAME, "nguyễn.văn-á"),
         ("o'brien@bats.example", EMAIL, "o'brien@bats.example"),
