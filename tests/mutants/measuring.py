@@ -1,6 +1,7 @@
 """Runs all tests that count, to see which lines each runs; what is known stays until a source changes."""
 
 import hashlib
+import importlib
 import json
 from collections import defaultdict
 from collections.abc import Container, Sequence
@@ -14,7 +15,7 @@ import pytest
 
 from tests.mutants import session
 from tests.mutants.reach import Reach
-from tests.mutants.rooms import GENERATED, NOT_COUNTED, SOURCE_ROOTS, TESTS, sources
+from tests.mutants.rooms import GENERATED, NOT_COUNTED, SOURCE_ROOTS, TESTS, module_name, rooms, sources
 
 FOLDER = ".mutants"
 _MEASURED = "reach.json"
@@ -41,6 +42,12 @@ class Recorder:
         self._coverage = coverage.Coverage(data_file=None, config_file=False, source=folders, omit=omitted)
         self._coverage.set_option("run:disable_warnings", ["module-not-imported", "no-data-collected"])
         self._coverage.start()
+
+    def pytest_collection_finish(self) -> None:
+        """Imports all that is mutated: what runs then is no test's, not even of one that imports it while it runs."""
+        for room in rooms(self.root):
+            for file in room.files:
+                importlib.import_module(module_name(file))
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> object:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from interop_server.core.limit_facts import Scope
-from interop_server.core.limits import EEA_CALLING_CODES, Limits, names_of
+from interop_server.core.limits import EEA_CALLING_CODES, Limits, conflicts, names_of
 from interop_server.limit_list import LimitEntry, LimitWrong, limits_from, list_limits
 
 KNOWN = Path(__file__).with_name("limits.toml")
@@ -73,21 +73,39 @@ def test_a_default_lies_within_its_range(entry: LimitEntry) -> None:
             limits_from([f"{entry.name}={kind(beyond)}"])
 
 
-@pytest.mark.parametrize(
-    ("settings", "named"),
-    [
-        (["max_ciphertext_bytes=1048576"], "max_frame_bytes"),
-        (["temporary_ban_hours=876000", "temporary_bans=64"], "temporary_bans"),
-        (["keepalive_seconds=180"], "silent_seconds"),
-        (["max_frame_bytes=2097152", "waiting_bytes=1048576"], "max_frame_bytes"),
-        (["mailbox_days=61"], "sent_message_days"),
-        (["report_days=61"], "report_days"),
-    ],
-)
-def test_limits_that_cannot_work_together_are_told(settings: list[str], named: str) -> None:
-    """In a sentence that names both; each alone would be fine (SIM-07)."""
+AT_ODDS: list[tuple[dict[str, int], dict[str, int], str]] = [
+    ({"max_frame_bytes": 1_048_576, "max_ciphertext_bytes": 1_048_064}, {"max_ciphertext_bytes": 1_048_065},
+     "max_frame_bytes"),
+    ({"max_frame_bytes": 1_048_576, "waiting_bytes": 1_048_576}, {"waiting_bytes": 1_048_575}, "max_frame_bytes"),
+    ({"keepalive_seconds": 179, "silent_seconds": 180}, {"keepalive_seconds": 180}, "silent_seconds"),
+    ({"mailbox_days": 60, "sent_message_days": 60}, {"mailbox_days": 61}, "mailbox_days"),
+    ({"report_days": 60, "sent_message_days": 60}, {"report_days": 61}, "report_days"),
+    ({"remembered_prekeys": 20_000, "stored_prekeys": 20_000}, {"remembered_prekeys": 19_999}, "remembered_prekeys"),
+    ({"temporary_ban_hours": 438_000, "temporary_bans": 2}, {"temporary_ban_hours": 438_001}, "temporary_bans"),
+]  # fmt: skip
+"""Limits that can just work together, a change with which they cannot, and what the sentence names."""
+
+
+@pytest.mark.parametrize(("fine", "change", "named"), AT_ODDS)
+def test_limits_that_cannot_work_together_are_told(fine: dict[str, int], change: dict[str, int], named: str) -> None:
+    """In a sentence that names both; each alone would be fine, and one less would be (SIM-07)."""
+    assert conflicts(limits_from([f"{name}={value}" for name, value in fine.items()])) == []
     with pytest.raises(LimitWrong, match=named):
-        limits_from(settings)
+        limits_from([f"{name}={value}" for name, value in (fine | change).items()])
+
+
+def test_all_limits_that_cannot_work_together_are_told_of() -> None:
+    """Each in a sentence of its own."""
+    wrong = {name: value for fine, change, _ in AT_ODDS for name, value in (fine | change).items()}
+    sentences = conflicts(Limits(**wrong))  # type: ignore[arg-type]
+    assert len(sentences) == len(AT_ODDS)
+    assert all(name in sentence for (*_, name), sentence in zip(AT_ODDS, sentences, strict=True))
+
+
+@pytest.mark.parametrize("bans", [0, 1])
+def test_the_first_ban_is_doubled_by_nobody(bans: int) -> None:
+    """It may be as long as hours can be."""
+    assert conflicts(Limits(temporary_ban_hours=876_000, temporary_bans=bans)) == []
 
 
 @pytest.mark.requirement("SIM-07")

@@ -21,6 +21,7 @@ from tests.mutants.report import Report
 from tests.mutants.rooms import ROOT, Room, module_name, rooms
 
 FILE = "server/interop_server/core/example.py"
+LATE = "server/interop_server/core/late.py"
 
 
 def mutants(source: str) -> list[Mutant]:
@@ -186,6 +187,12 @@ PROJECT = {
         def tired(a: int) -> bool:
             return a > 10
     """,
+    LATE: """
+        def make() -> int:
+            return 3
+
+        MADE = make()
+    """,
     "tests/unit/test_busy.py": """
         from pathlib import Path
         from interop_server.core.example import rested, tired
@@ -197,6 +204,10 @@ PROJECT = {
             left = FAILS_TWICE.read_text() if FAILS_TWICE.exists() else ""
             FAILS_TWICE.write_text(left[1:])
             assert rested(11) and not rested(9) and not left
+
+        def test_late() -> None:
+            from interop_server.core import late
+            assert late
 
         def test_tired() -> None:
             assert tired(11) and not tired(9) and not FAILS.exists()
@@ -235,6 +246,7 @@ HUNT = """
     always.unlink()
     reach = measure(root, ["tests/unit"])
     print("runs", runs.read_text(), "", len(reach.tests), sep="|")
+    print("late", "", "", *{len(reach.of(mutant)) for mutant in read_mutants(root, "core", sys.argv[3])}, sep="|")
     room = Room("core", (sys.argv[2],), "tests/unit/core/")
     trials = hunt.Hunt(reach, {"core": room}, root, jobs=1, patience_seconds=10.0)
     assert trials.check_unmutated([room]) == []
@@ -259,7 +271,7 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
 
     Tests that fail without the mutant, too, prove nothing: they are tried again, and in the end nobody knows. Only
     tests in files that have changed are measured again: one of the others would fail by then. So are those of a folder
-    in which one has failed, and of no other.
+    in which one has failed, and of no other. A test that imports a module runs none of its lines by that.
     """
     for name, text in PROJECT.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -268,7 +280,7 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     path, files = os.pathsep.join([str(tmp_path / "server"), str(ROOT)]), tmp_path / "files"
     files.mkdir()
     run = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(HUNT), str(tmp_path), FILE],
+        [sys.executable, "-c", textwrap.dedent(HUNT), str(tmp_path), FILE, LATE],
         env=os.environ | {"PYTHONPATH": path, "TMPDIR": str(files)},
         capture_output=True,
         text=True,
@@ -290,6 +302,7 @@ def test_a_hunt_in_a_small_project(tmp_path: Path) -> None:
     reached = {function: outcomes["then", function, "return None"][1] for function in ("is_small", "idle", "tired")}
     assert reached == {"is_small": 0, "idle": 1, "tired": 1}
     assert "test_busy.py::test_tired" in next(text for name, text in outcomes if name == "failing")
-    assert outcomes["runs", "x"] == ("", 5)
+    assert outcomes["runs", "x"] == ("", 6)
+    assert outcomes["late", ""] == ("", 0)
     assert list(files.iterdir()) == []
     assert "10" in PROJECT[FILE] and (tmp_path / FILE).read_text() == textwrap.dedent(PROJECT[FILE])

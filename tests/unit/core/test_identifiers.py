@@ -61,6 +61,7 @@ INVISIBLE = [
         ("李小龍", USERNAME, "李小龍"),
         ("〇村", USERNAME, "〇村"),
         ("たろう", USERNAME, "たろう"),
+        ("ローラ", USERNAME, "ローラ"),
         ("สมชาย", USERNAME, "สมชาย"),
         ("Nguyễn.Văn-Á", USERNAME, "nguyễn.văn-á"),
         ("o'brien@bats.example", EMAIL, "o'brien@bats.example"),
@@ -93,7 +94,7 @@ def test_an_identifier_has_one_normal_form(text: str, kind: IdentifierType, norm
         # Look-alikes: wide, small, in another font, joined, and so on.
         *((text, USERNAME) for text in ("\uff41da", "ad\u1d43", "\U0001d41ada", "\ufb01n", "a\u00b2", "\u2160")),
         # A mark without its letter, mixed digits, mixed directions, a stretched word, half a syllable.
-        *((text, USERNAME) for text in ("\u0301ada", "\u06f4\u0664", "ada\u05d0", "\u0645\u0640\u062d")),
+        *((text, USERNAME) for text in ("\u0301ada", "\u06f4\u0664", "ada\u05d0", "ada\u0645", "\u0645\u0640\u062d")),
         *((text, USERNAME) for text in ("\u1112\u1161a\u11ab", "\u017f")),
         ("ada@\u0301bats.example", EMAIL),
         # Signs and punctuation beyond ASCII, unassigned, private use, noncharacters.
