@@ -240,17 +240,23 @@ class Inbound:
         await self._outbox.room()
         account = self._live.account
         messages, refused = _read_each(stanzas, lambda stanza: message_from(stanza.message, account.jid))
-        ordered = await self._rules.router.send_messages(account, messages) if messages else []
-        if refused:
-            outcomes = iter(ordered)
-            ordered = [
-                SendOutcome(stanza.message.id[:64], refusal=refused[index]) if index in refused else next(outcomes)
-                for index, stanza in enumerate(stanzas)
-            ]
-        for outcome in ordered:
-            if outcome.refusal is not None:
-                await self._refuse(outcome.refusal, MESSAGE, outcome.stanza_id)
-        await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
+
+        async def tell(ordered: list[SendOutcome]) -> None:
+            if refused:
+                outcomes = iter(ordered)
+                ordered = [
+                    SendOutcome(stanza.message.id[:64], refusal=refused[index]) if index in refused else next(outcomes)
+                    for index, stanza in enumerate(stanzas)
+                ]
+            for outcome in ordered:
+                if outcome.refusal is not None:
+                    await self._refuse(outcome.refusal, MESSAGE, outcome.stanza_id)
+            await self._outbox.add_serialized(send_acks_to(ordered, self._outbox.max_bytes))
+
+        if messages:
+            await self._rules.router.send_messages(account, messages, tell)
+        else:
+            await tell([])
 
     async def _answer_refused(self, stanza: stanza_pb2.Stanza, refusal: Refusal) -> None:
         stanza_id = stanza.message.id[:64]

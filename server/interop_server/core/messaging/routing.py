@@ -1,6 +1,6 @@
 """Routes messages: checks, stores and announces them; knows no wire format and no connection."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -127,6 +127,7 @@ class SendOutcome(NamedTuple):
     refusal: Refusal | None = None
 
 
+Tell = Callable[[list[SendOutcome]], Awaitable[None]]
 _Accepted = tuple[int, _Recipient, MailboxItem]
 """A message that may go: its place in the batch, whom it is for, and what is stored."""
 
@@ -143,11 +144,19 @@ class Router:
     limits: Limits
     send_rate: RateLimit
 
-    async def send_messages(self, sender: Account, messages: Sequence[OutgoingMessage]) -> list[SendOutcome]:
+    async def send_messages(
+        self, sender: Account, messages: Sequence[OutgoingMessage], tell: Tell | None = None
+    ) -> list[SendOutcome]:
         """Routes a batch of messages: checks each, stores the accepted ones in one transaction, then notifies.
 
-        Returns one outcome per message, in order, once every accepted one is durable. A refused message leaves no
-        trace.
+        Args:
+            sender: Whose messages they are.
+            messages: In the order of sending.
+            tell: Told what is returned before anything is done to the sender on account of it: a ban ends the
+                connection, and what became of the messages is to reach it before.
+
+        Returns:
+            One outcome per message, in order, once every accepted one is durable. A refused message leaves no trace.
         """
         view = await view_routes(self.store, sender, _addresses(messages))
         new_chats = await self._new_chats(view)
@@ -168,8 +177,9 @@ class Router:
         if accepted:
             await self._store(accepted, batch, outcomes)
         outcomes = await self._recognised(view, messages, outcomes)
+        if tell is not None:
+            await tell(outcomes)
         if new_chats is not None and new_chats.capped:
-            # Last: a ban ends the sender's connection, and what became of the messages is to reach it before.
             await self.escalation.after_capped(sender, new_chats.capped)
         return outcomes
 

@@ -9,6 +9,7 @@ from interop_server.core.errors import Reason
 from interop_server.core.journal import OPERATOR
 from interop_server.core.limits import DAY_MS, HOUR_MS, Limits
 from interop_server.core.messages import ReportedMessage
+from interop_server.core.messaging.routing import SendOutcome
 from interop_server.core.model import Account, PartnerStatus, Sanction, SanctionKind, SpamFlow
 from tests.unit.core.conftest import BuildWorld
 from tests.unit.core.world import BATS, NOW_MS, OWLS, World, message, refused
@@ -115,6 +116,22 @@ async def outcomes(world: World, sender: Account, *recipients: Account) -> list[
     batch = [message(recipient, f"m{next(_ids)}") for recipient in recipients]
     sent = await world.router.send_messages(sender, batch)
     return [outcome.refusal and outcome.refusal.reason for outcome in sent]
+
+
+async def test_what_became_of_messages_is_told_before_a_ban(build_world: BuildWorld) -> None:
+    """The ban that follows from them ends the connection: who is told later is told nothing."""
+    world = await build_world(new_chats=1, capped_until_ban=2)
+    ada = await world.enlisted()
+    people = [await world.opted_in(f"+49170000{number:04}") for number in range(4)]
+    told: list[tuple[list[Reason | None], list[tuple[int, Reason]]]] = []
+
+    async def tell(outcomes: list[SendOutcome]) -> None:
+        told.append(([each.refusal and each.refusal.reason for each in outcomes], list(world.connections.ended)))
+
+    sent = await world.router.send_messages(ada, [message(each, each.external_id) for each in people], tell)
+    assert told == [([None, *[Reason.NEW_CHATS_CAPPED] * 3], [])]
+    assert [each.refusal and each.refusal.reason for each in sent] == told[0][0]
+    assert world.connections.ended == [(ada.account_id, Reason.TEMPORARILY_BANNED)]
 
 
 async def test_a_lock_is_on_new_chats_only(world: World) -> None:
