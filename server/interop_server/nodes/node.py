@@ -161,7 +161,11 @@ class Node:
 
     def _has_ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        if isinstance(error, Refusal):  # the database is away, as health says
+            _log.info("%s: %s", task.get_name(), error)
+        else:
             _log.error("%s: failed", task.get_name(), exc_info=error)
 
     # The entrance: see `Entrance`.

@@ -1,11 +1,12 @@
 """Connections that are over: noted, forgotten, once each, whatever becomes of the call that they were."""
 
 import asyncio
+import logging
 from typing import Any
 
 import pytest
 
-from interop_server.core.errors import Reason
+from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.model import Account, ConnectionFacts, ConnectionMode
 from interop_server.rpc.connections import ClientTraits, ConnectionRegistry, LiveConnection
@@ -85,6 +86,23 @@ async def test_a_store_that_fails_does_not_keep_the_connection() -> None:
     with pytest.raises(OSError, match="disk full"):
         await scene.departures.close(scene.live)
     assert scene.registry.connected() == set()
+
+
+@pytest.mark.parametrize(
+    ("error", "has_trace"), [(Refusal(Reason.STORAGE_UNAVAILABLE), False), (OSError("disk full"), True)]
+)
+async def test_a_database_that_is_away_is_no_stack_trace(
+    error: Exception, has_trace: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a sentence, like wherever else somebody meets it; what nobody expects is logged as a whole."""
+    caplog.set_level(logging.INFO)
+    scene = Scene()
+    scene.absence.error = error
+    scene.absence.may_go_on.set()
+    with pytest.raises(type(error)):
+        await scene.departures.close(scene.live)
+    [record] = [record for record in caplog.records if "could not be noted" in record.getMessage()]
+    assert (record.exc_info is not None) == has_trace
 
 
 async def test_a_stopping_server_has_noted_everybody_already() -> None:
