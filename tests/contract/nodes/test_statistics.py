@@ -1,5 +1,6 @@
 """What nodes say of themselves to whoever asks one of them, on a real database and a real bus."""
 
+import asyncio
 from importlib.metadata import version
 from typing import Any
 
@@ -33,6 +34,8 @@ async def test_each_says_its_own(here: Place, there: Place, ada: Account, user: 
     await here.connect(user)
     troubles.meet("journal", "The disk is full.")
     there.registry.drain()
+    while not here.node.others.names():  # noqa: ASYNC110 - a node finds out by itself who else is there
+        await asyncio.sleep(0.01)
     statistics = await asked.GetStatistics(admin_pb2.GetStatisticsRequest(), NOBODY)
     release = version("interopsim")
     own, of_there = statistics.nodes
