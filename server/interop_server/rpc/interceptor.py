@@ -178,12 +178,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
         """Wraps the handler of a service that is not the contract's, such as health checks: it is only counted."""
-        behavior = _behavior(handler)
+        behavior, streams = _behavior(handler), handler.request_streaming
+        reading = _Reading(_check_foreign, handler.request_deserializer)
 
-        async def counted(request: Any, context: Context) -> Any:
+        async def counted(stream: Any, context: Context) -> Any:
             call = Call(context, method, self._journal)
             try:
                 with self._seats.taken(claims_of(call)) as seats, ON_THE_LINE:
+                    request = stream if streams else reading.checked(await _receive(context))
                     if inspect.isasyncgenfunction(behavior):
                         async for response in behavior(request, context):
                             await context.write(response)
@@ -191,13 +193,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                     return self._hand_over(await behavior(request, context), call, context, seats)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
+            except DecodeError:
+                await _refuse(unreadable(), call, context)
             except HungUp as error:
                 raise asyncio.CancelledError from error
 
-        make = _MAKERS[handler.request_streaming, handler.response_streaming]
+        make = _MAKERS[True, handler.response_streaming]
         wrapped: grpc.RpcMethodHandler[Any, Any] = make(
             counted,
-            request_deserializer=_Reading(_check_foreign, handler.request_deserializer).message_from,
+            request_deserializer=reading.message_from if streams else None,
             response_serializer=handler.response_serializer,
         )
         return wrapped

@@ -31,6 +31,8 @@ pytestmark = pytest.mark.requirement("SIM-07")
 
 BUSY = errors_pb2.ERROR_REASON_RATE_LIMITED
 NODES = ("node-1", "node-2")
+LOGINS = 4
+"""Of the third-party user who is spread over the nodes: one to be known, and three in turns."""
 Entries = list[journal_pb2.JournalEntry]
 
 
@@ -50,12 +52,18 @@ def names(entries: Entries) -> list[tuple[str, int]]:
 
 
 async def decide(both: Both) -> str:
-    """Has something be decided at either node, in turns; returns whose it is."""
+    """Has something be decided at either node, in turns, until nothing is left to decide; returns whose it is."""
     bob = await both.here.third_party("bob", QUIET)
     for world in (both.there, both.here, both.there):
         bob = second_of(bob, "bob", world)
         await bob.connect()
         assert await refused(bob.resolve("nobody")) == "REQUEST_MALFORMED"
+
+    async def all_but_the_last_have_ended() -> bool:
+        entries, _ = await journal(both.here.admin, actor=bob.jid)
+        return sum(entry.action == "chat.closed" for entry in entries) == LOGINS - 1
+
+    await come_about(all_but_the_last_have_ended)
     return bob.jid
 
 

@@ -22,6 +22,7 @@ from interop_client.state import ClientState
 from interop_client.whatsapp import WhatsAppClient
 from interop_demo.processes import Child
 from interop_protocol.endpoint import Endpoint
+from interop_server.rpc.interceptor import FOREIGN_BYTES
 from tests.e2e.program import ANY_PORTS, Program, left_behind, running
 
 WAIT_SECONDS = 10.0
@@ -92,6 +93,41 @@ async def test_health_is_serving_as_a_whole_and_for_each_service(simulator_proce
             assert refused.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.requirement("SIM-06")
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/grpc.health.v1.Health/Check",
+        "/grpc.health.v1.Health/Watch",
+        "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+        "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo",
+    ],
+)
+async def test_requests_of_other_services_are_short(simulator_process: Child, surface: str, path: str) -> None:
+    """What is kept while somebody watches, or echoed to who asks, is bounded as well; what fits is answered."""
+    async with grpc.aio.insecure_channel(simulator_process.ready[surface]) as channel:
+
+        async def ask(size: int) -> grpc.StatusCode:
+            field = 0x1A if "reflection" in path else 0x0A
+            text = b"x" * (size - 3)
+            call = channel.stream_stream(path)(timeout=WAIT_SECONDS)
+            try:
+                await call.write(bytes((field, len(text) & 0x7F | 0x80, len(text) >> 7)) + text)
+                await call.done_writing()
+                assert len(await call.read()) < 2 * size
+            except grpc.aio.AioRpcError as error:
+                return error.code()
+            call.cancel()
+            return grpc.StatusCode.OK
+
+        assert await ask(FOREIGN_BYTES) in (grpc.StatusCode.OK, grpc.StatusCode.NOT_FOUND)
+        assert await ask(FOREIGN_BYTES + 1) is grpc.StatusCode.INVALID_ARGUMENT
+
+
+@pytest.mark.requirement("SIM-06")
+@pytest.mark.parametrize("surface", SURFACES)
+@pytest.mark.parametrize("algorithm", [grpc.Compression.Gzip, grpc.Compression.Deflate])
 async def test_nothing_compressed_is_unpacked(
     simulator_process: Child, surface: str, algorithm: grpc.Compression
 ) -> None:
