@@ -16,6 +16,7 @@ import grpc.aio
 from interop_protocol.endpoint import Endpoint
 from interop_protocol.times import format_time
 from interop_server.addresses import join_address, split_address, unusable
+from interop_server.background import log_end
 from interop_server.config import Config, TlsFiles
 from interop_server.core.fault_rules import Catalogue
 from interop_server.core.faults import Faults
@@ -421,7 +422,7 @@ class Simulator:
 
     def _background(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work, name=name)
-        task.add_done_callback(lambda done: _report(name, done))
+        task.add_done_callback(lambda done: log_end(_log, f"background work {name!r} ended", done))
 
         async def stop() -> None:
             task.cancel()
@@ -495,8 +496,3 @@ def _log_trouble(part: str, sentence: str) -> None:
         _log.error("%s: %s", part, sentence)
     else:
         _log.info("%s: works again", part)
-
-
-def _report(name: str, task: "asyncio.Future[None]") -> None:
-    if not task.cancelled() and (error := task.exception()) is not None:
-        _log.error("background work %r ended", name, exc_info=error)

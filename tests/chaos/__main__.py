@@ -13,8 +13,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from partner_server import SigningKeys
 from tests.chaos.campaign import KILLS_PER_DATABASE, RANDOM, Campaign, Found, Kill, plan
@@ -23,6 +21,7 @@ from tests.chaos.faults import plan as plan_faults
 from tests.chaos.places import PLACES
 from tests.chaos.world_campaign import FAULTS_PER_WORLD, WorldCampaign
 from tests.postgres import fresh_database
+from tests.progress import LongWork
 
 INTERRUPTED = 130
 _NODES_HELP = (
@@ -91,7 +90,8 @@ def main(
         raise click.BadParameter(
             f"{skip} is no multiple of {each} under {count}: each database has so many.", param_hint="--skip"
         )
-    interrupted = not asyncio.run(_run(campaign, count - skip))
+    what = "kills" if nodes == 1 else "faults"
+    interrupted = not asyncio.run(_run(campaign, count - skip, what))
     found = campaign.found
     if found.broken:
         click.echo(f"the database and its log are kept: {folder}", err=True)
@@ -100,7 +100,7 @@ def main(
     if as_json:
         click.echo(json.dumps(found.as_json()))
     else:
-        _print(found, kinds, "kills" if nodes == 1 else "faults")
+        _print(found, kinds, what)
     sys.exit(INTERRUPTED if interrupted else 1 if found.broken else 0)
 
 
@@ -121,17 +121,16 @@ def _kills(count: int, seed: int, at: str | None, points: Sequence[str]) -> list
     return [Kill(point, int(passage))] * count
 
 
-async def _run(campaign: Campaign | WorldCampaign, kills: int) -> bool:
+async def _run(campaign: Campaign | WorldCampaign, count: int, what: str) -> bool:
     """Runs it; False when it was interrupted, after the server is dead and its files are closed."""
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("kills", total=kills)
+    found = campaign.found
+    with LongWork(what, count) as work:
         try:
-            await campaign.run(lambda: progress.advance(bar))
+            await campaign.run(lambda: work.tell(found.kills, f"{found.missed} points not passed in time"))
         except asyncio.CancelledError:
             if not task.cancelling():
                 raise  # nobody has interrupted it

@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import TextIO
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.histories.campaign import campaign
 from tests.histories.history import WrongHistory, play
 from tests.histories.search import Found
 from tests.histories.stage import Stage
 from tests.histories.story import WrongStory, read, write
+from tests.progress import LongWork
 
 INTERRUPTED = 130
 
@@ -54,13 +53,10 @@ def main(count: int, seed: int | None, workers: int, nodes: int, replay: TextIO 
 
 
 def _run(count: int, seed: int, workers: int, nodes: int) -> Found:
-    console = Console(stderr=True)
-    columns = (TextColumn("stories"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as progress:
-        task = progress.add_task(f"seed {seed}", total=count)
+    with LongWork("stories", count) as work:
 
         def tell(found: Found) -> None:
-            progress.update(task, completed=found.stories, description=f"{len(found.wrong)} wrong, seed {seed}")
+            work.tell(found.stories, f"{len(found.wrong)} wrong, seed {seed}")
 
         return campaign(count, seed, workers, tell, nodes)
 

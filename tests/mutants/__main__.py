@@ -9,7 +9,6 @@ from collections.abc import Iterable, Sequence
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.mutants import session
 from tests.mutants.hunt import Hunt
@@ -18,6 +17,7 @@ from tests.mutants.measuring import TestsFail, measure
 from tests.mutants.mutants import Mutant, read_mutants
 from tests.mutants.report import Report, named
 from tests.mutants.rooms import ROOT, Room, rooms
+from tests.progress import LongWork
 
 MIN_WIDTH = 120
 """Columns of the output, also where it is no terminal."""
@@ -70,15 +70,12 @@ def main(
 
 def _try(hunt: Hunt, mutants: Sequence[Mutant], report: Report, stderr: Console) -> None:
     """Tries mutants and names survivors as they are found; after Ctrl-C, what was found so far stands."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=stderr, auto_refresh=False)  # no thread: this process forks
-    task = progress.add_task("mutants", total=len(mutants))
-    with progress:
+    with LongWork("mutants", len(mutants), stderr, forks=True) as work:
         try:
-            for trial in hunt.trials(mutants):
+            for number, trial in enumerate(hunt.trials(mutants), start=1):
                 if report.add(trial):
-                    progress.console.print(named(trial), highlight=False)
-                progress.update(task, advance=1, description=f"{len(report.rows[-1].survivors)} survived", refresh=True)
+                    work.say(named(trial))
+                work.tell(number, f"{len(report.rows[-1].survivors)} survived")
         except KeyboardInterrupt:
             stderr.print("Stopped: this is what was found so far.")
 

@@ -14,10 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from tests.chaos.people import Broken
+from tests.progress import LongWork
 from tests.soak.load import Soak, run
 from tests.soak.memory import FLAT_BYTES_PER_MESSAGE, Sample, growth
 
@@ -65,14 +64,12 @@ async def _run(soak: Soak, samples: list[Sample]) -> bool:
     assert task is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as progress:
-        bar = progress.add_task("begins", total=soak.minutes * 60)
+    with LongWork("minutes", soak.minutes) as work:
 
         def show(sample: Sample) -> None:
             samples.append(sample)
             text = f"{sample.resident_bytes / (1 << 20):.1f} MiB, {sample.messages:,} messages"
-            progress.update(bar, completed=sample.seconds, description=text)
+            work.tell(sample.seconds / 60, text)
 
         try:
             await run(soak, show)

@@ -9,6 +9,7 @@ from google.protobuf.message import DecodeError
 
 from interop_api.nodes.v1alpha1 import bus_pb2
 from interop_api.v1 import stanza_pb2
+from interop_server.background import log_end
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import Account, ConnectionFacts, PreKeyCounts
 from interop_server.core.nodes import BEGINNING, Claim, News, NodeStore, Turn
@@ -161,12 +162,7 @@ class Node:
 
     def _has_ended(self, task: "asyncio.Task[None]") -> None:
         self._tasks.discard(task)
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        if isinstance(error, Refusal):  # the database is away, as health says
-            _log.info("%s: %s", task.get_name(), error)
-        else:
-            _log.error("%s: failed", task.get_name(), exc_info=error)
+        log_end(_log, f"{task.get_name()}: failed", task)
 
     # The entrance: see `Entrance`.
 

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 
+from interop_server.background import log_end
 from interop_server.core.connection.unacked import UnackedPush
 from interop_server.core.enlistment.absence import Absence
-from interop_server.core.errors import Reason, Refusal
+from interop_server.core.errors import Reason
 from interop_server.core.journal import Journal
 from interop_server.rpc.connections import LiveConnection
 from interop_server.rpc.entrance import Entrance
@@ -49,10 +50,4 @@ class Departures:
 
     def _has_ended(self, live: LiveConnection, task: "asyncio.Task[None]") -> None:
         del self._under_way[live]
-        if task.cancelled() or (error := task.exception()) is None:
-            return
-        what = "the end of a connection could not be noted"
-        if isinstance(error, Refusal):  # the database is away, as health says
-            _log.info("%s: %s", what, error)
-        else:
-            _log.error(what, exc_info=error)
+        log_end(_log, "the end of a connection could not be noted", task)

@@ -128,6 +128,7 @@ class SendOutcome(NamedTuple):
 
 
 Tell = Callable[[list[SendOutcome]], Awaitable[None]]
+"""Tells a sender the outcomes of their batch, in its order, before what follows from them ends the connection."""
 _Accepted = tuple[int, _Recipient, MailboxItem]
 """A message that may go: its place in the batch, whom it is for, and what is stored."""
 
