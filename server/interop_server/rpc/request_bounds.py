@@ -12,6 +12,7 @@ from google.protobuf.descriptor import Descriptor
 from interop_protocol.sizes import (
     MAX_BUNDLE_USERS,
     MAX_DEVICES,
+    MAX_FRAME_BYTES,
     MAX_INTEGRATOR,
     MAX_KEM_PREKEYS,
     MAX_ONE_TIME_PREKEYS,
@@ -71,8 +72,7 @@ class RequestBounds:
     """What the request of one method can be."""
 
     def __init__(self, kind: Descriptor, *, has_kem_prekeys: bool, max_ciphertext_bytes: int) -> None:
-        room = {name: each.element_bytes for name, each in _LISTS.items()}
-        room[_REPORTED] += max_ciphertext_bytes  # what could be sent can be revealed
+        room = _room(max_ciphertext_bytes)
         if not has_kem_prekeys:
             del room[_KEM_PREKEYS]
         self.most_bytes = PLAIN_BYTES + _list_bytes(kind, room)
@@ -115,6 +115,12 @@ def bounds_of(kind: Descriptor, has_kem_prekeys: bool, max_ciphertext_bytes: int
     return RequestBounds(kind, has_kem_prekeys=has_kem_prekeys, max_ciphertext_bytes=max_ciphertext_bytes)
 
 
+def most_received_bytes(max_ciphertext_bytes: int) -> int:
+    """Returns what gRPC must let in for the bounds here to be the ones that refuse: a frame, or all of a report."""
+    reported = _LISTS[_REPORTED].most * _room(max_ciphertext_bytes)[_REPORTED]
+    return PLAIN_BYTES + max(MAX_FRAME_BYTES, reported)
+
+
 def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> None:
     """Refuses a call whose metadata is longer than any right one.
 
@@ -132,6 +138,12 @@ def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> None:
 def unreadable() -> Refusal:
     """Returns the refusal of bytes that are no message."""
     return Refusal(Reason.REQUEST_MALFORMED, "the bytes are no message of this method", requirement="SIM-01")
+
+
+def _room(max_ciphertext_bytes: int) -> dict[str, int]:
+    room = {name: each.element_bytes for name, each in _LISTS.items()}
+    room[_REPORTED] += max_ciphertext_bytes  # what could be sent can be revealed
+    return room
 
 
 def _list_bytes(kind: Descriptor, room: Mapping[str, int], times: int = 1) -> int:

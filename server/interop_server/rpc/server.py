@@ -35,7 +35,6 @@ from interop_api.v1 import (
     prekeys_pb2,
     prekeys_pb2_grpc,
 )
-from interop_protocol.sizes import MAX_FRAME_BYTES
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.operator.world import World
 from interop_server.core.troubles import Troubles
@@ -57,7 +56,7 @@ from interop_server.rpc.journal import JournalServicer, Requirements
 from interop_server.rpc.media import MediaServicer, add_media_service
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.reflection import add_reflection
-from interop_server.rpc.request_bounds import METADATA_BYTES
+from interop_server.rpc.request_bounds import METADATA_BYTES, most_received_bytes
 from interop_server.rpc.session import Sessions
 from interop_server.rpc.standing import StandingServicer
 from interop_server.rpc.trace import TraceServicer
@@ -195,10 +194,10 @@ def _bounds(edge: Edge) -> tuple[tuple[str, int], ...]:
 
 
 def _server(edge: Edge, *first: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
+    limits = edge.rules.limits
     options = (
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share it
-        # gRPC refuses messages over the hard cap (CHN-09); the configured limits lie far below it.
-        ("grpc.max_receive_message_length", MAX_FRAME_BYTES),
+        ("grpc.max_receive_message_length", most_received_bytes(limits.max_ciphertext_bytes)),
         ("grpc.max_send_message_length", -1),
         *_bounds(edge),
         # Identity alone: 16 KiB that are compressed can unpack to 16 MiB before anybody has measured them.
@@ -206,7 +205,7 @@ def _server(edge: Edge, *first: grpc.aio.ServerInterceptor) -> grpc.aio.Server:
         ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     )
     take_hanging_up_as_ordinary()
-    answers = Answers(edge.rules.limits.waiting_bytes)
+    answers = Answers(limits.waiting_bytes)
     interceptor = CallInterceptor(edge.rules, Sessions(edge.entrance), edge.repeats, edge.seats, edge.gate, answers)
     spans = () if edge.spans is None else (edge.spans,)
     return grpc.aio.server(interceptors=(*spans, *first, interceptor), options=options)

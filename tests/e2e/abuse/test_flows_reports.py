@@ -12,7 +12,11 @@ from interop_client.client import InteropClient
 from interop_client.connection.login import LoginOptions
 from interop_client.errors import LoginRefused
 from interop_client.messaging.events import ConnectionLost, Evidence, Incoming, TextReceived
+from interop_client.state import ClientState
 from interop_client.third_party import ThirdPartyClient
+from interop_client.whatsapp import WhatsAppClient
+from interop_server.core.limits import about
+from interopsim import Simulator
 from tests.e2e.conftest import World
 from tests.e2e.outcomes import refused
 from tests.e2e.raw import QUIET
@@ -196,6 +200,24 @@ async def test_a_score_says_what_it_is_made_of(world: World) -> None:
         standing = await world.admin.get_standing(bob.jid)
         assert dict(standing.signals) == {"mode": "proxy", "peer_address": "unavailable", "fingerprint": "unavailable"}
         assert (standing.points["shared_address"], standing.score) == (0, 14)
+
+
+async def test_a_report_of_messages_as_long_as_they_may_be_is_one_request() -> None:
+    """Whatever their limit is here: with the highest, four times what gRPC would let in otherwise."""
+    most = int(about("max_ciphertext_bytes").most)
+    async with Simulator(limits={"max_ciphertext_bytes": most, "max_frame_bytes": most + 512}) as sim:
+        state = ClientState.generate()
+        state.jid = await sim.admin.put_whatsapp_user("+31600000001", state.auth_public_key)
+        async with WhatsAppClient.direct(sim.endpoint, state) as alice:
+            revealed = integrity_pb2.ReportedMessage(message_id="long", plaintext=bytes(most), message_secret=bytes(32))
+            request = integrity_pb2.ReportRequest(
+                jid=NOBODY, spam_flow=integrity_pb2.SPAM_FLOW_MESSAGE_MENU, messages=[revealed] * 16
+            )
+            path = "/interop_api.v1.IntegrityService/Report"
+            await alice.transport.call(path, request, integrity_pb2.ReportResponse)
+            request.messages[0].plaintext += b"x"
+            with refusal_of("REQUEST_MALFORMED", "one byte more than may be sent"):
+                await alice.transport.call(path, request, integrity_pb2.ReportResponse)
 
 
 async def test_a_report_must_have_a_form(world: World) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from interop_api.v1 import chat_pb2, integrity_pb2, prekeys_pb2, stanza_pb2
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.limits import Limits
+from interop_server.core.limits import Limits, about
 from interop_server.rpc.convert.batches import Batches
 from interop_server.rpc.convert.login import login_from
-from interop_server.rpc.request_bounds import _LISTS, PLAIN_BYTES, RequestBounds, bounds_of
+from interop_server.rpc.request_bounds import _LISTS, PLAIN_BYTES, RequestBounds, bounds_of, most_received_bytes
 from interop_server.rpc.wire_lists import TooMany, Unreadable, WireLists
 from tests.fuzz.messages import MessageWriter
 
@@ -68,7 +68,9 @@ def test_a_request_of_each_method_is_bounded_near_its_real_size() -> None:
 
 
 @pytest.mark.requirement("ABU-03")
-@pytest.mark.parametrize("max_ciphertext_bytes", [1_024, Limits().max_ciphertext_bytes, 1 << 20])
+@pytest.mark.parametrize(
+    "max_ciphertext_bytes", [1_024, Limits().max_ciphertext_bytes, 1 << 20, int(about("max_ciphertext_bytes").most)]
+)
 def test_all_that_one_report_can_name_can_be_revealed(max_ciphertext_bytes: int) -> None:
     """Each message as long as it may be sent, whatever that is here."""
     report = integrity_pb2.ReportRequest(
@@ -82,6 +84,7 @@ def test_all_that_one_report_can_name_can_be_revealed(max_ciphertext_bytes: int)
         * 16,
     )
     bounds_of(report.DESCRIPTOR, False, max_ciphertext_bytes).check(report.SerializeToString())
+    assert report.ByteSize() <= most_received_bytes(max_ciphertext_bytes)
     report.messages[0].plaintext += bytes(PLAIN_BYTES + 16 * 1_024)
     with pytest.raises(Refusal):
         bounds_of(report.DESCRIPTOR, False, max_ciphertext_bytes).check(report.SerializeToString())
