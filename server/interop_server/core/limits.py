@@ -581,6 +581,11 @@ def conflicts(limits: Limits) -> list[str]:
             f"report_days={limits.report_days}.",
         ),
         (
+            limits.connected_note_seconds * SECOND_MS >= limits.unenlist_ms,
+            f"connected_note_seconds={limits.connected_note_seconds} lets a crash end the enlistments of people who were "
+            f"connected: keep it under unenlist_days={limits.unenlist_days}.",
+        ),
+        (
             limits.remembered_prekeys < limits.stored_prekeys,
             f"remembered_prekeys={limits.remembered_prekeys} forgets prekeys that are still stored: keep it at least "
             f"stored_prekeys={limits.stored_prekeys}.",
