@@ -582,7 +582,7 @@ def conflicts(limits: Limits) -> list[str]:
         ),
         (
             limits.connected_note_seconds * SECOND_MS >= limits.unenlist_ms,
-            f"connected_note_seconds={limits.connected_note_seconds} lets a crash end the enlistments of people who were "
+            f"connected_note_seconds={limits.connected_note_seconds} lets a crash unenlist people who were "
             f"connected: keep it under unenlist_days={limits.unenlist_days}.",
         ),
         (
