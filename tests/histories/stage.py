@@ -100,6 +100,11 @@ class Stage:
         self._names: dict[str, str] = {}
         self._jids: dict[str, str] = {}
 
+    @property
+    def has_nodes(self) -> bool:
+        """Whether people connect at one of several."""
+        return self._nodes > 1
+
     @classmethod
     async def open(cls, stack: AsyncExitStack, folder: Path, nodes: int = 1) -> Self:
         """Starts a server, or several nodes, and messengers; the stack stops them."""

@@ -50,6 +50,13 @@ def test_everybody_sees_the_same_at_whatever_node(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.requirement("CHN-11", "MSG-13")
+def test_typing_may_be_missed_between_two_nodes(tmp_path: Path) -> None:
+    """Nothing else may: while a connection replaces another, no node may have its user for a moment."""
+    asyncio.run(_replay(tmp_path / "nodes", read("type a1 w1 & connect w1 & send w2 a2 m1\n" * 8), NODES))
+
+
+@pytest.mark.timeout(600)
 def test_a_rule_that_nodes_break_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As with one server; here their database delivers the newest first."""
     store = postgres_mailbox.PostgresMailbox
@@ -121,10 +128,10 @@ def test_a_broken_rule_is_found_and_the_smallest_story_told(
     assert story in smallest, difference
 
 
-async def _replay(folder: Path, story: Story) -> None:
+async def _replay(folder: Path, story: Story, nodes: int = 1) -> None:
     folder.mkdir()  # noqa: ASYNC240 - nothing else runs yet
     async with AsyncExitStack() as stack:
-        await play(await Stage.open(stack, folder), story)
+        await play(await Stage.open(stack, folder, nodes), story)
 
 
 def test_a_story_that_went_wrong_can_be_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
