@@ -9,10 +9,10 @@ import signal
 import sys
 import threading
 from contextlib import suppress
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from interop_protocol.endpoint import Endpoint
+from interop_server import __version__
 from interop_server.app import STOP_SECONDS, Simulator
 from interop_server.config import Config
 from interop_server.runtime.files import SayOnce
@@ -198,7 +198,7 @@ def _ready(config: Config, endpoint: Endpoint) -> dict[str, Any]:
         "db": str(config.db.absolute()) if config.db else config.store and config.store.shown,
         **({} if config.blobs is None else {"blobs": str(config.blobs)}),
         "pid": os.getpid(),
-        "version": version("interopsim"),
+        "version": __version__,
     }
 
 

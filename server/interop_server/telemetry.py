@@ -7,7 +7,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
 from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -16,6 +15,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import Tracer, get_current_span
 
+from interop_server import __version__
 from interop_server.core.journal import Journal, JournalEntry
 
 PATH = "/v1/traces"
@@ -46,7 +46,7 @@ class Telemetry:
 
     def __init__(self, url: str, node: str) -> None:
         endpoint = url if urlsplit(url).path.endswith(PATH) else url.rstrip("/") + PATH
-        own = {"service.name": "interopsim", "service.version": version("interopsim"), "service.instance.id": node}
+        own = {"service.name": "interopsim", "service.version": __version__, "service.instance.id": node}
         resource = Resource.create({**own, **OTELResourceDetector().detect().attributes})
         self._exporter = _Telling(endpoint, _silenced())
         try:
@@ -54,7 +54,7 @@ class Telemetry:
             self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         except ValueError as error:
             raise TelemetryUnusable(f"the variables OTEL_… say something that cannot be: {error}") from error
-        self.tracer: Tracer = self._provider.get_tracer("interop_server", version("interopsim"))
+        self.tracer: Tracer = self._provider.get_tracer("interop_server", __version__)
         """Makes spans."""
 
     def watch(self, journal: Journal) -> Callable[[], Awaitable[None]]:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from interop_server import __version__
 from tests.packaging.conftest import ROOT, Outside
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-VERSION = PROJECT["project"]["version"]
+VERSION = __version__
 SHIPPED = "interop_server/shipped/"
 EVERY_HELP = """
 import click

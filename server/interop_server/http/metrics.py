@@ -7,13 +7,13 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from interop_server import __version__
 from interop_server.core.journal import Journal, JournalEntry
 
 MAX_KINDS = 2_000
@@ -78,7 +78,7 @@ class Metrics:
 
     def _families(self, rows: Mapping[str, int]) -> Iterator[Metric]:
         about = InfoMetricFamily("interopsim", "The server.")
-        about.add_metric((), {"version": version("interopsim"), "node": self._sources.node})
+        about.add_metric((), {"version": __version__, "node": self._sources.node})
         yield about
         decisions = CounterMetricFamily(
             "interopsim_decisions", "Decisions, as the journal has them.", labels=("action", "outcome", "reason")

@@ -1,14 +1,13 @@
 """The admin service on its own port: converts, calls one rule, answers; knows no rule itself."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from importlib.metadata import version
+from dataclasses import dataclass
 from typing import Any
 
 from interop_api.admin.v1alpha1 import admin_pb2 as pb
 from interop_api.admin.v1alpha1 import admin_pb2_grpc
 from interop_api.v1 import chat_pb2, interop_pb2
+from interop_server import __version__
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.model import IdentifierType, Partner, PartnerStatus, Platform
 from interop_server.core.operator.operator import Operator
@@ -34,7 +33,7 @@ class Itself:
     """Its connections."""
     uptime_ms: Callable[[], int]
     """Returns how long it runs."""
-    version: str = field(default_factory=partial(version, "interopsim"))
+    version: str = __version__
     """The release of its program."""
 
     def statistics(self) -> pb.NodeStatistics:

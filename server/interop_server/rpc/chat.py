@@ -4,8 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import closing, suppress
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -14,6 +12,7 @@ from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.noise import RemoteProtocolError, Transport
 from interop_protocol.sizes import PROTOCOL_VERSION
+from interop_server import __version__
 from interop_server.core.abuse.standing import BanRefusal
 from interop_server.core.capabilities import Capability, offered
 from interop_server.core.enlistment.client_ip import plain_address
@@ -149,11 +148,6 @@ class ChatServicer(chat_pb2_grpc.ChatServiceServicer):
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORD_SECONDS):
                 await channel.send(_login_failure(refusal))
-
-
-@cache
-def _server_version() -> str:
-    return version("interopsim")
 
 
 def _claimed(login: Login | Refusal) -> str:
@@ -355,7 +349,7 @@ class _ChatStream:
                 server_time_ms=self._edge.clock.now_ms(),
                 limits=limits_to(self._rules.limits),
                 capabilities=[chat_pb2.Capability.ValueType(known) for known in sorted(offered(self._rules.limits))],
-                server_version=_server_version(),
+                server_version=__version__,
                 min_protocol_version=self._rules.limits.min_protocol_version,
                 max_protocol_version=PROTOCOL_VERSION,
             )
