@@ -32,6 +32,7 @@ MESSAGES = 200
 LOGINS = 200
 AT_ONCE = 20
 _WRITTEN = "SELECT pg_current_wal_lsn() - '0/0'::pg_lsn"
+_KEPT = "SELECT pg_total_relation_size('sent_message')"
 _COMMITTED = "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()"
 
 
@@ -52,8 +53,8 @@ WORLDS = (
     World("three_nodes", 3, "three nodes on PostgreSQL"),
 )
 _RATES = {"latency_ms": "ms", "bundles_per_second": "bundles/s", "logins_per_second": "logins/s"}
-_COSTS = {"node_cpu_us": "us", "database_cpu_us": "us", "bus_cpu_us": "us", "wal": "B", "transactions": ""}
-"""Of a routed message; the first is told without a database server, too."""
+_COSTS = {"node_cpu_us": "us", "database_cpu_us": "us", "bus_cpu_us": "us", "wal": "B", "kept": "B", "transactions": ""}
+"""Of a routed message; the first is told without a database server, too. What is kept outlives its ack by weeks."""
 
 
 def _units(world: World) -> dict[str, str]:
@@ -175,6 +176,7 @@ class _Measuring:
                 "database_cpu_us": 1e6 * cpu_of_connections(self._postgres.pid),
                 "bus_cpu_us": 1e6 * cpu_seconds(self._nats.pid),
                 "wal": float(await value_of(self._store, _WRITTEN)),
+                "kept": float(await value_of(self._store, _KEPT)),
                 "transactions": float(await value_of(self._store, _COMMITTED)),
             }
         return costs

@@ -12,7 +12,7 @@ import itertools
 import json
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, TextIO
 
 import click
@@ -53,6 +53,36 @@ class Costs:
         transaction = max(0.0, (one - many) / (share_of_one - share_of_many))
         node = figures[name("routed_node_cpu_us")] / 1e6
         return cls(node, max(0.0, many - transaction * share_of_many), transaction, commit, bus)
+
+
+@dataclass(frozen=True, slots=True)
+class Burden:
+    """What a world's messages and people come to, beside the time that they take."""
+
+    log: float
+    """Bytes that the database writes to its log in a second, at the peak."""
+    kept: float
+    """Bytes of all that is remembered of messages that were acked."""
+    return_: float
+    """Seconds until all who were at one node that has died are connected at the others, if they come at once."""
+
+    @classmethod
+    def read(cls, figures: dict[str, float], plan: "Plan", daily: float, days: float, connected: float) -> "Burden":
+        """Takes it from the same run as the costs.
+
+        Args:
+            figures: Of the benchmark.
+            plan: The world.
+            daily: Messages in a day.
+            days: How long it is remembered that they were sent.
+            connected: People who are.
+        """
+        logins = figures["one_node_logins_per_second"] * max(1, plan.nodes - 1)
+        return cls(
+            plan.per_second * figures["two_nodes_routed_wal"],
+            daily * days * figures["two_nodes_routed_kept"],
+            connected / plan.nodes / logins,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +225,8 @@ def _plans(rate: float, most_nodes: int, cores: int) -> Iterator[Plan]:
 @click.argument("figures", type=click.File())
 @click.option("--people", default=1_000_000, show_default=True, help="Enlisted.")
 @click.option("--daily", default=40.0, show_default=True, help="Messages that one of them sends in a day.")
+@click.option("--days", default=60.0, show_default=True, help="How long it is remembered that they were sent.")
+@click.option("--connected", default=100_000, show_default=True, help="People who are connected at once.")
 @click.option("--peak", default=3.0, show_default=True, help="How much of the busiest hour its busiest second is.")
 @click.option("--cores", default=8, show_default=True, help="Of the database's server.")
 @click.option("--commit-ms", default=1.0, show_default=True, help="How long a commit waits for the disk.")
@@ -205,6 +237,8 @@ def main(
     figures: TextIO,
     people: int,
     daily: float,
+    days: float,
+    connected: int,
     peak: float,
     cores: int,
     commit_ms: float,
@@ -220,9 +254,13 @@ def main(
     measured = {figure["name"]: figure["value"] for figure in json.load(figures)["figures"]}
     costs = Costs.read(measured, commit_ms / 1000, bus_ms / 1000)
     rate = people * daily / 10 / 3600 * peak
-    rows = [_row(plan, costs, seconds) for plan in _plans(rate, 2 * round(rate * costs.node + 1), cores)]
+    plans = list(_plans(rate, 2 * round(rate * costs.node + 1), cores))
+    rows = [_row(plan, costs, seconds) for plan in plans]
+    # So many that one may die.
+    enough = next((plan for plan, fewer in zip(plans[1:], rows, strict=False) if fewer["p50_ms"]), plans[-1])
+    burden = Burden.read(measured, enough, people * daily, days, connected)
     if as_json:
-        click.echo(json.dumps({"per_second": rate, "plans": rows}))
+        click.echo(json.dumps({"per_second": rate, "plans": rows, **asdict(burden)}))
         return
     table = Table("nodes", "nodes busy", "database busy", "transactions/s", "median", "99 of 100")
     for row in rows:
@@ -230,6 +268,13 @@ def main(
         busy = (f"{row['node_busy']:.0%}", f"{row['database_busy']:.0%}")
         table.add_row(str(row["nodes"]), *busy, f"{row['transactions_per_second']:,.0f}", *late)
     Console(highlight=False).print(f"{rate:,.0f} messages a second; database with {cores} cores", table)
+    each = connected / enough.nodes
+    click.echo(
+        f"The database's log grows by {burden.log / 1e6:,.1f} MB a second then. What is remembered of the messages of "
+        f"{days:.0f} days takes {burden.kept / 1e9:,.0f} GB.\n"
+        f"Of {enough.nodes} nodes one may die: {each:,.0f} people are connected at each, and back after "
+        f"{burden.return_:,.0f} s, if they come at once."
+    )
 
 
 def _row(plan: Plan, costs: Costs, seconds: float) -> dict[str, Any]:

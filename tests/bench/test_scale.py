@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.bench.scale import Costs, Plan, simulate
+from tests.bench.scale import Burden, Costs, Plan, simulate
 
 COSTS = Costs(node=0.0004, message=0.0001, transaction=0.0002, commit=0.001, bus=0.002)
 SECONDS = 20.0
@@ -51,3 +51,13 @@ def test_costs_are_taken_from_two_shapes() -> None:
     }
     costs = Costs.read(figures, 0.001, 0.002)
     assert (costs.message, costs.transaction, costs.node) == pytest.approx((0.0001, 0.0002, 0.0004))
+
+
+def test_what_is_kept_grows_with_days_and_people() -> None:
+    """The log with the peak; and who was at a dead node comes back at all the others."""
+    figures = {"two_nodes_routed_wal": 2_000, "two_nodes_routed_kept": 150, "one_node_logins_per_second": 100}
+    burden = Burden.read(figures, Plan(nodes=5, database_cores=8, per_second=1_000), 40e6, 60, connected=100_000)
+    assert (burden.log, burden.kept) == (2e6, 40e6 * 60 * 150)
+    assert burden.return_ == pytest.approx(20_000 / 400)
+    alone = Burden.read(figures, Plan(nodes=1, database_cores=8, per_second=1_000), 40e6, 60, connected=1_000)
+    assert alone.return_ == pytest.approx(10)
