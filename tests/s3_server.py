@@ -6,16 +6,17 @@ recorder does: so what it has acknowledged outlives its death. Prints `{"port": 
 
 import argparse
 import base64
+import io
 import itertools
 import json
 import os
 import sys
 import threading
 import types
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 
 def main() -> None:
@@ -27,6 +28,7 @@ def main() -> None:
         os.environ |= {"MOTO_ENABLE_RECORDING": "1", "MOTO_RECORDER_FILEPATH": str(arguments.journal)}
 
     from moto.moto_api import recorder
+    from moto.moto_api._internal.recorder import models as recorders
     from moto.s3 import models
     from moto.server import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
@@ -34,6 +36,7 @@ def main() -> None:
     # Ids of large uploads are drawn there. In order, so that what is answered once more has the ids that it had.
     ids = itertools.count(1)
     models.os = types.SimpleNamespace(**{**vars(os), "urandom": lambda length: next(ids).to_bytes(length, "big")})
+    recorders.open = whole_lines(threading.Lock())  # type: ignore[attr-defined]  # in place of the built-in one
     application = DomainDispatcherApplication(create_backend_app)
     if arguments.journal is not None and arguments.journal.exists():
         changes = [each for each in requests_in(arguments.journal.read_text()) if is_change(each)]
@@ -51,15 +54,29 @@ def main() -> None:
     server.serve_forever()
 
 
+def whole_lines(turn: threading.Lock) -> Callable[..., Any]:
+    """Returns what opens a file so that what several threads append does not come in pieces between each other's.
+
+    Moto writes a long request in several. A journal that cannot be read to its end has lost what follows.
+    """
+
+    @contextmanager
+    def opened(path: str, mode: str = "r") -> Iterator[IO[str]]:
+        if mode != "a+":
+            with Path(path).open(mode) as file:
+                yield file
+            return
+        appended = io.StringIO()
+        yield appended
+        with turn, Path(path).open("a") as file:
+            file.write(appended.getvalue())
+
+    return opened
+
+
 def requests_in(journal: str) -> Iterator[dict[str, Any]]:
-    """Yields what was written down: two requests at once may share a line, and the last one may have been cut off."""
-    decoder, at = json.JSONDecoder(), 0
-    with suppress(json.JSONDecodeError):
-        while at < len(journal):
-            request, at = decoder.raw_decode(journal, at)
-            yield request
-            while journal[at : at + 1] == "\n":
-                at += 1
+    """Yields what was written down; the last line may have been cut off."""
+    return (json.loads(line) for line in journal.splitlines(keepends=True) if line.endswith("\n"))
 
 
 def is_change(request: dict[str, Any]) -> bool:
