@@ -81,6 +81,18 @@ class ChallengeOption(IntEnum):
     CAPTCHA = 2
 
 
+class Challenge(NamedTuple):
+    """A challenge for an account (ABU-06). The answers are secrets: only the account is told, and no journal."""
+
+    token: str
+    """Names the challenge: 32 hexadecimal digits."""
+    prompt: str
+    """What the user reads: the digits of the answer in reverse. Simulator: stands for a picture."""
+    code: str
+    """What arrives on the account's channel: 6 digits."""
+    expires_at_ms: int
+
+
 class SanctionKind(IntEnum):
     """What a sanction forbids (ABU-05)."""
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from interop_server.core.abuse.audit import Audit
 from interop_server.core.abuse.blocklist import Blocklist
-from interop_server.core.abuse.challenges import Challenges
+from interop_server.core.abuse.challenges import Challenges, OwnChallenges
 from interop_server.core.abuse.escalation import Escalation, capped_rate
 from interop_server.core.abuse.reports import Reports
 from interop_server.core.abuse.scoring import Scoring
@@ -136,6 +136,7 @@ def build_rules(ports: Ports) -> Rules:
     escalation = Escalation(standing, scoring, suspension, clock, limits, capped_rate(rates.buckets, limits))
     challenges = Challenges(
         store,
+        store.challenges or OwnChallenges(),
         standing,
         connections,
         clock,

@@ -18,7 +18,14 @@ What holds for every call:
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
-from interop_server.core.abuse.store import AuditStore, BlocklistStore, NewChatStore, ReportStore, StandingStore
+from interop_server.core.abuse.store import (
+    AuditStore,
+    BlocklistStore,
+    NewChatStore,
+    PendingChallenges,
+    ReportStore,
+    StandingStore,
+)
 from interop_server.core.consent.store import ChatStore, OptInStore, ReachabilityStore, RouteStore
 from interop_server.core.keys.store import PreKeyStore
 from interop_server.core.media.store import MediaStore
@@ -52,6 +59,11 @@ class Store(ABC):
     @property
     def buckets(self) -> Buckets | None:
         """Where rates are counted that all nodes of a world share; None for a process that is alone, and counts."""
+        return None
+
+    @property
+    def challenges(self) -> PendingChallenges | None:
+        """Where challenges wait that any node of a world takes the answer to; None for a process that is alone."""
         return None
 
     @abstractmethod

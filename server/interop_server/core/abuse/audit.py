@@ -281,7 +281,7 @@ IN_MEMORY: dict[str, Kept] = {
         },
     ),
 }
-"""What is kept in memory only, by place and name."""
+"""What is kept in memory only, by place and name; of several nodes connections and challenges in the database."""
 
 
 class KeptField(NamedTuple):
@@ -314,7 +314,7 @@ class Audit:
             raise Refusal(Reason.NOT_REGISTERED, "there is no such account", requirement="ABU-08")
         async for record in self._stored(account, jid, None if account is None else account.external_user):
             yield record
-        for record in () if account is None else self._in_memory(account):
+        for record in () if account is None else await self._in_memory(account):
             yield record
 
     async def of_person(self, user: ExternalUser) -> AsyncIterator[list[KeptField]]:
@@ -338,13 +338,13 @@ class Audit:
                     yield self._record(place, kept, dict(zip(sorted(kept.fields), row, strict=True)))
                 offset += len(rows)
 
-    def _in_memory(self, account: Account) -> list[list[KeptField]]:
+    async def _in_memory(self, account: Account) -> list[list[KeptField]]:
         records: dict[str, dict[str, object]] = {}
         if (facts := self.connections.facts_of(account.account_id)) is not None:
             names = IN_MEMORY["connection"].fields.keys() - {"session_token"}
             records["connection"] = {name: getattr(facts, name) for name in names}
             records["connection"] |= {"mode": facts.mode.name.lower(), "session_token": _SECRET}
-        if (challenge := self.challenges.pending(account)) is not None:
+        if (challenge := await self.challenges.waiting(account)) is not None:
             records["challenge"] = {"answers": _SECRET, "expires_at_ms": challenge.expires_at_ms}
         records["journal"] = {"entries": self.journal.count_naming(account.jid)}
         return [self._record(place, IN_MEMORY[place], records[place]) for place in sorted(records)]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
-from interop_server.core.model import Account, Complaints, ExternalUser, Sanction, SanctionKind
+from interop_server.core.model import Account, Challenge, Complaints, ExternalUser, Sanction, SanctionKind
 from interop_server.core.shared_store import AccountStore, MailboxStore, SentMessageStore
 
 KeptValue = int | str | bytes | None
@@ -106,6 +106,22 @@ class NewChatStore(Protocol):
 
     async def reset(self, account_id: int, now_ms: int) -> None:
         """Restarts `list_unanswered`: chats opened until now no longer count (ABU-06)."""
+        ...
+
+
+class PendingChallenges(Protocol):
+    """Challenges that wait for an answer, one of each account at most, until they expire (ABU-06)."""
+
+    async def put(self, account_id: int, challenge: Challenge, now_ms: int) -> None:
+        """Has a challenge wait in place of the earlier one, and forgets those that have expired."""
+        ...
+
+    async def get(self, account_id: int, now_ms: int) -> Challenge | None:
+        """The challenge that an account can answer."""
+        ...
+
+    async def take(self, account_id: int, token: str, now_ms: int) -> Challenge | None:
+        """Ends the challenge that an account can answer, if it has this token, and returns it, once."""
         ...
 
 

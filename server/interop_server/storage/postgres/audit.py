@@ -35,7 +35,7 @@ NOT_ABOUT_PEOPLE = frozenset(
     {"partner", "jwks", "server", "noted_time", "node", "turn", "bucket", "secret", "schema_version"}
 )
 """Tables that are about partners and about the server itself, or name nobody: a bucket is a hash and a level."""
-SHOWN_AS_IN_MEMORY = frozenset({"connection"})
+SHOWN_AS_IN_MEMORY = frozenset({"challenge", "connection"})
 """Tables of what a process that is alone has in memory only: it is shown as that, whichever node it belongs to."""
 COUNTED = {
     ("published_keys", "one_time_count"): (

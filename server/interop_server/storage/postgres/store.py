@@ -7,6 +7,7 @@ from typing import Self
 
 import asyncpg
 
+from interop_server.core.abuse.store import PendingChallenges
 from interop_server.core.errors import Refusal
 from interop_server.core.ratelimit import Buckets
 from interop_server.core.store import Store
@@ -16,6 +17,7 @@ from interop_server.storage.postgres.accounts import PostgresAccounts
 from interop_server.storage.postgres.audit import PostgresAudit
 from interop_server.storage.postgres.blocklist import PostgresBlocklist
 from interop_server.storage.postgres.buckets import PostgresBuckets
+from interop_server.storage.postgres.challenges import PostgresChallenges
 from interop_server.storage.postgres.chats import PostgresChats
 from interop_server.storage.postgres.database import (
     as_it_is,
@@ -64,10 +66,16 @@ class PostgresStore(Store):
     """What this process says and learns of the others; None when it is alone."""
     shared_buckets: PostgresBuckets | None
     """Those of rates that all share; None likewise."""
+    shared_challenges: PostgresChallenges | None
+    """Those that any of them takes the answer to; None likewise."""
 
     @property
     def buckets(self) -> Buckets | None:
         return self.shared_buckets
+
+    @property
+    def challenges(self) -> PendingChallenges | None:
+        return self.shared_challenges
 
     @classmethod
     async def open(
@@ -161,6 +169,7 @@ class PostgresStore(Store):
             faults=faults,
             nodes=PostgresNodes(engine, seat, node, own_version()) if is_node else None,
             shared_buckets=buckets,
+            shared_challenges=PostgresChallenges(engine) if is_node else None,
         )
 
     async def count_rows(self) -> dict[str, int]:

@@ -64,7 +64,7 @@ async def test_every_field_has_a_place_a_value_and_a_purpose(world: World) -> No
 async def test_contents_and_secrets_are_not_shown(world: World) -> None:
     """Ciphertext as its length; codes, prompts and session tokens not at all."""
     _, ada = await a_life(world)
-    challenge = world.challenges.pending(ada)
+    challenge = await world.challenges.waiting(ada)
     assert challenge is not None
     records = await audit(world, ada)
     dump = repr(records)
@@ -136,7 +136,7 @@ async def test_nothing_is_kept_longer_than_it_says(world: World) -> None:
         "mailbox": 0, "sent_message": 0, "sanction": 0, "counted_report": 0, "media": 0,
     }  # fmt: skip
     assert rows["chat"] == rows["blocked"] == 1
-    assert world.challenges.pending(ada) is None
+    assert await world.challenges.waiting(ada) is None
     assert user.is_whatsapp
 
 

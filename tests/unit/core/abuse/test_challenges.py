@@ -93,7 +93,7 @@ async def test_a_challenge_expires(world: World) -> None:
     world.clock.advance(SECOND_MS)
     in_time = await world.challenges.begin(eve)
     world.clock.advance(599 * SECOND_MS - 1)
-    assert world.challenges.pending(ada) == late
+    assert await world.challenges.waiting(ada) == late
     world.clock.advance(1)
     with refused(Reason.CHALLENGE_INVALID):
         await world.challenges.answer(ada, late.token, CAPTCHA, late.prompt[::-1])
