@@ -6,6 +6,7 @@ import math
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
+from interop_server.background import log_failure
 from interop_server.core.journal import TIMER, Journal
 from interop_server.core.limits import SECOND_MS
 from interop_server.core.sweeps import Sweep, WorldTurns
@@ -58,7 +59,7 @@ class Timers:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a supervisor
-                _log.error("%s: failed, and is tried again in %.0f seconds", name, seconds, exc_info=error)
+                log_failure(_log, f"{name}: failed, and is tried again in {seconds:.0f} seconds", error)
             await self._clock.sleep(seconds, slack_seconds=math.inf)
 
     async def _sweep(self, sweep: Sweep) -> None:
@@ -67,7 +68,7 @@ class Timers:
             try:
                 again_ms = await self._take_turn(sweep, now_ms)
             except Exception as error:  # noqa: BLE001 - a supervisor
-                _log.error("%s: the sweep failed", sweep.name, exc_info=error)
+                log_failure(_log, f"{sweep.name}: the sweep failed", error)
                 again_ms = now_ms
             if again_ms <= now_ms:
                 again_ms = now_ms + RETRY_MS
