@@ -28,7 +28,7 @@ from interop_server.core.rules import Ports, Rules, build_rules
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.core.sweeps import WorldTurns
-from interop_server.core.troubles import Troubles
+from interop_server.core.troubles import PEOPLE, Troubles
 from interop_server.fault_gate import FaultGate
 from interop_server.http.jwks import HttpJwksSource
 from interop_server.http.listener import HttpListener
@@ -104,6 +104,8 @@ class Simulator:
         self._own = OwnPlaces()
         self._troubles = Troubles()
         self._troubles.watch(_log_trouble)
+        if config.workbench is not None:
+            self._troubles.meet(PEOPLE, "they are not there yet")
         step_seconds = config.grace_seconds + STEP_SECONDS
         self._shutdown = Shutdown(step_seconds, config.grace_seconds + STOP_SECONDS)
         self._last = Shutdown(STEP_SECONDS, STEP_SECONDS)
@@ -113,8 +115,12 @@ class Simulator:
         self._admin_token = SystemRng().token_bytes(_TOKEN_BYTES).hex() if config.allow_remote else ""
         self._places = Places(config, self._last)
 
+    def people_are_there(self) -> None:
+        """Says that nobody is missing who should be beside it; until then health is NOT_SERVING as a whole."""
+        self._troubles.end(PEOPLE)
+
     async def start(self) -> Endpoint:
-        """Starts everything; health says SERVING when this returns.
+        """Starts everything; health says SERVING when this returns, unless people are expected.
 
         Raises:
             AddressUnusable: An address is taken, or not one of this machine's. Everything started is stopped again.
@@ -492,6 +498,8 @@ def _all_counts(counts: Mapping[str, int], others: Callable[[], dict[str, int]])
 
 
 def _log_trouble(part: str, sentence: str) -> None:
+    if part == PEOPLE:
+        return  # whose coming is told by the ready line
     if sentence:
         _log.error("%s: %s", part, sentence)
     else:

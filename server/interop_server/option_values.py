@@ -227,7 +227,7 @@ def read_faults(_context: click.Context, _parameter: click.Parameter, path: Path
 
 
 def read_workbench(people: str | None, ui: bool | None, ui_control: bool) -> "WorkbenchChoice | None":
-    """Returns what the workbench is to have; None for none."""
+    """Returns what the workbench is to have; None for none. A file of people that is wrong ends the command."""
     has_page = people is not None if ui is None else ui
     if ui_control and not has_page:
         raise click.UsageError("--ui-control needs the page: add --ui.")
@@ -239,7 +239,10 @@ def read_workbench(people: str | None, ui: bool | None, ui_control: bool) -> "Wo
     if cast is not None and not cast.is_file():
         is_there = "is no regular file: write the people into one" if cast.exists() else "is not there"
         raise click.UsageError(f"--people: {printable(str(cast))} {is_there}.")
-    return WorkbenchChoice(cast, people is not None, has_page, ui_control)
+    choice = WorkbenchChoice(cast, people is not None, has_page, ui_control)
+    if status := choice.check():
+        raise click.exceptions.Exit(status)
+    return choice
 
 
 def read_location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPolicy":

@@ -98,6 +98,7 @@ async def serve(config: Config) -> None:
             ready |= workbench.facts
         line = json.dumps(ready)
         word = StateFile.write(config.name, line)  # first: whoever reads the line can be found
+        simulator.people_are_there()
         _say(line)
         _tell_a_person(ready)
         await asyncio.to_thread(_load_what_refusals_need)

@@ -6,6 +6,7 @@ They are a process of their own, which meets the server on the wire as every cli
 import asyncio
 import contextlib
 import json
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +35,13 @@ class WorkbenchChoice:
     """Whether there is a page to look at."""
     is_page_in_control: bool = False
     """Whether the page can change anything."""
+
+    def check(self) -> int:
+        """Has the file be read, which says what is wrong with it; returns the status to end with, or 0."""
+        if self.cast is None:
+            return 0
+        command = (sys.executable, "-m", _PROGRAM, "--people", str(self.cast))
+        return subprocess.run(command, check=False).returncode
 
 
 class Workbench:

@@ -21,14 +21,19 @@ if TYPE_CHECKING:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--simulator", required=True, metavar="JSON", help="The ready line of the simulator.")
+@click.option("--simulator", metavar="JSON", help="The ready line of the simulator; without it the cast is only read.")
 @click.option("--people", "cast_file", type=click.Path(path_type=Path), help="The cast; without it, the usual one.")
 @click.option("--nobody", is_flag=True, help="No messenger and no people: only the page.")
 @click.option("--ui", "has_page", is_flag=True, help="Serve the page.")
 @click.option("--ui-control", "is_in_control", is_flag=True, help="Let the page change things.")
 @click.option("--seed", type=int, help="Derive the ids of messages from this number.")
 def main(
-    simulator: str, cast_file: Path | None, nobody: bool, seed: int | None, has_page: bool, is_in_control: bool
+    simulator: str | None,
+    cast_file: Path | None,
+    nobody: bool,
+    seed: int | None,
+    has_page: bool,
+    is_in_control: bool,
 ) -> None:
     """Run a messenger and people beside a simulator, until standard input ends."""
     from interop_admin.commands.common import WrongUse
@@ -42,12 +47,17 @@ def main(
         stream=PrintableLog(sys.stderr), level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
     )
     try:
-        endpoint = Endpoint.from_ready_line(simulator)
         cast = NOBODY if nobody else load_cast(cast_file) if cast_file else default_cast()
-    except (CastWrong, ValueError) as error:
+    except CastWrong as error:
         raise WrongUse(
             printable(f"--people: {error}")
         ) from error  # of another command than this one, so without its usage
+    if simulator is None:
+        return
+    try:
+        endpoint = Endpoint.from_ready_line(simulator)
+    except ValueError as error:
+        raise click.UsageError(f"--simulator: {error}") from error
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the simulator hears it, and closes the pipe
     try:
         asyncio.run(_run(endpoint, cast, seed, PageChoice(has_page, is_in_control)))

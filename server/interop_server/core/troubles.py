@@ -10,6 +10,8 @@ BLOBS = "blobs"
 """The part that keeps the blobs."""
 BUS = "bus"
 """The part that hears from other nodes at once."""
+PEOPLE = "people"
+"""The people and the page beside the server, where there should be some: a trouble until they are there."""
 
 See = Callable[[str, str], None]
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from grpc_health.v1 import health, health_pb2
 
-from interop_server.core.troubles import BLOBS, BUS, JOURNAL_FILE, STORAGE, Troubles
+from interop_server.core.troubles import BLOBS, BUS, JOURNAL_FILE, PEOPLE, STORAGE, Troubles
 
 NAME = health.SERVICE_NAME
 _PARTS = (BLOBS, BUS, JOURNAL_FILE, STORAGE)
@@ -16,7 +16,8 @@ _STATUSES = (health_pb2.HealthCheckResponse.NOT_SERVING, health_pb2.HealthCheckR
 class Health:
     """The health of one gRPC server.
 
-    Without the storage nothing is served; blobs, a bus or a journal file that fail stop nothing but themselves.
+    Without the storage nothing is served; blobs, a bus or a journal file that fail stop nothing but themselves. As a
+    whole the server is not ready before the people are there who should be.
 
     Args:
         services: Full names of the services of this server.
@@ -41,5 +42,5 @@ class Health:
 
     async def _show(self) -> None:
         for name in (*_PARTS, *self._services):
-            present = self._troubles.present
-            await self.servicer.set(name, _STATUSES[(name if name in _PARTS else STORAGE) not in present])
+            needed = {name} if name in _PARTS else {STORAGE} if name else {STORAGE, PEOPLE}
+            await self.servicer.set(name, _STATUSES[needed.isdisjoint(self._troubles.present)])

@@ -75,16 +75,20 @@ async def test_a_message_is_explained_in_plain_words(world: World, tmp_path: Pat
 
 
 async def test_the_newest_refusal_is_explained_without_its_id(tmp_path: Path) -> None:
-    """So that nobody has to copy an id; while there is none, that is said."""
+    """So that nobody has to copy an id; while there is none, that is said. What the operator mistypes comes last."""
     async with running(tmp_path, "up", *ANY_PORTS) as program:
         endpoint = Endpoint.from_ready_line(json.dumps(await program.ready_line()))
         none = await run(tmp_path, "explain")
         assert none.code == 1 and "nothing was refused yet" in none.stderr
+        assert (await run(tmp_path, "journal", "--reason", "NOPE")).code
+        of_operator = await run(tmp_path, "explain", "--json")
+        assert json.loads(of_operator.stdout)["entry"]["actor"] == "operator"
         client = ThirdPartyClient.direct(endpoint, ClientState.generate(), no_token)
         for token in ("no token", "a.b.c"):
             with pytest.raises(ServerRefusal) as caught:
                 await client.enlist(token)
         await client.close()
+        assert (await run(tmp_path, "journal", "--reason", "NOPE")).code
         ended = await run(tmp_path, "explain", "--json")
         assert json.loads(ended.stdout)["entry"]["request_id"] == caught.value.request_id
 

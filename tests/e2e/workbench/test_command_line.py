@@ -7,9 +7,15 @@ import signal
 import sys
 from pathlib import Path
 
+import grpc.aio
 import pytest
 import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from interop_admin.client import AdminClient
+from interop_server.app import Simulator
+from interop_server.config import Config
+from interop_server.workbench import WorkbenchChoice
 from tests.e2e.program import ANY_PORTS, Program, gone, left_behind, run, running, state_of
 
 WRONG_USE, FAILED = 2, 1
@@ -100,6 +106,7 @@ async def test_the_people_leave_with_a_server_that_is_killed(tmp_path: Path) -> 
         (("--people", "nobody.toml"), WRONG_USE, "nobody.toml is not there"),
         (("--people", "/dev/zero"), WRONG_USE, "/dev/zero is no regular file"),
         (("--people", "wrong.toml"), WRONG_USE, "did you mean `habit`"),
+        (("--people", "no.toml"), WRONG_USE, "this is not TOML"),
         (("--people", "refused.toml"), WRONG_USE, "cannot take part"),
         (("--ui-control",), WRONG_USE, "--ui"),
         (("--people", "--no-ui", "--ui-control"), WRONG_USE, "--ui"),
@@ -111,9 +118,40 @@ async def test_wrong_use_is_told_and_nothing_is_left(
     """Before anything is ready; the sentence says what to change."""
     (tmp_path / "wrong.toml").write_text(CAST.replace("habit", "habbit"))
     (tmp_path / "refused.toml").write_text(CAST.replace("+31600000077", "number"))
+    (tmp_path / "no.toml").write_text("nonsense")
     ended = await run(tmp_path, "up", *ANY_PORTS, *arguments)
     assert (ended.code, ended.stdout) == (code, "") and said in ended.stderr and "Traceback" not in ended.stderr
-    assert left_behind(tmp_path) == ["refused.toml", "wrong.toml"]
+    assert left_behind(tmp_path) == ["no.toml", "refused.toml", "wrong.toml"]
+
+
+@pytest.mark.parametrize("name", ["wrong.toml", "no.toml"])
+async def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path, name: str) -> None:
+    """With one sentence: no server has made its database by then, or said anything."""
+    (tmp_path / "wrong.toml").write_text(CAST.replace("habit", "habbit"))
+    (tmp_path / "no.toml").write_text("nonsense")
+    ended = await run(tmp_path, "up", *ANY_PORTS, "--db", "world.db", "--people", name)
+    assert (ended.code, ended.stdout, len(ended.stderr.splitlines())) == (WRONG_USE, "", 1)
+    assert not (tmp_path / "world.db").exists()
+
+
+async def test_a_server_is_not_ready_before_its_people_are(tmp_path: Path) -> None:
+    """Health says so of the whole, and of each service that it serves: the people are its clients."""
+    port = "127.0.0.1:0"
+    simulator = Simulator(Config(port, port, port, tmp_path / "db", workbench=WorkbenchChoice(), grace_seconds=0.5))
+    endpoint = await simulator.start()
+    try:
+        async with AdminClient(endpoint.admin) as admin, grpc.aio.insecure_channel(endpoint.grpc) as channel:
+            assert not await admin.check()
+            assert (await admin.get_statistics()).troubles == {"people": "they are not there yet"}
+            request = health_pb2.HealthCheckRequest(service="interop_api.v1.ChatService")
+            one = await health_pb2_grpc.HealthStub(channel).Check(request)
+            assert one.status == health_pb2.HealthCheckResponse.SERVING
+            simulator.people_are_there()
+            while not await admin.check():
+                pass
+            assert (await admin.get_statistics()).troubles == {}
+    finally:
+        await simulator.stop()
 
 
 @pytest_asyncio.fixture

@@ -15,14 +15,19 @@ if TYPE_CHECKING:
     from interop_api.admin.v1alpha1 import journal_pb2
 
 _WIDTH = 100
+_OPERATOR = "operator"
+"""As the journal names whoever makes calls like this one."""
 
 
 async def _explain(admin: "AdminClient", name: str) -> "journal_pb2.ExplainRefusalResponse":
     from interop_api.admin.v1alpha1.journal_pb2 import JOURNAL_OUTCOME_REFUSED
 
     if not name:
+        newest = {True: "", False: ""}  # an operator knows what they have just mistyped
         async for response in admin.read_journal(outcome=JOURNAL_OUTCOME_REFUSED):
-            name = response.entry.request_id or name
+            entry = response.entry
+            newest[entry.actor == _OPERATOR] = entry.request_id or newest[entry.actor == _OPERATOR]
+        name = newest[False] or newest[True]
     if not name:
         raise click.ClickException("nothing was refused yet: `interopsim journal` shows what was decided.")
     return await admin.explain_refusal(name)
@@ -35,8 +40,8 @@ async def _explain(admin: "AdminClient", name: str) -> "journal_pb2.ExplainRefus
 def explain(name: str, admin_address: str, as_json: bool) -> None:
     """Explain a refusal: what was refused, by which requirement, and what would have made it succeed.
 
-    Without an id it is the newest refusal. Every refusal has one: the field `request_id`, or the header X-Request-Id
-    over HTTP.
+    Without an id it is the newest refusal of a client, or else of the operator. Every refusal has an id: the field
+    `request_id`, or the header X-Request-Id over HTTP.
 
     With the id that its sender gave to a message, such as 231150c9753c-1, it is what the server decided about that
     message: refused, dropped, which its sender is not told, or accepted. When several senders gave the id, the newest
