@@ -46,17 +46,12 @@ async def _until_told(count: int) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, hear)
 
-    def end() -> None:
-        if not told:
-            click.echo("Standard input has ended, and with it the cluster.", err=True)
-        hear()
-
     def read() -> None:
         with suppress(OSError):
             while os.read(0, _READ_BYTES):
                 pass
         with suppress(RuntimeError):  # the loop has ended meanwhile
-            loop.call_soon_threadsafe(end)
+            loop.call_soon_threadsafe(hear)
 
     # In a thread: not every kind of file can be waited for by the loop.
     threading.Thread(target=read, name="stdin", daemon=True).start()
