@@ -213,13 +213,15 @@ class Person:
         """Reacts to a message.
 
         Raises:
-            NotPossible: It was refused, or no answer came.
+            NotPossible: There is no such message, it was refused, or no answer came.
         """
+        shown = self.phone.chat(peer).find(message_id, is_own=is_own_message)
+        if shown is None:
+            whose = "of their own" if is_own_message else "of this peer's"
+            raise NotPossible(f"{self.role.name} has no message {message_id} {whose} in this chat.")
         work = self._client.send_reaction(peer, message_id, emoji, is_own_message=is_own_message)
         await self.does(f"react to {message_id}", work)
-        shown = self.phone.chat(peer).find(message_id, is_own=is_own_message)
-        if shown is not None:
-            shown.reactions["me"] = emoji
+        shown.reactions["me"] = emoji
         self._changed()
 
     async def type(self, peer: str) -> None:
@@ -322,7 +324,7 @@ class Person:
         try:
             await work
         except TROUBLES as error:
-            sentence = f"{self.role.name} cannot {what}: {error or type(error).__name__}"
+            sentence = f"{self.role.name} cannot {what}: {_why(error)}"
             self.phone.notice("connection", sentence)
             self._changed()
             raise NotPossible(sentence) from error
@@ -338,7 +340,7 @@ class Person:
             shown.id, shown.tick = f"failed-{len(self.phone.chat(peer).messages)}", "failed"
             self.phone.show(peer, shown)
             self._changed()
-            raise NotPossible(f"{self.role.name} cannot send: {error or type(error).__name__}") from error
+            raise NotPossible(f"{self.role.name} cannot send: {_why(error)}") from error
         shown.id, shown.at_ms, shown.tick = sent.id, sent.timestamp_ms, "sent"
         self.phone.show(peer, shown)
         self._screen.catch_up(peer, sent.id)
@@ -473,3 +475,10 @@ class Person:
 
     def _changed(self) -> None:
         self._place.changed(self)
+
+
+def _why(error: Exception) -> str:
+    """Returns why something could not be done. What a refusal may not tell its client, the operator can ask for."""
+    if isinstance(error, ServerRefusal) and error.request_id:
+        return f"{error} `interopsim explain {error.request_id}` says why."
+    return str(error) or type(error).__name__

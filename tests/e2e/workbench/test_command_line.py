@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -184,6 +185,14 @@ async def test_people_do_what_they_are_told(tmp_path: Path) -> None:
         ended = await run(tmp_path, "user", *arguments)
         assert (ended.code, ended.stdout.strip()) == (0, said), ended.stderr
     assert (await people_of(tmp_path, "user", "read", "Kay")) == {"messages": []}
+    unheard = await run(tmp_path, "user", "send", "Kay", "77-12345678901234@interop", "Hello")
+    assert unheard.code == FAILED and "RECIPIENT_NOT_REACHABLE" in unheard.stderr
+    [(_, request_id)] = re.findall("(`interopsim explain ([0-9a-f]{16})` says why)", unheard.stderr)
+    explained = await run(tmp_path, "explain", request_id)
+    assert "No such account" in explained.stdout, explained.stdout
+    for emoji in ("👍", ""):
+        missing = await run(tmp_path, "user", "react", "Kay", "77-12345678901234@interop", "nosuch", emoji)
+        assert missing.code == FAILED and "Kay has no message nosuch" in missing.stderr
 
 
 IMPOSSIBLE = (
