@@ -368,7 +368,10 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
 @click.option("--policy", "only_policy", is_flag=True, help="Only those whose value is the simulator's own choice.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object: name → value, purpose, policy, scope.")
 def limits(only_policy: bool, as_json: bool) -> None:
-    """List the limits that `interopsim up --limit NAME=VALUE` sets, with the purpose and origin of each."""
+    """List the limits that `interopsim up --limit NAME=VALUE` sets: default, purpose and origin of each.
+
+    A simulator that runs may have been started with others.
+    """
     from interop_server.limit_list import list_limits
 
     entries = [entry for entry in list_limits() if entry.is_policy or not only_policy]
