@@ -148,7 +148,7 @@ class Blobs:
         return await self._upload(blob, status.committed_bytes, blob.content[status.committed_bytes :])
 
     async def _upload(self, blob: Blob, offset: int, content: bytes) -> str:
-        blob.uploaded_at_ms = self._person.stage.now_ms
+        blob.uploaded_at_ms = self._person.stage.earliest_ms
         start = pb.UploadStart(
             auth=self._auth, upload_token=media_token(blob.sha256), length=blob.length, offset=offset
         )

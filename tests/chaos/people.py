@@ -102,6 +102,15 @@ class Scene(ABC):
         self.now_ms = max(self.now_ms, ms)
         self._ahead[0] = max(self._ahead[0], self.now_ms / 1_000 - time.time())  # tokens are dated by its clock
 
+    @property
+    def earliest_ms(self) -> int:
+        """A time that no clock of the world is before: of several, each goes its own way to where a move leads."""
+        return self.now_ms
+
+    def note_arrival(self, ms: int) -> None:
+        """Remembers a time that all clocks have come to."""
+        self.note_time(ms)
+
     def new_user(self) -> str:
         """A user name that nobody has had."""
         return f"user{next(self._users)}"

@@ -99,6 +99,7 @@ class World(Scene):
             )
         ]
         self._admins: dict[Node, AdminClient] = {}
+        self._arrived_ms = 0
         self.favourite: Node | None = None
         """Where people go mostly: it is to pass a point at which it dies."""
 
@@ -168,10 +169,21 @@ class World(Scene):
         await self.start(first)
         await asyncio.gather(*map(self.start, others))
         await self.admin.put_partner(registration(self.partner, INTEGRATOR, "Chaos"))
+        await self.check_time(START_SECONDS)
 
     async def end(self) -> None:
         """Ends all nodes."""
         await asyncio.gather(*map(self.kill, self.nodes))
+
+    @property
+    def earliest_ms(self) -> int:
+        """Where all nodes were last seen to have come."""
+        return self._arrived_ms
+
+    def note_arrival(self, ms: int) -> None:
+        """Remembers it."""
+        super().note_arrival(ms)
+        self._arrived_ms = max(self._arrived_ms, ms)
 
     # What it says of itself.
 
@@ -229,6 +241,7 @@ class World(Scene):
                         await asyncio.sleep(_LOOK_SECONDS)
             if shown_ms < latest_ms:
                 raise Broken(f"{node.name} shows a time {latest_ms - shown_ms} ms before one that was shown")
+        self.note_arrival(latest_ms)
 
     async def check_order(self) -> None:
         """The database is in order, and no node has logged a fault.
