@@ -181,8 +181,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         behavior, streams = _behavior(handler), handler.request_streaming
         reading = _Reading(_check_foreign, handler.request_deserializer)
 
-        async def counted(stream: Any, context: Context) -> Any:
-            call = Call(context, method, self._journal)
+        async def count(stream: Any, call: Call, context: Context) -> Any:
             try:
                 with self._seats.taken(claims_of(call)) as seats, ON_THE_LINE:
                     request = stream if streams else reading.checked(await _receive(context))
@@ -195,6 +194,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await _refuse(refusal, call, context)
             except DecodeError:
                 await _refuse(unreadable(), call, context)
+
+        async def counted(stream: Any, context: Context) -> Any:
+            try:
+                return await count(stream, Call(context, method, self._journal), context)
             except HungUp as error:
                 raise asyncio.CancelledError from error
 
