@@ -80,7 +80,7 @@ AT_ODDS: list[tuple[dict[str, int], dict[str, int], str]] = [
     ({"keepalive_seconds": 179, "silent_seconds": 180}, {"keepalive_seconds": 180}, "silent_seconds"),
     ({"mailbox_days": 60, "sent_message_days": 60}, {"mailbox_days": 61}, "mailbox_days"),
     ({"report_days": 60, "sent_message_days": 60}, {"report_days": 61}, "report_days"),
-    ({"connected_note_seconds": 86_399, "unenlist_days": 1}, {"connected_note_seconds": 86_400}, "unenlist_days"),
+    ({"connected_note_seconds": 86_400, "unenlist_days": 1}, {"connected_note_seconds": 86_401}, "unenlist_days"),
     ({"remembered_prekeys": 20_000, "stored_prekeys": 20_000}, {"remembered_prekeys": 19_999}, "remembered_prekeys"),
     ({"temporary_ban_hours": 438_000, "temporary_bans": 2}, {"temporary_ban_hours": 438_001}, "temporary_bans"),
 ]  # fmt: skip

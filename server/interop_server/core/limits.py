@@ -581,9 +581,9 @@ def conflicts(limits: Limits) -> list[str]:
             f"report_days={limits.report_days}.",
         ),
         (
-            limits.connected_note_seconds * SECOND_MS >= limits.unenlist_ms,
+            limits.connected_note_seconds * SECOND_MS > limits.unenlist_ms,
             f"connected_note_seconds={limits.connected_note_seconds} lets a crash unenlist people who were "
-            f"connected: keep it under unenlist_days={limits.unenlist_days}.",
+            f"connected: keep it within unenlist_days={limits.unenlist_days}.",
         ),
         (
             limits.remembered_prekeys < limits.stored_prekeys,
