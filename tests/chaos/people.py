@@ -77,6 +77,8 @@ class Scene(ABC):
         """Whether a fault may be logged and answered, because something was taken away."""
         self.may_refuse = False
         """Whether what is sent may be refused for want of a database."""
+        self.can_be_late = False
+        """Whether what was broken off may still happen when everybody has come back: who did it lives."""
         self.now_ms = 0
         """The latest time that has been shown to anybody."""
         self.present: set[str] = set()

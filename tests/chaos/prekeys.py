@@ -29,6 +29,8 @@ class PreKeys:
         self._taken: set[int] = set()
         self._unanswered = 0
         """Takes that may or may not have happened."""
+        self._late = 0
+        """Of those before the last check, the ones that may still happen."""
         self._is_set = False
         self.pause_seconds = 0.0
         """Between two rounds of takes."""
@@ -49,11 +51,13 @@ class PreKeys:
             raise Broken(f"prekeys {sorted(again)} were handed out, and are here again")
         if strange := held - self._left.union(*self._unsure):
             raise Broken(f"prekeys {sorted(strange)} were not offered, or were gone already")
-        if len(lost := self._left - held) > self._unanswered:
-            raise Broken(f"prekeys {sorted(lost)} are gone, and only {self._unanswered} takes were not answered")
+        lost, unsure = self._left - held, self._unanswered + self._late
+        if len(lost) > unsure:
+            raise Broken(f"prekeys {sorted(lost)} are gone, and only {unsure} takes were not answered")
         for added in self._unsure:
             if held & added and len(added - held - self._taken) > self._unanswered:
                 raise Broken(f"of prekeys {sorted(added)}, which were added together, some are here and some not")
+        self._late = min(self._unanswered, unsure - len(lost)) if self._owner.stage.can_be_late else 0
         self._left, self._unsure, self._unanswered = held, [], 0
 
     async def work(self) -> None:

@@ -88,6 +88,7 @@ class World(Scene):
 
     def __init__(self, ground: Ground, partner: PartnerServer, ahead: list[float], rng: random.Random) -> None:
         super().__init__(partner, ahead)
+        self.can_be_late = True
         self.ground = ground
         self._rng = rng
         self._lives = itertools.count(1)
