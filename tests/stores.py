@@ -6,16 +6,19 @@ runs on one engine, since all keep the same contract.
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from interop_server.core.store import Store
 from interop_server.storage.sqlite.store import SqliteStore
+
+if TYPE_CHECKING:
+    from interop_server.storage.postgres.store import PostgresStore
 
 
 async def _open_postgres(folder: Path) -> Store:
@@ -36,6 +39,20 @@ async def open_store(folder: Path, engine: str = "sqlite") -> Store:
     """Opens the store of a folder; a folder that has none gets an empty one."""
     await asyncio.to_thread(folder.mkdir, exist_ok=True)
     return await ENGINES[engine](folder)
+
+
+@asynccontextmanager
+async def two_processes(folder: Path, now_ms: Callable[[], int]) -> AsyncIterator[tuple["PostgresStore", ...]]:
+    """Has the stores of two processes that are nodes of one world, on one empty database."""
+    from interop_server.storage.postgres.store import PostgresStore
+    from tests.postgres import address_in, delete_in
+
+    address = await address_in(folder)
+    stores = tuple([await PostgresStore.open(address, now_ms, node=name) for name in ("here", "there")])
+    yield stores
+    for store in stores:
+        await store.close()
+    await delete_in(folder)
 
 
 async def delete_store(folder: Path, engine: str) -> None:

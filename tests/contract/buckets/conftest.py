@@ -11,7 +11,7 @@ import pytest
 from interop_server.core.ratelimit import OwnBuckets, Take, Terms
 from interop_server.storage.postgres.store import PostgresStore
 from tests.manual_clock import ManualClock
-from tests.postgres import address_in, delete_in
+from tests.stores import two_processes
 
 NOW_MS = 1_700_000_000_000
 
@@ -30,20 +30,17 @@ class Counted:
 
 
 @asynccontextmanager
-async def two_processes(folder: Path) -> AsyncIterator[Counted]:
+async def counted_by_two(folder: Path) -> AsyncIterator[Counted]:
     """Those of two processes on one database."""
-    clock, address = ManualClock(NOW_MS), await address_in(folder)
-    stores = [await PostgresStore.open(address, clock.now_ms, node=name) for name in ("here", "there")]
-    yield Counted(clock, [store.buckets for store in stores], stores)
-    for store in stores:
-        await store.close()
-    await delete_in(folder)
+    clock = ManualClock(NOW_MS)
+    async with two_processes(folder, clock.now_ms) as stores:
+        yield Counted(clock, [store.buckets for store in stores], stores)
 
 
 @pytest.fixture
 async def shared(tmp_path: Path) -> AsyncIterator[Counted]:
     """Those that several processes share."""
-    async with two_processes(tmp_path) as counted:
+    async with counted_by_two(tmp_path) as counted:
         yield counted
 
 
@@ -51,7 +48,7 @@ async def shared(tmp_path: Path) -> AsyncIterator[Counted]:
 async def counted(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Counted]:
     """Those of each kind."""
     if request.param == "postgres":
-        async with two_processes(tmp_path) as counted:
+        async with counted_by_two(tmp_path) as counted:
             yield counted
     else:
         clock = ManualClock(NOW_MS)

@@ -15,6 +15,7 @@ from interop_server.storage.postgres.store import PostgresStore
 from tests.contract.store.conftest import BATS, World, partner
 from tests.manual_clock import ManualClock
 from tests.postgres import address_in, delete_in
+from tests.stores import two_processes
 
 pytestmark = pytest.mark.requirement("ABU-06")
 
@@ -41,24 +42,20 @@ class Waiting:
 
 
 @asynccontextmanager
-async def two_processes(folder: Path) -> AsyncIterator[Waiting]:
+async def shared_by_two(folder: Path) -> AsyncIterator[Waiting]:
     """Those of two processes on one database."""
-    clock, address = ManualClock(NOW_MS), await address_in(folder)
-    stores = [await PostgresStore.open(address, clock.now_ms, node=name) for name in ("here", "there")]
-    world = World(stores[0])
-    await stores[0].partners.put(partner(BATS))
-    people = [await world.third_party_user(number) for number in (1, 2)]
-    places = [store.challenges for store in stores if store.challenges is not None]
-    yield Waiting(places, stores, *(person.account_id for person in people))
-    for store in stores:
-        await store.close()
-    await delete_in(folder)
+    async with two_processes(folder, ManualClock(NOW_MS).now_ms) as stores:
+        world = World(stores[0])
+        await stores[0].partners.put(partner(BATS))
+        people = [await world.third_party_user(number) for number in (1, 2)]
+        places = [store.challenges for store in stores if store.challenges is not None]
+        yield Waiting(places, stores, *(person.account_id for person in people))
 
 
 @pytest.fixture
 async def shared(tmp_path: Path) -> AsyncIterator[Waiting]:
     """Those that several processes share."""
-    async with two_processes(tmp_path) as waiting:
+    async with shared_by_two(tmp_path) as waiting:
         yield waiting
 
 
@@ -66,7 +63,7 @@ async def shared(tmp_path: Path) -> AsyncIterator[Waiting]:
 async def waiting(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Waiting]:
     """Those of each kind."""
     if request.param == "postgres":
-        async with two_processes(tmp_path) as waiting:
+        async with shared_by_two(tmp_path) as waiting:
             yield waiting
     else:
         yield Waiting([OwnChallenges()], [])
