@@ -109,10 +109,6 @@ class Scene(ABC):
         """A time that no clock of the world is before: of several, each goes its own way to where a move leads."""
         return self.now_ms
 
-    def note_arrival(self, ms: int) -> None:
-        """Remembers a time that all clocks have come to."""
-        self.note_time(ms)
-
     def new_user(self) -> str:
         """A user name that nobody has had."""
         return f"user{next(self._users)}"

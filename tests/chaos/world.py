@@ -181,11 +181,6 @@ class World(Scene):
         """Where all nodes were last seen to have come."""
         return self._arrived_ms
 
-    def note_arrival(self, ms: int) -> None:
-        """Remembers it."""
-        super().note_arrival(ms)
-        self._arrived_ms = max(self._arrived_ms, ms)
-
     # What it says of itself.
 
     async def come_to_rest(self, seconds: float, *, is_empty: bool) -> None:
@@ -242,7 +237,7 @@ class World(Scene):
                         await asyncio.sleep(_LOOK_SECONDS)
             if shown_ms < latest_ms:
                 raise Broken(f"{node.name} shows a time {latest_ms - shown_ms} ms before one that was shown")
-        self.note_arrival(latest_ms)
+        self._arrived_ms = latest_ms
 
     async def check_order(self) -> None:
         """The database is in order, and no node has logged a fault.
