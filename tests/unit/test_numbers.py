@@ -138,7 +138,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (optin, {"TERMS_ID": "20240306"}),
     (reachability, {"MAX_DISPLAY_NAME_CHARACTERS": 64}),
     (absence, {"_AT_ONCE": 200}),
-    (client_ip, {"_SITE_PREFIX_BITS": 64, "_MAPPED_PREFIX_BITS": 96}),
+    (client_ip, {"_SITE_PREFIX_BITS": 64, "_MAPPED_PREFIX_BITS": 96, "_REMEMBERED": 256, "_MAX_CHARACTERS": 64}),
     (kem_prekeys, {"_CHECKED_AT_ONCE": 16}),
     (key_store, {"MAX_PUBLICATIONS": 100}),
     (grants, {"_KEY_BYTES": 32, "_TIME_BYTES": 8, "_NONCE_BYTES": 8, "_SIGNATURE_BYTES": 16, "_GRANT_BYTES": 32}),

@@ -1,5 +1,6 @@
 """Client addresses: their one form, which are public, and which share a rate limit; knows no header and no stream."""
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from urllib.parse import urlsplit
 
@@ -12,10 +13,13 @@ _DOCUMENTATION: tuple[IPv4Network | IPv6Network, ...] = tuple(
 _SITE_PREFIX_BITS = 64
 """What one household or machine is given of IPv6: a client with one of these addresses can use them all."""
 
-
 _MAPPED_PREFIX_BITS = 96
 _NAT64 = IPv6Network("64:ff9b::/96")
 """Stands for an IPv4 address, in its last 32 bits (RFC 6052)."""
+_REMEMBERED = 256
+"""Addresses whose form is remembered: that of one call is asked for six times on its way."""
+_MAX_CHARACTERS = 64
+"""Of an address: 45, and a zone, which is the name of an interface. What is longer is not even looked at."""
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -23,6 +27,11 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
 
     An IPv4 address that comes inside of an IPv6 one (mapped, by 6to4 or by NAT64) is that IPv4 address.
     """
+    return _parse(text) if len(text) <= _MAX_CHARACTERS else None
+
+
+@lru_cache(_REMEMBERED)
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
     try:
         address = ip_address(text)
     except ValueError:

@@ -114,3 +114,10 @@ def test_a_messengers_own_server_is_known_by_how_it_is_registered() -> None:
     for address in ("203.0.113.2", "", "keys.100.example"):
         assert not is_own_server(registered, address)
     assert not is_own_server(partner(), "203.0.113.1")
+
+
+def test_what_is_too_long_is_no_address() -> None:
+    """The longest address has 45 characters and a zone: a longer text is not looked at, and not remembered."""
+    zone = "2606:4700:0000:0000:0000:0000:255.255.255.255%"
+    assert parse_address(zone + "z" * (64 - len(zone))) is not None
+    assert parse_address(zone + "z" * (65 - len(zone))) is None
