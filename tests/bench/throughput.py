@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import random
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -91,19 +92,19 @@ class Pair:
         self._batch = settings.batch
         self._settled = asyncio.Event()
 
-    async def send(self, per_second: float | None = None) -> None:
+    async def send(self, gaps: Iterator[float] | None = None) -> None:
         """Sends batches until the flow is stopped.
 
         Args:
-            per_second: How many batches; None for as many as the window allows.
+            gaps: Seconds from one batch to the next; None for as many as the window allows.
         """
         flow, due = self.flow, time.perf_counter()
         while await flow.room():
             batch = [self._message(number) for number in range(flow.sent, flow.sent + self._batch)]
             flow.sent += self._batch
             self.sizes.messages = await self._sender.send(batch)
-            if per_second is not None:
-                due += 1 / per_second
+            if gaps is not None:
+                due += next(gaps)
                 await asyncio.sleep(due - time.perf_counter())
 
     async def read_acks(self) -> None:
@@ -249,10 +250,13 @@ async def load(pairs: Sequence[Pair], settings: Settings) -> list[float]:
 
 @asynccontextmanager
 async def under_way(pairs: Sequence[Pair], per_second: float) -> AsyncIterator[None]:
-    """Lets each pair send so many batches a second while the context lasts."""
+    """Lets each pair send so many batches a second while the context lasts, on average and when it likes.
+
+    At even gaps all pairs would send at once, and what is measured beside them would wait for all of them each time.
+    """
     async with asyncio.TaskGroup() as group:
         readers = [group.create_task(work) for pair in pairs for work in (pair.read_acks(), pair.receive())]
-        senders = [group.create_task(pair.send(per_second)) for pair in pairs]
+        senders = [group.create_task(pair.send(_gaps(per_second, seed))) for seed, pair in enumerate(pairs)]
         yield
         for pair in pairs:
             pair.flow.stop()
@@ -260,6 +264,12 @@ async def under_way(pairs: Sequence[Pair], per_second: float) -> AsyncIterator[N
         await _drain([pair.flow for pair in pairs], [pair.settle() for pair in pairs])
         for task in readers:
             task.cancel()
+
+
+def _gaps(per_second: float, seed: int) -> Iterator[float]:
+    rng = random.Random(seed)
+    while True:
+        yield rng.expovariate(per_second)
 
 
 async def _sample(
