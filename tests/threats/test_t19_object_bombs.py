@@ -1,18 +1,19 @@
 """T19: requests and frames that are small on the wire, and large once objects are made of them."""
 
 import asyncio
+import os
 from collections import Counter
 
 import grpc.aio
 import pytest
 
-from interop_api.v1 import stanza_pb2
+from interop_api.v1 import prekeys_pb2, stanza_pb2
 from interop_client.connection.login import whatsapp_login
 from interop_client.errors import refusal_from_rpc_error
 from interop_demo.processes import Child
 from tests.e2e.conftest import World
 from tests.e2e.raw import QUIET, RawStream
-from tests.threats.bystanders import bystanders
+from tests.threats.bystanders import MIB, bystanders, peak_bytes
 from tests.threats.crowd import whatsapp_crowd
 from tests.threats.report import Attack
 
@@ -22,6 +23,9 @@ BOMB_BYTES = 16_000_000
 CALLS = 1_500
 AT_ONCE = 20
 """How many the attacker has under way, for the attacker's own memory."""
+REFUSED_CALLS, FIRST_CALLS = 60, 5
+MOST_LEFT_BYTES = 20 * MIB
+"""How much more memory the later ones may take up than the first: each makes more than a megabyte of objects."""
 LISTS = {
     "IntegrityService/Report": b"\x1a\x00",
     "PreKeyService/SetPreKeys": b"\x2a\x00",
@@ -64,6 +68,26 @@ async def test_empty_elements_cost_nothing(world: World, simulator_process: Chil
     assert set(users) == {"TOO_MANY_ITEMS"} or set(users) == {"TOO_MANY_ITEMS", "RATE_LIMITED"}, users
     assert set(large) == {"REQUEST_MALFORMED"}, large
     attack.holds("SESSION_REQUIRED before it is received; TOO_MANY_ITEMS or REQUEST_MALFORMED before it is parsed")
+
+
+async def test_a_refused_request_is_let_go(world: World, simulator_process: Child, attack: Attack) -> None:
+    """Of 18,000 keys the last is none: the rest were parsed for nothing, and are gone with the answer."""
+    attack.tries(f"{REFUSED_CALLS} requests of 18,000 prekeys, of which the last is none")
+    keys = [prekeys_pb2.OneTimePreKey(key_id=number + 1, public_key=os.urandom(32)) for number in range(18_000)]
+    keys[-1].public_key = b""
+    request = prekeys_pb2.AddOneTimePreKeysRequest(one_time_prekeys=keys).SerializeToString()
+    async with whatsapp_crowd(world, 1) as [user], bystanders(world, simulator_process.pid, attack):
+        async with grpc.aio.insecure_channel(world.endpoint.grpc) as channel:
+            call = channel.unary_unary("/interop_api.v1.PreKeyService/AddOneTimePreKeys")
+            for number in range(REFUSED_CALLS):
+                if number == FIRST_CALLS:
+                    before = peak_bytes(simulator_process.pid)
+                with pytest.raises(grpc.aio.AioRpcError) as refused:
+                    await call(request, metadata=user.metadata, timeout=100)
+                assert refusal_from_rpc_error(refused.value).reason == "KEY_MALFORMED"
+        grown = peak_bytes(simulator_process.pid) - before
+    assert grown < MOST_LEFT_BYTES, f"{grown // MIB} MiB"
+    attack.holds(f"The server takes up {grown // MIB} MiB more after {REFUSED_CALLS} than after {FIRST_CALLS}")
 
 
 async def test_a_frame_of_empty_stanzas_ends_its_channel(

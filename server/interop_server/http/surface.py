@@ -176,7 +176,8 @@ async def _answer_in_json(request: web.Request, handler: Handler) -> web.StreamR
     except Refusal as refusal:
         return refusal_response(request, refusal)
     except web.HTTPException as error:
-        return _routing_refusal(request, error)
+        # aiohttp keeps the error with the request, which its trace holds: both would wait for the garbage collector.
+        return _routing_refusal(request, error.with_traceback(None))
     except Severed:
         if request.transport is not None:
             request.transport.abort()

@@ -7,6 +7,8 @@ from typing import Any, NoReturn
 import grpc
 import grpc.aio
 
+from interop_server.rpc.calls import Context, abort
+
 _OPEN = "/grpc.health.v1.Health/"
 """What anybody may ask: whether the server works."""
 
@@ -40,8 +42,9 @@ def _bytes(value: str | bytes) -> bytes:
     return value if isinstance(value, bytes) else value.encode()
 
 
-async def _refuse(_requests: object, context: "grpc.aio.ServicerContext[Any, Any]") -> NoReturn:
-    await context.abort(
+async def _refuse(_requests: object, context: Context) -> NoReturn:
+    await abort(
+        context,
         grpc.StatusCode.UNAUTHENTICATED,
         "The admin port takes calls with its token only: the field `admin_token` of the ready line.",
     )

@@ -1,10 +1,13 @@
 """One call under way: what kind it is, who makes it and what it is called; knows no service and no rule."""
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
+import grpc
 import grpc.aio
 from google.protobuf import descriptor_pb2, descriptor_pool
 from google.protobuf.descriptor import Descriptor
@@ -112,6 +115,33 @@ class _OnTheLine:
 
 ON_THE_LINE = _OnTheLine()
 """One for all: it is entered for each frame, and each connection waits in it for the next."""
+
+
+async def abort(
+    context: Context, status: grpc.StatusCode, message: str, metadata: Sequence[tuple[str, str | bytes]] = ()
+) -> None:
+    """Ends a call with a status.
+
+    gRPC keeps what this raises for as long as it keeps the call, and the trace of it keeps all that the code on the way
+    has in hand: the request, and the call itself. So the trace is forgotten once the call is over: otherwise both would
+    wait for the garbage collector, which counts objects and not bytes.
+
+    Raises:
+        grpc.aio.AbortError: Always, for gRPC.
+    """
+    try:
+        await context.abort(status, message, tuple(metadata))
+    except grpc.aio.AbortError as error:
+        task = asyncio.current_task()
+        assert task is not None, "gRPC runs a call in one task"
+        task.add_done_callback(partial(_forget_trace, error))
+        raise
+
+
+def _forget_trace(error: BaseException | None, _: object) -> None:
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 class Call:

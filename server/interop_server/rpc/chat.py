@@ -285,6 +285,7 @@ class _ChatStream:
             return error
         finally:
             self._share.close()
+            self._outbox.faulty = None  # each holds the other
             await _cancel([writing, *others])
             await self._faulty.close()
 

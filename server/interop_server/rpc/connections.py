@@ -116,6 +116,7 @@ class LiveConnection:
     def close(self) -> None:
         """Notes that the registry has forgotten the connection."""
         self._move(ChannelEvent.CLOSE)
+        self.show = _show_nothing  # the stream that set it holds the connection
 
     def _move(self, event: ChannelEvent) -> None:
         self.state = TRANSITIONS.get((self.state, event), self.state)

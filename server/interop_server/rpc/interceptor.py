@@ -23,6 +23,7 @@ from interop_server.rpc.calls import (
     Context,
     HungUp,
     Method,
+    abort,
     chosen_id,
     foreign_method,
     method_of,
@@ -117,7 +118,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         """Answers a call of a method that is not there as gRPC does, but with a name for it, as every call has one."""
         request_id = chosen_id(context) or self._journal.unrecorded_request_id()
         message = "the server has no such method: see the protos, which `interopsim protos DIR` writes"
-        await context.abort(grpc.StatusCode.UNIMPLEMENTED, message, ((REQUEST_ID_METADATA, request_id),))
+        await abort(context, grpc.StatusCode.UNIMPLEMENTED, message, ((REQUEST_ID_METADATA, request_id),))
 
     def _refuse_with(self, refusal: Refusal, method: Method) -> Behavior:
         async def refuse(_request: Any, context: Context) -> None:
@@ -150,7 +151,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 request = stream if reading is None else await _receive(context)
                 message = stream if reading is None else reading.checked(request)
                 response = await self._perform(behavior, message, request, call)
-                return self._hand_over(response, call, context, seats)
+                return self._hand_over(response, call, seats)
         except Refusal as refusal:
             await _refuse(refusal, call, context)
         except DecodeError:
@@ -163,7 +164,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             _log.exception("%s failed", call.method.name, extra={"request_id": call.request_id})
             await _refuse(Refusal(Reason.SERVER_FAULT), call, context)
 
-    def _hand_over(self, response: Any, call: Call, context: Context, seats: Taken) -> Any:
+    def _hand_over(self, response: Any, call: Call, seats: Taken) -> Any:
         """Gives gRPC an answer; its seats and bytes count until the client has it. What streams has written its own."""
         if response is None:
             return None
@@ -173,7 +174,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             was_taken()
             is_free()
 
-        context.add_done_callback(let_go)  # type: ignore[arg-type]  # its type is written down wrongly
+        # gRPC runs a call in one task. A callback of its context would tie call and context into a cycle, and all that
+        # gRPC holds of the call would wait for the garbage collector.
+        task = asyncio.current_task()
+        assert task is not None
+        task.add_done_callback(let_go)
         return response
 
     def _counted(self, handler: Any, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
@@ -189,7 +194,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                         async for response in behavior(request, context):
                             await context.write(response)
                         return None
-                    return self._hand_over(await behavior(request, context), call, context, seats)
+                    return self._hand_over(await behavior(request, context), call, seats)
             except Refusal as refusal:
                 await _refuse(refusal, call, context)
             except DecodeError:
@@ -259,14 +264,14 @@ async def _refuse(refusal: Refusal, call: Call, context: Context) -> NoReturn:
     _log.info("%s refused: %s [request %s]", call.method.name, refusal, refusal.request_id, extra=about)
     metadata = ((DETAILS_METADATA, status_details(refusal)), (REQUEST_ID_METADATA, call.request_id))
     with ON_THE_LINE:
-        await context.abort(STATUS_CODES[refusal.reason.category], str(refusal), metadata)
+        await abort(context, STATUS_CODES[refusal.reason.category], str(refusal), metadata)
     raise AssertionError("abort returned")
 
 
 async def _sever(context: Context) -> NoReturn:
     """Ends a call as its client sees a connection that breaks."""
     with ON_THE_LINE:
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        await abort(context, grpc.StatusCode.UNAVAILABLE, "Socket closed")
     raise AssertionError("abort returned")
 
 

@@ -10,6 +10,10 @@ ITEM_BYTES = 64
 """What a byte string takes up beside its bytes."""
 
 
+def _do_nothing() -> None:
+    """Stands for what a channel does that has ended."""
+
+
 class WaitingRoom:
     """Bounds what all channels hold.
 
@@ -69,3 +73,4 @@ class Share:
     def close(self) -> None:
         """Notes that nothing is held any more."""
         self._room._close(self)
+        self.give_up = _do_nothing  # else the channel and its share would hold each other

@@ -125,6 +125,7 @@ class AdjustableClock:
             await sleeper.woken
         finally:
             self._sleepers.discard(sleeper)
+            del sleeper, task  # a cancelled task holds this frame, which would hold the task
 
     def expect(self, task: "asyncio.Task[Any]") -> None:
         """Counts a task as awake until it sleeps or ends: an advance waits for it as for a task that it has woken."""
