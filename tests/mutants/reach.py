@@ -1,8 +1,9 @@
 """Which tests can notice a mutant; knows no test runner."""
 
+import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,13 +28,34 @@ class Reach:
         """Returns the tests that can notice a mutant: those that run its statement.
 
         What runs when it is imported, such as a row of a table, is noticed by what uses it: tests that run a line with
-        the name that it defines, or have the name in their own file.
+        the name that it defines, or have the name in their own file. So is a function that is called only then, by what
+        uses the names that stand for what it returns.
         """
         reached = self._running(mutant.file, map(str, mutant.lines))
         if reached and not mutant.names:
             return reached
         names = mutant.names or {mutant.function.rpartition(".")[2], mutant.function.partition(".")[0]} - {"__new__"}
-        return reached.union(*(self._naming(name) for name in names))
+        seen: set[str] = set()
+        while names and not reached:
+            reached |= set[str]().union(*(self._naming(name) for name in names))
+            seen |= names
+            names = self._defined_with(mutant.file, names) - seen
+        return reached.union(*(self._naming(name) for name in mutant.names))
+
+    def _defined_with(self, file: str, names: Set[str]) -> set[str]:
+        """Returns what is defined in a file, by assignments, with the help of some names."""
+        found: set[str] = set()
+        for node in ast.walk(self._tree(file)):
+            if not isinstance(node, ast.Assign | ast.AnnAssign) or node.value is None:
+                continue
+            used = {each.id for each in ast.walk(node.value) if isinstance(each, ast.Name)}
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            if used & names:
+                found |= {target.id for target in targets if isinstance(target, ast.Name)}
+        return found
+
+    def _tree(self, file: str) -> ast.Module:
+        return ast.parse((self.root / file).read_text())
 
     def _running(self, file: str, lines: Iterable[str]) -> set[str]:
         of_file = self.lines.get(file, {})

@@ -130,6 +130,21 @@ def test_tests_that_run_the_line_or_what_uses_its_name_are_tried(reach: Reach) -
     assert reach.of(found["idle"]) == set()
 
 
+def test_what_is_called_at_import_only_is_reached_by_what_it_makes(tmp_path: Path) -> None:
+    """However often what it makes is made into something else before a test uses it."""
+    code = tmp_path / FILE
+    code.parent.mkdir(parents=True)
+    code.write_text(
+        "def made(a):\n    return a + 1\n\n\nONE = made(1)\nTWO: int = ONE * 2\n\n\ndef rule():\n    return TWO\n"
+    )
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_it.py").write_text("from x import rule\n")
+    seconds = {"tests/test_it.py::test_one": 0.2, "tests/test_it.py::test_two": 0.1}
+    reach = Reach(tmp_path, seconds, list(seconds), {FILE: {"2": [], "5": [], "6": [], "10": [1]}})
+    [mutant] = (each for each in mutants_of("core", FILE, code.read_text()) if each.before == "a + 1")
+    assert reach.of(mutant) == {"tests/test_it.py::test_two"}
+
+
 def test_the_rooms_own_and_quickest_tests_come_first(tmp_path: Path) -> None:
     """After those that have noticed mutants; so few that it takes a moment, the rest only if they notice nothing."""
     seconds = {f"tests/{folder}/test_{n % 10}.py::test_{n}": float(n) for folder in "ab" for n in range(100)}

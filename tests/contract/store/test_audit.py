@@ -24,6 +24,10 @@ from .test_kem_prekeys import kem_prekey
 pytestmark = pytest.mark.requirement("ABU-08")
 
 
+NUMBERS_OF_ACCOUNTS = {"account_id", "recipient_id", "sender_id", "owner_id", "whatsapp_id", "third_party_id"}
+"""Columns whose numbers mean something inside the server only: whom they stand for is shown."""
+
+
 async def shown(store: Store, table: str, account: Account, *columns: str) -> list[tuple[KeptValue, ...]]:
     whom = (account.account_id, account.jid, account.external_user)
     return await store.audit.list_rows(table, columns, whom, (0, 1_000))
@@ -58,6 +62,9 @@ async def test_every_table_shows_what_is_about_somebody(store: Store, world: Wor
         own = {"account", "given_jid", "published_keys"}
         assert len(about[eve.jid]) == (1 if table in own else 0), table
         assert all(len(row) == len(columns) for row in about[user.jid] + about[ada.jid])
+        of_accounts = [columns.index(column) for column in columns if column in NUMBERS_OF_ACCOUNTS]
+        named = {row[place] for row in about[user.jid] + about[ada.jid] for place in of_accounts}
+        assert named <= {user.jid, ada.jid, "another user", None}, table
     assert await shown(store, "chat", ada, "third_party_id", "whatsapp_id") == [(ada.jid, user.jid)]
     assert sorted(await shown(store, "mailbox", ada, "recipient_id", "sender_id")) == sorted(
         [(ada.jid, user.jid), (user.jid, ada.jid), (user.jid, ada.jid)]

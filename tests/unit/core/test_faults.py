@@ -313,14 +313,22 @@ EDGES: list[tuple[FaultRule, str]] = [
     (rule(action=SpoilMedia(flip_bits=1_024), call="http.upload", seed=1), ""),
 ]  # fmt: skip
 """Rules just within what they may say, and just beyond it, with the field that is wrong then."""
+TOLD = {
+    "delay_ms": "1 to 2,592,000,000", "copies": "1 to 100", "bits": "1 to 1,024", "keep_bytes": "0 to 4,294,967,295",
+    "flip_bits": "0 to 1,024", "extra_bytes": "0 to 1,048,576", "http_status": "200 to 599",
+    "chunk_delay_ms": "0 to 2,592,000,000", "retry_after_ms": "0 to 2,592,000,000",
+    "timestamp_ms": "0 to 9,223,372,036,854,775,807", "delivery_id": "0 to 9,223,372,036,854,775,807",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("ordered", "field"), EDGES)
 def test_what_can_be_said_of_a_fault_ends_somewhere(faults: Faults, ordered: FaultRule, field: str) -> None:
-    """Both ends of each range belong to it."""
+    """Both ends of each range belong to it, and whoever goes beyond is told them."""
     if field:
-        with refused(Reason.REQUEST_MALFORMED, f"faults[0].{field}"):
+        with refused(Reason.REQUEST_MALFORMED, f"faults[0].{field}") as caught:
             faults.add([ordered])
+        name = field.rpartition(".")[2]
+        assert name not in TOLD or f"`{name}` is {TOLD[name]}" in str(caught.value)
     faults.add([rule() if field else ordered])
     assert len(list(faults.ordered())) == 1
 

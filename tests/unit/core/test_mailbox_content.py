@@ -40,6 +40,12 @@ CONTENTS: tuple[Content, ...] = (
 )
 
 
+def test_what_the_server_says_has_no_sender() -> None:
+    """Nobody's number, and no name."""
+    item = encode(IdentityChanged("100-1@interop"), 7, 1_000)
+    assert (item.recipient_id, item.sender_id, item.sender_jid) == (7, 0, "")
+
+
 @pytest.mark.parametrize("content", CONTENTS, ids=lambda content: type(content).__name__)
 def test_each_content_comes_back_as_it_was(content: Content) -> None:
     """With the same type, and for the same recipient, sender and time."""

@@ -92,6 +92,14 @@ def test_what_is_wrong_is_found_in_its_line(old: str, new: str, line: int, hint:
     assert message.startswith(f"f.toml, line {line}: faults[") and hint in message and message.endswith(".")
 
 
+@pytest.mark.parametrize("field", ["call", "stanza", "actor", "peer", "integrator", "requirement", "nth"])
+def test_nothing_narrows_by_being_empty(field: str) -> None:
+    """A fault with such a field would fire wherever it can: whoever wrote it meant something else."""
+    nothing = "0" if field in ("integrator", "nth") else '""'
+    with pytest.raises(FaultFileWrong, match="would be as if nothing stood there"):
+        read(f'[[faults]]\nname = "f"\ndrop = {{}}\nmatch.{field} = {nothing}\n')
+
+
 @pytest.mark.parametrize(
     ("content", "hint"),
     [

@@ -1,6 +1,7 @@
 """Challenges: who answers one may open new chats again; who guesses does not get far."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -55,6 +56,27 @@ async def test_what_is_asked_has_six_digits(build_world: BuildWorld) -> None:
     assert [text for text in digits if not re.fullmatch("[0-9]{6}", text)] == []
     assert len(set(digits)) == 80 and {text[0] for text in digits} == set("0123456789")
     assert [each.token for each in challenges if not re.fullmatch("[0-9a-f]{32}", each.token)] == []
+
+
+class Ends:
+    """Chance that only ever comes to an end of what it may."""
+
+    def __init__(self, world: World, *, is_high: bool) -> None:
+        self._chance, self._is_high = world.challenges.rng, is_high
+
+    def number(self, low: int, high: int) -> int:
+        return high if self._is_high else low
+
+    def token_bytes(self, count: int) -> bytes:
+        return self._chance.token_bytes(count)
+
+
+@pytest.mark.parametrize(("is_high", "digits"), [(False, "000000"), (True, "999999")])
+async def test_no_number_has_another_length(world: World, is_high: bool, digits: str) -> None:
+    """Neither the least nor the greatest."""
+    ada = await locked(world)
+    challenge = await replace(world.challenges, rng=Ends(world, is_high=is_high)).begin(ada)
+    assert (challenge.code, challenge.prompt) == (digits, digits)
 
 
 async def test_any_answer_ends_a_challenge(world: World) -> None:

@@ -195,17 +195,18 @@ GOOD_NAMES = [
     # A family, a flag, the flag of Scotland, a skin tone, a heart that is red, a key cap, a new sign.
     "The \U0001f468\u200d\U0001f469\u200d\U0001f467s", "\U0001f1e9\U0001f1ea",
     "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f", "\U0001f44d\U0001f3fd", "\u2764\ufe0f",
+    "\ufdcf", "\ufdf0",  # beside what is no character
     "1\ufe0f\u20e3", "\U0001faff", "\U0001f3f3\ufe0f\u200d\U0001f308", "\u845b\U000e0100\u57ce",
 ]  # fmt: skip
 BAD_NAMES = [
     "", " ", "x" * 65, "a\nb", "a\tb", "\0", "a\x7f", "\N{RIGHT-TO-LEFT OVERRIDE}evil", "a\N{ZERO WIDTH SPACE}",
-    "\N{LEFT-TO-RIGHT ISOLATE}a", "a\N{LINE SEPARATOR}b", "\N{NO-BREAK SPACE}", "\ud800", "a\ue000",
+    "\N{LEFT-TO-RIGHT ISOLATE}a", "a\N{LINE SEPARATOR}b", "\N{NO-BREAK SPACE}", "\ud800", "a\ud800", "a\ue000",
     # Nothing to see.
     "\u200c", "\u200d \u200d", "\ufe0f", "\u3164", "\u2800", "\U000e0041", "\u034f", "\u2065", "\u0301",
     # Every mark of direction, the separators, controls, marks of format, noncharacters.
     *(f"Ada{mark}" for mark in "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u2067\u2068\u2069"),
     *(f"Ada{mark}" for mark in "\u2029\x85\x1b\u00ad\ufeff\u2060"),
-    "a\ufdd0", "a\uffff",
+    "a\ufdd0", "a\ufdef", "a\ufffe", "a\uffff", "a\U0001ffff",
     # Text that nobody sees: tags that are of no flag, or too many for one; selectors in a row, of either kind.
     *("Ada\U000e0068\U000e0069", "Ada\U000e0001", "\U0001f3f4\U000e0067\U000e0062", "Ada\U000e007f"),
     "\U0001f3f4" + "\U000e0061" * 7 + "\U000e007f",

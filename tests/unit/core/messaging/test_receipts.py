@@ -9,7 +9,7 @@ import pytest
 from interop_server.core.errors import Reason
 from interop_server.core.journal import JournalEntry
 from interop_server.core.limits import Limits
-from interop_server.core.mailbox_content import decode
+from interop_server.core.mailbox_content import decode, encode
 from interop_server.core.messages import MailboxItem, ReceiptType, RetryKeys, RetryReason, RetryReceipt, StanzaKind
 from interop_server.core.messaging.receipts import OutgoingReceipt
 from interop_server.core.messaging.routing import SendOutcome
@@ -393,6 +393,24 @@ async def test_what_is_sent_again_to_a_peer_who_has_blocked_meanwhile_goes_nowhe
     assert await world.router.send_messages(user, [again]) == [SendOutcome("m1", NOW_MS)]
     await world.receipts.send_retry(ada, user.jid, retry(count=2))
     assert [item.retry_count for item in await world.waiting(user)] == [1, 2]
+
+
+@pytest.mark.requirement("MSG-11")
+@pytest.mark.parametrize(("room", "kept"), [(1, 1), (0, 0)])
+async def test_a_retry_receipt_takes_the_last_room(world: World, room: int, kept: int) -> None:
+    """Of items and of bytes: it needs no more than it takes up."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, user, ada, "m1", "m2")
+    await send(world, ada, user, "a")
+    for message_id, limit in (("m1", "max_mailbox_items"), ("m2", "max_mailbox_bytes")):
+        waiting = await world.waiting(user)
+        asked = retry(message_id)
+        size = len(encode(asked, user.account_id, NOW_MS).content)
+        used = len(waiting) if limit == "max_mailbox_items" else sum(len(item.content) for item in waiting) + size - 1
+        limits = Limits(**{limit: used + room})
+        tight = replace(world.receipts, arrivals=replace(world.receipts.arrivals, limits=limits))
+        await tight.send_retry(ada, user.jid, asked)
+        assert len(await world.waiting(user)) - len(waiting) == kept
 
 
 @pytest.mark.requirement("MSG-11", "RCP-04")
