@@ -28,6 +28,8 @@ MAX_KEYS = 64
 MIN_MODULUS_BITS = 2_048
 MAX_MODULUS_BITS = 8_192
 """Bounds verification time, which grows with the square of the modulus; policy."""
+_PARSED = 64
+"""Tokens that are remembered as read: each is read twice, before the partner's keys are known and with them."""
 _PUSH_KEY_NAME = "push-signing-key"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _EXPONENT = re.compile(r"[A-Za-z0-9_-]{1,6}")  # 32 bits fit: a longer exponent only costs time
@@ -156,7 +158,8 @@ def generate_rsa_private_key() -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def _parse_token(token: str) -> tuple[dict[str, object], dict[str, object]]:
+@lru_cache(_PARSED)
+def _parse_token(token: str) -> tuple[Mapping[str, object], Mapping[str, object]]:
     if len(token) > MAX_TOKEN_CHARACTERS:
         raise Refusal(Reason.TOKEN_MALFORMED, f"a token of more than {MAX_TOKEN_CHARACTERS} characters is not read")
     segments = token.split(".")
@@ -175,15 +178,13 @@ def _decode(segment: str) -> bytes:
 
 
 def _parse_object(text: str | bytes) -> dict[str, object]:
-    parsed = json.loads(
-        text if isinstance(text, str) else text.decode("utf-8"),
-        object_pairs_hook=_unique_members,
-        parse_constant=_refuse_constant,
-    )
+    plain = text if isinstance(text, str) else text.decode("utf-8")
+    parsed = _JSON.decode(plain)
     if not isinstance(parsed, dict):
         raise ValueError("not a JSON object")
-    # An escaped lone surrogate is JSON but not text (RFC 8259, section 8.2): no store and no wire can take it.
-    json.dumps(parsed, ensure_ascii=False).encode("utf-8")
+    if "\\u" in plain:
+        # An escaped lone surrogate is JSON but not text (RFC 8259, section 8.2): no store and no wire can take it.
+        json.dumps(parsed, ensure_ascii=False).encode("utf-8")
     return parsed
 
 
@@ -197,6 +198,9 @@ def _unique_members(members: list[tuple[str, object]]) -> dict[str, object]:
 
 def _refuse_constant(name: str) -> object:
     raise ValueError(f"{name} is not JSON")
+
+
+_JSON = json.JSONDecoder(object_pairs_hook=_unique_members, parse_constant=_refuse_constant)
 
 
 def _text(members: Mapping[str, object], name: str) -> str:
