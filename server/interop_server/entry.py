@@ -22,12 +22,15 @@ def _run() -> int:
 
     from interop_server.cli import main as commands
 
+    if _is_unbuffered():
+        _buffer_lines()
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and stream.encoding != "utf-8":
             from interop_server.plain_terminal import show_what_can_be_shown  # few need it
 
             show_what_can_be_shown(stream)
     try:
+        _check_arguments(sys.argv[1:])
         result = commands.main(prog_name="interopsim", standalone_mode=False)
         return result if isinstance(result, int) else 0
     except Exit as end:
@@ -47,6 +50,30 @@ def _run() -> int:
         return _unwritten(error)
 
 
+def _check_arguments(arguments: list[str]) -> None:
+    for argument in arguments:
+        if not argument.isprintable() and any("\ud800" <= character <= "\udfff" for character in argument):
+            from click import UsageError
+
+            raise UsageError(f"{argument} is not UTF-8: no name, address or path may be anything else.")
+
+
+def _is_unbuffered() -> bool:
+    return sys.stdout is not None and bool(getattr(sys.stdout, "write_through", False))
+
+
+def _buffer_lines() -> None:
+    """Has lines go out as a whole: of what an unbuffered output takes in part, Python forgets the rest without a word.
+
+    `PYTHONUNBUFFERED`, usual in containers, asks for output at once. It still comes with each line.
+    """
+    import io
+
+    written = sys.stdout
+    buffer = io.BufferedWriter(io.FileIO(written.fileno(), "w", closefd=False))
+    sys.stdout = io.TextIOWrapper(buffer, written.encoding, written.errors, line_buffering=True)
+
+
 def _flushed(code: int) -> int:
     """Writes what is left to write; returns the status to end with."""
     try:
@@ -60,7 +87,10 @@ def _flushed(code: int) -> int:
 def _is_of_output(error: OSError) -> bool:
     import errno
 
-    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF)
+    kinds = (
+        errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG, errno.EDQUOT, errno.EAGAIN,
+    )  # fmt: skip
+    return error.filename is None and error.errno in kinds
 
 
 def _unwritten(error: OSError) -> int:

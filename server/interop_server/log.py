@@ -2,6 +2,8 @@
 
 import json
 import logging
+import select
+from contextlib import suppress
 from typing import TextIO, cast
 
 from interop_protocol.printable import PrintableLog
@@ -9,6 +11,8 @@ from interop_protocol.times import format_time
 from interop_server.core.errors import Refusal
 
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
+_PIECE_CHARACTERS = select.PIPE_BUF // 4
+"""What a pipe takes at once if it takes anything, in characters of any length."""
 REQUEST_ID = "request_id"
 """The extra field of a record that belongs to a request: its id, or an empty text while it has none."""
 
@@ -34,11 +38,54 @@ class JsonFormatter(logging.Formatter):
         return json.dumps({**always, **{name: value for name, value in optional.items() if value}})
 
 
+class Unwaiting:
+    """A stream that nobody waits for: what its reader does not take in time is lost, and counted.
+
+    A server answers calls and logs in one thread. A terminal that was stopped, or a pipe that nobody reads, must not
+    stop it. Each piece is so short that a stream that takes anything takes it at once.
+
+    Args:
+        stream: A file, a terminal or a pipe.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = 0
+        self._is_torn = self._is_polled = False
+        self._poll = select.poll()
+        with suppress(OSError, ValueError):  # one in memory takes all
+            self._poll.register(stream.fileno(), select.POLLOUT)
+            self._is_polled = True
+
+    def _takes_more(self) -> bool:
+        return not self._is_polled or bool(self._poll.poll(0))
+
+    def write(self, record: str) -> None:
+        """Writes a record, or what fits of it."""
+        if not self._takes_more():
+            self._lost += 1
+            return
+        if self._lost or self._is_torn:
+            torn = "\n" if self._is_torn else ""
+            before, self._lost, self._is_torn = self._lost, 0, False
+            self._stream.write(f"{torn}({before} records before this one were lost: nobody took them in time)\n")
+        for start in range(0, len(record), _PIECE_CHARACTERS):
+            if start and not self._takes_more():
+                self._lost, self._is_torn = self._lost + 1, True
+                return
+            self._stream.write(record[start : start + _PIECE_CHARACTERS])
+            self._stream.flush()
+
+    def flush(self) -> None:
+        """Does nothing: what was written is on its way."""
+
+
 class OnceHandler(logging.StreamHandler["TextIO"]):
     """Writes a record that is the same as the one before as a count, once another one comes, or the end."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(cast("TextIO", PrintableLog(stream)))  # it has all that a handler uses of a stream
+        # Both have all that a handler uses of a stream.
+        super().__init__(cast("TextIO", PrintableLog(cast("TextIO", Unwaiting(stream)))))
         self._last: logging.LogRecord | None = None
         self._repeats = 0
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 
 import pytest
 
@@ -19,3 +20,38 @@ def test_a_refusal_has_no_trace(error: Exception, is_traced: bool) -> None:
     OnceHandler(stream).emit(record)
     assert stream.getvalue().startswith("it failed\n")
     assert (type(error).__name__ in stream.getvalue()) == is_traced
+
+
+def test_a_reader_who_does_not_read_stops_nobody() -> None:
+    """What it does not take is lost and counted; when it reads again it is told so, and gets whole lines."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as taken, os.fdopen(writer, "w") as stream:
+        handler = OnceHandler(stream)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+
+        def say(what: str) -> None:
+            handler.emit(logging.makeLogRecord({"msg": what}))
+
+        say("first")
+        for number in range(2_000):
+            say(f"{number} " + "x" * 100)
+        say("long " + "y" * 100_000)
+        os.set_blocking(reader, False)
+        lines = taken.read().decode().splitlines()
+        assert lines[0] == "first" and lines[1].startswith("0 x") and len(lines) > 100
+        say("last")
+        lost = 2_002 - len(lines)
+        assert taken.read().decode() == f"({lost} records before this one were lost: nobody took them in time)\nlast\n"
+
+
+def test_a_record_that_was_cut_off_ends_in_its_line() -> None:
+    """It is one of those that were lost."""
+    reader, writer = os.pipe()
+    with os.fdopen(reader, "rb") as taken, os.fdopen(writer, "w") as stream:
+        handler = OnceHandler(stream)
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        handler.emit(logging.makeLogRecord({"msg": "y" * 200_000}))
+        os.set_blocking(reader, False)
+        assert set(taken.read()) == {ord("y")}
+        handler.emit(logging.makeLogRecord({"msg": "last"}))
+        assert taken.read() == b"\n(1 records before this one were lost: nobody took them in time)\nlast\n"

@@ -16,7 +16,9 @@ _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _QUOTED = r'"(?:[\t !#-\[\]-~\x80-\U0010ffff]|\\[\t -~\x80-\U0010ffff])*"'
 # A port without quotes is malformed, but common: nothing is lost by taking it.
 _PAIR = rf"{_TOKEN}=(?:{_QUOTED}|{_TOKEN}(?::[0-9]{{1,5}})?)"
-_ELEMENT = rf"[ \t]*(?:{_PAIR})?(?:;(?:{_PAIR})?)*[ \t]*"
+_CONTENT = rf"(?:{_PAIR}(?:;(?:{_PAIR})?)*|(?:;(?:{_PAIR})?)+)"
+# There is one way only to read a field, and so to find that it is none: blanks around nothing are those before it.
+_ELEMENT = rf"[ \t]*(?:{_CONTENT}[ \t]*)?"
 _FIELD = re.compile(rf"{_ELEMENT}(?:,{_ELEMENT})*")
 _PIECE = re.compile(rf"(?P<pair>{_PAIR})|(?P<comma>,)")
 _ESCAPED = re.compile(r"\\(.)")

@@ -58,3 +58,13 @@ def test_a_field_that_names_no_client_is_refused(field: str) -> None:
     """The proxy makes no address up, and takes none that the client may have put there (PRX-02)."""
     with pytest.raises(ClientAddressUnknown):
         forwarded_for(field)
+
+
+@pytest.mark.parametrize(
+    "repeated",
+    [" " * 30 + ",", "\t \t,", " ; ; ,", "for=a;;;", "for=a ,", '"', 'a="\\a', "for=a;", "; ", "a=b:1", "a="],
+)
+def test_no_field_takes_long_to_refuse(repeated: str) -> None:
+    """Nobody stops the server with blanks: there is one way only to read a field."""
+    with pytest.raises(ClientAddressUnknown):
+        forwarded_for(repeated * (8_000 // len(repeated)) + "@")

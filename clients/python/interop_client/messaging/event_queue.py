@@ -37,17 +37,29 @@ class EventQueue:
 
     def put(self, event: Event) -> None:
         """Gives an event to the `take` that waits for it, or keeps it. Never refuses an event: `room` is the bound."""
-        for predicate, future in self._waiters:
-            if not future.done() and predicate(event):
-                future.set_result(event)
-                return
-        self._events.append(event)
+        if (waiting := self._who_wants(event)) is not None:
+            waiting.set_result(event)
+        else:
+            self._events.append(event)
 
     def offer(self, event: Event) -> None:
         """Puts an event that is useless later, unless the queue is full and no `take` waits for it."""
-        is_wanted = any(not future.done() and predicate(event) for predicate, future in self._waiters)
-        if is_wanted or len(self._events) < self._capacity:
-            self.put(event)
+        if (waiting := self._who_wants(event)) is not None:
+            waiting.set_result(event)
+        elif len(self._events) < self._capacity:
+            self._events.append(event)
+
+    def _who_wants(self, event: Event) -> "asyncio.Future[Event] | None":
+        """Returns where the first waits who wants an event; a predicate that raises ends its own `take`."""
+        for predicate, future in self._waiters:
+            if future.done():
+                continue
+            try:
+                if predicate(event):
+                    return future
+            except Exception as error:  # noqa: BLE001 - the application's: it is told, and nobody else
+                future.set_exception(error)
+        return None
 
     @overload
     async def take(self, wanted: Predicate, timeout_seconds: float | None) -> Event: ...
@@ -63,6 +75,7 @@ class EventQueue:
         Raises:
             TimeoutError: The event did not come in time.
             ConnectionEnded: The queue is closed and does not hold the event.
+            Exception: What the predicate raises.
         """
         predicate: Predicate = (lambda event: isinstance(event, wanted)) if isinstance(wanted, type) else wanted
         for index, event in enumerate(self._events):
@@ -84,10 +97,16 @@ class EventQueue:
                 return await future
         except BaseException:
             if future.done() and not future.cancelled() and future.exception() is None:
-                self._events.appendleft(future.result())  # given to this call, which no longer waits
+                self._put_back(future.result())  # given to this call, which no longer waits
             raise
         finally:
             self._waiters.remove(waiter)
+
+    def _put_back(self, event: Event) -> None:
+        if (waiting := self._who_wants(event)) is not None:
+            waiting.set_result(event)
+        else:
+            self._events.appendleft(event)
 
     async def all(self) -> AsyncIterator[Event]:
         """Yields events as they come, until the queue is closed and empty."""

@@ -131,3 +131,39 @@ async def test_lifting_the_bound_frees_whoever_waits_for_room() -> None:
     await asyncio.sleep(0)
     queue.lift_bound()
     await room
+
+
+async def test_a_predicate_that_raises_ends_the_wait_that_brought_it() -> None:
+    """Nobody else hears of it, and the event goes to who wants it, or stays."""
+    queue = EventQueue(10)
+
+    def wrong(event: Event) -> bool:
+        raise AttributeError(f"{type(event).__name__} has no text")
+
+    for give in (queue.put, queue.offer):
+        bad, good = asyncio.create_task(queue.take(wrong, 5)), asyncio.create_task(queue.take(PreKeysLow, 5))
+        await asyncio.sleep(0)
+        give(low(1))
+        give(low(2))
+        assert await good == low(1)
+        with pytest.raises(AttributeError, match="PreKeysLow has no text"):
+            await bad
+        assert await queue.take(PreKeysLow, 0) == low(2)
+
+
+@pytest.mark.parametrize("wants", [True, False])
+async def test_what_was_given_to_one_who_left_goes_to_the_next(wants: bool) -> None:
+    """If the next wants it; else it is the first that is there."""
+    queue = EventQueue(10)
+    gone = asyncio.create_task(queue.take(PreKeysLow, 5))
+    next_one = asyncio.create_task(queue.take(PreKeysLow if wants else IdentityChanged, 5))
+    await asyncio.sleep(0)
+    queue.put(low(1))
+    queue.put(OfflineEnd(0))
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    if wants:
+        assert await next_one == low(1)
+    else:
+        assert await queue.take(lambda event: True, 0) == low(1)
+        next_one.cancel()
