@@ -6,6 +6,7 @@ wrong use is a sentence and status 2. Each loads what it needs when its option i
 
 import importlib
 import re
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -236,13 +237,23 @@ def read_workbench(people: str | None, ui: bool | None, ui_control: bool) -> "Wo
     from interop_server.workbench import WorkbenchChoice
 
     cast = None if people in (None, USUAL_PEOPLE) else Path(str(people))
-    if cast is not None and not cast.is_file():
-        is_there = "is no regular file: write the people into one" if cast.exists() else "is not there"
-        raise click.UsageError(f"--people: {printable(str(cast))} {is_there}.")
+    if cast is not None:
+        _check_is_file(cast, "--people: ", "write the people into one")
     choice = WorkbenchChoice(cast, people is not None, has_page, ui_control)
     if status := choice.check():
         raise click.exceptions.Exit(status)
     return choice
+
+
+def _check_is_file(path: Path, option: str, advice: str) -> None:
+    """Refuses a pipe, which could have no end, a folder, and what is not there or cannot be looked at."""
+    try:
+        is_file = stat.S_ISREG(path.stat().st_mode)
+    except OSError as error:
+        is_there = "is not there" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+        raise click.UsageError(f"{option}{printable(str(path))} {is_there}.") from error
+    if not is_file:
+        raise click.UsageError(f"{option}{printable(str(path))} is no regular file: {advice}.")
 
 
 def read_location(kind: str, networks: Path | None, limits: "Limits") -> "LocationPolicy":
@@ -252,8 +263,7 @@ def read_location(kind: str, networks: Path | None, limits: "Limits") -> "Locati
     if (kind == "networks") != (networks is not None):
         raise click.UsageError("`--location networks` and `--location-networks FILE` go together.")
     if networks is not None:
-        if not networks.is_file():  # a pipe could have no end
-            raise click.UsageError(f"{printable(str(networks))} is no regular file: write the networks into one.")
+        _check_is_file(networks, "", "write the networks into one")
         from interop_server.runtime.files import read_chosen
 
         try:

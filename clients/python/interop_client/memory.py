@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Self, TypeVar
 
+from interop_protocol.json_text import plain_text, whole_number
+
 MAX_ASKED = 1_000
 """How many messages that this client asked for again it remembers; it forgets the oldest."""
 
@@ -173,16 +175,30 @@ class DeliveryMemory:
             ValueError, KeyError, TypeError: The value is not one of `to_json`.
         """
         keys = _bytes(saved.get("finished", ""))
+        if len(keys) % KEY_BYTES:
+            raise ValueError("the keys of deliveries are cut off")
         return cls(
             finished={keys[at : at + KEY_BYTES]: None for at in range(0, len(keys), KEY_BYTES)},
             opened={_bytes(key): _bytes(plaintext) for key, plaintext in saved.get("opened", ())},
-            asked={(sender, message_id): Asked(count, ids) for sender, message_id, count, ids in saved["asked"]},
-            texts={(sender, message_id): TextTimes(*times) for sender, message_id, *times in saved["texts"]},
+            asked={
+                _name(sender, message_id): Asked(whole_number(count), [whole_number(key_id) for key_id in ids])
+                for sender, message_id, count, ids in saved["asked"]
+            },
+            texts={
+                _name(sender, message_id): TextTimes(*map(whole_number, times))
+                for sender, message_id, *times in saved["texts"]
+            },
             changes={
-                (sender, target_id): WaitingChange(message_id, timestamp_ms, _bytes(plaintext), is_proved)
+                _name(sender, target_id): WaitingChange(
+                    plain_text(message_id), whole_number(timestamp_ms), _bytes(plaintext), is_proved is True
+                )
                 for sender, target_id, message_id, timestamp_ms, plaintext, is_proved in saved.get("changes", ())
             },
         )
+
+
+def _name(sender: Any, message_id: Any) -> MessageName:
+    return plain_text(sender), plain_text(message_id)
 
 
 def _forget_oldest(memory: dict[K, V], bound: int) -> None:

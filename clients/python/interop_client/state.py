@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from interop_client.memory import DeliveryMemory
 from interop_client.signal.errors import InvalidSnapshot
 from interop_client.signal.store import SignalState
-from interop_protocol.json_text import read_json
+from interop_protocol.json_text import plain_text, read_json, whole_number
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 
 _FORMAT = 3
@@ -84,9 +84,13 @@ class ClientState:
             if header.pop("format") not in _READABLE:
                 raise InvalidSnapshot("another release saved this state")
             auth_private_key = bytes.fromhex(header.pop("auth_private_key"))
+            if len(auth_private_key) != PRIVATE_KEY_BYTES:
+                raise InvalidSnapshot("the auth key is cut off")
             deliveries = DeliveryMemory.from_json(header.pop("deliveries"))
-            state = SignalState.from_bytes(signal)
-            return cls(auth_private_key=auth_private_key, signal=state, deliveries=deliveries, **header)
+            jid, next_number = plain_text(header.pop("jid")), whole_number(header.pop("next_number"))
+            if header:
+                raise InvalidSnapshot("it has what no release saves")
+            return cls(jid, auth_private_key, SignalState.from_bytes(signal), deliveries, next_number)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise InvalidSnapshot("this is not a saved client state") from error
 
@@ -141,19 +145,22 @@ class StateFile:
 
     def save(self, snapshot: bytes) -> None:
         """Replaces the file as a whole: a crash leaves the old one or the new one. See StateStore."""
-        new = self._path.with_name(f".{self._path.name}.new")
+        path = Path(os.path.realpath(self._path))  # of a link, the file that it leads to is replaced
+        new = path.with_name(f".{path.name}.new")
         try:
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            # What a crash has left goes, with its mode, and is never written through: it could be a link.
+            new.unlink(missing_ok=True)
+            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(snapshot)
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(self._path)
+            new.replace(path)
         except OSError:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
             raise
-        _sync_folder(self._path.parent)
+        _sync_folder(path.parent)
 
 
 class DurableState:

@@ -17,6 +17,28 @@ def read_json(text: str | bytes | bytearray) -> Any:
         raise ValueError("the JSON is nested too deeply") from error
 
 
+def whole_number(value: Any) -> int:
+    """Returns a value of JSON that is a whole number, and not negative.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if type(value) is not int or value < 0:  # a bool is an int, too
+        raise TypeError("not a whole number")
+    return value
+
+
+def plain_text(value: Any) -> str:
+    """Returns a value of JSON that is a text.
+
+    Raises:
+        TypeError: It is none.
+    """
+    if not isinstance(value, str):
+        raise TypeError("not a text")
+    return value
+
+
 def _finite(text: str) -> float:
     """Reads a number; `json` alone takes NaN and Infinity, and makes an infinity of 1e999."""
     number = float(text)

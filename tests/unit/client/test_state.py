@@ -148,3 +148,28 @@ async def test_a_cancelled_commit_lets_its_save_finish() -> None:
     with pytest.raises(asyncio.CancelledError):
         await cancelled
     assert store.saved[-1] == state.to_bytes()
+
+
+def test_what_a_crash_has_left_does_not_show_the_state(tmp_path: Path) -> None:
+    """Neither to whoever could read it, nor to whoever has put a link there."""
+    state, path, others = ClientState.generate(), tmp_path / "ada", tmp_path / "others"
+    left = tmp_path / ".ada.new"
+    left.write_bytes(b"left")
+    left.chmod(0o644)
+    StateFile(path).save(state.to_bytes())
+    assert path.stat().st_mode & 0o777 == 0o600
+    left.symlink_to(others)
+    StateFile(path).save(state.to_bytes())
+    assert not others.exists() and not path.is_symlink() and not left.is_symlink()
+    assert StateFile(path).load() == state
+
+
+def test_a_link_to_a_state_stays_one(tmp_path: Path) -> None:
+    """The file that it leads to is replaced, in its own folder."""
+    state, path = ClientState.generate(), tmp_path / "elsewhere" / "ada"
+    path.parent.mkdir()
+    link = tmp_path / "ada"
+    link.symlink_to(path)
+    StateFile(link).save(state.to_bytes())
+    assert link.is_symlink() and StateFile(path).load() == state
+    assert sorted(each.name for each in path.parent.iterdir()) == ["ada"]

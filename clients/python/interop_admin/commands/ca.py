@@ -1,5 +1,6 @@
 """`interopsim ca`: the certificate that clients of a simulator with TLS trust."""
 
+import os
 from pathlib import Path
 
 import click
@@ -23,6 +24,8 @@ def ca(name: str | None, output: Path | None) -> None:
         click.echo(certificate, nl=False)
         return
     try:
-        output.write_text(certificate)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK  # else a pipe without a reader is waited for
+        with os.fdopen(os.open(output, flags, 0o666), "w") as file:
+            file.write(certificate)
     except OSError as error:
         raise click.ClickException(f"{printable(str(output))} cannot be written: {error.strerror}.") from error

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from interop_admin.running import running_simulators, this_users_folder
 from interop_protocol.printable import printable
 from interop_protocol.state_files import LOG_SUFFIX
 
+_STARTING = "starting-"
+_LONGEST_START_SECONDS = 600
+"""After so long a start has been given up."""
 _KEPT_LOGS = 5
 """How many logs of simulators that have ended are kept."""
 
@@ -39,7 +43,7 @@ def start(options: tuple[str, ...]) -> None:
     folder = this_users_folder()
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, unnamed = tempfile.mkstemp(suffix=LOG_SUFFIX, prefix="starting-", dir=folder)
+        descriptor, unnamed = tempfile.mkstemp(suffix=LOG_SUFFIX, prefix=_STARTING, dir=folder)
     except OSError as error:
         raise click.ClickException(
             f"the log cannot be written to {printable(str(folder))}: {error.strerror}. Name another folder in "
@@ -69,9 +73,15 @@ def _fail(error: NotStarted, log: Path) -> None:
     raise SystemExit(error.code)
 
 
+def _was_given_up(log: Path) -> bool:
+    """Says whether it is that of a start which was killed: the others last no longer than they may take."""
+    return log.name.startswith(_STARTING) and time.time() - log.stat().st_mtime > _LONGEST_START_SECONDS
+
+
 def _sweep_logs(folder: Path) -> None:
     ours = {str(each.pid) for each in running_simulators()}
     with suppress(OSError):
-        gone = [path for path in folder.glob(f"*{LOG_SUFFIX}") if path.stem.isdigit() and path.stem not in ours]
+        left = [path for path in folder.glob(f"*{LOG_SUFFIX}") if path.stem not in ours]
+        gone = [path for path in left if path.stem.isdigit() or _was_given_up(path)]
         for path in sorted(gone, key=lambda path: path.stat().st_mtime)[:-_KEPT_LOGS]:
             path.unlink(missing_ok=True)

@@ -27,11 +27,12 @@ from typing import Any
 
 from interop_client.signal.chain import ChainKey, ReceivingChain
 from interop_client.signal.errors import InvalidKey, InvalidSnapshot
-from interop_client.signal.kem import KemKeys
+from interop_client.signal.kem import SEED_BYTES, KemKeys
 from interop_client.signal.keys import KeyPair, SignedPreKey
 from interop_client.signal.ratchet import DoubleRatchet
 from interop_client.signal.session import PendingPreKey, Session, SessionRecord
-from interop_protocol.json_text import read_json
+from interop_protocol.json_text import plain_text, read_json, whole_number
+from interop_protocol.sizes import PRIVATE_KEY_BYTES, SIGNATURE_BYTES
 
 VERSION = 2
 _READABLE = (1, 2)
@@ -98,7 +99,7 @@ def decode(saved: bytes) -> Parts:
     """
     try:
         document = read_json(saved)
-        if document["version"] not in _READABLE:
+        if whole_number(document["version"]) not in _READABLE:
             raise InvalidSnapshot(f"version {document['version']} is not one of {_READABLE}")
         return _decode_parts(document)
     except (ValueError, TypeError, AttributeError, LookupError, InvalidKey) as error:
@@ -110,17 +111,21 @@ def _decode_parts(document: dict[str, Any]) -> Parts:
     if not document["signed_prekeys"]:
         raise InvalidSnapshot("there is no signed prekey")
     return Parts(
-        registration_id=document["registration_id"],
+        registration_id=whole_number(document["registration_id"]),
         identity=identity,
         signed_prekeys={key[0]: _decode_signed(*key) for key in document["signed_prekeys"]},
-        one_time_prekeys={key_id: _bytes(private_key) for key_id, private_key in document["one_time_prekeys"]},
-        next_one_time_prekey_id=document["next_one_time_prekey_id"],
+        one_time_prekeys={
+            whole_number(key_id): _key(private_key) for key_id, private_key in document["one_time_prekeys"]
+        },
+        next_one_time_prekey_id=whole_number(document["next_one_time_prekey_id"]),
         records={remote: _decode_record(identity.public_key, record) for remote, record in document["records"].items()},
         kem=KemKeys() if document["version"] == 1 else _decode_kem(document["kem"]),
         offered_signed_prekey=None if offered is None else _decode_signed(*offered),
-        confirmed_signed_prekey_id=document.get("confirmed_signed_prekey_id", document["signed_prekeys"][-1][0]),
-        offered_one_time_prekeys=document.get("offered_one_time_prekeys", []),
-        retired_one_time_prekeys=document.get("retired_one_time_prekeys", []),
+        confirmed_signed_prekey_id=whole_number(
+            document.get("confirmed_signed_prekey_id", document["signed_prekeys"][-1][0])
+        ),
+        offered_one_time_prekeys=_whole_numbers(document.get("offered_one_time_prekeys", [])),
+        retired_one_time_prekeys=_whole_numbers(document.get("retired_one_time_prekeys", [])),
     )
 
 
@@ -129,7 +134,7 @@ def _encode_signed(key: SignedPreKey) -> list[Any]:
 
 
 def _decode_signed(key_id: int, private_key: str, signature: str) -> SignedPreKey:
-    return SignedPreKey(key_id, _key_pair(private_key), _bytes(signature))
+    return SignedPreKey(whole_number(key_id), _key_pair(private_key), _key(signature, SIGNATURE_BYTES))
 
 
 def _encode_kem(kem: KemKeys) -> dict[str, Any]:
@@ -144,15 +149,15 @@ def _encode_kem(kem: KemKeys) -> dict[str, Any]:
 def _decode_kem(kem: dict[str, Any]) -> KemKeys:
     last_resort = kem["last_resort"]
     return KemKeys(
-        one_time={key_id: _bytes(seed) for key_id, seed in kem["one_time"]},
-        last_resort=None if last_resort is None else (last_resort[0], _bytes(last_resort[1])),
-        next_id=kem["next_id"],
-        seen=set(kem["seen"]),
+        one_time={whole_number(key_id): _key(seed, SEED_BYTES) for key_id, seed in kem["one_time"]},
+        last_resort=None if last_resort is None else (whole_number(last_resort[0]), _key(last_resort[1], SEED_BYTES)),
+        next_id=whole_number(kem["next_id"]),
+        seen={plain_text(remote) for remote in kem["seen"]},
     )
 
 
 def _decode_record(local_identity: bytes, record: dict[str, Any]) -> SessionRecord:
-    remote_identity = _bytes(record["identity"])
+    remote_identity = _key(record["identity"])
     sessions = [_decode_session(local_identity, remote_identity, session) for session in record["sessions"]]
     return SessionRecord(remote_identity, sessions)
 
@@ -177,17 +182,22 @@ def _decode_session(local_identity: bytes, remote_identity: bytes, session: dict
     return Session(
         local_identity=local_identity,
         remote_identity=remote_identity,
-        remote_registration_id=session["registration_id"],
-        base_key=_bytes(session["base_key"]),
+        remote_registration_id=whole_number(session["registration_id"]),
+        base_key=_key(session["base_key"]),
         ratchet=DoubleRatchet(
-            root_key=_bytes(session["root_key"]),
+            root_key=_key(session["root_key"]),
             ratchet_key=_key_pair(session["ratchet_key"]),
-            sending_chain=None if sending is None else ChainKey(_bytes(sending[0]), sending[1]),
-            previous_counter=session["previous_counter"],
+            sending_chain=None if sending is None else ChainKey(_key(sending[0]), whole_number(sending[1])),
+            previous_counter=whole_number(session["previous_counter"]),
             receiving_chains=[_decode_chain(*chain) for chain in session["receiving_chains"]],
         ),
-        pending=None if pending is None else PendingPreKey(*pending),
+        pending=None if pending is None else _decode_pending(*pending),
     )
+
+
+def _decode_pending(signed_prekey_id: int, one_time_prekey_id: int | None) -> PendingPreKey:
+    one_time = None if one_time_prekey_id is None else whole_number(one_time_prekey_id)
+    return PendingPreKey(whole_number(signed_prekey_id), one_time)
 
 
 def _encode_chain(chain: ReceivingChain) -> list[Any]:
@@ -196,17 +206,24 @@ def _encode_chain(chain: ReceivingChain) -> list[Any]:
 
 
 def _decode_chain(ratchet_key: str, key: str, counter: int, skipped: list[tuple[int, str]]) -> ReceivingChain:
-    secrets = {number: _bytes(secret) for number, secret in skipped}
-    return ReceivingChain(_bytes(ratchet_key), ChainKey(_bytes(key), counter), secrets)
+    secrets = {whole_number(skipped_counter): _key(secret) for skipped_counter, secret in skipped}
+    return ReceivingChain(_key(ratchet_key), ChainKey(_key(key), whole_number(counter)), secrets)
 
 
 def _text(value: bytes) -> str:
     return b64encode(value).decode()
 
 
-def _bytes(text: str) -> bytes:
-    return b64decode(text, validate=True)
+def _whole_numbers(values: list[Any]) -> list[int]:
+    return [whole_number(value) for value in values]
+
+
+def _key(text: str, length: int = PRIVATE_KEY_BYTES) -> bytes:
+    key = b64decode(text, validate=True)
+    if len(key) != length:
+        raise ValueError(f"a key has {len(key)} bytes instead of {length}")
+    return key
 
 
 def _key_pair(private_key: str) -> KeyPair:
-    return KeyPair.from_private(_bytes(private_key))
+    return KeyPair.from_private(_key(private_key))

@@ -1,5 +1,7 @@
 """`interopsim user`: makes people of WhatsApp, and tells them what to do; knows nothing of how they do it."""
 
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +83,14 @@ def send(person: str, peer: str, text: str, reply_to: str, file: Path | None, as
 def _file_body(file: Path) -> dict[str, str]:
     import base64
 
-    content = file.read_bytes()
+    try:
+        # A pipe could have no end; so could what grows while it is read.
+        with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
+            if not stat.S_ISREG(os.fstat(opened.fileno()).st_mode):
+                raise click.UsageError(f"{printable(str(file))} is no regular file: name one that has an end.")
+            content = opened.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise click.UsageError(f"{printable(str(file))} cannot be read: {error.strerror}.") from error
     if len(content) > MAX_FILE_BYTES:
         raise click.UsageError(f"{printable(str(file))} is too long: at most {MAX_FILE_BYTES // 1024} KiB.")
     return {"name": file.name, "base64": base64.b64encode(content).decode()}
