@@ -89,7 +89,7 @@ class Blobs:
             try:
                 await kinds[self.favourite if self.favourite and self._rng.random() < 0.7 else kind]()
             except ServerRefusal as refusal:
-                if refusal.reason != "SERVER_FAULT" or not self._person.stage.expects_faults:
+                if refusal.reason != "STORAGE_UNAVAILABLE" or not self._person.stage.expects_faults:
                     raise
                 await asyncio.sleep(REFUSED_SECONDS)
             await asyncio.sleep(self.pause_seconds)

@@ -207,7 +207,7 @@ async def test_a_blob_folder_that_fails_is_seen_in_health(tmp_path: Path, signin
                 assert not await tries.once()
             assert await health(stage.endpoint.admin, "blobs", "storage", "") == [NOT_SERVING, SERVING, SERVING]
             assert "cannot be used" in (await stage.admin.get_statistics()).troubles["blobs"]
-        assert (tries.reasons, len(tries.messages)) == (["SERVER_FAULT"] * 3, 4)
+        assert (tries.reasons, len(tries.messages)) == (["STORAGE_UNAVAILABLE"] * 3, 4)
         async with asyncio.timeout(RECOVERY_SECONDS):
             while await health(stage.endpoint.admin, "blobs") != [SERVING]:
                 pass

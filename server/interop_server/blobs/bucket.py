@@ -82,7 +82,7 @@ class Bucket:
         troubles: Where it is kept what is wrong with it.
         patience_seconds: How long one request may take.
 
-    Where the store fails, or does not answer in time, every call raises `Refusal` SERVER_FAULT. After it has not
+    Where the store fails, or does not answer in time, every call raises `Refusal` STORAGE_UNAVAILABLE. After it has not
     answered in time, calls do so at once, until `check` has found that it answers.
     """
 
@@ -214,7 +214,7 @@ class Bucket:
 
         Raises:
             Missing: There is no such object.
-            Refusal: SERVER_FAULT, also where the object is shorter.
+            Refusal: STORAGE_UNAVAILABLE, also where the object is shorter.
         """
         at = start
         while at < end:
@@ -235,7 +235,7 @@ class Bucket:
                 for cut in range(0, len(chunk), MAX_CHUNK_BYTES):
                     yield chunk[cut : cut + MAX_CHUNK_BYTES]
             if at == began_at:
-                raise Refusal(Reason.SERVER_FAULT, cause="a stored blob is shorter than it was")
+                raise Refusal(Reason.STORAGE_UNAVAILABLE, cause="a stored blob is shorter than it was")
 
     async def delete(self, paths: Sequence[str]) -> None:
         """Deletes objects; that one is gone already is no failure."""
@@ -283,7 +283,7 @@ class Bucket:
         self._is_failing = True
         self._is_silent |= isinstance(error, TimeoutError)
         self._troubles.meet(BLOBS, f"{self._url} cannot be used ({said}): uploads and downloads are refused.")
-        return Refusal(Reason.SERVER_FAULT, cause=f"the blobs cannot be used: {said}")
+        return Refusal(Reason.STORAGE_UNAVAILABLE, cause=f"the blobs cannot be used: {said}")
 
 
 def _unusable(url: str, said: str) -> BlobsUnusable:

@@ -33,7 +33,7 @@ class BlobFaults:
         """Makes a failure of the disk a refusal.
 
         Raises:
-            Refusal: SERVER_FAULT, whose cause is for the operator.
+            Refusal: STORAGE_UNAVAILABLE, whose cause is for the operator.
         """
         try:
             yield
@@ -42,7 +42,7 @@ class BlobFaults:
                 self._failed = self._folder_of(error)
                 sentence = f"{self._root} cannot be used ({error.strerror}): uploads and downloads are refused."
                 self._troubles.meet(BLOBS, sentence)
-            raise Refusal(Reason.SERVER_FAULT, cause=f"the blobs cannot be used: {error}") from error
+            raise Refusal(Reason.STORAGE_UNAVAILABLE, cause=f"the blobs cannot be used: {error}") from error
 
     async def check(self) -> None:
         """After a failure, looks whether the folder works again, and says so."""

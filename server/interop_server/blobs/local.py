@@ -39,7 +39,7 @@ class LocalBlobStore:
         clock: Dates unfinished uploads, so that they age by the server's time.
         troubles: Where it is kept what is wrong with the directory.
 
-    Where the disk fails, every call raises `Refusal` SERVER_FAULT.
+    Where the disk fails, every call raises `Refusal` STORAGE_UNAVAILABLE.
     """
 
     def __init__(self, root: Path, clock: Clock, troubles: Troubles | None = None) -> None:
@@ -208,7 +208,7 @@ class LocalBlobWriter:
 
         Raises:
             ValueError: The writer is closed.
-            Refusal: SERVER_FAULT when a write failed.
+            Refusal: STORAGE_UNAVAILABLE when a write failed.
         """
         if self._closing is not None:
             raise ValueError("the writer is closed")
@@ -311,8 +311,8 @@ class LocalBlobReader:
         """Yields `length` bytes from `offset` on, in chunks of at most 512 KiB.
 
         Raises:
-            Refusal: BLOB_EXPIRED when the blob was deleted after it was found; SERVER_FAULT when the file cannot be
-                read, or is shorter than it was.
+            Refusal: BLOB_EXPIRED when the blob was deleted after it was found; STORAGE_UNAVAILABLE when the file
+                cannot be read, or is shorter than it was.
         """
         file = _BlobFile(self._path)
         end = offset + length

@@ -85,7 +85,7 @@ class Pieces:
         """Stores the next piece.
 
         Raises:
-            Refusal: UPLOAD_OFFSET_MISMATCH when another node has stored another one there; SERVER_FAULT.
+            Refusal: UPLOAD_OFFSET_MISMATCH when another node has stored another one there; STORAGE_UNAVAILABLE.
         """
         await self.touch()
         passing("object.piece")
@@ -107,7 +107,7 @@ class Pieces:
         """Yields all that is stored, in order.
 
         Raises:
-            Refusal: SERVER_FAULT, also where a piece is gone.
+            Refusal: STORAGE_UNAVAILABLE, also where a piece is gone.
         """
         for piece in self._chain:
             try:
@@ -116,7 +116,7 @@ class Pieces:
                         yield chunk
             except Missing:
                 cause = "a piece of the upload was deleted meanwhile"
-                raise Refusal(Reason.SERVER_FAULT, cause=cause) from None
+                raise Refusal(Reason.STORAGE_UNAVAILABLE, cause=cause) from None
 
     async def delete(self) -> None:
         """Deletes all of it."""
@@ -184,8 +184,8 @@ class ObjectBlobWriter:
 
         Raises:
             ValueError: The writer is closed.
-            Refusal: SERVER_FAULT when a piece could not be stored; UPLOAD_OFFSET_MISMATCH when another node has gone on
-                with the upload.
+            Refusal: STORAGE_UNAVAILABLE when a piece could not be stored; UPLOAD_OFFSET_MISMATCH when another node has
+                gone on with the upload.
         """
         if self._closing is not None:
             raise ValueError("the writer is closed")
@@ -230,7 +230,7 @@ class ObjectBlobWriter:
         passing("object.answer")
 
     async def _whole(self, expected: bytes) -> AsyncGenerator[bytes]:
-        """Yields the whole blob; at its end raises `Refusal` SERVER_FAULT if that was not what was written."""
+        """Yields the whole blob; at its end raises `Refusal` STORAGE_UNAVAILABLE if that was not what was written."""
         read = hashlib.sha256()
         async with aclosing(self._pieces.read()) as chunks:
             async for chunk in chunks:
@@ -239,7 +239,7 @@ class ObjectBlobWriter:
         await asyncio.to_thread(read.update, self._gathered)
         yield bytes(self._gathered)
         if read.digest() != expected:
-            raise Refusal(Reason.SERVER_FAULT, cause="the pieces of an upload are not those that were stored")
+            raise Refusal(Reason.STORAGE_UNAVAILABLE, cause="the pieces of an upload are not those that were stored")
 
     async def _keep(self) -> None:
         await self._settle()

@@ -37,7 +37,7 @@ class ObjectBlobStore:
         holds: Tells the processes that keep blobs there whose turn it is; None where there is one alone.
         piece_bytes: How much of an upload is held in memory before it is stored; twice that while it is being stored.
 
-    Where the store fails, every call raises `Refusal` SERVER_FAULT.
+    Where the store fails, every call raises `Refusal` STORAGE_UNAVAILABLE.
     """
 
     def __init__(
@@ -277,8 +277,8 @@ class ObjectBlobReader:
         """Yields `length` bytes from `offset` on, in chunks of at most 1 MiB.
 
         Raises:
-            Refusal: BLOB_EXPIRED when the blob was deleted after it was found; SERVER_FAULT when it cannot be read, or
-                is shorter than it was.
+            Refusal: BLOB_EXPIRED when the blob was deleted after it was found; STORAGE_UNAVAILABLE when it cannot be
+                read, or is shorter than it was.
         """
         try:
             async with aclosing(self._bucket.read(self._path, offset, offset + length)) as chunks:

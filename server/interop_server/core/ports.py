@@ -213,8 +213,8 @@ class PushGateway(Protocol):
 class BlobWriter(Protocol):
     """An upload in progress.
 
-    Calls raise Refusal SERVER_FAULT where the store fails, and UPLOAD_OFFSET_MISMATCH where another node has gone on
-    with the upload.
+    Calls raise Refusal STORAGE_UNAVAILABLE where the store fails, and UPLOAD_OFFSET_MISMATCH where another node has
+    gone on with the upload.
     """
 
     @property

@@ -394,8 +394,8 @@ class Reason(Enum):
         "The server met an unexpected failure; its log has the details.",
         "Try again with back-off; if it stays, read the server's log and report a bug.")
     STORAGE_UNAVAILABLE = _Row(121, Category.UNAVAILABLE, "SIM-03", Recovery.SAME_AGAIN,
-        "The database server cannot be reached, or cannot write at present; whether the call was done may be unknown "
-        "(SIM-03).",
+        "The server's database or its blobs cannot be reached, or not be written at present; whether the call was done "
+        "may be unknown (SIM-03).",
         "Send the same again after the delay: what was done already is recognised, as after a lost answer.")
     WORLD_SHARED = _Row(122, Category.FAILED_PRECONDITION, _OF_PLACE, Recovery.NEVER,
         "The server is one of several nodes of one world, and none of them does this to the others.",

@@ -32,7 +32,7 @@ def fails_for(cause: str) -> Iterator[None]:
     """What is in it is refused as a fault of the server, whose cause the operator is told."""
     with pytest.raises(Refusal) as caught:
         yield
-    assert caught.value.reason is Reason.SERVER_FAULT and cause in caught.value.cause
+    assert caught.value.reason is Reason.STORAGE_UNAVAILABLE and cause in caught.value.cause
 
 
 def files(root: Path) -> list[str]:

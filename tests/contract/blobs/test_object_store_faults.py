@@ -49,7 +49,7 @@ def fails_for(cause: str) -> Iterator[None]:
     """What is in it is refused as a fault of the server, whose cause the operator is told; it names no secret."""
     with pytest.raises(Refusal) as caught:
         yield
-    assert caught.value.reason is Reason.SERVER_FAULT and cause in caught.value.cause
+    assert caught.value.reason is Reason.STORAGE_UNAVAILABLE and cause in caught.value.cause
     refusal = caught.value
     assert refusal.__cause__ is None and (refusal.__context__ is None or refusal.__suppress_context__)
 

@@ -222,7 +222,7 @@ async def test_two_nodes_that_store_the_same_do_not_disturb_each_other(place: Pl
         try:
             await writer.commit()
         except Refusal as refusal:  # its pieces went when the other was whole
-            assert refusal.reason is Reason.SERVER_FAULT
+            assert refusal.reason is Reason.STORAGE_UNAVAILABLE
     assert await read(await place.node().open_reader(NAME)) == CONTENT
 
 
@@ -242,7 +242,7 @@ async def test_what_is_deleted_under_way_never_becomes_a_blob(place: Place, how:
     await write(writer.write, 230_000, len(CONTENT))
     with pytest.raises(Refusal) as caught:
         await writer.commit()
-    assert caught.value.reason is Reason.SERVER_FAULT and "deleted meanwhile" in caught.value.cause
+    assert caught.value.reason is Reason.STORAGE_UNAVAILABLE and "deleted meanwhile" in caught.value.cause
     assert await here.open_reader(NAME) is None
     writer = await here.open_writer(NAME)
     assert writer.committed_bytes == 0

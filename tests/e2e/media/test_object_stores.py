@@ -218,8 +218,8 @@ async def test_without_its_object_store_a_simulator_carries_messages(tmp_path: P
             media = (await bob.wait_for(MediaReceived)).media
             server.kill()
 
-            assert await refused(bob.download(media, tmp_path / "read")) == "SERVER_FAULT"
-            assert await refused(alice.send_document(bob.jid, kept.file(SMALL_BYTES + 1))) == "SERVER_FAULT"
+            assert await refused(bob.download(media, tmp_path / "read")) == "STORAGE_UNAVAILABLE"
+            assert await refused(alice.send_document(bob.jid, kept.file(SMALL_BYTES + 1))) == "STORAGE_UNAVAILABLE"
             await alice.send_text(bob.jid, "Hello all the same")
             assert (await bob.wait_for(TextReceived)).text == "Hello all the same"
             troubles = await troubles_of(world.admin)

@@ -78,7 +78,7 @@ async def test_a_database_that_is_deleted_is_seen_in_health(tmp_path: Path) -> N
             watch.cancel()
         assert await health(ready["admin"], "storage", "journal") == [NOT_SERVING, SERVING]
         async with AdminClient(ready["admin"]) as admin:
-            with pytest.raises(ServerRefusal, match="SERVER_FAULT"):
+            with pytest.raises(ServerRefusal, match="STORAGE_UNAVAILABLE"):
                 await admin.put_whatsapp_user("+49151100000000", bytes(range(32)))
             assert "deleted or replaced" in (await admin.get_statistics()).troubles["storage"]
         program.signal(signal.SIGTERM)

@@ -281,8 +281,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_SERVER_FAULT: _ErrorReason.ValueType  # 120
     """The server met an unexpected failure; its log has the details. [INTERNAL]"""
     ERROR_REASON_STORAGE_UNAVAILABLE: _ErrorReason.ValueType  # 121
-    """The database server cannot be reached, or cannot write at present; whether the call was done may be unknown
-    (SIM-03). [UNAVAILABLE]
+    """The server's database or its blobs cannot be reached, or not be written at present; whether the call was done may
+    be unknown (SIM-03). [UNAVAILABLE]
     """
     ERROR_REASON_WORLD_SHARED: _ErrorReason.ValueType  # 122
     """The server is one of several nodes of one world, and none of them does this to the others. [FAILED_PRECONDITION]"""
@@ -492,8 +492,8 @@ ERROR_REASON_ALREADY_REGISTERED: ErrorReason.ValueType  # 111
 ERROR_REASON_SERVER_FAULT: ErrorReason.ValueType  # 120
 """The server met an unexpected failure; its log has the details. [INTERNAL]"""
 ERROR_REASON_STORAGE_UNAVAILABLE: ErrorReason.ValueType  # 121
-"""The database server cannot be reached, or cannot write at present; whether the call was done may be unknown
-(SIM-03). [UNAVAILABLE]
+"""The server's database or its blobs cannot be reached, or not be written at present; whether the call was done may
+be unknown (SIM-03). [UNAVAILABLE]
 """
 ERROR_REASON_WORLD_SHARED: ErrorReason.ValueType  # 122
 """The server is one of several nodes of one world, and none of them does this to the others. [FAILED_PRECONDITION]"""

@@ -44,7 +44,7 @@ class Faults:
         """Returns what the caller gets for an error of its operation.
 
         An account that has gone is SESSION_DEAD, as at the next call: only its own rows refer to an account. A failure
-        of the file is a SERVER_FAULT, whose cause is for the operator. Everything else is returned as it is.
+        of the file is a STORAGE_UNAVAILABLE, whose cause is for the operator. Everything else is returned as it is.
         """
         if not isinstance(error, sqlite3.Error):
             return error
@@ -56,7 +56,7 @@ class Faults:
         self._is_failing = True
         self._is_lasting |= code & 0xFF in _LASTING
         self._troubles.meet(STORAGE, f"{self._name} cannot be used ({error}): what needs it is refused.")
-        return _caused(Refusal(Reason.SERVER_FAULT, cause=f"the database cannot be used: {error}"), error)
+        return _caused(Refusal(Reason.STORAGE_UNAVAILABLE, cause=f"the database cannot be used: {error}"), error)
 
     def end(self) -> None:
         """Notes that something was written."""
@@ -79,10 +79,10 @@ class Faults:
         """Refuses to store what would be lost.
 
         Raises:
-            Refusal: SERVER_FAULT.
+            Refusal: STORAGE_UNAVAILABLE.
         """
         if self._is_gone:
-            raise Refusal(Reason.SERVER_FAULT, cause="the database file is gone")
+            raise Refusal(Reason.STORAGE_UNAVAILABLE, cause="the database file is gone")
 
     def _settle(self) -> None:
         if not self._is_gone and not self._is_failing:

@@ -48,7 +48,7 @@ async def store(tmp_path: Path, said: Said) -> AsyncIterator[SqliteStore]:
 async def assert_refused(store: SqliteStore) -> None:
     with pytest.raises(Refusal) as raised:
         await store.secrets.get_or_put("new", bytes(100_000))
-    assert raised.value.reason is Reason.SERVER_FAULT
+    assert raised.value.reason is Reason.STORAGE_UNAVAILABLE
     assert raised.value.cause and not raised.value.detail  # the operator's, not the caller's
 
 
@@ -82,7 +82,7 @@ async def test_a_database_that_vanishes_takes_nothing_more(store: SqliteStore, t
     await store.check()
     await store.check()
     await assert_refused(store)
-    with pytest.raises(Refusal, match="SERVER_FAULT"):
+    with pytest.raises(Refusal, match="STORAGE_UNAVAILABLE"):
         await store.mailbox.put([letter])
     path.write_bytes(b"another file")
     await store.check()

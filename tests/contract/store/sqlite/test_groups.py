@@ -172,7 +172,7 @@ async def test_the_time_of_a_transaction_is_noted_if_it_changes_something(
 @pytest.mark.requirement("SIM-03")
 async def test_a_trouble_ends_when_all_of_a_group_was_written(engine: Engine, said: Said) -> None:
     """Not with a read, with nothing, or with a group in which another call met it."""
-    with pytest.raises(Refusal, match="SERVER_FAULT"):
+    with pytest.raises(Refusal, match="STORAGE_UNAVAILABLE"):
         await engine.write(fails_with(sqlite3.SQLITE_FULL))
     assert [part for part, _ in said] == [STORAGE]
     assert await names(engine) == []
@@ -271,7 +271,7 @@ def test_whose_fault_an_error_is(code: int, kind: str) -> None:
         assert met is error
     else:
         assert isinstance(met, Refusal) and met.__cause__ is error
-        assert (met.reason, met.cause) == (Reason.SERVER_FAULT, "the database cannot be used: it fails")
+        assert (met.reason, met.cause) == (Reason.STORAGE_UNAVAILABLE, "the database cannot be used: it fails")
         assert said == [(STORAGE, "the file cannot be used (it fails): what needs it is refused.")]
     faults.end()
     assert faults.is_failing is (kind == "lasting")
@@ -301,7 +301,7 @@ def test_a_file_that_goes_and_comes_back(faults: Faults, said: Said) -> None:
         faults.see(is_there=False)
     told = "the file was deleted or replaced while it is in use: what would be stored is refused."
     assert said == [(STORAGE, told)]
-    with pytest.raises(Refusal, match="SERVER_FAULT") as refused:
+    with pytest.raises(Refusal, match="STORAGE_UNAVAILABLE") as refused:
         faults.check()
     assert refused.value.cause == "the database file is gone"
     error = sqlite3.OperationalError("it fails")

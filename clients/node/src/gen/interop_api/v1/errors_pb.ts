@@ -811,8 +811,8 @@ export enum ErrorReason {
   SERVER_FAULT = 120,
 
   /**
-   * The database server cannot be reached, or cannot write at present; whether the call was done may be unknown
-   * (SIM-03). [UNAVAILABLE]
+   * The server's database or its blobs cannot be reached, or not be written at present; whether the call was done may
+   * be unknown (SIM-03). [UNAVAILABLE]
    *
    * @generated from enum value: ERROR_REASON_STORAGE_UNAVAILABLE = 121;
    */
