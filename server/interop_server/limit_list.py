@@ -8,13 +8,17 @@ from typing import Any
 from interop_server.core.limit_facts import About, Scope
 from interop_server.core.limits import Limits, about, conflicts
 
+_MAX_CHARACTERS = 255
+"""Of a text, which travels in a token."""
+_MAX_CODE_DIGITS = 3
+"""Of a country's calling code (E.164)."""
 _BOOLEANS = {"true": True, "false": False}
 _KINDS = {
     bool: "true or false",
     int: "a whole number",
     float: "a number",
-    str: "a printable text",
-    tuple: "a list of calling codes, such as 1,44",
+    str: "a printable text of at most 255 characters",
+    tuple: "a list of calling codes, each of one to three digits, such as 1,44",
 }
 
 
@@ -83,9 +87,9 @@ def _value(name: str, text: str, default: object) -> object:
         if isinstance(default, bool):
             return _BOOLEANS[text.lower()]
         if isinstance(default, tuple):
-            return tuple(_digits(part.strip()) for part in text.split(","))
+            return tuple(_calling_code(part.strip()) for part in text.split(","))
         if isinstance(default, str):
-            if not text or not text.isprintable():
+            if not text or len(text) > _MAX_CHARACTERS or not text.isprintable():
                 raise ValueError(text)
             return text
         value = float(text) if isinstance(default, float) else _whole(text)
@@ -105,6 +109,12 @@ def _whole(text: str) -> int:
     """Reads a whole number as people write it: ASCII digits, and a sign, with nothing around them."""
     digits = _digits(text.removeprefix("-"))
     return -int(digits) if text.startswith("-") else int(digits)
+
+
+def _calling_code(text: str) -> str:
+    if len(text) > _MAX_CODE_DIGITS or text.startswith("0"):
+        raise ValueError(text)
+    return _digits(text)
 
 
 def _digits(text: str) -> str:

@@ -53,7 +53,9 @@ def test_limits_are_set_by_name() -> None:
     ["", "resolve_burst", "=1", "nothing=1", "mailbox_ms=1", "__class__=1", "resolve_burst=", "resolve_burst=1.5",
      "resolve_burst=-1", "resolve_per_second=nan", "resolve_per_second=inf", "resolve_per_second=0",
      "resolve_burst=1e99", "resolve_burst=5_0", "resolve_burst=\u0661", "resolve_burst= 5", "token_audience=",
-     "eligible_calling_codes=", "eligible_calling_codes=1,x", "mailbox_days=36501", "silent_seconds=99999999999"],
+     "eligible_calling_codes=", "eligible_calling_codes=1,x", "eligible_calling_codes=0",
+     "eligible_calling_codes=1,4444", f"token_audience={'x' * 256}",
+     "mailbox_days=36501", "silent_seconds=99999999999"],
 )  # fmt: skip
 def test_what_cannot_be_set_is_told(setting: str) -> None:
     """In a sentence that says what to write instead."""

@@ -420,6 +420,7 @@ class Limits:
         "SIM-06",
         "calls from one address at once, chat channels included: behind it may be a proxy with many clients",
         "policy",
+        least=2,  # a chat channel, and a call beside it
         scope=NODE,
     )
     address_transfers: int = limit(
@@ -464,7 +465,7 @@ class Limits:
         most=86_400,
     )
     connection_streams: int = limit(
-        4_096, COUNT, "SIM-06", "calls at once on one HTTP/2 connection, which clients may share", "policy"
+        4_096, COUNT, "SIM-06", "calls at once on one HTTP/2 connection, which clients may share", "policy", least=2
     )
     waiting_bytes: int = limit(
         64 << 20,

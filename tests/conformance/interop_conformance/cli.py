@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from interop_admin.commands.common import Commands
-from interop_conformance.options import RUN, SELECTION, Number, options, require_words, run_to_the_end, settings_of
+from interop_admin.commands.common import Commands, Number
+from interop_conformance.options import RUN, SELECTION, options, require_words, run_to_the_end, settings_of
 from interop_conformance.output import adapt, echo
 from interop_conformance.partner_cli import partner
 from interop_protocol.printable import printable

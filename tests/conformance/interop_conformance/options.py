@@ -1,7 +1,6 @@
 """The options that all runs share, and what becomes of them; knows no subject. What a run needs is imported late."""
 
 import asyncio
-import math
 import shlex
 import sys
 from collections.abc import Callable
@@ -10,22 +9,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from interop_admin.commands.common import Number
 from interop_protocol.printable import printable
 
 if TYPE_CHECKING:
     from interop_conformance.settings import Settings
 
 F = TypeVar("F", bound=Callable[..., Any])
-
-
-class Number(click.FloatRange):
-    """A number in a range; click's own takes `nan`, which is in none."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        number = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value} is no number.", param, ctx)
-        return number
 
 
 SELECTION = (

@@ -4,10 +4,11 @@ Only click is imported before a command runs, so that help is fast.
 """
 
 import asyncio
+import math
 import signal
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -74,6 +75,17 @@ class WrongUse(click.ClickException):
     """What was asked for cannot be asked for; the simulator has said why."""
 
     exit_code = 2
+
+
+class Number(click.FloatRange):
+    """A number in a range; click's own takes `nan`, which is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Returns the number."""
+        number = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value} is no number.", param, ctx)
+        return number
 
 
 class Commands(click.Group):

@@ -5,7 +5,7 @@ import time
 
 import click
 
-from interop_admin.commands.common import admin_address_now, admin_option_late, interrupts_waiting
+from interop_admin.commands.common import Number, admin_address_now, admin_option_late, interrupts_waiting
 
 _LOOK_SECONDS = 0.1
 """How often it is looked."""
@@ -15,7 +15,7 @@ _LOOK_SECONDS = 0.1
 @click.option(
     "--timeout",
     "seconds",
-    type=click.FloatRange(min=0, max=86_400),
+    type=Number(min=0, max=86_400),
     default=30.0,
     show_default=True,
     metavar="SECONDS",

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from interop_admin.commands.common import Commands, json_option
+from interop_admin.commands.common import Commands, Number, json_option
 from interop_protocol.printable import json_line, printable
 from interop_protocol.times import format_time
 from interop_workbench.cast import HABITS
@@ -48,7 +48,13 @@ def list_people(as_json: bool) -> None:
     "--habit", type=click.Choice(HABITS), default="none", show_default=True, help="What they do by themselves."
 )
 @click.option("--line", "lines", multiple=True, help="For script and chatter: what they say; repeatable.")
-@click.option("--seconds", type=float, default=10.0, show_default=True, help="For late and chatter: the pause.")
+@click.option(
+    "--seconds",
+    type=Number(min=0, max=86_400, min_open=True),
+    default=10.0,
+    show_default=True,
+    help="For late and chatter: the pause.",
+)
 @click.option("--every", type=int, default=3, show_default=True, help="For rotate: messages between changes of keys.")
 @click.option("--not-opted-in", is_flag=True, help="Leave third-party chats turned off.")
 @click.option("--offline", is_flag=True, help="Leave them offline until `interopsim user online`.")
