@@ -55,7 +55,7 @@ def _check_arguments(arguments: list[str]) -> None:
         if not argument.isprintable() and any("\ud800" <= character <= "\udfff" for character in argument):
             from click import UsageError
 
-            raise UsageError(f"{argument} is not UTF-8: no name, address or path may be anything else.")
+            raise UsageError(f"{argument} is no text in UTF-8.")
 
 
 def _is_unbuffered() -> bool:

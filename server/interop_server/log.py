@@ -53,7 +53,7 @@ class Unwaiting:
         self._lost = 0
         self._is_torn = self._is_polled = False
         self._poll = select.poll()
-        with suppress(OSError, ValueError):  # one in memory takes all
+        with suppress(AttributeError, OSError, ValueError):  # one in memory takes all, and there may be none at all
             self._poll.register(stream.fileno(), select.POLLOUT)
             self._is_polled = True
 

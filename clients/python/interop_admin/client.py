@@ -30,6 +30,16 @@ LOOK_SECONDS = 0.02
 """How often it is looked whether it has begun: while it begins, nobody answers."""
 
 
+class WorldNotBegun(Exception):
+    """The simulator has taken the order to begin anew, and nobody has heard of it since; the message is a sentence."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"the simulator has given up its world, and no clean one has begun within {seconds:g} seconds: its log "
+            "says why, and it may have ended."
+        )
+
+
 class AdminClient:
     """A client of the admin service. An asynchronous context manager.
 
@@ -152,7 +162,8 @@ class AdminClient:
             seconds: How long to wait for it.
 
         Raises:
-            ServerRefusal: Refused; or UNAVAILABLE, when it has not begun in that time.
+            ServerRefusal: Refused.
+            WorldNotBegun: It was taken, and has not begun in that time.
         """
         request = admin_pb2.ResetWorldRequest()
         world = (await self._call("ResetWorld", request, admin_pb2.ResetWorldResponse)).world
@@ -161,9 +172,9 @@ class AdminClient:
             try:
                 if (await self.get_statistics()).world >= world:
                     return
-            except ServerRefusal:
+            except ServerRefusal as refusal:
                 if time.monotonic() > end:
-                    raise
+                    raise WorldNotBegun(seconds) from refusal
             await asyncio.sleep(LOOK_SECONDS)
 
     def read_journal(self, **wanted: Any) -> AsyncGenerator[journal_pb2.ReadJournalResponse, None]:

@@ -71,9 +71,16 @@ async def test_whoever_looks_where_nothing_is_recorded_learns_why(world: World, 
     assert "REQUEST_MALFORMED" in ended.stderr and "Traceback" not in ended.stderr
 
 
-@pytest.mark.parametrize("jid", ["nobody", "17-1:2@interop", os.fsdecode(b"\xff")])
-async def test_what_is_no_jid_is_wrong_use(tmp_path: Path, jid: str) -> None:
+@pytest.mark.parametrize(
+    ("jid", "said"),
+    [
+        ("nobody", "is no JID"),
+        ("17-1:2@interop", "is no JID"),
+        (os.fsdecode(b"\xff"), "Error: \\udcff is no text in UTF-8."),
+    ],
+)
+async def test_what_is_no_jid_is_wrong_use(tmp_path: Path, jid: str, said: str) -> None:
     """Nobody follows a misspelt account in vain."""
     ended = await run(tmp_path, "trace", "--follow", jid)
     assert (ended.code, ended.stdout) == (2, "")
-    assert "is no JID" in ended.stderr and "Traceback" not in ended.stderr
+    assert said in ended.stderr and "Traceback" not in ended.stderr

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import os
+import shutil
 import signal
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from interop_admin.client import AdminClient
+from interop_admin.client import AdminClient, WorldNotBegun
 from interop_api.v1 import prekeys_pb2
 from interop_client.connection.transport import DirectTransport
 from interop_client.errors import ServerRefusal
@@ -85,6 +86,22 @@ async def test_a_database_that_is_deleted_is_seen_in_health(tmp_path: Path) -> N
         ended = await program.end()
     assert ended.code == 1
     assert ended.stderr.count("deleted or replaced") == 1 and "Traceback" not in ended.stderr
+
+
+@pytest.mark.requirement("SIM-03")
+async def test_a_world_that_cannot_begin_anew_is_told(tmp_path: Path) -> None:
+    """Whoever asked for it hears that it has not begun; the simulator ends and says why."""
+    async with running(tmp_path, *UP, "--db", "x.db", "--blobs", "blobs") as program:
+        ready = await program.ready_line()
+        for folder in ("", "interopsim.blobs"):
+            shutil.rmtree(tmp_path / "blobs" / folder, ignore_errors=True)
+        (tmp_path / "blobs").write_text("no folder")
+        async with AdminClient(ready["admin"]) as admin:
+            with pytest.raises(WorldNotBegun, match="its log says why"):
+                await admin.reset(0.5)
+        ended = await program.end()
+    assert ended.code != 0
+    assert "blobs" in ended.stderr and "Traceback" not in ended.stderr
 
 
 @pytest.mark.requirement("LIF-03")

@@ -111,8 +111,7 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
     """Makes calls to a running simulator and returns their result.
 
     Raises:
-        ClickException: The simulator refused, or cannot be reached, or an argument is no text; the message is a
-            sentence that says what to do.
+        ClickException: The simulator refused, or cannot be reached; the message is a sentence that says what to do.
     """
     with interrupts_waiting():
         from interop_admin.client import AdminClient
@@ -138,8 +137,6 @@ def call_admin(admin_address: str, call: "Callable[[AdminClient], Awaitable[T]]"
             ) from refusal
         refused = WrongUse if refusal.violations else click.ClickException
         raise refused(printable(str(refusal))) from refusal
-    except UnicodeEncodeError as error:  # of an argument: the system hands on what is no UTF-8 as surrogates
-        raise click.UsageError(f"{printable(ascii(error.object))} is no text in UTF-8.") from error
 
 
 def read_admin(admin_address: str, read: "Callable[[AdminClient], Awaitable[T]]", *, follow: bool) -> None:

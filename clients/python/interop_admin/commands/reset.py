@@ -14,5 +14,10 @@ def reset(admin_address: str) -> None:
     clock and faults are as `interopsim up` was told. Addresses and the server's keys stay. All connections end: clients
     enlist again.
     """
-    call_admin(admin_address, lambda admin: admin.reset())
+    from interop_admin.client import WorldNotBegun
+
+    try:
+        call_admin(admin_address, lambda admin: admin.reset())
+    except WorldNotBegun as error:
+        raise click.ClickException(str(error)) from error
     click.echo("A clean world has begun.")

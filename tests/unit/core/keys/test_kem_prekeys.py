@@ -282,3 +282,14 @@ async def test_others_have_their_turn_while_many_are_checked(world: World) -> No
     counting.cancel()
     await asyncio.gather(counting, return_exceptions=True)
     assert turns >= turns_before + 3
+
+
+@pytest.mark.requirement("KEY-03", "SIM-06")
+async def test_a_list_that_is_too_long_counts_as_the_longest(build_world: BuildWorld) -> None:
+    """It is refused, and so many keys are used up of what may be published: as many as anybody publishes at once."""
+    world = await build_world(kem_prekeys=True, prekey_publish_burst=60_000)
+    ada = await publisher(world)
+    before = world.prekeys.publish_rate.available(ada.account_id)
+    with refused(Reason.TOO_MANY_ITEMS):
+        await world.prekeys.add_kem(ada, KemPreKeys(LAST, (KEYS.kem(1),) * 40_000))
+    assert before - world.prekeys.publish_rate.available(ada.account_id) == 25_002
