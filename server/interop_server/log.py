@@ -13,6 +13,7 @@ from interop_server.core.errors import Refusal
 FORMAT = "%(asctime)s %(levelname)-7s %(name)s: %(message)s"
 _PIECE_CHARACTERS = select.PIPE_BUF // 4
 """What a pipe takes at once if it takes anything, in characters of any length."""
+_LOST = "%d records before this one were lost: nobody took them in time"
 REQUEST_ID = "request_id"
 """The extra field of a record that belongs to a request: its id, or an empty text while it has none."""
 
@@ -57,24 +58,29 @@ class Unwaiting:
             self._poll.register(stream.fileno(), select.POLLOUT)
             self._is_polled = True
 
-    def _takes_more(self) -> bool:
+    def takes_more(self) -> bool:
+        """Says whether it takes a piece now."""
         return not self._is_polled or bool(self._poll.poll(0))
+
+    def take_lost(self) -> int:
+        """Returns how many records were lost since this was last asked."""
+        lost, self._lost = self._lost, 0
+        return lost
 
     def write(self, record: str) -> None:
         """Writes a record, or what fits of it."""
-        if not self._takes_more():
-            self._lost += 1
-            return
-        if self._lost or self._is_torn:
-            torn = "\n" if self._is_torn else ""
-            before, self._lost, self._is_torn = self._lost, 0, False
-            self._stream.write(f"{torn}({before} records before this one were lost: nobody took them in time)\n")
+        if self._is_torn and self.takes_more():
+            self._is_torn = False
+            self._put("\n")
         for start in range(0, len(record), _PIECE_CHARACTERS):
-            if start and not self._takes_more():
-                self._lost, self._is_torn = self._lost + 1, True
+            if not self.takes_more():
+                self._lost, self._is_torn = self._lost + 1, self._is_torn or start > 0
                 return
-            self._stream.write(record[start : start + _PIECE_CHARACTERS])
-            self._stream.flush()
+            self._put(record[start : start + _PIECE_CHARACTERS])
+
+    def _put(self, piece: str) -> None:
+        self._stream.write(piece)
+        self._stream.flush()
 
     def flush(self) -> None:
         """Does nothing: what was written is on its way."""
@@ -84,8 +90,9 @@ class OnceHandler(logging.StreamHandler["TextIO"]):
     """Writes a record that is the same as the one before as a count, once another one comes, or the end."""
 
     def __init__(self, stream: TextIO) -> None:
+        self._out = Unwaiting(stream)
         # Both have all that a handler uses of a stream.
-        super().__init__(cast("TextIO", PrintableLog(cast("TextIO", Unwaiting(stream)))))
+        super().__init__(cast("TextIO", PrintableLog(cast("TextIO", self._out))))
         self._last: logging.LogRecord | None = None
         self._repeats = 0
 
@@ -98,8 +105,14 @@ class OnceHandler(logging.StreamHandler["TextIO"]):
             self._last = record
             return
         self.tell_repeats()
+        self._tell_lost()
         super().emit(record)
         self._last = record
+
+    def _tell_lost(self) -> None:
+        if self._out.takes_more() and (lost := self._out.take_lost()):
+            said = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING", "msg": _LOST, "args": (lost,)}
+            super().emit(logging.makeLogRecord(said))
 
     def tell_repeats(self) -> None:
         """Writes how often the last record came again, if it did."""
