@@ -30,14 +30,15 @@ LOOK_SECONDS = 0.02
 """How often it is looked whether it has begun: while it begins, nobody answers."""
 
 
-class WorldNotBegun(Exception):
-    """The simulator has taken the order to begin anew, and nobody has heard of it since; the message is a sentence."""
+class WorldNotBegun(ServerRefusal):
+    """UNAVAILABLE: the simulator has taken the order to begin anew, and nobody has heard of it since."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(
+        advice = (
             f"the simulator has given up its world, and no clean one has begun within {seconds:g} seconds: its log "
             "says why, and it may have ended."
         )
+        super().__init__("UNAVAILABLE", advice=advice)
 
 
 class AdminClient:

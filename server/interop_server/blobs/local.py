@@ -326,8 +326,10 @@ class LocalBlobReader:
                 ahead = file.start_read(offset, end)
                 yield chunk
         finally:
-            await asyncio.gather(ahead, return_exceptions=True)
-            file.close()
+            # The thread that reads ahead is left to its end, and the file open until then, also when who waits for it
+            # here is cancelled once more.
+            ahead.add_done_callback(lambda _: file.close())
+            await asyncio.shield(asyncio.gather(ahead, return_exceptions=True))
 
     async def _next(self, ahead: asyncio.Future[bytes]) -> bytes:
         try:

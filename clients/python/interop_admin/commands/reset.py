@@ -1,8 +1,13 @@
 """`interopsim reset`: a clean world in a running simulator; knows nothing of what is in one."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from interop_admin.commands.common import admin_option, call_admin
+
+if TYPE_CHECKING:
+    from interop_admin.client import AdminClient
 
 
 @click.command(epilog="Example: interopsim reset")
@@ -14,10 +19,14 @@ def reset(admin_address: str) -> None:
     clock and faults are as `interopsim up` was told. Addresses and the server's keys stay. All connections end: clients
     enlist again.
     """
+    call_admin(admin_address, _reset)
+    click.echo("A clean world has begun.")
+
+
+async def _reset(admin: "AdminClient") -> None:
     from interop_admin.client import WorldNotBegun
 
     try:
-        call_admin(admin_address, lambda admin: admin.reset())
+        await admin.reset()
     except WorldNotBegun as error:
-        raise click.ClickException(str(error)) from error
-    click.echo("A clean world has begun.")
+        raise click.ClickException(error.advice) from error
