@@ -1,11 +1,14 @@
 """How the local blob store lays out its files, and what it does when the disk fails it."""
 
+import asyncio
 import os
 import resource
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -221,3 +224,43 @@ async def test_a_full_disk_is_in_trouble_until_there_is_room(root: Path, clock: 
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     await local.check()
     assert not troubles.present
+
+
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+async def test_a_reader_that_leaves_closes_its_file(
+    local: LocalBlobStore, monkeypatch: pytest.MonkeyPatch, cancellations: int
+) -> None:
+    """However often it is cancelled while a thread reads ahead for it: the thread opens nothing that stays open."""
+    writer = await local.open_writer(NAME)
+    await writer.write(bytes(1_000))
+    await writer.commit()
+    is_reading, may_go_on, is_open = asyncio.Event(), threading.Event(), threading.Event()
+    opened: list[BinaryIO] = []
+    loop, open_file = asyncio.get_running_loop(), Path.open
+
+    def slowly(path: Path, *arguments: Any, **options: Any) -> Any:
+        loop.call_soon_threadsafe(is_reading.set)
+        assert may_go_on.wait(10)
+        opened.append(open_file(path, *arguments, **options))
+        is_open.set()
+        return opened[-1]
+
+    reader = await local.open_reader(NAME)
+
+    async def read() -> None:
+        async with aclosing(reader.chunks(0, 1_000)) as chunks:
+            async for _ in chunks:
+                pass
+
+    monkeypatch.setattr(Path, "open", slowly)
+    task = asyncio.create_task(read())
+    await is_reading.wait()
+    for _ in range(cancellations):
+        task.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    may_go_on.set()
+    assert await asyncio.to_thread(is_open.wait, 10)
+    await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
+    await asyncio.sleep(0)  # what follows from their end
+    assert [file.closed for file in opened] == [True]
