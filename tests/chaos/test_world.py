@@ -60,7 +60,11 @@ class Sabotaged(WorldCompany):
             " WHERE kind = 1 ORDER BY delivery_id",
             "was due",
         ),
-        ("UPDATE interop_settings SET inbox_mode = 3 - inbox_mode", "inbox mode is"),
+        # Both: one of them may just be under way, and be either.
+        (
+            "UPDATE interop_settings SET inbox_mode = 3 - inbox_mode, pings_enabled = 1 - pings_enabled",
+            "inbox mode is|reachable is",
+        ),
     ],
     ids=["lost", "twice", "changed"],
 )
