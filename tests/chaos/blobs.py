@@ -10,7 +10,7 @@ from interop_api.v1 import media_pb2 as pb
 from interop_client.errors import ServerRefusal
 from interop_protocol.encoding import media_token
 from interop_server.blobs.local import SYNC_BYTES, WRITE_BYTES
-from tests.chaos.people import MEDIA_DAYS, Broken, Person
+from tests.chaos.people import MEDIA_DAYS, Broken, Person, is_gone
 
 CHUNK_BYTES = 32 << 10
 MOST_BYTES = 200 << 10
@@ -89,7 +89,7 @@ class Blobs:
             try:
                 await kinds[self.favourite if self.favourite and self._rng.random() < 0.7 else kind]()
             except ServerRefusal as refusal:
-                if refusal.reason != "STORAGE_UNAVAILABLE" or not self._person.stage.expects_faults:
+                if not self._person.stage.expects_faults or not await self._is_of_a_fault(refusal):
                     raise
                 await asyncio.sleep(REFUSED_SECONDS)
             await asyncio.sleep(self.pause_seconds)
@@ -97,6 +97,12 @@ class Blobs:
     async def close(self) -> None:
         """Ends the connection."""
         await self._person.close()
+
+    async def _is_of_a_fault(self, refusal: ServerRefusal) -> bool:
+        """Whether it comes of what was taken away: also a stream that broke off before its reason was there."""
+        if refusal.reason == "STORAGE_UNAVAILABLE":
+            return True
+        return is_gone(refusal) and not await self._person.stage.died(0)
 
     async def _get_permission(self) -> None:
         connection = await self._person.call(

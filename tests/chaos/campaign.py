@@ -240,6 +240,7 @@ class Company:
         failing.cancel()
         was_lost = kill.point == OBJECT_STORE and dying.done() and dying.result()
         dying.cancel()
+        await asyncio.gather(dying, return_exceptions=True)  # it has the object store come back before the next life
         ends = [work.exception() for work in works if work.done()]
         was_dead = await self._stage.died(DEATH_SECONDS if any(end and is_gone(end) for end in ends) else 0)
         await self._stage.kill()
