@@ -99,6 +99,10 @@ class Scene(ABC):
     def keeps_objects(self) -> bool:
         """Whether blobs are objects, and no files."""
 
+    async def died(self, within_seconds: float) -> bool:
+        """Says whether who was with a server may have lost it by its death: of several, always."""
+        return True
+
     def note_time(self, ms: int) -> None:
         """Remembers a time that the server has shown."""
         self.now_ms = max(self.now_ms, ms)
