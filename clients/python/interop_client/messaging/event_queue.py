@@ -37,29 +37,26 @@ class EventQueue:
 
     def put(self, event: Event) -> None:
         """Gives an event to the `take` that waits for it, or keeps it. Never refuses an event: `room` is the bound."""
-        if (waiting := self._who_wants(event)) is not None:
-            waiting.set_result(event)
-        else:
+        if not self._give(event):
             self._events.append(event)
 
     def offer(self, event: Event) -> None:
         """Puts an event that is useless later, unless the queue is full and no `take` waits for it."""
-        if (waiting := self._who_wants(event)) is not None:
-            waiting.set_result(event)
-        elif len(self._events) < self._capacity:
+        if not self._give(event) and len(self._events) < self._capacity:
             self._events.append(event)
 
-    def _who_wants(self, event: Event) -> "asyncio.Future[Event] | None":
-        """Returns where the first waits who wants an event; a predicate that raises ends its own `take`."""
+    def _give(self, event: Event) -> bool:
+        """Gives an event to the first who waits for it, if any; a predicate that raises ends its own `take`."""
         for predicate, future in self._waiters:
             if future.done():
                 continue
             try:
                 if predicate(event):
-                    return future
+                    future.set_result(event)
+                    return True
             except Exception as error:  # noqa: BLE001 - the application's: it is told, and nobody else
                 future.set_exception(error)
-        return None
+        return False
 
     @overload
     async def take(self, wanted: Predicate, timeout_seconds: float | None) -> Event: ...
@@ -96,17 +93,12 @@ class EventQueue:
             async with asyncio.timeout(timeout_seconds):
                 return await future
         except BaseException:
-            if future.done() and not future.cancelled() and future.exception() is None:
-                self._put_back(future.result())  # given to this call, which no longer waits
+            was_given = future.done() and not future.cancelled() and future.exception() is None
+            if was_given and not self._give(future.result()):  # this call no longer waits
+                self._events.appendleft(future.result())
             raise
         finally:
             self._waiters.remove(waiter)
-
-    def _put_back(self, event: Event) -> None:
-        if (waiting := self._who_wants(event)) is not None:
-            waiting.set_result(event)
-        else:
-            self._events.appendleft(event)
 
     async def all(self) -> AsyncIterator[Event]:
         """Yields events as they come, until the queue is closed and empty."""
