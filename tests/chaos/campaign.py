@@ -35,6 +35,8 @@ _ONCE = {
 }
 """Points that are not passed often: how often at most before the kill."""
 _USUAL, _OFTEN = 12, 150
+_ALSO = {"schema.empty": ("SESSION_DEAD",)}
+"""What may be told before a death, by its point: a reset ends every session first, and a call may come between."""
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,9 @@ class Company:
             await self._return()
             was_early = await self._work(kill)
         except Exception as error:
-            if isinstance(error, ServerRefusal) and not is_gone(error):
-                raise Broken(f"a call was refused that must succeed: {error!r}") from error
-            if not is_gone(error):
+            if not is_gone(error, _ALSO.get(kill.point, ())):
+                if isinstance(error, ServerRefusal):
+                    raise Broken(f"a call was refused that must succeed: {error!r}") from error
                 raise
             if not await self._stage.died(DEATH_SECONDS):
                 raise Broken(f"the server ended a connection without being killed: {error!r}") from error
@@ -241,13 +243,14 @@ class Company:
         was_lost = kill.point == OBJECT_STORE and dying.done() and dying.result()
         dying.cancel()
         await asyncio.gather(dying, return_exceptions=True)  # it has the object store come back before the next life
+        also = _ALSO.get(kill.point, ())
         ends = [work.exception() for work in works if work.done()]
-        was_dead = await self._stage.died(DEATH_SECONDS if any(end and is_gone(end) for end in ends) else 0)
+        was_dead = await self._stage.died(DEATH_SECONDS if any(end and is_gone(end, also) for end in ends) else 0)
         await self._stage.kill()
         try:
-            await settle(works)
+            await settle(works, also)
         except Exception as error:
-            if not is_gone(error):
+            if not is_gone(error, also):
                 raise
         return was_dead or was_lost
 

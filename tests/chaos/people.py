@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import fields
 from typing import TypeVar
 
@@ -54,11 +54,16 @@ class Broken(Exception):
     """The server did not keep a promise."""
 
 
-def is_gone(error: BaseException) -> bool:
-    """Whether an error is what a client sees of a server that was killed."""
+def is_gone(error: BaseException, also: Collection[str] = ()) -> bool:
+    """Whether an error is what a client sees of a server that was killed.
+
+    Args:
+        error: What a call or a channel ended with.
+        also: Further reasons that it may give where it died.
+    """
     if isinstance(error, BaseExceptionGroup):
-        return all(map(is_gone, error.exceptions))
-    return isinstance(error, ConnectionEnded | ServerRefusal) and error.reason in _BROKEN_OFF
+        return all(is_gone(each, also) for each in error.exceptions)
+    return isinstance(error, ConnectionEnded | ServerRefusal) and (error.reason in _BROKEN_OFF or error.reason in also)
 
 
 class Scene(ABC):
@@ -187,13 +192,17 @@ class Person:
         return await self.transport.call(f"/interop_api.v1.{method}", request, response_type)
 
 
-async def settle(tasks: Sequence[asyncio.Task[None]]) -> None:
+async def settle(tasks: Sequence[asyncio.Task[None]], also: Collection[str] = ()) -> None:
     """Waits for the end of all tasks.
+
+    Args:
+        tasks: What people do.
+        also: Further reasons that a server may give where it died.
 
     Raises:
         Exception: What one of them found; when none has, what they saw of the server's death.
     """
     results = await asyncio.gather(*tasks, return_exceptions=True)
     errors = [result for result in results if isinstance(result, BaseException)]
-    for error in sorted(errors, key=is_gone):
+    for error in sorted(errors, key=lambda each: is_gone(each, also)):
         raise error
