@@ -34,14 +34,15 @@ _WRITER_PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
-    "cache_size = -16000",
+    "cache_size = -8000",
     "wal_autocheckpoint = 4000",
     # What a statement of many rows needs to be taken back goes to a temporary file otherwise: a fifth of all writes.
     "temp_store = MEMORY",
     # Some builds of SQLite write every page that becomes free once more, to overwrite it: a tenth of all writes.
     "secure_delete = FAST",
 )
-_READER_PRAGMAS = ("query_only = ON", "cache_size = -16000")
+# Each commit of the writer empties the reader's cache: a larger one would serve nobody.
+_READER_PRAGMAS = ("query_only = ON", "cache_size = -2000")
 
 
 class _VisitedConnection(sqlite3.Connection):
