@@ -201,20 +201,23 @@ async def test_how_it_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         return real(database, **how)  # type: ignore[arg-type]
 
     monkeypatch.setattr(aiosqlite, "connect", noted)
-    engine, database = Engine(), await prepare_database(tmp_path / "store.db")
-    await engine.open(database.uri)
-    for how in made:
-        del how["factory"]
-    assert made == [{"isolation_level": None, "timeout": 5.0, "uri": True, "cached_statements": 256}] * 2
     pragmas = ("cache_size", "wal_autocheckpoint", "temp_store", "secure_delete", "query_only")
 
     def settings(db: sqlite3.Connection) -> list[int]:
         return [db.execute(f"PRAGMA {pragma}").fetchone()[0] for pragma in pragmas]
 
-    assert await engine.write(settings) == [-16_000, 4_000, 2, 2, 0]
-    assert (await engine.read(settings))[0::4] == [-16_000, 1]
-    await engine.close()
-    database.release()
+    engine, database = Engine(), await prepare_database(tmp_path / "store.db")
+    await engine.open(database.uri)
+    try:
+        of_writer, of_reader = await engine.write(settings), await engine.read(settings)
+    finally:
+        await engine.close()
+        database.release()
+    for how in made:
+        del how["factory"]
+    assert made == [{"isolation_level": None, "timeout": 5.0, "uri": True, "cached_statements": 256}] * 2
+    assert of_writer == [-8_000, 4_000, 2, 2, 0]
+    assert of_reader[0::4] == [-2_000, 1]
 
 
 @pytest.mark.parametrize("which", ["_WRITER_PRAGMAS", "_READER_PRAGMAS"])
