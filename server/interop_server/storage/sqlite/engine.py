@@ -34,7 +34,7 @@ _WRITER_PRAGMAS = (
     "journal_mode = WAL",
     "synchronous = FULL",
     "foreign_keys = ON",
-    "cache_size = -8000",
+    "cache_size = -16000",
     "wal_autocheckpoint = 4000",
     # What a statement of many rows needs to be taken back goes to a temporary file otherwise: a fifth of all writes.
     "temp_store = MEMORY",

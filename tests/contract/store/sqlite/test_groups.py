@@ -216,7 +216,7 @@ async def test_how_it_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for how in made:
         del how["factory"]
     assert made == [{"isolation_level": None, "timeout": 5.0, "uri": True, "cached_statements": 256}] * 2
-    assert of_writer == [-8_000, 4_000, 2, 2, 0]
+    assert of_writer == [-16_000, 4_000, 2, 2, 0]
     assert of_reader[0::4] == [-2_000, 1]
 
 
