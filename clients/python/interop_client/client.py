@@ -99,6 +99,8 @@ class InteropClient:
         )
         self._connection: Connection | None = None
         self._ending: list[Connection] = []
+        self._turns = 0
+        """Calls of `connect` and `close`: the last one decides."""
 
     @property
     def jid(self) -> str:
@@ -112,15 +114,20 @@ class InteropClient:
             LoginRefused: The server does not accept the login.
             ServerRefusal: The server ended the handshake, or cannot be reached.
             CertificateError: The root does not certify the server.
-            ConnectionEnded: CLIENT_FAULT: an earlier connection left this state ahead of the saved one.
+            ConnectionEnded: CLIENT_FAULT: an earlier connection left this state ahead of the saved one. CLOSED:
+                `close`, or another call of this, came meanwhile.
         """
-        if self._connection is not None:
-            await self._connection.close()
-            if self._connection.is_faulty:
+        self._turns += 1
+        turn = self._turns
+        if (earlier := self._connection) is not None:
+            await earlier.close()
+            if earlier.is_faulty:
                 raise ConnectionEnded("CLIENT_FAULT", "Make a new client from the saved state.")
             # Still at work when this is called by the application's code that it waits for.
-            self._ending = [one for one in (*self._ending, self._connection) if not one.is_over]
+            self._ending = [one for one in (*self._ending, earlier) if not one.is_over]
+            self._check_turn(turn)
         login = await self.transport.connect()
+        self._check_turn(turn)
         self._events.open()
         self._inbox = Inbox(self.state, login.limits.max_unacked_deliveries or DEFAULT_MAX_UNACKED)
         parts = ConnectionParts(
@@ -139,12 +146,21 @@ class InteropClient:
 
         May be called anywhere: by `on_event` too, which it then does not wait for.
         """
-        if self._connection is not None:
-            await self._connection.close()
-        for connection in self._ending:
-            await connection.close()
-        await self.transport.close()
-        self._events.close()
+        self._turns += 1
+        turn = self._turns
+        try:
+            if self._connection is not None:
+                await self._connection.close()
+            for connection in self._ending:
+                await connection.close()
+        finally:
+            if turn == self._turns:  # else whoever connects anew has it
+                await self.transport.close()
+                self._events.close()
+
+    def _check_turn(self, turn: int) -> None:
+        if turn != self._turns:
+            raise ConnectionEnded("CLOSED", "It was closed, or told to connect anew, while it connected.")
 
     async def abort(self) -> None:
         """Ends the connection as a crash or a lost network would: what waits is not sent, and nobody is told."""

@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from interop_client.memory import DeliveryMemory
 from interop_client.signal.errors import InvalidSnapshot
 from interop_client.signal.store import SignalState
+from interop_client.threads import to_its_end
 from interop_protocol.json_text import plain_text, read_json, whole_number
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 
@@ -192,18 +193,9 @@ class DurableState:
             if self._saved >= own_turn:
                 return
             covered = self._asked
-            await _shielded_save(self._store, self._state.to_bytes())
+            # Without waiting for a save that was cancelled, the next one could overtake it.
+            await to_its_end(self._store.save, self._state.to_bytes())
             self._saved = covered
-
-
-async def _shielded_save(store: StateStore, snapshot: bytes) -> None:
-    # A thread cannot be cancelled: without waiting for it, the next save could overtake this one.
-    saving = asyncio.ensure_future(asyncio.to_thread(store.save, snapshot))
-    try:
-        await asyncio.shield(saving)
-    except asyncio.CancelledError:
-        await asyncio.wait((saving,))
-        raise
 
 
 def _sync_folder(folder: Path) -> None:

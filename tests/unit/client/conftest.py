@@ -69,6 +69,9 @@ class ScriptedTransport:
         self._is_open = False
         self._inbound.put_nowait(None)
 
+    def abort(self) -> None:
+        self._is_open = False
+
     def deliver(self, *stanzas: Stanza) -> None:
         """Sends one frame to the client."""
         self._inbound.put_nowait(stanzas)

@@ -133,16 +133,20 @@ async def test_a_failed_save_fails_every_commit_that_needed_it() -> None:
     assert [type(outcome) for outcome in outcomes] == [OSError, OSError]
 
 
-async def test_a_cancelled_commit_lets_its_save_finish() -> None:
-    """Otherwise an older snapshot could replace a newer one."""
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_cancelled_commit_lets_its_save_finish(times: int) -> None:
+    """However often it is cancelled: otherwise an older snapshot could replace a newer one."""
     state, store = ClientState.generate(), SlowStore()
     durable = DurableState(state, store)
     cancelled = asyncio.create_task(durable.commit())
     await asyncio.to_thread(store.started.wait, 5)
     state.take_message_id()
     later = asyncio.create_task(durable.commit())
-    cancelled.cancel()
-    await asyncio.sleep(0)
+    for _ in range(times):
+        cancelled.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not cancelled.done() and len(store.saved) == 0
     store.go_on.set()
     await later
     with pytest.raises(asyncio.CancelledError):

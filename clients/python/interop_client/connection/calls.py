@@ -14,7 +14,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from interop_client.errors import refusal_from_rpc_error
+from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
 
 CALL_SECONDS = 30.0
 """Longest wait for the answer of a unary call."""
@@ -45,6 +45,7 @@ async def unary_call(
 
     Raises:
         ServerRefusal: The call was refused or failed.
+        ConnectionEnded: CLOSED: this client was closed meanwhile; the call may have been done.
     """
     unary: grpc.aio.UnaryUnaryMultiCallable[Any, M] = channel.unary_unary(
         method, request_serializer=type(request).SerializeToString, response_deserializer=response_type.FromString
@@ -53,7 +54,8 @@ async def unary_call(
     waits = iter(REPEAT_SECONDS if repeatable is not None else ())
     while True:
         try:
-            return await unary(repeatable or request, metadata=metadata, timeout=timeout)
+            with ended_by_closing():
+                return await unary(repeatable or request, metadata=metadata, timeout=timeout)
         except grpc.aio.AioRpcError as error:
             refusal = refusal_from_rpc_error(error)
             wait = next(waits, None) if error.code() in _LOST and not refusal.code else None
@@ -78,14 +80,32 @@ def _with_request_id(request: M) -> M | None:
 
 
 @contextmanager
+def ended_by_closing() -> Iterator[None]:
+    """Surrounds a call: when this client is closed under it, that is told, and not as a cancellation of its caller.
+
+    Raises:
+        ConnectionEnded: CLOSED.
+    """
+    try:
+        yield
+    except (asyncio.CancelledError, grpc.aio.UsageError) as error:
+        caller = asyncio.current_task()
+        if isinstance(error, asyncio.CancelledError) and (caller is None or caller.cancelling()):
+            raise
+        raise ConnectionEnded("CLOSED", "This client was closed meanwhile; the call may have been done.") from None
+
+
+@contextmanager
 def reading(call: "grpc.aio.UnaryStreamCall[Any, Any]") -> Iterator[None]:
     """Surrounds the reading of an answer that is streamed; cancels the call when its reader stops early.
 
     Raises:
         ServerRefusal: The call was refused or failed.
+        ConnectionEnded: CLOSED: this client was closed meanwhile.
     """
     try:
-        yield
+        with ended_by_closing():
+            yield
     except grpc.aio.AioRpcError as error:
         raise refusal_from_rpc_error(error) from error
     finally:

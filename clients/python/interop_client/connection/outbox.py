@@ -40,8 +40,10 @@ class Outbox:
 
         Raises:
             ValueError: A stanza alone is longer than a frame may be; those before it were added.
-            Exception: The exception that was passed to `end`.
+            Exception: The exception that was passed to `end`; also without any stanza.
         """
+        if self._end is not None:
+            raise self._end
         for stanza in stanzas:
             # A serialised batch of one stanza. Serialised batches concatenate, so a frame is a plain join of them.
             encoded = stanza_pb2.Batch(stanzas=(stanza,)).SerializeToString()

@@ -23,6 +23,7 @@ from google.protobuf.message import DecodeError, Message
 from google.rpc import status_pb2
 
 from interop_api.v1 import stanza_pb2
+from interop_client.connection.attempt import Attempt
 from interop_client.connection.login import CAPABILITIES
 from interop_client.connection.outbox import Outbox
 from interop_client.connection.proxy_frames import (
@@ -91,6 +92,7 @@ class ProxyTransport:
         self._login = login
         self._headers = {"Forwarded": f"for={_forwarded_node(client_ip)}"} if client_ip else {}
         self._connection: _Connection | None = None
+        self._attempt: Attempt[stanza_pb2.LoginSuccess] = Attempt()
 
     async def connect(self) -> stanza_pb2.LoginSuccess:
         """Opens the chat channel, after closing any open one. See Transport.
@@ -99,8 +101,12 @@ class ProxyTransport:
             LoginRefused: The server does not accept the login.
             ServerRefusal: The server or the proxy ended the handshake, or cannot be reached.
             TimeoutError: The login took too long.
+            ConnectionEnded: CLOSED: `close`, or another call of this, came meanwhile.
         """
-        await self.close()
+        return await self._attempt.make(self._connect())
+
+    async def _connect(self) -> stanza_pb2.LoginSuccess:
+        await self._close_connection()
         login = self._login
         hello = Hello(login.user, await login.get_token(), login.jid, login.read_receipts, login.capabilities)
         self._connection = await _Connection.open(self._url, self._headers, hello)
@@ -131,6 +137,10 @@ class ProxyTransport:
 
     async def close(self) -> None:
         """Ends the channel and frees its resources. See Transport."""
+        await self._attempt.end()
+        await self._close_connection()
+
+    async def _close_connection(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()

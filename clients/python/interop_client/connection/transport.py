@@ -8,7 +8,8 @@ import grpc.aio
 from google.protobuf.message import Message
 
 from interop_api.v1 import chat_pb2, media_pb2, media_pb2_grpc, stanza_pb2
-from interop_client.connection.calls import M, Metadata, reading, unary_call
+from interop_client.connection.attempt import Attempt
+from interop_client.connection.calls import M, Metadata, ended_by_closing, reading, unary_call
 from interop_client.connection.channel import ChannelKeys, ChatChannel
 from interop_client.connection.opening import open_channel
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
@@ -33,6 +34,7 @@ class Transport(Protocol):
         Raises:
             LoginRefused: The server does not accept the login.
             ServerRefusal: The server ended the handshake, or cannot be reached.
+            ConnectionEnded: CLOSED: `close`, or another call of this, came meanwhile.
         """
         ...
 
@@ -62,6 +64,7 @@ class Transport(Protocol):
 
         Raises:
             ServerRefusal: The call was refused or failed.
+            ConnectionEnded: CLOSED: this client was closed meanwhile; the call may have been done.
         """
         ...
 
@@ -112,6 +115,7 @@ class DirectTransport:
         self._login = login
         self._grpc: grpc.aio.Channel | None = None
         self._chat: ChatChannel | None = None
+        self._attempt: Attempt[stanza_pb2.LoginSuccess] = Attempt()
 
     async def connect(self) -> stanza_pb2.LoginSuccess:
         """Opens the chat channel, after closing any open one.
@@ -122,11 +126,16 @@ class DirectTransport:
             CertificateError: The root does not certify the server.
             RemoteProtocolError: The server broke the protocol.
             TimeoutError: The login took too long.
+            ConnectionEnded: CLOSED: `close`, or another call of this, came meanwhile.
         """
-        if self._chat is not None:
-            await self._chat.close()
-            self._chat = None
-        self._chat = await ChatChannel.open(self._channel, self._keys, await self._login())
+        return await self._attempt.make(self._connect())
+
+    async def _connect(self) -> stanza_pb2.LoginSuccess:
+        chat, self._chat = self._chat, None
+        if chat is not None:
+            await chat.close()
+        payload = await self._login()  # before the channel is looked at, which may be another one by then
+        self._chat = await ChatChannel.open(self._channel, self._keys, payload)
         return self._chat.login
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
@@ -147,7 +156,8 @@ class DirectTransport:
             requests, metadata=self._metadata, timeout=TRANSFER_SECONDS
         )
         try:
-            return await call
+            with ended_by_closing():
+                return await call
         except grpc.aio.AioRpcError as error:
             raise refusal_from_rpc_error(error) from error
 
@@ -167,12 +177,16 @@ class DirectTransport:
 
     async def close(self) -> None:
         """Ends the channel and frees its resources. See Transport."""
+        await self._attempt.end()
+        # Both at once: an attempt that begins meanwhile gets a channel of its own.
         chat, self._chat = self._chat, None
-        if chat is not None:
-            await chat.close()
         channel, self._grpc = self._grpc, None
-        if channel is not None:
-            await channel.close()
+        try:
+            if chat is not None:
+                await chat.close()
+        finally:
+            if channel is not None:
+                await channel.close()
 
     @property
     def _channel(self) -> grpc.aio.Channel:

@@ -3,7 +3,6 @@
 Source: MED-01 to MED-06; interop_api/v1/media.proto.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +17,7 @@ from interop_client.media.crypto import (
     decrypt_file,
 )
 from interop_client.media.reference import MediaReference
+from interop_client.threads import to_its_end
 
 _HTTP_REASONS = {"HTTP_404": "BLOB_NOT_FOUND", "HTTP_410": "BLOB_EXPIRED"}
 
@@ -73,13 +73,13 @@ async def _receive(chunks: AsyncIterator[bytes], reference: MediaReference, targ
     # Beside the target, so that the plaintext gets the target's name only when it is complete and verified.
     with TemporaryDirectory(dir=target.parent, prefix=".interop-") as folder:  # a name of 255 bytes leaves no room
         blob_path, plaintext_path = Path(folder) / "blob", Path(folder) / "plaintext"
-        with await asyncio.to_thread(blob_path.open, "wb") as blob:
+        with await to_its_end(blob_path.open, "wb") as blob:
             async for chunk in chunks:
                 left -= len(chunk)
                 if left < 0:
                     raise MediaTampered(MediaCheck.CIPHERTEXT_LENGTH)
-                await asyncio.to_thread(blob.write, chunk)
-        await asyncio.to_thread(_decrypt, blob_path, plaintext_path, reference)
+                await to_its_end(blob.write, chunk)
+        await to_its_end(_decrypt, blob_path, plaintext_path, reference)
         plaintext_path.replace(target)
 
 

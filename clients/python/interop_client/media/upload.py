@@ -16,6 +16,7 @@ from interop_api.v1 import media_pb2
 from interop_client.connection.transport import BlobStreams, Transport
 from interop_client.errors import Recovery, ServerRefusal
 from interop_client.media.crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedMedia, MediaType, encrypt_file
+from interop_client.threads import to_its_end
 from interop_protocol.encoding import media_token
 
 MAX_RESUMPTIONS = 5
@@ -64,7 +65,7 @@ async def encrypted_blob(source: Path, media_type: MediaType) -> AsyncIterator[B
     media_key = os.urandom(MEDIA_KEY_BYTES)
     with TemporaryDirectory(prefix="interop-") as folder:
         path = Path(folder) / "blob"
-        encrypted = await asyncio.to_thread(_encrypt, source, path, media_key, media_type)
+        encrypted = await to_its_end(_encrypt, source, path, media_key, media_type)  # then its folder can go
         yield Blob(path, media_type, media_key, encrypted)
 
 

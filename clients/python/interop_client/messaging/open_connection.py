@@ -114,6 +114,7 @@ class Connection:
         self._ping_ids = itertools.count(1)
         self._end: ConnectionEnded | None = None
         self._is_closing = False
+        self._has_let_go = False
         self._upkeep: dict[type[Event], asyncio.Task[None]] = {}
         self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
         self.is_faulty = False
@@ -167,9 +168,11 @@ class Connection:
         self._arrival_or_end.set()
         self._parts.events.lift_bound()
         self._cancel_upkeep()  # before the end of the session, which it needs
-        await self._parts.transport.close()
+        if not self._has_let_go:  # else the transport may be another connection's by now
+            await self._parts.transport.close()
+            self._has_let_go = True
         if _calling.get() is not self:
-            await self._task
+            await asyncio.wait((self._task,))  # whose end is its own, also when this is cancelled
 
     @property
     def is_over(self) -> bool:
@@ -271,9 +274,14 @@ class Connection:
                     await self._arrival_or_end.wait()
         except ConnectionEnded:
             pass  # the acks were not sent: the deliveries come again, and the client will know them
-        except Exception:  # noqa: BLE001 - the application's code or its disk failed: ack nothing more
-            _log.exception("a delivery could not be opened or saved: the connection ends")
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError) and self._task.cancelling():
+                raise  # the event loop ends
             self.is_faulty = True
+            if isinstance(error, KeyboardInterrupt | SystemExit):
+                raise
+            # The application's code or its disk failed, in whatever way: ack nothing more.
+            _log.exception("a delivery could not be opened or saved: the connection ends")
             await self._parts.transport.close()
 
     async def _deliver_some(self) -> None:
@@ -300,12 +308,25 @@ class Connection:
 
     async def _tell(self, event: Event) -> None:
         if self._parts.on_event is not None:
-            with self._application(), _own_cancellations():
-                await self._parts.on_event(event)
+            try:
+                with self._application(), _own_cancellations():
+                    await self._parts.on_event(event)
+            except ConnectionEnded as error:
+                if not await self._has_ended():
+                    raise _LetOut("the application's code let out the end of another connection") from error
+                raise
         self._parts.events.put(event)
         kind = type(event)
         if kind in self._parts.upkeep and (kind not in self._upkeep or self._upkeep[kind].done()):
             self._upkeep[kind] = asyncio.create_task(self._keep_up(kind))
+
+    async def _has_ended(self) -> bool:
+        """Says whether this connection has ended, also when its reader is yet to hear of it."""
+        try:
+            await self.send()
+        except ConnectionEnded:
+            return True
+        return self._is_over
 
     async def _keep_up(self, kind: type[Event]) -> None:
         try:
@@ -336,8 +357,8 @@ class Connection:
         return self._is_closing or self._end is not None
 
 
-class _Cancelled(Exception):
-    """Code of the application let out the cancellation of something that it waited for."""
+class _LetOut(Exception):
+    """Code of the application let out what ended something else: a task that it waited for, another connection."""
 
 
 @contextmanager
@@ -349,7 +370,7 @@ def _own_cancellations() -> Iterator[None]:
     except asyncio.CancelledError as error:
         if task is None or task.cancelling():
             raise
-        raise _Cancelled("what the application's code waited for was cancelled") from error
+        raise _LetOut("what the application's code waited for was cancelled") from error
 
 
 def _answer(waiting: asyncio.Future[A] | None, answer: A) -> None:

@@ -1,6 +1,9 @@
 """A download is whole and proved, or leaves nothing; an upload that breaks goes on where the server has it."""
 
+import asyncio
 import hashlib
+import tempfile
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +15,7 @@ from aiohttp.test_utils import TestServer
 
 from interop_api.v1 import media_pb2
 from interop_client.errors import ServerRefusal
+from interop_client.media import upload as upload_module
 from interop_client.media.crypto import MediaTampered, MediaType
 from interop_client.media.download import download_over_grpc, download_over_http
 from interop_client.media.reference import MediaReference
@@ -200,3 +204,34 @@ async def test_the_token_is_the_digest_of_what_is_uploaded(blob: Blob) -> None:
     digest = hashlib.sha256(blob.path.read_bytes()).digest()
     assert digest == blob.encrypted.ciphertext_sha256
     assert len(media_token(digest)) == 43
+
+
+async def test_an_upload_that_is_given_up_leaves_no_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that encrypts cannot be cancelled: its folder goes when it has ended."""
+    plaintext, folder = tmp_path / "plaintext", tmp_path / "temporary"
+    plaintext.write_bytes(b"Hi")
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    began, go_on = threading.Event(), threading.Event()
+    real = upload_module.encrypt_file
+
+    def slow(*arguments: Any) -> Any:
+        began.set()
+        go_on.wait(10)
+        return real(*arguments)
+
+    monkeypatch.setattr(upload_module, "encrypt_file", slow)
+
+    async def send() -> None:
+        async with encrypted_blob(plaintext, MediaType.DOCUMENT):
+            pass
+
+    sending = asyncio.create_task(send())
+    await asyncio.to_thread(began.wait, 10)
+    for _ in range(2):
+        sending.cancel()
+        await asyncio.sleep(0)
+    go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert list(folder.iterdir()) == []

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from interop_client.client import ClientOptions, InteropClient
-from interop_client.messaging.events import Event, TextReceived
+from interop_client.errors import ConnectionEnded
+from interop_client.messaging.events import ConnectionLost, Event, TextReceived
 from interop_client.state import ClientState, MemoryStore
 from tests.unit.client.conftest import ScriptedTransport
 from tests.unit.client.messaging.conftest import Alice, Peer, retry, say
@@ -81,3 +82,119 @@ async def test_finding_what_was_sent_may_close_the_client(
         transport.deliver(retry("old"))
         await found.wait()
     assert transport.acked == []
+
+
+@pytest.mark.parametrize("end", ["close", "connect", "abort"])
+async def test_closing_may_be_given_up(
+    transport: ScriptedTransport, state: ClientState, alice: Alice, end: str
+) -> None:
+    """As for a timeout, while the application's code is at work: the client can be closed and connected afterwards."""
+    at_work, go_on = asyncio.Event(), asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived):
+            at_work.set()
+            await go_on.wait()
+
+    bob = InteropClient(transport, state, options=ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(alice.delivery("Hi"))
+        await at_work.wait()
+        ending = asyncio.create_task(getattr(bob, end)())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        ending.cancel()
+        await asyncio.gather(ending, return_exceptions=True)
+        assert ending.cancelled()
+        go_on.set()
+        await bob.close()
+        await bob.connect()
+        await bob.close()
+
+
+async def test_who_closes_while_another_connects_has_the_last_word(
+    transport: ScriptedTransport, state: ClientState, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A login that comes to its end after that opens nothing; nor does the first of two that connect at once."""
+    connect, logins = transport.connect, asyncio.Semaphore(0)
+
+    async def slow() -> Any:
+        await logins.acquire()
+        return await connect()
+
+    monkeypatch.setattr(transport, "connect", slow)
+    bob = InteropClient(transport, state)
+    async with asyncio.timeout(5):
+        connecting = asyncio.create_task(bob.connect())
+        await asyncio.sleep(0)
+        await bob.close()
+        logins.release()
+        with pytest.raises(ConnectionEnded, match="CLOSED"):
+            await connecting
+        both = [asyncio.create_task(bob.connect()) for _ in range(2)]
+        await asyncio.sleep(0)
+        logins.release()
+        logins.release()
+        first, second = await asyncio.gather(*both, return_exceptions=True)
+        assert isinstance(first, ConnectionEnded) and second is None
+        await bob.close()
+
+
+class Outcome(BaseException):
+    """As test frameworks end a test with."""
+
+
+async def fail(_: InteropClient) -> None:
+    raise Outcome
+
+
+async def cancel_itself(_: InteropClient) -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+    await asyncio.sleep(0)
+
+
+async def use_another_that_has_ended(_: InteropClient) -> None:
+    raise ConnectionEnded("CLOSED", "That of another client.")
+
+
+@pytest.mark.parametrize("work", [fail, cancel_itself, use_another_that_has_ended])
+async def test_however_a_handler_fails_the_application_is_told(
+    transport: ScriptedTransport, state: ClientState, alice: Alice, work: Close
+) -> None:
+    """The connection ends as one at fault; nothing more is acked, and nothing stops unheard."""
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived):
+            await work(bob)
+
+    bob = InteropClient(transport, state, options=ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(alice.delivery("Hi"))
+        assert (await bob.wait_for(ConnectionLost)).reason == "CLIENT_FAULT"
+        await bob.close()
+    assert transport.acked == []
+
+
+async def test_the_end_of_the_own_connection_is_no_fault_of_the_handler(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """An answer that cannot be sent any more is let out, and the client connects again."""
+    at_work = asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived) and event.text == "Hi":
+            at_work.set()
+            transport.end("SERVER_DRAINING")
+            await bob.send_text(event.sender, "Hello")
+
+    bob = InteropClient(transport, state, options=ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(alice.delivery("Hi"))
+        assert (await bob.wait_for(ConnectionLost)).reason == "SERVER_DRAINING"
+        await bob.connect()
+        await bob.close()

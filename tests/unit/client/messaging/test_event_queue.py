@@ -167,3 +167,52 @@ async def test_what_was_given_to_one_who_left_goes_to_the_next(wants: bool) -> N
     else:
         assert await queue.take(lambda event: True, 0) == low(1)
         next_one.cancel()
+
+
+async def test_what_is_given_back_stands_where_it_came() -> None:
+    """Also when several leave to whom something was given."""
+    queue = EventQueue(10)
+    gone = [asyncio.create_task(queue.take(PreKeysLow, 5)) for _ in range(2)]
+    await asyncio.sleep(0)
+    for number in range(3):
+        queue.put(low(number))
+    for task in gone:
+        task.cancel()
+    await asyncio.gather(*gone, return_exceptions=True)
+    assert [await queue.take(PreKeysLow, 0) for _ in range(3)] == [low(number) for number in range(3)]
+
+
+class Outcome(BaseException):
+    """As test frameworks end a test with."""
+
+
+@pytest.mark.parametrize(
+    ("raised", "told"), [(Outcome("no"), Outcome), (StopIteration(), RuntimeError)], ids=["outcome", "stop"]
+)
+async def test_a_predicate_may_raise_what_is_no_usual_exception(
+    raised: BaseException, told: type[BaseException]
+) -> None:
+    """Such as the failure of a test, or `next` without a default: whoever brings the event does not hear of it."""
+    queue = EventQueue(10)
+
+    def wrong(event: Event) -> bool:
+        raise raised
+
+    waiting = asyncio.create_task(queue.take(wrong, 5))
+    await asyncio.sleep(0)
+    queue.put(low(1))
+    [ended] = await asyncio.gather(waiting, return_exceptions=True)
+    assert isinstance(ended, told)
+    assert await queue.take(PreKeysLow, 0) == low(1)
+
+
+async def test_waiting_for_the_next_event_may_be_given_up() -> None:
+    """As for a timeout: the next wait goes on where it was. The end of the queue is the end."""
+    queue = EventQueue(10)
+    events = queue.all()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(anext(events), 0.001)
+    queue.put(low(1))
+    assert await anext(events) == low(1)
+    queue.close()
+    assert [event async for event in events] == []

@@ -1,0 +1,28 @@
+"""Work on threads, which nobody can cancel; knows nothing of what it is."""
+
+import asyncio
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Does work on a thread, and returns when it has ended: also when it is cancelled, however often.
+
+    Raises:
+        CancelledError: It was cancelled; the work is done all the same, or has failed.
+        Exception: What the work raises.
+    """
+    working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+    cancelled: asyncio.CancelledError | None = None
+    while not working.done():
+        try:
+            await asyncio.wait((working,))
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is None:
+        return working.result()
+    working.exception()  # looked at: nobody else will
+    raise cancelled

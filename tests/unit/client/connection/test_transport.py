@@ -1,0 +1,103 @@
+"""A transport that is closed, or told to connect anew, while it connects or calls: each caller is told so."""
+
+import asyncio
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from interop_api.v1 import chat_pb2, prekeys_pb2, prekeys_pb2_grpc
+from interop_client.connection.login import third_party_login
+from interop_client.connection.transport import DirectTransport, LoginFactory
+from interop_client.errors import ConnectionEnded
+from interop_protocol.endpoint import ServerAddress
+from tests.unit.client.conftest import NoiseServer, Peer, public_key, serving
+
+AUTH_KEY = b"\x05" * 32
+
+
+def transport_to(server: NoiseServer, log_in: LoginFactory) -> DirectTransport:
+    return DirectTransport(ServerAddress(server.address, public_key(server.root)), AUTH_KEY, log_in)
+
+
+async def at_once() -> chat_pb2.LoginPayload:
+    return third_party_login("12-34@interop", "token")
+
+
+async def test_closing_ends_whoever_waits_for_a_token() -> None:
+    """The token may come when the channel has gone."""
+    async with serving(NoiseServer()) as server, asyncio.timeout(10):
+        asked = asyncio.Event()
+
+        async def never() -> chat_pb2.LoginPayload:
+            asked.set()
+            await asyncio.Event().wait()
+            return await at_once()
+
+        transport = transport_to(server, never)
+        connecting = asyncio.create_task(transport.connect())
+        await asked.wait()
+        await transport.close()
+        with pytest.raises(ConnectionEnded, match="CLOSED"):
+            await connecting
+
+
+async def test_closing_ends_a_login_that_is_not_answered() -> None:
+    """At once, and not when the login has taken too long."""
+    here = asyncio.Event()
+
+    async def silent(_: Peer) -> None:
+        here.set()
+        await asyncio.Event().wait()
+
+    async with serving(NoiseServer(script=silent)) as server, asyncio.timeout(10):
+        transport = transport_to(server, at_once)
+        connecting = asyncio.create_task(transport.connect())
+        await here.wait()
+        await transport.close()
+        with pytest.raises(ConnectionEnded, match="CLOSED"):
+            await connecting
+
+
+async def test_of_several_that_connect_at_once_the_last_is_connected() -> None:
+    """The others are told; no login is answered twice, and no channel stays open."""
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        while await peer.hear() is not None:
+            pass
+
+    async with serving(NoiseServer(script=script)) as server, asyncio.timeout(10):
+        transport = transport_to(server, at_once)
+        before = asyncio.all_tasks()
+        outcomes = await asyncio.gather(*(transport.connect() for _ in range(4)), return_exceptions=True)
+        assert [isinstance(each, ConnectionEnded) for each in outcomes].count(False) == 1
+        assert sum("chat channel" in task.get_name() for task in asyncio.all_tasks() - before) == 2
+        await transport.close()
+
+
+@pytest.mark.parametrize("cancels", [False, True])
+async def test_a_call_under_which_the_client_is_closed_is_told_so(cancels: bool) -> None:
+    """A cancellation is for who asked for it: else a task group would take the caller for cancelled."""
+    called = asyncio.Event()
+
+    class Silent(prekeys_pb2_grpc.PreKeyServiceServicer):
+        async def CountOneTimePreKeys(self, request: Any, context: Any) -> Any:  # type: ignore[override]
+            called.set()
+            await asyncio.Event().wait()
+
+    listener = grpc.aio.server()
+    prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(Silent(), listener)  # type: ignore[no-untyped-call, unused-ignore]
+    address = f"127.0.0.1:{listener.add_insecure_port('127.0.0.1:0')}"
+    await listener.start()
+    transport = transport_to(NoiseServer(address=address), at_once)
+    method, request = "/interop_api.v1.PreKeyService/CountOneTimePreKeys", prekeys_pb2.CountOneTimePreKeysRequest()
+    async with asyncio.timeout(10):
+        calling = asyncio.create_task(transport.call(method, request, prekeys_pb2.CountOneTimePreKeysResponse))
+        await called.wait()
+        if cancels:
+            calling.cancel()
+        await transport.close()
+        [ended] = await asyncio.gather(calling, return_exceptions=True)
+        assert isinstance(ended, asyncio.CancelledError if cancels else ConnectionEnded)
+    await listener.stop(0)
