@@ -33,7 +33,9 @@ _PARSED = 64
 _PUSH_KEY_NAME = "push-signing-key"
 _SEGMENT = re.compile(r"[A-Za-z0-9_-]+")
 _EXPONENT = re.compile(r"[A-Za-z0-9_-]{1,6}")  # 32 bits fit: a longer exponent only costs time
-_MODULUS = re.compile(rf"[A-Za-z0-9_-]{{1,{(MAX_MODULUS_BITS // 8 * 4 + 2) // 3}}}")
+_MOST_OF_A_NUMBER = (MAX_MODULUS_BITS // 8 * 4 + 2) // 3
+"""How many characters a modulus has in base64url at most, and hence a signature."""
+_MODULUS = re.compile(rf"[A-Za-z0-9_-]{{1,{_MOST_OF_A_NUMBER}}}")
 
 
 class JoserfcTokens:
@@ -250,14 +252,18 @@ def _import_key(entry: Mapping[str, object]) -> "RSAKey | None":
 
 
 def _verify_signature(token: str, key: "RSAKey") -> None:
-    from joserfc.errors import BadSignatureError, JoseError
+    from joserfc.errors import BadSignatureError, ExceededSizeError, JoseError
     from joserfc.jws import JWSRegistry, deserialize_compact
 
     registry = JWSRegistry(algorithms=[ALGORITHM], strict_check_header=False)
     registry.max_header_length = MAX_TOKEN_CHARACTERS
+    registry.max_signature_length = _MOST_OF_A_NUMBER  # joserfc counts characters, and its own bound refuses long keys
     try:
         deserialize_compact(token, key, registry=registry)
     except BadSignatureError as error:
         raise Refusal(Reason.TOKEN_SIGNATURE_INVALID) from error
+    except ExceededSizeError as error:
+        detail = f"the signature is longer than that of a key of {MAX_MODULUS_BITS:,} bits"
+        raise Refusal(Reason.TOKEN_MALFORMED, detail) from error
     except JoseError as error:
         raise Refusal(Reason.TOKEN_MALFORMED, "the header has a member of the wrong type") from error

@@ -1,8 +1,10 @@
 """Every bad token and every bad key set is a Refusal with a reason, nothing else (ENL-04, ENL-05, T4)."""
 
 import base64
+import hashlib
 import hmac
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +64,31 @@ def test_a_good_token_is_read_and_verified() -> None:
     """What `peek` says before is what `verify` proves after."""
     assert READER.peek(token()) == ("RS256", "k1", "https://partner.example")
     assert READER.verify(token(), key_set(jwk())) == CLAIMS
+
+
+@pytest.mark.requirement("ENL-05")
+@pytest.mark.parametrize(
+    ("exponents", "bits"), [((1_279, 607, 107, 31, 19, 5), 2_048), ((4_423, 3_217, 521, 31), 8_192)]
+)
+def test_a_key_of_every_promised_length_verifies(exponents: tuple[int, ...], bits: int) -> None:
+    """The shortest and the longest that the contract names (ENL-05). Mersenne primes are found faster than others."""
+    primes = [2**exponent - 1 for exponent in exponents]
+    modulus, size = math.prod(primes), bits // 8
+    assert modulus.bit_length() == bits
+    signed = token().rpartition(".")[0]
+    digest = bytes.fromhex("3031300d060960864801650304020105000420") + hashlib.sha256(signed.encode()).digest()
+    padded = b"\x00\x01" + b"\xff" * (size - 3 - len(digest)) + b"\x00" + digest
+    private = pow(65_537, -1, math.lcm(*(prime - 1 for prime in primes)))
+    signature = pow(int.from_bytes(padded, "big"), private, modulus).to_bytes(size, "big")
+    assert READER.verify(f"{signed}.{b64(signature)}", key_set(jwk(n=number(modulus)))) == CLAIMS
+
+
+def test_a_signature_longer_than_any_key_gives_is_refused_as_that() -> None:
+    """What is wrong is the signature, not the header."""
+    signed = token().rpartition(".")[0]
+    refusal = refused(Reason.TOKEN_MALFORMED, lambda: READER.verify(f"{signed}.{b64(bytes(1_025))}", key_set(jwk())))
+    assert "the signature is longer than that of a key of 8,192 bits" in str(refusal)
+    refused(Reason.TOKEN_SIGNATURE_INVALID, lambda: READER.verify(f"{signed}.{b64(bytes(1_024))}", key_set(jwk())))
 
 
 @pytest.mark.requirement("ENL-04")
