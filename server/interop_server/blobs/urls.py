@@ -21,8 +21,8 @@ def checked(url: str) -> str:
     try:
         parts = urlsplit(url)
         has_more = bool(parts.query or parts.fragment or "@" in parts.netloc or parts.port is not None)
-    except ValueError as error:
-        raise BlobsUnusable("that is no URL.") from error
+    except ValueError:
+        raise BlobsUnusable("that is no URL.") from None  # the cause would repeat it
     if parts.scheme not in SCHEMES or not url.startswith(f"{parts.scheme}://"):
         raise BlobsUnusable("name a URL such as s3://bucket/prefix, gs://…, az://… or file:///folder.")
     if has_more:

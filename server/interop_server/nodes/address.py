@@ -11,7 +11,10 @@ PREFIX = "interopsim"
 """What the subjects of a world begin with, unless its address says otherwise."""
 _SCHEMES = ("nats", "tls")
 _PREFIX = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_FORM = "it is nats://USER:PASSWORD@HOST:PORT/PREFIX, where what is special in a URL is percent-encoded"
+_UNREADABLE = (
+    "The address of the bus cannot be read: it is nats://USER:PASSWORD@HOST:PORT/PREFIX, where what is special in a "
+    "URL is percent-encoded."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,12 +36,15 @@ class BusAddress:
         Raises:
             BusUnusable: It is none. The message has nothing of it: the password could be anywhere.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise BusUnusable(_UNREADABLE) from None  # the cause would say the password
         if parts.scheme not in _SCHEMES:
             raise BusUnusable("The address of a bus begins with nats:// or tls://.")
         credentials = dict(parse_qsl(parts.query, keep_blank_values=True))
         if not _is_whole(parts) or credentials.keys() > {"creds"}:
-            raise BusUnusable(f"The address of the bus cannot be read: {_FORM}.")
+            raise BusUnusable(_UNREADABLE)
         prefix = parts.path.strip("/") or PREFIX
         if not _PREFIX.fullmatch(prefix):
             raise BusUnusable("The prefix of a bus is 1 to 64 letters, digits, hyphens and underscores.")

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
     from interop_server.core.troubles import Troubles
     from interop_server.storage.postgres.holds import PostgresHolds
 
+_UNREADABLE = (
+    "The address of the store cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where what is "
+    "special in a URL is percent-encoded, such as %40 for @ and %2F for /."
+)
+
 
 class WrongDatabase(Exception):
     """A database cannot serve as the store; the message is a sentence that says why and what to do."""
@@ -40,14 +45,14 @@ class StoreAddress:
         Raises:
             WrongStore: It is none. The message has nothing of it: the password could be anywhere.
         """
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+        except ValueError:
+            raise WrongStore(_UNREADABLE) from None  # the cause would say the password
         if parts.scheme not in ("postgresql", "postgres"):
             raise WrongStore("The address of a store begins with postgresql://.")
         if _is_cut_at_the_wrong_place(parts):
-            raise WrongStore(
-                "The address of the store cannot be read: it is postgresql://USER:PASSWORD@HOST:PORT/DATABASE, where "
-                "what is special in a URL is percent-encoded, such as %40 for @ and %2F for /."
-            )
+            raise WrongStore(_UNREADABLE)
         return cls(url, f"postgresql://{parts.netloc.rpartition('@')[2]}{parts.path}")
 
 

@@ -298,3 +298,11 @@ async def test_a_store_that_is_not_to_be_told_is_told(
     monkeypatch.setenv("AWS_CONDITIONAL_PUT", "disabled")
     with pytest.raises(BlobsUnusable, match="it cannot be told not to overwrite"):
         await Bucket.at(f"s3://{s3_server.new_bucket()}", troubles).begin()
+
+
+def test_what_is_no_url_is_not_repeated() -> None:
+    """A key could be anywhere in it, also in what led to the error."""
+    for url in ("s3://me:word℀@bucket", "s3://me:word@[::1"):
+        with pytest.raises(BlobsUnusable, match=r"^that is no URL[.]$") as caught:
+            checked(url)
+        assert caught.value.__cause__ is None and caught.value.__suppress_context__
