@@ -85,6 +85,7 @@ AT_ODDS: list[tuple[dict[str, int], dict[str, int], str]] = [
     ({"connected_note_seconds": 86_400, "unenlist_days": 1}, {"connected_note_seconds": 86_401}, "unenlist_days"),
     ({"remembered_prekeys": 20_000, "stored_prekeys": 20_000}, {"remembered_prekeys": 19_999}, "remembered_prekeys"),
     ({"temporary_ban_hours": 438_000, "temporary_bans": 2}, {"temporary_ban_hours": 438_001}, "temporary_bans"),
+    ({"trusted_bucket_days": 365, "trusted_buckets": 100}, {"trusted_buckets": 101}, "trusted_buckets"),
 ]  # fmt: skip
 """Limits that can just work together, a change with which they cannot, and what the sentence names."""
 

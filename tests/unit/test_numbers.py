@@ -34,7 +34,7 @@ from interop_server.core import (
     trace,
     troubles,
 )
-from interop_server.core.abuse import audit, challenges, reports, standing
+from interop_server.core.abuse import audit, challenges, reports, scoring, standing
 from interop_server.core.consent import optin, reachability
 from interop_server.core.enlistment import absence, client_ip
 from interop_server.core.keys import kem_prekeys
@@ -116,7 +116,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (faults, {"MAX_REMEMBERED": 1_000}),
     (newest, {"RUN_ID_BYTES": 4}),
     (nodes, {"NOWHERE": 0}),
-    (ratelimit, {"_MAX_KEYS": 100_000, "_FORGOTTEN_AT_ONCE": 2, "_PARTS": 10**18}),
+    (ratelimit, {"_MAX_KEYS": 100_000, "_FORGOTTEN_AT_ONCE": 2, "_PARTS": 10**18, "_LATEST_FULL_MS": 2**62}),
     (reasons, {"_BACK_OFF_MS": 1_000, "_NEW_KEYS": 406}),
     (trace, {"ENTRY_BYTES": 400}),
     (journal, {
@@ -134,6 +134,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (audit, {"_PAGE": 500}),
     (challenges, {"MAX_ANSWER_CHARACTERS": 64, "_TOKEN_BYTES": 16, "_DIGITS": 6}),
     (reports, {"MAX_REPORTED_MESSAGES": 16, "_REPORT_ID_BYTES": 8}),
+    (scoring, {"MAX_POINTS": 4_294_967_295}),
     (standing, {"TOO_MANY_NEW_CHATS": 101, "REPORTED_BY_MANY": 102, "MAX_SANCTION_SECONDS": 31_536_000}),
     (optin, {"TERMS_ID": "20240306"}),
     (reachability, {"MAX_DISPLAY_NAME_CHARACTERS": 64}),

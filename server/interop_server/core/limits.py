@@ -596,5 +596,10 @@ def conflicts(limits: Limits) -> list[str]:
             f"temporary_ban_hours={limits.temporary_ban_hours} doubled for each of temporary_bans="
             f"{limits.temporary_bans} is more than a hundred years: lower one of them.",
         ),
+        (
+            limits.trusted_bucket_days * limits.trusted_buckets > DAYS.most,
+            f"trusted_bucket_days={limits.trusted_bucket_days} for each of trusted_buckets={limits.trusted_buckets} is "
+            "more than a hundred years: lower one of them.",
+        ),
     )
     return [sentence for is_wrong, sentence in checks if is_wrong]

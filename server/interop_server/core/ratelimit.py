@@ -20,6 +20,9 @@ _PARTS = 10**18
 """What one is divided into. A level is a whole number of parts, so that it is exact: with fractions, whoever waited as
 told could be a rounding error short."""
 
+_LATEST_FULL_MS = 1 << 62
+"""A bucket that is full later is full never: this fits into 64 bits, and has room for whoever rounds it up."""
+
 
 class Terms(NamedTuple):
     """What a rate allows: a burst, then so much in each millisecond."""
@@ -60,8 +63,8 @@ class Terms(NamedTuple):
         return min(self.burst, level - amount * _PARTS)
 
     def full_ms(self, level: int, at_ms: int) -> int:
-        """Returns the time at which a bucket is full, if nothing more is taken."""
-        return at_ms - (level - self.burst) // self.per_ms
+        """Returns the time at which a bucket is full, if nothing more is taken; a bound where no column holds it."""
+        return min(at_ms - (level - self.burst) // self.per_ms, _LATEST_FULL_MS)
 
     def refusal(self, wait_ms: int) -> Refusal:
         """Returns RATE_LIMITED with a delay."""

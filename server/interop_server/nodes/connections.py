@@ -18,6 +18,9 @@ from interop_server.nodes.outgoing import Outgoing
 from interop_server.rpc.connections import ConnectionRegistry
 from interop_server.rpc.convert.indicators import indicator_to
 
+_MAX_SECONDS = 2**31 - 1
+"""Longest that an indicator is shown for at another node, by its field in bus.proto."""
+
 
 class Away:
     """A connection at another node. It is the session of calls that are made here."""
@@ -197,7 +200,7 @@ class WorldConnections:
                 account_id=account_id,
                 sender_jid=sender_jid,
                 stanza=stanza,
-                expires_after_seconds=expires_after_seconds,
+                expires_after_seconds=min(expires_after_seconds, _MAX_SECONDS),
             )
         )
         self._changed()

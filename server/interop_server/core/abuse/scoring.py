@@ -5,6 +5,7 @@ unavailable there and give no points. Source: ABU-07, PRX-05.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from interop_server.core.abuse.store import StoreForAbuse
@@ -12,6 +13,8 @@ from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.model import Account, Complaints, ConnectionFacts
 from interop_server.core.ports import Clock, ConnectionSignals
 
+MAX_POINTS = 2**32 - 1
+"""What a score and each of its parts are at most: what is told is a uint32."""
 UNAVAILABLE = "unavailable"
 """Value of a signal that says nothing about the end client."""
 
@@ -28,7 +31,7 @@ class Score:
     @property
     def total(self) -> int:
         """The score: the sum of the points."""
-        return sum(self.points.values())
+        return _total(self.points)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +61,16 @@ class Scoring:
             for facts in self.connections.facts()
             if facts.account.integrator == integrator
         )
-        return sum(self._points(complaints, shared).values())
+        return _total(self._points(complaints, shared))
 
     def _points(self, complaints: Complaints, shared_address: int) -> dict[str, int]:
-        return {
+        points = {
             "reports": complaints.reporters * self.limits.points_per_report,
             "unanswered_chats": complaints.unanswered_chats * self.limits.points_per_unanswered_chat,
             "blocks": complaints.blockers * self.limits.points_per_block,
             "shared_address": shared_address,
         }
+        return {cause: min(number, MAX_POINTS) for cause, number in points.items()}
 
     def _direct_hosts(self) -> Counter[str]:
         """Returns how many third-party users are connected directly from each address."""
@@ -81,6 +85,10 @@ class Scoring:
 
     def _since_ms(self) -> int:
         return report_weight_since_ms(self.clock.now_ms(), self.limits)
+
+
+def _total(points: Mapping[str, int]) -> int:
+    return min(sum(points.values()), MAX_POINTS)
 
 
 def report_weight_since_ms(now_ms: int, limits: Limits) -> int:
