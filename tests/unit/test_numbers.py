@@ -160,7 +160,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (buckets, {"_KEPT_MS": 604_800_000}),
     (postgres_belongings, {"STEP_ROWS": 1_000}),
     (clock, {"_MOST_SKEW_MS": 5_000}),
-    (postgres_database, {"LEAST_VERSION": 150_000}),
+    (postgres_database, {"LEAST_VERSION": 160_000}),
     (postgres_engine, {"_MOST_ITEMS": 512, "_TRIES": 4, "_READERS": 3}),
     (buckets, {"_KEPT_MS": 7 * 24 * 3_600_000}),
     (holds, {"TURN_SECONDS": 0.05, "TURNS": 400, "_DIGITS": 16, "_KEYS": 18_446_744_073_709_551_616}),

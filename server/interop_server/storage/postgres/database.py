@@ -12,8 +12,8 @@ from interop_server.storage.postgres.nodes import living_nodes
 from interop_server.storage.postgres.session import Session
 from interop_server.storage.schema_files import missing_files, schema_files, version, works_for
 
-LEAST_VERSION = 150_000
-"""The oldest server that is known to do: 15."""
+LEAST_VERSION = 160_000
+"""The oldest server that makes the tables: 16, the first with STORAGE in CREATE TABLE."""
 _SEAT_WAIT = "3s"
 """How long the lock of a process that has just ended may still be held: its connection must be noticed to be gone."""
 _SERVER = "SELECT current_setting('server_version_num')::integer, current_setting('server_encoding'), current_schema()"
@@ -87,7 +87,7 @@ async def prepare_database(connection: asyncpg.Connection, name: str, *, is_empt
     """
     [(server, encoding, schema_name)] = await connection.fetch(_SERVER)
     if server < LEAST_VERSION:
-        raise WrongStore(f"{name} is on a PostgreSQL older than 15: use a newer one.")
+        raise WrongStore(f"{name} is on a PostgreSQL older than 16: use a newer one.")
     if encoding != "UTF8":
         raise WrongStore(f"{name} has the encoding {encoding}: create one with the encoding UTF8.")
     if schema_name is None:

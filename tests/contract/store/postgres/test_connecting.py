@@ -155,8 +155,8 @@ class _OtherServer:
 
 
 async def test_the_oldest_server() -> None:
-    """PostgreSQL 15.0; what else is wrong is told of one that is new enough."""
-    for number, said in ((149_999, "older than 15"), (150_000, "LATIN1")):
+    """PostgreSQL 16.0; what else is wrong is told of one that is new enough."""
+    for number, said in ((159_999, "older than 16"), (160_000, "LATIN1")):
         with pytest.raises(WrongStore, match=said):
             await database.prepare_database(_OtherServer(number), "it")  # type: ignore[arg-type]
 
