@@ -33,6 +33,7 @@ WRONG_USE = {
     "a driver elsewhere": (("client", "--driver", "192.0.2.1:5555"), "--allow-remote"),
     "a driver elsewhere by name": (("client", "--driver", "driver.example:5555"), "--allow-remote"),
     "no address": (("client", "--driver", "5555"), "HOST:PORT"),
+    "endless port": (("client", "--driver", f"127.0.0.1:{'9' * 5_000}"), "HOST:PORT"),
     "nobody there": (("client", "--driver", "127.0.0.1:1"), "no driver answers"),
     "a negative seed": ((*CLIENT, "--seed", "-1"), "--seed"),
     "no time at all": ((*CLIENT, "--time-factor", "0"), "--time-factor"),

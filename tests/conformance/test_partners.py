@@ -29,6 +29,7 @@ WRONG_USE = {
     "another scheme": (("--base-url", "ftp://127.0.0.1:1"), "--base-url"),
     "nobody there": (("--base-url", "http://127.0.0.1:1"), "127.0.0.1:1"),
     "elsewhere": (("--base-url", "http://192.0.2.1"), "--allow-remote"),
+    "a port without an end": (("--base-url", "http://127.0.0.1:1", "--listen", f"[::1]:{'9' * 5_000}"), "--listen"),
     "no token command": (("--base-url", "http://127.0.0.1:1", "--token-command", ""), "--token-command"),
     "no media": (("--base-url", "http://127.0.0.1:1", "--media-url", "http://127.0.0.1:1/m"), "--media-reference"),
 }

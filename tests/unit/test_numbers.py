@@ -14,7 +14,7 @@ import pytest
 from interop_client.media import crypto
 from interop_client.signal import chain, content, kem, keys, ratchet, session, snapshot, store
 from interop_client.signal import messages as signal_messages
-from interop_protocol import curve_keys, digest, fault_files, jid, noise, sizes, times, xeddsa_keys
+from interop_protocol import curve_keys, digest, fault_files, jid, noise, sizes, times, whole_numbers, xeddsa_keys
 from interop_server.core import (
     capabilities,
     fault_checks,
@@ -88,7 +88,11 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     }),
     (jid, {"_CACHED_JIDS": 16_384}),
     (noise, {"_MAX_COUNTER": 4_294_967_295}),
-    (times, {"_UNITS_MS": {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}}),
+    (times, {
+        "_UNITS_MS": {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1},
+        "MAX_DURATION_MS": 253_402_300_799_999,
+    }),
+    (whole_numbers, {"_MAX_DIGITS": 100}),
     (xeddsa_keys, {"_SIGN_BIT": 128}),
     (chain, {"MAX_FORWARD_JUMP": 25_000, "MAX_ARCHIVED_JUMP": 2_000, "MAX_SKIPPED_KEYS": 2_000}),
     (kem, {"SEED_BYTES": 64}),

@@ -50,9 +50,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def _seed(text: str) -> int:
-    if not text.isdecimal():
+    from interop_protocol.whole_numbers import read_whole
+
+    seed = read_whole(text, 0)
+    if seed is None:
         raise argparse.ArgumentTypeError(f"{text!r} is no seed: a whole number from 0 on is one")
-    return int(text)
+    return seed
 
 
 def pytest_report_header(config: pytest.Config) -> str:

@@ -8,6 +8,8 @@ import re
 from datetime import UTC, datetime, timedelta
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_DURATION_MS = 253_402_300_799_999
+"""Longest duration: no time lies further from the epoch."""
 _UNITS_MS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _DURATION = re.compile(r"(?:[0-9]{1,15}(?:ms|d|h|m|s))+")
 _PART = re.compile(r"([0-9]+)(ms|d|h|m|s)")
@@ -29,12 +31,15 @@ def parse_time(text: str) -> int:
 
 
 def format_time(ms: int) -> str:
-    """Returns the text of a time in UTC, to the millisecond.
+    """Returns the text of a time in UTC, to the millisecond, or `… ms` outside the years 1 to 9999, which have none.
 
     Args:
-        ms: Milliseconds since the UNIX epoch, up to the year 9999.
+        ms: Milliseconds since the UNIX epoch.
     """
-    time = EPOCH + timedelta(milliseconds=ms)
+    try:
+        time = EPOCH + timedelta(milliseconds=ms)
+    except OverflowError:  # a clock runs on, and a peer can say any time
+        return f"{ms} ms"
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
@@ -42,8 +47,11 @@ def parse_duration(text: str) -> int:
     """Returns milliseconds.
 
     Raises:
-        ValueError: The text is not a duration. The message says how to write one.
+        ValueError: The text is not a duration, or is one beyond all times. The message says how to write one.
     """
     if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration: write 30d, 12h, 5m, 90s, 250ms, or a sum such as 1d12h")
-    return sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))
+    ms = sum(int(number) * _UNITS_MS[unit] for number, unit in _PART.findall(text))
+    if ms > MAX_DURATION_MS:
+        raise ValueError(f"{text!r} leads past the year 9999: write a shorter one, such as 1d12h")
+    return ms

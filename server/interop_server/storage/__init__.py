@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from urllib.parse import SplitResult, urlsplit
 
+from interop_protocol.whole_numbers import read_whole
+
 if TYPE_CHECKING:
     from interop_server.core.store import Store
     from interop_server.core.troubles import Troubles
@@ -62,7 +64,7 @@ def _is_cut_at_the_wrong_place(parts: SplitResult) -> bool:
         return True
     places = parts.netloc.rpartition("@")[2].split(",")  # several servers, one of which can be written to
     ports = [place.rpartition("]")[2].partition(":")[2] for place in places]
-    return bool(parts.fragment) or not all(not port or port.isdecimal() for port in ports)
+    return bool(parts.fragment) or not all(not port or read_whole(port, 0, 65_535) is not None for port in ports)
 
 
 async def open_store(

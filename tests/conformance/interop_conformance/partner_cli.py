@@ -9,6 +9,7 @@ import click
 from interop_conformance.options import RUN, SELECTION, options, run_to_the_end, settings_of
 from interop_conformance.output import echo
 from interop_conformance.partner_subject import PartnerChoices, PartnerFacts, PartnerUnusable, read_command, read_url
+from interop_protocol.whole_numbers import read_whole
 
 _REFERENCE = re.compile(r"[A-Za-z0-9_.~-]{1,256}")
 _WEB = ("http", "https")
@@ -151,6 +152,7 @@ def _choices(chosen: Mapping[str, Any]) -> PartnerChoices:
 
 def _place(option: str, text: str) -> tuple[str, int]:
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or int(port) > 65_535:
+    number = read_whole(port, 0, 65_535)
+    if not host or number is None:
         raise PartnerUnusable(f"{option} must be HOST:PORT.")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return host.removeprefix("[").removesuffix("]"), number

@@ -11,6 +11,7 @@ from interop_conformance import profile
 from interop_conformance.catalogue import Scope, UnknownName, load, require, select
 from interop_conformance.check import Check, Subject
 from interop_conformance.reading import read_text
+from interop_protocol.whole_numbers import read_whole
 
 MAX_FILE_BYTES = 1 << 20
 """Longest file of expected failures."""
@@ -118,7 +119,7 @@ def require_local(address: str, *, allow_remote: bool, what: str) -> None:
         WrongUse: It is elsewhere, or no `host:port`.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isascii() or not port.isdigit() or not 0 < int(port) < 65_536:
+    if not host or read_whole(port, 1, 65_535) is None:
         raise WrongUse(f"{what} must be HOST:PORT, such as 127.0.0.1:5555.")
     if not allow_remote and not is_loopback(host.strip("[]")):
         raise WrongUse(f"{what} {address} is not on this machine: --allow-remote lets the kit go there.")

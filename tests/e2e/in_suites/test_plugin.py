@@ -181,5 +181,6 @@ def test_a_seed_makes_a_suite_repeatable(pytester: pytest.Pytester) -> None:
         assert ", seed 7" in text
         seen.add(text.partition("root ")[2][:64])
     assert len(seen) == 1
-    wrong = run(pytester, suite, "--interopsim-seed", "-1")
-    assert wrong.ret == pytest.ExitCode.USAGE_ERROR and "is no seed" in wrong.stderr.str()
+    for seed in ("-1", "9" * 5_000):
+        wrong = run(pytester, suite, "--interopsim-seed", seed)
+        assert wrong.ret == pytest.ExitCode.USAGE_ERROR and "is no seed" in wrong.stderr.str()

@@ -24,6 +24,12 @@ def test_the_text_of_a_time() -> None:
     ]
 
 
+@pytest.mark.parametrize("ms", [LATEST_MS + 1, -62_135_596_800_001, 2**63 - 1, -(2**63), 10**40])
+def test_a_time_without_a_text_is_its_number(ms: int) -> None:
+    """A clock can run past the year 9999, and a peer can say anything: both are shown."""
+    assert format_time(ms) == f"{ms} ms"
+
+
 @pytest.mark.parametrize(
     ("text", "ms"),
     [
@@ -56,6 +62,7 @@ def test_what_is_no_time_is_refused_with_one_that_is(text: str) -> None:
         ("1m1ms", 60_001),
         ("1ms1m", 60_001),
         ("0s", 0),
+        ("253402300799s999ms", LATEST_MS),
         ("007s", 7_000),
     ],
 )
@@ -64,7 +71,24 @@ def test_a_duration_is_a_sum(text: str, ms: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "30", "d", "1.5h", "-1d", "1d 12h", "1D", "1w", "1sm", "٣d", "1d\n", "9" * 16 + "s"]
+    "text",
+    [
+        "",
+        "30",
+        "d",
+        "1.5h",
+        "-1d",
+        "1d 12h",
+        "1D",
+        "1w",
+        "1sm",
+        "٣d",
+        "1d\n",
+        "9" * 16 + "s",
+        "9" * 15 + "d",
+        "253402300800s",
+        "253402300799s1s",
+    ],
 )
 def test_what_is_no_duration_is_refused_with_one_that_is(text: str) -> None:
     with pytest.raises(ValueError, match="1d12h"):

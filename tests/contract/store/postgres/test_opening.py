@@ -40,6 +40,7 @@ async def refusal_of(url: str) -> str:
         "postgresql://me:12#word@localhost/db",
         "postgresql://me:12@word@localhost/db",
         "postgresql://me:pass@localhost:port/db",
+        "postgresql://me:pass@localhost:65536/db",
         "postgresql://me:word℀@localhost/db",
         "postgresql://me:word@[::1/db",
     ],
