@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from interop_protocol.content_types import read_content_type
+
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -71,7 +73,8 @@ def _check(request: web.Request, key: str) -> None:
         raise Unwanted(421, "Ask for this under 127.0.0.1 or localhost.")
     if request.method in ("GET", "HEAD"):
         return
-    if request.content_type != "application/json":
+    kind = read_content_type(request.headers.get("Content-Type", ""))
+    if kind.name != "application/json" or not kind.is_utf_8:
         raise Unwanted(415, "Send JSON.")
     given = request.headers.get("Authorization", "")
     if not hmac.compare_digest(given.encode("utf-8", "surrogateescape"), f"Bearer {key}".encode()):

@@ -138,7 +138,7 @@ async def body_of(request: web.Request) -> dict[str, Any]:
         Unwanted: It is none.
     """
     try:
-        body = read_json(await request.text()) if request.can_read_body else {}
+        body = read_json(await request.read()) if request.can_read_body else {}
     except ValueError as error:
         raise Unwanted(400, "The body is not JSON.") from error
     if not isinstance(body, dict):

@@ -82,7 +82,7 @@ class Routes:
         user = fields.get("to")
         if set(fields) != {"to"} or not is_user_identifier(user):
             raise web.HTTPBadRequest(text='the body must be {"to": user-visible identifier}')
-        await self.inbox.add(str(user), self.clock(), await request.text())
+        await self.inbox.add(str(user), self.clock(), (await request.read()).decode())
         return web.Response()
 
     async def _issue_token(self, request: web.Request) -> web.Response:

@@ -12,6 +12,8 @@ def read_json(text: str | bytes | bytearray) -> Any:
         ValueError: It is no JSON in UTF-8, is nested too deeply, or has a number that is none or has no end.
     """
     try:
+        # Bytes are decoded here: `json` alone guesses among the other encodings of Unicode.
+        text = text if isinstance(text, str) else text.decode("utf-8-sig")
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except RecursionError as error:
         raise ValueError("the JSON is nested too deeply") from error

@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 
 from aiohttp import web
 
+from interop_protocol.content_types import read_content_type
 from interop_protocol.encoding import decode_base64url
 from interop_protocol.sizes import PUBLIC_KEY_BYTES, SIGNATURE_BYTES, UNNAMED_PROTOCOL_VERSION
 from interop_server.core.enlistment.enlistment import EnlistmentForm
@@ -90,11 +91,12 @@ def failure(refusal: Refusal, headers: Mapping[str, str]) -> web.Response:
 
 
 async def _read_body(request: web.Request) -> bytes:
-    if request.content_type != "application/x-www-form-urlencoded":
+    kind = read_content_type(request.headers.get("Content-Type", ""))
+    if kind.name != "application/x-www-form-urlencoded":
         raise Refusal(
             Reason.REQUEST_MALFORMED, "the body must be application/x-www-form-urlencoded", requirement="ENL-08"
         )
-    if (request.charset or "utf-8").lower() not in ("utf-8", "us-ascii"):
+    if not kind.is_utf_8:
         raise Refusal(Reason.REQUEST_MALFORMED, "the charset must be UTF-8", requirement="ENL-08")
     if request.headers.get("Content-Encoding", "identity") != "identity":
         raise Refusal(Reason.REQUEST_MALFORMED, "the body must not be compressed", requirement="ENL-08")

@@ -201,12 +201,28 @@ async def test_a_bad_form_is_a_failure_and_not_an_error(session: ClientSession, 
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "multipart/form-data; boundary=x", "text/plain", f"{FORM_TYPE}; charset=utf-16", "x"],
+    [
+        "application/json",
+        "multipart/form-data; boundary=x",
+        "text/plain",
+        f"{FORM_TYPE}; charset=utf-16",
+        "x",
+        "a/b" + "(" * 3_000,
+    ],
 )
 async def test_a_body_of_another_type_is_a_failure(session: ClientSession, desk: Desk, content_type: str) -> None:
     """Even if its bytes would make a good form."""
     assert (await post(session, urlencode(SAMPLE), content_type))["reason"] == "request_malformed"
     assert desk.forms == []
+
+
+@pytest.mark.parametrize("rest", [";" * 8_000, "; a*" + "1" * 5_000 + "=x"], ids=["semicolons", "digits"])
+async def test_a_long_type_is_a_failure_as_any_other(session: ClientSession, desk: Desk, rest: str) -> None:
+    """A parser of all that a header can be takes a second for it, in which nobody else is served, or fails."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    assert (await post(session, urlencode(SAMPLE), FORM_TYPE + rest))["reason"] == "request_malformed"
+    assert (loop.time() - began < 0.5, desk.forms) == (True, [])
 
 
 @pytest.mark.requirement("SIM-06")

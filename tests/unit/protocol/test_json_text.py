@@ -7,7 +7,12 @@ from interop_protocol.json_text import read_json
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [('{"a":[1,2.5,null,true,"\u00e9"]}', {"a": [1, 2.5, None, True, "é"]}), (b"-0.5e3", -500.0), ("1e308", 1e308)],
+    [
+        ('{"a":[1,2.5,null,true,"\u00e9"]}', {"a": [1, 2.5, None, True, "é"]}),
+        (b"-0.5e3", -500.0),
+        (b"\xef\xbb\xbf1", 1),
+        ("1e308", 1e308),
+    ],
 )
 def test_what_is_json_is_read(text: str | bytes, value: object) -> None:
     """As text and as bytes."""
@@ -17,7 +22,8 @@ def test_what_is_json_is_read(text: str | bytes, value: object) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "{", "nonsense", b"\xff", "NaN", "[Infinity]", "-Infinity", "1e999", '{"a":-1e400}', "9" * 5_000),
+        *("", "{", "nonsense", "NaN", "[Infinity]", "-Infinity", "1e999", '{"a":-1e400}', "9" * 5_000),
+        *(b"\xff", "{}".encode("utf-16"), b'"\xed\xa0\x80"'),
         *("[" * 100_000, '{"a":' * 100_000, "[" * 100_000 + "]" * 100_000),
     ],
     ids=lambda text: ascii(text[:12]),
