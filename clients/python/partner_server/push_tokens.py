@@ -4,14 +4,14 @@ import asyncio
 from collections.abc import Callable
 
 import aiohttp
-from joserfc import jws, jwt
+from joserfc import jws
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from interop_client.connection.opening import https_context
 from interop_protocol.json_text import read_json
 from interop_protocol.sizes import MAX_TOKEN_BYTES
-from partner_server.tokens import TokenRefused
+from partner_server.tokens import TokenRefused, verified_claims
 
 WHATSAPP_ISSUER = "WHATSAPP"
 JWKS_PATH = "/.well-known/jwks"
@@ -131,6 +131,6 @@ class PushVerifier:
             if not isinstance(key_id, str) or not key_id:
                 raise TokenRefused("the token names no key")
             keys = await self._keys.keys_for(key_id)
-            return dict(jwt.decode(token, keys, algorithms=["RS256"]).claims)
-        except (JoseError, ValueError, TypeError) as error:  # the last for a `crit` that is no list
+            return verified_claims(token, keys)
+        except (JoseError, ValueError, TypeError, RecursionError) as error:
             raise TokenRefused("the token's signature does not verify") from error

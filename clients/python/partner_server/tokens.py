@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from joserfc import jwt
 from joserfc.errors import JoseError
+from joserfc.jwk import KeySet
 
 from interop_protocol.sizes import MAX_TOKEN_BYTES
 from partner_server.keys import SigningKeys
@@ -20,6 +21,18 @@ class TokenRefused(Exception):
 def is_user_identifier(value: object) -> bool:
     """Says whether a value can be a user-visible identifier: 1 to 256 printable characters."""
     return isinstance(value, str) and 0 < len(value) <= MAX_USER_CHARACTERS and value.isprintable()
+
+
+def verified_claims(token: str, keys: KeySet) -> dict[str, object]:
+    """Returns the claims of a token that one of the keys has signed with RS256.
+
+    Raises:
+        ValueError: None of them has, or it is no token.
+    """
+    try:
+        return dict(jwt.decode(token, keys, algorithms=["RS256"]).claims)
+    except (JoseError, TypeError, RecursionError) as error:  # a `crit` that is no list of texts, a header without end
+        raise ValueError("the token does not verify") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +80,8 @@ class TokenIssuer:
         if len(token) > MAX_TOKEN_BYTES:
             raise TokenRefused("the token is too long")
         try:
-            claims = jwt.decode(token, self.keys.verification_keys, algorithms=["RS256"]).claims
-        except (JoseError, ValueError) as error:
+            claims = verified_claims(token, self.keys.verification_keys)
+        except ValueError as error:
             raise TokenRefused("the token was not signed by this messenger") from error
         if (claims.get("iss"), claims.get("aud"), claims.get("sub")) != (self.issuer, AUDIENCE, user):
             raise TokenRefused("the token was issued for another purpose or user")

@@ -1,5 +1,7 @@
 """What the messenger says of its users, and with which keys."""
 
+import base64
+
 import pytest
 from joserfc import jws, jwt
 from joserfc.jwk import KeySet
@@ -14,6 +16,11 @@ PRIVATE_FIELDS = {"d", "p", "q", "dp", "dq", "qi"}
 @pytest.fixture
 def issuer(keys: SigningKeys) -> TokenIssuer:
     return TokenIssuer("https://bats.example", keys)
+
+
+def with_header(header: str) -> str:
+    """Returns a token that nobody has signed."""
+    return f"{base64.urlsafe_b64encode(header.encode()).decode().rstrip('=')}.e30.eA"
 
 
 def test_a_token_names_issuer_user_audience_and_life(issuer: TokenIssuer) -> None:
@@ -92,7 +99,15 @@ def test_the_messenger_does_not_recognise_a_token_that_is_not_good_for_this(
         issuer.verify_token(issuer.issue_token("bob", NOW, **changes), "bob", NOW)
 
 
-@pytest.mark.parametrize("token", ["", "a.b.c", "x" * 5000, "ä.ä.ä", "eyJhbGciOiJub25lIn0.e30."])
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("", "a.b.c", "x" * 5000, "ä.ä.ä", "eyJhbGciOiJub25lIn0.e30.", with_header("[]"), with_header("[" * 3_000)),
+        *(with_header(f'{{"alg":"RS256","kid":"a","crit":{crit}}}') for crit in ("5", "null", "[{}]", "[[]]", '"exp"')),
+        *(with_header(f'{{"alg":{other},"kid":{other}}}') for other in ("5", "null", "[]", "{}")),
+        *(with_header(f'{{"alg":"RS256","kid":{other}}}') for other in ("5", "null", "[]", "{}")),
+    ],
+)
 def test_the_messenger_does_not_recognise_what_is_no_token(issuer: TokenIssuer, token: str) -> None:
     with pytest.raises(TokenRefused):
         issuer.verify_token(token, "bob", NOW)
