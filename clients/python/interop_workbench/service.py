@@ -19,6 +19,7 @@ from interop_workbench.person import NotPossible, Person
 from interop_workbench.pictures import HEAD_BYTES, picture_type
 from interop_workbench.world import World
 from partner_server.defects import DEFECTS
+from partner_server.files import FileAnswer
 from partner_server.tokens import DEFAULT_TTL_SECONDS, is_user_identifier
 
 MAX_BODY_BYTES = 1 << 20
@@ -104,7 +105,7 @@ class Service:
         headers = {"Content-Security-Policy": "default-src 'none'; sandbox"}
         if not picture:
             headers["Content-Disposition"] = "attachment"
-        return web.FileResponse(path, headers=headers | {"Content-Type": picture or "application/octet-stream"})
+        return FileAnswer(path, headers=headers | {"Content-Type": picture or "application/octet-stream"})
 
     def _person(self, request: web.Request) -> Person:
         try:

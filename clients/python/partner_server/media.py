@@ -13,6 +13,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from partner_server.files import FileAnswer
 from partner_server.routes import this_machine_only
 
 MAX_CHUNK_BYTES = 256 * 1024
@@ -95,8 +96,7 @@ class MediaRoutes:
         path = self._folder.path_of(_reference_of(request))
         if not await asyncio.to_thread(path.is_file):
             raise web.HTTPNotFound(text="no such blob")
-        # FileResponse answers ranges and HEAD, and streams, so that no blob is in memory as a whole.
-        return web.FileResponse(path, headers={"Content-Type": "application/octet-stream"})
+        return FileAnswer(path, headers={"Content-Type": "application/octet-stream"})
 
 
 def _reference_of(request: web.Request) -> str:

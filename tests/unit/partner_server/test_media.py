@@ -51,6 +51,46 @@ async def test_a_range_outside_the_blob_is_refused(http: aiohttp.ClientSession, 
         assert response.status == 416
 
 
+@pytest.mark.parametrize("name", ["If-Modified-Since", "If-Unmodified-Since", "If-Range"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        *(f"Mon, 01 Jan {'9' * 30} 00:00:00 GMT", f"Mon, 01 Jan 2026 {'9' * 4_400}:00:00 GMT"),
+        *(f"Mon, 01 Jan 2026 00:00:00 +{'9' * 4_299}", "Mon, 99 Foo 0000 99:99:99 GMT", "a", "Mon, \xe9"),
+    ],
+    ids=lambda date: date[:40],
+)
+async def test_a_condition_on_what_is_no_date_says_nothing(
+    http: aiohttp.ClientSession, partner: PartnerServer, name: str, date: str
+) -> None:
+    """RFC 9110, sections 13.1.3 and 13.1.4: it is answered as without it."""
+    await upload(http, partner, "blob", BLOB)
+    async with http.get(f"{partner.media_url}/blob", headers={name: date, "X-Other": "\udcff"}) as response:
+        assert (response.status, await response.read()) == (200, BLOB)
+
+
+async def test_a_condition_on_a_date_or_a_tag_holds(http: aiohttp.ClientSession, partner: PartnerServer) -> None:
+    """And a part of a blob is still had under one, and its head without it."""
+    await upload(http, partner, "blob", BLOB)
+    url = f"{partner.media_url}/blob"
+    async with http.head(url) as response:
+        assert (response.status, response.content_length, await response.read()) == (200, len(BLOB), b"")
+        date, tag = response.headers["Last-Modified"], response.headers["ETag"]
+    old = "Sat, 01 Jan 2000 00:00:00 GMT"
+    for headers, status in (
+        ({"If-Modified-Since": date}, 304),
+        ({"If-Modified-Since": old}, 200),
+        ({"If-Unmodified-Since": old}, 412),
+        ({"If-None-Match": tag}, 304),
+        ({"If-Match": '"other"'}, 412),
+        ({"If-Range": date, "Range": "bytes=0-9"}, 206),
+        ({"If-Range": old, "Range": "bytes=0-9"}, 200),
+    ):
+        async with http.get(url, headers=headers) as response:
+            assert (response.status, headers) == (status, headers)
+            await response.read()
+
+
 async def test_a_second_upload_replaces_the_first(http: aiohttp.ClientSession, partner: PartnerServer) -> None:
     await upload(http, partner, "blob", b"first and longer")
     await upload(http, partner, "blob", b"second")
