@@ -5,6 +5,7 @@ anything needs the key too, which no other site can read.
 """
 
 import hmac
+import logging
 from collections.abc import Awaitable, Callable
 
 from aiohttp import web
@@ -17,6 +18,8 @@ CONTENT_SECURITY_POLICY = (
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 _HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
+
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -50,6 +53,11 @@ def guard(key: str) -> Middleware:
             response = web.json_response({"error": str(unwanted)}, status=unwanted.status)
         except web.HTTPException as refused:
             response = web.json_response({"error": f"{refused.reason}: there is nothing here."}, status=refused.status)
+        except Exception:  # the one place that catches everything: whoever asks is told in JSON
+            if request.writer.output_size:  # an answer has begun: all that is left is to close the connection
+                raise
+            _log.exception("a request failed")
+            response = web.json_response({"error": "The workbench failed: its log says how."}, status=500)
         if not response.prepared:
             protect(response)
         return response

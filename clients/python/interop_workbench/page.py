@@ -141,7 +141,7 @@ class Page:
             standing = await admin.get_standing(jid)
             connections = [each for each in await admin.list_connections() if each.jid == jid]
         except ServerRefusal as refusal:
-            raise Unwanted(404, str(refusal)) from refusal
+            raise _not_shown(refusal) from refusal
         return web.json_response(
             {
                 "jid": jid,
@@ -166,7 +166,7 @@ class Page:
         try:
             explained = await self._world.admin.explain_refusal(request.match_info["request_id"])
         except ServerRefusal as refusal:
-            raise Unwanted(404, str(refusal)) from refusal
+            raise _not_shown(refusal) from refusal
         return web.json_response({"paragraphs": [each._asdict() for each in paragraphs_of(explained)]})
 
     async def _clock(self, request: web.Request) -> web.Response:
@@ -204,7 +204,8 @@ class Page:
             return None
 
         async def clear() -> object:
-            return await admin.clear_faults(*([body["name"]] if body.get("name") else []))
+            name = text_of(body, "name", "")
+            return await admin.clear_faults(*([name] if name else []))
 
         async def release() -> object:
             return await admin.release_fault(text_of(body, "name"))
@@ -240,10 +241,16 @@ async def _do(does: dict[str, Callable[[], Awaitable[object]]], word: str) -> No
         raise Unwanted(409, str(refusal)) from refusal
 
 
+def _not_shown(refusal: ServerRefusal) -> Unwanted:
+    status = {"NOT_REGISTERED": 404, "REQUEST_MALFORMED": 400}.get(refusal.reason)
+    return Unwanted(status, str(refusal)) if status else Unwanted(503, f"The simulator does not answer: {refusal}")
+
+
 def _file(name: str) -> web.Response:
-    path = files("interop_workbench").joinpath("static", name)
+    # Looked for among what is there: not every name can be asked of a file system.
+    path = next((each for each in files("interop_workbench").joinpath("static").iterdir() if each.name == name), None)
     kind = _TYPES.get(name[name.rfind(".") :])
-    if kind is None or "/" in name or not path.is_file():
+    if kind is None or path is None:
         raise web.HTTPNotFound
     return web.Response(body=path.read_bytes(), content_type=kind, charset="utf-8")
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from aiohttp import web
 
-from interop_protocol.json_text import read_json
+from interop_protocol.json_text import read_sent_json
 from interop_workbench.cast import CastWrong, read_role
 from interop_workbench.edge import Unwanted, guard
 from interop_workbench.person import NotPossible, Person
@@ -83,7 +83,7 @@ class Service:
 
     async def _token(self, request: web.Request) -> web.Response:
         body = await body_of(request)
-        user, ttl, defect = body.get("user"), body.get("ttl", DEFAULT_TTL_SECONDS), body.get("defect", "")
+        user, ttl, defect = body.get("user"), body.get("ttl", DEFAULT_TTL_SECONDS), text_of(body, "defect", "")
         if not is_user_identifier(user):
             raise Unwanted(400, "`user` is 1 to 256 printable characters.")
         if type(ttl) is not int or not 0 < ttl <= MAX_TTL_SECONDS:
@@ -139,8 +139,8 @@ async def body_of(request: web.Request) -> dict[str, Any]:
         Unwanted: It is none.
     """
     try:
-        body = read_json(await request.read()) if request.can_read_body else {}
-    except ValueError as error:
+        body = read_sent_json(await request.read()) if request.can_read_body else {}
+    except (ValueError, web.RequestPayloadError) as error:  # the latter for what cannot be unpacked
         raise Unwanted(400, "The body is not JSON.") from error
     if not isinstance(body, dict):
         raise Unwanted(400, "The body is not a JSON object.")
@@ -177,11 +177,10 @@ async def _send(person: Person, body: dict[str, Any]) -> dict[str, Any]:
 async def _send_file(person: Person, body: dict[str, Any]) -> dict[str, Any]:
     """Sends bytes as a document: `base64`, since JSON holds no bytes."""
     import base64
-    import binascii
 
     try:
         content = base64.b64decode(text_of(body, "base64"), validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # binascii.Error is one, too
         raise Unwanted(400, "`base64` is not Base64.") from error
     peer = await person.find(text_of(body, "to"))
     with TemporaryDirectory(prefix="interopsim-") as folder:
@@ -204,7 +203,8 @@ async def _type(person: Person, body: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read(person: Person, body: dict[str, Any]) -> dict[str, Any]:
-    peers = [await person.find(text_of(body, "from"))] if body.get("from") else list(person.phone.chats)
+    sender = text_of(body, "from", "")
+    peers = [await person.find(sender)] if sender else list(person.phone.chats)
     messages = [
         {"from": peer, "id": message.id, "kind": message.kind, "text": message.text, "at_ms": message.at_ms}
         for peer in peers

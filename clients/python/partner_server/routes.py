@@ -13,7 +13,7 @@ from ipaddress import ip_address
 from aiohttp import web
 
 from interop_protocol.endpoint import ServerAddress
-from interop_protocol.json_text import read_json
+from interop_protocol.json_text import read_sent_json
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.push_tokens import JwksUnavailable, PushVerifier
@@ -142,7 +142,7 @@ class Routes:
 
 async def _read_object(request: web.Request) -> dict[str, object]:
     try:
-        fields = read_json(await request.read())
+        fields = read_sent_json(await request.read())
     except ValueError as error:
         raise web.HTTPBadRequest(text="the body must be JSON") from error
     if not isinstance(fields, dict):

@@ -19,6 +19,19 @@ def read_json(text: str | bytes | bytearray) -> Any:
         raise ValueError("the JSON is nested too deeply") from error
 
 
+def read_sent_json(body: bytes) -> Any:
+    """Returns what the JSON in the body of a request says.
+
+    Raises:
+        ValueError: It is none, as for `read_json`, or has half a surrogate pair, which is JSON but no text: nothing can
+            store it or send it on (RFC 8259, section 8.2).
+    """
+    value = read_json(body)
+    if b"\\u" in body:  # there is no other way to write one in UTF-8
+        json.dumps(value, ensure_ascii=False).encode()
+    return value
+
+
 def whole_number(value: Any) -> int:
     """Returns a value of JSON that is a whole number, and not negative.
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from interop_protocol.json_text import read_json
+from interop_protocol.json_text import read_json, read_sent_json
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,11 @@ def test_what_is_none_is_a_value_error(text: str | bytes) -> None:
     """However deep, however long a number, and where the standard library would make one without an end of it."""
     with pytest.raises(ValueError):
         read_json(text)
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', '{"\\uDC00":1}', '[{"a":["\\udc00\\ud800"]}]', "{", "NaN"])
+def test_half_a_surrogate_pair_is_not_sent(text: str) -> None:
+    """It is JSON, but no text that anything could store; a whole pair is a character."""
+    with pytest.raises(ValueError):
+        read_sent_json(text.encode())
+    assert read_sent_json(b'["\\ud83d\\ude00", "\\\\ud800"]') == ["\N{GRINNING FACE}", "\\ud800"]

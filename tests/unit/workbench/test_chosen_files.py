@@ -47,6 +47,13 @@ def test_what_may_have_no_end_is_no_file_of_people_or_networks(name: str, said: 
         read_location("networks", tmp_path / name, None)  # type: ignore[arg-type]
 
 
+def test_a_name_that_is_no_text_is_sent_as_one(tmp_path: Path) -> None:
+    """People cannot be told half a character; what comes is named without it anyway."""
+    file = tmp_path / os.fsdecode(b"caf\xe9.txt")
+    file.write_bytes(b"x")
+    assert _file_body(file) == {"name": "caf\ufffd.txt", "base64": "eA=="}
+
+
 def test_who_is_not_there_is_told_so(tmp_path: Path) -> None:
     """In other words than one that is of another kind."""
     with pytest.raises(click.UsageError, match=r"--people: .*nobody is not there\."):

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from aiohttp import web
+from aiohttp import ClientPayloadError, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from interop_workbench.edge import guard
@@ -20,8 +20,17 @@ async def client() -> AsyncIterator[Client]:
     async def echo(request: web.Request) -> web.Response:
         return web.json_response(await body_of(request))
 
+    async def fail(_: web.Request) -> web.Response:
+        raise KeyError("secret")
+
+    async def break_off(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(b"begun")
+        raise KeyError
+
     application = web.Application(middlewares=[guard(KEY)])
-    application.router.add_post("/", echo)
+    application.add_routes([web.post("/", echo), web.get("/fail", fail), web.get("/break", break_off)])
     async with TestClient(TestServer(application)) as client:
         yield client
 
@@ -51,3 +60,30 @@ async def test_json_is_taken(client: Client) -> None:
 async def test_what_is_no_json_is_refused(client: Client, kind: str) -> None:
     """Before anybody looks at the key, and in no time."""
     assert await ask(client, b"{}", **{"Content-Type": kind, "Authorization": ""}) == (415, {"error": "Send JSON."})
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"\xff", b'{"a":"\\ud800"}', b'{"\\udfff":1}', "{}".encode("utf-16")])
+async def test_what_is_no_object_of_json_is_refused(client: Client, body: bytes) -> None:
+    """Half a surrogate pair is JSON, but no text that anybody could be sent."""
+    status, answer = await ask(client, body)
+    assert (status, list(answer)) == (400, ["error"])  # type: ignore[call-overload]
+
+
+async def test_a_body_that_cannot_be_unpacked_is_refused(client: Client) -> None:
+    assert (await ask(client, b"{}", **{"Content-Encoding": "gzip"}))[0] == 400
+
+
+async def test_what_nobody_thought_of_is_answered_and_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Once, and whoever asks gets a sentence, and nothing of what went wrong."""
+    async with client.get("/fail") as response:
+        assert (response.status, list(await response.json())) == (500, ["error"])
+        assert "secret" not in await response.text()
+        assert response.headers["X-Content-Type-Options"] == "nosniff"
+    assert [(record.name, record.levelname) for record in caplog.records] == [("interop_workbench.edge", "ERROR")]
+
+
+async def test_an_answer_that_breaks_off_is_not_followed_by_another(client: Client) -> None:
+    """The connection ends, which is how the other side knows."""
+    async with client.get("/break") as response:
+        with pytest.raises(ClientPayloadError):
+            await response.read()

@@ -89,6 +89,8 @@ def send(person: str, peer: str, text: str, reply_to: str, file: Path | None, as
 def _file_body(file: Path) -> dict[str, str]:
     import base64
 
+    from interop_client.media.file_names import harmless_name
+
     try:
         # A pipe could have no end; so could what grows while it is read.
         with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK), "rb") as opened:
@@ -99,7 +101,7 @@ def _file_body(file: Path) -> dict[str, str]:
         raise click.UsageError(f"{printable(str(file))} cannot be read: {error.strerror}.") from error
     if len(content) > MAX_FILE_BYTES:
         raise click.UsageError(f"{printable(str(file))} is too long: at most {MAX_FILE_BYTES // 1024} KiB.")
-    return {"name": file.name, "base64": base64.b64encode(content).decode()}
+    return {"name": harmless_name(file.name), "base64": base64.b64encode(content).decode()}
 
 
 @user.command(epilog="Example: interopsim user read Slow bob")
