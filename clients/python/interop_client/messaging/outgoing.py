@@ -205,7 +205,8 @@ class Outgoing:
     async def _replace_session(self, peer: str, stale: int) -> None:
         """Begins a session with the peer's new device, unless another message has done so meanwhile."""
         async with self._session_lock:
-            if self._signal.remote_registration_id(peer) == stale:
+            # There is no session at all when the notice of the new device came before the answer to the message.
+            if self._signal.remote_registration_id(peer) in (None, stale):
                 self._begin_session(peer, await self._parts.take_bundle(peer))
 
     def _begin_session(self, peer: str, bundle: PreKeyBundle) -> None:

@@ -11,6 +11,7 @@ from interop_client.client import ClientOptions, InteropClient
 from interop_client.memory import MAX_ASKED
 from interop_client.messaging.contents import text_content
 from interop_client.messaging.events import (
+    IdentityChanged,
     MediaRetryRequested,
     MessageAwaited,
     MessageResent,
@@ -22,6 +23,7 @@ from interop_client.messaging.events import (
 )
 from interop_client.messaging.outgoing import MAX_SENT
 from interop_client.messaging.retries import ask_again, bundle_of
+from interop_client.signal.store import SignalState
 from interop_client.state import ClientState, MemoryStore
 from tests.unit.client.conftest import ScriptedTransport, Stanza
 from tests.unit.client.messaging.conftest import (
@@ -37,6 +39,12 @@ from tests.unit.client.messaging.conftest import (
 )
 
 pytestmark = pytest.mark.requirement("RCP-03")
+
+STALE: dict[str, Any] = {
+    "error": error("DEVICE_LIST_MISMATCH"),
+    "device_list_mismatch": stanza_pb2.DeviceListMismatch(phash="2:x", stale=[stanza_pb2.DeviceAddress(jid=ALICE)]),
+}
+"""How the server refuses a message for a device that its recipient has replaced."""
 
 
 @pytest.fixture
@@ -351,12 +359,8 @@ async def test_a_stale_device_gets_a_new_session_once(
     first = await say(bob, peer, "Hi")
     assert first.enc[0].registration_id == peer.signal.registration_id
     peer.signal.registration_id += 1
-    stale: dict[str, Any] = {
-        "error": error("DEVICE_LIST_MISMATCH"),
-        "device_list_mismatch": stanza_pb2.DeviceListMismatch(phash="2:x", stale=[stanza_pb2.DeviceAddress(jid=ALICE)]),
-    }
     sending = [asyncio.create_task(bob.send_text(ALICE, text)) for text in ("one", "two")]
-    refused = [await peer.take(**stale) for _ in sending]
+    refused = [await peer.take(**STALE) for _ in sending]
     taken = [await peer.take() for _ in sending]
     assert [message.id for message in taken] == [message.id for message in refused]
     assert {message.enc[0].registration_id for message in taken} == {peer.signal.registration_id}
@@ -365,10 +369,28 @@ async def test_a_stale_device_gets_a_new_session_once(
     assert [(await sent).id for sent in sending] == [message.id for message in taken]
     assert bundles_taken(transport) == 2
     sent = asyncio.create_task(bob.send_text(ALICE, "three"))
-    await peer.take(**stale)
-    await peer.take(**stale)
+    await peer.take(**STALE)
+    await peer.take(**STALE)
     with pytest.raises(Exception, match="DEVICE_LIST_MISMATCH"):
         await sent
+
+
+@pytest.mark.requirement("MSG-05")
+async def test_a_notice_of_the_new_device_may_come_before_the_answer_to_a_message(
+    transport: ScriptedTransport, bob: InteropClient, peer: Peer
+) -> None:
+    """The notice ends the session that the message used, so there is none when its answer says that it was stale."""
+    await say(bob, peer, "Hi")
+    sending = asyncio.create_task(bob.send_text(ALICE, "You there?"))
+    await transport.until(lambda: len(transport.of_kind("message")) == 2)
+    peer.signal = SignalState.generate()
+    changed = stanza_pb2.Notification(identity_changed=stanza_pb2.IdentityChanged(jid=ALICE))
+    transport.deliver(Stanza(notification=changed, delivery_id=60))
+    await bob.wait_for(IdentityChanged)
+    refused = await peer.take(**STALE)
+    taken = await peer.take()
+    assert taken.id == refused.id == (await sending).id
+    assert peer.open(taken) == "You there?"
 
 
 @pytest.mark.requirement("MED-08")
