@@ -26,12 +26,13 @@ from interop_client.signal.ratchet import DoubleRatchet
 from interop_client.signal.session import PendingPreKey, Session, SessionRecord
 from interop_client.signal.x3dh import PreKeyBundle
 from interop_protocol.curve_keys import is_same_key
-from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID
+from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS, MIN_PREKEY_ID, PUBLIC_KEY_BYTES
 
 MAX_SIGNED_PREKEYS = 5
 """How many signed prekeys a device keeps, the current one included: a first message can take up to 30 days to come."""
 MAX_RETIRED_PREKEYS = 200
 """How many one-time prekeys a device keeps that are published no more: messages that use them may be under way."""
+_MAX_REGISTRATION_ID = 0xFFFFFFFF
 
 
 class CiphertextType(Enum):
@@ -102,10 +103,15 @@ class SignalState:
         Args:
             registration_id: 1 to 2^32 - 1; None picks one.
             entropy: Makes all keys of the state.
+
+        Raises:
+            ValueError: The registration id is out of range.
         """
         identity = KeyPair.generate(entropy)
         if registration_id is None:
-            registration_id = 1 + int.from_bytes(entropy(4), "big") % 0xFFFFFFFF
+            registration_id = 1 + int.from_bytes(entropy(4), "big") % _MAX_REGISTRATION_ID
+        elif not 1 <= registration_id <= _MAX_REGISTRATION_ID:
+            raise ValueError(f"{registration_id} is not 1 to {_MAX_REGISTRATION_ID}")
         signed_prekey = SignedPreKey.generate(MIN_PREKEY_ID, identity, entropy)
         return cls(registration_id, identity, {signed_prekey.key_id: signed_prekey}, entropy=entropy)
 
@@ -323,10 +329,18 @@ class SignalState:
             remote: The party.
             identity_key: The key to pin, for example `UntrustedIdentity.presented`, 32 bytes; None pins the next one
                 that the party presents.
+
+        Raises:
+            ValueError: The key is not 32 bytes, or the party is no text: the state could not be saved and read again.
         """
         if identity_key is None:
             self.records.pop(remote, None)
-        elif identity_key != self.trusted_identity(remote):
+            return
+        if not isinstance(identity_key, bytes) or len(identity_key) != PUBLIC_KEY_BYTES:
+            raise ValueError(f"an identity key is {PUBLIC_KEY_BYTES} bytes")
+        if not isinstance(remote, str):
+            raise ValueError("the name of a party is a text")
+        if identity_key != self.trusted_identity(remote):
             self.records[remote] = SessionRecord(identity_key)
 
     def process_bundle(self, remote: str, bundle: PreKeyBundle) -> None:

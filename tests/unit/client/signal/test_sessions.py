@@ -3,6 +3,7 @@
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -293,6 +294,31 @@ def test_a_changed_identity_is_refused_until_it_is_accepted(pair: Pair, take_bun
     assert pair.bob.decrypt(ALICE, message.type, message.body) == b"new phone"
     pair.bob.accept_identity(ALICE, refusal.value.presented)
     assert pair.bob.has_session(ALICE)
+
+
+@pytest.mark.parametrize("key", [b"", b"x", bytes(31), bytes(33), "x" * 32])
+def test_what_is_no_identity_key_is_not_accepted(pair: Pair, key: Any) -> None:
+    """The state would be saved with it and never be read again, with all keys in it: nothing changes."""
+    before = pair.bob.to_bytes()
+    with pytest.raises(ValueError, match="32 bytes"):
+        pair.bob.accept_identity(ALICE, key)
+    assert pair.bob.to_bytes() == before
+
+
+@pytest.mark.parametrize("remote", [7, None, ("12", "interop")])
+def test_what_is_no_name_of_a_party_is_not_accepted(pair: Pair, remote: Any) -> None:
+    """It would be saved as another name, or not at all."""
+    before = pair.bob.to_bytes()
+    with pytest.raises(ValueError, match="name of a party"):
+        pair.bob.accept_identity(remote, bytes(32))
+    assert pair.bob.to_bytes() == before
+
+
+@pytest.mark.parametrize("registration_id", [-1, 0, 1 << 32])
+def test_a_state_begins_with_a_registration_id_in_range(registration_id: int) -> None:
+    """A negative one would be saved and never be read again; the others fit nowhere else."""
+    with pytest.raises(ValueError, match="is not 1 to"):
+        SignalState.generate(registration_id)
 
 
 def test_accepting_whatever_identity_comes_next_pins_that_one(pair: Pair, take_bundle: TakeBundle) -> None:
