@@ -90,6 +90,9 @@ class Child:
         except (TimeoutError, ValueError) as error:
             await self.kill()
             raise ChildFailed(f"{self.name} did not become ready. {self.describe_log()}") from error
+        except BaseException:  # an interrupt, mostly: nobody else knows of the child yet
+            await self.kill()
+            raise
         return self.ready
 
     def describe_log(self) -> str:
