@@ -219,7 +219,8 @@ async def _starting(simulator: Simulator | None) -> AsyncIterator["asyncio.Futur
         assert simulator is not None
         try:
             async with simulator:
-                there.set_result(simulator)
+                if not there.done():  # whoever waited for it may have been cancelled, and it with them
+                    there.set_result(simulator)
                 await over.wait()
         except Exception as error:
             if there.done():
@@ -233,7 +234,7 @@ async def _starting(simulator: Simulator | None) -> AsyncIterator["asyncio.Futur
     finally:
         over.set()
         if task is not None:
-            if not there.done():
+            if there.cancelled() or not there.done():
                 task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
