@@ -14,7 +14,18 @@ import pytest
 from interop_client.media import crypto
 from interop_client.signal import chain, content, kem, keys, ratchet, session, snapshot, store
 from interop_client.signal import messages as signal_messages
-from interop_protocol import curve_keys, digest, fault_files, jid, noise, sizes, times, whole_numbers, xeddsa_keys
+from interop_protocol import (
+    content_types,
+    curve_keys,
+    digest,
+    fault_files,
+    jid,
+    noise,
+    sizes,
+    times,
+    whole_numbers,
+    xeddsa_keys,
+)
 from interop_server.core import (
     capabilities,
     fault_checks,
@@ -87,6 +98,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
         "_WHOLE": frozenset({3, 4, 5, 13, 17, 18}),
     }),
     (jid, {"_CACHED_JIDS": 16_384}),
+    (content_types, {"MAX_CHARACTERS": 256}),
     (noise, {"_MAX_COUNTER": 4_294_967_295}),
     (times, {
         "_UNITS_MS": {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1},
@@ -102,7 +114,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (ratchet, {"MAX_RECEIVING_CHAINS": 5}),
     (session, {"MAX_ARCHIVED_SESSIONS": 40, "_BLOCK_BITS": 128}),
     (snapshot, {"VERSION": 2, "_READABLE": (1, 2)}),
-    (store, {"MAX_SIGNED_PREKEYS": 5, "MAX_RETIRED_PREKEYS": 200}),
+    (store, {"MAX_SIGNED_PREKEYS": 5, "MAX_RETIRED_PREKEYS": 200, "_MAX_REGISTRATION_ID": 4_294_967_295}),
     (identifiers, {"MAX_IDENTIFIER_BYTES": 320, "_MOST_WRITTEN_BYTES": 1_280}),
     (fault_checks, {
         "MAX_FAULTS": 100, "MAX_REPLACEMENTS": 5, "MAX_FORGED_CHARACTERS": 320,
