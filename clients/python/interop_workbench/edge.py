@@ -12,12 +12,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from interop_protocol.content_types import read_content_type
+from partner_server.local import is_for_this_machine
 
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HOSTS = frozenset(("127.0.0.1", "localhost", "[::1]"))
 
 _log = logging.getLogger(__name__)
 
@@ -76,8 +76,7 @@ def protect(response: web.StreamResponse) -> None:
 
 
 def _check(request: web.Request, key: str) -> None:
-    host, _, port = request.host.rpartition(":")
-    if (host if port.isdigit() else request.host) not in _HOSTS:
+    if not is_for_this_machine(request):
         raise Unwanted(421, "Ask for this under 127.0.0.1 or localhost.")
     if request.method in ("GET", "HEAD"):
         return

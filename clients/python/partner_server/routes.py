@@ -8,7 +8,6 @@ partner has its own login and network in their place: `POST /tokens`, `GET /prox
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
-from ipaddress import ip_address
 
 from aiohttp import web
 
@@ -16,6 +15,7 @@ from interop_protocol.endpoint import ServerAddress
 from interop_protocol.json_text import read_sent_json
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
 from partner_server.clock import PartnerClock
+from partner_server.local import is_for_this_machine, is_loopback, is_of_another_site
 from partner_server.push_tokens import JwksUnavailable, PushVerifier
 from partner_server.pushes import PushInbox
 from partner_server.simulator import read_endpoint
@@ -34,11 +34,15 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def this_machine_only(answer: Answer) -> Answer:
-    """Wraps a handler so that it refuses requests from other machines."""
+    """Wraps a handler so that it refuses requests from other machines, and those of other sites in a browser here."""
 
     async def guarded(request: web.Request) -> web.StreamResponse:
-        if not _is_loopback(request.remote):
+        if not is_loopback(request.remote):
             raise web.HTTPForbidden(text="only for this machine")
+        if not is_for_this_machine(request):
+            raise web.HTTPForbidden(text="ask for this under 127.0.0.1 or localhost")
+        if is_of_another_site(request):
+            raise web.HTTPForbidden(text="not for a page of another site")
         return await answer(request)
 
     return guarded
@@ -148,10 +152,3 @@ async def _read_object(request: web.Request) -> dict[str, object]:
     if not isinstance(fields, dict):
         raise web.HTTPBadRequest(text="the body must be a JSON object")
     return fields
-
-
-def _is_loopback(remote: str | None) -> bool:
-    try:
-        return remote is not None and ip_address(remote).is_loopback
-    except ValueError:
-        return False

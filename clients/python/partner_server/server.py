@@ -17,6 +17,7 @@ from partner_server.authkeys import AuthKeys
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
 from partner_server.listening import stop_listening
+from partner_server.local import OWN_HOST
 from partner_server.media import MediaFolder, MediaRoutes
 from partner_server.proxy import Proxy
 from partner_server.push_tokens import PushVerifier, WhatsAppKeys
@@ -183,6 +184,7 @@ class PartnerServer:
             await proxy.stop()
 
         application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application[OWN_HOST] = self._settings.host
         application.add_routes(Routes(issuer, self._inbox, verifier, auth_keys, self.set_simulator, now).routes())
         application.add_routes(MediaRoutes(media).routes())
         application.router.add_get("/proxy", proxy.serve)

@@ -295,7 +295,7 @@ async def be_refused(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
         full.setattr("partner_server.authkeys.MAX_AUTH_KEYS", 0)
         await stage.ask_partner("GET", "/proxy/authkey?user=dora", 507)
     with monkeypatch.context() as elsewhere:
-        elsewhere.setattr("partner_server.routes._is_loopback", lambda _: False)
+        elsewhere.setattr("partner_server.routes.is_loopback", lambda _: False)
         for path in ("/tokens", "/admin/simulator", "/admin/clock"):
             await stage.ask_partner("POST", path, 403, json={})
         await stage.ask_partner("GET", "/proxy/authkey?user=bob", 403)

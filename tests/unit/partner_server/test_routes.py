@@ -15,6 +15,7 @@ from joserfc.jwk import KeySet
 
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
 from partner_server.authkeys import MAX_AUTH_KEYS, AuthKeys, TooManyAuthKeys
+from partner_server.local import OWN_HOST, is_for_this_machine
 from partner_server.routes import this_machine_only
 
 
@@ -95,12 +96,72 @@ async def test_what_stands_for_a_login_is_for_this_machine_only(remote: str, is_
     async def answer(_: web.Request) -> web.StreamResponse:
         return web.Response()
 
-    request = make_mocked_request("POST", "/tokens").clone(remote=remote)
+    request = make_mocked_request("POST", "/tokens", {"Host": "127.0.0.1"}, app=web.Application()).clone(remote=remote)
     if is_let_in:
         assert (await this_machine_only(answer)(request)).status == 200
     else:
         with pytest.raises(web.HTTPForbidden):
             await this_machine_only(answer)(request)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(
+            {"Host": host}
+            for host in ("evil.example", "evil.example:80", "localhost.evil.example", "127.0.0.1.nip.io", "")
+        ),
+        *(
+            {"Origin": origin}
+            for origin in ("https://evil.example", "null", "http://localhost:1", "", "http://127.0.0.1")
+        ),
+        *({"Sec-Fetch-Site": site} for site in ("cross-site", "same-site")),
+    ],
+    ids=str,
+)
+async def test_no_page_of_another_site_has_a_browser_ask(
+    http: aiohttp.ClientSession, partner: PartnerServer, tmp_path: Path, headers: dict[str, str]
+) -> None:
+    """A browser asks from this machine for whatever page it shows: the clock stays, nothing is vouched for or kept."""
+    before = partner.clock()
+    simple = {"Content-Type": "text/plain"} | headers
+    for method, path, body in (
+        ("POST", "/admin/clock", b'{"now_ms":1,"frozen":true}'),
+        ("POST", "/admin/simulator", b"{}"),
+        ("POST", "/tokens", b'{"user":"bob"}'),
+        ("PUT", "/media/blob", b"x"),
+        ("GET", "/pushes", None),
+        ("GET", "/proxy/authkey?user=bob", None),
+    ):
+        async with http.request(method, partner.base_url + path, data=body, headers=simple) as response:
+            assert (path, response.status) == (path, 403)
+    assert partner.clock() == before
+    assert [*(tmp_path / "media").iterdir(), *(tmp_path / "authkeys").iterdir()] == []
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2:80", "localhost", "LocalHost:8080", "[::1]", "[::1]:80"])
+async def test_a_client_of_this_machine_asks_by_any_of_its_names(
+    http: aiohttp.ClientSession, partner: PartnerServer, host: str
+) -> None:
+    """Also in a browser, from where the server is itself."""
+    headers = {"Host": host, "Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}
+    for given in ({"Host": host}, headers):
+        async with http.post(f"{partner.base_url}/tokens", json={"user": "bob"}, headers=given) as response:
+            assert response.status == 200
+
+
+async def test_a_server_can_be_asked_by_the_name_that_it_listens_on() -> None:
+    """Some machines have one of their own for their loopback addresses."""
+    application = web.Application()
+    application[OWN_HOST] = "bats.internal"
+    for host, is_its_own in (
+        ("bats.internal:80", True),
+        ("Bats.Internal", True),
+        ("evil.internal", False),
+        ("", False),
+    ):
+        request = make_mocked_request("GET", "/pushes", {"Host": host}, app=application)
+        assert (host, is_for_this_machine(request)) == (host, is_its_own)
 
 
 async def test_a_taken_port_is_an_error_and_leaves_nothing_open(tmp_path: Path, partner: PartnerServer) -> None:

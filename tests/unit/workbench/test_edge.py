@@ -87,3 +87,10 @@ async def test_an_answer_that_breaks_off_is_not_followed_by_another(client: Clie
     async with client.get("/break") as response:
         with pytest.raises(ClientPayloadError):
             await response.read()
+
+
+@pytest.mark.parametrize("host", ["evil.example", "localhost.evil.example:80", ""])
+async def test_a_site_that_goes_by_the_address_of_this_machine_gets_nothing(client: Client, host: str) -> None:
+    """Nor does it with the key."""
+    assert (await ask(client, b"{}", Host=host))[0] == 421
+    assert await ask(client, b"{}", Host="LOCALHOST:1") == (200, {})
