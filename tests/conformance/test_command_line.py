@@ -48,6 +48,8 @@ FILES = {
     '"ENL-08.enlists" = ""': "a reason",
     '"ENL-08.enlists" = 1': "a reason",
     "ENL-08.enlists": "no TOML",
+    f"n = {'9' * 5_000}": "no TOML",
+    f"n = {'[' * 10_000}": "no TOML",
     "\x00": "no TOML",
 }
 ONE = "ENL-07.token-at-each-connection"

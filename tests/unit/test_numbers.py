@@ -23,6 +23,7 @@ from interop_protocol import (
     noise,
     sizes,
     times,
+    toml_text,
     whole_numbers,
     xeddsa_keys,
 )
@@ -104,6 +105,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
         "_UNITS_MS": {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1},
         "MAX_DURATION_MS": 253_402_300_799_999,
     }),
+    (toml_text, {"MAX_DOTS": 16}),
     (whole_numbers, {"_MAX_DIGITS": 100}),
     (xeddsa_keys, {"_SIGN_BIT": 128}),
     (chain, {"MAX_FORWARD_JUMP": 25_000, "MAX_ARCHIVED_JUMP": 2_000, "MAX_SKIPPED_KEYS": 2_000}),

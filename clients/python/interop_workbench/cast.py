@@ -1,6 +1,5 @@
 """Who takes part: a messenger and people of WhatsApp, as a file in TOML says; opens no connection."""
 
-import tomllib
 from collections import Counter
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
@@ -9,8 +8,12 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, get_args, get_type_hints
 
+from interop_protocol.toml_text import read_toml
+
 HABITS = ("none", "echo", "script", "late", "block", "chatter", "rotate")
 """What a person can do by themselves."""
+MAX_FILE_BYTES = 1 << 20
+"""Longest file; policy."""
 MAX_PEOPLE = 100
 MAX_LINES = 1_000
 MAX_NAME = 64
@@ -82,7 +85,13 @@ def load_cast(path: Path) -> Cast:
         CastWrong: It cannot be read, or is no cast.
     """
     try:
-        return parse_cast(path.read_text())
+        if path.exists() and not path.is_file():
+            raise CastWrong("it cannot be read: it is no regular file.")
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+        if len(content) > MAX_FILE_BYTES:
+            raise CastWrong(f"it has more than {MAX_FILE_BYTES:,} bytes: write fewer lines.")
+        return parse_cast(content.decode())
     except (OSError, UnicodeDecodeError) as error:
         raise CastWrong(f"{path} cannot be read: {error}.") from error
     except CastWrong as error:
@@ -96,7 +105,7 @@ def parse_cast(text: str) -> Cast:
         CastWrong: It is no cast.
     """
     try:
-        tables = tomllib.loads(text)
+        tables = read_toml(text)
     except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError
         raise CastWrong(f"this is not TOML: {error}.") from error
     _refuse_unknown("the file", tables, ("partner", "people"))

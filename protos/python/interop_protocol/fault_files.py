@@ -4,11 +4,12 @@ Writes into messages that it knows by their descriptors alone; which faults make
 """
 
 import re
-import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn, Self
+
+from interop_protocol.toml_text import read_toml
 
 FAULTS = "faults"
 """The only key of a file: an array of tables."""
@@ -57,7 +58,7 @@ class FaultFile:
             raise FaultFileWrong(f"{name} has more than {MAX_FILE_BYTES:,} bytes: write fewer faults.")
         try:
             self._text = content.decode()
-            table = tomllib.loads(self._text)
+            table = read_toml(self._text)
         except UnicodeDecodeError as error:
             raise FaultFileWrong(f"{name} is no text in UTF-8.") from error
         except (ValueError, RecursionError) as error:  # a number of too many digits is no TOMLDecodeError

@@ -2,7 +2,6 @@
 
 import ipaddress
 import shlex
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +10,7 @@ from interop_conformance import profile
 from interop_conformance.catalogue import Scope, UnknownName, load, require, select
 from interop_conformance.check import Check, Subject
 from interop_conformance.reading import read_text
+from interop_protocol.toml_text import read_toml
 from interop_protocol.whole_numbers import read_whole
 
 MAX_FILE_BYTES = 1 << 20
@@ -76,10 +76,10 @@ def expected_failures(path: Path | None, known: Iterable[str]) -> Mapping[str, s
     if path is None:
         return {}
     try:
-        table = tomllib.loads(read_text(path, MAX_FILE_BYTES))
+        table = read_toml(read_text(path, MAX_FILE_BYTES))
     except OSError as error:
         raise WrongUse(f"{path} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise WrongUse(f'{path} is no TOML with lines such as "KEY-09.refills" = "Why": {error}.') from error
     names = list(known)
     for name, reason in table.items():

@@ -111,6 +111,7 @@ def test_nothing_narrows_by_being_empty(field: str) -> None:
         (b"faults = " + b"[" * 100_000, "no TOML"),
         (b"\xff", "UTF-8"),
         (b"#" * (MAX_FILE_BYTES + 1), "more than 1,048,576 bytes"),
+        (b"[[faults]]\n" + b"a." * 20_000 + b"b = 1", "more than 16 dots .*line 2"),
         (b"n = " + b"9" * 5_000, "no TOML: .*digits"),
     ],
 )

@@ -1,10 +1,11 @@
 """A cast is read as it is written, or refused with a sentence that says what to change."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from interop_workbench.cast import HABITS, CastWrong, PartnerRole, default_cast, load_cast, parse_cast
+from interop_workbench.cast import HABITS, MAX_FILE_BYTES, CastWrong, PartnerRole, default_cast, load_cast, parse_cast
 from interop_workbench.habits import habit_of
 
 GRACE = '[[people]]\nname = "Grace"\nphone_number = "+31600000099"\n'
@@ -65,6 +66,7 @@ def test_what_is_left_out_is_as_usual() -> None:
         pytest.param(GRACE.replace("Grace", "a/b"), "neither `@` nor `/`", id="a name that is a path"),
         pytest.param(GRACE.replace("Grace", "a\\u0000"), "printable", id="a name that cannot be shown"),
         pytest.param("a = " + "[" * 10_000, "this is not TOML", id="what is nested too deeply"),
+        pytest.param("a." * 17 + "b = 1", "more than 16 dots", id="a key of too many parts"),
         pytest.param("a = " + "9" * 5_000, "this is not TOML", id="a number of too many digits"),
         pytest.param(
             "".join(f'[[people]]\nname = "p{each}"\nphone_number = "{each}"\n' for each in range(101)),
@@ -82,6 +84,20 @@ def test_a_wrong_cast_is_refused_with_a_sentence(text: str, said: str, tmp_path:
     file.write_text(text)
     with pytest.raises(CastWrong, match=r"cast\.toml"):
         load_cast(file)
+
+
+def test_a_file_is_not_read_to_its_end_where_it_has_none(tmp_path: Path) -> None:
+    """A device, a pipe that nobody writes to, and a file that is longer than any right one."""
+    file = tmp_path / "cast.toml"
+    file.write_text(GRACE + "#" * (MAX_FILE_BYTES - len(GRACE)))
+    assert len(load_cast(file).people) == 1
+    file.write_text(file.read_text() + "#")
+    with pytest.raises(CastWrong, match="more than 1,048,576 bytes"):
+        load_cast(file)
+    os.mkfifo(tmp_path / "pipe")
+    for endless in ("/dev/zero", "pipe"):
+        with pytest.raises(CastWrong, match="is no regular file"):
+            load_cast(tmp_path / endless)
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
