@@ -114,7 +114,8 @@ def _check_folder(folder: Path, *, with_parents: bool) -> None:
         FileUnusable: It is something else, or cannot be there.
     """
     try:
-        found = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+        # A link to nothing stands there, too, and no folder can be made in its place.
+        found = next(each for each in (folder, *folder.absolute().parents) if each.is_symlink() or each.exists())
     except OSError as error:
         raise FileUnusable(f"{folder} cannot hold the blobs: {error.strerror}.") from error
     if not found.is_dir() and (with_parents or found == folder):

@@ -48,19 +48,39 @@ async def outcome(write: Awaitable[object]) -> str:
         (("--db", "x" * 300), "File name too long"),
         (("--blobs", "pipe"), "pipe is no folder"),
         (("--blobs", "x" * 300), "File name too long"),
+        (("--db", "y.db"), "y.db.blobs is no folder"),
+        (("--db", "z.db"), "z.db.blobs is no folder"),
+        (("--blobs", "dangling"), "dangling is no folder"),
         (("--tls", "pipe", "pipe"), "no regular file"),
+        (("--tls", ".", "."), ". cannot be read: Is a directory"),
         (("--tls", "/dev/zero", "/dev/zero"), "no regular file"),
         (("--db", "no\x1b[31m/x.db"), r"no\x1b[31m/x.db cannot be opened"),
     ],
     ids=[
         *("no_db", "no_journal", "db_pipe", "journal_pipe", "same", "log_of_db", "link_to_db", "long_db"),
-        *("blobs_pipe", "long_blobs", "tls_pipe", "tls_without_end", "escapes"),
+        *(
+            "blobs_pipe",
+            "long_blobs",
+            "link_to_nothing",
+            "link_to_itself",
+            "blobs_link",
+            "tls_pipe",
+            "tls_folder",
+            "tls_without_end",
+            "escapes",
+        ),
     ],
 )
 async def test_files_that_cannot_serve_are_told_at_once(tmp_path: Path, arguments: tuple[str, ...], part: str) -> None:
     """A sentence, no hang, no traceback."""
     os.mkfifo(tmp_path / "pipe")
-    (tmp_path / "link").symlink_to("x.db")
+    for link, to in (
+        ("link", "x.db"),
+        ("y.db.blobs", "nowhere"),
+        ("z.db.blobs", "z.db.blobs"),
+        ("dangling", "nowhere"),
+    ):
+        (tmp_path / link).symlink_to(to)
     ended = await run(tmp_path, *UP, *arguments)
     assert ended.code != 0 and ended.stdout == ""
     assert part in ended.stderr and "Traceback" not in ended.stderr

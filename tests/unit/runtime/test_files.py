@@ -64,5 +64,6 @@ def test_a_file_that_was_chosen_is_read_as_far_as_one_can_be(tmp_path: Path) -> 
     with (tmp_path / "sparse").open("wb") as file:
         file.truncate(1 << 40)
     for path in (tmp_path / "pipe", tmp_path / "sparse", tmp_path, Path("/dev/zero"), tmp_path / "absent"):
-        with pytest.raises(OSError, match=r"regular file|too large|directory"):
+        with pytest.raises(OSError, match=r"regular file|too large|directory") as refused:
             read_chosen(path)
+        assert str(refused.value.filename) == str(path)
