@@ -240,6 +240,11 @@ async def test_a_wrong_token_says_what_it_must_meet(tmp_path: Path) -> None:
     assert answer["reason"] == "TOKEN_ALGORITHM_REFUSED"
     listed = await run(tmp_path, "token", "--list-defects")
     assert "wrong-audience" in listed.stdout and "TOKEN_CLAIMS_INVALID (ENL-07)" in listed.stdout
+    defects = json.loads((await run(tmp_path, "token", "--list-defects", "--json")).stdout)["defects"]
+    assert "wrong-audience" in [each["name"] for each in defects]
+    assert {frozenset(each) for each in defects} == {frozenset(("name", "sentence", "reason", "requirement"))}
+    nobody = await run(tmp_path, "token")
+    assert nobody.code == WRONG_USE and "Missing argument 'USER'" in nobody.stderr
 
 
 async def test_messengers_are_registered_listed_and_suspended(tmp_path: Path) -> None:
