@@ -89,12 +89,12 @@ async def serve(config: Config) -> None:
     word: StateFile | None = None
     workbench: Workbench | None = None
     try:
-        gc.freeze()  # so that later full collections skip these objects
-        gc.set_threshold(_NEW_OBJECTS)
-        gc.enable()
+        _collect_seldom()
         ready = _ready(config, addresses)
         if config.workbench is not None:
-            workbench = await _start_workbench(config, ready)
+            workbench = await _start_workbench(config, ready, told)
+            if workbench is None:
+                return
             ready |= workbench.facts
         line = json.dumps(ready)
         word = StateFile.write(config.name, line)  # first: whoever reads the line can be found
@@ -116,6 +116,12 @@ async def serve(config: Config) -> None:
             _end_at_once(str(error))
     if config.require_fired and (names := simulator.never_fired()):
         raise NeverFired(f"These faults never fired: {', '.join(names)}.")
+
+
+def _collect_seldom() -> None:
+    gc.freeze()  # so that later full collections skip these objects
+    gc.set_threshold(_NEW_OBJECTS)
+    gc.enable()
 
 
 async def _begin_anew(simulator: Simulator, addresses: Endpoint) -> None:
@@ -185,11 +191,21 @@ def _end_at_once(sentence: str) -> None:
     os._exit(1)
 
 
-async def _start_workbench(config: Config, ready: dict[str, Any]) -> "Workbench":
+async def _start_workbench(config: Config, ready: dict[str, Any], told: asyncio.Event) -> "Workbench | None":
+    """Starts it; None when the end is told first: it has broken off its start by then."""
     from interop_server.workbench import Workbench  # imported here: a plain start needs no process beside it
 
     assert config.workbench is not None
-    return await Workbench.start(config.workbench, ready, config.seed)
+    starting = asyncio.create_task(Workbench.start(config.workbench, ready, config.seed))
+    ending = asyncio.create_task(told.wait())
+    await asyncio.wait((starting, ending), return_when=asyncio.FIRST_COMPLETED)
+    ending.cancel()
+    if told.is_set():
+        starting.cancel()
+        with suppress(asyncio.CancelledError, PeopleMissing):
+            return await starting
+        return None
+    return await starting
 
 
 def _ready(config: Config, endpoint: Endpoint) -> dict[str, Any]:

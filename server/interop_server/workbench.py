@@ -41,7 +41,7 @@ class WorkbenchChoice:
         if self.cast is None:
             return 0
         command = (sys.executable, "-m", _PROGRAM, "--people", str(self.cast))
-        return subprocess.run(command, check=False).returncode
+        return subprocess.run(command, check=False, start_new_session=True).returncode
 
 
 class Workbench:
@@ -54,7 +54,7 @@ class Workbench:
 
     @classmethod
     async def start(cls, choice: WorkbenchChoice, ready: dict[str, Any], seed: int | None) -> Self:
-        """Starts it, and returns when everybody is there.
+        """Starts it, in a session of its own so that Ctrl-C reaches only this process; returns when everybody is there.
 
         Args:
             choice: Who and what is wanted.
@@ -76,6 +76,7 @@ class Workbench:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             limit=_MAX_LINE_BYTES,
+            start_new_session=True,
         )
         assert process.stdout is not None
         try:
@@ -87,8 +88,7 @@ class Workbench:
                 _kill(process)
             raise PeopleMissing(await process.wait()) from error
         except BaseException:
-            _kill(process)
-            await process.wait()
+            await cls(process, {}).stop()
             raise
 
     async def stop(self) -> None:

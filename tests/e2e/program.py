@@ -96,6 +96,7 @@ async def running(
     python: tuple[str, ...] = (),
     path: Path | None = None,
     stdin: int = asyncio.subprocess.DEVNULL,
+    is_leader: bool = False,
 ) -> AsyncIterator[Program]:
     """Starts `interopsim` with arguments; it is killed at the end if it still runs.
 
@@ -105,8 +106,10 @@ async def running(
         python: Options of the interpreter.
         path: Where the interpreter looks for modules first.
         stdin: Its standard input; a pipe ends with `end`.
+        is_leader: Whether it leads a process group, as in a terminal, whose keys reach all in the group.
     """
-    search = {} if path is None else {"PYTHONPATH": str(path)}
+    others = filter(None, (os.environ.get("PYTHONPATH"),))
+    search = {} if path is None else {"PYTHONPATH": os.pathsep.join((str(path), *others))}
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *python,
@@ -124,6 +127,7 @@ async def running(
             STATE_VARIABLE: str(state_of(folder)),
             **search,
         },
+        start_new_session=is_leader,
     )
     try:
         yield Program(process)

@@ -58,7 +58,7 @@ def main(
         endpoint = Endpoint.from_ready_line(simulator)
     except ValueError as error:
         raise click.UsageError(f"--simulator: {error}") from error
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of the terminal: the simulator hears it, and closes the pipe
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever interrupts both: the simulator hears it, and closes the pipe
     try:
         asyncio.run(_run(endpoint, cast, seed, PageChoice(has_page, is_in_control)))
     except (NotPossible, ServerRefusal, OSError) as error:
@@ -69,13 +69,22 @@ def main(
 
 
 async def _run(endpoint: "Endpoint", cast: "Cast", seed: int | None, page: "PageChoice") -> None:
+    ended = _end_of_input()
+    living = asyncio.create_task(_live(endpoint, cast, seed, page))
+    await asyncio.wait((living, ended), return_when=asyncio.FIRST_COMPLETED)
+    living.cancel()  # also while it begins: the simulator waits for the end
+    with contextlib.suppress(asyncio.CancelledError):
+        await living
+
+
+async def _live(endpoint: "Endpoint", cast: "Cast", seed: int | None, page: "PageChoice") -> None:
+    """Is there until it is cancelled."""
     from interop_workbench.bench import Bench
 
-    ended = _end_of_input()
     with TemporaryDirectory(prefix="interopsim-people-") as folder:
         async with Bench(endpoint, cast, Path(folder), seed, page) as bench:
             click.echo(json_line(bench.facts()))
-            await ended
+            await asyncio.Event().wait()
 
 
 def _end_of_input() -> "asyncio.Future[None]":

@@ -17,7 +17,7 @@ from interop_admin.client import AdminClient
 from interop_server.app import Simulator
 from interop_server.config import Config
 from interop_server.workbench import WorkbenchChoice
-from tests.e2e.program import ANY_PORTS, Program, gone, left_behind, run, running, state_of
+from tests.e2e.program import ANY_PORTS, END_SECONDS, Ended, Program, gone, left_behind, run, running, state_of
 
 WRONG_USE, FAILED = 2, 1
 CAST = """
@@ -99,6 +99,59 @@ async def test_the_people_leave_with_a_server_that_is_killed(tmp_path: Path) -> 
         program.signal(signal.SIGKILL)
         await program.end()
         await gone(ready["workbench"]["pid"])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_start_that_is_broken_off_is_no_failure_of_the_people(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C goes to all of the terminal: the people hear of it from the simulator alone, by the end of their pipe."""
+    people, work = tmp_path / "people" / "interop_workbench", tmp_path / "work"
+    people.mkdir(parents=True)
+    (people / "__init__.py").touch()
+    work.mkdir()
+    (people / "__main__.py").write_text(
+        "import os, sys\nprint('begun', file=sys.stderr, flush=True)\nos.read(0, 1)\nprint('left', file=sys.stderr)\n"
+    )
+    arguments = ("up", *ANY_PORTS, "--people", "--log-level", "error")
+    async with running(work, *arguments, path=people.parent, is_leader=True) as program:
+        assert program.stderr is not None
+        async with asyncio.timeout(END_SECONDS):
+            assert await program.stderr.readline() == b"begun\n"
+        os.killpg(program.pid, number)
+        assert await program.end() == Ended(0, "", "left\n")
+    assert left_behind(work) == []
+
+
+async def test_people_whose_pipe_ends_while_they_come_leave_at_once(tmp_path: Path) -> None:
+    """Here the simulator never answers. Nothing is left of them."""
+    asked = asyncio.Event()
+
+    async def say_nothing(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        writers.append(writer)
+
+    writers: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+    address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+    endpoint = {"event": "ready", "grpc": address, "admin": address, "http": address, "root_public_key": "00" * 32}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "interop_workbench", "--simulator", json.dumps(endpoint)),
+        stdin=asyncio.subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        async with asyncio.timeout(END_SECONDS):
+            await asked.wait()
+            assert process.stdin is not None
+            process.stdin.close()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        for writer in writers:
+            writer.close()
+        silent.close()
+    assert left_behind(tmp_path) == []
 
 
 @pytest.mark.parametrize(
