@@ -150,12 +150,12 @@ class Running:
         """What an operator can do. Its calls are made with `call` or `wait`."""
         return self._simulator.admin
 
-    def call(self, work: Coroutine[Any, Any, T], seconds: float = CALL_SECONDS) -> T:
+    def call(self, work: Coroutine[Any, Any, T], seconds: float | None = CALL_SECONDS) -> T:
         """Does something in the simulator's event loop, and returns what comes of it: for tests without asyncio.
 
         Args:
             work: What to await, such as `sim.admin.freeze_clock()`.
-            seconds: How long it may take.
+            seconds: How long it may take; None for as long as it takes.
 
         Raises:
             TimeoutError: It took longer, and was cancelled.

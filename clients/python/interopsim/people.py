@@ -27,6 +27,8 @@ E = TypeVar("E", bound=Event)
 T = TypeVar("T")
 
 PREKEYS = 20
+_SPARE_SECONDS = 10.0
+"""How much longer a call may take than what it waits for, so that it is the waiting that ends first."""
 
 
 class _Side(ABC):
@@ -70,29 +72,29 @@ class _Side(ABC):
         """Tells senders that their messages are read."""
         self._do(self.client.mark_read(*messages))
 
-    def receive(self, seconds: float = WAIT_SECONDS) -> TextReceived:
-        """Returns the next text that comes, or has come.
+    def receive(self, seconds: float | None = WAIT_SECONDS) -> TextReceived:
+        """Returns the next text that comes, or has come, within some seconds; None waits for ever.
 
         Raises:
             TimeoutError: None came in time.
         """
         return self.wait_for(TextReceived, seconds)
 
-    def wait_for(self, kind: type[E], seconds: float = WAIT_SECONDS) -> E:
-        """Returns the next event of a kind that comes, or has come.
+    def wait_for(self, kind: type[E], seconds: float | None = WAIT_SECONDS) -> E:
+        """Returns the next event of a kind that comes, or has come; see `receive`.
 
         Raises:
             TimeoutError: None came in time.
         """
-        return self._do(self.client.wait_for(kind, seconds))
+        return self._wait(self.client.wait_for(kind, seconds), kind.__name__, seconds)
 
-    def wait_until(self, wanted: Callable[[Event], bool], seconds: float = WAIT_SECONDS) -> Event:
-        """Returns the next event for which something holds.
+    def wait_until(self, wanted: Callable[[Event], bool], seconds: float | None = WAIT_SECONDS) -> Event:
+        """Returns the next event for which something holds; see `receive`.
 
         Raises:
             TimeoutError: None came in time.
         """
-        return self._do(self.client.wait_for(wanted, seconds))
+        return self._wait(self.client.wait_for(wanted, seconds), "event that was wanted", seconds)
 
     def block(self, who: "_Side | str") -> None:
         """Blocks somebody (ABU-02)."""
@@ -113,6 +115,12 @@ class _Side(ABC):
 
     def _do(self, work: Coroutine[Any, Any, T]) -> T:
         return self._sim.call(work)
+
+    def _wait(self, work: Coroutine[Any, Any, T], what: str, seconds: float | None) -> T:
+        try:
+            return self._sim.call(work, None if seconds is None else seconds + _SPARE_SECONDS)
+        except TimeoutError as error:
+            raise TimeoutError(f"No {what} came to {self.jid} within {seconds} seconds.") from error
 
 
 class User(_Side):

@@ -4,10 +4,12 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import interopsim
+from interop_client.messaging.events import TextReceived
 from interopsim import ClientState, Endpoint, ServerRefusal, Simulator, WhatsAppClient, running
 from interopsim.people import Messenger
 from partner_server import SigningKeys
@@ -80,6 +82,31 @@ def test_without_asyncio_a_thread_runs_it(tmp_path: Path) -> None:
         with pytest.raises(TimeoutError):
             bob.receive(seconds=0.01)
     assert "interopsim" not in [thread.name for thread in threading.enumerate()]
+
+
+def test_somebody_waits_as_long_as_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also longer than other calls may take, or for ever; what did not come is named."""
+    with running() as sim, Messenger(sim, 5, tmp_path, SigningKeys()) as owl:
+        bob, alice = owl.user("bob"), owl.person()
+        with pytest.raises(TimeoutError, match=r"No TextReceived came to .*@s.whatsapp.net within 0\.01 seconds"):
+            alice.receive(seconds=0.01)
+        with pytest.raises(TimeoutError, match="No event that was wanted"):
+            alice.wait_until(lambda _: False, seconds=0.01)
+        given: list[float | None] = []
+        call = sim.call
+
+        def noted(work: Any, seconds: float | None = 0.0) -> Any:
+            given.append(seconds)
+            return call(work)
+
+        for _ in range(3):
+            bob.send(alice, "Hello")
+        monkeypatch.setattr(sim, "call", noted)
+        assert alice.receive(70).text == alice.receive(None).text == "Hello"
+        assert isinstance(alice.wait_until(lambda event: isinstance(event, TextReceived), 70), TextReceived)
+        monkeypatch.undo()
+    at_least, for_ever, also = given
+    assert at_least is not None and at_least > 70 and for_ever is None and also == at_least
 
 
 async def test_with_asyncio_the_thread_is_waited_for() -> None:
