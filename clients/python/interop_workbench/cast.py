@@ -1,6 +1,7 @@
 """Who takes part: a messenger and people of WhatsApp, as a file in TOML says; opens no connection."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from difflib import get_close_matches
 from importlib.resources import files
@@ -143,7 +144,7 @@ def read_role(table: dict[str, Any]) -> Role:
     if "@" in role.name or "/" in role.name:
         raise CastWrong(f"{who}: a name has neither `@` nor `/`.")
     if role.habit not in HABITS:
-        raise CastWrong(f"{who}: the habit {role.habit!r} is unknown{_or(role.habit, HABITS)}")
+        raise CastWrong(f"{who}: the habit {role.habit!r} is unknown{or_else(role.habit, HABITS)}")
     if role.inbox not in ("separate", "combined"):
         raise CastWrong(f"{who}: `inbox` is separate or combined.")
     if not 0 < role.seconds <= MAX_SECONDS:
@@ -191,9 +192,10 @@ def _value(what: str, name: str, value: Any, wanted: type | UnionType) -> Any:
 def _refuse_unknown(what: str, table: dict[str, Any], known: tuple[str, ...]) -> None:
     for name in table:
         if name not in known:
-            raise CastWrong(f"{what} has no field `{name}`{_or(name, known)}")
+            raise CastWrong(f"{what} has no field `{name}`{or_else(name, known)}")
 
 
-def _or(word: str, known: tuple[str, ...]) -> str:
+def or_else(word: str, known: Iterable[str]) -> str:
+    """Returns how a sentence ends that says that a word is none of those that are known: with the nearest, or all."""
     near = get_close_matches(word, known, 1)
     return f": did you mean `{near[0]}`?" if near else f": write one of {', '.join(known)}."

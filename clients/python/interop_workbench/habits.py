@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 
 from interop_client.messaging.events import EditReceived, MediaReceived, Message, ReactionReceived, TextReceived
-from interop_workbench.cast import Role
+from interop_workbench.cast import Role, or_else
 from interop_workbench.person import NotPossible, OnMessage, Person
 
 
@@ -123,5 +123,11 @@ _HABITS: dict[str, Callable[[Role], OnMessage]] = {
 
 
 def habit_of(role: Role) -> OnMessage:
-    """Returns what a person does when a message comes."""
+    """Returns what a person does when a message comes.
+
+    Raises:
+        ValueError: There is no such habit; the message names the nearest.
+    """
+    if role.habit not in _HABITS:
+        raise ValueError(f"there is no habit {role.habit!r}{or_else(role.habit, _HABITS)}")
     return _HABITS[role.habit](role)

@@ -15,7 +15,7 @@ from interop_api.admin.v1alpha1 import admin_pb2
 from interop_api.v1 import interop_pb2
 from interop_client.errors import ServerRefusal
 from interop_protocol.endpoint import Endpoint
-from interop_workbench.cast import MAX_PEOPLE, Cast, Role
+from interop_workbench.cast import MAX_PEOPLE, Cast, Role, or_else
 from interop_workbench.habits import habit_of
 from interop_workbench.person import NotPossible, Person, Surroundings
 from partner_server import PartnerServer, PartnerSettings, SigningKeys
@@ -124,6 +124,7 @@ class World:
 
         Raises:
             NotPossible: The name or number is taken, there are too many people, or the simulator refuses.
+            ValueError: There is no such habit; the message names the nearest.
         """
         async with self._adding:
             for person in self._people.values():
@@ -150,7 +151,10 @@ class World:
 
         Raises:
             NotPossible: There is no such messenger.
+            ValueError: There is no such defect; the message names the nearest.
         """
+        if defect and defect not in DEFECTS:
+            raise ValueError(f"there is no defect {defect!r}{or_else(defect, DEFECTS)}")
         server = self.partner
         await self._set_clock(server)
         issuer, now = TokenIssuer(server.issuer, server.keys), server.clock()

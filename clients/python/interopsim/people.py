@@ -222,7 +222,11 @@ class Messenger:
         self._sim.call(self._world.__aexit__())
 
     def token(self, user: str, *, ttl: int = 600, defect: str = "") -> str:
-        """Vouches for a user; wrongly, when a defect is named: `interopsim token --list-defects` lists them."""
+        """Vouches for a user; wrongly, when a defect is named: `interopsim token --list-defects` lists them.
+
+        Raises:
+            ValueError: There is no such defect; the message names the nearest.
+        """
         return self._sim.call(self._world.token(user, ttl, defect)).token
 
     def user(self, name: str = "bob") -> User:
@@ -248,7 +252,11 @@ class Messenger:
         return person
 
     def play(self, name: str, habit: str = "echo", **fields: Any) -> Player:
-        """Returns a new person of WhatsApp who does something by themselves: see `interop_workbench.cast.Role`."""
+        """Returns a new person of WhatsApp who does something by themselves: see `interop_workbench.cast.Role`.
+
+        Raises:
+            ValueError: There is no such habit; the message names the nearest.
+        """
         self._people += 1
         role = Role(name, f"+49152{self.integrator:03}{self._people:05}", habit, **fields)
         return self._sim.call(self._world.add(role))

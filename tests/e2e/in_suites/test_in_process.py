@@ -76,6 +76,10 @@ def test_without_asyncio_a_thread_runs_it(tmp_path: Path) -> None:
         with pytest.raises(ServerRefusal) as refused:
             bob.send(stranger, "Hello?")
         assert refused.value.reason == "RECIPIENT_NOT_REACHABLE"
+        with pytest.raises(ValueError, match="did you mean `echo`"):
+            owl.play("Echo", "ecco")
+        with pytest.raises(ValueError, match="did you mean `expired`"):
+            owl.token("bob", defect="expird")
         echo = owl.play("Echo")
         bob.send(echo.phone.jid, "Anybody?")
         assert bob.receive().text == "Anybody?"

@@ -26,7 +26,13 @@ def assert_sentence(ended: Ended, *parts: str, code: int = FAILED) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "suggestion"),
-    [(("up", "--grcp", "127.0.0.1:0"), "--grpc"), (("up", "--log-levle", "info"), "--log-level"), (("upp",), "up")],
+    [
+        (("up", "--grcp", "127.0.0.1:0"), "--grpc"),
+        (("up", "--log-levle", "info"), "--log-level"),
+        (("upp",), "up"),
+        (("stauts",), "'status'"),
+        (("clock", "freze"), "'freeze'"),
+    ],
 )
 async def test_a_misspelt_word_is_answered_with_the_right_one(
     tmp_path: Path, arguments: tuple[str, ...], suggestion: str

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from interop_workbench.cast import HABITS, MAX_FILE_BYTES, CastWrong, PartnerRole, default_cast, load_cast, parse_cast
+from interop_workbench.cast import (
+    HABITS,
+    MAX_FILE_BYTES,
+    CastWrong,
+    PartnerRole,
+    Role,
+    default_cast,
+    load_cast,
+    parse_cast,
+)
 from interop_workbench.habits import habit_of
 
 GRACE = '[[people]]\nname = "Grace"\nphone_number = "+31600000099"\n'
@@ -19,6 +28,13 @@ def test_the_usual_cast_has_a_person_for_each_habit() -> None:
     assert [role.name for role in cast.people if not role.online] == ["Away"]
     assert [role.name for role in cast.people if not role.opted_in] == ["Rejecta"]
     assert all(callable(habit_of(role)) for role in cast.people)
+
+
+@pytest.mark.parametrize(("habit", "said"), [("ecco", "did you mean `echo`"), ("", "none, echo"), ("x", "none, echo")])
+def test_a_habit_that_is_none_is_refused(habit: str, said: str) -> None:
+    """Also of a role that was not read from a file."""
+    with pytest.raises(ValueError, match=f"there is no habit '{habit}': .*{said}"):
+        habit_of(Role("Grace", "+31600000099", habit))
 
 
 def test_what_is_left_out_is_as_usual() -> None:
