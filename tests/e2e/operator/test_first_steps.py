@@ -146,6 +146,24 @@ async def test_an_interrupt_is_met_at_any_moment(tmp_path: Path, after: int) -> 
     assert ended.code == INTERRUPTED or "no simulator answers" in ended.stderr
 
 
+async def test_an_interrupt_while_the_simulator_is_looked_for_is_met(tmp_path: Path) -> None:
+    """Where a class is made, Python makes another error of an interrupt, which nobody takes for one."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal, sys\n"
+        "class Part:\n"
+        "    def __set_name__(self, owner, name):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "class Interrupt:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'interop_admin.endpoint':\n"
+        "            type('Made', (), {'part': Part()})\n"
+        "sys.meta_path.insert(0, Interrupt())\n"
+    )
+    async with running(tmp_path, "journal", path=tmp_path) as program:
+        ended = await program.end()
+    assert (ended.code, ended.stdout, ended.stderr.strip()) == (INTERRUPTED, "", "")
+
+
 async def test_version_has_a_short_flag(tmp_path: Path) -> None:
     assert (await run(tmp_path, "-V")).stdout == (await run(tmp_path, "--version")).stdout
 

@@ -37,7 +37,8 @@ def admin_address_now() -> str:
     Raises:
         UsageError: It is not clear which is meant.
     """
-    from interop_admin.endpoint import NoneRuns, NotFound, find_endpoint
+    with interrupts_waiting():
+        from interop_admin.endpoint import NoneRuns, NotFound, find_endpoint
 
     try:
         return find_endpoint().admin
