@@ -33,7 +33,7 @@ PREKEYS = 100
 MAX_FILE_BYTES = 32 << 20
 """The longest file that a phone loads."""
 MAX_KEPT = 500
-"""How many messages of others a person can still answer, read or load a file of."""
+"""How many messages of others a person can still answer, read or load a file of, and how many names they know."""
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 INBOX_MODES = {"separate": stanza_pb2.INBOX_MODE_SEPARATE, "combined": stanza_pb2.INBOX_MODE_COMBINED}
@@ -94,6 +94,7 @@ class Person:
         self._turn = asyncio.Lock()
         self._received: dict[tuple[str, str], Message] = {}
         self._typing: dict[str, Typing] = {}
+        self._found: dict[str, str] = {}
         self._files = KeptFiles(place.folder, role.name)
         self._downloads = asyncio.Semaphore(4)
 
@@ -168,6 +169,8 @@ class Person:
     async def find(self, name: str) -> str:
         """Returns the JID of a peer: of a JID itself, or of the ready-made messenger's user with that name.
 
+        Whom the server does not show any more, as nobody whom the person has blocked, is who had the name before.
+
         Raises:
             NotPossible: There is no such user, or the person cannot see them.
         """
@@ -177,9 +180,16 @@ class Person:
             if chat.title == name:
                 return chat.peer
         try:
-            return await self._client.resolve(name, self._place.integrator)
+            peer = await self._client.resolve(name, self._place.integrator)
         except ServerRefusal as refusal:
+            if name in self._found:
+                return self._found[name]
             raise NotPossible(f"{self.role.name} does not find {name!r}: {refusal}") from refusal
+        self._found.pop(name, None)
+        self._found[name] = peer  # the newest
+        if len(self._found) > MAX_KEPT:
+            del self._found[next(iter(self._found))]
+        return peer
 
     async def send(self, peer: str, text: str, reply_to: Message | None = None) -> str:
         """Writes to a peer, and returns the message's id.
@@ -437,6 +447,7 @@ class Person:
             if refusal.recovery is not Recovery.ENLIST:
                 raise
             self.phone.chats.clear()
+            self._found.clear()
             await self._place.register_partner()
             await self.begin()
         else:

@@ -10,6 +10,7 @@ import pytest
 
 import interopsim
 from interop_client.messaging.events import TextReceived
+from interop_workbench.person import NotPossible
 from interopsim import ClientState, Endpoint, ServerRefusal, Simulator, WhatsAppClient, running
 from interopsim.people import Messenger
 from partner_server import SigningKeys
@@ -111,6 +112,18 @@ def test_somebody_waits_as_long_as_they_are_told(tmp_path: Path, monkeypatch: py
         monkeypatch.undo()
     at_least, for_ever, also = given
     assert at_least is not None and at_least > 70 and for_ever is None and also == at_least
+
+
+def test_a_person_finds_by_name_whom_they_have_blocked(tmp_path: Path) -> None:
+    """To unblock them: the server shows them no more, and there is no chat with their name."""
+    with running() as sim, Messenger(sim, 5, tmp_path, SigningKeys()) as owl:
+        kim, slow = owl.user("kim"), owl.play("Slow", "late")
+        assert sim.call(slow.find("kim")) == kim.jid
+        sim.call(slow.block(kim.jid))
+        assert sim.call(slow.find("kim")) == kim.jid
+        sim.call(slow.unblock(kim.jid))
+        with pytest.raises(NotPossible, match="does not find 'ken'"):
+            sim.call(slow.find("ken"))
 
 
 async def test_with_asyncio_the_thread_is_waited_for() -> None:
