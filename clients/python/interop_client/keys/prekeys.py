@@ -17,6 +17,7 @@ from interop_client.signal.keys import PreKeyPublic, SignedPreKeyPublic
 from interop_client.signal.store import SignalState
 from interop_client.state import ClientState, DurableState
 from interop_protocol.digest import key_digest
+from interop_protocol.sizes import MAX_ONE_TIME_PREKEYS
 from interop_protocol.xeddsa_keys import KEY_TYPE
 
 DEFAULT_PREKEYS = 100
@@ -50,18 +51,28 @@ class OwnPreKeys:
     async def publish(self, count: int) -> None:
         """Publishes identity, signed prekey and new one-time prekeys, which replace all those published before.
 
+        Args:
+            count: One-time prekeys, 0 to 20,000.
+
         Raises:
+            ValueError: The count is out of range; nothing was made.
             ServerRefusal: The server refused them, or also those that the client made anew after code 406.
         """
+        _check_count(count, 0)
         async with self._lock:
             await self._publish(count)
 
     async def add(self, count: int) -> None:
         """Adds new one-time prekeys to those published; publishes all keys anew when the server has their ids already.
 
+        Args:
+            count: 1 to 20,000.
+
         Raises:
+            ValueError: The count is out of range; nothing was made.
             ServerRefusal: The server refused them.
         """
+        _check_count(count, 1)
         async with self._lock:
             await self._add(count)
 
@@ -241,6 +252,12 @@ async def patiently(work: Callable[[], Awaitable[T]]) -> T:
                 raise
             await asyncio.sleep(max(seconds, (refusal.retry_after_ms or 0) / 1000))
     return await work()
+
+
+def _check_count(count: int, least: int) -> None:
+    """Refuses a count that may come from anywhere, before offered prekeys are cut by it."""
+    if not least <= count <= MAX_ONE_TIME_PREKEYS:
+        raise ValueError(f"{count} is not {least} to {MAX_ONE_TIME_PREKEYS} prekeys")
 
 
 def _kem_prekey(prekey: KemPreKeyPublic) -> prekeys_pb2.KemPreKey:

@@ -156,6 +156,28 @@ async def test_upkeep_does_not_insist_on_what_was_refused(own: OwnPreKeys, trans
     assert len(called(transport, "CountOneTimePreKeys")) == 1
 
 
+@pytest.mark.parametrize("is_added", [False, True])
+@pytest.mark.parametrize("count", [-1, -20_000, 20_001])
+async def test_a_count_out_of_range_is_refused_before_anything_is_made(
+    own: OwnPreKeys, transport: ScriptedTransport, state: ClientState, store: MemoryStore, count: int, is_added: bool
+) -> None:
+    """Also where prekeys wait to be offered once more, of which a negative count would take the first few."""
+    state.signal.offer_one_time_prekeys(3)
+    before = state.to_bytes()
+    with pytest.raises(ValueError, match=f"{count} is not . to 20000 prekeys"):
+        await (own.add(count) if is_added else own.publish(count))
+    assert (transport.calls, store.snapshot, state.to_bytes()) == ([], b"", before)
+
+
+async def test_none_are_added_but_none_may_be_published(own: OwnPreKeys, transport: ScriptedTransport) -> None:
+    """Identity and signed prekey do without one-time prekeys; to add none would change nothing."""
+    with pytest.raises(ValueError, match="0 is not 1 to"):
+        await own.add(0)
+    await own.publish(0)
+    [published] = called(transport, "SetPreKeys")
+    assert not published.one_time_prekeys
+
+
 def held(signal: SignalState, **changes: Any) -> prekeys_pb2.GetKeyDigestResponse:
     """What the server answers when it holds all keys of a state, but for the changes."""
     keys, one_time = signal.publishable, signal.unused_one_time_prekeys()
