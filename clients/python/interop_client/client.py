@@ -211,6 +211,7 @@ class InteropClient:
             count: One-time prekeys, 0 to 20,000.
 
         Raises:
+            ValueError: They are fewer or more.
             ServerRefusal: The server refused them.
         """
         await self._prekeys.publish(count)
@@ -219,6 +220,7 @@ class InteropClient:
         """Adds new one-time prekeys, 1 to 20,000, to those published.
 
         Raises:
+            ValueError: They are fewer or more.
             ServerRefusal: The server refused them.
         """
         await self._prekeys.add(count)
@@ -349,6 +351,9 @@ class InteropClient:
         Args:
             jid: The peer.
             identity_key: Accepts this key only, 32 bytes: that of `MessageHeld`, or `UntrustedIdentity.presented`.
+
+        Raises:
+            ValueError: That is no such key.
         """
         self._signal.accept_identity(jid, identity_key)
         await self._durable.commit()
