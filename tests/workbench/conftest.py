@@ -56,7 +56,7 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
         page.on(
             "console",
             lambda said: (
-                errors.append(said.text)
+                errors.append(f"{said.text} {said.location.get('url', '')}".rstrip())
                 if said.type in ("error", "warning") and not any(part in said.text for part in allowed)
                 else None
             ),
