@@ -68,7 +68,8 @@ async def open_page(browser: Browser) -> AsyncIterator[OpenPage]:
         return page
 
     yield open_page
+    violations = [await page.evaluate("window.violations ?? []") for page in pages]
+    told = list(errors)  # before the end: what a closing page still asks for goes past its routes
     for page in pages:
-        assert await page.evaluate("window.violations ?? []") == []
         await page.close()
-    assert errors == []
+    assert (told, violations) == ([], [[] for _ in pages])
