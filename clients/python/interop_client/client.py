@@ -13,6 +13,7 @@ from google.protobuf.message import Message as Protobuf
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
+from interop_client.connection.attempt import overtaken
 from interop_client.connection.transport import BlobStreams, Transport, ca_of
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.keys.bundles import bundle_from
@@ -160,7 +161,7 @@ class InteropClient:
 
     def _check_turn(self, turn: int) -> None:
         if turn != self._turns:
-            raise ConnectionEnded("CLOSED", "It was closed, or told to connect anew, while it connected.")
+            raise overtaken()
 
     async def abort(self) -> None:
         """Ends the connection as a crash or a lost network would: what waits is not sent, and nobody is told."""

@@ -16,10 +16,10 @@ from typing import Protocol, Self
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from interop_client.cancellation import to_its_end
 from interop_client.memory import DeliveryMemory
 from interop_client.signal.errors import InvalidSnapshot
 from interop_client.signal.store import SignalState
-from interop_client.threads import to_its_end
 from interop_protocol.json_text import plain_text, read_json, whole_number
 from interop_protocol.sizes import PRIVATE_KEY_BYTES
 

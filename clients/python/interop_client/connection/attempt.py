@@ -4,9 +4,15 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Generic, TypeVar
 
+from interop_client.cancellation import is_asked_to_end
 from interop_client.errors import ConnectionEnded
 
 T = TypeVar("T")
+
+
+def overtaken() -> ConnectionEnded:
+    """Returns what whoever connects is told when the client is closed, or connects anew, meanwhile."""
+    return ConnectionEnded("CLOSED", "It was closed, or told to connect anew, while it connected.")
 
 
 class Attempt(Generic[T]):
@@ -31,10 +37,9 @@ class Attempt(Generic[T]):
         try:
             return await task
         except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if caller is None or caller.cancelling():
+            if is_asked_to_end():
                 raise
-            raise ConnectionEnded("CLOSED", "It was closed, or told to connect anew, while it connected.") from None
+            raise overtaken() from None
         finally:
             if self._task is task:
                 self._task = None

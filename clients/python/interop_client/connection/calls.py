@@ -14,6 +14,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
+from interop_client.cancellation import is_asked_to_end
 from interop_client.errors import ConnectionEnded, refusal_from_rpc_error
 
 CALL_SECONDS = 30.0
@@ -89,8 +90,7 @@ def ended_by_closing() -> Iterator[None]:
     try:
         yield
     except (asyncio.CancelledError, grpc.aio.UsageError) as error:
-        caller = asyncio.current_task()
-        if isinstance(error, asyncio.CancelledError) and (caller is None or caller.cancelling()):
+        if isinstance(error, asyncio.CancelledError) and is_asked_to_end():
             raise
         raise ConnectionEnded("CLOSED", "This client was closed meanwhile; the call may have been done.") from None
 

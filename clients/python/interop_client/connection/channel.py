@@ -19,6 +19,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from interop_api.v1 import chat_pb2, chat_pb2_grpc, stanza_pb2
+from interop_client.cancellation import is_asked_to_end
 from interop_client.connection.outbox import Outbox
 from interop_client.errors import (
     ConnectionEnded,
@@ -184,8 +185,7 @@ class ChatChannel:
             raise ended_by(refusal_from_rpc_error(error)) from error
         except asyncio.CancelledError:
             # grpc.aio raises the same error when this end cancelled the call and when the task is cancelled.
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+            if is_asked_to_end():
                 raise
             if self._is_closing:
                 return None

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from interop_api.v1 import media_pb2
+from interop_client.cancellation import to_its_end
 from interop_client.connection.transport import BlobStreams
 from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import (
@@ -17,7 +18,6 @@ from interop_client.media.crypto import (
     decrypt_file,
 )
 from interop_client.media.reference import MediaReference
-from interop_client.threads import to_its_end
 
 _HTTP_REASONS = {"HTTP_404": "BLOB_NOT_FOUND", "HTTP_410": "BLOB_EXPIRED"}
 

@@ -13,10 +13,10 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 from interop_api.v1 import media_pb2
+from interop_client.cancellation import to_its_end
 from interop_client.connection.transport import BlobStreams, Transport
 from interop_client.errors import Recovery, ServerRefusal
 from interop_client.media.crypto import CHUNK_BYTES, MEDIA_KEY_BYTES, EncryptedMedia, MediaType, encrypt_file
-from interop_client.threads import to_its_end
 from interop_protocol.encoding import media_token
 
 MAX_RESUMPTIONS = 5

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from interop_api.v1 import chat_pb2, stanza_pb2
+from interop_client.cancellation import is_asked_to_end
 from interop_client.connection.transport import Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.messaging.event_queue import EventQueue
@@ -364,11 +365,10 @@ class _LetOut(Exception):
 @contextmanager
 def _own_cancellations() -> Iterator[None]:
     """Makes a cancellation that nobody asked this task for a fault like others: it would end the task unheard."""
-    task = asyncio.current_task()
     try:
         yield
     except asyncio.CancelledError as error:
-        if task is None or task.cancelling():
+        if is_asked_to_end():
             raise
         raise _LetOut("what the application's code waited for was cancelled") from error
 

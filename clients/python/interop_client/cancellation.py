@@ -1,4 +1,4 @@
-"""Work on threads, which nobody can cancel; knows nothing of what it is."""
+"""Who asked for a cancellation, and work on threads that no cancellation ends; knows nothing of what it is."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,12 @@ from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def is_asked_to_end() -> bool:
+    """Says whether a cancellation that was just caught is one of this task, and not of what it waited for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
