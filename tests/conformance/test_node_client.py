@@ -15,7 +15,7 @@ from tests.node import built_node_client
 def test_the_client_in_typescript_is_conformant(tmp_path: Path, mode: str) -> None:
     """Every check of the newest profile holds, and nothing of the driver is left."""
     driver = built_node_client() / "driver.js"
-    arguments = ("--command", f"{shutil.which('node')} {driver}", "--mode", mode, "--time-factor", "3")
+    arguments = ("--command", f"{shutil.which('node')} {driver}", "--mode", mode)
     outcome = conformance(tmp_path, "client", *arguments)
     bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}
     assert (outcome.status, bad) == (0, {}), outcome.stdout

@@ -51,7 +51,7 @@ def test_the_driver_is_short() -> None:
 )
 def test_a_client_in_plain_node_gets_its_verdict(tmp_path: Path) -> None:
     """All that rests on no session holds, and the rest is told as what it lacks; nothing is the kit's fault."""
-    arguments = ("--command", f"{NODE} {FOLDER / 'driver.mjs'}", "--time-factor", "3")
+    arguments = ("--command", f"{NODE} {FOLDER / 'driver.mjs'}")
     only = [word for name in sorted(HOLD) for word in ("--only", name)]
     outcome = conformance(tmp_path, "client", *arguments, *only)
     bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}

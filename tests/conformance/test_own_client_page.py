@@ -75,7 +75,7 @@ def test_a_command_proves_its_step(tmp_path: Path, name: str) -> None:
     """Checks that it names, and no others, pass with the SDK; by proxy, one about direct clients is left out."""
     _, _, *rest = COMMANDS[name]
     given = [DRIVER if word == "python -m interop_driver" else word for word in rest if word != "--no-report"]
-    outcome = conformance(tmp_path, *given, "--time-factor", "3")
+    outcome = conformance(tmp_path, *given)
     assert outcome.status == 0, outcome.stdout
     assert set(outcome.verdicts().values()) == {"pass"}
     assert set(values(rest, "--only")) <= outcome.verdicts().keys() <= checks_of(rest)

@@ -47,7 +47,7 @@ def test_the_sample_is_conformant(tmp_path: Path) -> None:
             port = facts.base_url.rpartition(":")[2]
             command = COMMANDS[-1].replace("8080", port).replace('"python ', f'"{sys.executable} ')
             arguments = shlex.split(command)[2:]
-            outcome = await asyncio.to_thread(conformance, tmp_path, *arguments, "--time-factor", "3")
+            outcome = await asyncio.to_thread(conformance, tmp_path, *arguments)
             bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}
             assert (outcome.status, bad) == (0, {}), outcome.stdout
             assert list(outcome.folder.iterdir()) == []
@@ -65,7 +65,7 @@ def test_a_verdict_on_a_part_says_so(tmp_path: Path) -> None:
         async with serving() as facts:
             token = f"{sys.executable} -m partner_server token --url {facts.base_url}"
             named = ("--base-url", facts.base_url, "--token-command", token)
-            outcome = await asyncio.to_thread(conformance, tmp_path, "partner", *named, "--time-factor", "3")
+            outcome = await asyncio.to_thread(conformance, tmp_path, "partner", *named)
             line = (tmp_path / "report" / "summary.md").read_text().splitlines()[0]
             assert outcome.status == 0 and "conformant in what was judged" in line, outcome.stdout
             for option in ("push-url", "media-url", "proxy"):

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(600)
 @pytest.mark.parametrize("mode", ["direct", "proxy"])
 def test_the_sdk_is_conformant(mode: str, tmp_path: Path) -> None:
     """Every must ran and holds, no should warns, no attack harms it; six reports are written, nothing else is left."""
-    outcome = conformance(tmp_path, "client", "--command", DRIVER, "--mode", mode, "--time-factor", "3")
+    outcome = conformance(tmp_path, "client", "--command", DRIVER, "--mode", mode)
     bad = {name: verdict for name, verdict in outcome.verdicts().items() if verdict != "pass"}
     assert (outcome.status, bad) == (0, {}), outcome.stdout
     report = outcome.report
