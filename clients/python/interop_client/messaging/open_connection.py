@@ -117,6 +117,8 @@ class Connection:
         self._is_closing = False
         self._has_let_go = False
         self._upkeep: dict[type[Event], asyncio.Task[None]] = {}
+        self._asked_for: set[type[Event]] = set()
+        """Kinds of upkeep that are yet to begin, or to begin again."""
         self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
         self.is_faulty = False
         """Whether the client failed to open or save a delivery, so that its memory is ahead of its store."""
@@ -318,8 +320,10 @@ class Connection:
                 raise
         self._parts.events.put(event)
         kind = type(event)
-        if kind in self._parts.upkeep and (kind not in self._upkeep or self._upkeep[kind].done()):
-            self._upkeep[kind] = asyncio.create_task(self._keep_up(kind))
+        if kind in self._parts.upkeep:
+            self._asked_for.add(kind)
+            if kind not in self._upkeep or self._upkeep[kind].done():
+                self._upkeep[kind] = asyncio.create_task(self._keep_up(kind))
 
     async def _has_ended(self) -> bool:
         """Says whether this connection has ended, also when its reader is yet to hear of it."""
@@ -330,13 +334,16 @@ class Connection:
         return self._is_over
 
     async def _keep_up(self, kind: type[Event]) -> None:
-        try:
-            with self._application():  # which finds contents to send again
-                await self._parts.upkeep[kind]()
-        except (ServerRefusal, ConnectionEnded, OSError) as error:
-            if self._is_over:
-                return  # a closed client does no upkeep; the server tells the next connection again
-            _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
+        """Does what events of a kind ask for: once more for those that come meanwhile, of which it may know nothing."""
+        while kind in self._asked_for:
+            self._asked_for.remove(kind)
+            try:
+                with self._application():  # which finds contents to send again
+                    await self._parts.upkeep[kind]()
+            except (ServerRefusal, ConnectionEnded, OSError) as error:
+                if self._is_over:
+                    return  # a closed client does no upkeep; the server tells the next connection again
+                _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
 
     def _cancel_upkeep(self) -> None:
         for task in self._upkeep.values():

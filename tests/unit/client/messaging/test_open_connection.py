@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TypeVar
 
 import pytest
+from google.protobuf.message import Message
 
 from interop_api.v1 import errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
@@ -28,6 +30,8 @@ from interop_client.state import ClientState, MemoryStore
 from interop_protocol.franking import reporting_token
 from tests.unit.client.conftest import ScriptedTransport, Stanza
 from tests.unit.client.messaging.conftest import ALICE, BOB, Alice, CheckingStore, bundle_of
+
+M = TypeVar("M", bound=Message)
 
 
 async def test_a_message_is_handed_over_then_saved_then_acked(
@@ -425,3 +429,30 @@ async def test_read_receipts_are_grouped_by_sender(bob: InteropClient, transport
         (ALICE, 256), (ALICE, 44), ("other", 256), ("other", 44),
     ]  # fmt: skip
     assert all(receipt.type == stanza_pb2.RECEIPT_TYPE_READ for receipt in receipts)
+
+
+@pytest.mark.requirement("KEY-09")
+async def test_a_notice_that_comes_during_the_upkeep_is_not_lost(state: ClientState) -> None:
+    """The count was asked for before prekeys were used up again, of which the server tells once only."""
+    count = "/interop_api.v1.PreKeyService/CountOneTimePreKeys"
+    notice = Stanza(notification=stanza_pb2.Notification(prekeys_low=stanza_pb2.PreKeysLow(count=9)))
+    heard = asyncio.Semaphore(0)
+
+    class Transport(ScriptedTransport):
+        async def call(self, method: str, request: Message, response_type: type[M]) -> M:
+            answer = await super().call(method, request, response_type)
+            if [name for name, _ in self.calls].count(count) == 1:
+                self.deliver(notice)
+                await heard.acquire()
+            return answer
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, PreKeysLow) and transport.calls:
+            heard.release()
+
+    transport = Transport()
+    state.signal.offer_one_time_prekeys(1)
+    transport.answers[count] = lambda _: prekeys_pb2.CountOneTimePreKeysResponse(count=100)
+    async with InteropClient(transport, state, options=ClientOptions(on_event=on_event)):
+        transport.deliver(notice)
+        await transport.until(lambda: [name for name, _ in transport.calls].count(count) == 2)
