@@ -2,7 +2,6 @@
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
 
 _ADDRESS = re.compile("(?P<host>[^/]+):(?P<port>[0-9]{1,5})")
 _LAST_PORT = 65_535
@@ -22,15 +21,6 @@ def split_address(address: str) -> tuple[str, int]:
     if parts is None or int(parts["port"]) > _LAST_PORT:
         raise AddressUnusable(f"{address!r} is not an address: write host:port; with port 0 the system chooses.")
     return parts["host"].strip("[]"), int(parts["port"])
-
-
-def is_web_address(url: str) -> bool:
-    """Says whether a text is an address of the web: `http` or `https`, and a host."""
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isprintable()
-    except ValueError:
-        return False
 
 
 def is_remote(address: str) -> bool:

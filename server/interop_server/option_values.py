@@ -65,7 +65,7 @@ def read_otlp(_context: click.Context, _parameter: click.Parameter, url: str | N
     """Returns the URL of a collector, when spans can be sent to one."""
     if url is None:
         return None
-    from interop_server.addresses import is_web_address
+    from interop_protocol.web_address import is_web_address
 
     if not is_web_address(url):
         raise click.BadParameter(

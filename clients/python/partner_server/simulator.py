@@ -1,9 +1,11 @@
 """Reads the addresses of the simulator, which acts as WhatsApp, from text; connects to nothing."""
 
-from urllib.parse import urlsplit
-
 from interop_protocol.endpoint import ServerAddress
 from interop_protocol.sizes import PUBLIC_KEY_BYTES
+from interop_protocol.web_address import is_web_address
+from interop_protocol.whole_numbers import read_whole
+
+_LAST_PORT = 65_535
 
 
 def read_endpoint(grpc: object, http: object, root_public_key: object) -> ServerAddress:
@@ -20,10 +22,9 @@ def read_endpoint(grpc: object, http: object, root_public_key: object) -> Server
     if not (isinstance(grpc, str) and isinstance(http, str) and isinstance(root_public_key, str)):
         raise ValueError("`grpc`, `http` and `root_public_key` must be text")
     host, _, port = grpc.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or read_whole(port, 1, _LAST_PORT) is None:
         raise ValueError("`grpc` must be `host:port`")
-    parts = urlsplit(http)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    if not is_web_address(http):
         raise ValueError("`http` must be an absolute http or https URL")
     if len(root_public_key) != 2 * PUBLIC_KEY_BYTES:
         raise ValueError("`root_public_key` must be 64 hex digits")

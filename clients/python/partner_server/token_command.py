@@ -2,12 +2,12 @@
 
 import json
 from http.client import HTTPException
-from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request, build_opener
 
 import click
 
 from interop_protocol.json_text import read_json
+from interop_protocol.web_address import is_web_address
 
 SECONDS = 10.0
 _MAX_ANSWER_BYTES = 64 * 1024
@@ -21,7 +21,7 @@ def main(url: str, user: str) -> None:
 
     Example: python -m partner_server token --url http://127.0.0.1:8080 bob
     """
-    if urlsplit(url).scheme not in ("http", "https"):
+    if not is_web_address(url):
         raise click.UsageError("--url must be an absolute http or https URL.")
     request = Request(
         f"{url.rstrip('/')}/tokens", json.dumps({"user": user}).encode(), {"Content-Type": "application/json"}

@@ -219,7 +219,11 @@ async def test_the_simulator_can_be_named_over_http(
     [
         {"grpc": "127.0.0.1"},
         {"grpc": 1},
+        {"grpc": "127.0.0.1:65536"},
+        {"grpc": "127.0.0.1:\u0661"},
         {"http": "127.0.0.1:1"},
+        {"http": "http://[::1"},
+        {"http": "http://127.0.0.1:x"},
         {"http": "file:///etc"},
         {"root_public_key": "00"},
         {"root_public_key": "zz" * 32},
@@ -232,6 +236,7 @@ async def test_a_simulator_that_cannot_be_is_refused(
     fields = {"grpc": "127.0.0.1:1", "http": "http://127.0.0.1:1", "root_public_key": "00" * 32, **change}
     async with http.post(f"{partner.base_url}/admin/simulator", json=fields) as response:
         assert response.status == 400
+        assert f"`{next(iter(change))}`" in await response.text()
 
 
 async def listed(http: aiohttp.ClientSession, partner: PartnerServer) -> list[object]:
