@@ -41,8 +41,8 @@ _VERDICTS = {
 def main(minutes: float, rate: int, as_json: bool) -> None:
     """Load a server steadily: messages, receipts, reconnects, prekeys, blobs, settings, accounts, and days that pass.
 
-    Prints the slope of its resident memory from the tenth minute on, and whether it is flat. Ten minutes or less are
-    too short for that verdict: they show that the load runs.
+    Prints the slope of its resident memory from the tenth minute on, whether it is flat, and which kind of memory
+    grew. Ten minutes or less are too short for that verdict: they show that the load runs.
     """
     folder = Path(tempfile.mkdtemp(prefix="interopsim-soak-"))
     samples: list[Sample] = []
@@ -91,10 +91,12 @@ def _report(samples: list[Sample], *, as_json: bool) -> int:
         click.echo(f"{sample.seconds / 60:6.1f} min {sample.resident_bytes / (1 << 20):8.1f} MiB {sample.messages:12,}")
     click.echo(
         f"{samples[-1].messages:,} messages in {seconds / 60:.1f} min, {rate:.0f} a second. From minute "
-        f"{found.from_seconds / 60:.1f} on memory went from {found.first_bytes / (1 << 20):.1f} to "
-        f"{found.last_bytes / (1 << 20):.1f} MiB: {found.kib_per_minute:+.1f} KiB/min, "
+        f"{found.first.seconds / 60:.1f} on memory went from {found.first.resident_bytes / (1 << 20):.1f} to "
+        f"{found.last.resident_bytes / (1 << 20):.1f} MiB: {found.kib_per_minute:+.1f} KiB/min, "
         f"{found.bytes_per_message:+.3f} bytes a message. {_VERDICTS[is_flat]}"
     )
+    for kind, size in found.first.by_kind.items():
+        click.echo(f"  {kind:26} {size / (1 << 20):6.1f} to {found.last.by_kind[kind] / (1 << 20):6.1f} MiB")
     return 1 if is_flat is False else 0
 
 

@@ -16,7 +16,7 @@ from tests.chaos.choices import Accounts, Operator, Settings, opt_in
 from tests.chaos.letters import Correspondent, Pace
 from tests.chaos.prekeys import PreKeys
 from tests.chaos.stage import Place, Stage, open_stage
-from tests.soak.memory import Sample, resident_bytes
+from tests.soak.memory import Sample, resident
 
 PAIRS = 10
 """Of a WhatsApp user and a third-party user who write to each other."""
@@ -127,6 +127,6 @@ async def _sample(
     began = time.monotonic()
     while (now := time.monotonic() - began) < seconds:
         acked = sum(written.acked for person in people for written in person.written)
-        samples.append(Sample(now, resident_bytes(stage.pid), acked))
+        samples.append(Sample(now, resident(stage.pid), acked))
         progress(samples[-1])
         await asyncio.sleep(SAMPLE_SECONDS)

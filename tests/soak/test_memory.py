@@ -1,13 +1,16 @@
 """What counts as flat, and that the soak says so of a load that runs."""
 
 import asyncio
+import ctypes
 import json
 import os
 import sys
+import threading
+from pathlib import Path
 
 import pytest
 
-from tests.soak.memory import FLAT_BYTES_PER_MESSAGE, Sample, growth, resident_bytes
+from tests.soak.memory import AREAS, FILES, FLAT_BYTES_PER_MESSAGE, HEAP, OTHER, Sample, growth, resident
 
 RATE = 500
 MINUTE = 60
@@ -18,10 +21,10 @@ def samples(bytes_per_message: float, minutes: int = 30, settles_at: int = 10) -
     return [
         Sample(
             second,
-            (100 << 20)
-            + (min(second, settles_at * MINUTE) << 20) // MINUTE
-            + int(max(0, second - settles_at * MINUTE) * RATE * bytes_per_message)
-            + second * 7919 % 4096,
+            {
+                HEAP: (100 << 20) + (min(second, settles_at * MINUTE) << 20) // MINUTE,
+                OTHER: int(max(0, second - settles_at * MINUTE) * RATE * bytes_per_message) + second * 7919 % 4096,
+            },
             second * RATE,
         )
         for second in range(minutes * MINUTE)
@@ -45,8 +48,35 @@ def test_what_has_not_settled_is_not_flat() -> None:
 
 
 def test_memory_is_that_of_the_process() -> None:
-    """In bytes."""
-    assert 1 << 20 < resident_bytes(os.getpid()) < 1 << 34
+    """In bytes, all of it, and a large object is found where malloc maps it."""
+    before = resident(os.getpid())
+    status = Path("/proc/self/status").read_text()
+    [said] = [int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:")]
+    assert sum(before.values()) == pytest.approx(said, rel=0.05)
+    large = b"x" * (64 << 20)
+    assert resident(os.getpid())[OTHER] - before[OTHER] >= len(large)
+    assert min(before[kind] for kind in (HEAP, OTHER, FILES)) > 1 << 20
+
+
+def test_what_a_thread_allots_is_found_in_its_area() -> None:
+    """Many small objects of a library, which no thread but the first has from the heap."""
+    libc = ctypes.CDLL(None)
+    libc.malloc.restype = ctypes.c_void_p
+    before = resident(os.getpid())
+    held: list[int] = []
+
+    def allot() -> None:
+        for _ in range(1_000):
+            held.append(libc.malloc(10_000))
+            ctypes.memset(held[-1], 1, 10_000)
+
+    thread = threading.Thread(target=allot)
+    thread.start()
+    thread.join()
+    after = resident(os.getpid())
+    for each in held:
+        libc.free(ctypes.c_void_p(each))
+    assert after[AREAS] - before[AREAS] > 9_000_000
 
 
 @pytest.mark.timeout(300)
