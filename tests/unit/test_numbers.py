@@ -119,7 +119,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (store, {"MAX_SIGNED_PREKEYS": 5, "MAX_RETIRED_PREKEYS": 200, "_MAX_REGISTRATION_ID": 4_294_967_295}),
     (identifiers, {"MAX_IDENTIFIER_BYTES": 320, "_MOST_WRITTEN_BYTES": 1_280}),
     (fault_checks, {
-        "MAX_FAULTS": 100, "MAX_REPLACEMENTS": 5, "MAX_FORGED_CHARACTERS": 320,
+        "MAX_FAULTS": 100, "MAX_REPLACEMENTS": 5, "MAX_FORGED_CHARACTERS": 320, "_MOST_NAMED": 20,
         "_RANGES": {
             "delay_ms": (1, 2_592_000_000), "copies": (1, 100), "bits": (1, 1_024), "keep_bytes": (0, 4_294_967_295),
             "flip_bits": (0, 1_024), "extra_bytes": (0, 1_048_576), "http_status": (200, 599),

@@ -51,6 +51,8 @@ MAX_REPLACEMENTS = len(KeyPart)
 """Parts in one rule: each once."""
 MAX_FORGED_CHARACTERS = 320
 """Longest text that is forged; policy."""
+_MOST_NAMED = 20
+"""Names of things that a refusal lists: its text is in headers, of which clients take eight kilobytes."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,64}", re.ASCII)
 _RANGES: Mapping[str, tuple[int, int]] = {
     "delay_ms": (1, MAX_DELAY_MS),
@@ -273,7 +275,12 @@ def _require_known(field: str, word: str, known: Iterable[str]) -> None:
     if word in names:
         return
     near = get_close_matches(word, names, 1, 0.4)
-    hint = f"did you mean {near[0]}" if near else f"choose one of {', '.join(names)}"
+    if near:
+        hint = f"did you mean {near[0]}"
+    elif len(names) <= _MOST_NAMED:
+        hint = f"choose one of {', '.join(names)}"
+    else:  # in a header, which has room for eight kilobytes
+        hint = f"names are such as {', '.join(names[:: len(names) // _MOST_NAMED])}"
     _refuse(field, f"`{field.rpartition('.')[2]}` names nothing that there is: {hint}")
 
 

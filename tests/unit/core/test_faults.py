@@ -348,6 +348,14 @@ def test_a_slip_of_the_pen_is_answered_with_the_right_word(faults: Faults) -> No
     assert f"did you mean {TAKE}" in caught.value.advice
 
 
+@pytest.mark.parametrize(("field", "said"), [("stanza", "choose one of ack, "), ("call", "names are such as A")])
+def test_a_word_that_is_like_none_is_answered_with_some(faults: Faults, field: str, said: str) -> None:
+    """All kinds of stanzas; of the calls, which are many, a few: a refusal fits into headers, and twice."""
+    with refused(Reason.REQUEST_MALFORMED, f"faults[0].match.{field}") as caught:
+        faults.add([rule(**{field: "?"})])
+    assert said in caught.value.advice and len(caught.value.advice) < 1_500
+
+
 @pytest.mark.parametrize(
     ("ordered", "direction"),
     [
