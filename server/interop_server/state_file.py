@@ -3,6 +3,7 @@
 The form is that of `interop_protocol.state_files`.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -43,12 +44,7 @@ class StateFile:
             path = folder / f"{name or os.getpid()}{READY_SUFFIX}"
             if _is_held(path):
                 raise NameTaken(f"a simulator called {path.stem} is running: choose another --name, or stop that one.")
-            # Locked before it has its name: nobody ever sees the file of a running process unlocked.
-            unfinished = folder / f".{os.getpid()}{UNFINISHED_SUFFIX}"
-            descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            os.write(descriptor, f"{line}\n".encode())
-            unfinished.rename(path)
+            descriptor = _left(path, folder / f".{os.getpid()}{UNFINISHED_SUFFIX}", f"{line}\n".encode())
         except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
             _log.warning("other commands must be told where this simulator is: no word can be left (%s)", error)
             return None
@@ -59,6 +55,21 @@ class StateFile:
         with suppress(OSError):
             if self._path.stat().st_ino == os.fstat(self._descriptor).st_ino:
                 self._path.unlink()
+
+
+def _left(path: Path, unfinished: Path, text: bytes) -> int:
+    """Writes a file and returns its descriptor, which holds it. It is whole and locked before it has its name."""
+    descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.write(descriptor, text) < len(text):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        unfinished.rename(path)
+    except OSError:
+        os.close(descriptor)
+        unfinished.unlink(missing_ok=True)
+        raise
+    return descriptor
 
 
 def _is_held(path: Path) -> bool:

@@ -67,6 +67,16 @@ async def test_a_start_that_fails_says_what_the_server_says(
     assert left_behind(state_of(tmp_path)) == []
 
 
+async def test_what_could_not_be_found_is_not_left_running(tmp_path: Path) -> None:
+    """The file by which other commands find it cannot be written: here its name is taken by a folder."""
+    (state_of(tmp_path) / "ci.json").mkdir(parents=True)
+    ended = await run(tmp_path, *START, "--name", "ci")
+    assert (ended.code, ended.stdout) == (FAILED, "")
+    assert "could not leave word in" in ended.stderr and "INTEROPSIM_STATE" in ended.stderr
+    assert "no word can be left (" in ended.stderr and "Traceback" not in ended.stderr
+    assert left_behind(state_of(tmp_path)) == ["ci.json"]
+
+
 async def test_several_are_stopped_by_name_or_all(tmp_path: Path) -> None:
     """Without a word it is not known which is meant."""
     async with started(tmp_path, "--name", "left"), started(tmp_path, "--name", "right"):

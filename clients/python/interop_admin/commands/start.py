@@ -5,12 +5,13 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import click
 
 from interop_admin.commands.completion import TakesUpOptions, complete_up_value
 from interop_admin.commands.life import UP_OPTIONS
-from interop_admin.launch import NotStarted, launch
+from interop_admin.launch import Launched, NotStarted, end, launch
 from interop_admin.running import running_simulators, this_users_folder
 from interop_protocol.printable import printable
 from interop_protocol.state_files import LOG_SUFFIX
@@ -52,7 +53,7 @@ def start(options: tuple[str, ...]) -> None:
     log = Path(unnamed)
     with os.fdopen(descriptor, "wb") as stderr:
         try:
-            launched = launch(options, stderr)
+            launched = _launch(options, stderr, folder)
         except NotStarted as error:
             _fail(error, log)
         except BaseException:
@@ -61,6 +62,18 @@ def start(options: tuple[str, ...]) -> None:
     log.rename(folder / f"{launched.process.pid}{LOG_SUFFIX}")
     _sweep_logs(folder)
     click.echo(launched.line)
+
+
+def _launch(options: tuple[str, ...], stderr: IO[bytes], folder: Path) -> Launched:
+    launched = launch(options, stderr)
+    if all(running.pid != launched.process.pid for running in running_simulators()):
+        end(launched.process)
+        raise NotStarted(
+            f"The simulator was ended: it could not leave word in {printable(str(folder))}, by which other commands "
+            "find it. Make room there, or name another folder in INTEROPSIM_STATE.",
+            1,
+        )
+    return launched
 
 
 def _fail(error: NotStarted, log: Path) -> None:
