@@ -332,6 +332,7 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
     from interop_server.log import log_to
 
     log_to(sys.stderr, log_level.upper(), as_json=log_format == "json")
+    _allow_files()  # before much is loaded, which opens some
     gc.disable()  # objects made at start stay; collecting among them took a fifth of the time until ready
     from interop_server.config import Config
 
@@ -350,12 +351,10 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
     from interop_server.nodes import BusUnusable, PeopleElsewhere
     from interop_server.places import FileUnusable
     from interop_server.process import NeverFired, NotHeard, PeopleMissing, hold_standard_streams, serve
-    from interop_server.runtime.files import raise_file_limit
     from interop_server.runtime.shutdown import StopIncomplete
     from interop_server.state_file import NameTaken
     from interop_server.storage import WrongDatabase, WrongStore
 
-    raise_file_limit()
     failures = (
         AddressUnusable, ClockBehind, FileUnusable, NameTaken, NeverFired, NotHeard, StopIncomplete, WrongDatabase
     )  # fmt: skip
@@ -375,6 +374,15 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
         raise (_ToldBefore if error.is_wrong_use else click.ClickException)(str(error)) from error
     finally:
         gc.enable()
+
+
+def _allow_files() -> None:
+    from interop_server.runtime.files import FilesTooFew, raise_file_limit
+
+    try:
+        raise_file_limit()
+    except FilesTooFew as error:
+        raise click.ClickException(str(error)) from error
 
 
 @main.command(epilog="Example: interopsim limits --policy")

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+LEAST_FILES = 64
+"""Files, sockets and pipes: one that has just started holds up to thirty."""
 _MOST_BYTES = 16 << 20
 """Of a file that was chosen: more than any right one has; policy."""
 _log = logging.getLogger(__name__)
@@ -45,14 +47,24 @@ def _open_at_once(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
+class FilesTooFew(Exception):
+    """So few files may be open that no server could work; the message is a sentence that says what to do."""
+
+
 def raise_file_limit() -> None:
-    """Lets this process open as many files as the system allows it."""
+    """Lets this process open as many files as the system allows it.
+
+    Raises:
+        FilesTooFew: They would not do.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != hard:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         except (OSError, ValueError) as error:
             _log.warning("no more than %d files may be open: %s", soft, error)
+    if (most := most_files()) < LEAST_FILES:
+        raise FilesTooFew(f"only {most} files may be open, and a simulator needs {LEAST_FILES}: see `ulimit -n`.")
 
 
 def most_files() -> int:

@@ -30,6 +30,16 @@ def test_as_many_files_may_be_open_as_the_system_allows() -> None:
     assert said.stdout.split() == ["50", "90", "(90,", "90)"]
 
 
+@pytest.mark.parametrize("most", [8, 12, 16, 20, 24, 63])
+def test_too_few_files_are_a_sentence(most: int) -> None:
+    """Instead of what happens where the first one is missing: a trace, or an abort inside gRPC."""
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))"
+    start = "from interop_server.cli import main; main(['up', '--grpc', '127.0.0.1:0'])"
+    said = subprocess.run([sys.executable, "-c", f"{limited}; {start}"], capture_output=True, text=True, check=False)
+    assert said.returncode == 1
+    assert said.stderr == f"Error: only {most} files may be open, and a simulator needs 64: see `ulimit -n`.\n"
+
+
 def test_connections_leave_files_for_everything_else() -> None:
     """However many there are on each port, of which two speak gRPC; each port has one at least."""
     ports = (Part.GRPC, Part.GRPC, Part.HTTP, Part.METRICS)
