@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from tests.mutants.__main__ import choose
 from tests.mutants.attempt import KILLED, SURVIVED, TIMED_OUT
 from tests.mutants.hunt import FIRST_FILES, FIRST_TESTS, UNDECIDED, UNREACHED, Trial, rounds
 from tests.mutants.judged import Judged, read_judged, verdict_on
@@ -88,6 +89,17 @@ def test_a_mutant_is_the_file_with_one_change() -> None:
     keys = [mutant.key for mutant in found]
     assert len(set(keys)) == len(keys)
     assert keys == [mutant.key for mutant in moved if mutant.function == "rule"]
+
+
+def test_a_sample_stays_when_other_code_changes() -> None:
+    """What is drawn of a room is the same whatever else there is; another seed draws others."""
+    some = [room for room in rooms() if room.name in ("protocol", "core/media")]
+    sample = [(mutant.room, mutant.key) for mutant in choose(some, 60, 1, ())]
+    assert len(sample) == 60 and {room for room, _ in sample} == {room.name for room in some}
+    for room in some:
+        drawn = [key for name, key in sample if name == room.name]
+        assert drawn == [mutant.key for mutant in choose([room], len(drawn), 1, ())]
+        assert drawn != [mutant.key for mutant in choose([room], len(drawn), 2, ())]
 
 
 def test_every_room_has_mutants_that_compile() -> None:

@@ -206,7 +206,7 @@ class SharedRate:
         self._buckets = buckets
         self._terms = terms
 
-    async def take(self, key: Hashable, amount: int = 1) -> int:
+    async def take(self, key: Hashable, amount: int) -> int:
         """Takes from the key's bucket and returns 0; or takes nothing and returns the wait in milliseconds.
 
         Raises:

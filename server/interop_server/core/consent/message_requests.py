@@ -63,6 +63,6 @@ class MessageRequests:
 
 def _reaches(account: Account, facts: RouteFacts) -> bool:
     try:
-        return decide_route(account, facts.integrator == 0, facts) is Route.DELIVER
+        return decide_route(account, recipient_is_whatsapp=False, facts=facts) is Route.DELIVER
     except Refusal:
         return False
