@@ -22,7 +22,19 @@ def test_no_limit_and_no_range_changes_by_mistake() -> None:
         has_range = isinstance(entry.value, int | float) and not isinstance(entry.value, bool)
         found[entry.name] = [entry.value, *((entry.about.least, entry.about.most) if has_range else ())]
     assert found.pop("eligible_calling_codes") == [EEA_CALLING_CODES]
-    assert found == tomllib.loads(KNOWN.read_text())
+    known = tomllib.loads(KNOWN.read_text())
+    del known["scopes"]
+    assert found == known
+
+
+@pytest.mark.requirement("SIM-07", "SIM-12")
+def test_no_limit_bounds_the_sum_of_something_else_by_mistake() -> None:
+    """What guards people holds for a world, what guards a node for that node: these stand in limits.toml, too."""
+    known = tomllib.loads(KNOWN.read_text())["scopes"]
+    scopes: dict[str, list[str]] = {scope: [] for scope in Scope}
+    for entry in list_limits():
+        scopes[entry.about.scope].append(entry.name)
+    assert scopes.pop(Scope.EACH) and scopes == known
 
 
 @pytest.mark.requirement("SIM-07")

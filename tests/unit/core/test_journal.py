@@ -5,11 +5,22 @@ import re
 import pytest
 
 from interop_server.core.errors import Reason, Refusal
-from interop_server.core.journal import ANONYMOUS, MAX_FIELD_CHARACTERS, Decision, Journal, JournalEntry, is_request_id
+from interop_server.core.journal import (
+    ANONYMOUS,
+    MAX_FIELD_CHARACTERS,
+    Decision,
+    Journal,
+    JournalEntry,
+    is_request_id,
+    open_journal,
+)
 from interop_server.core.newest import Origin
 from interop_server.runtime.rng import SeededRng
 
 from .world import NOW_MS, World, message, refused
+
+STARTS = ((1, "east-1"), (1, "west-1"), (2, "west-1"))
+"""Seeds and nodes."""
 
 
 def journal_of(world: World, capacity: int = 100) -> Journal:
@@ -126,6 +137,18 @@ async def test_a_reader_goes_on_where_it_was(world: World) -> None:
     for wrong in ("x", "2x", "east-1.aa.", "east-1.aa.-1", "east-1.aa.²", "x" * 128 + ".1"):
         with refused(Reason.REQUEST_MALFORMED):
             journal.resume_after(wrong)
+
+
+async def test_a_journal_is_that_of_one_start_of_one_node(world: World) -> None:
+    """What it gives out says so, by the name of the node and by what is drawn for this start."""
+
+    def origin_of(seed: int, node: str) -> Origin:
+        return open_journal(world.clock, lambda _: SeededRng(seed), node).origin
+
+    origins = [origin_of(seed, node) for seed, node in STARTS]
+    assert [origin.node for origin in origins] == [node for _, node in STARTS]
+    assert len({origin.run for origin in origins}) == 2
+    assert all(re.fullmatch(r"[0-9a-f]{8}", origin.run) for origin in origins)
 
 
 async def test_long_texts_from_outside_are_cut(world: World) -> None:

@@ -109,6 +109,20 @@ async def test_who_is_away_is_pushed_to_where_it_is_worth_it(world: World, event
     assert world.pushes.queued == ([(BATS, "ada")] if event.is_pushed else [])
 
 
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: event.name)
+async def test_what_waits_says_whom_it_is_from(world: World, event: Event) -> None:
+    """The other user, or the server itself; a ping names its sender by what it holds."""
+    ada, user = await acquainted(world)
+    await event.by(world, ada, user)
+    other, told = (user, ada) if event.tells_third_party else (ada, user)
+    item = (await world.waiting(told))[-1]
+    assert (item.recipient_id, item.sender_id, item.sender_jid) == (
+        told.account_id,
+        0 if event.name in ("challenge", "digest request") else other.account_id,
+        "" if event.name in ("challenge", "digest request", "reachability ping") else other.jid,
+    )
+
+
 @pytest.mark.requirement("OPT-14", "OPT-09")
 async def test_what_is_kept_from_somebody_neither_wakes_nor_pushes(world: World) -> None:
     """A declined request, and what a blocked sender is told in place of an acceptance."""

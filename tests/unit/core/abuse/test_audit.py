@@ -57,6 +57,10 @@ async def test_every_field_has_a_place_a_value_and_a_purpose(world: World) -> No
     assert values(records, "account", "auth_key") == [ClientKeys().auth_key.hex()]
     assert values(records, "sanction", "kind") == ["1"]
     assert values(records, "connection", "peer_address") == ["ipv4:198.51.100.7:1"]
+    entries, _ = world.journal.after(0, 10_000)
+    about_ada = [entry for entry in entries if ada.jid in (entry.actor, entry.subject)]
+    assert 0 < len(about_ada) < len(entries)
+    assert values(records, "journal", "entries") == [str(len(about_ada))]
     mailbox = next(record for record in records if record[0].place == "mailbox")
     assert "30 days at most (MSG-07)" in mailbox[0].purpose
 

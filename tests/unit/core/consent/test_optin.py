@@ -338,7 +338,9 @@ async def test_a_lookup_does_not_find_who_has_blocked_the_asker(world: World) ->
     ada, bea, user = await world.enlisted("ada"), await world.enlisted("bea"), await world.opted_in()
     await world.blocklist.block(user, ada.jid)
     unknown = fields(Refusal(Reason.RECIPIENT_NOT_REACHABLE))
-    assert [fields(each) for each in await world.optin.resolve(ada, [("+491511234567", 0)])] == [unknown]
+    [refusal] = await world.optin.resolve(ada, [("+491511234567", 0)])
+    assert isinstance(refusal, Refusal) and fields(refusal) == unknown
+    assert refusal.cause == "the recipient has blocked the asker"  # for the operator alone
     assert await world.optin.resolve(bea, [("+491511234567", 0)]) == [Found(user.jid, "491511234567")]
     assert [fields(each) for each in await world.optin.resolve(user, [("ada", BATS)])] == [unknown]
 

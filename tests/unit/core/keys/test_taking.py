@@ -70,6 +70,8 @@ async def test_a_request_names_each_user_once(world: World, jids: list[str], rea
 async def test_bundles_are_gated_like_messages(world: World) -> None:
     """Who may not write gets no bundle and consumes no key (OPT-01, T6, T7)."""
     ada, user = await publisher(world, 3), await world.whatsapp_user()
+    [refusal] = await world.prekeys.take(ada, [(await world.opted_in("+491511234568")).jid])
+    assert isinstance(refusal, Refusal) and refusal.cause == "the recipient has published no keys"
     await world.prekeys.publish(user, OTHER.published, OTHER.one_time(1, 3))
     assert reason_of((await world.prekeys.take(user, [ada.jid]))[0]) is Reason.SENDER_NOT_OPTED_IN
     assert reason_of((await world.prekeys.take(ada, [user.jid]))[0]) is Reason.RECIPIENT_NOT_REACHABLE

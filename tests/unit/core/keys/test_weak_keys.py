@@ -60,6 +60,23 @@ ENTRIES: dict[str, Entry] = {
     "one_time_prekeys, added": lambda world, ada, _, key: world.prekeys.add(ada, [OneTimePreKey(9, key)]),
 }
 
+FIELDS = {
+    "authkey": "authkey",
+    "e_ident": "e_ident",
+    "e_skey_val": "e_skey_val",
+    "authkey of a WhatsApp user": "authkey",
+    "identity_key": "identity_key",
+    "identity_key of a WhatsApp user": "identity_key",
+    "signed_prekey": "signed_prekey.public_key",
+    "signed_prekey, rotated": "signed_prekey.public_key",
+    "one_time_prekeys": "one_time_prekeys[2].public_key",
+    "identity_key of a retry": "retry_receipt.keys.identity_key",
+    "signed_prekey of a retry": "retry_receipt.keys.signed_prekey",
+    "one_time_prekey of a retry": "retry_receipt.keys.one_time_prekey",
+    "one_time_prekeys, added": "one_time_prekeys[0].public_key",
+}
+"""What the refusal of each calls it."""
+
 
 @pytest.mark.requirement("KEY-02")
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -68,8 +85,9 @@ async def test_a_weak_key_is_refused_wherever_one_comes_in(world: World, entry: 
     ada, user = await publisher(world, 1), await world.opted_in()
     before = await world.prekeys.digest(ada)
     for key in WEAK:
-        with refused(Reason.KEY_MALFORMED):
+        with refused(Reason.KEY_MALFORMED) as caught:
             await ENTRIES[entry](world, ada, user, key)
+        assert [each.field for each in caught.value.violations] == [FIELDS[entry]]
     assert await world.prekeys.digest(ada) == before
 
 

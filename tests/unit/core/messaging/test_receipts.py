@@ -436,3 +436,18 @@ async def test_nobody_at_an_address_is_refused_like_in_a_message(world: World) -
             await world.receipts.send_retry(ada, "eve@bats.example", asked)
     assert world.counts == {}
     assert ada.integrator == BATS
+
+
+async def test_an_address_that_is_none_is_refused_by_the_field_that_holds_it(world: World) -> None:
+    """That of the receipt; the receipts beside it go through."""
+    ada, user = await world.enlisted(), await world.opted_in()
+    await send(world, ada, user, "m1")
+    wrong, right = (OutgoingReceipt(ReceiptType.DELIVERED, jid, ["m1"]) for jid in ("1@lid", ada.jid))
+    refusal, none = await world.receipts.send(user, [wrong, right], True)
+    assert refusal is not None and none is None
+    assert (refusal.reason, [each.field for each in refusal.violations]) == (
+        Reason.ADDRESS_MALFORMED, ["receipt.to_jid"],
+    )  # fmt: skip
+    with refused(Reason.ADDRESS_MALFORMED) as caught:
+        await world.receipts.send_retry(user, "1@lid", retry())
+    assert [each.field for each in caught.value.violations] == ["retry_receipt.to_jid"]
