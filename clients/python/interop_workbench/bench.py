@@ -95,7 +95,7 @@ class Bench:
             page = Page(self._world, self._feed, self._service.key if self._page.is_in_control else "")
             application.add_routes(page.routes())
             application.on_shutdown.append(page.stop)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS, auto_decompress=False)
         self._resources.push_async_callback(runner.cleanup)
         self._resources.push_async_callback(stop_listening, listener)
         await runner.setup()

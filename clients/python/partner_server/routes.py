@@ -12,8 +12,8 @@ from dataclasses import asdict, dataclass
 from aiohttp import web
 
 from interop_protocol.endpoint import ServerAddress
-from interop_protocol.json_text import read_sent_json
 from partner_server.authkeys import AuthKeys, TooManyAuthKeys
+from partner_server.bodies import read_object
 from partner_server.clock import PartnerClock
 from partner_server.local import is_for_this_machine, is_loopback, is_of_another_site
 from partner_server.push_tokens import JwksUnavailable, PushVerifier
@@ -82,7 +82,7 @@ class Routes:
             raise web.HTTPUnauthorized(text=str(error), headers={"WWW-Authenticate": "Bearer"}) from error
         except JwksUnavailable as error:
             raise web.HTTPServiceUnavailable(text=str(error)) from error
-        fields = await _read_object(request)
+        fields = await read_object(request)
         user = fields.get("to")
         if set(fields) != {"to"} or not is_user_identifier(user):
             raise web.HTTPBadRequest(text='the body must be {"to": user-visible identifier}')
@@ -90,7 +90,7 @@ class Routes:
         return web.Response()
 
     async def _issue_token(self, request: web.Request) -> web.Response:
-        user = (await _read_object(request)).get("user")
+        user = (await read_object(request)).get("user")
         if not is_user_identifier(user):
             raise web.HTTPBadRequest(text="`user` must be 1 to 256 printable characters")
         return web.json_response({"token": self.issuer.issue_token(str(user), self.clock())})
@@ -124,7 +124,7 @@ class Routes:
         return web.json_response({"pushes": [asdict(push) for push in pushes]})
 
     async def _point_to_simulator(self, request: web.Request) -> web.Response:
-        fields = await _read_object(request)
+        fields = await read_object(request)
         try:
             endpoint = read_endpoint(fields.get("grpc"), fields.get("http"), fields.get("root_public_key"))
         except ValueError as error:
@@ -134,7 +134,7 @@ class Routes:
 
     async def _set_clock(self, request: web.Request) -> web.Response:
         """Follows the simulator's clock: `{"now_ms": …, "frozen": …}`."""
-        fields = await _read_object(request)
+        fields = await read_object(request)
         now_ms, is_frozen = fields.get("now_ms"), fields.get("frozen")
         if not isinstance(now_ms, int) or isinstance(now_ms, bool) or not 0 <= now_ms < MAX_TIME_MS:
             raise web.HTTPBadRequest(text=f"`now_ms` must be a whole number of milliseconds under {MAX_TIME_MS}")
@@ -142,13 +142,3 @@ class Routes:
             raise web.HTTPBadRequest(text="`frozen` must be true or false")
         self.clock.set(now_ms / 1_000, is_frozen=is_frozen)
         return web.Response()
-
-
-async def _read_object(request: web.Request) -> dict[str, object]:
-    try:
-        fields = read_sent_json(await request.read())
-    except ValueError as error:
-        raise web.HTTPBadRequest(text="the body must be JSON") from error
-    if not isinstance(fields, dict):
-        raise web.HTTPBadRequest(text="the body must be a JSON object")
-    return fields

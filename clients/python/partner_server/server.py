@@ -14,6 +14,7 @@ from aiohttp import web
 
 from interop_protocol.endpoint import ServerAddress
 from partner_server.authkeys import AuthKeys
+from partner_server.bodies import plain_bodies
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
 from partner_server.listening import stop_listening
@@ -163,7 +164,8 @@ class PartnerServer:
         )
         self.base_url = f"http://{self._settings.host}:{listener.getsockname()[1]}"
         http = await self._resources.enter_async_context(aiohttp.ClientSession())
-        runner = web.AppRunner(await self._application(http), access_log=None, shutdown_timeout=STOP_SECONDS)
+        application = await self._application(http)
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS, auto_decompress=False)
         self._resources.push_async_callback(runner.cleanup)
         self._resources.push_async_callback(stop_listening, listener)
         await runner.setup()
@@ -183,7 +185,7 @@ class PartnerServer:
         async def end_proxied_connections(_: web.Application) -> None:
             await proxy.stop()
 
-        application = web.Application(client_max_size=MAX_BODY_BYTES)
+        application = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[plain_bodies])
         application[OWN_HOST] = self._settings.host
         application.add_routes(Routes(issuer, self._inbox, verifier, auth_keys, self.set_simulator, now).routes())
         application.add_routes(MediaRoutes(media).routes())

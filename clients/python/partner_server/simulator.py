@@ -1,11 +1,15 @@
 """Reads the addresses of the simulator, which acts as WhatsApp, from text; connects to nothing."""
 
+import re
+
 from interop_protocol.endpoint import ServerAddress
 from interop_protocol.sizes import PUBLIC_KEY_BYTES
 from interop_protocol.web_address import is_web_address
 from interop_protocol.whole_numbers import read_whole
 
 _LAST_PORT = 65_535
+_ROOT = re.compile(f"[0-9A-Fa-f]{{{2 * PUBLIC_KEY_BYTES}}}")
+"""Not all that `bytes.fromhex` reads: it skips blanks."""
 
 
 def read_endpoint(grpc: object, http: object, root_public_key: object) -> ServerAddress:
@@ -26,9 +30,6 @@ def read_endpoint(grpc: object, http: object, root_public_key: object) -> Server
         raise ValueError("`grpc` must be `host:port`")
     if not is_web_address(http):
         raise ValueError("`http` must be an absolute http or https URL")
-    if len(root_public_key) != 2 * PUBLIC_KEY_BYTES:
+    if _ROOT.fullmatch(root_public_key) is None:
         raise ValueError("`root_public_key` must be 64 hex digits")
-    try:
-        return ServerAddress(grpc, bytes.fromhex(root_public_key), http.rstrip("/"))
-    except ValueError as error:
-        raise ValueError("`root_public_key` must be 64 hex digits") from error
+    return ServerAddress(grpc, bytes.fromhex(root_public_key), http.rstrip("/"))

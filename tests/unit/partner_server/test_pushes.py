@@ -227,6 +227,8 @@ async def test_the_simulator_can_be_named_over_http(
         {"http": "file:///etc"},
         {"root_public_key": "00"},
         {"root_public_key": "zz" * 32},
+        {"root_public_key": " " * 64},
+        {"root_public_key": "00 " * 21 + "0"},
         {"root_public_key": None},
     ],
 )

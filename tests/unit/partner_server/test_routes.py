@@ -255,3 +255,23 @@ async def test_a_command_asks_a_running_server_for_a_token(partner: PartnerServe
 async def test_the_key_set_says_how_long_a_copy_holds(http: aiohttp.ClientSession, partner: PartnerServer) -> None:
     async with http.get(f"{partner.base_url}/.well-known/oauth/openid/jwks") as response:
         assert response.headers["Cache-Control"] == "public, max-age=300"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "GZIP, deflate", "nonsense"])
+async def test_a_body_is_sent_as_it_is(
+    http: aiohttp.ClientSession, partner: PartnerServer, tmp_path: Path, coding: str
+) -> None:
+    """One that says it is compressed is refused unread, whether it is or not."""
+    for method, path in (
+        ("POST", "/tokens"), ("POST", "/admin/clock"), ("POST", "/admin/simulator"), ("PUT", "/media/x"),
+        ("POST", "/whatsapp/push"),
+    ):  # fmt: skip
+        headers = {"Content-Encoding": coding, "Content-Type": "application/json"}
+        async with http.request(method, partner.base_url + path, data=b'{"user":"bob"}', headers=headers) as response:
+            assert (path, response.status) == (path, 415)
+            assert "without Content-Encoding" in await response.text()
+    assert [*(tmp_path / "media").iterdir()] == []
+    async with http.post(
+        f"{partner.base_url}/tokens", json={"user": "bob"}, headers={"Content-Encoding": "identity"}
+    ) as response:
+        assert response.status == 200
