@@ -6,7 +6,7 @@ Source: interop_api/v1/errors.proto.
 import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from interop_api.v1 import errors_pb2, stanza_pb2
 
@@ -177,6 +177,14 @@ class ConnectionEnded(Exception):
         self.recovery = recovery
         self.requirement = requirement
         self.request_id = request_id
+
+    def again(self) -> Self:
+        """Returns the same, to be kept, or raised once more.
+
+        One that was raised holds the frames that it went through, and they hold the connection: kept there it would
+        keep all of it until the garbage collector comes.
+        """
+        return type(self)(self.reason, self.advice, self.recovery, self.requirement, self.request_id)
 
 
 def ended_by(refusal: ServerRefusal) -> ConnectionEnded:

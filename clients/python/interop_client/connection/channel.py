@@ -78,7 +78,7 @@ class ChatChannel:
         self._is_closing = False
         self._is_receiving = False
         self._heard_at = asyncio.get_running_loop().time()
-        self._tasks = (
+        self._tasks: tuple[asyncio.Task[None], ...] = (
             asyncio.create_task(self._write(), name=f"chat channel write {self.login.jid}"),
             asyncio.create_task(self._keep_alive(), name=f"chat channel keep-alive {self.login.jid}"),
         )
@@ -151,6 +151,8 @@ class ChatChannel:
         """
         self._is_closing = True
         self._outbox.end(ConnectionEnded("CLOSED"))
+        if not self._tasks:
+            return
         write, keep_alive = self._tasks
         keep_alive.cancel()
         try:
@@ -165,7 +167,10 @@ class ChatChannel:
         finally:
             write.cancel()
             self._call.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await asyncio.gather(write, keep_alive, return_exceptions=True)
+            # A task that was cancelled holds the frame in which it was, and that holds this channel: with them the
+            # connection to the server would stay until the garbage collector comes.
+            self._tasks = ()
 
     def abort(self) -> None:
         """Drops the stream as a crash would: what waits is not sent. `close` frees its resources."""

@@ -4,6 +4,7 @@ import asyncio
 from collections import deque
 
 from interop_api.v1 import stanza_pb2
+from interop_client.errors import ConnectionEnded
 from interop_protocol.sizes import TAG_BYTES
 
 DEFAULT_MAX_FRAME_BYTES = 1 << 20
@@ -30,7 +31,7 @@ class Outbox:
         self._max_bytes = (limits.max_frame_bytes or DEFAULT_MAX_FRAME_BYTES) - TAG_BYTES
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
-        self._end: Exception | None = None
+        self._end: ConnectionEnded | None = None
         self._content_or_end = asyncio.Event()
         self._room_or_end = asyncio.Event()
         self._room_or_end.set()
@@ -40,10 +41,10 @@ class Outbox:
 
         Raises:
             ValueError: A stanza alone is longer than a frame may be; those before it were added.
-            Exception: The exception that was passed to `end`; also without any stanza.
+            ConnectionEnded: What was passed to `end`; also without any stanza.
         """
         if self._end is not None:
-            raise self._end
+            raise self._end.again()
         for stanza in stanzas:
             # A serialised batch of one stanza. Serialised batches concatenate, so a frame is a plain join of them.
             encoded = stanza_pb2.Batch(stanzas=(stanza,)).SerializeToString()
@@ -53,7 +54,7 @@ class Outbox:
                 self._room_or_end.clear()
                 await self._room_or_end.wait()
             if self._end is not None:
-                raise self._end
+                raise self._end.again()
             self._waiting.append(encoded)
             self._waiting_bytes += len(encoded)
             self._content_or_end.set()
@@ -76,10 +77,10 @@ class Outbox:
         self._room_or_end.set()
         return b"".join(parts)
 
-    def end(self, reason: Exception) -> None:
-        """Makes further calls of `add` raise this exception. `next_batch` still returns the waiting stanzas."""
+    def end(self, end: ConnectionEnded) -> None:
+        """Makes further calls of `add` raise this. `next_batch` still returns the waiting stanzas."""
         if self._end is None:
-            self._end = reason
+            self._end = end.again()
             self._content_or_end.set()
             self._room_or_end.set()
 

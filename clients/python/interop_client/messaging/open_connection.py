@@ -130,7 +130,7 @@ class Connection:
             ConnectionEnded: The connection has ended.
         """
         if self._end is not None:
-            raise self._end
+            raise self._end.again()
         await self._parts.transport.send(*stanzas)
 
     async def show(self, stanza: stanza_pb2.Stanza) -> None:
@@ -214,7 +214,7 @@ class Connection:
         except BaseException:
             deliver.cancel()
             raise
-        self._end = end
+        self._end = end.again()
         self._waiting.fail(end)
         self._arrival_or_end.set()
         await deliver

@@ -1,12 +1,15 @@
 """A transport that is closed, or told to connect anew, while it connects or calls: each caller is told so."""
 
 import asyncio
+import gc
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc.aio
 import pytest
 
 from interop_api.v1 import chat_pb2, prekeys_pb2, prekeys_pb2_grpc
+from interop_client.connection.channel import ChatChannel
 from interop_client.connection.login import third_party_login
 from interop_client.connection.transport import DirectTransport, LoginFactory
 from interop_client.errors import ConnectionEnded
@@ -101,3 +104,63 @@ async def test_a_call_under_which_the_client_is_closed_is_told_so(cancels: bool)
         [ended] = await asyncio.gather(calling, return_exceptions=True)
         assert isinstance(ended, asyncio.CancelledError if cancels else ConnectionEnded)
     await listener.stop(0)
+
+
+async def stays(peer: Peer) -> None:
+    """A server that welcomes, and hears until the client goes."""
+    await peer.welcome()
+    while await peer.hear() is not None:
+        pass
+
+
+async def goes(peer: Peer) -> None:
+    """A server that welcomes and ends the channel."""
+    await peer.welcome()
+
+
+async def closes(transport: DirectTransport) -> None:
+    await transport.connect()
+    await transport.close()
+
+
+async def closes_while_it_reads(transport: DirectTransport) -> None:
+    """As a client does: another task reads."""
+    await transport.connect()
+
+    async def read() -> None:
+        async for _ in transport.receive():
+            pass
+
+    reading = asyncio.create_task(read())
+    await asyncio.sleep(0)
+    await transport.close()
+    await asyncio.gather(reading, return_exceptions=True)
+
+
+async def drops(transport: DirectTransport) -> None:
+    await transport.connect()
+    transport.abort()
+    await transport.close()
+
+
+async def comes_again(transport: DirectTransport) -> None:
+    await transport.connect()
+    await closes(transport)
+
+
+@pytest.mark.parametrize("script", [stays, goes], ids=lambda script: script.__name__)
+@pytest.mark.parametrize("life", [closes, closes_while_it_reads, drops, comes_again], ids=lambda life: life.__name__)
+async def test_nothing_of_a_closed_channel_waits_for_the_garbage_collector(
+    script: Callable[[Peer], Awaitable[None]], life: Callable[[DirectTransport], Awaitable[None]]
+) -> None:
+    """The connection to the server would stay with it: of a client that comes and goes, many at once."""
+    async with serving(NoiseServer(script=script)) as server, asyncio.timeout(10):
+        transport = transport_to(server, at_once)
+        gc.collect()
+        gc.disable()
+        try:
+            await life(transport)
+            await asyncio.sleep(0)
+            assert [each for each in gc.get_objects() if isinstance(each, ChatChannel)] == []
+        finally:
+            gc.enable()
