@@ -30,7 +30,11 @@ what a message makes goes with its last reference."""
 
 
 _READ_BYTES = 4096
-_NEEDED_BY_REFUSALS = ("google.protobuf.any_pb2", "google.rpc.error_details_pb2", "google.rpc.status_pb2")
+_NEEDED_BY_CALLS = (
+    *("google.protobuf.any_pb2", "google.rpc.error_details_pb2", "google.rpc.status_pb2"),  # by every refusal, first
+    *("joserfc.jwk", "joserfc.jws", "joserfc.jwt"),
+    "interop_server.fault_file",
+)
 
 
 class NeverFired(Exception):
@@ -101,7 +105,7 @@ async def serve(config: Config) -> None:
         simulator.people_are_there()
         _say(line)
         _tell_a_person(ready)
-        await asyncio.to_thread(_load_what_refusals_need)
+        await asyncio.to_thread(_load_what_calls_need)
         while await _is_reset_before(told, simulator.wants_reset):
             await _begin_anew(simulator, addresses)
     finally:
@@ -142,10 +146,11 @@ async def _is_reset_before(told: asyncio.Event, wants_reset: asyncio.Event) -> b
     return not told.is_set()
 
 
-def _load_what_refusals_need() -> None:
-    """Loads it once the start is over: when it is needed, there may be no descriptor left to read a module with."""
-    for name in _NEEDED_BY_REFUSALS:
+def _load_what_calls_need() -> None:
+    """Loads it once the start is over: when it is needed, there may be no descriptor left to read a file with."""
+    for name in _NEEDED_BY_CALLS:
         importlib.import_module(name)
+    importlib.import_module("interop_server.ledger").load_ledger()
 
 
 def _hear_signals(told: asyncio.Event, seconds: float) -> None:

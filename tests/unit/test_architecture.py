@@ -57,6 +57,7 @@ ALLOWED = {
     ("blobs/bucket.py", "datetime.timedelta"): "a length of time, as obstore wants it",
     ("process.py", "signal"): "signals of the process, not its alarm clock",
     ("app.py", "asyncio.sleep"): "a disk that fails or comes back knows no clock of the simulator's",
+    ("http/listener.py", "asyncio.sleep"): "descriptors, which others give back in real time",
     ("nodes/asking.py", "asyncio.sleep"): "a follower at another node, who may have gone",
     ("nodes/merging.py", "asyncio.sleep"): "other nodes, which are asked again what they have recorded",
     ("nodes/node.py", "asyncio.sleep"): "other nodes and the database, which know only real time",

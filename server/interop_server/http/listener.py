@@ -5,6 +5,7 @@ aiohttp takes a quarter of a start to import. Whoever asks before it is there wa
 
 import asyncio
 import importlib
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
@@ -14,7 +15,11 @@ if TYPE_CHECKING:
 
 BACKLOG = 128
 """Connections that wait to be accepted."""
+AGAIN_SECONDS = 1.0
+"""After so long the code is loaded once more."""
 _SURFACE = "interop_server.http.surface"
+
+_log = logging.getLogger(__name__)
 
 
 class HttpListener:
@@ -34,8 +39,17 @@ class HttpListener:
         return int(self._socket.getsockname()[1])
 
     async def serve(self, start: Callable[[socket.socket], Awaitable["HttpServer"]]) -> None:
-        """Loads what answers, on a thread of its own, then starts it on the socket."""
-        await asyncio.to_thread(importlib.import_module, _SURFACE)
+        """Loads what answers, on a thread of its own, then starts it on the socket.
+
+        Tries again where that fails: a descriptor or the disk may be missing at the moment.
+        """
+        while True:
+            try:
+                await asyncio.to_thread(importlib.import_module, _SURFACE)
+                break
+            except (OSError, ImportError) as error:
+                _log.error("HTTP is not answered yet: its code cannot be loaded (%s)", error)
+                await asyncio.sleep(AGAIN_SECONDS)
         self._server = await start(self._socket)
 
     async def stop(self) -> None:

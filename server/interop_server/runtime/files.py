@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Any
 
 _OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_OWN_FILES = 48
+"""Files, sockets and pipes beside connections: thirty of a server that has just started; uploads come and go."""
 LEAST_FILES = 64
-"""Files, sockets and pipes: one that has just started holds up to thirty."""
 _MOST_BYTES = 16 << 20
 """Of a file that was chosen: more than any right one has; policy."""
 _log = logging.getLogger(__name__)
 
 
 class Part(Enum):
-    """How much of the files that may be open the connections to a port get at most; the rest is for everything else."""
+    """How much of the files that may be open, beside those of the server itself, the connections to a port get."""
 
     GRPC = 0.35
     """Each of the two gRPC servers."""
@@ -74,8 +75,8 @@ def most_files() -> int:
 
 
 def most_connections(part: Part) -> int:
-    """Returns how many connections a port may have."""
-    return max(1, int(most_files() * part.value))
+    """Returns how many connections a port may have: with all of them there, files can still be opened."""
+    return max(1, int((most_files() - _OWN_FILES) * part.value))
 
 
 class SayOnce:
