@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from aiohttp import web
-
 from interop_protocol.endpoint import Endpoint
 from interop_workbench.cast import Cast
 from interop_workbench.feed import Feed
@@ -16,7 +14,7 @@ from interop_workbench.page import Page
 from interop_workbench.person import Person
 from interop_workbench.service import Service, summary
 from interop_workbench.world import World
-from partner_server.listening import stop_listening
+from partner_server.serving import serving
 
 STOP_SECONDS = 2.0
 """How long requests may take when the workbench ends."""
@@ -95,11 +93,7 @@ class Bench:
             page = Page(self._world, self._feed, self._service.key if self._page.is_in_control else "")
             application.add_routes(page.routes())
             application.on_shutdown.append(page.stop)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS, auto_decompress=False)
-        self._resources.push_async_callback(runner.cleanup)
-        self._resources.push_async_callback(stop_listening, listener)
-        await runner.setup()
-        await web.SockSite(runner, listener).start()
+        await self._resources.enter_async_context(serving(application, listener, STOP_SECONDS))
 
     def _tell(self, person: Person) -> None:
         self._feed.tell_changed(person.role.name)

@@ -17,21 +17,19 @@ from partner_server.authkeys import AuthKeys
 from partner_server.bodies import plain_bodies
 from partner_server.clock import PartnerClock
 from partner_server.keys import SigningKeys
-from partner_server.listening import stop_listening
 from partner_server.local import OWN_HOST
 from partner_server.media import MediaFolder, MediaRoutes
 from partner_server.proxy import Proxy
 from partner_server.push_tokens import PushVerifier, WhatsAppKeys
 from partner_server.pushes import Push, PushInbox
 from partner_server.routes import PUSH_PATH, Routes
+from partner_server.serving import BACKLOG, serving
 from partner_server.tokens import DEFAULT_TTL_SECONDS, TokenIssuer
 
 MAX_BODY_BYTES = 16 * 1024
 """Longest body of a request, except of an upload."""
 STOP_SECONDS = 5.0
 """How long running requests may take when the server stops."""
-BACKLOG = 128
-"""How many connections may wait to be accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +163,7 @@ class PartnerServer:
         self.base_url = f"http://{self._settings.host}:{listener.getsockname()[1]}"
         http = await self._resources.enter_async_context(aiohttp.ClientSession())
         application = await self._application(http)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=STOP_SECONDS, auto_decompress=False)
-        self._resources.push_async_callback(runner.cleanup)
-        self._resources.push_async_callback(stop_listening, listener)
-        await runner.setup()
-        await web.SockSite(runner, listener, backlog=BACKLOG).start()
+        await self._resources.enter_async_context(serving(application, listener, STOP_SECONDS))
 
     async def _application(self, http: aiohttp.ClientSession) -> web.Application:
         folder, now = self._settings.folder, self._now

@@ -1,12 +1,68 @@
-"""Tests of a messenger's server as a whole: how it stops."""
+"""Tests of a messenger's server as a whole: how it stops, and what it takes from whoever connects."""
 
 import asyncio
+import logging
 import socket
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from partner_server import PartnerServer, PartnerSettings, SigningKeys
+from partner_server import PartnerServer, PartnerSettings, SigningKeys, serving
+
+
+@pytest.fixture
+async def port(tmp_path: Path) -> AsyncIterator[int]:
+    async with PartnerServer(PartnerSettings(tmp_path), keys=SigningKeys()) as server:
+        yield int(server.base_url.rpartition(":")[2])
+
+
+async def answer(port: int, request: bytes) -> bytes:
+    """What comes until the connection is closed."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        return await asyncio.wait_for(reader.read(), 10)
+    finally:
+        writer.close()
+
+
+async def test_a_connection_that_says_nothing_is_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that begins a request; one that has asked stays."""
+    monkeypatch.setattr(serving, "SILENT_SECONDS", 0.05)
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for _ in range(2):
+        writer.write(b"GET /pushes HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert (await reader.readuntil(b"]}")).startswith(b"HTTP/1.1 200")
+        assert await answer(port, b"") == await answer(port, b"GET /pushes HT") == b""
+    writer.close()
+
+
+async def test_connections_leave_files_for_everything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One too many is closed; those before it are answered."""
+    monkeypatch.setattr(serving, "most_connections", lambda: 2)
+    async with PartnerServer(PartnerSettings(tmp_path), keys=SigningKeys()) as server:
+        port = int(server.base_url.rpartition(":")[2])
+        first = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+        for reader, writer in first:
+            writer.write(b"GET /pushes HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        with pytest.raises(ConnectionError):
+            assert not await asyncio.wait_for(reader.read(), 10)
+            raise ConnectionResetError
+        for _, each in (*first, (reader, writer)):
+            each.close()
+
+
+async def test_what_is_no_http_stands_in_no_log(port: int, caplog: pytest.LogCaptureFixture) -> None:
+    """A header that cannot be may hold a token."""
+    with caplog.at_level(logging.INFO):
+        assert b" 400 " in await answer(
+            port, b"POST /tokens HTTP/1.1\r\nAuthorization: Bearer SECRET\x01\r\nConnection: close\r\n\r\n"
+        )
+    assert "SECRET" not in caplog.text and "Traceback" not in caplog.text
+    assert "a request was not HTTP: " in caplog.text
 
 
 @pytest.mark.parametrize("turns", range(6))
