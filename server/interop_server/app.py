@@ -18,6 +18,7 @@ from interop_protocol.times import format_time
 from interop_server.addresses import join_address, split_address, unusable
 from interop_server.background import log_end
 from interop_server.config import Config, TlsFiles
+from interop_server.core.errors import Refusal
 from interop_server.core.fault_rules import Catalogue
 from interop_server.core.faults import Faults
 from interop_server.core.journal import Journal, open_journal
@@ -56,6 +57,7 @@ from interop_server.runtime.jwt import JoserfcTokens, PushSigners
 from interop_server.runtime.rng import SeededRng, SystemRng
 from interop_server.runtime.shutdown import Shutdown, StopIncomplete
 from interop_server.runtime.timers import Timers
+from interop_server.storage import WrongDatabase
 
 if TYPE_CHECKING:
     from aiohttp.typedefs import Middleware
@@ -133,9 +135,13 @@ class Simulator:
         """
         try:
             return await self._start()
-        except BaseException:
+        except BaseException as error:
             with suppress(StopIncomplete):  # logged; why the start failed is what matters
                 await self.stop()
+            if isinstance(error, Refusal):  # of the store, which could be opened
+                raise WrongDatabase(
+                    f"{error.cause or error.detail}: see what else uses it, then start again."
+                ) from error
             raise
 
     async def stop(self) -> None:

@@ -351,13 +351,10 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
     from interop_server.nodes import BusUnusable, PeopleElsewhere
     from interop_server.places import FileUnusable
     from interop_server.process import NeverFired, NotHeard, PeopleMissing, hold_standard_streams, serve
-    from interop_server.runtime.shutdown import StopIncomplete
     from interop_server.state_file import NameTaken
     from interop_server.storage import WrongDatabase, WrongStore
 
-    failures = (
-        AddressUnusable, ClockBehind, FileUnusable, NameTaken, NeverFired, NotHeard, StopIncomplete, WrongDatabase
-    )  # fmt: skip
+    failures = (AddressUnusable, ClockBehind, FileUnusable, NameTaken, NeverFired, NotHeard, WrongDatabase)
 
     # The database thread must run even while the event loop is busy: 5 ms, the default, is as long as ten commits.
     sys.setswitchinterval(0.0005)

@@ -80,7 +80,6 @@ async def serve(config: Config) -> None:
         NeverFired: As the configuration wants, and the simulator has stopped.
         NotHeard: The ready line could not be written; the simulator has stopped.
         PeopleMissing: The people who should be there did not come; the simulator has stopped.
-        StopIncomplete: At a reset, a part of the old world could not be stopped; the others have been.
     """
     told = asyncio.Event()
     seconds = config.grace_seconds + STOP_SECONDS + _SPARE_SECONDS
@@ -92,6 +91,7 @@ async def serve(config: Config) -> None:
     addresses = await simulator.start()
     word: StateFile | None = None
     workbench: Workbench | None = None
+    incomplete = ""
     try:
         _collect_seldom()
         ready = _ready(config, addresses)
@@ -106,18 +106,14 @@ async def serve(config: Config) -> None:
         _say(line)
         _tell_a_person(ready)
         await asyncio.to_thread(_load_what_calls_need)
-        while await _is_reset_before(told, simulator.wants_reset):
-            await _begin_anew(simulator, addresses)
+        incomplete = await _one_world_after_another(simulator, addresses, told)
     finally:
         if word is not None:
             word.remove()
         _cut_off_after(seconds)
         if workbench is not None:
             await workbench.stop()
-        try:
-            await simulator.stop()
-        except StopIncomplete as error:
-            _end_at_once(str(error))
+        await _stop(simulator, incomplete)
     if config.require_fired and (names := simulator.never_fired()):
         raise NeverFired(f"These faults never fired: {', '.join(names)}.")
 
@@ -126,6 +122,26 @@ def _collect_seldom() -> None:
     gc.freeze()  # so that later full collections skip these objects
     gc.set_threshold(_NEW_OBJECTS)
     gc.enable()
+
+
+async def _one_world_after_another(simulator: Simulator, addresses: Endpoint, told: asyncio.Event) -> str:
+    """Begins anew at each reset until the end is told, or a world cannot be stopped: then returns that, as a sentence."""
+    try:
+        while await _is_reset_before(told, simulator.wants_reset):
+            await _begin_anew(simulator, addresses)
+    except StopIncomplete as error:
+        return str(error)
+    return ""
+
+
+async def _stop(simulator: Simulator, incomplete: str) -> None:
+    """Stops it, and ends the process at once where it, or a world before, could not be stopped whole."""
+    try:
+        await simulator.stop()
+    except StopIncomplete as error:
+        incomplete = incomplete or str(error)
+    if incomplete:
+        _end_at_once(incomplete)
 
 
 async def _begin_anew(simulator: Simulator, addresses: Endpoint) -> None:

@@ -98,6 +98,37 @@ async def test_a_locked_database_does_not_keep_the_process(tmp_path: Path) -> No
         assert (await program.end()).code == 0
 
 
+async def test_a_start_on_a_locked_database_is_a_sentence(tmp_path: Path) -> None:
+    """It is recognised, and cannot be written: nothing is started, and the file is free."""
+    database = tmp_path / "simulator.db"
+    async with running(tmp_path, *UP, "--db", str(database)) as program:
+        await program.ready_line()
+        program.signal(signal.SIGTERM)
+        assert (await program.end()).code == 0
+    with closing(sqlite3.connect(database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        ended = await run(tmp_path, *UP, "--db", str(database))
+        other.execute("ROLLBACK")
+    [sentence] = [line for line in ended.stderr.splitlines() if line.startswith("Error: ")]
+    assert (ended.code, ended.stdout) == (1, "")
+    assert "database is locked: see what else uses it" in sentence and "Traceback" not in ended.stderr
+
+
+async def test_a_reset_of_a_locked_database_ends_in_a_sentence(tmp_path: Path) -> None:
+    """The old world cannot be stopped whole, so that none begins: a status and one sentence, as at the end."""
+    database = tmp_path / "simulator.db"
+    async with running(tmp_path, *UP, "--db", str(database)) as program:
+        admin = (await program.ready_line())["admin"]
+        with closing(sqlite3.connect(database, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            await run(tmp_path, "reset", "--admin", admin)
+            ended = await program.end()
+            other.execute("ROLLBACK")
+    assert ended.code == 1
+    assert [line for line in ended.stderr.splitlines() if line.startswith("Error: ")] != []
+    assert "Traceback" not in ended.stderr and "Event loop is closed" not in ended.stderr
+
+
 async def test_a_loop_that_hangs_is_cut_off(tmp_path: Path) -> None:
     """Whatever hangs: here the whole event loop, held by a plug-in of the test's."""
     (tmp_path / "sitecustomize.py").write_text(
