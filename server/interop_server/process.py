@@ -125,7 +125,7 @@ def _collect_seldom() -> None:
 
 
 async def _one_world_after_another(simulator: Simulator, addresses: Endpoint, told: asyncio.Event) -> str:
-    """Begins anew at each reset until the end is told, or a world cannot be stopped: then returns that, as a sentence."""
+    """Begins anew at each reset until the end is told, or a world cannot be stopped: then returns that sentence."""
     try:
         while await _is_reset_before(told, simulator.wants_reset):
             await _begin_anew(simulator, addresses)
