@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tests.mutants.operators import Change, Surroundings, changes
+from tests.mutants.operators import ALWAYS_TRUE, Change, Surroundings, changes
 
 Step = tuple[str, int | None]
 
@@ -158,6 +158,8 @@ def _is_skipped(parent: ast.AST, field: str, index: int | None, child: ast.AST) 
     if isinstance(child, ast.Assert | ast.Import | ast.ImportFrom | ast.Pass):
         return True
     if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):  # a docstring, or `...`
+        return True
+    if isinstance(child, ast.keyword) and child.arg == ALWAYS_TRUE:
         return True
     if isinstance(child, ast.ClassDef):
         return any(isinstance(base, ast.Name) and base.id == "Protocol" for base in child.bases)

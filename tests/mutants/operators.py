@@ -153,13 +153,17 @@ def _statement(node: ast.stmt, _: Surroundings) -> Iterator[Change]:
         yield Change("removed statement", ast.Pass())
 
 
+ALWAYS_TRUE = "strict"
+"""Argument of `zip` that is always true here, and would show a mistake of the code's own: nothing from outside does."""
+
+
 def _call(node: ast.Call, _: Surroundings) -> Iterator[Change]:
     if isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS:
         changed = copy.copy(node)
         changed.func = ast.Name(_FUNCTIONS[node.func.id], ast.Load())
         yield Change("min/max", changed)
     for index, keyword in enumerate(node.keywords):
-        if keyword.arg is not None:
+        if keyword.arg not in (None, ALWAYS_TRUE):
             changed = copy.copy(node)
             changed.keywords = [*node.keywords[:index], *node.keywords[index + 1 :]]
             yield Change("removed argument", changed)

@@ -50,6 +50,7 @@ def changed(source: str) -> set[tuple[str, str, str]]:
         ("a, 'a sentence for people'", set()),
         ("min(a, b)", {("min/max", "min(a, b)", "max(a, b)"), ("removed statement", "min(a, b)", "pass")}),
         ("a(b=b)", {("removed argument", "a(b=b)", "a()"), ("removed statement", "a(b=b)", "pass")}),
+        ("zip(a, b, strict=True)", {("removed statement", "zip(a, b, strict=True)", "pass")}),
         ("await a", {("removed await", "await a", "a"), ("removed statement", "await a", "pass")}),
         ("raise a", {("removed raise", "raise a", "pass")}),
         ("return a", {("return value", "return a", "return None")}),

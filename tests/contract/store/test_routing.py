@@ -100,9 +100,12 @@ async def test_ends_of_the_same_side_are_never_opted_in(store: Store, world: Wor
 
 
 async def test_blocks_show_from_both_ends(store: Store, world: World) -> None:
-    """Who has blocked whom is never mixed up."""
+    """Who has blocked whom is never mixed up, with each other or with whom they or others have blocked besides."""
     user, account = await world.whatsapp_user("491"), await world.third_party_user(1)
+    other, another = await world.whatsapp_user("492"), await world.third_party_user(2)
     await store.blocklist.put(user.account_id, account.jid)
+    for blocker, blocked in ((account, other), (user, another), (other, account), (another, user)):
+        await store.blocklist.put(blocker.account_id, blocked.jid)
     outgoing = (await store.routes.get_facts(user, [account.jid]))[account.jid]
     incoming = (await store.routes.get_facts(account, [user.jid]))[user.jid]
     assert (outgoing.sender_blocked_recipient, outgoing.recipient_blocked_sender) == (True, False)

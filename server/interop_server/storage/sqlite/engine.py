@@ -137,7 +137,7 @@ class _Lane(Lane):
         self._writes = run_group is _write_group
         self._faults = faults
         self._finisher = finisher
-        self._finish = finisher()
+        self._finish: Operation[None]
         self._group: list[Call] = []
 
     async def open(self, database: str, pragmas: Sequence[str]) -> None:

@@ -176,3 +176,16 @@ def test_a_state_of_the_first_release_is_read() -> None:
     restored = SignalState.from_bytes(json.dumps(document).encode())
     assert restored.to_bytes() == signal.to_bytes()
     assert restored.confirmed_signed_prekey_id == 2
+
+
+@pytest.mark.requirement("KEY-03")
+async def test_what_was_used_takes_no_place_among_the_private_keys_that_are_kept(bob: Account) -> None:
+    """Of prekeys that are published no more, those that no message has used: as many as have a place."""
+    signal = bob.state.signal
+    await bob.own.publish(MAX_RETIRED_PREKEYS)
+    used = list(signal.one_time_prekeys)[: MAX_RETIRED_PREKEYS // 2]
+    await bob.own.publish(10)
+    signal.delete_one_time_prekeys(used)
+    for count in (20, 30):
+        await bob.own.publish(count)
+    assert len(signal.one_time_prekeys) == MAX_RETIRED_PREKEYS - len(used) + 10 + 20 + 30

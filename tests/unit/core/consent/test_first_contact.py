@@ -182,6 +182,7 @@ async def test_an_answer_gives_a_mark_once_per_bucket(world: World, by_writing: 
     assert world.pushes.queued == [(BATS, "ada")]
     await answer()
     assert len(await marks(world, ada)) == 1
+    assert by_writing or world.pushes.queued == [(BATS, "ada")]
     world.clock.advance(BUCKET_MS)
     await answer()
     assert [mark.expires_at_ms for mark in await marks(world, ada)] == [until_ms, until_ms + BUCKET_MS]

@@ -275,6 +275,19 @@ async def test_two_who_upload_the_same_have_a_blob_each(world: World) -> None:
     assert await downloaded(world, second) == BLOB
 
 
+async def test_blobs_are_swept_one_after_the_other(world: World) -> None:
+    """In steps of any size, the oldest first."""
+    paths = []
+    for number in range(5):
+        paths.append(await uploaded(world, await world.whatsapp_user(f"+3361234567{number}")))
+        world.clock.advance(1)
+    [sweep] = [each for each in world.media.sweeps() if each.name == "blobs"]
+    world.clock.advance(THIRTY_DAYS_MS)
+    now_ms = world.clock.now_ms()
+    assert [await sweep.delete(now_ms, most) for most in (1, 1, 2, 2, 2)] == [1, 1, 2, 1, 0]
+    assert [await reason_of_download(world, path) for path in paths] == [Reason.BLOB_EXPIRED] * 5
+
+
 async def reason_of_download(world: World, path: str) -> Reason:
     try:
         await downloaded(world, path)
