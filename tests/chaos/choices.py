@@ -133,6 +133,9 @@ class Accounts:
         """JIDs of deleted accounts, which nobody gets again."""
         self.pause_seconds = 0.01
         """Between two enlistments."""
+        self.most_who_stay = 1 << 30
+        """When so many have stayed, all further ones delete their accounts."""
+        self._staying = 0
 
     async def return_(self) -> None:
         """Does nothing: these people do not stay."""
@@ -157,8 +160,10 @@ class Accounts:
             user = self._stage.new_user()
             self._alive[user] = await self._stage.third_party_user(user)
             self._unseen.append(user)
-            if len(self._alive) % 2:
+            if len(self._alive) % 2 or self._staying >= self.most_who_stay:
                 await self._delete(user)
+            else:
+                self._staying += 1
             await asyncio.sleep(self.pause_seconds)
 
     async def close(self) -> None:

@@ -29,6 +29,10 @@ HOURS_PER_MINUTE = 8
 """How fast the clock of the server goes: what it keeps for a day is gone after three minutes."""
 SECONDS_PER_ADVANCE = 10.0
 SAMPLE_SECONDS = 1.0
+MOST_WHO_STAY = 50
+"""People whose accounts are not deleted again: a world that grows takes memory, as it should."""
+SECONDS_BETWEEN_PREKEYS = 10.0
+"""Each of them is remembered for long (KEY-04): a few, so that these do not add up to anything."""
 KEPT_FOR_A_DAY = ("mailbox_days", "sent_message_days", "report_days", "report_weight_days", "recent_chat_days")
 
 
@@ -98,6 +102,8 @@ async def _others(stage: Stage) -> list[Act]:
     settings, accounts = Settings(await stage.whatsapp_user(), random.Random(0)), Accounts(stage)
     for each in (prekeys, blobs, settings, accounts):
         each.pause_seconds = 1.0
+    prekeys.pause_seconds = SECONDS_BETWEEN_PREKEYS
+    accounts.most_who_stay = MOST_WHO_STAY
     operator.pause_seconds = SECONDS_PER_ADVANCE
     operator.step_ms = int(HOURS_PER_MINUTE * 60_000 * SECONDS_PER_ADVANCE)
     for taker in takers:
