@@ -353,6 +353,10 @@ async def test_a_lookup_by_who_has_not_opted_in_finds_nobody(world: World) -> No
     by_shy = await world.optin.resolve(shy, [("ada", BATS), ("nobody", BATS), ("ada", 998), ("+33612345678", 0)])
     by_ada = await world.optin.resolve(ada, [(bea.external_id, BATS), (ada.external_id, BATS)])
     assert [fields(each) for each in (*by_shy, *by_ada)] == [unknown] * 6
+    # What the operator is told: the cause, or else the rule that a message would meet.
+    [elsewhere] = await world.optin.resolve(ada, [("+4915100000000", 0)])
+    causes = [each.cause for each in (by_shy[0], by_ada[0], elsewhere) if isinstance(each, Refusal)]
+    assert causes == ["SENDER_NOT_OPTED_IN", "ROUTE_NOT_SUPPORTED", "no such account"]
 
 
 @pytest.mark.parametrize(
