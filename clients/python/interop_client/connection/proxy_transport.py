@@ -109,6 +109,7 @@ class ProxyTransport:
         await self._close_connection()
         login = self._login
         hello = Hello(login.user, await login.get_token(), login.jid, login.read_receipts, login.capabilities)
+        self._attempt.check()
         self._connection = await _Connection.open(self._url, self._headers, hello)
         return self._connection.login
 
@@ -141,9 +142,11 @@ class ProxyTransport:
         await self._close_connection()
 
     async def _close_connection(self) -> None:
-        connection, self._connection = self._connection, None
+        connection = self._connection
         if connection is not None:
             await connection.close()
+            if self._connection is connection:  # else an attempt that began meanwhile has opened another
+                self._connection = None
 
     @property
     def _open_connection(self) -> "_Connection":
@@ -167,6 +170,7 @@ class _Connection:
         self._call_ids = itertools.count(1)
         self._end: ConnectionEnded | None = None
         self._is_closing = False
+        self._closing: asyncio.Task[None] | None = None
         self._changed = asyncio.Condition()
         self._outbox = Outbox(self.login.limits)
         self._reader = asyncio.create_task(self._read(), name=f"proxy connection read {self.login.jid}")
@@ -248,8 +252,14 @@ class _Connection:
                 tcp.shutdown(socket.SHUT_RDWR)
 
     async def close(self) -> None:
+        """Goes on to its end when it is cancelled, which a later call waits for: whoever receives depends on it."""
         self._is_closing = True
         self._outbox.end(ConnectionEnded("CLOSED"))
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name=f"proxy connection close {self.login.jid}")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         await asyncio.wait((self._writer,), timeout=CLOSE_SECONDS)
         self._writer.cancel()
         self._reader.cancel()

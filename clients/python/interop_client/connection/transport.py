@@ -135,6 +135,7 @@ class DirectTransport:
         if chat is not None:
             await chat.close()
         payload = await self._login()  # before the channel is looked at, which may be another one by then
+        self._attempt.check()
         self._chat = await ChatChannel.open(self._channel, self._keys, payload)
         return self._chat.login
 

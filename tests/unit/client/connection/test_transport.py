@@ -79,6 +79,73 @@ async def test_of_several_that_connect_at_once_the_last_is_connected() -> None:
         await transport.close()
 
 
+async def test_closing_ends_also_who_waits_for_an_earlier_attempt_to_end() -> None:
+    """Neither logs in: who closes came last. Of two that wait so, the later one is connected."""
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        while await peer.hear() is not None:
+            pass
+
+    async with serving(NoiseServer(script=script)) as server, asyncio.timeout(10):
+        asked = asyncio.Event()
+
+        async def late() -> chat_pb2.LoginPayload:
+            if not asked.is_set():
+                asked.set()
+                await asyncio.Event().wait()
+            return await at_once()
+
+        transport = transport_to(server, late)
+        connecting = [asyncio.create_task(transport.connect())]
+        await asked.wait()
+        connecting.append(asyncio.create_task(transport.connect()))
+        await asyncio.sleep(0)
+        await transport.close()
+        outcomes = await asyncio.gather(*connecting, return_exceptions=True)
+        assert [type(each) for each in outcomes] == [ConnectionEnded] * 2
+        assert server.payloads == []
+
+        asked.clear()
+        connecting = [asyncio.create_task(transport.connect())]
+        await asked.wait()
+        for _ in range(2):
+            connecting.append(asyncio.create_task(transport.connect()))
+            await asyncio.sleep(0)
+        outcomes = await asyncio.gather(*connecting, return_exceptions=True)
+        assert [isinstance(each, ConnectionEnded) for each in outcomes] == [True, True, False]
+        assert len(server.payloads) == 1
+        await transport.close()
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_code_that_gets_a_token_may_end_the_attempt_that_waits_for_it(again: bool) -> None:
+    """By closing, or by connecting anew: its own token then opens nothing."""
+
+    async def script(peer: Peer) -> None:
+        await peer.welcome()
+        while await peer.hear() is not None:
+            pass
+
+    async with serving(NoiseServer(script=script)) as server, asyncio.timeout(10):
+        calls = 0
+
+        async def ending() -> chat_pb2.LoginPayload:
+            nonlocal calls
+            calls += 1
+            if calls == 1:
+                await transport.close()
+                if again:
+                    await transport.connect()
+            return await at_once()
+
+        transport = transport_to(server, ending)
+        with pytest.raises(ConnectionEnded, match="CLOSED"):
+            await transport.connect()
+        assert len(server.payloads) == again
+        await transport.close()
+
+
 @pytest.mark.parametrize("cancels", [False, True])
 async def test_a_call_under_which_the_client_is_closed_is_told_so(cancels: bool) -> None:
     """A cancellation is for who asked for it: else a task group would take the caller for cancelled."""
