@@ -111,6 +111,9 @@ class InteropClient:
     async def connect(self) -> None:
         """Connects and logs in, after closing any open connection. The server then sends the backlog unasked.
 
+        May be called anywhere, as `close`. Called by `on_event`, it returns once logged in, and the new connection's
+        deliveries wait until `on_event` has returned: what it is at work on is handed over once, and acked after that.
+
         Raises:
             LoginRefused: The server does not accept the login.
             ServerRefusal: The server ended the handshake, or cannot be reached.
@@ -139,6 +142,7 @@ class InteropClient:
             on_event=self._options.on_event,
             upkeep=self._upkeep(),
             sends_delivered_receipts=self._options.sends_delivered_receipts,
+            earlier=self._ending,
         )
         self._connection = Connection(parts, login)
 

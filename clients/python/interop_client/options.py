@@ -27,8 +27,8 @@ class ClientOptions:
     """How many events may wait for the application before the client opens no further deliveries."""
     on_event: Callable[[Event], Awaitable[None]] | None = None
     """Awaited for each event before the client acks its delivery. An application that must not lose a message stores it
-    here. A delivery that it has not finished when it crashes comes again, so it should recognise messages by sender and
-    id."""
+    here. It is awaited for one delivery at a time, also when it connects anew. A delivery that it has not finished when
+    it crashes comes again, so it should recognise messages by sender and id."""
     find_sent: FindSent | None = None
     """Finds the content sent to a JID under an id, to send it again, when it is not among the last 512 of this process.
     An application that keeps `SentMessage.content` can find it even after a restart. The client applies the edits and

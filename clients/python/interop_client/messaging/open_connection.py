@@ -70,6 +70,8 @@ class ConnectionParts:
     upkeep: Mapping[type[Event], Callable[[], Awaitable[None]]]
     """The client's own work after an event of each class, in a task beside the deliveries; one task per class."""
     sends_delivered_receipts: bool
+    earlier: Sequence["Connection"] = ()
+    """Those closed by the application's code that they wait for: it may still be at work, or have failed since."""
 
 
 @dataclass(slots=True)
@@ -98,6 +100,9 @@ class _Waiting:
 class Connection:
     """A connection from login to its end. `close` ends it, if the server has not.
 
+    A delivery is finished when the application's code for it is, and only then saved and acked. So this one opens none
+    before that code has ended on all earlier connections; it ends, too, when that code fails.
+
     Args:
         parts: The parts that it uses.
         login: The server's answer to the login.
@@ -119,9 +124,12 @@ class Connection:
         self._upkeep: dict[type[Event], asyncio.Task[None]] = {}
         self._asked_for: set[type[Event]] = set()
         """Kinds of upkeep that are yet to begin, or to begin again."""
+        self._is_faulty = False
+        self._earlier = tuple(parts.earlier)
+        self._deliveries = asyncio.create_task(self._deliver(), name=f"deliveries {login.jid}")
         self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
-        self.is_faulty = False
-        """Whether the client failed to open or save a delivery, so that its memory is ahead of its store."""
+        for connection in self._earlier:
+            connection._deliveries.add_done_callback(lambda _: self._arrival_or_end.set())
 
     async def send(self, *stanzas: stanza_pb2.Stanza) -> None:
         """Sends stanzas that have no answer.
@@ -131,6 +139,8 @@ class Connection:
         """
         if self._end is not None:
             raise self._end.again()
+        if self._has_let_go:  # the transport may be another connection's by now
+            raise ConnectionEnded("CLOSED")
         await self._parts.transport.send(*stanzas)
 
     async def show(self, stanza: stanza_pb2.Stanza) -> None:
@@ -182,6 +192,14 @@ class Connection:
         """Whether the connection has ended and nothing of it is at work any more."""
         return self._task.done()
 
+    @property
+    def is_faulty(self) -> bool:
+        """Whether the client failed to open or save a delivery, so that its memory is ahead of its store.
+
+        On this connection, or on an earlier one that was still at work on it.
+        """
+        return self._is_faulty or any(connection.is_faulty for connection in self._earlier)
+
     @contextmanager
     def _application(self) -> Iterator[None]:
         """Surrounds code of the application. Tasks that it begins inherit the mark: it may be waiting for them."""
@@ -208,16 +226,15 @@ class Connection:
                 del waiting[key]
 
     async def _run(self) -> None:
-        deliver = asyncio.create_task(self._deliver())
         try:
             end = await self._receive()
         except BaseException:
-            deliver.cancel()
+            self._deliveries.cancel()
             raise
         self._end = end.again()
         self._waiting.fail(end)
         self._arrival_or_end.set()
-        await deliver
+        await self._deliveries
         self._cancel_upkeep()
         await asyncio.gather(*self._upkeep.values(), return_exceptions=True)
         if self.is_faulty:
@@ -269,6 +286,7 @@ class Connection:
 
     async def _deliver(self) -> None:
         try:
+            await self._let_earlier_finish()
             while not self._is_over:
                 if self._arrived:
                     await self._deliver_some()
@@ -280,12 +298,28 @@ class Connection:
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError) and self._task.cancelling():
                 raise  # the event loop ends
-            self.is_faulty = True
+            self._is_faulty = True
             if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
             # The application's code or its disk failed, in whatever way: ack nothing more.
             _log.exception("a delivery could not be opened or saved: the connection ends")
-            await self._parts.transport.close()
+            if not self._has_let_go:
+                await self._parts.transport.close()
+
+    async def _let_earlier_finish(self) -> None:
+        """Waits until no delivery of an earlier connection is under way: it comes again in this one, perhaps already.
+
+        Raises:
+            _LetOut: The application failed to finish it.
+        """
+        while not self._is_over and not all(connection._deliveries.done() for connection in self._earlier):
+            self._arrival_or_end.clear()
+            await self._arrival_or_end.wait()
+        if self._is_over:
+            return
+        if self.is_faulty:
+            raise _LetOut("a delivery of an earlier connection could not be finished")
+        self._earlier = ()  # nor all those before them
 
     async def _deliver_some(self) -> None:
         answers = Answers()
@@ -303,11 +337,11 @@ class Connection:
         if not self._parts.sends_delivered_receipts:
             answers.delivered.clear()
         await self._parts.durable.commit()
-        await self._parts.transport.send(*answers.stanzas())
+        await self.send(*answers.stanzas())
         if self._backlog.is_open and self._backlog.outstanding <= 0:
             self._backlog.outstanding += self._max_offline_batch
             batch = stanza_pb2.OfflineBatch(count=self._max_offline_batch)
-            await self._parts.transport.send(stanza_pb2.Stanza(offline_batch=batch))
+            await self.send(stanza_pb2.Stanza(offline_batch=batch))
 
     async def _tell(self, event: Event) -> None:
         if self._parts.on_event is not None:
@@ -366,7 +400,10 @@ class Connection:
 
 
 class _LetOut(Exception):
-    """Code of the application let out what ended something else: a task that it waited for, another connection."""
+    """Code of the application let out what ended something else: a task that it waited for, another connection.
+
+    Or what it let out on an earlier connection ends this one.
+    """
 
 
 @contextmanager

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from interop_api.v1 import stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
 from interop_client.errors import ConnectionEnded
 from interop_client.messaging.events import ConnectionLost, Event, TextReceived
 from interop_client.state import ClientState, MemoryStore
-from tests.unit.client.conftest import ScriptedTransport
+from tests.unit.client.conftest import ScriptedTransport, Stanza
 from tests.unit.client.messaging.conftest import Alice, Peer, retry, say
 
 Close = Callable[[InteropClient], Awaitable[None]]
@@ -138,6 +139,114 @@ async def test_who_closes_while_another_connects_has_the_last_word(
         logins.release()
         first, second = await asyncio.gather(*both, return_exceptions=True)
         assert isinstance(first, ConnectionEnded) and second is None
+        await bob.close()
+
+
+async def in_the_handler(client: InteropClient) -> None:
+    await client.connect()
+
+
+async def in_a_task_of_the_handler(client: InteropClient) -> None:
+    await asyncio.create_task(client.connect())
+
+
+async def several_times(client: InteropClient) -> None:
+    for _ in range(3):
+        await client.connect()
+
+
+Reconnect = pytest.mark.parametrize("reconnect", [in_the_handler, in_a_task_of_the_handler, several_times])
+
+
+@Reconnect
+async def test_what_a_handler_is_at_work_on_while_it_reconnects_is_handed_over_once(
+    transport: ScriptedTransport, state: ClientState, alice: Alice, reconnect: Close
+) -> None:
+    """It is acked when the handler has finished it; until then, nothing else is handed over. The client still sends."""
+    store, seen = MemoryStore(), list[str]()
+    first, second = alice.delivery("Reconnect"), alice.delivery("Later")
+    answer = asyncio.Event()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived):
+            seen.append(f"{event.text} begins")
+            if event.text == "Reconnect":
+                await reconnect(bob)
+                transport.deliver(first, second)
+                pong = asyncio.create_task(bob.ping())
+                await transport.until(lambda: bool(transport.of_kind("ping")))
+                transport.deliver(Stanza(pong=stanza_pb2.Pong(id=1)))
+                await pong
+                assert transport.acked == []
+                await answer.wait()
+            seen.append(f"{event.text} ends")
+
+    bob = InteropClient(transport, state, store, ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(first)
+        await transport.until(lambda: bool(transport.of_kind("ping")))
+        answer.set()
+        await transport.until(lambda: transport.acked == [1, 2])
+        await bob.connect()
+        await bob.close()
+    assert seen == ["Reconnect begins", "Reconnect ends", "Later begins", "Later ends"]
+    assert [event.text async for event in bob.events() if isinstance(event, TextReceived)] == ["Reconnect", "Later"]
+
+
+@Reconnect
+async def test_a_handler_that_fails_after_it_has_reconnected_fails_the_new_connection(
+    transport: ScriptedTransport, state: ClientState, alice: Alice, reconnect: Close
+) -> None:
+    """Nothing is acked there either, and the client does not connect again."""
+    delivery = alice.delivery("Hi")
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived):
+            await reconnect(bob)
+            transport.deliver(delivery)
+            raise ValueError
+
+    bob = InteropClient(transport, state, options=ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(delivery)
+        assert (await bob.wait_for(ConnectionLost)).reason == "CLIENT_FAULT"
+        for _ in range(2):
+            with pytest.raises(ConnectionEnded, match="CLIENT_FAULT"):
+                await bob.connect()
+        await bob.close()
+    assert transport.acked == []
+
+
+async def test_a_handler_that_fails_while_its_task_connects_fails_that_connection(
+    transport: ScriptedTransport, state: ClientState, alice: Alice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is at fault before it is there."""
+    connect, logins, tasks = transport.connect, asyncio.Semaphore(1), list[asyncio.Task[None]]()
+    logging_in = asyncio.Event()
+
+    async def slow() -> Any:
+        if tasks:
+            logging_in.set()
+        await logins.acquire()
+        return await connect()
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived):
+            tasks.append(asyncio.create_task(bob.connect()))
+            await logging_in.wait()
+            raise ValueError
+
+    monkeypatch.setattr(transport, "connect", slow)
+    bob = InteropClient(transport, state, options=ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5):
+        await bob.connect()
+        transport.deliver(alice.delivery("Hi"))
+        assert (await bob.wait_for(ConnectionLost)).reason == "CLIENT_FAULT"
+        logins.release()
+        await tasks[0]
+        assert (await bob.wait_for(ConnectionLost)).reason == "CLIENT_FAULT"
         await bob.close()
 
 
