@@ -191,8 +191,9 @@ class Inbox:
     def _is_repeated(self, stanza: stanza_pb2.Stanza, key: bytes | None) -> bool:
         if key is None or key not in self._state.deliveries.finished:
             return False
-        # What was asked for once more after it had come, such as a file, is wanted again.
-        return (stanza.message.from_jid, stanza.message.id) not in self._state.deliveries.asked
+        # What was asked for once more after it had come, such as a file, is wanted again; the copies before it are not.
+        asked = self._state.deliveries.asked.get((stanza.message.from_jid, stanza.message.id))
+        return asked is None or stanza.message.retry_count < asked.count
 
     def _open_message(self, stanza: stanza_pb2.Stanza, key: bytes | None, answers: Answers) -> Opened:
         message, envelope = stanza.message, _envelope(stanza)

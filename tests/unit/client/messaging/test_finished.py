@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from interop_api.v1 import stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
+from interop_client.errors import ServerRefusal
 from interop_client.media.crypto import EncryptedMedia, MediaType
 from interop_client.media.reference import MediaReference
 from interop_client.messaging.contents import media_content
@@ -155,6 +156,32 @@ async def test_a_file_that_was_uploaded_again_is_shown_again(
         await transport.until(lambda: transport.acked == [2, 2, 1, 3, 3])
         with pytest.raises(TimeoutError):
             await bob.wait_for(MediaReceived, 0)
+
+
+@pytest.mark.requirement("MED-08")
+async def test_a_file_whose_ack_was_lost_is_not_asked_for_twice(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """The copy that comes again was shown; the one that was asked for is, when it comes, and then no other."""
+    reference = MediaReference(
+        MediaType.DOCUMENT, "/v/t1", bytes(32), EncryptedMedia(bytes(32), 5, bytes(32)), "text/plain", "a.txt"
+    )
+    copies = [alice.delivery_of(media_content(reference)) for _ in range(3)]
+    for number, copy in enumerate(copies):
+        copy.message.id, copy.message.type, copy.message.retry_count = "m1", stanza_pb2.MESSAGE_TYPE_MEDIA, number
+    gone = ServerRefusal("BLOB_NOT_FOUND")
+    async with InteropClient(transport, state) as bob:
+        transport.deliver(copies[0])
+        for number in range(2):
+            shown = await bob.wait_for(MediaReceived)
+            assert shown.retry_count == number
+            assert await bob.request_media_again(shown, gone)
+            transport.deliver(*copies[: number + 1], copies[number + 1])
+        assert (await bob.wait_for(MediaReceived)).retry_count == 2
+        await transport.until(lambda: transport.acked == [1, 1, 2, 1, 2, 3])
+        with pytest.raises(TimeoutError):
+            await bob.wait_for(lambda event: isinstance(event, MediaReceived | MessageAwaited), 0)
+    assert [receipt.retry_count for receipt in transport.of_kind("retry_receipt")] == [1, 2]
 
 
 CRASHES = ("crash while the handler works", "crash before the save", "crash before the acks")
