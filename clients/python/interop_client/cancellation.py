@@ -14,6 +14,13 @@ def is_asked_to_end() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def must_go_on(error: BaseException) -> bool:
+    """Says whether an error that was just caught is to end this task or the process, so must not be kept."""
+    if isinstance(error, asyncio.CancelledError):
+        return is_asked_to_end()
+    return isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+
+
 async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Does work on a thread, and returns when it has ended: also when it is cancelled, however often.
 

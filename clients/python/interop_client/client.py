@@ -13,6 +13,7 @@ from google.protobuf.message import Message as Protobuf
 
 from interop_api.e2ee.v1 import content_pb2
 from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2, stanza_pb2
+from interop_client.cancellation import must_go_on
 from interop_client.connection.attempt import overtaken
 from interop_client.connection.transport import BlobStreams, Transport, ca_of
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
@@ -516,9 +517,11 @@ class InteropClient:
             except (ServerRefusal, TimeoutError) as error:
                 _log.warning("message %s could not be sent again: %s", receipt.message_id, error)
                 continue
-            except ConnectionEnded:
-                raise
-            except Exception:  # noqa: BLE001 - the application's `find_sent` failed: answer the other requests anyway
+            except BaseException as error:  # the application's `find_sent` failed: answer the other requests anyway
+                if must_go_on(error):
+                    raise
+                if isinstance(error, ConnectionEnded):
+                    await connection.send()  # raises when it was this one, and not another of the application's
                 _log.exception("message %s could not be found", receipt.message_id)
                 continue
             if event is not None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from interop_api.v1 import chat_pb2, stanza_pb2
-from interop_client.cancellation import is_asked_to_end
+from interop_client.cancellation import is_asked_to_end, must_go_on
 from interop_client.connection.transport import Transport
 from interop_client.errors import ConnectionEnded, ServerRefusal, refusal_from_stanza_error
 from interop_client.messaging.event_queue import EventQueue
@@ -369,7 +369,7 @@ class Connection:
 
     async def _keep_up(self, kind: type[Event]) -> None:
         """Does what events of a kind ask for: once more for those that come meanwhile, of which it may know nothing."""
-        while kind in self._asked_for:
+        while kind in self._asked_for and not self._is_over:
             self._asked_for.remove(kind)
             try:
                 with self._application():  # which finds contents to send again
@@ -378,6 +378,10 @@ class Connection:
                 if self._is_over:
                     return  # a closed client does no upkeep; the server tells the next connection again
                 _log.warning("what %s asks for could not be done: %s", kind.__name__, error)
+            except BaseException as error:  # nobody else would hear of it
+                if must_go_on(error):
+                    raise
+                _log.exception("what %s asks for could not be done", kind.__name__)
 
     def _cancel_upkeep(self) -> None:
         for task in self._upkeep.values():

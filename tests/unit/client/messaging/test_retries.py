@@ -8,6 +8,7 @@ import pytest
 
 from interop_api.v1 import errors_pb2, prekeys_pb2, stanza_pb2
 from interop_client.client import ClientOptions, InteropClient
+from interop_client.errors import ConnectionEnded
 from interop_client.memory import MAX_ASKED
 from interop_client.messaging.contents import text_content
 from interop_client.messaging.events import (
@@ -291,24 +292,35 @@ async def test_the_application_finds_what_is_not_kept(
         assert asked == [(ALICE, "old")]
 
 
+class Outcome(BaseException):
+    """As test frameworks end a test with."""
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        RuntimeError("the archive is on fire"),
+        ConnectionEnded("CLOSED", "That of the archive, which is on fire."),
+        asyncio.CancelledError("on fire"),
+        Outcome("on fire"),
+    ],
+)
 async def test_an_application_that_fails_to_find_ends_nothing(
-    transport: ScriptedTransport, state: ClientState, peer: Peer, caplog: pytest.LogCaptureFixture
+    transport: ScriptedTransport,
+    state: ClientState,
+    peer: Peer,
+    caplog: pytest.LogCaptureFixture,
+    failure: BaseException,
 ) -> None:
     """Its error is logged, its request is not acked and comes again; the next one is answered."""
 
-    asked = asyncio.Event()
-
     async def find_sent(to: str, message_id: str) -> Any:
-        asked.set()
-        raise RuntimeError("the archive is on fire")
+        raise failure
 
     options = ClientOptions(refill_count=0, find_sent=find_sent)
-    async with InteropClient(transport, state, options=options) as bob:
+    async with asyncio.timeout(5), InteropClient(transport, state, options=options) as bob:
         sent = await say(bob, peer, "Kept")
-        transport.deliver(retry("old"))
-        assert (await bob.wait_for(RetryRequested)).message_id == "old"
-        await asked.wait()
-        transport.deliver(retry(sent.id, delivery_id=51))
+        transport.deliver(retry("old"), retry(sent.id, delivery_id=51))
         assert peer.open(await peer.take()) == "Kept"
         await transport.until(lambda: transport.acked == [51])
     assert "on fire" in caplog.text
