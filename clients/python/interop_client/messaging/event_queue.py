@@ -50,7 +50,7 @@ class EventQueue:
             self._events.append(arrived)
 
     def offer(self, event: Event) -> None:
-        """Puts an event that is useless later, unless the queue is full and no `take` waits for it."""
+        """Puts an event that is not worth more memory, unless the queue is full and no `take` waits for it."""
         arrived = _Arrived(next(self._numbers), event)
         if not self._give(arrived) and len(self._events) < self._capacity:
             self._events.append(arrived)

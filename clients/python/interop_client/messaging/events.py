@@ -345,7 +345,7 @@ class OfflineEnd:
 
 @dataclass(frozen=True, slots=True)
 class StanzaRefused:
-    """The server refused a stanza other than a message."""
+    """The server refused a stanza other than a message. Not kept when `event_capacity` events wait already."""
 
     id: str
     """Id of the stanza, when it has one."""

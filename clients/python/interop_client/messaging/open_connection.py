@@ -276,7 +276,7 @@ class Connection:
                     refusal.request_id,
                     refusal.recovery,
                 )
-                self._parts.events.put(refused)
+                self._parts.events.offer(refused)  # bounded: it may refuse what nobody sent
         if self._arrived:
             self._arrival_or_end.set()
 

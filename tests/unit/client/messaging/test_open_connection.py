@@ -416,6 +416,21 @@ async def test_a_server_that_ignores_missing_acks_is_left(state: ClientState, al
         assert (await bob.wait_for(ConnectionLost)).reason == "TOO_MANY_DELIVERIES"
 
 
+async def test_a_server_that_refuses_without_end_fills_no_memory(
+    transport: ScriptedTransport, state: ClientState
+) -> None:
+    """As many refusals are kept as events may wait; who waits for one gets one."""
+    bob = InteropClient(transport, state, options=ClientOptions(event_capacity=3))
+    await bob.connect()
+    refused = [Stanza(stanza_refused=stanza_pb2.StanzaRefused(id=str(number))) for number in range(100)]
+    waiting = asyncio.create_task(bob.wait_for(lambda event: isinstance(event, StanzaRefused) and event.id == "50"))
+    await asyncio.sleep(0)
+    transport.deliver(*refused)
+    await waiting
+    await bob.close()
+    assert [event.id async for event in bob.events() if isinstance(event, StanzaRefused)] == ["0", "1", "2"]
+
+
 @pytest.mark.requirement("RCP-02")
 async def test_read_receipts_are_grouped_by_sender(bob: InteropClient, transport: ScriptedTransport) -> None:
     messages = [
