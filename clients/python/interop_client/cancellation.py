@@ -26,9 +26,16 @@ async def to_its_end(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) ->
 
     Raises:
         CancelledError: It was cancelled; the work is done all the same, or has failed.
-        Exception: What the work raises.
+        Exception: What the work raises; a RuntimeError for what no future can hold, or would take for a cancellation.
     """
-    working = asyncio.ensure_future(asyncio.to_thread(work, *args, **kwargs))
+
+    def work_told() -> T:
+        try:
+            return work(*args, **kwargs)
+        except (StopIteration, asyncio.CancelledError) as error:
+            raise RuntimeError(f"the work raised {error!r}") from error
+
+    working = asyncio.ensure_future(asyncio.to_thread(work_told))
     cancelled: asyncio.CancelledError | None = None
     while not working.done():
         try:

@@ -257,10 +257,13 @@ class InteropClient:
         Sending does this by itself when there is no session.
 
         Raises:
-            ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason per user; or the call was refused.
+            ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason per user; or the call was refused, or its answer is
+                malformed.
         """
         request = prekeys_pb2.TakePreKeyBundlesRequest(jids=(jid,))
         response = await self._call("PreKeyService/TakePreKeyBundles", request, prekeys_pb2.TakePreKeyBundlesResponse)
+        if not response.results:
+            raise _answer_malformed()
         return bundle_from(response.results[0])
 
     async def send_text(self, to: str, text: str, reply_to: Incoming | None = None) -> SentMessage:
@@ -450,12 +453,14 @@ class InteropClient:
             integrator: The partner of the user; 0 for a WhatsApp user's phone number.
 
         Raises:
-            ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason.
+            ServerRefusal: RECIPIENT_NOT_REACHABLE or another reason; ANSWER_MALFORMED when the server names no user.
         """
         user = interop_pb2.ExternalUser(external_id=external_id, integrator=integrator)
         response = await self._call(
             "InteropService/Resolve", interop_pb2.ResolveRequest(users=(user,)), interop_pb2.ResolveResponse
         )
+        if not response.users:
+            raise _answer_malformed()
         resolved = response.users[0]
         if resolved.HasField("error"):
             raise refusal_from_stanza_error(resolved.error)
@@ -558,3 +563,7 @@ class InteropClient:
         if self._connection is None:
             raise ConnectionEnded("CLOSED", "Connect first.")
         return self._connection
+
+
+def _answer_malformed() -> ServerRefusal:
+    return ServerRefusal("ANSWER_MALFORMED", advice="The server's answer names nobody who was asked for.")

@@ -133,6 +133,21 @@ async def test_a_failed_save_fails_every_commit_that_needed_it() -> None:
     assert [type(outcome) for outcome in outcomes] == [OSError, OSError]
 
 
+@pytest.mark.parametrize("failure", [StopIteration(), asyncio.CancelledError()])
+async def test_a_store_may_fail_with_what_ends_other_things(failure: BaseException) -> None:
+    """It is told as a failure: a commit neither waits for ever nor ends as if its caller had been cancelled."""
+
+    class Odd:
+        def save(self, snapshot: bytes) -> None:
+            raise failure
+
+    durable = DurableState(ClientState.generate(), Odd())
+    async with asyncio.timeout(5):
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=type(failure).__name__):
+                await durable.commit()
+
+
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_cancelled_commit_lets_its_save_finish(times: int) -> None:
     """However often it is cancelled: otherwise an older snapshot could replace a newer one."""

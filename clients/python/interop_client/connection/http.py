@@ -35,7 +35,7 @@ async def http_request(method: str, url: str, body: Any = None, ca: str = "") ->
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, auto_decompress=False) as session,
-            session.request(method, url, data=body, allow_redirects=False, ssl=https_context(ca)) as response,
+            await _begin(session, method, url, data=body, allow_redirects=False, ssl=https_context(ca)) as response,
         ):
             if response.status not in (200, 201):
                 raise ServerRefusal(f"HTTP_{response.status}")
@@ -44,6 +44,15 @@ async def http_request(method: str, url: str, body: Any = None, ca: str = "") ->
         raise
     except aiohttp.ClientError as error:
         raise ConnectionError(str(error)) from error
+
+
+async def _begin(session: aiohttp.ClientSession, method: str, url: str, **options: Any) -> aiohttp.ClientResponse:
+    try:
+        return await session.request(method, url, **options)
+    except UnicodeError as error:
+        if getattr(error, "encoding", "idna") != "idna":  # of the body
+            raise
+        raise ConnectionError(f"{url} names no host: {error}") from error
 
 
 async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:

@@ -194,7 +194,7 @@ class _Connection:
                 except BaseException:
                     await socket.close()
                     raise
-        except _BROKEN as error:
+        except (*_BROKEN, UnicodeError) as error:  # the latter for a URL that names no host
             await http.close()
             raise ServerRefusal("UNAVAILABLE", advice="The proxy cannot be reached.") from error
         except (FrameMalformed, DecodeError) as error:

@@ -416,6 +416,13 @@ async def test_a_server_that_ignores_missing_acks_is_left(state: ClientState, al
         assert (await bob.wait_for(ConnectionLost)).reason == "TOO_MANY_DELIVERIES"
 
 
+async def test_an_answer_that_names_nobody_is_refused(transport: ScriptedTransport, bob: InteropClient) -> None:
+    """With a reason, as whatever a server answers."""
+    for asking in (bob.send_text(ALICE, "Hi"), bob.take_prekey_bundle(ALICE), bob.resolve("alice")):
+        with pytest.raises(ServerRefusal, match="ANSWER_MALFORMED"):
+            await asking
+
+
 async def test_a_server_that_refuses_without_end_fills_no_memory(
     transport: ScriptedTransport, state: ClientState
 ) -> None:
