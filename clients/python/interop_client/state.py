@@ -8,8 +8,10 @@ Source: Signal, "The Double Ratchet Algorithm", section 2; MSG-09.
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
@@ -27,6 +29,8 @@ _FORMAT = 3
 _READABLE = (2, 3)
 _ID_PREFIX_BYTES = 6
 _HEADER_END = b"\n"
+_UNFINISHED_BYTES = 4
+"""Length of the random part in the name of an unfinished file."""
 
 
 @dataclass(slots=True)
@@ -125,12 +129,15 @@ class MemoryStore:
 class StateFile:
     """Keeps a state in a file that only its owner can read.
 
+    When several processes save it, each first writes a file of its own: the last one counts, and none is seen in part.
+
     Args:
         path: The file. Its folder must exist and allow new files.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._has_tidied = False
 
     def load(self) -> ClientState | None:
         """Returns the saved state; None when the file does not exist.
@@ -147,16 +154,16 @@ class StateFile:
     def save(self, snapshot: bytes) -> None:
         """Replaces the file as a whole: a crash leaves the old one or the new one. See StateStore."""
         path = Path(os.path.realpath(self._path))  # of a link, the file that it leads to is replaced
-        new = path.with_name(f".{path.name}.new")
+        if not self._has_tidied:
+            _remove_leftovers(path)
+            self._has_tidied = True
+        new, descriptor = _unfinished(path)
         try:
-            # What a crash has left goes, with its mode, and is never written through: it could be a link.
-            new.unlink(missing_ok=True)
-            descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(descriptor, "wb") as file:
                 file.write(snapshot)
                 file.flush()
                 os.fsync(file.fileno())
-            new.replace(path)
+                new.replace(path)  # before the file is closed, and so no longer held
         except OSError:
             with contextlib.suppress(OSError):
                 new.unlink(missing_ok=True)
@@ -196,6 +203,39 @@ class DurableState:
             # Without waiting for a save that was cancelled, the next one could overtake it.
             await to_its_end(self._store.save, self._state.to_bytes())
             self._saved = covered
+
+
+def _unfinished(path: Path) -> tuple[Path, int]:
+    """Makes a file for one save beside a path, which its writer holds; returns its name and descriptor."""
+    while True:
+        new = path.with_name(f".{path.name}.{os.urandom(_UNFINISHED_BYTES).hex()}.new")
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with contextlib.suppress(OSError):  # without locks in this file system, nobody removes what is left there
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.fstat(descriptor).st_nlink:
+            return new, descriptor
+        os.close(descriptor)  # taken for a leftover before it was held
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what killed writers have left beside a path, not what others are at work on."""
+    name = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]{{{2 * _UNFINISHED_BYTES}}})?\.new")
+    for left in path.parent.iterdir():
+        if name.fullmatch(left.name):
+            with contextlib.suppress(OSError):
+                _remove_unheld(left)
+
+
+def _remove_unheld(left: Path) -> None:
+    if left.is_symlink():  # whoever put it there, it is not opened
+        left.unlink()
+        return
+    descriptor = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        left.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _sync_folder(folder: Path) -> None:

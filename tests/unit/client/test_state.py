@@ -1,6 +1,7 @@
 """A state comes back as it was saved, is replaced as a whole or not at all, and is saved before anybody goes on."""
 
 import asyncio
+import fcntl
 import os
 import threading
 from pathlib import Path
@@ -94,11 +95,68 @@ def test_a_save_that_fails_leaves_the_state_before(tmp_path: Path, monkeypatch: 
 
 
 def test_leftovers_of_a_crash_do_not_harm(tmp_path: Path) -> None:
-    (tmp_path / ".bob.new").write_bytes(b"half a sta")
+    """They go with the next save, those of another state stay."""
+    others = [".bob.2.new", ".bob.2.0123abcd.new", ".bobby.new", ".robbob.new", "bob.new"]
+    for left in (".bob.new", ".bob.0123abcd.new", ".bob.ffffffff.new", *others):
+        (tmp_path / left).write_bytes(b"half a sta")
     file = StateFile(tmp_path / "bob")
     assert file.load() is None
     file.save(ClientState.generate().to_bytes())
     assert file.load() is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(["bob", *others])
+
+
+def test_of_several_who_save_at_once_none_is_in_the_way_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last one counts; in between, the file holds one of their states as a whole."""
+    path, fsync = tmp_path / "bob", os.fsync
+    states = [ClientState.generate().to_bytes() for _ in range(3)]
+    waiting = states[1:]
+
+    def save_another(descriptor: int) -> None:
+        if waiting:
+            saved = waiting.pop()
+            StateFile(path).save(saved)
+            assert path.read_bytes() == saved
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", save_another)
+    StateFile(path).save(states[0])
+    assert waiting == []
+    assert path.read_bytes() == states[0]
+    assert [each.name for each in tmp_path.iterdir()] == ["bob"]
+
+
+def test_a_file_that_is_taken_for_a_leftover_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process may begin before a writer holds its file."""
+    file, saved, flock = StateFile(tmp_path / "bob"), ClientState.generate().to_bytes(), fcntl.flock
+    others = [StateFile(tmp_path / "bob") for _ in range(3)]
+
+    def begin_another(descriptor: int, operation: int) -> None:
+        if others:
+            others.pop().save(b"")
+        flock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", begin_another)
+    file.save(saved)
+    assert (tmp_path / "bob").read_bytes() == saved
+    assert [each.name for each in tmp_path.iterdir()] == ["bob"]
+
+
+def test_where_there_are_no_locks_a_state_is_saved_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left there may be somebody's, and stays."""
+
+    def fail(descriptor: int, operation: int) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    (tmp_path / ".bob.0123abcd.new").write_bytes(b"half a sta")
+    StateFile(tmp_path / "bob").save(ClientState.generate().to_bytes())
+    assert StateFile(tmp_path / "bob").load() is not None
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".bob.0123abcd.new", "bob"]
 
 
 async def test_a_commit_returns_when_the_state_of_its_moment_is_saved() -> None:
