@@ -143,9 +143,8 @@ class InteropClient:
             on_event=self._options.on_event,
             upkeep=self._upkeep(),
             sends_delivered_receipts=self._options.sends_delivered_receipts,
-            earlier=self._ending,
         )
-        self._connection = Connection(parts, login)
+        self._connection = Connection(parts, login, self._ending)
 
     async def close(self) -> None:
         """Ends the connection. The application can still take the remaining events. Idempotent.

@@ -13,7 +13,7 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -70,8 +70,6 @@ class ConnectionParts:
     upkeep: Mapping[type[Event], Callable[[], Awaitable[None]]]
     """The client's own work after an event of each class, in a task beside the deliveries; one task per class."""
     sends_delivered_receipts: bool
-    earlier: Sequence["Connection"] = ()
-    """Those closed by the application's code that they wait for: it may still be at work, or have failed since."""
 
 
 @dataclass(slots=True)
@@ -106,9 +104,12 @@ class Connection:
     Args:
         parts: The parts that it uses.
         login: The server's answer to the login.
+        earlier: Those closed by the application's code that they wait for: it may still be at work, or have failed.
     """
 
-    def __init__(self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess) -> None:
+    def __init__(
+        self, parts: ConnectionParts, login: stanza_pb2.LoginSuccess, earlier: Sequence["Connection"] = ()
+    ) -> None:
         self._parts = parts
         self._max_arrived = (login.limits.max_unacked_deliveries or DEFAULT_MAX_UNACKED) + _NOT_ACKED_KINDS
         self._server_knows_typing = chat_pb2.CAPABILITY_TYPING in login.capabilities
@@ -125,9 +126,11 @@ class Connection:
         self._asked_for: set[type[Event]] = set()
         """Kinds of upkeep that are yet to begin, or to begin again."""
         self._is_faulty = False
-        self._earlier = tuple(parts.earlier)
-        self._deliveries = asyncio.create_task(self._deliver(), name=f"deliveries {login.jid}")
-        self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}")
+        self._earlier = tuple(earlier)
+        context = copy_context()
+        context.run(_calling.set, None)  # else it would keep the connection in whose application code it was made
+        self._deliveries = asyncio.create_task(self._deliver(), name=f"deliveries {login.jid}", context=context)
+        self._task = asyncio.create_task(self._run(), name=f"connection {login.jid}", context=context.copy())
         for connection in self._earlier:
             connection._deliveries.add_done_callback(lambda _: self._arrival_or_end.set())
 

@@ -1,6 +1,8 @@
 """The application may close or reconnect a client from inside its own code that the client waits for."""
 
 import asyncio
+import gc
+import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -217,6 +219,26 @@ async def test_a_handler_that_fails_after_it_has_reconnected_fails_the_new_conne
                 await bob.connect()
         await bob.close()
     assert transport.acked == []
+
+
+async def test_a_handler_that_always_reconnects_fills_no_memory(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """A connection that has ended is not kept by those after it."""
+    connections: list[weakref.ref[Any]] = []
+
+    async def on_event(event: Event) -> None:
+        if isinstance(event, TextReceived):
+            connections.append(weakref.ref(bob._open_connection))
+            await bob.connect()
+
+    bob = InteropClient(transport, state, options=ClientOptions(on_event=on_event, refill_count=0))
+    async with asyncio.timeout(5), bob:
+        for number in range(5):
+            transport.deliver(alice.delivery(str(number)))
+            await bob.wait_for(TextReceived)
+        gc.collect()
+        assert [connection() for connection in connections[:-2]] == [None] * 3
 
 
 async def test_a_handler_that_fails_while_its_task_connects_fails_that_connection(
