@@ -50,6 +50,7 @@ from interop_server.core.abuse import audit, challenges, reports, scoring, stand
 from interop_server.core.consent import optin, reachability
 from interop_server.core.enlistment import absence, client_ip
 from interop_server.core.keys import kem_prekeys
+from interop_server.core.keys import prekeys as key_rules
 from interop_server.core.keys import store as key_store
 from interop_server.core.media import grants, media
 from interop_server.core.messaging import mailbox, receipts
@@ -159,6 +160,7 @@ OTHERS: list[tuple[ModuleType, dict[str, object]]] = [
     (absence, {"_AT_ONCE": 200}),
     (client_ip, {"_SITE_PREFIX_BITS": 64, "_MAPPED_PREFIX_BITS": 96, "_REMEMBERED": 256, "_MAX_CHARACTERS": 64}),
     (kem_prekeys, {"_CHECKED_AT_ONCE": 16}),
+    (key_rules, {"_LISTED_AT_ONCE": 1_000}),
     (key_store, {"MAX_PUBLICATIONS": 100}),
     (grants, {"_KEY_BYTES": 32, "_TIME_BYTES": 8, "_NONCE_BYTES": 8, "_SIGNATURE_BYTES": 16, "_GRANT_BYTES": 32}),
     (media, {"_PATH_BYTES": 24, "_PATH_CHARACTERS": 32, "_CHECK_CHARACTERS": 8}),

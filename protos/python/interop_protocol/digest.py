@@ -20,6 +20,28 @@ class NumberedKey(Protocol):
         """32 bytes."""
 
 
+class KeyHash:
+    """The digest of an account's public keys, whose one-time prekeys may come in parts (KEY-10).
+
+    Args:
+        identity_key: 32 bytes, no type byte.
+        signed_prekey: 32 bytes, no type byte.
+        signature: 64 bytes, of the signed prekey.
+    """
+
+    def __init__(self, identity_key: bytes, signed_prekey: bytes, signature: bytes) -> None:
+        self._hash = hashlib.sha1(identity_key + signed_prekey + signature, usedforsecurity=False)
+
+    def add(self, one_time_prekeys: Iterable[NumberedKey]) -> None:
+        """Adds one-time prekeys in any order, whose ids are all above those that were added before."""
+        by_id = sorted(one_time_prekeys, key=lambda prekey: prekey.key_id)
+        self._hash.update(b"".join(prekey.public_key for prekey in by_id))
+
+    def digest(self) -> bytes:
+        """Returns the 20 bytes for what was added so far."""
+        return self._hash.digest()
+
+
 def key_digest(
     identity_key: bytes, signed_prekey: bytes, signature: bytes, one_time_prekeys: Iterable[NumberedKey]
 ) -> bytes:
@@ -37,10 +59,9 @@ def key_digest(
     Returns:
         20 bytes.
     """
-    digest = hashlib.sha1(identity_key + signed_prekey + signature, usedforsecurity=False)
-    for prekey in sorted(one_time_prekeys, key=lambda prekey: prekey.key_id):
-        digest.update(prekey.public_key)
-    return digest.digest()
+    keys = KeyHash(identity_key, signed_prekey, signature)
+    keys.add(one_time_prekeys)
+    return keys.digest()
 
 
 def phash(device_jids: Iterable[str]) -> str:

@@ -7,10 +7,11 @@ from interop_server.core.abuse.challenges import Challenges
 from interop_server.core.abuse.reports import Reports
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import Limits
-from interop_server.core.model import ChallengeOption, SpamFlow
+from interop_server.core.model import Account, ChallengeOption, SpamFlow
 from interop_server.rpc.calls import Context, caller
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.convert.reports import reported_message_from
+from interop_server.rpc.shared_answers import SharedAnswers
 
 
 class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
@@ -21,24 +22,31 @@ class IntegrityServicer(integrity_pb2_grpc.IntegrityServiceServicer):
         self._reports = reports
         self._challenges = challenges
         self._limits = limits
+        self._lists = SharedAnswers[pb.GetBlocklistResponse]()
 
     async def GetBlocklist(self, request: pb.GetBlocklistRequest, context: Context) -> pb.GetBlocklistResponse:
         """Returns the caller's blocklist."""
-        jids, digest = await self._blocklist.blocked(caller(context))
-        return pb.GetBlocklistResponse(jids=jids, digest=digest)
+        return await self._list(caller(context))
 
     async def UpdateBlocklist(self, request: pb.UpdateBlocklistRequest, context: Context) -> pb.UpdateBlocklistResponse:
         """Blocks or unblocks."""
         account = caller(context)
         if request.action == pb.BLOCK_ACTION_BLOCK:
-            digest = await self._blocklist.block(account, request.jid)
+            await self._blocklist.block(account, request.jid)
         elif request.action == pb.BLOCK_ACTION_UNBLOCK:
-            digest = await self._blocklist.unblock(account, request.jid)
+            await self._blocklist.unblock(account, request.jid)
         else:
             raise Refusal(
                 Reason.REQUEST_MALFORMED, "`action` must be BLOCK or UNBLOCK", field="action", requirement="ABU-02"
             )
-        return pb.UpdateBlocklistResponse(digest=digest)
+        return pb.UpdateBlocklistResponse(digest=(await self._list(account)).digest)
+
+    async def _list(self, account: Account) -> pb.GetBlocklistResponse:
+        async def make() -> pb.GetBlocklistResponse:
+            jids, digest = await self._blocklist.blocked(account)
+            return pb.GetBlocklistResponse(jids=jids, digest=digest)
+
+        return await self._lists.get(account.account_id, make)
 
     async def Report(self, request: pb.ReportRequest, context: Context) -> pb.ReportResponse:
         """Takes a report."""

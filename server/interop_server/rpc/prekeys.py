@@ -6,7 +6,7 @@ from interop_server.core.capabilities import Capability
 from interop_server.core.errors import Refusal
 from interop_server.core.journal import Journal
 from interop_server.core.keys.prekeys import PreKeys
-from interop_server.core.model import KnownDevice
+from interop_server.core.model import Account, KnownDevice
 from interop_server.rpc.calls import Context, call_of, caller
 from interop_server.rpc.convert.keys import (
     bundle_to,
@@ -16,6 +16,7 @@ from interop_server.rpc.convert.keys import (
     signed_prekey_from,
 )
 from interop_server.rpc.errors import refusal_to
+from interop_server.rpc.shared_answers import SharedAnswers
 
 
 class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
@@ -24,6 +25,7 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
     def __init__(self, prekeys: PreKeys, journal: Journal) -> None:
         self._prekeys = prekeys
         self._journal = journal
+        self._digests = SharedAnswers[pb.GetKeyDigestResponse]()
 
     async def SetPreKeys(self, request: pb.SetPreKeysRequest, context: Context) -> pb.SetPreKeysResponse:
         """Replaces all keys."""
@@ -110,7 +112,11 @@ class PreKeyServicer(prekeys_pb2_grpc.PreKeyServiceServicer):
 
     async def GetKeyDigest(self, request: pb.GetKeyDigestRequest, context: Context) -> pb.GetKeyDigestResponse:
         """Returns what the server holds."""
-        digest = await self._prekeys.digest(caller(context))
+        account = caller(context)
+        return await self._digests.get(account.account_id, lambda: self._digest(account))
+
+    async def _digest(self, account: Account) -> pb.GetKeyDigestResponse:
+        digest = await self._prekeys.digest(account)
         return pb.GetKeyDigestResponse(
             registration_id=digest.keys.registration_id,
             identity_key=digest.keys.identity_key,

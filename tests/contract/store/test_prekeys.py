@@ -112,6 +112,17 @@ async def test_adding_returns_how_many_there_are_now(store: Store, world: World)
     assert await store.prekeys.list_one_time(account_id) == one_time_prekeys(1, 5)
 
 
+async def test_prekeys_are_listed_in_parts(store: Store, world: World) -> None:
+    """Those with an id above the last, and no more than asked for: a part that is empty is the end (KEY-10)."""
+    account_id = (await world.third_party_user(1)).account_id
+    await store.prekeys.add_one_time(account_id, one_time_prekeys(1, 5))
+    assert await store.prekeys.list_one_time(account_id, 0, 2) == one_time_prekeys(1, 2)
+    assert await store.prekeys.list_one_time(account_id, 2, 2) == one_time_prekeys(3, 2)
+    assert await store.prekeys.list_one_time(account_id, 4, 2) == one_time_prekeys(5, 1)
+    assert await store.prekeys.list_one_time(account_id, 5, 2) == []
+    assert await store.prekeys.list_one_time(account_id, 3) == one_time_prekeys(4, 2)
+
+
 async def test_adding_keeps_to_the_most(store: Store, world: World) -> None:
     """Also when lists come at once: each alone would fit. What is refused leaves nothing behind (KEY-03)."""
     account_id = (await world.third_party_user(1)).account_id

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from interop_protocol.digest import blocklist_digest, key_digest, phash
+from interop_protocol.digest import KeyHash, blocklist_digest, key_digest, phash
 from interop_protocol.sizes import KEY_DIGEST_BYTES, SHA256_BYTES
 
 
@@ -29,6 +29,17 @@ def test_the_key_digest_is_sha_1_over_the_keys_by_id():
     assert len(expected) == KEY_DIGEST_BYTES
     for order in permutations(PREKEYS):
         assert key_digest(IDENTITY, SIGNED, SIGNATURE, order) == expected
+
+
+@pytest.mark.requirement("KEY-10")
+def test_the_key_digest_is_the_same_in_parts():
+    """Of any length, none included, in whatever order within each."""
+    expected = key_digest(IDENTITY, SIGNED, SIGNATURE, PREKEYS)
+    for parts in ([PREKEYS[1::-1], PREKEYS[2:]], [[], PREKEYS[:1], [], PREKEYS[:0:-1]]):
+        keys = KeyHash(IDENTITY, SIGNED, SIGNATURE)
+        for part in parts:
+            keys.add(part)
+        assert keys.digest() == expected
 
 
 def test_the_key_digest_changes_with_every_part():

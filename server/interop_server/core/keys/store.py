@@ -74,8 +74,8 @@ class PreKeyStore(Protocol):
 
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None: ...
 
-    async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:
-        """The prekeys that are left, by id ascending."""
+    async def list_one_time(self, account_id: int, above_id: int = 0, most: int | None = None) -> list[OneTimePreKey]:
+        """The prekeys that are left with ids above one, by id ascending: at most so many, or all."""
         ...
 
     async def add_kem(self, account_id: int, kem: KemPreKeys, most: int | None = None) -> int:

@@ -263,10 +263,13 @@ class PostgresPreKeys(Concern, PreKeyStore):
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None:
         await self._engine.write(lambda db: _delete_one_time(db, account_id, key_ids))
 
-    _LIST_ONE_TIME = "SELECT key_id, public_key FROM one_time_prekey WHERE account_id = $1 ORDER BY key_id"
+    _LIST_ONE_TIME = """
+        SELECT key_id, public_key FROM one_time_prekey WHERE account_id = $1 AND key_id > $2
+        ORDER BY key_id LIMIT $3::bigint
+    """
 
-    async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:
-        return [OneTimePreKey(*row) for row in await self._rows(self._LIST_ONE_TIME, account_id)]
+    async def list_one_time(self, account_id: int, above_id: int = 0, most: int | None = None) -> list[OneTimePreKey]:
+        return [OneTimePreKey(*row) for row in await self._rows(self._LIST_ONE_TIME, account_id, above_id, most)]
 
     async def add_kem(self, account_id: int, kem: KemPreKeys, most: int | None = None) -> int:
         async def add(db: Session) -> int:

@@ -245,10 +245,13 @@ class SqlitePreKeys(Concern, PreKeyStore):
     async def delete_one_time(self, account_id: int, key_ids: Sequence[int]) -> None:
         await self._engine.write(lambda db: _delete_one_time(db, account_id, key_ids))
 
-    _LIST_ONE_TIME = "SELECT key_id, public_key FROM one_time_prekey WHERE account_id = ?1 ORDER BY key_id"
+    _LIST_ONE_TIME = """
+        SELECT key_id, public_key FROM one_time_prekey WHERE account_id = ?1 AND key_id > ?2
+        ORDER BY key_id LIMIT coalesce(?3, -1)
+    """
 
-    async def list_one_time(self, account_id: int) -> list[OneTimePreKey]:
-        return [OneTimePreKey(*row) for row in await self._rows(self._LIST_ONE_TIME, account_id)]
+    async def list_one_time(self, account_id: int, above_id: int = 0, most: int | None = None) -> list[OneTimePreKey]:
+        return [OneTimePreKey(*row) for row in await self._rows(self._LIST_ONE_TIME, account_id, above_id, most)]
 
     async def add_kem(self, account_id: int, kem: KemPreKeys, most: int | None = None) -> int:
         return await self._engine.write(lambda db: add_kem_prekeys(db, account_id, kem, most))

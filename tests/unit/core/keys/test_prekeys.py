@@ -7,6 +7,7 @@ import pytest
 
 from interop_protocol.digest import key_digest
 from interop_server.core.errors import Reason
+from interop_server.core.keys import prekeys
 from interop_server.core.limits import DAY_MS
 from interop_server.core.mailbox_content import IdentityChanged, decode
 from interop_server.core.messages import StanzaKind
@@ -309,6 +310,26 @@ async def test_the_digest_is_what_a_client_computes_itself(world: World) -> None
     assert len(held.digest) == 20
     await world.prekeys.delete(ada, [3])
     assert (await world.prekeys.digest(ada)).digest != expected
+
+
+@pytest.mark.requirement("KEY-10", "SIM-06")
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 6, 7])
+async def test_a_long_list_is_digested_in_parts(world: World, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """So that others get a turn; whether or not the parts come out even, it is the digest of the whole (KEY-10)."""
+    ada, signed, parts = await publisher(world, count), GOOD.signed_prekey, list[int]()
+    store, read = world.store.prekeys, world.store.prekeys.list_one_time
+
+    async def list_one_time(account_id: int, above_id: int = 0, most: int | None = None) -> list[OneTimePreKey]:
+        part = await read(account_id, above_id, most)
+        parts.append(len(part))
+        return part
+
+    monkeypatch.setattr(prekeys, "_LISTED_AT_ONCE", 3)
+    monkeypatch.setattr(store, "list_one_time", list_one_time)
+    held = await world.prekeys.digest(ada)
+    expected = key_digest(GOOD.identity_key, signed.public_key, signed.signature, KEYS.one_time(1, count))
+    assert (held.one_time_prekey_ids, held.digest) == ([*range(1, count + 1)], expected)
+    assert max(parts) <= 3 and sum(parts) == count
 
 
 @pytest.mark.requirement("KEY-09")
