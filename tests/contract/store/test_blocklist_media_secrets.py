@@ -23,6 +23,19 @@ async def test_blocked_jids_are_listed_in_order(store: Store, world: World) -> N
     assert await store.blocklist.list_jids(other.account_id) == []
 
 
+async def test_blocks_keep_to_the_most(store: Store, world: World) -> None:
+    """Also when they come at once: each alone would fit. Who is blocked already is so still (ABU-01)."""
+    account_id = (await world.whatsapp_user("491")).account_id
+    jids = [f"100-{number}@interop" for number in range(6)]
+    blocked = await asyncio.gather(*(store.blocklist.put(account_id, jid, 4) for jid in jids))
+    assert sorted(blocked) == [False] * 2 + [True] * 4
+    held = await store.blocklist.list_jids(account_id)
+    assert held == [jid for jid, is_blocked in zip(jids, blocked, strict=True) if is_blocked]
+    assert await store.blocklist.put(account_id, held[0], 4) and await store.blocklist.put(account_id, held[0], 0)
+    await store.blocklist.delete(account_id, held[0])
+    assert await store.blocklist.put(account_id, "100-7@interop", 4)
+
+
 async def test_unblocking_is_idempotent(store: Store, world: World) -> None:
     """The other block stays."""
     user = await world.whatsapp_user("491")

@@ -22,26 +22,22 @@ class Blocklist:
         jids = await self.store.blocklist.list_jids(account.account_id)
         return jids, blocklist_digest(jids)
 
-    async def block(self, account: Account, jid: str) -> bytes:
-        """Blocks a JID, whether or not it exists, and returns the new hash.
+    async def block(self, account: Account, jid: str) -> None:
+        """Blocks a JID, whether or not it exists.
 
         Raises:
             Refusal: As `check_address`, or QUOTA_EXCEEDED.
         """
         address = check_address(jid, "jid").text
-        blocked = await self.store.blocklist.list_jids(account.account_id)
-        if address not in blocked and len(blocked) >= self.limits.max_blocked:
+        if not await self.store.blocklist.put(account.account_id, address, self.limits.max_blocked):
             raise Refusal(
                 Reason.QUOTA_EXCEEDED, f"{self.limits.max_blocked:,} users are blocked already", requirement="ABU-01"
             )
-        await self.store.blocklist.put(account.account_id, address)
-        return (await self.blocked(account))[1]
 
-    async def unblock(self, account: Account, jid: str) -> bytes:
-        """Unblocks a JID and returns the new hash.
+    async def unblock(self, account: Account, jid: str) -> None:
+        """Unblocks a JID.
 
         Raises:
             Refusal: As `check_address`.
         """
         await self.store.blocklist.delete(account.account_id, check_address(jid, "jid").text)
-        return (await self.blocked(account))[1]

@@ -1,11 +1,12 @@
 """Blocklists: separate, idempotent, and comparable by their hash."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 
-from interop_server.core.errors import Reason
+from interop_server.core.errors import Reason, Refusal
 from tests.unit.core.world import World, message, refused
 
 NOBODY = "100-10000000000000@interop"
@@ -16,15 +17,17 @@ def digest(*jids: str) -> bytes:
 
 
 async def test_blocking_and_unblocking_are_idempotent(world: World) -> None:
-    """Every answer carries the hash of the list as it is now (ABU-01, ABU-02)."""
+    """The list comes with its hash (ABU-01, ABU-02)."""
     ada, user = await world.enlisted(), await world.opted_in()
     assert await world.blocklist.blocked(user) == ([], digest())
     for _ in range(2):
-        assert await world.blocklist.block(user, ada.jid) == digest(ada.jid)
-    assert await world.blocklist.block(user, NOBODY) == digest(ada.jid, NOBODY)
+        await world.blocklist.block(user, ada.jid)
+        assert await world.blocklist.blocked(user) == ([ada.jid], digest(ada.jid))
+    await world.blocklist.block(user, NOBODY)
     assert await world.blocklist.blocked(user) == (sorted([ada.jid, NOBODY]), digest(ada.jid, NOBODY))
     for _ in range(2):
-        assert await world.blocklist.unblock(user, ada.jid) == digest(NOBODY)
+        await world.blocklist.unblock(user, ada.jid)
+        assert await world.blocklist.blocked(user) == ([NOBODY], digest(NOBODY))
 
 
 async def test_a_blocklist_belongs_to_one_account(world: World) -> None:
@@ -58,8 +61,10 @@ async def test_a_jid_written_otherwise_is_the_same_person(world: World) -> None:
     """A device suffix of 0 changes nobody (ABU-02, KEY-08)."""
     ada, user = await world.enlisted(), await world.opted_in()
     with_device = ada.jid.replace("@", ":0@")
-    assert await world.blocklist.block(user, with_device) == digest(ada.jid)
-    assert await world.blocklist.unblock(user, with_device) == digest()
+    await world.blocklist.block(user, with_device)
+    assert await world.blocklist.blocked(user) == ([ada.jid], digest(ada.jid))
+    await world.blocklist.unblock(user, with_device)
+    assert await world.blocklist.blocked(user) == ([], digest())
 
 
 async def test_a_blocklist_is_bounded(build_world: Callable[..., Awaitable[World]]) -> None:
@@ -72,4 +77,19 @@ async def test_a_blocklist_is_bounded(build_world: Callable[..., Awaitable[World
     with refused(Reason.QUOTA_EXCEEDED):
         await world.blocklist.block(user, jids[2])
     await world.blocklist.unblock(user, jids[0])
-    assert await world.blocklist.block(user, jids[2]) == digest(*jids[1:])
+    await world.blocklist.block(user, jids[2])
+    assert await world.blocklist.blocked(user) == (jids[1:], digest(*jids[1:]))
+
+
+async def test_a_blocklist_is_bounded_also_when_blocks_come_at_once(
+    build_world: Callable[..., Awaitable[World]],
+) -> None:
+    """Each would find room for itself; those who come too late are refused (ABU-01)."""
+    world = await build_world(max_blocked=5)
+    user = await world.whatsapp_user()
+    jids = [f"100-1000000000000{number}@interop" for number in range(9)]
+    blocking = (world.blocklist.block(user, jid) for jid in jids)
+    outcomes = await asyncio.gather(*blocking, return_exceptions=True)
+    refusals = [outcome.reason for outcome in outcomes if isinstance(outcome, Refusal)]
+    assert (refusals, outcomes.count(None)) == ([Reason.QUOTA_EXCEEDED] * 4, 5)
+    assert len((await world.blocklist.blocked(user))[0]) == 5
