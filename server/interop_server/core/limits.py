@@ -437,6 +437,14 @@ class Limits:
     partner_media_requests: int = limit(
         32, COUNT, "SIM-06 MED-03", "requests to partners' media servers at once", "policy", scope=NODE
     )
+    address_partner_media: int = limit(
+        16,
+        COUNT,
+        "SIM-06 MED-03",
+        "downloads from partners' media servers for one address at once, over gRPC and HTTP",
+        "policy: half of all",
+        scope=NODE,
+    )
     address_watches: int = limit(
         64, COUNT, "SIM-06", "calls of health checks and reflection from one address at once", "policy", scope=NODE
     )

@@ -81,3 +81,11 @@ def transfer_from(address: str) -> tuple[Claim, ...]:
         address: Where it comes from, as rate limits count addresses (PRX-07).
     """
     return (Claim("address_transfers", address), Claim("transfers", None))
+
+
+def proxied_from(address: str) -> tuple[Claim, ...]:
+    """Returns the seat of a download that a partner's media server sends, beside those of every download.
+
+    Without it one address, with fewer transfers than it may have, would take all that may be asked of those servers.
+    """
+    return (Claim("address_partner_media", address),)

@@ -15,7 +15,8 @@ from interop_server.core.enlistment.client_ip import rate_limit_key
 from interop_server.core.enlistment.enlistment import EnlistmentForm
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
-from interop_server.core.seats import Seats, transfer_from
+from interop_server.core.media.media import is_proxied
+from interop_server.core.seats import Seats, proxied_from, transfer_from
 from interop_server.fault_gate import FaultGate, Severed
 from interop_server.faulty_media import MediaAccess
 from interop_server.http.connections import IDLE_SECONDS, BoundedConnections, note_request
@@ -69,7 +70,8 @@ def build_application(
 
     async def get_blob(request: web.Request) -> web.StreamResponse:
         # The path as it came: an escaped slash or dot segment must reach the rules as written, and be refused there.
-        with seats.taken(transfer_from(rate_limit_key(request.remote or ""))):
+        address, path = rate_limit_key(request.remote or ""), request.rel_url.raw_path
+        with seats.taken(transfer_from(address) + (proxied_from(address) if is_proxied(path) else ())):
             return await perform(request, gate, partial(respond, request))
 
     async def respond(request: web.Request) -> web.StreamResponse:

@@ -3,7 +3,8 @@
 from collections.abc import Hashable
 
 from interop_server.core.enlistment.client_ip import rate_limit_key
-from interop_server.core.seats import Claim, transfer_from
+from interop_server.core.media.media import is_proxied
+from interop_server.core.seats import Claim, proxied_from, transfer_from
 from interop_server.rpc.calls import Call
 from interop_server.rpc.convert.login import peer_ip_from
 
@@ -29,6 +30,11 @@ def claims_of(call: Call) -> tuple[Claim, ...]:
     if not call.method.is_ours:
         claims.append(Claim("address_watches", address))
     return tuple(claims)
+
+
+def download_of(call: Call, direct_path: str) -> tuple[Claim, ...]:
+    """Returns the seats that a download needs beside those of its call, when it is known what is to be downloaded."""
+    return proxied_from(rate_limit_key(peer_ip_from(call.peer()))) if is_proxied(direct_path) else ()
 
 
 def handshake_from(call: Call) -> tuple[Claim, ...]:

@@ -18,9 +18,11 @@ from interop_server.core.errors import Reason, Refusal
 from interop_server.core.fault_rules import Direction
 from interop_server.core.limits import Limits
 from interop_server.core.media.media import Media, Upload, UploadRequest
+from interop_server.core.seats import Seats
 from interop_server.fault_gate import FaultGate
 from interop_server.faulty_media import MediaAccess, SpoiledMedia
 from interop_server.rpc.calls import Context, call_of, caller
+from interop_server.rpc.claims import download_of
 from interop_server.rpc.faulty_calls import event_of
 from interop_server.rpc.fields import field_header
 
@@ -38,11 +40,12 @@ _MAX_VARINT_BYTES = 4
 class MediaServicer(media_pb2_grpc.MediaServiceServicer):
     """See MediaService in media.proto."""
 
-    def __init__(self, media: Media, http_url: str, limits: Limits, gate: FaultGate) -> None:
+    def __init__(self, media: Media, http_url: str, limits: Limits, gate: FaultGate, seats: Seats) -> None:
         self._gate = gate
         self._media = media
         self._http_url = http_url
         self._limits = limits
+        self._seats = seats
 
     async def GetMediaConnection(
         self, request: pb.GetMediaConnectionRequest, context: Context
@@ -89,12 +92,14 @@ class MediaServicer(media_pb2_grpc.MediaServiceServicer):
         """Streams a blob or a range of it."""
         offset = request.offset if request.HasField("offset") else None
         length = request.length if request.HasField("length") else None
-        async with self._access(context).open_download(request.direct_path, offset, length) as download:
-            start = pb.DownloadStart(total_bytes=download.total_bytes, offset=download.offset)
-            await context.write(pb.DownloadResponse(start=start))
-            async for chunk in download.chunks:
-                for at in range(0, len(chunk), MAX_CHUNK_BYTES):
-                    await context.write(chunk[at : at + MAX_CHUNK_BYTES])
+        path = request.direct_path
+        with self._seats.taken(download_of(call_of(context), path)):
+            async with self._access(context).open_download(path, offset, length) as download:
+                start = pb.DownloadStart(total_bytes=download.total_bytes, offset=download.offset)
+                await context.write(pb.DownloadResponse(start=start))
+                async for chunk in download.chunks:
+                    for at in range(0, len(chunk), MAX_CHUNK_BYTES):
+                        await context.write(chunk[at : at + MAX_CHUNK_BYTES])
 
     def _access(self, context: Context) -> MediaAccess:
         if self._gate.faults.is_on:

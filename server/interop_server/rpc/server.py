@@ -105,7 +105,7 @@ def client_server(edge: Edge, identities: Identities, http_url: str) -> grpc.aio
     prekeys_pb2_grpc.add_PreKeyServiceServicer_to_server(prekeys, server)
     interop = InteropServicer(rules.optin, rules.requests, rules.reachability, rules.journal)
     interop_pb2_grpc.add_InteropServiceServicer_to_server(interop, server)
-    add_media_service(MediaServicer(rules.media, http_url, rules.limits, edge.gate), server)
+    add_media_service(MediaServicer(rules.media, http_url, rules.limits, edge.gate, edge.seats), server)
     integrity = IntegrityServicer(rules.blocklist, rules.reports, rules.challenges, rules.limits)
     integrity_pb2_grpc.add_IntegrityServiceServicer_to_server(integrity, server)
     account_pb2_grpc.add_AccountServiceServicer_to_server(AccountServicer(rules.deletion), server)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import ClientPayloadError, ClientSession, web
+from aiohttp import ClientPayloadError, ClientSession, TCPConnector, web
 
 from interop_protocol.encoding import media_token
 from interop_server.blobs.local import LocalBlobStore
@@ -59,7 +59,8 @@ class World:
 async def world(tmp_path: Path, journal: Journal, gate: FaultGate) -> AsyncIterator[World]:
     clock = ManualClock(1_700_000_000_000)
     store, blobs = await open_store(tmp_path / "store"), LocalBlobStore(tmp_path / "blobs", clock)
-    media = Media(store, blobs, HttpPartnerMediaSource(LIMITS), clock, SeededRng(1), LIMITS)
+    seats = Seats(LIMITS)
+    media = Media(store, blobs, HttpPartnerMediaSource(LIMITS, seats), clock, SeededRng(1), LIMITS)
     user = await store.accounts.put_whatsapp_user(
         "4915112345678@s.whatsapp.net", "4915112345678", bytes(32), Platform.ANDROID, clock.now_ms()
     )
@@ -67,7 +68,7 @@ async def world(tmp_path: Path, journal: Journal, gate: FaultGate) -> AsyncItera
     async def nothing(*_: object) -> Any:
         raise AssertionError("downloads enlist nobody and serve no key set")
 
-    application = build_application(nothing, media, nothing, journal, Seats(Limits()), gate)
+    application = build_application(nothing, media, nothing, journal, seats, gate)
     server = listen("127.0.0.1", 0)
     await server.serve(lambda sock: serve(application, sock, 100, 20))
     yield World(media, store, blobs, clock, user, server.port)
@@ -215,6 +216,48 @@ async def test_no_part_of_a_partners_empty_blob_can_be_asked_for(
     await add_partner(await serve_partner(answer))
     response = await refused(session, f"{PROXY}/100/empty/", 416, "range_invalid", Range=header)
     assert response.headers["Content-Range"] == "bytes */0"
+
+
+@pytest.mark.requirement("SIM-06", "MED-03")
+async def test_one_address_does_not_take_all_that_partners_servers_are_asked_for(
+    world: World,
+    session: ClientSession,
+    add_partner: Callable[..., Awaitable[Partner]],
+    serve_partner: ServePartner,
+) -> None:
+    """However slowly it reads: others still get their blobs, and it gets those that the server stores itself."""
+    path, most, asked = f"{PROXY}/100/r/", Limits().address_partner_media, list[str]()
+    all_wait, go_on = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path.endswith("/slow"):
+            asked.append(request.path)
+            if len(asked) == most:
+                all_wait.set()
+            await go_on.wait()
+        return web.Response(body=BLOB)
+
+    async def get_slowly() -> bytes:
+        async with session.get(f"{PROXY}/100/slow/") as response:
+            return await response.read()
+
+    await add_partner(await serve_partner(answer))
+    own = await world.upload()
+    slow = [asyncio.create_task(get_slowly()) for _ in range(most)]
+    await all_wait.wait()
+    await refused(session, path, 429, "rate_limited")
+    async with session.get(own) as response:
+        assert (response.status, await response.read()) == (200, BLOB)
+    elsewhere = TCPConnector(local_addr=("127.0.0.2", 0))
+    async with (
+        ClientSession(f"http://127.0.0.1:{world.port}", connector=elsewhere) as other,
+        other.get(path) as response,
+    ):
+        assert (response.status, await response.read()) == (200, BLOB)
+    go_on.set()
+    assert await asyncio.gather(*slow) == [BLOB] * most
+    async with session.get(path) as response:
+        assert (response.status, await response.read()) == (200, BLOB)
 
 
 async def test_a_partner_that_says_no_length_is_passed_through(

@@ -90,7 +90,8 @@ class MediaServiceStub:
 
     Repeat: safe, changes nothing; go on with `offset` where the stream broke.
     Bounds: request: one path; 16 at once of an account, 64 transfers at once from an address, over gRPC and HTTP together,
-    and 32 at once from messengers' servers (`account_downloads`, `address_transfers`, `partner_media_requests`).
+    and 32 at once from messengers' servers, 16 of them for an address (`account_downloads`, `address_transfers`,
+    `partner_media_requests`, `address_partner_media`).
     Response: a stream, each message at most 1 MiB and a few bytes.
     Capability: none.
     Errors: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID, PARTNER_MEDIA_UNAVAILABLE,
@@ -153,7 +154,8 @@ class MediaServiceAsyncStub(MediaServiceStub):
 
     Repeat: safe, changes nothing; go on with `offset` where the stream broke.
     Bounds: request: one path; 16 at once of an account, 64 transfers at once from an address, over gRPC and HTTP together,
-    and 32 at once from messengers' servers (`account_downloads`, `address_transfers`, `partner_media_requests`).
+    and 32 at once from messengers' servers, 16 of them for an address (`account_downloads`, `address_transfers`,
+    `partner_media_requests`, `address_partner_media`).
     Response: a stream, each message at most 1 MiB and a few bytes.
     Capability: none.
     Errors: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID, PARTNER_MEDIA_UNAVAILABLE,
@@ -237,7 +239,8 @@ class MediaServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Repeat: safe, changes nothing; go on with `offset` where the stream broke.
         Bounds: request: one path; 16 at once of an account, 64 transfers at once from an address, over gRPC and HTTP together,
-        and 32 at once from messengers' servers (`account_downloads`, `address_transfers`, `partner_media_requests`).
+        and 32 at once from messengers' servers, 16 of them for an address (`account_downloads`, `address_transfers`,
+        `partner_media_requests`, `address_partner_media`).
         Response: a stream, each message at most 1 MiB and a few bytes.
         Capability: none.
         Errors: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID, PARTNER_MEDIA_UNAVAILABLE,

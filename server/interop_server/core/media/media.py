@@ -206,7 +206,7 @@ class Media:
             Refusal: BLOB_NOT_FOUND, BLOB_EXPIRED, RANGE_INVALID, STORAGE_REFERENCE_INVALID,
                 PARTNER_MEDIA_UNAVAILABLE or BLOB_TOO_LARGE. The last two also occur while the chunks are read.
         """
-        if direct_path.startswith(PROXY_PREFIX):
+        if is_proxied(direct_path):
             media_url, reference = await self._partner_place(direct_path)
             async with self.partner_media.fetch(media_url, reference, offset or 0, length) as fetched:
                 remaining = None if fetched.total_bytes is None else fetched.total_bytes - fetched.offset
@@ -298,6 +298,11 @@ def new_direct_path(rng: Rng) -> str:
     """Returns a path for a blob. It ends in check digits: see `was_given_out`."""
     name = encode_base64url(rng.token_bytes(_PATH_BYTES))
     return f"{UPLOAD_PREFIX}{name}{_path_check(name)}"
+
+
+def is_proxied(direct_path: str) -> bool:
+    """Says whether a partner's media server sends what a path leads to (MED-02)."""
+    return direct_path.startswith(PROXY_PREFIX)
 
 
 def was_given_out(direct_path: str) -> bool:
