@@ -165,6 +165,7 @@ export class InteropClient {
    * @param timeoutSeconds How long to wait; Infinity waits for ever.
    * @throws TimeoutError The event did not come in time.
    * @throws ConnectionEnded The client is closed and the event has not come.
+   * @throws Error What the predicate throws.
    */
   waitFor<K extends EventKind>(wanted: K, timeoutSeconds?: number): Promise<EventOf<K>>;
   waitFor(wanted: Predicate, timeoutSeconds?: number): Promise<Event>;

@@ -30,20 +30,15 @@ export class EventQueue {
 
   /** Gives an event to the `take` that waits for it, or keeps it. Never refuses an event: `room` is the bound. */
   put(event: Event): void {
-    for (const waiter of this.#waiters) {
-      if (waiter.isWanted(event)) {
-        this.#waiters.delete(waiter);
-        waiter.given.resolve(event);
-        return;
-      }
+    if (!this.#give(event)) {
+      this.#events.push(event);
     }
-    this.#events.push(event);
   }
 
   /** Puts an event that is useless later, unless the queue is full and no `take` waits for it. */
   offer(event: Event): void {
-    if (this.#events.length < this.capacity || [...this.#waiters].some(({ isWanted }) => isWanted(event))) {
-      this.put(event);
+    if (!this.#give(event) && this.#events.length < this.capacity) {
+      this.#events.push(event);
     }
   }
 
@@ -54,6 +49,7 @@ export class EventQueue {
    * @param timeoutSeconds How long to wait; Infinity waits for ever.
    * @throws TimeoutError The event did not come in time.
    * @throws ConnectionEnded The queue is closed and does not hold the event.
+   * @throws Error What the predicate throws.
    */
   async take(isWanted: Predicate, timeoutSeconds: number): Promise<Event> {
     const at = this.#events.findIndex(isWanted);
@@ -106,5 +102,22 @@ export class EventQueue {
   open(): void {
     this.#isBounded = true;
     this.#isClosed = false;
+  }
+
+  /** Gives an event to the first who waits for it, if any; a predicate that throws ends its own `take`. */
+  #give(event: Event): boolean {
+    for (const waiter of this.#waiters) {
+      try {
+        if (waiter.isWanted(event)) {
+          this.#waiters.delete(waiter);
+          waiter.given.resolve(event);
+          return true;
+        }
+      } catch (error) {
+        this.#waiters.delete(waiter);
+        waiter.given.reject(error as Error); // the application's: it is told, and nobody else
+      }
+    }
+    return false;
   }
 }

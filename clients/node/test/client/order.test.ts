@@ -36,6 +36,17 @@ function delivering(acked: bigint[]) {
   };
 }
 
+/** Answers pings until the client has gone. */
+async function* answering(session: Session): AsyncGenerator<Frame> {
+  for (let stanzas = await session.next(); stanzas !== undefined; stanzas = await session.next()) {
+    for (const { kind } of stanzas) {
+      if (kind.case === "ping") {
+        yield session.frame({ kind: { case: "pong", value: { id: kind.value.id } } });
+      }
+    }
+  }
+}
+
 test("before it connects, and after it is closed, a client sends nothing and says so", async () => {
   await using server = await FalseServer.start(delivering([]));
   const client = clientOf(server);
@@ -105,6 +116,29 @@ describe("the application's code", { timeout: 20_000 }, () => {
     await client.close();
     assert.deepEqual(acked, []);
   });
+});
+
+test("a predicate that throws ends its own wait, and not the connection", { timeout: 20_000 }, async () => {
+  const refused = { kind: { case: "stanzaRefused", value: { id: "1" } } } as const;
+  const isWaiting = deferred<void>();
+  await using server = await FalseServer.start(async function* (session) {
+    yield session.login();
+    await isWaiting.promise;
+    yield session.frame(refused);
+    yield session.frame(RECEIPT);
+    yield* answering(session);
+  });
+  const client = clientOf(server);
+  await client.connect();
+  const failing = client.waitFor(() => {
+    throw new Error("the application's own");
+  });
+  const other = client.waitFor("ReceiptReceived");
+  isWaiting.resolve();
+  await assert.rejects(failing, { message: "the application's own" });
+  assert.deepEqual((await other).messageIds, ["1"]);
+  await client.ping();
+  await client.close();
 });
 
 test("the end of a connection is told while the client's own work still waits for the server", async () => {

@@ -116,6 +116,26 @@ describe("the queue of events", () => {
     assert.deepEqual(await waiting, end(1));
   });
 
+  test("a predicate that throws ends its own call, and no other", async () => {
+    const queue = new EventQueue(10);
+    const fault = new Error("the application's own");
+    const failing = [1, 2].map(() =>
+      queue.take(() => {
+        throw fault;
+      }, 5),
+    );
+    const failed = Promise.allSettled(failing);
+    const other = queue.take((event) => event.kind === "Typing", 5);
+    queue.put(end(1));
+    queue.offer({ kind: "Typing", sender: "a", state: "COMPOSING", expiresAfterSeconds: 1 });
+    assert.deepEqual(
+      (await failed).map((each) => each.status === "rejected" && each.reason),
+      [fault, fault],
+    );
+    assert.equal((await other).kind, "Typing");
+    assert.deepEqual(await queue.take(() => true, 0), end(1));
+  });
+
   test("after its end what is there can still be taken", async () => {
     const queue = new EventQueue(10);
     const waiting = queue.take((event) => event.kind === "Typing", 5);
