@@ -6,7 +6,7 @@
 
 import { create } from "@bufbuild/protobuf";
 
-import type { Transport } from "./connection/transport.js";
+import { notWanted, type Transport } from "./connection/transport.js";
 import { ConnectionEnded, refusalFromProto, type ServerRefusal, sentenceOf } from "./errors.js";
 import type { Message as Content } from "./gen/interop_api/e2ee/v1/content_pb.js";
 import { BlockAction, IntegrityService, SpamFlow } from "./gen/interop_api/v1/integrity_pb.js";
@@ -68,6 +68,8 @@ export class InteropClient {
   #inbox: Inbox;
   #connection: Connection | undefined;
   #ending: Connection[] = [];
+  /** Calls of `connect` and `close`: the last one decides. */
+  #turns = 0;
 
   /**
    * @param transport How to reach the server. It does not save the state before it sends: only for stanzas without a
@@ -111,6 +113,7 @@ export class InteropClient {
    *   or another `connect`, was called meanwhile.
    */
   async connect(): Promise<void> {
+    const turn = this.#nextTurn();
     const before = this.#connection;
     if (before !== undefined) {
       await before.close();
@@ -119,8 +122,10 @@ export class InteropClient {
       }
       // Still at work when this is called by the application's code that it waits for.
       this.#ending = [...this.#ending, before].filter((one) => !one.isOver);
+      this.#checkTurn(turn);
     }
     const login = await this.transport.connect();
+    this.#checkTurn(turn);
     this.#events.open();
     this.#inbox = new Inbox(this.state, login.limits?.maxUnackedDeliveries || DEFAULT_MAX_UNACKED);
     const parts = {
@@ -141,10 +146,13 @@ export class InteropClient {
    * May be called anywhere: by `onEvent` too, which it then does not wait for.
    */
   async close(): Promise<void> {
+    const turn = this.#nextTurn();
     await this.#connection?.close();
     await Promise.all(this.#ending.map((connection) => connection.close()));
-    await this.transport.close();
-    this.#events.close();
+    if (turn === this.#turns) {
+      await this.transport.close(); // else whoever connects anew has it
+      this.#events.close();
+    }
   }
 
   /** Ends the connection as a crash or a lost network would: what waits is not sent, and nobody is told. */
@@ -533,6 +541,17 @@ export class InteropClient {
       upkeep.set("PreKeysLow", (signal) => this.#prekeys.refill(refillCount, signal));
     }
     return upkeep;
+  }
+
+  #nextTurn(): number {
+    this.#turns += 1;
+    return this.#turns;
+  }
+
+  #checkTurn(turn: number): void {
+    if (turn !== this.#turns) {
+      throw notWanted();
+    }
   }
 
   get #signal(): SignalState {

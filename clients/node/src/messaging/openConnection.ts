@@ -88,6 +88,7 @@ export class Connection {
   #lastPingId = 0n;
   #end: ConnectionEnded | undefined;
   #isClosing = false;
+  #hasLetGo = false;
   #isDone = false;
   #isFaulty = false;
 
@@ -172,7 +173,10 @@ export class Connection {
     this.#arrivalOrEnd.notify();
     this.parts.events.liftBound();
     this.#upkeepEnd.abort(); // before the end of the session, which it needs
-    await this.parts.transport.close();
+    if (!this.#hasLetGo) {
+      await this.parts.transport.close(); // else the transport may be another connection's by now
+      this.#hasLetGo = true;
+    }
     if (calling.getStore() !== this) {
       await this.#done;
     }

@@ -39,6 +39,45 @@ describe("calls in a wrong order", () => {
     await server.left();
   });
 
+  test("what closes while it connects anew is closed", { timeout: 20_000 }, async () => {
+    await using server = await FalseServer.start(idle);
+    const client = clientOf(server);
+    await client.connect();
+    const [connecting, closing] = await Promise.allSettled([client.connect(), client.close()]);
+    assert.ok(connecting.status === "rejected" && connecting.reason instanceof ConnectionEnded);
+    assert.equal(closing.status, "fulfilled");
+    await server.left();
+    assert.equal(server.opened, 1);
+  });
+
+  for (const how of ["close", "abort"] as const) {
+    test(`what connects while an earlier ${how} is under way is connected`, { timeout: 20_000 }, async () => {
+      await using server = await FalseServer.start(idle);
+      const client = clientOf(server);
+      await client.connect();
+      await Promise.all([client[how](), client.connect()]);
+      await client.ping();
+      await assert.rejects(client.waitFor("TextReceived", 0), { name: "TimeoutError" });
+      await client.close();
+      await server.left();
+    });
+  }
+
+  test("of three that connect anew the last one does", { timeout: 20_000 }, async () => {
+    await using server = await FalseServer.start(idle);
+    const client = clientOf(server);
+    await client.connect();
+    const all = await Promise.allSettled([client.connect(), client.connect(), client.connect()]);
+    assert.deepEqual(
+      all.map((each) => each.status === "fulfilled" || (each.reason as ConnectionEnded).reason),
+      ["CLOSED", "CLOSED", true],
+    );
+    await client.ping();
+    await client.close();
+    await server.left();
+    assert.equal(server.opened, 2);
+  });
+
   test("what closes while it connects leaves nothing open", { timeout: 20_000 }, async () => {
     await using server = await FalseServer.start(idle);
     const token = deferred<string>();
