@@ -82,6 +82,27 @@ export async function within<T>(seconds: number, what: string, promise: Promise<
   }
 }
 
+/**
+ * Returns what a promise gives, unless the signal comes first. What it does goes on all the same.
+ *
+ * @throws Error The reason of the signal.
+ */
+export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  const ended = deferred<never>();
+  const end = () => ended.reject(signal.reason as Error);
+  signal.addEventListener("abort", end);
+  if (signal.aborted) {
+    end();
+  }
+  try {
+    const result = await Promise.race([ended.promise, promise]);
+    signal.throwIfAborted(); // it came between the result and whoever waits for it
+    return result;
+  } finally {
+    signal.removeEventListener("abort", end);
+  }
+}
+
 /** Returns some time as a timer takes it: milliseconds, 24 days at most. */
 export function timerMs(seconds: number): number {
   return Math.min(seconds * 1000, MAX_TIMER_MS);

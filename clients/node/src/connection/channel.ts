@@ -11,7 +11,7 @@ import { randomBytes } from "node:crypto";
 import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import { createClient, type Transport as GrpcTransport } from "@connectrpc/connect";
 
-import { deferred, timerMs, within } from "../asynchrony.js";
+import { deferred, timerMs, unlessAborted, within } from "../asynchrony.js";
 import { ConnectionEnded, endedBy, refusalFromLoginFailure, refusalFromProto, TimeoutError } from "../errors.js";
 import {
   ChatService,
@@ -101,13 +101,23 @@ export class ChatChannel {
   /**
    * Connects, verifies the server, proves the auth key and logs in.
    *
+   * @param grpc Makes the call.
+   * @param keys The key that it proves, and the root that it requires.
+   * @param payload The login.
+   * @param signal Gives up what is not open yet: the server must not take it for a later login.
    * @throws LoginRefused The server does not accept the login.
    * @throws ServerRefusal The server ended the handshake, or cannot be reached.
    * @throws CertificateError The root does not certify the server.
    * @throws RemoteProtocolError The server broke the protocol, or an attacker changed what it sent.
    * @throws TimeoutError No login within `HANDSHAKE_SECONDS`.
+   * @throws Error The reason of the signal.
    */
-  static async open(grpc: GrpcTransport, keys: ChannelKeys, payload: LoginPayload): Promise<ChatChannel> {
+  static async open(
+    grpc: GrpcTransport,
+    keys: ChannelKeys,
+    payload: LoginPayload,
+    signal: AbortSignal,
+  ): Promise<ChatChannel> {
     const call = new AbortController();
     const finished = deferred<ClientFinish>();
     const loggedIn = deferred<{ readonly noise: NoiseTransport; readonly outbox: Outbox }>();
@@ -141,7 +151,7 @@ export class ChatChannel {
     };
     try {
       const opening = logIn(stream, handshake, keys, payload);
-      const { noise, stanzas } = await within(HANDSHAKE_SECONDS, "the login", opening);
+      const { noise, stanzas } = await within(HANDSHAKE_SECONDS, "the login", unlessAborted(signal, opening));
       const [first, ...rest] = stanzas;
       const login = (first as Stanza).kind.value as LoginSuccess;
       const outbox = new Outbox(login.limits);

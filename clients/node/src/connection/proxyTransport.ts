@@ -19,6 +19,7 @@ import {
   toBinary,
 } from "@bufbuild/protobuf";
 
+import { unlessAborted } from "../asynchrony.js";
 import { ConnectionEnded, ServerRefusal } from "../errors.js";
 import type { LoginSuccess, Stanza } from "../gen/interop_api/v1/stanza_pb.js";
 import { CAPABILITIES } from "./login.js";
@@ -76,17 +77,15 @@ export class ProxyTransport implements Transport {
     this.#connecting = new AbortController();
     const { signal } = this.#connecting;
     await closing;
+    signal.throwIfAborted();
     const { user, jid, getToken, readReceipts = true, capabilities = CAPABILITIES } = this.login;
-    const hello = { user, token: await getToken(), jid, readReceipts, capabilities };
-    if (signal.aborted) {
-      throw notWanted();
-    }
+    const hello = { user, token: await unlessAborted(signal, getToken()), jid, readReceipts, capabilities };
     const connection = await ProxyConnection.open(this.url, this.#headers, hello, signal).catch((error: unknown) => {
-      throw signal.aborted ? notWanted() : error;
+      throw signal.aborted ? signal.reason : error;
     });
     if (signal.aborted) {
       await connection.close();
-      throw notWanted();
+      throw signal.reason;
     }
     this.#connection = connection;
     return connection.login;
@@ -127,7 +126,7 @@ export class ProxyTransport implements Transport {
 
   /** Ends the channel and frees its resources. See Transport. */
   async close(): Promise<void> {
-    this.#connecting?.abort();
+    this.#connecting?.abort(notWanted());
     const connection = this.#connection;
     this.#connection = undefined;
     await connection?.close();

@@ -3,6 +3,7 @@
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
 import { createClient, type Transport as GrpcTransport } from "@connectrpc/connect";
 
+import { unlessAborted } from "../asynchrony.js";
 import { ConnectionEnded } from "../errors.js";
 import type { LoginPayload } from "../gen/interop_api/v1/chat_pb.js";
 import {
@@ -126,21 +127,18 @@ export class DirectTransport implements Transport, BlobStreams {
    * @throws ConnectionEnded CLOSED: `close`, or another `connect`, was called meanwhile.
    */
   async connect(): Promise<LoginSuccess> {
-    this.#connecting?.abort();
+    this.#connecting?.abort(notWanted());
     this.#connecting = new AbortController();
     const { signal } = this.#connecting;
-    await this.#chat?.close();
+    const before = this.#chat;
     this.#chat = undefined;
-    const payload = await this.login();
-    if (signal.aborted) {
-      throw notWanted();
-    }
-    const chat = await ChatChannel.open(this.#grpc, this.#keys, payload).catch((error: unknown) => {
-      throw signal.aborted ? notWanted() : error;
-    });
+    await before?.close();
+    signal.throwIfAborted();
+    const payload = await unlessAborted(signal, this.login());
+    const chat = await ChatChannel.open(this.#grpc, this.#keys, payload, signal);
     if (signal.aborted) {
       await chat.close();
-      throw notWanted();
+      throw signal.reason;
     }
     this.#chat = chat;
     return chat.login;
@@ -195,7 +193,7 @@ export class DirectTransport implements Transport, BlobStreams {
 
   /** Ends the channel and frees its resources. See Transport. */
   async close(): Promise<void> {
-    this.#connecting?.abort();
+    this.#connecting?.abort(notWanted());
     const [chat, opened] = [this.#chat, this.#opened];
     this.#chat = undefined;
     this.#opened = undefined;

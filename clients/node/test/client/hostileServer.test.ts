@@ -78,6 +78,49 @@ describe("calls in a wrong order", () => {
     assert.equal(server.opened, 2);
   });
 
+  test("a login that is overtaken is given up, and takes nothing from the one that won", {
+    timeout: 20_000,
+  }, async () => {
+    const [begun, ended] = [deferred<void>(), deferred<void>()];
+    await using server = await FalseServer.start(async function* (session) {
+      if (server.opened > 1) {
+        yield* idle(session);
+        return;
+      }
+      begun.resolve();
+      await session.next().catch(() => undefined); // until the client gives it up
+      ended.resolve();
+    });
+    const client = clientOf(server);
+    const overtaken = client.connect().catch((error: unknown) => error);
+    await begun.promise;
+    await client.connect();
+    assert.equal(((await overtaken) as ConnectionEnded).reason, "CLOSED");
+    await ended.promise;
+    await client.ping();
+    await client.close();
+    await server.left();
+  });
+
+  test("a token that never comes keeps nobody from closing or connecting anew", { timeout: 10_000 }, async () => {
+    await using server = await FalseServer.start(idle);
+    let asked = 0;
+    const client = clientOf(server, () => {
+      asked += 1;
+      return asked < 3 ? new Promise(() => undefined) : Promise.resolve("token");
+    });
+    for (const how of ["close", "connect"] as const) {
+      const waiting = client.connect().catch((error: unknown) => error);
+      await new Promise((resolve) => setImmediate(resolve));
+      await client[how]();
+      assert.equal(((await waiting) as ConnectionEnded).reason, "CLOSED");
+    }
+    await client.ping();
+    await client.close();
+    await server.left();
+    assert.equal(server.opened, 1);
+  });
+
   test("what closes while it connects leaves nothing open", { timeout: 20_000 }, async () => {
     await using server = await FalseServer.start(idle);
     const token = deferred<string>();
