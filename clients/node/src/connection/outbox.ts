@@ -38,9 +38,12 @@ export class Outbox {
    * Adds stanzas in order, each as soon as there is room.
    *
    * @throws RangeError A stanza alone is longer than a frame may be; those before it were added.
-   * @throws Error The error that was passed to `end`.
+   * @throws Error The error that was passed to `end`; also without any stanza.
    */
   async add(...stanzas: readonly Stanza[]): Promise<void> {
+    if (this.#end !== undefined) {
+      throw this.#end;
+    }
     for (const stanza of stanzas) {
       // A serialised batch of one stanza. Serialised batches concatenate, so a frame is a plain join of them.
       const encoded = toBinary(BatchSchema, create(BatchSchema, { stanzas: [stanza] }));

@@ -329,7 +329,9 @@ export class Connection {
     if (!this.parts.sendsDeliveredReceipts) {
       answers.delivered.clear();
     }
-    await this.parts.durable.commit();
+    await this.parts.durable.commit().catch((error: unknown) => {
+      throw error instanceof ConnectionEnded ? letOut("store", error) : error;
+    });
     await this.parts.transport.send(...answers.stanzas());
     if (this.#hasBacklog && this.#outstanding <= 0) {
       this.#outstanding += this.#maxOfflineBatch;
@@ -341,7 +343,11 @@ export class Connection {
   async #tell(event: Event): Promise<void> {
     const { onEvent } = this.parts;
     if (onEvent !== undefined) {
-      await calling.run(this, () => onEvent(event));
+      try {
+        await calling.run(this, () => onEvent(event));
+      } catch (error) {
+        throw error instanceof ConnectionEnded && !(await this.#hasEnded()) ? letOut("code", error) : error;
+      }
     }
     this.parts.events.put(event);
     const work = this.parts.upkeep.get(event.kind);
@@ -354,6 +360,16 @@ export class Connection {
         done: calling.run(this, () => this.#keepUp(event.kind, work)),
         isWantedAgain: false,
       });
+    }
+  }
+
+  /** Says whether this connection has ended, also when its reader is yet to hear of it. */
+  async #hasEnded(): Promise<boolean> {
+    try {
+      await this.send();
+      return this.#isOver;
+    } catch {
+      return true;
     }
   }
 
@@ -388,4 +404,9 @@ export class Connection {
   get #isOver(): boolean {
     return this.#isClosing || this.#end !== undefined;
   }
+}
+
+/** Makes the end of another connection, which the application let out, a fault like others: it would pass for ours. */
+function letOut(what: string, error: ConnectionEnded): Error {
+  return new Error(`the application's ${what} let out the end of another connection`, { cause: error });
 }

@@ -105,16 +105,52 @@ describe("the application's code", { timeout: 20_000 }, () => {
     });
   }
 
-  test("fails: nothing is acked, and this client does not go on", async (context) => {
-    context.mock.method(log, "error", () => undefined);
-    const acked: bigint[] = [];
-    await using server = await FalseServer.start(delivering(acked));
-    const client = clientOf(server, { onEvent: () => Promise.reject(new Error("the disk is full")) });
+  for (const [what, error] of [
+    ["fails", new Error("the disk is full")],
+    ["lets out the end of another connection", new ConnectionEnded("CLOSED")],
+  ] as const) {
+    for (const where of ["onEvent", "save"] as const) {
+      test(`${what} in ${where}: nothing is acked, and this client does not go on`, async (context) => {
+        context.mock.method(log, "error", () => undefined);
+        const acked: bigint[] = [];
+        await using server = await FalseServer.start(delivering(acked));
+        const fail = () => Promise.reject(error);
+        const token = () => Promise.resolve("token");
+        const client =
+          where === "onEvent"
+            ? clientOf(server, { onEvent: fail })
+            : ThirdPartyClient.direct(server, newState(), token, { save: fail });
+        await client.connect();
+        assert.equal((await client.waitFor("ConnectionLost")).reason, "CLIENT_FAULT");
+        await assert.rejects(client.connect(), { name: "ConnectionEnded", reason: "CLIENT_FAULT" });
+        await client.close();
+        assert.deepEqual(acked, []);
+      });
+    }
+  }
+
+  test("lets out the end of its own connection: that is told, and the client may connect anew", async () => {
+    const called = deferred<void>();
+    await using server = await FalseServer.start(async function* (session) {
+      yield session.login();
+      yield session.frame(RECEIPT);
+      await called.promise;
+    });
+    let isFirst = true;
+    const client = clientOf(server, {
+      onEvent: async () => {
+        if (isFirst) {
+          isFirst = false;
+          const answered = client.ping();
+          called.resolve();
+          await answered;
+        }
+      },
+    });
     await client.connect();
-    assert.equal((await client.waitFor("ConnectionLost")).reason, "CLIENT_FAULT");
-    await assert.rejects(client.connect(), { name: "ConnectionEnded", reason: "CLIENT_FAULT" });
+    assert.equal((await client.waitFor("ConnectionLost")).reason, "OK");
+    await client.connect();
     await client.close();
-    assert.deepEqual(acked, []);
   });
 });
 
