@@ -256,7 +256,7 @@ async function admin<I extends DescMessage, O extends DescMessage>(
 ): Promise<MessageShape<O>> {
   const connection = openConnectionTo(simulator.admin, simulator.ca);
   try {
-    return await unaryCall(connection.grpc, method, request);
+    return await unaryCall(connection, method, request);
   } finally {
     connection.close();
   }

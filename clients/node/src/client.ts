@@ -501,13 +501,13 @@ export class InteropClient {
   }
 
   /** Answers the waiting retry requests. One that fails is not acked, so that the server sends it again. */
-  async #answerRetries(): Promise<void> {
+  async #answerRetries(signal: AbortSignal): Promise<void> {
     const { retries } = this.#inbox;
     const connection = this.#openConnection;
     for (let next = retries.shift(); next !== undefined; next = retries.shift()) {
       const { deliveryId, receipt } = next;
       try {
-        const event = await this.outgoing.answer(receipt);
+        const event = await this.outgoing.answer(receipt, signal);
         if (event !== undefined) {
           this.#events.put(event);
         }
@@ -528,7 +528,7 @@ export class InteropClient {
   #upkeep(): ReadonlyMap<EventKind, Upkeep> {
     const { refillCount = DEFAULT_PREKEYS } = this.options;
     const upkeep = new Map<EventKind, Upkeep>([
-      ["RetryRequested", () => this.#answerRetries()],
+      ["RetryRequested", (signal) => this.#answerRetries(signal)],
       [
         "DigestRequested",
         async (signal) => {

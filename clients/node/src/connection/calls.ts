@@ -17,11 +17,12 @@ import {
   type MessageShape,
 } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
-import { Code, ConnectError, type Transport as GrpcTransport } from "@connectrpc/connect";
+import { Code, ConnectError } from "@connectrpc/connect";
 
-import { sleep } from "../asynchrony.js";
+import { sleep, unlessAborted } from "../asynchrony.js";
 import { refusalFromProto, ServerRefusal } from "../errors.js";
 import { RefusalSchema } from "../gen/interop_api/v1/errors_pb.js";
+import type { OpenedConnection } from "./opening.js";
 
 /** Longest wait for the answer of a unary call. */
 export const CALL_SECONDS = 30;
@@ -35,14 +36,15 @@ const LOST: readonly Code[] = [Code.Unavailable, Code.Canceled, Code.Unknown, Co
 /**
  * Makes a unary call; repeats it when it can be, and its answer was lost.
  *
- * @param grpc Makes the call.
+ * @param connection Makes the call.
  * @param method The method, such as `PreKeyService.method.takePreKeyBundles`.
  * @param request The request.
  * @param headers Such as the session's token.
  * @throws ServerRefusal The call was refused or failed.
+ * @throws ConnectionEnded CLOSED: the connection was closed meanwhile; the call may have been done.
  */
 export async function unaryCall<I extends DescMessage, O extends DescMessage>(
-  grpc: GrpcTransport,
+  { grpc, closed }: OpenedConnection,
   method: DescMethodUnary<I, O>,
   request: MessageInitShape<I>,
   headers: Readonly<Record<string, string>> = {},
@@ -51,15 +53,17 @@ export async function unaryCall<I extends DescMessage, O extends DescMessage>(
   const waits = withRequestId(method.input, message) ? [...REPEAT_SECONDS] : [];
   while (true) {
     try {
-      return (await grpc.unary(method, undefined, CALL_SECONDS * 1000, headers, message as MessageInitShape<I>))
-        .message;
+      const init = message as MessageInitShape<I>;
+      const answer = grpc.unary(method, closed, CALL_SECONDS * 1000, headers, init);
+      return (await unlessAborted(closed, answer)).message;
     } catch (error) {
+      closed.throwIfAborted();
       const refusal = refusalFromCall(error);
       const wait = !refusal.code && LOST.includes(ConnectError.from(error).code) ? waits.shift() : undefined;
       if (wait === undefined) {
         throw refusal;
       }
-      await sleep(wait);
+      await unlessAborted(closed, sleep(wait));
     }
   }
 }

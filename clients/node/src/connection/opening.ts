@@ -3,6 +3,8 @@
 import type { Transport as GrpcTransport } from "@connectrpc/connect";
 import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 
+import { ConnectionEnded } from "../errors.js";
+
 /** Longest message that a client reads, in bytes: gRPC's own default, which this library does not have. */
 export const MAX_MESSAGE_BYTES = 4 << 20;
 
@@ -10,6 +12,8 @@ export const MAX_MESSAGE_BYTES = 4 << 20;
 export interface OpenedConnection {
   /** Makes calls on it. */
   readonly grpc: GrpcTransport;
+  /** Aborted, with a ConnectionEnded as its reason, when it is closed: nothing may wait for an answer any more. */
+  readonly closed: AbortSignal;
   /** Ends it, with all that is under way. Idempotent. */
   readonly close: () => void;
 }
@@ -23,9 +27,12 @@ export interface OpenedConnection {
 export function openConnectionTo(address: string, ca = ""): OpenedConnection {
   const baseUrl = `${ca ? "https" : "http"}://${address}`;
   const sessionManager = new Http2SessionManager(baseUrl, undefined, ca ? { ca } : undefined);
+  const closing = new AbortController();
   return {
     grpc: createGrpcTransport({ baseUrl, sessionManager, readMaxBytes: MAX_MESSAGE_BYTES }),
+    closed: closing.signal,
     close: () => {
+      closing.abort(new ConnectionEnded("CLOSED", "This client was closed meanwhile; the call may have been done."));
       sessionManager.abort();
     },
   };

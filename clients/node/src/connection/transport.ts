@@ -1,7 +1,7 @@
 /** How a client reaches the server: chat channel and unary calls together; knows nothing of messages and sessions. */
 
 import type { DescMessage, DescMethodUnary, MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { createClient, type Transport as GrpcTransport } from "@connectrpc/connect";
+import { createClient } from "@connectrpc/connect";
 
 import { unlessAborted } from "../asynchrony.js";
 import { ConnectionEnded } from "../errors.js";
@@ -56,6 +56,7 @@ export interface Transport {
    * @param method Such as `PreKeyService.method.takePreKeyBundles`.
    * @param request The request.
    * @throws ServerRefusal The call was refused or failed.
+   * @throws ConnectionEnded CLOSED: this client was closed meanwhile; the call may have been done.
    */
   call<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
@@ -81,6 +82,7 @@ export interface BlobStreams {
    * Uploads one blob. See MediaService.Upload.
    *
    * @throws ServerRefusal The upload was refused or failed.
+   * @throws ConnectionEnded CLOSED: this client was closed meanwhile.
    */
   upload(requests: AsyncIterable<MessageInitShape<typeof UploadRequestSchema>>): Promise<UploadResponse>;
 
@@ -88,6 +90,7 @@ export interface BlobStreams {
    * Downloads one blob. See MediaService.Download.
    *
    * @throws ServerRefusal The download was refused or failed.
+   * @throws ConnectionEnded CLOSED: this client was closed meanwhile.
    */
   download(request: MessageInitShape<typeof DownloadRequestSchema>): AsyncIterable<DownloadResponse>;
 }
@@ -135,7 +138,7 @@ export class DirectTransport implements Transport, BlobStreams {
     await before?.close();
     signal.throwIfAborted();
     const payload = await unlessAborted(signal, this.login());
-    const chat = await ChatChannel.open(this.#grpc, this.#keys, payload, signal);
+    const chat = await ChatChannel.open(this.#reached.grpc, this.#keys, payload, signal);
     if (signal.aborted) {
       await chat.close();
       throw signal.reason;
@@ -159,24 +162,30 @@ export class DirectTransport implements Transport, BlobStreams {
     method: DescMethodUnary<I, O>,
     request: MessageInitShape<I>,
   ): Promise<MessageShape<O>> {
-    return unaryCall(this.#grpc, method, request, this.#headers);
+    return unaryCall(this.#reached, method, request, this.#headers);
   }
 
   /** Uploads one blob. See BlobStreams. */
   async upload(requests: AsyncIterable<MessageInitShape<typeof UploadRequestSchema>>): Promise<UploadResponse> {
+    const { grpc, closed } = this.#reached;
     try {
-      return await createClient(MediaService, this.#grpc).upload(requests, this.#transfer);
+      const options = { ...this.#transfer, signal: closed };
+      return await unlessAborted(closed, createClient(MediaService, grpc).upload(requests, options));
     } catch (error) {
-      throw refusalFromCall(error);
+      throw closed.aborted ? closed.reason : refusalFromCall(error);
     }
   }
 
   /** Downloads one blob. See BlobStreams. */
   async *download(request: MessageInitShape<typeof DownloadRequestSchema>): AsyncGenerator<DownloadResponse> {
+    const { grpc, closed } = this.#reached;
     const call = new AbortController();
     const options = { ...this.#transfer, signal: call.signal };
-    const responses = createClient(MediaService, this.#grpc).download(request, options)[Symbol.asyncIterator]();
-    const next = () => responses.next().catch((error: unknown) => Promise.reject(refusalFromCall(error)));
+    const responses = createClient(MediaService, grpc).download(request, options)[Symbol.asyncIterator]();
+    const next = () =>
+      unlessAborted(closed, responses.next()).catch((error: unknown) => {
+        throw closed.aborted ? closed.reason : refusalFromCall(error);
+      });
     try {
       for (let response = await next(); !response.done; response = await next()) {
         yield response.value;
@@ -201,9 +210,9 @@ export class DirectTransport implements Transport, BlobStreams {
     opened?.close();
   }
 
-  get #grpc(): GrpcTransport {
+  get #reached(): OpenedConnection {
     this.#opened ??= openConnectionTo(this.server.grpc, this.ca);
-    return this.#opened.grpc;
+    return this.#opened;
   }
 
   get #openChat(): ChatChannel {

@@ -53,7 +53,7 @@ const TYPING_STATES: Readonly<Partial<Record<TypingState, Typing["state"]>>> = {
 /** The connection whose application code runs, so that it may close the connection without waiting for itself. */
 const calling = new AsyncLocalStorage<Connection>();
 
-/** The client's own work after an event; the signal comes when the connection ends. */
+/** The client's own work after an event; the signal comes when the connection ends, with that as its reason. */
 export type Upkeep = (signal: AbortSignal) => Promise<void>;
 
 /** The parts that a connection uses. */
@@ -172,7 +172,7 @@ export class Connection {
     this.#isClosing = true;
     this.#arrivalOrEnd.notify();
     this.parts.events.liftBound();
-    this.#upkeepEnd.abort(); // before the end of the session, which it needs
+    this.#upkeepEnd.abort(new ConnectionEnded("CLOSED")); // before the end of the session, which it needs
     if (!this.#hasLetGo) {
       await this.parts.transport.close(); // else the transport may be another connection's by now
       this.#hasLetGo = true;
@@ -210,7 +210,7 @@ export class Connection {
     }
     this.#arrivalOrEnd.notify();
     await delivering;
-    this.#upkeepEnd.abort();
+    this.#upkeepEnd.abort(new ConnectionEnded("CLOSED"));
     if (this.#isFaulty) {
       end = new ConnectionEnded("CLIENT_FAULT", "Read this client's log; go on from the saved state.");
     }

@@ -6,7 +6,7 @@
 
 import { create } from "@bufbuild/protobuf";
 
-import { Lock } from "../asynchrony.js";
+import { Lock, unlessAborted } from "../asynchrony.js";
 import { refusalFromProto, ServerRefusal } from "../errors.js";
 import type { Message as Content } from "../gen/interop_api/e2ee/v1/content_pb.js";
 import {
@@ -155,17 +155,19 @@ export class Outgoing {
   /**
    * Sends a message again that its recipient could not decrypt, in a new session.
    *
+   * @param receipt The request.
+   * @param signal Comes when the connection ends: the application may never find the content.
    * @returns What became of it; undefined when this request, or a later one for the same message, was answered before.
    * @throws ServerRefusal The server may accept the same message later.
    * @throws ConnectionEnded, TimeoutError The server may or may not have accepted it.
    */
-  async answer(receipt: RetryReceipt): Promise<MessageResent | RetryUnanswered | undefined> {
+  async answer(receipt: RetryReceipt, signal: AbortSignal): Promise<MessageResent | RetryUnanswered | undefined> {
     const { fromJid: toJid, messageId: id, retryCount } = receipt;
     const name = messageName(toJid, id);
     if (retryCount <= (this.#resent.get(name) ?? -1)) {
       return undefined; // the same one once more: to answer it again would be of no use, and can be made a storm
     }
-    const content = await this.find(toJid, id);
+    const content = await unlessAborted(signal, this.find(toJid, id));
     if (content === undefined) {
       return { kind: "RetryUnanswered", toJid, id, reason: "CONTENT_UNKNOWN" };
     }

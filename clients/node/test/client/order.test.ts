@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 import { create } from "@bufbuild/protobuf";
 
 import { deferred } from "../../src/asynchrony.js";
+import { REPEAT_SECONDS } from "../../src/connection/calls.js";
 import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
 import { MessageSchema, ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
 import { ClientState, ConnectionEnded, log, ThirdPartyClient } from "../../src/index.js";
@@ -83,6 +84,42 @@ test("what waits for an answer when the client closes learns that none will come
   }
 });
 
+test("calls under which the client closes end so, are not repeated, and leave nothing open", {
+  timeout: 20_000,
+}, async () => {
+  const never = deferred<never>();
+  let asked = 0;
+  const allAsked = deferred<void>();
+  const answer = () => {
+    asked += 1;
+    if (asked === 3) {
+      allAsked.resolve();
+    }
+    return never.promise;
+  };
+  await using server = await FalseServer.start(delivering([]), (router) => {
+    router.service(PreKeyService, {
+      countOneTimePreKeys: answer,
+      addOneTimePreKeys: answer,
+      takePreKeyBundles: answer,
+    });
+  });
+  const client = clientOf(server);
+  await client.connect();
+  const calls = [client.countPrekeys(), client.addPrekeys(1), client.sendText("2-1@interop", "Hello!")];
+  const ended = Promise.allSettled(calls);
+  await allAsked.promise;
+  await client.close();
+  for (const each of await ended) {
+    assert.ok(each.status === "rejected" && each.reason instanceof ConnectionEnded);
+    assert.equal(each.reason.reason, "CLOSED");
+  }
+  await new Promise((resolve) => setTimeout(resolve, 1_000 * (REPEAT_SECONDS[0] + REPEAT_SECONDS[1])));
+  await server.left();
+  assert.equal(asked, 3);
+  never.reject(new Error("the test is over"));
+});
+
 describe("the application's code", { timeout: 20_000 }, () => {
   for (const how of ["close", "abort", "connect"] as const) {
     test(`may call ${how} while its event waits for it`, async () => {
@@ -128,6 +165,26 @@ describe("the application's code", { timeout: 20_000 }, () => {
       });
     }
   }
+
+  test("never finds what was sent: closing does not wait for it", async () => {
+    const asked = deferred<void>();
+    const retryReceipt = { fromJid: "2-1@interop", messageId: "1", retryCount: 1 };
+    await using server = await FalseServer.start(async function* (session) {
+      yield session.login();
+      yield session.frame({ deliveryId: 1n, kind: { case: "retryReceipt", value: retryReceipt } });
+      yield* answering(session);
+    });
+    const client = clientOf(server, {
+      findSent: () => {
+        asked.resolve();
+        return new Promise(() => undefined);
+      },
+    });
+    await client.connect();
+    await asked.promise;
+    await client.close();
+    await server.left();
+  });
 
   test("lets out the end of its own connection: that is told, and the client may connect anew", async () => {
     const called = deferred<void>();
