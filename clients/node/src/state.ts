@@ -8,8 +8,9 @@
  */
 
 import { randomBytes } from "node:crypto";
-import { type FileHandle, open, readFile, rename, rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { type FileHandle, open, readFile, readlink, realpath, rename, rm } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+
 import { Lock } from "./asynchrony.js";
 import { DeliveryMemory, type SavedMemory } from "./memory.js";
 import { hide } from "./protocol/hidden.js";
@@ -146,7 +147,7 @@ export class StateFile implements StateStore {
     try {
       return ClientState.fromBytes(await readFile(this.path));
     } catch (error) {
-      if (error instanceof Error && "code" in error && error.code === "ENOENT") {
+      if (codeOf(error) === "ENOENT") {
         return undefined;
       }
       throw error;
@@ -155,16 +156,19 @@ export class StateFile implements StateStore {
 
   /** Replaces the file as a whole: a crash leaves the old one or the new one. See StateStore. */
   async save(snapshot: Uint8Array): Promise<void> {
-    const folder = dirname(this.path);
-    const fresh = join(folder, `.${basename(this.path)}.new`);
+    const path = await whereItLeads(this.path); // of a link, the file that it leads to is replaced
+    const folder = dirname(path);
+    const fresh = join(folder, `.${basename(path)}.new`);
     try {
-      await using(await open(fresh, "w", 0o600), async (file) => {
+      // What a crash has left goes, with its mode, and is never written through: it could be a link.
+      await rm(fresh, { force: true });
+      await using(await open(fresh, "wx", 0o600), async (file) => {
         await file.writeFile(snapshot);
         await file.sync();
       });
-      await rename(fresh, this.path);
+      await rename(fresh, path);
     } catch (error) {
-      await rm(fresh, { force: true });
+      await rm(fresh, { force: true }).catch(() => undefined);
       throw error;
     }
     await using(await open(folder, "r"), (opened) => opened.sync()); // without it, the new name may be lost
@@ -205,6 +209,31 @@ export class DurableState {
       this.#saved = covered;
     });
   }
+}
+
+/** Returns where the links of a path lead, also when nothing is there yet. */
+async function whereItLeads(path: string): Promise<string> {
+  let at = path;
+  while (true) {
+    try {
+      return await realpath(at);
+    } catch (error) {
+      if (codeOf(error) !== "ENOENT") {
+        throw error; // links in a circle, too
+      }
+    }
+    const folder = await realpath(dirname(at));
+    const own = join(folder, basename(at));
+    const next = await readlink(own).catch(() => undefined);
+    if (next === undefined) {
+      return own;
+    }
+    at = resolve(folder, next);
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && "code" in error ? error.code : undefined;
 }
 
 async function using(file: FileHandle, work: (file: FileHandle) => Promise<void>): Promise<void> {

@@ -1,11 +1,11 @@
 /** The rooms that need no server: queue, outbox, memory, state, frames of the proxy, statuses, HTTP. */
 
 import assert from "node:assert/strict";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
@@ -252,6 +252,40 @@ describe("the state", () => {
     await assert.rejects(new StateFile(join(folder, "missing", "state")).save(Uint8Array.of(2)));
     assert.deepEqual(new Uint8Array(await readFile(file.path)), Uint8Array.of(1));
   });
+
+  test("what stands in the place of the new file is never written through, and its mode is not kept", async () => {
+    const file = new StateFile(join(folder, "saved"));
+    const precious = join(folder, "precious");
+    await writeFile(precious, "precious");
+    await symlink(precious, join(folder, ".saved.new"));
+    await file.save(Uint8Array.of(1));
+    assert.equal(await readFile(precious, "utf8"), "precious");
+    assert.ok(!(await lstat(file.path)).isSymbolicLink());
+    await writeFile(join(folder, ".saved.new"), "left by a crash");
+    await chmod(join(folder, ".saved.new"), 0o644);
+    await file.save(Uint8Array.of(2));
+    assert.equal((await stat(file.path)).mode & 0o777, 0o600);
+    assert.deepEqual(new Uint8Array(await readFile(file.path)), Uint8Array.of(2));
+  });
+
+  for (const isThere of [true, false]) {
+    test(`one that is a link to what is ${isThere ? "" : "not yet "}there is saved where it leads`, async () => {
+      const place = await mkdtemp(join(folder, "place-"));
+      const real = join(place, "state");
+      if (isThere) {
+        await writeFile(real, "old");
+      }
+      const link = join(folder, `link-${isThere}`);
+      await symlink(join(basename(place), "state"), link);
+      const file = new StateFile(link);
+      const state = ClientState.generate("1-1@interop");
+      await file.save(state.toBytes());
+      assert.ok((await lstat(link)).isSymbolicLink());
+      assert.equal((await stat(real)).mode & 0o777, 0o600);
+      assert.deepEqual((await file.load())?.toBytes(), state.toBytes());
+      assert.deepEqual(await readdir(place), ["state"]);
+    });
+  }
 
   test("one that lacks anything, or was cut anywhere, is no state", () => {
     const saved = Buffer.from(ClientState.generate("1-1@interop").toBytes());
