@@ -35,7 +35,7 @@ export class EventQueue {
     }
   }
 
-  /** Puts an event that is useless later, unless the queue is full and no `take` waits for it. */
+  /** Puts an event that no delivery brought, unless the queue is full and no `take` waits for it. */
   offer(event: Event): void {
     if (!this.#give(event) && this.#events.length < this.capacity) {
       this.#events.push(event);

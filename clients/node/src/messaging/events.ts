@@ -340,7 +340,7 @@ export interface OfflineEnd {
   readonly count: number;
 }
 
-/** The server refused a stanza other than a message. */
+/** The server refused a stanza other than a message. Not told while `ClientOptions.eventCapacity` events wait. */
 export interface StanzaRefused {
   readonly kind: "StanzaRefused";
   /** Id of the stanza, when it has one. */

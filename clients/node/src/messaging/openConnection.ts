@@ -271,7 +271,8 @@ export class Connection {
         case "stanzaRefused": {
           const { reason, advice, requestId, recovery } = refusalFromProto(kind.value.error);
           const { id, kind: refused } = kind.value;
-          this.parts.events.put({ kind: "StanzaRefused", id, stanza: refused, reason, advice, requestId, recovery });
+          // Not a delivery, which the server bounds: it could refuse without end what nobody has sent.
+          this.parts.events.offer({ kind: "StanzaRefused", id, stanza: refused, reason, advice, requestId, recovery });
           break;
         }
         default: // what a server does not send, or what concerns the channel alone

@@ -194,6 +194,29 @@ describe("a server that breaks the protocol after the login ends the connection,
   }
 });
 
+test("refusals of what nobody sent fill no more than the queue of events", { timeout: 20_000 }, async () => {
+  await using server = await FalseServer.start(async function* (session) {
+    yield session.login();
+    const refused = { kind: { case: "stanzaRefused", value: { id: "never sent" } } } as const;
+    yield session.frame(...Array.from({ length: 100 }, () => refused));
+    yield* idle(session);
+  });
+  const state = ClientState.generate("1-1@interop");
+  const token = () => Promise.resolve("token");
+  const client = ThirdPartyClient.direct(server, state, token, undefined, { eventCapacity: 10 });
+  await client.connect();
+  await client.ping(); // its answer comes after them
+  await client.close();
+  const kinds: string[] = [];
+  for await (const { kind } of client.events()) {
+    kinds.push(kind);
+  }
+  assert.deepEqual(
+    kinds,
+    Array.from({ length: 10 }, () => "StanzaRefused"),
+  );
+});
+
 test("what comes before the login is no login", { timeout: 20_000 }, async () => {
   await using server = await FalseServer.start(async function* (session) {
     yield session.frame({ kind: { case: "pong", value: { id: 1n } } });
