@@ -155,10 +155,11 @@ export class Inbox {
     if (!this.state.deliveries.finished.has(key)) {
       return false;
     }
-    // What was asked for once more after it had come, such as a file, is wanted again.
-    const isWanted =
-      kind.case === "message" && this.state.deliveries.asked.has(messageName(kind.value.fromJid, kind.value.id));
-    return !isWanted;
+    if (kind.case !== "message" || kind.value.type === MessageType.MEDIA) {
+      return true; // a file that was asked for once more is another copy, with a key of its own (MED-08)
+    }
+    // What was asked for once more after it had come is wanted again.
+    return !this.state.deliveries.asked.has(messageName(kind.value.fromJid, kind.value.id));
   }
 
   #openMessage(stanza: Stanza, message: MessageStanza, key: string | undefined, answers: Answers): Opened {

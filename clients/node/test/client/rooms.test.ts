@@ -1,4 +1,4 @@
-/** The rooms that need no server: queue, outbox, memory, state, frames of the proxy, statuses, HTTP. */
+/** The rooms that need no server: queue, outbox, memory, state, inbox, frames of the proxy, statuses, HTTP. */
 
 import assert from "node:assert/strict";
 import { chmod, lstat, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
@@ -18,8 +18,16 @@ import { decodeEnded, decodeFrame, encodeBatch, encodeRequest } from "../../src/
 import { refusalFromStatus } from "../../src/connection/status.js";
 import { refusalFromJson } from "../../src/errors.js";
 import { ErrorReason, RefusalSchema } from "../../src/gen/interop_api/v1/errors_pb.js";
-import { BatchSchema, ChannelLimitsSchema, StanzaSchema } from "../../src/gen/interop_api/v1/stanza_pb.js";
+import {
+  BatchSchema,
+  ChannelLimitsSchema,
+  CiphertextType as EncType,
+  MessageType,
+  type Stanza,
+  StanzaSchema,
+} from "../../src/gen/interop_api/v1/stanza_pb.js";
 import { ClientState, ConnectionEnded, DurableState, harmlessName, StateFile, TimeoutError } from "../../src/index.js";
+import { MediaType } from "../../src/media/crypto.js";
 import { wholeCharacters } from "../../src/media/fileNames.js";
 import {
   DeliveryMemory,
@@ -29,8 +37,17 @@ import {
   MAX_WAITING_CHANGES,
   messageName,
 } from "../../src/memory.js";
+import { Answers } from "../../src/messaging/answers.js";
+import { mediaContent } from "../../src/messaging/contents.js";
 import { EventQueue } from "../../src/messaging/eventQueue.js";
 import type { Event } from "../../src/messaging/events.js";
+import { Inbox } from "../../src/messaging/inbox.js";
+import { askAgain } from "../../src/messaging/retries.js";
+import { padAtRandom, serializeMessage } from "../../src/signal/content.js";
+import { SignalState } from "../../src/signal/index.js";
+import { ALICE, BOB, takeBundle } from "../signal/support.js";
+
+const ZEROS = new Uint8Array(32);
 
 const end = (count: number): Event => ({ kind: "OfflineEnd", count });
 const ping = (id: number) => create(StanzaSchema, { kind: { case: "ping", value: { id: BigInt(id) } } });
@@ -351,6 +368,34 @@ describe("the state", () => {
     await next;
     assert.deepEqual(order, [1, 2]);
   });
+});
+
+test("a file whose ack was lost is asked for once, and comes as another copy (MED-08)", () => {
+  const [bob, alice] = [ClientState.generate(BOB), SignalState.generate()];
+  alice.processBundle(BOB, takeBundle(bob.signal));
+  const delivery = (retryCount: number) => {
+    const encrypted = { plaintextSha256: ZEROS, plaintextLength: 1, ciphertextSha256: ZEROS };
+    const file = { mediaType: MediaType.DOCUMENT, directPath: "/v/1", mediaKey: ZEROS, encrypted };
+    const content = mediaContent({ ...file, mimetype: "text/plain", name: "notes.txt" });
+    const { body: ciphertext } = alice.encrypt(BOB, padAtRandom(serializeMessage(content)));
+    const enc = [{ type: EncType.PREKEY_MESSAGE, ciphertext }];
+    const value = { id: "1", fromJid: ALICE, type: MessageType.MEDIA, timestampMs: 1n, retryCount, enc };
+    return create(StanzaSchema, { deliveryId: 1n, kind: { case: "message", value } });
+  };
+  const inbox = new Inbox(bob);
+  const kindsOf = (stanza: Stanza) => {
+    const answers = new Answers();
+    const opened = inbox.open(stanza, answers);
+    inbox.finish(opened);
+    assert.deepEqual([answers.acks, answers.retries], [[1n], []]);
+    return opened.events.map(({ kind }) => kind);
+  };
+  const first = delivery(0);
+  assert.deepEqual(kindsOf(first), ["MediaReceived"]);
+  assert.equal(askAgain(bob, { sender: ALICE, messageId: "1", cameWith: 0, mediaStatus: 404 })?.retryCount, 1);
+  assert.deepEqual(kindsOf(first), []);
+  assert.deepEqual(kindsOf(delivery(1)), ["MediaReceived"]);
+  assert.deepEqual(kindsOf(first), []);
 });
 
 describe("the proxy's frames", () => {
