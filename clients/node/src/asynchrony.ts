@@ -48,12 +48,23 @@ export class Change {
 /** Lets one at a time do its work, in the order in which they came. */
 export class Lock {
   #last: Promise<unknown> = Promise.resolve();
+  #waiting = new AbortController();
 
   /** Does some work once all that came before is done, and returns its result. */
   run<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(work);
+    const { signal } = this.#waiting;
+    const result = this.#last.then(() => {
+      signal.throwIfAborted();
+      return work();
+    });
     this.#last = result.catch(() => undefined);
     return result;
+  }
+
+  /** Ends with an error those who wait for their turn now. Whoever has it goes on. */
+  end(reason: Error): void {
+    this.#waiting.abort(reason);
+    this.#waiting = new AbortController();
   }
 }
 

@@ -543,8 +543,14 @@ export class InteropClient {
     return upkeep;
   }
 
+  /** Takes the turn from whoever connects or closes, and ends the calls that would begin in no connection. */
   #nextTurn(): number {
     this.#turns += 1;
+    if (this.#connection !== undefined) {
+      const end = new ConnectionEnded("CLOSED");
+      this.outgoing.endWaiting(end);
+      this.#prekeys.endWaiting(end);
+    }
     return this.#turns;
   }
 

@@ -6,7 +6,7 @@
 
 import { Lock, sleep } from "../asynchrony.js";
 import type { Transport } from "../connection/transport.js";
-import { ServerRefusal } from "../errors.js";
+import { type ConnectionEnded, ServerRefusal } from "../errors.js";
 import {
   type CountOneTimePreKeysResponse,
   type GetKeyDigestResponse,
@@ -59,6 +59,11 @@ export class OwnPreKeys {
    */
   add(count: number): Promise<void> {
     return this.#lock.run(() => this.#add(count));
+  }
+
+  /** Ends those who wait until another has published: the connection ends. */
+  endWaiting(end: ConnectionEnded): void {
+    this.#lock.end(end);
   }
 
   /** Returns how many one-time prekeys of this account the server has left. */

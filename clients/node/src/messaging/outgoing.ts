@@ -7,7 +7,7 @@
 import { create } from "@bufbuild/protobuf";
 
 import { Lock, unlessAborted } from "../asynchrony.js";
-import { refusalFromProto, ServerRefusal } from "../errors.js";
+import { type ConnectionEnded, refusalFromProto, ServerRefusal } from "../errors.js";
 import type { Message as Content } from "../gen/interop_api/e2ee/v1/content_pb.js";
 import {
   EncSchema,
@@ -127,6 +127,11 @@ export class Outgoing {
     this.#sent.accepted(to, sent);
     const accepted: SentMessage = { id: ack.id, timestampMs: Number(ack.timestampMs), content: sent };
     return hide(accepted, "content");
+  }
+
+  /** Ends those who wait until another has begun a session: the connection ends. */
+  endWaiting(end: ConnectionEnded): void {
+    this.#sessionLock.end(end);
   }
 
   /**

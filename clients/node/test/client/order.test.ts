@@ -106,7 +106,9 @@ test("calls under which the client closes end so, are not repeated, and leave no
   });
   const client = clientOf(server);
   await client.connect();
-  const calls = [client.countPrekeys(), client.addPrekeys(1), client.sendText("2-1@interop", "Hello!")];
+  // The second of each kind waits for the first one.
+  const sendings = ["Hello!", "Are you there?"].map((text) => client.sendText("2-1@interop", text));
+  const calls = [client.countPrekeys(), client.addPrekeys(1), client.addPrekeys(1), ...sendings];
   const ended = Promise.allSettled(calls);
   await allAsked.promise;
   await client.close();
