@@ -27,7 +27,7 @@ def test_no_limit_and_no_range_changes_by_mistake() -> None:
     assert found == known
 
 
-@pytest.mark.requirement("SIM-07", "SIM-12")
+@pytest.mark.requirement("SIM-07")
 def test_no_limit_bounds_the_sum_of_something_else_by_mistake() -> None:
     """What guards people holds for a world, what guards a node for that node: these stand in limits.toml, too."""
     known = tomllib.loads(KNOWN.read_text())["scopes"]

@@ -220,8 +220,8 @@ def _unfinished(path: Path) -> tuple[Path, int]:
 def _remove_leftovers(path: Path) -> None:
     """Removes what killed writers have left beside a path, not what others are at work on."""
     name = re.compile(rf"\.{re.escape(path.name)}(\.[0-9a-f]{{{2 * _UNFINISHED_BYTES}}})?\.new")
-    for left in path.parent.iterdir():
-        if name.fullmatch(left.name):
+    with contextlib.suppress(OSError):  # a folder that may be written and not read keeps them
+        for left in [left for left in path.parent.iterdir() if name.fullmatch(left.name)]:
             with contextlib.suppress(OSError):
                 _remove_unheld(left)
 
