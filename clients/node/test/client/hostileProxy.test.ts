@@ -145,3 +145,13 @@ test("a login that never comes does not keep a client from closing", { timeout: 
     },
   );
 });
+
+test("a token that never comes does not keep a client from closing", { timeout: 10_000 }, async () => {
+  const login = { user: "bob", jid: "1-1@interop", getToken: () => new Promise<string>(() => undefined) };
+  const transport = new ProxyTransport("http://127.0.0.1:1/proxy", login);
+  const client = new ThirdPartyClient(transport, ClientState.generate("1-1@interop"));
+  const connecting = client.connect().catch((error: unknown) => error);
+  await new Promise((resolve) => setImmediate(resolve));
+  await client.close();
+  assert.equal(((await connecting) as ConnectionEnded).reason, "CLOSED");
+});
