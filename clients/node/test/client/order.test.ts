@@ -7,6 +7,7 @@ import { create } from "@bufbuild/protobuf";
 
 import { deferred } from "../../src/asynchrony.js";
 import { REPEAT_SECONDS } from "../../src/connection/calls.js";
+import { MediaService } from "../../src/gen/interop_api/v1/media_pb.js";
 import { PreKeyService } from "../../src/gen/interop_api/v1/prekeys_pb.js";
 import { MessageSchema, ReceiptType } from "../../src/gen/interop_api/v1/stanza_pb.js";
 import { ClientState, ConnectionEnded, log, ThirdPartyClient } from "../../src/index.js";
@@ -119,6 +120,41 @@ test("calls under which the client closes end so, are not repeated, and leave no
   await new Promise((resolve) => setTimeout(resolve, 1_000 * (REPEAT_SECONDS[0] + REPEAT_SECONDS[1])));
   await server.left();
   assert.equal(asked, 3);
+  never.reject(new Error("the test is over"));
+});
+
+test("an upload and a download under which the client closes end so", { timeout: 20_000 }, async () => {
+  const never = deferred<never>();
+  const [isUploading, isDownloading] = [deferred<void>(), deferred<void>()];
+  await using server = await FalseServer.start(delivering([]), (router) => {
+    router.service(MediaService, {
+      upload: () => {
+        isUploading.resolve();
+        return never.promise;
+      },
+      async *download() {
+        isDownloading.resolve();
+        yield await never.promise;
+      },
+    });
+  });
+  const client = clientOf(server);
+  await client.connect();
+  const { blobs } = client.transport;
+  assert.ok(blobs);
+  async function* requests() {
+    yield { part: { case: "chunk", value: new Uint8Array(1) } } as const;
+    await never.promise;
+  }
+  const downloading = blobs.download({ directPath: "/v/1" })[Symbol.asyncIterator]().next();
+  const ended = Promise.allSettled([blobs.upload(requests()), downloading]);
+  await Promise.all([isUploading.promise, isDownloading.promise]);
+  await client.close();
+  for (const each of await ended) {
+    assert.ok(each.status === "rejected" && each.reason instanceof ConnectionEnded);
+    assert.equal(each.reason.reason, "CLOSED");
+  }
+  await server.left();
   never.reject(new Error("the test is over"));
 });
 
