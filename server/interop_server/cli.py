@@ -5,6 +5,7 @@ import gc
 import importlib
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -332,7 +333,7 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
     from interop_server.log import log_to
 
     log_to(sys.stderr, log_level.upper(), as_json=log_format == "json")
-    _allow_files()  # before much is loaded, which opens some
+    _prepare_to_load()
     gc.disable()  # objects made at start stay; collecting among them took a fifth of the time until ready
     from interop_server.config import Config
 
@@ -373,9 +374,16 @@ def up(log_level: str, log_format: str, location: str, location_networks: Path |
         gc.enable()
 
 
-def _allow_files() -> None:
+def _prepare_to_load() -> None:
+    """Makes sure that files can be opened, and that Ctrl-C ends the process at once: nothing needs an end yet.
+
+    As an exception it would come up anywhere in what is being loaded, which makes another of it. `serve` hears of it
+    again.
+    """
     from interop_server.runtime.files import FilesTooFew, raise_file_limit
 
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         raise_file_limit()
     except FilesTooFew as error:

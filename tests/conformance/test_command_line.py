@@ -38,7 +38,7 @@ WRONG_USE = {
     "a negative seed": ((*CLIENT, "--seed", "-1"), "--seed"),
     "no time at all": ((*CLIENT, "--time-factor", "0"), "--time-factor"),
     "a time that is no number": ((*CLIENT, "--time-factor", "nan"), "no number"),
-    "a file without an end": ((*CLIENT, "--expected-failures", "/dev/zero"), "longer than"),
+    "a file without an end": ((*CLIENT, "--expected-failures", "/dev/zero"), "no regular file"),
     "a file that is not there": ((*CLIENT, "--expected-failures", "none.toml"), "cannot be read"),
     "reports that are none": (("diff", "a.json", "b.json"), "cannot be read"),
     "a list of nothing": (("list", "--area", "ABC"), "no area"),
@@ -73,6 +73,15 @@ def test_a_file_of_expected_failures_is_judged_first(text: str, tmp_path: Path) 
     file.write_text(text)
     outcome = conformance(tmp_path, *CLIENT, "--expected-failures", str(file))
     assert outcome.status == 2 and FILES[text] in outcome.stderr, outcome.stderr
+
+
+def test_a_pipe_that_nobody_fills_is_not_waited_for(tmp_path: Path) -> None:
+    """In place of a report, or of the file of expected failures."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for arguments in (("diff", str(pipe), str(pipe)), (*CLIENT, "--expected-failures", str(pipe))):
+        outcome = conformance(tmp_path, *arguments, seconds=30)
+        assert outcome.status == 2 and "no regular file" in outcome.stderr, outcome.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_told_before_the_run(tmp_path: Path) -> None:

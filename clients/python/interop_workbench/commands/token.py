@@ -15,9 +15,9 @@ def _complete_defect(_context: click.Context, _parameter: click.Parameter, begun
     return [name for name in DEFECTS if name.startswith(begun)]
 
 
-def _defect(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    if not name:
-        return name
+def _defect(_context: click.Context, _parameter: click.Parameter, name: str | None) -> str:
+    if name is None:
+        return ""
     from difflib import get_close_matches
 
     from partner_server.defects import DEFECTS
@@ -48,7 +48,6 @@ def _list_defects(*, as_json: bool) -> None:
 @click.option("--ttl", default=600, show_default=True, type=click.IntRange(1), help="Seconds until it expires.")
 @click.option(
     "--defect",
-    default="",
     metavar="NAME",
     callback=_defect,
     shell_complete=_complete_defect,
