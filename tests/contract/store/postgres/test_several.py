@@ -101,6 +101,15 @@ async def test_a_taker_waits_for_no_other(stores: list[Store]) -> None:
     assert [key.key_id for key in await stores[1].prekeys.list_one_time(ada.account_id)] == [1, 3]
 
 
+@pytest.mark.requirement("ABU-01")
+async def test_blocks_at_both_keep_to_the_most(stores: list[Store]) -> None:
+    """Each process alone would find room for all of its own: the account's row is locked while it is counted."""
+    account_id = (await World(stores[0]).third_party_user(1)).account_id
+    blocking = [stores[number % 2].blocklist.put(account_id, f"100-{number}@interop", 5) for number in range(12)]
+    assert sum(await asyncio.gather(*blocking)) == 5
+    assert len(await stores[0].blocklist.list_jids(account_id)) == 5
+
+
 @pytest.mark.requirement("MSG-14")
 async def test_deliveries_become_visible_in_the_order_of_their_ids(stores: list[Store]) -> None:
     """Whoever reads on from the newest it has seen misses none, and sees no time go back: clocks are an hour apart."""
