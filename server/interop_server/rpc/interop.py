@@ -7,10 +7,11 @@ from interop_server.core.consent.optin import OptIn
 from interop_server.core.consent.reachability import Reachability
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.journal import Journal
-from interop_server.core.model import InboxMode
+from interop_server.core.model import Account, InboxMode
 from interop_server.rpc.calls import Context, caller
 from interop_server.rpc.convert.enums import known
 from interop_server.rpc.errors import refusal_to
+from interop_server.rpc.shared_answers import SharedAnswers
 
 
 class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
@@ -27,10 +28,15 @@ class InteropServicer(interop_pb2_grpc.InteropServiceServicer):
         self._requests = requests
         self._reachability = reachability
         self._journal = journal
+        self._partners = SharedAnswers[pb.ListPartnersResponse]()
 
     async def ListPartners(self, request: pb.ListPartnersRequest, context: Context) -> pb.ListPartnersResponse:
         """Lists partners."""
-        listing = await self._optin.list_partners(caller(context))
+        account = caller(context)
+        return await self._partners.get(account.account_id, lambda: self._list_partners(account))
+
+    async def _list_partners(self, account: Account) -> pb.ListPartnersResponse:
+        listing = await self._optin.list_partners(account)
         response = pb.ListPartnersResponse()
         for partner, opted_in in listing:
             response.partners.add(

@@ -1,7 +1,7 @@
 """Answers that are long to make: each is made for all at once who asked for it; knows no service.
 
-The list that an account stores can be long, and asking for it takes a seat and nothing more. Made for each call anew,
-two hundred lists would be read, hashed and kept in memory side by side.
+A list that is told whole can be long, and asking for it takes a seat and nothing more. Made for each call anew, two
+hundred lists would be read, hashed and kept in memory side by side.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class SharedAnswers(Generic[Answer]):
         When whoever makes it breaks off or fails, the next who waits makes it.
 
         Args:
-            holder: Whose list it tells of.
+            holder: Who asks for the list.
             make: Makes the answer, which nobody may change.
         """
         making = self._makings.setdefault(holder, _Making())

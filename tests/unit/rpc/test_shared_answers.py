@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from interop_api.v1 import integrity_pb2, prekeys_pb2
+from interop_api.v1 import integrity_pb2, interop_pb2, prekeys_pb2
 from interop_server.core.journal import Journal, Origin
 from interop_server.core.keys.prekeys import KeyDigest
 from interop_server.core.limits import Limits
-from interop_server.core.model import Account, KemPreKeyIds, PublishedKeys, SignedPreKey
+from interop_server.core.model import Account, KemPreKeyIds, Partner, PublishedKeys, SignedPreKey
 from interop_server.rpc.calls import Call
 from interop_server.rpc.integrity import IntegrityServicer
+from interop_server.rpc.interop import InteropServicer
 from interop_server.rpc.prekeys import PreKeyServicer
 from interop_server.rpc.shared_answers import SharedAnswers
 from interop_server.runtime.rng import SeededRng
@@ -130,6 +131,10 @@ class LongLists:
         await self._read()
         return ["1-2@interop"], bytes(32)
 
+    async def list_partners(self, _account: Account) -> list[tuple[Partner, bool]]:
+        await self._read()
+        return []
+
     async def block(self, _account: Account, _jid: str) -> None:
         await asyncio.sleep(0)
 
@@ -149,14 +154,16 @@ def call(method: str) -> Any:
     return made
 
 
-@pytest.mark.requirement("KEY-10", "ABU-02")
+@pytest.mark.requirement("KEY-10", "ABU-02", "OPT-07")
 async def test_whole_lists_are_read_for_all_who_ask_together() -> None:
-    """The key digest and the blocklist, also for the hash that each change of it is answered with."""
+    """The partners, the key digest and the blocklist, also for the hash that each change of it is answered with."""
     rules: Any = LongLists()
     prekeys = PreKeyServicer(rules, JOURNAL)
     integrity = IntegrityServicer(rules, rules, rules, Limits())
+    interop = InteropServicer(rules, rules, rules, JOURNAL)
     block = integrity_pb2.UpdateBlocklistRequest(action=integrity_pb2.BLOCK_ACTION_BLOCK, jid="1-2@interop")
     calls = (
+        lambda: interop.ListPartners(interop_pb2.ListPartnersRequest(), call("InteropService.ListPartners")),
         lambda: prekeys.GetKeyDigest(prekeys_pb2.GetKeyDigestRequest(), call("PreKeyService.GetKeyDigest")),
         lambda: integrity.GetBlocklist(integrity_pb2.GetBlocklistRequest(), call("IntegrityService.GetBlocklist")),
         lambda: integrity.UpdateBlocklist(block, call("IntegrityService.UpdateBlocklist")),
