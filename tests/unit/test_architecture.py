@@ -56,6 +56,7 @@ ALLOWED = {
     ("storage/postgres/holds.py", "asyncio.sleep"): "another node, which is to let go of a blob",
     ("blobs/bucket.py", "datetime.timedelta"): "a length of time, as obstore wants it",
     ("process.py", "signal"): "signals of the process, not its alarm clock",
+    ("cli.py", "signal"): "likewise",
     ("app.py", "asyncio.sleep"): "a disk that fails or comes back knows no clock of the simulator's",
     ("http/listener.py", "asyncio.sleep"): "descriptors, which others give back in real time",
     ("nodes/asking.py", "asyncio.sleep"): "a follower at another node, who may have gone",
