@@ -183,7 +183,7 @@ async def test_what_was_used_takes_no_place_among_the_private_keys_that_are_kept
     """Of prekeys that are published no more, those that no message has used: as many as have a place."""
     signal = bob.state.signal
     await bob.own.publish(MAX_RETIRED_PREKEYS)
-    used = list(signal.one_time_prekeys)[: MAX_RETIRED_PREKEYS // 2]
+    used = list(signal.one_time_prekeys)[MAX_RETIRED_PREKEYS // 2 :]  # the newest: the oldest go first anyway
     await bob.own.publish(10)
     signal.delete_one_time_prekeys(used)
     for count in (20, 30):
