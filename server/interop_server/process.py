@@ -4,11 +4,14 @@ import asyncio
 import gc
 import importlib
 import json
+import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from interop_protocol.endpoint import Endpoint
@@ -30,6 +33,7 @@ what a message makes goes with its last reference."""
 
 
 _READ_BYTES = 4096
+_log = logging.getLogger(__name__)
 _NEEDED_BY_CALLS = (
     *("google.protobuf.any_pb2", "google.rpc.error_details_pb2", "google.rpc.status_pb2"),  # by every refusal, first
     *("joserfc.jwk", "joserfc.jws", "joserfc.jwt"),
@@ -163,9 +167,19 @@ async def _is_reset_before(told: asyncio.Event, wants_reset: asyncio.Event) -> b
 
 
 def _load_what_calls_need() -> None:
-    """Loads it once the start is over: when it is needed, there may be no descriptor left to read a file with."""
-    for name in _NEEDED_BY_CALLS:
-        importlib.import_module(name)
+    """Loads it once the start is over: when it is needed, there may be no descriptor left to read a file with.
+
+    What cannot be loaded now is tried again by the call that needs it.
+    """
+    loads: list[Callable[[], object]] = [partial(importlib.import_module, name) for name in _NEEDED_BY_CALLS]
+    for load in (*loads, _load_ledger):
+        try:
+            load()
+        except (OSError, ImportError) as error:
+            _log.warning("what calls need could not be loaded yet: %s", error)
+
+
+def _load_ledger() -> None:
     importlib.import_module("interop_server.ledger").load_ledger()
 
 

@@ -44,3 +44,24 @@ def test_what_first_calls_need_is_there_before_they_come() -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert int(ended.stdout) > 100
+
+
+_TOO_LATE = """
+import resource
+from interop_server.process import _load_what_calls_need
+
+before = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, before[1]))
+_load_what_calls_need()
+resource.setrlimit(resource.RLIMIT_NOFILE, before)
+from interop_server.fault_file import known_catalogue
+print(len(known_catalogue().requirements))
+"""
+
+
+def test_what_cannot_be_loaded_at_the_start_is_loaded_by_the_call() -> None:
+    """A server whose descriptors are gone at that moment goes on; each thing is a line in its log."""
+    ended = subprocess.run([sys.executable, "-c", _TOO_LATE], capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert int(ended.stdout) > 100
+    assert "could not be loaded yet" in ended.stderr and "Traceback" not in ended.stderr
