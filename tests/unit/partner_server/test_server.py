@@ -29,11 +29,11 @@ async def answer(port: int, request: bytes) -> bytes:
 
 async def test_a_connection_that_says_nothing_is_ended(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also one that begins a request; one that has asked stays."""
-    monkeypatch.setattr(serving, "SILENT_SECONDS", 0.05)
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(2):
         writer.write(b"GET /pushes HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         assert (await reader.readuntil(b"]}")).startswith(b"HTTP/1.1 200")
+        monkeypatch.setattr(serving, "SILENT_SECONDS", 0.05)
         assert await answer(port, b"") == await answer(port, b"GET /pushes HT") == b""
     writer.close()
 
