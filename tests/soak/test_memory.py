@@ -53,7 +53,7 @@ def test_memory_is_that_of_the_process() -> None:
     [said] = [int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmRSS:")]
     assert sum(before.values()) == pytest.approx(said, rel=0.05)
     large = b"x" * (64 << 20)
-    assert resident(os.getpid())[OTHER] - before[OTHER] >= len(large)
+    assert resident(os.getpid())[OTHER] - before[OTHER] >= 0.9 * len(large)
     assert min(before[kind] for kind in (HEAP, OTHER, FILES)) > 1 << 20
 
 
