@@ -139,17 +139,23 @@ async def test_a_message_that_was_asked_for_and_came_is_not_asked_for_again(
     assert len(transport.of_kind("retry_receipt")) == 1
 
 
-@pytest.mark.requirement("MED-08")
-async def test_a_file_that_was_uploaded_again_is_shown_again(
-    transport: ScriptedTransport, state: ClientState, alice: Alice
-) -> None:
-    """Each copy once, also when this client has given up asking; the first is not shown after a later one."""
+def copies_of_a_file(alice: Alice) -> list[Stanza]:
+    """A file, and the same twice more, as its sender uploads it again when it is asked to."""
     reference = MediaReference(
         MediaType.DOCUMENT, "/v/t1", bytes(32), EncryptedMedia(bytes(32), 5, bytes(32)), "text/plain", "a.txt"
     )
     copies = [alice.delivery_of(media_content(reference)) for _ in range(3)]
     for number, copy in enumerate(copies):
         copy.message.id, copy.message.type, copy.message.retry_count = "m1", stanza_pb2.MESSAGE_TYPE_MEDIA, number
+    return copies
+
+
+@pytest.mark.requirement("MED-08")
+async def test_a_file_that_was_uploaded_again_is_shown_again(
+    transport: ScriptedTransport, state: ClientState, alice: Alice
+) -> None:
+    """Each copy once, also when this client has given up asking; the first is not shown after a later one."""
+    copies = copies_of_a_file(alice)
     async with InteropClient(transport, state) as bob:
         transport.deliver(copies[1], copies[1], copies[0], copies[2], copies[2])
         assert [(await bob.wait_for(MediaReceived)).retry_count for _ in range(2)] == [1, 2]
@@ -163,12 +169,7 @@ async def test_a_file_whose_ack_was_lost_is_not_asked_for_twice(
     transport: ScriptedTransport, state: ClientState, alice: Alice
 ) -> None:
     """The copy that comes again was shown; the one that was asked for is, when it comes, and then no other."""
-    reference = MediaReference(
-        MediaType.DOCUMENT, "/v/t1", bytes(32), EncryptedMedia(bytes(32), 5, bytes(32)), "text/plain", "a.txt"
-    )
-    copies = [alice.delivery_of(media_content(reference)) for _ in range(3)]
-    for number, copy in enumerate(copies):
-        copy.message.id, copy.message.type, copy.message.retry_count = "m1", stanza_pb2.MESSAGE_TYPE_MEDIA, number
+    copies = copies_of_a_file(alice)
     gone = ServerRefusal("BLOB_NOT_FOUND")
     async with InteropClient(transport, state) as bob:
         transport.deliver(copies[0])
