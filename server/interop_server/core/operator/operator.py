@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from interop_protocol.curve_keys import is_same_key
 from interop_protocol.jid import whatsapp_jid
 from interop_protocol.printable import is_printable
 from interop_protocol.sizes import MAX_INTEGRATOR, MIN_INTEGRATOR
+from interop_protocol.web_address import split_web_address
 from interop_server.core.accounts import registered_account
 from interop_server.core.addressing import check_address
 from interop_server.core.consent.optin import is_eligible
@@ -220,13 +220,9 @@ def _check_partner(partner: Partner) -> None:
 def _check_url(name: str, url: str, *, required: bool) -> None:
     if not url and not required:
         return
-    try:
-        parts = urlsplit(url)
-        is_absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        # Checked in the text, because an empty query, fragment or user counts too.
-        has_more = "?" in url or "#" in url or "@" in parts.netloc
-    except ValueError:
-        is_absolute = has_more = False
-    if not is_absolute or has_more or len(url) > MAX_URL_CHARACTERS or not is_printable(url):
+    parts = split_web_address(url)
+    # Checked in the text, because an empty query, fragment or user counts too.
+    is_whole = parts is not None and not ("?" in url or "#" in url or "@" in parts.netloc)
+    if not is_whole or len(url) > MAX_URL_CHARACTERS or not is_printable(url):
         detail = f"`{name}` must be an absolute http or https URL without query, fragment or user"
         raise Refusal(Reason.REQUEST_MALFORMED, detail, field=f"partner.{name}", requirement="ENL-01")
