@@ -91,6 +91,7 @@ AT_ODDS: list[tuple[dict[str, int], dict[str, int], str]] = [
     ({"max_frame_bytes": 2_097_152, "max_ciphertext_bytes": 2_096_640}, {"max_ciphertext_bytes": 2_096_641},
      "max_frame_bytes"),
     ({"max_frame_bytes": 2_097_152, "waiting_bytes": 2_097_152}, {"waiting_bytes": 2_097_151}, "max_frame_bytes"),
+    ({"max_blob_bytes": 1 << 20, "upload_burst": 1 << 20}, {"max_blob_bytes": 1_048_577}, "max_blob_bytes"),
     ({"keepalive_seconds": 179, "silent_seconds": 180}, {"keepalive_seconds": 180}, "silent_seconds"),
     ({"mailbox_days": 60, "sent_message_days": 60}, {"mailbox_days": 61}, "mailbox_days"),
     ({"report_days": 60, "sent_message_days": 60}, {"report_days": 61}, "report_days"),

@@ -24,6 +24,9 @@ READ_BYTES = 512 * 1024
 """Chunk size of a reader: larger chunks measured no faster, and cost memory per download."""
 WRITE_BYTES = 1024 * 1024
 """How much a writer gathers before it writes in a thread: below this, the hand-over costs more than the write."""
+HASH_BYTES = 1 << 20
+"""How much of a resumed upload a thread reads and hashes before it takes another call: others wait for a few of
+these, not for whole blobs."""
 SYNC_BYTES = 16 << 20
 """How much a writer writes before it starts to sync it to disk."""
 _NS_PER_MS = 1_000_000
@@ -78,6 +81,8 @@ class LocalBlobStore:
         try:
             with self._faults.met():
                 await _in_thread(file.open)
+                while await _in_thread(file.catch_up):
+                    pass
         except BaseException:
             self._writing.discard(name)
             file.close()
@@ -379,10 +384,15 @@ class _PartFile:
     def open(self) -> None:
         passing("blob.open")
         self._part.parent.mkdir(parents=True, exist_ok=True)
-        file = self._file = self._part.open("a+b")
-        file.seek(0)
-        self.hash = hashlib.file_digest(file, hashlib.sha256)
-        self.size = file.seek(0, os.SEEK_END)
+        self._file = self._part.open("a+b")
+        self._file.seek(0)
+
+    def catch_up(self) -> bool:
+        """Hashes some more of what was written before, and says whether there may be more."""
+        chunk = self._opened().read(HASH_BYTES)
+        self.hash.update(chunk)
+        self.size += len(chunk)
+        return bool(chunk)
 
     def append(self, chunks: list[bytes | memoryview]) -> None:
         file = self._opened()

@@ -47,6 +47,8 @@ EEA_CALLING_CODES = (
 
 STANZA_OVERHEAD_BYTES = 512
 """More than a message stanza holds beside its ciphertext: ids, addresses, tag and field headers."""
+LEAST_UPLOAD_BYTES = 65_536
+"""What an upload counts as at least: its file, its row and its name cost more than a few bytes. MED-07; policy."""
 
 STEADY = "the same, for each second after the burst"
 
@@ -391,6 +393,16 @@ class Limits:
     max_blob_bytes: int = limit(
         2 << 30, BYTES, "MED-07", "largest blob", "policy, the observed large-file mark of 2,048 MB"
     )
+    upload_burst: int = limit(
+        16 << 30,
+        BYTES,
+        "MED-07 SIM-06",
+        f"bytes that one account may upload at once; an upload counts as {LEAST_UPLOAD_BYTES} at least",
+        "policy: eight of the largest blobs",
+        least=LEAST_UPLOAD_BYTES,
+        scope=WORLD,
+    )
+    upload_per_second: float = limit(8_192.0, RATE, "MED-07 SIM-06", STEADY, "policy", scope=WORLD)
     media_days: int = limit(30, DAYS, "MED-07", "how long a blob is kept", "policy, as long as the mailbox")
     stale_upload_seconds: int = limit(3_600, SECONDS, "MED-07", "how long an unfinished upload is kept", "policy")
     partner_media_seconds: float = limit(
@@ -573,6 +585,11 @@ def conflicts(limits: Limits) -> list[str]:
             limits.max_frame_bytes > limits.waiting_bytes,
             f"waiting_bytes={limits.waiting_bytes} has no room for one frame: keep it at least "
             f"max_frame_bytes={limits.max_frame_bytes}.",
+        ),
+        (
+            limits.max_blob_bytes > limits.upload_burst,
+            f"upload_burst={limits.upload_burst} never allows the largest blob: keep it at least "
+            f"max_blob_bytes={limits.max_blob_bytes}.",
         ),
         (
             limits.keepalive_seconds >= limits.silent_seconds,

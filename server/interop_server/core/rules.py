@@ -188,7 +188,7 @@ def build_rules(ports: Ports) -> Rules:
             proxy_rate=rates.own("login_proxy"),
         ),
         mailbox=Mailbox(store, journal, counts, clock, limits),
-        media=Media(store, ports.blobs, ports.partner_media, clock, rng("media"), limits),
+        media=Media(store, ports.blobs, ports.partner_media, clock, rng("media"), limits, rates.shared("upload")),
         operator=operator,
         optin=OptIn(store, clock, limits, rates.shared("resolve")),
         prekeys=PreKeys(

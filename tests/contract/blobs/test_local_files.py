@@ -1,23 +1,25 @@
 """How the local blob store lays out its files, and what it does when the disk fails it."""
 
 import asyncio
+import hashlib
 import os
 import resource
 import shutil
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
 
-from interop_server.blobs.local import WRITE_BYTES, LocalBlobStore
+from interop_server.blobs.local import HASH_BYTES, WRITE_BYTES, LocalBlobStore
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.troubles import BLOBS, Troubles
 from tests.manual_clock import ManualClock
 
-NAME = "ab" + "12" * 31
+NAME, OTHER = "ab" + "12" * 31, "cd" + "12" * 31
 
 
 @pytest.fixture
@@ -64,6 +66,21 @@ async def test_a_strange_file_among_the_blobs_is_no_blob(root: Path, local: Loca
         (root / folder).mkdir(parents=True)
         (root / folder / name).write_text("mine")
     assert await local.list_stored() == {}
+
+
+async def test_going_on_with_a_large_upload_lets_others_through(local: LocalBlobStore) -> None:
+    """With one thread for all, who asks something small waits for one step of the hash, not for all of it."""
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(1))
+    first, content = await local.open_writer(NAME), os.urandom(3 * HASH_BYTES)
+    await first.write(content)
+    await first.suspend()
+    opening = asyncio.create_task(local.open_writer(NAME))
+    for _ in range(2):
+        assert await local.committed_bytes(OTHER) == 0
+    assert not opening.done()
+    writer = await opening
+    assert await writer.sha256() == hashlib.sha256(content).digest()
+    await writer.discard()
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Two nodes, one world: what guards people is counted over both, so that nobody gains by going to another."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
@@ -16,8 +17,9 @@ from interop_client.errors import ServerRefusal, refusal_from_rpc_error
 from interop_client.messaging.events import ConnectionLost
 from interop_client.third_party import ThirdPartyClient
 from interop_server.core.limit_facts import Scope
-from interop_server.core.limits import names_of
+from interop_server.core.limits import LEAST_UPLOAD_BYTES, names_of
 from partner_server import SigningKeys
+from tests.e2e.media.test_refusals_uploads import Uploader, chunk
 from tests.e2e.nodes.conftest import Both, Nodes, at_both, two_nodes
 from tests.e2e.nodes.test_connections import bearer, second_of
 from tests.e2e.outcomes import refused
@@ -33,8 +35,11 @@ LIMITS = {name: BURST for name in names_of(Scope.WORLD) if name.endswith("_burst
     "challenge_burst": 2 * BURST,
     "capped_until_ban": BURST,
     "new_chats": 0,
+    "upload_burst": BURST * LEAST_UPLOAD_BYTES,
+    "max_blob_bytes": LEAST_UPLOAD_BYTES,
 }
-"""Each of the shared ones lets through two; one that is met before another lets through more."""
+"""Each of the shared ones lets through two; one that is met before another lets through more. That of uploads counts
+bytes, so many for each at least."""
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
@@ -112,6 +117,15 @@ async def meet_challenge(_: Both) -> Attempt:
     return meet
 
 
+async def upload(_: Both) -> Attempt:
+    async def upload_another(client: InteropClient) -> None:
+        uploader, content = Uploader(client), os.urandom(8)
+        await uploader.grant()
+        await uploader.upload(uploader.start(content), chunk(content))
+
+    return upload_another
+
+
 ATTEMPTS: dict[str, Callable[[Both], Awaitable[Attempt]]] = {
     "bundle_burst": take_of_anybody,
     "bundle_target_burst": take_of_one,
@@ -120,16 +134,18 @@ ATTEMPTS: dict[str, Callable[[Both], Awaitable[Attempt]]] = {
     "enlist_identifier_burst": enlist,
     "report_burst": report,
     "resolve_burst": look_up,
+    "upload_burst": upload,
 }
 
 
-@pytest.mark.requirement("KEY-14", "OPT-09", "ENL-17", "ABU-03", "ABU-06")
+@pytest.mark.requirement("KEY-14", "OPT-09", "ENL-17", "ABU-03", "ABU-06", "MED-07")
 @pytest.mark.parametrize("name", ATTEMPTS)
 async def test_who_goes_to_another_node_gains_nothing(strict: Both, name: str) -> None:
     """All of a burst is taken at one node, but for the last, which is there at the other; nothing more is at either."""
     attempt = await ATTEMPTS[name](strict)
-    here = await strict.here.third_party("bob", QUIET)
-    left = LIMITS[name] - (name == "enlist_identifier_burst")
+    is_upload = name == "upload_burst"  # which is for WhatsApp users
+    here = await (strict.here.whatsapp(options=QUIET) if is_upload else strict.here.third_party("bob", QUIET))
+    left = BURST if is_upload else LIMITS[name] - (name == "enlist_identifier_burst")
     for _ in range(left - 1):
         await attempt(here)
     there = second_of(here, "bob", strict.there)

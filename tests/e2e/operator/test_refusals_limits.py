@@ -199,6 +199,26 @@ async def test_who_sends_too_fast_is_slowed_down(tmp_path: Path, signing_keys: S
         await bob.send_encrypted(sealed_message(alice.jid, "m5").message)
 
 
+@pytest.mark.requirement("MED-07")
+async def test_who_uploads_too_much_waits(tmp_path: Path, signing_keys: SigningKeys) -> None:
+    """Until there is room again; others upload meanwhile, and what is stored stays (MED-07)."""
+    clock = AdjustableClock(time.time_ns() // 1_000_000)
+    limits = Limits(max_blob_bytes=100_000, upload_burst=100_000, upload_per_second=100.0, silent_seconds=10**9)
+    async with own_world(tmp_path, signing_keys, limits, clock) as (world, _):
+        first = await world.whatsapp(options=QUIET)
+        alice, other = Uploader(first), Uploader(await world.whatsapp(options=QUIET))
+        await alice.grant(), await other.grant()
+        path, large = await alice.upload(alice.start(), chunk(CONTENT)), os.urandom(100_000)
+        async with no_trace(world.admin):
+            refusal = await alice.refusal(alice.start(large), chunk(large))
+        check(refusal, "RATE_LIMITED")
+        assert refusal.retry_after_ms is not None and 645_000 < refusal.retry_after_ms < 656_000
+        await other.upload(other.start(large), chunk(large))
+        await clock.advance(refusal.retry_after_ms)
+        await alice.upload(alice.start(large), chunk(large))
+        assert await download(first, path) == CONTENT
+
+
 @pytest.mark.requirement("MED-04", "MED-05")
 async def test_what_has_expired_is_said_to_have(tmp_path: Path, signing_keys: SigningKeys) -> None:
     """A permission to upload after an hour, a blob after 30 days: not as if it had never been (MED-04, MED-05)."""

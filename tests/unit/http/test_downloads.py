@@ -18,6 +18,7 @@ from interop_server.core.limits import DAY_MS, Limits
 from interop_server.core.media.media import Media, UploadRequest
 from interop_server.core.media.strays import blob_name
 from interop_server.core.model import Account, Partner, PartnerStatus, Platform
+from interop_server.core.ratelimit import OwnBuckets, Rates
 from interop_server.core.seats import Seats
 from interop_server.core.store import Store
 from interop_server.fault_gate import FaultGate
@@ -60,7 +61,8 @@ async def world(tmp_path: Path, journal: Journal, gate: FaultGate) -> AsyncItera
     clock = ManualClock(1_700_000_000_000)
     store, blobs = await open_store(tmp_path / "store"), LocalBlobStore(tmp_path / "blobs", clock)
     seats = Seats(LIMITS)
-    media = Media(store, blobs, HttpPartnerMediaSource(LIMITS, seats), clock, SeededRng(1), LIMITS)
+    rate = Rates(clock, LIMITS, OwnBuckets(clock)).shared("upload")
+    media = Media(store, blobs, HttpPartnerMediaSource(LIMITS, seats), clock, SeededRng(1), LIMITS, rate)
     user = await store.accounts.put_whatsapp_user(
         "4915112345678@s.whatsapp.net", "4915112345678", bytes(32), Platform.ANDROID, clock.now_ms()
     )

@@ -105,7 +105,9 @@ class MediaServiceServicer:
         default (`media_days`).
         Bounds: request: a blob of 1 byte to `max_blob_bytes` (2 GiB) in chunks of 1 byte to 1 MiB; a stream on which
         nothing comes for 60 s counts as broken; 16 at once of an account, 64 transfers at once from an address
-        (`account_uploads`, `address_transfers`). Response: one path.
+        (`account_uploads`, `address_transfers`); 16 GiB of an account at once, then 8 KiB a second (`upload_burst`,
+        `upload_per_second`), where an upload takes all of its length when it begins, 64 KiB at least, and gives back what it
+        did not store. Response: one path.
         Capability: none.
         Errors: REQUEST_MALFORMED, UPLOAD_TOKEN_INVALID, UPLOAD_AUTH_INVALID, UPLOAD_LENGTH_MISMATCH, UPLOAD_HASH_MISMATCH,
         UPLOAD_OFFSET_MISMATCH, BLOB_TOO_LARGE, RATE_LIMITED, SESSION_REQUIRED, SESSION_DEAD, CALLER_NOT_WHATSAPP_USER.

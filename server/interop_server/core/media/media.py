@@ -14,11 +14,13 @@ from interop_protocol.sizes import SHA256_BYTES
 from interop_server.core.consent.optin import require_whatsapp
 from interop_server.core.errors import Reason, Refusal
 from interop_server.core.limits import DAY_MS, SECOND_MS, Limits
+from interop_server.core.media.allowance import Allowance
 from interop_server.core.media.grants import Grants
 from interop_server.core.media.store import StoreForMedia
 from interop_server.core.media.strays import Strays, blob_name
 from interop_server.core.model import Account, MediaBlob, PartnerStatus
 from interop_server.core.ports import BlobStore, BlobWriter, Clock, PartnerMediaSource, Rng
+from interop_server.core.ratelimit import SharedRate
 from interop_server.core.sweeps import Sweep
 
 UPLOAD_PREFIX = "/v/t"
@@ -66,12 +68,14 @@ class Download:
 class Upload:
     """One upload in progress: receives chunks, then is finished or suspended."""
 
-    def __init__(self, media: "Media", account: Account, sha256: bytes, length: int, writer: BlobWriter) -> None:
+    def __init__(
+        self, media: "Media", account: Account, request: UploadRequest, writer: BlobWriter, allowance: Allowance
+    ) -> None:
         self._media = media
         self._account = account
-        self._sha256 = sha256
-        self._length = length
+        self._request = request
         self._writer = writer
+        self._allowance = allowance
 
     async def write(self, chunk: bytes | memoryview) -> None:
         """Appends a chunk.
@@ -79,9 +83,9 @@ class Upload:
         Raises:
             Refusal: UPLOAD_LENGTH_MISMATCH when the chunk exceeds the declared length; the upload is discarded.
         """
-        if self._writer.committed_bytes + len(chunk) > self._length:
-            await self._writer.discard()
-            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"more than the declared {self._length} bytes came")
+        if self._writer.committed_bytes + len(chunk) > self._request.length:
+            await self._discard()
+            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"more than the declared {self._request.length} bytes came")
         await self._writer.write(chunk)
 
     async def finish(self) -> str:
@@ -91,19 +95,25 @@ class Upload:
             Refusal: UPLOAD_LENGTH_MISMATCH, and the received bytes are kept for a resumption; or UPLOAD_HASH_MISMATCH,
                 and the upload is discarded.
         """
-        written = self._writer.committed_bytes
-        if written < self._length:
+        written, length = self._writer.committed_bytes, self._request.length
+        if written < length:
             # A connection that breaks can look exactly like a stream that the uploader ended too early.
-            await self._writer.suspend()
-            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"{written} bytes came instead of the declared {self._length}")
-        if await self._writer.sha256() != self._sha256:
-            await self._writer.discard()
+            await self.suspend()
+            raise Refusal(Reason.UPLOAD_LENGTH_MISMATCH, f"{written} bytes came instead of the declared {length}")
+        sha256 = parse_upload_token(self._request.token)
+        if await self._writer.sha256() != sha256:
+            await self._discard()
             raise Refusal(Reason.UPLOAD_HASH_MISMATCH)
-        return await self._media.keep(self._account, self._sha256, self._length, self._writer)
+        return await self._media.keep(self._account, sha256, length, self._writer)
 
     async def suspend(self) -> None:
         """Keeps the received bytes for a resumption."""
         await self._writer.suspend()
+        await self._allowance.settle(self._writer.committed_bytes - self._request.offset)
+
+    async def _discard(self) -> None:
+        await self._writer.discard()
+        await self._allowance.settle(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,7 @@ class Media:
     clock: Clock
     rng: Rng
     limits: Limits
+    upload_rate: SharedRate
     _grants: Grants = field(init=False)
     _swept: _SweptUntil = field(init=False, default_factory=_SweptUntil)
     _strays: Strays = field(init=False)
@@ -148,7 +159,7 @@ class Media:
 
         Raises:
             Refusal: CALLER_NOT_WHATSAPP_USER, UPLOAD_AUTH_INVALID, UPLOAD_TOKEN_INVALID, BLOB_TOO_LARGE,
-                UPLOAD_LENGTH_MISMATCH or UPLOAD_OFFSET_MISMATCH.
+                UPLOAD_LENGTH_MISMATCH, UPLOAD_OFFSET_MISMATCH or RATE_LIMITED.
         """
         require_whatsapp(account, "MED-04")
         await self._grants.check(account, request.auth)
@@ -161,17 +172,26 @@ class Media:
         async with self.blobs.hold(name):  # its file must not be deleted between the look and the new expiry
             if await self._live_blob(account, sha256) is not None:
                 return await self.register(account, sha256, request.length)
+        allowance = Allowance(self.upload_rate, account.account_id)
+        await allowance.take(request.length - request.offset)
+        try:
+            writer = await self._writer_at(name, request.offset)
+        except BaseException:
+            await allowance.settle(None)
+            raise
+        return Upload(self, account, request, writer, allowance)
+
+    async def _writer_at(self, name: str, offset: int) -> BlobWriter:
         try:
             writer = await self.blobs.open_writer(name)
         except BlockingIOError as error:
             raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, "you are uploading this blob right now") from error
-        if writer.committed_bytes != request.offset:
-            committed = writer.committed_bytes
-            await writer.suspend()
-            raise Refusal(
-                Reason.UPLOAD_OFFSET_MISMATCH, f"{committed} bytes are stored, the upload starts at {request.offset}"
-            )
-        return Upload(self, account, sha256, request.length, writer)
+        committed = writer.committed_bytes
+        if committed != offset:
+            # Nothing is kept of what has not begun: a file for each hash that somebody names would be many.
+            await (writer.suspend() if committed else writer.discard())
+            raise Refusal(Reason.UPLOAD_OFFSET_MISMATCH, f"{committed} bytes are stored, the upload starts at {offset}")
+        return writer
 
     async def keep(self, account: Account, sha256: bytes, length: int, writer: BlobWriter) -> str:
         """Makes an upload durable and gives it a path, which it returns; no sweep comes between the two."""
