@@ -39,6 +39,7 @@ THREATS = {
     "T27": "Keys that protect nothing",
     "T28": "Squatting on somebody's upload",
     "T29": "Text that commands a terminal or forges a line",
+    "T30": "Filling the disk with uploads",
 }
 """By id: what the attacker is after."""
 
